@@ -1,0 +1,24 @@
+//! Builds the built-in plugins and writes the table of them that `src/builtins.rs` includes. Never leaves anything
+//! outside the target folder.
+
+use std::{env, fs, io, path::Path};
+
+use switchbox_guest_builder::{Component, build_or_stop};
+
+fn main() {
+    build_or_stop(&["plugins/hop-relay", "plugins/switch-wakes-device"], write_table);
+}
+
+fn write_table(components: &[Component]) -> io::Result<()> {
+    let rows: String = components
+        .iter()
+        .map(|component| format!("    ({:?}, include_bytes!({:?})),\n", component.name, component.path))
+        .collect();
+    let out_dir = env::var("OUT_DIR").map_err(io::Error::other)?;
+    fs::write(
+        Path::new(&out_dir).join("builtins.rs"),
+        format!(
+            "/// Name and component, in order of the names.\npub static BUILTINS: &[(&str, &[u8])] = &[\n{rows}];\n"
+        ),
+    )
+}

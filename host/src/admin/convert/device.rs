@@ -1,0 +1,276 @@
+//! Devices between the API's JSON and the model.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Mask, config,
+    enums::{self, EnumStyle},
+    state,
+};
+use crate::{
+    admin::error::Error,
+    clock,
+    model::registry::{Credential, DeviceSpec, GatewayAuth},
+    registry::Device,
+};
+
+/// A device as a caller writes it. What only the host says (`numId`, `lastEventTime`, …) is taken and without effect, so
+/// that a caller can send back what it was given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::admin) struct DeviceIn {
+    pub(in crate::admin) id: Option<String>,
+    #[serde(default)]
+    blocked: bool,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    credentials: Vec<CredentialIn>,
+    gateway_config: Option<GatewayIn>,
+    log_level: Option<Value>,
+    /// Given at creation, the device's first config.
+    pub(in crate::admin) config: Option<ConfigIn>,
+    #[serde(rename = "name")]
+    _name: Option<Value>,
+    #[serde(rename = "numId")]
+    _num_id: Option<Value>,
+    #[serde(rename = "connected")]
+    _connected: Option<Value>,
+    #[serde(rename = "state")]
+    _state: Option<Value>,
+    #[serde(rename = "createTime")]
+    _create_time: Option<Value>,
+    #[serde(rename = "lastHeartbeatTime")]
+    _last_heartbeat_time: Option<Value>,
+    #[serde(rename = "lastEventTime")]
+    _last_event_time: Option<Value>,
+    #[serde(rename = "lastStateTime")]
+    _last_state_time: Option<Value>,
+    #[serde(rename = "lastConfigAckTime")]
+    _last_config_ack_time: Option<Value>,
+    #[serde(rename = "lastConfigSendTime")]
+    _last_config_send_time: Option<Value>,
+    #[serde(rename = "lastErrorTime")]
+    _last_error_time: Option<Value>,
+    #[serde(rename = "lastErrorStatus")]
+    _last_error_status: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::admin) struct ConfigIn {
+    pub(in crate::admin) binary_data: Option<super::Base64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CredentialIn {
+    public_key: KeyIn,
+    expiration_time: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyIn {
+    format: Value,
+    key: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GatewayIn {
+    gateway_type: Option<Value>,
+    gateway_auth_method: Option<Value>,
+    #[serde(rename = "lastAccessedGatewayId")]
+    _last_accessed_gateway_id: Option<Value>,
+    #[serde(rename = "lastAccessedGatewayTime")]
+    _last_accessed_gateway_time: Option<Value>,
+}
+
+impl DeviceIn {
+    /// What an operator says of the device.
+    pub(in crate::admin) fn spec(self) -> Result<DeviceSpec, Error> {
+        Ok(DeviceSpec {
+            blocked: self.blocked,
+            metadata: self.metadata,
+            credentials: self.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
+            gateway: self.gateway_config.map_or(Ok(None), |config| gateway(&config))?,
+            log_level: self
+                .log_level
+                .map(|level| enums::read("logLevel", &level, enums::LOG_LEVELS).map(str::to_owned))
+                .transpose()?,
+        })
+    }
+}
+
+fn credential(credential: CredentialIn) -> Result<Credential, Error> {
+    let format = enums::read("publicKey.format", &credential.public_key.format, enums::KEY_FORMATS)?;
+    if !credential.public_key.key.trim_start().starts_with("-----BEGIN ") {
+        return Err(Error::invalid("publicKey.key must be a PEM text, which begins with -----BEGIN"));
+    }
+    let expires_ms = match credential.expiration_time.as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(time(text)?).filter(|ms| *ms > 0),
+    };
+    Ok(Credential { format, key: credential.public_key.key, expires_ms })
+}
+
+fn time(text: &str) -> Result<u64, Error> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| Error::invalid(format!("expirationTime must be like 2030-01-01T00:00:00Z, not {text:?}")))?;
+    Ok(u64::try_from(time.as_millisecond()).unwrap_or(0))
+}
+
+fn gateway(config: &GatewayIn) -> Result<Option<GatewayAuth>, Error> {
+    let is_gateway = match &config.gateway_type {
+        Some(value) => enums::read("gatewayConfig.gatewayType", value, enums::GATEWAY_TYPES)?,
+        None => false,
+    };
+    match &config.gateway_auth_method {
+        _ if !is_gateway => Ok(None),
+        None => Ok(Some(GatewayAuth::AssociationOnly)),
+        Some(value) => enums::read("gatewayConfig.gatewayAuthMethod", value, enums::GATEWAY_AUTHS).map(Some),
+    }
+}
+
+/// The device's spec with the fields that the mask names taken from `new`.
+pub(in crate::admin) fn apply_mask(old: &DeviceSpec, new: DeviceSpec, mask: &Mask) -> Result<DeviceSpec, Error> {
+    let mut spec = old.clone();
+    for path in mask.paths() {
+        match path {
+            "blocked" => spec.blocked = new.blocked,
+            "metadata" => spec.metadata.clone_from(&new.metadata),
+            "credentials" => spec.credentials.clone_from(&new.credentials),
+            "logLevel" => spec.log_level.clone_from(&new.log_level),
+            "gatewayConfig" | "gatewayConfig.gatewayType" | "gatewayConfig.gatewayAuthMethod" => {
+                spec.gateway = new.gateway;
+            }
+            other => {
+                return Err(Error::invalid(format!(
+                    "updateMask names {other:?}; what can be changed is blocked, credentials, metadata, logLevel, gatewayConfig"
+                )));
+            }
+        }
+    }
+    Ok(spec)
+}
+
+/// The fields of a device in a list: those of the mask, and always `id` and `numId`, as Google has it.
+pub(in crate::admin) fn list_mask(mask: Option<Mask>) -> Mask {
+    mask.unwrap_or_default().and("id").and("numId")
+}
+
+/// The whole device as the API shows it. Fields without a value are left out.
+pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyle) -> Value {
+    let spec = device.spec();
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
+    put("id", json!(device.name.id.as_str()));
+    put("name", json!(device.name.to_string()));
+    put("numId", json!(device.num.0.to_string()));
+    put("createTime", json!(clock::rfc3339(device.created_ms)));
+    put("connected", json!(connected));
+    put("blocked", json!(spec.blocked));
+    put("gatewayConfig", gateway_out(spec.gateway, style));
+    if !spec.credentials.is_empty() {
+        put("credentials", spec.credentials.iter().map(|credential| credential_out(credential, style)).collect());
+    }
+    if !spec.metadata.is_empty() {
+        put("metadata", json!(spec.metadata));
+    }
+    if let Some(level) = &spec.log_level {
+        put("logLevel", enums::write(level.as_str(), style, enums::LOG_LEVELS));
+    }
+    if let Some(seen) = device.seen_ms() {
+        put("lastEventTime", json!(clock::rfc3339(seen)));
+    }
+    if let Some(newest) = device.config() {
+        put("config", config(&newest));
+        if let Some(acknowledged) = newest.acknowledged_ms {
+            put("lastConfigAckTime", json!(clock::rfc3339(acknowledged)));
+        }
+    }
+    if let Some(newest) = device.state() {
+        put("lastStateTime", json!(clock::rfc3339(newest.time_ms)));
+        put("state", state(&newest));
+    }
+    Value::Object(shown)
+}
+
+fn gateway_out(gateway: Option<GatewayAuth>, style: EnumStyle) -> Value {
+    let kind = enums::write(gateway.is_some(), style, enums::GATEWAY_TYPES);
+    match gateway {
+        None => json!({ "gatewayType": kind }),
+        Some(auth) => {
+            json!({"gatewayType": kind, "gatewayAuthMethod": enums::write(auth, style, enums::GATEWAY_AUTHS)})
+        }
+    }
+}
+
+fn credential_out(credential: &Credential, style: EnumStyle) -> Value {
+    let format = enums::write(credential.format, style, enums::KEY_FORMATS);
+    let mut shown = json!({"publicKey": {"format": format, "key": credential.key}});
+    if let (Some(expires), Some(fields)) = (credential.expires_ms, shown.as_object_mut()) {
+        fields.insert("expirationTime".into(), json!(clock::rfc3339(expires)));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::registry::KeyFormat;
+
+    fn read(text: &str) -> Result<DeviceSpec, String> {
+        let device: DeviceIn = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        device.spec().map_err(|e| e.text)
+    }
+
+    #[test]
+    fn a_device_is_read_as_google_writes_it() {
+        let spec = read(
+            r#"{"id": "a", "numId": "3", "blocked": true, "metadata": {"room": "hall"}, "logLevel": 30,
+                "credentials": [{"publicKey": {"format": "ES256_PEM", "key": "-----BEGIN PUBLIC KEY-----"},
+                                 "expirationTime": "1970-01-01T00:00:01Z"}],
+                "gatewayConfig": {"gatewayType": "GATEWAY", "gatewayAuthMethod": 2}}"#,
+        )
+        .unwrap();
+        assert!(spec.blocked);
+        assert_eq!(spec.metadata["room"], "hall");
+        assert_eq!(spec.log_level.as_deref(), Some("INFO"));
+        assert_eq!((spec.credentials[0].format, spec.credentials[0].expires_ms), (KeyFormat::Es256Pem, Some(1000)));
+        assert_eq!(spec.gateway, Some(GatewayAuth::DeviceAuthTokenOnly));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_device_is_said_by_field() {
+        for (text, part) in [
+            (r#"{"colour": 1}"#, "colour"),
+            (r#"{"blocked": "yes"}"#, "boolean"),
+            (r#"{"credentials": [{"publicKey": {"format": 9, "key": "x"}}]}"#, "publicKey.format"),
+            (r#"{"credentials": [{"publicKey": {"format": 1, "key": "x"}}]}"#, "PEM"),
+            (
+                r#"{"credentials": [{"publicKey": {"format": 1, "key": "-----BEGIN X"}, "expirationTime": "soon"}]}"#,
+                "expirationTime",
+            ),
+            (r#"{"gatewayConfig": {"gatewayType": "DOOR"}}"#, "gatewayConfig.gatewayType"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_update_changes_what_its_mask_names() {
+        let old = DeviceSpec { blocked: true, log_level: Some("INFO".into()), ..DeviceSpec::default() };
+        let mask = |text| Mask::parse(Some(text)).unwrap();
+        let new = apply_mask(&old, DeviceSpec::default(), &mask("log_level")).unwrap();
+        assert_eq!((new.blocked, new.log_level), (true, None));
+        let error = apply_mask(&old, DeviceSpec::default(), &mask("blocked,numId")).unwrap_err();
+        assert!(error.text.contains("\"numId\""), "{error}");
+    }
+}

@@ -1,0 +1,171 @@
+//! What happened, as the API shows it: versions, commands, events, executions, dead letters.
+
+use serde_json::{Map, Value, json};
+
+use super::Base64;
+use crate::{
+    clock,
+    model::{Cause, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, Outcome, Property},
+    store::{CommandDoc, ConfigVersion, StateVersion},
+};
+
+/// How a device is called; none when it is gone.
+pub(in crate::admin) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
+
+fn bytes(bytes: &[u8]) -> Value {
+    Base64::encode(bytes).into()
+}
+
+fn cause(cause: &Cause) -> Value {
+    match cause {
+        Cause::Api { who } => json!({"api": {"who": who}}),
+        Cause::Plugin { seq, plugin, digest, attempt, index } => json!({"plugin": {
+            "name": plugin.as_str(), "digest": &**digest, "event": seq.to_string(), "attempt": attempt, "index": index,
+        }}),
+    }
+}
+
+/// Google's `DeviceConfig`, with Switchbox's `cause`.
+pub(in crate::admin) fn config(version: &ConfigVersion) -> Value {
+    let mut shown = json!({
+        "version": version.version.to_string(),
+        "cloudUpdateTime": clock::rfc3339(version.time_ms),
+        "binaryData": bytes(&version.payload),
+        "cause": cause(&version.cause),
+    });
+    if let (Some(acknowledged), Some(fields)) = (version.acknowledged_ms, shown.as_object_mut()) {
+        fields.insert("deviceAckTime".into(), clock::rfc3339(acknowledged).into());
+    }
+    shown
+}
+
+/// Google's `DeviceState`, with Switchbox's `version`.
+pub(in crate::admin) fn state(version: &StateVersion) -> Value {
+    json!({
+        "version": version.version.to_string(),
+        "updateTime": clock::rfc3339(version.time_ms),
+        "binaryData": bytes(&version.payload),
+    })
+}
+
+pub(in crate::admin) fn command(command: &CommandDoc) -> Value {
+    json!({
+        "id": command.id,
+        "subfolder": command.subfolder,
+        "binaryData": bytes(&command.payload),
+        "status": command.status.as_str(),
+        "createTime": clock::rfc3339(command.created_ms),
+        "updateTime": clock::rfc3339(command.changed_ms),
+        "cause": cause(&command.cause),
+    })
+}
+
+pub(in crate::admin) fn event(event: &Event, names: Names<'_>) -> Value {
+    let mut shown = Map::new();
+    shown.insert("id".into(), event.seq.to_string().into());
+    shown.insert("time".into(), clock::rfc3339(event.time_ms).into());
+    shown.insert("kind".into(), json!(event.data.kind()));
+    shown.insert("durable".into(), event.durable.into());
+    if let Some(num) = event.device {
+        shown.insert("deviceNumId".into(), num.0.to_string().into());
+        if let Some(name) = names(num) {
+            shown.insert("device".into(), name.to_string().into());
+        }
+    }
+    if let Value::Object(data) = event_data(&event.data) {
+        shown.extend(data);
+    }
+    Value::Object(shown)
+}
+
+fn properties(properties: &[Property]) -> Value {
+    properties.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+fn event_data(data: &EventData) -> Value {
+    match data {
+        EventData::Connected => json!({}),
+        EventData::Disconnected { reason } => json!({ "reason": reason }),
+        EventData::Telemetry { subfolder, payload, properties: props } => {
+            json!({"subfolder": subfolder, "binaryData": bytes(payload), "properties": properties(props)})
+        }
+        EventData::State { version, payload } => {
+            json!({"version": version.to_string(), "binaryData": bytes(payload)})
+        }
+        EventData::CommandSettled { id, status } => json!({"commandId": id, "status": status.as_str()}),
+        EventData::Timer { plugin, name, payload, due_ms, late } => json!({
+            "plugin": plugin, "name": name, "binaryData": bytes(payload), "dueTime": clock::rfc3339(*due_ms), "late": late,
+        }),
+        EventData::Topic { topic, payload, properties: props } => {
+            json!({"topic": topic, "binaryData": bytes(payload), "properties": properties(props)})
+        }
+    }
+}
+
+/// One handling of one event by one plugin.
+pub(in crate::admin) fn execution(handled: &Handled, names: Names<'_>) -> Value {
+    let mut shown = json!({
+        "event": handled.seq.to_string(),
+        "plugin": handled.plugin.as_str(),
+        "digest": &*handled.digest,
+        "attempt": handled.attempt,
+        "time": clock::rfc3339(handled.time_ms),
+        "tookUs": handled.took_us,
+        "logs": handled.logs,
+    });
+    let (outcome, field, value) = match &handled.outcome {
+        Outcome::Done { effects } => ("done", "effects", effects.iter().map(|e| effect(e, names)).collect()),
+        Outcome::Dead { error, .. } => ("dead", "error", json!(error)),
+    };
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("outcome".into(), outcome.into());
+        fields.insert(field.into(), value);
+    }
+    shown
+}
+
+fn effect(effect: &Effect, names: Names<'_>) -> Value {
+    let device = |num: &DeviceNum| names(*num).map_or_else(|| num.0.to_string(), |name| name.to_string());
+    match effect {
+        Effect::Config { device: num, payload, .. } => {
+            json!({"config": {"device": device(num), "binaryData": bytes(payload)}})
+        }
+        Effect::Command { device: num, id, subfolder, payload, .. } => json!({"command": {
+            "device": device(num), "id": id, "subfolder": subfolder, "binaryData": bytes(payload),
+        }}),
+        Effect::Kv(write) => {
+            json!({"state": {"key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none()}})
+        }
+    }
+}
+
+pub(in crate::admin) fn dead_letter(letter: &DeadLetter, names: Names<'_>) -> Value {
+    json!({
+        "id": letter.id.to_string(),
+        "plugin": letter.plugin.as_str(),
+        "digest": &*letter.digest,
+        "attempt": letter.attempt,
+        "time": clock::rfc3339(letter.time_ms),
+        "error": letter.error,
+        "logs": letter.logs,
+        "event": event(&letter.event, names),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Seq;
+
+    #[test]
+    fn an_event_of_a_device_that_is_gone_still_says_which_it_was() {
+        let data = EventData::Telemetry { subfolder: "a".into(), payload: "x".into(), properties: vec![] };
+        let happened = Event { seq: Seq(5), time_ms: 0, device: Some(DeviceNum(9)), durable: true, data };
+        let shown = event(&happened, &|_| None);
+        assert_eq!(
+            shown,
+            json!({"id": "5", "time": "1970-01-01T00:00:00.000Z", "kind": "telemetry", "durable": true,
+                   "deviceNumId": "9", "subfolder": "a", "binaryData": "eA==", "properties": []})
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! Between the API's JSON and the model: pure, and tested as tables.
+
+mod device;
+mod enums;
+mod history;
+mod mask;
+mod params;
+mod registry;
+mod scalars;
+
+pub(super) use device::{DeviceIn, apply_mask, device, list_mask};
+pub(super) use enums::{EnumStyle, event_kind, gateway_filter};
+pub(super) use history::{command, config, dead_letter, event, execution, state};
+pub(super) use mask::Mask;
+pub(super) use params::{Params, bad_token, token};
+pub(super) use registry::{RegistryIn, registry};
+pub(super) use scalars::{Base64, Int64, Span};

@@ -1,0 +1,81 @@
+//! Changes to the text of a plugin's settings file. Pure.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::error::Error;
+
+/// Reads TOML, or says where it is none.
+pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
+    text.parse().map_err(|e: toml::de::Error| no_toml(&e))
+}
+
+fn no_toml(error: &toml::de::Error) -> Error {
+    Error::invalid(format!("the settings are no TOML: {}", error.to_string().trim_end()))
+}
+
+/// Sets `enabled` and leaves the rest of the text, comments too, as it is.
+pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Where {
+        enabled: Option<toml::Spanned<toml::Value>>,
+    }
+    let found: Where = toml::from_str(text).map_err(|e| no_toml(&e))?;
+    let mut text = text.to_owned();
+    match found.enabled {
+        Some(value) => text.replace_range(value.span(), if enabled { "true" } else { "false" }),
+        // Before all tables, so that it belongs to none of them.
+        None => text.insert_str(0, &format!("enabled = {enabled}\n")),
+    }
+    Ok(text)
+}
+
+/// Merges JSON into the plugin's own settings; null takes a key away. The file is written anew: its comments go.
+pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<String, Error> {
+    let mut document = parse(text)?;
+    let settings = document.entry("settings").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let settings = settings.as_table_mut().ok_or_else(|| Error::invalid("`settings` in the file is no table"))?;
+    for (key, value) in patch {
+        if value.is_null() {
+            settings.remove(key);
+        } else {
+            let value = toml::Value::try_from(value).map_err(|e| Error::invalid(format!("settings.{key}: {e}")))?;
+            settings.insert(key.clone(), value);
+        }
+    }
+    toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn enabling_changes_one_word() {
+        for (text, expected) in [
+            ("", "enabled = false\n"),
+            ("enabled = true # why\n", "enabled = false # why\n"),
+            ("# mine\n[settings]\nenabled = 1\n", "enabled = false\n# mine\n[settings]\nenabled = 1\n"),
+            ("a = '''\nenabled = 1\n'''\nenabled=\"no\"", "a = '''\nenabled = 1\n'''\nenabled=false"),
+        ] {
+            assert_eq!(set_enabled(text, false).unwrap(), expected);
+        }
+        assert!(set_enabled("enabled =", true).unwrap_err().text.contains("line 1"));
+    }
+
+    #[test]
+    fn settings_are_merged() {
+        let patch = json!({"gone": null, "new": {"a": [1, 2.5, "x", true]}});
+        let text = "component = 'a'\n[settings]\nold = 1\ngone = 2\n";
+        let merged = parse(&merge_settings(text, patch.as_object().unwrap()).unwrap()).unwrap();
+        assert_eq!(
+            serde_json::to_value(&merged).unwrap(),
+            json!({"component": "a", "settings": {"old": 1, "new": {"a": [1, 2.5, "x", true]}}})
+        );
+        let null = json!({"a": [null]});
+        assert!(merge_settings("", null.as_object().unwrap()).unwrap_err().text.contains("settings.a"));
+        assert!(merge_settings("settings = 1", patch.as_object().unwrap()).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong with a call, in the API's own words. Knows nothing of HTTP: `reply` turns it into an answer.
+
+use crate::{delivery, model::InvalidName, outbox, registry, store};
+
+/// The kinds of failure, named as Google's APIs name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    InvalidArgument,
+    FailedPrecondition,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    Aborted,
+    AlreadyExists,
+    ResourceExhausted,
+    Unimplemented,
+    Internal,
+    Unavailable,
+    DeadlineExceeded,
+}
+
+impl Kind {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::NotFound => "NOT_FOUND",
+            Self::Aborted => "ABORTED",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        }
+    }
+}
+
+/// A refused call; the text is for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Error {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+}
+
+impl Error {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    pub(super) fn invalid(text: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidArgument, text)
+    }
+
+    pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(Kind::NotFound, format!("{what} does not exist"))
+    }
+
+    /// `what` this version does not do.
+    pub(super) fn unimplemented(what: &str) -> Self {
+        Self::new(Kind::Unimplemented, format!("{what}: not in this version of switchbox"))
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        let kind = if matches!(error, store::Error::Closed) { Kind::Unavailable } else { Kind::Internal };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        let kind = match error {
+            registry::Error::NoSuch(_) => Kind::NotFound,
+            registry::Error::Exists(_) => Kind::AlreadyExists,
+            registry::Error::NotEmpty(_) => Kind::FailedPrecondition,
+            registry::Error::Invalid(_) => Kind::InvalidArgument,
+            registry::Error::Store(error) => return error.into(),
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<outbox::Error> for Error {
+    fn from(error: outbox::Error) -> Self {
+        let kind = match error {
+            outbox::Error::Conflict { .. } => Kind::Aborted,
+            outbox::Error::DeviceGone => Kind::NotFound,
+            outbox::Error::TooLarge { .. } => Kind::InvalidArgument,
+            outbox::Error::Store(error) => return error.into(),
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<delivery::CallError> for Error {
+    fn from(error: delivery::CallError) -> Self {
+        let kind = match error {
+            delivery::CallError::Offline(_) | delivery::CallError::NotSubscribed(_) => Kind::FailedPrecondition,
+            delivery::CallError::TimedOut(..) => Kind::DeadlineExceeded,
+            delivery::CallError::Busy(..) => Kind::ResourceExhausted,
+            delivery::CallError::Invalid(_) => Kind::InvalidArgument,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

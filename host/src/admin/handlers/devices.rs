@@ -1,0 +1,218 @@
+//! Devices: what they are, and what is sent to them.
+
+mod send;
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{Path, State},
+};
+use serde_json::{Value, json};
+
+use super::{DevicePath, RegistryPath, registry_name, split_verb};
+use crate::{
+    admin::{
+        App,
+        convert::{self, DeviceIn, Params, bad_token},
+        error::Error,
+        gate::Who,
+        reply::{Answer, Body, Raw},
+    },
+    model::{Cause, DeviceId, DeviceName, DeviceNum, RegistryName, limits},
+    registry::Device,
+};
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 10_000;
+/// Commands that one answer lists at most.
+const COMMANDS: usize = 1_000;
+
+/// By its id, or by its number as Google's API allows.
+fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
+    let name = DeviceName { registry, id: DeviceId::new(id)? };
+    let by_number = || {
+        let device = app.parts.registry.get(DeviceNum(id.parse().ok()?))?;
+        (device.name.registry == name.registry).then_some(device)
+    };
+    let found = app.parts.registry.find(&name).or_else(by_number);
+    found.ok_or_else(|| Error::not_found(format!("device {name}")))
+}
+
+fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
+    find(app, registry_name(p, l, r)?, d)
+}
+
+fn whole(app: &App, device: &Device, params: &Params) -> Value {
+    convert::device(device, app.parts.delivery.is_connected(device.num), params.enums())
+}
+
+pub(in crate::admin) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
+    params.only(&[
+        "pageSize",
+        "pageToken",
+        "deviceIds",
+        "deviceNumIds",
+        "fieldMask",
+        "gatewayListOptions.gatewayType",
+        "gatewayListOptions.associationsGatewayId",
+        "gatewayListOptions.associationsDeviceId",
+    ])?;
+    if params.one("gatewayListOptions.associationsGatewayId").is_some()
+        || params.one("gatewayListOptions.associationsDeviceId").is_some()
+    {
+        return Err(Error::unimplemented("devices bound to gateways"));
+    }
+    let gateways = params.one("gatewayListOptions.gatewayType").map_or(Ok(None), convert::gateway_filter)?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let after = match params.one("pageToken") {
+        Some(token) => Some(DeviceId::new(token).map_err(|_| bad_token(token))?),
+        None => None,
+    };
+    let ids: HashSet<&str> = params.all("deviceIds").into_iter().collect();
+    let nums: HashSet<&str> = params.all("deviceNumIds").into_iter().collect();
+    let keep = |device: &Device| {
+        (ids.is_empty() || ids.contains(device.name.id.as_str()))
+            && (nums.is_empty() || nums.contains(device.num.0.to_string().as_str()))
+            && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
+    };
+    let registry = registry_name(&p, &l, &r)?;
+    let devices = app.parts.registry.list(&registry, after.as_ref(), limit + 1, &keep);
+    let mut devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
+    let more = devices.len() > limit;
+    devices.truncate(limit);
+    let mask = convert::list_mask(params.mask("fieldMask"));
+    let shown: Vec<_> = devices.iter().map(|device| mask.cut(&whole(&app, device, &params))).collect();
+    let mut answer = json!({ "devices": shown });
+    if let (true, Some(last), Some(fields)) = (more, devices.last(), answer.as_object_mut()) {
+        fields.insert("nextPageToken".into(), last.name.id.as_str().into());
+    }
+    Ok(Json(answer))
+}
+
+pub(in crate::admin) async fn create(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<DeviceIn>,
+) -> Answer {
+    params.only(&[])?;
+    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
+    let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
+    let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
+    let device = app.parts.registry.create(name, wanted.spec()?).await?;
+    if let Some(convert::Base64(payload)) = first {
+        let cause = Cause::Api { who: who.0.into() };
+        app.parts.outbox.set_config(&device, payload.into(), None, cause).await?;
+    }
+    Ok(Json(whole(&app, &device, &params)))
+}
+
+pub(in crate::admin) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["fieldMask"])?;
+    let device = whole(&app, found(&app, &path)?.as_ref(), &params);
+    Ok(Json(params.mask("fieldMask").map_or_else(|| device.clone(), |mask| mask.cut(&device))))
+}
+
+pub(in crate::admin) async fn patch(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Body(wanted): Body<DeviceIn>,
+) -> Answer {
+    params.only(&["updateMask"])?;
+    let mask = params.mask("updateMask").ok_or_else(|| {
+        Error::invalid("updateMask is missing: name the fields to change, such as ?updateMask=blocked,metadata")
+    })?;
+    let device = found(&app, &path)?;
+    let spec = convert::apply_mask(device.spec().as_ref(), wanted.spec()?, &mask)?;
+    let blocked = spec.blocked;
+    app.parts.registry.change_spec(&device, spec).await?;
+    if blocked {
+        app.parts.delivery.close(device.num, "the device was blocked");
+    }
+    Ok(Json(whole(&app, &device, &params)))
+}
+
+pub(in crate::admin) async fn delete(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &path)?;
+    app.parts.registry.delete(&device).await?;
+    app.parts.delivery.close(device.num, "the device was deleted");
+    Ok(Json(json!({})))
+}
+
+pub(in crate::admin) async fn verb(
+    State(app): State<App>,
+    Path((p, l, r, segment)): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Raw(body): Raw,
+) -> Answer {
+    params.only(&[])?;
+    let (id, verb) = split_verb(&segment)?;
+    let registry = registry_name(&p, &l, &r)?;
+    match verb {
+        "modifyCloudToDeviceConfig" => send::config(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
+        "sendCommandToDevice" => send::command(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
+        "invokeMethod" => send::method(&app, find(&app, registry, id)?.as_ref(), read(&body)?).await,
+        "publishEvent" | "setState" => no_bridge().await,
+        other => Err(Error::unimplemented(&format!("{other:?} on a device"))),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Error> {
+    let body: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the body cannot be read: {e}")))
+}
+
+pub(in crate::admin) async fn config_versions(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+) -> Answer {
+    params.only(&["numVersions"])?;
+    let limit = params.number("numVersions", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
+    let versions = app.parts.store.configs(found(&app, &path)?.num, limit).await?;
+    Ok(Json(json!({"deviceConfigs": versions.iter().map(convert::config).collect::<Vec<_>>()})))
+}
+
+pub(in crate::admin) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["numStates"])?;
+    let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
+    let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
+    Ok(Json(json!({"deviceStates": versions.iter().map(convert::state).collect::<Vec<_>>()})))
+}
+
+pub(in crate::admin) async fn commands(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["pageSize"])?;
+    let limit = params.number("pageSize", PAGE, COMMANDS)?;
+    let commands = app.parts.store.commands(found(&app, &path)?.num, None, limit).await?;
+    Ok(Json(json!({"commands": commands.iter().map(convert::command).collect::<Vec<_>>()})))
+}
+
+pub(in crate::admin) async fn command(
+    State(app): State<App>,
+    Path((p, l, r, d, id)): Path<(String, String, String, String, String)>,
+    params: Params,
+) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &(p, l, r, d))?;
+    let commands = app.parts.store.commands(device.num, Some(id.clone()), 1).await?;
+    let command = commands.first().ok_or_else(|| Error::not_found(format!("command {id} of {}", device.name)))?;
+    Ok(Json(convert::command(command)))
+}
+
+pub(in crate::admin) async fn no_purge() -> Answer {
+    Err(Error::unimplemented("taking a command out of its queue"))
+}
+
+pub(in crate::admin) async fn no_twin() -> Answer {
+    Err(Error::unimplemented("the twin (config and states show both documents)"))
+}
+
+pub(in crate::admin) async fn no_bridge() -> Answer {
+    Err(Error::unimplemented("the HTTP bridge for devices"))
+}

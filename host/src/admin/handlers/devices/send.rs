@@ -1,0 +1,103 @@
+//! Configs, commands and method calls that an operator sends.
+
+use std::time::Duration;
+
+use axum::Json;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    admin::{
+        App,
+        convert::{self, Base64, Int64, Span},
+        error::{Error, Kind},
+        gate::Who,
+        reply::Answer,
+    },
+    delivery::Feed,
+    model::{Cause, limits},
+    registry::Device,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConfigIn {
+    /// 0 = whichever is in force.
+    #[serde(default)]
+    version_to_update: Int64,
+    #[serde(default)]
+    binary_data: Base64,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+}
+
+pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigIn) -> Answer {
+    let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
+    let cause = Cause::Api { who: who.0.into() };
+    let payload = wanted.binary_data.0.into();
+    let version = app.parts.outbox.set_config(device, payload, expected, cause).await?;
+    // A newer one may be in force already.
+    let versions = app.parts.store.configs(device.num, limits::VERSIONS_KEPT).await?;
+    let shown = versions.iter().find(|config| config.version == version).map(convert::config);
+    Ok(Json(shown.unwrap_or_else(|| json!({"version": version.to_string()}))))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CommandIn {
+    #[serde(default)]
+    binary_data: Base64,
+    #[serde(default)]
+    subfolder: String,
+    ttl: Option<Span>,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+}
+
+pub(super) async fn command(app: &App, device: &Device, who: Who, wanted: CommandIn) -> Answer {
+    if wanted.ttl.is_some_and(|ttl| !ttl.0.is_zero()) {
+        return Err(Error::unimplemented("commands that wait for their device (ttl)"));
+    }
+    check_subfolder(&wanted.subfolder)?;
+    if !app.parts.delivery.takes(device.num, Feed::Commands) {
+        let connected = app.parts.delivery.is_connected(device.num);
+        let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
+        return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}", device.name)));
+    }
+    let id = format!("api.{:016x}", getrandom::u64().map_err(|e| Error::new(Kind::Internal, e.to_string()))?);
+    let cause = Cause::Api { who: who.0.into() };
+    app.parts.outbox.send_command(device, id.clone(), wanted.subfolder, wanted.binary_data.0.into(), cause).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+/// It becomes topic levels.
+fn check_subfolder(subfolder: &str) -> Result<(), Error> {
+    let bad = subfolder.len() > 256
+        || subfolder.contains(['+', '#', '\0'])
+        || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));
+    if bad {
+        return Err(Error::invalid(format!(
+            "subfolder {subfolder:?} must be topic levels without + and #, none of them empty, at most 256 bytes"
+        )));
+    }
+    Ok(())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct MethodIn {
+    method: String,
+    #[serde(default)]
+    payload: Base64,
+    timeout: Option<Span>,
+}
+
+pub(super) async fn method(app: &App, device: &Device, wanted: MethodIn) -> Answer {
+    let longest = Duration::from_millis(limits::METHOD_TIMEOUT_MAX_MS);
+    let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
+    if timeout.is_zero() || timeout > longest {
+        return Err(Error::invalid(format!("timeout must be more than 0s and at most {}s", longest.as_secs())));
+    }
+    let answer = app.parts.delivery.call(device, &wanted.method, wanted.payload.0.into(), timeout).await?;
+    Ok(Json(json!({"status": answer.status, "payload": Base64::encode(&answer.payload)})))
+}

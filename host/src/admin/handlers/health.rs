@@ -1,0 +1,23 @@
+//! Is it alive, is it ready, what has it counted.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+
+use crate::admin::App;
+
+pub(in crate::admin) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Ready = listeners are open and the plugins of the folder have been loaded once.
+pub(in crate::admin) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    if app.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+pub(in crate::admin) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], (app.parts.metrics)())
+}

@@ -1,0 +1,30 @@
+//! What each call does: reads its arguments, asks the room, shows the answer.
+
+pub(super) mod devices;
+pub(super) mod health;
+pub(super) mod history;
+pub(super) mod plugins;
+pub(super) mod registries;
+
+use super::error::Error;
+use crate::model::RegistryName;
+
+/// The path of a registry: project, location, and the last segment, which may end in `:verb`.
+type RegistryPath = axum::extract::Path<(String, String, String)>;
+/// The path of a device: the same, and the device's segment.
+type DevicePath = axum::extract::Path<(String, String, String, String)>;
+
+fn registry_name(p: &str, l: &str, r: &str) -> Result<RegistryName, Error> {
+    Ok(RegistryName::of(p, l, r)?)
+}
+
+/// `name:verb`; a name may hold colons itself, so the last one counts.
+fn split_verb(segment: &str) -> Result<(&str, &str), Error> {
+    segment.rsplit_once(':').ok_or_else(|| Error::invalid(format!("{segment:?} must end in :VERB for a POST")))
+}
+
+/// Runs what blocks on the disk beside the calls.
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let ended = tokio::task::spawn_blocking(run).await;
+    ended.unwrap_or_else(|e| Err(Error::new(super::error::Kind::Internal, e.to_string())))
+}

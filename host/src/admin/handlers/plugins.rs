@@ -1,0 +1,132 @@
+//! Plugins: what runs is asked of those who run it; what should run is written into the watched folder.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, header},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{blocking, split_verb};
+use crate::{
+    admin::{
+        App,
+        convert::Params,
+        edit,
+        error::{Error, Kind},
+        plugins::PluginView,
+        reply::{Answer, Body, Raw},
+    },
+    model::PluginName,
+};
+
+fn show(view: &PluginView) -> Answer {
+    serde_json::to_value(view).map(Json).map_err(|e| Error::new(Kind::Internal, e.to_string()))
+}
+
+pub(in crate::admin) async fn list(State(app): State<App>, params: Params) -> Answer {
+    params.only(&[])?;
+    Ok(Json(json!({"plugins": app.parts.plugins.list().await})))
+}
+
+pub(in crate::admin) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let view = app.parts.plugins.get(&name).await;
+    show(&view.ok_or_else(|| Error::not_found(format!("plugin {name}")))?)
+}
+
+/// A component (`application/wasm`, or anything that begins like one) or a settings file (`application/toml`).
+pub(in crate::admin) async fn put(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Answer {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_component = match kind.split(';').next().unwrap_or_default().trim() {
+        "application/wasm" => true,
+        "application/toml" | "text/plain" | "text/toml" => false,
+        "" | "application/octet-stream" => body.starts_with(b"\0asm"),
+        other => {
+            return Err(Error::invalid(format!(
+                "content type {other:?}: send a component as application/wasm or settings as application/toml"
+            )));
+        }
+    };
+    let file = blocking({
+        let (folder, name) = (app.folder.clone(), name.clone());
+        move || if is_component { folder.put_component(&name, &body) } else { folder.put_settings(&name, &body) }
+    })
+    .await?;
+    Ok(Json(json!({"name": name.as_str(), "file": file.display().to_string()})))
+}
+
+/// A change of the settings file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::admin) struct PatchIn {
+    enabled: Option<bool>,
+    /// Merged into the plugin's own settings; null takes a key away.
+    #[serde(default)]
+    settings: Map<String, Value>,
+}
+
+pub(in crate::admin) async fn patch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(wanted): Body<PatchIn>,
+) -> Answer {
+    params.only(&[])?;
+    change(&app, PluginName::new(&name)?, wanted).await
+}
+
+async fn change(app: &App, name: PluginName, wanted: PatchIn) -> Answer {
+    let folder = app.folder.clone();
+    let shown = name.clone();
+    blocking(move || {
+        folder.edit(&name, |text| {
+            let mut text = text.to_owned();
+            if !wanted.settings.is_empty() {
+                text = edit::merge_settings(&text, &wanted.settings)?;
+            }
+            if let Some(enabled) = wanted.enabled {
+                text = edit::set_enabled(&text, enabled)?;
+            }
+            Ok(text)
+        })
+    })
+    .await?;
+    Ok(Json(json!({"name": shown.as_str()})))
+}
+
+pub(in crate::admin) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
+    blocking(move || folder.remove(&name)).await?;
+    Ok(Json(json!({})))
+}
+
+pub(in crate::admin) async fn verb(State(app): State<App>, Path(segment): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let (name, verb) = split_verb(&segment)?;
+    let name = PluginName::new(name)?;
+    let enabled = |enabled| PatchIn { enabled: Some(enabled), settings: Map::new() };
+    match verb {
+        "enable" => change(&app, name, enabled(true)).await,
+        "disable" => change(&app, name, enabled(false)).await,
+        "reload" => {
+            let (folder, shown) = (app.folder.clone(), name.clone());
+            blocking(move || folder.touch(&name)).await?;
+            Ok(Json(json!({"name": shown.as_str()})))
+        }
+        "rollback" => Err(Error::unimplemented("going back to a plugin's version before")),
+        "grant" => Err(Error::unimplemented("consent by a call (write [grants] into the plugin's settings file)")),
+        other => Err(Error::unimplemented(&format!("{other:?} on a plugin"))),
+    }
+}

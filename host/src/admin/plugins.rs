@@ -1,0 +1,62 @@
+//! What the API needs of the plugins: a small door that the room running them implements.
+
+use std::{collections::BTreeMap, future::Future, pin::Pin};
+
+use serde::Serialize;
+
+use crate::model::PluginName;
+
+/// A future in a box, so that the trait can be an object.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Those who run plugins.
+pub trait Plugins: Send + Sync {
+    /// In order of their names.
+    fn list(&self) -> Later<'_, Vec<PluginView>>;
+    fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>>;
+    /// Hands the event of a dead letter to its plugin again, and drops the letter. The caller has seen that it exists.
+    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RedriveError {
+    #[error("dead letter {0} does not exist")]
+    NoSuchLetter(u64),
+    #[error("plugin {0} is not running; the dead letter stays")]
+    NotRunning(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A plugin as the API shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginView {
+    pub name: String,
+    /// Such as `running`, `disabled`, `failed`, `held`.
+    pub state: String,
+    /// `sha256:…` of the component; empty when none was loaded.
+    pub digest: String,
+    /// The file, or `builtin:…`.
+    pub component: String,
+    pub version: String,
+    pub summary: String,
+    /// The settings in force: TOML.
+    pub settings: String,
+    pub triggers: Vec<String>,
+    pub grants: Vec<String>,
+    pub counters: Counters,
+    pub last_error: Option<String>,
+    /// By the limit's name: how often it was hit.
+    pub limits_hit: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    pub events: u64,
+    pub done: u64,
+    pub retried: u64,
+    pub rejected: u64,
+    pub failed: u64,
+    pub dead: u64,
+}

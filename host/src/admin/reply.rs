@@ -1,0 +1,82 @@
+//! Where the API meets HTTP: status codes, bodies, what a request carries. The only file that knows both sides.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    convert::Params,
+    error::{Error, Kind},
+};
+
+/// What a handler gives.
+pub(super) type Answer = Result<axum::Json<Value>, Error>;
+
+fn code(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::InvalidArgument | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::PermissionDenied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Aborted | Kind::AlreadyExists => StatusCode::CONFLICT,
+        Kind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let code = code(self.kind);
+        if self.kind == Kind::Internal {
+            tracing::error!(error = %self.text, "a call of the admin API failed");
+        }
+        let error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
+        (code, axum::Json(json!({ "error": error }))).into_response()
+    }
+}
+
+/// A request's body, within its limit.
+pub(super) struct Raw(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection: BytesRejection| {
+            match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Error::invalid("the request's body is larger than this call takes"),
+                _ => Error::invalid(rejection.body_text()),
+            }
+        })
+    }
+}
+
+/// A body that is JSON of this shape. An empty one counts as `{}`.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
+        serde_json::from_slice(bytes).map(Self).map_err(|e| Error::invalid(format!("the body cannot be read: {e}")))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        query.map(|Query(pairs)| Self::new(pairs)).map_err(|e| Error::invalid(e.body_text()))
+    }
+}

@@ -1,0 +1,226 @@
+//! Registries, devices, plugins, what happened, and who may ask.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use serde_json::json;
+
+use super::house::House;
+use crate::{
+    model::{Entry, Event, EventData, Handled, Outcome, PluginName, Seq},
+    settings::AdminAuth,
+};
+
+const REGISTRIES: &str = "/v1/projects/local/locations/local/registries";
+const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
+
+fn device(rest: &str) -> String {
+    format!("{DEVICES}/{rest}")
+}
+
+#[test]
+fn only_who_shows_the_token_is_let_in() {
+    let house = House::new();
+    for (headers, text) in [
+        (vec![], "a bearer token is needed: the one in admin-token in the host's data folder"),
+        (vec![("authorization", "Bearer x")], "the bearer token is not this host's"),
+    ] {
+        for path in ["/v1/plugins", "/metrics", DEVICES] {
+            let (status, answer) = house.raw("GET", path, &headers, None);
+            assert_eq!((status, &answer["error"]["status"]), (401, &json!("UNAUTHENTICATED")), "{path}");
+            assert_eq!(answer["error"]["message"], text);
+        }
+    }
+    assert_eq!(house.raw("GET", "/healthz", &[], None).0, 200);
+    assert_eq!(house.raw("GET", "/readyz", &[], None).0, 503);
+    house.ready.store(true, Ordering::Release);
+    assert_eq!(house.raw("GET", "/readyz", &[], None).0, 200);
+    assert_eq!(house.call("GET", "/metrics", None).0, 200);
+}
+
+#[test]
+fn without_a_token_no_web_page_is_let_in() {
+    let house = House::with(AdminAuth::None);
+    assert_eq!(house.raw("GET", "/v1/plugins", &[], None).0, 200);
+    assert_eq!(house.raw("GET", "/v1/plugins", &[("origin", "http://evil.example")], None).0, 403);
+    assert_eq!(house.raw("GET", "/v1/plugins", &[("host", "evil.example")], None).0, 403);
+}
+
+#[test]
+fn a_registry_is_made_listed_and_deleted() {
+    let house = House::new();
+    let made = house.ok("POST", REGISTRIES, Some(&json!({"id": "hall"})));
+    assert_eq!(made["name"], "projects/local/locations/local/registries/hall");
+    assert_eq!(house.refused("POST", REGISTRIES, Some(&json!({"id": "hall"}))).1, "ALREADY_EXISTS");
+    let page = house.ok("GET", &format!("{REGISTRIES}?pageSize=1"), None);
+    assert_eq!(page["deviceRegistries"][0]["id"], "default");
+    let token = page["nextPageToken"].as_str().unwrap();
+    let page = house.ok("GET", &format!("{REGISTRIES}?pageSize=1&pageToken={token}"), None);
+    assert_eq!((&page["deviceRegistries"][0]["id"], page.get("nextPageToken")), (&json!("hall"), None));
+    let hall = format!("{REGISTRIES}/hall");
+    house.ok("POST", &format!("{hall}/devices"), Some(&json!({"id": "a"})));
+    assert_eq!(house.refused("DELETE", &hall, None).1, "FAILED_PRECONDITION");
+    house.ok("DELETE", &format!("{hall}/devices/a"), None);
+    house.ok("DELETE", &hall, None);
+    assert_eq!(house.refused("GET", &hall, None).1, "NOT_FOUND");
+}
+
+#[test]
+fn a_device_is_made_changed_listed_and_deleted() {
+    let house = House::new();
+    let wanted =
+        json!({"id": "lamp-1", "metadata": {"room": "hall"}, "logLevel": 30, "config": {"binaryData": "eA=="}});
+    let made = house.ok("POST", DEVICES, Some(&wanted));
+    assert_eq!((&made["logLevel"], &made["config"]["version"]), (&json!("INFO"), &json!("1")));
+    assert_eq!(house.refused("POST", DEVICES, Some(&wanted)).0, 409);
+
+    let changed = house.ok("PATCH", &device("lamp-1?updateMask=blocked"), Some(&json!({"blocked": true})));
+    assert_eq!((&changed["blocked"], &changed["metadata"]["room"]), (&json!(true), &json!("hall")));
+    assert!(house.refused("PATCH", &device("lamp-1"), Some(&json!({"blocked": true}))).2.contains("updateMask"));
+
+    let by_number = house.ok("GET", &device("1?$alt=json;enum-encoding=int&field_mask=id,log_level"), None);
+    assert_eq!(by_number, json!({"id": "lamp-1", "logLevel": 30}));
+
+    for id in ["lamp-2", "lamp-3", "odd:name"] {
+        house.ok("POST", DEVICES, Some(&json!({ "id": id })));
+    }
+    let page = house.ok("GET", &format!("{DEVICES}?pageSize=2"), None);
+    let second = page["devices"][1]["numId"].clone();
+    assert_eq!(page["devices"], json!([{"id": "lamp-1", "numId": "1"}, {"id": "lamp-2", "numId": second}]));
+    let token = page["nextPageToken"].as_str().unwrap();
+    let page = house.ok("GET", &format!("{DEVICES}?pageSize=2&pageToken={token}&fieldMask=blocked"), None);
+    assert_eq!(page["devices"][0], json!({"id": "lamp-3", "numId": page["devices"][0]["numId"], "blocked": false}));
+    assert_eq!(page.get("nextPageToken"), None);
+    let some = house.ok("GET", &format!("{DEVICES}?deviceIds=lamp-3&deviceIds=lamp-1,nobody"), None);
+    assert_eq!(some["devices"].as_array().unwrap().len(), 2);
+
+    assert_eq!(house.ok("GET", &device("odd:name"), None)["id"], "odd:name");
+    house.ok("DELETE", &device("lamp-1"), None);
+    let (status, word, text) = house.refused("GET", &device("lamp-1"), None);
+    assert_eq!((status, word.as_str()), (404, "NOT_FOUND"));
+    assert!(text.contains("devices/lamp-1 does not exist"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_a_call_is_said() {
+    let house = House::new();
+    house.ok("POST", DEVICES, Some(&json!({"id": "a"})));
+    for (method, path, body, word, part) in [
+        ("POST", DEVICES.into(), json!({"id": "a b"}), "INVALID_ARGUMENT", "may hold only letters"),
+        ("POST", DEVICES.into(), json!({"id": "b", "colour": 1}), "INVALID_ARGUMENT", "colour"),
+        ("POST", DEVICES.into(), json!({}), "INVALID_ARGUMENT", "id is missing"),
+        ("POST", device("a"), json!({}), "INVALID_ARGUMENT", ":VERB"),
+        ("POST", device("a:dance"), json!({}), "UNIMPLEMENTED", "dance"),
+        ("POST", device("a:setState"), json!({}), "UNIMPLEMENTED", "HTTP bridge"),
+        ("PATCH", device("a/twin"), json!({}), "UNIMPLEMENTED", "twin"),
+        ("POST", format!("{REGISTRIES}/default:bindDeviceToGateway"), json!({}), "UNIMPLEMENTED", "gateways"),
+        ("POST", "/v1/plugins/relay:rollback".into(), json!({}), "UNIMPLEMENTED", "version before"),
+        ("POST", "/v1/plugins/relay:grant".into(), json!({}), "UNIMPLEMENTED", "[grants]"),
+        ("POST", "/v1/nothing".into(), json!({}), "NOT_FOUND", "/v1/nothing"),
+        ("POST", "/v1/events".into(), json!({}), "UNIMPLEMENTED", "POST"),
+    ] {
+        let (_, found, text) = house.refused(method, &path, Some(&body));
+        assert!(found == word && text.contains(part), "{method} {path}: {found} {text}");
+    }
+    for (path, word, part) in [
+        (format!("{DEVICES}?pagesize=1"), "INVALID_ARGUMENT", "pagesize"),
+        (format!("{DEVICES}?pageSize=-1"), "INVALID_ARGUMENT", "pageSize"),
+        ("/v1/events?kind=blinked".into(), "INVALID_ARGUMENT", "blinked"),
+        ("/v1/events?pageToken=x".into(), "INVALID_ARGUMENT", "pageToken"),
+        ("/v1/events:follow".into(), "UNIMPLEMENTED", "following"),
+        ("/v1/explain/1".into(), "UNIMPLEMENTED", "explain"),
+        (format!("{REGISTRIES}/nobody/devices"), "NOT_FOUND", "registries/nobody"),
+    ] {
+        let (_, found, text) = house.refused("GET", &path, None);
+        assert!(found == word && text.contains(part), "{path}: {found} {text}");
+    }
+    let (status, answer) = house.bytes("POST", DEVICES, "application/json", Some(b"{\"id\": }"));
+    assert_eq!(status, 400);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("line 1 column 8"), "{answer}");
+    let large = vec![b' '; 1024 * 1024 + 1];
+    let (status, answer) = house.bytes("POST", DEVICES, "application/json", Some(&large));
+    assert_eq!((status, &answer["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+}
+
+#[test]
+fn what_happened_is_read_page_by_page_newest_first() {
+    let house = House::new();
+    for id in ["a", "b"] {
+        house.ok("POST", DEVICES, Some(&json!({ "id": id })));
+    }
+    for (id, payload) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")] {
+        house.telemetry(id, payload);
+    }
+    let mut path = "/v1/events?device=a&pageSize=2&kind=telemetry".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = house.ok("GET", &path, None);
+        seen.extend(page["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+        match page["nextPageToken"].as_str() {
+            Some(token) => path = format!("/v1/events?device=a&pageSize=2&kind=telemetry&pageToken={token}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["4", "3", "1"]);
+}
+
+#[test]
+fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
+    let house = House::new();
+    let event = Event { seq: Seq(1), time_ms: 0, device: None, durable: true, data: EventData::Connected };
+    let handled = |seq, outcome| {
+        Entry::Handled(Handled {
+            plugin: PluginName::new("relay").unwrap(),
+            digest: Arc::from("sha256:0"),
+            seq: Seq(seq),
+            attempt: 1,
+            time_ms: 0,
+            took_us: 7,
+            logs: vec!["hm".into()],
+            outcome,
+        })
+    };
+    let dead = Outcome::Dead { error: "hops is no number".into(), event: Box::new(event) };
+    for entry in [handled(1, dead), handled(2, Outcome::Done { effects: vec![] })] {
+        house.runtime.block_on(house.parts.store.call(entry)).unwrap();
+    }
+    let found = house.ok("GET", "/v1/executions?plugin=relay", None);
+    assert_eq!(
+        (&found["executions"][0]["outcome"], &found["executions"][1]["outcome"]),
+        (&json!("done"), &json!("dead"))
+    );
+    let one = house.ok("GET", "/v1/executions?event=2", None);
+    assert_eq!(one["executions"].as_array().unwrap().len(), 1);
+    let letters = house.ok("GET", "/v1/deadLetters", None);
+    assert_eq!(letters["deadLetters"][0]["error"], "hops is no number");
+    assert_eq!(house.ok("GET", "/v1/deadLetters/1", None)["event"]["id"], "1");
+    house.ok("POST", "/v1/deadLetters/1:redrive", None);
+    assert_eq!(house.refused("POST", "/v1/deadLetters/2:redrive", None).1, "NOT_FOUND");
+    assert_eq!(*house.plugins.redriven.lock(), [1]);
+}
+
+#[test]
+fn plugins_are_files_in_the_watched_folder() {
+    let house = House::new();
+    assert_eq!(house.ok("GET", "/v1/plugins", None)["plugins"][0]["state"], "running");
+    assert_eq!(house.ok("GET", "/v1/plugins/relay", None)["name"], "relay");
+    assert_eq!(house.refused("GET", "/v1/plugins/other", None).1, "NOT_FOUND");
+
+    // Larger than any other call takes.
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    component.resize(2 * 1024 * 1024, 0);
+    let (status, answer) = house.bytes("PUT", "/v1/plugins/relay", "application/wasm", Some(&component));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(std::fs::read(house.folder.join("relay.wasm")).unwrap(), component);
+    let (status, answer) = house.bytes("PUT", "/v1/plugins/relay", "application/wasm", Some(b"hello"));
+    assert_eq!((status, &answer["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+
+    house.ok("POST", "/v1/plugins/relay:disable", None);
+    house.ok("PATCH", "/v1/plugins/relay", Some(&json!({"settings": {"target": "lamp-1"}})));
+    house.ok("POST", "/v1/plugins/relay:reload", None);
+    let settings: toml::Table = std::fs::read_to_string(house.folder.join("relay.toml")).unwrap().parse().unwrap();
+    assert_eq!(settings["enabled"].as_bool(), Some(false));
+    assert_eq!(settings["settings"]["target"].as_str(), Some("lamp-1"));
+    house.ok("DELETE", "/v1/plugins/relay", None);
+    assert_eq!(std::fs::read_dir(&house.folder).unwrap().count(), 0);
+    assert_eq!(house.refused("POST", "/v1/plugins/relay:enable", None).1, "NOT_FOUND");
+}

@@ -1,0 +1,195 @@
+//! A host without MQTT and plugins: store, registry, delivery and the API, in a folder that goes away.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{Later, Options, Parts, PluginView, Plugins, RedriveError, Service, TOKEN_FILE},
+    delivery::{self, Link, Outbound},
+    engine::Engine,
+    ingest::{self, Offer},
+    journal,
+    model::{DeviceName, Event, PluginName, RegistryName},
+    outbox,
+    registry::{self, Device},
+    settings::AdminAuth,
+    store,
+};
+
+struct NoPlugins;
+
+impl Offer for NoPlugins {
+    fn offer(&self, _: Option<&Arc<Device>>, _: Vec<Event>) -> usize {
+        0
+    }
+}
+
+/// One plugin that is always there, and what was to be driven again.
+#[derive(Default)]
+pub(crate) struct OnePlugin {
+    pub(crate) redriven: Mutex<Vec<u64>>,
+}
+
+impl Plugins for OnePlugin {
+    fn list(&self) -> Later<'_, Vec<PluginView>> {
+        Box::pin(async { vec![PluginView { name: "relay".into(), state: "running".into(), ..PluginView::default() }] })
+    }
+
+    fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
+        let name = name.to_string();
+        Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
+    }
+
+    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
+        self.redriven.lock().push(id);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A device's connection that hands on what it gets.
+pub(crate) struct Recorder(mpsc::SyncSender<Outbound>);
+
+impl Link for Recorder {
+    fn deliver(&self, item: Outbound) -> bool {
+        self.0.try_send(item).is_ok()
+    }
+
+    fn close(&self, _: &str) {}
+}
+
+pub(crate) struct House {
+    pub(crate) runtime: Runtime,
+    pub(crate) parts: Parts,
+    pub(crate) ingest: ingest::Handle,
+    pub(crate) plugins: Arc<OnePlugin>,
+    pub(crate) folder: PathBuf,
+    pub(crate) ready: Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) base: String,
+    pub(crate) token: Option<String>,
+    shutdown: CancellationToken,
+    store: Option<store::Service>,
+    _data: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::with(AdminAuth::Token)
+    }
+
+    pub(crate) fn with(auth: AdminAuth) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let runtime = Runtime::new().unwrap();
+        let opened = store::open(store::Options::new(data.path())).unwrap();
+        let handle = opened.handle();
+        let registry = registry::Handle::load(handle.clone(), &opened.loaded);
+        let ingest = ingest::Handle::new(handle.clone(), Arc::new(NoPlugins));
+        let delivery = delivery::Handle::new(handle.clone(), ingest.clone());
+        let engine = Engine::new(registry.clone(), Arc::new(delivery.clone()), &opened.loaded);
+        let store = opened.start(engine, |_| {}).unwrap();
+        runtime.block_on(registry.make_default()).unwrap();
+        let plugins = Arc::new(OnePlugin::default());
+        let parts = Parts {
+            registry,
+            outbox: outbox::Handle::new(handle.clone()),
+            delivery,
+            journal: journal::Handle::new(handle.clone()),
+            store: handle,
+            plugins: plugins.clone(),
+            metrics: Arc::new(|| "# EOF\n".into()),
+        };
+        let folder = data.path().join("plugins");
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let options = Options { listen, auth, data: data.path().into(), plugins: folder.clone() };
+        let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
+        let base = format!("http://{}", service.local_addr());
+        let token = std::fs::read_to_string(data.path().join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
+        let (shutdown, ready) = (CancellationToken::new(), service.readiness());
+        runtime.spawn(service.run(shutdown.clone()));
+        let store = Some(store);
+        Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, store, _data: data }
+    }
+
+    /// Status and JSON (null when the answer is none).
+    pub(crate) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> (u16, Value) {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let answer = match body {
+            Some(body) => agent.run(request.body(body).unwrap()),
+            None => agent.run(request.body(()).unwrap()),
+        };
+        let mut answer = answer.unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    pub(crate) fn bytes(&self, method: &str, path: &str, kind: &str, body: Option<&[u8]>) -> (u16, Value) {
+        let bearer = format!("Bearer {}", self.token.as_deref().unwrap_or_default());
+        self.raw(method, path, &[("authorization", &bearer), ("content-type", kind)], body)
+    }
+
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.bytes(method, path, "application/json", body.map(ToString::to_string).as_deref().map(str::as_bytes))
+    }
+
+    /// A call that must succeed.
+    pub(crate) fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.call(method, path, body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
+    /// A call that must fail: its status code, Google's word, and the text.
+    pub(crate) fn refused(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String, String) {
+        let (status, answer) = self.call(method, path, body);
+        assert_ne!(status, 200, "{method} {path} was taken: {answer}");
+        assert_eq!(answer["error"]["code"], status);
+        let text = |field: &str| answer["error"][field].as_str().unwrap().to_owned();
+        (status, text("status"), text("message"))
+    }
+
+    pub(crate) fn device(&self, id: &str) -> Arc<Device> {
+        let name = DeviceName::parse(id, &RegistryName::default_registry()).unwrap();
+        self.parts.registry.find(&name).unwrap()
+    }
+
+    /// Connects a device, without subscribing it to anything.
+    pub(crate) fn connect(&self, id: &str) -> (delivery::Online, mpsc::Receiver<Outbound>) {
+        let (sender, received) = mpsc::sync_channel(16);
+        let _inside = self.runtime.enter();
+        (self.parts.delivery.connect(&self.device(id), Arc::new(Recorder(sender))), received)
+    }
+
+    /// Journals telemetry of a device and waits until it is durable.
+    pub(crate) fn telemetry(&self, id: &str, payload: &'static str) {
+        let data = crate::model::EventData::Telemetry {
+            subfolder: String::new(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            properties: vec![],
+        };
+        let (done, durable) = mpsc::sync_channel(1);
+        let room = self.runtime.block_on(self.ingest.reserve(1024)).unwrap();
+        let event = ingest::NewEvent { durable: true, data };
+        self.ingest.submit(&self.device(id), vec![event], room, Box::new(move |result| done.send(result).unwrap()));
+        durable.recv().unwrap().unwrap();
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        if let Some(store) = self.store.take() {
+            store.stop();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Configs, commands and method calls: what reaches the device, and what its answers change.
+
+use serde_json::json;
+
+use super::house::House;
+use crate::delivery::{Feed, Outbound, Receipt};
+
+const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
+
+fn house_with_lamp() -> House {
+    let house = House::new();
+    let devices = LAMP.strip_suffix("/lamp").unwrap();
+    house.ok("POST", devices, Some(&json!({"id": "lamp"})));
+    house
+}
+
+fn lamp(rest: &str) -> String {
+    format!("{LAMP}{rest}")
+}
+
+#[test]
+fn a_config_is_versioned_and_a_stale_write_is_refused() {
+    let house = house_with_lamp();
+    let set = lamp(":modifyCloudToDeviceConfig");
+    let first = house.ok("POST", &set, Some(&json!({"binaryData": "b24="})));
+    assert_eq!((&first["version"], &first["binaryData"]), (&json!("1"), &json!("b24=")));
+    house.ok("POST", &set, Some(&json!({"binaryData": "b2Zm", "versionToUpdate": "1"})));
+    let (status, word, text) = house.refused("POST", &set, Some(&json!({"binaryData": "", "versionToUpdate": 1})));
+    assert_eq!((status, word.as_str()), (409, "ABORTED"));
+    assert_eq!(text, "version 2 is in force, not version 1");
+    let versions = house.ok("GET", &lamp("/configVersions"), None);
+    let numbers: Vec<_> = versions["deviceConfigs"].as_array().unwrap().iter().map(|v| v["version"].clone()).collect();
+    assert_eq!(numbers, ["2", "1"]);
+    assert_eq!(versions["deviceConfigs"][0]["cause"]["api"]["who"], "admin-token");
+
+    let (online, received) = house.connect("lamp");
+    online.subscribe(Feed::Config);
+    assert_eq!(received.recv().unwrap(), Outbound::Config { version: 2, payload: "off".into() });
+    online.acknowledged(vec![Receipt::Config { version: 2 }]);
+    let newest = house.ok("GET", &lamp("/configVersions?numVersions=1"), None);
+    assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
+    let large = crate::admin::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
+    assert!(house.refused("POST", &set, Some(&json!({ "binaryData": large }))).2.contains("65537 bytes"));
+}
+
+#[test]
+fn a_command_goes_only_to_a_device_that_takes_it_now() {
+    let house = house_with_lamp();
+    let send = lamp(":sendCommandToDevice");
+    let body = json!({"binaryData": "b24=", "subfolder": "light"});
+    let refused = |part: &str| {
+        let (status, word, text) = house.refused("POST", &send, Some(&body));
+        assert_eq!((status, word.as_str()), (400, "FAILED_PRECONDITION"));
+        assert!(text.contains(part), "{text}");
+    };
+    refused("is not connected");
+    let (online, received) = house.connect("lamp");
+    refused("does not subscribe");
+    online.subscribe(Feed::Commands);
+    let id = house.ok("POST", &send, Some(&body))["id"].as_str().unwrap().to_owned();
+    let sent = Outbound::Command { id: id.as_str().into(), subfolder: "light".into(), payload: "on".into() };
+    assert_eq!(received.recv().unwrap(), sent);
+    let status = |house: &House| house.ok("GET", &lamp(&format!("/commands/{id}")), None)["status"].clone();
+    assert_eq!(status(&house), "sent");
+    online.acknowledged(vec![Receipt::Command { id: id.as_str().into() }]);
+    assert_eq!(status(&house), "acknowledged");
+    assert_eq!(house.ok("GET", &lamp("/commands"), None)["commands"][0]["id"], id.as_str());
+    assert_eq!(house.refused("GET", &lamp("/commands/none"), None).1, "NOT_FOUND");
+
+    let waiting = json!({"binaryData": "", "ttl": "60s"});
+    assert_eq!(house.refused("POST", &send, Some(&waiting)).1, "UNIMPLEMENTED");
+    for subfolder in ["a//b", "#", "/a"] {
+        let body = json!({"binaryData": "", "subfolder": subfolder});
+        assert_eq!(house.refused("POST", &send, Some(&body)).1, "INVALID_ARGUMENT", "{subfolder}");
+    }
+}
+
+#[test]
+fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
+    let house = house_with_lamp();
+    let call = lamp(":invokeMethod");
+    let body = json!({"method": "blink", "payload": "Mw==", "timeout": "30s"});
+    assert_eq!(house.refused("POST", &call, Some(&body)).1, "FAILED_PRECONDITION");
+    let (online, received) = house.connect("lamp");
+    online.subscribe(Feed::Methods);
+    let (answer, _received) = std::thread::scope(|scope| {
+        let online = &online;
+        let answering = scope.spawn(move || {
+            let Ok(Outbound::Method { rid, name, payload }) = received.recv() else { panic!("no call came") };
+            assert_eq!((&*name, payload.as_ref()), ("blink", &b"3"[..]));
+            assert!(online.answer(rid, 207, "done".into()));
+            received
+        });
+        let answer = house.ok("POST", &call, Some(&body));
+        (answer, answering.join().unwrap())
+    });
+    assert_eq!(answer, json!({"status": 207, "payload": "ZG9uZQ=="}));
+    let quick = json!({"method": "blink", "timeout": "0.05s"});
+    let (status, word, _) = house.refused("POST", &call, Some(&quick));
+    assert_eq!((status, word.as_str()), (504, "DEADLINE_EXCEEDED"));
+    let (_, word, text) = house.refused("POST", &call, Some(&json!({"method": "a b"})));
+    assert!(word == "INVALID_ARGUMENT" && text.contains("method name"), "{text}");
+    let long = json!({"method": "blink", "timeout": "301s"});
+    assert!(house.refused("POST", &call, Some(&long)).2.contains("at most 300s"));
+}

@@ -1,0 +1,200 @@
+//! The one place that wires the rooms together, starts them in order and stops them in the reverse order. Decides nothing.
+
+mod folder;
+mod housekeeping;
+mod metrics_text;
+mod plugin_views;
+mod serve;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use serve::serve;
+
+use crate::{
+    admin, auth, delivery,
+    dispatch::{self, Manager},
+    engine::Engine,
+    ingest, journal,
+    metrics::Metrics,
+    mqtt, outbox, plugin, registry,
+    settings::{Grant, Settings},
+    store, topics,
+};
+
+/// A host that runs in this process.
+pub struct Host {
+    /// Where MQTT clients connect.
+    pub mqtt: SocketAddr,
+    /// Where the admin API listens.
+    pub admin: SocketAddr,
+    pub parts: Parts,
+    shutdown: CancellationToken,
+    ready: Arc<AtomicBool>,
+    fatal: Arc<Mutex<Option<String>>>,
+    front: JoinHandle<()>,
+    api: JoinHandle<Result<(), admin::Error>>,
+    folder: folder::Service,
+    housekeeping: JoinHandle<()>,
+    dispatch: dispatch::Handle,
+    store_service: store::Service,
+}
+
+/// The rooms' handles, for those that stand beside the event path.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: store::Handle,
+    pub registry: registry::Handle,
+    pub outbox: outbox::Handle,
+    pub ingest: ingest::Handle,
+    pub delivery: delivery::Handle,
+    pub plugins: Arc<Manager>,
+    pub topics: topics::Handle,
+    pub metrics: Metrics,
+}
+
+impl Host {
+    /// Opens the store, takes up what was left, loads the plugins, and only then lets clients in.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let shutdown = CancellationToken::new();
+        let fatal = Arc::new(Mutex::new(None));
+        let options = store::Options {
+            folder: settings.data.clone(),
+            queue_bytes: settings.journal_queue_bytes,
+            keep_bytes: settings.journal_keep_bytes,
+        };
+        let mut opened = tokio::task::spawn_blocking(move || store::open(options)).await??;
+        let store = opened.handle();
+        let registry = registry::Handle::load(store.clone(), &opened.loaded);
+        let dispatch = dispatch::Handle::new(store.clone(), registry.clone());
+        let ingest = ingest::Handle::new(store.clone(), Arc::new(dispatch.clone()));
+        let delivery = delivery::Handle::new(store.clone(), ingest.clone());
+        dispatch.set_reach(Arc::new(delivery.clone()));
+        let mut engine = Engine::new(registry.clone(), Arc::new(delivery.clone()), &opened.loaded);
+        opened.replay(&mut engine)?;
+        let loaded = std::mem::take(&mut opened.loaded);
+        let store_service = opened.start(engine, stop_on_failure(&shutdown, &fatal))?;
+
+        registry.make_default().await?;
+        delivery.expire_left(&loaded.open_commands);
+        let engine = plugin::Engine::new(plugin::Options {
+            cache: Some(settings.data.join("compiled")),
+            ..plugin::Options::default()
+        })?;
+        let consent = settings.grant == Grant::Consent;
+        let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
+        let folder = folder::start(&settings.plugins, plugins.clone(), shutdown.clone()).await?;
+
+        let metrics = Metrics::default();
+        let parts = Parts {
+            outbox: outbox::Handle::new(store.clone()),
+            topics: topics::Handle::new(metrics.clone()),
+            store,
+            registry,
+            ingest,
+            delivery,
+            plugins,
+            metrics,
+        };
+        let front = bind_front(settings, &parts).await?;
+        let api = bind_api(settings, &parts).await?;
+        let (mqtt, admin, ready) = (front.local_addr(), api.local_addr(), api.readiness());
+        let front = tokio::spawn(front.run(shutdown.child_token()));
+        let api = tokio::spawn(api.run(shutdown.child_token()));
+        let housekeeping = tokio::spawn(housekeeping::run(
+            parts.store.clone(),
+            parts.ingest.clone(),
+            dispatch.clone(),
+            shutdown.child_token(),
+        ));
+        ready.store(true, Ordering::Release);
+        Ok(Self {
+            mqtt,
+            admin,
+            parts,
+            shutdown,
+            ready,
+            fatal,
+            front,
+            api,
+            folder,
+            housekeeping,
+            dispatch,
+            store_service,
+        })
+    }
+
+    /// Cancelled when the host is to stop, or has to.
+    #[must_use]
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is under way is
+    /// finished or left in the journal. The error is why the host had to stop, if it had to.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.ready.store(false, Ordering::Release);
+        self.shutdown.cancel();
+        self.front.await.context("the front ended badly")?;
+        self.api.await.context("the admin API ended badly")??;
+        self.folder.stop().await;
+        self.dispatch.stop().await;
+        self.housekeeping.await.context("housekeeping ended badly")?;
+        tokio::task::spawn_blocking(move || self.store_service.stop()).await?;
+        match self.fatal.lock().take() {
+            Some(problem) => Err(anyhow::anyhow!(problem).context("the host had to stop")),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn bind_front(settings: &Settings, parts: &Parts) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
+    let hub = mqtt::Live {
+        auth: auth::Handle::new(parts.registry.clone(), settings.enroll),
+        ingest: parts.ingest.clone(),
+        delivery: parts.delivery.clone(),
+    };
+    let options =
+        mqtt::Options { listen: settings.mqtt, connections: settings.max_connections, ..mqtt::Options::default() };
+    mqtt::Service::bind(options, hub, parts.topics.clone(), parts.metrics.clone()).await
+}
+
+async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, admin::Error> {
+    let options = admin::Options {
+        listen: settings.admin,
+        auth: settings.admin_auth,
+        data: settings.data.clone(),
+        plugins: settings.plugins.clone(),
+    };
+    let parts = admin::Parts {
+        registry: parts.registry.clone(),
+        outbox: parts.outbox.clone(),
+        delivery: parts.delivery.clone(),
+        store: parts.store.clone(),
+        journal: journal::Handle::new(parts.store.clone()),
+        plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), parts.store.clone())),
+        metrics: metrics_text::render(parts),
+    };
+    admin::Service::bind(options, parts).await
+}
+
+fn stop_on_failure(
+    shutdown: &CancellationToken,
+    fatal: &Arc<Mutex<Option<String>>>,
+) -> impl Fn(&store::Error) + Send + Sync + Clone + 'static {
+    let (shutdown, fatal) = (shutdown.clone(), fatal.clone());
+    move |error| {
+        fatal.lock().get_or_insert_with(|| error.to_string());
+        shutdown.cancel();
+    }
+}

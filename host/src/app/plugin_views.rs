@@ -1,0 +1,89 @@
+//! The plugins as the admin API sees them.
+
+use std::sync::Arc;
+
+use crate::{
+    admin::{Counters, Later, PluginView, Plugins, RedriveError},
+    dispatch::{Manager, PluginState, PluginStatus},
+    model::PluginName,
+    plugin::{Grant, Trigger},
+    store,
+};
+
+pub(super) struct Views {
+    plugins: Arc<Manager>,
+    store: store::Handle,
+}
+
+impl Views {
+    pub(super) fn new(plugins: Arc<Manager>, store: store::Handle) -> Self {
+        Self { plugins, store }
+    }
+}
+
+impl Plugins for Views {
+    fn list(&self) -> Later<'_, Vec<PluginView>> {
+        Box::pin(async { self.plugins.list().into_iter().map(view).collect() })
+    }
+
+    fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
+        let found = self.plugins.get(name).map(view);
+        Box::pin(async { found })
+    }
+
+    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
+        Box::pin(async move {
+            let letter = self.store.dead_letter(id).await.map_err(|e| RedriveError::Failed(e.to_string()))?;
+            let letter = letter.ok_or(RedriveError::NoSuchLetter(id))?;
+            let plugin = letter.plugin.to_string();
+            if self.plugins.redrive(letter) { Ok(()) } else { Err(RedriveError::NotRunning(plugin)) }
+        })
+    }
+}
+
+fn view(status: PluginStatus) -> PluginView {
+    let totals = status.totals;
+    let described = status.description;
+    PluginView {
+        name: status.name,
+        state: state(status.state).into(),
+        digest: status.digest.unwrap_or_default(),
+        component: status.component.unwrap_or_default(),
+        version: described.as_ref().map(|d| d.version.clone()).unwrap_or_default(),
+        summary: described.map(|d| d.summary).unwrap_or_default(),
+        settings: status.settings,
+        triggers: status.triggers.iter().map(trigger).collect(),
+        grants: status.grants.iter().map(grant).collect(),
+        counters: Counters {
+            events: totals.done + totals.rejected + totals.failed + totals.retried,
+            done: totals.done,
+            retried: totals.retried,
+            rejected: totals.rejected,
+            failed: totals.failed,
+            dead: totals.dead,
+        },
+        last_error: status.last_error,
+        limits_hit: totals.limits_hit,
+    }
+}
+
+fn state(state: PluginState) -> &'static str {
+    match state {
+        PluginState::Running => "running",
+        PluginState::Disabled => "disabled",
+        PluginState::Broken => "broken",
+    }
+}
+
+fn trigger(trigger: &Trigger) -> String {
+    let kind = serde_json::to_value(trigger.event).ok();
+    let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
+    match &trigger.subfolder {
+        Some(subfolder) => format!("{kind} {} {subfolder}", trigger.device),
+        None => format!("{kind} {}", trigger.device),
+    }
+}
+
+fn grant(grant: &Grant) -> String {
+    format!("{} {}", grant.capability.as_str(), grant.pattern)
+}

@@ -1,0 +1,39 @@
+//! `switchbox serve`: a host from its settings until somebody ends it.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Host;
+use crate::settings::Settings;
+
+/// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready. Blocking.
+pub fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let host = Host::start(settings).await?;
+        println!("{}", ready_line(&host, settings));
+        let shutdown = host.shutdown();
+        let why = tokio::select! {
+            _ = interrupt.recv() => "interrupted",
+            _ = terminate.recv() => "terminated",
+            () = shutdown.cancelled() => "the store failed",
+        };
+        tracing::info!(why, "stopping");
+        let stopped = host.stop().await;
+        tracing::info!("stopped");
+        stopped
+    })
+}
+
+fn ready_line(host: &Host, settings: &Settings) -> serde_json::Value {
+    serde_json::json!({
+        "ready": true,
+        "mqtt": host.mqtt.to_string(),
+        "admin": format!("http://{}", host.admin),
+        "data": settings.data,
+        "plugins": settings.plugins,
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+    })
+}

@@ -1,0 +1,84 @@
+//! The few things that the benchmark asks the host's admin API. Silent when the host does not answer: a figure is
+//! missing then, nothing else.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// What is different in a plugin's description when another version of it is in force.
+const VERSION_FIELDS: [&str; 2] = ["digest", "settings"];
+/// Where the host keeps the token that its API asks for, in its data folder.
+const TOKEN_FILE: &str = "admin-token";
+
+#[derive(Clone)]
+pub(super) struct Admin {
+    url: String,
+    token: String,
+}
+
+impl Admin {
+    /// `data`: the host's data folder.
+    pub(super) fn new(url: &str, data: &Path) -> Self {
+        let token = std::fs::read_to_string(data.join(TOKEN_FILE)).unwrap_or_default();
+        Self { url: url.trim_end_matches('/').to_owned(), token: token.trim().to_owned() }
+    }
+
+    /// What tells this version of a plugin from another.
+    pub(super) async fn plugin_version(&self, name: &str) -> Option<String> {
+        let text = self.get(&format!("/v1/plugins/{name}")).await?;
+        let plugin: Value = serde_json::from_str(&text).ok()?;
+        let fields: Vec<_> =
+            VERSION_FIELDS.iter().filter_map(|field| plugin.get(field)).map(Value::to_string).collect();
+        (!fields.is_empty()).then(|| fields.join(" "))
+    }
+
+    /// Mean time that a plugin spends on an event, in microseconds.
+    pub(super) async fn guest_us(&self) -> Option<f64> {
+        mean_guest_us(&self.get("/metrics").await?)
+    }
+
+    async fn get(&self, path: &str) -> Option<String> {
+        let url = format!("{}{path}", self.url);
+        let token = format!("Bearer {}", self.token);
+        let call = move || {
+            let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().new_agent();
+            agent.get(&url).header("Authorization", &token).call().ok()?.body_mut().read_to_string().ok()
+        };
+        tokio::task::spawn_blocking(call).await.ok()?
+    }
+}
+
+/// Sum ÷ count of the histogram whose name speaks of guest time, in Prometheus' text format and in seconds.
+fn mean_guest_us(metrics: &str) -> Option<f64> {
+    let total = |suffix: &str| {
+        let values = metrics.lines().filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            let name = name.split('{').next()?;
+            (name.contains("guest") && name.ends_with(suffix)).then(|| value.parse::<f64>().ok())?
+        });
+        values.reduce(|one, other| one + other)
+    };
+    let (sum, count) = (total("_sum")?, total("_count")?);
+    (count > 0.0).then(|| sum / count * 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guest_time_is_a_mean_over_all_plugins() {
+        let metrics = "\
+            # HELP switchbox_guest_seconds Time in the guest.\n\
+            switchbox_guest_seconds_bucket{plugin=\"a\",le=\"1\"} 3\n\
+            switchbox_guest_seconds_sum{plugin=\"a\"} 0.000012\n\
+            switchbox_guest_seconds_count{plugin=\"a\"} 3\n\
+            switchbox_guest_seconds_sum{plugin=\"b\"} 0.000008\n\
+            switchbox_guest_seconds_count{plugin=\"b\"} 1\n\
+            switchbox_other_seconds_sum 7\n";
+        assert!((mean_guest_us(metrics).expect("there") - 5.0).abs() < 1e-9);
+        assert_eq!(mean_guest_us("switchbox_guest_seconds_count 0\nswitchbox_guest_seconds_sum 0\n"), None);
+        assert_eq!(mean_guest_us(""), None);
+    }
+}

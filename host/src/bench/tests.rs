@@ -1,0 +1,170 @@
+//! The load client against a relay with faults to order, and against mosquitto where it is installed.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{
+    frames::{self, Qos},
+    lanes::Faults,
+    load::{Load, Plan, Tally, Traffic},
+    memory,
+    servers::{Server, find_mosquitto},
+};
+
+/// What the relay does wrong with its n-th message.
+type Fault = fn(u64) -> Deed;
+
+enum Deed {
+    Relay,
+    Drop,
+    Double,
+    Skip,
+    Hangup,
+}
+
+/// A hop relay of a few lines: every event comes back as a config with one hop more. Tells an old config first.
+async fn relay(fault: Fault) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let addr = listener.local_addr().expect("address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, fault));
+        }
+    });
+    addr
+}
+
+async fn serve(mut stream: TcpStream, fault: Fault) {
+    let (mut input, mut seen) = (Vec::new(), 0);
+    while stream.read_buf(&mut input).await.is_ok_and(|read| read > 0) {
+        let mut output = Vec::new();
+        while let Some(length) = whole(&input) {
+            let frame: Vec<_> = input.drain(..length).collect();
+            match frame[0] >> 4 {
+                1 => output.extend_from_slice(&[0x20, 2, 0, 0]),
+                8 => {
+                    output.extend_from_slice(&[0x90, 3, frame[2], frame[3], 1]);
+                    let old = br#"{"hops":900,"lane":0,"run":0}"#;
+                    frames::publish_parts(&mut output, "config", Some(1), [old, b"", b""]);
+                }
+                3 => {
+                    seen += 1;
+                    let times = match fault(seen) {
+                        Deed::Relay => [1].as_slice(),
+                        Deed::Drop => &[],
+                        Deed::Double => &[1, 1],
+                        Deed::Skip => &[2],
+                        Deed::Hangup => return,
+                    };
+                    for more in times {
+                        answer(&frame, *more, &mut output);
+                    }
+                }
+                14 => return,
+                _ => {}
+            }
+        }
+        if stream.write_all(&output).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The length of the first frame of a client, when it is whole; all are shorter than 16 KiB here.
+fn whole(input: &[u8]) -> Option<usize> {
+    let low = usize::from(*input.get(1)?);
+    let length = if low < 128 { 2 + low } else { 3 + (low & 127) + (usize::from(*input.get(2)?) << 7) };
+    (input.len() >= length).then_some(length)
+}
+
+fn answer(frame: &[u8], more: u64, output: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(frame);
+    let (before, rest) = text.split_once("\"hops\":").expect("hops");
+    let (hops, after) = rest.split_once(',').expect("more fields");
+    let hops: u64 = hops.parse().expect("a number");
+    let record = &before[before.find('{').expect("an object")..];
+    let config = format!("{record}\"hops\":{},{after}", hops + more);
+    let id = (frame[0] & 0b110 != 0).then_some(9);
+    frames::publish_parts(output, "config", id, [config.as_bytes(), b"", b""]);
+}
+
+fn plan(addr: SocketAddr, traffic: Traffic, qos: Qos) -> Plan {
+    Plan { addr, traffic, connections: 3, window: 4, qos, run: 1, threads: 2, drain: Duration::from_millis(500) }
+}
+
+/// Runs a plan until so many round trips are done, or nothing moves any more.
+async fn go(plan: &Plan, round_trips: u64) -> Tally {
+    let load = Load::start(plan).await.expect("started");
+    let mut before = None;
+    while load.completed() < round_trips && before != Some(load.completed()) {
+        before = Some(load.completed());
+        load.measure(Duration::from_millis(100)).await;
+    }
+    load.finish().await.expect("finished")
+}
+
+#[tokio::test]
+async fn a_faultless_relay_is_found_faultless() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let addr = relay(|_| Deed::Relay).await;
+        let tally = go(&plan(addr, Traffic::Relay, qos), 2_000).await;
+        assert_eq!((tally.faults, tally.errors.len()), (Faults::default(), 0), "{:?}", tally.errors);
+        assert!(tally.round_trips.percentile(0.5).expect("measured") > Duration::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_a_relay_is_counted() {
+    let connections = 3;
+    for (fault, each) in [
+        ((|n| if n == 50 { Deed::Drop } else { Deed::Relay }) as Fault, Faults { lost: 1, ..Faults::default() }),
+        (|n| if n == 50 { Deed::Double } else { Deed::Relay }, Faults { duplicated: 1, ..Faults::default() }),
+        (|n| if n == 50 { Deed::Skip } else { Deed::Relay }, Faults { skipped: 1, ..Faults::default() }),
+        (|_| Deed::Drop, Faults { lost: 4, ..Faults::default() }),
+    ] {
+        let addr = relay(fault).await;
+        let found = go(&plan(addr, Traffic::Relay, Qos::AtLeastOnce), 2_000).await.faults;
+        let expect = [found.lost, found.duplicated, found.skipped].map(|count| count / connections);
+        assert_eq!(expect, [each.lost, each.duplicated, each.skipped], "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_an_error_and_its_lanes_are_lost() {
+    let addr = relay(|n| if n == 50 { Deed::Hangup } else { Deed::Relay }).await;
+    let tally = go(&plan(addr, Traffic::Relay, Qos::AtMostOnce), 2_000).await;
+    assert_eq!((tally.faults.lost, tally.errors.len()), (12, 3), "{:?}", tally.errors);
+    assert!(tally.errors.iter().all(|error| error.contains("connection")), "{:?}", tally.errors);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_an_error_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let addr = listener.local_addr().expect("address");
+    drop(listener);
+    let error = Load::start(&plan(addr, Traffic::Echo, Qos::AtMostOnce)).await.err().expect("no server");
+    assert!(format!("{error:#}").contains("cannot connect _hop-"), "{error:#}");
+}
+
+#[tokio::test]
+async fn mosquitto_is_measured_and_ended() {
+    let Some((program, _)) = find_mosquitto(None).await else {
+        eprintln!("skipped: mosquitto is not installed");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::mosquitto(&program, folder.path()).await.expect("started");
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        let tally = go(&plan(server.mqtt, Traffic::Echo, qos), 1_000).await;
+        assert_eq!((tally.faults, tally.errors.len()), (Faults::default(), 0), "{:?}", tally.errors);
+    }
+    let idle = memory::idle(&server, Traffic::Echo, 50).await.expect("they live");
+    assert!(idle.is_none_or(|resident| resident.before_bytes > 0));
+    let addr = server.mqtt;
+    server.end().await;
+    assert!(TcpStream::connect(addr).await.is_err(), "mosquitto still listens");
+}

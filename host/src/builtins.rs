@@ -1,0 +1,30 @@
+//! The plugins that are in the binary: `component = "builtin:NAME"` in a plugin's settings file. Built from `plugins/`
+//! by build.rs. Never runs them.
+
+include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// The component of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static [u8]> {
+    BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
+}
+
+/// The names there are, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILTINS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_built_ins_are_components() {
+        assert_eq!(names().collect::<Vec<_>>(), ["hop-relay", "switch-wakes-device"]);
+        for name in names() {
+            // The preamble of a component (layer 1), where a core module has layer 0.
+            assert_eq!(find(name).unwrap()[..8], *b"\0asm\x0d\0\x01\0", "{name}");
+        }
+        assert_eq!(find("hop_relay"), None);
+    }
+}

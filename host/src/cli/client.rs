@@ -1,0 +1,153 @@
+//! Talking to a running host over its admin API.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use ureq::http::{Method, Request, StatusCode};
+
+use crate::{admin::TOKEN_FILE, model::DeviceName};
+
+/// Longest wait for an answer: the longest method call, and some.
+const PATIENCE: Duration = Duration::from_secs(310);
+/// The largest answer that is read, bytes.
+const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Which host
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Host {
+    /// The host's admin API
+    #[arg(long, value_name = "URL", env = "SWITCHBOX_ADMIN", default_value = "http://127.0.0.1:8080", global = true)]
+    admin: String,
+    /// The admin token [default: the one in the data folder]
+    #[arg(long, value_name = "TOKEN", env = "SWITCHBOX_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+    /// The host's data folder, to read the token from
+    #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", default_value = "switchbox-data", global = true)]
+    data: PathBuf,
+    /// Print the host's answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Host {
+    pub(super) fn client(&self) -> Client {
+        let from_file = || std::fs::read_to_string(self.data.join(TOKEN_FILE)).ok();
+        let token = self.token.clone().or_else(from_file).map(|token| token.trim().to_owned());
+        let base = self.admin.trim_end_matches('/');
+        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_global(Some(PATIENCE))
+            .build();
+        Client { agent: config.new_agent(), base, token, data: self.data.clone() }
+    }
+
+    /// The answer for a program, or the text for a person.
+    pub(super) fn show(&self, answer: &Value, text: String) -> String {
+        if self.json { format!("{answer:#}") } else { text }
+    }
+}
+
+pub(super) struct Client {
+    agent: ureq::Agent,
+    base: String,
+    token: Option<String>,
+    data: PathBuf,
+}
+
+impl Client {
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, None)
+    }
+
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::DELETE, path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body))
+    }
+
+    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = match body {
+            None => self.agent.run(request.body(()).context("the address of the host is wrong")?),
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string()).context("the address of the host is wrong")?)
+            }
+        };
+        let answer = answer.with_context(|| {
+            format!("no host answers at {}; start one with `switchbox serve`, or name another with --admin", self.base)
+        })?;
+        let status = answer.status();
+        let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
+    }
+
+    fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
+        let text = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("something else than a host");
+        if status != StatusCode::UNAUTHORIZED {
+            return anyhow::anyhow!("{text}");
+        }
+        let where_from = match &self.token {
+            Some(_) => "the token given".to_owned(),
+            None => format!("{} has none", self.data.display()),
+        };
+        anyhow::anyhow!("{text} ({where_from}); use --token, or --data with the host's data folder")
+    }
+}
+
+/// The API's path of a device.
+pub(super) fn device_path(name: &DeviceName) -> String {
+    escape(&format!("/v1/{name}"))
+}
+
+/// Of all that a name may hold, only `%` means something in a path.
+pub(super) fn escape(path: &str) -> String {
+    path.replace('%', "%25")
+}
+
+/// What a person gives as data: the text itself, `@FILE`, or `-` for standard input.
+pub(super) fn data(text: &str) -> anyhow::Result<Vec<u8>> {
+    match text.strip_prefix('@') {
+        Some(file) => std::fs::read(Path::new(file)).with_context(|| format!("{file} cannot be read")),
+        None if text == "-" => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
+            Ok(bytes)
+        }
+        None => Ok(text.as_bytes().to_vec()),
+    }
+}
+
+/// Bytes of the API as a person reads them: text where it is text.
+pub(super) fn shown(value: Option<&Value>) -> anyhow::Result<String> {
+    use base64::Engine;
+    let Some(text) = value.and_then(Value::as_str) else { return Ok(String::new()) };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).context("the host's answer is no base64")?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|_| format!("base64:{text}")))
+}
+
+pub(super) fn encoded(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// A device as a person names it.
+pub(super) fn device_name(text: &str) -> anyhow::Result<DeviceName> {
+    match DeviceName::parse(text, &crate::model::RegistryName::default_registry()) {
+        Ok(name) => Ok(name),
+        Err(error) => bail!("{error}"),
+    }
+}

@@ -1,0 +1,86 @@
+//! The command line against a real host.
+
+use anyhow::Context;
+use clap::CommandFactory;
+
+use super::*;
+use crate::{admin::tests::house::House, delivery::Feed};
+
+#[test]
+fn the_arguments_fit_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn an_error_says_everything_once() {
+    let error: anyhow::Result<()> =
+        Err(std::io::Error::other("disk is full")).context("cannot write a: disk is full").context("no start");
+    assert_eq!(chain(&error.unwrap_err()), "no start: cannot write a: disk is full");
+}
+
+/// What the command prints, or its error.
+fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<String, String> {
+    let mut all = vec!["switchbox"];
+    all.extend(arguments);
+    all.extend(["--admin", admin, "--data", "/nowhere"]);
+    all.extend(token.map(|token| ["--token", token]).into_iter().flatten());
+    let cli = Cli::try_parse_from(all).unwrap();
+    let printed = match cli.command {
+        Command::Device(options) => device::run(&options),
+        Command::Plugin(options) => plugin::run(&options),
+        _ => panic!("no command for a running host"),
+    };
+    printed.map_err(|error| chain(&error))
+}
+
+/// The table has this row, however wide its columns are.
+fn has_row(table: &str, row: &str) -> bool {
+    table.lines().any(|line| line.split_whitespace().eq(row.split_whitespace()))
+}
+
+#[test]
+fn an_operator_works_with_devices_and_plugins() {
+    let house = House::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    let name = "projects/local/locations/local/registries/default/devices/lamp-1";
+    assert_eq!(
+        run(&["device", "create", "lamp-1", "--metadata", "room=hall"]).unwrap(),
+        format!("{name} is registered")
+    );
+    assert_eq!(run(&["device", "create", "lamp-1"]).unwrap_err(), format!("{name} exists already"));
+    assert_eq!(run(&["device", "config", "set", "lamp-1", "on"]).unwrap(), "lamp-1 has config version 1");
+    assert_eq!(run(&["device", "config", "get", "lamp-1"]).unwrap(), "on");
+    assert!(
+        run(&["device", "config", "set", "lamp-1", "off", "--version", "7"])
+            .unwrap_err()
+            .contains("version 1 is in force")
+    );
+    assert!(run(&["device", "config", "get", "lamp-1", "--all"]).unwrap().contains("ACKNOWLEDGED"));
+    assert!(has_row(&run(&["device", "get", name]).unwrap(), "metadata room hall"));
+    let list = run(&["device", "list"]).unwrap();
+    assert!(list.starts_with("DEVICE  CONNECTED") && has_row(&list, "lamp-1 no no 1 -"), "{list}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["device", "list", "--json"]).unwrap()).unwrap();
+    assert_eq!(json["devices"][0]["id"], "lamp-1");
+    assert!(run(&["device", "command", "lamp-1", "blink"]).unwrap_err().contains("is not connected"));
+    let (online, _received) = house.connect("lamp-1");
+    online.subscribe(Feed::Commands);
+    assert!(run(&["device", "command", "lamp-1", "blink"]).unwrap().starts_with("sent: command api."));
+    assert!(run(&["device", "state", "lamp-1"]).unwrap_err().contains("has not reported a state yet"));
+    run(&["device", "delete", "lamp-1"]).unwrap();
+    assert!(run(&["device", "get", "lamp-1"]).unwrap_err().contains("does not exist"));
+
+    assert!(has_row(&run(&["plugin", "list"]).unwrap(), "relay running 0 0 0"));
+    assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
+    assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+}
+
+#[test]
+fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
+    let house = House::new();
+    let no_token = run(&["device", "list"], &house.base, None).unwrap_err();
+    assert!(no_token.contains("a bearer token is needed") && no_token.contains("--data"), "{no_token}");
+    let wrong = run(&["device", "list"], &house.base, Some("x")).unwrap_err();
+    assert!(wrong.contains("not this host's (the token given)"), "{wrong}");
+    let nobody = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
+    assert!(nobody.contains("no host answers at http://127.0.0.1:1") && nobody.contains("switchbox serve"), "{nobody}");
+}

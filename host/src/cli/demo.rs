@@ -1,0 +1,288 @@
+//! `switchbox demo`, once a host runs: lets three virtual devices act the two scenarios and tells a person what happens.
+//! Never starts or stops the host.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant as At, timeout_at},
+};
+
+use super::{
+    interrupted,
+    narrator::{Colour, Narrator},
+    story::{Chapter, Story},
+    virtual_device::{self, Kind, Order, Seen, VirtualDevice},
+};
+
+/// hop-1 goes no faster: a demo should not heat the room. `switchbox bench` shows what the host can do.
+const HOPS_PER_SECOND: f64 = 1_000.0;
+/// Seen things that may wait to be told; the devices wait when they do.
+const QUEUE: usize = 256;
+/// How long a device may take to connect.
+const CONNECTS: Duration = Duration::from_secs(10);
+/// How long a config may take to reach its device.
+const ARRIVES: Duration = Duration::from_secs(5);
+/// A pause for the eye between two acts, when there is time.
+const PAUSE: Duration = Duration::from_millis(1_500);
+/// This share of the whole time is the pause when the time is short: one round of the switch has four.
+const PAUSES: u32 = 8;
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Show the hop relay and the switch waking its lamp, live
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
+pub(super) struct Options {
+    /// End after this time, with exit code 0 if both scenarios worked [default: at Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) length: Option<Duration>,
+}
+
+/// Where the host is that the demo plays on.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) mqtt: SocketAddr,
+    /// `http://…`
+    pub(super) admin: String,
+    pub(super) plugins: PathBuf,
+    pub(super) data: PathBuf,
+}
+
+/// Plays until the time is over or Ctrl-C. True if both scenarios worked; else the reason has been printed.
+pub(super) async fn run(place: &Place, options: &Options) -> bool {
+    let mut stage = Stage::new(place, options.length);
+    stage.open();
+    let played = tokio::select! {
+        () = stage.play() => true,
+        () = interrupted() => false,
+    };
+    // A first round that Ctrl-C cuts short is no failure of the host, but nothing was shown either.
+    stage.close(played).await
+}
+
+struct Stage<'a> {
+    place: &'a Place,
+    narrator: Narrator,
+    story: Story,
+    seen: mpsc::Receiver<Seen>,
+    seen_tx: mpsc::Sender<Seen>,
+    devices: JoinSet<()>,
+    switch: Option<mpsc::Sender<Order>>,
+    lamp: Option<mpsc::Sender<Order>>,
+    length: Option<Duration>,
+    begun: Instant,
+}
+
+impl<'a> Stage<'a> {
+    fn new(place: &'a Place, length: Option<Duration>) -> Self {
+        let (seen_tx, seen) = mpsc::channel(QUEUE);
+        Self {
+            place,
+            narrator: Narrator::stdout(),
+            story: Story::default(),
+            seen,
+            seen_tx,
+            devices: JoinSet::new(),
+            switch: None,
+            lamp: None,
+            length,
+            begun: Instant::now(),
+        }
+    }
+
+    fn open(&mut self) {
+        let Place { mqtt, admin, plugins, .. } = self.place;
+        let title = self.narrator.paint(Colour::Bold, "Switchbox demo");
+        self.narrator.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
+        self.narrator.line("");
+        self.narrator.line("  hop-1     publishes what it gets; the plugin hop-relay sends it back with one hop more");
+        self.narrator.line("  switch-1  says awake or asleep; the plugin switch-wakes-device tells lamp-1");
+        self.narrator.line("  lamp-1    is what its config says, and is offline now and then");
+        self.narrator.line("");
+    }
+
+    /// Brings a device onto the stage; what it returns gives it orders.
+    fn enter(&mut self, id: &str, kind: Kind, rate: Option<f64>) -> mpsc::Sender<Order> {
+        let (order, orders) = mpsc::channel(4);
+        let device = VirtualDevice {
+            id: id.to_owned(),
+            kind,
+            host: self.place.mqtt.ip().to_string(),
+            port: self.place.mqtt.port(),
+            rate,
+            every: None,
+            orders: Some(orders),
+        };
+        self.devices.spawn(virtual_device::run(device, self.seen_tx.clone()));
+        order
+    }
+
+    /// Both scenarios, the second again and again.
+    async fn play(&mut self) {
+        let hop = self.enter("hop-1", Kind::Hop, Some(HOPS_PER_SECOND));
+        self.switch = Some(self.enter("switch-1", Kind::Switch, None));
+        self.lamp = Some(self.enter("lamp-1", Kind::Lamp, None));
+        if !self.until(CONNECTS, |story| story.all_there()).await {
+            self.story.fail("not every device could connect and subscribe");
+            return;
+        }
+        if !self.until(ARRIVES, |story| story.hops_worked()).await {
+            self.story.fail("hop-1's record does not come back with one hop more");
+            return;
+        }
+        loop {
+            if !self.round().await {
+                return;
+            }
+            if self.length.is_some_and(|length| self.begun.elapsed() + self.pause() * PAUSES / 2 > length) {
+                break;
+            }
+        }
+        // The switch has nothing more to say; the hops go on until the time is over.
+        while self.length.is_some_and(|length| self.begun.elapsed() < length) {
+            let left = self.length.unwrap_or_default().saturating_sub(self.begun.elapsed());
+            self.wait(left).await;
+        }
+        drop(hop);
+    }
+
+    /// The lamp falls asleep, goes offline, is told to wake, and wakes when it is back. False when it does not.
+    async fn round(&mut self) -> bool {
+        self.tell(Chapter::LampSleeps, "switch-1 lets the lamp sleep").await;
+        if !self.until(ARRIVES, |story| story.lamp_is("asleep")).await {
+            self.story.fail("lamp-1 is not told to sleep");
+            return false;
+        }
+        self.wait(self.pause()).await;
+        self.tell(Chapter::LampLeaves, "somebody pulls the lamp's plug").await;
+        if !self.until(ARRIVES, |story| !story.lamp_is_there()).await {
+            self.story.fail("lamp-1 does not go offline");
+            return false;
+        }
+        self.wait(self.pause()).await;
+        self.tell(Chapter::SwitchSays, "switch-1 says awake, but nobody hears it; the config is kept").await;
+        self.wait(self.pause()).await;
+        self.narrator.note("", Colour::Plain, "the lamp's plug is in again");
+        self.story.begin(Chapter::LampReturns);
+        self.lamp = Some(self.enter("lamp-1", Kind::Lamp, None));
+        if !self.until(CONNECTS, |story| story.lamp_is_there()).await {
+            self.story.fail("lamp-1 cannot connect again");
+            return false;
+        }
+        if !self.until(ARRIVES, |story| story.lamp_is("awake")).await {
+            self.story.fail("lamp-1 comes back and is not told to wake");
+            return false;
+        }
+        if let Some(after) = self.story.woke() {
+            let text = format!("lamp-1 woke {after:.1?} after it connected");
+            let text = self.narrator.paint(Colour::Green, &text);
+            self.narrator.note("", Colour::Plain, &text);
+        }
+        self.wait(self.pause()).await;
+        true
+    }
+
+    /// Says what happens and gives the order for it.
+    async fn tell(&mut self, chapter: Chapter, text: &str) {
+        self.narrator.note("", Colour::Plain, text);
+        self.story.begin(chapter);
+        let say = |state: &'static str| Order::Say(Bytes::from_static(state.as_bytes()));
+        let (device, order) = match chapter {
+            Chapter::LampSleeps => (&self.switch, say(r#"{"state":"asleep"}"#)),
+            Chapter::SwitchSays => (&self.switch, say(r#"{"state":"awake"}"#)),
+            Chapter::LampLeaves | Chapter::LampReturns => (&self.lamp, Order::Leave),
+        };
+        if let Some(device) = device {
+            // The channel holds more orders than a round gives, and a device that has ended shows by what it does not do.
+            let _ = device.try_send(order);
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        self.length.map_or(PAUSE, |length| PAUSE.min(length / PAUSES))
+    }
+
+    async fn wait(&mut self, time: Duration) {
+        self.until(time, |_| false).await;
+    }
+
+    /// Tells what happens until `done` or for so long at most; true when done.
+    async fn until(&mut self, limit: Duration, done: impl Fn(&Story) -> bool) -> bool {
+        let limit = At::now() + limit;
+        while !done(&self.story) {
+            match timeout_at(limit, self.seen.recv()).await {
+                Ok(Some(seen)) => {
+                    self.story.note(&seen, Instant::now());
+                    self.narrator.show(&seen);
+                }
+                Ok(None) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Ends the devices and says what happened and where to look next.
+    async fn close(mut self, played: bool) -> bool {
+        let took = self.begun.elapsed();
+        self.switch = None;
+        self.lamp = None;
+        // Dropping the receiver ends every device.
+        self.seen.close();
+        let _ = tokio::time::timeout(GOODBYE, async { while self.devices.join_next().await.is_some() {} }).await;
+        self.devices.abort_all();
+        let verdicts = self.story.verdicts(took);
+        self.narrator.line("");
+        self.narrator.line(&self.narrator.paint(Colour::Bold, "What happened"));
+        for verdict in &verdicts {
+            let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
+            let sign = self.narrator.paint(colour, sign);
+            self.narrator.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
+        }
+        let worked = verdicts.iter().all(|verdict| verdict.worked);
+        if !worked && !played {
+            self.narrator.line("  (it was interrupted)");
+        }
+        self.where_next();
+        worked
+    }
+
+    fn where_next(&mut self) {
+        let Place { mqtt, admin, plugins, data } = self.place;
+        let mut lines = vec![String::new(), self.narrator.paint(Colour::Bold, "Where to look next")];
+        lines.push(format!("  plugins  {}  (a component dropped in there runs)", plugins.display()));
+        lines.push(format!("  data     {}", data.display()));
+        lines.push(format!("  API      {admin}"));
+        lines.push(format!("  MQTT     {mqtt}; while a host runs there, be a second switch:"));
+        lines.push(format!("           {}", example(*mqtt)));
+        for line in lines {
+            self.narrator.line(&line);
+        }
+    }
+}
+
+/// A line for the shell that wakes the lamp.
+fn example(mqtt: SocketAddr) -> String {
+    let (host, port) = (mqtt.ip(), mqtt.port());
+    let host = if host == SocketAddr::from(([127, 0, 0, 1], 0)).ip() { String::new() } else { format!("-h {host} ") };
+    format!("mosquitto_pub {host}-i switch-2 -p {port} -t /devices/switch-2/events -q 1 -m '{{\"state\":\"awake\"}}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_can_be_pasted_into_a_shell() {
+        let line = example(SocketAddr::from(([127, 0, 0, 1], 1883)));
+        assert_eq!(
+            line,
+            r#"mosquitto_pub -i switch-2 -p 1883 -t /devices/switch-2/events -q 1 -m '{"state":"awake"}'"#
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! `switchbox demo`: a host of its own for the play, in this process, on free ports.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+
+use super::demo::{self, Place};
+use crate::{
+    app::Host,
+    settings::{Key, Settings},
+};
+
+/// The plugins of the play. `hop-*` only, so that the relay does not reject what the switch says.
+const PLUGINS: [(&str, &str); 2] = [
+    ("hop-relay.toml", "component = \"builtin:hop-relay\"\n\n[settings]\nsource = \"hop-*\"\n"),
+    ("switch-wakes-device.toml", "component = \"builtin:switch-wakes-device\"\n"),
+];
+
+/// Run a host with the built-in plugins and simulated devices, and watch them
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    play: demo::Options,
+    /// Keep the host's data here [default: a new folder among the temporary files]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where MQTT clients connect [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", hide_default_value = true)]
+    mqtt: String,
+    /// Where the admin API listens [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", hide_default_value = true)]
+    admin: String,
+}
+
+/// Success only if both scenarios worked.
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let data = match &options.data {
+        Some(data) => data.clone(),
+        None => tempfile::Builder::new().prefix("switchbox-demo-").tempdir().context("no folder for the demo")?.keep(),
+    };
+    let settings = settings(options, &data)?;
+    write_plugins(&settings.plugins)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let worked = runtime.block_on(async {
+        let host = Host::start(&settings).await?;
+        let place = Place {
+            mqtt: host.mqtt,
+            admin: format!("http://{}", host.admin),
+            plugins: settings.plugins.clone(),
+            data: settings.data.clone(),
+        };
+        let worked = demo::run(&place, &options.play).await;
+        host.stop().await?;
+        anyhow::Ok(worked)
+    })?;
+    Ok(if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn settings(options: &Options, data: &Path) -> anyhow::Result<Settings> {
+    let data = data.to_str().context("the data folder's name is no UTF-8")?;
+    let flags = [(Key::Data, data), (Key::MqttListen, &options.mqtt), (Key::AdminListen, &options.admin)];
+    Ok(Settings::with(&flags.map(|(key, value)| (key, value.to_owned())))?)
+}
+
+fn write_plugins(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for (name, text) in PLUGINS {
+        let path = folder.join(name);
+        if !path.exists() {
+            fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The command line: reads arguments, starts the host or talks to one that runs, prints what comes of it. Never decides
+//! anything that a host does.
+
+mod client;
+#[cfg(test)]
+mod command_tests;
+mod demo;
+mod demo_house;
+mod device;
+mod narrator;
+mod pace;
+mod plugin;
+pub mod plugin_new;
+mod serve;
+mod simulate;
+mod story;
+mod table;
+#[cfg(test)]
+mod tests;
+mod virtual_device;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::bench;
+
+/// Lets devices drive other devices: an MQTT broker, a device registry and sandboxed plugins in one program
+#[derive(Debug, Parser)]
+#[command(name = "switchbox", version, max_term_width = 110)]
+struct Cli {
+    /// What to log to standard error, such as info, debug or switchbox::mqtt=trace [env: RUST_LOG]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host
+    Serve(serve::Options),
+    /// Run a host with the built-in plugins and simulated devices, and watch them
+    Demo(demo_house::Options),
+    /// Be a device: connect to a running host and show what is sent and received
+    Simulate(simulate::Options),
+    /// Look at devices of a running host, change them, send to them
+    Device(device::Options),
+    /// Look at plugins of a running host, switch them on and off
+    Plugin(plugin::Options),
+    /// Measure this host, and mosquitto beside it where it is installed
+    Bench(Box<bench::Options>),
+}
+
+impl Command {
+    /// What is logged unless somebody says otherwise: of a demo only what is wrong.
+    fn log(&self) -> &'static str {
+        match self {
+            Self::Serve(_) => "info",
+            _ => "warn",
+        }
+    }
+}
+
+/// Reads the arguments and does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let started = start_log(cli.log.as_deref(), cli.command.log());
+    match started.and_then(|()| run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("switchbox: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(options) => serve::run(&options)?,
+        Command::Demo(options) => return demo_house::run(&options),
+        Command::Simulate(options) => block_on(simulate::run(options))?,
+        Command::Device(options) => show(&device::run(&options)?),
+        Command::Plugin(options) => show(&plugin::run(&options)?),
+        Command::Bench(options) => block_on(bench::run(*options))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn show(text: &str) {
+    println!("{}", text.trim_end_matches('\n'));
+}
+
+/// The error and its causes as one text, without saying twice what a cause's parent says already.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn start_log(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
+    let from_environment = std::env::var("RUST_LOG").ok();
+    let filter = filter.or(from_environment.as_deref()).unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter}: {e}"))?;
+    let stderr = std::io::stderr;
+    let colours = std::io::IsTerminal::is_terminal(&stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours).init();
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `switchbox plugin`: plugins of a running host.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, Host, escape},
+    plugin_new,
+    table::table,
+};
+use crate::model::PluginName;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    host: Host,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Write a new plugin's project: it builds, its test passes, and it runs when its .wasm is dropped into the folder
+    New {
+        name: String,
+        /// Where to write it [default: a folder of that name, here]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// The SDK's folder [default: that of the repository that this program was built from]
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
+    /// All plugins
+    List,
+    /// Everything about one plugin
+    Get { name: String },
+    /// Let it run
+    Enable { name: String },
+    /// Keep its files and its state, but let it see no events
+    Disable { name: String },
+    /// Read its files again
+    Reload { name: String },
+    /// Delete its files
+    Remove { name: String },
+}
+
+/// Returns what is to be printed.
+pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+    if let Action::New { name, folder, sdk } = &options.action {
+        let folder = folder.clone().unwrap_or_else(|| name.into());
+        let sdk = sdk.clone().unwrap_or_else(plugin_new::default_sdk);
+        return Ok(next_steps(&plugin_new::create(name, &folder, &sdk)?));
+    }
+    let (answer, text) = act(&options.host.client(), &options.action)?;
+    Ok(options.host.show(&answer, text))
+}
+
+fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
+    let post = |name: &str, verb: &str, done: &str| {
+        let answer = client.post(&format!("{}:{verb}", path(name)?), &json!({}))?;
+        Ok((answer, format!("{name} {done}")))
+    };
+    match action {
+        Action::List => {
+            let answer = client.get("/v1/plugins")?;
+            let text = list(&answer);
+            Ok((answer, text))
+        }
+        Action::Get { name } => {
+            let answer = client.get(&path(name)?)?;
+            let text = details(&answer);
+            Ok((answer, text))
+        }
+        Action::New { .. } => anyhow::bail!("new needs no host"),
+        Action::Enable { name } => post(name, "enable", "is enabled"),
+        Action::Disable { name } => post(name, "disable", "is disabled"),
+        Action::Reload { name } => post(name, "reload", "is being read again"),
+        Action::Remove { name } => {
+            let answer = client.delete(&path(name)?)?;
+            Ok((answer, format!("{name} is removed")))
+        }
+    }
+}
+
+fn next_steps(created: &plugin_new::Created) -> String {
+    let plugin_new::Created { folder, build, component } = created;
+    let (folder, component) = (folder.display(), component.display());
+    format!(
+        "A plugin is in {folder}. What to do next:\n\n  cd {folder}\n  cargo test\n  {build}\n  cp {component} PLUGINS/\n\n\
+         where PLUGINS is the folder that the host watches (\"plugins\" in its ready line)."
+    )
+}
+
+fn path(name: &str) -> anyhow::Result<String> {
+    Ok(format!("/v1/plugins/{}", escape(PluginName::new(name)?.as_str())))
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().unwrap_or_default()).collect::<Vec<_>>().join(", ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+fn list(answer: &Value) -> String {
+    let plugins = answer.get("plugins").and_then(Value::as_array).cloned().unwrap_or_default();
+    let columns = ["/name", "/state", "/version", "/counters/events", "/counters/done", "/counters/dead", "/lastError"];
+    let rows: Vec<_> =
+        plugins.iter().map(|plugin| columns.iter().map(|column| text(plugin, column)).collect()).collect();
+    table(&["PLUGIN", "STATE", "VERSION", "EVENTS", "DONE", "DEAD", "LAST ERROR"], &rows)
+}
+
+fn details(plugin: &Value) -> String {
+    let mut rows = Vec::new();
+    for name in ["name", "state", "summary", "version", "component", "digest", "triggers", "grants", "lastError"] {
+        rows.push(vec![name.to_owned(), text(plugin, &format!("/{name}"))]);
+    }
+    for (field, what) in [("counters", ""), ("limitsHit", "limit hit: ")] {
+        if let Some(Value::Object(counts)) = plugin.get(field) {
+            rows.extend(counts.iter().map(|(name, count)| vec![format!("{what}{name}"), count.to_string()]));
+        }
+    }
+    let settings = text(plugin, "/settings");
+    let settings = if settings.trim().is_empty() { String::new() } else { format!("\n{}", settings.trim_end()) };
+    format!("{}{settings}", table(&["FIELD", "VALUE"], &rows))
+}

@@ -1,0 +1,89 @@
+//! A project is written, built and tested for real, with the commands that its README names.
+
+use std::process::Command;
+
+use super::*;
+
+/// Runs cargo in the project, with a target folder beside the one of this test so that a second run is quick.
+fn cargo(project: &Path, arguments: &[&str]) -> PathBuf {
+    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("new-plugin");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(project).env("CARGO_TARGET_DIR", &target);
+    for name in ["CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
+        command.env_remove(name);
+    }
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "cargo {arguments:?}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    target
+}
+
+#[test]
+fn a_new_project_builds_with_one_command_and_passes_its_tests() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("too-warm");
+    let created = create("too-warm", &folder, &default_sdk()).unwrap();
+    assert_eq!(created.folder, folder.canonicalize().unwrap());
+
+    let ["cargo", command] = created.build.split(' ').collect::<Vec<_>>()[..] else { panic!("{}", created.build) };
+    let target = cargo(&folder, &[command]);
+    let component = fs::read(target.join(created.component.strip_prefix("target").unwrap())).unwrap();
+    assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
+
+    cargo(&folder, &["test"]);
+    cargo(&folder, &["fmt", "--check"]);
+}
+
+#[test]
+fn every_placeholder_is_filled() {
+    let place = tempfile::tempdir().unwrap();
+    create("too-warm", place.path(), &default_sdk()).unwrap();
+    for (path, _) in FILES {
+        let text = fs::read_to_string(place.path().join(path)).unwrap();
+        assert!(!text.contains("{{"), "{path}");
+    }
+    let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
+    assert!(readme.contains("release/too_warm.wasm PLUGINS/too-warm.wasm"), "{readme}");
+}
+
+#[test]
+fn bad_names_are_refused_with_the_rule() {
+    let place = tempfile::tempdir().unwrap();
+    for (name, rule) in [
+        ("", "must begin with a small letter"),
+        ("1st", "must begin with a small letter"),
+        ("Lamp", "must begin with a small letter"),
+        ("-x", "must begin with a small letter"),
+        ("../up", "must begin with a small letter"),
+        ("a/b", "may hold only small letters, digits, - and _"),
+        ("lämp", "may hold only small letters, digits, - and _"),
+        ("a.b", "may hold only small letters, digits, - and _"),
+        (&"x".repeat(65), "must be at most 64 bytes long"),
+        ("loop", "means something else to cargo or to Rust"),
+        ("serde_json", "means something else to cargo or to Rust"),
+        ("switchbox-plugin", "means something else to cargo or to Rust"),
+    ] {
+        let error = create(name, &place.path().join("new"), &default_sdk()).unwrap_err();
+        assert!(error.to_string().ends_with(rule), "{error}");
+    }
+    assert!(!place.path().join("new").exists());
+}
+
+#[test]
+fn nothing_is_written_where_something_is_or_without_an_sdk() {
+    let place = tempfile::tempdir().unwrap();
+    let error = create("a", place.path(), &place.path().join("nowhere")).unwrap_err();
+    assert!(matches!(error, Error::NoSdk(_)), "{error}");
+    assert!(is_free(place.path()));
+
+    fs::write(place.path().join("notes.txt"), "mine").unwrap();
+    let error = create("a", place.path(), &default_sdk()).unwrap_err();
+    assert!(matches!(error, Error::NotEmpty(_)), "{error}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    let error = create("a", &place.path().join("notes.txt"), &default_sdk()).unwrap_err();
+    assert!(matches!(error, Error::NotEmpty(_)), "{error}");
+}

@@ -1,0 +1,88 @@
+//! `switchbox serve`: what the host is to run with.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::{
+    app,
+    settings::{Key, Settings, resolve},
+};
+
+/// Every flag can stand in the settings file and in the environment (SWITCHBOX_MQTT_LISTEN for mqtt.listen); a flag counts
+/// more than the environment, and that more than the file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The data folder [default: switchbox-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where MQTT clients connect; port 0 = a free one [default: 127.0.0.1:1883]
+    #[arg(long, value_name = "ADDR")]
+    mqtt: Option<String>,
+    /// Where the admin API listens; port 0 = a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// The folder of plugins that is watched [default: plugins in the data folder]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<String>,
+    /// A settings file (TOML)
+    #[arg(long, value_name = "FILE", env = "SWITCHBOX_SETTINGS")]
+    settings: Option<PathBuf>,
+    /// token or none: how callers of the admin API show who they are [default: token]
+    #[arg(long, value_name = "HOW")]
+    admin_auth: Option<String>,
+    /// open or closed: may devices register themselves when they first connect? [default: open]
+    #[arg(long, value_name = "WHO")]
+    enroll: Option<String>,
+    /// asked or consent: what a plugin without grants in its settings gets [default: asked]
+    #[arg(long, value_name = "WHAT")]
+    grant: Option<String>,
+    /// MQTT connections at a time [default: 20000]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<String>,
+    /// Bytes of the journal kept for looking back [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    journal_keep_bytes: Option<String>,
+    /// Bytes of events that may wait for the journal [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    journal_queue_bytes: Option<String>,
+    /// Show what is in force and where each value comes from, and end
+    #[arg(long)]
+    print_settings: bool,
+}
+
+impl Options {
+    fn flags(&self) -> Vec<(Key, String)> {
+        let flags = [
+            (Key::Data, &self.data),
+            (Key::MqttListen, &self.mqtt),
+            (Key::MqttMaxConnections, &self.max_connections),
+            (Key::AdminListen, &self.admin),
+            (Key::AdminAuth, &self.admin_auth),
+            (Key::PluginsFolder, &self.plugins),
+            (Key::PluginsGrant, &self.grant),
+            (Key::DevicesEnroll, &self.enroll),
+            (Key::JournalKeepBytes, &self.journal_keep_bytes),
+            (Key::JournalQueueBytes, &self.journal_queue_bytes),
+        ];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+    }
+
+    fn resolve(&self) -> anyhow::Result<Settings> {
+        let file = self.settings.as_ref().map(|path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("the settings file {} cannot be read", path.display()))
+        });
+        let file = file.transpose()?;
+        Ok(resolve(file.as_deref(), &|name| std::env::var(name).ok(), &self.flags())?)
+    }
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+    let settings = options.resolve()?;
+    if options.print_settings {
+        print!("{settings}");
+        return Ok(());
+    }
+    app::serve(&settings)
+}

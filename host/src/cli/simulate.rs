@@ -1,0 +1,177 @@
+//! `switchbox simulate`: one virtual device against a running host, told live. Knows nothing of the host but its address.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{
+    interrupted,
+    narrator::{Colour, Narrator},
+    virtual_device::{self, Kind, Seen, VirtualDevice, What},
+};
+
+/// Hops a second unless told otherwise: a person can follow them.
+const HOP_RATE: f64 = 4.0;
+/// Seen things that may wait to be printed; a device waits when they do.
+const QUEUE: usize = 64;
+/// How long a device may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Be a device: connect to a host and show what is sent and received
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Options {
+    /// What the device does
+    pub(super) kind: Kind,
+    /// The device's id [default: the kind and -1, such as hop-1]
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) id: Option<String>,
+    /// Where the host listens for MQTT
+    #[arg(long, value_name = "HOST:PORT", env = "SWITCHBOX_MQTT", default_value = "127.0.0.1:1883", value_parser = address)]
+    pub(super) mqtt: (String, u16),
+    /// At most so many messages a second; 0 = as fast as the host answers [default: 4 for hop, else 0]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+    /// How often a switch speaks
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
+    pub(super) every: Duration,
+    /// End after this time [default: at Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) length: Option<Duration>,
+}
+
+impl Options {
+    fn device(&self, orders: mpsc::Receiver<virtual_device::Order>) -> VirtualDevice {
+        let (name, rate) = match self.kind {
+            Kind::Hop => ("hop-1", Some(HOP_RATE)),
+            Kind::Switch => ("switch-1", None),
+            Kind::Lamp => ("lamp-1", None),
+        };
+        VirtualDevice {
+            id: self.id.clone().unwrap_or_else(|| name.to_owned()),
+            kind: self.kind,
+            host: self.mqtt.0.clone(),
+            port: self.mqtt.1,
+            rate: self.rate.or(rate),
+            every: Some(self.every),
+            orders: Some(orders),
+        }
+    }
+}
+
+/// Runs until the time is over or Ctrl-C.
+///
+/// # Errors
+/// When the device was never connected.
+pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+    let (order, orders) = mpsc::channel(1);
+    let (seen_tx, mut seen) = mpsc::channel(QUEUE);
+    let device = options.device(orders);
+    let mut narrator = Narrator::stdout();
+    let (host, port) = &options.mqtt;
+    narrator.note(&device.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
+    let mut totals = Totals::new();
+    let running = tokio::spawn(virtual_device::run(device, seen_tx));
+    let over = over(options.length);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            one = seen.recv() => match one {
+                Some(one) => {
+                    totals.count(&one);
+                    narrator.show(&one);
+                }
+                None => break,
+            },
+            () = &mut over => break,
+        }
+    }
+    // The device may be gone already; then it needs no goodbye.
+    let _ = order.try_send(virtual_device::Order::Leave);
+    let goodbye = async { while seen.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    running.abort();
+    narrator.line(&totals.text());
+    anyhow::ensure!(totals.connected > 0, "the device was never connected to {host}:{port}");
+    Ok(())
+}
+
+async fn over(length: Option<Duration>) {
+    match length {
+        Some(length) => {
+            tokio::select! {
+                () = tokio::time::sleep(length) => {}
+                () = interrupted() => {}
+            }
+        }
+        None => interrupted().await,
+    }
+}
+
+/// What a device did in all.
+struct Totals {
+    since: Instant,
+    connected: u64,
+    sent: u64,
+    received: u64,
+}
+
+impl Totals {
+    fn new() -> Self {
+        Self { since: Instant::now(), connected: 0, sent: 0, received: 0 }
+    }
+
+    fn count(&mut self, seen: &Seen) {
+        match seen.what {
+            What::Connected => self.connected += 1,
+            What::Sent { .. } => self.sent += 1,
+            What::Received { .. } => self.received += 1,
+            _ => {}
+        }
+    }
+
+    fn text(&self) -> String {
+        let seconds = self.since.elapsed().as_secs_f64();
+        let Self { connected, sent, received, .. } = self;
+        let rate = *sent as f64 / seconds.max(0.001);
+        format!("sent {sent} ({rate:.1} a second), received {received}, connected {connected} ×, in {seconds:.1} s")
+    }
+}
+
+/// `host:port`, where the host may be a name or an address; IPv6 in brackets.
+fn address(text: &str) -> Result<(String, u16), String> {
+    let text = text.strip_prefix("mqtt://").unwrap_or(text);
+    let (host, port) = text.rsplit_once(':').ok_or("it has to be host:port, such as 127.0.0.1:1883")?;
+    let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() {
+        return Err("the host's name is missing before the colon".to_owned());
+    }
+    Ok((host.to_owned(), port))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
+        _ => Err("it has to be a number of messages a second, 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_rates_are_checked() {
+        let ok = |host: &str, port| Ok((host.to_owned(), port));
+        assert_eq!(address("127.0.0.1:1883"), ok("127.0.0.1", 1883));
+        assert_eq!(address("mqtt://lamp.example:8883"), ok("lamp.example", 8883));
+        assert_eq!(address("[::1]:1883"), ok("::1", 1883));
+        for wrong in ["", "localhost", ":1883", "localhost:", "localhost:99999", "localhost:x"] {
+            assert!(address(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for wrong in ["-1", "NaN", "inf", "fast"] {
+            assert!(rate(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One connected device: what it subscribes to, which config it has been sent, and the calls that wait for it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{Feed, Link, Outbound, Response};
+use crate::{
+    model::limits,
+    registry::Device,
+    store::{CommandDoc, ConfigVersion},
+};
+
+pub(super) struct Presence {
+    device: Arc<Device>,
+    link: Arc<dyn Link>,
+    feeds: AtomicU8,
+    /// The newest config version that was handed to the link. Its lock orders "the newest on subscribe" with "every
+    /// change".
+    sent_config: Mutex<u64>,
+    calls: Mutex<HashMap<u64, oneshot::Sender<Response>>>,
+    unacknowledged: Mutex<HashSet<Arc<str>>>,
+}
+
+fn bit(feed: Feed) -> u8 {
+    match feed {
+        Feed::Config => 1,
+        Feed::Commands => 2,
+        Feed::Methods => 4,
+    }
+}
+
+impl Presence {
+    pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>) -> Self {
+        Self {
+            device,
+            link,
+            feeds: AtomicU8::new(0),
+            sent_config: Mutex::new(0),
+            calls: Mutex::default(),
+            unacknowledged: Mutex::default(),
+        }
+    }
+
+    pub(super) fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    pub(super) fn link(&self) -> &dyn Link {
+        self.link.as_ref()
+    }
+
+    pub(super) fn takes(&self, feed: Feed) -> bool {
+        self.feeds.load(Ordering::Acquire) & bit(feed) != 0
+    }
+
+    pub(super) fn subscribe(&self, feed: Feed) {
+        let mut sent = self.sent_config.lock();
+        self.feeds.fetch_or(bit(feed), Ordering::AcqRel);
+        // Subscribing again sends the newest again, as a retained message would be.
+        if feed == Feed::Config
+            && let Some(config) = self.device.config()
+        {
+            *sent = config.version;
+            self.send_config(&config);
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, feed: Feed) {
+        self.feeds.fetch_and(!bit(feed), Ordering::AcqRel);
+    }
+
+    pub(super) fn config(&self, version: &ConfigVersion) {
+        let mut sent = self.sent_config.lock();
+        if self.takes(Feed::Config) && version.version > *sent {
+            *sent = version.version;
+            self.send_config(version);
+        }
+    }
+
+    fn send_config(&self, version: &ConfigVersion) {
+        self.link.deliver(Outbound::Config { version: version.version, payload: version.payload.clone() });
+    }
+
+    /// False when the link does not take it.
+    pub(super) fn command(&self, command: &CommandDoc) -> bool {
+        let id: Arc<str> = command.id.as_str().into();
+        self.unacknowledged.lock().insert(id.clone());
+        let subfolder = command.subfolder.as_str().into();
+        let sent = self.link.deliver(Outbound::Command { id: id.clone(), subfolder, payload: command.payload.clone() });
+        if !sent {
+            self.unacknowledged.lock().remove(&id);
+        }
+        sent
+    }
+
+    /// True the first time.
+    pub(super) fn command_acknowledged(&self, id: &Arc<str>) -> bool {
+        self.unacknowledged.lock().remove(id)
+    }
+
+    /// None when too many wait already.
+    pub(super) fn begin_call(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
+        let (answer, answered) = oneshot::channel();
+        let mut calls = self.calls.lock();
+        if calls.len() >= limits::METHODS_IN_FLIGHT {
+            return None;
+        }
+        calls.insert(rid, answer);
+        Some(answered)
+    }
+
+    pub(super) fn answer(&self, rid: u64, response: Response) -> bool {
+        let call = self.calls.lock().remove(&rid);
+        call.is_some_and(|call| call.send(response).is_ok())
+    }
+
+    /// Ends all calls; returns the commands that were sent and not acknowledged.
+    pub(super) fn end(&self) -> Vec<Arc<str>> {
+        self.feeds.store(0, Ordering::Release);
+        self.calls.lock().clear();
+        self.unacknowledged.lock().drain().collect()
+    }
+}
+
+/// Takes a call off the list when its caller goes, for whatever reason.
+pub(super) struct CallGuard<'a> {
+    pub(super) presence: &'a Presence,
+    pub(super) rid: u64,
+}
+
+impl Drop for CallGuard<'_> {
+    fn drop(&mut self) {
+        self.presence.calls.lock().remove(&self.rid);
+    }
+}

@@ -1,0 +1,52 @@
+//! The connections as plugins see them.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{CallError, Feed, Handle};
+use crate::{
+    dispatch::Reach,
+    model::DeviceNum,
+    plugin::{MethodError, MethodResponse, host::Waiting},
+    registry::Device,
+};
+
+impl Reach for Handle {
+    fn connected(&self, device: DeviceNum) -> bool {
+        self.is_connected(device)
+    }
+
+    fn accepts_commands(&self, device: DeviceNum) -> bool {
+        self.takes(device, Feed::Commands)
+    }
+
+    fn accepts_methods(&self, device: DeviceNum) -> bool {
+        self.takes(device, Feed::Methods)
+    }
+
+    fn call(
+        &self,
+        device: Arc<Device>,
+        method: String,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Waiting<Result<MethodResponse, MethodError>> {
+        let delivery = self.clone();
+        Box::pin(async move {
+            match delivery.call(&device, &method, payload, timeout).await {
+                Ok(response) => Ok(MethodResponse { status: response.status, payload: response.payload }),
+                Err(error) => Err(method_error(&error)),
+            }
+        })
+    }
+}
+
+fn method_error(error: &CallError) -> MethodError {
+    let text = error.to_string();
+    match error {
+        CallError::Offline(_) | CallError::NotSubscribed(_) => MethodError::Offline(text),
+        CallError::TimedOut(..) => MethodError::TimedOut(text),
+        CallError::Busy(..) | CallError::Invalid(_) => MethodError::Unavailable(text),
+    }
+}

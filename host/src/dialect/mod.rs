@@ -1,0 +1,3 @@
+//! Topics to operations and back. Pure: reads text, decides nothing about who is connected, sends nothing.
+
+pub mod iot_core;

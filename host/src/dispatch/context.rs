@@ -1,0 +1,75 @@
+//! What all runners share.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    host::{PluginHost, Reach},
+    kv::Kv,
+    recovery::Left,
+    routes::Table,
+    runner::Runner,
+};
+use crate::{
+    model::{PluginName, Seq},
+    plugin, registry, store,
+};
+
+pub(super) struct Context {
+    pub(super) store: store::Handle,
+    pub(super) registry: registry::Handle,
+    pub(super) kv: Kv,
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
+    /// The last event that was in the log when the host started.
+    pub(super) boot: OnceLock<Seq>,
+    /// The plugins that were there when the host stopped and do not run yet.
+    pub(super) left: Mutex<Left>,
+    /// The plugins that run. Replaced as a whole.
+    pub(super) table: RwLock<Arc<Table>>,
+    /// Grows whenever routes have to be asked for again.
+    generation: AtomicU64,
+    pub(super) reach: OnceLock<Arc<dyn Reach>>,
+    host: OnceLock<Arc<PluginHost>>,
+}
+
+impl Context {
+    pub(super) fn new(store: store::Handle, registry: registry::Handle) -> Self {
+        Self {
+            store,
+            registry,
+            kv: Kv::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            boot: OnceLock::new(),
+            left: Mutex::default(),
+            table: RwLock::default(),
+            generation: AtomicU64::new(1),
+            reach: OnceLock::new(),
+            host: OnceLock::new(),
+        }
+    }
+
+    /// What plugins call.
+    pub(super) fn plugin_host(self: &Arc<Self>) -> Arc<dyn plugin::Host> {
+        self.host.get_or_init(|| Arc::new(PluginHost::new(Arc::downgrade(self)))).clone()
+    }
+
+    /// Some plugin's triggers, or the set of plugins, changed.
+    pub(super) fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn runner(&self, name: &PluginName) -> Option<Arc<Runner>> {
+        self.table.read().runners.iter().find(|runner| runner.name == *name).cloned()
+    }
+}

@@ -1,0 +1,120 @@
+//! What plugins may ask of the host, over the registry, the connections and their own state.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::context::Context;
+use crate::{
+    model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName},
+    plugin::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::Waiting},
+    registry::Device,
+};
+
+/// The connections, as plugins need them.
+pub trait Reach: Send + Sync {
+    fn connected(&self, device: DeviceNum) -> bool;
+    fn accepts_commands(&self, device: DeviceNum) -> bool;
+    fn accepts_methods(&self, device: DeviceNum) -> bool;
+    /// Calls a method of the device and waits for its answer.
+    fn call(
+        &self,
+        device: Arc<Device>,
+        method: String,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Waiting<Result<MethodResponse, MethodError>>;
+}
+
+pub(super) struct PluginHost {
+    context: Weak<Context>,
+}
+
+impl PluginHost {
+    pub(super) fn new(context: Weak<Context>) -> Self {
+        Self { context }
+    }
+
+    fn view(&self, device: &Device) -> DeviceView {
+        let context = self.context.upgrade();
+        let reach = context.as_ref().and_then(|context| context.reach.get());
+        let spec = device.spec();
+        DeviceView {
+            num: device.num,
+            name: device.name.clone(),
+            connected: reach.is_some_and(|reach| reach.connected(device.num)),
+            blocked: spec.blocked,
+            gateway: spec.gateway.is_some(),
+            metadata: Arc::new(spec.metadata.clone()),
+            config_version: device.config_version(),
+            state_version: device.state().map_or(0, |state| state.version),
+            last_event_ms: device.seen_ms(),
+            accepts_commands: reach.is_some_and(|reach| reach.accepts_commands(device.num)),
+            accepts_methods: reach.is_some_and(|reach| reach.accepts_methods(device.num)),
+        }
+    }
+}
+
+impl Host for PluginHost {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        self.context.upgrade()?.registry.find(name).map(|device| self.view(&device))
+    }
+
+    fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        self.context.upgrade()?.registry.find(name).map(|device| device.num)
+    }
+
+    fn list(
+        &self,
+        registry: &RegistryName,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Vec<DeviceView> {
+        let Some(context) = self.context.upgrade() else { return Vec::new() };
+        let after = after.and_then(|after| DeviceId::new(after).ok());
+        let found = context.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
+        found.unwrap_or_default().iter().map(|device| self.view(device)).collect()
+    }
+
+    fn config(&self, device: DeviceNum) -> Option<ConfigView> {
+        let config = self.context.upgrade()?.registry.get(device)?.config()?;
+        Some(ConfigView {
+            version: config.version,
+            time_ms: config.time_ms,
+            payload: config.payload.clone(),
+            acknowledged_ms: config.acknowledged_ms,
+        })
+    }
+
+    fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)> {
+        self.context.upgrade()?.kv.of(plugin).data.lock().get(key)
+    }
+
+    fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let Some(context) = self.context.upgrade() else { return Vec::new() };
+        context.kv.of(plugin).data.lock().keys(prefix, after, limit)
+    }
+
+    fn kv_bytes(&self, plugin: &PluginName) -> usize {
+        self.context.upgrade().map_or(0, |context| context.kv.of(plugin).data.lock().bytes())
+    }
+
+    fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
+        let context = self.context.upgrade();
+        Box::pin(async move {
+            let stopping = || MethodError::Unavailable("the host is stopping".into());
+            let context = context.ok_or_else(stopping)?;
+            let gone = || MethodError::Offline("the device was deleted".into());
+            let device = context.registry.get(call.device).ok_or_else(gone)?;
+            let reach = context.reach.get().ok_or_else(stopping)?.clone();
+            let _waiting = context.runner(&call.plugin).map(|runner| runner.waiting());
+            // A device must not act on an event that a crash could still undo.
+            context.store.written(call.seq).await.map_err(|_| stopping())?;
+            reach.call(device, call.method, call.payload, call.timeout).await
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! Which plugins there are: takes new components and settings, tries them, and puts them in force between two events.
+//! Whatever ran before keeps running when the new one is not good.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{
+    Handle,
+    context::Context,
+    queue::Job,
+    recovery::Left,
+    routes::Table,
+    runner::{Lag, Runner, Version},
+    status::{PluginState, PluginStatus, Totals},
+};
+use crate::{
+    model::{DeadLetter, Entry, EventKind, PluginName, Seq},
+    plugin::{CallError, Engine, Granted, Grants, LoadError, PluginSettings, Setup, Trigger, Triggers},
+    store::{self, Loaded},
+};
+
+/// Why a plugin's new files are not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{0}")]
+    Settings(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What a plugin may ask for by the settings and the interface, but this version does not do: better refused than ignored.
+fn supported(settings: &PluginSettings, described: &[Trigger]) -> Result<(), Error> {
+    let unsupported = |what: &str| Err(Error::Settings(format!("{what} is not supported by this version yet")));
+    if settings.limits.rate_per_target.is_some() {
+        return unsupported("limits.rate-per-target");
+    }
+    for trigger in settings.triggers.as_deref().unwrap_or(described) {
+        match trigger.event {
+            EventKind::CommandSettled => return unsupported("a trigger on command-settled"),
+            EventKind::Timer => return unsupported("a trigger on timer"),
+            EventKind::Topic => return unsupported("a trigger on topic"),
+            EventKind::Telemetry | EventKind::State | EventKind::Connected | EventKind::Disconnected => {}
+        }
+    }
+    Ok(())
+}
+
+/// A component's bytes and where they are from.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// `builtin:NAME` or the file's path.
+    pub origin: String,
+    pub bytes: Bytes,
+}
+
+#[derive(Default)]
+struct Slot {
+    state: Option<PluginState>,
+    origin: Option<String>,
+    error: Option<String>,
+}
+
+/// The set of plugins. One call at a time: whoever watches the folder makes them one after the other.
+pub struct Manager {
+    context: Arc<Context>,
+    engine: Engine,
+    slots: Mutex<BTreeMap<PluginName, Slot>>,
+    /// A plugin whose settings grant nothing gets nothing, whatever its component asks for.
+    consent: bool,
+}
+
+impl Manager {
+    /// Takes up what was left when the host stopped. The store must be running.
+    pub async fn recover(
+        dispatch: &Handle,
+        engine: Engine,
+        loaded: &Loaded,
+        consent: bool,
+    ) -> Result<Self, store::Error> {
+        let context = dispatch.context.clone();
+        let boot = Seq(context.store.next_seq().0.saturating_sub(1));
+        let _ = context.boot.set(boot);
+        context.kv.load(&loaded.kv);
+        let left = Left::read(&context.store, &loaded.plugins, loaded.low_water).await?;
+        *context.left.lock() = left;
+        Ok(Self { context, engine, slots: Mutex::default(), consent })
+    }
+
+    /// Puts a plugin's component and settings in force, or says why not; what ran before keeps running then.
+    pub async fn upsert(&self, name: &PluginName, component: Component, settings: PluginSettings) -> Result<(), Error> {
+        let origin = component.origin.clone();
+        if !settings.enabled {
+            self.end(name).await?;
+            self.note(name, |slot| {
+                *slot = Slot { state: Some(PluginState::Disabled), origin: Some(origin), error: None }
+            });
+            tracing::info!(plugin = %name, "disabled");
+            return Ok(());
+        }
+        let version = match self.prepare(name, component, &settings).await {
+            Ok(version) => version,
+            Err(error) => {
+                self.broken(name, &error.to_string());
+                return Err(error);
+            }
+        };
+        tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
+        self.put_in_force(name, version).await?;
+        self.note(name, |slot| *slot = Slot { state: Some(PluginState::Running), origin: Some(origin), error: None });
+        Ok(())
+    }
+
+    /// The plugin's files are no good; `error` says why.
+    pub fn broken(&self, name: &PluginName, error: &str) {
+        let running = self.context.runner(name).is_some();
+        tracing::error!(plugin = %name, "{error}{}", if running { "; the version before keeps running" } else { "" });
+        self.note(name, |slot| {
+            slot.error = Some(error.to_owned());
+            slot.state = Some(if running { PluginState::Running } else { PluginState::Broken });
+        });
+    }
+
+    /// The plugin's files are gone.
+    pub async fn remove(&self, name: &PluginName) -> Result<(), Error> {
+        self.end(name).await?;
+        self.slots.lock().remove(name);
+        tracing::info!(plugin = %name, "removed");
+        Ok(())
+    }
+
+    /// All files of the folder were looked at: a plugin that was there before and is not now is gone. One whose files are
+    /// broken, or `unready`, keeps its place in the journal until they are mended.
+    pub async fn first_look_done(&self, unready: &[PluginName]) -> Result<(), Error> {
+        let gone = {
+            let slots = self.slots.lock();
+            self.context.left.lock().rest(|name| slots.contains_key(name) || unready.contains(name))
+        };
+        for plugin in gone {
+            self.context.store.call(Entry::PluginRemoved { plugin }).await?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, name: &PluginName, change: impl FnOnce(&mut Slot)) {
+        change(self.slots.lock().entry(name.clone()).or_default());
+    }
+
+    /// Compiles, asks and tries, without touching what runs.
+    async fn prepare(
+        &self,
+        name: &PluginName,
+        component: Component,
+        settings: &PluginSettings,
+    ) -> Result<Version, Error> {
+        let component = self.engine.load(component.bytes).await?;
+        let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
+        let description = component.describe(&text).await?;
+        supported(settings, &description.triggers)?;
+        let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
+        let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
+        let nothing = Granted::new();
+        let granted = settings.grants.as_ref().or(self.consent.then_some(&nothing));
+        let grants = Grants::new(&description.grants, granted).map_err(Error::Settings)?;
+        let setup = Arc::new(Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants });
+        // Tried here, so that a component that does not start never takes the place of one that does.
+        drop(component.start(setup.clone(), self.context.plugin_host()).await?);
+        let digest = component.digest().into();
+        let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
+        Ok(Version { component, digest, setup, triggers, shown_triggers: shown, description })
+    }
+
+    async fn put_in_force(&self, name: &PluginName, version: Version) -> Result<(), Error> {
+        if let Some(runner) = self.context.runner(name) {
+            runner.replace(version);
+            self.context.changed();
+            return Ok(());
+        }
+        let left = self.context.left.lock().resume(name);
+        let (cursor, handled) = match left {
+            Some(left) => left,
+            None => {
+                let from = self.context.store.next_seq();
+                self.context.left.lock().hold(name.clone(), from);
+                self.context.store.call(Entry::PluginAdded { plugin: name.clone(), from }).await?;
+                (from, std::collections::HashSet::new())
+            }
+        };
+        let lag = Lag { cursor, newest: Seq(u64::MAX), handled };
+        let runner = Runner::new(name.clone(), self.context.clone(), version, lag);
+        {
+            let mut table = self.context.table.write();
+            let mut runners = table.runners.clone();
+            runners.push(runner.clone());
+            *table = Arc::new(Table { runners });
+        }
+        self.context.left.lock().forget(name);
+        self.context.changed();
+        // Whoever asked for the table before this had its event's number already: that event is read from the log.
+        runner.begin();
+        Ok(())
+    }
+
+    async fn end(&self, name: &PluginName) -> Result<(), Error> {
+        let ended = {
+            let mut table = self.context.table.write();
+            let (ended, runners): (Vec<_>, Vec<_>) = table.runners.iter().cloned().partition(|r| r.name == *name);
+            *table = Arc::new(Table { runners });
+            ended
+        };
+        self.context.changed();
+        let was_left = self.context.left.lock().forget(name);
+        for runner in &ended {
+            runner.stop().await;
+        }
+        if was_left || !ended.is_empty() {
+            self.context.store.call(Entry::PluginRemoved { plugin: name.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the event of a dead letter to its plugin again; the letter goes when the event is handled. False when the
+    /// plugin does not run.
+    #[must_use]
+    pub fn redrive(&self, letter: DeadLetter) -> bool {
+        let Some(runner) = self.context.runner(&letter.plugin) else { return false };
+        let device = letter.event.device.and_then(|num| self.context.registry.get(num));
+        runner.redrive(Job { event: letter.event, device, attempt: 1, letter: Some(letter.id) })
+    }
+
+    /// Every plugin that there is, in order of the names.
+    #[must_use]
+    pub fn list(&self) -> Vec<PluginStatus> {
+        let slots = self.slots.lock();
+        slots.iter().map(|(name, slot)| self.status(name, slot)).collect()
+    }
+
+    /// None: there is no such plugin.
+    #[must_use]
+    pub fn get(&self, name: &PluginName) -> Option<PluginStatus> {
+        self.slots.lock().get(name).map(|slot| self.status(name, slot))
+    }
+
+    fn status(&self, name: &PluginName, slot: &Slot) -> PluginStatus {
+        let runner = self.context.runner(name);
+        let version = runner.as_ref().map(|runner| runner.version());
+        let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog());
+        PluginStatus {
+            name: name.to_string(),
+            state: slot.state.unwrap_or(PluginState::Broken),
+            digest: version.as_ref().map(|version| version.digest.to_string()),
+            component: slot.origin.clone(),
+            triggers: version.as_ref().map(|version| version.shown_triggers.clone()).unwrap_or_default(),
+            grants: version.as_ref().map(|version| version.description.grants.clone()).unwrap_or_default(),
+            settings: version.as_ref().map_or_else(|| "{}".into(), |version| version.setup.settings.clone()),
+            description: version.map(|version| version.description.clone()),
+            last_error: slot.error.clone().or_else(|| runner.as_ref().and_then(|runner| runner.counters.last_error())),
+            queued,
+            lagging,
+            totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Which plugins see which event, in what order, how often, and what becomes of what they want. Owns the plugins that
+//! run; never applies an effect itself: it hands them to the log.
+
+mod catch_up;
+mod context;
+mod host;
+mod kv;
+mod manager;
+mod outcome;
+mod queue;
+mod recovery;
+mod routes;
+mod runner;
+mod status;
+mod worker;
+
+use std::{collections::HashMap, sync::Arc};
+
+pub use host::Reach;
+pub use manager::{Component, Error, Manager};
+pub use status::{PluginState, PluginStatus, Totals};
+
+use context::Context;
+use queue::Job;
+use routes::Routes;
+
+use crate::{
+    ingest::Offer,
+    model::{Event, Seq},
+    registry::{self, Device},
+    store,
+};
+
+/// The door for events. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    context: Arc<Context>,
+    routes: Arc<Routes>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dispatch::Handle")
+    }
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle, registry: registry::Handle) -> Self {
+        Self { context: Arc::new(Context::new(store, registry)), routes: Arc::default() }
+    }
+
+    /// The connections, for the plugins. To be set once, before the first plugin is installed.
+    pub fn set_reach(&self, reach: Arc<dyn Reach>) {
+        let _ = self.context.reach.set(reach);
+    }
+
+    /// All events before this one are handled by all plugins that run, or will when their files are mended. `next` is a number that no event has got that
+    /// could still be on its way to [`Offer::offer`].
+    #[must_use]
+    pub fn low_water(&self, next: Seq) -> Seq {
+        // In this order: a plugin that begins to run is in the table before it is no longer left.
+        let left = self.context.left.lock().oldest();
+        let table = self.context.table.read().clone();
+        table.runners.iter().filter_map(|runner| runner.oldest()).chain(left).fold(next, Seq::min)
+    }
+
+    /// Lets the plugins finish the events that they are handling, and ends them. What waits is in the journal.
+    pub async fn stop(&self) {
+        self.context.stopping.cancel();
+        let table = std::mem::take(&mut *self.context.table.write());
+        self.context.changed();
+        for runner in &table.runners {
+            runner.stop().await;
+        }
+        self.context.tasks.close();
+        self.context.tasks.wait().await;
+    }
+}
+
+impl Offer for Handle {
+    fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
+        let generation = self.context.generation();
+        let table = self.context.table.read().clone();
+        if table.runners.is_empty() {
+            return 0;
+        }
+        let mut handling = 0;
+        let job = |event| Job { event, device: device.cloned(), attempt: 1, letter: None };
+        let mut rest = events.into_iter().peekable();
+        // Mostly all events of a batch take the same way.
+        while let Some(first) = rest.next() {
+            let runners = self.routes.find(&table, generation, device, &first);
+            let mut batch = vec![first];
+            while let Some(event) = rest.next_if(|event| same_way(&batch, event)) {
+                batch.push(event);
+            }
+            if let Some((last, others)) = runners.split_last() {
+                handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
+                handling += last.offer(batch.into_iter().map(job));
+            }
+        }
+        handling
+    }
+}
+
+fn same_way(batch: &[Event], event: &Event) -> bool {
+    use crate::model::EventData::{Timer, Topic};
+    batch.last().is_some_and(|last| {
+        !matches!(event.data, Timer { .. } | Topic { .. })
+            && last.data.kind() == event.data.kind()
+            && last.data.subfolder() == event.data.subfolder()
+    })
+}
+
+/// Which events each plugin had handled when the host stopped.
+type HandledBefore = HashMap<crate::model::PluginName, std::collections::HashSet<Seq>>;

@@ -1,0 +1,135 @@
+//! What can be seen of a plugin: its counters and its state.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::plugin::{Description, Execution, Grant, Trigger, Verdict};
+
+/// Counted since the host started.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    done: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    retried: AtomicU64,
+    dead: AtomicU64,
+    /// Times that the plugin fell so far behind that it had to read from the log.
+    pub(super) lagged: AtomicU64,
+    guest_ns: AtomicU64,
+    handling_ns: AtomicU64,
+    limits: Mutex<BTreeMap<&'static str, u64>>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Counters {
+    pub(super) fn note(&self, execution: &Execution, took: Duration) {
+        let counter = match execution.verdict {
+            Verdict::Done => Some(&self.done),
+            Verdict::Reject(_) => Some(&self.rejected),
+            Verdict::Failed(_) => Some(&self.failed),
+            Verdict::Retry(_) => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let ns = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        self.guest_ns.fetch_add(ns(execution.guest_time), Ordering::Relaxed);
+        self.handling_ns.fetch_add(ns(took), Ordering::Relaxed);
+        if !execution.limits_hit.is_empty() {
+            let mut limits = self.limits.lock();
+            for limit in &execution.limits_hit {
+                *limits.entry(limit).or_default() += 1;
+            }
+        }
+    }
+
+    pub(super) fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn dead(&self) {
+        self.dead.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_last_error(&self, text: &str) {
+        *self.last_error.lock() = Some(text.to_owned());
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            done: read(&self.done),
+            rejected: read(&self.rejected),
+            failed: read(&self.failed),
+            retried: read(&self.retried),
+            dead: read(&self.dead),
+            lagged: read(&self.lagged),
+            guest_time: Duration::from_nanos(read(&self.guest_ns)),
+            handling_time: Duration::from_nanos(read(&self.handling_ns)),
+            limits_hit: self.limits.lock().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        }
+    }
+}
+
+/// A plugin's counters, since the host started.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    pub done: u64,
+    pub rejected: u64,
+    /// Traps, time-outs and other limits.
+    pub failed: u64,
+    pub retried: u64,
+    /// Events that went to the dead letters.
+    pub dead: u64,
+    /// Times that the plugin fell so far behind that it had to read from the journal.
+    pub lagged: u64,
+    /// Guest time of all events together.
+    pub guest_time: Duration,
+    /// Guest time and what the host adds to each call.
+    pub handling_time: Duration,
+    /// By the limit's name.
+    pub limits_hit: BTreeMap<String, u64>,
+}
+
+/// What a plugin does just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PluginState {
+    Running,
+    Disabled,
+    /// It cannot be started; `last_error` says why.
+    Broken,
+}
+
+/// All that can be seen of a plugin.
+#[derive(Debug, Clone)]
+pub struct PluginStatus {
+    pub name: String,
+    pub state: PluginState,
+    /// `sha256:…` of the component that runs.
+    pub digest: Option<String>,
+    /// `builtin:NAME` or the component's file.
+    pub component: Option<String>,
+    pub description: Option<Description>,
+    /// In force: the operator's, or what the component describes.
+    pub triggers: Vec<Trigger>,
+    pub grants: Vec<Grant>,
+    /// JSON, as the component got it.
+    pub settings: String,
+    /// Why the newest files are not what runs, or what went wrong last.
+    pub last_error: Option<String>,
+    /// Events that wait in memory.
+    pub queued: usize,
+    /// More events wait in the journal.
+    pub lagging: bool,
+    pub totals: Totals,
+}

@@ -1,0 +1,87 @@
+//! A worker of one plugin: takes the events of one device, gives them to its instance one after the other, and hands what
+//! came of them to the log. An instance that trapped is thrown away.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{
+    outcome::{self, Settled},
+    queue::{Job, Work},
+    runner::{Runner, Running, Version},
+};
+use crate::plugin::{Call, CallError, Execution, Verdict};
+
+/// How often an event is tried before it goes to the dead letters.
+pub(super) const ATTEMPTS: u32 = 5;
+
+/// 100 ms, 400 ms, 1.6 s, 6.4 s.
+fn back_off(attempt: u32) -> Duration {
+    Duration::from_millis(100 * 4_u64.pow(attempt.saturating_sub(1).min(4)))
+}
+
+pub(super) async fn run(runner: Arc<Runner>) {
+    let mut running = None;
+    while let Some(work) = runner.next().await {
+        handle(&runner, &mut running, work).await;
+        // So that a busy plugin does not keep connections from their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: Work) {
+    let mut settled = Settled::new(runner);
+    while let Some(job) = work.jobs.pop_front() {
+        let started = std::time::Instant::now();
+        let (version, execution) = execute(runner, running, &job).await;
+        let again = match outcome::settle(&mut settled, &version, &job, execution, started).await {
+            outcome::Next::Handled => continue,
+            outcome::Next::Again => job,
+        };
+        settled.submit().await;
+        retry(runner, again, work);
+        return;
+    }
+    settled.submit().await;
+    runner.finish(work.lane);
+}
+
+fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
+    let delay = back_off(job.attempt);
+    job.attempt += 1;
+    let mut jobs = VecDeque::with_capacity(rest.jobs.len() + 1);
+    jobs.push_back(job);
+    jobs.append(&mut rest.jobs);
+    runner.retry(Work { lane: rest.lane, jobs }, delay);
+}
+
+/// Gives the event to an instance of the version in force.
+async fn execute(runner: &Arc<Runner>, running: &mut Option<Running>, job: &Job) -> (Arc<Version>, Execution) {
+    let version = runner.version();
+    if running.as_ref().is_none_or(|r| r.instance.poisoned() || !Arc::ptr_eq(&r.version, &version)) {
+        *running = None;
+        match start(runner, &version).await {
+            Ok(started) => *running = Some(started),
+            Err(error) => return (version, failed(error.to_string())),
+        }
+    }
+    let Some(Running { instance, .. }) = running else { return (version, failed("no instance".into())) };
+    let device = job.device.as_ref().map(|device| &device.name);
+    let execution = instance.handle(Call { event: &job.event, device, attempt: job.attempt }).await;
+    (version, execution)
+}
+
+async fn start(runner: &Arc<Runner>, version: &Arc<Version>) -> Result<Running, CallError> {
+    let instance = version.component.start(version.setup.clone(), runner.context.plugin_host()).await?;
+    Ok(Running { version: version.clone(), instance })
+}
+
+fn failed(text: String) -> Execution {
+    Execution {
+        verdict: Verdict::Failed(text),
+        effects: Vec::new(),
+        kv: Vec::new(),
+        logs: Vec::new(),
+        guest_time: Duration::ZERO,
+        awaited: Duration::ZERO,
+        limits_hit: Vec::new(),
+    }
+}

@@ -1,0 +1,109 @@
+//! What an entry of the log means: the one place where entries become devices, documents and deliveries. Runs on the
+//! writer's thread after the commit, and at start for what the documents miss; deterministic, so both give the same.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    model::{Cause, DeadLetter, Entry, Event, EventData, Handled, Outcome, Settlement},
+    outbox::{self, Origin, Sink},
+    registry::{self, Device},
+    store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion},
+};
+
+/// The state machine behind the log.
+pub struct Engine {
+    registry: registry::Handle,
+    sink: Arc<dyn Sink>,
+    last_dead_letter: u64,
+}
+
+impl Engine {
+    #[must_use]
+    pub fn new(registry: registry::Handle, sink: Arc<dyn Sink>, loaded: &Loaded) -> Self {
+        Self { registry, sink, last_dead_letter: loaded.last_dead_letter }
+    }
+
+    fn events(&self, events: Vec<Event>, docs: &mut Vec<Doc>) {
+        let mut seen = None;
+        let mut device: Option<Arc<Device>> = None;
+        for event in events {
+            if device.as_ref().map(|device| device.num) != event.device {
+                device = event.device.and_then(|num| self.registry.get(num));
+            }
+            let Some(device) = &device else { continue };
+            match event.data {
+                EventData::Telemetry { .. } => {}
+                EventData::State { version, payload } => {
+                    // The payload may be a slice of a connection's whole read buffer; this one stays.
+                    let payload = Bytes::copy_from_slice(&payload);
+                    let version = StateVersion { device: device.num, version, time_ms: event.time_ms, payload };
+                    device.set_state(Arc::new(version.clone()));
+                    docs.push(Doc::State(version));
+                }
+                _ => continue,
+            }
+            device.set_seen(event.time_ms);
+            seen = Some((device.num, event.time_ms));
+        }
+        // The events of an entry are all of one device.
+        docs.extend(seen.map(|(num, time_ms)| Doc::Seen { num, time_ms }));
+    }
+
+    fn handled(&mut self, handled: Handled, docs: &mut Vec<Doc>) -> Reply {
+        let Handled { plugin, digest, seq, attempt, time_ms, logs, outcome, .. } = handled;
+        match outcome {
+            Outcome::Done { effects } if effects.is_empty() => Reply::Done,
+            Outcome::Done { effects } => {
+                let cause =
+                    |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
+                let origin = Origin { time_ms, cause: &cause };
+                outbox::apply(&self.registry, self.sink.as_ref(), &origin, effects, docs)
+            }
+            Outcome::Dead { error, event } => {
+                self.last_dead_letter += 1;
+                let id = self.last_dead_letter;
+                let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event: *event };
+                docs.push(Doc::DeadLetter(Box::new(letter)));
+                Reply::Done
+            }
+        }
+    }
+
+    fn settled(&self, settlements: Vec<Settlement>, docs: &mut Vec<Doc>) {
+        for settlement in settlements {
+            match settlement {
+                Settlement::ConfigAcknowledged { device, version, time_ms } => {
+                    if let Some(found) = self.registry.get(device) {
+                        found.acknowledge_config(version, time_ms);
+                        docs.push(Doc::ConfigAcknowledged { device, version, time_ms });
+                    }
+                }
+                Settlement::Command { device, id, status, time_ms } => {
+                    docs.push(Doc::CommandStatus { device, id, status, time_ms });
+                }
+            }
+        }
+    }
+}
+
+impl Machine for Engine {
+    fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply {
+        match entry {
+            Entry::Events(events) => self.events(events, docs),
+            Entry::Handled(handled) => return self.handled(handled, docs),
+            Entry::Settled(settlements) => self.settled(settlements, docs),
+            Entry::Registry(change) => return self.registry.apply(change, docs),
+            Entry::Operator { time_ms, cause, effects } => {
+                let origin = Origin { time_ms, cause: &|_| cause.clone() };
+                return outbox::apply(&self.registry, self.sink.as_ref(), &origin, effects, docs);
+            }
+            Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
+            Entry::PluginRemoved { plugin } => docs.push(Doc::PluginGone { plugin }),
+            Entry::DeadLettersDropped { ids } => docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id })),
+            Entry::Barrier => {}
+        }
+        Reply::Done
+    }
+}

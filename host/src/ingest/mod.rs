@@ -1,0 +1,123 @@
+//! Takes what devices send: stamps it, appends it to the journal and offers it to the plugins at the same time, so that
+//! their effects can be in the same commit. Never waits for a plugin, never talks to a client.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::{
+    clock,
+    model::{Event, EventData, Seq},
+    registry::Device,
+    store,
+};
+
+pub use store::Room;
+
+/// What a device sent, not yet stamped.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// QoS 1 and 2: to be acknowledged when durable.
+    pub durable: bool,
+    pub data: EventData,
+}
+
+/// Called once, on the writer's thread, when the events are durable (or for QoS 0, written), or will never be. Must be
+/// quick and must not block.
+pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("the journal cannot be written: {0}")]
+    Journal(String),
+    #[error("the host is shutting down")]
+    Closed,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Closed => Self::Closed,
+            other => Self::Journal(other.to_string()),
+        }
+    }
+}
+
+/// Who wants to see events: the plugins' queues. Must not block.
+pub trait Offer: Send + Sync {
+    /// Events in the order of the journal, all of this device (or of none: timers and topics). Returns how many times one
+    /// of them is being handled now.
+    fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize;
+}
+
+/// The door for events. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    store: store::Handle,
+    offer: Arc<dyn Offer>,
+    /// Held from where events get their numbers until they are offered, so that they are offered in the order of the
+    /// journal: a plugin that reads from the journal then knows exactly which events it still gets from here.
+    gate: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ingest::Handle")
+    }
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle, offer: Arc<dyn Offer>) -> Self {
+        Self { store, offer, gate: Arc::default() }
+    }
+
+    /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
+    /// happens.
+    pub async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
+        Ok(self.store.reserve(bytes).await?)
+    }
+
+    /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
+    /// `EventData::State` the version given is ignored and assigned here.
+    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {
+        self.append(device, events, Some(room), Some(done));
+    }
+
+    /// The number of the next event; all events before it have been offered.
+    #[must_use]
+    pub fn offered(&self) -> Seq {
+        let _all_offered = self.gate.lock();
+        self.store.next_seq()
+    }
+
+    /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
+    pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
+        self.append(device, vec![NewEvent { durable: false, data }], None, None);
+    }
+
+    fn append(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Option<Room>, done: Option<Done>) {
+        let time_ms = clock::now_ms();
+        let sync = events.iter().any(|event| event.durable);
+        let _order = device.order();
+        let mut events: Vec<Event> = events
+            .into_iter()
+            .map(|NewEvent { durable, mut data }| {
+                if let EventData::State { version, .. } = &mut data {
+                    *version = device.next_state_version();
+                }
+                Event { seq: Seq(0), time_ms, device: Some(device.num), durable, data }
+            })
+            .collect();
+        let done: Option<store::Done> =
+            done.map(|done| -> store::Done { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
+        let _offering = self.gate.lock();
+        let Some(first) = self.store.append(events.clone(), sync, room, done) else { return };
+        for (event, seq) in events.iter_mut().zip(first.0..) {
+            event.seq = Seq(seq);
+        }
+        // The writer is woken last: it finds the plugins at work already.
+        let handling = self.offer.offer(Some(device), events);
+        self.store.wake(handling);
+    }
+}

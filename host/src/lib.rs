@@ -1,0 +1,33 @@
+//! Switchbox: one binary that lets devices drive other devices. Rooms in rank order; see ARCHITECTURE.md.
+
+pub mod builtins;
+pub mod clock;
+pub mod metrics;
+pub mod model;
+
+pub mod settings;
+pub mod store;
+
+pub mod journal;
+pub mod outbox;
+pub mod registry;
+
+pub mod auth;
+pub mod engine;
+pub mod ingest;
+pub mod plugin;
+
+pub mod dispatch;
+pub mod session;
+pub mod topics;
+
+pub mod delivery;
+pub mod dialect;
+
+pub mod admin;
+pub mod mqtt;
+pub mod watch;
+
+pub mod app;
+pub mod bench;
+pub mod cli;

@@ -1,0 +1,84 @@
+//! The host's counters, shared by every room and read by `/metrics`. Counts; never decides anything.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// The name of a limit, as `/metrics` and the log show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Limit {
+    pub limit: &'static str,
+}
+
+/// Why something was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    pub reason: &'static str,
+}
+
+/// Cheap to clone: every clone counts into the same counters.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// A limit was hit, by its name.
+    pub limits: Family<Limit, Counter>,
+    /// Things refused to clients, by the reason.
+    pub refused: Family<Reason, Counter>,
+    /// Connections open now.
+    pub connections: Gauge,
+    /// CONNECTs that were let in.
+    pub connects: Counter,
+    /// Connection tasks that panicked; each is a defect.
+    pub connection_panics: Counter,
+    /// PUBLISH packets received.
+    pub publishes_in: Counter,
+    /// PUBLISH packets sent.
+    pub publishes_out: Counter,
+    /// Messages that subscribers of ordinary topics did not get because a queue was full or they expired.
+    pub dropped: Family<Reason, Counter>,
+}
+
+impl Metrics {
+    /// Counts that this limit was hit.
+    pub fn limit(&self, limit: &'static str) {
+        self.limits.get_or_create(&Limit { limit }).inc();
+    }
+
+    /// Counts something refused to a client.
+    pub fn refuse(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a message that a subscriber will not get.
+    pub fn drop_message(&self, reason: &'static str) {
+        self.dropped.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("limit_hits", "Times a limit was hit", self.limits.clone());
+        registry.register("mqtt_refused", "Things refused to clients", self.refused.clone());
+        registry.register("mqtt_connections", "Connections open now", self.connections.clone());
+        registry.register("mqtt_connects", "Clients let in", self.connects.clone());
+        registry.register("mqtt_connection_panics", "Connection tasks that panicked", self.connection_panics.clone());
+        registry.register("mqtt_publishes_in", "PUBLISH packets received", self.publishes_in.clone());
+        registry.register("mqtt_publishes_out", "PUBLISH packets sent", self.publishes_out.clone());
+        registry.register("mqtt_dropped", "Messages that a subscriber did not get", self.dropped.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_written_with_its_name() {
+        let metrics = Metrics::default();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        metrics.clone().limit("session_queue");
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains(r#"limit_hits_total{limit="session_queue"} 1"#), "{text}");
+    }
+}

@@ -1,0 +1,26 @@
+//! What a plugin (or an operator) wants to happen: collected while an event is handled, committed all together.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::ids::DeviceNum;
+
+/// One effect. All effects of an event commit together with "this plugin has handled this event".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// A new config version for the device. With `expected` the version in force must be that one (0 = none yet).
+    Config { device: DeviceNum, payload: Bytes, expected: Option<u64> },
+    /// A message to the device. `ttl_ms` 0: only if it is connected and subscribed now.
+    Command { device: DeviceNum, id: String, subfolder: String, payload: Bytes, ttl_ms: u64 },
+    /// A write to the plugin's own state, already checked and numbered.
+    Kv(KvWrite),
+}
+
+/// One write of a plugin's key-value state. `value` none = the key is deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvWrite {
+    pub key: String,
+    pub value: Option<Bytes>,
+    /// The revision of the key after this write.
+    pub revision: u64,
+}

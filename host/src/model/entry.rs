@@ -1,0 +1,107 @@
+//! The entries of the log: the only durable writes there are. Replaying them in order from an empty store gives the
+//! same store again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cause::Cause,
+    effect::Effect,
+    event::{CommandStatus, Event},
+    ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq},
+    registry::DeviceSpec,
+};
+
+/// One atomic thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// Append these events.
+    Events(Vec<Event>),
+    /// This plugin has handled this event, with these effects.
+    Handled(Handled),
+    /// What devices said of what was delivered to them.
+    Settled(Vec<Settlement>),
+    /// An operator's change.
+    Registry(RegistryChange),
+    /// Effects that an operator asked for.
+    Operator {
+        time_ms: u64,
+        cause: Cause,
+        effects: Vec<Effect>,
+    },
+    /// A plugin is there from this event on.
+    PluginAdded {
+        plugin: PluginName,
+        from: Seq,
+    },
+    PluginRemoved {
+        plugin: PluginName,
+    },
+    /// Dead letters that an operator threw away, or that were taken up again.
+    DeadLettersDropped {
+        ids: Vec<u64>,
+    },
+    /// Nothing; its commit says that all before it is durable.
+    Barrier,
+}
+
+/// The end of one event for one plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Handled {
+    pub plugin: PluginName,
+    /// `sha256:…` of the component.
+    pub digest: Arc<str>,
+    pub seq: Seq,
+    pub attempt: u32,
+    /// When it ended, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Guest time, microseconds.
+    pub took_us: u32,
+    /// The plugin's log lines.
+    pub logs: Vec<String>,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    Done {
+        effects: Vec<Effect>,
+    },
+    /// Rejected, or retried too often: to the dead letters.
+    Dead {
+        error: String,
+        event: Box<Event>,
+    },
+}
+
+/// What became of something delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settlement {
+    ConfigAcknowledged { device: DeviceNum, version: u64, time_ms: u64 },
+    Command { device: DeviceNum, id: String, status: CommandStatus, time_ms: u64 },
+}
+
+/// A change of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegistryChange {
+    RegistryCreated { name: RegistryName, time_ms: u64 },
+    RegistryDeleted { name: RegistryName },
+    DeviceCreated { num: DeviceNum, name: DeviceName, spec: DeviceSpec, time_ms: u64 },
+    DeviceChanged { num: DeviceNum, spec: DeviceSpec },
+    DeviceDeleted { num: DeviceNum },
+}
+
+/// An event that a plugin could not handle, kept for an operator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Grows by one from 1.
+    pub id: u64,
+    pub plugin: PluginName,
+    pub digest: Arc<str>,
+    pub attempt: u32,
+    pub time_ms: u64,
+    pub error: String,
+    pub logs: Vec<String>,
+    pub event: Event,
+}

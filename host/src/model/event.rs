@@ -1,0 +1,137 @@
+//! What happened: events as the journal holds them and as plugins see them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::ids::{DeviceNum, Seq};
+
+/// One event. Its `seq` is its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub seq: Seq,
+    /// When the host received it, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Whom it came from; none for timers and plain topics.
+    pub device: Option<DeviceNum>,
+    /// False for QoS 0: nobody was promised anything, so after a crash it is not handled again.
+    pub durable: bool,
+    pub data: EventData,
+}
+
+/// A user property of MQTT 5: name and value.
+pub type Property = (String, String);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventData {
+    /// `subfolder` is empty or the topic levels after `events/`.
+    Telemetry {
+        subfolder: String,
+        payload: Bytes,
+        properties: Vec<Property>,
+    },
+    State {
+        version: u64,
+        payload: Bytes,
+    },
+    Connected,
+    Disconnected {
+        reason: String,
+    },
+    CommandSettled {
+        id: String,
+        status: CommandStatus,
+    },
+    /// `due_ms`: milliseconds since the Unix epoch. `plugin`: whose timer it is.
+    Timer {
+        plugin: String,
+        name: String,
+        payload: Bytes,
+        due_ms: u64,
+        late: bool,
+    },
+    Topic {
+        topic: String,
+        payload: Bytes,
+        properties: Vec<Property>,
+    },
+}
+
+/// The kind of an event, as triggers name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    Telemetry,
+    State,
+    Connected,
+    Disconnected,
+    CommandSettled,
+    Timer,
+    Topic,
+}
+
+impl EventData {
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Telemetry { .. } => EventKind::Telemetry,
+            Self::State { .. } => EventKind::State,
+            Self::Connected => EventKind::Connected,
+            Self::Disconnected { .. } => EventKind::Disconnected,
+            Self::CommandSettled { .. } => EventKind::CommandSettled,
+            Self::Timer { .. } => EventKind::Timer,
+            Self::Topic { .. } => EventKind::Topic,
+        }
+    }
+
+    /// Empty for everything but telemetry.
+    #[must_use]
+    pub fn subfolder(&self) -> &str {
+        match self {
+            Self::Telemetry { subfolder, .. } => subfolder,
+            _ => "",
+        }
+    }
+
+    /// The event's own bytes; empty where it has none.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        match self {
+            Self::Telemetry { payload, .. }
+            | Self::State { payload, .. }
+            | Self::Timer { payload, .. }
+            | Self::Topic { payload, .. } => payload,
+            _ => &[],
+        }
+    }
+}
+
+/// A command's life. The last four are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandStatus {
+    Queued,
+    Sent,
+    Acknowledged,
+    Expired,
+    Rejected,
+    Purged,
+}
+
+impl CommandStatus {
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Sent)
+    }
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Acknowledged => "acknowledged",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Purged => "purged",
+        }
+    }
+}

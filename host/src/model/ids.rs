@@ -1,0 +1,268 @@
+//! Names and numbers of things. Every name is checked when it is made, so that a value of these types is always usable
+//! in a topic, a URL and a file name.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The project, location and registry that a fresh host has.
+pub const DEFAULT_REGISTRY: &str = "projects/local/locations/local/registries/default";
+
+/// Longest device, registry or plugin id, in bytes.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// A name that breaks the rules; the text says which rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?}: {rule}")]
+pub struct InvalidName {
+    pub what: &'static str,
+    pub name: String,
+    pub rule: &'static str,
+}
+
+fn check(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    let invalid = |rule| Err(InvalidName { what, name: name.chars().take(80).collect(), rule });
+    if name.is_empty() {
+        return invalid("must not be empty");
+    }
+    if name.len() > MAX_ID_BYTES {
+        return invalid("must be at most 255 bytes long");
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return invalid("must begin with a letter or a digit");
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~%:".contains(&b)) {
+        return invalid("may hold only letters, digits and - _ . ~ % :");
+    }
+    Ok(())
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the rules: 1 to 255 bytes, begins with a letter or digit, holds letters, digits and `-_.~%:`.
+            pub fn new(name: &str) -> Result<Self, InvalidName> {
+                check($what, name)?;
+                Ok(Self(name.into()))
+            }
+
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(name: String) -> Result<Self, InvalidName> {
+                Self::new(&name)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0.as_ref().into()
+            }
+        }
+    };
+}
+
+id!(
+    /// A device's id within its registry, such as `lamp-1`.
+    DeviceId,
+    "device id"
+);
+id!(
+    /// A plugin's name: that of its file in the watched folder without the ending.
+    PluginName,
+    "plugin name"
+);
+
+/// `projects/{p}/locations/{l}/registries/{r}`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RegistryName(Arc<str>);
+
+impl RegistryName {
+    /// Takes the full resource name.
+    pub fn new(name: &str) -> Result<Self, InvalidName> {
+        let invalid = |rule| InvalidName { what: "registry name", name: name.chars().take(80).collect(), rule };
+        let mut parts = name.split('/');
+        for key in ["projects", "locations", "registries"] {
+            if parts.next() != Some(key) {
+                return Err(invalid("must be projects/{p}/locations/{l}/registries/{r}"));
+            }
+            check("registry name", parts.next().unwrap_or_default())?;
+        }
+        match parts.next() {
+            None => Ok(Self(name.into())),
+            Some(_) => Err(invalid("must be projects/{p}/locations/{l}/registries/{r}")),
+        }
+    }
+
+    /// From its parts.
+    pub fn of(project: &str, location: &str, registry: &str) -> Result<Self, InvalidName> {
+        Self::new(&format!("projects/{project}/locations/{location}/registries/{registry}"))
+    }
+
+    /// The registry that a fresh host has.
+    #[must_use]
+    pub fn default_registry() -> Self {
+        Self(DEFAULT_REGISTRY.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.split('/').nth(index).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn project(&self) -> &str {
+        self.part(1)
+    }
+
+    #[must_use]
+    pub fn location(&self) -> &str {
+        self.part(3)
+    }
+
+    /// The last part: the registry's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.part(5)
+    }
+}
+
+impl fmt::Display for RegistryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RegistryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl TryFrom<String> for RegistryName {
+    type Error = InvalidName;
+    fn try_from(name: String) -> Result<Self, InvalidName> {
+        Self::new(&name)
+    }
+}
+
+impl From<RegistryName> for String {
+    fn from(name: RegistryName) -> String {
+        name.0.as_ref().into()
+    }
+}
+
+/// A device's full name: its registry and its id.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct DeviceName {
+    pub registry: RegistryName,
+    pub id: DeviceId,
+}
+
+impl DeviceName {
+    /// Reads one of the three forms: `{d}` in `home`, `{r}/{d}` in `home`'s project and location, or
+    /// `projects/{p}/locations/{l}/registries/{r}/devices/{d}`.
+    pub fn parse(text: &str, home: &RegistryName) -> Result<Self, InvalidName> {
+        let invalid = |rule| InvalidName { what: "device name", name: text.chars().take(80).collect(), rule };
+        let forms = "must be {d}, {r}/{d} or projects/{p}/locations/{l}/registries/{r}/devices/{d}";
+        match text.split('/').collect::<Vec<_>>().as_slice() {
+            [id] => Ok(Self { registry: home.clone(), id: DeviceId::new(id)? }),
+            [registry, id] => Ok(Self {
+                registry: RegistryName::of(home.project(), home.location(), registry)?,
+                id: DeviceId::new(id)?,
+            }),
+            ["projects", p, "locations", l, "registries", r, "devices", d] => {
+                Ok(Self { registry: RegistryName::of(p, l, r)?, id: DeviceId::new(d)? })
+            }
+            _ => Err(invalid(forms)),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/devices/{}", self.registry, self.id)
+    }
+}
+
+/// A device's number: never reused, also not after the device is deleted. Google's `numId`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceNum(pub u64);
+
+/// An event's place in the journal; grows by one from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_name_has_three_forms() {
+        let home = RegistryName::default_registry();
+        for (text, full) in [
+            ("lamp-1", "projects/local/locations/local/registries/default/devices/lamp-1"),
+            ("hall/lamp-1", "projects/local/locations/local/registries/hall/devices/lamp-1"),
+            ("projects/a/locations/b/registries/c/devices/d", "projects/a/locations/b/registries/c/devices/d"),
+        ] {
+            assert_eq!(DeviceName::parse(text, &home).unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_the_rule() {
+        let home = RegistryName::default_registry();
+        for text in [
+            "",
+            "/",
+            "a/b/c",
+            "a/",
+            "#",
+            "a+b",
+            "lämp",
+            "a b",
+            "$x",
+            "projects/a/locations/b/registries/c",
+            &"x".repeat(256),
+        ] {
+            assert!(DeviceName::parse(text, &home).is_err(), "{text:?} was taken");
+        }
+        assert_eq!(
+            DeviceId::new("a b").unwrap_err().to_string(),
+            "device id \"a b\": may hold only letters, digits and - _ . ~ % :"
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! Every fixed limit of the host, in one table. A limit that is hit is counted under its name.
+
+/// Largest telemetry payload, bytes.
+pub const TELEMETRY_BYTES: usize = 256 * 1024;
+/// Largest state document, bytes.
+pub const STATE_BYTES: usize = 64 * 1024;
+/// Largest config document, bytes.
+pub const CONFIG_BYTES: usize = 64 * 1024;
+/// Largest command payload, bytes.
+pub const COMMAND_BYTES: usize = 256 * 1024;
+/// Versions of config and of state kept for each device.
+pub const VERSIONS_KEPT: usize = 10;
+/// Largest method request or response payload, bytes.
+pub const METHOD_BYTES: usize = 256 * 1024;
+/// Method time-out unless the caller says another, milliseconds.
+pub const METHOD_TIMEOUT_MS: u64 = 10_000;
+/// Longest method time-out, milliseconds.
+pub const METHOD_TIMEOUT_MAX_MS: u64 = 300_000;
+/// Method calls waiting for one device's answer.
+pub const METHODS_IN_FLIGHT: usize = 1_024;
+/// A plugin's key-value state: bytes of keys and values together.
+pub const KV_BYTES: usize = 1024 * 1024;
+/// A plugin's key-value state: longest key, bytes.
+pub const KV_KEY_BYTES: usize = 256;
+/// A device's metadata: bytes of keys and values together.
+pub const METADATA_BYTES: usize = 256 * 1024;
+/// Messages that may wait in one client's session.
+pub const SESSION_QUEUE: usize = 1_000;
+/// Bytes of messages that may wait in one client's session.
+pub const SESSION_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// QoS 1 and 2 messages to a client that may wait for its acknowledgement, unless its receive maximum is smaller.
+pub const IN_FLIGHT: u16 = 32;
+/// Largest packet before and with CONNECT, bytes.
+pub const CONNECT_PACKET_BYTES: usize = 8 * 1024;
+/// Largest packet of a client that was let in, bytes: the largest payload with its topic and properties.
+pub const PACKET_BYTES: usize = TELEMETRY_BYTES + 64 * 1024;
+/// QoS 1 and 2 messages from a client that may wait for our acknowledgement (the receive maximum that we tell).
+pub const RECEIVE_MAXIMUM: u16 = 1_024;
+/// Topic aliases that a client may set.
+pub const TOPIC_ALIASES: u16 = 32;
+/// Levels of a topic or a filter.
+pub const TOPIC_LEVELS: usize = 128;
+/// Subscriptions of one client.
+pub const SUBSCRIPTIONS: usize = 1_000;
+/// Sessions kept for clients that are away.
+pub const SESSIONS_KEPT: usize = 10_000;
+/// Longest time that a session is kept for a client that is away, seconds.
+pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
+/// Retained messages.
+pub const RETAINED: usize = 10_000;
+/// Bytes of retained messages together.
+pub const RETAINED_BYTES: usize = 64 * 1024 * 1024;
+/// Longest client id, bytes: room for the full resource name of a device.
+pub const CLIENT_ID_BYTES: usize = 1_100;

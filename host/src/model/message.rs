@@ -1,0 +1,72 @@
+//! A message on an ordinary topic, as it travels from one client to others.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::event::Property;
+
+/// How sure a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum QoS {
+    #[default]
+    AtMostOnce = 0,
+    AtLeastOnce = 1,
+    ExactlyOnce = 2,
+}
+
+/// What was published. Shared by all who get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub topic: Arc<str>,
+    pub payload: Bytes,
+    pub qos: QoS,
+    pub retain: bool,
+    /// After this it is delivered to nobody.
+    pub expires: Option<Instant>,
+    pub properties: Option<Box<MessageProperties>>,
+}
+
+/// What MQTT 5 passes on unaltered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MessageProperties {
+    /// The payload is declared to be UTF-8.
+    pub utf8: bool,
+    pub content_type: Option<Box<str>>,
+    pub response_topic: Option<Box<str>>,
+    pub correlation: Option<Bytes>,
+    pub user: Vec<Property>,
+}
+
+impl Message {
+    /// A plain message: QoS 0, not retained, no properties.
+    #[must_use]
+    pub fn new(topic: &str, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires: None,
+            properties: None,
+        }
+    }
+
+    /// About how much memory it holds, bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let properties = self.properties.as_ref().map_or(0, |p| {
+            p.user.iter().map(|(k, v)| k.len() + v.len() + 48).sum::<usize>()
+                + p.content_type.as_ref().map_or(0, |t| t.len())
+                + p.response_topic.as_ref().map_or(0, |t| t.len())
+                + p.correlation.as_ref().map_or(0, Bytes::len)
+                + size_of::<MessageProperties>()
+        });
+        self.topic.len() + self.payload.len() + properties + size_of::<Self>()
+    }
+
+    #[must_use]
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+}

@@ -1,0 +1,17 @@
+//! Plain types that every room speaks: names, events, effects, log entries. No IO, no clocks, no locks.
+
+pub mod cause;
+pub mod effect;
+pub mod entry;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod registry;
+
+pub use cause::Cause;
+pub use effect::{Effect, KvWrite};
+pub use entry::{DeadLetter, Entry, Handled, Outcome, RegistryChange, Settlement};
+pub use event::{CommandStatus, Event, EventData, EventKind, Property};
+pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq};
+pub use message::{Message, MessageProperties, QoS};

@@ -1,0 +1,44 @@
+//! A device's and a registry's own data, as an operator writes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What an operator says of a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSpec {
+    pub blocked: bool,
+    pub metadata: BTreeMap<String, String>,
+    pub credentials: Vec<Credential>,
+    pub gateway: Option<GatewayAuth>,
+    /// `NONE`, `ERROR`, `INFO` or `DEBUG`, kept as given.
+    pub log_level: Option<String>,
+}
+
+/// One public key of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    pub format: KeyFormat,
+    /// PEM text.
+    pub key: String,
+    /// Milliseconds since the Unix epoch; none = never.
+    pub expires_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum KeyFormat {
+    RsaPem,
+    RsaX509Pem,
+    Es256Pem,
+    Es256X509Pem,
+}
+
+/// How a gateway may speak for a device; its presence makes a device a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GatewayAuth {
+    AssociationOnly,
+    DeviceAuthTokenOnly,
+    AssociationAndDeviceAuthToken,
+}

@@ -1,0 +1,191 @@
+//! Reads CONNECT, the one packet that comes from anybody.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rmqtt_codec::{v3, v5};
+
+use super::{
+    codec::{self, Frame},
+    packet::{Connect, Fault, Version, Will, reason},
+};
+use crate::{
+    model::{MessageProperties, limits},
+    topics,
+};
+
+/// A fault in a CONNECT, and the version to answer it in; none = no answer, it was no MQTT at all.
+pub(super) type Refused = (Fault, Option<Version>);
+
+const USER_NAME: u8 = 0x80;
+const PASSWORD: u8 = 0x40;
+const WILL_RETAIN_AND_QOS: u8 = 0x38;
+const WILL: u8 = 0x04;
+const CLEAN: u8 = 0x02;
+
+/// Reads the first packet of a connection.
+pub(super) fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
+    if frame.first != 0x10 {
+        return Err((Fault::protocol("the first packet is no CONNECT"), None));
+    }
+    let version = version(frame.body)?;
+    let read = match version {
+        Version::V311 => read_v311(frame),
+        Version::V5 => read_v5(frame),
+    };
+    let connect = read.map_err(|fault| (fault, Some(version)))?;
+    check(&connect).map_err(|fault| (fault, Some(version)))?;
+    Ok(connect)
+}
+
+fn version(body: &[u8]) -> Result<Version, Refused> {
+    let unsupported = |level: u8| {
+        let text = format!("protocol level {level} is not supported, only 4 (MQTT 3.1.1) and 5");
+        Fault::new(reason::UNSUPPORTED_VERSION, text)
+    };
+    match codec::take_binary(body) {
+        Some((b"MQTT", [4, ..])) => Ok(Version::V311),
+        Some((b"MQTT", [5, ..])) => Ok(Version::V5),
+        Some((b"MQTT", [level, ..])) if *level > 5 => Err((unsupported(*level), Some(Version::V5))),
+        Some((b"MQTT" | b"MQIsdp", [level, ..])) => Err((unsupported(*level), Some(Version::V311))),
+        _ => Err((Fault::protocol("a CONNECT of another protocol"), None)),
+    }
+}
+
+fn flags(body: &[u8]) -> Result<u8, Fault> {
+    let flags = *body.get(7).ok_or_else(|| Fault::malformed("a CONNECT that is too short"))?;
+    if flags & WILL == 0 && flags & WILL_RETAIN_AND_QOS != 0 {
+        return Err(Fault::malformed("will flags without a will"));
+    }
+    Ok(flags)
+}
+
+/// The library takes a CONNECT with bytes left over.
+fn check_end(body: &[u8], flags: u8, version: Version) -> Result<(), Fault> {
+    let short = || Fault::malformed("a CONNECT that is too short");
+    let skip_text = |rest| codec::take_binary(rest).map(|(_, rest)| rest).ok_or_else(short);
+    let skip_properties = |rest: &'_ [u8]| -> Result<usize, Fault> {
+        let (length, header) = codec::variable_length(rest)?.ok_or_else(short)?;
+        Ok(length + header)
+    };
+    let mut rest = body.get(10..).ok_or_else(short)?;
+    if version == Version::V5 {
+        rest = rest.get(skip_properties(rest)?..).ok_or_else(short)?;
+    }
+    rest = skip_text(rest)?;
+    if flags & WILL != 0 {
+        if version == Version::V5 {
+            rest = rest.get(skip_properties(rest)?..).ok_or_else(short)?;
+        }
+        rest = skip_text(skip_text(rest)?)?;
+    }
+    for flag in [USER_NAME, PASSWORD] {
+        if flags & flag != 0 {
+            rest = skip_text(rest)?;
+        }
+    }
+    if rest.is_empty() { Ok(()) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
+}
+
+fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
+    let flags = flags(frame.body)?;
+    if flags & PASSWORD != 0 && flags & USER_NAME == 0 {
+        return Err(Fault::malformed("a password without a user name"));
+    }
+    check_end(frame.body, flags, Version::V311)?;
+    let v3::Packet::Connect(connect) = codec::library_v3(frame)? else {
+        return Err(Fault::malformed("a wrong CONNECT"));
+    };
+    let will = connect.last_will.map(|will| {
+        Box::new(Will {
+            topic: (*will.topic).into(),
+            payload: will.message,
+            qos: codec::from_library(will.qos),
+            retain: will.retain,
+            delay: Duration::ZERO,
+            expiry: None,
+            properties: None,
+        })
+    });
+    Ok(Connect {
+        version: Version::V311,
+        client_id: (*connect.client_id).into(),
+        clean: connect.clean_session,
+        keep_alive_secs: connect.keep_alive,
+        user_name: connect.username.map(|name| (*name).into()),
+        password: connect.password,
+        session_expiry_secs: if connect.clean_session { 0 } else { u32::MAX },
+        receive_maximum: u16::MAX,
+        maximum_packet: usize::MAX,
+        problem_info: false,
+        will,
+    })
+}
+
+fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
+    let flags = flags(frame.body)?;
+    check_end(frame.body, flags, Version::V5)?;
+    // The library refuses an empty client id without clean start, which MQTT 5 allows: read it as with clean start.
+    let mut whole = BytesMut::from(frame.whole);
+    let flags_at = whole.len() - frame.body.len() + 7;
+    if let Some(byte) = whole.get_mut(flags_at) {
+        *byte |= CLEAN;
+    }
+    let v5::Packet::Connect(connect) = codec::library_v5(Frame { whole: &whole, ..frame })? else {
+        return Err(Fault::malformed("a wrong CONNECT"));
+    };
+    if connect.auth_method.is_some() {
+        return Err(Fault::new(reason::AUTH_METHOD, "enhanced authentication is not supported"));
+    }
+    if connect.auth_data.is_some() {
+        return Err(Fault::protocol("authentication data without a method"));
+    }
+    for (name, value) in &connect.user_properties {
+        codec::no_nul(name)?;
+        codec::no_nul(value)?;
+    }
+    Ok(Connect {
+        version: Version::V5,
+        client_id: (*connect.client_id).into(),
+        clean: flags & CLEAN != 0,
+        keep_alive_secs: connect.keep_alive,
+        user_name: connect.username.map(|name| (*name).into()),
+        password: connect.password,
+        session_expiry_secs: connect.session_expiry_interval_secs,
+        receive_maximum: connect.receive_max.map_or(u16::MAX, std::num::NonZeroU16::get),
+        maximum_packet: connect.max_packet_size.map_or(usize::MAX, |size| size.get() as usize),
+        problem_info: connect.request_problem_info,
+        will: connect.last_will.map(will_v5).transpose()?,
+    })
+}
+
+fn will_v5(will: v5::LastWill) -> Result<Box<Will>, Fault> {
+    let properties = MessageProperties {
+        utf8: will.is_utf8_payload.unwrap_or(false),
+        content_type: will.content_type.map(|text| (*text).into()),
+        response_topic: will.response_topic.map(|text| (*text).into()),
+        correlation: will.correlation_data,
+        user: will.user_properties.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+    };
+    Ok(Box::new(Will {
+        topic: (*will.topic).into(),
+        payload: will.message,
+        qos: codec::from_library(will.qos),
+        retain: will.retain,
+        delay: Duration::from_secs(will.will_delay_interval_sec.unwrap_or(0).into()),
+        expiry: will.message_expiry_interval.map(|secs| Duration::from_secs(secs.get().into())),
+        properties: codec::checked(properties)?,
+    }))
+}
+
+fn check(connect: &Connect) -> Result<(), Fault> {
+    codec::no_nul(&connect.client_id)?;
+    codec::no_nul(connect.user_name.as_deref().unwrap_or_default())?;
+    if connect.version == Version::V311 && connect.client_id.is_empty() && !connect.clean {
+        return Err(Fault::new(reason::CLIENT_ID, "an empty client id without a clean session"));
+    }
+    if connect.client_id.len() > limits::CLIENT_ID_BYTES {
+        return Err(Fault::new(reason::CLIENT_ID, "a client id that is too long"));
+    }
+    connect.will.as_ref().map_or(Ok(()), |will| Ok(topics::check_name(&will.topic)?))
+}

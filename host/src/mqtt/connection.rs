@@ -1,0 +1,355 @@
+//! One client's socket: reads, hands on, writes what its mailbox has. While nothing happens it holds no buffers.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    net::TcpStream,
+    time::Sleep,
+};
+
+use super::{
+    codec::{self, Decoder},
+    encode::Peer,
+    end::{End, Presence},
+    handshake::Admitted,
+    hub::Hub,
+    mailbox::Close,
+    packet::{Fault, Packet, reason},
+};
+use crate::{model::limits, session::Frame};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes gathered before they are written.
+const WRITE_BYTES: usize = 128 * 1024;
+/// Bytes of answers that may wait before a client is read no more.
+const UNSENT_BYTES: usize = 256 * 1024;
+/// How long what is acknowledged may take to be written when the host shuts down.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the last words to a client may take.
+const GOODBYE_PATIENCE: Duration = Duration::from_millis(250);
+
+thread_local! {
+    /// Where a worker thread reads into, and where it gathers what it writes: never kept across an await.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+    static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+pub(super) struct Connection<H: Hub> {
+    pub(super) presence: Presence<H>,
+    pub(super) peer: Peer,
+    pub(super) generation: u64,
+    /// Bytes that wait to be written, before all that is in the mailbox.
+    pub(super) unsent: BytesMut,
+    /// Topics by their aliases, from 1.
+    pub(super) aliases: Vec<Option<Arc<str>>>,
+    /// Refusals so far, so that a client that goes on and on does not fill the log.
+    pub(super) refusals: u32,
+    stream: TcpStream,
+    decoder: Decoder,
+    /// Bytes of a packet that is not whole.
+    partial: BytesMut,
+    /// What is wrong with the bytes after the packets that were read last.
+    fault: Option<Fault>,
+    keep_alive: Option<Duration>,
+    heard: Instant,
+    blocked_since: Option<Instant>,
+}
+
+impl<H: Hub> Connection<H> {
+    pub(super) fn new(stream: TcpStream, partial: BytesMut, admitted: Admitted<H>) -> Self {
+        let Admitted { presence, peer, decoder, keep_alive, generation, unsent } = admitted;
+        Self {
+            presence,
+            peer,
+            generation,
+            unsent,
+            aliases: Vec::new(),
+            refusals: 0,
+            stream,
+            decoder,
+            partial,
+            fault: None,
+            keep_alive,
+            heard: Instant::now(),
+            blocked_since: None,
+        }
+    }
+
+    /// Serves the client until it ends, or somebody asks for its end.
+    pub(super) async fn run(mut self) {
+        let mailbox = self.presence.mailbox.clone();
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = mailbox.closing.notified() => {}
+                end = self.serve() => break end,
+            }
+            // A wish that was meant for an earlier connection of the session is gone.
+            if let Some(close) = mailbox.lock().closing.clone() {
+                break End::Closed(close);
+            }
+        };
+        Box::pin(self.finish(end)).await;
+    }
+
+    async fn serve(&mut self) -> End {
+        let timer = tokio::time::sleep_until(self.deadline(Instant::now()).into());
+        tokio::pin!(timer);
+        loop {
+            match self.step(timer.as_mut()).await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Writes what there is, then waits for the next thing to happen and does it.
+    async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        if !self.partial.is_empty() {
+            let packets = self.decode_partial();
+            self.process(packets).await?;
+        }
+        if let Some(fault) = self.fault.take() {
+            return Err(fault.into());
+        }
+        self.write()?;
+        let now = Instant::now();
+        let deadline = self.deadline(now);
+        if timer.deadline().into_std() > deadline {
+            timer.as_mut().reset(deadline.into());
+        }
+        let interest = match (self.reads(), self.unsent.is_empty()) {
+            (true, true) => Some(Interest::READABLE),
+            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+            (false, false) => Some(Interest::WRITABLE),
+            (false, true) => None,
+        };
+        let Self { stream, presence, .. } = &*self;
+        tokio::select! {
+            ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
+                if ready?.is_readable() && self.reads() {
+                    let packets = self.read()?;
+                    self.process(packets).await?;
+                }
+            }
+            () = presence.mailbox.work.notified() => {}
+            () = timer.as_mut() => {
+                let now = Instant::now();
+                self.check_time(now)?;
+                timer.as_mut().reset(self.deadline(now).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// False while the client must first take what waits for it, or the journal what it sent.
+    fn reads(&self) -> bool {
+        self.unsent.len() < UNSENT_BYTES
+            && self.presence.mailbox.lock().session.acks_waiting() < usize::from(limits::RECEIVE_MAXIMUM)
+    }
+
+    /// When to look at the time next.
+    fn deadline(&self, now: Instant) -> Instant {
+        let keep_alive = self.keep_alive.map(|patience| self.heard + patience);
+        let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
+        let next = keep_alive.into_iter().chain(blocked).min();
+        // A day: nothing to wait for.
+        next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
+    }
+
+    fn check_time(&mut self, now: Instant) -> Result<(), End> {
+        let options = &self.presence.shared.options;
+        if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
+            self.presence.shared.metrics.limit("write_deadline");
+            return Err(End::Lost("the client does not read what is sent to it".into()));
+        }
+        let silent = self.keep_alive.is_some_and(|patience| now >= self.heard + patience);
+        if silent && !self.reads() {
+            // It is we who do not listen.
+            self.heard = now;
+        } else if silent {
+            return Err(Fault::new(reason::KEEP_ALIVE, "keep-alive time is over").into());
+        }
+        Ok(())
+    }
+
+    /// Reads once, and gives the packets that are whole.
+    fn read(&mut self) -> Result<Vec<Packet>, End> {
+        READ.with_borrow_mut(|scratch| {
+            let length = match self.stream.try_read(scratch) {
+                Ok(0) => return Err(End::Lost("connection closed by the client without DISCONNECT".into())),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            self.heard = Instant::now();
+            let bytes = scratch.get(..length).unwrap_or_default();
+            if !self.partial.is_empty() {
+                self.partial.extend_from_slice(bytes);
+                return Ok(self.decode_partial());
+            }
+            let (packets, rest) = decode(&mut self.decoder, bytes, &mut self.fault);
+            self.partial.extend_from_slice(rest);
+            Ok(packets)
+        })
+    }
+
+    fn decode_partial(&mut self) -> Vec<Packet> {
+        let (packets, rest) = decode(&mut self.decoder, &self.partial, &mut self.fault);
+        let used = self.partial.len() - rest.len();
+        self.partial.advance(used);
+        if self.partial.is_empty() {
+            self.partial = BytesMut::new();
+        }
+        packets
+    }
+
+    /// Writes until there is nothing more, or the socket takes no more.
+    pub(super) fn write(&mut self) -> Result<(), End> {
+        loop {
+            let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };
+            let more = self.fill(&mut out);
+            let result = self.write_out(&mut out);
+            if out.is_empty() {
+                self.blocked_since = None;
+                out.clear();
+                WRITE.set(if out.capacity() <= 2 * WRITE_BYTES { out } else { BytesMut::new() });
+            } else {
+                self.unsent = out;
+                self.blocked_since.get_or_insert_with(Instant::now);
+            }
+            result?;
+            if !more || !self.unsent.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Encodes what the mailbox has. True: there may be more.
+    fn fill(&mut self, out: &mut BytesMut) -> bool {
+        let Presence { mailbox, device, shared, .. } = &self.presence;
+        let device = device.as_ref().map(|device| &device.name.id);
+        let now = Instant::now();
+        let mut published = 0;
+        let mut state = mailbox.lock();
+        let more = loop {
+            if out.len() >= WRITE_BYTES {
+                break true;
+            }
+            match state.session.next(now) {
+                None => break false,
+                Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
+                Some(Frame::Publish { id, dup, item }) => {
+                    published += 1;
+                    if !self.peer.publish(id, dup, &item, device, now, out) {
+                        state.session.forget(id);
+                        shared.metrics.drop_message("larger than the client takes");
+                    }
+                }
+            }
+        };
+        mailbox.drained(&mut state);
+        shared.metrics.publishes_out.inc_by(published);
+        more
+    }
+
+    fn write_out(&self, out: &mut BytesMut) -> Result<(), End> {
+        while !out.is_empty() {
+            match self.stream.try_write(out) {
+                Ok(0) => return Err(End::Lost("connection lost".into())),
+                Ok(written) => out.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The last words, then the end.
+    async fn finish(mut self, end: End) {
+        let name = &self.presence.mailbox.name;
+        match &end {
+            End::Fault(fault) => {
+                self.presence.shared.metrics.refuse("packet");
+                tracing::warn!(client = %name, reason = fault.reason, "connection closed: {}", fault.text);
+            }
+            end => tracing::debug!(client = %name, "connection ended: {}", end.text()),
+        }
+        if matches!(end, End::Closed(Close::Shutdown)) {
+            // A client that does not read does not get more time.
+            let _ = tokio::time::timeout(FLUSH_PATIENCE, self.flush()).await;
+        }
+        if let Some(reason) = end.reason() {
+            let mut words = std::mem::take(&mut self.unsent);
+            self.peer.disconnect(reason, end.text(), &mut words);
+            if matches!(end, End::Closed(Close::TakenOver)) {
+                // The new connection waits for this one.
+                let _ = self.stream.try_write(&words);
+            } else {
+                say_goodbye(&mut self.stream, &words).await;
+            }
+        }
+        self.presence.end = Some(end);
+    }
+
+    /// Writes the acknowledgements of all that was read.
+    async fn flush(&mut self) -> Result<(), End> {
+        loop {
+            self.write()?;
+            if !self.unsent.is_empty() {
+                self.stream.writable().await?;
+                continue;
+            }
+            if self.presence.mailbox.lock().session.all_durable() {
+                return Ok(());
+            }
+            self.presence.mailbox.work.notified().await;
+        }
+    }
+}
+
+/// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
+fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Option<Fault>) -> (Vec<Packet>, &'a [u8]) {
+    let mut packets = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let read = match codec::frame(rest, limits::PACKET_BYTES) {
+            Ok(None) => return (packets, rest),
+            Ok(Some(frame)) => decoder.decode(frame).map(|packet| (packet, frame.whole.len())),
+            Err(fault) => Err(fault),
+        };
+        match read {
+            Ok((packet, length)) => {
+                packets.push(packet);
+                rest = rest.get(length..).unwrap_or_default();
+            }
+            Err(found) => {
+                *fault = Some(found);
+                return (packets, &[]);
+            }
+        }
+    }
+}
+
+/// Writes the last words and waits a moment for the client to close: closing at once, with bytes of the client unread,
+/// would throw the words away.
+pub(super) async fn say_goodbye(stream: &mut TcpStream, words: &[u8]) {
+    let talk = async {
+        stream.write_all(words).await?;
+        stream.shutdown().await?;
+        let mut sink = [0; 512];
+        while stream.read(&mut sink).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever goes wrong here, the connection is over.
+    let _ = tokio::time::timeout(GOODBYE_PATIENCE, Box::pin(talk)).await;
+}

@@ -1,0 +1,303 @@
+//! Packets to bytes. PUBLISH and the acknowledgements are written here, straight into the connection's buffer; the rare
+//! ones by the codec library.
+
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rmqtt_codec::{v3, v5};
+use tokio_util::codec::Encoder as _;
+
+use super::packet::{Version, reason};
+use crate::{
+    delivery::Outbound,
+    dialect::iot_core,
+    model::{DeviceId, Message, MessageProperties, limits},
+    session::{Ack, AckKind, Body, Item},
+};
+
+/// What a client can read, and who it is.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) version: Version,
+    /// Largest packet that it takes, bytes.
+    pub(super) maximum_packet: usize,
+    /// It wants reason strings.
+    pub(super) problem_info: bool,
+}
+
+/// What is told in CONNACK.
+#[derive(Debug, Default)]
+pub(super) struct Accepted<'a> {
+    pub(super) session_present: bool,
+    pub(super) assigned_id: Option<&'a str>,
+    pub(super) session_expiry_secs: Option<u32>,
+}
+
+pub(super) const PINGRESP: &[u8] = &[0xd0, 0];
+
+impl Peer {
+    pub(super) fn connack(&self, accepted: &Accepted<'_>, to: &mut BytesMut) {
+        match self.version {
+            Version::V311 => to.put_slice(&[0x20, 2, u8::from(accepted.session_present), 0]),
+            Version::V5 => self.library(
+                v5::Packet::ConnectAck(Box::new(v5::ConnectAck {
+                    session_present: accepted.session_present,
+                    session_expiry_interval_secs: accepted.session_expiry_secs,
+                    receive_max: limits::RECEIVE_MAXIMUM.try_into().unwrap_or(std::num::NonZeroU16::MIN),
+                    max_packet_size: u32::try_from(limits::PACKET_BYTES).ok(),
+                    assigned_client_id: accepted.assigned_id.map(Into::into),
+                    topic_alias_max: limits::TOPIC_ALIASES,
+                    shared_subscription_available: false,
+                    ..v5::ConnectAck::default()
+                })),
+                to,
+            ),
+        }
+    }
+
+    pub(super) fn refuse(&self, reason: u8, text: &str, to: &mut BytesMut) {
+        match self.version {
+            Version::V311 => to.put_slice(&[0x20, 2, 0, return_code(reason)]),
+            Version::V5 => self.library(
+                v5::Packet::ConnectAck(Box::new(v5::ConnectAck {
+                    reason_code: reason.try_into().unwrap_or(v5::ConnectAckReason::UnspecifiedError),
+                    reason_string: Some(text.into()),
+                    ..v5::ConnectAck::default()
+                })),
+                to,
+            ),
+        }
+    }
+
+    /// Nothing for 3.1.1, where a server has no DISCONNECT.
+    pub(super) fn disconnect(&self, reason: u8, text: &str, to: &mut BytesMut) {
+        if self.version == Version::V5 {
+            let reason = reason.try_into().unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
+            let reason_string = self.problem_info.then(|| text.into());
+            self.library(v5::Packet::Disconnect(v5::Disconnect { reason_string, ..v5::Disconnect::new(reason) }), to);
+        }
+    }
+
+    /// `codes`: a granted QoS, or a reason from 0x80.
+    pub(super) fn suback(&self, id: u16, codes: &[u8], text: Option<&str>, to: &mut BytesMut) {
+        self.listed(0x90, id, codes, text, to);
+    }
+
+    pub(super) fn unsuback(&self, id: u16, codes: &[u8], to: &mut BytesMut) {
+        match self.version {
+            Version::V311 => self.listed(0xb0, id, &[], None, to),
+            Version::V5 => self.listed(0xb0, id, codes, None, to),
+        }
+    }
+
+    fn listed(&self, first: u8, id: u16, codes: &[u8], text: Option<&str>, to: &mut BytesMut) {
+        let mut properties = BytesMut::new();
+        if let Some(text) = text.filter(|_| self.problem_info) {
+            put_property_text(0x1f, text, &mut properties);
+        }
+        let mut body = BytesMut::with_capacity(8 + codes.len() + properties.len());
+        body.put_u16(id);
+        if self.version == Version::V5 {
+            put_variable_length(properties.len(), &mut body);
+            body.put_slice(&properties);
+        }
+        let failure = |code: &u8| if self.version == Version::V311 && *code >= 0x80 { 0x80 } else { *code };
+        body.extend(codes.iter().map(failure));
+        to.put_u8(first);
+        put_variable_length(body.len(), to);
+        to.put_slice(&body);
+    }
+
+    fn library(&self, packet: v5::Packet, to: &mut BytesMut) {
+        let before = to.len();
+        // The library fails only where a text is over 64 KiB; ours are not.
+        if v5::Codec::new(0, 0).encode(packet, to).is_err() || to.len() - before > self.maximum_packet {
+            to.truncate(before);
+        }
+    }
+
+    pub(super) fn ack(&self, ack: &Ack, to: &mut BytesMut) {
+        let first = match ack.kind {
+            AckKind::PubAck => 0x40,
+            AckKind::PubRec => 0x50,
+            AckKind::PubRel => 0x62,
+            AckKind::PubComp => 0x70,
+        };
+        let [high, low] = ack.id.to_be_bytes();
+        match (self.version, ack.text.filter(|_| self.problem_info)) {
+            (Version::V5, Some(text)) if text.len() + 12 <= self.maximum_packet.min(120) => {
+                let length = u8::try_from(text.len()).unwrap_or_default();
+                to.put_slice(&[first, length + 7, high, low, ack.reason, length + 3, 0x1f, 0, length]);
+                to.put_slice(text.as_bytes());
+            }
+            (Version::V5, _) if ack.reason != 0 => to.put_slice(&[first, 3, high, low, ack.reason]),
+            _ => to.put_slice(&[first, 2, high, low]),
+        }
+    }
+
+    /// False when it is over what the client takes: nothing was written.
+    pub(super) fn publish(
+        &self,
+        id: u16,
+        dup: bool,
+        item: &Item<Outbound>,
+        device: Option<&DeviceId>,
+        now: Instant,
+        to: &mut BytesMut,
+    ) -> bool {
+        let before = to.len();
+        let mut flags = 0x30 | u8::from(dup) << 3 | (item.qos as u8) << 1;
+        match (&item.body, device) {
+            (Body::Message { message, retain, ids }, _) => {
+                flags |= u8::from(*retain);
+                let mut properties = BytesMut::new();
+                if self.version == Version::V5 {
+                    put_properties(message, ids, now, &mut properties);
+                }
+                let topic = |to: &mut BytesMut| to.put_slice(message.topic.as_bytes());
+                self.put_publish(flags, id, message.topic.len(), topic, &properties, &message.payload, to);
+            }
+            (Body::Hub(outbound), Some(device)) => {
+                let mut topic = TopicBuffer::default();
+                iot_core::write_topic(device, outbound, &mut topic.0);
+                let mut properties = BytesMut::new();
+                let payload = match outbound {
+                    Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload,
+                    Outbound::Method { payload, name, rid } => {
+                        if self.version == Version::V5 {
+                            put_method_properties(device, name, *rid, &mut properties);
+                        }
+                        payload
+                    }
+                };
+                let put = |to: &mut BytesMut| to.put_slice(&topic.0);
+                self.put_publish(flags, id, topic.0.len(), put, &properties, payload, to);
+            }
+            (Body::Hub(_), None) => return false,
+        }
+        if to.len() - before > self.maximum_packet {
+            to.truncate(before);
+            return false;
+        }
+        true
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one packet")]
+    fn put_publish(
+        &self,
+        flags: u8,
+        id: u16,
+        topic_length: usize,
+        topic: impl FnOnce(&mut BytesMut),
+        properties: &BytesMut,
+        payload: &Bytes,
+        to: &mut BytesMut,
+    ) {
+        let mut length = 2 + topic_length + payload.len() + if id == 0 { 0 } else { 2 };
+        if self.version == Version::V5 {
+            length += variable_length_size(properties.len()) + properties.len();
+        }
+        to.reserve(length + 5);
+        to.put_u8(flags);
+        put_variable_length(length, to);
+        to.put_u16(u16::try_from(topic_length).unwrap_or(u16::MAX));
+        topic(to);
+        if id != 0 {
+            to.put_u16(id);
+        }
+        if self.version == Version::V5 {
+            put_variable_length(properties.len(), to);
+            to.put_slice(properties);
+        }
+        to.put_slice(payload);
+    }
+}
+
+/// A hub topic while it is written; on the heap only for the moment of one packet.
+struct TopicBuffer(Vec<u8>);
+
+impl Default for TopicBuffer {
+    fn default() -> Self {
+        Self(Vec::with_capacity(64))
+    }
+}
+
+/// MQTT 3.1.1 has five reasons to refuse.
+fn return_code(reason: u8) -> u8 {
+    let code = match reason {
+        reason::UNSUPPORTED_VERSION => v3::ConnectAckReason::UnacceptableProtocolVersion,
+        reason::CLIENT_ID => v3::ConnectAckReason::IdentifierRejected,
+        reason::NOT_AUTHORISED | reason::AUTH_METHOD => v3::ConnectAckReason::NotAuthorized,
+        _ => v3::ConnectAckReason::ServiceUnavailable,
+    };
+    code.into()
+}
+
+fn put_properties(message: &Message, ids: &[u32], now: Instant, to: &mut BytesMut) {
+    if let Some(expires) = message.expires {
+        to.put_u8(0x02);
+        let left = expires.saturating_duration_since(now).as_secs_f64().ceil();
+        to.put_u32(left as u32);
+    }
+    if let Some(properties) = &message.properties {
+        put_message_properties(properties, to);
+    }
+    for id in ids {
+        to.put_u8(0x0b);
+        put_variable_length(*id as usize, to);
+    }
+}
+
+fn put_message_properties(properties: &MessageProperties, to: &mut BytesMut) {
+    if properties.utf8 {
+        to.put_slice(&[0x01, 1]);
+    }
+    if let Some(text) = &properties.content_type {
+        put_property_text(0x03, text, to);
+    }
+    if let Some(text) = &properties.response_topic {
+        put_property_text(0x08, text, to);
+    }
+    if let Some(data) = &properties.correlation {
+        to.put_u8(0x09);
+        put_binary(data, to);
+    }
+    for (name, value) in &properties.user {
+        put_property_text(0x26, name, to);
+        put_binary(value.as_bytes(), to);
+    }
+}
+
+fn put_method_properties(device: &DeviceId, name: &str, rid: u64, to: &mut BytesMut) {
+    put_property_text(0x08, &iot_core::response_topic(device, name, rid), to);
+    put_property_text(0x09, &rid.to_string(), to);
+}
+
+fn put_property_text(property: u8, text: &str, to: &mut BytesMut) {
+    to.put_u8(property);
+    put_binary(text.as_bytes(), to);
+}
+
+/// Every text here came from a packet or is short, so it is under 64 KiB.
+fn put_binary(bytes: &[u8], to: &mut BytesMut) {
+    let bytes = bytes.get(..usize::from(u16::MAX)).unwrap_or(bytes);
+    to.put_u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+    to.put_slice(bytes);
+}
+
+fn variable_length_size(length: usize) -> usize {
+    match length {
+        0..=0x7f => 1,
+        0x80..=0x3fff => 2,
+        0x4000..=0x1f_ffff => 3,
+        _ => 4,
+    }
+}
+
+fn put_variable_length(mut length: usize, to: &mut BytesMut) {
+    while length > 0x7f {
+        to.put_u8((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    to.put_u8(length as u8);
+}

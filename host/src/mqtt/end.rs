@@ -1,0 +1,102 @@
+//! How a connection ends, and what follows from it: the will, the device's `disconnected` event, the session's fate.
+//! [`Presence`] does it when it is dropped, so that it happens on every way out, a panic included.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use super::{
+    Shared,
+    clients::{Key, WillTask},
+    hub::{Hub, Online},
+    mailbox::{Close, Mailbox},
+    packet::{Fault, Will, reason},
+    will,
+};
+use crate::registry::Device;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client said goodbye.
+    Disconnected {
+        with_will: bool,
+    },
+    /// The network.
+    Lost(Cow<'static, str>),
+    /// The client broke the rules.
+    Fault(Fault),
+    Closed(Close),
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        Self::Lost(format!("connection lost: {error}").into())
+    }
+}
+
+impl End {
+    /// For the log and the `disconnected` event.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Disconnected { .. } => "disconnected by the client",
+            Self::Lost(text) => text,
+            Self::Fault(fault) => &fault.text,
+            Self::Closed(Close::TakenOver) => "taken over by a new connection",
+            Self::Closed(Close::Shutdown) => "server shutting down",
+            Self::Closed(Close::Asked(text)) => text,
+        }
+    }
+
+    /// The reason code of the DISCONNECT that we send; none where the client is gone.
+    pub(super) fn reason(&self) -> Option<u8> {
+        match self {
+            Self::Disconnected { .. } | Self::Lost(_) => None,
+            Self::Fault(fault) => Some(fault.reason),
+            Self::Closed(Close::TakenOver) => Some(reason::TAKEN_OVER),
+            Self::Closed(Close::Shutdown) => Some(reason::SHUTTING_DOWN),
+            Self::Closed(Close::Asked(_)) => Some(reason::ADMINISTRATIVE),
+        }
+    }
+
+    /// When the whole host goes down, nobody is there to read wills.
+    fn publishes_will(&self) -> bool {
+        !matches!(self, Self::Disconnected { with_will: false } | Self::Closed(Close::Shutdown))
+    }
+}
+
+/// A client that is connected. Its end is its drop.
+pub(super) struct Presence<H: Hub> {
+    pub(super) shared: Arc<Shared<H>>,
+    pub(super) key: Key,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) device: Option<Arc<Device>>,
+    pub(super) online: Option<H::Online>,
+    pub(super) will: Option<Box<Will>>,
+    pub(super) session_expiry: Duration,
+    pub(super) end: Option<End>,
+}
+
+impl<H: Hub> Presence<H> {
+    fn will_task(&mut self, end: &End) -> Option<(Duration, WillTask)> {
+        let will = self.will.take().filter(|_| end.publishes_will())?;
+        let delay = will.delay;
+        let task = will::publish(self.shared.clone(), self.device.clone(), self.mailbox.name.clone(), will);
+        Some((delay, Box::pin(task)))
+    }
+}
+
+impl<H: Hub> Drop for Presence<H> {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
+        if let Some(online) = self.online.take() {
+            online.disconnect(end.text());
+        }
+        let will = self.will_task(&end);
+        self.shared.clients.release(&self.key, &self.mailbox, self.session_expiry, will);
+    }
+}

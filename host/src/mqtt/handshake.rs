@@ -1,0 +1,202 @@
+//! From an accepted socket to a client that is let in, or a CONNACK that says why not. Never reads a second packet.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::net::TcpStream;
+
+use super::{
+    Shared,
+    clients::{Claim, Key},
+    codec::{self, Decoder},
+    connect,
+    connection::{self, Connection},
+    encode::{Accepted, Peer},
+    end::Presence,
+    hub::{Hub, Online},
+    mailbox::DeviceLink,
+    packet::{Connect, Fault, Version, reason},
+    will,
+};
+use crate::{
+    auth::{Credentials, Principal, Refusal},
+    delivery::Feed,
+    model::limits,
+};
+
+/// Lets a client in. None: it was refused and told so, or it never said who it is.
+pub(super) async fn handshake<H: Hub>(shared: Arc<Shared<H>>, mut stream: TcpStream) -> Option<Connection<H>> {
+    let deadline = shared.options.connect_deadline;
+    let read = tokio::time::timeout(deadline, read_connect(&mut stream)).await;
+    let (connect, rest) = match read {
+        Ok(Ok(Ok(read))) => read,
+        Ok(Ok(Err((fault, version)))) => {
+            refuse(&shared, &mut stream, "", fault, version).await;
+            return None;
+        }
+        Ok(Err(_)) => return None,
+        Err(_) => {
+            shared.metrics.limit("connect_deadline");
+            return None;
+        }
+    };
+    let name = connect.client_id.clone();
+    let version = connect.version;
+    match admit(shared.clone(), connect).await {
+        Ok(admitted) => Some(Connection::new(stream, rest, admitted)),
+        Err(fault) => {
+            refuse(&shared, &mut stream, &name, fault, Some(version)).await;
+            None
+        }
+    }
+}
+
+/// Reads until CONNECT is whole; also gives what came after it.
+async fn read_connect(stream: &mut TcpStream) -> io::Result<Result<(Connect, BytesMut), connect::Refused>> {
+    let mut buffer = BytesMut::with_capacity(512);
+    loop {
+        stream.readable().await?;
+        match stream.try_read_buf(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        match codec::frame(&buffer, limits::CONNECT_PACKET_BYTES) {
+            Err(fault) => return Ok(Err((fault, None))),
+            Ok(None) if buffer.first().is_some_and(|first| *first != 0x10) => {
+                return Ok(Err((Fault::protocol("the first packet is no CONNECT"), None)));
+            }
+            Ok(None) => buffer.reserve(512),
+            Ok(Some(frame)) => {
+                let length = frame.whole.len();
+                let read = connect::read(frame);
+                buffer.advance(length);
+                return Ok(read.map(|connect| (connect, buffer)));
+            }
+        }
+    }
+}
+
+/// A client that was let in.
+pub(super) struct Admitted<H: Hub> {
+    pub(super) presence: Presence<H>,
+    pub(super) peer: Peer,
+    pub(super) decoder: Decoder,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) generation: u64,
+    /// Starts with CONNACK.
+    pub(super) unsent: BytesMut,
+}
+
+async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect) -> Result<Admitted<H>, Fault> {
+    let credentials = Credentials {
+        client_id: &connect.client_id,
+        user_name: connect.user_name.as_deref(),
+        password: connect.password.as_deref(),
+    };
+    let principal = shared.hub.admit(credentials).await.map_err(refusal)?;
+    let assigned = connect.client_id.is_empty().then(assign_id);
+    if let Some(id) = &assigned {
+        connect.client_id = id.clone().into();
+    }
+    let (key, name, device) = match principal {
+        Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into(), Some(device)),
+        Principal::Client => {
+            let id: Arc<str> = (*connect.client_id).into();
+            (Key::Client(id.clone()), id, None)
+        }
+    };
+    connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), will))?;
+    let claim = shared.clients.claim(&key, &name, connect.clean).await;
+    let Claim { mailbox, present } = claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
+    let generation = mailbox.begin(connect.receive_maximum);
+    let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
+    let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
+    let presence = Presence {
+        online: device.as_ref().map(|device| shared.hub.connect(device, link)),
+        key,
+        mailbox,
+        device,
+        will: connect.will,
+        session_expiry: Duration::from_secs(granted_expiry.into()),
+        end: None,
+        shared,
+    };
+    let peer =
+        Peer { version: connect.version, maximum_packet: connect.maximum_packet, problem_info: connect.problem_info };
+    let mut unsent = BytesMut::new();
+    let accepted = Accepted {
+        session_present: present,
+        assigned_id: assigned.as_deref(),
+        session_expiry_secs: (granted_expiry != connect.session_expiry_secs).then_some(granted_expiry),
+    };
+    peer.connack(&accepted, &mut unsent);
+    presence.shared.metrics.connects.inc();
+    resume(&presence);
+    Ok(Admitted {
+        decoder: Decoder::new(peer.version),
+        keep_alive: keep_alive(connect.keep_alive_secs),
+        presence,
+        peer,
+        generation,
+        unsent,
+    })
+}
+
+/// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
+fn resume<H: Hub>(presence: &Presence<H>) {
+    let Some(online) = &presence.online else { return };
+    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
+        let subscribed = presence.mailbox.lock().feed(feed).is_some();
+        if subscribed {
+            online.subscribe(feed);
+        }
+    }
+}
+
+/// One and a half times what the client promised; none = for ever.
+fn keep_alive(secs: u16) -> Option<Duration> {
+    (secs > 0).then(|| Duration::from_millis(u64::from(secs) * 1_500))
+}
+
+fn refusal(refusal: Refusal) -> Fault {
+    let reason = match refusal {
+        Refusal::NotAuthorised(_) => reason::NOT_AUTHORISED,
+        Refusal::Unavailable(_) => reason::UNAVAILABLE,
+    };
+    Fault::new(reason, refusal.to_string())
+}
+
+fn assign_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("auto-{:016x}{:016x}", random(), random())
+}
+
+/// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
+async fn refuse<H: Hub>(
+    shared: &Shared<H>,
+    stream: &mut TcpStream,
+    client: &str,
+    fault: Fault,
+    version: Option<Version>,
+) {
+    shared.metrics.refuse("connect");
+    let peer = stream.peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    tracing::warn!(client, peer, reason = fault.reason, "CONNECT refused: {}", fault.text);
+    let mut answer = BytesMut::new();
+    match version {
+        Some(Version::V311) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {}
+        Some(version) => {
+            let peer = Peer { version, maximum_packet: usize::MAX, problem_info: true };
+            peer.refuse(fault.reason, &fault.text, &mut answer);
+        }
+        None => {}
+    }
+    connection::say_goodbye(stream, &answer).await;
+}

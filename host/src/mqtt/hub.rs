@@ -1,0 +1,94 @@
+//! What the front needs of the rooms behind it, as one trait, so that its tests can stand in for them. [`Live`] is the
+//! one production implementation; it only passes on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    auth::{self, Credentials, Principal, Refusal},
+    delivery::{self, Feed, Link, Outbound, Receipt},
+    ingest::{self, Done, NewEvent},
+    registry::Device,
+    session::Weigh,
+};
+
+/// The rooms behind the front. Cheap to clone.
+pub trait Hub: Clone + Send + Sync + 'static {
+    type Room: Send;
+    type Online: Online;
+
+    fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Principal, Refusal>> + Send;
+    fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
+    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
+    fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online;
+}
+
+/// A connected device, as `delivery::Online`.
+pub trait Online: Send + Sync + 'static {
+    fn subscribe(&self, feed: Feed);
+    fn unsubscribe(&self, feed: Feed);
+    fn acknowledged(&self, receipts: Vec<Receipt>);
+    fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool;
+    fn disconnect(self, reason: &str);
+}
+
+/// The real rooms.
+#[derive(Clone)]
+pub struct Live {
+    pub auth: auth::Handle,
+    pub ingest: ingest::Handle,
+    pub delivery: delivery::Handle,
+}
+
+impl Hub for Live {
+    type Room = ingest::Room;
+    type Online = delivery::Online;
+
+    async fn admit(&self, credentials: Credentials<'_>) -> Result<Principal, Refusal> {
+        self.auth.admit(credentials).await
+    }
+
+    async fn reserve(&self, bytes: usize) -> Result<Self::Room, ingest::Error> {
+        self.ingest.reserve(bytes).await
+    }
+
+    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {
+        self.ingest.submit(device, events, room, done);
+    }
+
+    fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online {
+        self.delivery.connect(device, link)
+    }
+}
+
+impl Online for delivery::Online {
+    fn subscribe(&self, feed: Feed) {
+        Self::subscribe(self, feed);
+    }
+
+    fn unsubscribe(&self, feed: Feed) {
+        Self::unsubscribe(self, feed);
+    }
+
+    fn acknowledged(&self, receipts: Vec<Receipt>) {
+        Self::acknowledged(self, receipts);
+    }
+
+    fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
+        Self::answer(self, rid, status, payload)
+    }
+
+    fn disconnect(self, reason: &str) {
+        Self::disconnect(self, reason);
+    }
+}
+
+impl Weigh for Outbound {
+    fn size(&self) -> usize {
+        let payload = match self {
+            Self::Config { payload, .. } | Self::Command { payload, .. } | Self::Method { payload, .. } => payload,
+        };
+        payload.len() + size_of::<Self>()
+    }
+}

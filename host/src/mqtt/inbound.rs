@@ -1,0 +1,352 @@
+//! What a client's packets do: events to the journal, messages to the topics, acknowledgements to the session. Runs of
+//! events go to the journal as one batch. Never writes to the socket.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    connection::Connection,
+    encode,
+    end::End,
+    hub::{Hub, Online},
+    packet::{Disconnect, Fault, Packet, Publish, Version, reason},
+    will::user_properties,
+};
+use crate::{
+    delivery::{Outbound, Receipt},
+    dialect::iot_core::{self, Refused},
+    ingest::NewEvent,
+    model::{EventData, Message, QoS, limits},
+    session::{self, Ack, AckKind, Body, Item},
+    topics::Subscriber as _,
+};
+
+/// Refusals of one connection that the log tells of.
+const REFUSALS_LOGGED: u32 = 10;
+
+/// Events of the device that go to the journal together.
+#[derive(Default)]
+struct Batch {
+    events: Vec<NewEvent>,
+    acks: Vec<Ack>,
+    /// QoS 2 ids among them.
+    received: Vec<u16>,
+    bytes: usize,
+}
+
+/// What a publish comes to.
+enum Action {
+    Event(EventData),
+    Message(Message),
+    Answer { rid: u64, status: u16, payload: bytes::Bytes },
+    Refuse(Refusal),
+}
+
+struct Refusal {
+    reason: u8,
+    text: &'static str,
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let text = match refused {
+            Refused::NoDevice => "only a registered device may use topics under /devices/",
+            Refused::OtherDevice => "a device may use its own topics only",
+            Refused::Unknown => "there is no such topic under /devices/",
+            Refused::Gateway => "gateways are not supported by this version yet",
+            Refused::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
+        };
+        Self { reason: reason::NOT_AUTHORISED, text }
+    }
+}
+
+impl<H: Hub> Connection<H> {
+    pub(super) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
+        let mut batch = Batch::default();
+        let mut receipts = Vec::new();
+        let result = self.process_each(packets, &mut batch, &mut receipts).await;
+        if let Some(online) = &self.presence.online
+            && !receipts.is_empty()
+        {
+            online.acknowledged(receipts);
+        }
+        // What came before a wrong packet counts.
+        self.submit(&mut batch).await?;
+        result
+    }
+
+    async fn process_each(
+        &mut self,
+        packets: Vec<Packet>,
+        batch: &mut Batch,
+        receipts: &mut Vec<Receipt>,
+    ) -> Result<(), End> {
+        for packet in packets {
+            match packet {
+                Packet::Publish(publish) => self.publish(publish, batch).await?,
+                Packet::Ack { kind, id, reason } => self.acknowledge(kind, id, reason, receipts),
+                Packet::Ping => self.unsent.extend_from_slice(encode::PINGRESP),
+                Packet::Subscribe(subscribe) => {
+                    self.submit(batch).await?;
+                    self.subscribe(*subscribe);
+                }
+                Packet::Unsubscribe { id, filters } => self.unsubscribe(id, &filters),
+                Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), End> {
+        self.presence.shared.metrics.publishes_in.inc();
+        self.resolve_alias(&mut publish)?;
+        if publish.qos == QoS::ExactlyOnce && !self.receive(publish.id) {
+            return Ok(());
+        }
+        let ack = acknowledgement(publish.qos, publish.id);
+        let qos = publish.qos;
+        let topic = publish.topic.clone();
+        match self.action(publish) {
+            Action::Event(data) => {
+                batch.push(data, qos, ack);
+                return Ok(());
+            }
+            Action::Message(message) => {
+                self.submit(batch).await?;
+                let from = self.presence.mailbox.id();
+                self.presence.shared.topics.publish(Arc::new(message), Some(from)).await;
+            }
+            Action::Answer { rid, status, payload } => {
+                self.submit(batch).await?;
+                if let Some(online) = &self.presence.online
+                    && !online.answer(rid, status, payload)
+                {
+                    tracing::debug!(client = %self.presence.mailbox.name, rid, "nothing waits for this answer (any more)");
+                }
+            }
+            Action::Refuse(refusal) => {
+                self.submit(batch).await?;
+                return self.refuse(&topic, &refusal, ack);
+            }
+        }
+        match ack {
+            Some(ack) => self.acknowledge_now(ack),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets or looks up the topic alias.
+    fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Fault> {
+        let Some(alias) = publish.alias else { return Ok(()) };
+        let at = usize::from(alias - 1);
+        if alias > limits::TOPIC_ALIASES {
+            return Err(Fault::new(reason::TOPIC_ALIAS, "a topic alias over the topic alias maximum"));
+        }
+        if !publish.topic.is_empty() {
+            if self.aliases.len() <= at {
+                self.aliases.resize(at + 1, None);
+            }
+            if let Some(known) = self.aliases.get_mut(at) {
+                *known = Some(publish.topic.clone());
+            }
+            return Ok(());
+        }
+        let known = self.aliases.get(at).cloned().flatten();
+        publish.topic = known.ok_or_else(|| Fault::new(reason::TOPIC_ALIAS, "a topic alias that was never set"))?;
+        Ok(())
+    }
+
+    /// A QoS 2 message: false when it was here before.
+    fn receive(&self, id: u16) -> bool {
+        let mut state = self.presence.mailbox.lock();
+        match state.session.receive(id) {
+            session::Receipt::New => true,
+            session::Receipt::Waiting => false,
+            session::Receipt::Again => {
+                state.session.ack(Ack::new(AckKind::PubRec, id));
+                false
+            }
+        }
+    }
+
+    fn action(&self, publish: Publish) -> Action {
+        let device = self.presence.device.as_ref().map(|device| &device.name.id);
+        let topic = publish.topic.clone();
+        let limit = |limit: usize, name, text| {
+            let over = publish.payload.len() > limit;
+            over.then(|| {
+                self.presence.shared.metrics.limit(name);
+                Action::Refuse(Refusal { reason: reason::QUOTA, text })
+            })
+        };
+        match iot_core::publish(device, &topic) {
+            iot_core::Publish::Event { subfolder } => {
+                let over = limit(limits::TELEMETRY_BYTES, "telemetry_bytes", "the payload is larger than 256 KiB");
+                over.unwrap_or_else(|| {
+                    Action::Event(EventData::Telemetry {
+                        subfolder: subfolder.to_owned(),
+                        payload: publish.payload,
+                        properties: user_properties(publish.properties),
+                    })
+                })
+            }
+            iot_core::Publish::State => {
+                let over = limit(limits::STATE_BYTES, "state_bytes", "the state is larger than 64 KiB");
+                over.unwrap_or_else(|| Action::Event(EventData::State { version: 0, payload: publish.payload }))
+            }
+            iot_core::Publish::Answer { rid, status } => {
+                let over = limit(limits::METHOD_BYTES, "method_bytes", "the answer is larger than 256 KiB");
+                over.unwrap_or_else(|| answer(publish, rid, status))
+            }
+            iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
+            iot_core::Publish::Ordinary => {
+                let over = limit(limits::TELEMETRY_BYTES, "message_bytes", "the payload is larger than 256 KiB");
+                over.unwrap_or_else(|| Action::Message(message(publish)))
+            }
+        }
+    }
+
+    /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
+    fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+        self.log_refusal("publish", topic, refusal.text);
+        if self.peer.version == Version::V311 {
+            return Err(Fault::new(refusal.reason, refusal.text).into());
+        }
+        let Some(ack) = ack else { return Ok(()) };
+        if ack.kind == AckKind::PubRec {
+            self.presence.mailbox.lock().session.unreceive(ack.id);
+        }
+        self.acknowledge_now(Ack { reason: refusal.reason, text: Some(refusal.text), ..ack })
+    }
+
+    /// One log line for each thing refused, the first few of a connection; all are counted.
+    pub(super) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
+        self.presence.shared.metrics.refuse(what);
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals <= REFUSALS_LOGGED {
+            let last = self.refusals == REFUSALS_LOGGED;
+            let more = if last { " (no more of these from this connection)" } else { "" };
+            tracing::warn!(client = %self.presence.mailbox.name, topic, "{what} refused: {text}{more}");
+        }
+    }
+
+    fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
+        let mut state = self.presence.mailbox.lock();
+        state.session.ack(ack);
+        self.check_receive_maximum(state.session.unacknowledged())
+    }
+
+    /// Twice the maximum, as an exchange of QoS 2 may count twice for a moment.
+    fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
+        if self.peer.version == Version::V5 && unacknowledged > 2 * usize::from(limits::RECEIVE_MAXIMUM) {
+            return Err(Fault::new(reason::RECEIVE_MAXIMUM, "more publishes under way than the receive maximum").into());
+        }
+        Ok(())
+    }
+
+    /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
+    async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
+        if batch.events.is_empty() {
+            return Ok(());
+        }
+        let Batch { events, acks, received, bytes } = std::mem::take(batch);
+        let Some(device) = &self.presence.device else { return Ok(()) };
+        let hub = &self.presence.shared.hub;
+        let room =
+            hub.reserve(bytes).await.map_err(|error| End::Closed(super::mailbox::Close::Asked(error.to_string())))?;
+        if acks.is_empty() {
+            hub.submit(device, events, room, Box::new(|_| ()));
+            return Ok(());
+        }
+        let mailbox = self.presence.mailbox.clone();
+        let generation = self.generation;
+        let (id, unacknowledged) = {
+            let mut state = mailbox.lock();
+            (state.session.ack_later(acks), state.session.unacknowledged())
+        };
+        let done = move |result| mailbox.done(generation, id, &received, result);
+        hub.submit(device, events, room, Box::new(done));
+        self.check_receive_maximum(unacknowledged)
+    }
+
+    fn acknowledge(&self, kind: AckKind, id: u16, reason: u8, receipts: &mut Vec<Receipt>) {
+        let mut state = self.presence.mailbox.lock();
+        let session = &mut state.session;
+        let item = match kind {
+            AckKind::PubAck => session.puback(id),
+            AckKind::PubRec => session.pubrec(id, reason >= 0x80),
+            AckKind::PubComp => {
+                session.pubcomp(id);
+                None
+            }
+            AckKind::PubRel => {
+                session.release(id);
+                None
+            }
+        };
+        // A refusal is no acknowledgement.
+        if reason < 0x80 {
+            receipts.extend(item.and_then(receipt));
+        }
+    }
+
+    fn disconnect(&mut self, disconnect: &Disconnect) -> End {
+        if let Some(secs) = disconnect.session_expiry_secs {
+            if self.presence.session_expiry.is_zero() && secs > 0 {
+                return Fault::protocol("a session expiry in DISCONNECT after none in CONNECT").into();
+            }
+            let secs = secs.min(limits::SESSION_EXPIRY_SECS);
+            self.presence.session_expiry = std::time::Duration::from_secs(secs.into());
+        }
+        End::Disconnected { with_will: disconnect.with_will }
+    }
+}
+
+impl Batch {
+    fn push(&mut self, data: EventData, qos: QoS, ack: Option<Ack>) {
+        /// What an event costs beside its payload, about.
+        const OVERHEAD: usize = 64;
+        self.bytes += data.payload().len() + data.subfolder().len() + OVERHEAD;
+        self.events.push(NewEvent { durable: qos != QoS::AtMostOnce, data });
+        self.received.extend(ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id));
+        self.acks.extend(ack);
+    }
+}
+
+fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {
+    match qos {
+        QoS::AtMostOnce => None,
+        QoS::AtLeastOnce => Some(Ack::new(AckKind::PubAck, id)),
+        QoS::ExactlyOnce => Some(Ack::new(AckKind::PubRec, id)),
+    }
+}
+
+fn receipt(item: Item<Outbound>) -> Option<Receipt> {
+    match item.body {
+        Body::Hub(Outbound::Config { version, .. }) => Some(Receipt::Config { version }),
+        Body::Hub(Outbound::Command { id, .. }) => Some(Receipt::Command { id }),
+        Body::Hub(Outbound::Method { .. }) | Body::Message { .. } => None,
+    }
+}
+
+/// What the topic does not say stands in the correlation data and in the user property `status`; no status is 200.
+fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Action {
+    let properties = publish.properties.unwrap_or_default();
+    let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
+    let stated = properties.user.iter().find(|(name, _)| name == "status");
+    let status = status.or_else(|| stated.map_or(Some(200), |(_, status)| status.parse().ok()));
+    match (rid.or_else(correlated), status.filter(|status| iot_core::is_status(*status))) {
+        (Some(rid), Some(status)) => Action::Answer { rid, status, payload: publish.payload },
+        _ => Action::Refuse(Refused::Answer.into()),
+    }
+}
+
+fn message(publish: Publish) -> Message {
+    Message {
+        topic: publish.topic,
+        payload: publish.payload,
+        qos: publish.qos,
+        retain: publish.retain,
+        expires: publish.expiry.map(|expiry| Instant::now() + expiry),
+        properties: publish.properties,
+    }
+}

@@ -1,0 +1,224 @@
+//! What others put before a client's connection: messages, deliveries of the hub, acknowledgements that became durable,
+//! the wish to close. Outlives the connection where the session does. Never writes to a socket.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use crate::{
+    delivery::{Feed, Link, Outbound},
+    ingest,
+    metrics::Metrics,
+    model::{Message, QoS},
+    session::{BatchId, Body, Item, Offer, Session},
+    topics::{Delivered, Delivery, Subscriber},
+};
+
+/// Why somebody wants a connection closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Close {
+    TakenOver,
+    Shutdown,
+    /// With the reason, for the log and the client.
+    Asked(String),
+}
+
+/// What a filter of the client stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Topic,
+    Feed(Feed, QoS),
+    Errors,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) session: Session<Outbound>,
+    pub(super) subscriptions: HashMap<Box<str>, Kept>,
+    /// Counts the session's connections.
+    pub(super) generation: u64,
+    pub(super) online: bool,
+    pub(super) closing: Option<Close>,
+    /// A publisher waits for room.
+    pub(super) starved: bool,
+}
+
+impl State {
+    /// The QoS that a feed is subscribed with.
+    pub(super) fn feed(&self, feed: Feed) -> Option<QoS> {
+        let of = |kept: &Kept| match kept {
+            Kept::Feed(f, qos) if *f == feed => Some(*qos),
+            _ => None,
+        };
+        self.subscriptions.values().filter_map(of).max()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    id: u64,
+    /// The device's or client's name, for the log.
+    pub(super) name: Arc<str>,
+    state: Mutex<State>,
+    /// There is something to write.
+    pub(super) work: Notify,
+    /// The connection is to end.
+    pub(super) closing: Notify,
+    /// The connection has ended.
+    pub(super) gone: Notify,
+    room: Notify,
+    metrics: Metrics,
+}
+
+impl Mailbox {
+    pub(super) fn new(name: Arc<str>, metrics: Metrics) -> Arc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            name,
+            state: Mutex::default(),
+            work: Notify::new(),
+            closing: Notify::new(),
+            gone: Notify::new(),
+            room: Notify::new(),
+            metrics,
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// A connection begins; gives its generation.
+    pub(super) fn begin(&self, receive_maximum: u16) -> u64 {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.online = true;
+        state.closing = None;
+        state.session.connect(receive_maximum);
+        state.generation
+    }
+
+    /// The connection ended.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.online = false;
+        state.session.disconnect();
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Asks the connection to end; the first reason counts.
+    pub(super) fn close(&self, close: Close) {
+        self.lock().closing.get_or_insert(close);
+        self.closing.notify_one();
+    }
+
+    /// Lets publishers that wait go on, where there is room again.
+    pub(super) fn drained(&self, state: &mut State) {
+        if std::mem::take(&mut state.starved) {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// The journal has what this batch acknowledges, or never will.
+    pub(super) fn done(&self, generation: u64, batch: BatchId, received: &[u16], result: Result<(), ingest::Error>) {
+        let mut state = self.lock();
+        let Err(error) = result else {
+            state.session.acks_ready(batch, received);
+            drop(state);
+            self.work.notify_one();
+            return;
+        };
+        // Without acknowledgement the client sends it again, on its next connection.
+        received.iter().for_each(|id| state.session.unreceive(*id));
+        if state.generation == generation {
+            drop(state);
+            self.close(Close::Asked(error.to_string()));
+        }
+    }
+
+    /// True when it will be sent on this connection.
+    fn deliver_outbound(&self, generation: u64, outbound: Outbound) -> bool {
+        let mut state = self.lock();
+        let feed = match outbound {
+            Outbound::Config { .. } => Feed::Config,
+            Outbound::Command { .. } => Feed::Commands,
+            Outbound::Method { .. } => Feed::Methods,
+        };
+        let Some(qos) = state.feed(feed) else { return false };
+        if !state.online || state.generation != generation || state.closing.is_some() {
+            return false;
+        }
+        let item = Item { qos, body: Body::Hub(outbound) };
+        let taken = if feed == Feed::Config {
+            state.session.offer_latest(item);
+            true
+        } else {
+            state.session.offer(item) == Offer::Taken
+        };
+        drop(state);
+        if taken {
+            self.work.notify_one();
+        } else {
+            self.metrics.limit("session_queue");
+        }
+        taken
+    }
+}
+
+impl Subscriber for Mailbox {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
+        let mut state = self.lock();
+        let Delivery { qos, retain, ids } = delivery;
+        if !state.online && qos == QoS::AtMostOnce {
+            return Delivered::Dropped;
+        }
+        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids } };
+        if state.session.offer(item) == Offer::Taken {
+            drop(state);
+            self.work.notify_one();
+            return Delivered::Queued;
+        }
+        if state.online && qos != QoS::AtMostOnce {
+            state.starved = true;
+            return Delivered::Full;
+        }
+        self.metrics.limit("session_queue");
+        self.metrics.drop_message("queue full");
+        Delivered::Dropped
+    }
+
+    fn room(&self) -> &Notify {
+        &self.room
+    }
+}
+
+/// A device's connection, as delivery sees it. One for each connection, so that a late delivery does not reach the next.
+pub(super) struct DeviceLink {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) generation: u64,
+}
+
+impl Link for DeviceLink {
+    fn deliver(&self, item: Outbound) -> bool {
+        self.mailbox.deliver_outbound(self.generation, item)
+    }
+
+    fn close(&self, reason: &str) {
+        if self.mailbox.lock().generation == self.generation {
+            self.mailbox.close(Close::Asked(reason.to_owned()));
+        }
+    }
+}

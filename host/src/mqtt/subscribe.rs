@@ -1,0 +1,119 @@
+//! SUBSCRIBE and UNSUBSCRIBE: what each filter stands for, and its answer. Never reads or writes the socket.
+
+use std::sync::Arc;
+
+use super::{
+    connection::Connection,
+    hub::{Hub, Online},
+    mailbox::{Kept, Mailbox},
+    packet::{Filter, Subscribe, reason},
+};
+use crate::{
+    delivery::Feed,
+    dialect::iot_core::{self, FEED_QOS},
+    model::{QoS, limits},
+    topics::{self, Delivery, Subscriber},
+};
+
+impl<H: Hub> Connection<H> {
+    /// Answers in `unsent`, which is written before anything that the subscriptions bring.
+    pub(super) fn subscribe(&mut self, subscribe: Subscribe) {
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let mut why = None;
+        let mut feeds = Vec::new();
+        for filter in &subscribe.filters {
+            let code = match self.one(filter, subscribe.subscription, &mut feeds) {
+                Ok(qos) => qos as u8,
+                Err((code, text)) => {
+                    self.log_refusal("subscribe", &filter.filter, &text);
+                    why.get_or_insert(text);
+                    code
+                }
+            };
+            codes.push(code);
+        }
+        self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
+        if let Some(online) = &self.presence.online {
+            feeds.into_iter().for_each(|feed| online.subscribe(feed));
+        }
+    }
+
+    /// The QoS granted, or the reason code and words.
+    fn one(&self, filter: &Filter, id: Option<u32>, feeds: &mut Vec<Feed>) -> Result<QoS, (u8, String)> {
+        topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
+        if filter.filter.starts_with("$share/") {
+            return Err((reason::NO_SHARED, "shared subscriptions are not supported by this version yet".into()));
+        }
+        self.check_room(&filter.filter)?;
+        let device = self.presence.device.as_ref().map(|device| &device.name.id);
+        let (kept, granted) = match iot_core::subscribe(device, &filter.filter) {
+            iot_core::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
+            iot_core::Subscribe::Errors => (Kept::Errors, QoS::AtMostOnce),
+            iot_core::Subscribe::Feed(feed) => {
+                feeds.push(feed);
+                let granted = filter.qos.min(FEED_QOS);
+                (Kept::Feed(feed, granted), granted)
+            }
+            iot_core::Subscribe::Ordinary => (Kept::Topic, filter.qos),
+        };
+        self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), kept);
+        if kept == Kept::Topic {
+            self.subscribe_topic(filter, id);
+        }
+        Ok(granted)
+    }
+
+    fn check_room(&self, filter: &str) -> Result<(), (u8, String)> {
+        let state = self.presence.mailbox.lock();
+        if state.subscriptions.len() < limits::SUBSCRIPTIONS || state.subscriptions.contains_key(filter) {
+            return Ok(());
+        }
+        self.presence.shared.metrics.limit("subscriptions");
+        Err((reason::QUOTA, format!("a client may have at most {} subscriptions", limits::SUBSCRIPTIONS)))
+    }
+
+    fn subscribe_topic(&self, filter: &Filter, id: Option<u32>) {
+        let Filter { qos, no_local, retain_as_published, retain_handling, .. } = *filter;
+        let options = topics::Options { qos, no_local, retain_as_published, id };
+        let topics = &self.presence.shared.topics;
+        let mailbox: &Arc<Mailbox> = &self.presence.mailbox;
+        let subscriber: Arc<dyn Subscriber> = mailbox.clone();
+        let known = topics.subscribe(&filter.filter, &subscriber, options);
+        if retain_handling == 2 || (retain_handling == 1 && known) {
+            return;
+        }
+        for message in topics.retained(&filter.filter) {
+            let delivery = Delivery { qos: qos.min(message.qos), retain: true, ids: id.into_iter().collect() };
+            if mailbox.deliver(&message, delivery) == topics::Delivered::Full {
+                // Nobody waits here who could send it later.
+                self.presence.shared.metrics.limit("session_queue");
+                self.presence.shared.metrics.drop_message("queue full");
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) {
+        /// MQTT 5: no subscription existed.
+        const NONE: u8 = 0x11;
+        let codes: Vec<u8> = filters.iter().map(|filter| if self.unsubscribe_one(filter) { 0 } else { NONE }).collect();
+        self.peer.unsuback(id, &codes, &mut self.unsent);
+    }
+
+    fn unsubscribe_one(&self, filter: &str) -> bool {
+        let mailbox = &self.presence.mailbox;
+        let removed = mailbox.lock().subscriptions.remove(filter);
+        match removed {
+            Some(Kept::Topic) => {
+                self.presence.shared.topics.unsubscribe(filter, mailbox.id());
+            }
+            Some(Kept::Feed(feed, _)) => {
+                let another = mailbox.lock().feed(feed).is_some();
+                if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
+                    online.unsubscribe(feed);
+                }
+            }
+            Some(Kept::Errors) | None => {}
+        }
+        removed.is_some()
+    }
+}

@@ -1,0 +1,237 @@
+//! A device's own topics: telemetry, state, config, commands, methods.
+
+use bytes::Bytes;
+
+use super::{
+    raw::{ack, packet, publish, text},
+    *,
+};
+use crate::{delivery::Outbound, ingest, model::EventData};
+
+const EVENTS: &str = "/devices/lamp-1/events";
+const CONFIG: &str = "/devices/lamp-1/config";
+
+#[tokio::test]
+async fn a_publish_is_acknowledged_when_the_journal_has_it() {
+    let front = Front::start().await;
+    front.hub.hold();
+    let mut client = front.v4("lamp-1").await;
+    client.send(&publish(0x32, EVENTS, 5, None, "a")).await;
+    until("the event is submitted", || front.hub.payloads() == ["a"]).await;
+    client.expect_silence().await;
+    front.hub.make_durable(&Ok(()));
+    client.expect(&ack(0x40, 5)).await;
+}
+
+#[tokio::test]
+async fn acknowledgements_keep_the_order_across_kinds_of_topics() {
+    let front = Front::start().await;
+    front.hub.hold();
+    let mut client = front.v4("lamp-1").await;
+    let bytes = [
+        publish(0x32, EVENTS, 1, None, "a"),
+        publish(0x32, "plain", 2, None, "b"),
+        publish(0x32, EVENTS, 3, None, "c"),
+    ];
+    client.send(&bytes.concat()).await;
+    until("both events are submitted", || front.hub.payloads() == ["a", "c"]).await;
+    client.expect_silence().await;
+    front.hub.make_durable(&Ok(()));
+    for id in [1, 2, 3] {
+        client.expect(&ack(0x40, id)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_events_is_one_batch_whatever_acknowledgements_stand_between() {
+    let front = Front::start().await;
+    let mut client = front.v4("lamp-1").await;
+    let one = |id: u16| [publish(0x32, EVENTS, id, None, "x"), ack(0x40, 9)].concat();
+    client.send(&(1..=50).flat_map(one).collect::<Vec<u8>>()).await;
+    for id in 1..=50 {
+        client.expect(&ack(0x40, id)).await;
+    }
+    assert!(front.hub.batches() <= 3, "{} batches", front.hub.batches());
+}
+
+#[tokio::test]
+async fn what_the_journal_cannot_keep_is_not_acknowledged() {
+    let front = Front::start().await;
+    front.hub.hold();
+    let mut client = front.v5("lamp-1").await;
+    client.send(&publish(0x32, EVENTS, 5, Some(&[]), "a")).await;
+    until("the event is submitted", || !front.hub.payloads().is_empty()).await;
+    front.hub.make_durable(&Err(ingest::Error::Journal("disk full".into())));
+    assert_eq!(client.expect_end().await, Some(0x98));
+}
+
+#[tokio::test]
+async fn telemetry_and_state_arrive_with_their_parts() {
+    let front = Front::start().await;
+    let mut client = front.v5("lamp-1").await;
+    let property = [&[0x26][..], &text("unit"), &text("K")].concat();
+    client.send(&publish(0x30, "/devices/lamp-1/events/a/b", 0, Some(&property), "20")).await;
+    client.send(&publish(0x32, "/devices/lamp-1/state", 1, Some(&[]), "on")).await;
+    client.expect(&ack(0x40, 1)).await;
+    let payload = Bytes::from_static(b"20");
+    let properties = vec![("unit".to_owned(), "K".to_owned())];
+    assert_eq!(front.hub.event(0), EventData::Telemetry { subfolder: "a/b".into(), payload, properties });
+    assert_eq!(front.hub.event(1), EventData::State { version: 0, payload: Bytes::from_static(b"on") });
+    let durable: Vec<bool> = front.hub.0.events.lock().iter().map(|event| event.durable).collect();
+    assert_eq!(durable, [false, true]);
+}
+
+#[tokio::test]
+async fn a_qos_2_event_is_taken_once() {
+    let front = Front::start().await;
+    front.hub.hold();
+    let mut client = front.v4("lamp-1").await;
+    client.send(&publish(0x34, EVENTS, 5, None, "a")).await;
+    client.send(&publish(0x3c, EVENTS, 5, None, "a")).await;
+    client.expect_silence().await;
+    front.hub.make_durable(&Ok(()));
+    client.expect(&ack(0x50, 5)).await;
+    client.send(&publish(0x3c, EVENTS, 5, None, "a")).await;
+    client.expect(&ack(0x50, 5)).await;
+    client.send(&ack(0x62, 5)).await;
+    client.expect(&ack(0x70, 5)).await;
+    assert_eq!(front.hub.payloads(), ["a"]);
+}
+
+#[tokio::test]
+async fn topics_of_others_are_refused() {
+    let front = Front::start().await;
+    let mut v5 = front.v5("lamp-1").await;
+    for (at, topic) in
+        ["/devices/lamp-2/events", "/devices/lamp-1/nothing", "/devices/lamp-1/attach"].iter().enumerate()
+    {
+        let id = at as u16 + 1;
+        v5.send(&publish(0x32, topic, id, Some(&[]), "x")).await;
+        let puback = v5.packet().await;
+        assert_eq!((puback[0], puback[3], puback[4]), (0x40, id as u8, 0x87), "{topic}");
+        v5.send(&publish(0x34, topic, id, Some(&[]), "x")).await;
+        let pubrec = v5.packet().await;
+        assert_eq!((pubrec[0], pubrec[3], pubrec[4]), (0x50, id as u8, 0x87), "{topic}");
+    }
+    v5.send(&publish(0x30, "/devices/lamp-2/events", 0, Some(&[]), "x")).await;
+    v5.expect_silence().await;
+    assert_eq!(v5.subscribe(true, "/devices/lamp-2/config", 1).await, 0x87);
+    assert_eq!(v5.subscribe(true, "/devices/+/config", 1).await, 0x87);
+    let mut v4 = front.v4("lamp-2").await;
+    assert_eq!(v4.subscribe(false, "/devices/lamp-1/config", 1).await, 0x80);
+    v4.send(&publish(0x32, "/devices/lamp-1/events", 1, None, "x")).await;
+    v4.expect_end().await;
+    let mut plain = front.v4("client").await;
+    plain.send(&publish(0x30, "/devices/lamp-1/events", 0, None, "x")).await;
+    plain.expect_end().await;
+    assert_eq!((front.refused("publish"), front.refused("subscribe")), (9, 3));
+    assert!(front.hub.payloads().is_empty());
+}
+
+#[tokio::test]
+async fn payloads_over_the_limit_are_refused() {
+    let front = Front::start().await;
+    let mut client = front.v5("lamp-1").await;
+    for (topic, bytes, reason) in
+        [(EVENTS, 256 * 1024, 0), (EVENTS, 256 * 1024 + 1, 0x97), ("/devices/lamp-1/state", 64 * 1024 + 1, 0x97)]
+    {
+        client.send(&publish(0x32, topic, 1, Some(&[]), &"x".repeat(bytes))).await;
+        let puback = client.packet().await;
+        assert_eq!(puback.get(4).copied().unwrap_or(0), reason, "{topic} {bytes}");
+    }
+    assert_eq!((front.limit_hits("telemetry_bytes"), front.limit_hits("state_bytes")), (1, 1));
+}
+
+#[tokio::test]
+async fn the_config_comes_after_suback_and_its_puback_is_told() {
+    let front = Front::start().await;
+    front.hub.set_config(3, "on");
+    let mut client = front.v4("lamp-1").await;
+    assert_eq!(client.subscribe(false, CONFIG, 2).await, 1);
+    client.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
+    client.send(&ack(0x40, 1)).await;
+    until("it is acknowledged", || front.hub.has_logged("lamp-1 acknowledged config 3")).await;
+}
+
+#[tokio::test]
+async fn configs_are_coalesced_when_the_window_is_full() {
+    let front = Front::start().await;
+    let mut client = front.open().await;
+    client.send(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 2])).await;
+    client.packet().await;
+    client.subscribe(true, CONFIG, 1).await;
+    for version in 1..=9 {
+        assert!(front.hub.config("lamp-1", version));
+    }
+    client.expect(&publish(0x32, CONFIG, 1, Some(&[]), "c1")).await;
+    client.expect(&publish(0x32, CONFIG, 2, Some(&[]), "c2")).await;
+    client.expect_silence().await;
+    client.send(&ack(0x40, 1)).await;
+    client.expect(&publish(0x32, CONFIG, 3, Some(&[]), "c9")).await;
+    client.send(&ack(0x40, 2)).await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn commands_arrive_and_are_acknowledged() {
+    let front = Front::start().await;
+    let mut client = front.v4("lamp-1").await;
+    let command = |subfolder: &str| Outbound::Command {
+        id: format!("id-{subfolder}").into(),
+        subfolder: subfolder.into(),
+        payload: Bytes::from_static(b"go"),
+    };
+    assert!(!front.hub.deliver("lamp-1", command("")), "not subscribed yet");
+    client.subscribe(false, "/devices/lamp-1/commands/#", 1).await;
+    assert!(front.hub.deliver("lamp-1", command("")) && front.hub.deliver("lamp-1", command("a/b")));
+    client.expect(&publish(0x32, "/devices/lamp-1/commands", 1, None, "go")).await;
+    client.expect(&publish(0x32, "/devices/lamp-1/commands/a/b", 2, None, "go")).await;
+    client.send(&ack(0x40, 2)).await;
+    until("it is acknowledged", || front.hub.has_logged("lamp-1 acknowledged command id-a/b")).await;
+    client.send(&packet(0xa2, &[&[0, 9][..], &text("/devices/lamp-1/commands/#")].concat())).await;
+    client.expect(&ack(0xb0, 9)).await;
+    assert!(front.hub.has_logged("lamp-1 unsubscribed Commands"));
+    assert!(!front.hub.deliver("lamp-1", command("")));
+}
+
+#[tokio::test]
+async fn a_device_that_takes_no_commands_is_not_sent_more_than_a_queue() {
+    let front = Front::start().await;
+    let mut client = front.v4("lamp-1").await;
+    client.subscribe(false, "/devices/lamp-1/commands", 1).await;
+    let command = Outbound::Command { id: "1".into(), subfolder: "".into(), payload: Bytes::from_static(b"go") };
+    let taken = (0..5_000).take_while(|_| front.hub.deliver("lamp-1", command.clone())).count();
+    assert!((1_000..1_100).contains(&taken), "{taken}");
+    assert_eq!(front.limit_hits("session_queue"), 1);
+}
+
+#[tokio::test]
+async fn methods_are_answered_by_topic_or_by_properties() {
+    let front = Front::start().await;
+    let mut client = front.v5("lamp-1").await;
+    client.subscribe(true, "/devices/lamp-1/methods/#", 1).await;
+    front.hub.deliver("lamp-1", Outbound::Method { rid: 7, name: "dim".into(), payload: Bytes::from_static(b"50") });
+    let properties = [&[0x08][..], &text("/devices/lamp-1/methods/dim/response/7"), &[0x09], &text("7")].concat();
+    client.expect(&publish(0x32, "/devices/lamp-1/methods/dim/request/7", 1, Some(&properties), "50")).await;
+    let status = [&[0x09][..], &text("9"), &[0x26], &text("status"), &text("404")].concat();
+    for (topic, properties, expect) in [
+        ("/devices/lamp-1/methods/dim/response/7/201", &[][..], "lamp-1 answered 7 201 ok"),
+        ("/devices/lamp-1/methods/dim/response/8", &[][..], "lamp-1 answered 8 200 ok"),
+        ("/devices/lamp-1/methods/dim/response", &status, "lamp-1 answered 9 404 ok"),
+    ] {
+        client.send(&publish(0x32, topic, 1, Some(properties), "ok")).await;
+        client.expect(&ack(0x40, 1)).await;
+        assert!(front.hub.has_logged(expect), "{expect}: {:?}", front.hub.log());
+    }
+    client.send(&publish(0x32, "/devices/lamp-1/methods/dim/response", 1, Some(&[]), "ok")).await;
+    assert_eq!(client.packet().await[4], 0x87);
+}
+
+#[tokio::test]
+async fn the_hub_can_close_a_connection() {
+    let front = Front::start().await;
+    let mut client = front.v5("lamp-1").await;
+    front.hub.close("lamp-1", "the device was blocked");
+    assert_eq!(client.expect_end().await, Some(0x98));
+    until("it is told", || front.hub.has_logged("lamp-1 disconnected: the device was blocked")).await;
+}

@@ -1,0 +1,181 @@
+//! The rooms behind the front, as a test needs them: it records what comes and answers when the test says.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::super::hub::{Hub, Online};
+use crate::{
+    auth::{Credentials, Principal, Refusal},
+    delivery::{Feed, Link, Outbound, Receipt},
+    ingest::{self, Done, NewEvent},
+    model::registry::DeviceSpec,
+    model::{DeviceName, DeviceNum, EventData, RegistryName},
+    registry::Device,
+    store::DeviceDoc,
+};
+
+#[derive(Default)]
+pub(super) struct State {
+    devices: Mutex<HashMap<String, Arc<Device>>>,
+    links: Mutex<HashMap<String, Arc<dyn Link>>>,
+    /// What happened, in words.
+    pub(super) log: Mutex<Vec<String>>,
+    pub(super) events: Mutex<Vec<NewEvent>>,
+    held: Mutex<Vec<Done>>,
+    hold: AtomicBool,
+    batches: AtomicU64,
+    config: Mutex<Option<(u64, Bytes)>>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct FakeHub(pub(super) Arc<State>);
+
+pub(super) struct FakeOnline {
+    device: String,
+    link: Arc<dyn Link>,
+    state: Arc<State>,
+}
+
+fn new_device(num: u64, name: DeviceName) -> Device {
+    Device::new(DeviceDoc { num: DeviceNum(num), name, spec: DeviceSpec::default(), created_ms: 0 }, None)
+}
+
+impl FakeHub {
+    /// From now on events become durable only by [`Self::make_durable`].
+    pub(super) fn hold(&self) {
+        self.0.hold.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn make_durable(&self, result: &Result<(), ingest::Error>) {
+        let held = std::mem::take(&mut *self.0.held.lock());
+        held.into_iter().for_each(|done| done(result.clone()));
+    }
+
+    pub(super) fn set_config(&self, version: u64, payload: &'static str) {
+        *self.0.config.lock() = Some((version, Bytes::from_static(payload.as_bytes())));
+    }
+
+    /// False when the device is not connected or takes no more.
+    pub(super) fn deliver(&self, device: &str, item: Outbound) -> bool {
+        let link = self.0.links.lock().get(device).cloned();
+        link.is_some_and(|link| link.deliver(item))
+    }
+
+    pub(super) fn config(&self, device: &str, version: u64) -> bool {
+        self.deliver(device, Outbound::Config { version, payload: Bytes::from(format!("c{version}")) })
+    }
+
+    pub(super) fn close(&self, device: &str, reason: &str) {
+        self.0.links.lock().get(device).cloned().unwrap().close(reason);
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.0.log.lock().clone()
+    }
+
+    pub(super) fn has_logged(&self, line: &str) -> bool {
+        self.0.log.lock().iter().any(|l| l == line)
+    }
+
+    /// The events' payloads.
+    pub(super) fn payloads(&self) -> Vec<String> {
+        let events = self.0.events.lock();
+        events.iter().map(|event| String::from_utf8(event.data.payload().to_vec()).unwrap()).collect()
+    }
+
+    pub(super) fn event(&self, at: usize) -> EventData {
+        self.0.events.lock()[at].data.clone()
+    }
+
+    pub(super) fn batches(&self) -> u64 {
+        self.0.batches.load(Ordering::SeqCst)
+    }
+}
+
+impl Hub for FakeHub {
+    type Room = ();
+    type Online = FakeOnline;
+
+    async fn admit(&self, credentials: Credentials<'_>) -> Result<Principal, Refusal> {
+        let id = credentials.client_id;
+        if id == "blocked" {
+            return Err(Refusal::NotAuthorised("the device is blocked".into()));
+        }
+        assert_ne!(id, "panic", "as the test asked");
+        let Ok(name) = DeviceName::parse(id, &RegistryName::default_registry()) else { return Ok(Principal::Client) };
+        if id.starts_with("client") {
+            return Ok(Principal::Client);
+        }
+        let mut devices = self.0.devices.lock();
+        let num = devices.len() as u64 + 1;
+        let device = devices.entry(name.to_string()).or_insert_with(|| Arc::new(new_device(num, name)));
+        Ok(Principal::Device(device.clone()))
+    }
+
+    async fn reserve(&self, _bytes: usize) -> Result<(), ingest::Error> {
+        Ok(())
+    }
+
+    fn submit(&self, _device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {
+        self.0.batches.fetch_add(1, Ordering::SeqCst);
+        self.0.events.lock().extend(events);
+        if self.0.hold.load(Ordering::SeqCst) {
+            self.0.held.lock().push(done);
+        } else {
+            done(Ok(()));
+        }
+    }
+
+    fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> FakeOnline {
+        let device = device.name.id.to_string();
+        self.0.log.lock().push(format!("{device} connected"));
+        self.0.links.lock().insert(device.clone(), link.clone());
+        FakeOnline { device, link, state: self.0.clone() }
+    }
+}
+
+impl FakeOnline {
+    fn say(&self, what: &str) {
+        self.state.log.lock().push(format!("{} {what}", self.device));
+    }
+}
+
+impl Online for FakeOnline {
+    fn subscribe(&self, feed: Feed) {
+        self.say(&format!("subscribed {feed:?}"));
+        let config = self.state.config.lock().clone();
+        if let (Feed::Config, Some((version, payload))) = (feed, config) {
+            self.link.deliver(Outbound::Config { version, payload });
+        }
+    }
+
+    fn unsubscribe(&self, feed: Feed) {
+        self.say(&format!("unsubscribed {feed:?}"));
+    }
+
+    fn acknowledged(&self, receipts: Vec<Receipt>) {
+        for receipt in receipts {
+            match receipt {
+                Receipt::Config { version } => self.say(&format!("acknowledged config {version}")),
+                Receipt::Command { id } => self.say(&format!("acknowledged command {id}")),
+            }
+        }
+    }
+
+    fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
+        self.say(&format!("answered {rid} {status} {}", String::from_utf8_lossy(&payload)));
+        true
+    }
+
+    fn disconnect(self, reason: &str) {
+        self.say(&format!("disconnected: {reason}"));
+    }
+}

@@ -1,0 +1,83 @@
+//! The front over real sockets, against a stand-in for the rooms behind it.
+
+mod device;
+mod fake;
+mod library;
+mod packets;
+mod raw;
+mod sessions;
+mod topics;
+
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use self::{fake::FakeHub, raw::Client};
+use super::{Options, Service};
+use crate::metrics::{Limit, Metrics, Reason};
+
+/// A running front.
+struct Front {
+    addr: std::net::SocketAddr,
+    hub: FakeHub,
+    metrics: Metrics,
+    topics: crate::topics::Handle,
+    shutdown: CancellationToken,
+    service: Option<AbortOnDropHandle<()>>,
+}
+
+impl Front {
+    async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    async fn start_with(options: Options) -> Self {
+        let metrics = Metrics::default();
+        let topics = crate::topics::Handle::new(metrics.clone());
+        let hub = FakeHub::default();
+        let options = Options { listen: ([127, 0, 0, 1], 0).into(), ..options };
+        let service = Service::bind(options, hub.clone(), topics.clone(), metrics.clone()).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let addr = service.local_addr();
+        let service = Some(AbortOnDropHandle::new(tokio::spawn(service.run(shutdown.clone()))));
+        Self { addr, hub, metrics, topics, shutdown, service }
+    }
+
+    /// A connection that has sent nothing.
+    async fn open(&self) -> Client {
+        Client::open(self.addr).await
+    }
+
+    /// A 3.1.1 client with a clean session.
+    async fn v4(&self, id: &str) -> Client {
+        let mut client = self.open().await;
+        client.send(&raw::connect_v4(id, 2, 60)).await;
+        client.expect(&[0x20, 2, 0, 0]).await;
+        client
+    }
+
+    /// An MQTT 5 client with clean start and no properties.
+    async fn v5(&self, id: &str) -> Client {
+        let mut client = self.open().await;
+        client.send(&raw::connect_v5(id, 2, &[])).await;
+        let connack = client.packet().await;
+        assert_eq!(&connack[..1], &[0x20], "{connack:?}");
+        assert_eq!(connack[3], 0, "{connack:?}");
+        client
+    }
+
+    fn limit_hits(&self, limit: &'static str) -> u64 {
+        self.metrics.limits.get_or_create(&Limit { limit }).get()
+    }
+
+    fn refused(&self, reason: &'static str) -> u64 {
+        self.metrics.refused.get_or_create(&Reason { reason }).get()
+    }
+}
+
+/// Waits until the condition holds; fails after five seconds.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{what} did not come true");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}

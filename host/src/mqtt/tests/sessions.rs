@@ -1,0 +1,256 @@
+//! What outlives a connection: takeover, wills, kept sessions, keep-alive, the host's end.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    raw::{ack, connect_v4, connect_v5, packet, publish, text},
+    *,
+};
+
+const CONFIG: &str = "/devices/lamp-1/config";
+/// MQTT 5: session expiry of 100 s.
+const EXPIRY: [u8; 5] = [0x11, 0, 0, 0, 100];
+
+/// Connects with these bytes; gives "session present".
+async fn connect(front: &Front, bytes: &[u8]) -> (Client, bool) {
+    let mut client = front.open().await;
+    client.send(bytes).await;
+    let connack = client.packet().await;
+    assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
+    (client, connack[2] == 1)
+}
+
+fn will_v5(id: &str, topic: &str, delay_secs: u8, session: &[u8]) -> Vec<u8> {
+    let properties = u8::try_from(session.len()).unwrap();
+    let body = [
+        &text("MQTT")[..],
+        &[5, 0x04, 0, 60, properties],
+        session,
+        &text(id),
+        &[5, 0x18, 0, 0, 0, delay_secs],
+        &text(topic),
+        &text("gone"),
+    ];
+    packet(0x10, &body.concat())
+}
+
+#[tokio::test]
+async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_let_in() {
+    let front = Front::start().await;
+    let mut old = front.v5("lamp-1").await;
+    // The same device by another of its names.
+    let _new = front.v4("projects/local/locations/local/registries/default/devices/lamp-1").await;
+    let log = front.hub.log();
+    assert_eq!(log, ["lamp-1 connected", "lamp-1 disconnected: taken over by a new connection", "lamp-1 connected"]);
+    assert_eq!(old.expect_end().await, Some(0x8e));
+}
+
+#[tokio::test]
+async fn many_takeovers_at_once_leave_one_connection() {
+    let front = Front::start().await;
+    let connections = (0..20).map(|_| async {
+        let mut client = front.open().await;
+        client.send(&connect_v4("lamp-1", 0, 60)).await;
+        client.try_packet().await.map(|connack| (connack, client))
+    });
+    let mut clients = futures_join(connections).await;
+    let mut alive = 0;
+    for (connack, client) in clients.iter_mut().flatten() {
+        assert_eq!(connack[0], 0x20);
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut client.0, &[0xc0, 0]).await;
+        alive += usize::from(client.try_packet().await.is_some());
+    }
+    assert_eq!(alive, 1);
+    let log = front.hub.log();
+    assert_eq!(log.iter().filter(|l| l.ends_with(" connected")).count(), 20);
+    assert_eq!(log.len(), 39);
+}
+
+async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = futures.map(|f| (Box::pin(f), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in pending.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
+                *output = Some(ready);
+            }
+        }
+        if pending.iter().all(|(_, output)| output.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    pending.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+#[tokio::test]
+async fn an_empty_client_id_is_assigned() {
+    let front = Front::start().await;
+    for flags in [0, 2] {
+        let mut client = front.open().await;
+        client.send(&connect_v5("", flags, &[])).await;
+        let connack = client.packet().await;
+        let assigned = connack.windows(8).any(|w| w[0] == 0x12 && &w[3..8] == b"auto-");
+        assert!(connack[3] == 0 && assigned, "{connack:?}");
+    }
+    let (mut a, mut b) = (front.v4("").await, front.v4("").await);
+    a.expect_silence().await;
+    b.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_kept_session_keeps_subscriptions_and_messages() {
+    let front = Front::start().await;
+    for (id, bytes) in [("client-4", connect_v4("client-4", 0, 60)), ("client-5", connect_v5("client-5", 0, &EXPIRY))] {
+        let v5 = id == "client-5";
+        let properties: Option<&[u8]> = v5.then_some(&[]);
+        let (mut client, present) = connect(&front, &bytes).await;
+        assert!(!present);
+        client.subscribe(v5, "news", 1).await;
+        let mut other = front.v4("client-x").await;
+        other.send(&publish(0x32, "news", 1, None, "1")).await;
+        client.expect(&publish(0x32, "news", 1, properties, "1")).await;
+        drop(client);
+        until("it is away", || front.metrics.connections.get() == 1).await;
+        other.expect(&ack(0x40, 1)).await;
+        other.send(&publish(0x32, "news", 2, None, "2")).await;
+        other.send(&publish(0x30, "news", 0, None, "lost")).await;
+        other.expect(&ack(0x40, 2)).await;
+        other.expect_silence().await;
+        let (mut client, present) = connect(&front, &bytes).await;
+        assert!(present);
+        client.expect(&publish(0x3a, "news", 1, properties, "1")).await;
+        client.expect(&publish(0x32, "news", 2, properties, "2")).await;
+        client.send(&[ack(0x40, 1), ack(0x40, 2)].concat()).await;
+        client.expect_silence().await;
+        drop((client, other));
+        until("all are away", || front.metrics.connections.get() == 0).await;
+        // Clean start throws it away.
+        let clean = if v5 { connect_v5(id, 2, &[]) } else { connect_v4(id, 2, 60) };
+        let (_, present) = connect(&front, &clean).await;
+        assert!(!present);
+        until("all are away", || front.metrics.connections.get() == 0).await;
+        let (_, present) = connect(&front, &bytes).await;
+        assert!(!present);
+        until("all are away", || front.metrics.connections.get() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kept_session_takes_up_the_feeds_of_its_device() {
+    let front = Front::start().await;
+    front.hub.set_config(1, "on");
+    let (mut client, _) = connect(&front, &connect_v4("lamp-1", 0, 60)).await;
+    client.subscribe(false, CONFIG, 1).await;
+    client.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
+    client.send(&ack(0x40, 1)).await;
+    client.expect_silence().await;
+    client.send(&[0xe0, 0]).await;
+    client.expect_end().await;
+    front.hub.set_config(2, "off");
+    let (mut client, present) = connect(&front, &connect_v4("lamp-1", 0, 60)).await;
+    assert!(present);
+    client.expect(&publish(0x32, CONFIG, 2, None, "off")).await;
+    assert!(!front.hub.has_logged("lamp-1 disconnected: connection lost"));
+    assert!(front.hub.has_logged("lamp-1 disconnected: disconnected by the client"));
+}
+
+#[tokio::test]
+async fn a_will_comes_when_the_connection_is_lost_and_not_after_goodbye() {
+    let front = Front::start().await;
+    let mut watcher = front.v4("client-watcher").await;
+    watcher.subscribe(false, "wills/#", 0).await;
+    for (goodbye, expect) in [(&[0xe0, 0][..], false), (&[0xe0, 1, 4], true), (&[], true)] {
+        let (mut client, _) = connect(&front, &will_v5("client-w", "wills/w", 0, &[])).await;
+        client.send(goodbye).await;
+        drop(client);
+        if expect {
+            watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
+        } else {
+            until("it is away", || front.metrics.connections.get() == 1).await;
+            watcher.expect_silence().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_will_waits_for_its_delay_and_a_return_cancels_it() {
+    let front = Front::start().await;
+    let mut watcher = front.v4("client-watcher").await;
+    watcher.subscribe(false, "wills/#", 0).await;
+    let bytes = will_v5("client-w", "wills/w", 1, &EXPIRY);
+    let (client, _) = connect(&front, &bytes).await;
+    drop(client);
+    let (client, present) = connect(&front, &bytes).await;
+    assert!(present);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    watcher.expect_silence().await;
+    drop(client);
+    let lost = Instant::now();
+    watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
+    assert!(lost.elapsed() > Duration::from_millis(900), "{:?}", lost.elapsed());
+}
+
+#[tokio::test]
+async fn a_session_that_ends_publishes_the_will_that_waited() {
+    let front = Front::start().await;
+    let mut watcher = front.v4("client-watcher").await;
+    watcher.subscribe(false, "wills/#", 0).await;
+    let (client, _) = connect(&front, &will_v5("client-w", "wills/w", 60, &EXPIRY)).await;
+    drop(client);
+    until("it is away", || front.metrics.connections.get() == 1).await;
+    let _clean = front.v5("client-w").await;
+    watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
+}
+
+#[tokio::test]
+async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_anothers_is_refused() {
+    let front = Front::start().await;
+    let (client, _) = connect(&front, &will_v5("lamp-1", "/devices/lamp-1/events/will", 0, &[])).await;
+    drop(client);
+    until("the will is an event", || front.hub.payloads() == ["gone"]).await;
+    let mut client = front.open().await;
+    client.send(&will_v5("lamp-1", "/devices/lamp-2/events", 0, &[])).await;
+    assert_eq!(client.packet().await[3], 0x87);
+}
+
+#[tokio::test]
+async fn a_session_expires() {
+    let front = Front::start().await;
+    let bytes = connect_v5("client-e", 0, &[0x11, 0, 0, 0, 1]);
+    let (client, _) = connect(&front, &bytes).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert!(!connect(&front, &bytes).await.1);
+}
+
+#[tokio::test]
+async fn a_silent_client_is_closed_and_keep_alive_0_is_for_ever() {
+    let front = Front::start().await;
+    let (mut silent, _) = connect(&front, &connect_v4("client-1", 2, 1)).await;
+    let (mut patient, _) = connect(&front, &connect_v4("client-2", 2, 0)).await;
+    let start = Instant::now();
+    silent.expect_end().await;
+    assert!((1_400..2_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    patient.expect_silence().await;
+}
+
+#[tokio::test]
+async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told() {
+    let mut front = Front::start().await;
+    front.hub.hold();
+    let mut client = front.v5("lamp-1").await;
+    let mut idle = front.v4("client").await;
+    client.send(&publish(0x32, "/devices/lamp-1/events", 1, Some(&[]), "a")).await;
+    until("the event is submitted", || !front.hub.payloads().is_empty()).await;
+    front.shutdown.cancel();
+    assert!(idle.try_packet().await.is_none());
+    front.hub.make_durable(&Ok(()));
+    client.expect(&ack(0x40, 1)).await;
+    assert_eq!(client.expect_end().await, Some(0x8b));
+    let start = Instant::now();
+    front.service.take().unwrap().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(front.hub.has_logged("lamp-1 disconnected: server shutting down"));
+}

@@ -1,0 +1,180 @@
+//! Ordinary topics among clients, byte by byte.
+
+use std::time::Duration;
+
+use super::{
+    raw::{ack, connect_v5, packet, publish, text},
+    *,
+};
+use crate::model::{Message, QoS};
+
+#[tokio::test]
+async fn all_qualities_of_service_both_ways() {
+    let front = Front::start().await;
+    let mut to = front.v4("client-to").await;
+    to.subscribe(false, "a/+", 2).await;
+    let mut from = front.v5("client-from").await;
+    from.send(&publish(0x30, "a/b", 0, Some(&[]), "0")).await;
+    to.expect(&publish(0x30, "a/b", 0, None, "0")).await;
+    from.send(&publish(0x32, "a/b", 7, Some(&[]), "1")).await;
+    from.expect(&ack(0x40, 7)).await;
+    to.expect(&publish(0x32, "a/b", 1, None, "1")).await;
+    to.send(&ack(0x40, 1)).await;
+    from.send(&publish(0x34, "a/b", 8, Some(&[]), "2")).await;
+    from.expect(&ack(0x50, 8)).await;
+    from.send(&publish(0x3c, "a/b", 8, Some(&[]), "2")).await;
+    from.expect(&ack(0x50, 8)).await;
+    from.send(&ack(0x62, 8)).await;
+    from.expect(&ack(0x70, 8)).await;
+    to.expect(&publish(0x34, "a/b", 2, None, "2")).await;
+    to.send(&ack(0x50, 2)).await;
+    to.expect(&ack(0x62, 2)).await;
+    to.send(&ack(0x70, 2)).await;
+    to.expect_silence().await;
+}
+
+#[tokio::test]
+async fn retained_messages_come_on_subscribe_as_the_options_say() {
+    let front = Front::start().await;
+    let mut from = front.v5("client-from").await;
+    from.send(&publish(0x33, "r", 1, Some(&[]), "old")).await;
+    from.expect(&ack(0x40, 1)).await;
+    let mut to = front.v5("client-to").await;
+    assert_eq!(to.subscribe(true, "r", 0x01 | 0x10).await, 1);
+    to.expect(&publish(0x33, "r", 1, Some(&[]), "old")).await;
+    to.send(&ack(0x40, 1)).await;
+    // Retain handling 1: not again; 2: never.
+    to.subscribe(true, "r", 0x01 | 0x10).await;
+    to.subscribe(true, "+", 0x01 | 0x20).await;
+    to.expect_silence().await;
+    // Retain as published on one of them.
+    to.subscribe(true, "r", 0x08 | 0x20).await;
+    from.send(&publish(0x31, "r", 0, Some(&[]), "new")).await;
+    to.expect(&publish(0x31, "r", 0, Some(&[]), "new")).await;
+    from.send(&publish(0x31, "r", 0, Some(&[]), "")).await;
+    to.expect(&publish(0x31, "r", 0, Some(&[]), "")).await;
+    to.subscribe(true, "r", 0).await;
+    to.expect_silence().await;
+}
+
+#[tokio::test]
+async fn properties_pass_through_and_subscription_ids_are_added() {
+    let front = Front::start().await;
+    let mut to = front.v5("client-to").await;
+    let subscribe = [&[0, 1, 2, 0x0b, 42][..], &text("a"), &[0]].concat();
+    to.send(&packet(0x82, &subscribe)).await;
+    to.packet().await;
+    let mut from = front.v5("client-from").await;
+    let passed = [
+        &[0x01, 1, 0x03][..],
+        &text("json"),
+        &[0x08],
+        &text("answer/here"),
+        &[0x09],
+        &text("id"),
+        &[0x26],
+        &text("k"),
+        &text("v"),
+    ]
+    .concat();
+    let alias = [&passed[..], &[0x23, 0, 3]].concat();
+    from.send(&publish(0x30, "a", 0, Some(&alias), "1")).await;
+    from.send(&publish(0x30, "", 0, Some(&[0x23, 0, 3]), "2")).await;
+    to.expect(&publish(0x30, "a", 0, Some(&[&passed[..], &[0x0b, 42]].concat()), "1")).await;
+    to.expect(&publish(0x30, "a", 0, Some(&[0x0b, 42]), "2")).await;
+    let mut old = front.v4("client-old").await;
+    old.subscribe(false, "a", 0).await;
+    from.send(&publish(0x30, "a", 0, Some(&passed), "3")).await;
+    old.expect(&publish(0x30, "a", 0, None, "3")).await;
+}
+
+#[tokio::test]
+async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
+    let front = Front::start().await;
+    let kept = connect_v5("client-to", 0, &[0x11, 0, 0, 0, 100]);
+    let mut to = front.open().await;
+    to.send(&kept).await;
+    to.packet().await;
+    to.subscribe(true, "a", 1).await;
+    to.send(&[0xe0, 0]).await;
+    to.expect_end().await;
+    let mut from = front.v5("client-from").await;
+    for (id, secs) in [(1, 1), (2, 9)] {
+        from.send(&publish(0x32, "a", id, Some(&[0x02, 0, 0, 0, secs]), "x")).await;
+        from.expect(&ack(0x40, id)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let mut to = front.open().await;
+    to.send(&kept).await;
+    to.packet().await;
+    to.expect(&publish(0x32, "a", 1, Some(&[0x02, 0, 0, 0, 8]), "x")).await;
+    to.expect_silence().await;
+}
+
+#[tokio::test]
+async fn no_local_and_unsubscribe() {
+    let front = Front::start().await;
+    let mut client = front.v5("client").await;
+    client.subscribe(true, "a", 0x04).await;
+    client.subscribe(true, "b", 0).await;
+    client.send(&publish(0x30, "a", 0, Some(&[]), "x")).await;
+    client.send(&publish(0x30, "b", 0, Some(&[]), "y")).await;
+    client.expect(&publish(0x30, "b", 0, Some(&[]), "y")).await;
+    client.send(&packet(0xa2, &[&[0, 5, 0][..], &text("b"), &text("c")].concat())).await;
+    client.expect(&packet(0xb0, &[0, 5, 0, 0, 0x11])).await;
+    client.send(&publish(0x30, "b", 0, Some(&[]), "y")).await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn what_is_larger_than_a_client_takes_is_not_sent_to_it() {
+    let front = Front::start().await;
+    let mut client = front.open().await;
+    client.send(&connect_v5("client", 2, &[0x27, 0, 0, 0, 50])).await;
+    client.packet().await;
+    client.subscribe(true, "a", 1).await;
+    for payload in ["x".repeat(100), "small".to_owned()] {
+        let message = Message { qos: QoS::AtLeastOnce, ..Message::new("a", payload) };
+        front.topics.publish(message.into(), None).await;
+    }
+    client.expect(&publish(0x32, "a", 2, Some(&[]), "small")).await;
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_slows_its_publisher_and_loses_nothing() {
+    let front = Front::start().await;
+    let mut to = front.v4("client-to").await;
+    to.subscribe(false, "a", 1).await;
+    let count = 3_000_u16;
+    let publisher = tokio::spawn({
+        let topics = front.topics.clone();
+        async move {
+            for n in 0..count {
+                let message = Message { qos: QoS::AtLeastOnce, ..Message::new("a", n.to_string()) };
+                topics.publish(message.into(), None).await;
+            }
+        }
+    });
+    for n in 0..count {
+        to.expect(&publish(0x32, "a", n + 1, None, &n.to_string())).await;
+        to.send(&ack(0x40, n + 1)).await;
+    }
+    publisher.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed() {
+    let options = Options { write_deadline: Duration::from_millis(300), ..Options::default() };
+    let front = Front::start_with(options).await;
+    let mut deaf = front.v4("client-deaf").await;
+    deaf.subscribe(false, "a", 0).await;
+    let payload = "x".repeat(100_000);
+    until("it is closed", || {
+        let topics = front.topics.clone();
+        let message = Message::new("a", payload.clone());
+        tokio::spawn(async move { topics.publish(message.into(), None).await });
+        front.metrics.connections.get() == 0
+    })
+    .await;
+    assert_eq!(front.limit_hits("write_deadline"), 1);
+}

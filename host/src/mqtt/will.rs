@@ -1,0 +1,73 @@
+//! Publishes what a client left behind for the case that it is lost. Never talks to the client itself.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Shared,
+    hub::Hub,
+    packet::{Fault, Will, reason},
+};
+use crate::{
+    dialect::iot_core::{self, Publish},
+    ingest::NewEvent,
+    model::{EventData, Message, MessageProperties, Property, QoS, limits},
+    registry::Device,
+};
+
+/// Checks at CONNECT whether the client may publish it.
+pub(super) fn check(device: Option<&Device>, will: &Will) -> Result<(), Fault> {
+    match iot_core::publish(device.map(|device| &device.name.id), &will.topic) {
+        Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
+        Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
+        Publish::State if will.payload.len() > limits::STATE_BYTES => {
+            Err(Fault::new(reason::QUOTA, "the will is larger than a state may be"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Publishes it, as telemetry or state where its topic says so.
+pub(super) async fn publish<H: Hub>(
+    shared: Arc<Shared<H>>,
+    device: Option<Arc<Device>>,
+    client: Arc<str>,
+    will: Box<Will>,
+) {
+    tracing::debug!(client = %client, topic = %will.topic, "publishing the will");
+    let Some((device, data)) = device.and_then(|device| event(&device, &will).map(|data| (device, data))) else {
+        shared.topics.publish(Arc::new(message(*will)), None).await;
+        return;
+    };
+    let durable = will.qos != QoS::AtMostOnce;
+    match shared.hub.reserve(will.payload.len()).await {
+        Ok(room) => shared.hub.submit(&device, vec![NewEvent { durable, data }], room, Box::new(|_| ())),
+        Err(error) => tracing::warn!(client = %client, %error, "the will was lost"),
+    }
+}
+
+fn event(device: &Device, will: &Will) -> Option<EventData> {
+    match iot_core::publish(Some(&device.name.id), &will.topic) {
+        Publish::Event { subfolder } => Some(EventData::Telemetry {
+            subfolder: subfolder.to_owned(),
+            payload: will.payload.clone(),
+            properties: user_properties(will.properties.clone()),
+        }),
+        Publish::State => Some(EventData::State { version: 0, payload: will.payload.clone() }),
+        _ => None,
+    }
+}
+
+pub(super) fn user_properties(properties: Option<Box<MessageProperties>>) -> Vec<Property> {
+    properties.map(|properties| properties.user).unwrap_or_default()
+}
+
+fn message(will: Will) -> Message {
+    Message {
+        topic: will.topic,
+        payload: will.payload,
+        qos: will.qos,
+        retain: will.retain,
+        expires: will.expiry.map(|expiry| Instant::now() + expiry),
+        properties: will.properties,
+    }
+}

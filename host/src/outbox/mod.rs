@@ -1,0 +1,197 @@
+//! Committed effects: what they make of the devices' documents, and the doors by which an operator asks for the same.
+//! Never sends anything: it hands over to a [`Sink`] what is to be delivered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    clock,
+    model::{Cause, CommandStatus, DeviceNum, Effect, Entry, limits},
+    registry::{self, Device},
+    store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, Refused, Reply},
+};
+
+/// Where committed effects go. Called on the log's writer thread: must not block.
+pub trait Sink: Send + Sync {
+    fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
+    fn command(&self, device: &Arc<Device>, command: &CommandDoc);
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("version {current} is in force, not version {expected}")]
+    Conflict { expected: u64, current: u64 },
+    #[error("the device was deleted")]
+    DeviceGone,
+    #[error("{what} of {bytes} bytes is larger than {limit}")]
+    TooLarge { what: &'static str, bytes: usize, limit: usize },
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// The doors for operators. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    store: store::Handle,
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle) -> Self {
+        Self { store }
+    }
+
+    /// A new config version for the device; returns its number. With `expected` that version must be in force.
+    pub async fn set_config(
+        &self,
+        device: &Device,
+        payload: Bytes,
+        expected: Option<u64>,
+        cause: Cause,
+    ) -> Result<u64, Error> {
+        check_size("a config", payload.len(), limits::CONFIG_BYTES)?;
+        let effect = Effect::Config { device: device.num, payload, expected };
+        match self.submit(effect, cause).await? {
+            Reply::Configs(versions) => versions.first().copied().ok_or(Error::DeviceGone),
+            other => refused(other).and(Err(Error::DeviceGone)),
+        }
+    }
+
+    /// A command, to be sent as soon as it is durable. The caller has made sure that the device takes commands now.
+    pub async fn send_command(
+        &self,
+        device: &Device,
+        id: String,
+        subfolder: String,
+        payload: Bytes,
+        cause: Cause,
+    ) -> Result<(), Error> {
+        check_size("a command", payload.len(), limits::COMMAND_BYTES)?;
+        let effect = Effect::Command { device: device.num, id, subfolder, payload, ttl_ms: 0 };
+        refused(self.submit(effect, cause).await?)
+    }
+
+    async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
+        let entry = Entry::Operator { time_ms: clock::now_ms(), cause, effects: vec![effect] };
+        Ok(self.store.call(entry).await?)
+    }
+}
+
+fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
+    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+fn refused(reply: Reply) -> Result<(), Error> {
+    match reply {
+        Reply::Done | Reply::Configs(_) => Ok(()),
+        Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
+        Reply::Refused(_) => Err(Error::DeviceGone),
+    }
+}
+
+/// Who asks for the effects of one entry, and when.
+pub struct Origin<'a> {
+    pub time_ms: u64,
+    /// The cause of the effect at this index.
+    pub cause: &'a dyn Fn(u32) -> Cause,
+}
+
+/// Applies effects that are in the log: all of them, or none when one is refused.
+pub fn apply(
+    registry: &registry::Handle,
+    sink: &dyn Sink,
+    origin: &Origin<'_>,
+    effects: Vec<Effect>,
+    docs: &mut Vec<Doc>,
+) -> Reply {
+    let devices = match check(registry, &effects) {
+        Ok(devices) => devices,
+        Err(refused) => return Reply::Refused(refused),
+    };
+    let mut versions = Vec::new();
+    for ((index, effect), device) in effects.into_iter().enumerate().zip(devices) {
+        let cause = || (origin.cause)(u32::try_from(index).unwrap_or(u32::MAX));
+        match (effect, device) {
+            (Effect::Config { payload, .. }, Some(device)) => {
+                versions.push(set_config(&device, payload, origin.time_ms, cause(), sink, docs));
+            }
+            (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Some(device)) => {
+                let command = CommandDoc {
+                    device: device.num,
+                    id,
+                    subfolder,
+                    payload,
+                    ttl_ms,
+                    status: CommandStatus::Queued,
+                    created_ms: origin.time_ms,
+                    changed_ms: origin.time_ms,
+                    cause: cause(),
+                };
+                sink.command(&device, &command);
+                docs.push(Doc::Command(Box::new(command)));
+            }
+            (Effect::Kv(write), _) => {
+                if let Cause::Plugin { plugin, .. } = cause() {
+                    docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
+                }
+            }
+            (Effect::Config { .. } | Effect::Command { .. }, None) => {}
+        }
+    }
+    if versions.is_empty() { Reply::Done } else { Reply::Configs(versions) }
+}
+
+/// Looks every effect's device up and checks expected versions, counting the versions that come before in this entry. An
+/// effect on a device that was deleted meanwhile counts as done just before the deletion.
+fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Option<Arc<Device>>>, Refused> {
+    let mut devices: Vec<Option<Arc<Device>>> = Vec::with_capacity(effects.len());
+    for (index, effect) in effects.iter().enumerate() {
+        let (num, expected) = match effect {
+            Effect::Config { device, expected, .. } => (*device, *expected),
+            Effect::Command { device, .. } => (*device, None),
+            Effect::Kv(_) => {
+                devices.push(None);
+                continue;
+            }
+        };
+        let found = registry.get(num);
+        if let (Some(expected), Some(device)) = (expected, &found) {
+            let before = effects.iter().take(index).filter(|e| is_config_of(e, num)).count();
+            let current = device.config_version() + u64::try_from(before).unwrap_or(0);
+            if current != expected {
+                return Err(Refused::Conflict { device: num, expected, current });
+            }
+        }
+        devices.push(found);
+    }
+    Ok(devices)
+}
+
+fn is_config_of(effect: &Effect, num: DeviceNum) -> bool {
+    matches!(effect, Effect::Config { device, .. } if *device == num)
+}
+
+fn set_config(
+    device: &Arc<Device>,
+    payload: Bytes,
+    time_ms: u64,
+    cause: Cause,
+    sink: &dyn Sink,
+    docs: &mut Vec<Doc>,
+) -> u64 {
+    let version = ConfigVersion {
+        device: device.num,
+        version: device.config_version() + 1,
+        time_ms,
+        payload,
+        cause,
+        acknowledged_ms: None,
+    };
+    let number = version.version;
+    let shared = Arc::new(version);
+    device.set_config(shared.clone());
+    sink.config(device, &shared);
+    docs.push(Doc::Config(shared));
+    number
+}

@@ -1,0 +1,135 @@
+//! The WebAssembly engine of the process: how code is compiled, pooled, interrupted and linked. Never runs a guest.
+
+use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+
+use bytes::Bytes;
+use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
+
+use super::{
+    bindings::imports::switchbox::plugin as api,
+    cache::Cache,
+    component::{self, Component},
+    error::{Error, LoadError},
+    limits::MAX_MEMORY,
+    sandbox::State,
+    wasi,
+};
+
+/// How often a busy guest is looked at.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Stack of a guest, bytes: of its WebAssembly frames, and of the fiber they stand on with the host's.
+const GUEST_STACK_BYTES: usize = 512 * 1024;
+const FIBER_STACK_BYTES: usize = 1024 * 1024;
+
+/// Core modules in one component: a Rust component has three or four, one made by composition has more.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder for compiled code, written by this host alone. None = compile each time.
+    pub cache: Option<PathBuf>,
+    /// Instances at the same time.
+    pub max_instances: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache: None, max_instances: 1_000 }
+    }
+}
+
+/// A cheap clone. Its clock ends with the last clone and the last component.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    engine: wasmtime::Engine,
+    linker: Linker<State>,
+    cache: Option<Cache>,
+}
+
+impl Engine {
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let failed = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
+        let engine = wasmtime::Engine::new(&config(options.max_instances)).map_err(failed)?;
+        let linker = linker(&engine).map_err(failed)?;
+        let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
+        tick(engine.weak())?;
+        Ok(Self(Arc::new(Inner { engine, linker, cache })))
+    }
+
+    /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
+    pub async fn load(&self, bytes: Bytes) -> Result<Component, LoadError> {
+        let engine = self.clone();
+        let loaded = tokio::task::spawn_blocking(move || component::load(&engine, &bytes)).await;
+        loaded.unwrap_or_else(|error| Err(LoadError::Compile(error.to_string())))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.engine
+    }
+
+    pub(super) fn linker(&self) -> &Linker<State> {
+        &self.0.linker
+    }
+
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        self.0.cache.as_ref()
+    }
+}
+
+fn config(max_instances: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    let core_instances = max_instances.saturating_mul(4);
+    pool.total_component_instances(max_instances)
+        .total_core_instances(core_instances)
+        .total_memories(max_instances)
+        .total_tables(core_instances)
+        .total_stacks(max_instances)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(4)
+        .max_tables_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .memory_reservation(MAX_MEMORY)
+        .memory_guard_size(64 * 1024)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    use wasmtime::component::HasSelf;
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    wasi::link(l)?;
+    api::types::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::registry::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::config::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::command::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::method::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::twin::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::state::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::timer::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::topic::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    api::log::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    Ok(linker)
+}
+
+/// The clock by which busy guests are interrupted.
+fn tick(engine: EngineWeak) -> Result<(), Error> {
+    let ticking = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    let started = thread::Builder::new().name("plugin-epochs".into()).spawn(ticking);
+    started.map(drop).map_err(|error| Error::Engine(error.to_string()))
+}

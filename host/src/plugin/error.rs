@@ -1,0 +1,43 @@
+//! Why a component cannot be loaded or started. The texts are for the person who wrote the component.
+
+/// The engine itself cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the WebAssembly engine cannot be made: {0}")]
+    Engine(String),
+    #[error("the compile cache {path} cannot be made: {source}")]
+    Cache { path: String, source: std::io::Error },
+}
+
+/// The bytes are no component that this host runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("this is no component: {0}")]
+    NotAComponent(String),
+    /// `why` says what the host would take instead.
+    #[error("the component imports {name}, {why}")]
+    Import { name: String, why: String },
+    #[error("the component does not export {wanted}: {found}")]
+    Export { wanted: &'static str, found: String },
+    #[error("the component has {bytes} bytes; the limit \"component-bytes\" is {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("the component does not compile: {0}")]
+    Compile(String),
+}
+
+/// A component that does not describe itself or does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The guest's own words for what is wrong with its settings.
+    #[error("the plugin does not start: {0}")]
+    Refused(String),
+    /// A trap or a limit, named in the text.
+    #[error("{0}")]
+    Failed(String),
+    /// What the component says of itself cannot be used.
+    #[error("the component's description is wrong: {0}")]
+    Description(String),
+    /// All of the pool's instances are in use.
+    #[error("the limit \"instances\" is reached: {0}")]
+    NoRoom(String),
+}

@@ -1,0 +1,73 @@
+//! Messages to devices, noted as effects.
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            command::{Host, Options},
+            types::Error,
+        },
+        grants::Capability,
+        sandbox::State,
+    },
+    no_such_device, too_large,
+};
+use crate::model::{Effect, limits::COMMAND_BYTES};
+
+/// Longest sub-folder, bytes.
+const MAX_SUBFOLDER_BYTES: usize = 256;
+
+impl Host for State {
+    fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
+        let host = self.admit_effect()?;
+        let name = self.granted(Capability::Command, &device)?;
+        too_large("command", payload.len(), COMMAND_BYTES)?;
+        check_subfolder(&options.subfolder)?;
+        if options.ttl_ms > 0 {
+            let text = "commands with a time-to-live are not supported yet: use ttl-ms 0";
+            return Err(Error::Unsupported(text.into()));
+        }
+        let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
+        if !view.connected {
+            return Err(Error::Offline(format!("{} is not connected", name.id)));
+        }
+        if !view.accepts_commands {
+            return Err(Error::Offline(format!("{} does not subscribe to its commands", name.id)));
+        }
+        self.room_for_effect()?;
+        let id = format!("{}.{}.{}", self.current.seq, self.setup.name, self.current.effects.len());
+        self.current.effects.push(Effect::Command {
+            device: view.num,
+            id: id.clone(),
+            subfolder: options.subfolder,
+            payload: payload.into(),
+            ttl_ms: 0,
+        });
+        Ok(id)
+    }
+}
+
+/// It becomes the end of a topic name.
+fn check_subfolder(subfolder: &str) -> Result<(), Error> {
+    let rule = if subfolder.len() > MAX_SUBFOLDER_BYTES {
+        "must be at most 256 bytes long"
+    } else if subfolder.contains(['+', '#', '\0']) {
+        "must not hold + # or NUL"
+    } else if subfolder.starts_with('/') || subfolder.ends_with('/') || subfolder.contains("//") {
+        "must not have empty levels"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Invalid(format!("subfolder {subfolder:?} {rule}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_subfolder_fits_a_topic() {
+        for (subfolder, fits) in
+            [("", true), ("a", true), ("a/b", true), ("/a", false), ("a/", false), ("a//b", false), ("a/#", false)]
+        {
+            assert_eq!(super::check_subfolder(subfolder).is_ok(), fits, "{subfolder}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Desired documents: reading the one in force, noting a new one.
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            config::{Host, Version},
+            types::Error,
+        },
+        grants::Capability,
+        sandbox::State,
+    },
+    expect, found, too_large,
+};
+use crate::model::{Effect, limits::CONFIG_BYTES};
+
+impl Host for State {
+    fn get(&mut self, device: String) -> Result<Option<Version>, Error> {
+        let host = self.admit()?;
+        let name = self.granted(Capability::Read, &device)?;
+        let config = host.config(found(&*host, &name)?);
+        Ok(config.map(|config| Version {
+            number: config.version,
+            time: config.time_ms,
+            payload: config.payload.to_vec(),
+            acknowledged: config.acknowledged_ms,
+        }))
+    }
+
+    fn set(&mut self, device: String, payload: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
+        let host = self.admit_effect()?;
+        let name = self.granted(Capability::Config, &device)?;
+        too_large("config", payload.len(), CONFIG_BYTES)?;
+        let num = found(&*host, &name)?;
+        // Versions that this event has made already count as in force.
+        let mine = |effect: &&Effect| matches!(effect, Effect::Config { device, .. } if *device == num);
+        expect(expected, || {
+            let made = self.current.effects.iter().filter(mine).count();
+            host.config(num).map_or(0, |config| config.version) + made as u64
+        })?;
+        self.room_for_effect()?;
+        self.current.effects.push(Effect::Config { device: num, payload: payload.into(), expected });
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! Lines for the execution's record.
+
+use super::super::{
+    bindings::imports::switchbox::plugin::log::{Host, Level},
+    sandbox::State,
+};
+
+impl Host for State {
+    fn write(&mut self, level: Level, message: String) {
+        let level = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        self.output.log(level, &message);
+    }
+}

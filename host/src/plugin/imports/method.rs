@@ -1,0 +1,97 @@
+//! Calls to devices. The one thing that happens at once, because the guest needs the answer.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            method::{Host, Response},
+            types::Error,
+        },
+        grants::Capability,
+        host::{MethodCall, MethodError},
+        limits::names,
+        sandbox::State,
+    },
+    no_such_device, too_large,
+};
+use crate::model::limits::{METHOD_BYTES, METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS};
+
+impl Host for State {
+    async fn call(
+        &mut self,
+        device: String,
+        name: String,
+        payload: Vec<u8>,
+        timeout_ms: u32,
+    ) -> Result<Response, Error> {
+        let (host, call) = self.prepare(&device, name, payload, timeout_ms)?;
+        let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
+        let began = Instant::now();
+        let answer = timeout(left, host.call_method(call)).await;
+        self.current.awaited += began.elapsed();
+        match answer {
+            Ok(Ok(answer)) => Ok(Response { status: answer.status, payload: answer.payload.to_vec() }),
+            Ok(Err(MethodError::Offline(text))) => Err(Error::Offline(text)),
+            Ok(Err(MethodError::TimedOut(text))) => Err(Error::TimedOut(text)),
+            Ok(Err(MethodError::Unavailable(text))) => Err(Error::Unavailable(text)),
+            Err(_) => {
+                let limit = self.setup.limits.host_call_time;
+                let text = format!("{limit:?} of waiting for devices for one event");
+                Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
+            }
+        }
+    }
+}
+
+impl State {
+    fn prepare(
+        &mut self,
+        device: &str,
+        method: String,
+        payload: Vec<u8>,
+        timeout_ms: u32,
+    ) -> Result<(std::sync::Arc<dyn super::super::Host>, MethodCall), Error> {
+        let host = self.admit_effect()?;
+        let name = self.granted(Capability::Method, device)?;
+        too_large("method's payload", payload.len(), METHOD_BYTES)?;
+        check_name(&method)?;
+        let timeout = timeout_of(timeout_ms)?;
+        let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
+        if !view.connected {
+            return Err(Error::Offline(format!("{} is not connected", name.id)));
+        }
+        if !view.accepts_methods {
+            return Err(Error::Offline(format!("{} does not subscribe to its methods", name.id)));
+        }
+        let call = MethodCall {
+            plugin: self.setup.name.clone(),
+            seq: self.current.seq,
+            device: view.num,
+            method,
+            payload: payload.into(),
+            timeout,
+        };
+        Ok((host, call))
+    }
+}
+
+/// 0 = the default.
+fn timeout_of(timeout_ms: u32) -> Result<Duration, Error> {
+    match u64::from(timeout_ms) {
+        0 => Ok(Duration::from_millis(METHOD_TIMEOUT_MS)),
+        ms if ms <= METHOD_TIMEOUT_MAX_MS => Ok(Duration::from_millis(ms)),
+        ms => Err(Error::Invalid(format!("a time-out of {ms} ms is more than {METHOD_TIMEOUT_MAX_MS} ms"))),
+    }
+}
+
+/// It becomes one level of a topic name.
+fn check_name(name: &str) -> Result<(), Error> {
+    if !name.is_empty() && name.len() <= 255 && !name.contains(['/', '+', '#', '\0']) {
+        return Ok(());
+    }
+    let short: String = name.chars().take(80).collect();
+    Err(Error::Invalid(format!("method name {short:?} must have 1 to 255 bytes and none of / + # or NUL")))
+}

@@ -1,0 +1,107 @@
+//! What guests call, one file a capability. Each call is counted, then checked against the grants, then done; an effect
+//! is only noted. What this host does not do yet answers `unsupported`.
+
+mod command;
+mod config;
+mod log;
+mod method;
+mod registry;
+mod state;
+mod unsupported;
+
+use std::sync::Arc;
+
+use super::{
+    bindings::imports::switchbox::plugin::types::{self, Error},
+    current::{LastGranted, Phase},
+    grants::Capability,
+    host::Host,
+    limits::names,
+    sandbox::State,
+};
+use crate::model::{DeviceName, DeviceNum};
+
+impl types::Host for State {}
+
+/// Most entries of one list.
+const MAX_LIST: u32 = 1_000;
+
+impl State {
+    /// Counts a call that reads.
+    fn admit(&mut self) -> Result<Arc<dyn Host>, Error> {
+        let most = self.setup.limits.host_calls;
+        if self.current.host_calls >= most {
+            return Err(Error::Limit(self.current.hit(names::HOST_CALLS, &format!("{most} calls for one event"))));
+        }
+        self.current.host_calls += 1;
+        self.host.clone().ok_or_else(|| Error::Unavailable("`describe` must call nothing".into()))
+    }
+
+    /// Counts a call that makes something happen.
+    fn admit_effect(&mut self) -> Result<Arc<dyn Host>, Error> {
+        let host = self.admit()?;
+        match self.current.phase {
+            Phase::Event => Ok(host),
+            Phase::Start | Phase::Describe => {
+                Err(Error::Unavailable("there is no event to do this for: `start` may only read".into()))
+            }
+        }
+    }
+
+    /// Reads a device reference and asks the grants. Both give the same answer every time, so the last one is kept:
+    /// mostly a plugin speaks to the same device again.
+    fn granted(&mut self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
+        if let Some(last) = &self.current.granted
+            && last.capability == capability
+            && last.home == self.current.home
+            && last.reference == device
+        {
+            return Ok(last.name.clone());
+        }
+        let name = self.ask_grants(capability, device)?;
+        let (reference, home) = (device.to_owned(), self.current.home.clone());
+        self.current.granted = Some(LastGranted { capability, home, reference, name: name.clone() });
+        Ok(name)
+    }
+
+    fn ask_grants(&self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
+        let name = DeviceName::parse(device, &self.current.home).map_err(|error| Error::Invalid(error.to_string()))?;
+        self.setup.grants.device(capability, &name, &self.current.home).map_err(Error::Denied)?;
+        Ok(name)
+    }
+
+    /// Notes room for one effect more.
+    fn room_for_effect(&mut self) -> Result<(), Error> {
+        let most = self.setup.limits.effects_per_event;
+        self.current.effect(most).map_err(Error::Limit)
+    }
+}
+
+fn found(host: &dyn Host, name: &DeviceName) -> Result<DeviceNum, Error> {
+    host.resolve(name).ok_or_else(|| no_such_device(name))
+}
+
+fn no_such_device(name: &DeviceName) -> Error {
+    Error::NotFound(format!("there is no device {name}"))
+}
+
+fn too_large(what: &str, bytes: usize, limit: usize) -> Result<(), Error> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("the {what} has {bytes} bytes, at most {limit} are allowed")))
+}
+
+fn list_size(limit: u32) -> Result<usize, Error> {
+    if (1..=MAX_LIST).contains(&limit) {
+        return Ok(limit as usize);
+    }
+    Err(Error::Invalid(format!("limit {limit} is not between 1 and {MAX_LIST}")))
+}
+
+/// The version or revision that a caller expects.
+fn expect(expected: Option<u64>, in_force: impl FnOnce() -> u64) -> Result<(), Error> {
+    let Some(expected) = expected else { return Ok(()) };
+    let in_force = in_force();
+    if in_force == expected { Ok(()) } else { Err(Error::Conflict(in_force)) }
+}

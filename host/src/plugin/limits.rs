@@ -1,0 +1,226 @@
+//! What one plugin may use up, with the defaults and the human forms (`100ms`, `32MiB`, `10/s`). Only values; the rooms
+//! that enforce them name them by the constants here.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Names of limits as they stand in texts, counters and `Execution::limits_hit`.
+pub mod names {
+    pub const DEADLINE: &str = "deadline";
+    pub const MEMORY: &str = "memory";
+    pub const TABLES: &str = "tables";
+    pub const STACK: &str = "stack";
+    pub const HANDLES: &str = "handles";
+    pub const OUTPUT: &str = "output";
+    pub const LOG_LINES: &str = "log-lines";
+    pub const HOST_CALLS: &str = "host-calls";
+    pub const HOST_CALL_TIME: &str = "host-call-time";
+    pub const EFFECTS_PER_EVENT: &str = "effects-per-event";
+    pub const KV_BYTES: &str = "kv-bytes";
+}
+
+/// No plugin gets more memory than the pool's slots have, bytes.
+pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
+
+/// The `[limits]` of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Guest time per event, sleeping included; host waits are not.
+    #[serde(with = "human_duration")]
+    pub deadline: Duration,
+    /// Guest time for `describe` and for `start`.
+    #[serde(with = "human_duration")]
+    pub start_deadline: Duration,
+    /// Linear memory of an instance.
+    pub memory: Size,
+    /// Bytes of log lines, standard output and standard error per event.
+    pub output: Size,
+    /// Log lines per event, standard output and standard error included.
+    pub log_lines: u32,
+    /// Calls of the host per event.
+    pub host_calls: u32,
+    /// Waiting for devices per event.
+    #[serde(with = "human_duration")]
+    pub host_call_time: Duration,
+    /// Effects per event, writes of the plugin's own state included.
+    pub effects_per_event: u32,
+    /// Effects on one device. None = the host's own.
+    pub rate_per_target: Option<Rate>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(100),
+            start_deadline: Duration::from_secs(5),
+            memory: Size(32 * 1024 * 1024),
+            output: Size(64 * 1024),
+            log_lines: 256,
+            host_calls: 1_000,
+            host_call_time: Duration::from_secs(30),
+            effects_per_event: 64,
+            rate_per_target: None,
+        }
+    }
+}
+
+impl Limits {
+    /// What is wrong with the values together; empty = nothing. Each with its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut durations = |key, value: Duration, most: Duration| {
+            if value.is_zero() || value > most {
+                problems.push((key, format!("must be more than 0 and at most {}", humantime::format_duration(most))));
+            }
+        };
+        durations("deadline", self.deadline, Duration::from_secs(60));
+        durations("start-deadline", self.start_deadline, Duration::from_secs(60));
+        durations("host-call-time", self.host_call_time, Duration::from_secs(600));
+        if self.memory.0 == 0 || self.memory.0 > MAX_MEMORY {
+            problems.push(("memory", format!("must be more than 0 and at most {}", Size(MAX_MEMORY))));
+        }
+        problems
+    }
+}
+
+/// A number of bytes: `64KiB`, `32MiB`, `1MB`, `512`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+const UNITS: [(&str, u64); 8] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, *unit)))
+            .unwrap_or((text.trim(), 1));
+        let number = number.trim().parse::<u64>().ok();
+        number
+            .and_then(|number| number.checked_mul(unit))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no size; write it as 64KiB or 32MiB"))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{}{name}", self.0 / unit),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// So many in so much time: `10/s`, `100/m`, `5/h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub per: Duration,
+}
+
+const PERIODS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (count, per) = text.split_once('/')?;
+            let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == per.trim())?;
+            let count = count.trim().parse().ok().filter(|count| *count > 0)?;
+            Some(Self { count, per: Duration::from_secs(*seconds) })
+        };
+        parse().ok_or_else(|| format!("{text:?} is no rate; write it as 10/s, 100/m or 1000/h"))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = PERIODS.iter().find(|(_, seconds)| *seconds == self.per.as_secs()).map_or("s", |(name, _)| name);
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serde_as_text!(Size, Rate);
+
+mod human_duration {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no duration; write it as 100ms, 5s or 1m")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_rates_are_written_as_they_are_read() {
+        for (text, bytes) in [("32MiB", 32 << 20), ("64KiB", 64 << 10), ("1MB", 1_000_000), ("7B", 7)] {
+            assert_eq!(text.parse::<Size>(), Ok(Size(bytes)));
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+        assert_eq!("12".parse::<Size>(), Ok(Size(12)));
+        for text in ["", "MiB", "-1B", "1.5MiB", "99999999999GiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        for text in ["10/s", "100/m", "5/h"] {
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
+        }
+        for text in ["", "10", "0/s", "10/d", "x/s"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert_eq!(Limits::default().problems(), []);
+        let limits = Limits { memory: Size(1 << 40), deadline: Duration::ZERO, ..Limits::default() };
+        assert_eq!(limits.problems().len(), 2);
+    }
+}

@@ -1,0 +1,36 @@
+//! Runs components as plugins: bytes in, a sandboxed instance, and for each event what the guest wants to happen. Never
+//! makes an effect happen itself, never queues or retries, and does no IO but its compile cache.
+//!
+//! `Engine::load` checks and compiles, `Component::start` makes an `Instance`, `Instance::handle` gives an `Execution`.
+
+mod binary;
+mod bindings;
+mod cache;
+mod component;
+mod convert;
+mod current;
+mod engine;
+mod error;
+mod failure;
+pub mod grants;
+pub mod host;
+mod imports;
+mod instance;
+pub mod limits;
+mod meter;
+mod output;
+mod sandbox;
+pub mod settings;
+pub mod trigger;
+mod wasi;
+
+pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
+pub use component::{Component, Description};
+pub use engine::{Engine, Options};
+pub use error::{CallError, Error, LoadError};
+pub use grants::{Capability, Grant, Granted, Grants};
+pub use host::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse};
+pub use instance::{Call, Execution, Instance, KvChange, Setup, Verdict};
+pub use limits::{Limits, Rate};
+pub use settings::PluginSettings;
+pub use trigger::{Trigger, Triggers};

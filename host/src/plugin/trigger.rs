@@ -1,0 +1,109 @@
+//! Which events a plugin sees. Pure: matches names, knows no queue.
+
+use globset::GlobSet;
+use serde::{Deserialize, Serialize};
+
+use super::grants::{filter_matches, globs};
+use crate::model::{EventData, EventKind};
+
+/// One kind of event that a plugin sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    pub event: EventKind,
+    /// A glob on the device's id; for `topic` a topic filter. Timers have no device: it does not count there.
+    #[serde(default = "any")]
+    pub device: String,
+    /// Telemetry only: a glob on the sub-folder. None = any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subfolder: Option<String>,
+}
+
+fn any() -> String {
+    "*".into()
+}
+
+/// A plugin's triggers, ready to be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Triggers(Vec<Compiled>);
+
+#[derive(Debug, Clone)]
+struct Compiled {
+    event: EventKind,
+    device: GlobSet,
+    subfolder: Option<GlobSet>,
+    /// For `topic`.
+    filter: String,
+}
+
+impl Triggers {
+    /// The error names the pattern that is no glob.
+    pub fn new(triggers: &[Trigger]) -> Result<Self, String> {
+        let compile = |trigger: &Trigger| {
+            Ok(Compiled {
+                event: trigger.event,
+                device: match trigger.event {
+                    EventKind::Topic => GlobSet::empty(),
+                    _ => globs(std::slice::from_ref(&trigger.device))?,
+                },
+                subfolder: trigger.subfolder.as_ref().map(|glob| globs(std::slice::from_ref(glob))).transpose()?,
+                filter: trigger.device.clone(),
+            })
+        };
+        triggers.iter().map(compile).collect::<Result<_, String>>().map(Self)
+    }
+
+    /// `device`: the id of the event's device; empty where it has none.
+    #[must_use]
+    pub fn match_event(&self, data: &EventData, device: &str) -> bool {
+        let kind = data.kind();
+        self.0.iter().filter(|trigger| trigger.event == kind).any(|trigger| match data {
+            EventData::Timer { .. } => true,
+            EventData::Topic { topic, .. } => filter_matches(&trigger.filter, topic),
+            _ => {
+                trigger.device.is_match(device)
+                    && trigger.subfolder.as_ref().is_none_or(|glob| glob.is_match(data.subfolder()))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn telemetry(subfolder: &str) -> EventData {
+        EventData::Telemetry { subfolder: subfolder.into(), payload: Bytes::new(), properties: vec![] }
+    }
+
+    #[test]
+    fn a_trigger_matches_kind_device_and_subfolder() {
+        let topic = EventData::Topic { topic: "a/b".into(), payload: Bytes::new(), properties: vec![] };
+        let trigger = |event, device: &str, subfolder: Option<&str>| Trigger {
+            event,
+            device: device.into(),
+            subfolder: subfolder.map(Into::into),
+        };
+        for (trigger, data, device, expect) in [
+            (trigger(EventKind::Telemetry, "*", None), telemetry(""), "a", true),
+            (trigger(EventKind::Telemetry, "*", None), telemetry("x/y"), "a", true),
+            (trigger(EventKind::Telemetry, "switch-*", None), telemetry(""), "switch-1", true),
+            (trigger(EventKind::Telemetry, "switch-*", None), telemetry(""), "lamp-1", false),
+            (trigger(EventKind::Telemetry, "*", Some("buttons")), telemetry("buttons"), "a", true),
+            (trigger(EventKind::Telemetry, "*", Some("buttons")), telemetry(""), "a", false),
+            (trigger(EventKind::Telemetry, "*", Some("buttons/*")), telemetry("buttons/1"), "a", true),
+            (trigger(EventKind::Telemetry, "*", Some("buttons/*")), telemetry("buttons/1/2"), "a", false),
+            (trigger(EventKind::Telemetry, "*", Some("buttons/**")), telemetry("buttons/1/2"), "a", true),
+            (trigger(EventKind::Telemetry, "*", Some("")), telemetry(""), "a", true),
+            (trigger(EventKind::State, "*", None), telemetry(""), "a", false),
+            (trigger(EventKind::Connected, "*", None), EventData::Connected, "a", true),
+            (trigger(EventKind::Topic, "a/#", None), topic.clone(), "", true),
+            (trigger(EventKind::Topic, "b/#", None), topic, "", false),
+        ] {
+            let triggers = Triggers::new(std::slice::from_ref(&trigger)).unwrap();
+            assert_eq!(triggers.match_event(&data, device), expect, "{trigger:?} on {data:?} of {device}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The part of WASI that plugins see: clocks that stand still, numbers that repeat, output that is caught, no files and no
+//! arguments. Sockets and HTTP are not linked, so a component that imports them does not load.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
+use wasmtime_wasi::{
+    cli::{WasiCli, WasiCliView},
+    filesystem::{WasiFilesystem, WasiFilesystemView},
+    p2::{
+        DynOutputStream, DynPollable, Pollable,
+        bindings::{cli, clocks, filesystem, io, random},
+        subscribe,
+    },
+};
+
+use super::{
+    meter::Meter,
+    output::{Source, Stream},
+    sandbox::{State, out_of_time},
+};
+
+/// Most random bytes in one call.
+const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
+
+/// The linked interfaces, without their versions: any 0.2 will do.
+pub(super) const INTERFACES: &[&str] = &[
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:clocks/wall-clock",
+    "wasi:clocks/monotonic-clock",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:filesystem/types",
+    "wasi:filesystem/preopens",
+];
+
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+type Itself = HasSelf<State>;
+
+/// Links exactly what `INTERFACES` lists.
+pub(super) fn link(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    io::error::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
+    io::poll::add_to_linker::<State, Itself>(l, |state| state)?;
+    io::streams::add_to_linker::<State, Table>(l, |state| &mut state.table)?;
+    clocks::wall_clock::add_to_linker::<State, Itself>(l, |state| state)?;
+    clocks::monotonic_clock::add_to_linker::<State, Itself>(l, |state| state)?;
+    random::random::add_to_linker::<State, Itself>(l, |state| state)?;
+    random::insecure::add_to_linker::<State, Itself>(l, |state| state)?;
+    random::insecure_seed::add_to_linker::<State, Itself>(l, |state| state)?;
+    cli::environment::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::exit::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::stdout::add_to_linker::<State, Itself>(l, |state| state)?;
+    cli::stderr::add_to_linker::<State, Itself>(l, |state| state)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, WasiCliView::cli)?;
+    filesystem::types::add_to_linker::<State, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
+    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, WasiFilesystemView::filesystem)
+}
+
+impl clocks::wall_clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        let time = Duration::from_millis(self.current.time_ms);
+        Ok(clocks::wall_clock::Datetime { seconds: time.as_secs(), nanoseconds: time.subsec_nanos() })
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        Ok(clocks::wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
+    }
+}
+
+impl clocks::monotonic_clock::Host for State {
+    /// A microsecond passes with every look, so that a guest that waits for time to pass gets somewhere.
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.current.monotonic += 1_000;
+        Ok(self.current.monotonic + self.meter.passed())
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1_000)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.subscribe_duration(when.saturating_sub(self.current.monotonic + self.meter.passed()))
+    }
+
+    fn subscribe_duration(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let left = Duration::from_nanos(nanoseconds);
+        let sleep = self.table.push(Sleep { left, ends: None, meter: Arc::clone(&self.meter) })?;
+        subscribe(&mut self.table, sleep)
+    }
+}
+
+/// A guest that sleeps. The time counts as its own.
+struct Sleep {
+    /// By the guest's clock.
+    left: Duration,
+    /// In truth; none until the guest waits. None again when there is no such time.
+    ends: Option<Instant>,
+    meter: Arc<Meter>,
+}
+
+impl Pollable for Sleep {
+    fn ready<'a, 'b>(&'a mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async {
+            let began = Instant::now();
+            self.ends = self.ends.or_else(|| began.checked_add(self.left));
+            let Some(ends) = self.ends else { return std::future::pending().await };
+            tokio::time::sleep_until(ends).await;
+            self.meter.add_sleep(began.elapsed(), std::mem::take(&mut self.left));
+        })
+    }
+}
+
+/// Waits for something that the guest waits for, as long as its time lasts.
+async fn within<T>(left: Duration, waiting: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    tokio::time::timeout(left, waiting).await.unwrap_or_else(|_| Err(out_of_time().into()))
+}
+
+impl io::poll::Host for State {
+    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        within(self.meter.left(), io::poll::Host::poll(&mut self.table, pollables)).await
+    }
+}
+
+impl io::poll::HostPollable for State {
+    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        io::poll::HostPollable::ready(&mut self.table, pollable).await
+    }
+
+    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        within(self.meter.left(), io::poll::HostPollable::block(&mut self.table, pollable)).await
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        io::poll::HostPollable::drop(&mut self.table, pollable)
+    }
+}
+
+impl random::random::Host for State {
+    fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        if length > MAX_RANDOM_BYTES {
+            wasmtime::bail!("at most {MAX_RANDOM_BYTES} random bytes in one call");
+        }
+        let random = self.current.random(&self.setup.name);
+        Ok(random.bytes(usize::try_from(length).unwrap_or_default()))
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.current.random(&self.setup.name).next())
+    }
+}
+
+impl random::insecure::Host for State {
+    fn get_insecure_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        random::random::Host::get_random_bytes(self, length)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        random::random::Host::get_random_u64(self)
+    }
+}
+
+impl random::insecure_seed::Host for State {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        let random = self.current.random(&self.setup.name);
+        Ok((random.next(), random.next()))
+    }
+}
+
+impl cli::stdout::Host for State {
+    fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
+        self.stream(Source::Stdout)
+    }
+}
+
+impl cli::stderr::Host for State {
+    fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
+        self.stream(Source::Stderr)
+    }
+}
+
+impl State {
+    fn stream(&mut self, source: Source) -> wasmtime::Result<Resource<DynOutputStream>> {
+        let stream: DynOutputStream = Box::new(Stream { output: self.output.clone(), source });
+        Ok(self.table.push(stream)?)
+    }
+}

@@ -1,0 +1,138 @@
+//! One device as the host sees it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::{
+    model::{DeviceName, DeviceNum, registry::DeviceSpec},
+    store::{ConfigVersion, DeviceDoc, StateVersion},
+};
+
+/// A registered device. Its parts that change are behind a short lock.
+#[derive(Debug)]
+pub struct Device {
+    pub num: DeviceNum,
+    pub name: DeviceName,
+    pub created_ms: u64,
+    order: Mutex<()>,
+    last_state: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    spec: Arc<DeviceSpec>,
+    config: Option<Arc<ConfigVersion>>,
+    state: Option<Arc<StateVersion>>,
+    seen_ms: Option<u64>,
+    deleted: bool,
+}
+
+impl Device {
+    /// As the store has it.
+    #[must_use]
+    pub fn new(doc: DeviceDoc, seen_ms: Option<u64>) -> Self {
+        let inner = Inner { spec: Arc::new(doc.spec), config: None, state: None, seen_ms, deleted: false };
+        Self {
+            num: doc.num,
+            name: doc.name,
+            created_ms: doc.created_ms,
+            order: Mutex::new(()),
+            last_state: AtomicU64::new(0),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// Held while the device's events are queued for the log and for the plugins, so that both have the same order.
+    pub fn order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock()
+    }
+
+    /// The number of the next state version. Only while [`Device::order`] is held.
+    pub fn next_state_version(&self) -> u64 {
+        self.last_state.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    #[must_use]
+    pub fn spec(&self) -> Arc<DeviceSpec> {
+        self.inner.lock().spec.clone()
+    }
+
+    /// The newest config.
+    #[must_use]
+    pub fn config(&self) -> Option<Arc<ConfigVersion>> {
+        self.inner.lock().config.clone()
+    }
+
+    /// The newest reported state.
+    #[must_use]
+    pub fn state(&self) -> Option<Arc<StateVersion>> {
+        self.inner.lock().state.clone()
+    }
+
+    /// When the device last sent an event or a state, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn seen_ms(&self) -> Option<u64> {
+        self.inner.lock().seen_ms
+    }
+
+    #[must_use]
+    pub fn deleted(&self) -> bool {
+        self.inner.lock().deleted
+    }
+
+    /// 0 = none yet.
+    #[must_use]
+    pub fn config_version(&self) -> u64 {
+        self.inner.lock().config.as_ref().map_or(0, |c| c.version)
+    }
+
+    /// For what applies the log only.
+    pub fn set_config(&self, version: Arc<ConfigVersion>) {
+        self.inner.lock().config = Some(version);
+    }
+
+    /// For what applies the log only. True when that version is the one in force.
+    pub fn acknowledge_config(&self, version: u64, time_ms: u64) -> bool {
+        let mut inner = self.inner.lock();
+        match &mut inner.config {
+            Some(config) if config.version == version && config.acknowledged_ms.is_none() => {
+                Arc::make_mut(config).acknowledged_ms = Some(time_ms);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// For what applies the log only.
+    pub fn set_state(&self, version: Arc<StateVersion>) {
+        self.last_state.fetch_max(version.version, Ordering::Relaxed);
+        self.inner.lock().state = Some(version);
+    }
+
+    /// For what applies the log only.
+    pub fn set_seen(&self, time_ms: u64) {
+        self.inner.lock().seen_ms = Some(time_ms);
+    }
+
+    pub(super) fn set_spec(&self, spec: DeviceSpec) {
+        self.inner.lock().spec = Arc::new(spec);
+    }
+
+    pub(super) fn set_deleted(&self) {
+        self.inner.lock().deleted = true;
+    }
+
+    pub(super) fn doc(&self) -> DeviceDoc {
+        DeviceDoc {
+            num: self.num,
+            name: self.name.clone(),
+            spec: self.spec().as_ref().clone(),
+            created_ms: self.created_ms,
+        }
+    }
+}

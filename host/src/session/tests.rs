@@ -1,0 +1,183 @@
+//! The session's exchanges, step by step.
+
+use super::*;
+
+type S = Session<u64>;
+
+impl Weigh for u64 {
+    fn size(&self) -> usize {
+        100
+    }
+}
+
+fn item(qos: QoS, text: &'static str) -> Item<u64> {
+    Item { qos, body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![] } }
+}
+
+fn hub(version: u64) -> Item<u64> {
+    Item { qos: QoS::AtLeastOnce, body: Body::Hub(version) }
+}
+
+/// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
+fn written(session: &mut S) -> Vec<String> {
+    std::iter::from_fn(|| session.next(Instant::now()))
+        .map(|frame| match frame {
+            Frame::Ack(ack) => match ack.kind {
+                AckKind::PubAck => format!("ack{}", ack.id),
+                AckKind::PubRec => format!("rec{}", ack.id),
+                AckKind::PubRel => format!("rel{}", ack.id),
+                AckKind::PubComp => format!("comp{}", ack.id),
+            },
+            Frame::Publish { id, dup, item: Item { body: Body::Hub(version), .. } } => {
+                format!("{}{id}=v{version}", if dup { "d" } else { "p" })
+            }
+            Frame::Publish { id, dup, .. } => format!("{}{id}", if dup { "d" } else { "p" }),
+        })
+        .collect()
+}
+
+#[test]
+fn the_window_holds_back_and_an_acknowledgement_lets_go() {
+    let mut session = S::new();
+    session.connect(2);
+    for _ in 0..3 {
+        session.offer(item(QoS::AtLeastOnce, "x"));
+    }
+    session.offer(item(QoS::AtMostOnce, "x"));
+    assert_eq!(written(&mut session), ["p1", "p2"]);
+    assert!(session.puback(9).is_none());
+    assert!(session.puback(2).is_some());
+    assert_eq!(written(&mut session), ["p3", "p0"]);
+    assert!(session.puback(2).is_none());
+}
+
+#[test]
+fn what_is_in_flight_is_sent_again_with_dup_and_in_order() {
+    let mut session = S::new();
+    session.connect(10);
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::ExactlyOnce] {
+        session.offer(item(qos, "x"));
+    }
+    assert_eq!(written(&mut session), ["p1", "p2", "p3"]);
+    session.pubrec(2, false);
+    assert_eq!(written(&mut session), ["rel2"]);
+    session.disconnect();
+    session.offer(item(QoS::AtLeastOnce, "y"));
+    session.connect(10);
+    assert_eq!(written(&mut session), ["d1", "rel2", "d3", "p4"]);
+    assert!(session.pubcomp(2));
+    assert!(!session.pubcomp(2));
+}
+
+#[test]
+fn a_disconnect_keeps_qos_1_and_2_alone() {
+    let mut session = S::new();
+    session.connect(1);
+    session.offer(item(QoS::AtLeastOnce, "1"));
+    session.offer(hub(1));
+    assert_eq!(written(&mut session), ["p1"]);
+    session.offer(item(QoS::AtMostOnce, "0"));
+    session.offer(item(QoS::ExactlyOnce, "2"));
+    session.offer_latest(hub(2));
+    session.disconnect();
+    assert_eq!(session.queued(), 1);
+    session.connect(10);
+    assert_eq!(written(&mut session), ["d1", "p2"]);
+}
+
+#[test]
+fn only_the_newest_config_waits_when_the_window_is_full() {
+    let mut session = S::new();
+    session.connect(2);
+    for version in 1..=5 {
+        session.offer_latest(hub(version));
+    }
+    assert_eq!(written(&mut session), ["p1=v1", "p2=v2"]);
+    assert_eq!(session.puback(1).unwrap().body, Body::Hub(1));
+    assert_eq!(written(&mut session), ["p3=v5"]);
+    session.puback(2);
+    session.offer_latest(hub(6));
+    assert_eq!(written(&mut session), ["p4=v6"]);
+}
+
+#[test]
+fn a_full_queue_says_so() {
+    let mut session = S::new();
+    for _ in 0..limits::SESSION_QUEUE {
+        assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Taken);
+    }
+    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
+    let mut session = S::new();
+    let big = Arc::new(Message::new("t", vec![0; limits::SESSION_QUEUE_BYTES]));
+    let big = Item { qos: QoS::AtMostOnce, body: Body::Message { message: big, retain: false, ids: vec![] } };
+    assert_eq!(session.offer(big), Offer::Full);
+}
+
+#[test]
+fn what_ran_out_of_time_is_not_sent() {
+    let mut session = S::new();
+    let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
+    session.offer(Item { qos: QoS::AtLeastOnce, body: Body::Message { message, retain: false, ids: vec![] } });
+    session.offer(item(QoS::AtLeastOnce, "x"));
+    assert_eq!(written(&mut session), ["p1"]);
+}
+
+#[test]
+fn a_qos_2_message_is_taken_once() {
+    let mut session = S::new();
+    assert_eq!(session.receive(7), Receipt::New);
+    assert_eq!(session.receive(7), Receipt::Waiting);
+    session.ack(Ack::new(AckKind::PubRec, 7));
+    assert_eq!(session.receive(7), Receipt::Again);
+    session.release(7);
+    session.release(7);
+    assert_eq!(written(&mut session), ["rec7", "comp7", "comp7"]);
+    assert_eq!(session.receive(7), Receipt::New);
+    session.unreceive(7);
+    assert_eq!(session.receive(7), Receipt::New);
+}
+
+#[test]
+fn a_qos_2_message_that_becomes_durable_on_a_later_connection_is_acknowledged_there() {
+    let mut session = S::new();
+    session.connect(10);
+    session.receive(7);
+    let batch = session.ack_later(vec![Ack::new(AckKind::PubAck, 6), Ack::new(AckKind::PubRec, 7)]);
+    session.disconnect();
+    session.connect(10);
+    assert_eq!(session.receive(7), Receipt::Waiting);
+    session.acks_ready(batch, &[7]);
+    assert_eq!(written(&mut session), ["rec7"]);
+}
+
+#[test]
+fn acknowledgements_that_do_not_fit_the_exchange_change_nothing() {
+    let mut session = S::new();
+    session.connect(10);
+    session.offer(item(QoS::AtLeastOnce, "1"));
+    session.offer(item(QoS::ExactlyOnce, "2"));
+    assert_eq!(written(&mut session), ["p1", "p2"]);
+    assert!(session.pubrec(1, false).is_none());
+    assert!(session.puback(2).is_none());
+    assert!(!session.pubcomp(2));
+    assert!(session.pubrec(99, false).is_none());
+    assert_eq!(written(&mut session), ["rel99"]);
+    assert!(session.pubrec(2, true).is_some());
+    assert!(session.puback(1).is_some());
+}
+
+#[test]
+fn packet_ids_wrap_round_and_skip_those_in_use() {
+    let mut session = S::new();
+    session.connect(2);
+    session.offer(item(QoS::AtLeastOnce, "x"));
+    assert_eq!(written(&mut session), ["p1"]);
+    for _ in 0..u16::MAX - 1 {
+        session.offer(item(QoS::AtLeastOnce, "x"));
+        let Some(Frame::Publish { id, .. }) = session.next(Instant::now()) else { panic!("nothing to send") };
+        assert_ne!(id, 0);
+        assert!(session.puback(id).is_some());
+    }
+    session.offer(item(QoS::AtLeastOnce, "x"));
+    assert_eq!(written(&mut session), ["p2"]);
+}

@@ -1,0 +1,219 @@
+//! Merging the sources and checking what comes out.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use super::{AdminAuth, Enroll, Grant, KEYS, Key, Origin, Settings};
+
+/// One thing that is wrong, with the key as the file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Empty when the file as a whole cannot be read.
+    pub key: String,
+    pub origin: Origin,
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => write!(f, "{}: {}", self.origin, self.text),
+            key => write!(f, "{key} ({}): {}", self.origin, self.text),
+        }
+    }
+}
+
+/// All that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings have {} problem(s):", self.0.len())?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+type Values = BTreeMap<Key, (String, Origin)>;
+
+/// Merges defaults, the text of a settings file, the environment and flags, the later over the earlier.
+pub fn resolve(
+    file: Option<&str>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    flags: &[(Key, String)],
+) -> Result<Settings, Problems> {
+    let mut problems = Vec::new();
+    let mut values: Values = KEYS.iter().map(|key| (*key, (key.default().to_owned(), Origin::Default))).collect();
+    if let Some(text) = file {
+        read_file(text, &mut values, &mut problems);
+    }
+    for key in KEYS {
+        if let Some(value) = environment(&key.variable()) {
+            values.insert(*key, (value, Origin::Environment));
+        }
+    }
+    for (key, value) in flags {
+        values.insert(*key, (value.clone(), Origin::Flag));
+    }
+    default_folder(&mut values);
+    let settings = check(values, &mut problems);
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(Problems(problems)),
+    }
+}
+
+fn read_file(text: &str, values: &mut Values, problems: &mut Vec<Problem>) {
+    match text.parse::<toml::Table>() {
+        Ok(table) => flatten("", &table, values, problems),
+        Err(error) => problems.push(Problem {
+            key: String::new(),
+            origin: Origin::File,
+            text: error.to_string().trim_end().to_owned(),
+        }),
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, values: &mut Values, problems: &mut Vec<Problem>) {
+    for (name, value) in table {
+        let name = format!("{prefix}{name}");
+        let mut problem = |text: String| problems.push(Problem { key: name.clone(), origin: Origin::File, text });
+        match (Key::of(&name), value) {
+            (Some(key), toml::Value::String(text)) if !key.is_number() => {
+                values.insert(key, (text.clone(), Origin::File));
+            }
+            (Some(key), toml::Value::Integer(number)) if key.is_number() => {
+                values.insert(key, (number.to_string(), Origin::File));
+            }
+            (Some(key), other) => {
+                let wanted = if key.is_number() { "a whole number" } else { "a text in quotes" };
+                problem(format!("must be {wanted}, not {}", other.type_str()));
+            }
+            (None, toml::Value::Table(inner)) if is_table(&name) => {
+                flatten(&format!("{name}."), inner, values, problems);
+            }
+            (None, _) if is_table(&name) => problem(format!("is a table: write [{name}]")),
+            (None, _) => problem(format!("there is no such key; the keys are {}", names())),
+        }
+    }
+}
+
+fn is_table(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name().strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+fn names() -> String {
+    KEYS.iter().map(|key| key.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn default_folder(values: &mut Values) {
+    let data = values.get(&Key::Data).map(|(data, _)| PathBuf::from(data)).unwrap_or_default();
+    if let Some((folder, Origin::Default)) = values.get_mut(&Key::PluginsFolder) {
+        *folder = data.join("plugins").display().to_string();
+    }
+}
+
+/// Reads values and gathers what is wrong with them.
+struct Check<'a> {
+    values: &'a Values,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    fn problem(&mut self, key: Key, text: String) {
+        let origin = self.values.get(&key).map_or(Origin::Default, |(_, origin)| *origin);
+        self.problems.push(Problem { key: key.name().into(), origin, text });
+    }
+
+    fn text(&self, key: Key) -> &'a str {
+        self.values.get(&key).map_or("", |(text, _)| text)
+    }
+
+    fn path(&mut self, key: Key) -> Option<PathBuf> {
+        if self.text(key).is_empty() {
+            self.problem(key, "must not be empty".into());
+            return None;
+        }
+        Some(PathBuf::from(self.text(key)))
+    }
+
+    fn one_of<T: Copy>(&mut self, key: Key, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key);
+        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+        if found.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            self.problem(key, format!("must be {}, not {text:?}", names.join(" or ")));
+        }
+        found
+    }
+
+    fn at_least<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T) -> Option<T> {
+        let found = self.text(key).parse::<T>().ok().filter(|number| *number >= least);
+        if found.is_none() {
+            let text = self.text(key).to_owned();
+            self.problem(key, format!("must be a whole number from {least} on, not {text:?}"));
+        }
+        found
+    }
+
+    fn listener(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
+        let text = self.text(key).to_owned();
+        let Some(address) = address(&text) else {
+            self.problem(key, format!("must be an address and a port such as 127.0.0.1:1883, not {text:?}"));
+            return None;
+        };
+        if !address.ip().is_loopback() {
+            self.problem(
+                key,
+                format!(
+                    "{text} can be reached from other machines, and this version has neither device credentials nor \
+                     TLS yet, so anybody there could {what}; use a loopback address such as 127.0.0.1:{}",
+                    address.port()
+                ),
+            );
+            return None;
+        }
+        Some(address)
+    }
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().ok(),
+    }
+}
+
+fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
+    let mut check = Check { values: &values, problems };
+    // Each is read before any is missed, so that all problems are found.
+    let data = check.path(Key::Data);
+    let mqtt = check.listener(Key::MqttListen, "act as any device");
+    let max_connections = check.at_least(Key::MqttMaxConnections, 1);
+    let admin = check.listener(Key::AdminListen, "read the token on its way and run the host");
+    let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
+    let plugins = check.path(Key::PluginsFolder);
+    let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
+    let enroll = check.one_of(Key::DevicesEnroll, &[("open", Enroll::Open), ("closed", Enroll::Closed)]);
+    let journal_keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
+    // One event of the largest size must fit.
+    let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 1024 * 1024);
+    Some(Settings {
+        data: data?,
+        mqtt: mqtt?,
+        max_connections: max_connections?,
+        admin: admin?,
+        admin_auth: admin_auth?,
+        plugins: plugins?,
+        grant: grant?,
+        enroll: enroll?,
+        journal_keep_bytes: journal_keep_bytes?,
+        journal_queue_bytes: journal_queue_bytes?,
+        in_force: values,
+    })
+}

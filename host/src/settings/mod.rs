@@ -1,0 +1,110 @@
+//! The host's configuration: defaults, then the settings file, then the environment, then flags. Pure: reads no file
+//! and no environment itself. Every problem is reported at once, each with its key and where the value came from.
+
+mod keys;
+mod merge;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+
+pub use keys::{KEYS, Key};
+pub use merge::{Problem, Problems, resolve};
+use serde::{Deserialize, Serialize};
+
+/// Who may register itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enroll {
+    /// A device that is not known is registered when it first connects. Only on a loopback listener.
+    Open,
+    /// Only an operator registers devices.
+    Closed,
+}
+
+/// What a component gets that has no settings file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grant {
+    /// All that it asks for.
+    Asked,
+    /// Nothing until an operator consents.
+    Consent,
+}
+
+/// How callers of the admin API show who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdminAuth {
+    /// A bearer token, kept in the data folder.
+    Token,
+    /// Not at all. Only on a loopback listener.
+    None,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Origin {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "settings file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        })
+    }
+}
+
+/// What the host runs with. Every value has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where MQTT clients connect. Port 0 = a free one.
+    pub mqtt: SocketAddr,
+    /// MQTT connections at a time.
+    pub max_connections: usize,
+    /// Where the admin API listens. Port 0 = a free one.
+    pub admin: SocketAddr,
+    pub admin_auth: AdminAuth,
+    /// The watched folder.
+    pub plugins: PathBuf,
+    pub grant: Grant,
+    pub enroll: Enroll,
+    /// Bytes of the journal kept for looking back, beyond what is still needed.
+    pub journal_keep_bytes: u64,
+    /// Bytes of events that may wait for the journal; past it, publishers wait.
+    pub journal_queue_bytes: usize,
+    in_force: BTreeMap<Key, (String, Origin)>,
+}
+
+impl Settings {
+    /// The defaults with these on top, as flags would set them: for tests and the demo.
+    pub fn with(flags: &[(Key, String)]) -> Result<Self, Problems> {
+        resolve(None, &|_| None, flags)
+    }
+
+    /// Where the value in force comes from.
+    #[must_use]
+    pub fn origin(&self, key: Key) -> Origin {
+        self.in_force.get(&key).map_or(Origin::Default, |(_, origin)| *origin)
+    }
+}
+
+/// What `--print-settings` shows: a settings file with the same values, and where each comes from.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, (value, origin)) in &self.in_force {
+            let value = if key.is_number() { value.clone() } else { toml::Value::String(value.clone()).to_string() };
+            writeln!(f, "{:<48} # {origin}", format!("{} = {value}", key.name()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! What is in force, and what is refused, as tables.
+
+use super::*;
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+#[test]
+fn a_host_without_settings_listens_on_loopback_only_and_asks_for_a_token() {
+    let settings = resolve(None, &nothing, &[]).unwrap();
+    assert_eq!(settings.mqtt.to_string(), "127.0.0.1:1883");
+    assert_eq!(settings.admin.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.admin_auth, AdminAuth::Token);
+    assert_eq!(settings.plugins, settings.data.join("plugins"));
+}
+
+#[test]
+fn the_later_source_wins() {
+    let file = "data = '/file'\n[mqtt]\nlisten = '127.0.0.1:1'\nmax-connections = 5\n[admin]\nlisten = '127.0.0.1:1'";
+    let environment = |name: &str| match name {
+        "SWITCHBOX_MQTT_LISTEN" | "SWITCHBOX_ADMIN_LISTEN" => Some("127.0.0.1:2".to_owned()),
+        _ => None,
+    };
+    let settings = resolve(Some(file), &environment, &[(Key::MqttListen, "localhost:3".into())]).unwrap();
+    assert_eq!((settings.mqtt.port(), settings.admin.port(), settings.max_connections), (3, 2, 5));
+    let origins: Vec<_> =
+        [Key::MqttListen, Key::AdminListen, Key::Data, Key::DevicesEnroll].map(|key| settings.origin(key)).into();
+    assert_eq!(origins, [Origin::Flag, Origin::Environment, Origin::File, Origin::Default]);
+    assert_eq!(settings.plugins, PathBuf::from("/file/plugins"));
+}
+
+#[test]
+fn what_is_printed_is_a_settings_file_with_the_same_values() {
+    let settings = Settings::with(&[(Key::Data, "/a \"b\"".into()), (Key::DevicesEnroll, "closed".into())]).unwrap();
+    let printed = settings.to_string();
+    assert!(printed.contains("# flag") && printed.contains("# default"), "{printed}");
+    let again = resolve(Some(&printed), &nothing, &[]).unwrap();
+    assert_eq!((again.data, again.enroll, again.plugins), (settings.data, settings.enroll, settings.plugins));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_key() {
+    let file = "mqtt = 3\ncolour = 'red'\n[admin]\nlisten = '0.0.0.0:80'\nauth = 'maybe'\nport = 4\n[journal]\nkeep-bytes = '1'";
+    let problems = resolve(Some(file), &nothing, &[(Key::MqttMaxConnections, "0".into())]).unwrap_err().0;
+    let mut keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        ["admin.auth", "admin.listen", "admin.port", "colour", "journal.keep-bytes", "mqtt", "mqtt.max-connections"]
+    );
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    for (key, value, part) in [
+        (Key::MqttListen, "0.0.0.0:1883", "other machines"),
+        (Key::MqttListen, "[::]:1883", "neither device credentials nor TLS"),
+        (Key::AdminListen, "192.168.1.2:8080", "127.0.0.1:8080"),
+        (Key::AdminListen, "example.org:80", "must be an address and a port"),
+        (Key::AdminAuth, "off", "must be token or none, not \"off\""),
+        (Key::PluginsGrant, "all", "must be asked or consent"),
+        (Key::DevicesEnroll, "", "must be open or closed"),
+        (Key::JournalKeepBytes, "-1", "whole number from 0 on"),
+        (Key::Data, "", "must not be empty"),
+    ] {
+        let error = Settings::with(&[(key, value.into())]).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains(key.name()) && error.contains("flag"), "{error}");
+    }
+    let error = resolve(Some("mqtt = ["), &nothing, &[]).unwrap_err().to_string();
+    assert!(error.contains("settings file") && error.contains("line 1"), "{error}");
+}

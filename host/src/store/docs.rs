@@ -1,0 +1,130 @@
+//! The documents of `state.db`, as the machine writes them and as they are loaded at start.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{
+    CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, RegistryName, Seq, cause::Cause, registry::DeviceSpec,
+};
+
+/// One change of a document.
+#[derive(Debug, Clone)]
+pub enum Doc {
+    Registry {
+        name: RegistryName,
+        time_ms: u64,
+    },
+    RegistryGone {
+        name: RegistryName,
+    },
+    Device(Box<DeviceDoc>),
+    DeviceGone {
+        num: DeviceNum,
+    },
+    /// The device was heard of.
+    Seen {
+        num: DeviceNum,
+        time_ms: u64,
+    },
+    Config(Arc<ConfigVersion>),
+    ConfigAcknowledged {
+        device: DeviceNum,
+        version: u64,
+        time_ms: u64,
+    },
+    State(StateVersion),
+    Command(Box<CommandDoc>),
+    CommandStatus {
+        device: DeviceNum,
+        id: String,
+        status: CommandStatus,
+        time_ms: u64,
+    },
+    Kv(KvDoc),
+    Plugin(PluginDoc),
+    PluginGone {
+        plugin: PluginName,
+    },
+    DeadLetter(Box<DeadLetter>),
+    DeadLetterGone {
+        id: u64,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub struct DeviceDoc {
+    pub num: DeviceNum,
+    pub name: DeviceName,
+    pub spec: DeviceSpec,
+    pub created_ms: u64,
+}
+
+/// One version of a device's config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigVersion {
+    pub device: DeviceNum,
+    pub version: u64,
+    pub time_ms: u64,
+    pub payload: Bytes,
+    pub cause: Cause,
+    pub acknowledged_ms: Option<u64>,
+}
+
+/// One version of a device's reported state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateVersion {
+    pub device: DeviceNum,
+    pub version: u64,
+    pub time_ms: u64,
+    pub payload: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandDoc {
+    pub device: DeviceNum,
+    pub id: String,
+    pub subfolder: String,
+    pub payload: Bytes,
+    pub ttl_ms: u64,
+    pub status: CommandStatus,
+    pub created_ms: u64,
+    pub changed_ms: u64,
+    pub cause: Cause,
+}
+
+/// One key of a plugin's state. `value` none = the key is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvDoc {
+    pub plugin: PluginName,
+    pub key: String,
+    pub value: Option<Bytes>,
+    pub revision: u64,
+}
+
+/// A plugin that is there, and since which event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginDoc {
+    pub plugin: PluginName,
+    pub from: Seq,
+}
+
+/// Everything that the host keeps in memory, as it stands in `state.db`.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub registries: Vec<(RegistryName, u64)>,
+    /// With the time the device was last heard of.
+    pub devices: Vec<(DeviceDoc, Option<u64>)>,
+    /// The newest of each device.
+    pub configs: Vec<ConfigVersion>,
+    /// The newest of each device.
+    pub states: Vec<StateVersion>,
+    pub kv: Vec<KvDoc>,
+    pub plugins: Vec<PluginDoc>,
+    /// Commands that have no final status.
+    pub open_commands: Vec<(DeviceNum, String)>,
+    pub last_dead_letter: u64,
+    pub last_device: u64,
+    /// All events before this one are handled.
+    pub low_water: Seq,
+}

@@ -1,0 +1,324 @@
+//! The statements that write documents, and those that load all of them at start.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::{
+    Error,
+    docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, PluginDoc, StateVersion},
+    materialise::Gathered,
+};
+use crate::model::{DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, Seq, limits::VERSIONS_KEPT};
+
+const APPLIED: &str = "applied";
+const LOW_WATER: &str = "low_water";
+const LAST_DEVICE: &str = "last_device";
+const LAST_DEAD_LETTER: &str = "last_dead_letter";
+
+/// Writes all that was gathered in one transaction.
+pub(super) fn write(db: &mut Connection, gathered: &Gathered, low_water: Option<Seq>) -> Result<(), Error> {
+    let tx = db.transaction()?;
+    for doc in &gathered.others {
+        write_one(&tx, doc)?;
+    }
+    for versions in gathered.configs.values() {
+        write_configs(&tx, versions)?;
+    }
+    for ((device, version), time_ms) in &gathered.config_acks {
+        tx.prepare_cached("UPDATE config SET acknowledged_ms = ?3 WHERE device = ?1 AND version = ?2")?
+            .execute(params![device.0, version, time_ms])?;
+    }
+    for versions in gathered.states.values() {
+        write_states(&tx, versions)?;
+    }
+    for (device, time_ms) in &gathered.seen {
+        tx.prepare_cached("UPDATE device SET seen_ms = ?2 WHERE num = ?1")?.execute(params![device.0, time_ms])?;
+    }
+    for kv in gathered.kv.values() {
+        match &kv.value {
+            Some(value) => tx
+                .prepare_cached("INSERT OR REPLACE INTO kv (plugin, key, value, revision) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![kv.plugin.as_str(), kv.key, value.as_ref(), kv.revision])?,
+            None => tx
+                .prepare_cached("DELETE FROM kv WHERE plugin = ?1 AND key = ?2")?
+                .execute(params![kv.plugin.as_str(), kv.key])?,
+        };
+    }
+    if gathered.row > 0 {
+        set_meta(&tx, APPLIED, u64::try_from(gathered.row).unwrap_or(0))?;
+    }
+    if let Some(Seq(seq)) = low_water {
+        set_meta(&tx, LOW_WATER, seq)?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+/// The row of the log up to which the documents have got.
+pub(super) fn applied(db: &Connection) -> Result<i64, Error> {
+    Ok(i64::try_from(meta(db, APPLIED)?).unwrap_or(0))
+}
+
+fn meta(db: &Connection, key: &str) -> Result<u64, Error> {
+    use rusqlite::OptionalExtension;
+    Ok(db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional()?.unwrap_or(0))
+}
+
+fn set_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<(), Error> {
+    tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute(params![key, value])?;
+    Ok(())
+}
+
+fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
+    match doc {
+        Doc::Registry { name, time_ms } => {
+            tx.prepare_cached("INSERT OR IGNORE INTO registry (name, created_ms) VALUES (?1, ?2)")?
+                .execute(params![name.as_str(), time_ms])?;
+        }
+        Doc::RegistryGone { name } => {
+            tx.execute("DELETE FROM registry WHERE name = ?1", [name.as_str()])?;
+        }
+        Doc::Device(device) => write_device(tx, device)?,
+        Doc::DeviceGone { num } => delete_device(tx, *num)?,
+        Doc::Command(command) => write_command(tx, command)?,
+        Doc::CommandStatus { device, id, status, time_ms } => {
+            tx.prepare_cached(
+                "UPDATE command SET status = ?3, changed_ms = ?4
+                 WHERE device = ?1 AND id = ?2 AND status IN ('queued', 'sent')",
+            )?
+            .execute(params![device.0, id, status.as_str(), time_ms])?;
+        }
+        Doc::Plugin(PluginDoc { plugin, from }) => {
+            tx.execute(
+                "INSERT OR REPLACE INTO plugin (name, from_seq) VALUES (?1, ?2)",
+                params![plugin.as_str(), from.0],
+            )?;
+        }
+        Doc::PluginGone { plugin } => {
+            tx.execute("DELETE FROM plugin WHERE name = ?1", [plugin.as_str()])?;
+        }
+        Doc::DeadLetter(letter) => {
+            let body = postcard::to_stdvec(letter).map_err(|e| Error::Sqlite(e.to_string()))?;
+            tx.prepare_cached("INSERT OR REPLACE INTO dead_letter (id, body) VALUES (?1, ?2)")?
+                .execute(params![letter.id, body])?;
+            set_meta(tx, LAST_DEAD_LETTER, letter.id)?;
+        }
+        Doc::DeadLetterGone { id } => {
+            tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
+        }
+        // Folded by `Gathered`.
+        Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
+    }
+    Ok(())
+}
+
+fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT INTO device (num, registry, id, spec, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (num) DO UPDATE SET spec = excluded.spec",
+    )?
+    .execute(params![
+        device.num.0,
+        device.name.registry.as_str(),
+        device.name.id.as_str(),
+        json(&device.spec)?,
+        device.created_ms
+    ])?;
+    tx.prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)")?
+        .execute(params![LAST_DEVICE, device.num.0])?;
+    Ok(())
+}
+
+fn delete_device(tx: &Transaction<'_>, num: DeviceNum) -> Result<(), Error> {
+    for statement in [
+        "DELETE FROM device WHERE num = ?1",
+        "DELETE FROM config WHERE device = ?1",
+        "DELETE FROM state WHERE device = ?1",
+        "DELETE FROM command WHERE device = ?1",
+    ] {
+        tx.prepare_cached(statement)?.execute([num.0])?;
+    }
+    Ok(())
+}
+
+fn write_configs<'a>(
+    tx: &Transaction<'_>,
+    versions: impl IntoIterator<Item = &'a Arc<ConfigVersion>>,
+) -> Result<(), Error> {
+    let mut newest = None;
+    for v in versions {
+        tx.prepare_cached(
+            "INSERT OR REPLACE INTO config (device, version, time_ms, payload, cause, acknowledged_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            v.device.0,
+            v.version,
+            v.time_ms,
+            v.payload.as_ref(),
+            json(&v.cause)?,
+            v.acknowledged_ms
+        ])?;
+        newest = Some((v.device, v.version));
+    }
+    forget_old(tx, "DELETE FROM config WHERE device = ?1 AND version <= ?2", newest)
+}
+
+fn write_states<'a>(tx: &Transaction<'_>, versions: impl IntoIterator<Item = &'a StateVersion>) -> Result<(), Error> {
+    let mut newest = None;
+    for v in versions {
+        tx.prepare_cached("INSERT OR REPLACE INTO state (device, version, time_ms, payload) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![v.device.0, v.version, v.time_ms, v.payload.as_ref()])?;
+        newest = Some((v.device, v.version));
+    }
+    forget_old(tx, "DELETE FROM state WHERE device = ?1 AND version <= ?2", newest)
+}
+
+fn forget_old(tx: &Transaction<'_>, statement: &str, newest: Option<(DeviceNum, u64)>) -> Result<(), Error> {
+    if let Some((device, version)) = newest {
+        let kept = u64::try_from(VERSIONS_KEPT).unwrap_or(u64::MAX);
+        tx.prepare_cached(statement)?.execute(params![device.0, version.saturating_sub(kept)])?;
+    }
+    Ok(())
+}
+
+fn write_command(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO command (device, id, subfolder, payload, ttl_ms, status, created_ms, changed_ms, cause)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        c.device.0,
+        c.id,
+        c.subfolder,
+        c.payload.as_ref(),
+        c.ttl_ms,
+        c.status.as_str(),
+        c.created_ms,
+        c.changed_ms,
+        json(&c.cause)?
+    ])?;
+    Ok(())
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|e| Error::Sqlite(e.to_string()))
+}
+
+/// Reads a text column that holds JSON, or a name that was checked when it was written.
+pub(super) fn parsed<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> rusqlite::Result<T> {
+    parse(text).map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, e.into()))
+}
+
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    parsed(text, |t| serde_json::from_str(t).map_err(|e| e.to_string()))
+}
+
+/// Loads what the host keeps in memory.
+pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
+    let mut loaded = Loaded {
+        last_device: meta(db, LAST_DEVICE)?,
+        last_dead_letter: meta(db, LAST_DEAD_LETTER)?,
+        low_water: Seq(meta(db, LOW_WATER)?),
+        ..Loaded::default()
+    };
+    each(db, "SELECT name, created_ms FROM registry", |r| {
+        loaded.registries.push((registry_name(&r.get::<_, String>(0)?)?, r.get(1)?));
+        Ok(())
+    })?;
+    each(db, "SELECT num, registry, id, spec, created_ms, seen_ms FROM device ORDER BY num", |r| {
+        let device = DeviceDoc {
+            num: DeviceNum(r.get(0)?),
+            name: DeviceName {
+                registry: registry_name(&r.get::<_, String>(1)?)?,
+                id: parsed(&r.get::<_, String>(2)?, |t| DeviceId::new(t).map_err(|e| e.to_string()))?,
+            },
+            spec: from_json(&r.get::<_, String>(3)?)?,
+            created_ms: r.get(4)?,
+        };
+        loaded.devices.push((device, r.get(5)?));
+        Ok(())
+    })?;
+    each(
+        db,
+        "SELECT c.* FROM config c JOIN (SELECT device, max(version) v FROM config GROUP BY device) n ON c.device = n.device AND c.version = n.v",
+        |r| {
+            loaded.configs.push(config_version(r)?);
+            Ok(())
+        },
+    )?;
+    each(
+        db,
+        "SELECT s.* FROM state s JOIN (SELECT device, max(version) v FROM state GROUP BY device) n ON s.device = n.device AND s.version = n.v",
+        |r| {
+            loaded.states.push(state_version(r)?);
+            Ok(())
+        },
+    )?;
+    each(db, "SELECT plugin, key, value, revision FROM kv", |r| {
+        loaded.kv.push(KvDoc {
+            plugin: plugin_name(&r.get::<_, String>(0)?)?,
+            key: r.get(1)?,
+            value: r.get::<_, Option<Vec<u8>>>(2)?.map(Into::into),
+            revision: r.get(3)?,
+        });
+        Ok(())
+    })?;
+    each(db, "SELECT name, from_seq FROM plugin", |r| {
+        loaded.plugins.push(PluginDoc { plugin: plugin_name(&r.get::<_, String>(0)?)?, from: Seq(r.get(1)?) });
+        Ok(())
+    })?;
+    each(db, "SELECT device, id FROM command WHERE status IN ('queued', 'sent') ORDER BY device, num", |r| {
+        loaded.open_commands.push((DeviceNum(r.get(0)?), r.get(1)?));
+        Ok(())
+    })?;
+    Ok(loaded)
+}
+
+fn each(
+    db: &Connection,
+    statement: &str,
+    mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
+) -> Result<(), Error> {
+    let mut statement = db.prepare(statement)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        take(row)?;
+    }
+    Ok(())
+}
+
+fn registry_name(text: &str) -> rusqlite::Result<RegistryName> {
+    parsed(text, |t| RegistryName::new(t).map_err(|e| e.to_string()))
+}
+
+fn plugin_name(text: &str) -> rusqlite::Result<PluginName> {
+    parsed(text, |t| PluginName::new(t).map_err(|e| e.to_string()))
+}
+
+/// Columns in the table's order.
+pub(super) fn config_version(r: &rusqlite::Row<'_>) -> rusqlite::Result<ConfigVersion> {
+    Ok(ConfigVersion {
+        device: DeviceNum(r.get(0)?),
+        version: r.get(1)?,
+        time_ms: r.get(2)?,
+        payload: r.get::<_, Vec<u8>>(3)?.into(),
+        cause: from_json(&r.get::<_, String>(4)?)?,
+        acknowledged_ms: r.get(5)?,
+    })
+}
+
+/// Columns in the table's order.
+pub(super) fn state_version(r: &rusqlite::Row<'_>) -> rusqlite::Result<StateVersion> {
+    Ok(StateVersion {
+        device: DeviceNum(r.get(0)?),
+        version: r.get(1)?,
+        time_ms: r.get(2)?,
+        payload: r.get::<_, Vec<u8>>(3)?.into(),
+    })
+}
+
+pub(super) fn dead_letter(body: &[u8]) -> Result<DeadLetter, Error> {
+    postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a dead letter cannot be read: {e}")))
+}

@@ -1,0 +1,192 @@
+//! The queue before the writer: bounded in bytes, and the one place where events get their sequence numbers, so that
+//! numbers grow in the order of the log.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Error, Reply};
+use crate::model::{Entry, Event, Seq};
+
+/// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
+/// block.
+pub type Done = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
+
+/// Room in the queue; given back when the entry is in the log.
+#[derive(Debug)]
+pub struct Room(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// The queue is counted in units, so that a permit fits the semaphore's counter.
+const UNIT_BYTES: usize = 256;
+
+pub(super) enum Item {
+    Entry {
+        entry: Entry,
+        /// The commit waits for the disk.
+        sync: bool,
+        done: Option<Done>,
+        #[allow(dead_code, reason = "held for its drop")]
+        room: Option<Room>,
+    },
+    /// Rows up to and with this one may go.
+    Trim { row: i64 },
+    /// All documents made from what was submitted before are in `state.db`.
+    Settle { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+}
+
+struct Queue {
+    items: Vec<Item>,
+    next_seq: u64,
+    closed: bool,
+}
+
+pub(super) struct Intake {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    room: Arc<Semaphore>,
+    units: usize,
+    /// Entries that plugins are about to submit, as far as anybody knows.
+    expected: AtomicU64,
+    /// The last event that is in the log.
+    written: tokio::sync::watch::Sender<Seq>,
+}
+
+impl Intake {
+    pub(super) fn new(queue_bytes: usize, next_seq: u64) -> Self {
+        let units = (queue_bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            queue: Mutex::new(Queue { items: Vec::new(), next_seq, closed: false }),
+            filled: Condvar::new(),
+            room: Arc::new(Semaphore::new(units)),
+            units,
+            expected: AtomicU64::new(0),
+            written: tokio::sync::watch::Sender::new(Seq(next_seq - 1)),
+        }
+    }
+
+    /// Waits for room. A request larger than the whole queue gets the whole queue.
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
+        let units = (bytes / UNIT_BYTES + 1).min(self.units);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.room.clone().acquire_many_owned(units).await.map(Room).map_err(|_| Error::Closed)
+    }
+
+    /// Numbers the events and queues them, without waking the writer. Returns the first number; none when the store is
+    /// closed (`done` has been told).
+    pub(super) fn append(
+        &self,
+        mut events: Vec<Event>,
+        sync: bool,
+        room: Option<Room>,
+        done: Option<Done>,
+    ) -> Option<Seq> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            refuse(done);
+            return None;
+        }
+        let first = queue.next_seq;
+        for event in &mut events {
+            event.seq = Seq(queue.next_seq);
+            queue.next_seq += 1;
+        }
+        queue.items.push(Item::Entry { entry: Entry::Events(events), sync, done, room });
+        Some(Seq(first))
+    }
+
+    /// Queues items in this order.
+    pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            for item in items {
+                if let Item::Entry { done, .. } = item {
+                    refuse(done);
+                }
+            }
+            return;
+        }
+        queue.items.extend(items);
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Wakes the writer; so many entries of plugins are likely to follow soon.
+    pub(super) fn wake(&self, expected: usize) {
+        self.expected.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
+        self.filled.notify_one();
+    }
+
+    /// So many of the expected entries came.
+    pub(super) fn came(&self, entries: usize) {
+        let entries = u64::try_from(entries).unwrap_or(0);
+        let less = |expected: u64| Some(expected.saturating_sub(entries));
+        let _ = self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Takes what comes until then, if anything is expected at all. False when nothing came in time: what was expected
+    /// is not, then.
+    pub(super) fn take_expected(&self, until: Instant, into: &mut Vec<Item>) -> bool {
+        if self.expected.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut queue = self.queue.lock();
+        while queue.items.is_empty() && !queue.closed {
+            if self.filled.wait_until(&mut queue, until).timed_out() {
+                self.expected.store(0, Ordering::Relaxed);
+                return false;
+            }
+        }
+        into.append(&mut queue.items);
+        true
+    }
+
+    /// The number that the next event will get.
+    pub(super) fn next_seq(&self) -> Seq {
+        Seq(self.queue.lock().next_seq)
+    }
+
+    /// Waits for items and takes all of them. False when the intake is closed and empty.
+    pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
+        let mut queue = self.queue.lock();
+        while queue.items.is_empty() {
+            if queue.closed {
+                return false;
+            }
+            self.filled.wait(&mut queue);
+        }
+        std::mem::swap(&mut queue.items, into);
+        true
+    }
+
+    /// All events up to and with this one are in the log.
+    pub(super) fn note_written(&self, seq: Seq) {
+        self.written.send_if_modified(|written| std::mem::replace(written, seq) != seq);
+    }
+
+    /// Waits until the event is in the log.
+    pub(super) async fn written(&self, seq: Seq) -> Result<(), Error> {
+        self.written.subscribe().wait_for(|written| *written >= seq).await.map(drop).map_err(|_| Error::Closed)
+    }
+
+    /// Takes nothing new; what is queued is still written.
+    pub(super) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.room.close();
+        self.filled.notify_all();
+    }
+}
+
+fn refuse(done: Option<Done>) {
+    if let Some(done) = done {
+        done(Err(Error::Closed));
+    }
+}

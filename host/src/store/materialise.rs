@@ -1,0 +1,128 @@
+//! The materialiser thread: folds changes of documents together and writes them to `state.db` in large transactions,
+//! behind the path of the acknowledgement. A device that got five hundred configs meanwhile costs ten rows.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use hashbrown::HashMap;
+use rusqlite::Connection;
+
+use super::{
+    Error,
+    docs::{ConfigVersion, Doc, KvDoc, StateVersion},
+    documents,
+};
+use crate::model::{DeviceNum, PluginName, Seq, limits::VERSIONS_KEPT};
+
+/// How long a change may wait for more.
+const GATHER: Duration = Duration::from_millis(250);
+/// Changes that are written without waiting for more.
+const GATHER_DOCS: usize = 20_000;
+
+pub(super) enum Work {
+    /// These came of the log up to and with this row.
+    Docs { row: i64, docs: Vec<Doc> },
+    /// Write what there is, then tell.
+    Settle { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+}
+
+/// Changes not written yet, folded.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) row: i64,
+    pub(super) configs: HashMap<DeviceNum, VecDeque<Arc<ConfigVersion>>>,
+    pub(super) config_acks: HashMap<(DeviceNum, u64), u64>,
+    pub(super) states: HashMap<DeviceNum, VecDeque<StateVersion>>,
+    pub(super) seen: HashMap<DeviceNum, u64>,
+    pub(super) kv: HashMap<(PluginName, String), KvDoc>,
+    /// In the order in which they came.
+    pub(super) others: Vec<Doc>,
+    pub(super) changes: usize,
+}
+
+impl Gathered {
+    pub(super) fn add(&mut self, doc: Doc) {
+        self.changes += 1;
+        match doc {
+            Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
+            Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
+            Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
+            Doc::Seen { num, time_ms } => {
+                self.seen.insert(num, time_ms);
+            }
+            Doc::Kv(kv) => {
+                self.kv.insert((kv.plugin.clone(), kv.key.clone()), kv);
+            }
+            Doc::DeviceGone { num } => {
+                self.configs.remove(&num);
+                self.states.remove(&num);
+                self.seen.remove(&num);
+                self.others.push(doc);
+            }
+            other => self.others.push(other),
+        }
+    }
+
+    fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) {
+        let waiting = self.configs.get_mut(&device).and_then(|v| v.iter_mut().find(|c| c.version == version));
+        match waiting {
+            Some(config) => Arc::make_mut(config).acknowledged_ms = Some(time_ms),
+            None => {
+                self.config_acks.insert((device, version), time_ms);
+            }
+        }
+    }
+}
+
+fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) {
+    versions.push_back(version);
+    if versions.len() > VERSIONS_KEPT {
+        versions.pop_front();
+    }
+}
+
+pub(super) fn run(mut db: Connection, work: &Receiver<Work>, fatal: &dyn Fn(&Error)) {
+    let mut gathered = Gathered::default();
+    let mut since: Option<Instant> = None;
+    loop {
+        let wait = since.map_or(Duration::from_secs(3600), |s| GATHER.saturating_sub(s.elapsed()));
+        let mut settle = None;
+        match work.recv_timeout(wait) {
+            Ok(Work::Docs { row, docs }) => {
+                gathered.row = row;
+                docs.into_iter().for_each(|doc| gathered.add(doc));
+                since.get_or_insert_with(Instant::now);
+            }
+            Ok(Work::Settle { done, low_water }) => settle = Some((done, low_water)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                finish(&mut db, gathered, fatal);
+                return;
+            }
+        }
+        let due = since.is_some_and(|s| s.elapsed() >= GATHER) || gathered.changes >= GATHER_DOCS;
+        if due || settle.is_some() {
+            let low_water = settle.as_ref().and_then(|(_, low_water)| *low_water);
+            if let Err(error) = documents::write(&mut db, &std::mem::take(&mut gathered), low_water) {
+                fatal(&error);
+                return;
+            }
+            since = None;
+            if let Some((done, _)) = settle {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+fn finish(db: &mut Connection, gathered: Gathered, fatal: &dyn Fn(&Error)) {
+    if let Err(error) = documents::write(db, &gathered, None) {
+        fatal(&error);
+    }
+}

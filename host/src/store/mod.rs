@@ -1,0 +1,94 @@
+//! SQLite, and nothing but SQLite: the log (`log.db`, the truth: append only, group-committed by one thread) and the
+//! documents (`state.db`, made from the log behind the path of the acknowledgement). Never decides anything: what an
+//! entry means is the business of the [`Machine`] that the log is applied to.
+//!
+//! Two files, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
+//! it has got; what is missing is made again from the log at the next start.
+
+mod docs;
+mod documents;
+mod intake;
+mod log;
+mod materialise;
+mod open;
+mod reader;
+mod schema;
+mod writer;
+
+use std::path::PathBuf;
+
+pub use docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, PluginDoc, StateVersion};
+pub use intake::{Done, Room};
+pub use open::{Handle, Opened, Service, open};
+pub use reader::{LogPage, LogRow};
+
+use crate::model::{DeviceNum, Entry};
+
+/// Where the store lives and how much it may hold.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder; made when it is not there.
+    pub folder: PathBuf,
+    /// Bytes of entries that may wait for the writer; past it, who wants to write waits.
+    pub queue_bytes: usize,
+    /// Bytes of the log kept for looking back, beyond what is still needed.
+    pub keep_bytes: u64,
+}
+
+impl Options {
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), queue_bytes: 64 * 1024 * 1024, keep_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: {problem}")]
+    Open { path: String, problem: String },
+    #[error(
+        "{path} was written by a newer switchbox (schema {found}, this one knows {known}); start that version, or use another --data folder"
+    )]
+    Newer { path: String, found: i64, known: i64 },
+    #[error("{path} is in use by another switchbox; stop that one, or use another --data folder")]
+    Locked { path: String },
+    #[error("database: {0}")]
+    Sqlite(String),
+    #[error("row {row} of the log cannot be read: {problem}")]
+    Corrupt { row: i64, problem: String },
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string())
+    }
+}
+
+/// What came of an entry when it was applied. A refused entry changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    Done,
+    /// New config versions, in the order of the entry's config effects.
+    Configs(Vec<u64>),
+    Refused(Refused),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("version {current} is in force, not version {expected}")]
+    Conflict { device: DeviceNum, expected: u64, current: u64 },
+    #[error("it exists already")]
+    AlreadyExists,
+    #[error("there is no such thing")]
+    NotFound,
+    #[error("the registry still has devices")]
+    NotEmpty,
+}
+
+/// What the log is applied to: deterministic, so that the same entries give the same state again after a restart.
+pub trait Machine: Send + 'static {
+    /// Called once for each entry, in order, after it is in the log.
+    fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply;
+}

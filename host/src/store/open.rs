@@ -1,0 +1,277 @@
+//! Opening the store, replaying what the documents miss, and the handle that everybody else uses.
+
+use std::{
+    fs::File as LockFile,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use super::{
+    Error, LogPage, LogRow, Machine, Options, Reply,
+    docs::{CommandDoc, ConfigVersion, Doc, Loaded, StateVersion},
+    documents,
+    intake::{Done, Intake, Item, Room},
+    log::{self, End},
+    materialise::{self, Gathered},
+    reader::Reader,
+    schema::{self, File},
+    writer::Writer,
+};
+use crate::model::{DeadLetter, DeviceNum, Entry, Event, Seq};
+
+/// Batches that may wait for the materialiser; when it falls behind, the writer waits.
+const BATCHES: usize = 4_096;
+/// Bytes of the log that are replayed in one go.
+const REPLAY_BYTES: usize = 8 * 1024 * 1024;
+
+/// A store that was opened but does not write yet.
+pub struct Opened {
+    options: Options,
+    log: rusqlite::Connection,
+    state: rusqlite::Connection,
+    end: End,
+    reader: Arc<Reader>,
+    intake: Arc<Intake>,
+    lock: LockFile,
+    /// What the host keeps in memory.
+    pub loaded: Loaded,
+}
+
+/// Opens or makes the store in the folder.
+pub fn open(options: Options) -> Result<Opened, Error> {
+    let folder = &options.folder;
+    let problem =
+        |e: &dyn std::fmt::Display| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
+    std::fs::create_dir_all(folder).map_err(|e| problem(&e))?;
+    let lock = LockFile::create(folder.join("lock")).map_err(|e| problem(&e))?;
+    if lock.try_lock().is_err() {
+        return Err(Error::Locked { path: folder.display().to_string() });
+    }
+    let log = schema::open_writer(folder, File::Log)?;
+    let state = schema::open_writer(folder, File::State)?;
+    let end = log::end(&log)?;
+    let reader = Arc::new(Reader::open(folder)?);
+    let loaded = documents::load(&state)?;
+    let intake = Arc::new(Intake::new(options.queue_bytes, end.last_seq.0 + 1));
+    Ok(Opened { options, log, state, end, reader, intake, lock, loaded })
+}
+
+impl Opened {
+    /// The handle works once the service has started; what is submitted before waits.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { intake: self.intake.clone(), reader: self.reader.clone(), keep_bytes: self.options.keep_bytes }
+    }
+
+    /// Starts both threads. `fatal` is called when the disk can no longer be written.
+    pub fn start<M: Machine>(
+        self,
+        machine: M,
+        fatal: impl Fn(&Error) + Send + Sync + Clone + 'static,
+    ) -> Result<Service, Error> {
+        let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
+        let state = self.state;
+        let materialiser_fatal = fatal.clone();
+        let materialiser = spawn("materialiser", move || materialise::run(state, &work, &materialiser_fatal))?;
+        let writer = Writer {
+            db: self.log,
+            end: self.end,
+            intake: self.intake.clone(),
+            machine,
+            materialiser: to_materialiser,
+            synchronous: true,
+            commit_time: std::time::Duration::from_micros(100),
+            fatal: Box::new(fatal),
+        };
+        let writer = spawn("log-writer", move || writer.run())?;
+        Ok(Service { intake: self.intake, threads: vec![writer, materialiser], _lock: self.lock })
+    }
+
+    /// Replays into the machine what the documents miss, and makes them whole. `loaded` is up to date afterwards.
+    pub fn replay(&mut self, machine: &mut impl Machine) -> Result<(), Error> {
+        let applied = documents::applied(&self.state)?;
+        let mut from = applied + 1;
+        loop {
+            let LogPage { rows, next } = self.reader.log_page(from, REPLAY_BYTES)?;
+            if rows.is_empty() {
+                break;
+            }
+            let mut gathered = Gathered { row: next - 1, ..Gathered::default() };
+            for entry in rows.into_iter().flat_map(|row| row.entries) {
+                let mut docs: Vec<Doc> = Vec::new();
+                machine.apply(entry, &mut docs);
+                docs.into_iter().for_each(|doc| gathered.add(doc));
+            }
+            documents::write(&mut self.state, &gathered, None)?;
+            from = next;
+        }
+        if from > applied + 1 {
+            self.loaded = documents::load(&self.state)?;
+        }
+        Ok(())
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(|e| Error::Open { path: format!("thread {name}"), problem: e.to_string() })
+}
+
+/// The running store. Dropping it without [`Service::stop`] is what a crash looks like to the next start.
+#[derive(Debug)]
+pub struct Service {
+    intake: Arc<Intake>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: LockFile,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Intake")
+    }
+}
+
+impl Service {
+    /// Writes what is queued and ends both threads. Blocking.
+    pub fn stop(self) {
+        self.intake.close();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the rest of the host does with the store.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    intake: Arc<Intake>,
+    reader: Arc<Reader>,
+    keep_bytes: u64,
+}
+
+impl Handle {
+    /// Waits until the queue has room for about so many bytes.
+    pub async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
+        self.intake.reserve(bytes).await
+    }
+
+    /// Numbers the events and queues them for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
+    /// store is closed, which `done` is told too.
+    pub fn append(&self, events: Vec<Event>, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
+        self.intake.append(events, sync, room, done)
+    }
+
+    /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
+    /// may wait a fraction of a commit for them, so that events and their effects share one.
+    pub fn wake(&self, expected: usize) {
+        self.intake.wake(expected);
+    }
+
+    /// Queues entries in this order. `sync`: their commit waits for the disk.
+    pub fn submit(&self, entries: impl IntoIterator<Item = (Entry, Option<Done>)>, sync: bool, room: Option<Room>) {
+        let mut room = room;
+        self.intake.push(entries.into_iter().map(|(entry, done)| Item::Entry { entry, sync, done, room: room.take() }));
+    }
+
+    /// Writes one entry and waits until it is durable and applied.
+    pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
+        let room = self.reserve(1024).await?;
+        let (done, reply) = tokio::sync::oneshot::channel();
+        let tell: Done = Box::new(move |result| {
+            let _ = done.send(result);
+        });
+        self.submit([(entry, Some(tell))], true, Some(room));
+        reply.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The number that the next event will get.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.intake.next_seq()
+    }
+
+    /// Waits until the event is in the log.
+    pub async fn written(&self, seq: Seq) -> Result<(), Error> {
+        self.intake.written(seq).await
+    }
+
+    /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
+    /// it are handled.
+    pub async fn settle(&self, low_water: Option<Seq>) -> Result<(), Error> {
+        let (done, settled) = tokio::sync::oneshot::channel();
+        // The entry makes sure that what came before is durable, not only written.
+        let barrier = Item::Entry { entry: Entry::Barrier, sync: true, done: None, room: None };
+        let items = low_water.is_some().then_some(barrier);
+        self.intake.push(items.into_iter().chain([Item::Settle { done, low_water }]));
+        settled.await.map_err(|_| Error::Closed)
+    }
+
+    /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
+    pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
+        let keep = self.keep_bytes;
+        let row = self.read(move |reader| reader.trimmable(low_water, keep, reader.applied()?)).await?;
+        if let Some(row) = row {
+            self.intake.push([Item::Trim { row }]);
+        }
+        Ok(())
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let reader = self.reader.clone();
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Closed)?
+    }
+
+    /// Rows from `from` on, about `bytes` of them. An empty page = the end.
+    pub async fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
+        self.read(move |reader| reader.log_page(from, bytes)).await
+    }
+
+    /// At most `rows` rows before `before`, newest first.
+    pub async fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
+        self.read(move |reader| reader.log_back(before, rows)).await
+    }
+
+    /// The row in which the event stands, or the first one after it.
+    pub async fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
+        self.read(move |reader| reader.row_of(seq)).await
+    }
+
+    /// Newest first.
+    pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.configs(device, limit)).await
+    }
+
+    /// Newest first.
+    pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.states(device, limit)).await
+    }
+
+    /// Newest first.
+    pub async fn commands(
+        &self,
+        device: DeviceNum,
+        id: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<CommandDoc>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.commands(device, id.as_deref(), limit)).await
+    }
+
+    /// In order of their ids, after `after`.
+    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.dead_letters(after, limit)).await
+    }
+
+    pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.dead_letter(id)).await
+    }
+}

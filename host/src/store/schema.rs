@@ -1,0 +1,120 @@
+//! The tables of the two files, and how an older file becomes a newer one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Error;
+
+/// One step each; a file's `user_version` says how many it has taken. Never edit a step that was released: add one.
+const LOG: &[&str] = &["CREATE TABLE log (
+        id INTEGER PRIMARY KEY,
+        -- the last event that stands in this row or before it
+        last_seq INTEGER NOT NULL,
+        -- bytes of all rows up to and with this one, also those trimmed since
+        end_offset INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;"];
+
+const STATE: &[&str] = &["CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE registry (name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE device (
+        num INTEGER PRIMARY KEY, registry TEXT NOT NULL, id TEXT NOT NULL, spec TEXT NOT NULL,
+        created_ms INTEGER NOT NULL, seen_ms INTEGER) STRICT;
+    CREATE TABLE config (
+        device INTEGER NOT NULL, version INTEGER NOT NULL, time_ms INTEGER NOT NULL, payload BLOB NOT NULL,
+        cause TEXT NOT NULL, acknowledged_ms INTEGER, PRIMARY KEY (device, version)) STRICT, WITHOUT ROWID;
+    CREATE TABLE state (
+        device INTEGER NOT NULL, version INTEGER NOT NULL, time_ms INTEGER NOT NULL, payload BLOB NOT NULL,
+        PRIMARY KEY (device, version)) STRICT, WITHOUT ROWID;
+    CREATE TABLE command (
+        num INTEGER PRIMARY KEY, device INTEGER NOT NULL, id TEXT NOT NULL, subfolder TEXT NOT NULL,
+        payload BLOB NOT NULL, ttl_ms INTEGER NOT NULL, status TEXT NOT NULL, created_ms INTEGER NOT NULL,
+        changed_ms INTEGER NOT NULL, cause TEXT NOT NULL, UNIQUE (device, id)) STRICT;
+    CREATE INDEX command_open ON command (device, num) WHERE status IN ('queued', 'sent');
+    CREATE TABLE kv (
+        plugin TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
+        PRIMARY KEY (plugin, key)) STRICT, WITHOUT ROWID;
+    CREATE TABLE plugin (name TEXT PRIMARY KEY, from_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"];
+
+/// Which of the two files.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum File {
+    Log,
+    State,
+}
+
+impl File {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log.db",
+            Self::State => "state.db",
+        }
+    }
+
+    fn steps(self) -> &'static [&'static str] {
+        match self {
+            Self::Log => LOG,
+            Self::State => STATE,
+        }
+    }
+}
+
+/// Opens the file for its one writer and brings it to the newest schema.
+pub(super) fn open_writer(folder: &Path, file: File) -> Result<Connection, Error> {
+    let path = folder.join(file.name());
+    let problem = |e: rusqlite::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
+    let mut db = Connection::open(&path).map_err(problem)?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(problem)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(problem)?;
+    db.pragma_update(None, "wal_autocheckpoint", 4_000).map_err(problem)?;
+    migrate(&mut db, file.steps(), &path.display().to_string())?;
+    Ok(db)
+}
+
+/// Opens the file for reading beside its writer.
+pub(super) fn open_reader(folder: &Path, file: File) -> Result<Connection, Error> {
+    let path = folder.join(file.name());
+    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| Error::Open { path: path.display().to_string(), problem: e.to_string() })?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(db)
+}
+
+fn migrate(db: &mut Connection, steps: &[&str], path: &str) -> Result<(), Error> {
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(Error::Newer { path: path.to_owned(), found, known });
+    }
+    for (index, step) in steps.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+        let tx = db.transaction()?;
+        tx.execute_batch(step)?;
+        tx.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        open_writer(folder.path(), File::State).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = open_writer(folder.path(), File::State).unwrap_err();
+        assert!(matches!(error, Error::Newer { found: 99, .. }), "{error}");
+        assert!(error.to_string().contains("newer switchbox"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("log.db"), "certainly no database, and longer than a header of one hundred bytes, which is what it takes to be looked at").unwrap();
+        let error = open_writer(folder.path(), File::Log).unwrap_err();
+        assert!(error.to_string().contains("log.db"), "{error}");
+    }
+}

@@ -1,0 +1,174 @@
+//! The writer thread: takes all that is queued, appends it to the log as one row in one transaction, applies it, and
+//! tells who waited. Whatever came meanwhile is the next batch.
+
+use std::{
+    sync::{Arc, mpsc::SyncSender},
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use super::{
+    Error, Machine,
+    docs::Doc,
+    intake::{Done, Intake, Item, Room},
+    log::{self, End},
+    materialise::Work,
+};
+use crate::model::{Entry, Seq};
+
+/// Rows deleted in one go, so that trimming never holds up a commit for long.
+const TRIM_ROWS: u32 = 500;
+
+/// The longest that a commit waits for the plugins that are handling its events.
+const GATHER_MAX: Duration = Duration::from_millis(1);
+/// A batch of more entries is worth a commit of its own.
+const GATHER_ENTRIES: usize = 8;
+
+pub(super) struct Writer<M> {
+    pub(super) db: Connection,
+    pub(super) end: End,
+    pub(super) intake: Arc<Intake>,
+    pub(super) machine: M,
+    pub(super) materialiser: SyncSender<Work>,
+    pub(super) synchronous: bool,
+    /// How long a durable commit takes, lately.
+    pub(super) commit_time: Duration,
+    pub(super) fatal: Box<dyn Fn(&Error) + Send>,
+}
+
+struct Pending {
+    entry: Entry,
+    done: Option<Done>,
+    #[allow(dead_code, reason = "held until the entry is in the log")]
+    room: Option<Room>,
+}
+
+/// What is written together.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Pending>,
+    chores: Vec<Item>,
+    /// The commit waits for the disk.
+    durable: bool,
+}
+
+impl Batch {
+    /// Returns how many of the items are of plugins that have handled an event.
+    fn add(&mut self, items: &mut Vec<Item>) -> usize {
+        let mut handled = 0;
+        for item in items.drain(..) {
+            match item {
+                Item::Entry { entry, sync, done, room } => {
+                    self.durable |= sync;
+                    handled += usize::from(matches!(entry, Entry::Handled(_)));
+                    self.entries.push(Pending { entry, done, room });
+                }
+                chore => self.chores.push(chore),
+            }
+        }
+        handled
+    }
+}
+
+impl<M: Machine> Writer<M> {
+    pub(super) fn run(mut self) {
+        let mut items = Vec::new();
+        let mut body = Vec::new();
+        while self.intake.take(&mut items) {
+            self.batch(&mut items, &mut body);
+        }
+    }
+
+    fn batch(&mut self, items: &mut Vec<Item>, body: &mut Vec<u8>) {
+        let mut batch = Batch::default();
+        self.intake.came(batch.add(items));
+        if batch.durable && batch.entries.len() <= GATHER_ENTRIES {
+            // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
+            let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
+            while self.intake.take_expected(until, items) {
+                self.intake.came(batch.add(items));
+            }
+        }
+        let Batch { entries, chores, durable } = batch;
+        if !entries.is_empty() {
+            match self.commit(&entries, durable, body) {
+                Ok(()) => self.apply(entries),
+                Err(error) => self.fail(entries, &error),
+            }
+        }
+        for chore in chores {
+            self.chore(chore);
+        }
+    }
+
+    fn commit(&mut self, entries: &[Pending], durable: bool, body: &mut Vec<u8>) -> Result<(), Error> {
+        log::begin(body);
+        let mut last_seq = self.end.last_seq;
+        for pending in entries {
+            log::encode(&pending.entry, body)?;
+            last_seq = log::last_seq(&pending.entry).unwrap_or(last_seq);
+        }
+        if self.synchronous != durable {
+            // Without FULL a commit survives the end of the process, but not that of the machine: enough for QoS 0.
+            self.db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
+            self.synchronous = durable;
+        }
+        let begun = Instant::now();
+        let size = u64::try_from(body.len()).unwrap_or(0);
+        let end = End { row: self.end.row + 1, last_seq, offset: self.end.offset + size };
+        log::append(&self.db, end, body)?;
+        self.end = end;
+        if durable {
+            self.commit_time = (self.commit_time * 7 + begun.elapsed()) / 8;
+        }
+        self.intake.note_written(end.last_seq);
+        if body.capacity() > 4 * 1024 * 1024 {
+            *body = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, entries: Vec<Pending>) {
+        let mut docs = Vec::new();
+        for Pending { entry, done, .. } in entries {
+            let reply = self.machine.apply(entry, &mut docs);
+            if let Some(done) = done {
+                done(Ok(reply));
+            }
+        }
+        self.materialise(docs);
+    }
+
+    fn materialise(&self, docs: Vec<Doc>) {
+        // The materialiser ends after this thread does.
+        let _ = self.materialiser.send(Work::Docs { row: self.end.row, docs });
+    }
+
+    /// Nobody is told that it is done. What plugins have in memory may be ahead of the log now, so the host stops.
+    fn fail(&self, entries: Vec<Pending>, error: &Error) {
+        tracing::error!(%error, entries = entries.len(), "the log cannot be written; stopping");
+        for pending in entries {
+            if let Some(done) = pending.done {
+                done(Err(error.clone()));
+            }
+        }
+        self.intake.close();
+        (self.fatal)(error);
+    }
+
+    fn chore(&mut self, chore: Item) {
+        match chore {
+            Item::Trim { row } => {
+                if let Err(error) = log::trim(&self.db, row, TRIM_ROWS) {
+                    tracing::warn!(%error, "old rows of the log cannot be deleted");
+                }
+            }
+            Item::Settle { done, low_water } => {
+                let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
+                let _ = self.materialiser.send(Work::Settle { done, low_water });
+            }
+            Item::Entry { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Routing among subscribers: who gets what, how often, and what happens when one is full.
+
+use parking_lot::Mutex;
+
+use super::*;
+
+struct Fake {
+    id: u64,
+    room: Notify,
+    capacity: Mutex<usize>,
+    got: Mutex<Vec<(Arc<Message>, Delivery)>>,
+}
+
+impl Fake {
+    fn new(id: u64, capacity: usize) -> Arc<Self> {
+        Arc::new(Self { id, room: Notify::new(), capacity: Mutex::new(capacity), got: Mutex::default() })
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        self.got.lock().iter().map(|(_, d)| d.clone()).collect()
+    }
+}
+
+impl Subscriber for Fake {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
+        let mut got = self.got.lock();
+        if got.len() >= *self.capacity.lock() {
+            return Delivered::Full;
+        }
+        got.push((message.clone(), delivery));
+        Delivered::Queued
+    }
+
+    fn room(&self) -> &Notify {
+        &self.room
+    }
+}
+
+fn subscribe(topics: &Handle, filter: &str, who: &Arc<Fake>, options: Options) -> bool {
+    topics.subscribe(filter, &(who.clone() as Arc<dyn Subscriber>), options)
+}
+
+fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
+    Arc::new(Message { qos, retain, ..Message::new(topic, "x") })
+}
+
+#[tokio::test]
+async fn overlapping_subscriptions_give_one_delivery() {
+    let topics = Handle::new(Metrics::default());
+    let who = Fake::new(1, 9);
+    let options = |qos, id| Options { qos, id: Some(id), ..Options::default() };
+    assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
+    assert!(!subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 2)));
+    assert!(subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 3)));
+    assert_eq!(topics.publish(message("a/b", QoS::ExactlyOnce, true), None).await, 1);
+    let deliveries = who.deliveries();
+    assert_eq!(deliveries.len(), 1);
+    assert_eq!((deliveries[0].qos, deliveries[0].retain), (QoS::AtLeastOnce, false));
+    assert_eq!(deliveries[0].ids, [1, 3]);
+}
+
+#[tokio::test]
+async fn no_local_and_retain_as_published_are_kept() {
+    let topics = Handle::new(Metrics::default());
+    let (own, other) = (Fake::new(1, 9), Fake::new(2, 9));
+    subscribe(&topics, "a", &own, Options { no_local: true, ..Options::default() });
+    subscribe(&topics, "a", &other, Options { retain_as_published: true, ..Options::default() });
+    assert_eq!(topics.publish(message("a", QoS::AtMostOnce, true), Some(1)).await, 1);
+    assert!(own.deliveries().is_empty());
+    assert!(other.deliveries()[0].retain);
+    assert_eq!(topics.retained("#").len(), 1);
+    assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
+}
+
+#[tokio::test]
+async fn a_publisher_waits_for_room() {
+    let topics = Handle::new(Metrics::default());
+    let who = Fake::new(1, 0);
+    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    let publish = tokio::spawn({
+        let topics = topics.clone();
+        async move { topics.publish(message("a", QoS::AtLeastOnce, false), None).await }
+    });
+    tokio::task::yield_now().await;
+    *who.capacity.lock() = 1;
+    who.room.notify_waiters();
+    assert_eq!(publish.await.unwrap(), 1);
+    assert_eq!(who.deliveries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
+    let metrics = Metrics::default();
+    let topics = Handle::new(metrics.clone());
+    let who = Fake::new(1, 0);
+    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    let before = Instant::now();
+    topics.publish(message("a", QoS::AtLeastOnce, false), None).await;
+    assert!(before.elapsed() >= PATIENCE);
+    assert_eq!(metrics.limits.get_or_create(&crate::metrics::Limit { limit: "session_queue" }).get(), 1);
+}

@@ -1,0 +1,52 @@
+//! Reading events: their bytes without a copy, as text, as typed JSON.
+
+use serde::Deserialize;
+
+use crate::{
+    Disposition,
+    bindings::{exports::switchbox::plugin::handler::EventKind, switchbox::plugin::types},
+    reject,
+};
+
+pub use types::{
+    CommandSettled, CommandStatus, Event, EventData, Property, StateUpdate, Telemetry, TimerFired, TopicMessage,
+};
+
+impl Event {
+    /// The bytes that came with it; empty for what has none.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        match &self.data {
+            EventData::Telemetry(telemetry) => &telemetry.payload,
+            EventData::State(state) => &state.payload,
+            EventData::Timer(timer) => &timer.payload,
+            EventData::Topic(message) => &message.payload,
+            EventData::Connected | EventData::Disconnected(_) | EventData::CommandSettled(_) => &[],
+        }
+    }
+
+    /// The payload as text; a reject where it is no UTF-8.
+    pub fn text(&self) -> Result<&str, Disposition> {
+        std::str::from_utf8(self.payload()).map_err(|e| reject(format!("payload is no UTF-8: {e}")))
+    }
+
+    /// The payload as JSON of a type of yours, which may borrow from the event; a reject that says what is wrong where
+    /// it is not that.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Disposition> {
+        serde_json::from_slice(self.payload()).map_err(|e| reject(format!("payload: {e}")))
+    }
+
+    /// What kind of event it is, as triggers name it.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self.data {
+            EventData::Telemetry(_) => EventKind::Telemetry,
+            EventData::State(_) => EventKind::State,
+            EventData::Connected => EventKind::Connected,
+            EventData::Disconnected(_) => EventKind::Disconnected,
+            EventData::CommandSettled(_) => EventKind::CommandSettled,
+            EventData::Timer(_) => EventKind::Timer,
+            EventData::Topic(_) => EventKind::Topic,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The host, as a plugin calls it. One method a wish; what is sent as JSON takes anything that serde can write.
+//! Never does anything itself: it calls the imports, or in native tests the fake.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    Error, Result,
+    bindings::switchbox::plugin::{command, config, log, method, registry, timer, topic},
+    state::State,
+};
+
+pub use command::Options as CommandOptions;
+pub use config::Version as ConfigVersion;
+pub use log::Level;
+pub use method::Response;
+pub use registry::Device;
+pub use timer::{Cron, Schedule};
+pub use topic::Options as PublishOptions;
+
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::imports::Backend;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::FakeHost as Backend;
+
+/// Devices asked for in one call while [`Host::devices`] goes through them.
+const PAGE: u32 = 100;
+
+/// The host, in a handler. A device is `lamp-1` (in the registry of the event's device), `registry/lamp-1`, or the full
+/// resource name.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    backend: Backend,
+}
+
+impl Host {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn fake(backend: Backend) -> Self {
+        Self { backend }
+    }
+
+    /// What the host knows of a device. Needs the grant `read`.
+    pub fn device(&self, device: &str) -> Result<Device> {
+        self.backend.registry_get(device)
+    }
+
+    /// The devices of the event's registry whose id matches the glob, in order of their ids. Needs the grant `read`.
+    pub fn devices<'a>(&'a self, pattern: &'a str) -> Devices<'a> {
+        Devices { backend: &self.backend, pattern, page: Vec::new().into_iter(), after: None, done: false }
+    }
+
+    /// The newest config, if there is one. Needs the grant `read`.
+    pub fn config(&self, device: &str) -> Result<Option<ConfigVersion>> {
+        self.backend.config_get(device)
+    }
+
+    /// Gives the device a new config. Needs the grant `config`.
+    pub fn set_config(&self, device: &str, payload: impl AsRef<[u8]>) -> Result<()> {
+        self.backend.config_set(device, payload.as_ref(), None)
+    }
+
+    /// As [`set_config`](Self::set_config), as JSON.
+    pub fn set_config_json(&self, device: &str, document: &impl Serialize) -> Result<()> {
+        self.backend.config_set(device, &to_json(document)?, None)
+    }
+
+    /// Gives the device a new config if version `expected` is in force (0 = none yet), else [`Error::Conflict`].
+    pub fn set_config_if(&self, device: &str, expected: u64, payload: impl AsRef<[u8]>) -> Result<()> {
+        self.backend.config_set(device, payload.as_ref(), Some(expected))
+    }
+
+    /// Sends a command, only if the device is connected now. Returns the command's id. Needs the grant `command`.
+    pub fn send_command(&self, device: &str, payload: impl AsRef<[u8]>) -> Result<String> {
+        self.send_command_with(device, payload, &CommandOptions { subfolder: String::new(), ttl_ms: 0 })
+    }
+
+    /// Sends a command with a sub-folder, or one that may wait for its device.
+    pub fn send_command_with(
+        &self,
+        device: &str,
+        payload: impl AsRef<[u8]>,
+        options: &CommandOptions,
+    ) -> Result<String> {
+        self.backend.command_send(device, payload.as_ref(), options)
+    }
+
+    /// Calls a method of the device and waits for its answer, at most 300 s. Happens at once, whatever becomes of the
+    /// event. Needs the grant `method`.
+    pub fn call_method(
+        &self,
+        device: &str,
+        name: &str,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<Response> {
+        // 0 would mean the host's default.
+        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.backend.method_call(device, name, payload.as_ref(), timeout_ms)
+    }
+
+    /// Desired and reported together. Needs the grant `read`.
+    pub fn twin(&self, device: &str) -> Result<Value> {
+        from_json(self.backend.twin_get(device)?.as_bytes())
+    }
+
+    /// Changes desired by a JSON merge patch (RFC 7396). Needs the grant `config`.
+    pub fn patch_desired(&self, device: &str, patch: &impl Serialize) -> Result<()> {
+        self.backend.twin_patch(device, &to_json_text(patch)?, None)
+    }
+
+    /// As [`patch_desired`](Self::patch_desired), if version `expected` is in force.
+    pub fn patch_desired_if(&self, device: &str, expected: u64, patch: &impl Serialize) -> Result<()> {
+        self.backend.twin_patch(device, &to_json_text(patch)?, Some(expected))
+    }
+
+    /// The plugin's own durable keys and values.
+    #[must_use]
+    pub fn state(&self) -> State<'_> {
+        State::new(&self.backend)
+    }
+
+    /// Sets a timer, which comes back as an event; replaces one of the same name.
+    pub fn set_timer(&self, name: &str, schedule: &Schedule, payload: impl AsRef<[u8]>) -> Result<()> {
+        self.backend.timer_set(name, schedule, payload.as_ref())
+    }
+
+    /// Takes a timer back; one that is not there is fine.
+    pub fn cancel_timer(&self, name: &str) -> Result<()> {
+        self.backend.timer_cancel(name)
+    }
+
+    /// Publishes on an ordinary topic, QoS 1, not retained. Needs the grant `publish`.
+    pub fn publish(&self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
+        self.publish_with(topic, payload, PublishOptions { qos: 1, retain: false })
+    }
+
+    /// Publishes on an ordinary topic.
+    pub fn publish_with(&self, topic: &str, payload: impl AsRef<[u8]>, options: PublishOptions) -> Result<()> {
+        self.backend.topic_publish(topic, payload.as_ref(), options)
+    }
+
+    /// A line for the host's log and for the event's record.
+    pub fn log(&self, level: Level, message: impl AsRef<str>) {
+        self.backend.log(level, message.as_ref());
+    }
+
+    pub fn debug(&self, message: impl AsRef<str>) {
+        self.log(Level::Debug, message);
+    }
+
+    pub fn info(&self, message: impl AsRef<str>) {
+        self.log(Level::Info, message);
+    }
+
+    pub fn warn(&self, message: impl AsRef<str>) {
+        self.log(Level::Warn, message);
+    }
+
+    pub fn error(&self, message: impl AsRef<str>) {
+        self.log(Level::Error, message);
+    }
+}
+
+/// The devices that match, fetched a page at a time. Ends after the first error.
+#[derive(Debug)]
+pub struct Devices<'a> {
+    backend: &'a Backend,
+    pattern: &'a str,
+    page: std::vec::IntoIter<Device>,
+    after: Option<String>,
+    done: bool,
+}
+
+impl Iterator for Devices<'_> {
+    type Item = Result<Device>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0 && !self.done {
+            match self.backend.registry_list(self.pattern, self.after.as_deref(), PAGE) {
+                Ok(page) => {
+                    self.done = page.len() < PAGE as usize;
+                    self.page = page.into_iter();
+                }
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let device = self.page.next()?;
+        self.after = Some(device.id.clone());
+        Some(Ok(device))
+    }
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| Error::Invalid(format!("no JSON can be made of it: {e}")))
+}
+
+fn to_json_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Invalid(format!("no JSON can be made of it: {e}")))
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|e| Error::Invalid(format!("what is stored is other JSON: {e}")))
+}

@@ -1,0 +1,153 @@
+//! Switchbox plugins in Rust. This is a whole one: a switch that wakes a lamp.
+//!
+//! ```
+//! use switchbox_plugin::prelude::*;
+//!
+//! /// `[settings]` in the plugin's file, with what holds where nothing is set.
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(default, deny_unknown_fields)]
+//! struct Settings {
+//!     target: String,
+//! }
+//!
+//! impl Default for Settings {
+//!     fn default() -> Self {
+//!         Self { target: "lamp-1".into() }
+//!     }
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Press {
+//!     state: String,
+//! }
+//!
+//! struct Wake {
+//!     settings: Settings,
+//! }
+//!
+//! impl Plugin for Wake {
+//!     type Settings = Settings;
+//!
+//!     fn describe(settings: &Settings) -> Description {
+//!         Description::new("Wakes a lamp.").on_telemetry("switch-*").may_config(&settings.target)
+//!     }
+//!
+//!     fn start(settings: Settings) -> Result<Self, String> {
+//!         Ok(Self { settings })
+//!     }
+//!
+//!     fn on_telemetry(&mut self, _: &Telemetry, event: &Event, host: &Host) -> Outcome {
+//!         let press: Press = event.json()?;
+//!         host.set_config_json(&self.settings.target, &json!({"state": press.state}))?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! switchbox_plugin::export!(Wake);
+//!
+//! // And its test, on this machine, without a host:
+//! use switchbox_plugin::testing::Harness;
+//!
+//! let mut t = Harness::<Wake>::new(json!({"target": "lamp-7"})).unwrap();
+//! t.device("lamp-7");
+//! t.telemetry("switch-1", r#"{"state": "awake"}"#).unwrap();
+//! assert_eq!(t.configs("lamp-7"), [json!({"state": "awake"})]);
+//! assert!(t.telemetry("switch-1", "no JSON").is_err());
+//! ```
+//!
+//! `switchbox plugin new NAME` writes such a project. Build it with `cargo build --release --target wasm32-wasip2`, drop
+//! the `.wasm` into the host's plugin folder, and it runs.
+//!
+//! * [`Plugin`] is the trait, with a handler for each kind of event; [`export!`] makes a component of it.
+//! * [`Description`] says which events the plugin sees and what it asks to be allowed.
+//! * [`Host`] is what a handler can do. Its refusals are [`Error`]s; `?` makes a [`Disposition`] of them.
+//! * [`testing`] has the fake host. The crate never talks to a real one outside of a component.
+
+#[doc(hidden)]
+pub mod bindings;
+mod description;
+mod error;
+mod event;
+mod host;
+#[cfg(target_family = "wasm")]
+mod imports;
+mod plugin;
+mod state;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+#[doc(hidden)]
+pub mod component;
+
+pub use {serde, serde_json};
+
+pub use bindings::exports::switchbox::plugin::handler::EventKind;
+pub use description::Description;
+pub use error::{Disposition, Error, Outcome, reject, retry};
+pub use event::{
+    CommandSettled, CommandStatus, Event, EventData, Property, StateUpdate, Telemetry, TimerFired, TopicMessage,
+};
+pub use host::{CommandOptions, ConfigVersion, Cron, Device, Devices, Host, Level, PublishOptions, Response, Schedule};
+pub use plugin::{NoSettings, Plugin};
+pub use state::{Entry, State};
+
+/// What a call of the host answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What nearly every plugin needs; `use switchbox_plugin::prelude::*;`. The derives of serde need `serde` among the
+/// plugin's own dependencies.
+pub mod prelude {
+    pub use crate::{Description, Disposition, Event, EventData, Host, Outcome, Plugin, Telemetry, reject, retry};
+    pub use serde::{Deserialize, Serialize};
+    pub use serde_json::json;
+}
+
+/// Makes the component of a plugin: `switchbox_plugin::export!(MyPlugin);`, once in a crate of type `cdylib`. Its name
+/// and version are the package's.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        // The generated exports take pointers from the host, as the canonical ABI has it; nothing else here is unsafe.
+        // Their names are none that a linker takes elsewhere.
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "exported functions of the canonical ABI")]
+        const _: () = {
+            ::std::thread_local! {
+                // A component has one thread.
+                static INSTANCE: ::std::cell::RefCell<::std::option::Option<$plugin>> =
+                    const { ::std::cell::RefCell::new(::std::option::Option::None) };
+            }
+
+            struct Component;
+
+            impl $crate::bindings::exports::switchbox::plugin::handler::Guest for Component {
+                fn describe(
+                    settings: ::std::string::String,
+                ) -> $crate::bindings::exports::switchbox::plugin::handler::Description {
+                    $crate::component::describe::<$plugin>(
+                        ::std::env!("CARGO_PKG_NAME"),
+                        ::std::env!("CARGO_PKG_VERSION"),
+                        &settings,
+                    )
+                }
+
+                fn start(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
+                    let plugin = $crate::component::start::<$plugin>(&settings)?;
+                    INSTANCE.set(::std::option::Option::Some(plugin));
+                    ::std::result::Result::Ok(())
+                }
+
+                fn on_event(
+                    event: $crate::Event,
+                ) -> ::std::result::Result<(), $crate::bindings::exports::switchbox::plugin::handler::Disposition>
+                {
+                    INSTANCE.with_borrow_mut(|plugin| {
+                        $crate::component::on_event(plugin.as_mut(), &event, &$crate::Host::new())
+                    })
+                }
+            }
+
+    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+        };
+    };
+}

@@ -1,0 +1,242 @@
+//! Runs a plugin as the host does: describe, start, events, all or nothing. The plugin's failures are returned; what is
+//! wrong in the test itself panics where the test stands.
+#![allow(clippy::panic, reason = "a test that asks for what cannot be is to fail at its own line")]
+
+use serde::Serialize;
+use serde_json::{Value, from_slice};
+
+use crate::{
+    Disposition, Event, EventData, EventKind, Host, Level, Outcome, Plugin, Response, Schedule, StateUpdate, Telemetry,
+    TimerFired, TopicMessage,
+    bindings::exports::switchbox::plugin::handler::{self, Description},
+    component,
+    testing::{FakeHost, SentCommand, SentMessage, patterns, world::FakeDevice},
+};
+
+/// One plugin on a fake host. The plugin has the grants that it asks for.
+///
+/// Devices are named as plugins name them: `lamp-1`, `registry/lamp-1` or the full name.
+#[derive(Debug)]
+pub struct Harness<P> {
+    plugin: P,
+    description: Description,
+    host: FakeHost,
+    events: u64,
+}
+
+impl<P: Plugin> Harness<P> {
+    /// Describes and starts the plugin with these settings (`json!({})` = the defaults), through JSON as the host does.
+    /// The error is the one that an operator would read.
+    pub fn new(settings: impl Serialize) -> Result<Self, String> {
+        let settings = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
+        let description = component::describe::<P>("plugin-under-test", "0.0.0", &settings);
+        let host = FakeHost::default();
+        host.world().grants.clone_from(&description.grants);
+        Ok(Self { plugin: component::start(&settings)?, description, host, events: 0 })
+    }
+
+    /// Adds a device, connected.
+    #[track_caller]
+    pub fn device(&mut self, device: &str) -> &mut Self {
+        if let Err(error) = self.host.world().add_device(device) {
+            panic!("{error}");
+        }
+        self
+    }
+
+    /// Adds a device that is not connected, or disconnects one.
+    #[track_caller]
+    pub fn offline_device(&mut self, device: &str) -> &mut Self {
+        self.device(device).change(device, |device| device.about.connected = false)
+    }
+
+    /// Lets the device answer a method.
+    #[track_caller]
+    pub fn answers(&mut self, device: &str, method: &str, answer: impl Fn(&[u8]) -> Response + 'static) -> &mut Self {
+        self.change(device, |device| {
+            device.methods.insert(method.into(), std::rc::Rc::new(answer));
+        })
+    }
+
+    /// Sets the wall clock, milliseconds since 1970.
+    pub fn at(&mut self, time_ms: u64) -> &mut Self {
+        self.host.world().now = time_ms;
+        self
+    }
+
+    /// The device sends data.
+    #[track_caller]
+    pub fn telemetry(&mut self, device: &str, payload: impl AsRef<[u8]>) -> Outcome {
+        self.telemetry_in(device, "", payload)
+    }
+
+    /// The device sends data in a sub-folder.
+    #[track_caller]
+    pub fn telemetry_in(&mut self, device: &str, subfolder: &str, payload: impl AsRef<[u8]>) -> Outcome {
+        self.event(device, telemetry(subfolder, payload.as_ref()))
+    }
+
+    /// The device reports a state.
+    #[track_caller]
+    pub fn state_update(&mut self, device: &str, payload: impl AsRef<[u8]>) -> Outcome {
+        let payload = payload.as_ref();
+        self.device(device).change(device, |device| {
+            device.about.state_version += 1;
+            device.reported = from_slice(payload).unwrap_or_default();
+        });
+        let version = self.look(device, |device| device.about.state_version);
+        self.event(device, EventData::State(StateUpdate { version, payload: payload.into() }))
+    }
+
+    /// The device connects.
+    #[track_caller]
+    pub fn connect(&mut self, device: &str) -> Outcome {
+        self.device(device).change(device, |device| device.about.connected = true);
+        self.event(device, EventData::Connected)
+    }
+
+    /// The device is gone.
+    #[track_caller]
+    pub fn disconnect(&mut self, device: &str, reason: &str) -> Outcome {
+        self.offline_device(device);
+        self.event(device, EventData::Disconnected(reason.into()))
+    }
+
+    /// A timer that the plugin has set fires now.
+    #[track_caller]
+    pub fn fire(&mut self, timer: &str) -> Outcome {
+        let due = self.host.world().now;
+        let set = self.host.world().timers.get(timer).cloned();
+        let Some((schedule, payload)) = set else { panic!("the plugin has set no timer {timer:?}") };
+        if matches!(schedule, Schedule::After(_) | Schedule::At(_)) {
+            self.host.world().timers.remove(timer);
+        }
+        self.event("", EventData::Timer(TimerFired { name: timer.into(), payload, due, late: false }))
+    }
+
+    /// A message on an ordinary topic.
+    #[track_caller]
+    pub fn message(&mut self, topic: &str, payload: impl AsRef<[u8]>) -> Outcome {
+        let payload = payload.as_ref().into();
+        self.event("", EventData::Topic(TopicMessage { topic: topic.into(), payload, properties: Vec::new() }))
+    }
+
+    /// Any event, from this device (empty = from none). Panics when no trigger of the plugin fits it: a host would not
+    /// call the plugin at all.
+    #[track_caller]
+    pub fn event(&mut self, device: &str, data: EventData) -> Outcome {
+        self.events += 1;
+        let event = self.stamp(device, data);
+        if !patterns::triggered(&self.description.triggers, event.kind(), &event.device, &event.data) {
+            panic!(
+                "no trigger of the plugin fits this {:?} event of {device:?}: a host would not call it",
+                event.kind()
+            );
+        }
+        let before = self.host.world().clone();
+        self.host.world().registry.clone_from(&event.registry);
+        let result = component::on_event(Some(&mut self.plugin), &event, &Host::fake(self.host.clone()));
+        self.host.world().registry.clone_from(&before.registry);
+        result.map_err(|disposition| {
+            let logs = std::mem::take(&mut self.host.world().logs);
+            *self.host.world() = before;
+            self.host.world().logs = logs;
+            match disposition {
+                handler::Disposition::Retry(text) => Disposition::Retry(text),
+                handler::Disposition::Reject(text) => Disposition::Reject(text),
+            }
+        })
+    }
+
+    /// Whether a trigger fits telemetry of this device.
+    #[must_use]
+    pub fn sees_telemetry(&self, device: &str, subfolder: &str) -> bool {
+        patterns::triggered(&self.description.triggers, EventKind::Telemetry, device, &telemetry(subfolder, b""))
+    }
+
+    /// Every config that the plugin gave the device, the oldest first, as JSON.
+    #[track_caller]
+    #[must_use]
+    pub fn configs(&self, device: &str) -> Vec<Value> {
+        self.raw_configs(device)
+            .iter()
+            .map(|payload| from_slice(payload).unwrap_or_else(|e| panic!("a config of {device} is no JSON: {e}")))
+            .collect()
+    }
+
+    /// As [`configs`](Self::configs), as bytes.
+    #[track_caller]
+    #[must_use]
+    pub fn raw_configs(&self, device: &str) -> Vec<Vec<u8>> {
+        self.look(device, |device| device.configs.iter().map(|(_, payload)| payload.clone()).collect())
+    }
+
+    /// Every command that the plugin sent to the device.
+    #[track_caller]
+    #[must_use]
+    pub fn commands(&self, device: &str) -> Vec<SentCommand> {
+        self.look(device, |device| device.commands.clone())
+    }
+
+    /// Every message that the plugin published.
+    #[must_use]
+    pub fn messages(&self) -> Vec<SentMessage> {
+        self.host.world().messages.clone()
+    }
+
+    /// The value that the plugin keeps under this key.
+    #[must_use]
+    pub fn state(&self, key: &str) -> Option<Vec<u8>> {
+        self.host.world().state.get(key).map(|entry| entry.value.clone())
+    }
+
+    /// The timer that the plugin has set under this name.
+    #[must_use]
+    pub fn timer(&self, name: &str) -> Option<Schedule> {
+        self.host.world().timers.get(name).map(|(schedule, _)| schedule.clone())
+    }
+
+    /// The lines that the plugin logged, those of failed events too.
+    #[must_use]
+    pub fn logs(&self) -> Vec<(Level, String)> {
+        self.host.world().logs.clone()
+    }
+
+    /// The plugin itself.
+    pub fn plugin(&mut self) -> &mut P {
+        &mut self.plugin
+    }
+
+    #[track_caller]
+    fn stamp(&self, device: &str, data: EventData) -> Event {
+        let world = self.host.world();
+        let name = match device {
+            "" => String::new(),
+            device => world.full_name(device).unwrap_or_else(|error| panic!("{error}")),
+        };
+        let (registry, id) = name.rsplit_once("/devices/").unwrap_or((&world.registry, ""));
+        Event { id: self.events, time: world.now, device: id.into(), registry: registry.into(), attempt: 1, data }
+    }
+
+    #[track_caller]
+    fn change(&mut self, device: &str, change: impl FnOnce(&mut FakeDevice)) -> &mut Self {
+        let mut world = self.host.world();
+        let name = world.full_name(device).unwrap_or_else(|error| panic!("{error}"));
+        let Some(found) = world.devices.get_mut(&name) else { panic!("the test has no device {device}") };
+        change(found);
+        drop(world);
+        self
+    }
+
+    #[track_caller]
+    fn look<T>(&self, device: &str, look: impl FnOnce(&FakeDevice) -> T) -> T {
+        let world = self.host.world();
+        let name = world.full_name(device).unwrap_or_else(|error| panic!("{error}"));
+        let Some(found) = world.devices.get(&name) else { panic!("the test has no device {device}") };
+        look(found)
+    }
+}
+
+fn telemetry(subfolder: &str, payload: &[u8]) -> EventData {
+    EventData::Telemetry(Telemetry { subfolder: subfolder.into(), payload: payload.into(), properties: Vec::new() })
+}

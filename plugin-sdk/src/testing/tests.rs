@@ -1,0 +1,165 @@
+//! The harness, by a plugin that does as it is told.
+
+use std::time::Duration;
+
+use crate::{
+    CommandOptions, Disposition, Error, Host, Level, NoSettings, Response, Schedule, TimerFired, prelude::*,
+    testing::Harness,
+};
+
+#[derive(Debug, Default)]
+struct Obedient;
+
+impl Plugin for Obedient {
+    type Settings = NoSettings;
+
+    fn describe(_: &NoSettings) -> Description {
+        Description::new("Does as it is told.")
+            .on_telemetry_in("boss-*", "orders")
+            .on_timer()
+            .may_config("lamp-*")
+            .may_command("lamp-*")
+            .may_call("lamp-*")
+            .may_read("lamp-*")
+            .may_publish("alerts/#")
+    }
+
+    fn start(_: NoSettings) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn on_telemetry(&mut self, _: &Telemetry, event: &Event, host: &Host) -> Outcome {
+        let mut words = event.text()?.split(' ');
+        let (order, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        obey(order, target, host).map_err(Into::into)
+    }
+
+    fn on_timer(&mut self, timer: &TimerFired, _: &Event, host: &Host) -> Outcome {
+        Ok(host.publish("alerts/timer", &timer.payload)?)
+    }
+}
+
+fn obey(order: &str, target: &str, host: &Host) -> crate::Result<()> {
+    match order {
+        "config" => host.set_config_json(target, &json!({"on": true})),
+        "config-if-first" => host.set_config_if(target, 0, "first"),
+        "patch" => host.patch_desired(target, &json!({"on": null, "dim": 3})),
+        "command" => host
+            .send_command_with(target, "ring", &CommandOptions { subfolder: "bell".into(), ttl_ms: 500 })
+            .map(|_| ()),
+        "command-now" => host.send_command(target, "ring").map(|_| ()),
+        "call" => {
+            let response = host.call_method(target, "blink", "3", Duration::from_secs(1))?;
+            host.state().set(target, response.payload)
+        }
+        "count" => {
+            let count: u64 = host.state().get_json("count")?.unwrap_or_default();
+            host.state().set_json("count", &(count + 1))
+        }
+        "count-then-fail" => {
+            host.state().set_json("count", &100)?;
+            host.set_config("lamp-1", "undone")?;
+            host.warn("failing");
+            Err(Error::Unavailable("on order".into()))
+        }
+        "list" => {
+            let ids = host.devices("lamp-*").map(|device| Ok(device?.id)).collect::<crate::Result<Vec<_>>>()?;
+            host.state().set_json("list", &ids)
+        }
+        "timer" => host.set_timer("t", &Schedule::After(10), "due"),
+        "publish" => host.publish(target, "x"),
+        _ => Err(Error::Invalid(format!("order {order}"))),
+    }
+}
+
+fn harness() -> Harness<Obedient> {
+    let mut t = Harness::new(json!({})).unwrap();
+    t.device("lamp-1").device("pump").offline_device("lamp-2");
+    t
+}
+
+fn order(t: &mut Harness<Obedient>, text: &str) -> Outcome {
+    t.telemetry_in("boss-1", "orders", text)
+}
+
+#[test]
+fn effects_are_kept_in_order() {
+    let mut t = harness();
+    for text in ["config lamp-1", "patch lamp-1", "command lamp-2", "timer", "publish alerts/a"] {
+        order(&mut t, text).unwrap();
+    }
+    assert_eq!(t.configs("lamp-1"), [json!({"on": true}), json!({"dim": 3})]);
+    let commands = t.commands("lamp-2");
+    assert_eq!(commands.len(), 1);
+    assert_eq!((commands[0].subfolder.as_str(), commands[0].ttl_ms), ("bell", 500));
+    assert_eq!(t.timer("t"), Some(Schedule::After(10)));
+    t.fire("t").unwrap();
+    assert_eq!(t.timer("t"), None);
+    let topics: Vec<_> = t.messages().into_iter().map(|message| message.topic).collect();
+    assert_eq!(topics, ["alerts/a", "alerts/timer"]);
+}
+
+#[test]
+fn a_failed_event_leaves_nothing_but_its_log() {
+    let mut t = harness();
+    order(&mut t, "count").unwrap();
+    assert_eq!(order(&mut t, "count-then-fail"), Err(retry("unavailable: on order")));
+    assert_eq!(t.state("count"), Some(b"1".into()));
+    assert!(t.configs("lamp-1").is_empty());
+    assert_eq!(t.logs(), [(Level::Warn, "failing".into())]);
+    order(&mut t, "count").unwrap();
+    assert_eq!(t.state("count"), Some(b"2".into()));
+}
+
+#[test]
+fn refusals_are_those_of_the_host() {
+    let mut t = harness();
+    order(&mut t, "config-if-first lamp-1").unwrap();
+    for (text, expected) in [
+        ("config-if-first lamp-1", "retry: conflict: version 1 is in force"),
+        ("config pump", "reject: denied: "),
+        ("config lamp-9", "reject: not found: device lamp-9"),
+        ("config a/b/c", "reject: invalid: "),
+        ("command-now lamp-2", "retry: offline: device lamp-2"),
+        ("call lamp-1", "retry: timed out: blink on lamp-1 after 1000 ms"),
+        ("publish other", "reject: denied: "),
+        ("dance", "reject: invalid: order dance"),
+    ] {
+        let error: Disposition = order(&mut t, text).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn methods_are_answered_by_the_test() {
+    let mut t = harness();
+    t.answers("lamp-1", "blink", |payload| Response { status: 200, payload: [b"blinked ", payload].concat() });
+    order(&mut t, "call lamp-1").unwrap();
+    assert_eq!(t.state("lamp-1"), Some(b"blinked 3".into()));
+}
+
+#[test]
+fn devices_come_page_by_page() {
+    let mut t = harness();
+    for n in 10..260 {
+        t.device(&format!("lamp-{n:03}"));
+    }
+    order(&mut t, "list").unwrap();
+    let ids: Vec<String> = serde_json::from_slice(&t.state("list").unwrap()).unwrap();
+    assert_eq!(ids.len(), 252);
+    assert!(ids.is_sorted());
+}
+
+#[test]
+fn settings_are_read_as_the_host_hands_them_over() {
+    assert_eq!(
+        Harness::<Obedient>::new(json!({"x": 1})).unwrap_err(),
+        "settings: unknown field `x`, there are no fields at line 1 column 4"
+    );
+}
+
+#[test]
+#[should_panic(expected = "no trigger of the plugin fits")]
+fn an_event_that_the_host_would_not_hand_over_fails_the_test() {
+    let _ = harness().telemetry("boss-1", "config lamp-1");
+}

@@ -1,0 +1,105 @@
+//! Calls of the admin API, with the token that the host made.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::{LIMIT, until_within};
+
+/// The API of one host.
+#[derive(Debug)]
+pub struct Admin {
+    base: String,
+    token_file: PathBuf,
+    agent: ureq::Agent,
+}
+
+/// A status and a JSON body (null where there is none).
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body of an answer that says yes.
+    ///
+    /// # Panics
+    ///
+    /// When it says no.
+    #[must_use]
+    pub fn ok(self) -> Value {
+        assert!((200..300).contains(&self.status), "{self:?}");
+        self.body
+    }
+}
+
+impl Admin {
+    pub(crate) fn new(base: &str, data: &Path) -> Self {
+        let agent = ureq::Agent::new_with_config(ureq::Agent::config_builder().http_status_as_error(false).build());
+        Self { base: base.to_owned(), token_file: data.join("admin-token"), agent }
+    }
+
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        answer(self.agent.get(self.url(path)).header("authorization", self.bearer()).call())
+    }
+
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        answer(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body))
+    }
+
+    /// A device of the default registry: `rest` is empty, `/configVersions`, `:invokeMethod` and the like.
+    #[must_use]
+    pub fn device_path(id: &str, rest: &str) -> String {
+        format!("/v1/projects/local/locations/local/registries/default/devices/{id}{rest}")
+    }
+
+    /// None: there is no such plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<Value> {
+        let answer = self.get(&format!("/v1/plugins/{name}"));
+        (answer.status != 404).then(|| answer.ok())
+    }
+
+    /// Waits until it holds of the plugin as the API shows it.
+    pub fn wait_plugin(&self, name: &str, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
+        let mut last = None;
+        let found = until_within(LIMIT, || {
+            last = self.plugin(name);
+            last.clone().filter(&mut holds)
+        });
+        found.unwrap_or_else(|| panic!("waited in vain for {name} {what}: {last:?}"))
+    }
+
+    /// What no plugin could handle, oldest first.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<Value> {
+        let mut answer = self.get("/v1/deadLetters?pageSize=1000").ok();
+        serde_json::from_value(answer["deadLetters"].take()).expect("no dead letters")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", fs::read_to_string(&self.token_file).unwrap_or_default().trim())
+    }
+}
+
+fn answer(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let mut response = answered.expect("the admin API does not answer");
+    let text = response.body_mut().read_to_string().expect("the admin API's answer breaks off");
+    Answer { status: response.status().as_u16(), body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}

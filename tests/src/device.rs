@@ -1,0 +1,258 @@
+//! A device on rumqttc: keeps account of what was acknowledged to it and of what it was sent.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rumqttc::{Client, Connection, Event, LastWill, MqttOptions, Outgoing, Packet, QoS, SubscribeReasonCode};
+
+use crate::LIMIT;
+
+/// How a device connects.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub client_id: String,
+    pub clean: bool,
+    /// Sends PUBACKs for what it gets.
+    pub acknowledges: bool,
+    pub will: Option<LastWill>,
+}
+
+impl Session {
+    /// Clean, and acknowledges.
+    #[must_use]
+    pub fn new(client_id: &str) -> Self {
+        Self { client_id: client_id.to_owned(), clean: true, acknowledges: true, will: None }
+    }
+}
+
+/// What came on a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub topic: String,
+    pub payload: Bytes,
+    pub retain: bool,
+}
+
+impl Message {
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.payload).into_owned()
+    }
+}
+
+/// What a device has seen so far.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub connected: bool,
+    /// In the order in which they came.
+    pub messages: Vec<Message>,
+    /// The publishes that were acknowledged, in the order of the acknowledgements.
+    pub acknowledged: Vec<u64>,
+    /// One for each filter, in order.
+    pub subscribed: Vec<bool>,
+    /// Why the connection is no more.
+    pub ended: Option<String>,
+    queued: VecDeque<u64>,
+    in_flight: HashMap<u16, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+/// A device with a connection, which is never made a second time. Dropping it disconnects.
+pub struct Device {
+    pub id: String,
+    client: Client,
+    shared: Arc<Shared>,
+    reader: Option<JoinHandle<()>>,
+    published: u64,
+    subscribed: usize,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Device").field(&self.id).finish()
+    }
+}
+
+impl Device {
+    /// Connects and waits for the CONNACK.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not let it in.
+    #[must_use]
+    pub fn connect(host: SocketAddr, session: Session) -> Self {
+        let device = Self::begin(host, session);
+        device.wait("the CONNACK", |seen| seen.connected.then_some(()));
+        device
+    }
+
+    /// Connects and waits for nothing.
+    #[must_use]
+    pub fn begin(host: SocketAddr, session: Session) -> Self {
+        let mut options = MqttOptions::new(session.client_id.clone(), host.ip().to_string(), host.port());
+        options.set_clean_session(session.clean).set_manual_acks(!session.acknowledges);
+        options.set_inflight(100).set_max_packet_size(512 * 1024, 512 * 1024).set_keep_alive(Duration::from_secs(60));
+        if let Some(will) = session.will {
+            options.set_last_will(will);
+        }
+        let (client, connection) = Client::new(options, 100);
+        let shared = Arc::new(Shared::default());
+        let reader = std::thread::spawn({
+            let shared = shared.clone();
+            move || read(connection, &shared)
+        });
+        let id = session.client_id.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { id, client, shared, reader: Some(reader), published: 0, subscribed: 0 }
+    }
+
+    /// Publishes; the number stands in [`Seen::acknowledged`] when it is acknowledged. None: the connection is no more.
+    pub fn send(&mut self, topic: &str, qos: QoS, payload: impl Into<Vec<u8>>) -> Option<u64> {
+        let number = self.published;
+        {
+            let mut seen = self.seen();
+            if seen.ended.is_some() {
+                return None;
+            }
+            seen.queued.push_back(number);
+        }
+        self.published += 1;
+        self.client.publish(topic, qos, false, payload).ok().map(|()| number)
+    }
+
+    /// Publishes with QoS 1 and waits for the PUBACK.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
+        let number = self.send(topic, QoS::AtLeastOnce, payload).expect("the connection is no more");
+        self.wait("a PUBACK", |seen| seen.acknowledged.contains(&number).then_some(()));
+    }
+
+    /// Publishes telemetry with QoS 1 and waits for the PUBACK.
+    pub fn event(&mut self, payload: impl Into<Vec<u8>>) {
+        let topic = crate::events(&self.id);
+        self.publish(&topic, payload);
+    }
+
+    /// Subscribes with QoS 1 and waits for the SUBACK. False: refused.
+    ///
+    /// # Panics
+    ///
+    /// When there is no SUBACK.
+    pub fn subscribe(&mut self, filter: &str) -> bool {
+        self.client.subscribe(filter, QoS::AtLeastOnce).expect("the connection is no more");
+        let index = self.subscribed;
+        self.subscribed += 1;
+        self.wait("a SUBACK", |seen| seen.subscribed.get(index).copied())
+    }
+
+    /// Subscribes to its own config.
+    pub fn subscribe_config(&mut self) {
+        let topic = crate::config(&self.id);
+        assert!(self.subscribe(&topic), "{topic} was refused");
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.shared.seen.lock().expect("the reader panicked")
+    }
+
+    /// Waits until there is an answer, or the connection is no more and there still is none.
+    pub fn try_wait<T>(&self, limit: Duration, mut ask: impl FnMut(&Seen) -> Option<T>) -> Option<T> {
+        let began = Instant::now();
+        let mut seen = self.seen();
+        loop {
+            if let Some(answer) = ask(&seen) {
+                return Some(answer);
+            }
+            let left = limit.checked_sub(began.elapsed())?;
+            if seen.ended.is_some() {
+                return None;
+            }
+            seen = self.shared.changed.wait_timeout(seen, left).expect("the reader panicked").0;
+        }
+    }
+
+    /// Waits until there is an answer.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn wait<T>(&self, what: &str, ask: impl FnMut(&Seen) -> Option<T>) -> T {
+        self.try_wait(LIMIT, ask)
+            .unwrap_or_else(|| panic!("{} waited in vain for {what}; ended: {:?}", self.id, self.seen().ended))
+    }
+
+    /// Waits for a message; returns the first for which it holds.
+    pub fn message(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        self.wait(what, |seen| seen.messages.iter().find(|message| wanted(message)).cloned())
+    }
+
+    /// Waits for a message with this text in it.
+    pub fn message_with(&self, text: &str) -> Message {
+        self.message(text, |message| message.text().contains(text))
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = self.client.try_disconnect();
+        let _ = self.reader.take().map(JoinHandle::join);
+    }
+}
+
+fn read(mut connection: Connection, shared: &Shared) {
+    let ended = loop {
+        match connection.recv() {
+            Ok(Ok(event)) => {
+                let last = matches!(event, Event::Outgoing(Outgoing::Disconnect));
+                note(&mut shared.seen.lock().expect("the test panicked"), event);
+                shared.changed.notify_all();
+                if last {
+                    break "it disconnected".to_owned();
+                }
+            }
+            Ok(Err(error)) => break error.to_string(),
+            Err(rumqttc::RecvError) => break "it disconnected".to_owned(),
+        }
+    };
+    shared.seen.lock().expect("the test panicked").ended = Some(ended);
+    shared.changed.notify_all();
+}
+
+fn note(seen: &mut Seen, event: Event) {
+    match event {
+        Event::Outgoing(Outgoing::Publish(id)) => {
+            let number = seen.queued.pop_front().expect("more was sent than published");
+            // QoS 0 has no number and no acknowledgement.
+            if id > 0 {
+                seen.in_flight.insert(id, number);
+            }
+        }
+        Event::Incoming(Packet::PubAck(rumqttc::PubAck { pkid }) | Packet::PubComp(rumqttc::PubComp { pkid })) => {
+            let number = seen.in_flight.remove(&pkid).expect("an acknowledgement that nothing waits for");
+            seen.acknowledged.push(number);
+        }
+        Event::Incoming(Packet::ConnAck(_)) => seen.connected = true,
+        Event::Incoming(Packet::SubAck(ack)) => {
+            let success = |code| matches!(code, SubscribeReasonCode::Success(_));
+            seen.subscribed.extend(ack.return_codes.into_iter().map(success));
+        }
+        Event::Incoming(Packet::Publish(publish)) => {
+            let rumqttc::Publish { topic, payload, retain, .. } = publish;
+            seen.messages.push(Message { topic, payload, retain });
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,76 @@
+//! A host in the process of the test, for looking into its rooms.
+
+use std::net::SocketAddr;
+
+use switchbox::{
+    app::{Host, Parts},
+    settings::{Key, Settings},
+};
+use tokio::runtime::Runtime;
+
+use crate::{Device, Journal, Place, Session};
+
+/// A host that runs in this process. Dropping it stops it.
+pub struct InProcess {
+    runtime: Runtime,
+    host: Option<Host>,
+    pub parts: Parts,
+    pub mqtt: SocketAddr,
+}
+
+impl std::fmt::Debug for InProcess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("InProcess").field(&self.mqtt).finish()
+    }
+}
+
+impl InProcess {
+    pub(crate) fn start(place: &Place) -> Self {
+        let runtime = Runtime::new().expect("no runtime");
+        let free = || "127.0.0.1:0".to_owned();
+        let settings = Settings::with(&[
+            (Key::Data, place.data().display().to_string()),
+            (Key::PluginsFolder, place.plugins().display().to_string()),
+            (Key::MqttListen, free()),
+            (Key::AdminListen, free()),
+        ]);
+        let settings = settings.expect("the settings are wrong");
+        let host = runtime.block_on(Host::start(&settings)).expect("the host does not start");
+        Self { parts: host.parts.clone(), mqtt: host.mqtt, host: Some(host), runtime }
+    }
+
+    /// Runs something that needs a runtime.
+    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// All that is in the log.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.wait_for(Journal::read(&self.parts.store))
+    }
+
+    /// A device that is connected.
+    #[must_use]
+    pub fn device(&self, id: &str) -> Device {
+        Device::connect(self.mqtt, Session::new(id))
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        self.host.take().map_or(Ok(()), |host| self.runtime.block_on(host.stop()))
+    }
+
+    /// # Panics
+    ///
+    /// When it does not stop well.
+    pub fn stop(mut self) {
+        self.end().expect("the host does not stop well");
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        let ended = self.end();
+        assert!(ended.is_ok() || std::thread::panicking(), "{ended:?}");
+    }
+}

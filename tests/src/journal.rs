@@ -1,0 +1,133 @@
+//! All that stands in a data folder's log, sorted for asking questions.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use switchbox::{
+    model::{DeviceNum, Effect, Entry, Event, EventData, Outcome, RegistryChange, Seq},
+    store::{self, Loaded, LogPage, Options},
+};
+
+use crate::Place;
+
+/// The end of one event for one plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Execution {
+    pub seq: Seq,
+    pub plugin: String,
+    pub digest: String,
+    pub attempt: u32,
+    pub outcome: Outcome,
+}
+
+/// A log as it stood at one moment.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// In the order of the log.
+    pub events: Vec<Event>,
+    /// In the order of the log.
+    pub executions: Vec<Execution>,
+    devices: HashMap<String, DeviceNum>,
+}
+
+impl Journal {
+    /// Reads the whole log of a host that runs.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    pub async fn read(store: &store::Handle) -> Self {
+        let mut journal = Self::default();
+        let mut from = 0;
+        loop {
+            let LogPage { rows, next } = store.log_page(from, 8 << 20).await.expect("the log cannot be read");
+            if rows.is_empty() {
+                return journal;
+            }
+            from = next;
+            rows.into_iter().flat_map(|row| row.entries).for_each(|entry| journal.add(entry));
+        }
+    }
+
+    /// Reads the data folder of a host that does not run: its log, and its documents.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read, or a host runs on it.
+    #[must_use]
+    pub fn open(place: &Place) -> (Self, Loaded) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("no runtime");
+        let opened = store::open(Options::new(place.data())).expect("the data folder cannot be opened");
+        let journal = runtime.block_on(Self::read(&opened.handle()));
+        (journal, opened.loaded)
+    }
+
+    fn add(&mut self, entry: Entry) {
+        match entry {
+            Entry::Events(events) => self.events.extend(events),
+            Entry::Handled(done) => self.executions.push(Execution {
+                seq: done.seq,
+                plugin: done.plugin.to_string(),
+                digest: done.digest.to_string(),
+                attempt: done.attempt,
+                outcome: done.outcome,
+            }),
+            Entry::Registry(RegistryChange::DeviceCreated { num, name, .. }) => {
+                self.devices.insert(name.id.to_string(), num);
+            }
+            _ => {}
+        }
+    }
+
+    /// The number of the device in the default registry.
+    ///
+    /// # Panics
+    ///
+    /// When it is not known.
+    #[must_use]
+    pub fn device(&self, id: &str) -> DeviceNum {
+        *self.devices.get(id).unwrap_or_else(|| panic!("there is no device {id}"))
+    }
+
+    /// Telemetry in the order of the log, with its payload.
+    pub fn telemetry(&self) -> impl Iterator<Item = (&Event, &Bytes)> {
+        self.events.iter().filter_map(|event| match &event.data {
+            EventData::Telemetry { payload, .. } => Some((event, payload)),
+            _ => None,
+        })
+    }
+
+    /// The executions of a plugin, by event. More than one of an event is a fault of the host.
+    #[must_use]
+    pub fn executions_of(&self, plugin: &str) -> BTreeMap<Seq, Vec<&Execution>> {
+        let mut found: BTreeMap<Seq, Vec<&Execution>> = BTreeMap::new();
+        for execution in self.executions.iter().filter(|execution| execution.plugin == plugin) {
+            found.entry(execution.seq).or_default().push(execution);
+        }
+        found
+    }
+
+    /// The configs that plugins gave the device, in the order of the log: version 1, version 2, and so on.
+    #[must_use]
+    pub fn configs(&self, device: &str) -> Vec<(Seq, Bytes)> {
+        let device = self.device(device);
+        let of = |execution: &Execution| {
+            let (seq, effects) = (execution.seq, execution.effects().to_vec());
+            effects.into_iter().filter_map(move |effect| match effect {
+                Effect::Config { device: to, payload, .. } if to == device => Some((seq, payload)),
+                _ => None,
+            })
+        };
+        self.executions.iter().flat_map(of).collect()
+    }
+}
+
+impl Execution {
+    #[must_use]
+    pub fn effects(&self) -> &[Effect] {
+        match &self.outcome {
+            Outcome::Done { effects } => effects,
+            Outcome::Dead { .. } => &[],
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The harness of the end-to-end tests: starts the real program (or a host in this process) in a folder of its own,
+//! speaks to it as devices do, and reads what it has written. Waits for conditions, never for a while.
+
+mod admin;
+mod device;
+mod guests;
+mod in_process;
+mod journal;
+mod place;
+mod process;
+mod wait;
+
+pub use admin::{Admin, Answer};
+pub use device::{Device, Message, Seen, Session};
+pub use guests::{COUNTER, HOSTILE, component_of, stamped};
+pub use in_process::InProcess;
+pub use journal::{Execution, Journal};
+pub use place::Place;
+pub use process::Process;
+pub use wait::{LIMIT, until, until_within};
+
+/// The topic of a device's telemetry.
+#[must_use]
+pub fn events(device: &str) -> String {
+    format!("/devices/{device}/events")
+}
+
+/// The topic of a device's config.
+#[must_use]
+pub fn config(device: &str) -> String {
+    format!("/devices/{device}/config")
+}

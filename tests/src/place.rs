@@ -1,0 +1,88 @@
+//! Where a host of a test lives: a temporary folder with its data, its plugins and its log.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use crate::{InProcess, Process};
+
+/// A temporary folder. Outlives the hosts that are started in it one after the other.
+#[derive(Debug)]
+pub struct Place {
+    root: TempDir,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Place {
+    /// With an empty plugin folder.
+    ///
+    /// # Panics
+    ///
+    /// When there is no place for temporary files.
+    #[must_use]
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new().prefix("switchbox-test-").tempdir().expect("no temporary folder");
+        let place = Self { root };
+        fs::create_dir(place.plugins()).expect("no plugin folder");
+        place
+    }
+
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    #[must_use]
+    pub fn plugins(&self) -> PathBuf {
+        self.root.path().join("plugins")
+    }
+
+    /// Standard error of all programs started here, one after the other.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.path().join("host.log")
+    }
+
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Puts a file into the plugin folder, whole at once.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn plugin(&self, file: &str, content: impl AsRef<[u8]>) {
+        let aside = self.root.path().join("aside");
+        fs::write(&aside, content).expect("the plugin cannot be written");
+        fs::rename(&aside, self.plugins().join(file)).expect("the plugin cannot be put into its folder");
+    }
+
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn remove_plugin(&self, file: &str) {
+        fs::remove_file(self.plugins().join(file)).expect("the plugin cannot be removed");
+    }
+
+    /// Starts the program and waits until it is ready.
+    #[must_use]
+    pub fn start(&self) -> Process {
+        Process::start(self)
+    }
+
+    /// Starts a host in this process.
+    #[must_use]
+    pub fn start_in_process(&self) -> InProcess {
+        InProcess::start(self)
+    }
+}

@@ -1,0 +1,221 @@
+//! The real program as a process: started on free ports, killed or stopped, and looked after.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use serde::Deserialize;
+
+use crate::{Admin, Device, Place, Session, until};
+
+/// What the tests want to see in the log.
+const LOG: &str = "info,switchbox::app=debug";
+/// What is shown of the log when a test fails.
+const SHOWN: usize = 6_000;
+
+/// Cargo puts the program of this package beside the folder of its tests, and has built it before they run.
+fn program() -> PathBuf {
+    let test = env::current_exe().expect("the test has no path");
+    let built = test.ancestors().nth(2).expect("the test is not in a target folder");
+    built.join(format!("switchbox-under-test{}", env::consts::EXE_SUFFIX))
+}
+
+#[derive(Debug, Deserialize)]
+struct Ready {
+    ready: bool,
+    mqtt: SocketAddr,
+    admin: String,
+}
+
+/// A program that was started and may be ready. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    ready: Option<Ready>,
+    output: PathBuf,
+    log: PathBuf,
+    /// Where the log of this start begins.
+    log_from: usize,
+    data: PathBuf,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// `switchbox serve` on free ports.
+    pub(crate) fn start(place: &Place) -> Self {
+        let mut process = Self::spawn(place);
+        process.wait_ready();
+        process
+    }
+
+    /// `switchbox serve` on free ports, as far as it has got.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(place: &Place) -> Self {
+        let (data, plugins) = (place.data(), place.plugins());
+        let free = OsStr::new("127.0.0.1:0");
+        let arguments = ["serve".as_ref(), "--data".as_ref(), data.as_os_str(), "--plugins".as_ref()];
+        let ports = [plugins.as_os_str(), "--mqtt".as_ref(), free, "--admin".as_ref(), free];
+        Self::run(place, arguments.into_iter().chain(ports))
+    }
+
+    /// The program with these arguments.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn run<'a>(place: &Place, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let output = place.root().join(format!("output-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let log = place.log();
+        let file = File::options().create(true).append(true).open(&log).expect("no log");
+        let log_from = usize::try_from(file.metadata().expect("no log").len()).expect("too long a log");
+        let child = Command::new(program())
+            .args(arguments)
+            .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).expect("no output"))
+            .stderr(file)
+            .spawn()
+            .expect("the program does not start");
+        Self { child, ready: None, output, log, log_from, data: place.data(), ended: None }
+    }
+
+    /// Waits for the ready line.
+    ///
+    /// # Panics
+    ///
+    /// When the program ends instead.
+    pub fn wait_ready(&mut self) {
+        let ready = until("the ready line", || {
+            if let Some(status) = self.try_wait() {
+                panic!("the program ended with {status} before it was ready:\n{}", self.log());
+            }
+            let output = self.output();
+            let (line, _) = output.split_once('\n')?;
+            Some(serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?} is no ready line: {e}")))
+        });
+        assert!(matches!(ready, Ready { ready: true, .. }), "{ready:?}");
+        self.ready = Some(ready);
+    }
+
+    fn ready(&self) -> &Ready {
+        self.ready.as_ref().expect("the program is not ready")
+    }
+
+    /// Where devices connect.
+    #[must_use]
+    pub fn mqtt(&self) -> SocketAddr {
+        self.ready().mqtt
+    }
+
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(&self.ready().admin, &self.data)
+    }
+
+    /// A device that is connected.
+    #[must_use]
+    pub fn device(&self, id: &str) -> Device {
+        Device::connect(self.mqtt(), Session::new(id))
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Standard output so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// Standard error so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let all = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(all.get(self.log_from..).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits for a line of the log that holds all of these; returns it.
+    pub fn logged(&self, parts: &[&str]) -> String {
+        until(&format!("a line of the log with {parts:?}"), || {
+            self.log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned)
+        })
+    }
+
+    /// How it has ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().expect("the program is lost");
+        }
+        self.ended
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        until("the program to end", || self.try_wait())
+    }
+
+    /// SIGKILL: nothing can be finished.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGTERM, and waits until it has ended well.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn stop(mut self) {
+        self.terminate();
+        let status = self.wait();
+        assert!(status.success(), "the program ended with {status}:\n{}", tail(&self.log()));
+    }
+
+    /// SIGTERM.
+    ///
+    /// # Panics
+    ///
+    /// When there is no shell to send it.
+    pub fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("no shell").success(), "{kill}");
+    }
+
+    fn end(&mut self) {
+        if self.try_wait().is_none() {
+            self.child.kill().expect("the program cannot be killed");
+            self.ended = Some(self.child.wait().expect("the program is lost"));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+        let log = self.log();
+        if std::thread::panicking() {
+            eprintln!("--- the end of the log of {}:\n{}", self.pid(), tail(&log));
+        } else {
+            // A guest's panic stands behind the host's own words for it.
+            let own = |line: &str| line.starts_with("thread '") && line.contains("panicked at");
+            assert!(!log.lines().any(own), "the host panicked:\n{}", tail(&log));
+        }
+    }
+}
+
+fn tail(text: &str) -> &str {
+    let from = text.len().saturating_sub(SHOWN);
+    text.get(text.ceil_char_boundary(from)..).unwrap_or_default()
+}

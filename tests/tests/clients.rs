@@ -1,0 +1,260 @@
+//! Clients that no one here wrote, against a running host: mosquitto's, Eclipse Paho for Python, MQTT.js. One that is not
+//! installed is skipped with a word, but never where `CI` is `true`.
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+use switchbox_tests::{Admin, Place, Process, until};
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are not in a workspace")
+}
+
+/// False: the test is to be skipped.
+fn there(what: &str, found: bool) -> bool {
+    let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(found || !on_ci, "{what} is not there; .ci/run installs it");
+    if !found {
+        eprintln!("skipped: {what} is not there; .ci/run installs it");
+    }
+    found
+}
+
+fn runs(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn start() -> (Place, Process) {
+    let place = Place::new();
+    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
+    let host = place.start();
+    (place, host)
+}
+
+/// One of mosquitto's programs; each ends by itself, at the latest after a minute.
+fn mosquitto<'a>(program: &str, host: &Process, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-h", "127.0.0.1", "-p", &host.mqtt().port().to_string()]);
+    if program == "mosquitto_sub" {
+        command.args(["-W", "60"]);
+    }
+    command.args(arguments);
+    command
+}
+
+fn publish<'a>(host: &Process, arguments: impl IntoIterator<Item = &'a str>) {
+    let output = mosquitto("mosquitto_pub", host, arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What mosquitto_sub printed; it is to get so many messages.
+fn printed(mut subscriber: Command) -> String {
+    let output = subscriber.output().unwrap();
+    assert!(output.status.success(), "{subscriber:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn mosquitto_publishes_in_every_version_and_quality() {
+    if !there(
+        "mosquitto_pub",
+        runs(Command::new("mosquitto_pub").arg("--help")) || Path::new("/usr/bin/mosquitto_pub").exists(),
+    ) {
+        return;
+    }
+    let (_place, host) = start();
+    drop(host.device("sink-1"));
+    let full = "projects/local/locations/local/registries/default/devices/m-full";
+    let mut hops = 0;
+    for version in ["mqttv311", "mqttv5"] {
+        for qos in ["0", "1", "2"] {
+            for (id, device) in [("m-short", "m-short"), ("default/m-middle", "m-middle"), (full, "m-full")] {
+                hops += 1;
+                let (topic, record) =
+                    (format!("/devices/{device}/events"), format!(r#"{{"deviceId":"sink-1","hops":{hops}}}"#));
+                publish(&host, ["-V", version, "-i", id, "-q", qos, "-t", &topic, "-m", &record]);
+                // Asking anew each time: the newest comes on subscribing.
+                let expected = format!(r#"{{"deviceId":"sink-1","hops":{}}}"#, hops + 1);
+                let topic = "/devices/sink-1/config";
+                until("the config", || {
+                    let once = ["-V", version, "-i", "sink-1", "-q", "1", "-C", "1", "-t", topic];
+                    // A version that came before this one's event was handled is asked for again.
+                    newest_is(&host, &expected).then(|| printed(mosquitto("mosquitto_sub", &host, once)))
+                })
+                .lines()
+                .for_each(|line| assert_eq!(line, expected));
+            }
+        }
+    }
+}
+
+fn newest_is(host: &Process, expected: &str) -> bool {
+    let device = host.admin().get(&Admin::device_path("sink-1", "")).ok();
+    device["config"]["binaryData"].as_str().is_some_and(|data| data == base64(expected))
+}
+
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    text.as_bytes()
+        .chunks(3)
+        .flat_map(|three| {
+            let bits = three.iter().enumerate().fold(0, |bits, (n, byte)| bits | u32::from(*byte) << (16 - 8 * n));
+            (0..4).map(move |n| match n <= three.len() {
+                true => char::from(DIGITS[(bits >> (18 - 6 * n)) as usize & 63]),
+                false => '=',
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn mosquitto_keeps_retained_messages_and_wills() {
+    if !there(
+        "mosquitto_sub",
+        Path::new("/usr/bin/mosquitto_sub").exists() || runs(Command::new("mosquitto_sub").arg("--help")),
+    ) {
+        return;
+    }
+    let (_place, host) = start();
+    for version in ["mqttv311", "mqttv5"] {
+        let (kept, will) = (format!("{version}/kept"), format!("{version}/will"));
+        publish(&host, ["-V", version, "-i", "m-keeper", "-q", "1", "-r", "-t", &kept, "-m", "still here"]);
+        let late = ["-V", version, "-i", "m-late", "-q", "1", "-C", "1", "-F", "%r %t %p", "-t", &kept];
+        assert_eq!(printed(mosquitto("mosquitto_sub", &host, late)), format!("1 {kept} still here\n"));
+        // An empty one takes it away again.
+        publish(&host, ["-V", version, "-i", "m-keeper", "-q", "1", "-r", "-t", &kept, "-n"]);
+
+        let watch = ["-V", version, "-i", "m-watcher", "-q", "1", "-C", "1", "-t", &will];
+        let watcher = mosquitto("mosquitto_sub", &host, watch).stdout(Stdio::piped()).spawn().unwrap();
+        let dying = [
+            "-V",
+            version,
+            "-i",
+            "m-dying",
+            "-t",
+            "x",
+            "--will-topic",
+            &will,
+            "--will-payload",
+            "gone",
+            "--will-qos",
+            "1",
+            "--will-retain",
+        ];
+        let mut dying = mosquitto("mosquitto_sub", &host, dying).stdout(Stdio::null()).spawn().unwrap();
+        let connected = |id: &str| {
+            until(id, || {
+                let answer = host.admin().get(&Admin::device_path(id, ""));
+                (answer.body["connected"] == true).then_some(())
+            });
+        };
+        connected("m-watcher");
+        connected("m-dying");
+        // Retained, because the watcher may be connected and not yet have subscribed.
+        dying.kill().unwrap();
+        dying.wait().unwrap();
+        let output = watcher.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "gone\n");
+    }
+}
+
+/// Runs a script, does what it asks an operator for, and returns what it said.
+fn converse(host: &Process, mut command: Command) -> String {
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = script.stdin.take().unwrap();
+    let admin = host.admin();
+    let mut said = String::new();
+    for line in BufReader::new(script.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        said.push_str(&line);
+        said.push('\n');
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["WANT", "command", device] => {
+                let body = json!({"binaryData": base64("blink"), "subfolder": "lights"});
+                let _ = admin.post(&Admin::device_path(device, ":sendCommandToDevice"), &body).ok();
+                until("the command's acknowledgement", || {
+                    let commands = admin.get(&Admin::device_path(device, "/commands")).ok();
+                    (commands["commands"][0]["status"] == "acknowledged").then_some(())
+                });
+            }
+            ["WANT", "method", device] => {
+                let body = json!({"method": "blink", "payload": base64("3"), "timeout": "30s"});
+                let answer = admin.post(&Admin::device_path(device, ":invokeMethod"), &body).ok();
+                assert_eq!((&answer["status"], &answer["payload"]), (&json!(200), &json!(base64("blinked"))));
+                writeln!(stdin, "answered").unwrap();
+            }
+            _ => {}
+        }
+    }
+    let status = script.wait().unwrap();
+    assert!(status.success(), "the script ended with {status} after it said:\n{said}");
+    said
+}
+
+fn check(said: &str) {
+    for step in [
+        "ok three forms of client ids",
+        "ok retained",
+        "ok will",
+        "ok telemetry with QoS 0, 1 and 2, and a config on each change",
+        "ok config on subscribe",
+        "ok state",
+        "ok command",
+        "ok method",
+        "done",
+    ] {
+        assert!(said.lines().any(|line| line == step), "{step:?} is missing:\n{said}");
+    }
+}
+
+fn script(interpreter: impl AsRef<OsStr>, name: &str, host: &Process, version: &str) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg(workspace().join("tests/clients").join(name));
+    command.args([host.mqtt().ip().to_string(), host.mqtt().port().to_string(), version.to_owned()]);
+    command
+}
+
+/// The first that is there.
+fn python() -> Option<PathBuf> {
+    let own = workspace().join(".ci/tools/venv/bin/python");
+    let has_paho = |python: &PathBuf| runs(Command::new(python).args(["-c", "import paho.mqtt.enums"]));
+    [own, "python3".into()].into_iter().find(has_paho)
+}
+
+#[test]
+fn paho_for_python_does_all_that_a_device_does() {
+    let python = python();
+    if !there("paho-mqtt 2", python.is_some()) {
+        return;
+    }
+    let (_place, host) = start();
+    for version in ["3", "5"] {
+        check(&converse(&host, script(python.as_ref().unwrap(), "paho_client.py", &host, version)));
+    }
+}
+
+#[test]
+fn mqtt_js_does_all_that_a_device_does() {
+    let folder = workspace().join(".ci/tools/node");
+    let installed = folder.join("node_modules/mqtt").is_dir() && runs(Command::new("node").arg("--version"));
+    if !there("MQTT.js", installed) {
+        return;
+    }
+    let (_place, host) = start();
+    for version in ["4", "5"] {
+        let mut command = script("node", "mqttjs_client.cjs", &host, version);
+        command.env("MQTTJS_FOLDER", &folder);
+        check(&converse(&host, command));
+    }
+}

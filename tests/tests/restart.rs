@@ -1,0 +1,205 @@
+//! A clean stop and the start after it: what was there is there again, what was left is taken up, and a data folder that
+//! cannot be used is refused with a message that says why.
+
+use std::{
+    fs::{self, File},
+    io::{Seek, SeekFrom, Write},
+};
+
+use serde_json::Value;
+use switchbox::model::Outcome;
+use switchbox_tests::{Admin, COUNTER, Device, Journal, Place, Process, Session, config};
+
+fn relay(place: &Place) {
+    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+}
+
+fn counter(place: &Place, settings: &str) {
+    place.plugin("counter.toml", format!("[limits]\ndeadline = \"30s\"\n[settings]\n{settings}\n"));
+    place.plugin("counter.wasm", fs::read(COUNTER).unwrap());
+}
+
+/// A record for the relay.
+fn record(target: &str, hops: u32) -> String {
+    format!(r#"{{"deviceId":"{target}","hops":{hops}}}"#)
+}
+
+/// A target that subscribes to its config.
+fn target(host: &Process, id: &str) -> Device {
+    let mut device = host.device(id);
+    device.subscribe_config();
+    device
+}
+
+/// A target that gets its config and never acknowledges it.
+fn silent_target(host: &Process, id: &str) -> Device {
+    let mut device = Device::connect(host.mqtt(), Session { acknowledges: false, ..Session::new(id) });
+    device.subscribe_config();
+    device
+}
+
+fn newest_config(admin: &Admin, device: &str) -> Value {
+    let mut answer = admin.get(&Admin::device_path(device, "/configVersions?numVersions=1")).ok();
+    answer["deviceConfigs"][0].take()
+}
+
+#[test]
+fn a_clean_stop_keeps_everything() {
+    let place = Place::new();
+    relay(&place);
+    counter(&place, "");
+    let host = place.start();
+    let (acknowledging, silent) = (target(&host, "sink-1"), silent_target(&host, "sink-2"));
+    let tally = target(&host, "tally-source-1");
+    let mut source = host.device("source-1");
+    source.event(record("sink-1", 0));
+    source.event(record("sink-2", 10));
+    source.event("no record");
+    acknowledging.message_with(r#""hops":1"#);
+    silent.message_with(r#""hops":11"#);
+    tally.message_with(r#""count":3"#);
+    let admin = host.admin();
+    switchbox_tests::until("sink-1's acknowledgement", || {
+        newest_config(&admin, "sink-1").get("deviceAckTime").cloned()
+    });
+    switchbox_tests::until("the dead letter", || (admin.dead_letters().len() == 1).then_some(()));
+    let before: Vec<_> = ["sink-1", "sink-2", "source-1"].map(|id| admin.get(&Admin::device_path(id, "")).ok()).into();
+    let letters = admin.dead_letters();
+    let executions = admin.get("/v1/executions").ok();
+    let version = newest_config(&admin, "sink-2");
+    assert!(version.get("deviceAckTime").is_none(), "{version}");
+    assert!(letters[0]["error"].as_str().unwrap().contains("no hop record"), "{letters:?}");
+    drop((acknowledging, silent, tally, source));
+    host.stop();
+
+    let host = place.start();
+    let admin = host.admin();
+    for (id, before) in ["sink-1", "sink-2", "source-1"].iter().zip(&before) {
+        let after = admin.get(&Admin::device_path(id, "")).ok();
+        for field in ["numId", "createTime", "config", "lastConfigAckTime"] {
+            assert_eq!(after.get(field), before.get(field), "{field} of {id}");
+        }
+    }
+    assert_eq!(admin.dead_letters(), letters);
+    assert_eq!(admin.get("/v1/executions").ok(), executions, "events were handled again");
+    // The config that was never acknowledged comes again, and the counter goes on where it was.
+    let sink = target(&host, "sink-2");
+    sink.message_with(r#""hops":11"#);
+    switchbox_tests::until("sink-2's acknowledgement", || {
+        newest_config(&admin, "sink-2").get("deviceAckTime").cloned()
+    });
+    let tally = target(&host, "tally-source-1");
+    host.device("source-1").event("one more");
+    tally.message_with(r#""count":4"#);
+}
+
+#[test]
+fn what_was_not_handled_before_the_stop_is_handled_after_it() {
+    let place = Place::new();
+    counter(&place, "retry = true");
+    let host = place.start();
+    let tally = target(&host, "tally-source-1");
+    let mut source = host.device("source-1");
+    source.event("first");
+    source.event("second");
+    host.logged(&["counter", "told to try again"]);
+    host.stop();
+    assert!(tally.seen().messages.is_empty());
+
+    counter(&place, "");
+    let host = place.start();
+    let tally = target(&host, "tally-source-1");
+    assert_eq!(tally.message_with(r#""count":2"#).text(), r#"{"marker":"","count":2,"text":"second"}"#);
+    host.stop();
+    let (journal, _) = Journal::open(&place);
+    for (seq, executions) in journal.executions_of("counter") {
+        assert_eq!(executions.len(), 1, "event {seq}");
+        assert!(matches!(executions[0].outcome, Outcome::Done { .. }), "{executions:?}");
+    }
+    assert_eq!(journal.configs("tally-source-1").len(), 2);
+}
+
+/// An operator copies a new version while the host starts.
+#[test]
+fn a_plugin_that_is_half_written_at_the_start_loses_no_event() {
+    let place = Place::new();
+    counter(&place, "retry = true");
+    let host = place.start();
+    drop(target(&host, "tally-source-1"));
+    host.device("source-1").event("before");
+    host.logged(&["counter", "told to try again"]);
+    host.stop();
+
+    counter(&place, "");
+    let whole = fs::read(COUNTER).unwrap();
+    fs::write(place.plugins().join("counter.wasm"), &whole[..whole.len() / 2]).unwrap();
+    let host = place.start();
+    let tally = target(&host, "tally-source-1");
+    place.plugin("counter.wasm", whole);
+    tally.message_with(r#""count":1,"text":"before""#);
+    host.stop();
+}
+
+/// Its events wait in the journal until its files are mended, however often the host is started meanwhile.
+#[test]
+fn a_plugin_that_is_broken_at_the_start_loses_no_event() {
+    let place = Place::new();
+    counter(&place, "retry = true");
+    let host = place.start();
+    let mut source = host.device("source-1");
+    drop(target(&host, "tally-source-1"));
+    source.event("before");
+    host.logged(&["counter", "told to try again"]);
+    host.stop();
+
+    place.plugin("counter.toml", "colour = \"red\"\n");
+    let host = place.start();
+    host.logged(&["counter", "colour"]);
+    host.device("source-1").event("meanwhile");
+    // The host has said that everything is handled, so far as the plugins that run are concerned.
+    host.logged(&["noted the low water"]);
+    host.stop();
+
+    counter(&place, "");
+    let host = place.start();
+    let tally = target(&host, "tally-source-1");
+    tally.message_with(r#""count":2,"text":"meanwhile""#);
+    host.stop();
+    assert_eq!(Journal::open(&place).0.configs("tally-source-1").len(), 2);
+}
+
+#[test]
+fn a_newer_data_folder_is_refused_and_left_alone() {
+    let place = Place::new();
+    place.start().stop();
+    let path = place.data().join("state.db");
+    // SQLite's `user_version`, by which the host knows its schema.
+    let mut file = File::options().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(60)).unwrap();
+    file.write_all(&99_u32.to_be_bytes()).unwrap();
+    drop(file);
+    let before = fs::read(&path).unwrap();
+
+    let mut host = Process::spawn(&place);
+    assert!(!host.wait().success());
+    let log = host.log();
+    assert!(log.contains("was written by a newer switchbox (schema 99, this one knows"), "{log}");
+    assert!(log.contains("state.db") && log.contains("--data"), "{log}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(host.output(), "", "no ready line");
+}
+
+#[test]
+fn a_second_host_on_the_same_folder_is_refused() {
+    let place = Place::new();
+    let first = place.start();
+    let mut second = Process::spawn(&place);
+    assert!(!second.wait().success());
+    let log = second.log();
+    assert!(log.contains("is in use by another switchbox"), "{log}");
+    // The first has not noticed.
+    let mut device = first.device("device-1");
+    device.event("still here");
+    assert!(device.subscribe(&config("device-1")));
+    first.stop();
+}

@@ -1,0 +1,159 @@
+//! What a guest may do is what it was granted, and each call answers as `wit/` says.
+
+use bytes::Bytes;
+use switchbox::{
+    model::{DeviceNum, Effect, Seq},
+    plugin::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict},
+};
+
+use crate::world::{World, alone, ask, event, hostile, name, report, setup, start};
+
+#[tokio::test]
+async fn an_event_arrives_as_it_is() {
+    let text = report(&alone(World::new(), "echo").await);
+    for part in [
+        "id: 42",
+        "time: 1700000000123",
+        "device: \"switch-1\"",
+        "registry: \"projects/local/locations/local/registries/default\"",
+        "attempt: 1",
+        "subfolder: \"sub/folder\"",
+        "name: \"a\", value: \"b\"",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn each_call_answers_as_the_interface_says() {
+    for (misdeed, answer) in [
+        ("set lamp-1", "Ok(())"),
+        ("set door-1", "Error::Denied(\"config of door-1 needs the grant config = [\\\"door-1\\\"]"),
+        ("set lamp-9", "Error::NotFound(\"there is no device"),
+        ("set a//b", "Error::Invalid("),
+        ("set-expected 0", "Ok(())"),
+        ("set-expected 3", "Error::Conflict(0)"),
+        ("command lamp-1", "Ok(\"42.hostile.0\")"),
+        ("command lamp-2", "Error::Offline(\"lamp-2 is not connected"),
+        ("command lamp-3", "Error::Offline(\"lamp-3 does not subscribe"),
+        ("command door-1", "Error::Denied("),
+        ("command-ttl", "Error::Unsupported(\"commands with a time-to-live"),
+        ("method lamp-2", "Error::Offline("),
+        ("method door-1", "Error::Denied("),
+        ("read lamp-1", "config-version: 0"),
+        ("read lamp-9", "Error::NotFound("),
+        ("config-get lamp-1", "Ok(None)"),
+        ("list [", "Error::Invalid("),
+        ("publish-elsewhere", "Error::Denied(\"publish of secret/x"),
+    ] {
+        let execution = alone(World::new(), misdeed).await;
+        let text = report(&execution).replace("switchbox::plugin::types::", "");
+        assert!(text.contains(answer), "{misdeed}: {text}");
+    }
+    let text = report(&alone(World::new(), "unsupported").await);
+    assert_eq!(text.matches("Unsupported").count(), 3, "{text}");
+}
+
+#[tokio::test]
+async fn effects_are_those_of_the_event_in_order() {
+    let execution = alone(World::new(), "command lamp-1").await;
+    assert_eq!(
+        execution.effects[0],
+        Effect::Command {
+            device: DeviceNum(1),
+            id: "42.hostile.0".into(),
+            subfolder: "a/b".into(),
+            payload: Bytes::from_static(b"go"),
+            ttl_ms: 0
+        }
+    );
+    let mut world = World::new();
+    let config = ConfigView { version: 7, time_ms: 1, payload: Bytes::from_static(b"old"), acknowledged_ms: None };
+    world.configs.insert(1, config);
+    let execution = alone(world, "set-expected 7").await;
+    let payload = Bytes::from_static(b"on");
+    assert_eq!(execution.effects[0], Effect::Config { device: DeviceNum(1), payload, expected: Some(7) });
+}
+
+#[tokio::test]
+async fn the_operator_can_grant_less_than_is_asked() {
+    let granted = Granted::from([
+        (Capability::Config, vec!["report".to_owned(), "lamp-2".to_owned()]),
+        (Capability::Read, vec!["lamp-*".to_owned()]),
+    ]);
+    let setup = setup(Limits::default(), Some(&granted)).await;
+    let mut instance = hostile().await.start(setup, std::sync::Arc::new(World::new())).await.unwrap();
+    for (misdeed, answer) in [
+        ("set lamp-2", "Ok"),
+        ("set lamp-1", "the plugin's settings do not grant it"),
+        ("command lamp-1", "Denied"),
+        ("read lamp-1", "Ok"),
+        ("read door-1", "Denied"),
+    ] {
+        let text = report(&ask(&mut instance, misdeed).await);
+        assert!(text.contains(answer), "{misdeed}: {text}");
+    }
+    let text = report(&ask(&mut instance, "list *").await);
+    assert_eq!(text.matches(" id: \"lamp-").count(), 3, "{text}");
+    assert!(!text.contains("door-1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_method_call_waits_for_its_answer_and_knows_its_event() {
+    let world = std::sync::Arc::new(World::new());
+    let setup = setup(Limits::default(), None).await;
+    let mut instance = hostile().await.start(setup, world.clone()).await.unwrap();
+    let text = report(&ask(&mut instance, "method lamp-1").await);
+    assert!(text.contains("status: 200"), "{text}");
+    let calls = world.calls.lock().unwrap();
+    let [call] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!((call.seq, call.device, call.method.as_str()), (Seq(42), DeviceNum(1), "blink"));
+    assert_eq!((call.timeout.as_millis(), call.payload.as_ref()), (1_000, &b"3"[..]));
+}
+
+#[tokio::test]
+async fn a_plugin_reads_what_it_wrote_in_the_same_event() {
+    let mut world = World::new();
+    world.kv.insert("old".into(), (Bytes::from_static(b"x"), 4));
+    let execution = alone(world, "kv").await;
+    let text = report(&execution);
+    let lines: Vec<_> = text.lines().collect();
+    for (line, expect) in lines.iter().zip([
+        "Ok(None)",
+        "Ok(())",
+        "Ok(Some(([49], 1)))",
+        "Conflict(1)",
+        "Ok(())",
+        "Ok([\"a\", \"b\", \"old\"])",
+        "Ok(())",
+        "Ok([\"a\", \"b\"])",
+        "Ok([\"b\"])",
+    ]) {
+        assert!(line.contains(expect), "{line} is not {expect}");
+    }
+    let change = |key: &str, value: Option<&'static [u8]>, expected| KvChange {
+        key: key.into(),
+        value: value.map(Bytes::from_static),
+        expected,
+    };
+    assert_eq!(
+        execution.kv,
+        [change("a", Some(b"1"), Some(0)), change("b", Some(b"2"), None), change("old", None, None)]
+    );
+}
+
+#[tokio::test]
+async fn an_execution_can_be_repeated_exactly() {
+    let run = async |seq, attempt| {
+        let mut instance = start(World::new(), Limits::default()).await;
+        let event = event(seq, "time");
+        let execution = instance.handle(Call { event: &event, device: Some(&name("switch-1")), attempt }).await;
+        assert_eq!(execution.verdict, Verdict::Done);
+        report(&execution)
+    };
+    let first = run(1, 1).await;
+    assert!(first.starts_with("1700000000123 "), "{first}");
+    assert_eq!(first, run(1, 1).await);
+    assert_ne!(first, run(2, 1).await);
+    assert_ne!(first, run(1, 2).await);
+}

@@ -1,0 +1,139 @@
+//! Each bound ends what it should, and only that.
+
+use std::time::{Duration, Instant};
+
+use switchbox::plugin::{Limits, Verdict, limits::Size};
+
+use crate::world::{World, alone, ask, report, start};
+
+fn failed(verdict: &Verdict) -> &str {
+    let Verdict::Failed(text) = verdict else { panic!("{verdict:?}") };
+    text
+}
+
+#[tokio::test]
+async fn what_cannot_go_on_is_ended_and_named() {
+    for (misdeed, limit, words) in [
+        ("loop", Some("deadline"), "longer than 1s"),
+        ("allocate", Some("memory"), "32MiB are allowed"),
+        ("recurse", Some("stack"), "too deep"),
+        ("sleep 100000", Some("deadline"), "longer than 1s"),
+        ("panic", None, "out of cheese"),
+        ("trap", None, "unreachable"),
+        ("exit", None, "exit(1)"),
+    ] {
+        // Long enough for a slow machine to hand out 32 MiB.
+        let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
+        let mut instance = start(World::new(), limits).await;
+        let execution = ask(&mut instance, misdeed).await;
+        let text = failed(&execution.verdict);
+        assert!(text.contains(words), "{misdeed}: {text}");
+        if let Some(limit) = limit {
+            assert!(text.contains(&format!("\"{limit}\"")), "{misdeed}: {text}");
+        }
+        assert_eq!(execution.limits_hit, Vec::from_iter(limit), "{misdeed}");
+        assert!(execution.effects.is_empty() && execution.kv.is_empty());
+        assert!(instance.poisoned(), "{misdeed}");
+        let again = ask(&mut instance, "nothing").await;
+        assert!(failed(&again.verdict).contains("after it failed"));
+    }
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_in_time() {
+    let deadline = Duration::from_millis(50);
+    let mut took = Duration::MAX;
+    // A busy machine may take the thread away for longer than the 10 ms that are promised; not five times in a row.
+    for _ in 0..5 {
+        let mut instance = start(World::new(), Limits { deadline, ..Limits::default() }).await;
+        let began = Instant::now();
+        let execution = ask(&mut instance, "loop").await;
+        took = took.min(began.elapsed());
+        assert_eq!(execution.limits_hit, ["deadline"]);
+        assert!(execution.guest_time >= deadline, "{execution:?}");
+    }
+    assert!(took < deadline + Duration::from_millis(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_endless_loop_holds_up_nobody() {
+    let limits = Limits { deadline: Duration::from_millis(50), ..Limits::default() };
+    let mut looping = start(World::new(), limits).await;
+    let mut other = start(World::new(), Limits::default()).await;
+    // One thread: the other gets its turn only because the loop gives way at every tick.
+    let began = Instant::now();
+    let looped = async {
+        let execution = ask(&mut looping, "loop").await;
+        (execution, began.elapsed())
+    };
+    let worked = async {
+        assert_eq!(ask(&mut other, "nothing").await.verdict, Verdict::Done);
+        began.elapsed()
+    };
+    let ((execution, ended), worked) = tokio::join!(looped, worked);
+    assert_eq!(execution.limits_hit, ["deadline"]);
+    assert!(worked < ended, "the other waited {worked:?}, the loop took {ended:?}");
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_and_the_guest_goes_on() {
+    for (misdeed, limit, words) in [
+        ("print 1000", "log-lines", "the rest is dropped"),
+        ("log 1000", "log-lines", "the rest is dropped"),
+        ("print-bytes 100000", "output", "the rest is dropped"),
+        ("host-calls 2000", "host-calls", "1000 calls for one event"),
+        ("effects 100", "effects-per-event", "64 effects"),
+        ("kv-flood", "kv-bytes", ""),
+    ] {
+        let execution = alone(World::new(), misdeed).await;
+        assert_eq!(execution.verdict, Verdict::Done, "{misdeed}");
+        assert_eq!(execution.limits_hit, [limit], "{misdeed}");
+        assert!(execution.logs.iter().any(|line| line.contains(words)) || words.is_empty(), "{:?}", execution.logs);
+        assert!(execution.effects.len() <= 64);
+        assert!(execution.logs.len() <= 257);
+    }
+}
+
+#[tokio::test]
+async fn a_config_that_is_too_large_is_invalid() {
+    let execution = alone(World::new(), "huge 65537").await;
+    assert!(report(&execution).contains("65537 bytes, at most 65536"), "{}", report(&execution));
+    assert!(report(&alone(World::new(), "huge 65536").await).starts_with("Ok"));
+}
+
+#[tokio::test]
+async fn waiting_for_a_device_is_bounded_and_not_the_guests_time() {
+    let mut world = World::new();
+    world.answers_after = None;
+    let limits = Limits { host_call_time: Duration::from_millis(200), ..Limits::default() };
+    let mut instance = start(world, limits).await;
+    let execution = ask(&mut instance, "method lamp-1").await;
+    assert!(report(&execution).contains("host-call-time"), "{}", report(&execution));
+    assert_eq!(execution.limits_hit, ["host-call-time"]);
+    assert!(execution.awaited >= Duration::from_millis(200) && execution.guest_time < Duration::from_millis(100));
+    assert!(!instance.poisoned());
+}
+
+#[tokio::test]
+async fn a_small_memory_bound_holds_from_the_start() {
+    let limits = Limits { memory: Size(1024 * 1024), ..Limits::default() };
+    let setup = crate::world::setup(limits, None).await;
+    let started = crate::world::hostile().await.start(setup, std::sync::Arc::new(World::new())).await;
+    let error = started.err().unwrap().to_string();
+    assert!(error.contains("\"memory\"") && error.contains("1MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn a_short_sleep_passes_on_the_guests_own_clock() {
+    let execution = alone(World::new(), "sleep 20").await;
+    assert_eq!(report(&execution), "20");
+    assert!(execution.awaited >= Duration::from_millis(20), "{execution:?}");
+}
+
+#[tokio::test]
+async fn an_instance_whose_call_was_dropped_is_poisoned() {
+    let mut instance = start(World::new(), Limits::default()).await;
+    let cut = tokio::time::timeout(Duration::from_millis(5), ask(&mut instance, "sleep 80")).await;
+    assert!(cut.is_err());
+    assert!(instance.poisoned());
+}

@@ -1,0 +1,123 @@
+//! What is no plugin is refused with a text that says why; what is one is compiled once.
+
+use bytes::Bytes;
+use switchbox::plugin::{Engine, LoadError, Options};
+
+use crate::world::{World, hostile, setup};
+
+async fn refused(bytes: impl Into<Bytes>) -> LoadError {
+    let engine = Engine::new(Options { max_instances: 2, ..Options::default() }).unwrap();
+    engine.load(bytes.into()).await.unwrap_err()
+}
+
+fn guest() -> Vec<u8> {
+    std::fs::read(env!("GUEST_HOSTILE")).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_component_is_told_apart() {
+    for (bytes, expect) in [
+        (wat::parse_str("(module)").unwrap(), "wasm32-wasip2"),
+        (b"#!/bin/sh\n".to_vec(), "does not begin with"),
+        (vec![], "is empty"),
+        (guest()[..100_000].to_vec(), "ends in the middle of a section"),
+    ] {
+        let error = refused(bytes).await;
+        assert!(matches!(error, LoadError::NotAComponent(_)), "{error:?}");
+        assert!(error.to_string().contains(expect), "{error}");
+    }
+    let error = refused(vec![0; 65 << 20]).await;
+    assert!(error.to_string().contains("component-bytes"), "{error}");
+    // Whole sections, but no sense in them.
+    let error = refused(b"\0asm\x0d\0\x01\0\x02\x03abc".to_vec()).await;
+    assert!(matches!(error, LoadError::Compile(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_import_that_plugins_may_not_have_is_named() {
+    for (import, expect) in [
+        ("wasi:sockets/tcp-create-socket@0.2.3", "no sockets"),
+        ("wasi:http/outgoing-handler@0.2.3", "no HTTP"),
+        ("switchbox:plugin/config@0.2.0", "speaks switchbox:plugin@0.1.0"),
+        ("switchbox:plugin/shell@0.1.0", "no capability"),
+    ] {
+        let text = format!(r#"(component (import "{import}" (instance)))"#);
+        let error = refused(wat::parse_str(text).unwrap()).await;
+        assert!(matches!(&error, LoadError::Import { name, .. } if name == import), "{error:?}");
+        assert!(error.to_string().contains(expect), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_component_must_export_the_handler() {
+    let instance = r#"(component (component $c) (instance $i (instantiate $c)) (export "NAME" (instance $i)))"#;
+    for (text, expect) in [
+        ("(component)".to_owned(), "it exports nothing"),
+        (instance.replace("NAME", "switchbox:plugin/handler@0.2.0"), "it exports switchbox:plugin/handler@0.2.0"),
+        (instance.replace("NAME", "switchbox:plugin/handler@0.1.0"), "describe"),
+    ] {
+        let error = refused(wat::parse_str(&text).unwrap()).await;
+        assert!(matches!(error, LoadError::Export { .. }), "{error:?}");
+        assert!(error.to_string().contains(expect), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_component_describes_itself() {
+    let component = hostile().await;
+    assert!(component.digest().starts_with("sha256:") && component.digest().len() == 71);
+    let description = component.describe("{}").await.unwrap();
+    assert_eq!(description.name, "hostile");
+    assert_eq!(description.triggers.len(), 1);
+    assert_eq!(description.grants.len(), 6);
+    // It may call nothing meanwhile; this guest does not mind.
+    component.describe(r#"{"describe":"call"}"#).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why() {
+    for (settings, expect) in [
+        (r#"{"start":"refuse"}"#, "the plugin does not start: `target` is missing"),
+        (r#"{"start":"panic"}"#, "no start today"),
+        (r#"{"start":"effect"}"#, "there is no event to do this for"),
+        (r#"{"start":"loop"}"#, "\"deadline\""),
+    ] {
+        let mut setup = (*setup(Default::default(), None).await).clone();
+        setup.settings = settings.into();
+        setup.limits.start_deadline = std::time::Duration::from_millis(100);
+        let started = hostile().await.start(setup.into(), std::sync::Arc::new(World::new())).await;
+        let error = started.err().unwrap().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn more_instances_than_the_pool_has_are_refused() {
+    let engine = Engine::new(Options { max_instances: 1, ..Options::default() }).unwrap();
+    let component = engine.load(guest().into()).await.unwrap();
+    let setup = setup(Default::default(), None).await;
+    let first = component.start(setup.clone(), std::sync::Arc::new(World::new())).await.unwrap();
+    let error = component.start(setup.clone(), std::sync::Arc::new(World::new())).await.err().unwrap();
+    assert!(error.to_string().contains("\"instances\""), "{error}");
+    drop(first);
+    component.start(setup, std::sync::Arc::new(World::new())).await.unwrap();
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_and_a_broken_file_only_costs_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let engine = || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2 }).unwrap();
+    let digest = engine().load(guest().into()).await.unwrap().digest().to_owned();
+    let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let [file] = files().try_into().unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for broken in [&b""[..], &b"short"[..], &whole[..whole.len() / 2], &flipped] {
+        std::fs::write(&file, broken).unwrap();
+        assert_eq!(engine().load(guest().into()).await.unwrap().digest(), digest);
+        assert_eq!(std::fs::read(&file).unwrap(), whole, "it is written anew");
+    }
+    assert_eq!(files().len(), 1);
+}
