@@ -227,7 +227,7 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 impl Shared {
     fn settle(&self, settlements: Vec<Settlement>) {
         if !settlements.is_empty() {
-            self.store.submit([(Entry::Settled(settlements), None)], false, None);
+            self.store.note(Entry::Settled(settlements));
         }
     }
 

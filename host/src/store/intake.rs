@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +22,9 @@ pub type Done = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 /// Room in the queue; given back when the entry is in the log.
 #[derive(Debug)]
 pub struct Room(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// How long what nobody waits for may wait for company.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// The queue is counted in units, so that a permit fits the semaphore's counter.
 const UNIT_BYTES: usize = 256;
@@ -43,6 +46,8 @@ pub(super) enum Item {
 
 struct Queue {
     items: Vec<Item>,
+    /// Somebody waits for one of the items.
+    urgent: bool,
     next_seq: u64,
     closed: bool,
 }
@@ -62,7 +67,7 @@ impl Intake {
     pub(super) fn new(queue_bytes: usize, next_seq: u64) -> Self {
         let units = (queue_bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            queue: Mutex::new(Queue { items: Vec::new(), next_seq, closed: false }),
+            queue: Mutex::new(Queue { items: Vec::new(), urgent: false, next_seq, closed: false }),
             filled: Condvar::new(),
             room: Arc::new(Semaphore::new(units)),
             units,
@@ -98,6 +103,8 @@ impl Intake {
             event.seq = Seq(queue.next_seq);
             queue.next_seq += 1;
         }
+        // Nobody waits for QoS 0 events; what plugins make of them comes with urgency of its own.
+        queue.urgent |= sync;
         queue.items.push(Item::Entry { entry: Entry::Events(events), sync, done, room });
         Some(Seq(first))
     }
@@ -115,8 +122,23 @@ impl Intake {
             return;
         }
         queue.items.extend(items);
+        queue.urgent = true;
         drop(queue);
         self.filled.notify_one();
+    }
+
+    /// Queues an entry that nobody waits for: it goes with the next batch, or after a moment in one of its own.
+    pub(super) fn push_lingering(&self, entry: Entry) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return;
+        }
+        let first = queue.items.is_empty();
+        queue.items.push(Item::Entry { entry, sync: false, done: None, room: None });
+        drop(queue);
+        if first {
+            self.filled.notify_one();
+        }
     }
 
     /// Wakes the writer; so many entries of plugins are likely to follow soon.
@@ -145,6 +167,7 @@ impl Intake {
                 return false;
             }
         }
+        queue.urgent = false;
         into.append(&mut queue.items);
         true
     }
@@ -163,6 +186,9 @@ impl Intake {
             }
             self.filled.wait(&mut queue);
         }
+        let until = Instant::now() + LINGER;
+        while !queue.urgent && !queue.closed && !self.filled.wait_until(&mut queue, until).timed_out() {}
+        queue.urgent = false;
         std::mem::swap(&mut queue.items, into);
         true
     }
@@ -188,5 +214,78 @@ impl Intake {
 fn refuse(done: Option<Done>) {
     if let Some(done) = done {
         done(Err(Error::Closed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeviceNum, EventData};
+
+    fn event() -> Event {
+        let device = Some(DeviceNum(1));
+        Event { seq: Seq(0), time_ms: 0, device, durable: true, data: EventData::Connected }
+    }
+
+    fn numbers(items: &[Item]) -> Vec<u64> {
+        let events = items.iter().filter_map(|item| match item {
+            Item::Entry { entry: Entry::Events(events), .. } => Some(events),
+            _ => None,
+        });
+        events.flatten().map(|event| event.seq.0).collect()
+    }
+
+    #[test]
+    fn events_are_numbered_in_the_order_of_the_log() {
+        let intake = Intake::new(1024, 7);
+        assert_eq!(intake.append(vec![event(), event()], true, None, None), Some(Seq(7)));
+        assert_eq!(intake.append(vec![event()], false, None, None), Some(Seq(9)));
+        let mut items = Vec::new();
+        assert!(intake.take(&mut items));
+        assert_eq!(numbers(&items), [7, 8, 9]);
+        assert_eq!(intake.next_seq(), Seq(10));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_with_what_somebody_does() {
+        let intake = Intake::new(1024, 1);
+        intake.push_lingering(Entry::Barrier);
+        intake.append(vec![event()], true, None, None);
+        let mut items = Vec::new();
+        assert!(intake.take(&mut items));
+        assert_eq!(items.len(), 2);
+        intake.push_lingering(Entry::Barrier);
+        items.clear();
+        assert!(intake.take(&mut items), "it goes alone when nothing else comes");
+        assert_eq!(items.len(), 1);
+    }
+
+    #[test]
+    fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
+        let intake = Intake::new(1024, 1);
+        intake.push_lingering(Entry::Barrier);
+        intake.close();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let done: Done = Box::new(move |result| tell.send(result).unwrap());
+        assert_eq!(intake.append(vec![event()], true, None, Some(done)), None);
+        assert!(matches!(told.recv().unwrap(), Err(Error::Closed)));
+        let mut items = Vec::new();
+        assert!(intake.take(&mut items));
+        assert!(!intake.take(&mut items));
+    }
+
+    #[test]
+    fn only_what_is_expected_is_waited_for() {
+        let intake = Intake::new(1024, 1);
+        let mut items = Vec::new();
+        let soon = || Instant::now() + Duration::from_millis(1);
+        assert!(!intake.take_expected(soon(), &mut items), "nothing was expected");
+        intake.wake(2);
+        intake.push([Item::Trim { row: 1 }]);
+        assert!(intake.take_expected(soon(), &mut items));
+        intake.came(1);
+        assert!(!intake.take_expected(soon(), &mut items), "the second did not come");
+        intake.push([Item::Trim { row: 2 }]);
+        assert!(!intake.take_expected(soon(), &mut items), "it is not expected any more");
     }
 }

@@ -175,6 +175,11 @@ impl Handle {
         self.intake.push(entries.into_iter().map(|(entry, done)| Item::Entry { entry, sync, done, room: room.take() }));
     }
 
+    /// Queues an entry that nobody waits for. After a crash it may be missing.
+    pub fn note(&self, entry: Entry) {
+        self.intake.push_lingering(entry);
+    }
+
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
         let room = self.reserve(1024).await?;
