@@ -81,6 +81,8 @@ impl Opened {
             materialiser: to_materialiser,
             synchronous: true,
             commit_time: std::time::Duration::from_micros(100),
+            disk_time: std::time::Duration::from_millis(5),
+            failed: None,
             fatal: Box::new(fatal),
         };
         let writer = spawn("log-writer", move || writer.run())?;

@@ -22,6 +22,8 @@ const TRIM_ROWS: u32 = 500;
 
 /// The longest that a commit waits for the plugins that are handling its events.
 const GATHER_MAX: Duration = Duration::from_millis(1);
+/// Entries that are written together whatever the disk is like.
+const ENTRIES_MIN: usize = 256;
 /// A batch of more entries is worth a commit of its own.
 const GATHER_ENTRIES: usize = 8;
 
@@ -34,6 +36,9 @@ pub(super) struct Writer<M> {
     pub(super) synchronous: bool,
     /// How long a durable commit takes, lately.
     pub(super) commit_time: Duration,
+    /// The least that a durable commit takes, lately: the disk's share.
+    pub(super) disk_time: Duration,
+    pub(super) failed: Option<Error>,
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
 }
 
@@ -55,9 +60,9 @@ struct Batch {
 
 impl Batch {
     /// Returns how many of the items are of plugins that have handled an event.
-    fn add(&mut self, items: &mut Vec<Item>) -> usize {
+    fn add(&mut self, items: impl Iterator<Item = Item>) -> usize {
         let mut handled = 0;
-        for item in items.drain(..) {
+        for item in items {
             match item {
                 Item::Entry { entry, sync, done, room } => {
                     self.durable |= sync;
@@ -76,25 +81,40 @@ impl<M: Machine> Writer<M> {
         let mut items = Vec::new();
         let mut body = Vec::new();
         while self.intake.take(&mut items) {
-            self.batch(&mut items, &mut body);
+            let mut waiting = std::mem::take(&mut items).into_iter().peekable();
+            while waiting.peek().is_some() {
+                self.batch(&mut waiting, &mut body);
+            }
         }
     }
 
-    fn batch(&mut self, items: &mut Vec<Item>, body: &mut Vec<u8>) {
+    /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
+    /// disk, more would let everybody wait for one long batch.
+    fn most_entries(&self) -> usize {
+        usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
+    }
+
+    fn batch(&mut self, waiting: &mut impl Iterator<Item = Item>, body: &mut Vec<u8>) {
         let mut batch = Batch::default();
-        self.intake.came(batch.add(items));
+        self.intake.came(batch.add(waiting.take(self.most_entries())));
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
-            while self.intake.take_expected(until, items) {
-                self.intake.came(batch.add(items));
+            let mut more = Vec::new();
+            while self.intake.take_expected(until, &mut more) {
+                self.intake.came(batch.add(more.drain(..)));
             }
         }
         let Batch { entries, chores, durable } = batch;
         if !entries.is_empty() {
-            match self.commit(&entries, durable, body) {
+            let committed = match &self.failed {
+                // What comes after a failure may rest on what was lost.
+                Some(error) => Err(error.clone()),
+                None => self.commit(&entries, durable, body),
+            };
+            match committed {
                 Ok(()) => self.apply(entries),
-                Err(error) => self.fail(entries, &error),
+                Err(error) => self.fail(entries, error),
             }
         }
         for chore in chores {
@@ -120,7 +140,9 @@ impl<M: Machine> Writer<M> {
         log::append(&self.db, end, body)?;
         self.end = end;
         if durable {
-            self.commit_time = (self.commit_time * 7 + begun.elapsed()) / 8;
+            let took = begun.elapsed();
+            self.commit_time = (self.commit_time * 7 + took) / 8;
+            self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
         }
         self.intake.note_written(end.last_seq);
         if body.capacity() > 4 * 1024 * 1024 {
@@ -146,7 +168,7 @@ impl<M: Machine> Writer<M> {
     }
 
     /// Nobody is told that it is done. What plugins have in memory may be ahead of the log now, so the host stops.
-    fn fail(&self, entries: Vec<Pending>, error: &Error) {
+    fn fail(&mut self, entries: Vec<Pending>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the log cannot be written; stopping");
         for pending in entries {
             if let Some(done) = pending.done {
@@ -154,7 +176,8 @@ impl<M: Machine> Writer<M> {
             }
         }
         self.intake.close();
-        (self.fatal)(error);
+        (self.fatal)(&error);
+        self.failed = Some(error);
     }
 
     fn chore(&mut self, chore: Item) {
