@@ -2,8 +2,10 @@
 //! tells who waited. Whatever came meanwhile is the next batch.
 
 use std::{
+    iter::Peekable,
     sync::{Arc, mpsc::SyncSender},
     time::{Duration, Instant},
+    vec,
 };
 
 use rusqlite::Connection;
@@ -94,10 +96,11 @@ impl<M: Machine> Writer<M> {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
-    fn batch(&mut self, waiting: &mut impl Iterator<Item = Item>, body: &mut Vec<u8>) {
+    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, body: &mut Vec<u8>) {
         let mut batch = Batch::default();
-        self.intake.came(batch.add(waiting.take(self.most_entries())));
-        if batch.durable && batch.entries.len() <= GATHER_ENTRIES {
+        self.intake.came(batch.add(waiting.by_ref().take(self.most_entries())));
+        // Never past what waits already: the log has the order in which things were queued.
+        if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
             let mut more = Vec::new();
@@ -187,11 +190,60 @@ impl<M: Machine> Writer<M> {
                     tracing::warn!(%error, "old rows of the log cannot be deleted");
                 }
             }
+            // What was submitted before it is lost, so nothing may say that it is settled: whoever waits hears that the
+            // store is closed, and the low water stays where the log still has everything.
+            Item::Settle { .. } if self.failed.is_some() => {}
             Item::Settle { done, low_water } => {
                 let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
                 let _ = self.materialiser.send(Work::Settle { done, low_water });
             }
             Item::Entry { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::store::Reply;
+
+    struct Nothing;
+
+    impl Machine for Nothing {
+        fn apply(&mut self, _: Entry, _: &mut Vec<Doc>) -> Reply {
+            Reply::Done
+        }
+    }
+
+    #[test]
+    fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
+        let intake = Arc::new(Intake::new(1024, 1));
+        let (materialiser, work) = mpsc::sync_channel(8);
+        let writer = Writer {
+            // It has no table to write to.
+            db: Connection::open_in_memory().unwrap(),
+            end: End::default(),
+            intake: intake.clone(),
+            machine: Nothing,
+            materialiser,
+            synchronous: true,
+            commit_time: Duration::ZERO,
+            disk_time: Duration::ZERO,
+            failed: None,
+            fatal: Box::new(|_| {}),
+        };
+        let (tell, told) = mpsc::sync_channel(1);
+        let (settle, mut settled) = tokio::sync::oneshot::channel();
+        let done: Done = Box::new(move |result| tell.send(result).unwrap());
+        intake.push([
+            Item::Entry { entry: Entry::Barrier, sync: true, done: Some(done), room: None },
+            Item::Settle { done: settle, low_water: Some(Seq(7)) },
+        ]);
+        writer.run();
+        assert!(told.recv().unwrap().is_err());
+        assert!(settled.try_recv().is_err(), "it was said to be settled");
+        assert!(work.recv().is_err(), "documents or a low water were written");
     }
 }
