@@ -3,11 +3,14 @@
 use switchbox_guest_builder::{Component, build_or_stop};
 
 fn main() {
-    build_or_stop(&["tests/guests/counter", "tests/guests/hostile"], |components: &[Component]| {
-        for component in components {
-            let name = component.name.to_uppercase().replace('-', "_");
-            println!("cargo::rustc-env=GUEST_{name}={}", component.path.display());
-        }
-        Ok::<(), String>(())
-    });
+    build_or_stop(
+        &["tests/guests/counter", "tests/guests/hostile", "tests/guests/puppet"],
+        |components: &[Component]| {
+            for component in components {
+                let name = component.name.to_uppercase().replace('-', "_");
+                println!("cargo::rustc-env=GUEST_{name}={}", component.path.display());
+            }
+            Ok::<(), String>(())
+        },
+    );
 }

@@ -7,6 +7,9 @@ pub const COUNTER: &str = env!("GUEST_COUNTER");
 /// Misbehaves on request; see `guests/hostile`.
 pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 
+/// Does what its settings say; see `guests/puppet`.
+pub const PUPPET: &str = env!("GUEST_PUPPET");
+
 /// The bytes of a built-in.
 ///
 /// # Panics

@@ -46,6 +46,7 @@ pub struct Host {
     api: JoinHandle<Result<(), admin::Error>>,
     folder: folder::Service,
     housekeeping: JoinHandle<()>,
+    publisher: JoinHandle<()>,
     dispatch: dispatch::Handle,
     store_service: store::Service,
 }
@@ -82,7 +83,8 @@ impl Host {
         dispatch.set_reach(Arc::new(delivery.clone()));
         let mut engine = Engine::new(registry.clone(), Arc::new(delivery.clone()), &opened.loaded);
         opened.replay(&mut engine)?;
-        let loaded = std::mem::take(&mut opened.loaded);
+        let mut loaded = std::mem::take(&mut opened.loaded);
+        delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
         let store_service = opened.start(engine, stop_on_failure(&shutdown, &fatal))?;
 
         registry.make_default().await?;
@@ -106,6 +108,8 @@ impl Host {
             plugins,
             metrics,
         };
+        let publisher = parts.delivery.publisher(parts.topics.clone());
+        let publisher = tokio::spawn(publisher.run(shutdown.child_token()));
         let front = bind_front(settings, &parts).await?;
         let api = bind_api(settings, &parts).await?;
         let (mqtt, admin, ready) = (front.local_addr(), api.local_addr(), api.readiness());
@@ -129,6 +133,7 @@ impl Host {
             api,
             folder,
             housekeeping,
+            publisher,
             dispatch,
             store_service,
         })
@@ -150,6 +155,7 @@ impl Host {
         self.folder.stop().await;
         self.dispatch.stop().await;
         self.housekeeping.await.context("housekeeping ended badly")?;
+        self.publisher.await.context("publishing ended badly")?;
         tokio::task::spawn_blocking(move || self.store_service.stop()).await?;
         match self.fatal.lock().take() {
             Some(problem) => Err(anyhow::anyhow!(problem).context("the host had to stop")),

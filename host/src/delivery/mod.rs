@@ -1,26 +1,26 @@
 //! Brings committed effects to the devices that are connected, and what they answer back to the log.
 //! Never knows topics or packets.
 
+mod methods;
+mod outgoing;
 mod presence;
 mod reach;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
+pub use methods::{CallError, Response};
+pub use outgoing::Publisher;
+
+use methods::Calls;
 use presence::Presence;
 
 use crate::{
     clock, ingest,
-    model::{CommandStatus, DeviceNum, Entry, EventData, Settlement, limits},
+    model::{CommandStatus, DeviceNum, Entry, EventData, Message, Settlement},
     outbox::Sink,
     registry::Device,
     store::{self, CommandDoc, ConfigVersion},
@@ -71,29 +71,6 @@ pub enum Receipt {
     Command { id: Arc<str> },
 }
 
-/// A device's answer to a method call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// 100 to 599.
-    pub status: u16,
-    pub payload: Bytes,
-}
-
-/// Why a method call has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    #[error("{0} is not connected")]
-    Offline(String),
-    #[error("{0} does not subscribe to method calls")]
-    NotSubscribed(String),
-    #[error("{0} did not answer within {1:?}")]
-    TimedOut(String, Duration),
-    #[error("{0} has {1} method calls waiting; no more are taken")]
-    Busy(String, usize),
-    #[error("{0}")]
-    Invalid(String),
-}
-
 /// All devices that are connected. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
@@ -110,20 +87,15 @@ struct Shared {
     store: store::Handle,
     ingest: ingest::Handle,
     online: RwLock<HashMap<DeviceNum, Arc<Presence>>>,
-    next_rid: AtomicU64,
-    late_answers: AtomicU64,
+    calls: Calls,
+    outgoing: Arc<outgoing::Queue>,
 }
 
 impl Handle {
     #[must_use]
     pub fn new(store: store::Handle, ingest: ingest::Handle) -> Self {
-        let shared = Shared {
-            store,
-            ingest,
-            online: RwLock::default(),
-            next_rid: AtomicU64::new(1),
-            late_answers: AtomicU64::new(0),
-        };
+        let shared =
+            Shared { store, ingest, online: RwLock::default(), calls: Calls::default(), outgoing: Arc::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -168,60 +140,12 @@ impl Handle {
         self.shared.online.read().len()
     }
 
-    /// Answers that came after the caller had gone.
-    #[must_use]
-    pub fn late_answers(&self) -> u64 {
-        self.shared.late_answers.load(Ordering::Relaxed)
-    }
-
     /// Ends the device's connection, if it has one.
     pub fn close(&self, device: DeviceNum, reason: &str) {
         if let Some(presence) = self.presence(device) {
             presence.link().close(reason);
         }
     }
-
-    /// Calls a method and waits for the device's answer.
-    pub async fn call(
-        &self,
-        device: &Device,
-        name: &str,
-        payload: Bytes,
-        timeout: Duration,
-    ) -> Result<Response, CallError> {
-        check_call(name, &payload)?;
-        let who = || device.name.to_string();
-        let presence = self.presence(device.num).ok_or_else(|| CallError::Offline(who()))?;
-        if !presence.takes(Feed::Methods) {
-            return Err(CallError::NotSubscribed(who()));
-        }
-        let rid = self.shared.next_rid.fetch_add(1, Ordering::Relaxed);
-        let answer = presence.begin_call(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
-        let _guard = presence::CallGuard { presence: &presence, rid };
-        if !presence.link().deliver(Outbound::Method { rid, name: name.into(), payload }) {
-            return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
-        }
-        match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(_)) => Err(CallError::Offline(who())),
-            Err(_) => Err(CallError::TimedOut(who(), timeout)),
-        }
-    }
-}
-
-fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
-    if name.is_empty() || name.len() > 128 || !name.chars().all(good) {
-        return Err(CallError::Invalid(format!("method name {name:?} must be 1 to 128 letters, digits, - _ . or ~")));
-    }
-    if payload.len() > limits::METHOD_BYTES {
-        return Err(CallError::Invalid(format!(
-            "method payload of {} bytes is larger than {}",
-            payload.len(),
-            limits::METHOD_BYTES
-        )));
-    }
-    Ok(())
 }
 
 impl Shared {
@@ -273,6 +197,10 @@ impl Sink for Handle {
         let status = if sent { CommandStatus::Sent } else { CommandStatus::Expired };
         self.shared.settle_command(device.num, &command.id, status);
     }
+
+    fn publish(&self, id: Option<String>, message: Message) {
+        self.shared.outgoing.push(id, message);
+    }
 }
 
 /// A device that is connected. Dropping it disconnects with the reason "connection lost".
@@ -311,15 +239,6 @@ impl Online {
             }),
         });
         self.shared.settle(settlements.collect());
-    }
-
-    /// The device's answer to a method call. False when nothing waits for it (too late: counted).
-    pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
-        let waited = self.presence.answer(rid, Response { status, payload });
-        if !waited {
-            self.shared.late_answers.fetch_add(1, Ordering::Relaxed);
-        }
-        waited
     }
 
     /// Ends it with a reason, for the `disconnected` event.

@@ -8,13 +8,10 @@ use std::{
     },
 };
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
-use super::{Feed, Link, Outbound, Response};
+use super::{Feed, Link, Outbound, methods::Waiting};
 use crate::{
-    model::limits,
     registry::Device,
     store::{CommandDoc, ConfigVersion},
 };
@@ -26,7 +23,7 @@ pub(super) struct Presence {
     /// The newest config version that was handed to the link. Its lock orders "the newest on subscribe" with "every
     /// change".
     sent_config: Mutex<u64>,
-    calls: Mutex<HashMap<u64, oneshot::Sender<Response>>>,
+    calls: Waiting,
     unacknowledged: Mutex<HashSet<Arc<str>>>,
 }
 
@@ -45,7 +42,7 @@ impl Presence {
             link,
             feeds: AtomicU8::new(0),
             sent_config: Mutex::new(0),
-            calls: Mutex::default(),
+            calls: Waiting::default(),
             unacknowledged: Mutex::default(),
         }
     }
@@ -107,38 +104,14 @@ impl Presence {
         self.unacknowledged.lock().remove(id)
     }
 
-    /// None when too many wait already.
-    pub(super) fn begin_call(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
-        let (answer, answered) = oneshot::channel();
-        let mut calls = self.calls.lock();
-        if calls.len() >= limits::METHODS_IN_FLIGHT {
-            return None;
-        }
-        calls.insert(rid, answer);
-        Some(answered)
-    }
-
-    pub(super) fn answer(&self, rid: u64, response: Response) -> bool {
-        let call = self.calls.lock().remove(&rid);
-        call.is_some_and(|call| call.send(response).is_ok())
+    pub(super) fn calls(&self) -> &Waiting {
+        &self.calls
     }
 
     /// Ends all calls; returns the commands that were sent and not acknowledged.
     pub(super) fn end(&self) -> Vec<Arc<str>> {
         self.feeds.store(0, Ordering::Release);
-        self.calls.lock().clear();
+        self.calls.end();
         self.unacknowledged.lock().drain().collect()
-    }
-}
-
-/// Takes a call off the list when its caller goes, for whatever reason.
-pub(super) struct CallGuard<'a> {
-    pub(super) presence: &'a Presence,
-    pub(super) rid: u64,
-}
-
-impl Drop for CallGuard<'_> {
-    fn drop(&mut self) {
-        self.presence.calls.lock().remove(&self.rid);
     }
 }

@@ -40,6 +40,11 @@ impl Reach for Handle {
             }
         })
     }
+
+    fn room_to_publish(&self) -> Waiting<bool> {
+        let queue = self.shared.outgoing.clone();
+        Box::pin(async move { queue.room().await })
+    }
 }
 
 fn method_error(error: &CallError) -> MethodError {
@@ -47,6 +52,7 @@ fn method_error(error: &CallError) -> MethodError {
     match error {
         CallError::Offline(_) | CallError::NotSubscribed(_) => MethodError::Offline(text),
         CallError::TimedOut(..) => MethodError::TimedOut(text),
-        CallError::Busy(..) | CallError::Invalid(_) => MethodError::Unavailable(text),
+        CallError::Invalid(_) => MethodError::Invalid(text),
+        CallError::Busy(..) => MethodError::Unavailable(text),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +32,8 @@ pub(super) struct Context {
     pub(super) left: Mutex<Left>,
     /// The plugins that run. Replaced as a whole.
     pub(super) table: RwLock<Arc<Table>>,
+    /// Some plugin that runs is triggered by messages on ordinary topics.
+    pub(super) topics: AtomicBool,
     /// Grows whenever routes have to be asked for again.
     generation: AtomicU64,
     pub(super) reach: OnceLock<Arc<dyn Reach>>,
@@ -49,6 +51,7 @@ impl Context {
             boot: OnceLock::new(),
             left: Mutex::default(),
             table: RwLock::default(),
+            topics: AtomicBool::new(false),
             generation: AtomicU64::new(1),
             reach: OnceLock::new(),
             host: OnceLock::new(),
@@ -62,6 +65,9 @@ impl Context {
 
     /// Some plugin's triggers, or the set of plugins, changed.
     pub(super) fn changed(&self) {
+        let runners = &self.table.read().runners;
+        let topics = runners.iter().any(|runner| runner.version().triggers.any_topic());
+        self.topics.store(topics, Ordering::Release);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -27,6 +27,9 @@ pub trait Reach: Send + Sync {
         payload: Bytes,
         timeout: Duration,
     ) -> Waiting<Result<MethodResponse, MethodError>>;
+    /// Waits until messages that plugins published before are given to their subscribers, but for so many. False when
+    /// it had to wait.
+    fn room_to_publish(&self) -> Waiting<bool>;
 }
 
 pub(super) struct PluginHost {

@@ -44,8 +44,11 @@ fn supported(settings: &PluginSettings, described: &[Trigger]) -> Result<(), Err
         match trigger.event {
             EventKind::CommandSettled => return unsupported("a trigger on command-settled"),
             EventKind::Timer => return unsupported("a trigger on timer"),
-            EventKind::Topic => return unsupported("a trigger on topic"),
-            EventKind::Telemetry | EventKind::State | EventKind::Connected | EventKind::Disconnected => {}
+            EventKind::Telemetry
+            | EventKind::State
+            | EventKind::Connected
+            | EventKind::Disconnected
+            | EventKind::Topic => {}
         }
     }
     Ok(())

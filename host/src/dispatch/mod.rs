@@ -14,7 +14,10 @@ mod runner;
 mod status;
 mod worker;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 pub use host::Reach;
 pub use manager::{Component, Error, Manager};
@@ -79,6 +82,13 @@ impl Handle {
 }
 
 impl Offer for Handle {
+    fn wants_topic(&self, topic: &str) -> bool {
+        self.context.topics.load(Ordering::Acquire) && {
+            let table = self.context.table.read().clone();
+            table.runners.iter().any(|runner| runner.version().triggers.match_topic(topic))
+        }
+    }
+
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         let generation = self.context.generation();
         let table = self.context.table.read().clone();

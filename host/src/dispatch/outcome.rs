@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock,
     model::{Effect, Entry, Handled, Outcome},
-    plugin::{Execution, KvChange, Verdict},
+    plugin::{Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
 };
 
@@ -78,6 +78,7 @@ fn weight(handled: &Handled) -> usize {
         .iter()
         .map(|effect| match effect {
             Effect::Config { payload, .. } | Effect::Command { payload, .. } => ENTRY_BYTES + payload.len(),
+            Effect::Publish { topic, payload, .. } => ENTRY_BYTES + topic.len() + payload.len(),
             Effect::Kv(write) => ENTRY_BYTES + write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len),
         })
         .sum()
@@ -151,6 +152,7 @@ struct Problem {
 
 /// Hands the effects to the log. What can be refused there is waited for; the rest goes with the batch.
 async fn commit(settled: &mut Settled<'_>, job: &Job, mut handled: Handled, kv: Vec<KvChange>) -> Result<(), Problem> {
+    wait_to_publish(settled, &handled).await;
     let conditional = has_condition(&handled);
     if kv.is_empty() && !conditional {
         settled.add(handled, job, None);
@@ -176,6 +178,19 @@ async fn commit(settled: &mut Settled<'_>, job: &Job, mut handled: Handled, kv: 
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));
     Ok(())
+}
+
+/// Where plugins publish more than subscribers take, the plugins are slowed down.
+async fn wait_to_publish(settled: &mut Settled<'_>, handled: &Handled) {
+    let Outcome::Done { effects } = &handled.outcome else { return };
+    if !effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })) {
+        return;
+    }
+    let Some(reach) = settled.runner.context.reach.get().cloned() else { return };
+    settled.submit().await;
+    if !reach.room_to_publish().await {
+        settled.runner.counters.limit(names::OUTGOING_BYTES);
+    }
 }
 
 fn has_condition(handled: &Handled) -> bool {

@@ -1,12 +1,16 @@
 //! A plugin's events in lanes, one a device: first in, first out within a lane, and never two of a lane at the same time.
 //! Pure: knows no task and no clock.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use hashbrown::HashMap;
 
 use crate::{
-    model::{DeviceNum, Event, Seq},
+    model::{DeviceNum, Event, EventData, Seq},
     registry::Device,
 };
 
@@ -28,8 +32,28 @@ impl Job {
     }
 }
 
-/// Which lane an event goes in: its device's, or the one of events without a device.
-pub(super) type Lane = Option<DeviceNum>;
+/// Which lane an event goes in: its device's, its topic's, or the one of all other events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    Device(DeviceNum),
+    /// A hash: topics that share it share the lane, which costs them nothing but waiting for each other.
+    Topic(u64),
+    Other,
+}
+
+impl Lane {
+    pub(super) fn of(event: &Event) -> Self {
+        match (&event.data, event.device) {
+            (_, Some(device)) => Self::Device(device),
+            (EventData::Topic { topic, .. }, None) => {
+                let mut hasher = DefaultHasher::new();
+                topic.hash(&mut hasher);
+                Self::Topic(hasher.finish())
+            }
+            _ => Self::Other,
+        }
+    }
+}
 
 /// Events of one lane that were taken together.
 #[derive(Debug)]
@@ -71,7 +95,7 @@ impl Queues {
     }
 
     pub(super) fn push(&mut self, job: Job) {
-        let lane = job.event.device;
+        let lane = Lane::of(&job.event);
         self.len += 1;
         self.bytes += job.bytes();
         let queue = self.lanes.entry(lane).or_default();
@@ -133,7 +157,6 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::EventData;
 
     fn job(device: u64, seq: u64) -> Job {
         let event = Event {
@@ -174,6 +197,19 @@ mod tests {
     }
 
     #[test]
+    fn messages_keep_their_order_on_one_topic_and_wait_for_no_other() {
+        let mut queues = Queues::default();
+        for (seq, topic) in [(1, "a"), (2, "b"), (3, "a")] {
+            let mut job = job(0, seq);
+            job.event.device = None;
+            job.event.data = EventData::Topic { topic: topic.into(), payload: "x".into(), properties: vec![] };
+            queues.push(job);
+        }
+        assert_eq!(seqs(&queues.take(9).unwrap()), [1, 3]);
+        assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
+    }
+
+    #[test]
     fn what_is_put_back_comes_first_and_only_after_waking() {
         let mut queues = Queues::default();
         queues.push(job(1, 1));
@@ -184,7 +220,7 @@ mod tests {
         queues.put_back(work);
         assert!(queues.take(9).is_none(), "a sleeping lane was given out");
         assert_eq!(queues.len(), 3);
-        queues.wake(Some(DeviceNum(1)));
+        queues.wake(Lane::Device(DeviceNum(1)));
         let work = queues.take(9).unwrap();
         assert_eq!(seqs(&work), [1, 2, 3]);
         assert_eq!(work.jobs[0].attempt, 2);

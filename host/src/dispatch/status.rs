@@ -48,6 +48,11 @@ impl Counters {
         }
     }
 
+    /// A limit was hit outside of an execution.
+    pub(super) fn limit(&self, name: &'static str) {
+        *self.limits.lock().entry(name).or_default() += 1;
+    }
+
     pub(super) fn retried(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }

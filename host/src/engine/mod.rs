@@ -83,6 +83,7 @@ impl Engine {
                 Settlement::Command { device, id, status, time_ms } => {
                     docs.push(Doc::CommandStatus { device, id, status, time_ms });
                 }
+                Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
             }
         }
     }

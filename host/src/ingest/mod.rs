@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock,
-    model::{Event, EventData, Seq},
+    model::{Event, EventData, Message, QoS, Seq},
     registry::Device,
     store,
 };
@@ -48,6 +48,8 @@ pub trait Offer: Send + Sync {
     /// Events in the order of the journal, all of this device (or of none: timers and topics). Returns how many times one
     /// of them is being handled now.
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize;
+    /// Some plugin is triggered by messages on this topic. Asked for every message: must be quick.
+    fn wants_topic(&self, topic: &str) -> bool;
 }
 
 /// The door for events. Cheap to clone.
@@ -81,7 +83,24 @@ impl Handle {
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {
-        self.append(device, events, Some(room), Some(done));
+        self.append(Some(device), events, Some(room), Some(done));
+    }
+
+    /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
+    #[must_use]
+    pub fn topic_event(&self, message: &Message) -> Option<NewEvent> {
+        if !self.offer.wants_topic(&message.topic) {
+            return None;
+        }
+        let properties = message.properties.as_ref().map(|properties| properties.user.clone()).unwrap_or_default();
+        let (topic, payload) = (message.topic.as_ref().into(), message.payload.clone());
+        let data = EventData::Topic { topic, payload, properties };
+        Some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
+    }
+
+    /// As [`Handle::submit`], for what [`Handle::topic_event`] made.
+    pub fn submit_topic(&self, event: NewEvent, room: Room, done: Done) {
+        self.append(None, vec![event], Some(room), Some(done));
     }
 
     /// The number of the next event; all events before it have been offered.
@@ -93,20 +112,20 @@ impl Handle {
 
     /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(device, vec![NewEvent { durable: false, data }], None, None);
+        self.append(Some(device), vec![NewEvent { durable: false, data }], None, None);
     }
 
-    fn append(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Option<Room>, done: Option<Done>) {
+    fn append(&self, device: Option<&Arc<Device>>, events: Vec<NewEvent>, room: Option<Room>, done: Option<Done>) {
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
-        let _order = device.order();
+        let _order = device.map(|device| device.order());
         let mut events: Vec<Event> = events
             .into_iter()
             .map(|NewEvent { durable, mut data }| {
-                if let EventData::State { version, .. } = &mut data {
+                if let (EventData::State { version, .. }, Some(device)) = (&mut data, device) {
                     *version = device.next_state_version();
                 }
-                Event { seq: Seq(0), time_ms, device: Some(device.num), durable, data }
+                Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })
             .collect();
         let done: Option<store::Done> =
@@ -117,7 +136,7 @@ impl Handle {
             event.seq = Seq(seq);
         }
         // The writer is woken last: it finds the plugins at work already.
-        let handling = self.offer.offer(Some(device), events);
+        let handling = self.offer.offer(device, events);
         self.store.wake(handling);
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::ids::DeviceNum;
+use super::{ids::DeviceNum, message::QoS};
 
 /// One effect. All effects of an event commit together with "this plugin has handled this event".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Effect {
     Command { device: DeviceNum, id: String, subfolder: String, payload: Bytes, ttl_ms: u64 },
     /// A write to the plugin's own state, already checked and numbered.
     Kv(KvWrite),
+    /// A message on an ordinary topic, which was checked.
+    Publish { topic: String, payload: Bytes, qos: QoS, retain: bool },
 }
 
 /// One write of a plugin's key-value state. `value` none = the key is deleted.

@@ -78,8 +78,21 @@ pub enum Outcome {
 /// What became of something delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Settlement {
-    ConfigAcknowledged { device: DeviceNum, version: u64, time_ms: u64 },
-    Command { device: DeviceNum, id: String, status: CommandStatus, time_ms: u64 },
+    ConfigAcknowledged {
+        device: DeviceNum,
+        version: u64,
+        time_ms: u64,
+    },
+    Command {
+        device: DeviceNum,
+        id: String,
+        status: CommandStatus,
+        time_ms: u64,
+    },
+    /// A plugin's message was given to its subscribers; `id` is the effect's key.
+    Published {
+        id: String,
+    },
 }
 
 /// A change of the registry.

@@ -18,6 +18,10 @@ pub const METHOD_TIMEOUT_MS: u64 = 10_000;
 pub const METHOD_TIMEOUT_MAX_MS: u64 = 300_000;
 /// Method calls waiting for one device's answer.
 pub const METHODS_IN_FLIGHT: usize = 1_024;
+/// Bytes of plugins' messages that are committed and not yet given to their subscribers; past it, plugins wait.
+pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
+/// Longest topic that a plugin publishes to, bytes.
+pub const TOPIC_BYTES: usize = 1_024;
 /// A plugin's key-value state: bytes of keys and values together.
 pub const KV_BYTES: usize = 1024 * 1024;
 /// A plugin's key-value state: longest key, bytes.

@@ -3,16 +3,25 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::event::Property;
 
 /// How sure a delivery is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum QoS {
     #[default]
     AtMostOnce = 0,
     AtLeastOnce = 1,
     ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// From its number; none when there is no such quality.
+    #[must_use]
+    pub fn of(number: u8) -> Option<Self> {
+        [Self::AtMostOnce, Self::AtLeastOnce, Self::ExactlyOnce].into_iter().find(|qos| *qos as u8 == number)
+    }
 }
 
 /// What was published. Shared by all who get it.

@@ -7,6 +7,7 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod method;
 pub mod registry;
 
 pub use cause::Cause;

@@ -9,6 +9,7 @@ use crate::{
     auth::{self, Credentials, Principal, Refusal},
     delivery::{self, Feed, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
+    model::Message,
     registry::Device,
     session::Weigh,
 };
@@ -21,6 +22,9 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Principal, Refusal>> + Send;
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
+    /// The message as an event; none when no plugin is triggered by it.
+    fn topic_event(&self, message: &Message) -> Option<NewEvent>;
+    fn submit_topic(&self, event: NewEvent, room: Self::Room, done: Done);
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online;
 }
 
@@ -55,6 +59,14 @@ impl Hub for Live {
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {
         self.ingest.submit(device, events, room, done);
+    }
+
+    fn topic_event(&self, message: &Message) -> Option<NewEvent> {
+        self.ingest.topic_event(message)
+    }
+
+    fn submit_topic(&self, event: NewEvent, room: Self::Room, done: Done) {
+        self.ingest.submit_topic(event, room, done);
     }
 
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online {

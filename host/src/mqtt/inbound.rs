@@ -14,7 +14,7 @@ use super::{
 use crate::{
     delivery::{Outbound, Receipt},
     dialect::iot_core::{self, Refused},
-    ingest::NewEvent,
+    ingest::{Done, NewEvent},
     model::{EventData, Message, QoS, limits},
     session::{self, Ack, AckKind, Body, Item},
     topics::Subscriber as _,
@@ -113,14 +113,16 @@ impl<H: Hub> Connection<H> {
             Action::Message(message) => {
                 self.submit(batch).await?;
                 let from = self.presence.mailbox.id();
+                let event = self.presence.shared.hub.topic_event(&message);
                 self.presence.shared.topics.publish(Arc::new(message), Some(from)).await;
+                if let Some(event) = event {
+                    return self.submit_topic(event, ack).await;
+                }
             }
             Action::Answer { rid, status, payload } => {
                 self.submit(batch).await?;
-                if let Some(online) = &self.presence.online
-                    && !online.answer(rid, status, payload)
-                {
-                    tracing::debug!(client = %self.presence.mailbox.name, rid, "nothing waits for this answer (any more)");
+                if let Some(online) = &self.presence.online {
+                    online.answer(rid, status, payload);
                 }
             }
             Action::Refuse(refusal) => {
@@ -249,13 +251,31 @@ impl<H: Hub> Connection<H> {
             return Ok(());
         }
         let Batch { events, acks, received, bytes } = std::mem::take(batch);
-        let Some(device) = &self.presence.device else { return Ok(()) };
-        let hub = &self.presence.shared.hub;
-        let room =
-            hub.reserve(bytes).await.map_err(|error| End::Closed(super::mailbox::Close::Asked(error.to_string())))?;
+        let Some(device) = self.presence.device.clone() else { return Ok(()) };
+        let room = self.reserve(bytes).await?;
+        let (done, within) = self.when_durable(acks, received);
+        self.presence.shared.hub.submit(&device, events, room, done);
+        within
+    }
+
+    /// Hands a message that triggers plugins to the journal; its acknowledgement waits for it.
+    async fn submit_topic(&mut self, event: NewEvent, ack: Option<Ack>) -> Result<(), End> {
+        let room = self.reserve(event.data.payload().len()).await?;
+        let received = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
+        let (done, within) = self.when_durable(ack.into_iter().collect(), received);
+        self.presence.shared.hub.submit_topic(event, room, done);
+        within
+    }
+
+    async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
+        let room = self.presence.shared.hub.reserve(bytes).await;
+        room.map_err(|error| End::Closed(super::mailbox::Close::Asked(error.to_string())))
+    }
+
+    /// What to do when the journal has the events, and whether the client keeps to its window.
+    fn when_durable(&self, acks: Vec<Ack>, received: Vec<u16>) -> (Done, Result<(), End>) {
         if acks.is_empty() {
-            hub.submit(device, events, room, Box::new(|_| ()));
-            return Ok(());
+            return (Box::new(|_| ()), Ok(()));
         }
         let mailbox = self.presence.mailbox.clone();
         let generation = self.generation;
@@ -264,8 +284,7 @@ impl<H: Hub> Connection<H> {
             (state.session.ack_later(acks), state.session.unacknowledged())
         };
         let done = move |result| mailbox.done(generation, id, &received, result);
-        hub.submit(device, events, room, Box::new(done));
-        self.check_receive_maximum(unacknowledged)
+        (Box::new(done), self.check_receive_maximum(unacknowledged))
     }
 
     fn acknowledge(&self, kind: AckKind, id: u16, reason: u8, receipts: &mut Vec<Receipt>) {

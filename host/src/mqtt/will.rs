@@ -35,13 +35,24 @@ pub(super) async fn publish<H: Hub>(
 ) {
     tracing::debug!(client = %client, topic = %will.topic, "publishing the will");
     let Some((device, data)) = device.and_then(|device| event(&device, &will).map(|data| (device, data))) else {
-        shared.topics.publish(Arc::new(message(*will)), None).await;
+        publish_message(&shared, &client, message(*will)).await;
         return;
     };
     let durable = will.qos != QoS::AtMostOnce;
     match shared.hub.reserve(will.payload.len()).await {
         Ok(room) => shared.hub.submit(&device, vec![NewEvent { durable, data }], room, Box::new(|_| ())),
         Err(error) => tracing::warn!(client = %client, %error, "the will was lost"),
+    }
+}
+
+async fn publish_message<H: Hub>(shared: &Shared<H>, client: &str, message: Message) {
+    let event = shared.hub.topic_event(&message);
+    let bytes = message.size();
+    shared.topics.publish(Arc::new(message), None).await;
+    let Some(event) = event else { return };
+    match shared.hub.reserve(bytes).await {
+        Ok(room) => shared.hub.submit_topic(event, room, Box::new(|_| ())),
+        Err(error) => tracing::warn!(client, %error, "no plugin will see the will"),
     }
 }
 

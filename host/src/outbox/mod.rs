@@ -7,15 +7,17 @@ use bytes::Bytes;
 
 use crate::{
     clock,
-    model::{Cause, CommandStatus, DeviceNum, Effect, Entry, limits},
+    model::{Cause, CommandStatus, DeviceNum, Effect, Entry, Message, QoS, limits},
     registry::{self, Device},
-    store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, Refused, Reply},
+    store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply},
 };
 
 /// Where committed effects go. Called on the log's writer thread: must not block.
 pub trait Sink: Send + Sync {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
     fn command(&self, device: &Arc<Device>, command: &CommandDoc);
+    /// A message for an ordinary topic. With `id` it is among the outgoing documents until it is settled as published.
+    fn publish(&self, id: Option<String>, message: Message);
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -136,6 +138,13 @@ pub fn apply(
                     docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
                 }
             }
+            (Effect::Publish { topic, payload, qos, retain }, _) => {
+                publish(
+                    OutgoingDoc { id: cause().effect_id().unwrap_or_default(), topic, payload, qos, retain },
+                    sink,
+                    docs,
+                );
+            }
             (Effect::Config { .. } | Effect::Command { .. }, None) => {}
         }
     }
@@ -150,7 +159,7 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Option<A
         let (num, expected) = match effect {
             Effect::Config { device, expected, .. } => (*device, *expected),
             Effect::Command { device, .. } => (*device, None),
-            Effect::Kv(_) => {
+            Effect::Kv(_) | Effect::Publish { .. } => {
                 devices.push(None);
                 continue;
             }
@@ -170,6 +179,19 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Option<A
 
 fn is_config_of(effect: &Effect, num: DeviceNum) -> bool {
     matches!(effect, Effect::Config { device, .. } if *device == num)
+}
+
+/// Nobody was promised anything of QoS 0, so it leaves no document.
+fn publish(outgoing: OutgoingDoc, sink: &dyn Sink, docs: &mut Vec<Doc>) {
+    let message = Message {
+        qos: outgoing.qos,
+        retain: outgoing.retain,
+        ..Message::new(&outgoing.topic, outgoing.payload.clone())
+    };
+    let id = (outgoing.qos != QoS::AtMostOnce).then(|| outgoing.id.clone());
+    let keep = id.is_some();
+    sink.publish(id, message);
+    docs.extend(keep.then(|| Doc::Outgoing(Box::new(outgoing))));
 }
 
 fn set_config(

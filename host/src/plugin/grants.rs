@@ -123,6 +123,7 @@ impl Side {
     fn new(granted: &Granted) -> Result<Self, String> {
         let of = |capability| granted.get(&capability).map_or(&[] as &[String], Vec::as_slice);
         let globs = |capability| globs(of(capability));
+        of(Capability::Publish).iter().try_for_each(|filter| check_filter(filter))?;
         Ok(Self {
             devices: [
                 globs(Capability::Config)?,
@@ -160,6 +161,17 @@ pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, String> {
         set.add(glob.map_err(|error| format!("{pattern:?} is no glob: {}", error.kind()))?);
     }
     set.build().map_err(|error| error.to_string())
+}
+
+/// The error names the filter and the rule that it breaks.
+pub(super) fn check_filter(filter: &str) -> Result<(), String> {
+    let mut levels = filter.split('/').rev();
+    let last = levels.next().unwrap_or_default();
+    let wild = |level: &str| level != "+" && level.contains(['+', '#']);
+    if filter.is_empty() || filter.contains('\0') || (last != "#" && wild(last)) || levels.any(wild) {
+        return Err(format!("{filter:?} is no topic filter: + stands alone in its level, # alone in the last one"));
+    }
+    Ok(())
 }
 
 /// MQTT's rule: `+` is one level, a final `#` is any number of them.

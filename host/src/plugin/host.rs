@@ -69,6 +69,9 @@ pub enum MethodError {
     Offline(String),
     #[error("{0}")]
     TimedOut(String),
+    /// The call itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
     #[error("{0}")]
     Unavailable(String),
 }

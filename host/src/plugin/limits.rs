@@ -18,6 +18,7 @@ pub mod names {
     pub const HOST_CALL_TIME: &str = "host-call-time";
     pub const EFFECTS_PER_EVENT: &str = "effects-per-event";
     pub const KV_BYTES: &str = "kv-bytes";
+    pub const OUTGOING_BYTES: &str = "outgoing-bytes";
 }
 
 /// No plugin gets more memory than the pool's slots have, bytes.

@@ -3,7 +3,7 @@
 use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
-use super::grants::{filter_matches, globs};
+use super::grants::{check_filter, filter_matches, globs};
 use crate::model::{EventData, EventKind};
 
 /// One kind of event that a plugin sees.
@@ -43,7 +43,10 @@ impl Triggers {
             Ok(Compiled {
                 event: trigger.event,
                 device: match trigger.event {
-                    EventKind::Topic => GlobSet::empty(),
+                    EventKind::Topic => {
+                        check_topic(trigger)?;
+                        GlobSet::empty()
+                    }
                     _ => globs(std::slice::from_ref(&trigger.device))?,
                 },
                 subfolder: trigger.subfolder.as_ref().map(|glob| globs(std::slice::from_ref(glob))).transpose()?,
@@ -51,6 +54,18 @@ impl Triggers {
             })
         };
         triggers.iter().map(compile).collect::<Result<_, String>>().map(Self)
+    }
+
+    /// Some trigger is on messages.
+    #[must_use]
+    pub fn any_topic(&self) -> bool {
+        self.0.iter().any(|trigger| trigger.event == EventKind::Topic)
+    }
+
+    /// Some trigger is on messages on this topic.
+    #[must_use]
+    pub fn match_topic(&self, topic: &str) -> bool {
+        self.0.iter().any(|t| t.event == EventKind::Topic && filter_matches(&t.filter, topic))
     }
 
     /// `device`: the id of the event's device; empty where it has none.
@@ -68,6 +83,14 @@ impl Triggers {
     }
 }
 
+/// The default of `device` is a glob, which as a filter would match nothing but itself.
+fn check_topic(trigger: &Trigger) -> Result<(), String> {
+    match trigger.device.as_str() {
+        "*" => Err("a trigger on topic needs its topic filter, such as device = \"alerts/#\"".into()),
+        filter => check_filter(filter),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -76,6 +99,15 @@ mod tests {
 
     fn telemetry(subfolder: &str) -> EventData {
         EventData::Telemetry { subfolder: subfolder.into(), payload: Bytes::new(), properties: vec![] }
+    }
+
+    #[test]
+    fn a_topic_trigger_has_a_filter_of_its_own() {
+        for (filter, good) in [("a/+/#", true), ("a", true), ("*", false), ("", false), ("a/#/b", false), ("a+", false)]
+        {
+            let trigger = Trigger { event: EventKind::Topic, device: filter.into(), subfolder: None };
+            assert_eq!(Triggers::new(&[trigger]).is_ok(), good, "{filter}");
+        }
     }
 
     #[test]

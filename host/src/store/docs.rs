@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, RegistryName, Seq, cause::Cause, registry::DeviceSpec,
+    CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, cause::Cause,
+    registry::DeviceSpec,
 };
 
 /// One change of a document.
@@ -49,6 +50,10 @@ pub enum Doc {
     DeadLetter(Box<DeadLetter>),
     DeadLetterGone {
         id: u64,
+    },
+    Outgoing(Box<OutgoingDoc>),
+    OutgoingGone {
+        id: String,
     },
 }
 
@@ -102,6 +107,16 @@ pub struct KvDoc {
     pub revision: u64,
 }
 
+/// A plugin's message that is not known to have been given to its subscribers. `id` is the effect's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingDoc {
+    pub id: String,
+    pub topic: String,
+    pub payload: Bytes,
+    pub qos: QoS,
+    pub retain: bool,
+}
+
 /// A plugin that is there, and since which event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginDoc {
@@ -123,6 +138,8 @@ pub struct Loaded {
     pub plugins: Vec<PluginDoc>,
     /// Commands that have no final status.
     pub open_commands: Vec<(DeviceNum, String)>,
+    /// In the order in which they were committed.
+    pub outgoing: Vec<OutgoingDoc>,
     pub last_dead_letter: u64,
     pub last_device: u64,
     /// All events before this one are handled.

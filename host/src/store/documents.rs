@@ -6,10 +6,12 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
-    docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, PluginDoc, StateVersion},
+    docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, StateVersion},
     materialise::Gathered,
 };
-use crate::model::{DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, Seq, limits::VERSIONS_KEPT};
+use crate::model::{
+    DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, limits::VERSIONS_KEPT,
+};
 
 const APPLIED: &str = "applied";
 const LOW_WATER: &str = "low_water";
@@ -45,6 +47,7 @@ pub(super) fn write(db: &mut Connection, gathered: &Gathered, low_water: Option<
                 .execute(params![kv.plugin.as_str(), kv.key])?,
         };
     }
+    write_outgoing(&tx, gathered)?;
     if gathered.row > 0 {
         set_meta(&tx, APPLIED, u64::try_from(gathered.row).unwrap_or(0))?;
     }
@@ -109,6 +112,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         }
         // Folded by `Gathered`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
+        Doc::Outgoing(_) | Doc::OutgoingGone { .. } => {}
     }
     Ok(())
 }
@@ -179,6 +183,19 @@ fn forget_old(tx: &Transaction<'_>, statement: &str, newest: Option<(DeviceNum, 
     if let Some((device, version)) = newest {
         let kept = u64::try_from(VERSIONS_KEPT).unwrap_or(u64::MAX);
         tx.prepare_cached(statement)?.execute(params![device.0, version.saturating_sub(kept)])?;
+    }
+    Ok(())
+}
+
+fn write_outgoing(tx: &Transaction<'_>, gathered: &Gathered) -> Result<(), Error> {
+    for m in &gathered.outgoing {
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO outgoing (id, topic, payload, qos, retain) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![m.id, m.topic, m.payload.as_ref(), m.qos as u8, m.retain])?;
+    }
+    for id in &gathered.outgoing_gone {
+        tx.prepare_cached("DELETE FROM outgoing WHERE id = ?1")?.execute([id])?;
     }
     Ok(())
 }
@@ -271,6 +288,16 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
     })?;
     each(db, "SELECT device, id FROM command WHERE status IN ('queued', 'sent') ORDER BY device, num", |r| {
         loaded.open_commands.push((DeviceNum(r.get(0)?), r.get(1)?));
+        Ok(())
+    })?;
+    each(db, "SELECT id, topic, payload, qos, retain FROM outgoing ORDER BY num", |r| {
+        loaded.outgoing.push(OutgoingDoc {
+            id: r.get(0)?,
+            topic: r.get(1)?,
+            payload: r.get::<_, Vec<u8>>(2)?.into(),
+            qos: QoS::of(r.get(3)?).unwrap_or_default(),
+            retain: r.get(4)?,
+        });
         Ok(())
     })?;
     Ok(loaded)

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 
 use super::{
     Error,
-    docs::{ConfigVersion, Doc, KvDoc, StateVersion},
+    docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, StateVersion},
     documents,
 };
 use crate::model::{DeviceNum, PluginName, Seq, limits::VERSIONS_KEPT};
@@ -41,6 +41,9 @@ pub(super) struct Gathered {
     pub(super) states: HashMap<DeviceNum, VecDeque<StateVersion>>,
     pub(super) seen: HashMap<DeviceNum, u64>,
     pub(super) kv: HashMap<(PluginName, String), KvDoc>,
+    /// Messages that are gone again before they were written never are.
+    pub(super) outgoing: VecDeque<Box<OutgoingDoc>>,
+    pub(super) outgoing_gone: Vec<String>,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
     pub(super) changes: usize,
@@ -65,7 +68,17 @@ impl Gathered {
                 self.seen.remove(&num);
                 self.others.push(doc);
             }
+            Doc::Outgoing(message) => self.outgoing.push_back(message),
+            Doc::OutgoingGone { id } => self.outgoing_gone(id),
             other => self.others.push(other),
+        }
+    }
+
+    /// Messages go about in the order in which they came, so the search is short.
+    fn outgoing_gone(&mut self, id: String) {
+        match self.outgoing.iter().position(|message| message.id == id) {
+            Some(at) => drop(self.outgoing.remove(at)),
+            None => self.outgoing_gone.push(id),
         }
     }
 

@@ -17,7 +17,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, PluginDoc, StateVersion};
+pub use docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, StateVersion};
 pub use intake::{Done, Room};
 pub use open::{Handle, Opened, Service, open};
 pub use reader::{LogPage, LogRow};

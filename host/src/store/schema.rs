@@ -16,7 +16,8 @@ const LOG: &[&str] = &["CREATE TABLE log (
         body BLOB NOT NULL
     ) STRICT;"];
 
-const STATE: &[&str] = &["CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+const STATE: &[&str] = &[
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE registry (name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE device (
         num INTEGER PRIMARY KEY, registry TEXT NOT NULL, id TEXT NOT NULL, spec TEXT NOT NULL,
@@ -36,7 +37,11 @@ const STATE: &[&str] = &["CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER
         plugin TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
         PRIMARY KEY (plugin, key)) STRICT, WITHOUT ROWID;
     CREATE TABLE plugin (name TEXT PRIMARY KEY, from_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"];
+    CREATE TABLE dead_letter (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;",
+    "CREATE TABLE outgoing (
+        num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
+        qos INTEGER NOT NULL, retain INTEGER NOT NULL) STRICT;",
+];
 
 /// Which of the two files.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use switchbox::{
-    model::{DeviceNum, Effect, Seq},
+    model::{DeviceNum, Effect, QoS, Seq},
     plugin::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict},
 };
 
@@ -44,14 +44,19 @@ async fn each_call_answers_as_the_interface_says() {
         ("read lamp-9", "Error::NotFound("),
         ("config-get lamp-1", "Ok(None)"),
         ("list [", "Error::Invalid("),
-        ("publish-elsewhere", "Error::Denied(\"publish of secret/x"),
+        ("publish alerts/x", "Ok(())"),
+        ("publish secret/x", "Error::Denied(\"publish of secret/x"),
+        ("publish /devices/lamp-1/config", "Error::Denied("),
+        ("publish $SYS/x", "Error::Denied("),
+        ("publish alerts/#", "Error::Invalid("),
+        ("publish-qos", "Error::Invalid(\"qos 3"),
     ] {
         let execution = alone(World::new(), misdeed).await;
         let text = report(&execution).replace("switchbox::plugin::types::", "");
         assert!(text.contains(answer), "{misdeed}: {text}");
     }
     let text = report(&alone(World::new(), "unsupported").await);
-    assert_eq!(text.matches("Unsupported").count(), 3, "{text}");
+    assert_eq!(text.matches("Unsupported").count(), 2, "{text}");
 }
 
 #[tokio::test]
@@ -67,6 +72,9 @@ async fn effects_are_those_of_the_event_in_order() {
             ttl_ms: 0
         }
     );
+    let execution = alone(World::new(), "publish alerts/x").await;
+    let (topic, payload) = ("alerts/x".to_owned(), Bytes::from_static(b"x"));
+    assert_eq!(execution.effects[0], Effect::Publish { topic, payload, qos: QoS::AtLeastOnce, retain: true });
     let mut world = World::new();
     let config = ConfigView { version: 7, time_ms: 1, payload: Bytes::from_static(b"old"), acknowledged_ms: None };
     world.configs.insert(1, config);

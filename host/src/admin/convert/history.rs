@@ -133,6 +133,9 @@ fn effect(effect: &Effect, names: Names<'_>) -> Value {
         Effect::Command { device: num, id, subfolder, payload, .. } => json!({"command": {
             "device": device(num), "id": id, "subfolder": subfolder, "binaryData": bytes(payload),
         }}),
+        Effect::Publish { topic, payload, qos, retain } => json!({"publish": {
+            "topic": topic, "qos": *qos as u8, "retain": retain, "binaryData": bytes(payload),
+        }}),
         Effect::Kv(write) => {
             json!({"state": {"key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none()}})
         }

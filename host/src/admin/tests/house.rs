@@ -27,6 +27,10 @@ use crate::{
 struct NoPlugins;
 
 impl Offer for NoPlugins {
+    fn wants_topic(&self, _: &str) -> bool {
+        false
+    }
+
     fn offer(&self, _: Option<&Arc<Device>>, _: Vec<Event>) -> usize {
         0
     }

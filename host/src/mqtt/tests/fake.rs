@@ -17,7 +17,7 @@ use crate::{
     delivery::{Feed, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::registry::DeviceSpec,
-    model::{DeviceName, DeviceNum, EventData, RegistryName},
+    model::{DeviceName, DeviceNum, EventData, Message, QoS, RegistryName},
     registry::Device,
     store::DeviceDoc,
 };
@@ -95,6 +95,16 @@ impl FakeHub {
         self.0.events.lock()[at].data.clone()
     }
 
+    fn append(&self, events: Vec<NewEvent>, done: Done) {
+        self.0.batches.fetch_add(1, Ordering::SeqCst);
+        self.0.events.lock().extend(events);
+        if self.0.hold.load(Ordering::SeqCst) {
+            self.0.held.lock().push(done);
+        } else {
+            done(Ok(()));
+        }
+    }
+
     pub(super) fn batches(&self) -> u64 {
         self.0.batches.load(Ordering::SeqCst)
     }
@@ -125,13 +135,18 @@ impl Hub for FakeHub {
     }
 
     fn submit(&self, _device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {
-        self.0.batches.fetch_add(1, Ordering::SeqCst);
-        self.0.events.lock().extend(events);
-        if self.0.hold.load(Ordering::SeqCst) {
-            self.0.held.lock().push(done);
-        } else {
-            done(Ok(()));
-        }
+        self.append(events, done);
+    }
+
+    /// As if a plugin were triggered by `plugin/#`.
+    fn topic_event(&self, message: &Message) -> Option<NewEvent> {
+        let (topic, payload) = (message.topic.to_string(), message.payload.clone());
+        let data = EventData::Topic { topic, payload, properties: Vec::new() };
+        message.topic.starts_with("plugin/").then_some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
+    }
+
+    fn submit_topic(&self, event: NewEvent, (): (), done: Done) {
+        self.append(vec![event], done);
     }
 
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> FakeOnline {

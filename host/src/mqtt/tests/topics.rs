@@ -178,3 +178,22 @@ async fn a_client_that_does_not_read_is_closed() {
     .await;
     assert_eq!(front.limit_hits("write_deadline"), 1);
 }
+
+#[tokio::test]
+async fn a_message_that_triggers_a_plugin_is_durable_before_its_acknowledgement() {
+    let front = Front::start().await;
+    let mut client = front.v5("client").await;
+    client.subscribe(true, "plugin/#", 0).await;
+    front.hub.hold();
+    client.send(&publish(0x32, "plugin/a", 7, Some(&[]), "1")).await;
+    client.send(&publish(0x34, "plugin/a", 8, Some(&[]), "2")).await;
+    client.send(&publish(0x32, "other", 9, Some(&[]), "3")).await;
+    client.expect(&publish(0x30, "plugin/a", 0, Some(&[]), "1")).await;
+    client.expect(&publish(0x30, "plugin/a", 0, Some(&[]), "2")).await;
+    client.expect_silence().await;
+    front.hub.make_durable(&Ok(()));
+    client.expect(&ack(0x40, 7)).await;
+    client.expect(&ack(0x50, 8)).await;
+    client.expect(&ack(0x40, 9)).await;
+    assert_eq!(front.hub.payloads(), ["1", "2"]);
+}

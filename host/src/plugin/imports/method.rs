@@ -17,7 +17,10 @@ use super::{
     },
     no_such_device, too_large,
 };
-use crate::model::limits::{METHOD_BYTES, METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS};
+use crate::model::{
+    limits::{METHOD_BYTES, METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
+    method::check_name,
+};
 
 impl Host for State {
     async fn call(
@@ -36,6 +39,7 @@ impl Host for State {
             Ok(Ok(answer)) => Ok(Response { status: answer.status, payload: answer.payload.to_vec() }),
             Ok(Err(MethodError::Offline(text))) => Err(Error::Offline(text)),
             Ok(Err(MethodError::TimedOut(text))) => Err(Error::TimedOut(text)),
+            Ok(Err(MethodError::Invalid(text))) => Err(Error::Invalid(text)),
             Ok(Err(MethodError::Unavailable(text))) => Err(Error::Unavailable(text)),
             Err(_) => {
                 let limit = self.setup.limits.host_call_time;
@@ -57,7 +61,7 @@ impl State {
         let host = self.admit_effect()?;
         let name = self.granted(Capability::Method, device)?;
         too_large("method's payload", payload.len(), METHOD_BYTES)?;
-        check_name(&method)?;
+        check_name(&method).map_err(Error::Invalid)?;
         let timeout = timeout_of(timeout_ms)?;
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
         if !view.connected {
@@ -85,13 +89,4 @@ fn timeout_of(timeout_ms: u32) -> Result<Duration, Error> {
         ms if ms <= METHOD_TIMEOUT_MAX_MS => Ok(Duration::from_millis(ms)),
         ms => Err(Error::Invalid(format!("a time-out of {ms} ms is more than {METHOD_TIMEOUT_MAX_MS} ms"))),
     }
-}
-
-/// It becomes one level of a topic name.
-fn check_name(name: &str) -> Result<(), Error> {
-    if !name.is_empty() && name.len() <= 255 && !name.contains(['/', '+', '#', '\0']) {
-        return Ok(());
-    }
-    let short: String = name.chars().take(80).collect();
-    Err(Error::Invalid(format!("method name {short:?} must have 1 to 255 bytes and none of / + # or NUL")))
 }

@@ -7,6 +7,7 @@ mod log;
 mod method;
 mod registry;
 mod state;
+mod topic;
 mod unsupported;
 
 use std::sync::Arc;

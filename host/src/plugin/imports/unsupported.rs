@@ -3,7 +3,6 @@
 use super::super::{
     bindings::imports::switchbox::plugin::{
         timer::{self, Schedule},
-        topic::{self, Options},
         twin,
         types::Error,
     },
@@ -38,13 +37,5 @@ impl timer::Host for State {
     fn cancel(&mut self, _name: String) -> Result<(), Error> {
         self.admit_effect()?;
         unsupported("timer.cancel")
-    }
-}
-
-impl topic::Host for State {
-    fn publish(&mut self, topic: String, _payload: Vec<u8>, _options: Options) -> Result<(), Error> {
-        self.admit_effect()?;
-        self.setup.grants.topic(&topic).map_err(Error::Denied)?;
-        unsupported("topic.publish")
     }
 }

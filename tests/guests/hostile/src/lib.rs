@@ -107,9 +107,13 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
         "kv" => kv(),
         "kv-flood" => report(&format!("{:?}", kv_flood())),
         "unsupported" => unsupported(),
-        "publish-elsewhere" => {
-            let options = topic::Options { qos: 0, retain: false };
-            report(&format!("{:?}", topic::publish("secret/x", b"", options)));
+        "publish" => {
+            let options = topic::Options { qos: 1, retain: true };
+            report(&format!("{:?}", topic::publish(argument, b"x", options)));
+        }
+        "publish-qos" => {
+            let options = topic::Options { qos: 3, retain: false };
+            report(&format!("{:?}", topic::publish("alerts/x", b"x", options)));
         }
         "time" => time(),
         other => return Err(Disposition::Reject(format!("unknown misdeed {other:?}"))),
@@ -178,12 +182,8 @@ fn kv_flood() -> Result<(), state::Error> {
 }
 
 fn unsupported() {
-    let options = topic::Options { qos: 0, retain: false };
-    let steps = [
-        format!("{:?}", twin::get("lamp-1")),
-        format!("{:?}", timer::set("t", &timer::Schedule::After(1), b"")),
-        format!("{:?}", topic::publish("alerts/x", b"", options)),
-    ];
+    let steps =
+        [format!("{:?}", twin::get("lamp-1")), format!("{:?}", timer::set("t", &timer::Schedule::After(1), b""))];
     report(&steps.join("\n"));
 }
 

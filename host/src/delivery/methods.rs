@@ -1,0 +1,185 @@
+//! Method calls: a question to one device, and its answer to whoever asked. Never kept: a call that cannot be put now fails
+//! now, and an answer that nobody waits for is dropped.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{Feed, Handle, Online, Outbound, Presence};
+use crate::{
+    model::{DeviceName, DeviceNum, limits, method},
+    registry::Device,
+};
+
+/// A device's answer to a method call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// 100 to 599.
+    pub status: u16,
+    pub payload: Bytes,
+}
+
+/// Why a method call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("{0} is not connected")]
+    Offline(String),
+    #[error("{0} does not subscribe to method calls")]
+    NotSubscribed(String),
+    #[error("{0} did not answer within {1:?}")]
+    TimedOut(String, Duration),
+    #[error("{0} has {1} method calls waiting; no more are taken")]
+    Busy(String, usize),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What the host remembers of all calls.
+#[derive(Debug)]
+pub(super) struct Calls {
+    next_rid: AtomicU64,
+    late: AtomicU64,
+    /// The devices whose late answers the log has told of.
+    told: Mutex<HashSet<DeviceNum>>,
+}
+
+/// Devices whose late answers the log remembers to have told of; past it, it tells again.
+const TOLD: usize = 10_000;
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), told: Mutex::default() }
+    }
+}
+
+impl Calls {
+    fn note_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock();
+        if told.len() >= TOLD {
+            told.clear();
+        }
+        if told.insert(device) {
+            tracing::warn!(
+                device = %name, rid,
+                "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
+            );
+        }
+    }
+}
+
+/// The calls that wait for one connected device, by their request id.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
+
+impl Waiting {
+    /// None when too many wait already.
+    fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
+        let (answer, answered) = oneshot::channel();
+        let mut calls = self.0.lock();
+        if calls.len() >= limits::METHODS_IN_FLIGHT {
+            return None;
+        }
+        calls.insert(rid, answer);
+        Some(answered)
+    }
+
+    fn answer(&self, rid: u64, response: Response) -> bool {
+        let call = self.0.lock().remove(&rid);
+        call.is_some_and(|call| call.send(response).is_ok())
+    }
+
+    /// The device is gone: all that wait are told.
+    pub(super) fn end(&self) {
+        self.0.lock().clear();
+    }
+}
+
+/// Takes a call off the list when its caller goes, for whatever reason.
+struct Guard<'a> {
+    waiting: &'a Waiting,
+    rid: u64,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.waiting.0.lock().remove(&self.rid);
+    }
+}
+
+impl Handle {
+    /// Calls a method and waits for the device's answer.
+    pub async fn call(
+        &self,
+        device: &Device,
+        name: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        check_call(name, &payload)?;
+        let who = || device.name.to_string();
+        let presence = self.presence(device.num).ok_or_else(|| CallError::Offline(who()))?;
+        if !presence.takes(Feed::Methods) {
+            return Err(CallError::NotSubscribed(who()));
+        }
+        self.put(&presence, name, payload, timeout).await
+    }
+
+    async fn put(
+        &self,
+        presence: &Presence,
+        name: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        let who = || presence.device().name.to_string();
+        let rid = self.shared.calls.next_rid.fetch_add(1, Ordering::Relaxed);
+        let waiting = presence.calls();
+        let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
+        let _guard = Guard { waiting, rid };
+        if !presence.link().deliver(Outbound::Method { rid, name: name.into(), payload }) {
+            return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
+        }
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) => Err(CallError::Offline(who())),
+            Err(_) => Err(CallError::TimedOut(who(), timeout)),
+        }
+    }
+
+    /// Answers that came when no call waited for them (any more).
+    #[must_use]
+    pub fn late_answers(&self) -> u64 {
+        self.shared.calls.late.load(Ordering::Relaxed)
+    }
+}
+
+fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
+    method::check_name(name).map_err(CallError::Invalid)?;
+    if payload.len() > limits::METHOD_BYTES {
+        return Err(CallError::Invalid(format!(
+            "method payload of {} bytes is larger than {}",
+            payload.len(),
+            limits::METHOD_BYTES
+        )));
+    }
+    Ok(())
+}
+
+impl Online {
+    /// The device's answer to a method call. False when nothing waits for it (too late, or no such call): counted.
+    pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
+        let waited = self.presence.calls().answer(rid, Response { status, payload });
+        if !waited {
+            let device = self.presence.device();
+            self.shared.calls.note_late(device.num, &device.name, rid);
+        }
+        waited
+    }
+}

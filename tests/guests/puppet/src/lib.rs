@@ -1,0 +1,91 @@
+//! A guest that does, for every event that it sees, what its settings say, with the event's payload. Never used outside the
+//! tests.
+
+use std::time::Duration;
+
+use switchbox_plugin::{PublishOptions, prelude::*};
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    actions: Vec<Action>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Gives the device the payload as its config.
+    Config { device: String },
+    /// Publishes the payload, so many times.
+    Publish {
+        topic: String,
+        #[serde(default)]
+        qos: u8,
+        #[serde(default)]
+        retain: bool,
+        #[serde(default = "once")]
+        times: u32,
+    },
+    /// Calls the method (of the event's device where none is named) and tells `report` what came of it.
+    Method {
+        #[serde(default)]
+        device: String,
+        name: String,
+        #[serde(default, rename = "timeout-ms")]
+        timeout_ms: u64,
+        report: String,
+    },
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[derive(Debug)]
+pub struct Puppet {
+    actions: Vec<Action>,
+}
+
+impl Plugin for Puppet {
+    type Settings = Settings;
+
+    fn describe(_: &Settings) -> Description {
+        Description::new("Does what its settings say.")
+            .on_telemetry("*")
+            .may_config("*")
+            .may_call("*")
+            .may_publish("#")
+            .may_publish("$SYS/#")
+    }
+
+    fn start(settings: Settings) -> Result<Self, String> {
+        Ok(Self { actions: settings.actions })
+    }
+
+    fn on_event(&mut self, event: &Event, host: &Host) -> Outcome {
+        self.actions.iter().try_for_each(|action| act(action, event, host))
+    }
+}
+
+fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
+    let payload = event.payload();
+    match action {
+        Action::Config { device } => host.set_config(device, payload)?,
+        Action::Publish { topic, qos, retain, times } => {
+            let options = PublishOptions { qos: *qos, retain: *retain };
+            (0..*times).try_for_each(|_| host.publish_with(topic, payload, options))?;
+        }
+        Action::Method { device, name, timeout_ms, report } => {
+            let device = if device.is_empty() { &event.device } else { device };
+            let timeout = Duration::from_millis(if *timeout_ms == 0 { 60_000 } else { *timeout_ms });
+            let text = match host.call_method(device, name, payload, timeout) {
+                Ok(answer) => format!("{device} {} {}", answer.status, String::from_utf8_lossy(&answer.payload)),
+                Err(error) => format!("{device} failed: {error}"),
+            };
+            host.set_config(report, text)?;
+        }
+    }
+    Ok(())
+}
+
+switchbox_plugin::export!(Puppet);

@@ -1,0 +1,115 @@
+//! Plugins and ordinary topics: what a plugin publishes reaches subscribers and other plugins, what clients publish reaches
+//! plugins, and a crash loses none of it.
+
+use std::fs;
+
+use rumqttc::QoS;
+use switchbox_tests::{Journal, PUPPET, Place, Session};
+
+/// Runs the puppet under this name.
+fn puppet(place: &Place, name: &str, event: &str, device: &str, actions: &str) {
+    let settings = format!(
+        "[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n\
+         [limits]\ndeadline = \"30s\"\n[settings]\nactions = [{actions}]\n"
+    );
+    place.plugin(&format!("{name}.toml"), settings);
+    place.plugin(&format!("{name}.wasm"), fs::read(PUPPET).unwrap());
+}
+
+#[test]
+fn a_plugin_publishes_to_whoever_subscribes() {
+    let place = Place::new();
+    puppet(
+        &place,
+        "alarm",
+        "telemetry",
+        "door-*",
+        r#"{ publish = { topic = "alerts/door", qos = 1, retain = true } }"#,
+    );
+    let host = place.start();
+    let mut phone = host.device("phone");
+    assert!(phone.subscribe("alerts/#"));
+    let mut door = host.device("door-1");
+    door.event("open");
+    let message = phone.message_with("open");
+    assert_eq!((message.topic.as_str(), message.retain), ("alerts/door", false));
+    // It is retained for who comes later.
+    let mut late = host.device("late");
+    assert!(late.subscribe("alerts/+"));
+    assert!(late.message_with("open").retain);
+    host.stop();
+}
+
+#[test]
+fn a_message_of_any_client_triggers_a_plugin() {
+    let place = Place::new();
+    puppet(&place, "app", "topic", "home/+/request", r#"{ config = { device = "lamp-1" } }"#);
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    let mut phone = host.device("phone");
+    phone.publish("home/hall/request", "on");
+    lamp.message_with("on");
+    phone.publish("home/hall/other", "nobody");
+    phone.publish("home/hall/request/deeper", "nobody");
+    // A will is a message too.
+    let will = rumqttc::LastWill::new("home/will/request", "last", QoS::AtLeastOnce, false);
+    let lost = switchbox_tests::Device::connect(host.mqtt(), Session { will: Some(will), ..Session::new("lost") });
+    // A second client of the same name ends the first one's connection without DISCONNECT.
+    let again = host.device("lost");
+    lamp.message_with("last");
+    drop((lost, again));
+    host.stop();
+    let (journal, _) = Journal::open(&place);
+    let executions = journal.executions_of("app");
+    assert_eq!(executions.len(), 2, "messages that no plugin is triggered by are not journaled: {executions:?}");
+}
+
+#[test]
+fn what_a_plugin_publishes_triggers_another() {
+    let place = Place::new();
+    puppet(&place, "first", "telemetry", "switch-*", r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
+    puppet(&place, "second", "topic", "middle/#", r#"{ config = { device = "lamp-1" } }"#);
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    let mut switch = host.device("switch-1");
+    for n in 0..50 {
+        switch.event(format!("press {n}"));
+    }
+    lamp.message_with("press 49");
+    host.stop();
+    let (journal, _) = Journal::open(&place);
+    let handled: Vec<_> = journal.configs("lamp-1");
+    assert_eq!(handled.len(), 50, "in order and each once");
+}
+
+#[test]
+fn a_crash_loses_no_message_of_an_acknowledged_event() {
+    const ROUNDS: usize = 5;
+    const EVENTS: usize = 40;
+    let place = Place::new();
+    puppet(&place, "first", "telemetry", "switch-*", r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
+    puppet(&place, "second", "topic", "middle/#", r#"{ config = { device = "lamp-1" } }"#);
+    for round in 0..ROUNDS {
+        let host = place.start();
+        drop(host.device("lamp-1"));
+        let mut switch = host.device("switch-1");
+        for n in 0..EVENTS {
+            switch.event(format!("press {round}.{n}."));
+        }
+        host.kill();
+    }
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    let last = format!("press {}.{}.", ROUNDS - 1, EVENTS - 1);
+    lamp.message_with(&last);
+    host.stop();
+    let (journal, _) = Journal::open(&place);
+    let configs: Vec<_> = journal.configs("lamp-1").into_iter().map(|(_, payload)| payload).collect();
+    for (round, n) in (0..ROUNDS).flat_map(|round| (0..EVENTS).map(move |n| (round, n))) {
+        let sent = format!("press {round}.{n}.");
+        assert!(configs.iter().any(|payload| *payload == sent.as_bytes()), "{sent} is lost");
+    }
+}
