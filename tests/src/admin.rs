@@ -89,6 +89,12 @@ impl Admin {
         serde_json::from_value(answer["deadLetters"].take()).expect("no dead letters")
     }
 
+    /// Host and port.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -8,6 +8,7 @@ mod in_process;
 mod journal;
 mod place;
 mod process;
+mod tools;
 mod wait;
 
 pub use admin::{Admin, Answer};
@@ -17,6 +18,7 @@ pub use in_process::InProcess;
 pub use journal::{Execution, Journal};
 pub use place::Place;
 pub use process::Process;
+pub use tools::{python_with, runs, there, workspace};
 pub use wait::{LIMIT, until, until_within};
 
 /// The topic of a device's telemetry.

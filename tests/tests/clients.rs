@@ -2,38 +2,14 @@
 //! installed is skipped with a word, but never where `CI` is `true`.
 
 use std::{
-    env,
     ffi::OsStr,
     io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process, until};
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are not in a workspace")
-}
-
-/// False: the test is to be skipped.
-fn there(what: &str, found: bool) -> bool {
-    let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(found || !on_ci, "{what} is not there; .ci/run installs it");
-    if !found {
-        eprintln!("skipped: {what} is not there; .ci/run installs it");
-    }
-    found
-}
-
-fn runs(command: &mut Command) -> bool {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
+use switchbox_tests::{Admin, Place, Process, python_with, runs, there, until, workspace};
 
 fn start() -> (Place, Process) {
     let place = Place::new();
@@ -225,16 +201,9 @@ fn script(interpreter: impl AsRef<OsStr>, name: &str, host: &Process, version: &
     command
 }
 
-/// The first that is there.
-fn python() -> Option<PathBuf> {
-    let own = workspace().join(".ci/tools/venv/bin/python");
-    let has_paho = |python: &PathBuf| runs(Command::new(python).args(["-c", "import paho.mqtt.enums"]));
-    [own, "python3".into()].into_iter().find(has_paho)
-}
-
 #[test]
 fn paho_for_python_does_all_that_a_device_does() {
-    let python = python();
+    let python = python_with("paho.mqtt.enums");
     if !there("paho-mqtt 2", python.is_some()) {
         return;
     }

@@ -44,11 +44,19 @@ impl Kind {
 pub(super) struct Error {
     pub(super) kind: Kind,
     pub(super) text: String,
+    /// The path of the field that is wrong, where it is one.
+    pub(super) field: Option<String>,
 }
 
 impl Error {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self { kind, text: text.into(), field: None }
+    }
+
+    /// Names the field that is wrong; an empty path names none.
+    pub(super) fn of_field(mut self, path: &str) -> Self {
+        self.field = Some(path.to_owned()).filter(|path| !path.is_empty());
+        self
     }
 
     pub(super) fn invalid(text: impl Into<String>) -> Self {
@@ -83,7 +91,11 @@ impl From<registry::Error> for Error {
         let kind = match error {
             registry::Error::NoSuch(_) => Kind::NotFound,
             registry::Error::Exists(_) => Kind::AlreadyExists,
-            registry::Error::NotEmpty(_) => Kind::FailedPrecondition,
+            registry::Error::NotEmpty(_) | registry::Error::HasBound(_) | registry::Error::NotBindable(_) => {
+                Kind::FailedPrecondition
+            }
+            registry::Error::NotBound { .. } => Kind::NotFound,
+            registry::Error::Full { .. } => Kind::ResourceExhausted,
             registry::Error::Invalid(_) => Kind::InvalidArgument,
             registry::Error::Store(error) => return error.into(),
         };

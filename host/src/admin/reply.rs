@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    convert::Params,
+    convert::{Params, read},
     error::{Error, Kind},
 };
 
@@ -38,7 +38,13 @@ impl IntoResponse for Error {
         if self.kind == Kind::Internal {
             tracing::error!(error = %self.text, "a call of the admin API failed");
         }
-        let error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
+        let mut error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
+        if let (Some(field), Some(fields)) = (&self.field, error.as_object_mut()) {
+            let violation = json!({"field": field, "description": self.text});
+            let details =
+                json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]);
+            fields.insert("details".into(), details);
+        }
         (code, axum::Json(json!({ "error": error }))).into_response()
     }
 }
@@ -67,8 +73,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(|e| Error::invalid(format!("the body cannot be read: {e}")))
+        read(&bytes).map(Self)
     }
 }
 

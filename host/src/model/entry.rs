@@ -10,7 +10,7 @@ use super::{
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq},
-    registry::DeviceSpec,
+    registry::{DeviceSpec, RegistrySpec},
 };
 
 /// One atomic thing that happened.
@@ -98,11 +98,45 @@ pub enum Settlement {
 /// A change of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryChange {
-    RegistryCreated { name: RegistryName, time_ms: u64 },
-    RegistryDeleted { name: RegistryName },
-    DeviceCreated { num: DeviceNum, name: DeviceName, spec: DeviceSpec, time_ms: u64 },
-    DeviceChanged { num: DeviceNum, spec: DeviceSpec },
-    DeviceDeleted { num: DeviceNum },
+    RegistryCreated {
+        name: RegistryName,
+        time_ms: u64,
+    },
+    RegistryDeleted {
+        name: RegistryName,
+    },
+    DeviceCreated {
+        num: DeviceNum,
+        name: DeviceName,
+        spec: DeviceSpec,
+        time_ms: u64,
+    },
+    DeviceChanged {
+        num: DeviceNum,
+        spec: DeviceSpec,
+    },
+    DeviceDeleted {
+        num: DeviceNum,
+    },
+    /// A registry that is made with more than its name.
+    RegistryCreatedAs {
+        name: RegistryName,
+        spec: RegistrySpec,
+        time_ms: u64,
+    },
+    RegistryChanged {
+        name: RegistryName,
+        spec: RegistrySpec,
+    },
+    /// The gateway may speak for the device.
+    Bound {
+        gateway: DeviceNum,
+        device: DeviceNum,
+    },
+    Unbound {
+        gateway: DeviceNum,
+        device: DeviceNum,
+    },
 }
 
 /// An event that a plugin could not handle, kept for an operator.

@@ -28,6 +28,14 @@ pub const KV_BYTES: usize = 1024 * 1024;
 pub const KV_KEY_BYTES: usize = 256;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
+/// Devices bound to one gateway.
+pub const DEVICES_OF_GATEWAY: usize = 10_000;
+/// Gateways that one device is bound to.
+pub const GATEWAYS_OF_DEVICE: usize = 100;
+/// Certificates of authorities that a registry has.
+pub const REGISTRY_AUTHORITIES: usize = 10;
+/// `eventNotificationConfigs` that a registry has.
+pub const EVENT_TOPICS: usize = 10;
 /// Messages that may wait in one client's session.
 pub const SESSION_QUEUE: usize = 1_000;
 /// Bytes of messages that may wait in one client's session.

@@ -15,6 +15,30 @@ pub struct DeviceSpec {
     pub log_level: Option<String>,
 }
 
+/// What an operator says of a registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RegistrySpec {
+    /// `NONE`, `ERROR`, `INFO` or `DEBUG`, kept as given.
+    pub log_level: Option<String>,
+    /// Its devices may not use the HTTP bridge.
+    pub http_disabled: bool,
+    /// Certificates of authorities, PEM.
+    pub authorities: Vec<String>,
+    /// Where Google's service would publish telemetry: kept for its client libraries, without effect here.
+    pub event_topics: Vec<EventTopic>,
+    /// Where Google's service would publish states: the same.
+    pub state_topic: Option<String>,
+}
+
+/// One of a registry's `eventNotificationConfigs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTopic {
+    pub topic: String,
+    /// Empty = all that no other names.
+    pub subfolder: String,
+}
+
 /// One public key of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {

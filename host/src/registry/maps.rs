@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use hashbrown::HashMap;
 
-use super::Device;
+use super::{Device, bindings::Bindings};
 use crate::{
-    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName},
-    store::{DeviceDoc, Doc, Loaded, Refused},
+    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, registry::RegistrySpec},
+    store::{DeviceDoc, Doc, Loaded, Refused, RegistryDoc},
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Registry {
-    created_ms: u64,
+    doc: RegistryDoc,
     devices: BTreeMap<DeviceId, Arc<Device>>,
 }
 
@@ -20,16 +20,20 @@ struct Registry {
 pub(super) struct Maps {
     registries: BTreeMap<RegistryName, Registry>,
     by_num: HashMap<DeviceNum, Arc<Device>>,
+    pub(super) bindings: Bindings,
 }
 
 impl Maps {
     pub(super) fn load(loaded: &Loaded) -> Self {
         let mut maps = Self::default();
-        for (name, created_ms) in &loaded.registries {
-            maps.registries.insert(name.clone(), Registry { created_ms: *created_ms, devices: BTreeMap::new() });
+        for doc in &loaded.registries {
+            maps.registries.insert(doc.name.clone(), Registry { doc: doc.clone(), devices: BTreeMap::new() });
         }
         for (doc, seen_ms) in &loaded.devices {
             maps.insert(Device::new(doc.clone(), *seen_ms));
+        }
+        for (gateway, device) in &loaded.bindings {
+            maps.bindings.insert(*gateway, *device);
         }
         for config in &loaded.configs {
             if let Some(device) = maps.by_num.get(&config.device) {
@@ -46,9 +50,10 @@ impl Maps {
 
     fn insert(&mut self, device: Device) {
         let device = Arc::new(device);
-        let registry = self.registries.entry(device.name.registry.clone()).or_default();
-        registry.devices.insert(device.name.id.clone(), device.clone());
-        self.by_num.insert(device.num, device);
+        if let Some(registry) = self.registries.get_mut(&device.name.registry) {
+            registry.devices.insert(device.name.id.clone(), device.clone());
+            self.by_num.insert(device.num, device);
+        }
     }
 
     pub(super) fn find(&self, name: &DeviceName) -> Option<Arc<Device>> {
@@ -71,8 +76,13 @@ impl Maps {
         Some(devices.map(|(_, device)| device).filter(|device| keep(device)).take(limit).cloned().collect())
     }
 
-    pub(super) fn registries(&self) -> Vec<(RegistryName, u64)> {
-        self.registries.iter().map(|(name, registry)| (name.clone(), registry.created_ms)).collect()
+    /// In order of their names.
+    pub(super) fn registries(&self) -> impl Iterator<Item = &RegistryDoc> {
+        self.registries.values().map(|registry| &registry.doc)
+    }
+
+    pub(super) fn registry(&self, name: &RegistryName) -> Option<&RegistryDoc> {
+        self.registries.get(name).map(|registry| &registry.doc)
     }
 
     pub(super) fn devices(&self) -> usize {
@@ -81,27 +91,47 @@ impl Maps {
 
     pub(super) fn apply(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), Refused> {
         match change {
-            RegistryChange::RegistryCreated { name, time_ms } => self.create_registry(name, time_ms, docs),
+            RegistryChange::RegistryCreated { name, time_ms } => {
+                let spec = RegistrySpec::default();
+                self.create_registry(RegistryDoc { name, spec, created_ms: time_ms }, docs)
+            }
+            RegistryChange::RegistryCreatedAs { name, spec, time_ms } => {
+                self.create_registry(RegistryDoc { name, spec, created_ms: time_ms }, docs)
+            }
+            RegistryChange::RegistryChanged { name, spec } => {
+                let registry = self.registries.get_mut(&name).ok_or(Refused::NotFound)?;
+                registry.doc.spec = spec;
+                docs.push(Doc::Registry(registry.doc.clone()));
+                Ok(())
+            }
             RegistryChange::RegistryDeleted { name } => self.delete_registry(name, docs),
             RegistryChange::DeviceCreated { num, name, spec, time_ms } => {
                 self.create_device(DeviceDoc { num, name, spec, created_ms: time_ms }, docs)
             }
             RegistryChange::DeviceChanged { num, spec } => {
                 let device = self.by_num.get(&num).ok_or(Refused::NotFound)?;
+                if spec.gateway.is_none() && self.bindings.has_devices(num) {
+                    return Err(Refused::HasBound);
+                }
+                if spec.gateway.is_some() && !self.bindings.gateways_of(num).is_empty() {
+                    return Err(Refused::NotBindable);
+                }
                 device.set_spec(spec);
                 docs.push(Doc::Device(Box::new(device.doc())));
                 Ok(())
             }
             RegistryChange::DeviceDeleted { num } => self.delete_device(num, docs),
+            RegistryChange::Bound { gateway, device } => self.bind(gateway, device, docs),
+            RegistryChange::Unbound { gateway, device } => self.unbind(gateway, device, docs),
         }
     }
 
-    fn create_registry(&mut self, name: RegistryName, time_ms: u64, docs: &mut Vec<Doc>) -> Result<(), Refused> {
-        if self.registries.contains_key(&name) {
+    fn create_registry(&mut self, doc: RegistryDoc, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        if self.registries.contains_key(&doc.name) {
             return Err(Refused::AlreadyExists);
         }
-        docs.push(Doc::Registry { name: name.clone(), time_ms });
-        self.registries.insert(name, Registry { created_ms: time_ms, devices: BTreeMap::new() });
+        docs.push(Doc::Registry(doc.clone()));
+        self.registries.insert(doc.name.clone(), Registry { doc, devices: BTreeMap::new() });
         Ok(())
     }
 
@@ -126,12 +156,39 @@ impl Maps {
     }
 
     fn delete_device(&mut self, num: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        if self.bindings.has_devices(num) {
+            return Err(Refused::HasBound);
+        }
         let device = self.by_num.remove(&num).ok_or(Refused::NotFound)?;
+        for gateway in self.bindings.gateways_of(num) {
+            self.bindings.remove(gateway, num);
+        }
         device.set_deleted();
         if let Some(registry) = self.registries.get_mut(&device.name.registry) {
             registry.devices.remove(&device.name.id);
         }
         docs.push(Doc::DeviceGone { num });
+        Ok(())
+    }
+
+    fn bind(&mut self, gateway: DeviceNum, device: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        let find = |num| self.by_num.get(&num).ok_or(Refused::NotFound);
+        let (hub, bound) = (find(gateway)?, find(device)?);
+        let fit = hub.spec().gateway.is_some() && bound.spec().gateway.is_none();
+        if !fit || hub.name.registry != bound.name.registry {
+            return Err(Refused::NotBindable);
+        }
+        if self.bindings.insert(gateway, device) {
+            docs.push(Doc::Bound { gateway, device });
+        }
+        Ok(())
+    }
+
+    fn unbind(&mut self, gateway: DeviceNum, device: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        if !self.bindings.remove(gateway, device) {
+            return Err(Refused::NotBound);
+        }
+        docs.push(Doc::Unbound { gateway, device });
         Ok(())
     }
 }

@@ -1,13 +1,12 @@
 //! Devices and registries: who exists, what an operator said of them, the newest config and state of each. Holds them in
 //! memory; the log makes them durable. Never talks to a client.
 
+mod bindings;
 mod device;
+mod doors;
 mod maps;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use parking_lot::RwLock;
 
@@ -15,9 +14,8 @@ pub use device::Device;
 use maps::Maps;
 
 use crate::{
-    clock,
-    model::{DeviceId, DeviceName, DeviceNum, Entry, RegistryChange, RegistryName, limits, registry::DeviceSpec},
-    store::{self, Doc, Loaded, Refused, Reply},
+    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, registry::RegistrySpec},
+    store::{self, Doc, Loaded, RegistryDoc, Reply},
 };
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,7 +25,15 @@ pub enum Error {
     #[error("{0} exists already")]
     Exists(String),
     #[error("registry {0} still has devices; delete them first")]
-    NotEmpty(RegistryName),
+    NotEmpty(String),
+    #[error("{0} still has bound devices; unbind them first")]
+    HasBound(String),
+    #[error("{device} is not bound to {gateway}")]
+    NotBound { gateway: DeviceName, device: DeviceName },
+    #[error("{0} cannot be bound so: only a device that is no gateway can be bound, and only to a gateway")]
+    NotBindable(String),
+    #[error("{what}, of which there may be {limit}")]
+    Full { what: String, limit: usize },
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
@@ -53,7 +59,7 @@ impl Handle {
     /// Makes the registry that a fresh host has, when there is no registry at all.
     pub async fn make_default(&self) -> Result<(), Error> {
         if self.registries().is_empty() {
-            self.create_registry(RegistryName::default_registry()).await?;
+            self.create_registry(RegistryName::default_registry(), RegistrySpec::default()).await?;
         }
         Ok(())
     }
@@ -80,10 +86,15 @@ impl Handle {
         self.maps.read().list(registry, after, limit, keep)
     }
 
-    /// All registries with the time each was made, in order of their names.
+    /// All registries, in order of their names.
     #[must_use]
-    pub fn registries(&self) -> Vec<(RegistryName, u64)> {
-        self.maps.read().registries()
+    pub fn registries(&self) -> Vec<RegistryDoc> {
+        self.maps.read().registries().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn registry(&self, name: &RegistryName) -> Option<RegistryDoc> {
+        self.maps.read().registry(name).cloned()
     }
 
     /// How many devices there are.
@@ -92,57 +103,8 @@ impl Handle {
         self.maps.read().devices()
     }
 
-    pub async fn create_registry(&self, name: RegistryName) -> Result<(), Error> {
-        let change = RegistryChange::RegistryCreated { name: name.clone(), time_ms: clock::now_ms() };
-        self.change(change, &name.to_string()).await
-    }
-
-    pub async fn delete_registry(&self, name: &RegistryName) -> Result<(), Error> {
-        let change = RegistryChange::RegistryDeleted { name: name.clone() };
-        match self.change(change, name.as_str()).await {
-            Err(Error::Exists(_)) => Err(Error::NotEmpty(name.clone())),
-            other => other,
-        }
-    }
-
-    /// Registers a device.
-    pub async fn create(&self, name: DeviceName, spec: DeviceSpec) -> Result<Arc<Device>, Error> {
-        check(&spec)?;
-        let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
-        let time_ms = clock::now_ms();
-        let change = RegistryChange::DeviceCreated { num, name: name.clone(), spec, time_ms };
-        self.change(change, &name.to_string()).await?;
-        self.get(num).ok_or_else(|| Error::NoSuch(name.to_string()))
-    }
-
-    /// Replaces what an operator says of a device.
-    pub async fn change_spec(&self, device: &Device, spec: DeviceSpec) -> Result<(), Error> {
-        check(&spec)?;
-        self.change(RegistryChange::DeviceChanged { num: device.num, spec }, &device.name.to_string()).await
-    }
-
-    pub async fn delete(&self, device: &Device) -> Result<(), Error> {
-        self.change(RegistryChange::DeviceDeleted { num: device.num }, &device.name.to_string()).await
-    }
-
-    async fn change(&self, change: RegistryChange, what: &str) -> Result<(), Error> {
-        match self.store.call(Entry::Registry(change)).await? {
-            Reply::Refused(Refused::AlreadyExists | Refused::NotEmpty) => Err(Error::Exists(what.to_owned())),
-            Reply::Refused(_) => Err(Error::NoSuch(what.to_owned())),
-            Reply::Done | Reply::Configs(_) => Ok(()),
-        }
-    }
-
     /// Applies a change that is in the log.
     pub fn apply(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
         self.maps.write().apply(change, docs).map_or_else(Reply::Refused, |()| Reply::Done)
     }
-}
-
-fn check(spec: &DeviceSpec) -> Result<(), Error> {
-    let bytes: usize = spec.metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
-    if bytes > limits::METADATA_BYTES {
-        return Err(Error::Invalid(format!("metadata holds {bytes} bytes, more than {}", limits::METADATA_BYTES)));
-    }
-    Ok(())
 }

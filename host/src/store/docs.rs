@@ -5,23 +5,29 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, cause::Cause,
-    registry::DeviceSpec,
+    CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
+    cause::Cause,
+    registry::{DeviceSpec, RegistrySpec},
 };
 
 /// One change of a document.
 #[derive(Debug, Clone)]
 pub enum Doc {
-    Registry {
-        name: RegistryName,
-        time_ms: u64,
-    },
+    Registry(RegistryDoc),
     RegistryGone {
         name: RegistryName,
     },
     Device(Box<DeviceDoc>),
     DeviceGone {
         num: DeviceNum,
+    },
+    Bound {
+        gateway: DeviceNum,
+        device: DeviceNum,
+    },
+    Unbound {
+        gateway: DeviceNum,
+        device: DeviceNum,
     },
     /// The device was heard of.
     Seen {
@@ -55,6 +61,13 @@ pub enum Doc {
     OutgoingGone {
         id: String,
     },
+}
+
+#[derive(Debug, Clone)]
+pub struct RegistryDoc {
+    pub name: RegistryName,
+    pub spec: RegistrySpec,
+    pub created_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -127,9 +140,11 @@ pub struct PluginDoc {
 /// Everything that the host keeps in memory, as it stands in `state.db`.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub registries: Vec<(RegistryName, u64)>,
+    pub registries: Vec<RegistryDoc>,
     /// With the time the device was last heard of.
     pub devices: Vec<(DeviceDoc, Option<u64>)>,
+    /// Gateways, each with a device that is bound to it.
+    pub bindings: Vec<(DeviceNum, DeviceNum)>,
     /// The newest of each device.
     pub configs: Vec<ConfigVersion>,
     /// The newest of each device.

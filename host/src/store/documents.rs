@@ -6,7 +6,9 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
-    docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, StateVersion},
+    docs::{
+        CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion,
+    },
     materialise::Gathered,
 };
 use crate::model::{
@@ -75,15 +77,26 @@ fn set_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<(), Error> {
 
 fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
     match doc {
-        Doc::Registry { name, time_ms } => {
-            tx.prepare_cached("INSERT OR IGNORE INTO registry (name, created_ms) VALUES (?1, ?2)")?
-                .execute(params![name.as_str(), time_ms])?;
+        Doc::Registry(registry) => {
+            tx.prepare_cached(
+                "INSERT INTO registry (name, created_ms, spec) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (name) DO UPDATE SET spec = excluded.spec",
+            )?
+            .execute(params![registry.name.as_str(), registry.created_ms, json(&registry.spec)?])?;
         }
         Doc::RegistryGone { name } => {
             tx.execute("DELETE FROM registry WHERE name = ?1", [name.as_str()])?;
         }
         Doc::Device(device) => write_device(tx, device)?,
         Doc::DeviceGone { num } => delete_device(tx, *num)?,
+        Doc::Bound { gateway, device } => {
+            tx.prepare_cached("INSERT OR IGNORE INTO binding (gateway, device) VALUES (?1, ?2)")?
+                .execute([gateway.0, device.0])?;
+        }
+        Doc::Unbound { gateway, device } => {
+            tx.prepare_cached("DELETE FROM binding WHERE gateway = ?1 AND device = ?2")?
+                .execute([gateway.0, device.0])?;
+        }
         Doc::Command(command) => write_command(tx, command)?,
         Doc::CommandStatus { device, id, status, time_ms } => {
             tx.prepare_cached(
@@ -140,6 +153,7 @@ fn delete_device(tx: &Transaction<'_>, num: DeviceNum) -> Result<(), Error> {
         "DELETE FROM config WHERE device = ?1",
         "DELETE FROM state WHERE device = ?1",
         "DELETE FROM command WHERE device = ?1",
+        "DELETE FROM binding WHERE device = ?1",
     ] {
         tx.prepare_cached(statement)?.execute([num.0])?;
     }
@@ -240,8 +254,14 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         low_water: Seq(meta(db, LOW_WATER)?),
         ..Loaded::default()
     };
-    each(db, "SELECT name, created_ms FROM registry", |r| {
-        loaded.registries.push((registry_name(&r.get::<_, String>(0)?)?, r.get(1)?));
+    each(db, "SELECT name, spec, created_ms FROM registry", |r| {
+        let name = registry_name(&r.get::<_, String>(0)?)?;
+        let spec = from_json(&r.get::<_, String>(1)?)?;
+        loaded.registries.push(RegistryDoc { name, spec, created_ms: r.get(2)? });
+        Ok(())
+    })?;
+    each(db, "SELECT gateway, device FROM binding", |r| {
+        loaded.bindings.push((DeviceNum(r.get(0)?), DeviceNum(r.get(1)?)));
         Ok(())
     })?;
     each(db, "SELECT num, registry, id, spec, created_ms, seen_ms FROM device ORDER BY num", |r| {

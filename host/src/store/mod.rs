@@ -17,7 +17,9 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use docs::{CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, StateVersion};
+pub use docs::{
+    CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion,
+};
 pub use intake::{Done, Room};
 pub use open::{Handle, Opened, Service, open};
 pub use reader::{LogPage, LogRow};
@@ -85,6 +87,12 @@ pub enum Refused {
     NotFound,
     #[error("the registry still has devices")]
     NotEmpty,
+    #[error("the gateway still has bound devices")]
+    HasBound,
+    #[error("the device is not bound to the gateway")]
+    NotBound,
+    #[error("only a device that is no gateway can be bound, and only to a gateway")]
+    NotBindable,
 }
 
 /// What the log is applied to: deterministic, so that the same entries give the same state again after a restart.

@@ -41,6 +41,10 @@ const STATE: &[&str] = &[
     "CREATE TABLE outgoing (
         num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
         qos INTEGER NOT NULL, retain INTEGER NOT NULL) STRICT;",
+    "ALTER TABLE registry ADD COLUMN spec TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE binding (
+        gateway INTEGER NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (gateway, device)) STRICT, WITHOUT ROWID;
+    CREATE INDEX binding_device ON binding (device);",
 ];
 
 /// Which of the two files.

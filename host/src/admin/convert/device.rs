@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Mask, config,
+    Mask,
+    body::null_is_default,
+    config,
     enums::{self, EnumStyle},
     state,
 };
@@ -23,13 +25,15 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin) struct DeviceIn {
     pub(in crate::admin) id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     blocked: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     metadata: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     credentials: Vec<CredentialIn>,
+    #[serde(alias = "gateway_config")]
     gateway_config: Option<GatewayIn>,
+    #[serde(alias = "log_level")]
     log_level: Option<Value>,
     /// Given at creation, the device's first config.
     pub(in crate::admin) config: Option<ConfigIn>,
@@ -62,13 +66,16 @@ pub(in crate::admin) struct DeviceIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::admin) struct ConfigIn {
+    #[serde(alias = "binary_data")]
     pub(in crate::admin) binary_data: Option<super::Base64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CredentialIn {
+    #[serde(alias = "public_key")]
     public_key: KeyIn,
+    #[serde(alias = "expiration_time")]
     expiration_time: Option<String>,
 }
 
@@ -82,7 +89,9 @@ struct KeyIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct GatewayIn {
+    #[serde(alias = "gateway_type")]
     gateway_type: Option<Value>,
+    #[serde(alias = "gateway_auth_method")]
     gateway_auth_method: Option<Value>,
     #[serde(rename = "lastAccessedGatewayId")]
     _last_accessed_gateway_id: Option<Value>,
@@ -130,25 +139,32 @@ fn gateway(config: &GatewayIn) -> Result<Option<GatewayAuth>, Error> {
         Some(value) => enums::read("gatewayConfig.gatewayType", value, enums::GATEWAY_TYPES)?,
         None => false,
     };
-    match &config.gateway_auth_method {
-        _ if !is_gateway => Ok(None),
-        None => Ok(Some(GatewayAuth::AssociationOnly)),
-        Some(value) => enums::read("gatewayConfig.gatewayAuthMethod", value, enums::GATEWAY_AUTHS).map(Some),
+    let method = config.method()?;
+    Ok(is_gateway.then(|| method.unwrap_or(GatewayAuth::AssociationOnly)))
+}
+
+impl GatewayIn {
+    fn method(&self) -> Result<Option<GatewayAuth>, Error> {
+        let read = |value| enums::read("gatewayConfig.gatewayAuthMethod", value, enums::GATEWAY_AUTHS);
+        Ok(self.gateway_auth_method.as_ref().map(read).transpose()?.flatten())
     }
 }
 
 /// The device's spec with the fields that the mask names taken from `new`.
-pub(in crate::admin) fn apply_mask(old: &DeviceSpec, new: DeviceSpec, mask: &Mask) -> Result<DeviceSpec, Error> {
+pub(in crate::admin) fn apply_mask(old: &DeviceSpec, new: DeviceIn, mask: &Mask) -> Result<DeviceSpec, Error> {
     let mut spec = old.clone();
+    let method = new.gateway_config.as_ref().map_or(Ok(None), GatewayIn::method)?;
+    let new = new.spec()?;
     for path in mask.paths() {
         match path {
             "blocked" => spec.blocked = new.blocked,
             "metadata" => spec.metadata.clone_from(&new.metadata),
             "credentials" => spec.credentials.clone_from(&new.credentials),
             "logLevel" => spec.log_level.clone_from(&new.log_level),
-            "gatewayConfig" | "gatewayConfig.gatewayType" | "gatewayConfig.gatewayAuthMethod" => {
-                spec.gateway = new.gateway;
-            }
+            "gatewayConfig" => spec.gateway = new.gateway,
+            "gatewayConfig.gatewayType" => spec.gateway = new.gateway.map(|new| spec.gateway.unwrap_or(new)),
+            // Whoever names the method alone leaves the type as it is.
+            "gatewayConfig.gatewayAuthMethod" => spec.gateway = spec.gateway.map(|old| method.unwrap_or(old)),
             other => {
                 return Err(Error::invalid(format!(
                     "updateMask names {other:?}; what can be changed is blocked, credentials, metadata, logLevel, gatewayConfig"
@@ -206,7 +222,7 @@ fn gateway_out(gateway: Option<GatewayAuth>, style: EnumStyle) -> Value {
     match gateway {
         None => json!({ "gatewayType": kind }),
         Some(auth) => {
-            json!({"gatewayType": kind, "gatewayAuthMethod": enums::write(auth, style, enums::GATEWAY_AUTHS)})
+            json!({"gatewayType": kind, "gatewayAuthMethod": enums::write(Some(auth), style, enums::GATEWAY_AUTHS)})
         }
     }
 }
@@ -268,9 +284,27 @@ mod tests {
     fn an_update_changes_what_its_mask_names() {
         let old = DeviceSpec { blocked: true, log_level: Some("INFO".into()), ..DeviceSpec::default() };
         let mask = |text| Mask::parse(Some(text)).unwrap();
-        let new = apply_mask(&old, DeviceSpec::default(), &mask("log_level")).unwrap();
+        let new = apply_mask(&old, DeviceIn::default(), &mask("log_level")).unwrap();
         assert_eq!((new.blocked, new.log_level), (true, None));
-        let error = apply_mask(&old, DeviceSpec::default(), &mask("blocked,numId")).unwrap_err();
+        let error = apply_mask(&old, DeviceIn::default(), &mask("blocked,numId")).unwrap_err();
         assert!(error.text.contains("\"numId\""), "{error}");
+    }
+
+    #[test]
+    fn an_update_of_a_gateways_method_leaves_it_a_gateway() {
+        let gateway = |auth| DeviceSpec { gateway: auth, ..DeviceSpec::default() };
+        let [only, token] = [GatewayAuth::AssociationOnly, GatewayAuth::DeviceAuthTokenOnly].map(Some);
+        for (old, written, mask, expected) in [
+            (only, r#"{"gatewayAuthMethod": 2}"#, "gateway_config.gateway_auth_method", token),
+            (None, r#"{"gatewayAuthMethod": 2}"#, "gatewayConfig.gatewayAuthMethod", None),
+            (token, r#"{"gatewayType": 1}"#, "gatewayConfig.gatewayType", token),
+            (token, r#"{"gatewayType": 2}"#, "gatewayConfig.gatewayType", None),
+            (None, r#"{"gatewayType": 1, "gatewayAuthMethod": 2}"#, "gatewayConfig", token),
+            (only, "{}", "gatewayConfig", None),
+        ] {
+            let new = serde_json::from_str(&format!(r#"{{"gatewayConfig": {written}}}"#)).unwrap();
+            let changed = apply_mask(&gateway(old), new, &Mask::parse(Some(mask)).unwrap()).unwrap();
+            assert_eq!(changed.gateway, expected, "{old:?} {written} {mask}");
+        }
     }
 }

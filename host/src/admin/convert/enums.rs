@@ -27,10 +27,12 @@ pub(super) const KEY_FORMATS: &[Case<KeyFormat>] = &[
     (KeyFormat::Es256X509Pem, "ES256_X509_PEM", 4),
 ];
 
-pub(super) const GATEWAY_AUTHS: &[Case<GatewayAuth>] = &[
-    (GatewayAuth::AssociationOnly, "ASSOCIATION_ONLY", 1),
-    (GatewayAuth::DeviceAuthTokenOnly, "DEVICE_AUTH_TOKEN_ONLY", 2),
-    (GatewayAuth::AssociationAndDeviceAuthToken, "ASSOCIATION_AND_DEVICE_AUTH_TOKEN", 3),
+/// Google's unspecified is none.
+pub(super) const GATEWAY_AUTHS: &[Case<Option<GatewayAuth>>] = &[
+    (Some(GatewayAuth::AssociationOnly), "ASSOCIATION_ONLY", 1),
+    (Some(GatewayAuth::DeviceAuthTokenOnly), "DEVICE_AUTH_TOKEN_ONLY", 2),
+    (Some(GatewayAuth::AssociationAndDeviceAuthToken), "ASSOCIATION_AND_DEVICE_AUTH_TOKEN", 3),
+    (None, "GATEWAY_AUTH_METHOD_UNSPECIFIED", 0),
 ];
 
 /// True = gateway. Google's unspecified counts as "no gateway".
@@ -52,7 +54,7 @@ pub(super) fn read<T: Copy>(field: &str, value: &Value, cases: &[Case<T>]) -> Re
     });
     found.map(|(case, ..)| *case).ok_or_else(|| {
         let names: Vec<_> = cases.iter().map(|(_, name, _)| *name).collect();
-        Error::invalid(format!("{field} must be one of {}, not {value}", names.join(", ")))
+        Error::invalid(format!("{field} must be one of {}, not {value}", names.join(", "))).of_field(field)
     })
 }
 

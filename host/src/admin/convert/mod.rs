@@ -1,5 +1,6 @@
 //! Between the API's JSON and the model: pure, and tested as tables.
 
+mod body;
 mod device;
 mod enums;
 mod history;
@@ -8,10 +9,11 @@ mod params;
 mod registry;
 mod scalars;
 
+pub(super) use body::read;
 pub(super) use device::{DeviceIn, apply_mask, device, list_mask};
 pub(super) use enums::{EnumStyle, event_kind, gateway_filter};
 pub(super) use history::{command, config, dead_letter, event, execution, state};
 pub(super) use mask::Mask;
 pub(super) use params::{Params, bad_token, token};
-pub(super) use registry::{RegistryIn, registry};
+pub(super) use registry::{RegistryIn, apply_registry_mask, registry};
 pub(super) use scalars::{Base64, Int64, Span};

@@ -35,9 +35,12 @@ impl Params {
             self.0.iter().find(|(name, _)| !known.contains(&name.as_str()) && !EVERYWHERE.contains(&name.as_str()));
         match unknown {
             None => Ok(()),
-            Some((name, _)) if known.is_empty() => Err(Error::invalid(format!("this call has no parameter {name:?}"))),
             Some((name, _)) => {
-                Err(Error::invalid(format!("this call has no parameter {name:?}, but {}", known.join(", "))))
+                let known = if known.is_empty() { "none" } else { &known.join(", ") };
+                let text = format!(
+                    "Invalid JSON payload received. Unknown name {name:?}: Cannot bind query parameter; this call has {known}"
+                );
+                Err(Error::invalid(text).of_field(name))
             }
         }
     }
@@ -64,6 +67,14 @@ impl Params {
 
     pub(in crate::admin) fn mask(&self, name: &str) -> Option<Mask> {
         Mask::parse(self.one(name))
+    }
+
+    /// The mask of an update, which must name something.
+    pub(in crate::admin) fn update_mask(&self, example: &str) -> Result<Mask, Error> {
+        self.mask("updateMask").ok_or_else(|| {
+            let text = format!("updateMask is missing: name the fields to change, such as ?updateMask={example}");
+            Error::invalid(text).of_field("updateMask")
+        })
     }
 
     pub(in crate::admin) fn enums(&self) -> EnumStyle {
@@ -110,7 +121,10 @@ mod tests {
         assert_eq!(params.enums(), EnumStyle::Numbers);
         assert!(params.only(&["pageSize", "deviceIds"]).is_ok());
         let error = params.only(&["deviceIds"]).unwrap_err().text;
-        assert_eq!(error, "this call has no parameter \"pageSize\", but deviceIds");
+        assert!(
+            error.ends_with("Unknown name \"pageSize\": Cannot bind query parameter; this call has deviceIds"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,16 +6,15 @@ use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Json,
-    body::Bytes,
     extract::{Path, State},
 };
 use serde_json::{Value, json};
 
-use super::{DevicePath, RegistryPath, registry_name, split_verb};
+use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name, split_verb};
 use crate::{
     admin::{
         App,
-        convert::{self, DeviceIn, Params, bad_token},
+        convert::{self, DeviceIn, Params, bad_token, read},
         error::Error,
         gate::Who,
         reply::{Answer, Body, Raw},
@@ -30,7 +29,7 @@ const LARGEST_PAGE: usize = 10_000;
 const COMMANDS: usize = 1_000;
 
 /// By its id, or by its number as Google's API allows.
-fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
+pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
     let name = DeviceName { registry, id: DeviceId::new(id)? };
     let by_number = || {
         let device = app.parts.registry.get(DeviceNum(id.parse().ok()?))?;
@@ -59,11 +58,6 @@ pub(in crate::admin) async fn list(State(app): State<App>, Path((p, l, r)): Regi
         "gatewayListOptions.associationsGatewayId",
         "gatewayListOptions.associationsDeviceId",
     ])?;
-    if params.one("gatewayListOptions.associationsGatewayId").is_some()
-        || params.one("gatewayListOptions.associationsDeviceId").is_some()
-    {
-        return Err(Error::unimplemented("devices bound to gateways"));
-    }
     let gateways = params.one("gatewayListOptions.gatewayType").map_or(Ok(None), convert::gateway_filter)?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let after = match params.one("pageToken") {
@@ -72,23 +66,22 @@ pub(in crate::admin) async fn list(State(app): State<App>, Path((p, l, r)): Regi
     };
     let ids: HashSet<&str> = params.all("deviceIds").into_iter().collect();
     let nums: HashSet<&str> = params.all("deviceNumIds").into_iter().collect();
+    let registry = registry_name(&p, &l, &r)?;
+    let associated = gateways::associated(&app, &registry, &params)?;
     let keep = |device: &Device| {
         (ids.is_empty() || ids.contains(device.name.id.as_str()))
             && (nums.is_empty() || nums.contains(device.num.0.to_string().as_str()))
+            && associated.as_ref().is_none_or(|nums| nums.binary_search(&device.num).is_ok())
             && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
     };
-    let registry = registry_name(&p, &l, &r)?;
     let devices = app.parts.registry.list(&registry, after.as_ref(), limit + 1, &keep);
     let mut devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
     let more = devices.len() > limit;
     devices.truncate(limit);
     let mask = convert::list_mask(params.mask("fieldMask"));
-    let shown: Vec<_> = devices.iter().map(|device| mask.cut(&whole(&app, device, &params))).collect();
-    let mut answer = json!({ "devices": shown });
-    if let (true, Some(last), Some(fields)) = (more, devices.last(), answer.as_object_mut()) {
-        fields.insert("nextPageToken".into(), last.name.id.as_str().into());
-    }
-    Ok(Json(answer))
+    let shown = devices.iter().map(|device| mask.cut(&whole(&app, device, &params))).collect();
+    let next = devices.last().filter(|_| more).map(|last| last.name.id.to_string());
+    Ok(Json(insert_page("devices", shown, next)))
 }
 
 pub(in crate::admin) async fn create(
@@ -123,11 +116,9 @@ pub(in crate::admin) async fn patch(
     Body(wanted): Body<DeviceIn>,
 ) -> Answer {
     params.only(&["updateMask"])?;
-    let mask = params.mask("updateMask").ok_or_else(|| {
-        Error::invalid("updateMask is missing: name the fields to change, such as ?updateMask=blocked,metadata")
-    })?;
+    let mask = params.update_mask("blocked,metadata")?;
     let device = found(&app, &path)?;
-    let spec = convert::apply_mask(device.spec().as_ref(), wanted.spec()?, &mask)?;
+    let spec = convert::apply_mask(device.spec().as_ref(), wanted, &mask)?;
     let blocked = spec.blocked;
     app.parts.registry.change_spec(&device, spec).await?;
     if blocked {
@@ -163,11 +154,6 @@ pub(in crate::admin) async fn verb(
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Error> {
-    let body: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the body cannot be read: {e}")))
-}
-
 pub(in crate::admin) async fn config_versions(
     State(app): State<App>,
     Path(path): DevicePath,
@@ -176,14 +162,14 @@ pub(in crate::admin) async fn config_versions(
     params.only(&["numVersions"])?;
     let limit = params.number("numVersions", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.configs(found(&app, &path)?.num, limit).await?;
-    Ok(Json(json!({"deviceConfigs": versions.iter().map(convert::config).collect::<Vec<_>>()})))
+    Ok(Json(insert_page("deviceConfigs", versions.iter().map(convert::config).collect(), None)))
 }
 
 pub(in crate::admin) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
     params.only(&["numStates"])?;
     let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
-    Ok(Json(json!({"deviceStates": versions.iter().map(convert::state).collect::<Vec<_>>()})))
+    Ok(Json(insert_page("deviceStates", versions.iter().map(convert::state).collect(), None)))
 }
 
 pub(in crate::admin) async fn commands(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {

@@ -1,10 +1,13 @@
 //! What each call does: reads its arguments, asks the room, shows the answer.
 
 pub(super) mod devices;
+mod gateways;
 pub(super) mod health;
 pub(super) mod history;
 pub(super) mod plugins;
 pub(super) mod registries;
+
+use serde_json::{Map, Value};
 
 use super::error::Error;
 use crate::model::RegistryName;
@@ -16,6 +19,16 @@ type DevicePath = axum::extract::Path<(String, String, String, String)>;
 
 fn registry_name(p: &str, l: &str, r: &str) -> Result<RegistryName, Error> {
     Ok(RegistryName::of(p, l, r)?)
+}
+
+/// A page of a list as Google's APIs show it: what is empty is left out.
+fn insert_page(field: &str, items: Vec<Value>, next: Option<String>) -> Value {
+    let mut page = Map::new();
+    if !items.is_empty() {
+        page.insert(field.to_owned(), items.into());
+    }
+    page.extend(next.map(|next| ("nextPageToken".to_owned(), next.into())));
+    Value::Object(page)
 }
 
 /// `name:verb`; a name may hold colons itself, so the last one counts.

@@ -6,24 +6,27 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{RegistryPath, registry_name, split_verb};
+use super::{RegistryPath, gateways, insert_page, registry_name, split_verb};
 use crate::{
     admin::{
         App,
-        convert::{self, EnumStyle, Params, RegistryIn, bad_token},
+        convert::{self, Params, RegistryIn, bad_token},
         error::Error,
-        reply::{Answer, Body},
+        reply::{Answer, Body, Raw},
     },
     model::RegistryName,
+    store::RegistryDoc,
 };
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
 
-fn show(app: &App, name: &RegistryName, style: EnumStyle) -> Answer {
-    let found = app.parts.registry.registries().into_iter().find(|(found, _)| found == name);
-    let (name, created_ms) = found.ok_or_else(|| Error::not_found(format!("registry {name}")))?;
-    Ok(Json(convert::registry(&name, created_ms, style)))
+fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
+    app.parts.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
+}
+
+fn show(app: &App, name: &RegistryName, params: &Params) -> Answer {
+    Ok(Json(convert::registry(&find(app, name)?, params.enums())))
 }
 
 pub(in crate::admin) async fn list(
@@ -38,18 +41,13 @@ pub(in crate::admin) async fn list(
         None => None,
     };
     let all = app.parts.registry.registries();
-    let mut found = all.into_iter().filter(|(name, _)| {
+    let mut found = all.into_iter().filter(|RegistryDoc { name, .. }| {
         name.project() == p && name.location() == l && after.as_ref().is_none_or(|after| name > after)
     });
     let page: Vec<_> = found.by_ref().take(limit).collect();
-    let more = found.next().and_then(|_| page.last());
-    let mut answer = json!({
-        "deviceRegistries": page.iter().map(|(name, created)| convert::registry(name, *created, params.enums())).collect::<Vec<_>>(),
-    });
-    if let (Some((last, _)), Some(fields)) = (more, answer.as_object_mut()) {
-        fields.insert("nextPageToken".into(), last.id().into());
-    }
-    Ok(Json(answer))
+    let next = found.next().and_then(|_| page.last()).map(|last| last.name.id().to_owned());
+    let shown = page.iter().map(|registry| convert::registry(registry, params.enums())).collect();
+    Ok(Json(insert_page("deviceRegistries", shown, next)))
 }
 
 pub(in crate::admin) async fn create(
@@ -59,15 +57,14 @@ pub(in crate::admin) async fn create(
     Body(wanted): Body<RegistryIn>,
 ) -> Answer {
     params.only(&[])?;
-    wanted.check()?;
     let name = registry_name(&p, &l, wanted.id()?)?;
-    app.parts.registry.create_registry(name.clone()).await?;
-    show(&app, &name, params.enums())
+    app.parts.registry.create_registry(name.clone(), wanted.spec()?).await?;
+    show(&app, &name, &params)
 }
 
 pub(in crate::admin) async fn get(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
     params.only(&[])?;
-    show(&app, &registry_name(&p, &l, &r)?, params.enums())
+    show(&app, &registry_name(&p, &l, &r)?, &params)
 }
 
 pub(in crate::admin) async fn patch(
@@ -77,8 +74,11 @@ pub(in crate::admin) async fn patch(
     Body(wanted): Body<RegistryIn>,
 ) -> Answer {
     params.only(&["updateMask"])?;
-    wanted.check()?;
-    show(&app, &registry_name(&p, &l, &r)?, params.enums())
+    let mask = params.update_mask("logLevel,httpConfig")?;
+    let name = registry_name(&p, &l, &r)?;
+    let spec = convert::apply_registry_mask(&find(&app, &name)?.spec, &wanted.spec()?, &mask)?;
+    app.parts.registry.change_registry(&name, spec).await?;
+    show(&app, &name, &params)
 }
 
 pub(in crate::admin) async fn delete(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
@@ -87,9 +87,19 @@ pub(in crate::admin) async fn delete(State(app): State<App>, Path((p, l, r)): Re
     Ok(Json(json!({})))
 }
 
-pub(in crate::admin) async fn verb(Path((_, _, r)): RegistryPath) -> Answer {
-    match split_verb(&r)? {
-        (_, "bindDeviceToGateway" | "unbindDeviceFromGateway") => Err(Error::unimplemented("gateways")),
-        (_, verb) => Err(Error::unimplemented(&format!("{verb:?} on a registry"))),
+pub(in crate::admin) async fn verb(
+    State(app): State<App>,
+    Path((p, l, segment)): RegistryPath,
+    params: Params,
+    Raw(body): Raw,
+) -> Answer {
+    params.only(&[])?;
+    let (id, verb) = split_verb(&segment)?;
+    let registry = registry_name(&p, &l, id)?;
+    match verb {
+        "bindDeviceToGateway" => gateways::bind(&app, &registry, convert::read(&body)?).await,
+        "unbindDeviceFromGateway" => gateways::unbind(&app, &registry, convert::read(&body)?).await,
+        "getIamPolicy" | "setIamPolicy" | "testIamPermissions" => Err(Error::unimplemented("policies of a registry")),
+        other => Err(Error::unimplemented(&format!("{other:?} on a registry"))),
     }
 }

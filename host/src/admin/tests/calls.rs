@@ -51,6 +51,10 @@ fn a_registry_is_made_listed_and_deleted() {
     let made = house.ok("POST", REGISTRIES, Some(&json!({"id": "hall"})));
     assert_eq!(made["name"], "projects/local/locations/local/registries/hall");
     assert_eq!(house.refused("POST", REGISTRIES, Some(&json!({"id": "hall"}))).1, "ALREADY_EXISTS");
+    let changed = house.ok("PATCH", &format!("{REGISTRIES}/hall?updateMask=log_level"), Some(&json!({"logLevel": 20})));
+    assert_eq!((&changed["logLevel"], &changed["createTime"]), (&json!("ERROR"), &made["createTime"]));
+    assert_eq!(house.ok("GET", &format!("{REGISTRIES}/hall"), None), changed);
+    assert!(house.refused("PATCH", &format!("{REGISTRIES}/hall"), None).2.contains("updateMask"));
     let page = house.ok("GET", &format!("{REGISTRIES}?pageSize=1"), None);
     assert_eq!(page["deviceRegistries"][0]["id"], "default");
     let token = page["nextPageToken"].as_str().unwrap();
@@ -106,13 +110,14 @@ fn what_is_wrong_with_a_call_is_said() {
     house.ok("POST", DEVICES, Some(&json!({"id": "a"})));
     for (method, path, body, word, part) in [
         ("POST", DEVICES.into(), json!({"id": "a b"}), "INVALID_ARGUMENT", "may hold only letters"),
-        ("POST", DEVICES.into(), json!({"id": "b", "colour": 1}), "INVALID_ARGUMENT", "colour"),
+        ("POST", DEVICES.into(), json!({"id": "b", "colour": 1}), "INVALID_ARGUMENT", "Unknown name \"colour\""),
         ("POST", DEVICES.into(), json!({}), "INVALID_ARGUMENT", "id is missing"),
         ("POST", device("a"), json!({}), "INVALID_ARGUMENT", ":VERB"),
         ("POST", device("a:dance"), json!({}), "UNIMPLEMENTED", "dance"),
         ("POST", device("a:setState"), json!({}), "UNIMPLEMENTED", "HTTP bridge"),
         ("PATCH", device("a/twin"), json!({}), "UNIMPLEMENTED", "twin"),
-        ("POST", format!("{REGISTRIES}/default:bindDeviceToGateway"), json!({}), "UNIMPLEMENTED", "gateways"),
+        ("POST", format!("{REGISTRIES}/default:bindDeviceToGateway"), json!({}), "INVALID_ARGUMENT", "gatewayId"),
+        ("POST", format!("{REGISTRIES}/default:setIamPolicy"), json!({}), "UNIMPLEMENTED", "policies"),
         ("POST", "/v1/plugins/relay:rollback".into(), json!({}), "UNIMPLEMENTED", "version before"),
         ("POST", "/v1/plugins/relay:grant".into(), json!({}), "UNIMPLEMENTED", "[grants]"),
         ("POST", "/v1/nothing".into(), json!({}), "NOT_FOUND", "/v1/nothing"),
@@ -133,6 +138,9 @@ fn what_is_wrong_with_a_call_is_said() {
         let (_, found, text) = house.refused("GET", &path, None);
         assert!(found == word && text.contains(part), "{path}: {found} {text}");
     }
+    let (_, answer) = house.call("POST", DEVICES, Some(&json!({"gatewayConfig": {"colour": 1}})));
+    assert_eq!(answer["error"]["details"][0]["@type"], "type.googleapis.com/google.rpc.BadRequest");
+    assert_eq!(answer["error"]["details"][0]["fieldViolations"][0]["field"], "gatewayConfig.colour");
     let (status, answer) = house.bytes("POST", DEVICES, "application/json", Some(b"{\"id\": }"));
     assert_eq!(status, 400);
     assert!(answer["error"]["message"].as_str().unwrap().contains("line 1 column 8"), "{answer}");

@@ -1,5 +1,6 @@
 //! The API through a real socket, over a real store.
 
 mod calls;
+mod gateways;
 pub(crate) mod house;
 mod sending;

@@ -23,9 +23,9 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ConfigIn {
     /// 0 = whichever is in force.
-    #[serde(default)]
+    #[serde(default, alias = "version_to_update")]
     version_to_update: Int64,
-    #[serde(default)]
+    #[serde(default, alias = "binary_data")]
     binary_data: Base64,
     #[serde(rename = "name")]
     _name: Option<String>,
@@ -45,7 +45,7 @@ pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigI
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CommandIn {
-    #[serde(default)]
+    #[serde(default, alias = "binary_data")]
     binary_data: Base64,
     #[serde(default)]
     subfolder: String,

@@ -1,0 +1,52 @@
+//! Programs that no one here wrote. A test of one that is not installed is skipped with a word, but never where `CI` is
+//! `true`; `.ci/run` installs them all.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The folder of the workspace.
+///
+/// # Panics
+///
+/// When this package is in none.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are not in a workspace")
+}
+
+/// False: the test is to be skipped.
+///
+/// # Panics
+///
+/// When it is not there and `CI` is `true`.
+#[must_use]
+pub fn there(what: &str, found: bool) -> bool {
+    let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(found || !on_ci, "{what} is not there; .ci/run installs it");
+    if !found {
+        eprintln!("skipped: {what} is not there; .ci/run installs it");
+    }
+    found
+}
+
+/// True when the program is there and ends well.
+#[must_use]
+pub fn runs(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The first Python that has this module.
+#[must_use]
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let own = workspace().join(".ci/tools/venv/bin/python");
+    let has = |python: &PathBuf| runs(Command::new(python).args(["-c", &format!("import {module}")]));
+    [own, "python3".into()].into_iter().find(has)
+}
