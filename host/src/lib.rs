@@ -8,6 +8,7 @@ pub mod model;
 pub mod settings;
 pub mod store;
 
+pub mod explain;
 pub mod journal;
 pub mod outbox;
 pub mod registry;

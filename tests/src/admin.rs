@@ -43,6 +43,12 @@ impl Admin {
         Self { base: base.to_owned(), token_file: data.join("admin-token"), agent }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// # Panics
     ///
     /// When there is no answer.

@@ -29,7 +29,7 @@ pub use token::FILE as TOKEN_FILE;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{delivery, journal, outbox, registry, settings::AdminAuth, store};
+use crate::{delivery, explain, journal, outbox, registry, settings::AdminAuth, store};
 
 /// Where the API listens and who may call it.
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub struct Parts {
     pub delivery: delivery::Handle,
     pub store: store::Handle,
     pub journal: journal::Handle,
+    pub explain: explain::Handle,
     pub plugins: Arc<dyn Plugins>,
     /// The counters in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,

@@ -7,7 +7,7 @@ use super::{
     error::Error,
     error::Kind,
     gate,
-    handlers::{devices, health, history, plugins, registries},
+    handlers::{devices, explain, health, history, plugins, registries},
 };
 
 /// The largest component, bytes.
@@ -54,7 +54,7 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/executions", get(history::executions))
         .route("/v1/deadLetters", get(history::dead_letters))
         .route("/v1/deadLetters/{id}", get(history::dead_letter).post(history::redrive))
-        .route("/v1/explain/{id}", get(history::no_explain))
+        .route("/v1/explain/{*id}", get(explain::explain))
         .layer(middleware::from_fn_with_state(app.clone(), gate::check));
     open.merge(guarded)
         .fallback(nothing)

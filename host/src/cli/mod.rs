@@ -7,6 +7,7 @@ mod command_tests;
 mod demo;
 mod demo_house;
 mod device;
+mod explain;
 mod narrator;
 mod pace;
 mod plugin;
@@ -49,6 +50,7 @@ enum Command {
     Device(device::Options),
     /// Look at plugins of a running host, switch them on and off
     Plugin(plugin::Options),
+    Explain(explain::Options),
     /// Measure this host, and mosquitto beside it where it is installed
     Bench(Box<bench::Options>),
 }
@@ -84,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(options) => block_on(simulate::run(options))?,
         Command::Device(options) => show(&device::run(&options)?),
         Command::Plugin(options) => show(&plugin::run(&options)?),
+        Command::Explain(options) => show(&explain::run(&options)?),
         Command::Bench(options) => block_on(bench::run(*options))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,13 +9,15 @@ use super::{
 };
 use crate::{
     clock,
-    model::{Effect, Entry, Handled, Outcome},
-    plugin::{Execution, KvChange, Verdict, limits::names},
+    model::{CallRecord, Cause, Effect, Entry, Handled, Outcome},
+    plugin::{Called, Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
 };
 
 /// Bytes that an entry without effects takes up in the log's queue, roughly.
 const ENTRY_BYTES: usize = 128;
+/// The same for a method call: two beginnings of payloads, names, and an error's text.
+const CALL_BYTES: usize = 1024;
 
 /// What goes on with the event.
 pub(super) enum Next {
@@ -43,6 +45,29 @@ impl<'a> Settled<'a> {
         self.entries.push((Entry::Handled(handled), done));
         // In the same commit: a letter is never lost, and never redriven twice.
         self.entries.extend(job.letter.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
+    }
+
+    /// Calls have happened, whatever becomes of the event.
+    fn add_calls(&mut self, version: &Version, job: &Job, calls: Vec<Called>) {
+        let record = |(index, call): (u32, Called)| CallRecord {
+            id: CallRecord::id_of(job.event.seq, &self.runner.name, index),
+            cause: Cause::Plugin {
+                seq: job.event.seq,
+                plugin: self.runner.name.clone(),
+                digest: version.digest.clone(),
+                attempt: job.attempt,
+                index,
+            },
+            device: call.device,
+            method: call.method,
+            request: call.request,
+            time_ms: call.time_ms,
+            took_ms: u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX),
+            result: call.result,
+        };
+        let records: Vec<_> = (0..).zip(calls).map(record).collect();
+        self.bytes += records.len() * CALL_BYTES;
+        self.entries.push((Entry::Called(records), None));
     }
 
     /// Hands over what there is, when the log's queue has room.
@@ -97,7 +122,10 @@ pub(super) async fn settle(
     if !execution.limits_hit.is_empty() {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit");
     }
-    let Execution { verdict, effects, kv, logs, guest_time, .. } = execution;
+    let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
+    if !calls.is_empty() {
+        settled.add_calls(version, job, calls);
+    }
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");

@@ -79,6 +79,7 @@ fn failed(text: String) -> Execution {
         verdict: Verdict::Failed(text),
         effects: Vec::new(),
         kv: Vec::new(),
+        calls: Vec::new(),
         logs: Vec::new(),
         guest_time: Duration::ZERO,
         awaited: Duration::ZERO,

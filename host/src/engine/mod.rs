@@ -103,6 +103,11 @@ impl Machine for Engine {
             Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
             Entry::PluginRemoved { plugin } => docs.push(Doc::PluginGone { plugin }),
             Entry::DeadLettersDropped { ids } => docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id })),
+            Entry::Called(calls) => {
+                // Those of plugins stand with their executions.
+                let of_operators = calls.into_iter().filter(|call| matches!(call.cause, Cause::Api { .. }));
+                docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
+            }
             Entry::Barrier => {}
         }
         Reply::Done

@@ -1,6 +1,10 @@
 //! Looking back: events, executions and dead letters as the log has them. Reads only; how they look to a caller is the
 //! business of the admin API.
 
+mod story;
+
+pub use story::Story;
+
 use crate::{
     model::{DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, PluginName, Seq},
     store,

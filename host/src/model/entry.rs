@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    call::CallRecord,
     cause::Cause,
     effect::Effect,
     event::{CommandStatus, Event},
@@ -44,6 +45,8 @@ pub enum Entry {
     },
     /// Nothing; its commit says that all before it is durable.
     Barrier,
+    /// Methods of devices were called.
+    Called(Vec<CallRecord>),
 }
 
 /// The end of one event for one plugin.

@@ -1,5 +1,6 @@
 //! Plain types that every room speaks: names, events, effects, log entries. No IO, no clocks, no locks.
 
+pub mod call;
 pub mod cause;
 pub mod effect;
 pub mod entry;
@@ -10,6 +11,7 @@ pub mod message;
 pub mod method;
 pub mod registry;
 
+pub use call::{CallRecord, CallResult};
 pub use cause::Cause;
 pub use effect::{Effect, KvWrite};
 pub use entry::{DeadLetter, Entry, Handled, Outcome, RegistryChange, Settlement};

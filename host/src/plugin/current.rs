@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{grants::Capability, instance::KvChange, limits::names};
+use super::{
+    grants::Capability,
+    instance::{Called, KvChange},
+    limits::names,
+};
 use crate::model::{DeviceName, Effect, PluginName, RegistryName, Seq};
 
 /// What the guest was called for.
@@ -40,6 +44,7 @@ pub(super) struct Current {
     pub(super) home: RegistryName,
     pub(super) effects: Vec<Effect>,
     pub(super) kv: Vec<KvChange>,
+    pub(super) calls: Vec<Called>,
     /// What `kv` makes of the plugin's state: value (none = deleted) and revision.
     pub(super) overlay: BTreeMap<String, (Option<Bytes>, u64)>,
     /// Bytes of the plugin's state with `kv` done; none = not asked for yet.
@@ -65,6 +70,7 @@ impl Current {
             home: RegistryName::default_registry(),
             effects: Vec::new(),
             kv: Vec::new(),
+            calls: Vec::new(),
             overlay: BTreeMap::new(),
             kv_bytes: None,
             host_calls: 0,
@@ -89,6 +95,7 @@ impl Current {
         }
         self.effects.clear();
         self.kv.clear();
+        self.calls.clear();
         self.overlay.clear();
         self.kv_bytes = None;
         self.host_calls = 0;

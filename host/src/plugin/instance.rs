@@ -17,7 +17,7 @@ use super::{
     limits::Limits,
     sandbox::{self, State},
 };
-use crate::model::{DeviceName, Effect, Event, PluginName};
+use crate::model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName};
 
 /// What makes a component a plugin.
 #[derive(Debug, Clone)]
@@ -63,12 +63,26 @@ pub struct KvChange {
     pub expected: Option<u64>,
 }
 
+/// A method that the guest called. It happened, whatever the verdict is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    pub device: DeviceNum,
+    pub method: String,
+    /// The beginning of the request's payload.
+    pub request: Bytes,
+    /// When it began, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    pub took: Duration,
+    pub result: CallResult,
+}
+
 /// What came of one event. Unless the verdict is `Done` there are no effects and no changes.
 #[derive(Debug)]
 pub struct Execution {
     pub verdict: Verdict,
     pub effects: Vec<Effect>,
     pub kv: Vec<KvChange>,
+    pub calls: Vec<Called>,
     /// Each begins with its level, or with `stdout` or `stderr`.
     pub logs: Vec<String>,
     /// What the guest computed, host functions included.
@@ -178,6 +192,7 @@ impl Instance {
             verdict,
             effects: std::mem::take(&mut current.effects),
             kv: std::mem::take(&mut current.kv),
+            calls: std::mem::take(&mut current.calls),
             logs,
             guest_time: state.meter.computed(),
             awaited: current.awaited + state.meter.slept(),

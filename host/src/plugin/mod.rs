@@ -30,7 +30,7 @@ pub use engine::{Engine, Options};
 pub use error::{CallError, Error, LoadError};
 pub use grants::{Capability, Grant, Granted, Grants};
 pub use host::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse};
-pub use instance::{Call, Execution, Instance, KvChange, Setup, Verdict};
+pub use instance::{Call, Called, Execution, Instance, KvChange, Setup, Verdict};
 pub use limits::{Limits, Rate};
 pub use settings::PluginSettings;
 pub use trigger::{Trigger, Triggers};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
+    CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
     cause::Cause,
     registry::{DeviceSpec, RegistrySpec},
 };
@@ -61,6 +61,8 @@ pub enum Doc {
     OutgoingGone {
         id: String,
     },
+    /// An operator called a method.
+    Call(Box<CallRecord>),
 }
 
 #[derive(Debug, Clone)]

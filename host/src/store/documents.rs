@@ -12,7 +12,8 @@ use super::{
     materialise::Gathered,
 };
 use crate::model::{
-    DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, limits::VERSIONS_KEPT,
+    CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
+    limits::{CALLS_KEPT, VERSIONS_KEPT},
 };
 
 const APPLIED: &str = "applied";
@@ -123,6 +124,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::DeadLetterGone { id } => {
             tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
         }
+        Doc::Call(call) => write_call(tx, call)?,
         // Folded by `Gathered`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
         Doc::Outgoing(_) | Doc::OutgoingGone { .. } => {}
@@ -231,6 +233,18 @@ fn write_command(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
         json(&c.cause)?
     ])?;
     Ok(())
+}
+
+/// The newest are kept.
+fn write_call(tx: &Transaction<'_>, call: &CallRecord) -> Result<(), Error> {
+    let body = postcard::to_stdvec(call).map_err(|e| Error::Sqlite(e.to_string()))?;
+    tx.prepare_cached("INSERT OR REPLACE INTO call (id, body) VALUES (?1, ?2)")?.execute(params![call.id, body])?;
+    tx.prepare_cached("DELETE FROM call WHERE num <= (SELECT max(num) FROM call) - ?1")?.execute([CALLS_KEPT])?;
+    Ok(())
+}
+
+pub(super) fn call(body: &[u8]) -> Result<CallRecord, Error> {
+    postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a method call cannot be read: {e}")))
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {

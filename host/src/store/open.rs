@@ -17,7 +17,7 @@ use super::{
     schema::{self, File},
     writer::Writer,
 };
-use crate::model::{DeadLetter, DeviceNum, Entry, Event, Seq};
+use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Event, Seq};
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
@@ -269,6 +269,18 @@ impl Handle {
     ) -> Result<Vec<CommandDoc>, Error> {
         self.settle(None).await?;
         self.read(move |reader| reader.commands(device, id.as_deref(), limit)).await
+    }
+
+    /// By its id alone.
+    pub async fn command(&self, id: String) -> Result<Option<CommandDoc>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.command(&id)).await
+    }
+
+    /// A method call of an operator.
+    pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.call(&id)).await
     }
 
     /// In order of their ids, after `after`.

@@ -11,7 +11,7 @@ use super::{
     documents, log,
     schema::{self, File},
 };
-use crate::model::{CommandStatus, DeadLetter, DeviceNum, Entry, Seq};
+use crate::model::{CallRecord, CommandStatus, DeadLetter, DeviceNum, Entry, Seq};
 
 /// One commit of the log.
 #[derive(Debug)]
@@ -132,6 +132,25 @@ impl Reader {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// By its id alone.
+    pub(super) fn command(&self, id: &str) -> Result<Option<CommandDoc>, Error> {
+        let device: Option<u64> = {
+            let db = self.state.lock();
+            // Reads the index of (device, id) from end to end.
+            let mut statement = db.prepare_cached("SELECT device FROM command WHERE id = ?1")?;
+            statement.query_row([id], |r| r.get(0)).optional()?
+        };
+        let Some(device) = device else { return Ok(None) };
+        Ok(self.commands(DeviceNum(device), Some(id), 1)?.pop())
+    }
+
+    /// A method call of an operator.
+    pub(super) fn call(&self, id: &str) -> Result<Option<CallRecord>, Error> {
+        let db = self.state.lock();
+        let body = db.query_row("SELECT body FROM call WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
+        body.map(|body| documents::call(&body)).transpose()
     }
 
     /// In order of their ids, after `after`.

@@ -45,6 +45,7 @@ const STATE: &[&str] = &[
     CREATE TABLE binding (
         gateway INTEGER NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (gateway, device)) STRICT, WITHOUT ROWID;
     CREATE INDEX binding_device ON binding (device);",
+    "CREATE TABLE call (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
 ];
 
 /// Which of the two files.

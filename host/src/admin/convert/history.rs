@@ -16,7 +16,7 @@ fn bytes(bytes: &[u8]) -> Value {
     Base64::encode(bytes).into()
 }
 
-fn cause(cause: &Cause) -> Value {
+pub(super) fn cause(cause: &Cause) -> Value {
     match cause {
         Cause::Api { who } => json!({"api": {"who": who}}),
         Cause::Plugin { seq, plugin, digest, attempt, index } => json!({"plugin": {

@@ -3,6 +3,7 @@
 mod body;
 mod device;
 mod enums;
+mod explain;
 mod history;
 mod mask;
 mod params;
@@ -12,6 +13,7 @@ mod scalars;
 pub(super) use body::read;
 pub(super) use device::{DeviceIn, apply_mask, device, list_mask};
 pub(super) use enums::{EnumStyle, event_kind, gateway_filter};
+pub(super) use explain::{branches, step};
 pub(super) use history::{command, config, dead_letter, event, execution, state};
 pub(super) use mask::Mask;
 pub(super) use params::{Params, bad_token, token};

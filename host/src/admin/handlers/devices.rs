@@ -148,7 +148,7 @@ pub(in crate::admin) async fn verb(
     match verb {
         "modifyCloudToDeviceConfig" => send::config(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
         "sendCommandToDevice" => send::command(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
-        "invokeMethod" => send::method(&app, find(&app, registry, id)?.as_ref(), read(&body)?).await,
+        "invokeMethod" => send::method(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
         "publishEvent" | "setState" => no_bridge().await,
         other => Err(Error::unimplemented(&format!("{other:?} on a device"))),
     }

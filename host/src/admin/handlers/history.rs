@@ -107,7 +107,3 @@ impl From<RedriveError> for Error {
 pub(in crate::admin) async fn no_follow() -> Answer {
     Err(Error::unimplemented("following events as they come (GET /v1/events shows the newest)"))
 }
-
-pub(in crate::admin) async fn no_explain() -> Answer {
-    Err(Error::unimplemented("explain (a config's and a command's `cause` and GET /v1/executions say why)"))
-}

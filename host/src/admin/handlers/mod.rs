@@ -1,6 +1,7 @@
 //! What each call does: reads its arguments, asks the room, shows the answer.
 
 pub(super) mod devices;
+pub(super) mod explain;
 mod gateways;
 pub(super) mod health;
 pub(super) mod history;

@@ -132,7 +132,12 @@ fn what_is_wrong_with_a_call_is_said() {
         ("/v1/events?kind=blinked".into(), "INVALID_ARGUMENT", "blinked"),
         ("/v1/events?pageToken=x".into(), "INVALID_ARGUMENT", "pageToken"),
         ("/v1/events:follow".into(), "UNIMPLEMENTED", "following"),
-        ("/v1/explain/1".into(), "UNIMPLEMENTED", "explain"),
+        ("/v1/explain/1".into(), "NOT_FOUND", "event 1"),
+        ("/v1/explain/a%20b".into(), "INVALID_ARGUMENT", "lamp-1@7"),
+        ("/v1/explain/a@1".into(), "NOT_FOUND", "config version 1"),
+        ("/v1/explain/nobody".into(), "NOT_FOUND", "devices/nobody"),
+        ("/v1/explain/api.7".into(), "NOT_FOUND", "api.7"),
+        ("/v1/explain/deadLetters/7".into(), "NOT_FOUND", "dead letter 7"),
         (format!("{REGISTRIES}/nobody/devices"), "NOT_FOUND", "registries/nobody"),
     ] {
         let (_, found, text) = house.refused("GET", &path, None);

@@ -15,6 +15,7 @@ use crate::{
     admin::{Later, Options, Parts, PluginView, Plugins, RedriveError, Service, TOKEN_FILE},
     delivery::{self, Link, Outbound},
     engine::Engine,
+    explain,
     ingest::{self, Offer},
     journal,
     model::{DeviceName, Event, PluginName, RegistryName},
@@ -101,6 +102,7 @@ impl House {
         runtime.block_on(registry.make_default()).unwrap();
         let plugins = Arc::new(OnePlugin::default());
         let parts = Parts {
+            explain: explain::Handle::new(handle.clone(), registry.clone()),
             registry,
             outbox: outbox::Handle::new(handle.clone()),
             delivery,

@@ -94,7 +94,12 @@ fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
         let answer = house.ok("POST", &call, Some(&body));
         (answer, answering.join().unwrap())
     });
-    assert_eq!(answer, json!({"status": 207, "payload": "ZG9uZQ=="}));
+    assert_eq!((&answer["status"], &answer["payload"]), (&json!(207), &json!("ZG9uZQ==")));
+    let why = house.ok("GET", &format!("/v1/explain/{}", answer["id"].as_str().unwrap()), None);
+    let (text, made) = (why["text"].as_str().unwrap(), &why["chain"][1]["methodCall"]);
+    assert!(text.starts_with("an operator (admin-token) called the admin API\n→ method blink of lamp"), "{text}");
+    assert!(text.contains("called with 3") && text.contains("answered 207 done"), "{text}");
+    assert_eq!((&made["answer"]["status"], &made["payload"]), (&json!(207), &json!("Mw==")));
     let quick = json!({"method": "blink", "timeout": "0.05s"});
     let (status, word, _) = house.refused("POST", &call, Some(&quick));
     assert_eq!((status, word.as_str()), (504, "DEADLINE_EXCEEDED"));

@@ -12,14 +12,19 @@ use super::{
         },
         grants::Capability,
         host::{MethodCall, MethodError},
+        instance::Called,
         limits::names,
         sandbox::State,
     },
     no_such_device, too_large,
 };
-use crate::model::{
-    limits::{METHOD_BYTES, METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
-    method::check_name,
+use crate::{
+    clock,
+    model::{
+        CallRecord, CallResult,
+        limits::{METHOD_BYTES, METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
+        method::check_name,
+    },
 };
 
 impl Host for State {
@@ -31,11 +36,14 @@ impl Host for State {
         timeout_ms: u32,
     ) -> Result<Response, Error> {
         let (host, call) = self.prepare(&device, name, payload, timeout_ms)?;
+        let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
+        let time_ms = clock::now_ms();
         let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
         let began = Instant::now();
         let answer = timeout(left, host.call_method(call)).await;
-        self.current.awaited += began.elapsed();
-        match answer {
+        let took = began.elapsed();
+        self.current.awaited += took;
+        let answer = match answer {
             Ok(Ok(answer)) => Ok(Response { status: answer.status, payload: answer.payload.to_vec() }),
             Ok(Err(MethodError::Offline(text))) => Err(Error::Offline(text)),
             Ok(Err(MethodError::TimedOut(text))) => Err(Error::TimedOut(text)),
@@ -46,7 +54,10 @@ impl Host for State {
                 let text = format!("{limit:?} of waiting for devices for one event");
                 Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
             }
-        }
+        };
+        let result = remembered(&answer);
+        self.current.calls.push(Called { device: to, method, request, time_ms, took, result });
+        answer
     }
 }
 
@@ -79,6 +90,16 @@ impl State {
             timeout,
         };
         Ok((host, call))
+    }
+}
+
+fn remembered(answer: &Result<Response, Error>) -> CallResult {
+    match answer {
+        Ok(answer) => CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) },
+        Err(Error::Offline(text) | Error::TimedOut(text) | Error::Unavailable(text) | Error::Limit(text)) => {
+            CallResult::Failed(text.clone())
+        }
+        Err(other) => CallResult::Failed(format!("{other:?}")),
     }
 }
 

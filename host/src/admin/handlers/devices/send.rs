@@ -1,6 +1,6 @@
 //! Configs, commands and method calls that an operator sends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use serde::Deserialize;
@@ -14,8 +14,9 @@ use crate::{
         gate::Who,
         reply::Answer,
     },
+    clock,
     delivery::Feed,
-    model::{Cause, limits},
+    model::{CallRecord, CallResult, Cause, Entry, limits},
     registry::Device,
 };
 
@@ -64,10 +65,16 @@ pub(super) async fn command(app: &App, device: &Device, who: Who, wanted: Comman
         let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
         return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}", device.name)));
     }
-    let id = format!("api.{:016x}", getrandom::u64().map_err(|e| Error::new(Kind::Internal, e.to_string()))?);
+    let id = new_id()?;
     let cause = Cause::Api { who: who.0.into() };
     app.parts.outbox.send_command(device, id.clone(), wanted.subfolder, wanted.binary_data.0.into(), cause).await?;
     Ok(Json(json!({ "id": id })))
+}
+
+/// Of a command or a call, so that it can be asked about.
+fn new_id() -> Result<String, Error> {
+    let number = getrandom::u64().map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+    Ok(format!("api.{number:016x}"))
 }
 
 /// It becomes topic levels.
@@ -92,12 +99,32 @@ pub(super) struct MethodIn {
     timeout: Option<Span>,
 }
 
-pub(super) async fn method(app: &App, device: &Device, wanted: MethodIn) -> Answer {
+pub(super) async fn method(app: &App, device: &Device, who: Who, wanted: MethodIn) -> Answer {
     let longest = Duration::from_millis(limits::METHOD_TIMEOUT_MAX_MS);
     let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
     if timeout.is_zero() || timeout > longest {
         return Err(Error::invalid(format!("timeout must be more than 0s and at most {}s", longest.as_secs())));
     }
-    let answer = app.parts.delivery.call(device, &wanted.method, wanted.payload.0.into(), timeout).await?;
-    Ok(Json(json!({"status": answer.status, "payload": Base64::encode(&answer.payload)})))
+    let (id, time_ms, began) = (new_id()?, clock::now_ms(), Instant::now());
+    let request = CallRecord::beginning(&wanted.payload.0);
+    let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0.into(), timeout).await;
+    let record = CallRecord {
+        id: id.clone(),
+        cause: Cause::Api { who: who.0.into() },
+        device: device.num,
+        method: wanted.method,
+        request,
+        time_ms,
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        result: match &called {
+            Ok(answer) => {
+                CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) }
+            }
+            Err(error) => CallResult::Failed(error.to_string()),
+        },
+    };
+    app.parts.store.note(Entry::Called(vec![record]));
+    tracing::info!(target: "audit", who = who.0, id, "a method was called");
+    let answer = called?;
+    Ok(Json(json!({"id": id, "status": answer.status, "payload": Base64::encode(&answer.payload)})))
 }

@@ -1,0 +1,24 @@
+//! `switchbox explain`: why something happened on a running host.
+
+use serde_json::Value;
+
+use super::client::{Host, escape};
+
+/// Why did this lamp turn on? Shows what led to a config, a command or a method call, and what came of an event
+///
+/// An event is written 42; a config version lamp-1@7; the newest config of a device lamp-1; what plugin wake made of event
+/// 42 is 42.wake, its first effect 42.wake.0 and its first method call 42.wake.m0; a command or a call of an operator
+/// api.…; a dead letter deadLetters/3. Full resource names will do as well
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    host: Host,
+    id: String,
+}
+
+/// Returns what is to be printed.
+pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+    let answer = options.host.client().get(&format!("/v1/explain/{}", escape(options.id.trim())))?;
+    let text = answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(options.host.show(&answer, text))
+}

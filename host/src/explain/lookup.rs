@@ -1,0 +1,225 @@
+//! Finds the links of a chain in the journal and among the documents.
+
+use std::sync::Arc;
+
+use super::{
+    Error, Handle,
+    chain::{Branch, ConfigStep, ExecutionStep, Explanation, Gone, Step},
+    id::Id,
+};
+use crate::{
+    journal::Story,
+    model::{CallRecord, Cause, DeviceNum, Effect, Event, EventData, Handled, Outcome, PluginName, Seq, limits},
+    registry::Device,
+    store::CommandDoc,
+};
+
+/// Links of a chain at most: causes that go round for ever end here.
+const LONGEST: usize = 64;
+
+impl Handle {
+    /// Why it happened, and what came of it.
+    pub async fn explain(&self, id: &Id) -> Result<Explanation, Error> {
+        match id {
+            Id::Event(seq) => self.event(*seq).await,
+            Id::Execution { seq, plugin } => self.execution(*seq, plugin).await,
+            Id::Config { device, version } => self.config(&self.device(device)?, *version).await,
+            Id::Effect { seq, plugin, index } => self.effect(*seq, plugin, *index).await,
+            Id::Call { seq, plugin, index } => self.call(*seq, plugin, *index).await,
+            Id::Operators(id) => self.operators(id).await,
+            Id::DeadLetter(id) => self.dead_letter(*id).await,
+        }
+    }
+
+    async fn event(&self, seq: Seq) -> Result<Explanation, Error> {
+        let story = self.journal.story(seq, None).await?;
+        let Some(event) = story.event else { return Err(Self::missing(format!("event {seq}"))) };
+        let mut branches = Vec::new();
+        for handled in story.handled {
+            branches.push(self.branch(handled, &story.calls).await?);
+        }
+        Ok(Explanation { chain: self.until(event).await?, branches, cut: story.cut })
+    }
+
+    async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
+        let Story { event, handled, calls, .. } = self.journal.story(seq, Some(plugin)).await?;
+        let Some(handled) = handled.into_iter().rfind(|handled| handled.plugin == *plugin) else {
+            return Err(Self::missing(format!("what plugin {plugin} made of event {seq}")));
+        };
+        let Branch { step, branches } = self.branch(handled, &calls).await?;
+        let mut chain = match event {
+            Some(event) => self.until(event).await?,
+            None => vec![Step::Gone(Gone::Event(seq))],
+        };
+        chain.push(step);
+        Ok(Explanation { chain, branches, cut: false })
+    }
+
+    async fn config(&self, device: &Arc<Device>, version: Option<u64>) -> Result<Explanation, Error> {
+        let versions = self.store.configs(device.num, limits::VERSIONS_KEPT).await?;
+        let newest = versions.first().map_or(0, |newest| newest.version);
+        let found = versions.into_iter().find(|config| version.is_none_or(|version| config.version == version));
+        let Some(found) = found else {
+            let what = version.map_or_else(|| "a config".to_owned(), |version| format!("config version {version}"));
+            return Err(Self::missing(format!("{what} for {}", device.name)));
+        };
+        let mut chain = self.because(found.cause.clone()).await?;
+        chain.push(Step::Config(Box::new(ConfigStep::new(found, newest))));
+        Ok(Explanation { chain, branches: Vec::new(), cut: false })
+    }
+
+    /// Plugins' commands are effects too, and have the same ids.
+    async fn effect(&self, seq: Seq, plugin: &PluginName, index: usize) -> Result<Explanation, Error> {
+        let Explanation { mut chain, branches, cut } = match self.execution(seq, plugin).await {
+            Ok(found) => found,
+            // The journal no longer has the execution, but the command may still be there.
+            Err(Error::NotFound(_)) => return self.command(&format!("{seq}.{plugin}.{index}")).await,
+            Err(error) => return Err(error),
+        };
+        let effects = branches.into_iter().filter(|branch| !matches!(branch.step, Step::Call(_)));
+        let Some(Branch { step, branches }) = effects.into_iter().nth(index) else {
+            return Err(Self::missing(format!("effect {index} of plugin {plugin} for event {seq}")));
+        };
+        chain.push(step);
+        Ok(Explanation { chain, branches, cut })
+    }
+
+    async fn call(&self, seq: Seq, plugin: &PluginName, index: u32) -> Result<Explanation, Error> {
+        let id = CallRecord::id_of(seq, plugin, index);
+        let calls = self.journal.story(seq, None).await?.calls;
+        // Each try of the event made it anew; the last one counts.
+        let Some(call) = calls.into_iter().rfind(|call| call.id == id) else {
+            return Err(Self::missing(format!("method call {id}")));
+        };
+        let mut chain = self.because(call.cause.clone()).await?;
+        chain.push(Step::Call(Box::new(call)));
+        Ok(Explanation { chain, branches: Vec::new(), cut: false })
+    }
+
+    async fn operators(&self, id: &str) -> Result<Explanation, Error> {
+        let Some(call) = self.store.call_record(id.to_owned()).await? else { return self.command(id).await };
+        let mut chain = self.because(call.cause.clone()).await?;
+        chain.push(Step::Call(Box::new(call)));
+        Ok(Explanation { chain, branches: Vec::new(), cut: false })
+    }
+
+    async fn command(&self, id: &str) -> Result<Explanation, Error> {
+        let command = self.store.command(id.to_owned()).await?;
+        let command = command.ok_or_else(|| Self::missing(format!("a command or a method call {id}")))?;
+        let mut chain = self.because(command.cause.clone()).await?;
+        chain.push(Step::Command(Box::new(command)));
+        Ok(Explanation { chain, branches: Vec::new(), cut: false })
+    }
+
+    async fn dead_letter(&self, id: u64) -> Result<Explanation, Error> {
+        let letter = self.journal.dead_letter(id).await?;
+        let letter = letter.ok_or_else(|| Self::missing(format!("dead letter {id}")))?;
+        let mut chain = self.until(letter.event.clone()).await?;
+        chain.push(Step::DeadLetter(Box::new(letter)));
+        Ok(Explanation { chain, branches: Vec::new(), cut: false })
+    }
+
+    /// What came of an execution.
+    async fn branch(&self, handled: Handled, calls: &[CallRecord]) -> Result<Branch, Error> {
+        let mut branches = Vec::new();
+        let made = |call: &&CallRecord| is_of(&call.cause, &handled.plugin, handled.attempt);
+        branches.extend(calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));
+        if let Outcome::Done { effects } = &handled.outcome {
+            for (index, effect) in (0..).zip(effects) {
+                branches.push(self.fate(&handled, index, effect).await?.into());
+            }
+        }
+        Ok(Branch { step: Step::Execution(Box::new(handled.into())), branches })
+    }
+
+    /// What became of an effect.
+    async fn fate(&self, handled: &Handled, index: u32, effect: &Effect) -> Result<Step, Error> {
+        Ok(match effect {
+            Effect::Config { device, .. } => {
+                let versions = self.store.configs(*device, limits::VERSIONS_KEPT).await?;
+                let newest = versions.first().map_or(0, |newest| newest.version);
+                let made = |cause: &Cause| match cause {
+                    Cause::Plugin { seq, plugin, index: at, .. } => {
+                        (*seq, plugin, *at) == (handled.seq, &handled.plugin, index)
+                    }
+                    Cause::Api { .. } => false,
+                };
+                match versions.into_iter().find(|version| made(&version.cause)) {
+                    Some(version) => Step::Config(Box::new(ConfigStep::new(version, newest))),
+                    None => Step::Gone(Gone::Config { device: *device }),
+                }
+            }
+            Effect::Command { device, id, .. } => match self.command_of(*device, id).await? {
+                Some(command) => Step::Command(Box::new(command)),
+                None => Step::Gone(Gone::Command { device: *device, id: id.clone() }),
+            },
+            Effect::Kv(write) => Step::Kv(write.clone()),
+            Effect::Publish { topic, payload, .. } => {
+                Step::Published { topic: topic.clone(), payload: payload.clone() }
+            }
+        })
+    }
+
+    async fn command_of(&self, device: DeviceNum, id: &str) -> Result<Option<CommandDoc>, Error> {
+        Ok(self.store.commands(device, Some(id.to_owned()), 1).await?.pop())
+    }
+
+    /// What led to the event, and the event.
+    async fn until(&self, event: Event) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        if let Some((step, cause)) = self.cause_of(&event).await? {
+            steps = self.because(cause).await?;
+            steps.push(step);
+        }
+        steps.push(Step::Event(Box::new(event)));
+        Ok(steps)
+    }
+
+    /// What led to an effect, from where it began.
+    async fn because(&self, cause: Cause) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        let mut next = Some(cause);
+        while let Some(cause) = next.take().filter(|_| steps.len() < LONGEST) {
+            match cause {
+                Cause::Api { who } => steps.push(Step::Operator { who }),
+                Cause::Plugin { seq, plugin, digest, attempt, .. } => {
+                    let story = self.journal.story(seq, Some(&plugin)).await?;
+                    let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
+                    // A dead letter that was driven again has failed before under the same numbers.
+                    let record = story.handled.into_iter().rfind(is_it);
+                    steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));
+                    let Some(event) = story.event else {
+                        steps.push(Step::Gone(Gone::Event(seq)));
+                        break;
+                    };
+                    let before = self.cause_of(&event).await?;
+                    steps.push(Step::Event(Box::new(event)));
+                    next = before.map(|(step, cause)| {
+                        steps.push(step);
+                        cause
+                    });
+                }
+            }
+        }
+        steps.reverse();
+        Ok(steps)
+    }
+
+    /// What an event is about, where the host itself brought it about, and the cause of that.
+    async fn cause_of(&self, event: &Event) -> Result<Option<(Step, Cause)>, Error> {
+        Ok(match (&event.data, event.device) {
+            (EventData::CommandSettled { id, .. }, Some(device)) => {
+                let command = self.command_of(device, id).await?;
+                command.map(|command| {
+                    let cause = command.cause.clone();
+                    (Step::Command(Box::new(command)), cause)
+                })
+            }
+            _ => None,
+        })
+    }
+}
+
+fn is_of(cause: &Cause, of: &PluginName, on: u32) -> bool {
+    matches!(cause, Cause::Plugin { plugin, attempt, .. } if plugin == of && *attempt == on)
+}

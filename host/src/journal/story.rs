@@ -1,0 +1,62 @@
+//! All that is known of one event: the event, what plugins made of it, and the devices that they called meanwhile.
+
+use super::Handle;
+use crate::{
+    model::{CallRecord, Cause, Entry, Event, Handled, PluginName, Seq},
+    store::{self, LogPage},
+};
+
+/// Bytes of the log that are read in one go.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// How far behind an event executions of it are looked for, in pages.
+const PAGES: usize = 32;
+
+/// In the order of the log.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// None: it never was, or is no longer kept.
+    pub event: Option<Event>,
+    pub handled: Vec<Handled>,
+    pub calls: Vec<CallRecord>,
+    /// There is more of the log than was looked through.
+    pub cut: bool,
+}
+
+impl Story {
+    fn add(&mut self, seq: Seq, entry: Entry) {
+        match entry {
+            Entry::Events(events) => {
+                self.event = self.event.take().or_else(|| events.into_iter().find(|event| event.seq == seq));
+            }
+            Entry::Handled(handled) if handled.seq == seq => self.handled.push(handled),
+            Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
+            _ => {}
+        }
+    }
+}
+
+fn is_for(cause: &Cause, event: Seq) -> bool {
+    matches!(cause, Cause::Plugin { seq, .. } if *seq == event)
+}
+
+impl Handle {
+    /// Looks for an event and its executions; with `plugin`, only until that one's is found.
+    pub async fn story(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<Story, store::Error> {
+        let mut story = Story::default();
+        let mut row = self.store.row_of(seq).await?;
+        for page in 0.. {
+            let Some(from) = row else { break };
+            if page == PAGES {
+                story.cut = true;
+                break;
+            }
+            let LogPage { rows, next } = self.store.log_page(from, PAGE_BYTES).await?;
+            row = (!rows.is_empty()).then_some(next);
+            rows.into_iter().flat_map(|row| row.entries).for_each(|entry| story.add(seq, entry));
+            if plugin.is_some_and(|plugin| story.handled.iter().any(|handled| handled.plugin == *plugin)) {
+                break;
+            }
+        }
+        Ok(story)
+    }
+}

@@ -1,0 +1,145 @@
+//! Why did this lamp turn on? What a host tells of what it did, by its API and on the command line.
+
+use std::ffi::OsStr;
+
+use serde_json::Value;
+use switchbox_tests::{Admin, Device, HOSTILE, Place, Process, config, until};
+
+const WAKE: &str = "component = \"builtin:switch-wakes-device\"\n[limits]\ndeadline = \"30s\"\n";
+const AWAKE: &str = r#"{"state":"awake"}"#;
+
+/// What `switchbox` prints with these arguments.
+fn run(place: &Place, host: &Process, arguments: &[&str]) -> String {
+    let (admin, data) = (host.admin(), place.data());
+    let all = arguments.iter().copied().chain(["--admin", admin.base(), "--data", data.to_str().unwrap()]);
+    let mut command = Process::run(place, all.map(OsStr::new));
+    assert!(command.wait().success(), "{arguments:?}: {}", command.log());
+    command.output()
+}
+
+fn why(admin: &Admin, id: &str) -> String {
+    admin.get(&format!("/v1/explain/{id}")).ok()["text"].as_str().unwrap().to_owned()
+}
+
+/// The newest of what the API lists there.
+fn newest(admin: &Admin, list: &str, field: &str) -> Value {
+    admin.get(list).ok()[field][0].clone()
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
+}
+
+fn readable(time: &str) -> String {
+    time.replace('T', " ").replace('Z', " UTC")
+}
+
+fn lamp(host: &Process) -> Device {
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    lamp
+}
+
+/// The config version's life in one: its payload, and how long the device took.
+fn acknowledged(admin: &Admin, version: &str) -> Value {
+    until("the config to be acknowledged", || {
+        let found = newest(admin, &Admin::device_path("lamp-1", "/configVersions"), "deviceConfigs");
+        (found["version"] == version && found["deviceAckTime"].is_string()).then_some(found)
+    })
+}
+
+/// The part of a line between these.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).expect("not in the text").0
+}
+
+#[test]
+fn why_a_lamp_turned_on_is_told_exactly_also_after_a_restart() {
+    let place = Place::new();
+    place.plugin("wake.toml", WAKE);
+    place.plugin("other.toml", format!("{WAKE}[[trigger]]\nevent = \"connected\"\n"));
+    let host = place.start();
+    let admin = host.admin();
+    let lamp = lamp(&host);
+    host.device("switch-1").event(AWAKE);
+    lamp.message("the config", |message| message.topic == config("lamp-1"));
+    let version = acknowledged(&admin, "1");
+
+    let event = newest(&admin, "/v1/events?device=switch-1&kind=telemetry", "events");
+    let id = text(&event, "id");
+    let execution = newest(&admin, &format!("/v1/executions?plugin=wake&event={id}"), "executions");
+    let digest = text(&execution, "digest").get(..19).unwrap();
+    let told = why(&admin, "lamp-1@1");
+    let later = between(&told, "acknowledged ", " later");
+    let chain = format!(
+        "switch-1 sent {AWAKE} at {} (event {id})\n\
+         → plugin wake ({digest}…, execution {id}.wake, {} µs)\n\
+         → config version 1 for lamp-1: {AWAKE} → sent → acknowledged {later} later\n",
+        readable(text(&event, "time")),
+        execution["tookUs"],
+    );
+    assert_eq!(told, chain);
+    assert!(later.ends_with("s") && text(&version, "deviceAckTime") >= text(&version, "cloudUpdateTime"));
+
+    // The same thing by all its names, and on the command line.
+    let full = "projects/local/locations/local/registries/default/devices/lamp-1/configVersions/1";
+    for id in ["lamp-1", full, &format!("{id}.wake"), &format!("{id}.wake.0"), id] {
+        let same = why(&admin, id);
+        assert_eq!(same.replace("  →", "→"), chain, "{id}");
+        assert_eq!(run(&place, &host, &["explain", id]).trim_end(), same.trim_end());
+    }
+    let unknown = admin.get("/v1/explain/what%20is%20this");
+    assert_eq!(unknown.status, 400);
+    assert!(text(&unknown.body["error"], "message").contains("lamp-1@7"), "{unknown:?}");
+
+    host.stop();
+    let host = place.start();
+    assert_eq!(why(&host.admin(), "lamp-1@1"), chain);
+    host.stop();
+}
+
+#[test]
+fn a_method_call_and_a_command_lead_back_to_the_event_that_they_were_made_for() {
+    let place = Place::new();
+    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+    place.plugin("hostile.toml", "[limits]\ndeadline = \"30s\"\n");
+    let host = place.start();
+    let admin = host.admin();
+    let mut lamp = lamp(&host);
+    drop(host.device("report"));
+    assert!(lamp.subscribe("/devices/lamp-1/methods/#"));
+    assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
+    let mut switch = host.device("switch-1");
+
+    switch.event("method lamp-1");
+    let call = lamp.message("the call", |message| message.topic.contains("/methods/blink/request/"));
+    let answer = call.topic.replace("/request/", "/response/") + "/207";
+    lamp.publish(&answer, "done");
+    let execution = until("the execution", || {
+        Some(newest(&admin, "/v1/executions?plugin=hostile", "executions")).filter(|found| !found.is_null())
+    });
+    let event = text(&execution, "event").to_owned();
+    let told = why(&admin, &format!("{event}.hostile.m0"));
+    assert!(told.starts_with("switch-1 sent method lamp-1 at "), "{told}");
+    assert!(
+        told.contains("\n→ method blink of lamp-1 called with 3 at ") && told.contains("→ answered 207 done"),
+        "{told}"
+    );
+    // The event shows the call beside the effect.
+    let told = why(&admin, &event);
+    assert!(told.contains("  → method blink of lamp-1") && told.contains("  → config version 1 for report"), "{told}");
+
+    switch.event("command lamp-1");
+    lamp.message("the command", |message| message.topic.contains("/commands/"));
+    let event = until("the execution", || {
+        let found = newest(&admin, "/v1/executions?plugin=hostile", "executions");
+        (text(&found, "event") != event).then(|| text(&found, "event").to_owned())
+    });
+    let id = format!("{event}.hostile.0");
+    let told = until("the command to be acknowledged", || {
+        Some(why(&admin, &id)).filter(|told| told.contains("acknowledged") && !told.contains("not acknowledged"))
+    });
+    assert!(told.starts_with("switch-1 sent command lamp-1 at "), "{told}");
+    assert!(told.contains(&format!("\n→ command {id} for lamp-1 on a/b: go → sent → acknowledged ")), "{told}");
+    host.stop();
+}
