@@ -52,6 +52,10 @@ pub const PACKET_BYTES: usize = TELEMETRY_BYTES + 64 * 1024;
 pub const RECEIVE_MAXIMUM: u16 = 1_024;
 /// Topic aliases that a client may set.
 pub const TOPIC_ALIASES: u16 = 32;
+/// Topic aliases that we set for one client, where it allows so many.
+pub const TOPIC_ALIASES_OUT: u16 = 64;
+/// Longest keep-alive, seconds: an MQTT 5 client that asks for more, or for none, is told this one.
+pub const KEEP_ALIVE_SECS: u16 = 3_600;
 /// Levels of a topic or a filter.
 pub const TOPIC_LEVELS: usize = 128;
 /// Subscriptions of one client.

@@ -169,9 +169,20 @@ impl Clients {
         table.kept -= 1;
         slot.aftermath.take().inspect(AbortHandle::abort);
         slot.will.take().map(tokio::spawn);
-        let subscriptions = std::mem::take(&mut slot.mailbox.lock().subscriptions);
+        let (subscriptions, left) = {
+            let mut state = slot.mailbox.lock();
+            (std::mem::take(&mut state.subscriptions), state.session.end())
+        };
         for (filter, _) in subscriptions.iter().filter(|(_, kept)| **kept == Kept::Topic) {
             self.topics.unsubscribe(filter, slot.mailbox.id());
+        }
+        if !left.is_empty() {
+            let topics = self.topics.clone();
+            tokio::spawn(async move {
+                for (filter, message) in left {
+                    topics.redeliver(&filter, &message).await;
+                }
+            });
         }
     }
 

@@ -7,7 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rmqtt_codec::{v3, v5};
 use tokio_util::codec::Encoder as _;
 
-use super::packet::{Version, reason};
+use super::{
+    aliases::{Aliases, Written},
+    packet::{Version, reason},
+};
 use crate::{
     delivery::Outbound,
     dialect::iot_core,
@@ -23,6 +26,8 @@ pub(super) struct Peer {
     pub(super) maximum_packet: usize,
     /// It wants reason strings.
     pub(super) problem_info: bool,
+    /// Topics that need not be written in full.
+    pub(super) aliases: Aliases,
 }
 
 /// What is told in CONNACK.
@@ -31,7 +36,11 @@ pub(super) struct Accepted<'a> {
     pub(super) session_present: bool,
     pub(super) assigned_id: Option<&'a str>,
     pub(super) session_expiry_secs: Option<u32>,
+    pub(super) keep_alive_secs: Option<u16>,
 }
+
+/// What a SUBACK takes beside its codes and its words, at most.
+const LISTED_OVERHEAD: usize = 16;
 
 pub(super) const PINGRESP: &[u8] = &[0xd0, 0];
 
@@ -47,7 +56,7 @@ impl Peer {
                     max_packet_size: u32::try_from(limits::PACKET_BYTES).ok(),
                     assigned_client_id: accepted.assigned_id.map(Into::into),
                     topic_alias_max: limits::TOPIC_ALIASES,
-                    shared_subscription_available: false,
+                    server_keepalive_sec: accepted.keep_alive_secs,
                     ..v5::ConnectAck::default()
                 })),
                 to,
@@ -73,8 +82,18 @@ impl Peer {
     pub(super) fn disconnect(&self, reason: u8, text: &str, to: &mut BytesMut) {
         if self.version == Version::V5 {
             let reason = reason.try_into().unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
-            let reason_string = self.problem_info.then(|| text.into());
-            self.library(v5::Packet::Disconnect(v5::Disconnect { reason_string, ..v5::Disconnect::new(reason) }), to);
+            let packet = |text: Option<&str>| {
+                v5::Packet::Disconnect(v5::Disconnect {
+                    reason_string: text.map(Into::into),
+                    ..v5::Disconnect::new(reason)
+                })
+            };
+            let before = to.len();
+            self.library(packet(self.problem_info.then_some(text)), to);
+            if to.len() == before {
+                // The words are too many for the client; the code alone may not be.
+                self.library(packet(None), to);
+            }
         }
     }
 
@@ -92,7 +111,8 @@ impl Peer {
 
     fn listed(&self, first: u8, id: u16, codes: &[u8], text: Option<&str>, to: &mut BytesMut) {
         let mut properties = BytesMut::new();
-        if let Some(text) = text.filter(|_| self.problem_info) {
+        let room = self.maximum_packet.saturating_sub(codes.len() + LISTED_OVERHEAD);
+        if let Some(text) = text.filter(|text| self.problem_info && text.len() <= room) {
             put_property_text(0x1f, text, &mut properties);
         }
         let mut body = BytesMut::with_capacity(8 + codes.len() + properties.len());
@@ -137,7 +157,7 @@ impl Peer {
 
     /// False when it is over what the client takes: nothing was written.
     pub(super) fn publish(
-        &self,
+        &mut self,
         id: u16,
         dup: bool,
         item: &Item<Outbound>,
@@ -148,14 +168,22 @@ impl Peer {
         let before = to.len();
         let mut flags = 0x30 | u8::from(dup) << 3 | (item.qos as u8) << 1;
         match (&item.body, device) {
-            (Body::Message { message, retain, ids }, _) => {
+            (Body::Message { message, retain, ids, .. }, _) => {
                 flags |= u8::from(*retain);
                 let mut properties = BytesMut::new();
+                let written = self.aliases.find(&message.topic);
                 if self.version == Version::V5 {
+                    put_alias(written, &mut properties);
                     put_properties(message, ids, now, &mut properties);
                 }
-                let topic = |to: &mut BytesMut| to.put_slice(message.topic.as_bytes());
-                self.put_publish(flags, id, message.topic.len(), topic, &properties, &message.payload, to);
+                let name = if matches!(written, Written::Alias(_)) { "" } else { &*message.topic };
+                let topic = |to: &mut BytesMut| to.put_slice(name.as_bytes());
+                self.put_publish(flags, id, name.len(), topic, &properties, &message.payload, to);
+                if let Written::Named(alias) = written
+                    && to.len() - before <= self.maximum_packet
+                {
+                    self.aliases.set(&message.topic, alias);
+                }
             }
             (Body::Hub(outbound), Some(device)) => {
                 let mut topic = TopicBuffer::default();
@@ -231,6 +259,13 @@ fn return_code(reason: u8) -> u8 {
         _ => v3::ConnectAckReason::ServiceUnavailable,
     };
     code.into()
+}
+
+fn put_alias(written: Written, to: &mut BytesMut) {
+    if let Written::Named(alias) | Written::Alias(alias) = written {
+        to.put_u8(0x23);
+        to.put_u16(alias);
+    }
 }
 
 fn put_properties(message: &Message, ids: &[u32], now: Instant, to: &mut BytesMut) {

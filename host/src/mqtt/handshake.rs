@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::{
     Shared,
+    aliases::Aliases,
     clients::{Claim, Key},
     codec::{self, Decoder},
     connect,
@@ -128,20 +129,26 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect) -> Result<A
         end: None,
         shared,
     };
-    let peer =
-        Peer { version: connect.version, maximum_packet: connect.maximum_packet, problem_info: connect.problem_info };
+    let peer = Peer {
+        version: connect.version,
+        maximum_packet: connect.maximum_packet,
+        problem_info: connect.problem_info,
+        aliases: Aliases::new(connect.topic_aliases),
+    };
+    let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut unsent = BytesMut::new();
     let accepted = Accepted {
         session_present: present,
         assigned_id: assigned.as_deref(),
         session_expiry_secs: (granted_expiry != connect.session_expiry_secs).then_some(granted_expiry),
+        keep_alive_secs: told_keep_alive,
     };
     peer.connack(&accepted, &mut unsent);
     presence.shared.metrics.connects.inc();
     resume(&presence);
     Ok(Admitted {
         decoder: Decoder::new(peer.version),
-        keep_alive: keep_alive(connect.keep_alive_secs),
+        keep_alive: keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs)),
         presence,
         peer,
         generation,
@@ -160,6 +167,12 @@ fn resume<H: Hub>(presence: &Presence<H>) {
     }
 }
 
+/// What the client is told to keep instead of what it asked for: 3.1.1 has no word for it.
+fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
+    let too_long = asked_secs == 0 || asked_secs > limits::KEEP_ALIVE_SECS;
+    (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
+}
+
 /// One and a half times what the client promised; none = for ever.
 fn keep_alive(secs: u16) -> Option<Duration> {
     (secs > 0).then(|| Duration::from_millis(u64::from(secs) * 1_500))
@@ -173,9 +186,10 @@ fn refusal(refusal: Refusal) -> Fault {
     Fault::new(reason, refusal.to_string())
 }
 
+/// No device can have such an id, so a client that comes back with it is no device either.
 fn assign_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
-    format!("auto-{:016x}{:016x}", random(), random())
+    format!("_auto-{:016x}{:016x}", random(), random())
 }
 
 /// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
@@ -193,7 +207,7 @@ async fn refuse<H: Hub>(
     match version {
         Some(Version::V311) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {}
         Some(version) => {
-            let peer = Peer { version, maximum_packet: usize::MAX, problem_info: true };
+            let peer = Peer { version, maximum_packet: usize::MAX, problem_info: true, aliases: Aliases::default() };
             peer.refuse(fault.reason, &fault.text, &mut answer);
         }
         None => {}

@@ -237,9 +237,8 @@ impl<H: Hub> Connection<H> {
         self.check_receive_maximum(state.session.unacknowledged())
     }
 
-    /// Twice the maximum, as an exchange of QoS 2 may count twice for a moment.
     fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
-        if self.peer.version == Version::V5 && unacknowledged > 2 * usize::from(limits::RECEIVE_MAXIMUM) {
+        if self.peer.version == Version::V5 && unacknowledged > usize::from(limits::RECEIVE_MAXIMUM) {
             return Err(Fault::new(reason::RECEIVE_MAXIMUM, "more publishes under way than the receive maximum").into());
         }
         Ok(())

@@ -181,23 +181,22 @@ impl Subscriber for Mailbox {
 
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
         let mut state = self.lock();
-        let Delivery { qos, retain, ids } = delivery;
+        let Delivery { qos, retain, ids, shared } = delivery;
         if !state.online && qos == QoS::AtMostOnce {
             return Delivered::Dropped;
         }
-        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids } };
+        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared } };
         if state.session.offer(item) == Offer::Taken {
             drop(state);
             self.work.notify_one();
             return Delivered::Queued;
         }
-        if state.online && qos != QoS::AtMostOnce {
-            state.starved = true;
-            return Delivered::Full;
-        }
-        self.metrics.limit("session_queue");
-        self.metrics.drop_message("queue full");
-        Delivered::Dropped
+        state.starved = true;
+        Delivered::Full
+    }
+
+    fn is_connected(&self) -> bool {
+        self.lock().online
     }
 
     fn room(&self) -> &Notify {

@@ -1,6 +1,7 @@
 //! The front: MQTT 3.1.1 and 5 on one TCP port. Turns bytes into operations and back, and guards the host against its
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
+mod aliases;
 mod clients;
 mod codec;
 mod connect;

@@ -41,12 +41,12 @@ impl<H: Hub> Connection<H> {
     /// The QoS granted, or the reason code and words.
     fn one(&self, filter: &Filter, id: Option<u32>, feeds: &mut Vec<Feed>) -> Result<QoS, (u8, String)> {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
-        if filter.filter.starts_with("$share/") {
-            return Err((reason::NO_SHARED, "shared subscriptions are not supported by this version yet".into()));
-        }
         self.check_room(&filter.filter)?;
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
-        let (kept, granted) = match iot_core::subscribe(device, &filter.filter) {
+        let (kept, granted) = match iot_core::subscribe(device, topics::matched_part(&filter.filter)) {
+            iot_core::Subscribe::Feed(_) | iot_core::Subscribe::Errors if topics::is_shared(&filter.filter) => {
+                return Err((reason::NO_SHARED, "what comes for a device alone cannot be shared".into()));
+            }
             iot_core::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
             iot_core::Subscribe::Errors => (Kept::Errors, QoS::AtMostOnce),
             iot_core::Subscribe::Feed(feed) => {
@@ -79,11 +79,12 @@ impl<H: Hub> Connection<H> {
         let mailbox: &Arc<Mailbox> = &self.presence.mailbox;
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
         let known = topics.subscribe(&filter.filter, &subscriber, options);
-        if retain_handling == 2 || (retain_handling == 1 && known) {
+        if retain_handling == 2 || (retain_handling == 1 && known) || topics::is_shared(&filter.filter) {
             return;
         }
         for message in topics.retained(&filter.filter) {
-            let delivery = Delivery { qos: qos.min(message.qos), retain: true, ids: id.into_iter().collect() };
+            let delivery =
+                Delivery { qos: qos.min(message.qos), retain: true, ids: id.into_iter().collect(), shared: None };
             if mailbox.deliver(&message, delivery) == topics::Delivered::Full {
                 // Nobody waits here who could send it later.
                 self.presence.shared.metrics.limit("session_queue");

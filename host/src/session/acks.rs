@@ -26,6 +26,15 @@ impl Ack {
     pub fn new(kind: AckKind, id: u16) -> Self {
         Self { kind, id, reason: 0, text: None }
     }
+
+    /// The client may send one more for it (MQTT 5, section 4.9).
+    fn is_closing(&self) -> bool {
+        match self.kind {
+            AckKind::PubAck | AckKind::PubComp => true,
+            AckKind::PubRec => self.reason >= 0x80,
+            AckKind::PubRel => false,
+        }
+    }
 }
 
 /// Names a batch that becomes ready later.
@@ -44,11 +53,14 @@ pub(super) struct Acks {
     batches: VecDeque<Batch>,
     last_id: BatchId,
     count: usize,
+    /// Those whose sending makes room in the client's quota for QoS 1 and 2.
+    closing: usize,
 }
 
 impl Acks {
     pub(super) fn push(&mut self, ack: Ack) {
         self.count += 1;
+        self.closing += usize::from(ack.is_closing());
         match self.batches.back_mut() {
             Some(batch) if batch.id == 0 => batch.acks.push_back(ack),
             _ => self.batches.push_back(Batch { id: 0, acks: VecDeque::from([ack]) }),
@@ -58,6 +70,7 @@ impl Acks {
     pub(super) fn push_later(&mut self, acks: Vec<Ack>) -> BatchId {
         self.last_id += 1;
         self.count += acks.len();
+        self.closing += acks.iter().filter(|ack| ack.is_closing()).count();
         self.batches.push_back(Batch { id: self.last_id, acks: acks.into() });
         self.last_id
     }
@@ -76,6 +89,7 @@ impl Acks {
             }
             if let Some(ack) = batch.acks.pop_front() {
                 self.count -= 1;
+                self.closing -= usize::from(ack.is_closing());
                 return Some(ack);
             }
             self.batches.pop_front();
@@ -90,6 +104,11 @@ impl Acks {
         self.count
     }
 
+    /// Of these, those that end an exchange.
+    pub(super) fn closing(&self) -> usize {
+        self.closing
+    }
+
     pub(super) fn all_ready(&self) -> bool {
         self.batches.iter().all(|batch| batch.id == 0)
     }
@@ -98,6 +117,7 @@ impl Acks {
     pub(super) fn clear(&mut self) {
         self.batches = VecDeque::new();
         self.count = 0;
+        self.closing = 0;
     }
 }
 

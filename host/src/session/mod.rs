@@ -5,6 +5,7 @@
 //! that. Only what was sent already is sent again, as MQTT asks.
 
 mod acks;
+mod item;
 #[cfg(test)]
 mod tests;
 
@@ -15,80 +16,11 @@ use std::{
 };
 
 use self::acks::Acks;
-pub use self::acks::{Ack, AckKind, BatchId};
+pub use self::{
+    acks::{Ack, AckKind, BatchId},
+    item::{Body, Frame, Item, Offer, Receipt, Weigh},
+};
 use crate::model::{Message, QoS, limits};
-
-/// What an item carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body<H> {
-    Message {
-        message: Arc<Message>,
-        retain: bool,
-        /// Subscription identifiers.
-        ids: Vec<u32>,
-    },
-    Hub(H),
-}
-
-/// One message on its way to the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item<H> {
-    pub qos: QoS,
-    pub body: Body<H>,
-}
-
-/// What the hub delivers, as far as a session must know it.
-pub trait Weigh {
-    /// About how much memory it holds, bytes.
-    fn size(&self) -> usize;
-}
-
-impl<H: Weigh> Item<H> {
-    fn size(&self) -> usize {
-        match &self.body {
-            Body::Message { message, .. } => message.size(),
-            Body::Hub(hub) => hub.size(),
-        }
-    }
-
-    fn is_hub(&self) -> bool {
-        matches!(self.body, Body::Hub(_))
-    }
-
-    fn is_expired(&self, now: Instant) -> bool {
-        matches!(&self.body, Body::Message { message, .. } if message.is_expired(now))
-    }
-}
-
-/// What became of an item that was offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
-    Taken,
-    /// The queue is full.
-    Full,
-}
-
-/// The next thing to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame<H> {
-    Ack(Ack),
-    /// `id` 0 for QoS 0.
-    Publish {
-        id: u16,
-        dup: bool,
-        item: Item<H>,
-    },
-}
-
-/// A QoS 2 message from the client, by its state here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipt {
-    New,
-    /// Seen already and acknowledged: say so again.
-    Again,
-    /// Seen already and not yet durable: its acknowledgement is on its way.
-    Waiting,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -159,6 +91,15 @@ impl<H: Clone + Weigh> Session<H> {
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
     }
 
+    /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
+    /// this one with QoS 2 is not among it, as MQTT asks.
+    pub fn end(&mut self) -> Vec<(Arc<str>, Arc<Message>)> {
+        let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
+        let sent = sent.filter(|item| item.qos == QoS::AtLeastOnce);
+        self.queue_bytes = 0;
+        sent.chain(std::mem::take(&mut self.queue)).filter_map(Item::shared).collect()
+    }
+
     /// Puts it into the queue.
     pub fn offer(&mut self, item: Item<H>) -> Offer {
         let size = item.size();
@@ -204,7 +145,11 @@ impl<H: Clone + Weigh> Session<H> {
         }
     }
 
+    /// What an earlier connection sent, in its order, as far as the window of this one goes.
     fn resend(&mut self) -> Option<Frame<H>> {
+        if self.resent >= usize::from(self.window) {
+            return None;
+        }
         let entry = self.in_flight.get(self.resent)?;
         self.resent += 1;
         Some(match &entry.item {
@@ -353,7 +298,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// QoS 1 and 2 messages of the client that are not yet acknowledged to the end.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.acks.len() + self.received.values().filter(|acknowledged| **acknowledged).count()
+        self.acks.closing() + self.received.len()
     }
 
     /// Acknowledgements that wait to be written.

@@ -11,7 +11,10 @@ impl Weigh for u64 {
 }
 
 fn item(qos: QoS, text: &'static str) -> Item<u64> {
-    Item { qos, body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![] } }
+    Item {
+        qos,
+        body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![], shared: None },
+    }
 }
 
 fn hub(version: u64) -> Item<u64> {
@@ -70,6 +73,64 @@ fn what_is_in_flight_is_sent_again_with_dup_and_in_order() {
 }
 
 #[test]
+fn a_smaller_receive_maximum_holds_back_what_is_sent_again() {
+    let mut session = S::new();
+    session.connect(10);
+    for _ in 0..4 {
+        session.offer(item(QoS::AtLeastOnce, "x"));
+    }
+    assert_eq!(written(&mut session), ["p1", "p2", "p3", "p4"]);
+    session.disconnect();
+    session.offer(item(QoS::AtLeastOnce, "y"));
+    session.connect(2);
+    assert_eq!(written(&mut session), ["d1", "d2"]);
+    session.puback(1);
+    assert_eq!(written(&mut session), ["d3"]);
+    for id in [2, 3] {
+        session.puback(id);
+    }
+    assert_eq!(written(&mut session), ["d4", "p5"]);
+}
+
+#[test]
+fn each_publish_of_the_client_counts_once_until_its_exchange_is_over() {
+    let mut session = S::new();
+    session.connect(10);
+    session.ack(Ack::new(AckKind::PubAck, 1));
+    session.receive(2);
+    session.ack(Ack::new(AckKind::PubRec, 2));
+    assert_eq!(session.unacknowledged(), 2);
+    written(&mut session);
+    assert_eq!(session.unacknowledged(), 1);
+    session.release(2);
+    assert_eq!(session.unacknowledged(), 1);
+    written(&mut session);
+    assert_eq!(session.unacknowledged(), 0);
+}
+
+#[test]
+fn what_another_member_may_have_is_given_back_at_the_end() {
+    let mut session = S::new();
+    session.connect(2);
+    let shared = |qos, text| Item {
+        qos,
+        body: Body::Message {
+            message: Arc::new(Message::new("t", text)),
+            retain: false,
+            ids: vec![],
+            shared: Some("s".into()),
+        },
+    };
+    session.offer(shared(QoS::AtLeastOnce, "sent once or twice"));
+    session.offer(shared(QoS::ExactlyOnce, "perhaps there"));
+    session.offer(item(QoS::AtLeastOnce, "its own"));
+    session.offer(shared(QoS::ExactlyOnce, "never sent"));
+    assert_eq!(written(&mut session), ["p1", "p2"]);
+    let texts: Vec<_> = session.end().into_iter().map(|(_, message)| message.payload.clone()).collect();
+    assert_eq!(texts, ["sent once or twice", "never sent"]);
+}
+
+#[test]
 fn a_disconnect_keeps_qos_1_and_2_alone() {
     let mut session = S::new();
     session.connect(1);
@@ -109,7 +170,8 @@ fn a_full_queue_says_so() {
     assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
     let mut session = S::new();
     let big = Arc::new(Message::new("t", vec![0; limits::SESSION_QUEUE_BYTES]));
-    let big = Item { qos: QoS::AtMostOnce, body: Body::Message { message: big, retain: false, ids: vec![] } };
+    let big =
+        Item { qos: QoS::AtMostOnce, body: Body::Message { message: big, retain: false, ids: vec![], shared: None } };
     assert_eq!(session.offer(big), Offer::Full);
 }
 
@@ -117,7 +179,10 @@ fn a_full_queue_says_so() {
 fn what_ran_out_of_time_is_not_sent() {
     let mut session = S::new();
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
-    session.offer(Item { qos: QoS::AtLeastOnce, body: Body::Message { message, retain: false, ids: vec![] } });
+    session.offer(Item {
+        qos: QoS::AtLeastOnce,
+        body: Body::Message { message, retain: false, ids: vec![], shared: None },
+    });
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p1"]);
 }

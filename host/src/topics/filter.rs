@@ -15,6 +15,8 @@ pub enum TopicError {
     WildcardPlace,
     #[error("a topic may have at most {} levels", limits::TOPIC_LEVELS)]
     TooDeep,
+    #[error("a shared subscription is $share/{{name}}/{{filter}}, with neither + nor # in its name")]
+    Share,
 }
 
 /// Checks a topic that a message is published to.
@@ -23,10 +25,32 @@ pub fn check_name(topic: &str) -> Result<(), TopicError> {
     if topic.bytes().any(|b| matches!(b, b'+' | b'#')) { Err(TopicError::Wildcard) } else { Ok(()) }
 }
 
+/// What a shared subscription's filter begins with.
+const SHARE: &str = "$share/";
+
+/// The filter that topics are matched with: that of a shared subscription stands behind its name.
+#[must_use]
+pub fn matched_part(filter: &str) -> &str {
+    let shared = filter.strip_prefix(SHARE).and_then(|rest| rest.split_once('/'));
+    shared.map_or(filter, |(_, filter)| filter)
+}
+
+/// Several clients take turns with such a subscription.
+#[must_use]
+pub fn is_shared(filter: &str) -> bool {
+    filter.starts_with(SHARE)
+}
+
 /// Checks a filter of a subscription.
 pub fn check_filter(filter: &str) -> Result<(), TopicError> {
     check_common(filter)?;
-    let mut levels = filter.split('/').peekable();
+    if let Some(rest) = filter.strip_prefix(SHARE) {
+        let (name, inner) = rest.split_once('/').ok_or(TopicError::Share)?;
+        if name.is_empty() || inner.is_empty() || name.contains(['+', '#']) {
+            return Err(TopicError::Share);
+        }
+    }
+    let mut levels = matched_part(filter).split('/').peekable();
     while let Some(level) = levels.next() {
         let wild = level.contains(['+', '#']);
         if wild && (level.len() > 1 || (level == "#" && levels.peek().is_some())) {
@@ -131,8 +155,13 @@ pub(super) mod tests {
         for filter in ["a+", "a/b#", "#/a", "a/#/b", "++", "a/+b/c", "##"] {
             assert_eq!(check_filter(filter), Err(TopicError::WildcardPlace), "{filter:?}");
         }
-        for filter in ["#", "+", "/", "a", "+/+/#", "/#", "a//b"] {
+        for filter in ["$share/a", "$share//a", "$share/a/", "$share/+/a", "$share/a#/a"] {
+            assert_eq!(check_filter(filter), Err(TopicError::Share), "{filter:?}");
+        }
+        for filter in ["#", "+", "/", "a", "+/+/#", "/#", "a//b", "$share/a//", "$share/a/#", "$share"] {
             assert_eq!(check_filter(filter), Ok(()), "{filter:?}");
         }
+        assert_eq!(matched_part("$share/a/b/#"), "b/#");
+        assert_eq!(matched_part("$shared/a/b"), "$shared/a/b");
     }
 }

@@ -1,25 +1,35 @@
 //! Ordinary topics: who subscribes to what, and the retained messages. Never knows devices, packets or sockets.
 //!
-//! Where a subscriber's queue is full, QoS 0 is dropped and counted at once. For QoS 1 and 2 the publisher waits, at
+//! Where a subscriber's queue is full, QoS 0 is dropped and counted at once, and so is what is for a client that is away:
+//! the newest is dropped, what waits already stays. For QoS 1 and 2 to a client that is connected the publisher waits, at
 //! most [`PATIENCE`] for one message, then it is dropped and counted too: waiting for ever would let two clients that
 //! publish to each other stop each other.
 
 mod filter;
 mod retained;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod trie;
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-pub use self::filter::{TopicError, check_filter, check_name, matches};
-use self::{retained::Retained, trie::Trie};
+pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
+use self::{
+    retained::Retained,
+    shared::{Group, Member},
+    trie::Trie,
+};
 use crate::{
     metrics::Metrics,
     model::{Message, QoS},
@@ -35,15 +45,17 @@ pub struct Delivery {
     pub retain: bool,
     /// The subscription identifiers (MQTT 5).
     pub ids: Vec<u32>,
+    /// The filter of the shared subscription that it comes by, for [`Handle::redeliver`].
+    pub shared: Option<Arc<str>>,
 }
 
 /// What became of a message at one subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
     Queued,
-    /// It will not be delivered; counted there.
+    /// It is for nobody: QoS 0, and the client is away.
     Dropped,
-    /// No room now; there may be soon.
+    /// No room now; where the client is connected, there may be soon.
     Full,
 }
 
@@ -52,6 +64,8 @@ pub trait Subscriber: Send + Sync {
     /// Unique among all subscribers.
     fn id(&self) -> u64;
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
+    /// False while nobody takes anything out of its queue.
+    fn is_connected(&self) -> bool;
     /// Notified (all waiters) when there is room again.
     fn room(&self) -> &Notify;
 }
@@ -65,13 +79,20 @@ pub struct Options {
     pub id: Option<u32>,
 }
 
-struct Subscription {
-    subscriber: Arc<dyn Subscriber>,
-    options: Options,
+/// What a topic leads to.
+enum Target {
+    One { subscriber: Arc<dyn Subscriber>, options: Options },
+    Group(Arc<Group>),
+}
+
+#[derive(Default)]
+struct Table {
+    trie: Trie<Target>,
+    groups: HashMap<Arc<str>, Arc<Group>>,
 }
 
 struct Inner {
-    trie: RwLock<Trie<Subscription>>,
+    table: RwLock<Table>,
     retained: Mutex<Retained>,
     metrics: Metrics,
 }
@@ -80,27 +101,51 @@ struct Inner {
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
 
-/// Who could not take a message just now.
-struct Waiting {
+/// Who is to get a message, or could not take it just now.
+struct Offer {
     subscriber: Arc<dyn Subscriber>,
     delivery: Delivery,
 }
 
+/// Groups stand among the subscribers of the trie, with ids from here on.
+static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
+
 impl Handle {
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { trie: RwLock::default(), retained: Mutex::default(), metrics }))
+        Self(Arc::new(Inner { table: RwLock::default(), retained: Mutex::default(), metrics }))
     }
 
     /// True when the subscriber had this (checked) filter already; its options are replaced then.
     pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
-        let subscription = Subscription { subscriber: subscriber.clone(), options };
-        self.0.trie.write().insert(filter, subscriber.id(), subscription)
+        let subscriber = subscriber.clone();
+        let mut table = self.0.table.write();
+        if !is_shared(filter) {
+            return table.trie.insert(filter, subscriber.id(), Target::One { subscriber, options });
+        }
+        let member = Member { subscriber, options };
+        if let Some(group) = table.groups.get(filter) {
+            return group.join(member);
+        }
+        let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
+        group.join(member);
+        table.groups.insert(group.filter.clone(), group.clone());
+        table.trie.insert(matched_part(filter), group.id, Target::Group(group))
     }
 
     /// True when the subscriber had this filter.
     pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
-        self.0.trie.write().remove(filter, subscriber)
+        let mut table = self.0.table.write();
+        if !is_shared(filter) {
+            return table.trie.remove(filter, subscriber);
+        }
+        let Some(group) = table.groups.get(filter).cloned() else { return false };
+        let left = group.leave(subscriber);
+        if group.is_empty() {
+            table.groups.remove(filter);
+            table.trie.remove(matched_part(filter), group.id);
+        }
+        left
     }
 
     /// The retained messages that match.
@@ -110,7 +155,7 @@ impl Handle {
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
-    /// room's page says. Returns how many subscribers matched.
+    /// room's page says. Returns how many subscriptions matched.
     pub async fn publish(&self, message: Arc<Message>, from: Option<u64>) -> usize {
         let (count, waiting) = self.deliver(&message, from);
         if !waiting.is_empty() {
@@ -119,61 +164,111 @@ impl Handle {
         count
     }
 
+    /// Delivers to another member of a shared subscription what the one who had it will never take, its session being
+    /// over.
+    pub async fn redeliver(&self, filter: &str, message: &Arc<Message>) {
+        let group = self.0.table.read().groups.get(filter).cloned();
+        let waiting = group.and_then(|group| self.offer_in_turn(message, &group));
+        self.wait_and_deliver(message, waiting.into_iter().collect()).await;
+    }
+
     /// Keeps it as the topic's retained message where it is one, and offers it to all who match.
-    fn deliver(&self, message: &Arc<Message>, from: Option<u64>) -> (usize, Vec<Waiting>) {
+    fn deliver(&self, message: &Arc<Message>, from: Option<u64>) -> (usize, Vec<Offer>) {
         if message.retain
             && let Err(limit) = self.0.retained.lock().set(message)
         {
             self.0.metrics.limit(limit);
             tracing::warn!(topic = %message.topic, limit, "a retained message was not kept: there are too many");
         }
-        let targets = self.targets(message, from);
-        let count = targets.len();
-        let full = targets
-            .into_iter()
-            .filter(|t| t.subscriber.deliver(message, t.delivery.clone()) == Delivered::Full)
-            .collect();
+        let (offers, groups) = self.targets(message, from);
+        let count = offers.len() + groups.len();
+        let mut full: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(message, offer)).collect();
+        full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(message, &group)));
         (count, full)
     }
 
-    /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match.
-    fn targets(&self, message: &Message, from: Option<u64>) -> Vec<Waiting> {
-        let mut targets: Vec<Waiting> = Vec::new();
-        self.0.trie.read().matching(&message.topic, &mut |id, subscription| {
-            let options = &subscription.options;
-            if options.no_local && from == Some(id) {
-                return;
-            }
-            let qos = options.qos.min(message.qos);
-            let retain = message.retain && options.retain_as_published;
-            match targets.iter_mut().find(|t| t.subscriber.id() == id) {
-                Some(Waiting { delivery, .. }) => {
-                    delivery.qos = delivery.qos.max(qos);
-                    delivery.retain |= retain;
-                    delivery.ids.extend(options.id);
-                }
-                None => targets.push(Waiting {
-                    subscriber: subscription.subscriber.clone(),
-                    delivery: Delivery { qos, retain, ids: options.id.into_iter().collect() },
-                }),
-            }
-        });
-        targets
+    /// Gives it back where it is worth waiting for room.
+    fn offer(&self, message: &Arc<Message>, offer: Offer) -> Option<Offer> {
+        let Offer { subscriber, delivery } = &offer;
+        if subscriber.deliver(message, delivery.clone()) != Delivered::Full {
+            return None;
+        }
+        if delivery.qos != QoS::AtMostOnce && subscriber.is_connected() {
+            return Some(offer);
+        }
+        self.drop_one();
+        None
     }
 
-    async fn wait_and_deliver(&self, message: &Arc<Message>, waiting: Vec<Waiting>) {
+    /// To the first member that takes it; gives back the first where it is worth waiting for room.
+    fn offer_in_turn(&self, message: &Arc<Message>, group: &Group) -> Option<Offer> {
+        let mut full = None;
+        for Member { subscriber, options } in group.by_turns() {
+            let delivery = Delivery {
+                qos: options.qos.min(message.qos),
+                retain: message.retain && options.retain_as_published,
+                ids: options.id.into_iter().collect(),
+                shared: Some(group.filter.clone()),
+            };
+            match subscriber.deliver(message, delivery.clone()) {
+                Delivered::Queued => return None,
+                Delivered::Dropped => {}
+                Delivered::Full => full = full.or(Some(Offer { subscriber, delivery })),
+            }
+        }
+        let offer = full?;
+        if offer.delivery.qos != QoS::AtMostOnce && offer.subscriber.is_connected() {
+            return Some(offer);
+        }
+        self.drop_one();
+        None
+    }
+
+    fn drop_one(&self) {
+        self.0.metrics.limit("session_queue");
+        self.0.metrics.drop_message("queue full");
+    }
+
+    /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match; and the groups.
+    fn targets(&self, message: &Message, from: Option<u64>) -> (Vec<Offer>, Vec<Arc<Group>>) {
+        let mut offers: Vec<Offer> = Vec::new();
+        let mut groups = Vec::new();
+        self.0.table.read().trie.matching(&message.topic, &mut |id, target| match target {
+            Target::Group(group) => groups.push(group.clone()),
+            Target::One { options, .. } if options.no_local && from == Some(id) => {}
+            Target::One { subscriber, options } => {
+                let qos = options.qos.min(message.qos);
+                let retain = message.retain && options.retain_as_published;
+                match offers.iter_mut().find(|offer| offer.subscriber.id() == id) {
+                    Some(Offer { delivery, .. }) => {
+                        delivery.qos = delivery.qos.max(qos);
+                        delivery.retain |= retain;
+                        delivery.ids.extend(options.id);
+                    }
+                    None => offers.push(Offer {
+                        subscriber: subscriber.clone(),
+                        delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
+                    }),
+                }
+            }
+        });
+        (offers, groups)
+    }
+
+    async fn wait_and_deliver(&self, message: &Arc<Message>, waiting: Vec<Offer>) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        for Waiting { subscriber, delivery } in waiting {
+        for mut offer in waiting {
             loop {
+                let subscriber = offer.subscriber.clone();
                 let room = subscriber.room().notified();
                 tokio::pin!(room);
                 room.as_mut().enable();
-                if subscriber.deliver(message, delivery.clone()) != Delivered::Full {
-                    break;
+                match self.offer(message, offer) {
+                    None => break,
+                    Some(full) => offer = full,
                 }
                 if tokio::time::timeout_at(deadline, room).await.is_err() {
-                    self.0.metrics.limit("session_queue");
-                    self.0.metrics.drop_message("queue full");
+                    self.drop_one();
                     break;
                 }
             }

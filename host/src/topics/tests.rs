@@ -1,5 +1,7 @@
 //! Routing among subscribers: who gets what, how often, and what happens when one is full.
 
+use std::sync::atomic::AtomicBool;
+
 use parking_lot::Mutex;
 
 use super::*;
@@ -7,13 +9,20 @@ use super::*;
 struct Fake {
     id: u64,
     room: Notify,
+    connected: AtomicBool,
     capacity: Mutex<usize>,
     got: Mutex<Vec<(Arc<Message>, Delivery)>>,
 }
 
 impl Fake {
     fn new(id: u64, capacity: usize) -> Arc<Self> {
-        Arc::new(Self { id, room: Notify::new(), capacity: Mutex::new(capacity), got: Mutex::default() })
+        Arc::new(Self {
+            id,
+            room: Notify::new(),
+            connected: AtomicBool::new(true),
+            capacity: Mutex::new(capacity),
+            got: Mutex::default(),
+        })
     }
 
     fn deliveries(&self) -> Vec<Delivery> {
@@ -33,6 +42,10 @@ impl Subscriber for Fake {
         }
         got.push((message.clone(), delivery));
         Delivered::Queued
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
     }
 
     fn room(&self) -> &Notify {
@@ -102,4 +115,50 @@ async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     topics.publish(message("a", QoS::AtLeastOnce, false), None).await;
     assert!(before.elapsed() >= PATIENCE);
     assert_eq!(metrics.limits.get_or_create(&crate::metrics::Limit { limit: "session_queue" }).get(), 1);
+}
+
+#[tokio::test]
+async fn members_of_a_shared_subscription_take_turns() {
+    let topics = Handle::new(Metrics::default());
+    let members = [1, 2, 3].map(|id| Fake::new(id, 99));
+    for member in &members {
+        assert!(!subscribe(&topics, "$share/g/a/+", member, Options { qos: QoS::AtLeastOnce, ..Options::default() }));
+    }
+    let alone = Fake::new(4, 99);
+    subscribe(&topics, "$share/other/a/#", &alone, Options::default());
+    for _ in 0..6 {
+        assert_eq!(topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await, 2);
+    }
+    assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 2]);
+    assert_eq!(alone.deliveries().len(), 6);
+    // Who is away, or full, is passed over while another can take it.
+    members[0].connected.store(false, Ordering::Relaxed);
+    *members[1].capacity.lock() = 2;
+    for _ in 0..4 {
+        topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+    }
+    assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 6]);
+    members[2].connected.store(false, Ordering::Relaxed);
+    members[1].connected.store(false, Ordering::Relaxed);
+    topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+    assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
+    for member in &members {
+        assert!(topics.unsubscribe("$share/g/a/+", member.id));
+    }
+    assert_eq!(topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await, 1);
+    assert!(!topics.unsubscribe("$share/g/a/+", 1));
+}
+
+#[tokio::test]
+async fn what_a_member_left_goes_to_another() {
+    let topics = Handle::new(Metrics::default());
+    let (gone, other) = (Fake::new(1, 9), Fake::new(2, 9));
+    subscribe(&topics, "$share/g/a", &gone, Options::default());
+    subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    topics.unsubscribe("$share/g/a", 1);
+    topics.redeliver("$share/g/a", &message("a", QoS::AtLeastOnce, false)).await;
+    assert_eq!(other.deliveries()[0].shared.as_deref(), Some("$share/g/a"));
+    topics.unsubscribe("$share/g/a", 2);
+    topics.redeliver("$share/g/a", &message("a", QoS::AtLeastOnce, false)).await;
+    assert_eq!(other.deliveries().len(), 1);
 }

@@ -3,6 +3,7 @@
 mod device;
 mod fake;
 mod library;
+mod normative;
 mod packets;
 mod raw;
 mod sessions;

@@ -122,10 +122,10 @@ async fn wrong_filters_are_refused_one_by_one() {
     let front = Front::start().await;
     let mut v5 = front.v5("client").await;
     let mut v4 = front.v4("client-4").await;
-    for (filter, code) in [("a/#/b", 0x8f), ("a+", 0x8f), ("", 0x8f), ("$share/g/a", 0x9e), ("a/#", 1)] {
+    for (filter, code) in [("a/#/b", 0x8f), ("a+", 0x8f), ("", 0x8f), ("$share/g", 0x8f), ("a/#", 1)] {
         assert_eq!(v5.subscribe(true, filter, 1).await, code, "{filter}");
     }
-    for (filter, code) in [("a/#/b", 0x80), ("$share/g/a", 0x80), ("a/#", 1)] {
+    for (filter, code) in [("a/#/b", 0x80), ("$share/+/a", 0x80), ("a/#", 1)] {
         assert_eq!(v4.subscribe(false, filter, 1).await, code, "{filter}");
     }
 }

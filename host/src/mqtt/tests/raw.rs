@@ -138,6 +138,18 @@ pub(super) fn subscribe(v5: bool, id: u16, filter: &str, options: u8) -> Vec<u8>
     packet(0x82, &body)
 }
 
+/// SUBSCRIBE of version 5 with properties.
+pub(super) fn subscribe_with(properties: &[u8], filter: &str, options: u8) -> Vec<u8> {
+    let length = u8::try_from(properties.len()).unwrap();
+    packet(0x82, &[&[0, 77, length][..], properties, &text(filter), &[options]].concat())
+}
+
+/// UNSUBSCRIBE with the packet id 5.
+pub(super) fn unsubscribe(v5: bool, filters: &[&str]) -> Vec<u8> {
+    let filters: Vec<u8> = filters.iter().flat_map(|filter| text(filter)).collect();
+    packet(0xa2, &[&[0, 5][..], if v5 { &[0] } else { &[] }, &filters].concat())
+}
+
 /// PUBACK and its like, of two bytes.
 pub(super) fn ack(first: u8, id: u16) -> Vec<u8> {
     packet(first, &id.to_be_bytes())

@@ -91,7 +91,7 @@ async fn an_empty_client_id_is_assigned() {
         let mut client = front.open().await;
         client.send(&connect_v5("", flags, &[])).await;
         let connack = client.packet().await;
-        let assigned = connack.windows(8).any(|w| w[0] == 0x12 && &w[3..8] == b"auto-");
+        let assigned = connack.windows(8).any(|w| w[0] == 0x12 && &w[3..8] == b"_auto");
         assert!(connack[3] == 0 && assigned, "{connack:?}");
     }
     let (mut a, mut b) = (front.v4("").await, front.v4("").await);

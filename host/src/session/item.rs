@@ -1,0 +1,88 @@
+//! What a session holds and gives out. Plain types.
+
+use std::{sync::Arc, time::Instant};
+
+use super::Ack;
+use crate::model::{Message, QoS};
+
+/// What an item carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body<H> {
+    Message {
+        message: Arc<Message>,
+        retain: bool,
+        /// Subscription identifiers.
+        ids: Vec<u32>,
+        /// The filter of the shared subscription that it came by.
+        shared: Option<Arc<str>>,
+    },
+    Hub(H),
+}
+
+/// One message on its way to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item<H> {
+    pub qos: QoS,
+    pub body: Body<H>,
+}
+
+/// What the hub delivers, as far as a session must know it.
+pub trait Weigh {
+    /// About how much memory it holds, bytes.
+    fn size(&self) -> usize;
+}
+
+impl<H: Weigh> Item<H> {
+    pub(super) fn size(&self) -> usize {
+        match &self.body {
+            Body::Message { message, .. } => message.size(),
+            Body::Hub(hub) => hub.size(),
+        }
+    }
+
+    pub(super) fn is_hub(&self) -> bool {
+        matches!(self.body, Body::Hub(_))
+    }
+
+    /// The message and the filter, where it came by a shared subscription.
+    pub(super) fn shared(self) -> Option<(Arc<str>, Arc<Message>)> {
+        match self.body {
+            Body::Message { message, shared: Some(filter), .. } => Some((filter, message)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        matches!(&self.body, Body::Message { message, .. } if message.is_expired(now))
+    }
+}
+
+/// What became of an item that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    Taken,
+    /// The queue is full.
+    Full,
+}
+
+/// The next thing to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame<H> {
+    Ack(Ack),
+    /// `id` 0 for QoS 0.
+    Publish {
+        id: u16,
+        dup: bool,
+        item: Item<H>,
+    },
+}
+
+/// A QoS 2 message from the client, by its state here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    New,
+    /// Seen already and acknowledged: say so again.
+    Again,
+    /// Seen already and not yet durable: its acknowledgement is on its way.
+    Waiting,
+}

@@ -1,0 +1,73 @@
+//! A shared subscription: several clients of which each message goes to one. Chooses; never delivers.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::{Options, Subscriber};
+
+/// One member, with the options of its own subscription.
+#[derive(Clone)]
+pub(super) struct Member {
+    pub(super) subscriber: Arc<dyn Subscriber>,
+    pub(super) options: Options,
+}
+
+/// The members of one `$share/{name}/{filter}`.
+pub(super) struct Group {
+    /// Among the subscribers of the trie.
+    pub(super) id: u64,
+    /// The whole filter, so that a message can be sent to another member when its own is gone.
+    pub(super) filter: Arc<str>,
+    members: Mutex<Vec<Member>>,
+    turn: AtomicUsize,
+}
+
+impl Group {
+    pub(super) fn new(id: u64, filter: &str) -> Self {
+        Self { id, filter: filter.into(), members: Mutex::default(), turn: AtomicUsize::new(0) }
+    }
+
+    /// True when it was a member already; its options are replaced then.
+    pub(super) fn join(&self, member: Member) -> bool {
+        let mut members = self.members.lock();
+        match members.iter_mut().find(|m| m.subscriber.id() == member.subscriber.id()) {
+            Some(known) => {
+                *known = member;
+                true
+            }
+            None => {
+                members.push(member);
+                false
+            }
+        }
+    }
+
+    /// True when it was a member.
+    pub(super) fn leave(&self, subscriber: u64) -> bool {
+        let mut members = self.members.lock();
+        let before = members.len();
+        members.retain(|member| member.subscriber.id() != subscriber);
+        members.len() < before
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.lock().is_empty()
+    }
+
+    /// All members in the order in which they are to be asked: by turns, and those that are away behind those that are
+    /// connected.
+    pub(super) fn by_turns(&self) -> Vec<Member> {
+        let mut members = self.members.lock().clone();
+        if members.is_empty() {
+            return members;
+        }
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len();
+        members.rotate_left(first);
+        members.sort_by_key(|member| !member.subscriber.is_connected());
+        members
+    }
+}
