@@ -49,6 +49,8 @@ pub struct PluginView {
     pub last_error: Option<String>,
     /// By the limit's name: how often it was hit.
     pub limits_hit: BTreeMap<String, u64>,
+    /// What an operator should look at, such as plugins that feed each other.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -64,6 +64,7 @@ fn view(status: PluginStatus) -> PluginView {
         },
         last_error: status.last_error,
         limits_hit: totals.limits_hit,
+        warnings: status.warnings,
     }
 }
 

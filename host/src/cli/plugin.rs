@@ -118,7 +118,9 @@ fn list(answer: &Value) -> String {
 
 fn details(plugin: &Value) -> String {
     let mut rows = Vec::new();
-    for name in ["name", "state", "summary", "version", "component", "digest", "triggers", "grants", "lastError"] {
+    for name in
+        ["name", "state", "summary", "version", "component", "digest", "triggers", "grants", "lastError", "warnings"]
+    {
         rows.push(vec![name.to_owned(), text(plugin, &format!("/{name}"))]);
     }
     for (field, what) in [("counters", ""), ("limitsHit", "limit hit: ")] {

@@ -1,14 +1,18 @@
 //! What all runners share.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::{Mutex, RwLock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    cycles::Cycles,
     host::{PluginHost, Reach},
     kv::Kv,
     recovery::Left,
@@ -36,6 +40,9 @@ pub(super) struct Context {
     pub(super) topics: AtomicBool,
     /// Grows whenever routes have to be asked for again.
     generation: AtomicU64,
+    /// Where the clock of the loop guard begins.
+    pub(super) began: Instant,
+    pub(super) cycles: Mutex<Cycles>,
     pub(super) reach: OnceLock<Arc<dyn Reach>>,
     host: OnceLock<Arc<PluginHost>>,
 }
@@ -53,6 +60,8 @@ impl Context {
             table: RwLock::default(),
             topics: AtomicBool::new(false),
             generation: AtomicU64::new(1),
+            began: Instant::now(),
+            cycles: Mutex::default(),
             reach: OnceLock::new(),
             host: OnceLock::new(),
         }

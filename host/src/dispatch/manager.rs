@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::{
     Handle,
     context::Context,
+    guard::Paces,
     queue::Job,
     recovery::Left,
     routes::Table,
@@ -37,9 +38,6 @@ pub enum Error {
 /// What a plugin may ask for by the settings and the interface, but this version does not do: better refused than ignored.
 fn supported(settings: &PluginSettings, described: &[Trigger]) -> Result<(), Error> {
     let unsupported = |what: &str| Err(Error::Settings(format!("{what} is not supported by this version yet")));
-    if settings.limits.rate_per_target.is_some() {
-        return unsupported("limits.rate-per-target");
-    }
     for trigger in settings.triggers.as_deref().unwrap_or(described) {
         match trigger.event {
             EventKind::CommandSettled => return unsupported("a trigger on command-settled"),
@@ -175,7 +173,8 @@ impl Manager {
         drop(component.start(setup.clone(), self.context.plugin_host()).await?);
         let digest = component.digest().into();
         let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
-        Ok(Version { component, digest, setup, triggers, shown_triggers: shown, description })
+        let paces = Paces::new(&settings.limits);
+        Ok(Version { component, digest, setup, triggers, shown_triggers: shown, description, paces })
     }
 
     async fn put_in_force(&self, name: &PluginName, version: Version) -> Result<(), Error> {
@@ -265,6 +264,7 @@ impl Manager {
             last_error: slot.error.clone().or_else(|| runner.as_ref().and_then(|runner| runner.counters.last_error())),
             queued,
             lagging,
+            warnings: runner.as_ref().map(|runner| runner.counters.warnings()).unwrap_or_default(),
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
         }
     }

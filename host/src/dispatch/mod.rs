@@ -3,6 +3,9 @@
 
 mod catch_up;
 mod context;
+mod cycles;
+mod delay;
+mod guard;
 mod host;
 mod kv;
 mod manager;

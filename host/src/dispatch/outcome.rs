@@ -1,8 +1,12 @@
 //! What becomes of an execution: effects for the log, another try, or a dead letter.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
+    guard::Admission,
     queue::Job,
     runner::{Runner, Version},
     worker::ATTEMPTS,
@@ -23,7 +27,31 @@ const CALL_BYTES: usize = 1024;
 pub(super) enum Next {
     Handled,
     /// Try it again later.
-    Again,
+    Again(Box<Job>),
+    /// Its effects have to wait for so long.
+    Later(Box<Pending>, Duration),
+}
+
+/// An event that a guest has handled, not yet committed.
+pub(super) struct Pending {
+    pub(super) job: Job,
+    handled: Handled,
+    kv: Vec<KvChange>,
+}
+
+impl Pending {
+    fn effects(&self) -> &[Effect] {
+        match &self.handled.outcome {
+            Outcome::Done { effects } => effects,
+            Outcome::Dead { .. } => &[],
+        }
+    }
+
+    /// What it holds, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        let kv = |change: &KvChange| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
+        self.job.event.data.payload().len() + weight(&self.handled) + self.kv.iter().map(kv).sum::<usize>()
+    }
 }
 
 /// Entries of events that were handled, waiting to go to the log together.
@@ -112,63 +140,96 @@ fn weight(handled: &Handled) -> usize {
 /// Decides on one execution.
 pub(super) async fn settle(
     settled: &mut Settled<'_>,
-    version: &Arc<Version>,
-    job: &Job,
+    version: Arc<Version>,
+    job: Job,
     execution: Execution,
     started: Instant,
 ) -> Next {
     let runner = settled.runner;
-    runner.counters.note(&execution, started.elapsed());
+    let took = started.elapsed();
+    runner.counters.note(&execution, took);
     if !execution.limits_hit.is_empty() {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit");
     }
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
-        settled.add_calls(version, job, calls);
+        settled.add_calls(&version, &job, calls);
     }
-    let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
-    let handled = |outcome, logs| Handled {
+    let problem = judge(runner, &version, verdict);
+    let handled = Handled {
         plugin: runner.name.clone(),
         digest: version.digest.clone(),
         seq: job.event.seq,
         attempt: job.attempt,
         time_ms: clock::now_ms(),
-        took_us,
+        took_us: u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX),
         logs,
-        outcome,
+        outcome: Outcome::Done { effects },
     };
-    let problem = match verdict {
+    let pending = Pending { job, handled, kv };
+    if let Some(problem) = problem {
+        return give_up(settled, pending, problem);
+    }
+    match runner.admit(&version, &pending.job, pending.effects(), started + took) {
+        Admission::Now => finish(settled, pending).await,
+        Admission::Later { wait, slow } => {
+            runner.note_delay(&version, slow, wait, pending.effects());
+            Next::Later(Box::new(pending), wait)
+        }
+        Admission::Never { wait, slow } => {
+            let text = runner.too_long(&version, slow, wait, pending.effects());
+            give_up(settled, pending, Problem { text, retry: false })
+        }
+    }
+}
+
+/// None: all is well.
+fn judge(runner: &Runner, version: &Arc<Version>, verdict: Verdict) -> Option<Problem> {
+    match verdict {
         Verdict::Done => {
             runner.note_handled(version);
-            let done = handled(Outcome::Done { effects }, logs.clone());
-            match commit(settled, job, done, kv).await {
-                Ok(()) => return Next::Handled,
-                Err(problem) => problem,
-            }
+            None
         }
-        Verdict::Reject(text) => Problem { text, retry: false },
-        Verdict::Retry(text) => Problem { text, retry: true },
+        Verdict::Reject(text) => Some(Problem { text, retry: false }),
+        Verdict::Retry(text) => Some(Problem { text, retry: true }),
         Verdict::Failed(text) => {
             if runner.take_back(version) {
                 runner.context.changed();
                 tracing::error!(plugin = %runner.name, "the new version failed in its first events; the one before is back");
             }
-            Problem { text, retry: true }
+            Some(Problem { text, retry: true })
         }
-    };
+    }
+}
+
+/// Commits what is wanted.
+pub(super) async fn finish(settled: &mut Settled<'_>, pending: Pending) -> Next {
+    match commit(settled, pending).await {
+        Ok(()) => Next::Handled,
+        Err(failed) => {
+            let (problem, pending) = *failed;
+            give_up(settled, pending, problem)
+        }
+    }
+}
+
+/// Another try, or the dead letters.
+fn give_up(settled: &mut Settled<'_>, pending: Pending, problem: Problem) -> Next {
+    let runner = settled.runner;
+    let Pending { job, mut handled, .. } = pending;
     runner.counters.set_last_error(&problem.text);
     if problem.retry && job.attempt < ATTEMPTS {
         runner.counters.retried();
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again", problem.text);
-        return Next::Again;
+        return Next::Again(Box::new(job));
     }
     runner.counters.dead();
     tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters", problem.text);
-    let dead = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
-    settled.add(handled(dead, logs), job, None);
+    handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
+    settled.add(handled, &job, None);
     Next::Handled
 }
 
@@ -178,29 +239,34 @@ struct Problem {
     retry: bool,
 }
 
-/// Hands the effects to the log. What can be refused there is waited for; the rest goes with the batch.
-async fn commit(settled: &mut Settled<'_>, job: &Job, mut handled: Handled, kv: Vec<KvChange>) -> Result<(), Problem> {
-    wait_to_publish(settled, &handled).await;
-    let conditional = has_condition(&handled);
-    if kv.is_empty() && !conditional {
-        settled.add(handled, job, None);
+/// Hands the effects to the log. What can be refused there is waited for; the rest goes with the batch. The error has what
+/// is needed to give the event up.
+async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(Problem, Pending)>> {
+    wait_to_publish(settled, pending.effects()).await;
+    let conditional = has_condition(pending.effects());
+    if pending.kv.is_empty() && !conditional {
+        settled.add(pending.handled, &pending.job, None);
         return Ok(());
     }
     settled.submit().await;
     let context = settled.runner.context.clone();
     let state = context.kv.of(&settled.runner.name);
     let _order = state.order.lock().await;
-    let planned = state.data.lock().plan(&kv);
-    let writes = planned.map_err(|conflict| Problem { text: conflict.to_string(), retry: true })?;
+    let planned = state.data.lock().plan(&pending.kv);
+    let writes = match planned {
+        Ok(writes) => writes,
+        Err(conflict) => return Err(Box::new((Problem { text: conflict.to_string(), retry: true }, pending))),
+    };
+    let mut handled = pending.handled.clone();
     if let Outcome::Done { effects } = &mut handled.outcome {
         effects.extend(writes.iter().cloned().map(Effect::Kv));
     }
     if conditional {
-        if let Some(refused) = settled.submit_alone(handled, job).await {
-            return Err(Problem { text: refused.to_string(), retry: true });
+        if let Some(refused) = settled.submit_alone(handled, &pending.job).await {
+            return Err(Box::new((Problem { text: refused.to_string(), retry: true }, pending)));
         }
     } else {
-        settled.add(handled, job, None);
+        settled.add(handled, &pending.job, None);
         settled.submit().await;
     }
     let mut data = state.data.lock();
@@ -209,8 +275,7 @@ async fn commit(settled: &mut Settled<'_>, job: &Job, mut handled: Handled, kv: 
 }
 
 /// Where plugins publish more than subscribers take, the plugins are slowed down.
-async fn wait_to_publish(settled: &mut Settled<'_>, handled: &Handled) {
-    let Outcome::Done { effects } = &handled.outcome else { return };
+async fn wait_to_publish(settled: &mut Settled<'_>, effects: &[Effect]) {
     if !effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })) {
         return;
     }
@@ -221,7 +286,6 @@ async fn wait_to_publish(settled: &mut Settled<'_>, handled: &Handled) {
     }
 }
 
-fn has_condition(handled: &Handled) -> bool {
-    let Outcome::Done { effects } = &handled.outcome else { return false };
+fn has_condition(effects: &[Effect]) -> bool {
     effects.iter().any(|effect| matches!(effect, Effect::Config { expected: Some(_), .. }))
 }

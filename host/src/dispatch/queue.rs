@@ -140,6 +140,16 @@ impl Queues {
         queue.asleep = true;
     }
 
+    /// Puts back what was taken behind an event that is not done yet; the lane waits for its [`Queues::done`].
+    pub(super) fn put_back_behind(&mut self, working: Seq, rest: Work) {
+        let lane = rest.lane;
+        self.put_back(rest);
+        if let Some(queue) = self.lanes.get_mut(&lane) {
+            queue.working = Some(working);
+            queue.asleep = false;
+        }
+    }
+
     pub(super) fn wake(&mut self, lane: Lane) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         if std::mem::take(&mut queue.asleep) {
@@ -194,6 +204,23 @@ mod tests {
         queues.push(job(2, 2));
         assert_eq!(seqs(&queues.take(9).unwrap()), [1]);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
+    }
+
+    #[test]
+    fn what_is_put_back_behind_an_event_waits_until_that_is_done() {
+        let mut queues = Queues::default();
+        for seq in 1..=3 {
+            queues.push(job(1, seq));
+        }
+        let mut work = queues.take(2).unwrap();
+        work.jobs.pop_front();
+        let lane = work.lane;
+        queues.put_back_behind(Seq(1), work);
+        assert_eq!((queues.len(), queues.oldest()), (2, Some(Seq(1))));
+        queues.push(job(1, 4));
+        assert!(queues.take(9).is_none(), "the lane went on");
+        queues.done(lane);
+        assert_eq!(seqs(&queues.take(9).unwrap()), [2, 3, 4]);
     }
 
     #[test]

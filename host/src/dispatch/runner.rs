@@ -8,11 +8,14 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     catch_up,
     context::Context,
+    delay::DELAYED_UNITS,
+    guard::{Guard, Paces},
     queue::{Job, Lane, Queues, Work},
     status::Counters,
     worker,
@@ -45,6 +48,8 @@ pub(super) struct Version {
     /// The same, to be shown.
     pub(super) shown_triggers: Vec<Trigger>,
     pub(super) description: Description,
+    /// How fast its effects may come.
+    pub(super) paces: Paces,
 }
 
 /// The plugin reads from the log because its queue was full, or because the host has just started.
@@ -67,6 +72,8 @@ struct Inner {
     idle: usize,
     /// Workers that wait for a device's answer.
     waiting: usize,
+    /// Events whose effects are held back.
+    held: usize,
     stopped: bool,
 }
 
@@ -82,6 +89,12 @@ pub(super) struct Runner {
     pub(super) name: PluginName,
     pub(super) context: Arc<Context>,
     pub(super) counters: Counters,
+    /// The loop guard.
+    pub(super) guard: Mutex<Guard>,
+    /// Room for effects that are held back.
+    pub(super) delayed: Arc<Semaphore>,
+    /// Nothing new is begun, and what is held back is let go.
+    pub(super) ending: CancellationToken,
     versions: RwLock<Versions>,
     inner: Mutex<Inner>,
     work: Notify,
@@ -97,6 +110,9 @@ impl Runner {
             name,
             context,
             counters: Counters::default(),
+            guard: Mutex::default(),
+            delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
+            ending: CancellationToken::new(),
             versions: RwLock::new(versions),
             inner: Mutex::new(Inner { lag: Some(lag), ..Inner::default() }),
             work: Notify::new(),
@@ -254,6 +270,19 @@ impl Runner {
         });
     }
 
+    /// The effects of the lane's event are held back; the rest of what was taken waits behind it. [`Runner::released`] is to
+    /// follow.
+    pub(super) fn put_back_behind(&self, working: Seq, rest: Work) {
+        let mut inner = self.inner.lock();
+        inner.held += 1;
+        inner.queues.put_back_behind(working, rest);
+    }
+
+    pub(super) fn released(&self) {
+        self.inner.lock().held -= 1;
+        self.done.notify_waiters();
+    }
+
     /// While the guard lives, one of the workers waits for a device and another may work in its place.
     pub(super) fn waiting(self: &Arc<Self>) -> Waiting {
         let mut inner = self.inner.lock();
@@ -323,11 +352,16 @@ impl Runner {
     /// Takes nothing new, lets go of what waits, and waits for the events that are being handled.
     pub(super) async fn stop(&self) {
         self.inner.lock().stopped = true;
+        self.ending.cancel();
         loop {
             let done = self.done.notified();
             self.work.notify_waiters();
             self.room.notify_one();
-            if self.inner.lock().workers == 0 {
+            let busy = {
+                let inner = self.inner.lock();
+                inner.workers + inner.held
+            };
+            if busy == 0 {
                 return;
             }
             // A worker may be between looking and waiting.

@@ -1,7 +1,7 @@
 //! What can be seen of a plugin: its counters and its state.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -9,6 +9,9 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::plugin::{Description, Execution, Grant, Trigger, Verdict};
+
+/// Warnings of one plugin that are shown.
+const WARNINGS_KEPT: usize = 8;
 
 /// Counted since the host started.
 #[derive(Debug, Default)]
@@ -23,6 +26,9 @@ pub(super) struct Counters {
     guest_ns: AtomicU64,
     handling_ns: AtomicU64,
     limits: Mutex<BTreeMap<&'static str, u64>>,
+    /// When the log last told of effects that are held back.
+    pub(super) delay_told_ms: AtomicU64,
+    warnings: Mutex<VecDeque<String>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -51,6 +57,20 @@ impl Counters {
     /// A limit was hit outside of an execution.
     pub(super) fn limit(&self, name: &'static str) {
         *self.limits.lock().entry(name).or_default() += 1;
+    }
+
+    /// Notes what an operator should look at; the newest few are kept.
+    pub(super) fn warn(&self, text: String) {
+        let mut warnings = self.warnings.lock();
+        warnings.retain(|known| *known != text);
+        if warnings.len() >= WARNINGS_KEPT {
+            warnings.pop_front();
+        }
+        warnings.push_back(text);
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().iter().cloned().collect()
     }
 
     pub(super) fn retried(&self) {
@@ -136,5 +156,7 @@ pub struct PluginStatus {
     pub queued: usize,
     /// More events wait in the journal.
     pub lagging: bool,
+    /// What an operator should look at, such as plugins that feed each other; oldest first.
+    pub warnings: Vec<String>,
     pub totals: Totals,
 }

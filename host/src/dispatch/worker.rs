@@ -4,7 +4,8 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    outcome::{self, Settled},
+    delay,
+    outcome::{self, Next, Settled},
     queue::{Job, Work},
     runner::{Runner, Running, Version},
 };
@@ -32,19 +33,23 @@ async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: W
     while let Some(job) = work.jobs.pop_front() {
         let started = std::time::Instant::now();
         let (version, execution) = execute(runner, running, &job).await;
-        let again = match outcome::settle(&mut settled, &version, &job, execution, started).await {
-            outcome::Next::Handled => continue,
-            outcome::Next::Again => job,
-        };
+        let next = outcome::settle(&mut settled, version, job, execution, started).await;
+        if matches!(next, Next::Handled) {
+            continue;
+        }
         settled.submit().await;
-        retry(runner, again, work);
+        match next {
+            Next::Handled => {}
+            Next::Again(job) => retry(runner, *job, work),
+            Next::Later(pending, wait) => delay::hold(runner, pending, wait, work).await,
+        }
         return;
     }
     settled.submit().await;
     runner.finish(work.lane);
 }
 
-fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
+pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
     let delay = back_off(job.attempt);
     job.attempt += 1;
     let mut jobs = VecDeque::with_capacity(rest.jobs.len() + 1);

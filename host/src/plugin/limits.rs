@@ -1,9 +1,11 @@
 //! What one plugin may use up, with the defaults and the human forms (`100ms`, `32MiB`, `10/s`). Only values; the rooms
 //! that enforce them name them by the constants here.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use super::rate::Rate;
 
 /// Names of limits as they stand in texts, counters and `Execution::limits_hit`.
 pub mod names {
@@ -18,8 +20,17 @@ pub mod names {
     pub const HOST_CALL_TIME: &str = "host-call-time";
     pub const EFFECTS_PER_EVENT: &str = "effects-per-event";
     pub const KV_BYTES: &str = "kv-bytes";
+    pub const RATE_PER_TARGET: &str = "rate-per-target";
+    pub const EFFECTS_PER_SECOND: &str = "effects-per-second";
+    pub const DELAYED_BYTES: &str = "delayed-bytes";
     pub const OUTGOING_BYTES: &str = "outgoing-bytes";
 }
+
+/// More than any device takes: it bounds a loop that goes round within the host, and never paces a real device.
+const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);
+/// Topics need no device to go round, so a loop through one is held to less.
+const RATE_PER_TOPIC: Rate = Rate::per_second(10_000);
+const EFFECTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
 /// No plugin gets more memory than the pool's slots have, bytes.
 pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
@@ -47,8 +58,12 @@ pub struct Limits {
     pub host_call_time: Duration,
     /// Effects per event, writes of the plugin's own state included.
     pub effects_per_event: u32,
-    /// Effects on one device. None = the host's own.
+    /// Effects on one device or topic. None = the host's own, see [`Limits::rate_per_device`].
     pub rate_per_target: Option<Rate>,
+    /// Effects on one device or topic that may come at once. None = as many as the rate has in a second.
+    pub burst_per_target: Option<NonZeroU32>,
+    /// Effects on all devices and topics together.
+    pub effects_per_second: NonZeroU32,
 }
 
 impl Default for Limits {
@@ -63,11 +78,25 @@ impl Default for Limits {
             host_call_time: Duration::from_secs(30),
             effects_per_event: 64,
             rate_per_target: None,
+            burst_per_target: None,
+            effects_per_second: EFFECTS_PER_SECOND,
         }
     }
 }
 
 impl Limits {
+    /// In force for each device.
+    #[must_use]
+    pub fn rate_per_device(&self) -> Rate {
+        self.rate_per_target.unwrap_or(RATE_PER_DEVICE)
+    }
+
+    /// In force for each topic.
+    #[must_use]
+    pub fn rate_per_topic(&self) -> Rate {
+        self.rate_per_target.unwrap_or(RATE_PER_TOPIC)
+    }
+
     /// What is wrong with the values together; empty = nothing. Each with its key.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
@@ -134,36 +163,6 @@ impl fmt::Display for Size {
     }
 }
 
-/// So many in so much time: `10/s`, `100/m`, `5/h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    pub count: u32,
-    pub per: Duration,
-}
-
-const PERIODS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (count, per) = text.split_once('/')?;
-            let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == per.trim())?;
-            let count = count.trim().parse().ok().filter(|count| *count > 0)?;
-            Some(Self { count, per: Duration::from_secs(*seconds) })
-        };
-        parse().ok_or_else(|| format!("{text:?} is no rate; write it as 10/s, 100/m or 1000/h"))
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = PERIODS.iter().find(|(_, seconds)| *seconds == self.per.as_secs()).map_or("s", |(name, _)| name);
-        write!(f, "{}/{unit}", self.count)
-    }
-}
-
 macro_rules! serde_as_text {
     ($($name:ident),*) => {$(
         impl Serialize for $name {
@@ -180,7 +179,7 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(Size, Rate);
+serde_as_text!(Size);
 
 mod human_duration {
     use super::{Deserialize, Deserializer, Duration, Serializer};
@@ -201,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_rates_are_written_as_they_are_read() {
+    fn sizes_are_written_as_they_are_read() {
         for (text, bytes) in [("32MiB", 32 << 20), ("64KiB", 64 << 10), ("1MB", 1_000_000), ("7B", 7)] {
             assert_eq!(text.parse::<Size>(), Ok(Size(bytes)));
             assert_eq!(Size(bytes).to_string(), text);
@@ -209,12 +208,6 @@ mod tests {
         assert_eq!("12".parse::<Size>(), Ok(Size(12)));
         for text in ["", "MiB", "-1B", "1.5MiB", "99999999999GiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
-        }
-        for text in ["10/s", "100/m", "5/h"] {
-            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
-        }
-        for text in ["", "10", "0/s", "10/d", "x/s"] {
-            assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }
 

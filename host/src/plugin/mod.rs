@@ -19,6 +19,7 @@ mod instance;
 pub mod limits;
 mod meter;
 mod output;
+mod rate;
 mod sandbox;
 pub mod settings;
 pub mod trigger;

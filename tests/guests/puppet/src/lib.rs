@@ -14,8 +14,11 @@ pub struct Settings {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Gives the device the payload as its config.
-    Config { device: String },
+    /// Gives the device (the event's where none is named) the payload as its config.
+    Config {
+        #[serde(default)]
+        device: String,
+    },
     /// Publishes the payload, so many times.
     Publish {
         topic: String,
@@ -69,16 +72,17 @@ impl Plugin for Puppet {
 
 fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
     let payload = event.payload();
+    let named = |device: &String| if device.is_empty() { event.device.clone() } else { device.clone() };
     match action {
-        Action::Config { device } => host.set_config(device, payload)?,
+        Action::Config { device } => host.set_config(&named(device), payload)?,
         Action::Publish { topic, qos, retain, times } => {
             let options = PublishOptions { qos: *qos, retain: *retain };
             (0..*times).try_for_each(|_| host.publish_with(topic, payload, options))?;
         }
         Action::Method { device, name, timeout_ms, report } => {
-            let device = if device.is_empty() { &event.device } else { device };
+            let device = named(device);
             let timeout = Duration::from_millis(if *timeout_ms == 0 { 60_000 } else { *timeout_ms });
-            let text = match host.call_method(device, name, payload, timeout) {
+            let text = match host.call_method(&device, name, payload, timeout) {
                 Ok(answer) => format!("{device} {} {}", answer.status, String::from_utf8_lossy(&answer.payload)),
                 Err(error) => format!("{device} failed: {error}"),
             };
