@@ -1,99 +1,255 @@
-//! The log's rows: one row a commit, all entries of the batch in it.
+//! The log: files of records (`log/`), written by one thread, read by anybody beside it. Files that nobody needs any more
+//! are used again: a file system overwrites faster than it grows.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::Error;
-use crate::model::{Entry, Seq};
+use parking_lot::RwLock;
 
-/// How a row's body is encoded: postcard, one entry after the other.
-const FORMAT: u8 = 1;
+use super::{
+    Error,
+    record::{self, End},
+    segment::{self, Part, Segment},
+};
+use crate::model::Seq;
 
-/// The end of the log.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct End {
-    pub row: i64,
-    pub last_seq: Seq,
-    pub offset: u64,
+/// Bytes of a file, unless one record alone is larger.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// Files kept to be used again.
+const SPARES: usize = 4;
+const FOLDER: &str = "log";
+
+/// The writer's end of the log.
+pub(super) struct Log {
+    folder: PathBuf,
+    files: Arc<Files>,
+    segment_bytes: u64,
+    spares: Vec<PathBuf>,
+    spares_made: u64,
 }
 
-/// Starts a row's body.
-pub(super) fn begin(body: &mut Vec<u8>) {
-    body.clear();
-    body.push(FORMAT);
+/// The log's files, as the writer and the readers share them.
+pub(super) struct Files(RwLock<Inner>);
+
+struct Inner {
+    /// Full, in order.
+    older: VecDeque<Segment>,
+    /// The one that is written to.
+    last: Segment,
+    /// The last row that is on the disk for certain.
+    durable: i64,
 }
 
-/// Adds an entry to a row's body.
-pub(super) fn encode(entry: &Entry, body: &mut Vec<u8>) -> Result<(), Error> {
-    postcard::to_io(entry, body).map(drop).map_err(|e| Error::Sqlite(format!("an entry cannot be encoded: {e}")))
-}
-
-/// Reads a row's body.
-pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
-    let corrupt = |problem: String| Error::Corrupt { row, problem };
-    let Some((&FORMAT, mut rest)) = body.split_first() else {
-        return Err(corrupt("unknown format".into()));
-    };
-    let mut entries = Vec::new();
-    while !rest.is_empty() {
-        let (entry, after) = postcard::take_from_bytes(rest).map_err(|e| corrupt(e.to_string()))?;
-        entries.push(entry);
-        rest = after;
+impl Log {
+    /// Opens or makes the log in the data folder.
+    pub(super) fn open(data: &Path) -> Result<Self, Error> {
+        Self::open_with(data, SEGMENT_BYTES)
     }
-    Ok(entries)
-}
 
-/// The last event among the entries.
-pub(super) fn last_seq(entry: &Entry) -> Option<Seq> {
-    match entry {
-        Entry::Events(events) => events.last().map(|e| e.seq),
-        _ => None,
+    fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
+        let folder = data.join(FOLDER);
+        let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
+        fs::create_dir_all(&folder).map_err(problem)?;
+        let mut older = read_files(&folder)?;
+        let last = match older.pop_back() {
+            Some(mut last) => last.cut().map(|()| last),
+            None => Segment::begin(&folder, End::default()),
+        };
+        let last = last.map_err(problem)?;
+        sync_folder(&folder).map_err(problem)?;
+        let durable = last.end().row;
+        let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
+        Ok(Self { folder, files, segment_bytes, spares: Vec::new(), spares_made: 0 })
+    }
+
+    pub(super) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
+    /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the log.
+    pub(super) fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<End, Error> {
+        let before = self.files.end();
+        let end = End { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
+        record::seal(record, end.row, last_seq)?;
+        self.write(record, before, durable).map_err(|e| Error::Log(e.to_string()))?;
+        self.files.note(end, durable);
+        Ok(end)
+    }
+
+    fn write(&mut self, record: &[u8], before: End, durable: bool) -> io::Result<()> {
+        let full = {
+            let inner = self.files.0.read();
+            inner.last.used() + record.len() as u64 > self.segment_bytes && inner.last.start() != before
+        };
+        if full {
+            self.roll(before)?;
+        }
+        self.files.0.write().last.write(record)?;
+        if durable { self.files.file().sync_data() } else { Ok(()) }
+    }
+
+    /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
+    fn roll(&mut self, start: End) -> io::Result<()> {
+        self.files.file().sync_data()?;
+        if let Some(spare) = self.spares.pop() {
+            fs::rename(spare, self.folder.join(segment::name(start)))?;
+        }
+        let segment = Segment::begin(&self.folder, start)?;
+        sync_folder(&self.folder)?;
+        let mut inner = self.files.0.write();
+        let full = std::mem::replace(&mut inner.last, segment);
+        inner.older.push_back(full);
+        inner.durable = start.row;
+        Ok(())
+    }
+
+    /// Lets go of the files whose rows are all up to and with `row`, never of the last one.
+    pub(super) fn trim(&mut self, row: i64) -> io::Result<()> {
+        while let Some(segment) = self.files.take_oldest(row) {
+            // Who still reads it must not find other bytes there.
+            if segment.is_read() || self.spares.len() >= SPARES {
+                fs::remove_file(segment.path())?;
+            } else {
+                self.spares_made += 1;
+                let spare = self.folder.join(format!("{}.{SPARE}", self.spares_made));
+                fs::rename(segment.path(), &spare)?;
+                self.spares.push(spare);
+            }
+        }
+        Ok(())
     }
 }
 
-pub(super) fn end(db: &Connection) -> Result<End, Error> {
-    let end = db
-        .query_row("SELECT id, last_seq, end_offset FROM log ORDER BY id DESC LIMIT 1", [], |row| {
-            Ok(End { row: row.get(0)?, last_seq: Seq(row.get(1)?), offset: row.get(2)? })
-        })
-        .optional()?;
-    Ok(end.unwrap_or_default())
-}
+const SPARE: &str = "spare";
 
-/// Appends one row in a transaction of its own.
-pub(super) fn append(db: &Connection, end: End, body: &[u8]) -> Result<(), Error> {
-    db.prepare_cached("INSERT INTO log (id, last_seq, end_offset, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        end.row,
-        end.last_seq.0,
-        end.offset,
-        body
-    ])?;
-    Ok(())
-}
-
-/// The first row for which `reached` holds of (last_seq, end_offset), both of which only grow. None = no row.
-pub(super) fn first_row(db: &Connection, reached: impl Fn(Seq, u64) -> bool) -> Result<Option<i64>, Error> {
-    let bounds: (Option<i64>, Option<i64>) = db.query_row(
-        "SELECT (SELECT id FROM log ORDER BY id LIMIT 1), (SELECT id FROM log ORDER BY id DESC LIMIT 1)",
-        [],
-        |r| Ok((r.get(0)?, r.get(1)?)),
-    )?;
-    let (Some(mut low), Some(newest)) = bounds else { return Ok(None) };
-    let mut high = newest + 1;
-    let mut lookup = db.prepare_cached("SELECT last_seq, end_offset FROM log WHERE id = ?1")?;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let (seq, offset) = lookup.query_row([middle], |r| Ok((Seq(r.get(0)?), r.get(1)?)))?;
-        if reached(seq, offset) { high = middle } else { low = middle + 1 }
+/// The files of the log in order. Throws away what was left of files to be used again.
+fn read_files(folder: &Path) -> Result<VecDeque<Segment>, Error> {
+    let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(problem)? {
+        let path = entry.map_err(problem)?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("log") => paths.push(path),
+            Some(SPARE) => fs::remove_file(path).map_err(problem)?,
+            _ => {}
+        }
     }
-    Ok((low <= newest).then_some(low))
+    paths.sort();
+    let mut segments: VecDeque<Segment> = VecDeque::new();
+    let count = paths.len();
+    for (index, path) in paths.into_iter().enumerate() {
+        match Segment::open(&path)? {
+            Some(segment) => {
+                // Each file goes on where the one before ends: else records are missing.
+                if let Some(before) = segments.back().filter(|before| before.end() != segment.start()) {
+                    return Err(damaged(before.path(), &format!("it is damaged behind row {}", before.end().row)));
+                }
+                segments.push_back(segment);
+            }
+            // The host ended when it had just begun the file.
+            None if index + 1 == count => fs::remove_file(&path).map_err(problem)?,
+            None => return Err(damaged(&path, "it is no file of the log, or its first bytes are damaged")),
+        }
+    }
+    Ok(segments)
 }
 
-/// Deletes at most `limit` rows up to and with `row`, never the newest.
-pub(super) fn trim(db: &Connection, row: i64, limit: u32) -> Result<usize, Error> {
-    Ok(db
-        .prepare_cached(
-            "DELETE FROM log WHERE id <= ?1 AND id < (SELECT max(id) FROM log)
-             AND id < (SELECT min(id) FROM log) + ?2",
-        )?
-        .execute(params![row, limit])?)
+fn damaged(path: &Path, problem: &str) -> Error {
+    Error::Open { path: path.display().to_string(), problem: problem.to_owned() }
 }
+
+/// Makes new names in the folder durable.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+impl Files {
+    pub(super) fn end(&self) -> End {
+        self.0.read().last.end()
+    }
+
+    fn file(&self) -> Arc<File> {
+        self.0.read().last.file()
+    }
+
+    fn note(&self, end: End, durable: bool) {
+        let mut inner = self.0.write();
+        inner.last.note(end);
+        if durable {
+            inner.durable = end.row;
+        }
+    }
+
+    fn take_oldest(&self, row: i64) -> Option<Segment> {
+        let mut inner = self.0.write();
+        inner.older.pop_front_if(|oldest| oldest.end().row <= row)
+    }
+
+    /// Returns when the row is on the disk.
+    pub(super) fn sync(&self, row: i64) -> io::Result<()> {
+        let (file, reached) = {
+            let inner = self.0.read();
+            if inner.durable >= row {
+                return Ok(());
+            }
+            (inner.last.file(), inner.last.end().row)
+        };
+        file.sync_data()?;
+        let mut inner = self.0.write();
+        inner.durable = inner.durable.max(reached);
+        Ok(())
+    }
+
+    /// The first file whose end `reached` holds for, to be read from just before the first place that it holds for.
+    pub(super) fn first(&self, reached: impl Fn(End) -> bool) -> Option<Part> {
+        let inner = self.0.read();
+        let older = inner.older.partition_point(|segment| !reached(segment.end()));
+        let found = inner.older.get(older).unwrap_or(&inner.last);
+        reached(found.end()).then(|| found.part(|place| !reached(place)))
+    }
+
+    /// The newest file that begins before `row`, to be read from `rows` before that or from its own beginning.
+    pub(super) fn back(&self, row: i64, rows: i64) -> Option<(i64, Part)> {
+        let inner = self.0.read();
+        let older = inner.older.partition_point(|segment| segment.start().row + 1 < row);
+        let found =
+            if inner.last.start().row + 1 < row { Some(&inner.last) } else { inner.older.get(older.checked_sub(1)?) };
+        let found = found.filter(|found| found.end().row > found.start().row)?;
+        let from = (row.min(found.end().row + 1) - rows).max(found.start().row + 1);
+        Some((from, found.part(|place| place.row < from)))
+    }
+
+    /// The last row of the files that may go: all of their rows are before the event, up to `applied`, and more than
+    /// `keep_bytes` from the end. None = nothing may.
+    pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
+        let inner = self.0.read();
+        let newest = inner.last.end().offset;
+        let may = |end: End| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
+        inner.older.iter().map(Segment::end).take_while(|end| may(*end)).last().map(|end| end.row)
+    }
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Files").field("end", &self.end()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    /// Every write fails from here on.
+    pub(super) fn break_disk(&mut self) {
+        let mut inner = self.files.0.write();
+        let path = inner.last.path().to_owned();
+        inner.last.set_file(File::open(path).unwrap());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use super::{
     Error,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, StateVersion},
     documents,
+    log::Files,
 };
 use crate::model::{DeviceNum, PluginName, Seq, limits::VERSIONS_KEPT};
 
@@ -100,7 +101,7 @@ fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) {
     }
 }
 
-pub(super) fn run(mut db: Connection, work: &Receiver<Work>, fatal: &dyn Fn(&Error)) {
+pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, fatal: &dyn Fn(&Error)) {
     let mut gathered = Gathered::default();
     let mut since: Option<Instant> = None;
     loop {
@@ -115,14 +116,14 @@ pub(super) fn run(mut db: Connection, work: &Receiver<Work>, fatal: &dyn Fn(&Err
             Ok(Work::Settle { done, low_water }) => settle = Some((done, low_water)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                finish(&mut db, gathered, fatal);
+                finish(&mut db, log, &gathered, fatal);
                 return;
             }
         }
         let due = since.is_some_and(|s| s.elapsed() >= GATHER) || gathered.changes >= GATHER_DOCS;
         if due || settle.is_some() {
             let low_water = settle.as_ref().and_then(|(_, low_water)| *low_water);
-            if let Err(error) = documents::write(&mut db, &std::mem::take(&mut gathered), low_water) {
+            if let Err(error) = write(&mut db, log, &std::mem::take(&mut gathered), low_water) {
                 fatal(&error);
                 return;
             }
@@ -134,8 +135,14 @@ pub(super) fn run(mut db: Connection, work: &Receiver<Work>, fatal: &dyn Fn(&Err
     }
 }
 
-fn finish(db: &mut Connection, gathered: Gathered, fatal: &dyn Fn(&Error)) {
-    if let Err(error) = documents::write(db, &gathered, None) {
+/// The documents never know of a row that the log could still lose.
+fn write(db: &mut Connection, log: &Files, gathered: &Gathered, low_water: Option<Seq>) -> Result<(), Error> {
+    log.sync(gathered.row).map_err(|e| Error::Log(e.to_string()))?;
+    documents::write(db, gathered, low_water)
+}
+
+fn finish(db: &mut Connection, log: &Files, gathered: &Gathered, fatal: &dyn Fn(&Error)) {
+    if let Err(error) = write(db, log, gathered, None) {
         fatal(&error);
     }
 }

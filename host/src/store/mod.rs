@@ -1,8 +1,8 @@
-//! SQLite, and nothing but SQLite: the log (`log.db`, the truth: append only, group-committed by one thread) and the
-//! documents (`state.db`, made from the log behind the path of the acknowledgement). Never decides anything: what an
+//! The disk: the log (`log/`, the truth: append only, group-committed by one thread) and the documents (`state.db`, SQLite,
+//! made from the log behind the path of the acknowledgement). Never decides anything: what an
 //! entry means is the business of the [`Machine`] that the log is applied to.
 //!
-//! Two files, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
+//! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
 //! it has got; what is missing is made again from the log at the next start.
 
 mod docs;
@@ -12,7 +12,9 @@ mod log;
 mod materialise;
 mod open;
 mod reader;
+mod record;
 mod schema;
+mod segment;
 mod writer;
 
 use std::path::PathBuf;
@@ -56,6 +58,8 @@ pub enum Error {
     Locked { path: String },
     #[error("database: {0}")]
     Sqlite(String),
+    #[error("log: {0}")]
+    Log(String),
     #[error("row {row} of the log cannot be read: {problem}")]
     Corrupt { row: i64, problem: String },
     #[error("the store is closed")]

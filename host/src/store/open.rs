@@ -11,10 +11,10 @@ use super::{
     docs::{CommandDoc, ConfigVersion, Doc, Loaded, StateVersion},
     documents,
     intake::{Done, Intake, Item, Room},
-    log::{self, End},
+    log::Log,
     materialise::{self, Gathered},
     reader::Reader,
-    schema::{self, File},
+    schema,
     writer::Writer,
 };
 use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Event, Seq};
@@ -27,9 +27,8 @@ const REPLAY_BYTES: usize = 8 * 1024 * 1024;
 /// A store that was opened but does not write yet.
 pub struct Opened {
     options: Options,
-    log: rusqlite::Connection,
+    log: Log,
     state: rusqlite::Connection,
-    end: End,
     reader: Arc<Reader>,
     intake: Arc<Intake>,
     lock: LockFile,
@@ -47,13 +46,19 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     if lock.try_lock().is_err() {
         return Err(Error::Locked { path: folder.display().to_string() });
     }
-    let log = schema::open_writer(folder, File::Log)?;
-    let state = schema::open_writer(folder, File::State)?;
-    let end = log::end(&log)?;
-    let reader = Arc::new(Reader::open(folder)?);
+    let log = Log::open(folder)?;
+    let state = schema::open_writer(folder)?;
+    let end = log.files().end();
+    let applied = documents::applied(&state)?;
+    if applied > end.row {
+        let missing =
+            format!("the log ends at row {}, but the documents know row {applied}; files of it are missing", end.row);
+        return Err(Error::Open { path: folder.display().to_string(), problem: missing });
+    }
+    let reader = Arc::new(Reader::open(folder, log.files().clone())?);
     let loaded = documents::load(&state)?;
     let intake = Arc::new(Intake::new(options.queue_bytes, end.last_seq.0 + 1));
-    Ok(Opened { options, log, state, end, reader, intake, lock, loaded })
+    Ok(Opened { options, log, state, reader, intake, lock, loaded })
 }
 
 impl Opened {
@@ -70,16 +75,15 @@ impl Opened {
         fatal: impl Fn(&Error) + Send + Sync + Clone + 'static,
     ) -> Result<Service, Error> {
         let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
-        let state = self.state;
+        let (state, log) = (self.state, self.log.files().clone());
         let materialiser_fatal = fatal.clone();
-        let materialiser = spawn("materialiser", move || materialise::run(state, &work, &materialiser_fatal))?;
+        let materialiser = spawn("materialiser", move || materialise::run(state, &log, &work, &materialiser_fatal))?;
         let writer = Writer {
-            db: self.log,
-            end: self.end,
+            end: self.log.files().end(),
+            log: self.log,
             intake: self.intake.clone(),
             machine,
             materialiser: to_materialiser,
-            synchronous: true,
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
             failed: None,
@@ -218,7 +222,7 @@ impl Handle {
     /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
     pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
         let keep = self.keep_bytes;
-        let row = self.read(move |reader| reader.trimmable(low_water, keep, reader.applied()?)).await?;
+        let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
         if let Some(row) = row {
             self.intake.push([Item::Trim { row }]);
         }

@@ -1,6 +1,6 @@
-//! Reads beside the writers, each call on a connection of its own kind. Blocking: callers move it off the event path.
+//! Reads beside the writers. Blocking: callers move it off the event path.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     Error,
     docs::{CommandDoc, ConfigVersion, StateVersion},
-    documents, log,
-    schema::{self, File},
+    documents,
+    log::Files,
+    record, schema,
 };
 use crate::model::{CallRecord, CommandStatus, DeadLetter, DeviceNum, Entry, Seq};
 
@@ -30,63 +31,72 @@ pub struct LogPage {
 
 #[derive(Debug)]
 pub(super) struct Reader {
-    log: Mutex<Connection>,
+    log: Arc<Files>,
     state: Mutex<Connection>,
 }
 
 impl Reader {
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            log: Mutex::new(schema::open_reader(folder, File::Log)?),
-            state: Mutex::new(schema::open_reader(folder, File::State)?),
-        })
+    pub(super) fn open(folder: &Path, log: Arc<Files>) -> Result<Self, Error> {
+        Ok(Self { log, state: Mutex::new(schema::open_reader(folder)?) })
     }
 
     /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
     pub(super) fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        let db = self.log.lock();
-        let mut statement = db.prepare_cached("SELECT id, body FROM log WHERE id >= ?1 ORDER BY id LIMIT 10000")?;
-        let mut rows = statement.query([from])?;
+        Self::page(&self.log, from, bytes)
+    }
+
+    pub(super) fn page(log: &Files, from: i64, bytes: usize) -> Result<LogPage, Error> {
         let mut page = LogPage { rows: Vec::new(), next: from };
+        let Some(part) = log.first(|end| end.row >= from) else { return Ok(page) };
         let mut read = 0;
-        while let Some(row) = rows.next()? {
-            let id = row.get(0)?;
-            let body = row.get_ref(1)?.as_blob().map_err(|e| Error::Sqlite(e.to_string()))?;
-            page.rows.push(LogRow { row: id, entries: log::decode(id, body)? });
-            page.next = id + 1;
-            read += body.len();
-            if read >= bytes {
-                break;
+        part.each(|_, end, body| {
+            if end.row >= from {
+                page.rows.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
+                page.next = end.row + 1;
+                read += body.len();
             }
-        }
+            Ok(read < bytes)
+        })?;
         Ok(page)
     }
 
-    /// At most `rows` rows before `before`, newest first.
+    /// At most `rows` rows before `before`, newest first. None = the beginning.
     pub(super) fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
-        let db = self.log.lock();
-        let mut statement = db.prepare_cached("SELECT id, body FROM log WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?;
-        let mut found = statement.query(params![before, rows])?;
+        Self::back(&self.log, before, rows)
+    }
+
+    pub(super) fn back(log: &Files, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let mut page = Vec::new();
-        while let Some(row) = found.next()? {
-            let id = row.get(0)?;
-            let body = row.get_ref(1)?.as_blob().map_err(|e| Error::Sqlite(e.to_string()))?;
-            page.push(LogRow { row: id, entries: log::decode(id, body)? });
-        }
+        let Some((from, part)) = log.back(before, rows) else { return Ok(page) };
+        part.each(|_, end, body| {
+            if end.row >= from && end.row < before {
+                page.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
+            }
+            Ok(end.row + 1 < before)
+        })?;
+        page.reverse();
         Ok(page)
     }
 
     /// The row in which the event stands, or the first one after it; none past the end.
     pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
-        log::first_row(&self.log.lock(), |last, _| last >= seq)
+        Self::row(&self.log, seq)
     }
 
-    /// The last row that lies wholly before `seq` and before the byte offset, so that it may be trimmed.
-    pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Result<Option<i64>, Error> {
-        let db = self.log.lock();
-        let end = log::end(&db)?;
-        let needed = log::first_row(&db, |last, offset| last >= seq || offset + keep_bytes >= end.offset)?;
-        Ok(needed.map(|row| (row - 1).min(applied)).filter(|row| *row > 0))
+    pub(super) fn row(log: &Files, seq: Seq) -> Result<Option<i64>, Error> {
+        let Some(part) = log.first(|end| end.last_seq >= seq) else { return Ok(None) };
+        let mut found = None;
+        part.each(|_, end, _| {
+            found = (end.last_seq >= seq).then_some(end.row);
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+
+    /// The last row that lies wholly before `seq` and before the bytes to keep, so that it may be trimmed.
+    pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
+        self.log.trimmable(seq, keep_bytes, applied)
     }
 
     pub(super) fn applied(&self) -> Result<i64, Error> {

@@ -1,4 +1,4 @@
-//! The tables of the two files, and how an older file becomes a newer one.
+//! The tables of `state.db`, and how an older file becomes a newer one.
 
 use std::path::Path;
 
@@ -6,17 +6,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::Error;
 
-/// One step each; a file's `user_version` says how many it has taken. Never edit a step that was released: add one.
-const LOG: &[&str] = &["CREATE TABLE log (
-        id INTEGER PRIMARY KEY,
-        -- the last event that stands in this row or before it
-        last_seq INTEGER NOT NULL,
-        -- bytes of all rows up to and with this one, also those trimmed since
-        end_offset INTEGER NOT NULL,
-        body BLOB NOT NULL
-    ) STRICT;"];
-
-const STATE: &[&str] = &[
+/// One step each; the file's `user_version` says how many it has taken. Never edit a step that was released: add one.
+const STEPS: &[&str] = &[
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE registry (name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE device (
@@ -48,44 +39,23 @@ const STATE: &[&str] = &[
     "CREATE TABLE call (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
 ];
 
-/// Which of the two files.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum File {
-    Log,
-    State,
-}
-
-impl File {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log.db",
-            Self::State => "state.db",
-        }
-    }
-
-    fn steps(self) -> &'static [&'static str] {
-        match self {
-            Self::Log => LOG,
-            Self::State => STATE,
-        }
-    }
-}
+const FILE: &str = "state.db";
 
 /// Opens the file for its one writer and brings it to the newest schema.
-pub(super) fn open_writer(folder: &Path, file: File) -> Result<Connection, Error> {
-    let path = folder.join(file.name());
+pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
+    let path = folder.join(FILE);
     let problem = |e: rusqlite::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
     let mut db = Connection::open(&path).map_err(problem)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(problem)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(problem)?;
     db.pragma_update(None, "wal_autocheckpoint", 4_000).map_err(problem)?;
-    migrate(&mut db, file.steps(), &path.display().to_string())?;
+    migrate(&mut db, STEPS, &path.display().to_string())?;
     Ok(db)
 }
 
 /// Opens the file for reading beside its writer.
-pub(super) fn open_reader(folder: &Path, file: File) -> Result<Connection, Error> {
-    let path = folder.join(file.name());
+pub(super) fn open_reader(folder: &Path) -> Result<Connection, Error> {
+    let path = folder.join(FILE);
     let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|e| Error::Open { path: path.display().to_string(), problem: e.to_string() })?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -114,8 +84,8 @@ mod tests {
     #[test]
     fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        open_writer(folder.path(), File::State).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        let error = open_writer(folder.path(), File::State).unwrap_err();
+        open_writer(folder.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = open_writer(folder.path()).unwrap_err();
         assert!(matches!(error, Error::Newer { found: 99, .. }), "{error}");
         assert!(error.to_string().contains("newer switchbox"), "{error}");
     }
@@ -123,8 +93,8 @@ mod tests {
     #[test]
     fn a_file_that_is_no_database_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("log.db"), "certainly no database, and longer than a header of one hundred bytes, which is what it takes to be looked at").unwrap();
-        let error = open_writer(folder.path(), File::Log).unwrap_err();
-        assert!(error.to_string().contains("log.db"), "{error}");
+        std::fs::write(folder.path().join("state.db"), "certainly no database, and longer than a header of one hundred bytes, which is what it takes to be looked at").unwrap();
+        let error = open_writer(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("state.db"), "{error}");
     }
 }

@@ -8,19 +8,15 @@ use std::{
     vec,
 };
 
-use rusqlite::Connection;
-
 use super::{
     Error, Machine,
     docs::Doc,
     intake::{Done, Intake, Item, Room},
-    log::{self, End},
+    log::Log,
     materialise::Work,
+    record::{self, End},
 };
 use crate::model::{Entry, Seq};
-
-/// Rows deleted in one go, so that trimming never holds up a commit for long.
-const TRIM_ROWS: u32 = 500;
 
 /// The longest that a commit waits for the plugins that are handling its events.
 const GATHER_MAX: Duration = Duration::from_millis(1);
@@ -30,12 +26,11 @@ const ENTRIES_MIN: usize = 256;
 const GATHER_ENTRIES: usize = 8;
 
 pub(super) struct Writer<M> {
-    pub(super) db: Connection,
+    pub(super) log: Log,
     pub(super) end: End,
     pub(super) intake: Arc<Intake>,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<Work>,
-    pub(super) synchronous: bool,
     /// How long a durable commit takes, lately.
     pub(super) commit_time: Duration,
     /// The least that a durable commit takes, lately: the disk's share.
@@ -81,11 +76,11 @@ impl Batch {
 impl<M: Machine> Writer<M> {
     pub(super) fn run(mut self) {
         let mut items = Vec::new();
-        let mut body = Vec::new();
+        let mut record = Vec::new();
         while self.intake.take(&mut items) {
             let mut waiting = std::mem::take(&mut items).into_iter().peekable();
             while waiting.peek().is_some() {
-                self.batch(&mut waiting, &mut body);
+                self.batch(&mut waiting, &mut record);
             }
         }
     }
@@ -96,7 +91,7 @@ impl<M: Machine> Writer<M> {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
-    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, body: &mut Vec<u8>) {
+    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
         let mut batch = Batch::default();
         self.intake.came(batch.add(waiting.by_ref().take(self.most_entries())));
         // Never past what waits already: the log has the order in which things were queued.
@@ -113,7 +108,7 @@ impl<M: Machine> Writer<M> {
             let committed = match &self.failed {
                 // What comes after a failure may rest on what was lost.
                 Some(error) => Err(error.clone()),
-                None => self.commit(&entries, durable, body),
+                None => self.commit(&entries, durable, record),
             };
             match committed {
                 Ok(()) => self.apply(entries),
@@ -125,31 +120,23 @@ impl<M: Machine> Writer<M> {
         }
     }
 
-    fn commit(&mut self, entries: &[Pending], durable: bool, body: &mut Vec<u8>) -> Result<(), Error> {
-        log::begin(body);
+    fn commit(&mut self, entries: &[Pending], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
+        record::begin(record);
         let mut last_seq = self.end.last_seq;
         for pending in entries {
-            log::encode(&pending.entry, body)?;
-            last_seq = log::last_seq(&pending.entry).unwrap_or(last_seq);
-        }
-        if self.synchronous != durable {
-            // Without FULL a commit survives the end of the process, but not that of the machine: enough for QoS 0.
-            self.db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
-            self.synchronous = durable;
+            record::encode(&pending.entry, record)?;
+            last_seq = record::last_seq(&pending.entry).unwrap_or(last_seq);
         }
         let begun = Instant::now();
-        let size = u64::try_from(body.len()).unwrap_or(0);
-        let end = End { row: self.end.row + 1, last_seq, offset: self.end.offset + size };
-        log::append(&self.db, end, body)?;
-        self.end = end;
+        self.end = self.log.append(record, last_seq, durable)?;
         if durable {
             let took = begun.elapsed();
             self.commit_time = (self.commit_time * 7 + took) / 8;
             self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
         }
-        self.intake.note_written(end.last_seq);
-        if body.capacity() > 4 * 1024 * 1024 {
-            *body = Vec::new();
+        self.intake.note_written(last_seq);
+        if record.capacity() > 4 * 1024 * 1024 {
+            *record = Vec::new();
         }
         Ok(())
     }
@@ -186,8 +173,8 @@ impl<M: Machine> Writer<M> {
     fn chore(&mut self, chore: Item) {
         match chore {
             Item::Trim { row } => {
-                if let Err(error) = log::trim(&self.db, row, TRIM_ROWS) {
-                    tracing::warn!(%error, "old rows of the log cannot be deleted");
+                if let Err(error) = self.log.trim(row) {
+                    tracing::warn!(%error, "old files of the log cannot be let go");
                 }
             }
             // What was submitted before it is lost, so nothing may say that it is settled: whoever waits hears that the
@@ -221,14 +208,15 @@ mod tests {
     fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
         let intake = Arc::new(Intake::new(1024, 1));
         let (materialiser, work) = mpsc::sync_channel(8);
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path()).unwrap();
+        log.break_disk();
         let writer = Writer {
-            // It has no table to write to.
-            db: Connection::open_in_memory().unwrap(),
+            log,
             end: End::default(),
             intake: intake.clone(),
             machine: Nothing,
             materialiser,
-            synchronous: true,
             commit_time: Duration::ZERO,
             disk_time: Duration::ZERO,
             failed: None,

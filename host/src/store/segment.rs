@@ -1,0 +1,192 @@
+//! One file of the log, named after the row before its first. Its bytes are written once and read by anybody; zeros are
+//! written ahead of them, so that most commits overwrite bytes of the file and change no metadata: then an fdatasync is
+//! one write of the disk, not a transaction of the file system.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Error,
+    record::{self, End, FILE_HEADER, Header},
+};
+
+/// Bytes of zeros written ahead at a time.
+const AHEAD: u64 = 1024 * 1024;
+/// Zeros written at once: the page cache keeps what was written together in one piece, and a large one costs every later
+/// write to it.
+const PIECE: &[u8] = &[0; 16 * 1024];
+/// Bytes between two marks, about.
+const MARK_EVERY: u64 = 64 * 1024;
+
+pub(super) struct Segment {
+    path: PathBuf,
+    file: Arc<File>,
+    start: End,
+    end: End,
+    /// Bytes of the file.
+    size: u64,
+    /// Some places between records, in order, the first at the start: where readers begin to look.
+    marks: Vec<End>,
+}
+
+pub(super) fn name(start: End) -> String {
+    format!("{:020}.log", start.row)
+}
+
+impl Segment {
+    /// Begins a file; what it has of an earlier use is overwritten.
+    pub(super) fn begin(folder: &Path, start: End) -> io::Result<Self> {
+        let path = folder.join(name(start));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        file.write_all_at(&record::file_header(start), 0)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path, file: Arc::new(file), start, end: start, size, marks: vec![start] })
+    }
+
+    /// Opens a file. None when it was never begun in truth.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
+        let problem = |e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(problem)?;
+        let bytes = fs::read(path).map_err(problem)?;
+        let start = match record::read_file_header(&bytes) {
+            Header::Starts(start) => start,
+            Header::Unfinished => return Ok(None),
+            Header::Newer(found) => {
+                let (found, known) = (i64::from(found), i64::from(record::VERSION));
+                return Err(Error::Newer { path: path.display().to_string(), found, known });
+            }
+        };
+        let size = bytes.len() as u64;
+        let (path, file) = (path.to_owned(), Arc::new(file));
+        let mut segment = Self { path, file, start, end: start, size, marks: vec![start] };
+        let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
+        while let Some(found) = record::first(rest, segment.end.row) {
+            let end = found.end(segment.end);
+            rest = rest.get(record::size(rest).unwrap_or(rest.len())..).unwrap_or_default();
+            segment.note(end);
+        }
+        Ok(Some(segment))
+    }
+
+    pub(super) fn start(&self) -> End {
+        self.start
+    }
+
+    pub(super) fn end(&self) -> End {
+        self.end
+    }
+
+    pub(super) fn file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    /// Somebody reads from it.
+    pub(super) fn is_read(&self) -> bool {
+        Arc::strong_count(&self.file) > 1
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_file(&mut self, file: File) {
+        self.file = Arc::new(file);
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where in the file a place of the log is.
+    fn position(&self, place: End) -> u64 {
+        FILE_HEADER as u64 + place.offset - self.start.offset
+    }
+
+    /// Bytes that are used.
+    pub(super) fn used(&self) -> u64 {
+        self.position(self.end)
+    }
+
+    /// Lets go of what follows the last record, so that nothing of it can ever be taken for one.
+    pub(super) fn cut(&mut self) -> io::Result<()> {
+        self.size = self.used();
+        self.file.set_len(self.size)?;
+        self.file.sync_all()
+    }
+
+    /// Writes a record behind the last one. It counts when it is noted.
+    pub(super) fn write(&mut self, record: &[u8]) -> io::Result<()> {
+        let position = self.used();
+        let until = position + record.len() as u64;
+        self.file.write_all_at(record, position)?;
+        if until > self.size {
+            self.size = until.next_multiple_of(AHEAD);
+            for piece in (until..self.size).step_by(PIECE.len()) {
+                let length = usize::try_from(self.size - piece).unwrap_or(0);
+                self.file.write_all_at(PIECE.get(..length).unwrap_or(PIECE), piece)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log goes up to here.
+    pub(super) fn note(&mut self, end: End) {
+        if self.marks.last().is_none_or(|mark| self.end.offset >= mark.offset + MARK_EVERY) {
+            self.marks.push(self.end);
+        }
+        self.end = end;
+    }
+
+    /// To be read from the last mark for which `before` holds.
+    pub(super) fn part(&self, before: impl Fn(End) -> bool) -> Part {
+        let found = self.marks.partition_point(|mark| before(*mark));
+        let mark = self.marks.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
+        Part { file: self.file.clone(), at: mark, position: self.position(mark), until: self.used() }
+    }
+}
+
+/// Records of one file, to be read in order without holding up its writer.
+pub(super) struct Part {
+    file: Arc<File>,
+    at: End,
+    position: u64,
+    until: u64,
+}
+
+/// Bytes read at once.
+const CHUNK: u64 = 256 * 1024;
+
+impl Part {
+    /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
+    pub(super) fn each(self, mut take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+        let Self { file, mut at, mut position, until } = self;
+        let mut buffer = Vec::new();
+        let mut wanted = CHUNK;
+        while position < until {
+            buffer.resize(usize::try_from(wanted.min(until - position)).unwrap_or(0), 0);
+            file.read_exact_at(&mut buffer, position).map_err(|e| Error::Log(e.to_string()))?;
+            let mut rest = buffer.as_slice();
+            while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
+                let Some(found) = record::first(rest, at.row) else {
+                    return Err(Error::Corrupt { row: at.row + 1, problem: "its checksum is wrong".into() });
+                };
+                let end = found.end(at);
+                if !take(at, end, found.body)? {
+                    return Ok(());
+                }
+                at = end;
+                rest = rest.get(size..).unwrap_or_default();
+            }
+            let read = buffer.len() - rest.len();
+            if read == 0 && buffer.len() as u64 == until - position {
+                return Err(Error::Corrupt { row: at.row + 1, problem: "it is longer than its file".into() });
+            }
+            // A record that is longer than what was read.
+            wanted = if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
+            position += read as u64;
+        }
+        Ok(())
+    }
+}
