@@ -21,13 +21,21 @@ pub struct Session {
     /// Sends PUBACKs for what it gets.
     pub acknowledges: bool,
     pub will: Option<LastWill>,
+    /// A token or a password.
+    pub secret: Option<String>,
 }
 
 impl Session {
+    /// The same with a token or a password.
+    #[must_use]
+    pub fn with_secret(client_id: &str, secret: &str) -> Self {
+        Self { secret: Some(secret.to_owned()), ..Self::new(client_id) }
+    }
+
     /// Clean, and acknowledges.
     #[must_use]
     pub fn new(client_id: &str) -> Self {
-        Self { client_id: client_id.to_owned(), clean: true, acknowledges: true, will: None }
+        Self { client_id: client_id.to_owned(), clean: true, acknowledges: true, will: None, secret: None }
     }
 }
 
@@ -103,6 +111,9 @@ impl Device {
         let mut options = MqttOptions::new(session.client_id.clone(), host.ip().to_string(), host.port());
         options.set_clean_session(session.clean).set_manual_acks(!session.acknowledges);
         options.set_inflight(100).set_max_packet_size(512 * 1024, 512 * 1024).set_keep_alive(Duration::from_secs(60));
+        if let Some(secret) = session.secret {
+            options.set_credentials("unused", secret);
+        }
         if let Some(will) = session.will {
             options.set_last_will(will);
         }

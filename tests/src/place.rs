@@ -77,7 +77,13 @@ impl Place {
     /// Starts the program and waits until it is ready.
     #[must_use]
     pub fn start(&self) -> Process {
-        Process::start(self)
+        Process::start(self, &[])
+    }
+
+    /// The same with more arguments.
+    #[must_use]
+    pub fn start_with(&self, more: &[&str]) -> Process {
+        Process::start(self, more)
     }
 
     /// Starts a host in this process.

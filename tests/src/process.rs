@@ -48,8 +48,8 @@ pub struct Process {
 
 impl Process {
     /// `switchbox serve` on free ports.
-    pub(crate) fn start(place: &Place) -> Self {
-        let mut process = Self::spawn(place);
+    pub(crate) fn start(place: &Place, more: &[&str]) -> Self {
+        let mut process = Self::spawn_with(place, more);
         process.wait_ready();
         process
     }
@@ -61,11 +61,21 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn spawn(place: &Place) -> Self {
+        Self::spawn_with(place, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn_with(place: &Place, more: &[&str]) -> Self {
         let (data, plugins) = (place.data(), place.plugins());
         let free = OsStr::new("127.0.0.1:0");
         let arguments = ["serve".as_ref(), "--data".as_ref(), data.as_os_str(), "--plugins".as_ref()];
         let ports = [plugins.as_os_str(), "--mqtt".as_ref(), free, "--admin".as_ref(), free];
-        Self::run(place, arguments.into_iter().chain(ports))
+        Self::run(place, arguments.into_iter().chain(ports).chain(more.iter().map(OsStr::new)))
     }
 
     /// The program with these arguments.
@@ -116,6 +126,27 @@ impl Process {
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
         self.ready().mqtt
+    }
+
+    /// Runs `switchbox` with these arguments against this host, in the place's folder; gives what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it says no.
+    #[must_use]
+    pub fn cli(&self, place: &Place, arguments: &[&str]) -> String {
+        let output = self.command(place, arguments).output().expect("the program does not start");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("no text").trim_end().to_owned()
+    }
+
+    /// The same, not yet started.
+    #[must_use]
+    pub fn command(&self, place: &Place, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.args(arguments).current_dir(place.root()).stdin(Stdio::null());
+        command.env("SWITCHBOX_ADMIN", &self.ready().admin).env("SWITCHBOX_DATA", &self.data);
+        command
     }
 
     #[must_use]

@@ -166,7 +166,7 @@ impl Host {
 
 async fn bind_front(settings: &Settings, parts: &Parts) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
     let hub = mqtt::Live {
-        auth: auth::Handle::new(parts.registry.clone(), settings.enroll),
+        auth: auth::Handle::new(parts.registry.clone(), settings.enroll, parts.metrics.clone()),
         ingest: parts.ingest.clone(),
         delivery: parts.delivery.clone(),
     };

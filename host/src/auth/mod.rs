@@ -1,32 +1,61 @@
-//! Who is it, and may it: decides at CONNECT. Never sees a packet.
+//! Who is it, and may it: decides at CONNECT, and again when something changes. Never sees a packet.
+//!
+//! A client that is refused is told nothing but that, and after the same time, whatever was wrong; the log says what.
 
-use std::sync::Arc;
+pub mod access;
+pub mod jwt;
+pub mod keys;
+pub mod password;
+pub mod signing;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod throttle;
 
-use crate::{
-    model::{DeviceName, RegistryName, registry::DeviceSpec},
-    registry::{self, Device},
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use password::Checker;
+use throttle::Throttle;
+use tokio::sync::broadcast;
+
+pub use self::{
+    access::{Access, Action, may},
+    standing::{Principal, Standing},
+};
 pub use crate::settings::Enroll;
+use crate::{
+    clock,
+    metrics::Metrics,
+    model::{DeviceName, RegistryName, registry::DeviceSpec},
+    registry::{self, Changed, Device},
+};
+use standing::Proof;
+
+/// A refusal is not answered sooner, so that its time does not tell what was wrong.
+const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
 /// What a client shows at CONNECT.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Credentials<'a> {
     /// May be empty (the server assigned one then).
     pub client_id: &'a str,
     pub user_name: Option<&'a str>,
     pub password: Option<&'a [u8]>,
+    pub address: IpAddr,
 }
 
-/// Who a client turned out to be.
-#[derive(Debug, Clone)]
-pub enum Principal {
-    Device(Arc<Device>),
-    /// A client that is no device: only ordinary topics.
-    Client,
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
 }
 
-/// Why a client is not let in; `Display` is for the log (and the MQTT 5 reason string).
+/// Why a client is not let in; `Display` is for the log, never for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// CONNACK "not authorised".
@@ -37,50 +66,139 @@ pub enum Refusal {
     Unavailable(String),
 }
 
+fn refused(why: impl fmt::Display) -> Refusal {
+    Refusal::NotAuthorised(why.to_string())
+}
+
 /// Decides who gets in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     registry: registry::Handle,
     enroll: Enroll,
+    checker: Checker,
+    throttle: Throttle,
+    metrics: Metrics,
 }
 
 impl Handle {
     #[must_use]
-    pub fn new(registry: registry::Handle, enroll: Enroll) -> Self {
-        Self { registry, enroll }
+    pub fn new(registry: registry::Handle, enroll: Enroll, metrics: Metrics) -> Self {
+        Self { registry, enroll, checker: Checker::new(), throttle: Throttle::default(), metrics }
     }
 
-    /// Finds the device that the client id names, registering it when enrolment is open. An empty client id, or one that
-    /// is no device name, is an ordinary client where enrolment is open.
-    pub async fn admit(&self, credentials: Credentials<'_>) -> Result<Principal, Refusal> {
+    /// Finds the device that the client id names and checks that it is the device. Where enrolment is open, a device
+    /// that is not known is registered, one without any credential needs none, and a client id that is no device name
+    /// is an ordinary client.
+    pub async fn admit(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+        let began = Instant::now();
+        let decided = self.decide(credentials).await;
+        if matches!(decided, Err(Refusal::NotAuthorised(_))) {
+            tokio::time::sleep_until((began + REFUSAL_TIME).into()).await;
+        }
+        decided
+    }
+
+    async fn decide(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+        let open = self.enroll == Enroll::Open;
         let Ok(name) = DeviceName::parse(credentials.client_id, &RegistryName::default_registry()) else {
             return match self.enroll {
-                Enroll::Open => Ok(Principal::Client),
-                Enroll::Closed => Err(Refusal::NotAuthorised("the client id names no device".into())),
+                Enroll::Open => Ok(Standing::open(Principal::Client)),
+                Enroll::Closed => Err(refused("the client id names no device")),
             };
         };
-        let device = match self.registry.find(&name) {
-            Some(device) => device,
-            None => self.enroll(name).await?,
+        let device = self.registry.find(&name);
+        let standing = match device {
+            None if open => Standing::open(Principal::Device(self.enroll(name).await?)),
+            Some(device) if open && !has_credentials(&device) => Standing::open(Principal::Device(device)),
+            device => {
+                let (proof, runs_out_ms) = self.prove(device.as_ref(), &name, credentials).await?;
+                let device = device.ok_or_else(|| refused(format!("device {name} is not registered")))?;
+                let access = if open { Access::Open } else { Access::Own };
+                Standing { principal: Principal::Device(device), access, proof, runs_out_ms }
+            }
         };
-        if device.spec().blocked {
-            return Err(Refusal::NotAuthorised(format!("device {} is blocked", device.name)));
+        standing.still_holds(clock::now_ms()).map_err(refused)?;
+        Ok(standing)
+    }
+
+    /// What the client proves itself with, and until when that counts. Does the same work where there is no device.
+    async fn prove(
+        &self,
+        device: Option<&Arc<Device>>,
+        name: &DeviceName,
+        credentials: Credentials<'_>,
+    ) -> Result<(Proof, Option<u64>), Refusal> {
+        let Some(secret) = credentials.password else {
+            return Err(refused(format!("{name} sent no password; it needs a token or its password there")));
+        };
+        if jwt::is_token(secret) {
+            let spec = device.map(|device| device.spec()).unwrap_or_default();
+            return prove_by_token(&spec, name, secret);
         }
-        Ok(Principal::Device(device))
+        let attempt = self.throttle.begin(credentials.address, credentials.client_id, Instant::now());
+        let attempt = attempt.map_err(|throttled| {
+            self.metrics.limit(throttled.limit());
+            refused(throttled)
+        })?;
+        let hash = device.and_then(|device| device.password());
+        match self.checker.check(secret, hash.clone()).await {
+            Ok(true) => {
+                attempt.succeeded(Instant::now());
+                Ok((Proof::Password(hash), None))
+            }
+            Ok(false) => {
+                attempt.failed(Instant::now());
+                Err(refused(format!("the password is not that of {name}")))
+            }
+            Err(error) => {
+                self.metrics.limit("password_checks");
+                Err(Refusal::Unavailable(error.to_string()))
+            }
+        }
     }
 
     async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, Refusal> {
-        if self.enroll == Enroll::Closed {
-            return Err(Refusal::NotAuthorised(format!("device {name} is not registered")));
-        }
         match self.registry.create(name.clone(), DeviceSpec::default()).await {
             Ok(device) => Ok(device),
             // Somebody else registered it meanwhile.
             Err(registry::Error::Exists(_)) => {
-                self.registry.find(&name).ok_or_else(|| Refusal::NotAuthorised(format!("device {name} was deleted")))
+                self.registry.find(&name).ok_or_else(|| refused(format!("device {name} was deleted")))
             }
             Err(registry::Error::Store(error)) => Err(Refusal::Unavailable(error.to_string())),
-            Err(error) => Err(Refusal::NotAuthorised(error.to_string())),
+            Err(error) => Err(refused(error)),
         }
     }
+
+    /// What changes from now on that decides who may stay.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.registry.changes()
+    }
+
+    /// Whether what a client was let in by still counts; the error says why not.
+    pub fn still_holds(&self, standing: &Standing) -> Result<(), String> {
+        standing.still_holds(clock::now_ms())
+    }
+}
+
+fn has_credentials(device: &Device) -> bool {
+    !device.spec().credentials.is_empty() || device.password().is_some()
+}
+
+fn prove_by_token(spec: &DeviceSpec, name: &DeviceName, token: &[u8]) -> Result<(Proof, Option<u64>), Refusal> {
+    let now_ms = clock::now_ms();
+    let token = std::str::from_utf8(token).map_err(|_| refused(jwt::JwtError::Malformed))?;
+    let usable = spec.credentials.iter().filter_map(|credential| {
+        let parsed = keys::parse(credential).ok().filter(|parsed| parsed.expires_ms.is_none_or(|at| at > now_ms))?;
+        Some((credential, parsed))
+    });
+    let (credentials, parsed): (Vec<_>, Vec<_>) = usable.unzip();
+    let keys = parsed.iter().map(|parsed| &parsed.key);
+    let verified =
+        jwt::verify(token, keys, name.registry.project(), now_ms).map_err(|e| refused(format!("{name}: {e}")))?;
+    let (Some(credential), Some(parsed)) = (credentials.get(verified.key), parsed.get(verified.key)) else {
+        return Err(refused(jwt::JwtError::Signature));
+    };
+    let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
+    Ok((Proof::of(credential), Some(runs_out_ms)))
 }

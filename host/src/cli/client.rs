@@ -74,6 +74,10 @@ impl Client {
         self.call(Method::POST, path, Some(body))
     }
 
+    pub(super) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::PATCH, path, Some(body))
+    }
+
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, Host, data, device_name, device_path, encoded, escape, shown},
+    credential,
     table::table,
+    token,
 };
 use crate::model::RegistryName;
 
@@ -29,6 +31,8 @@ enum Action {
         /// NAME=VALUE; may be given several times
         #[arg(long = "metadata", value_name = "NAME=VALUE")]
         metadata: Vec<String>,
+        #[command(flatten)]
+        key: credential::NewKey,
     },
     /// All devices of a registry
     List {
@@ -65,6 +69,17 @@ enum Action {
     },
     /// What the device last reported
     State { device: String },
+    /// Shut a device out; its connection ends at once
+    Block { device: String },
+    /// Let a blocked device in again
+    Unblock { device: String },
+    /// The public keys and certificates by which the device is known
+    #[command(subcommand)]
+    Credential(credential::Action),
+    /// Give the device a password, made here or read from standard input
+    Password(credential::Password),
+    /// Print a token that the private key signs; needs no host
+    Token(token::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,6 +104,9 @@ enum Config {
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+    if let Action::Token(options) = &options.action {
+        return token::run(options);
+    }
     let (answer, text) = act(&options.host.client(), &options.action)?;
     Ok(options.host.show(&answer, text))
 }
@@ -96,7 +114,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
 /// The host's answer, and what a person wants to read of it.
 fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
     match action {
-        Action::Create { device, blocked, metadata } => create(client, device, *blocked, metadata),
+        Action::Create { device, blocked, metadata, key } => create(client, device, *blocked, metadata, key),
         Action::List { registry } => list(client, registry),
         Action::Get { device } => {
             let answer = client.get(&path(device, "")?)?;
@@ -129,6 +147,11 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer, text))
         }
         Action::State { device } => state(client, device),
+        Action::Block { device } => set_blocked(client, device, true),
+        Action::Unblock { device } => set_blocked(client, device, false),
+        Action::Credential(action) => credential::run(client, action),
+        Action::Password(options) => credential::password(client, options),
+        Action::Token(options) => Ok((Value::Null, token::run(options)?)),
     }
 }
 
@@ -144,16 +167,36 @@ fn field(value: &Value, name: &str) -> String {
     }
 }
 
-fn create(client: &Client, device: &str, blocked: bool, metadata: &[String]) -> anyhow::Result<(Value, String)> {
+fn set_blocked(client: &Client, device: &str, blocked: bool) -> anyhow::Result<(Value, String)> {
+    let answer = client.patch(&path(device, "?updateMask=blocked")?, &json!({ "blocked": blocked }))?;
+    Ok((answer, format!("{device} is {}", if blocked { "blocked" } else { "let in again" })))
+}
+
+fn create(
+    client: &Client,
+    device: &str,
+    blocked: bool,
+    metadata: &[String],
+    key: &credential::NewKey,
+) -> anyhow::Result<(Value, String)> {
     let name = device_name(device)?;
     let pairs = metadata.iter().map(|pair| {
         let pair = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--metadata {pair}: write NAME=VALUE"))?;
         Ok((pair.0.to_owned(), Value::from(pair.1)))
     });
     let metadata = pairs.collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
-    let body = json!({"id": name.id.as_str(), "blocked": blocked, "metadata": metadata});
-    let answer = client.post(&escape(&format!("/v1/{}/devices", name.registry)), &body)?;
-    Ok((answer, format!("{name} is registered")))
+    let key = key.make(&name)?;
+    let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
+    let body = json!({"id": name.id.as_str(), "blocked": blocked, "metadata": metadata, "credentials": credentials});
+    let answer = client.post(&escape(&format!("/v1/{}/devices", name.registry)), &body);
+    if answer.is_err()
+        && let Some(key) = &key
+    {
+        key.forget();
+    }
+    let answer = answer?;
+    let example = key.map(|key| key.example(&name)).unwrap_or_default();
+    Ok((answer, format!("{name} is registered{example}")))
 }
 
 fn list(client: &Client, registry: &str) -> anyhow::Result<(Value, String)> {

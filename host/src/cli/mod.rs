@@ -4,6 +4,7 @@
 mod client;
 #[cfg(test)]
 mod command_tests;
+mod credential;
 mod demo;
 mod demo_house;
 mod device;
@@ -18,6 +19,7 @@ mod story;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod virtual_device;
 
 use std::process::ExitCode;

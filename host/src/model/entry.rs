@@ -11,7 +11,7 @@ use super::{
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq},
-    registry::{DeviceSpec, RegistrySpec},
+    registry::{DeviceSpec, PasswordHash, RegistrySpec},
 };
 
 /// One atomic thing that happened.
@@ -139,6 +139,11 @@ pub enum RegistryChange {
     Unbound {
         gateway: DeviceNum,
         device: DeviceNum,
+    },
+    /// None: the device has no password any more.
+    DevicePassword {
+        num: DeviceNum,
+        hash: Option<PasswordHash>,
     },
 }
 

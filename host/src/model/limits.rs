@@ -38,6 +38,24 @@ pub const GATEWAYS_OF_DEVICE: usize = 100;
 pub const REGISTRY_AUTHORITIES: usize = 10;
 /// `eventNotificationConfigs` that a registry has.
 pub const EVENT_TOPICS: usize = 10;
+/// Public keys and certificates of one device.
+pub const CREDENTIALS: usize = 10;
+/// One public key or certificate, bytes of PEM.
+pub const CREDENTIAL_BYTES: usize = 16 * 1024;
+/// Longest password, bytes.
+pub const PASSWORD_BYTES: usize = 256;
+/// Passwords that are checked at the same time: each takes 19 MiB and some tens of milliseconds.
+pub const PASSWORD_CHECKS: usize = 2;
+/// Password checks of one address, under way or waiting.
+pub const PASSWORD_CHECKS_PER_ADDRESS: usize = 8;
+/// Password checks that may wait.
+pub const PASSWORD_CHECKS_WAITING: usize = 64;
+/// Addresses, and pairs of address and client, whose failed attempts are remembered.
+pub const FAILURES_KEPT: usize = 10_000;
+/// Longest life of a token, seconds.
+pub const TOKEN_LIFE_SECS: u64 = 24 * 3_600;
+/// By how much a device's clock may be wrong, seconds.
+pub const TOKEN_SKEW_SECS: u64 = 600;
 /// Messages that may wait in one client's session.
 pub const SESSION_QUEUE: usize = 1_000;
 /// Bytes of messages that may wait in one client's session.

@@ -1,6 +1,6 @@
 //! A device's and a registry's own data, as an operator writes it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,16 @@ pub enum KeyFormat {
     RsaX509Pem,
     Es256Pem,
     Es256X509Pem,
+}
+
+/// What is kept of a password: an argon2id hash with its salt and its costs, in the PHC form. Never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordHash(pub Arc<str>);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash")
+    }
 }
 
 /// How a gateway may speak for a device; its presence makes a device a gateway.

@@ -186,6 +186,15 @@ impl Clients {
         }
     }
 
+    /// Asks the client's connection, or all, to find out whether they may stay.
+    pub(super) fn recheck(&self, key: Option<&Key>) {
+        let table = self.table.lock();
+        match key {
+            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.recheck()),
+            None => table.slots.values().for_each(|slot| slot.mailbox.recheck()),
+        }
+    }
+
     /// Asks all connections to end, and lets no new one in.
     pub(super) fn close_all(&self) {
         let mut table = self.table.lock();

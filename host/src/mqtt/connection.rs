@@ -62,11 +62,13 @@ pub(super) struct Connection<H: Hub> {
     keep_alive: Option<Duration>,
     heard: Instant,
     blocked_since: Option<Instant>,
+    /// When what the client was let in by runs out.
+    runs_out: Option<Instant>,
 }
 
 impl<H: Hub> Connection<H> {
     pub(super) fn new(stream: TcpStream, partial: BytesMut, admitted: Admitted<H>) -> Self {
-        let Admitted { presence, peer, decoder, keep_alive, generation, unsent } = admitted;
+        let Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out } = admitted;
         Self {
             presence,
             peer,
@@ -81,6 +83,7 @@ impl<H: Hub> Connection<H> {
             keep_alive,
             heard: Instant::now(),
             blocked_since: None,
+            runs_out,
         }
     }
 
@@ -114,6 +117,11 @@ impl<H: Hub> Connection<H> {
 
     /// Writes what there is, then waits for the next thing to happen and does it.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+        if self.presence.mailbox.take_recheck()
+            && let Err(why) = self.presence.shared.hub.still_holds(&self.presence.standing)
+        {
+            return Err(End::Closed(Close::Revoked(why)));
+        }
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
             self.process(packets).await?;
@@ -161,7 +169,7 @@ impl<H: Hub> Connection<H> {
     fn deadline(&self, now: Instant) -> Instant {
         let keep_alive = self.keep_alive.map(|patience| self.heard + patience);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
-        let next = keep_alive.into_iter().chain(blocked).min();
+        let next = keep_alive.into_iter().chain(blocked).chain(self.runs_out).min();
         // A day: nothing to wait for.
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
     }
@@ -171,6 +179,9 @@ impl<H: Hub> Connection<H> {
         if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
             self.presence.shared.metrics.limit("write_deadline");
             return Err(End::Lost("the client does not read what is sent to it".into()));
+        }
+        if self.runs_out.is_some_and(|at| now >= at) {
+            return Err(End::Closed(Close::Revoked("the token, key or certificate ran out".into())));
         }
         let silent = self.keep_alive.is_some_and(|patience| now >= self.heard + patience);
         if silent && !self.reads() {

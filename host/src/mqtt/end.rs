@@ -11,7 +11,7 @@ use super::{
     packet::{Fault, Will, reason},
     will,
 };
-use crate::registry::Device;
+use crate::{auth::Standing, registry::Device};
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl End {
             Self::Fault(fault) => &fault.text,
             Self::Closed(Close::TakenOver) => "taken over by a new connection",
             Self::Closed(Close::Shutdown) => "server shutting down",
-            Self::Closed(Close::Asked(text)) => text,
+            Self::Closed(Close::Asked(text) | Close::Revoked(text)) => text,
         }
     }
 
@@ -60,12 +60,13 @@ impl End {
             Self::Closed(Close::TakenOver) => Some(reason::TAKEN_OVER),
             Self::Closed(Close::Shutdown) => Some(reason::SHUTTING_DOWN),
             Self::Closed(Close::Asked(_)) => Some(reason::ADMINISTRATIVE),
+            Self::Closed(Close::Revoked(_)) => Some(reason::NOT_AUTHORISED),
         }
     }
 
-    /// When the whole host goes down, nobody is there to read wills.
+    /// When the whole host goes down, nobody is there to read wills; who may not stay may not leave one behind either.
     fn publishes_will(&self) -> bool {
-        !matches!(self, Self::Disconnected { with_will: false } | Self::Closed(Close::Shutdown))
+        !matches!(self, Self::Disconnected { with_will: false } | Self::Closed(Close::Shutdown | Close::Revoked(_)))
     }
 }
 
@@ -75,6 +76,7 @@ pub(super) struct Presence<H: Hub> {
     pub(super) key: Key,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) device: Option<Arc<Device>>,
+    pub(super) standing: Standing,
     pub(super) online: Option<H::Online>,
     pub(super) will: Option<Box<Will>>,
     pub(super) session_expiry: Duration,
@@ -85,7 +87,7 @@ impl<H: Hub> Presence<H> {
     fn will_task(&mut self, end: &End) -> Option<(Duration, WillTask)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
-        let task = will::publish(self.shared.clone(), self.device.clone(), self.mailbox.name.clone(), will);
+        let task = will::publish(self.shared.clone(), self.standing.clone(), self.mailbox.name.clone(), will);
         Some((delay, Box::pin(task)))
     }
 }

@@ -3,8 +3,9 @@
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
@@ -25,7 +26,8 @@ use super::{
     will,
 };
 use crate::{
-    auth::{Credentials, Principal, Refusal},
+    auth::{Credentials, Principal, Refusal, Standing},
+    clock,
     delivery::Feed,
     model::limits,
 };
@@ -48,7 +50,8 @@ pub(super) async fn handshake<H: Hub>(shared: Arc<Shared<H>>, mut stream: TcpStr
     };
     let name = connect.client_id.clone();
     let version = connect.version;
-    match admit(shared.clone(), connect).await {
+    let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
+    match admit(shared.clone(), connect, address).await {
         Ok(admitted) => Some(Connection::new(stream, rest, admitted)),
         Err(fault) => {
             refuse(&shared, &mut stream, &name, fault, Some(version)).await;
@@ -93,27 +96,31 @@ pub(super) struct Admitted<H: Hub> {
     pub(super) generation: u64,
     /// Starts with CONNACK.
     pub(super) unsent: BytesMut,
+    pub(super) runs_out: Option<Instant>,
 }
 
-async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect) -> Result<Admitted<H>, Fault> {
+async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, address: IpAddr) -> Result<Admitted<H>, Fault> {
     let credentials = Credentials {
         client_id: &connect.client_id,
         user_name: connect.user_name.as_deref(),
         password: connect.password.as_deref(),
+        address,
     };
-    let principal = shared.hub.admit(credentials).await.map_err(refusal)?;
+    let admitted = shared.hub.admit(credentials).await;
+    let standing = admitted.map_err(|refusal| refused(&connect.client_id, address, &refusal))?;
+    connect.password = None;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
     }
-    let (key, name, device) = match principal {
-        Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into(), Some(device)),
+    let (key, name, device) = match &standing.principal {
+        Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into(), Some(device.clone())),
         Principal::Client => {
             let id: Arc<str> = (*connect.client_id).into();
             (Key::Client(id.clone()), id, None)
         }
     };
-    connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), will))?;
+    connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, will))?;
     let claim = shared.clients.claim(&key, &name, connect.clean).await;
     let Claim { mailbox, present } = claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
     let generation = mailbox.begin(connect.receive_maximum);
@@ -124,6 +131,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect) -> Result<A
         key,
         mailbox,
         device,
+        standing,
         will: connect.will,
         session_expiry: Duration::from_secs(granted_expiry.into()),
         end: None,
@@ -146,9 +154,12 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect) -> Result<A
     peer.connack(&accepted, &mut unsent);
     presence.shared.metrics.connects.inc();
     resume(&presence);
+    // What changed before the connection could be told.
+    presence.mailbox.recheck();
     Ok(Admitted {
         decoder: Decoder::new(peer.version),
         keep_alive: keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs)),
+        runs_out: runs_out(&presence.standing),
         presence,
         peer,
         generation,
@@ -178,12 +189,18 @@ fn keep_alive(secs: u16) -> Option<Duration> {
     (secs > 0).then(|| Duration::from_millis(u64::from(secs) * 1_500))
 }
 
-fn refusal(refusal: Refusal) -> Fault {
-    let reason = match refusal {
-        Refusal::NotAuthorised(_) => reason::NOT_AUTHORISED,
-        Refusal::Unavailable(_) => reason::UNAVAILABLE,
-    };
-    Fault::new(reason, refusal.to_string())
+fn runs_out(standing: &Standing) -> Option<Instant> {
+    let left_ms = standing.runs_out_ms()?.saturating_sub(clock::now_ms());
+    Instant::now().checked_add(Duration::from_millis(left_ms))
+}
+
+/// The log hears why; the client only that it is not let in, lest it learn which devices there are.
+fn refused(client: &str, address: IpAddr, refusal: &Refusal) -> Fault {
+    tracing::warn!(client, %address, "not let in: {refusal}");
+    match refusal {
+        Refusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
+        Refusal::Unavailable(_) => Fault::new(reason::UNAVAILABLE, "server unavailable"),
+    }
 }
 
 /// No device can have such an id, so a client that comes back with it is no device either.

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::broadcast;
 
 use crate::{
-    auth::{self, Credentials, Principal, Refusal},
+    auth::{self, Credentials, Refusal, Standing},
     delivery::{self, Feed, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::Message,
-    registry::Device,
+    registry::{Changed, Device},
     session::Weigh,
 };
 
@@ -19,7 +20,11 @@ pub trait Hub: Clone + Send + Sync + 'static {
     type Room: Send;
     type Online: Online;
 
-    fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Principal, Refusal>> + Send;
+    fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Standing, Refusal>> + Send;
+    /// The error says why the client may not stay.
+    fn still_holds(&self, standing: &Standing) -> Result<(), String>;
+    /// What changes that decides who may stay.
+    fn changes(&self) -> broadcast::Receiver<Changed>;
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
@@ -49,8 +54,16 @@ impl Hub for Live {
     type Room = ingest::Room;
     type Online = delivery::Online;
 
-    async fn admit(&self, credentials: Credentials<'_>) -> Result<Principal, Refusal> {
+    async fn admit(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
         self.auth.admit(credentials).await
+    }
+
+    fn still_holds(&self, standing: &Standing) -> Result<(), String> {
+        self.auth.still_holds(standing)
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.auth.changes()
     }
 
     async fn reserve(&self, bytes: usize) -> Result<Self::Room, ingest::Error> {

@@ -12,6 +12,7 @@ use super::{
     will::user_properties,
 };
 use crate::{
+    auth,
     delivery::{Outbound, Receipt},
     dialect::iot_core::{self, Refused},
     ingest::{Done, NewEvent},
@@ -201,6 +202,9 @@ impl<H: Hub> Connection<H> {
             }
             iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
             iot_core::Publish::Ordinary => {
+                if let Err(denied) = auth::may(&self.presence.standing.access, auth::Action::Publish, &topic) {
+                    return Action::Refuse(Refusal { reason: reason::NOT_AUTHORISED, text: denied.text() });
+                }
                 let over = limit(limits::TELEMETRY_BYTES, "message_bytes", "the payload is larger than 256 KiB");
                 over.unwrap_or_else(|| Action::Message(message(publish)))
             }

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -28,6 +28,8 @@ pub(super) enum Close {
     Shutdown,
     /// With the reason, for the log and the client.
     Asked(String),
+    /// The client may not stay, with the reason.
+    Revoked(String),
 }
 
 /// What a filter of the client stands for.
@@ -67,6 +69,8 @@ pub(super) struct Mailbox {
     /// The device's or client's name, for the log.
     pub(super) name: Arc<str>,
     state: Mutex<State>,
+    /// Something changed that decides whether the client may stay.
+    recheck: AtomicBool,
     /// There is something to write.
     pub(super) work: Notify,
     /// The connection is to end.
@@ -84,6 +88,7 @@ impl Mailbox {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             name,
             state: Mutex::default(),
+            recheck: AtomicBool::new(false),
             work: Notify::new(),
             closing: Notify::new(),
             gone: Notify::new(),
@@ -119,6 +124,16 @@ impl Mailbox {
     pub(super) fn close(&self, close: Close) {
         self.lock().closing.get_or_insert(close);
         self.closing.notify_one();
+    }
+
+    /// Asks the connection to find out whether its client may stay.
+    pub(super) fn recheck(&self) {
+        self.recheck.store(true, Ordering::Release);
+        self.work.notify_one();
+    }
+
+    pub(super) fn take_recheck(&self) -> bool {
+        self.recheck.load(Ordering::Relaxed) && self.recheck.swap(false, Ordering::Acquire)
     }
 
     /// Lets publishers that wait go on, where there is room again.

@@ -27,13 +27,14 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::broadcast::error::RecvError,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::clients::Clients;
 pub use self::hub::{Hub, Live, Online};
-use crate::{metrics::Metrics, topics};
+use crate::{metrics::Metrics, registry::Changed, topics};
 
 /// How long connections may take to end when the host shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -128,11 +129,13 @@ impl<H: Hub> Service<H> {
     /// Serves until `shutdown`, then ends all connections within two seconds: what became durable is acknowledged first.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
+        let mut changes = self.shared.hub.changes();
         let mut back_off = ACCEPT_BACK_OFF.0;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = tasks.join_next() => self.reap(&ended),
+                changed = changes.recv() => self.recheck(changed),
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         back_off = ACCEPT_BACK_OFF.0;
@@ -156,6 +159,18 @@ impl<H: Hub> Service<H> {
         }
         tasks.shutdown().await;
         shared.metrics.connections.set(0);
+    }
+
+    /// Who was let in by what has changed is looked at again.
+    fn recheck(&self, changed: Result<Changed, RecvError>) {
+        match changed {
+            Ok(Changed::Device(num)) => self.shared.clients.recheck(Some(&clients::Key::Device(num))),
+            Ok(Changed::Registry(_)) => self.shared.clients.recheck(None),
+            // Too many changes at once to hear of each.
+            Err(RecvError::Lagged(_)) => self.shared.clients.recheck(None),
+            // The registry outlives the front.
+            Err(RecvError::Closed) => {}
+        }
     }
 
     fn welcome(&self, stream: TcpStream, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {

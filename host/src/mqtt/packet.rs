@@ -1,6 +1,6 @@
 //! The packets that a client sends, whatever the version, checked. Plain types.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -112,7 +112,6 @@ pub(super) struct Disconnect {
     pub(super) session_expiry_secs: Option<u32>,
 }
 
-#[derive(Debug)]
 pub(super) struct Connect {
     pub(super) version: Version,
     pub(super) client_id: Box<str>,
@@ -129,6 +128,14 @@ pub(super) struct Connect {
     /// Topic aliases that the client lets us set.
     pub(super) topic_aliases: u16,
     pub(super) will: Option<Box<Will>>,
+}
+
+impl fmt::Debug for Connect {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, client_id, clean, .. } = self;
+        write!(f, "Connect {{ {version:?}, client_id: {client_id:?}, clean: {clean} .. }}")
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use super::{
     packet::{Filter, Subscribe, reason},
 };
 use crate::{
+    auth,
     delivery::Feed,
     dialect::iot_core::{self, FEED_QOS},
     model::{QoS, limits},
@@ -54,7 +55,11 @@ impl<H: Hub> Connection<H> {
                 let granted = filter.qos.min(FEED_QOS);
                 (Kept::Feed(feed, granted), granted)
             }
-            iot_core::Subscribe::Ordinary => (Kept::Topic, filter.qos),
+            iot_core::Subscribe::Ordinary => {
+                auth::may(&self.presence.standing.access, auth::Action::Subscribe, &filter.filter)
+                    .map_err(|denied| (reason::NOT_AUTHORISED, denied.to_string()))?;
+                (Kept::Topic, filter.qos)
+            }
         };
         self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), kept);
         if kept == Kept::Topic {

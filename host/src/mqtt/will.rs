@@ -8,6 +8,7 @@ use super::{
     packet::{Fault, Will, reason},
 };
 use crate::{
+    auth::{self, Access, Action, Principal, Standing},
     dialect::iot_core::{self, Publish},
     ingest::NewEvent,
     model::{EventData, Message, MessageProperties, Property, QoS, limits},
@@ -15,8 +16,10 @@ use crate::{
 };
 
 /// Checks at CONNECT whether the client may publish it.
-pub(super) fn check(device: Option<&Device>, will: &Will) -> Result<(), Fault> {
+pub(super) fn check(device: Option<&Device>, access: &Access, will: &Will) -> Result<(), Fault> {
     match iot_core::publish(device.map(|device| &device.name.id), &will.topic) {
+        Publish::Ordinary => auth::may(access, Action::Publish, &will.topic)
+            .map_err(|denied| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {denied}"))),
         Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
         Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
         Publish::State if will.payload.len() > limits::STATE_BYTES => {
@@ -27,13 +30,17 @@ pub(super) fn check(device: Option<&Device>, will: &Will) -> Result<(), Fault> {
 }
 
 /// Publishes it, as telemetry or state where its topic says so.
-pub(super) async fn publish<H: Hub>(
-    shared: Arc<Shared<H>>,
-    device: Option<Arc<Device>>,
-    client: Arc<str>,
-    will: Box<Will>,
-) {
+pub(super) async fn publish<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, client: Arc<str>, will: Box<Will>) {
+    // A delayed will may come after its client was shut out.
+    if let Err(why) = shared.hub.still_holds(&standing) {
+        tracing::info!(client = %client, topic = %will.topic, "the will is not published: {why}");
+        return;
+    }
     tracing::debug!(client = %client, topic = %will.topic, "publishing the will");
+    let device = match standing.principal {
+        Principal::Device(device) => Some(device),
+        Principal::Client => None,
+    };
     let Some((device, data)) = device.and_then(|device| event(&device, &will).map(|data| (device, data))) else {
         publish_message(&shared, &client, message(*will)).await;
         return;

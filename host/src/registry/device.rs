@@ -8,7 +8,10 @@ use std::sync::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    model::{DeviceName, DeviceNum, registry::DeviceSpec},
+    model::{
+        DeviceName, DeviceNum,
+        registry::{DeviceSpec, PasswordHash},
+    },
     store::{ConfigVersion, DeviceDoc, StateVersion},
 };
 
@@ -26,6 +29,7 @@ pub struct Device {
 #[derive(Debug)]
 struct Inner {
     spec: Arc<DeviceSpec>,
+    password: Option<PasswordHash>,
     config: Option<Arc<ConfigVersion>>,
     state: Option<Arc<StateVersion>>,
     seen_ms: Option<u64>,
@@ -36,7 +40,8 @@ impl Device {
     /// As the store has it.
     #[must_use]
     pub fn new(doc: DeviceDoc, seen_ms: Option<u64>) -> Self {
-        let inner = Inner { spec: Arc::new(doc.spec), config: None, state: None, seen_ms, deleted: false };
+        let (spec, password) = (Arc::new(doc.spec), doc.password);
+        let inner = Inner { spec, password, config: None, state: None, seen_ms, deleted: false };
         Self {
             num: doc.num,
             name: doc.name,
@@ -60,6 +65,11 @@ impl Device {
     #[must_use]
     pub fn spec(&self) -> Arc<DeviceSpec> {
         self.inner.lock().spec.clone()
+    }
+
+    #[must_use]
+    pub fn password(&self) -> Option<PasswordHash> {
+        self.inner.lock().password.clone()
     }
 
     /// The newest config.
@@ -123,6 +133,10 @@ impl Device {
         self.inner.lock().spec = Arc::new(spec);
     }
 
+    pub(super) fn set_password(&self, hash: Option<PasswordHash>) {
+        self.inner.lock().password = hash;
+    }
+
     pub(super) fn set_deleted(&self) {
         self.inner.lock().deleted = true;
     }
@@ -133,6 +147,7 @@ impl Device {
             name: self.name.clone(),
             spec: self.spec().as_ref().clone(),
             created_ms: self.created_ms,
+            password: self.password(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     clock,
     model::{
         DeviceName, DeviceNum, Entry, RegistryChange, RegistryName, limits,
-        registry::{DeviceSpec, RegistrySpec},
+        registry::{DeviceSpec, PasswordHash, RegistrySpec},
     },
     store::{Refused, Reply},
 };
@@ -44,6 +44,11 @@ impl Handle {
     pub async fn change_spec(&self, device: &Device, spec: DeviceSpec) -> Result<(), Error> {
         check(&spec)?;
         self.change(RegistryChange::DeviceChanged { num: device.num, spec }, &device.name.to_string()).await
+    }
+
+    /// None takes the password away.
+    pub async fn set_password(&self, device: &Device, hash: Option<PasswordHash>) -> Result<(), Error> {
+        self.change(RegistryChange::DevicePassword { num: device.num, hash }, &device.name.to_string()).await
     }
 
     pub async fn delete(&self, device: &Device) -> Result<(), Error> {
@@ -115,6 +120,9 @@ fn check(spec: &DeviceSpec) -> Result<(), Error> {
     let bytes: usize = spec.metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
     if bytes > limits::METADATA_BYTES {
         return Err(Error::Invalid(format!("metadata holds {bytes} bytes, more than {}", limits::METADATA_BYTES)));
+    }
+    if spec.credentials.len() > limits::CREDENTIALS {
+        return Err(Error::Invalid(format!("a device may have at most {} credentials", limits::CREDENTIALS)));
     }
     Ok(())
 }

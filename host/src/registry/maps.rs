@@ -106,7 +106,7 @@ impl Maps {
             }
             RegistryChange::RegistryDeleted { name } => self.delete_registry(name, docs),
             RegistryChange::DeviceCreated { num, name, spec, time_ms } => {
-                self.create_device(DeviceDoc { num, name, spec, created_ms: time_ms }, docs)
+                self.create_device(DeviceDoc { num, name, spec, password: None, created_ms: time_ms }, docs)
             }
             RegistryChange::DeviceChanged { num, spec } => {
                 let device = self.by_num.get(&num).ok_or(Refused::NotFound)?;
@@ -117,6 +117,12 @@ impl Maps {
                     return Err(Refused::NotBindable);
                 }
                 device.set_spec(spec);
+                docs.push(Doc::Device(Box::new(device.doc())));
+                Ok(())
+            }
+            RegistryChange::DevicePassword { num, hash } => {
+                let device = self.by_num.get(&num).ok_or(Refused::NotFound)?;
+                device.set_password(hash);
                 docs.push(Doc::Device(Box::new(device.doc())));
                 Ok(())
             }

@@ -9,6 +9,7 @@ mod maps;
 use std::sync::{Arc, atomic::AtomicU64};
 
 use parking_lot::RwLock;
+use tokio::sync::broadcast;
 
 pub use device::Device;
 use maps::Maps;
@@ -40,11 +41,40 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+/// Changes that a listener may be behind; past it, it is told to look at everything.
+const CHANGES: usize = 1_024;
+
+/// Something changed that decides who may stay connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    Device(DeviceNum),
+    /// Its authorities: what becomes of its devices' connections.
+    Registry(RegistryName),
+}
+
+impl Changed {
+    fn of(change: &RegistryChange) -> Option<Self> {
+        match change {
+            RegistryChange::DeviceChanged { num, .. }
+            | RegistryChange::DevicePassword { num, .. }
+            | RegistryChange::DeviceDeleted { num } => Some(Self::Device(*num)),
+            RegistryChange::RegistryChanged { name, .. } => Some(Self::Registry(name.clone())),
+            RegistryChange::RegistryCreated { .. }
+            | RegistryChange::RegistryCreatedAs { .. }
+            | RegistryChange::RegistryDeleted { .. }
+            | RegistryChange::DeviceCreated { .. }
+            | RegistryChange::Bound { .. }
+            | RegistryChange::Unbound { .. } => None,
+        }
+    }
+}
+
 /// The registry of all registries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     maps: Arc<RwLock<Maps>>,
     last_num: Arc<AtomicU64>,
+    changes: broadcast::Sender<Changed>,
     store: store::Handle,
 }
 
@@ -53,7 +83,8 @@ impl Handle {
     #[must_use]
     pub fn load(store: store::Handle, loaded: &Loaded) -> Self {
         let last_num = Arc::new(AtomicU64::new(loaded.last_device));
-        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, store }
+        let changes = broadcast::Sender::new(CHANGES);
+        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, store }
     }
 
     /// Makes the registry that a fresh host has, when there is no registry at all.
@@ -97,6 +128,12 @@ impl Handle {
         self.maps.read().registry(name).cloned()
     }
 
+    /// What changes from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.changes.subscribe()
+    }
+
     /// How many devices there are.
     #[must_use]
     pub fn devices(&self) -> usize {
@@ -105,6 +142,12 @@ impl Handle {
 
     /// Applies a change that is in the log.
     pub fn apply(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
-        self.maps.write().apply(change, docs).map_or_else(Reply::Refused, |()| Reply::Done)
+        let changed = Changed::of(&change);
+        let applied = self.maps.write().apply(change, docs);
+        if let (Ok(()), Some(changed)) = (&applied, changed) {
+            // Nobody listens while the log is replayed.
+            let _ = self.changes.send(changed);
+        }
+        applied.map_or_else(Reply::Refused, |()| Reply::Done)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
     cause::Cause,
-    registry::{DeviceSpec, RegistrySpec},
+    registry::{DeviceSpec, PasswordHash, RegistrySpec},
 };
 
 /// One change of a document.
@@ -77,6 +77,7 @@ pub struct DeviceDoc {
     pub num: DeviceNum,
     pub name: DeviceName,
     pub spec: DeviceSpec,
+    pub password: Option<PasswordHash>,
     pub created_ms: u64,
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::model::{
     CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
     limits::{CALLS_KEPT, VERSIONS_KEPT},
+    registry::PasswordHash,
 };
 
 const APPLIED: &str = "applied";
@@ -134,15 +135,16 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
 
 fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT INTO device (num, registry, id, spec, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (num) DO UPDATE SET spec = excluded.spec",
+        "INSERT INTO device (num, registry, id, spec, created_ms, password) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (num) DO UPDATE SET spec = excluded.spec, password = excluded.password",
     )?
     .execute(params![
         device.num.0,
         device.name.registry.as_str(),
         device.name.id.as_str(),
         json(&device.spec)?,
-        device.created_ms
+        device.created_ms,
+        device.password.as_ref().map(|hash| &hash.0),
     ])?;
     tx.prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)")?
         .execute(params![LAST_DEVICE, device.num.0])?;
@@ -278,7 +280,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         loaded.bindings.push((DeviceNum(r.get(0)?), DeviceNum(r.get(1)?)));
         Ok(())
     })?;
-    each(db, "SELECT num, registry, id, spec, created_ms, seen_ms FROM device ORDER BY num", |r| {
+    each(db, "SELECT num, registry, id, spec, created_ms, seen_ms, password FROM device ORDER BY num", |r| {
         let device = DeviceDoc {
             num: DeviceNum(r.get(0)?),
             name: DeviceName {
@@ -287,6 +289,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
             },
             spec: from_json(&r.get::<_, String>(3)?)?,
             created_ms: r.get(4)?,
+            password: r.get::<_, Option<String>>(6)?.map(|hash| PasswordHash(hash.into())),
         };
         loaded.devices.push((device, r.get(5)?));
         Ok(())

@@ -37,6 +37,7 @@ const STEPS: &[&str] = &[
         gateway INTEGER NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (gateway, device)) STRICT, WITHOUT ROWID;
     CREATE INDEX binding_device ON binding (device);",
     "CREATE TABLE call (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
+    "ALTER TABLE device ADD COLUMN password TEXT;",
 ];
 
 const FILE: &str = "state.db";

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     admin::error::Error,
+    auth::keys,
     clock,
     model::registry::{Credential, DeviceSpec, GatewayAuth},
     registry::Device,
@@ -117,14 +118,13 @@ impl DeviceIn {
 
 fn credential(credential: CredentialIn) -> Result<Credential, Error> {
     let format = enums::read("publicKey.format", &credential.public_key.format, enums::KEY_FORMATS)?;
-    if !credential.public_key.key.trim_start().starts_with("-----BEGIN ") {
-        return Err(Error::invalid("publicKey.key must be a PEM text, which begins with -----BEGIN"));
-    }
     let expires_ms = match credential.expiration_time.as_deref() {
         None | Some("") => None,
         Some(text) => Some(time(text)?).filter(|ms| *ms > 0),
     };
-    Ok(Credential { format, key: credential.public_key.key, expires_ms })
+    let credential = Credential { format, key: credential.public_key.key, expires_ms };
+    keys::parse(&credential).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
+    Ok(credential)
 }
 
 fn time(text: &str) -> Result<u64, Error> {
@@ -248,13 +248,12 @@ mod tests {
 
     #[test]
     fn a_device_is_read_as_google_writes_it() {
-        let spec = read(
-            r#"{"id": "a", "numId": "3", "blocked": true, "metadata": {"room": "hall"}, "logLevel": 30,
-                "credentials": [{"publicKey": {"format": "ES256_PEM", "key": "-----BEGIN PUBLIC KEY-----"},
+        let key = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        let text = json!({"id": "a", "numId": "3", "blocked": true, "metadata": {"room": "hall"}, "logLevel": 30,
+                "credentials": [{"publicKey": {"format": "ES256_PEM", "key": key},
                                  "expirationTime": "1970-01-01T00:00:01Z"}],
-                "gatewayConfig": {"gatewayType": "GATEWAY", "gatewayAuthMethod": 2}}"#,
-        )
-        .unwrap();
+                "gatewayConfig": {"gatewayType": "GATEWAY", "gatewayAuthMethod": 2}});
+        let spec = read(&text.to_string()).unwrap();
         assert!(spec.blocked);
         assert_eq!(spec.metadata["room"], "hall");
         assert_eq!(spec.log_level.as_deref(), Some("INFO"));

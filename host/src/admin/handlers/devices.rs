@@ -1,5 +1,6 @@
 //! Devices: what they are, and what is sent to them.
 
+mod credentials;
 mod send;
 
 use std::{collections::HashSet, sync::Arc};
@@ -119,11 +120,7 @@ pub(in crate::admin) async fn patch(
     let mask = params.update_mask("blocked,metadata")?;
     let device = found(&app, &path)?;
     let spec = convert::apply_mask(device.spec().as_ref(), wanted, &mask)?;
-    let blocked = spec.blocked;
     app.parts.registry.change_spec(&device, spec).await?;
-    if blocked {
-        app.parts.delivery.close(device.num, "the device was blocked");
-    }
     Ok(Json(whole(&app, &device, &params)))
 }
 
@@ -131,7 +128,6 @@ pub(in crate::admin) async fn delete(State(app): State<App>, Path(path): DeviceP
     params.only(&[])?;
     let device = found(&app, &path)?;
     app.parts.registry.delete(&device).await?;
-    app.parts.delivery.close(device.num, "the device was deleted");
     Ok(Json(json!({})))
 }
 
@@ -149,6 +145,7 @@ pub(in crate::admin) async fn verb(
         "modifyCloudToDeviceConfig" => send::config(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
         "sendCommandToDevice" => send::command(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
         "invokeMethod" => send::method(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
+        "setPassword" => credentials::set_password(&app, find(&app, registry, id)?.as_ref(), read(&body)?).await,
         "publishEvent" | "setState" => no_bridge().await,
         other => Err(Error::unimplemented(&format!("{other:?} on a device"))),
     }

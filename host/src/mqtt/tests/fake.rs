@@ -3,22 +3,23 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::broadcast;
 
 use super::super::hub::{Hub, Online};
 use crate::{
-    auth::{Credentials, Principal, Refusal},
+    auth::{Credentials, Principal, Refusal, Standing},
     delivery::{Feed, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::registry::DeviceSpec,
     model::{DeviceName, DeviceNum, EventData, Message, QoS, RegistryName},
-    registry::Device,
+    registry::{Changed, Device},
     store::DeviceDoc,
 };
 
@@ -33,6 +34,9 @@ pub(super) struct State {
     hold: AtomicBool,
     batches: AtomicU64,
     config: Mutex<Option<(u64, Bytes)>>,
+    /// Why nobody may stay.
+    pub(super) revoked: Mutex<Option<String>>,
+    pub(super) changes: OnceLock<broadcast::Sender<Changed>>,
 }
 
 #[derive(Clone, Default)]
@@ -45,7 +49,10 @@ pub(super) struct FakeOnline {
 }
 
 fn new_device(num: u64, name: DeviceName) -> Device {
-    Device::new(DeviceDoc { num: DeviceNum(num), name, spec: DeviceSpec::default(), created_ms: 0 }, None)
+    Device::new(
+        DeviceDoc { num: DeviceNum(num), name, spec: DeviceSpec::default(), password: None, created_ms: 0 },
+        None,
+    )
 }
 
 impl FakeHub {
@@ -114,20 +121,30 @@ impl Hub for FakeHub {
     type Room = ();
     type Online = FakeOnline;
 
-    async fn admit(&self, credentials: Credentials<'_>) -> Result<Principal, Refusal> {
+    async fn admit(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
         let id = credentials.client_id;
         if id == "blocked" {
             return Err(Refusal::NotAuthorised("the device is blocked".into()));
         }
         assert_ne!(id, "panic", "as the test asked");
-        let Ok(name) = DeviceName::parse(id, &RegistryName::default_registry()) else { return Ok(Principal::Client) };
+        let Ok(name) = DeviceName::parse(id, &RegistryName::default_registry()) else {
+            return Ok(Standing::open(Principal::Client));
+        };
         if id.starts_with("client") {
-            return Ok(Principal::Client);
+            return Ok(Standing::open(Principal::Client));
         }
         let mut devices = self.0.devices.lock();
         let num = devices.len() as u64 + 1;
         let device = devices.entry(name.to_string()).or_insert_with(|| Arc::new(new_device(num, name)));
-        Ok(Principal::Device(device.clone()))
+        Ok(Standing::open(Principal::Device(device.clone())))
+    }
+
+    fn still_holds(&self, _: &Standing) -> Result<(), String> {
+        self.0.revoked.lock().clone().map_or(Ok(()), Err)
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.0.changes.get_or_init(|| broadcast::Sender::new(8)).subscribe()
     }
 
     async fn reserve(&self, _bytes: usize) -> Result<(), ingest::Error> {

@@ -7,6 +7,7 @@ mod normative;
 mod packets;
 mod raw;
 mod sessions;
+mod standing;
 mod topics;
 
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};

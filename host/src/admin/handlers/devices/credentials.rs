@@ -1,0 +1,44 @@
+//! A device's password. Its public keys are a field of the device itself.
+
+use axum::Json;
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::{
+    admin::{
+        App,
+        error::{Error, Kind},
+        handlers::blocking,
+        reply::Answer,
+    },
+    auth::password,
+    registry::Device,
+};
+
+/// A body without a password takes the password away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetPassword {
+    password: Option<String>,
+}
+
+pub(super) async fn set_password(app: &App, device: &Device, body: SetPassword) -> Answer {
+    let hash = match body.password.map(Zeroizing::new) {
+        None => None,
+        Some(password) => Some(blocking(move || Ok(password::hash(password.as_bytes())?)).await?),
+    };
+    app.parts.registry.set_password(device, hash).await?;
+    Ok(Json(json!({})))
+}
+
+impl From<password::Error> for Error {
+    fn from(error: password::Error) -> Self {
+        let kind = match error {
+            password::Error::Length => Kind::InvalidArgument,
+            password::Error::Busy => Kind::Unavailable,
+            password::Error::Random(_) | password::Error::Hash => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

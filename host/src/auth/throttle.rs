@@ -1,0 +1,242 @@
+//! Slows down who guesses passwords. Counts failures for an address together with the client it claims to be, and for an
+//! address alone; never for a client alone, so that nobody can lock a device out from elsewhere. Pure but for its table.
+//!
+//! Only passwords pass through here: a signature cannot be guessed, so a good token or certificate is let in however many
+//! bad ones came before it.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::model::limits;
+
+/// Failures that cost nothing yet: an address has many devices, each may once have an old password.
+const FREE: [u32; 2] = [5, 50];
+/// The first pause; every further failure doubles it.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After so long without a failure all is forgotten.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// Why an attempt is not even looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Throttled {
+    #[error("too many wrong passwords for this client from this address; the next is looked at in {0:?}")]
+    Client(Duration),
+    #[error("too many wrong passwords from this address; the next is looked at in {0:?}")]
+    Address(Duration),
+    #[error("too many passwords from this address are being checked")]
+    Busy,
+}
+
+impl Throttled {
+    /// As the metrics name it.
+    pub(super) fn limit(self) -> &'static str {
+        match self {
+            Self::Client(_) => "wrong_passwords_of_client",
+            Self::Address(_) => "wrong_passwords_of_address",
+            Self::Busy => "password_checks_per_address",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Who {
+    /// With the hash of the client's id.
+    Client(IpAddr, u64),
+    Address(IpAddr),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    failures: u32,
+    last: Instant,
+    until: Instant,
+    /// The client got in from this address once: failures of others there do not count against it.
+    known: bool,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    records: HashMap<Who, Record>,
+    under_way: HashMap<IpAddr, usize>,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Throttle {
+    table: Arc<Mutex<Table>>,
+    /// So that nobody can choose client ids that count as one.
+    hasher: RandomState,
+}
+
+/// An attempt that is looked at. Dropped without a word it counts for nothing.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    throttle: &'a Throttle,
+    address: IpAddr,
+    client: Who,
+}
+
+/// One customer has a whole /64 of IPv6 addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+impl Throttle {
+    pub(super) fn begin(&self, address: IpAddr, client: &str, now: Instant) -> Result<Attempt<'_>, Throttled> {
+        let address = network(address);
+        let client = Who::Client(address, self.hasher.hash_one(client));
+        let mut table = self.table.lock();
+        let record = table.records.get(&client);
+        if let Some(wait) = record.and_then(|record| record.until.checked_duration_since(now)).filter(|w| !w.is_zero())
+        {
+            return Err(Throttled::Client(wait));
+        }
+        let known = record.is_some_and(|record| record.known);
+        let of_all = table.records.get(&Who::Address(address));
+        if let Some(wait) = of_all.and_then(|record| record.until.checked_duration_since(now)).filter(|w| !w.is_zero())
+            && !known
+        {
+            return Err(Throttled::Address(wait));
+        }
+        let under_way = table.under_way.entry(address).or_default();
+        if *under_way >= limits::PASSWORD_CHECKS_PER_ADDRESS {
+            return Err(Throttled::Busy);
+        }
+        *under_way += 1;
+        Ok(Attempt { throttle: self, address, client })
+    }
+}
+
+impl Attempt<'_> {
+    pub(super) fn succeeded(self, now: Instant) {
+        let record = Record { failures: 0, last: now, until: now, known: true };
+        self.throttle.table.lock().keep(self.client, record, now);
+    }
+
+    pub(super) fn failed(self, now: Instant) {
+        let mut table = self.throttle.table.lock();
+        for (who, free) in [self.client, Who::Address(self.address)].into_iter().zip(FREE) {
+            let before = table.records.get(&who).filter(|record| now.duration_since(record.last) < FORGET);
+            let failures = before.map_or(0, |record| record.failures).saturating_add(1);
+            let pause = match failures.checked_sub(free + 1) {
+                None => Duration::ZERO,
+                Some(over) => PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
+            };
+            let known = before.is_some_and(|record| record.known);
+            table.keep(who, Record { failures, last: now, until: now + pause, known }, now);
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut table = self.throttle.table.lock();
+        if let Some(under_way) = table.under_way.get_mut(&self.address) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                table.under_way.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Makes room first by forgetting what is old, then the one that was heard of longest ago.
+    fn keep(&mut self, who: Who, record: Record, now: Instant) {
+        if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
+            self.records.retain(|_, record| now.duration_since(record.last) < FORGET);
+            if self.records.len() >= limits::FAILURES_KEPT
+                && let Some(oldest) = self.records.iter().min_by_key(|(_, record)| record.last).map(|(who, _)| *who)
+            {
+                self.records.remove(&oldest);
+            }
+        }
+        self.records.insert(who, record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    fn fail(throttle: &Throttle, address: IpAddr, client: &str, times: usize, now: Instant) -> usize {
+        (0..times)
+            .take_while(|_| throttle.begin(address, client, now).map(|attempt| attempt.failed(now)).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn guessing_is_slowed_down_for_the_address_and_the_client_alone() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        assert_eq!(fail(&throttle, HERE, "lamp-1", 100, now), 6);
+        assert_eq!(throttle.begin(HERE, "lamp-1", now).unwrap_err(), Throttled::Client(PAUSE));
+        assert!(throttle.begin(HERE, "lamp-2", now).is_ok(), "another client of the address");
+        assert!(throttle.begin(THERE, "lamp-1", now).is_ok(), "the client from another address");
+        let later = now + PAUSE;
+        throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
+        assert_eq!(throttle.begin(HERE, "lamp-1", later).unwrap_err(), Throttled::Client(2 * PAUSE));
+        let later = later + 2 * PAUSE;
+        throttle.begin(HERE, "lamp-1", later).unwrap().succeeded(later);
+        assert!(throttle.begin(HERE, "lamp-1", later).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_tries_many_clients_is_slowed_down_but_not_who_got_in_from_it() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        throttle.begin(HERE, "lamp-1", now).unwrap().succeeded(now);
+        let tried = (0..100).take_while(|n| fail(&throttle, HERE, &format!("x-{n}"), 1, now) == 1).count();
+        assert_eq!(tried, 51);
+        assert!(matches!(throttle.begin(HERE, "lamp-3", now).unwrap_err(), Throttled::Address(_)));
+        assert!(throttle.begin(HERE, "lamp-1", now).is_ok());
+        assert!(throttle.begin(THERE, "lamp-3", now).is_ok());
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_checks() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let mut under_way: Vec<_> = (0..limits::PASSWORD_CHECKS_PER_ADDRESS)
+            .map(|n| throttle.begin(HERE, &n.to_string(), now).unwrap())
+            .collect();
+        assert_eq!(throttle.begin(HERE, "x", now).unwrap_err(), Throttled::Busy);
+        assert!(throttle.begin(THERE, "x", now).is_ok());
+        under_way.pop();
+        assert!(throttle.begin(HERE, "x", now).is_ok());
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        for n in 0..limits::FAILURES_KEPT as u32 + 10 {
+            let address = IpAddr::from(n.to_be_bytes());
+            throttle.begin(address, "lamp-1", now).unwrap().failed(now);
+        }
+        assert_eq!(throttle.table.lock().records.len(), limits::FAILURES_KEPT);
+        let later = now + FORGET;
+        throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
+        assert_eq!(throttle.table.lock().records.len(), 2);
+        assert!(throttle.table.lock().under_way.is_empty());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let one: IpAddr = "2001:db8::1".parse().unwrap();
+        let (near, far) = ("2001:db8::ffff:1".parse().unwrap(), "2001:db8:0:1::1".parse().unwrap());
+        assert_eq!(network(one), network(near));
+        assert_ne!(network(one), network(far));
+        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), HERE);
+    }
+}

@@ -1,0 +1,210 @@
+//! `switchbox device`: keys, certificates and passwords of devices. Private keys stay on this machine.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{
+    client::{Client, device_name, device_path},
+    table::table,
+};
+use crate::{
+    auth::keys::{self, KeyError},
+    model::{
+        DeviceName,
+        registry::{Credential, KeyFormat},
+    },
+};
+
+/// How a new device is to be known
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+pub(super) struct NewKey {
+    /// Make a key pair (ES256): the private half into NAME.key.pem, the public half to the host
+    #[arg(long)]
+    new_key: bool,
+    /// Register this public key or certificate (PEM; RSA or EC P-256)
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Register one more public key or certificate (PEM)
+    Add {
+        device: String,
+        file: PathBuf,
+        /// When it stops counting, such as 2030-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// Show them, numbered
+    List { device: String },
+    /// Take one away; a connection that it let in ends at once
+    Remove {
+        device: String,
+        /// As `list` numbers them
+        number: usize,
+    },
+}
+
+/// Give the device a password, made here or read from standard input
+#[derive(Debug, clap::Args)]
+pub(super) struct Password {
+    device: String,
+    /// Read the password from standard input instead of making one
+    #[arg(long, conflicts_with = "remove")]
+    stdin: bool,
+    /// Take the password away
+    #[arg(long)]
+    remove: bool,
+}
+
+/// The key of a device that is being registered.
+pub(super) struct Key {
+    /// As the API takes it.
+    pub(super) credential: Value,
+    /// The private half's file, made just now.
+    made: Option<PathBuf>,
+}
+
+impl NewKey {
+    pub(super) fn make(&self, name: &DeviceName) -> anyhow::Result<Option<Key>> {
+        if let Some(file) = &self.public_key {
+            return Ok(Some(Key { credential: read(file)?, made: None }));
+        }
+        if !self.new_key {
+            return Ok(None);
+        }
+        let pair = rcgen::KeyPair::generate().context("no key could be made")?;
+        let path = PathBuf::from(format!("{}.key.pem", name.id));
+        write_private(&path, &Zeroizing::new(pair.serialize_pem()))?;
+        let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
+        Ok(Some(Key { credential, made: Some(path) }))
+    }
+}
+
+impl Key {
+    /// The device was not registered: its key is of no use.
+    pub(super) fn forget(&self) {
+        if let Some(path) = &self.made {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// How to be the device, ready to be pasted.
+    pub(super) fn example(&self, name: &DeviceName) -> String {
+        let Some(path) = &self.made else { return String::new() };
+        let (path, id, project) = (path.display(), &name.id, name.registry.project());
+        format!(
+            "\nits private key is in {path}; keep it, nobody else has it\n\n\
+             Be this device:\n\n  \
+             mosquitto_pub -h 127.0.0.1 -p 1883 -i {name} -u unused \\\n    \
+             -P \"$(switchbox device token --key {path} --audience {project})\" \\\n    \
+             -t /devices/{id}/events -q 1 -m hello"
+        )
+    }
+}
+
+/// Makes a file that only its owner reads; one that is there already is left alone.
+pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let failed = || format!("{} cannot be made", path.display());
+    let mut file = options.open(path).with_context(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
+}
+
+/// A public key or certificate as the API takes it: its kind is found by reading it.
+fn read(file: &Path) -> anyhow::Result<Value> {
+    let key = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let formats = if key.contains("BEGIN CERTIFICATE") {
+        [(KeyFormat::RsaX509Pem, "RSA_X509_PEM"), (KeyFormat::Es256X509Pem, "ES256_X509_PEM")]
+    } else {
+        [(KeyFormat::RsaPem, "RSA_PEM"), (KeyFormat::Es256Pem, "ES256_PEM")]
+    };
+    let mut problem = KeyError::Malformed;
+    for (format, name) in formats {
+        match keys::parse(&Credential { format, key: key.clone(), expires_ms: None }) {
+            Ok(_) => return Ok(json!({"publicKey": {"format": name, "key": key}})),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem).with_context(|| format!("{} cannot be used", file.display()))
+}
+
+fn path(device: &str, rest: &str) -> anyhow::Result<String> {
+    Ok(format!("{}{rest}", device_path(&device_name(device)?)))
+}
+
+fn listed(client: &Client, device: &str) -> anyhow::Result<Vec<Value>> {
+    let answer = client.get(&path(device, "?fieldMask=credentials")?)?;
+    Ok(answer.get("credentials").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+fn replace(client: &Client, device: &str, credentials: &[Value]) -> anyhow::Result<Value> {
+    client.patch(&path(device, "?updateMask=credentials")?, &json!({ "credentials": credentials }))
+}
+
+pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
+    match action {
+        Action::Add { device, file, expires } => {
+            let mut new = read(file)?;
+            if let (Some(expires), Some(fields)) = (expires, new.as_object_mut()) {
+                fields.insert("expirationTime".into(), json!(expires));
+            }
+            let mut credentials = listed(client, device)?;
+            credentials.push(new);
+            let answer = replace(client, device, &credentials)?;
+            Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
+        }
+        Action::List { device } => {
+            let credentials = listed(client, device)?;
+            let rows: Vec<_> = (1..).zip(&credentials).map(|(number, credential)| row(number, credential)).collect();
+            Ok((json!({ "credentials": credentials }), table(&["NUMBER", "FORMAT", "EXPIRES"], &rows)))
+        }
+        Action::Remove { device, number } => {
+            let mut credentials = listed(client, device)?;
+            let at = number.checked_sub(1).filter(|at| *at < credentials.len());
+            let at = at.with_context(|| format!("{device} has {} credential(s)", credentials.len()))?;
+            credentials.remove(at);
+            let answer = replace(client, device, &credentials)?;
+            Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
+        }
+    }
+}
+
+fn row(number: usize, credential: &Value) -> Vec<String> {
+    let text = |pointer| credential.pointer(pointer).and_then(Value::as_str).unwrap_or("never").to_owned();
+    vec![number.to_string(), text("/publicKey/format"), text("/expirationTime")]
+}
+
+pub(super) fn password(client: &Client, options: &Password) -> anyhow::Result<(Value, String)> {
+    let device = &options.device;
+    let path = path(device, ":setPassword")?;
+    if options.remove {
+        return Ok((client.post(&path, &json!({}))?, format!("{device} has no password any more")));
+    }
+    let mut password = Zeroizing::new(String::new());
+    if options.stdin {
+        std::io::stdin().read_to_string(&mut password).context("standard input cannot be read")?;
+    } else {
+        let mut random = Zeroizing::new([0; 18]);
+        getrandom::fill(random.as_mut()).context("the system has no random numbers")?;
+        URL_SAFE_NO_PAD.encode_string(random.as_ref(), &mut password);
+    }
+    let secret = password.trim_end_matches(['\r', '\n']);
+    let answer = client.post(&path, &json!({ "password": secret }))?;
+    let text = if options.stdin { format!("{device} has a new password") } else { secret.to_owned() };
+    Ok((answer, text))
+}

@@ -1,0 +1,239 @@
+//! Who gets in, with what, and for how long: the real program with closed doors.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use rumqttc::{LastWill, QoS};
+use serde_json::{Value, json};
+use switchbox::{auth::signing::SigningKey, clock};
+use switchbox_tests::{Admin, Device, Place, Process, Session};
+
+const CLOSED: &[&str] = &["--enroll", "closed"];
+
+fn now() -> u64 {
+    clock::now_ms() / 1_000
+}
+
+/// Registers the device with a key pair of its own; gives the private half.
+fn registered(host: &Process, place: &Place, id: &str) -> SigningKey {
+    let _ = host.cli(place, &["device", "create", id, "--new-key"]);
+    SigningKey::from_pem(&fs::read(place.root().join(format!("{id}.key.pem"))).unwrap()).unwrap()
+}
+
+fn token(key: &SigningKey) -> String {
+    key.token("local", now(), now() + 3_600).unwrap()
+}
+
+fn connect(host: &Process, id: &str, secret: &str) -> Device {
+    Device::connect(host.mqtt(), Session::with_secret(id, secret))
+}
+
+/// Why the device was not let in.
+fn refused(host: &Process, session: Session) -> String {
+    let device = Device::begin(host.mqtt(), session);
+    device.wait("the refusal", |seen| {
+        assert!(!seen.connected, "{} was let in", device.id);
+        seen.ended.clone()
+    })
+}
+
+fn ended(device: &Device) -> String {
+    device.wait("its end", |seen| seen.ended.clone())
+}
+
+#[test]
+fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another_is_not() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    let other = registered(&host, &place, "lamp-2");
+    let mode = fs::metadata(place.root().join("lamp-1.key.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the private key is its owner's");
+    let printed = host.cli(&place, &["device", "token", "--key", "lamp-1.key.pem"]);
+    let mut lamp = connect(&host, "lamp-1", &printed);
+    lamp.event("hello");
+
+    let sign = |from, to| key.token("local", from, to).unwrap();
+    let mut answers = Vec::new();
+    for (id, secret, logged) in [
+        ("lamp-1", Some(token(&other)), "signature is of none of the keys"),
+        ("lamp-1", Some(key.token("other", now(), now() + 60).unwrap()), "is for \"other\""),
+        ("lamp-1", Some(sign(now() - 7_200, now() - 3_600)), "ran out"),
+        ("lamp-1", Some(sign(now() + 3_600, now() + 7_200)), "clock"),
+        ("lamp-1", Some(sign(now(), now() + 90_000)), "more than 86400"),
+        ("lamp-1", Some("a password".into()), "the password is not that of"),
+        ("lamp-1", None, "sent no password"),
+        ("lamp-9", Some(token(&key)), "lamp-9: no key"),
+        ("lamp-9", Some("a password".into()), "lamp-9"),
+        ("no device/at/all", Some(token(&key)), "names no device"),
+    ] {
+        let secret = secret.clone();
+        answers.push(refused(&host, Session { secret, ..Session::new(id) }));
+        host.logged(&["not let in", logged]);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers[0].contains("NotAuthorized"), "{answers:?}");
+    let secret = fs::read_to_string(place.root().join("lamp-1.key.pem")).unwrap();
+    for line in [secret.lines().nth(1).unwrap(), printed.rsplit('.').next().unwrap(), "a password\""] {
+        assert!(!host.log().contains(line), "a secret is in the log: {line}");
+    }
+    lamp.event("still there");
+    host.stop();
+}
+
+#[test]
+fn the_connection_ends_when_the_token_runs_out() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    // The ten minutes by which clocks may differ are nearly over.
+    let lamp = connect(&host, "lamp-1", &key.token("local", now() - 3_600, now() - 597).unwrap());
+    ended(&lamp);
+    host.stop();
+}
+
+#[test]
+fn what_an_operator_takes_away_ends_the_live_connection_and_a_restart_does_not_bring_it_back() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let admin = host.admin();
+    let keys: Vec<_> = ["blocked", "keyless", "deleted", "untouched"].map(|id| registered(&host, &place, id)).into();
+    let will = Some(LastWill::new("/devices/blocked/events", "gone", QoS::AtLeastOnce, false));
+    let session = Session { will, ..Session::with_secret("blocked", &token(&keys[0])) };
+    let blocked = Device::connect(host.mqtt(), session);
+    let keyless = connect(&host, "keyless", &token(&keys[1]));
+    let deleted = connect(&host, "deleted", &token(&keys[2]));
+    let mut untouched = connect(&host, "untouched", &token(&keys[3]));
+
+    let _ = host.cli(&place, &["device", "block", "blocked"]);
+    ended(&blocked);
+    let _ = host.cli(&place, &["device", "credential", "remove", "keyless", "1"]);
+    ended(&keyless);
+    let _ = host.cli(&place, &["device", "delete", "deleted"]);
+    ended(&deleted);
+    untouched.event("still there");
+    let events = admin.get("/v1/events").ok();
+    assert!(!events.to_string().contains("Z29uZQ"), "the will of a blocked device was published: {events}");
+
+    host.kill();
+    let host = place.start_with(CLOSED);
+    for (id, key) in ["blocked", "keyless", "deleted"].into_iter().zip(&keys) {
+        refused(&host, Session::with_secret(id, &token(key)));
+    }
+    drop(connect(&host, "untouched", &token(&keys[3])));
+    let _ = host.cli(&place, &["device", "unblock", "blocked"]);
+    drop(connect(&host, "blocked", &token(&keys[0])));
+    host.stop();
+}
+
+#[test]
+fn a_key_is_rotated_without_a_moment_outside() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let old = registered(&host, &place, "lamp-1");
+    let pair = std::process::Command::new("openssl")
+        .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+        .output()
+        .unwrap();
+    fs::write(place.root().join("new.pem"), &pair.stdout).unwrap();
+    let public = std::process::Command::new("openssl")
+        .args(["pkey", "-pubout", "-in", "new.pem", "-out", "new.public.pem"])
+        .current_dir(place.root())
+        .status()
+        .unwrap();
+    assert!(public.success());
+    let _ = host.cli(&place, &["device", "credential", "add", "lamp-1", "new.public.pem"]);
+    let new = host.cli(&place, &["device", "token", "--key", "new.pem"]);
+    drop(connect(&host, "lamp-1", &token(&old)));
+    let mut lamp = connect(&host, "lamp-1", &new);
+    let _ = host.cli(&place, &["device", "credential", "remove", "lamp-1", "1"]);
+    refused(&host, Session::with_secret("lamp-1", &token(&old)));
+    lamp.event("still there");
+    host.stop();
+}
+
+#[test]
+fn a_password_lets_in_until_it_is_replaced_and_is_stored_nowhere() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
+    let password = host.cli(&place, &["device", "password", "lamp-1"]);
+    let lamp = connect(&host, "lamp-1", &password);
+    let newer = host.cli(&place, &["device", "password", "lamp-1"]);
+    ended(&lamp);
+    refused(&host, Session::with_secret("lamp-1", &password));
+    drop(connect(&host, "lamp-1", &newer));
+    let shown = host.admin().get(&Admin::device_path("lamp-1", "")).ok();
+    assert!(!shown.to_string().contains("argon2"), "{shown}");
+    host.kill();
+    let host = place.start_with(CLOSED);
+    drop(connect(&host, "lamp-1", &newer));
+    host.stop();
+    for file in fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let bytes = fs::read(&file).unwrap();
+        for secret in [&password, &newer] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "the password stands in {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn who_guesses_is_slowed_down_and_nobody_else() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    let _ = host.cli(&place, &["device", "create", "lamp-2"]);
+    let password = host.cli(&place, &["device", "password", "lamp-2"]);
+    for _ in 0..7 {
+        refused(&host, Session::with_secret("lamp-1", "a guess"));
+    }
+    host.logged(&["too many wrong passwords for this client from this address"]);
+    // Neither the device itself with its key nor another one of the same address.
+    drop(connect(&host, "lamp-1", &token(&key)));
+    drop(connect(&host, "lamp-2", &password));
+    host.stop();
+}
+
+#[test]
+fn a_device_has_its_own_topics_and_no_others() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let (one, two) = (registered(&host, &place, "lamp-1"), registered(&host, &place, "lamp-2"));
+    let mut lamp = connect(&host, "lamp-1", &token(&one));
+    for (filter, granted) in [
+        ("/devices/lamp-1/config", true),
+        ("/devices/lamp-1/commands/#", true),
+        ("/devices/lamp-2/config", false),
+        ("#", false),
+        ("+/+/+/config", false),
+        ("ordinary", false),
+        ("$SYS/#", false),
+    ] {
+        assert_eq!(lamp.subscribe(filter), granted, "{filter}");
+    }
+    let _ = lamp.send("ordinary", QoS::AtLeastOnce, "x");
+    ended(&lamp);
+    let retained = Some(LastWill::new("ordinary", "x", QoS::AtLeastOnce, true));
+    refused(&host, Session { will: retained, ..Session::with_secret("lamp-2", &token(&two)) });
+    host.stop();
+}
+
+#[test]
+fn a_credential_that_is_none_is_refused_by_the_api_with_the_reason() {
+    let place = Place::new();
+    let host = place.start();
+    let admin = host.admin();
+    let path = Admin::device_path("", "");
+    let path = path.trim_end_matches('/');
+    for (format, key, part) in [
+        ("ES256_PEM", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----", "private key"),
+        ("RSA_PEM", "hello", "-----BEGIN PUBLIC KEY-----"),
+    ] {
+        let body = json!({"id": "x", "credentials": [{"publicKey": {"format": format, "key": key}}]});
+        let answer = admin.post(path, &body);
+        let message = answer.body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default().to_owned();
+        assert!(answer.status == 400 && message.contains(part), "{answer:?}");
+    }
+    host.stop();
+}
