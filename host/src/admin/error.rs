@@ -20,6 +20,21 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    pub(super) const ALL: [Self; 12] = [
+        Self::InvalidArgument,
+        Self::FailedPrecondition,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
+        Self::NotFound,
+        Self::Aborted,
+        Self::AlreadyExists,
+        Self::ResourceExhausted,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DeadlineExceeded,
+    ];
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::InvalidArgument => "INVALID_ARGUMENT",

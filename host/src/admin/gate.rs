@@ -10,6 +10,7 @@ use axum::{
 use super::{
     App,
     error::{Error, Kind},
+    routes,
 };
 
 /// Who calls, for audit lines and for the cause of what the call brings about.
@@ -22,7 +23,7 @@ pub(super) async fn check(State(app): State<App>, mut request: Request, next: Ne
         Err(error) => return error.into_response(),
     };
     let write = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let what = write.then(|| format!("{} {}", request.method(), request.uri().path()));
+    let what = write.then(|| format!("{} {}", request.method(), routes::shown(request.uri())));
     request.extensions_mut().insert(who);
     let response = next.run(request).await;
     if let Some(what) = what {

@@ -7,9 +7,11 @@ mod error;
 mod folder;
 mod gate;
 mod handlers;
+mod openapi;
 mod plugins;
 mod reply;
 mod routes;
+mod scope;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token;
@@ -24,10 +26,12 @@ use std::{
     },
 };
 
+use axum::{ServiceExt, extract::Request};
 pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError};
 pub use token::FILE as TOKEN_FILE;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::{Layer, util::MapRequestLayer};
 
 use crate::{delivery, explain, journal, outbox, registry, settings::AdminAuth, store};
 
@@ -114,7 +118,8 @@ impl Service {
 
     /// Serves until `shutdown`, then lets the calls under way end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let routes = routes::routes(self.app);
+        let routes = MapRequestLayer::new(routes::split_verb).layer(routes::routes(self.app));
+        let routes = ServiceExt::<Request>::into_make_service(routes);
         let serve = axum::serve(self.listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
         serve.await.map_err(Error::Serve)
     }

@@ -11,14 +11,14 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name, split_verb};
+use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name};
 use crate::{
     admin::{
         App,
-        convert::{self, DeviceIn, Params, bad_token, read},
+        convert::{self, DeviceIn, Params, bad_token},
         error::Error,
         gate::Who,
-        reply::{Answer, Body, Raw},
+        reply::{Answer, Body},
     },
     model::{Cause, DeviceId, DeviceName, DeviceNum, RegistryName, limits},
     registry::Device,
@@ -131,24 +131,47 @@ pub(in crate::admin) async fn delete(State(app): State<App>, Path(path): DeviceP
     Ok(Json(json!({})))
 }
 
-pub(in crate::admin) async fn verb(
+pub(in crate::admin) async fn set_config(
     State(app): State<App>,
-    Path((p, l, r, segment)): DevicePath,
+    Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<Who>,
-    Raw(body): Raw,
+    Body(wanted): Body<send::ConfigIn>,
 ) -> Answer {
     params.only(&[])?;
-    let (id, verb) = split_verb(&segment)?;
-    let registry = registry_name(&p, &l, &r)?;
-    match verb {
-        "modifyCloudToDeviceConfig" => send::config(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
-        "sendCommandToDevice" => send::command(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
-        "invokeMethod" => send::method(&app, find(&app, registry, id)?.as_ref(), who, read(&body)?).await,
-        "setPassword" => credentials::set_password(&app, find(&app, registry, id)?.as_ref(), read(&body)?).await,
-        "publishEvent" | "setState" => no_bridge().await,
-        other => Err(Error::unimplemented(&format!("{other:?} on a device"))),
-    }
+    send::config(&app, found(&app, &path)?.as_ref(), who, wanted).await
+}
+
+pub(in crate::admin) async fn send_command(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<send::CommandIn>,
+) -> Answer {
+    params.only(&[])?;
+    send::command(&app, found(&app, &path)?.as_ref(), who, wanted).await
+}
+
+pub(in crate::admin) async fn invoke_method(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<send::MethodIn>,
+) -> Answer {
+    params.only(&[])?;
+    send::method(&app, found(&app, &path)?.as_ref(), who, wanted).await
+}
+
+pub(in crate::admin) async fn set_password(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Body(wanted): Body<credentials::SetPassword>,
+) -> Answer {
+    params.only(&[])?;
+    credentials::set_password(&app, found(&app, &path)?.as_ref(), wanted).await
 }
 
 pub(in crate::admin) async fn config_versions(

@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
+use axum::{
+    Json,
+    extract::{Path, State},
+};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::devices;
+use super::{RegistryPath, devices, registry_name};
 use crate::{
-    admin::{App, convert::Params, error::Error, reply::Answer},
+    admin::{
+        App,
+        convert::Params,
+        error::Error,
+        reply::{Answer, Body},
+    },
     model::{DeviceNum, RegistryName},
     registry::Device,
 };
@@ -19,7 +27,7 @@ const DEVICE_ID: &str = "gatewayListOptions.associationsDeviceId";
 /// Ids, or numbers as Google's API allows.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct BindingIn {
+pub(in crate::admin) struct BindingIn {
     #[serde(alias = "gateway_id")]
     gateway_id: String,
     #[serde(alias = "device_id")]
@@ -28,19 +36,36 @@ pub(super) struct BindingIn {
     _parent: Option<String>,
 }
 
-fn both(app: &App, registry: &RegistryName, wanted: &BindingIn) -> Result<(Arc<Device>, Arc<Device>), Error> {
+fn both(
+    app: &App,
+    (p, l, r): &(String, String, String),
+    wanted: &BindingIn,
+) -> Result<(Arc<Device>, Arc<Device>), Error> {
+    let registry = registry_name(p, l, r)?;
     let find = |id: &str| devices::find(app, registry.clone(), id);
     Ok((find(&wanted.gateway_id)?, find(&wanted.device_id)?))
 }
 
-pub(super) async fn bind(app: &App, registry: &RegistryName, wanted: BindingIn) -> Answer {
-    let (gateway, device) = both(app, registry, &wanted)?;
+pub(in crate::admin) async fn bind(
+    State(app): State<App>,
+    Path(path): RegistryPath,
+    params: Params,
+    Body(wanted): Body<BindingIn>,
+) -> Answer {
+    params.only(&[])?;
+    let (gateway, device) = both(&app, &path, &wanted)?;
     app.parts.registry.bind(&gateway, &device).await?;
     Ok(Json(json!({})))
 }
 
-pub(super) async fn unbind(app: &App, registry: &RegistryName, wanted: BindingIn) -> Answer {
-    let (gateway, device) = both(app, registry, &wanted)?;
+pub(in crate::admin) async fn unbind(
+    State(app): State<App>,
+    Path(path): RegistryPath,
+    params: Params,
+    Body(wanted): Body<BindingIn>,
+) -> Answer {
+    params.only(&[])?;
+    let (gateway, device) = both(&app, &path, &wanted)?;
     app.parts.registry.unbind(&gateway, &device).await?;
     Ok(Json(json!({})))
 }

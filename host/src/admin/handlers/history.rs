@@ -6,7 +6,6 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::split_verb;
 use crate::{
     admin::{
         App, RedriveError,
@@ -80,12 +79,9 @@ pub(in crate::admin) async fn dead_letter(State(app): State<App>, Path(id): Path
     Ok(Json(convert::dead_letter(&letter, &|num| app.name_of(num))))
 }
 
-pub(in crate::admin) async fn redrive(State(app): State<App>, Path(segment): Path<String>, params: Params) -> Answer {
+pub(in crate::admin) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
     params.only(&[])?;
-    let (id, "redrive") = split_verb(&segment)? else {
-        return Err(Error::unimplemented(&format!("{segment:?}; a dead letter has :redrive")));
-    };
-    let id = number("the id of a dead letter", id)?;
+    let id = number("the id of a dead letter", &id)?;
     if app.parts.journal.dead_letter(id).await?.is_none() {
         return Err(Error::not_found(format!("dead letter {id}")));
     }

@@ -2,7 +2,7 @@
 
 pub(super) mod devices;
 pub(super) mod explain;
-mod gateways;
+pub(super) mod gateways;
 pub(super) mod health;
 pub(super) mod history;
 pub(super) mod plugins;
@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use super::error::Error;
 use crate::model::RegistryName;
 
-/// The path of a registry: project, location, and the last segment, which may end in `:verb`.
+/// The path of a registry: project, location, registry.
 type RegistryPath = axum::extract::Path<(String, String, String)>;
-/// The path of a device: the same, and the device's segment.
+/// The path of a device: the same, and the device.
 type DevicePath = axum::extract::Path<(String, String, String, String)>;
 
 fn registry_name(p: &str, l: &str, r: &str) -> Result<RegistryName, Error> {
@@ -30,11 +30,6 @@ fn insert_page(field: &str, items: Vec<Value>, next: Option<String>) -> Value {
     }
     page.extend(next.map(|next| ("nextPageToken".to_owned(), next.into())));
     Value::Object(page)
-}
-
-/// `name:verb`; a name may hold colons itself, so the last one counts.
-fn split_verb(segment: &str) -> Result<(&str, &str), Error> {
-    segment.rsplit_once(':').ok_or_else(|| Error::invalid(format!("{segment:?} must end in :VERB for a POST")))
 }
 
 /// Runs what blocks on the disk beside the calls.

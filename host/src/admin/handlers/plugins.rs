@@ -8,7 +8,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{blocking, split_verb};
+use super::blocking;
 use crate::{
     admin::{
         App,
@@ -112,21 +112,32 @@ pub(in crate::admin) async fn delete(State(app): State<App>, Path(name): Path<St
     Ok(Json(json!({})))
 }
 
-pub(in crate::admin) async fn verb(State(app): State<App>, Path(segment): Path<String>, params: Params) -> Answer {
+pub(in crate::admin) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
     params.only(&[])?;
-    let (name, verb) = split_verb(&segment)?;
-    let name = PluginName::new(name)?;
-    let enabled = |enabled| PatchIn { enabled: Some(enabled), settings: Map::new() };
-    match verb {
-        "enable" => change(&app, name, enabled(true)).await,
-        "disable" => change(&app, name, enabled(false)).await,
-        "reload" => {
-            let (folder, shown) = (app.folder.clone(), name.clone());
-            blocking(move || folder.touch(&name)).await?;
-            Ok(Json(json!({"name": shown.as_str()})))
-        }
-        "rollback" => Err(Error::unimplemented("going back to a plugin's version before")),
-        "grant" => Err(Error::unimplemented("consent by a call (write [grants] into the plugin's settings file)")),
-        other => Err(Error::unimplemented(&format!("{other:?} on a plugin"))),
-    }
+    switch(&app, &name, true).await
+}
+
+pub(in crate::admin) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    switch(&app, &name, false).await
+}
+
+async fn switch(app: &App, name: &str, enabled: bool) -> Answer {
+    change(app, PluginName::new(name)?, PatchIn { enabled: Some(enabled), settings: Map::new() }).await
+}
+
+pub(in crate::admin) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
+    let shown = name.clone();
+    blocking(move || folder.touch(&name)).await?;
+    Ok(Json(json!({"name": shown.as_str()})))
+}
+
+pub(in crate::admin) async fn no_rollback() -> Answer {
+    Err(Error::unimplemented("going back to a plugin's version before"))
+}
+
+pub(in crate::admin) async fn no_grant() -> Answer {
+    Err(Error::unimplemented("consent by a call (write [grants] into the plugin's settings file)"))
 }

@@ -6,13 +6,13 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{RegistryPath, gateways, insert_page, registry_name, split_verb};
+use super::{RegistryPath, insert_page, registry_name};
 use crate::{
     admin::{
         App,
         convert::{self, Params, RegistryIn, bad_token},
         error::Error,
-        reply::{Answer, Body, Raw},
+        reply::{Answer, Body},
     },
     model::RegistryName,
     store::RegistryDoc,
@@ -87,19 +87,6 @@ pub(in crate::admin) async fn delete(State(app): State<App>, Path((p, l, r)): Re
     Ok(Json(json!({})))
 }
 
-pub(in crate::admin) async fn verb(
-    State(app): State<App>,
-    Path((p, l, segment)): RegistryPath,
-    params: Params,
-    Raw(body): Raw,
-) -> Answer {
-    params.only(&[])?;
-    let (id, verb) = split_verb(&segment)?;
-    let registry = registry_name(&p, &l, id)?;
-    match verb {
-        "bindDeviceToGateway" => gateways::bind(&app, &registry, convert::read(&body)?).await,
-        "unbindDeviceFromGateway" => gateways::unbind(&app, &registry, convert::read(&body)?).await,
-        "getIamPolicy" | "setIamPolicy" | "testIamPermissions" => Err(Error::unimplemented("policies of a registry")),
-        other => Err(Error::unimplemented(&format!("{other:?} on a registry"))),
-    }
+pub(in crate::admin) async fn no_policies() -> Answer {
+    Err(Error::unimplemented("policies of a registry"))
 }

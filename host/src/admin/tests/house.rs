@@ -152,6 +152,7 @@ impl House {
     pub(crate) fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, answer) = self.call(method, path, body);
         assert_eq!(status, 200, "{method} {path}: {answer}");
+        assert_eq!(crate::admin::openapi::tests::problem(method, path, &answer), None);
         answer
     }
 

@@ -19,7 +19,7 @@ use crate::{
 /// A body without a password takes the password away.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SetPassword {
+pub(in crate::admin) struct SetPassword {
     password: Option<String>,
 }
 

@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct ConfigIn {
+pub(in crate::admin) struct ConfigIn {
     /// 0 = whichever is in force.
     #[serde(default, alias = "version_to_update")]
     version_to_update: Int64,
@@ -45,7 +45,7 @@ pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigI
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct CommandIn {
+pub(in crate::admin) struct CommandIn {
     #[serde(default, alias = "binary_data")]
     binary_data: Base64,
     #[serde(default)]
@@ -92,7 +92,7 @@ fn check_subfolder(subfolder: &str) -> Result<(), Error> {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct MethodIn {
+pub(in crate::admin) struct MethodIn {
     method: String,
     #[serde(default)]
     payload: Base64,

@@ -1,0 +1,131 @@
+//! Registries, devices and gateways, with Google Cloud IoT Core's names.
+
+use super::call::{
+    Call,
+    Shape::{Any, Json},
+    delete, get, patch, post, verb,
+};
+use crate::admin::{
+    handlers::{devices, gateways, registries},
+    scope::Scope,
+};
+
+const REGISTRIES: &str = "/v1/projects/{p}/locations/{l}/registries";
+const REGISTRY: &str = "/v1/projects/{p}/locations/{l}/registries/{r}";
+const DEVICES: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices";
+const DEVICE: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices/{d}";
+
+pub(super) fn calls() -> Vec<Call> {
+    [registries(), devices(), sending(), history()].into_iter().flatten().collect()
+}
+
+fn registries() -> Vec<Call> {
+    let policies =
+        |verb_name| verb(REGISTRY, verb_name, registries::no_policies).says("Policies (not in this version)");
+    vec![
+        get(REGISTRIES, registries::list)
+            .says("The registries of a location")
+            .params(&["pageSize", "pageToken"])
+            .answers(Json("ListDeviceRegistriesResponse")),
+        post(REGISTRIES, registries::create)
+            .says("Makes a registry")
+            .takes(Json("DeviceRegistry"))
+            .answers(Json("DeviceRegistry")),
+        get(REGISTRY, registries::get).says("A registry").answers(Json("DeviceRegistry")),
+        patch(REGISTRY, registries::patch)
+            .says("Changes the fields that the mask names")
+            .params(&["updateMask"])
+            .takes(Json("DeviceRegistry"))
+            .answers(Json("DeviceRegistry")),
+        delete(REGISTRY, registries::delete).says("Deletes a registry without devices"),
+        verb(REGISTRY, "bindDeviceToGateway", gateways::bind)
+            .says("Lets a gateway speak for a device")
+            .takes(Json("BindDeviceToGatewayRequest")),
+        verb(REGISTRY, "unbindDeviceFromGateway", gateways::unbind)
+            .says("Takes that back")
+            .takes(Json("UnbindDeviceFromGatewayRequest")),
+        policies("getIamPolicy").scope(Scope::Read),
+        policies("setIamPolicy"),
+        policies("testIamPermissions").scope(Scope::Read),
+    ]
+}
+
+fn devices() -> Vec<Call> {
+    vec![
+        get(DEVICES, devices::list)
+            .says("The devices of a registry, in order of their ids")
+            .params(&[
+                "pageSize",
+                "pageToken",
+                "deviceIds",
+                "deviceNumIds",
+                "fieldMask",
+                "gatewayListOptions.gatewayType",
+                "gatewayListOptions.associationsGatewayId",
+                "gatewayListOptions.associationsDeviceId",
+            ])
+            .answers(Json("ListDevicesResponse")),
+        post(DEVICES, devices::create).says("Registers a device").takes(Json("Device")).answers(Json("Device")),
+        get(DEVICE, devices::get).says("A device").params(&["fieldMask"]).answers(Json("Device")),
+        patch(DEVICE, devices::patch)
+            .says("Changes the fields that the mask names")
+            .params(&["updateMask"])
+            .takes(Json("Device"))
+            .answers(Json("Device")),
+        delete(DEVICE, devices::delete).says("Deletes a device with all that belongs to it"),
+        verb(DEVICE, "setPassword", devices::set_password)
+            .says("Gives the device a password, or takes it away")
+            .takes(Json("SetPasswordRequest")),
+    ]
+}
+
+fn sending() -> Vec<Call> {
+    vec![
+        verb(DEVICE, "modifyCloudToDeviceConfig", devices::set_config)
+            .says("Makes a new config version")
+            .scope(Scope::Operate)
+            .takes(Json("ModifyCloudToDeviceConfigRequest"))
+            .answers(Json("DeviceConfig")),
+        verb(DEVICE, "sendCommandToDevice", devices::send_command)
+            .says("Sends a command to a device that is connected and subscribed")
+            .scope(Scope::Operate)
+            .takes(Json("SendCommandToDeviceRequest"))
+            .answers(Json("SendCommandToDeviceResponse")),
+        verb(DEVICE, "invokeMethod", devices::invoke_method)
+            .says("Calls a method and waits for the device's answer")
+            .scope(Scope::Operate)
+            .takes(Json("InvokeMethodRequest"))
+            .answers(Json("InvokeMethodResponse")),
+        verb(DEVICE, "publishEvent", devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
+        verb(DEVICE, "setState", devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
+    ]
+}
+
+fn history() -> Vec<Call> {
+    let device = |rest: &str| format!("{DEVICE}/{rest}");
+    vec![
+        get(&device("configVersions"), devices::config_versions)
+            .says("The newest config versions")
+            .params(&["numVersions"])
+            .answers(Json("ListDeviceConfigVersionsResponse")),
+        get(&device("states"), devices::states)
+            .says("The newest reported states")
+            .params(&["numStates"])
+            .answers(Json("ListDeviceStatesResponse")),
+        get(&device("commands"), devices::commands)
+            .says("The newest commands and what became of them")
+            .params(&["pageSize"])
+            .answers(Json("ListCommandsResponse")),
+        get(&device("commands/{id}"), devices::command).says("One of them").answers(Json("Command")),
+        delete(&device("commands/{id}"), devices::no_purge)
+            .says("Takes a command out of its queue (not in this version)")
+            .scope(Scope::Operate),
+        get(&device("twin"), devices::no_twin).says("Desired and reported together (not in this version)").answers(Any),
+        patch(&device("twin"), devices::no_twin)
+            .says("Merges into desired (not in this version)")
+            .scope(Scope::Operate)
+            .takes(Any)
+            .answers(Any),
+        get(&device("config"), devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
+    ]
+}

@@ -1,0 +1,35 @@
+//! Plugins.
+
+use super::call::{
+    Call,
+    Shape::{Json, Other},
+    delete, get, patch, put, verb,
+};
+use crate::admin::handlers::plugins;
+
+/// The largest component, bytes.
+const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
+
+const PLUGIN: &str = "/v1/plugins/{name}";
+
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get("/v1/plugins", plugins::list).says("All plugins").answers(Json("ListPluginsResponse")),
+        get(PLUGIN, plugins::get).says("A plugin: its state, versions, counters and limits").answers(Json("Plugin")),
+        put(PLUGIN, plugins::put)
+            .says("Writes a component or a settings file into the watched folder")
+            .takes(Other(&["application/wasm", "application/toml"]))
+            .body_bytes(COMPONENT_BYTES)
+            .answers(Json("PluginFile")),
+        patch(PLUGIN, plugins::patch)
+            .says("Changes the settings file")
+            .takes(Json("PluginPatch"))
+            .answers(Json("PluginFile")),
+        delete(PLUGIN, plugins::delete).says("Removes its files from the watched folder"),
+        verb(PLUGIN, "enable", plugins::enable).says("Switches it on").answers(Json("PluginFile")),
+        verb(PLUGIN, "disable", plugins::disable).says("Switches it off").answers(Json("PluginFile")),
+        verb(PLUGIN, "reload", plugins::reload).says("Loads its files again").answers(Json("PluginFile")),
+        verb(PLUGIN, "rollback", plugins::no_rollback).says("Goes back to the version before (not in this version)"),
+        verb(PLUGIN, "grant", plugins::no_grant).says("Consents to what it asks for (not in this version)"),
+    ]
+}
