@@ -32,3 +32,6 @@ pub mod watch;
 pub mod app;
 pub mod bench;
 pub mod cli;
+
+#[cfg(fuzzing)]
+pub mod fuzzing;

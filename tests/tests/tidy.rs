@@ -16,7 +16,7 @@ const RANKS: &[&[&str]] = &[
     &["dispatch", "session", "topics"],
     &["delivery", "dialect"],
     &["mqtt", "admin", "watch"],
-    &["app", "bench", "cli", "main"],
+    &["app", "bench", "cli", "fuzzing", "main"],
 ];
 
 /// Longest file, lines.

@@ -5,6 +5,8 @@ mod convert;
 mod edit;
 mod error;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod handlers;
 mod openapi;

@@ -329,7 +329,7 @@ impl<H: Hub> Connection<H> {
 }
 
 /// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
-fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Option<Fault>) -> (Vec<Packet>, &'a [u8]) {
+pub(super) fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Option<Fault>) -> (Vec<Packet>, &'a [u8]) {
     let mut packets = Vec::new();
     let mut rest = bytes;
     loop {

@@ -8,6 +8,8 @@ mod connect;
 mod connection;
 mod encode;
 mod end;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod hub;
 mod inbound;

@@ -1,0 +1,48 @@
+//! Doors for the fuzz targets of `fuzz/`: each takes bytes that anybody may send, and must come back, whatever they are.
+//! Only there when built for fuzzing (`--cfg fuzzing`).
+
+use crate::{
+    admin, dialect,
+    model::{DeviceId, DeviceName, RegistryName},
+    mqtt, plugin, settings, topics,
+};
+
+pub use admin::fuzzing::api_bodies;
+pub use mqtt::fuzzing::packets as mqtt_packets;
+
+/// A topic and a filter, separated by a line break.
+pub fn topics(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (topic, filter) = text.split_once('\n').unwrap_or((text, text));
+    let _ = DeviceName::parse(topic, &RegistryName::default_registry());
+    let device = DeviceId::new("lamp-1").ok();
+    for device in [device.as_ref(), None] {
+        let _ = dialect::iot_core::publish(device, topic);
+        let _ = dialect::iot_core::subscribe(device, filter);
+    }
+    if topics::check_name(topic).is_ok() {
+        assert!(topics::check_filter(topic).is_ok(), "a topic is a filter, too");
+        assert!(topics::matches(topic, topic), "and fits itself");
+        if topics::check_filter(filter).is_ok() {
+            let _ = topics::matches(filter, topic);
+            assert_eq!(topics::matches("#", topic), !topic.starts_with('$'), "all but those that begin with $");
+        }
+    }
+}
+
+pub fn plugin_settings(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = plugin::PluginSettings::parse(text);
+    }
+}
+
+pub fn host_settings(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = settings::resolve(Some(text), &|_| None, &[]);
+    }
+}
+
+/// What is looked at before anything is compiled.
+pub fn component(data: &[u8]) {
+    let _ = plugin::inspect(data);
+}
