@@ -35,6 +35,8 @@ pub struct Metrics {
     pub publishes_in: Counter,
     /// PUBLISH packets sent.
     pub publishes_out: Counter,
+    /// Commands that reached a final status, by that status.
+    pub commands_ended: Family<Reason, Counter>,
     /// Messages that subscribers of ordinary topics did not get because a queue was full or they expired.
     pub dropped: Family<Reason, Counter>,
 }
@@ -63,6 +65,7 @@ impl Metrics {
         registry.register("mqtt_connection_panics", "Connection tasks that panicked", self.connection_panics.clone());
         registry.register("mqtt_publishes_in", "PUBLISH packets received", self.publishes_in.clone());
         registry.register("mqtt_publishes_out", "PUBLISH packets sent", self.publishes_out.clone());
+        registry.register("commands_ended", "Commands by their final status", self.commands_ended.clone());
         registry.register("mqtt_dropped", "Messages that a subscriber did not get", self.dropped.clone());
     }
 }

@@ -64,7 +64,7 @@ impl Journal {
 
     fn add(&mut self, entry: Entry) {
         match entry {
-            Entry::Events(events) => self.events.extend(events),
+            entry @ (Entry::Events(_) | Entry::CommandsSettled { .. }) => self.events.extend(entry.into_events()),
             Entry::Handled(done) => self.executions.push(Execution {
                 seq: done.seq,
                 plugin: done.plugin.to_string(),

@@ -123,7 +123,8 @@ impl From<outbox::Error> for Error {
         let kind = match error {
             outbox::Error::Conflict { .. } => Kind::Aborted,
             outbox::Error::DeviceGone => Kind::NotFound,
-            outbox::Error::TooLarge { .. } => Kind::InvalidArgument,
+            outbox::Error::TooLarge { .. } | outbox::Error::TooLong { .. } => Kind::InvalidArgument,
+            outbox::Error::QueueFull { .. } => Kind::ResourceExhausted,
             outbox::Error::Store(error) => return error.into(),
         };
         Self::new(kind, error.to_string())

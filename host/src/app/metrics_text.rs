@@ -20,6 +20,7 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
         let mut text = format!("{text}\n");
         gauge(&mut text, "switchbox_devices", "Devices registered", devices.devices());
         gauge(&mut text, "switchbox_devices_connected", "Devices connected now", delivery.connected());
+        gauge(&mut text, "switchbox_commands_open", "Commands without a final status", delivery.open_commands());
         counter(
             &mut text,
             "switchbox_method_late_answers",

@@ -47,6 +47,7 @@ pub struct Host {
     folder: folder::Service,
     housekeeping: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    expiry: JoinHandle<()>,
     dispatch: dispatch::Handle,
     store_service: store::Service,
 }
@@ -79,16 +80,24 @@ impl Host {
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
         let dispatch = dispatch::Handle::new(store.clone(), registry.clone());
         let ingest = ingest::Handle::new(store.clone(), Arc::new(dispatch.clone()));
-        let delivery = delivery::Handle::new(store.clone(), ingest.clone());
+        let (metrics, loaded_queues) = (Metrics::default(), std::mem::take(&mut opened.loaded.commands));
+        let queues = outbox::Queues::new(loaded_queues, settings.queued_commands);
+        let delivery = delivery::Handle::new(delivery::Parts {
+            store: store.clone(),
+            ingest: ingest.clone(),
+            registry: registry.clone(),
+            queues: queues.clone(),
+            metrics: metrics.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        });
         dispatch.set_reach(Arc::new(delivery.clone()));
-        let mut engine = Engine::new(registry.clone(), Arc::new(delivery.clone()), &opened.loaded);
+        let mut engine = Engine::new(registry.clone(), queues.clone(), Arc::new(delivery.clone()), &opened.loaded);
         opened.replay(&mut engine)?;
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
         let store_service = opened.start(engine, stop_on_failure(&shutdown, &fatal))?;
 
         registry.make_default().await?;
-        delivery.expire_left(&loaded.open_commands);
         let engine = plugin::Engine::new(plugin::Options {
             cache: Some(settings.data.join("compiled")),
             ..plugin::Options::default()
@@ -96,10 +105,11 @@ impl Host {
         let consent = settings.grant == Grant::Consent;
         let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
         let folder = folder::start(&settings.plugins, plugins.clone(), shutdown.clone()).await?;
+        delivery.expire_left().await?;
+        let expiry = tokio::spawn(keep_time(delivery.clone(), shutdown.child_token()));
 
-        let metrics = Metrics::default();
         let parts = Parts {
-            outbox: outbox::Handle::new(store.clone()),
+            outbox: outbox::Handle::new(store.clone(), queues),
             topics: topics::Handle::new(metrics.clone()),
             store,
             registry,
@@ -134,6 +144,7 @@ impl Host {
             folder,
             housekeeping,
             publisher,
+            expiry,
             dispatch,
             store_service,
         })
@@ -156,12 +167,17 @@ impl Host {
         self.dispatch.stop().await;
         self.housekeeping.await.context("housekeeping ended badly")?;
         self.publisher.await.context("publishing ended badly")?;
+        self.expiry.await.context("the expiry of commands ended badly")?;
         tokio::task::spawn_blocking(move || self.store_service.stop()).await?;
         match self.fatal.lock().take() {
             Some(problem) => Err(anyhow::anyhow!(problem).context("the host had to stop")),
             None => Ok(()),
         }
     }
+}
+
+async fn keep_time(delivery: delivery::Handle, shutdown: CancellationToken) {
+    delivery.keep_time(shutdown).await;
 }
 
 async fn bind_front(settings: &Settings, parts: &Parts) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {

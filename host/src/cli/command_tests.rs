@@ -61,10 +61,6 @@ fn an_operator_works_with_devices_and_plugins() {
     assert!(list.starts_with("DEVICE  CONNECTED") && has_row(&list, "lamp-1 no no 1 -"), "{list}");
     let json: serde_json::Value = serde_json::from_str(&run(&["device", "list", "--json"]).unwrap()).unwrap();
     assert_eq!(json["devices"][0]["id"], "lamp-1");
-    assert!(run(&["device", "command", "lamp-1", "blink"]).unwrap_err().contains("is not connected"));
-    let (online, _received) = house.connect("lamp-1");
-    online.subscribe(Feed::Commands);
-    assert!(run(&["device", "command", "lamp-1", "blink"]).unwrap().starts_with("sent: command api."));
     assert!(run(&["device", "state", "lamp-1"]).unwrap_err().contains("has not reported a state yet"));
     run(&["device", "delete", "lamp-1"]).unwrap();
     assert!(run(&["device", "get", "lamp-1"]).unwrap_err().contains("does not exist"));
@@ -72,6 +68,38 @@ fn an_operator_works_with_devices_and_plugins() {
     assert!(has_row(&run(&["plugin", "list"]).unwrap(), "relay running 0 0 0"));
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
     assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+}
+
+#[test]
+fn an_operator_follows_a_command_to_its_end() {
+    let house = House::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    run(&["device", "create", "lamp-1"]).unwrap();
+    let command = |arguments: &[&str]| run(&[&["device", "command"][..], arguments].concat());
+    assert!(command(&["send", "lamp-1", "blink"]).unwrap_err().contains("is not connected; give the command a ttl"));
+    let id = |taken: String| taken.strip_prefix("taken: command ").unwrap().to_owned();
+    let first = id(command(&["send", "lamp-1", "blink", "--ttl", "30min"]).unwrap());
+    let second = id(command(&["send", "lamp-1", "ring", "--ttl", "1h", "--subfolder", "bell"]).unwrap());
+    command(&["send", "lamp-1", "sing", "--ttl", "1h"]).unwrap();
+
+    let queued = command(&["list", "lamp-1", "--status", "queued"]).unwrap();
+    let ids: Vec<_> = queued.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!((ids.len(), ids[1], ids[2]), (3, second.as_str(), first.as_str()), "newest first: {queued}");
+    assert_eq!(command(&["list", "lamp-1", "--limit", "1"]).unwrap().lines().count(), 2);
+    assert_eq!(command(&["cancel", "lamp-1", &first]).unwrap(), format!("command {first} is taken back"));
+    assert!(command(&["cancel", "lamp-1", &first]).unwrap_err().contains("has ended already: purged"));
+    assert!(command(&["cancel", "lamp-1", "none"]).unwrap_err().contains("command none does not exist"));
+    assert_eq!(command(&["purge", "lamp-1"]).unwrap(), "2 command(s) taken back");
+    let shown = command(&["show", "lamp-1", &second]).unwrap();
+    assert!(has_row(&shown, "status purged") && has_row(&shown, "ttl 3600s"), "{shown}");
+    assert!(has_row(&shown, "subfolder bell") && has_row(&shown, "data ring"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("purged ")), "every status has its time: {shown}");
+    assert!(command(&["list", "lamp-1", "--status", "lost"]).unwrap_err().contains("status must be queued"));
+
+    let (online, _received) = house.connect("lamp-1");
+    online.subscribe(Feed::Commands);
+    let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
+    assert!(has_row(&command(&["show", "lamp-1", &now]).unwrap(), "status sent"));
 }
 
 #[test]

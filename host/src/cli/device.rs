@@ -1,5 +1,7 @@
 //! `switchbox device`: devices of a running host.
 
+mod command;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -46,16 +48,9 @@ enum Action {
     /// The config that the device should have
     #[command(subcommand)]
     Config(Config),
-    /// Send a command to a device that is connected
-    Command {
-        device: String,
-        /// The text itself, @FILE, or - for standard input
-        #[arg(value_name = "DATA")]
-        payload: String,
-        /// Topic levels after commands/
-        #[arg(long, default_value = "")]
-        subfolder: String,
-    },
+    /// What the device is to do, once
+    #[command(subcommand)]
+    Command(command::Command),
     /// Call a method of a device and wait for its answer
     Method {
         device: String,
@@ -133,12 +128,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer, text))
         }
         Action::Config(Config::Get { device, all }) => configs(client, device, *all),
-        Action::Command { device, payload: text, subfolder } => {
-            let body = json!({"binaryData": encoded(&data(text)?), "subfolder": subfolder});
-            let answer = client.post(&path(device, ":sendCommandToDevice")?, &body)?;
-            let text = format!("sent: command {}", field(&answer, "id"));
-            Ok((answer, text))
-        }
+        Action::Command(command) => command::act(client, command),
         Action::Method { device, method, payload: text, timeout } => {
             let timeout = format!("{}s", timeout.as_secs_f64());
             let body = json!({"method": method, "payload": encoded(&data(text)?), "timeout": timeout});

@@ -1,17 +1,24 @@
 //! Brings committed effects to the devices that are connected, and what they answer back to the log.
 //! Never knows topics or packets.
 
+mod commands;
+mod feeder;
+mod lane;
 mod methods;
 mod outgoing;
 mod presence;
 mod reach;
+mod sweep;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 
+pub use commands::CancelError;
+use lane::Offered;
 pub use methods::{CallError, Response};
 pub use outgoing::Publisher;
 
@@ -20,9 +27,10 @@ use presence::Presence;
 
 use crate::{
     clock, ingest,
+    metrics::Metrics,
     model::{CommandStatus, DeviceNum, Entry, EventData, Message, Settlement},
-    outbox::Sink,
-    registry::Device,
+    outbox::{Queues, Sink},
+    registry::{self, Device},
     store::{self, CommandDoc, ConfigVersion},
 };
 
@@ -31,27 +39,30 @@ use crate::{
 pub enum Outbound {
     /// The device's config document. Only the newest matters: a link whose in-flight window is full keeps at most one
     /// waiting, the newest.
-    Config {
-        version: u64,
-        payload: Bytes,
-    },
+    Config { version: u64, payload: Bytes },
     Command {
+        /// Its number among those of its device.
+        num: u64,
         id: Arc<str>,
         subfolder: Arc<str>,
         payload: Bytes,
+        /// It was sent before, perhaps on another connection.
+        again: bool,
+        /// After this it is not sent any more; whoever keeps the time ends it.
+        expires: Option<Instant>,
     },
     /// `rid` is unique among the device's calls under way.
-    Method {
-        rid: u64,
-        name: Arc<str>,
-        payload: Bytes,
-    },
+    Method { rid: u64, name: Arc<str>, payload: Bytes },
 }
 
 /// A device's connection, as delivery sees it. Called from the log's writer thread and from plugins: must not block.
 pub trait Link: Send + Sync {
     /// False when its queue is full (counted there) or it is closing.
     fn deliver(&self, item: Outbound) -> bool;
+    /// The device acknowledges the commands that it gets: its subscription has not QoS 0.
+    fn confirms_commands(&self) -> bool {
+        true
+    }
     /// Ends the connection; `reason` goes to the log (and the MQTT 5 reason string).
     fn close(&self, reason: &str);
 }
@@ -64,11 +75,21 @@ pub enum Feed {
     Methods,
 }
 
-/// What a device acknowledged (its PUBACK; for QoS 0 deliveries nothing).
+/// What a device acknowledged (its PUBACK; for QoS 0 deliveries nothing), or cannot take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receipt {
-    Config { version: u64 },
-    Command { id: Arc<str> },
+    Config {
+        version: u64,
+    },
+    Command {
+        num: u64,
+        id: Arc<str>,
+    },
+    /// Refused by a reason code, or too large for the device.
+    CommandRefused {
+        num: u64,
+        id: Arc<str>,
+    },
 }
 
 /// All devices that are connected. Cheap to clone.
@@ -83,9 +104,29 @@ impl std::fmt::Debug for Handle {
     }
 }
 
+/// The rooms that delivery works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub store: store::Handle,
+    pub ingest: ingest::Handle,
+    pub registry: registry::Handle,
+    pub queues: Queues,
+    pub metrics: Metrics,
+    /// Where the devices' queues are read.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// Devices whose queues are read at the same time.
+const READERS: usize = 4;
+
 struct Shared {
     store: store::Handle,
     ingest: ingest::Handle,
+    registry: registry::Handle,
+    queues: Queues,
+    metrics: Metrics,
+    runtime: tokio::runtime::Handle,
+    readers: Semaphore,
     online: RwLock<HashMap<DeviceNum, Arc<Presence>>>,
     calls: Calls,
     outgoing: Arc<outgoing::Queue>,
@@ -93,9 +134,20 @@ struct Shared {
 
 impl Handle {
     #[must_use]
-    pub fn new(store: store::Handle, ingest: ingest::Handle) -> Self {
-        let shared =
-            Shared { store, ingest, online: RwLock::default(), calls: Calls::default(), outgoing: Arc::default() };
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, ingest, registry, queues, metrics, runtime } = parts;
+        let shared = Shared {
+            store,
+            ingest,
+            registry,
+            queues,
+            metrics,
+            runtime,
+            readers: Semaphore::new(READERS),
+            online: RwLock::default(),
+            calls: Calls::default(),
+            outgoing: Arc::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -110,13 +162,6 @@ impl Handle {
         }
         self.shared.ingest.lifecycle(device, EventData::Connected);
         Online { presence, shared: self.shared.clone(), ended: false }
-    }
-
-    /// At start: commands that were only for a device that was connected then.
-    pub fn expire_left(&self, open: &[(DeviceNum, String)]) {
-        for (device, id) in open {
-            self.shared.settle_command(*device, id, CommandStatus::Expired);
-        }
     }
 
     fn presence(&self, device: DeviceNum) -> Option<Arc<Presence>> {
@@ -155,21 +200,10 @@ impl Shared {
         }
     }
 
-    fn settle_command(&self, device: DeviceNum, id: &str, status: CommandStatus) {
-        self.settle(vec![Settlement::Command { device, id: id.to_owned(), status, time_ms: clock::now_ms() }]);
-    }
-
-    /// What the connection leaves behind: nobody answers its calls, and what it did not acknowledge is settled.
+    /// What the connection leaves behind: nobody answers its calls, and the commands that were only for it have ended.
     fn ended(&self, presence: &Presence, reason: &str) {
-        let time_ms = clock::now_ms();
-        let device = presence.device().num;
-        let expired = presence.end().into_iter().map(|id| Settlement::Command {
-            device,
-            id: id.as_ref().into(),
-            status: CommandStatus::Expired,
-            time_ms,
-        });
-        self.settle(expired.collect());
+        let expired = presence.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
+        self.end_commands(presence.device(), CommandStatus::Expired, expired, None);
         self.ingest.lifecycle(presence.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 
@@ -191,11 +225,18 @@ impl Sink for Handle {
         }
     }
 
-    fn command(&self, device: &Arc<Device>, command: &CommandDoc) {
-        let presence = self.presence(device.num).filter(|presence| presence.takes(Feed::Commands));
-        let sent = presence.is_some_and(|presence| presence.command(command));
-        let status = if sent { CommandStatus::Sent } else { CommandStatus::Expired };
-        self.shared.settle_command(device.num, &command.id, status);
+    fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
+        let Some(presence) = self.presence(device.num) else { return false };
+        let offered = presence.commands().offer(presence.link(), command);
+        match offered {
+            Offered::Sent | Offered::SentUnconfirmed => {
+                let time_ms = clock::now_ms();
+                self.shared.settle(vec![Settlement::CommandSent { device: device.num, num: command.num, time_ms }]);
+            }
+            Offered::Waits => feeder::wake(&self.shared, &presence),
+            Offered::Absent => {}
+        }
+        matches!(offered, Offered::Sent | Offered::Waits)
     }
 
     fn publish(&self, id: Option<String>, message: Message) {
@@ -220,25 +261,52 @@ impl Online {
     /// Config: its newest version is delivered at once, if there is one, and every later one.
     pub fn subscribe(&self, feed: Feed) {
         self.presence.subscribe(feed);
+        if feed == Feed::Commands && self.presence.commands().open(&self.shared.queues, self.presence.device().num) {
+            feeder::wake(&self.shared, &self.presence);
+        }
     }
 
     pub fn unsubscribe(&self, feed: Feed) {
         self.presence.unsubscribe(feed);
+        if feed == Feed::Commands {
+            self.presence.commands().close();
+        }
+    }
+
+    /// The session was kept, and was sent this without an acknowledgement: it sends it again as MQTT demands, under the
+    /// same packet id, and delivery does not. Asked before any subscription is taken up. False: nobody is to get it any
+    /// more.
+    pub fn resumes(&self, outbound: &Outbound) -> bool {
+        let Outbound::Command { num, id, .. } = outbound else { return true };
+        let open = self.shared.queues.is_open(self.presence.device().num, *num);
+        if open {
+            self.presence.commands().resume(*num, id);
+        }
+        open
     }
 
     pub fn acknowledged(&self, receipts: Vec<Receipt>) {
         let time_ms = clock::now_ms();
         let device = self.presence.device().num;
+        let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
             Receipt::Config { version } => Some(Settlement::ConfigAcknowledged { device, version, time_ms }),
-            Receipt::Command { id } => self.presence.command_acknowledged(&id).then(|| Settlement::Command {
-                device,
-                id: id.as_ref().into(),
-                status: CommandStatus::Acknowledged,
-                time_ms,
-            }),
+            Receipt::Command { num, id } => {
+                taken.push((num, id.as_ref().into()));
+                None
+            }
+            Receipt::CommandRefused { num, id } => {
+                refused.push((num, id.as_ref().into()));
+                None
+            }
         });
         self.shared.settle(settlements.collect());
+        for (status, commands) in [(CommandStatus::Acknowledged, taken), (CommandStatus::Rejected, refused)] {
+            if !commands.is_empty() {
+                self.shared.end_commands(self.presence.device(), status, commands.into_iter(), None);
+                feeder::wake(&self.shared, &self.presence);
+            }
+        }
     }
 
     /// Ends it with a reason, for the `disconnected` event.

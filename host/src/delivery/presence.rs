@@ -1,20 +1,18 @@
 //! One connected device: what it subscribes to, which config it has been sent, and the calls that wait for it.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
 };
 
 use parking_lot::Mutex;
 
-use super::{Feed, Link, Outbound, methods::Waiting};
-use crate::{
-    registry::Device,
-    store::{CommandDoc, ConfigVersion},
+use super::{
+    Feed, Link, Outbound,
+    lane::{Handed, Lane},
+    methods::Waiting,
 };
+use crate::{registry::Device, store::ConfigVersion};
 
 pub(super) struct Presence {
     device: Arc<Device>,
@@ -24,7 +22,7 @@ pub(super) struct Presence {
     /// change".
     sent_config: Mutex<u64>,
     calls: Waiting,
-    unacknowledged: Mutex<HashSet<Arc<str>>>,
+    commands: Lane,
 }
 
 fn bit(feed: Feed) -> u8 {
@@ -43,7 +41,7 @@ impl Presence {
             feeds: AtomicU8::new(0),
             sent_config: Mutex::new(0),
             calls: Waiting::default(),
-            unacknowledged: Mutex::default(),
+            commands: Lane::default(),
         }
     }
 
@@ -53,6 +51,10 @@ impl Presence {
 
     pub(super) fn link(&self) -> &dyn Link {
         self.link.as_ref()
+    }
+
+    pub(super) fn commands(&self) -> &Lane {
+        &self.commands
     }
 
     pub(super) fn takes(&self, feed: Feed) -> bool {
@@ -87,31 +89,14 @@ impl Presence {
         self.link.deliver(Outbound::Config { version: version.version, payload: version.payload.clone() });
     }
 
-    /// False when the link does not take it.
-    pub(super) fn command(&self, command: &CommandDoc) -> bool {
-        let id: Arc<str> = command.id.as_str().into();
-        self.unacknowledged.lock().insert(id.clone());
-        let subfolder = command.subfolder.as_str().into();
-        let sent = self.link.deliver(Outbound::Command { id: id.clone(), subfolder, payload: command.payload.clone() });
-        if !sent {
-            self.unacknowledged.lock().remove(&id);
-        }
-        sent
-    }
-
-    /// True the first time.
-    pub(super) fn command_acknowledged(&self, id: &Arc<str>) -> bool {
-        self.unacknowledged.lock().remove(id)
-    }
-
     pub(super) fn calls(&self) -> &Waiting {
         &self.calls
     }
 
-    /// Ends all calls; returns the commands that were sent and not acknowledged.
-    pub(super) fn end(&self) -> Vec<Arc<str>> {
+    /// Ends all calls; returns the commands that were only for this connection.
+    pub(super) fn end(&self) -> Vec<Handed> {
         self.feeds.store(0, Ordering::Release);
         self.calls.end();
-        self.unacknowledged.lock().drain().collect()
+        self.commands.end()
     }
 }

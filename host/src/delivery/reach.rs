@@ -25,6 +25,10 @@ impl Reach for Handle {
         self.takes(device, Feed::Methods)
     }
 
+    fn command_room(&self, device: DeviceNum) -> usize {
+        Self::command_room(self, device)
+    }
+
     fn call(
         &self,
         device: Arc<Device>,

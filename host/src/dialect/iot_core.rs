@@ -219,8 +219,14 @@ mod tests {
 
     #[test]
     fn deliveries_have_their_topics() {
-        let command =
-            |subfolder: &str| Outbound::Command { id: "1".into(), subfolder: subfolder.into(), payload: Bytes::new() };
+        let command = |subfolder: &str| Outbound::Command {
+            num: 1,
+            id: "1".into(),
+            subfolder: subfolder.into(),
+            payload: Bytes::new(),
+            again: false,
+            expires: None,
+        };
         for (item, expect) in [
             (Outbound::Config { version: 1, payload: Bytes::new() }, "/devices/lamp-1/config"),
             (command(""), "/devices/lamp-1/commands"),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{queue::Job, runner::Runner};
 use crate::{
-    model::{Entry, Event, Seq},
+    model::{Event, Seq},
     store::{Error, LogPage},
 };
 
@@ -58,8 +58,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
     let mut reached = cursor;
     let mut jobs = Vec::new();
     for entry in rows.into_iter().flat_map(|row| row.entries) {
-        let Entry::Events(events) = entry else { continue };
-        for event in events.into_iter().filter(|event| event.seq >= cursor) {
+        for event in entry.into_events().into_iter().filter(|event| event.seq >= cursor) {
             reached = Seq(event.seq.0 + 1);
             jobs.extend(job(runner, event));
         }

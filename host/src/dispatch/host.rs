@@ -19,6 +19,8 @@ pub trait Reach: Send + Sync {
     fn connected(&self, device: DeviceNum) -> bool;
     fn accepts_commands(&self, device: DeviceNum) -> bool;
     fn accepts_methods(&self, device: DeviceNum) -> bool;
+    /// How many more commands may wait for the device.
+    fn command_room(&self, device: DeviceNum) -> usize;
     /// Calls a method of the device and waits for its answer.
     fn call(
         &self,
@@ -104,6 +106,10 @@ impl Host for PluginHost {
 
     fn kv_bytes(&self, plugin: &PluginName) -> usize {
         self.context.upgrade().map_or(0, |context| context.kv.of(plugin).data.lock().bytes())
+    }
+
+    fn command_room(&self, device: DeviceNum) -> usize {
+        self.context.upgrade().and_then(|context| Some(context.reach.get()?.command_room(device))).unwrap_or(0)
     }
 
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {

@@ -40,12 +40,12 @@ fn supported(settings: &PluginSettings, described: &[Trigger]) -> Result<(), Err
     let unsupported = |what: &str| Err(Error::Settings(format!("{what} is not supported by this version yet")));
     for trigger in settings.triggers.as_deref().unwrap_or(described) {
         match trigger.event {
-            EventKind::CommandSettled => return unsupported("a trigger on command-settled"),
             EventKind::Timer => return unsupported("a trigger on timer"),
             EventKind::Telemetry
             | EventKind::State
             | EventKind::Connected
             | EventKind::Disconnected
+            | EventKind::CommandSettled
             | EventKind::Topic => {}
         }
     }

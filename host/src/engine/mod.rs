@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    model::{Cause, DeadLetter, Entry, Event, EventData, Handled, Outcome, Settlement},
-    outbox::{self, Origin, Sink},
+    model::{Cause, DeadLetter, Entry, Event, EventData, Handled, Outcome, RegistryChange, Settlement},
+    outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
     store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion},
 };
@@ -15,14 +15,15 @@ use crate::{
 /// The state machine behind the log.
 pub struct Engine {
     registry: registry::Handle,
+    queues: Queues,
     sink: Arc<dyn Sink>,
     last_dead_letter: u64,
 }
 
 impl Engine {
     #[must_use]
-    pub fn new(registry: registry::Handle, sink: Arc<dyn Sink>, loaded: &Loaded) -> Self {
-        Self { registry, sink, last_dead_letter: loaded.last_dead_letter }
+    pub fn new(registry: registry::Handle, queues: Queues, sink: Arc<dyn Sink>, loaded: &Loaded) -> Self {
+        Self { registry, queues, sink, last_dead_letter: loaded.last_dead_letter }
     }
 
     fn events(&self, events: Vec<Event>, docs: &mut Vec<Doc>) {
@@ -59,7 +60,7 @@ impl Engine {
                 let cause =
                     |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
                 let origin = Origin { time_ms, cause: &cause };
-                outbox::apply(&self.registry, self.sink.as_ref(), &origin, effects, docs)
+                outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs)
             }
             Outcome::Dead { error, event } => {
                 self.last_dead_letter += 1;
@@ -80,12 +81,30 @@ impl Engine {
                         docs.push(Doc::ConfigAcknowledged { device, version, time_ms });
                     }
                 }
-                Settlement::Command { device, id, status, time_ms } => {
-                    docs.push(Doc::CommandStatus { device, id, status, time_ms });
+                // Of an older log: what is open after it expires when the host has started.
+                Settlement::Command { .. } => {}
+                Settlement::CommandSent { device, num, time_ms } => {
+                    docs.push(Doc::CommandSent { device, num, time_ms });
                 }
                 Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
             }
         }
+    }
+
+    fn commands_settled(&self, nums: Vec<u64>, events: Vec<Event>, docs: &mut Vec<Doc>) {
+        for (num, event) in nums.into_iter().zip(events) {
+            let (Some(device), EventData::CommandSettled { status, .. }) = (event.device, event.data) else { continue };
+            if self.queues.close(device, num) {
+                docs.push(Doc::CommandSettled { device, num, status, time_ms: event.time_ms });
+            }
+        }
+    }
+
+    fn registry(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
+        if let RegistryChange::DeviceDeleted { num } = &change {
+            self.queues.forget(*num);
+        }
+        self.registry.apply(change, docs)
     }
 }
 
@@ -95,10 +114,10 @@ impl Machine for Engine {
             Entry::Events(events) => self.events(events, docs),
             Entry::Handled(handled) => return self.handled(handled, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
-            Entry::Registry(change) => return self.registry.apply(change, docs),
+            Entry::Registry(change) => return self.registry(change, docs),
             Entry::Operator { time_ms, cause, effects } => {
                 let origin = Origin { time_ms, cause: &|_| cause.clone() };
-                return outbox::apply(&self.registry, self.sink.as_ref(), &origin, effects, docs);
+                return outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
             }
             Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
             Entry::PluginRemoved { plugin } => docs.push(Doc::PluginGone { plugin }),
@@ -109,6 +128,7 @@ impl Machine for Engine {
                 docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
             }
             Entry::Barrier => {}
+            Entry::CommandsSettled { nums, events } => self.commands_settled(nums, events, docs),
         }
         Reply::Done
     }

@@ -121,5 +121,5 @@ impl ConfigStep {
 /// A command's last change, milliseconds after it was made; none while it is only queued.
 #[must_use]
 pub fn settled_after_ms(command: &CommandDoc) -> Option<u64> {
-    (command.status != CommandStatus::Queued).then(|| command.changed_ms.saturating_sub(command.created_ms))
+    (command.status != CommandStatus::Queued).then(|| command.changed_ms().saturating_sub(command.created_ms))
 }

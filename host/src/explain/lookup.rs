@@ -104,7 +104,7 @@ impl Handle {
     }
 
     async fn command(&self, id: &str) -> Result<Explanation, Error> {
-        let command = self.store.command(id.to_owned()).await?;
+        let command = self.store.command_by_id(id.to_owned()).await?;
         let command = command.ok_or_else(|| Self::missing(format!("a command or a method call {id}")))?;
         let mut chain = self.because(command.cause.clone()).await?;
         chain.push(Step::Command(Box::new(command)));
@@ -161,7 +161,7 @@ impl Handle {
     }
 
     async fn command_of(&self, device: DeviceNum, id: &str) -> Result<Option<CommandDoc>, Error> {
-        Ok(self.store.commands(device, Some(id.to_owned()), 1).await?.pop())
+        Ok(self.store.command(device, id.to_owned()).await?)
     }
 
     /// What led to the event, and the event.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock,
-    model::{Event, EventData, Message, QoS, Seq},
+    model::{CommandStatus, Entry, Event, EventData, Message, QoS, Seq},
     registry::Device,
     store,
 };
@@ -20,6 +20,15 @@ pub struct NewEvent {
     /// QoS 1 and 2: to be acknowledged when durable.
     pub durable: bool,
     pub data: EventData,
+}
+
+/// A command that has reached its final status.
+#[derive(Debug, Clone)]
+pub struct EndedCommand {
+    /// Its number among those of its device.
+    pub num: u64,
+    pub id: String,
+    pub status: CommandStatus,
 }
 
 /// Called once, on the writer's thread, when the events are durable (or for QoS 0, written), or will never be. Must be
@@ -83,7 +92,7 @@ impl Handle {
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {
-        self.append(Some(device), events, Some(room), Some(done));
+        self.append(Some(device), events, Some(room), Some(done), Entry::Events);
     }
 
     /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
@@ -100,7 +109,7 @@ impl Handle {
 
     /// As [`Handle::submit`], for what [`Handle::topic_event`] made.
     pub fn submit_topic(&self, event: NewEvent, room: Room, done: Done) {
-        self.append(None, vec![event], Some(room), Some(done));
+        self.append(None, vec![event], Some(room), Some(done), Entry::Events);
     }
 
     /// The number of the next event; all events before it have been offered.
@@ -110,12 +119,30 @@ impl Handle {
         self.store.next_seq()
     }
 
-    /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
-    pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(Some(device), vec![NewEvent { durable: false, data }], None, None);
+    /// Ends commands of the device, with the event that says so, in one record. Each was claimed from its queue before, so
+    /// that it ends once. Waits for no room: what is open is bounded.
+    pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<Done>) {
+        let (mut nums, mut events) = (Vec::with_capacity(ended.len()), Vec::with_capacity(ended.len()));
+        for EndedCommand { num, id, status } in ended {
+            nums.push(num);
+            events.push(NewEvent { durable: true, data: EventData::CommandSettled { id, status } });
+        }
+        self.append(Some(device), events, None, done, |events| Entry::CommandsSettled { nums, events });
     }
 
-    fn append(&self, device: Option<&Arc<Device>>, events: Vec<NewEvent>, room: Option<Room>, done: Option<Done>) {
+    /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
+    pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
+        self.append(Some(device), vec![NewEvent { durable: false, data }], None, None, Entry::Events);
+    }
+
+    fn append(
+        &self,
+        device: Option<&Arc<Device>>,
+        events: Vec<NewEvent>,
+        room: Option<Room>,
+        done: Option<Done>,
+        entry: impl FnOnce(Vec<Event>) -> Entry,
+    ) {
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let _order = device.map(|device| device.order());
@@ -131,7 +158,7 @@ impl Handle {
         let done: Option<store::Done> =
             done.map(|done| -> store::Done { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
         let _offering = self.gate.lock();
-        let Some(first) = self.store.append(events.clone(), sync, room, done) else { return };
+        let Some(first) = self.store.append(entry(events.clone()), sync, room, done) else { return };
         for (event, seq) in events.iter_mut().zip(first.0..) {
             event.seq = Seq(seq);
         }

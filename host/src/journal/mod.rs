@@ -78,9 +78,7 @@ impl Handle {
         filter: &EventFilter,
     ) -> Result<Page<Event>, store::Error> {
         self.walk(before, limit, |entry, found| {
-            if let Entry::Events(events) = entry {
-                found.extend(events.into_iter().map(|event| filter.takes(&event).then_some(event)));
-            }
+            found.extend(entry.into_events().into_iter().map(|event| filter.takes(&event).then_some(event)));
         })
         .await
     }

@@ -25,12 +25,12 @@ pub struct Story {
 impl Story {
     fn add(&mut self, seq: Seq, entry: Entry) {
         match entry {
-            Entry::Events(events) => {
-                self.event = self.event.take().or_else(|| events.into_iter().find(|event| event.seq == seq));
-            }
             Entry::Handled(handled) if handled.seq == seq => self.handled.push(handled),
             Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
-            _ => {}
+            entry => {
+                let found = || entry.into_events().into_iter().find(|event| event.seq == seq);
+                self.event = self.event.take().or_else(found);
+            }
         }
     }
 }

@@ -47,6 +47,40 @@ pub enum Entry {
     Barrier,
     /// Methods of devices were called.
     Called(Vec<CallRecord>),
+    /// Commands of one device that have ended, each with its `CommandSettled` event: one record, so that neither is there
+    /// without the other. `nums` are the commands' numbers among those of their device, one for each event.
+    CommandsSettled {
+        nums: Vec<u64>,
+        events: Vec<Event>,
+    },
+}
+
+impl Entry {
+    /// The events that it puts into the journal.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        match self {
+            Self::Events(events) | Self::CommandsSettled { events, .. } => events,
+            _ => &[],
+        }
+    }
+
+    /// The events that it puts into the journal.
+    pub fn events_mut(&mut self) -> &mut [Event] {
+        match self {
+            Self::Events(events) | Self::CommandsSettled { events, .. } => events,
+            _ => &mut [],
+        }
+    }
+
+    /// The events that it puts into the journal.
+    #[must_use]
+    pub fn into_events(self) -> Vec<Event> {
+        match self {
+            Self::Events(events) | Self::CommandsSettled { events, .. } => events,
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The end of one event for one plugin.
@@ -86,6 +120,7 @@ pub enum Settlement {
         version: u64,
         time_ms: u64,
     },
+    /// Of older logs; [`Entry::CommandsSettled`] and [`Settlement::CommandSent`] came in its place.
     Command {
         device: DeviceNum,
         id: String,
@@ -95,6 +130,12 @@ pub enum Settlement {
     /// A plugin's message was given to its subscribers; `id` is the effect's key.
     Published {
         id: String,
+    },
+    /// The command was handed to the device's connection. `num` is its number among those of its device.
+    CommandSent {
+        device: DeviceNum,
+        num: u64,
+        time_ms: u64,
     },
 }
 

@@ -8,6 +8,14 @@ pub const STATE_BYTES: usize = 64 * 1024;
 pub const CONFIG_BYTES: usize = 64 * 1024;
 /// Largest command payload, bytes.
 pub const COMMAND_BYTES: usize = 256 * 1024;
+/// Longest time-to-live of a command, milliseconds: 30 days.
+pub const COMMAND_TTL_MAX_MS: u64 = 30 * 24 * 3_600 * 1_000;
+/// Commands of one device that were sent and may wait for its acknowledgement.
+pub const COMMANDS_IN_FLIGHT: usize = IN_FLIGHT as usize;
+/// Commands of one device that have ended and are kept to be looked at.
+pub const COMMANDS_KEPT: usize = 100;
+/// Bytes of one device's queued commands that are read into memory at once, beside the first of them.
+pub const COMMANDS_READ_BYTES: usize = 1024 * 1024;
 /// Versions of config and of state kept for each device.
 pub const VERSIONS_KEPT: usize = 10;
 /// Largest method request or response payload, bytes.

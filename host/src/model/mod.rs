@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod cause;
+pub mod command;
 pub mod effect;
 pub mod entry;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod registry;
 
 pub use call::{CallRecord, CallResult};
 pub use cause::Cause;
+pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite};
 pub use entry::{DeadLetter, Entry, Handled, Outcome, RegistryChange, Settlement};
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};

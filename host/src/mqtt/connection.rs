@@ -20,7 +20,8 @@ use super::{
     encode::Peer,
     end::{End, Presence},
     handshake::Admitted,
-    hub::Hub,
+    hub::{Hub, Online},
+    inbound::refusal,
     mailbox::Close,
     packet::{Fault, Packet, reason},
 };
@@ -247,10 +248,11 @@ impl<H: Hub> Connection<H> {
 
     /// Encodes what the mailbox has. True: there may be more.
     fn fill(&mut self, out: &mut BytesMut) -> bool {
-        let Presence { mailbox, device, shared, .. } = &self.presence;
+        let Presence { mailbox, device, shared, online, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = Instant::now();
         let mut published = 0;
+        let mut refused = Vec::new();
         let mut state = mailbox.lock();
         let more = loop {
             if out.len() >= WRITE_BYTES {
@@ -264,11 +266,16 @@ impl<H: Hub> Connection<H> {
                     if !self.peer.publish(id, dup, &item, device, now, out) {
                         state.session.forget(id);
                         shared.metrics.drop_message("larger than the client takes");
+                        refused.extend(refusal(item));
                     }
                 }
             }
         };
         mailbox.drained(&mut state);
+        drop(state);
+        if let (Some(online), false) = (online, refused.is_empty()) {
+            online.acknowledged(refused);
+        }
         shared.metrics.publishes_out.inc_by(published);
         more
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     delivery::Outbound,
     dialect::iot_core,
-    model::{DeviceId, Message, MessageProperties, limits},
+    model::{DeviceId, Message, MessageProperties, QoS, limits},
     session::{Ack, AckKind, Body, Item},
 };
 
@@ -188,6 +188,9 @@ impl Peer {
             (Body::Hub(outbound), Some(device)) => {
                 let mut topic = TopicBuffer::default();
                 iot_core::write_topic(device, outbound, &mut topic.0);
+                if matches!(outbound, Outbound::Command { again: true, .. }) && item.qos != QoS::AtMostOnce {
+                    flags |= 0x08;
+                }
                 let mut properties = BytesMut::new();
                 let payload = match outbound {
                     Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload,

@@ -170,6 +170,12 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, address: Ip
 /// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
 fn resume<H: Hub>(presence: &Presence<H>) {
     let Some(online) = &presence.online else { return };
+    let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
+    for (id, outbound) in unacknowledged {
+        if !online.resumes(&outbound) {
+            presence.mailbox.lock().session.forget(id);
+        }
+    }
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
         let subscribed = presence.mailbox.lock().feed(feed).is_some();
         if subscribed {

@@ -1,7 +1,7 @@
 //! What the front needs of the rooms behind it, as one trait, so that its tests can stand in for them. [`Live`] is the
 //! one production implementation; it only passes on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
@@ -37,6 +37,7 @@ pub trait Hub: Clone + Send + Sync + 'static {
 pub trait Online: Send + Sync + 'static {
     fn subscribe(&self, feed: Feed);
     fn unsubscribe(&self, feed: Feed);
+    fn resumes(&self, outbound: &Outbound) -> bool;
     fn acknowledged(&self, receipts: Vec<Receipt>);
     fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool;
     fn disconnect(self, reason: &str);
@@ -96,6 +97,10 @@ impl Online for delivery::Online {
         Self::unsubscribe(self, feed);
     }
 
+    fn resumes(&self, outbound: &Outbound) -> bool {
+        Self::resumes(self, outbound)
+    }
+
     fn acknowledged(&self, receipts: Vec<Receipt>) {
         Self::acknowledged(self, receipts);
     }
@@ -115,5 +120,12 @@ impl Weigh for Outbound {
             Self::Config { payload, .. } | Self::Command { payload, .. } | Self::Method { payload, .. } => payload,
         };
         payload.len() + size_of::<Self>()
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        match self {
+            Self::Command { expires, .. } => *expires,
+            Self::Config { .. } | Self::Method { .. } => None,
+        }
     }
 }

@@ -306,9 +306,7 @@ impl<H: Hub> Connection<H> {
             }
         };
         // A refusal is no acknowledgement.
-        if reason < 0x80 {
-            receipts.extend(item.and_then(receipt));
-        }
+        receipts.extend(item.and_then(if reason < 0x80 { receipt } else { refusal }));
     }
 
     fn disconnect(&mut self, disconnect: &Disconnect) -> End {
@@ -345,8 +343,16 @@ fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {
 fn receipt(item: Item<Outbound>) -> Option<Receipt> {
     match item.body {
         Body::Hub(Outbound::Config { version, .. }) => Some(Receipt::Config { version }),
-        Body::Hub(Outbound::Command { id, .. }) => Some(Receipt::Command { id }),
+        Body::Hub(Outbound::Command { num, id, .. }) => Some(Receipt::Command { num, id }),
         Body::Hub(Outbound::Method { .. }) | Body::Message { .. } => None,
+    }
+}
+
+/// What is told of a delivery that the client did not take.
+pub(super) fn refusal(item: Item<Outbound>) -> Option<Receipt> {
+    match item.body {
+        Body::Hub(Outbound::Command { num, id, .. }) => Some(Receipt::CommandRefused { num, id }),
+        Body::Hub(Outbound::Config { .. } | Outbound::Method { .. }) | Body::Message { .. } => None,
     }
 }
 

@@ -230,6 +230,10 @@ impl Link for DeviceLink {
         self.mailbox.deliver_outbound(self.generation, item)
     }
 
+    fn confirms_commands(&self) -> bool {
+        self.mailbox.lock().feed(Feed::Commands) != Some(QoS::AtMostOnce)
+    }
+
     fn close(&self, reason: &str) {
         if self.mailbox.lock().generation == self.generation {
             self.mailbox.close(Close::Asked(reason.to_owned()));

@@ -1,21 +1,28 @@
 //! Committed effects: what they make of the devices' documents, and the doors by which an operator asks for the same.
 //! Never sends anything: it hands over to a [`Sink`] what is to be delivered.
 
+mod commands;
+mod queues;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::{
     clock,
-    model::{Cause, CommandStatus, DeviceNum, Effect, Entry, Message, QoS, limits},
+    model::{Cause, DeviceNum, Effect, Entry, Message, QoS, limits},
     registry::{self, Device},
     store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply},
 };
 
+pub use commands::NewCommand;
+pub use queues::Queues;
+
 /// Where committed effects go. Called on the log's writer thread: must not block.
 pub trait Sink: Send + Sync {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
-    fn command(&self, device: &Arc<Device>, command: &CommandDoc);
+    /// False: the device cannot take a command now.
+    fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool;
     /// A message for an ordinary topic. With `id` it is among the outgoing documents until it is settled as published.
     fn publish(&self, id: Option<String>, message: Message);
 }
@@ -28,6 +35,10 @@ pub enum Error {
     DeviceGone,
     #[error("{what} of {bytes} bytes is larger than {limit}")]
     TooLarge { what: &'static str, bytes: usize, limit: usize },
+    #[error("a time-to-live may be at most {limit_secs} seconds")]
+    TooLong { limit_secs: u64 },
+    #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
+    QueueFull { limit: usize },
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -36,12 +47,13 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,
+    queues: Queues,
 }
 
 impl Handle {
     #[must_use]
-    pub fn new(store: store::Handle) -> Self {
-        Self { store }
+    pub fn new(store: store::Handle, queues: Queues) -> Self {
+        Self { store, queues }
     }
 
     /// A new config version for the device; returns its number. With `expected` that version must be in force.
@@ -58,20 +70,6 @@ impl Handle {
             Reply::Configs(versions) => versions.first().copied().ok_or(Error::DeviceGone),
             other => refused(other).and(Err(Error::DeviceGone)),
         }
-    }
-
-    /// A command, to be sent as soon as it is durable. The caller has made sure that the device takes commands now.
-    pub async fn send_command(
-        &self,
-        device: &Device,
-        id: String,
-        subfolder: String,
-        payload: Bytes,
-        cause: Cause,
-    ) -> Result<(), Error> {
-        check_size("a command", payload.len(), limits::COMMAND_BYTES)?;
-        let effect = Effect::Command { device: device.num, id, subfolder, payload, ttl_ms: 0 };
-        refused(self.submit(effect, cause).await?)
     }
 
     async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
@@ -102,6 +100,7 @@ pub struct Origin<'a> {
 /// Applies effects that are in the log: all of them, or none when one is refused.
 pub fn apply(
     registry: &registry::Handle,
+    queues: &Queues,
     sink: &dyn Sink,
     origin: &Origin<'_>,
     effects: Vec<Effect>,
@@ -119,19 +118,9 @@ pub fn apply(
                 versions.push(set_config(&device, payload, origin.time_ms, cause(), sink, docs));
             }
             (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Some(device)) => {
-                let command = CommandDoc {
-                    device: device.num,
-                    id,
-                    subfolder,
-                    payload,
-                    ttl_ms,
-                    status: CommandStatus::Queued,
-                    created_ms: origin.time_ms,
-                    changed_ms: origin.time_ms,
-                    cause: cause(),
-                };
-                sink.command(&device, &command);
-                docs.push(Doc::Command(Box::new(command)));
+                let time_ms = origin.time_ms;
+                let new = commands::Committed { id, subfolder, payload, ttl_ms, time_ms, cause: cause() };
+                commands::apply(queues, sink, &device, new, docs);
             }
             (Effect::Kv(write), _) => {
                 if let Cause::Plugin { plugin, .. } = cause() {

@@ -107,5 +107,8 @@ pub trait Host: Send + Sync + 'static {
     /// Bytes of the plugin's keys and values together.
     fn kv_bytes(&self, plugin: &PluginName) -> usize;
 
+    /// How many more commands may wait for the device.
+    fn command_room(&self, device: DeviceNum) -> usize;
+
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>>;
 }

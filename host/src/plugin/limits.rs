@@ -19,6 +19,7 @@ pub mod names {
     pub const HOST_CALLS: &str = "host-calls";
     pub const HOST_CALL_TIME: &str = "host-call-time";
     pub const EFFECTS_PER_EVENT: &str = "effects-per-event";
+    pub const QUEUED_COMMANDS: &str = "queued-commands";
     pub const KV_BYTES: &str = "kv-bytes";
     pub const RATE_PER_TARGET: &str = "rate-per-target";
     pub const EFFECTS_PER_SECOND: &str = "effects-per-second";

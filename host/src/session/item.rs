@@ -30,6 +30,10 @@ pub struct Item<H> {
 pub trait Weigh {
     /// About how much memory it holds, bytes.
     fn size(&self) -> usize;
+    /// When it is not to be sent any more; none = never.
+    fn expires(&self) -> Option<Instant> {
+        None
+    }
 }
 
 impl<H: Weigh> Item<H> {
@@ -53,7 +57,10 @@ impl<H: Weigh> Item<H> {
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
-        matches!(&self.body, Body::Message { message, .. } if message.is_expired(now))
+        match &self.body {
+            Body::Message { message, .. } => message.is_expired(now),
+            Body::Hub(hub) => hub.expires().is_some_and(|at| at <= now),
+        }
     }
 }
 

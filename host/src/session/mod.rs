@@ -230,6 +230,16 @@ impl<H: Clone + Weigh> Session<H> {
         self.settle(id, Sent::Released).is_some()
     }
 
+    /// What the hub delivered and the client has not acknowledged, with the packet ids.
+    #[must_use]
+    pub fn hub_in_flight(&self) -> Vec<(u16, H)> {
+        let hub = |entry: &InFlight<H>| match &entry.item {
+            Some(Item { body: Body::Hub(hub), .. }) => Some((entry.id, hub.clone())),
+            _ => None,
+        };
+        self.in_flight.iter().filter_map(hub).collect()
+    }
+
     /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
     pub fn forget(&mut self, id: u16) {
         self.settle(id, Sent::Published);

@@ -11,6 +11,7 @@ pub enum Key {
     PluginsFolder,
     PluginsGrant,
     DevicesEnroll,
+    DevicesQueuedCommands,
     JournalKeepBytes,
     JournalQueueBytes,
 }
@@ -25,6 +26,7 @@ pub const KEYS: &[Key] = &[
     Key::PluginsFolder,
     Key::PluginsGrant,
     Key::DevicesEnroll,
+    Key::DevicesQueuedCommands,
     Key::JournalKeepBytes,
     Key::JournalQueueBytes,
 ];
@@ -42,6 +44,7 @@ impl Key {
             Self::PluginsFolder => "plugins.folder",
             Self::PluginsGrant => "plugins.grant",
             Self::DevicesEnroll => "devices.enroll",
+            Self::DevicesQueuedCommands => "devices.queued-commands",
             Self::JournalKeepBytes => "journal.keep-bytes",
             Self::JournalQueueBytes => "journal.queue-bytes",
         }
@@ -64,13 +67,17 @@ impl Key {
             Self::PluginsFolder => "",
             Self::PluginsGrant => "asked",
             Self::DevicesEnroll => "open",
+            Self::DevicesQueuedCommands => "1000",
             Self::JournalKeepBytes => "268435456",
             Self::JournalQueueBytes => "67108864",
         }
     }
 
     pub(super) fn is_number(self) -> bool {
-        matches!(self, Self::MqttMaxConnections | Self::JournalKeepBytes | Self::JournalQueueBytes)
+        matches!(
+            self,
+            Self::MqttMaxConnections | Self::DevicesQueuedCommands | Self::JournalKeepBytes | Self::JournalQueueBytes
+        )
     }
 
     pub(super) fn of(name: &str) -> Option<Self> {

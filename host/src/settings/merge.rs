@@ -200,6 +200,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let plugins = check.path(Key::PluginsFolder);
     let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
     let enroll = check.one_of(Key::DevicesEnroll, &[("open", Enroll::Open), ("closed", Enroll::Closed)]);
+    let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let journal_keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
     // One event of the largest size must fit.
     let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 1024 * 1024);
@@ -212,6 +213,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         plugins: plugins?,
         grant: grant?,
         enroll: enroll?,
+        queued_commands: queued_commands?,
         journal_keep_bytes: journal_keep_bytes?,
         journal_queue_bytes: journal_queue_bytes?,
         in_force: values,

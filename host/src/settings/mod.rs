@@ -78,6 +78,8 @@ pub struct Settings {
     pub plugins: PathBuf,
     pub grant: Grant,
     pub enroll: Enroll,
+    /// Commands that may wait for one device.
+    pub queued_commands: usize,
     /// Bytes of the journal kept for looking back, beyond what is still needed.
     pub journal_keep_bytes: u64,
     /// Bytes of events that may wait for the journal; past it, publishers wait.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 
 use crate::model::{
-    CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
+    CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, OpenCommands, PluginName, QoS, RegistryName, Seq,
     cause::Cause,
     registry::{DeviceSpec, PasswordHash, RegistrySpec},
 };
@@ -42,9 +43,14 @@ pub enum Doc {
     },
     State(StateVersion),
     Command(Box<CommandDoc>),
-    CommandStatus {
+    CommandSent {
         device: DeviceNum,
-        id: String,
+        num: u64,
+        time_ms: u64,
+    },
+    CommandSettled {
+        device: DeviceNum,
+        num: u64,
         status: CommandStatus,
         time_ms: u64,
     },
@@ -104,14 +110,58 @@ pub struct StateVersion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandDoc {
     pub device: DeviceNum,
+    /// Its place among the device's commands.
+    pub num: u64,
     pub id: String,
     pub subfolder: String,
     pub payload: Bytes,
     pub ttl_ms: u64,
+    /// When its time is over; none = with the connection that it was sent on.
+    pub expires_ms: Option<u64>,
+    /// What becomes of it when its time is over, unless `Expired`.
+    pub verdict: Option<CommandStatus>,
     pub status: CommandStatus,
     pub created_ms: u64,
-    pub changed_ms: u64,
+    /// When it was first sent.
+    pub sent_ms: Option<u64>,
+    /// When it got its final status.
+    pub settled_ms: Option<u64>,
     pub cause: Cause,
+}
+
+impl CommandDoc {
+    /// When it got the status that it has.
+    #[must_use]
+    pub fn changed_ms(&self) -> u64 {
+        self.settled_ms.or(self.sent_ms).unwrap_or(self.created_ms)
+    }
+}
+
+/// Which of a device's commands.
+#[derive(Debug, Clone, Default)]
+pub struct CommandFilter {
+    /// Only those with smaller numbers.
+    pub before: Option<u64>,
+    pub status: Option<CommandStatus>,
+    pub limit: usize,
+}
+
+/// A part of a queue, in its order.
+#[derive(Debug, Default)]
+pub struct CommandPage {
+    pub commands: Vec<CommandDoc>,
+    /// There are no more.
+    pub last: bool,
+}
+
+/// A command that is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueCommand {
+    pub device: DeviceNum,
+    pub num: u64,
+    pub id: String,
+    /// None = expired.
+    pub verdict: Option<CommandStatus>,
 }
 
 /// One key of a plugin's state. `value` none = the key is deleted.
@@ -154,8 +204,8 @@ pub struct Loaded {
     pub states: Vec<StateVersion>,
     pub kv: Vec<KvDoc>,
     pub plugins: Vec<PluginDoc>,
-    /// Commands that have no final status.
-    pub open_commands: Vec<(DeviceNum, String)>,
+    /// Of every device that ever had commands.
+    pub commands: HashMap<DeviceNum, OpenCommands>,
     /// In the order in which they were committed.
     pub outgoing: Vec<OutgoingDoc>,
     pub last_dead_letter: u64,

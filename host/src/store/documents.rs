@@ -5,10 +5,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, params};
 
 use super::{
-    Error,
-    docs::{
-        CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion,
-    },
+    Error, commands,
+    docs::{ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion},
     materialise::Gathered,
 };
 use crate::model::{
@@ -27,6 +25,9 @@ pub(super) fn write(db: &mut Connection, gathered: &Gathered, low_water: Option<
     let tx = db.transaction()?;
     for doc in &gathered.others {
         write_one(&tx, doc)?;
+    }
+    for device in &gathered.settled {
+        commands::forget_old(&tx, *device)?;
     }
     for versions in gathered.configs.values() {
         write_configs(&tx, versions)?;
@@ -99,13 +100,10 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             tx.prepare_cached("DELETE FROM binding WHERE gateway = ?1 AND device = ?2")?
                 .execute([gateway.0, device.0])?;
         }
-        Doc::Command(command) => write_command(tx, command)?,
-        Doc::CommandStatus { device, id, status, time_ms } => {
-            tx.prepare_cached(
-                "UPDATE command SET status = ?3, changed_ms = ?4
-                 WHERE device = ?1 AND id = ?2 AND status IN ('queued', 'sent')",
-            )?
-            .execute(params![device.0, id, status.as_str(), time_ms])?;
+        Doc::Command(command) => commands::write(tx, command)?,
+        Doc::CommandSent { device, num, time_ms } => commands::write_sent(tx, *device, *num, *time_ms)?,
+        Doc::CommandSettled { device, num, status, time_ms } => {
+            commands::write_settled(tx, *device, *num, *status, *time_ms)?;
         }
         Doc::Plugin(PluginDoc { plugin, from }) => {
             tx.execute(
@@ -218,25 +216,6 @@ fn write_outgoing(tx: &Transaction<'_>, gathered: &Gathered) -> Result<(), Error
     Ok(())
 }
 
-fn write_command(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
-    tx.prepare_cached(
-        "INSERT OR REPLACE INTO command (device, id, subfolder, payload, ttl_ms, status, created_ms, changed_ms, cause)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute(params![
-        c.device.0,
-        c.id,
-        c.subfolder,
-        c.payload.as_ref(),
-        c.ttl_ms,
-        c.status.as_str(),
-        c.created_ms,
-        c.changed_ms,
-        json(&c.cause)?
-    ])?;
-    Ok(())
-}
-
 /// The newest are kept.
 fn write_call(tx: &Transaction<'_>, call: &CallRecord) -> Result<(), Error> {
     let body = postcard::to_stdvec(call).map_err(|e| Error::Sqlite(e.to_string()))?;
@@ -249,7 +228,7 @@ pub(super) fn call(body: &[u8]) -> Result<CallRecord, Error> {
     postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a method call cannot be read: {e}")))
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|e| Error::Sqlite(e.to_string()))
 }
 
@@ -323,10 +302,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         loaded.plugins.push(PluginDoc { plugin: plugin_name(&r.get::<_, String>(0)?)?, from: Seq(r.get(1)?) });
         Ok(())
     })?;
-    each(db, "SELECT device, id FROM command WHERE status IN ('queued', 'sent') ORDER BY device, num", |r| {
-        loaded.open_commands.push((DeviceNum(r.get(0)?), r.get(1)?));
-        Ok(())
-    })?;
+    commands::load(db, &mut loaded)?;
     each(db, "SELECT id, topic, payload, qos, retain FROM outgoing ORDER BY num", |r| {
         loaded.outgoing.push(OutgoingDoc {
             id: r.get(0)?,
@@ -340,7 +316,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
     Ok(loaded)
 }
 
-fn each(
+pub(super) fn each(
     db: &Connection,
     statement: &str,
     mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,

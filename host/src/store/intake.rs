@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Error, Reply};
-use crate::model::{Entry, Event, Seq};
+use crate::model::{Entry, Seq};
 
 /// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
 /// block.
@@ -83,15 +83,9 @@ impl Intake {
         self.room.clone().acquire_many_owned(units).await.map(Room).map_err(|_| Error::Closed)
     }
 
-    /// Numbers the events and queues them, without waking the writer. Returns the first number; none when the store is
+    /// Numbers the entry's events and queues it, without waking the writer. Returns the first number; none when the store is
     /// closed (`done` has been told).
-    pub(super) fn append(
-        &self,
-        mut events: Vec<Event>,
-        sync: bool,
-        room: Option<Room>,
-        done: Option<Done>,
-    ) -> Option<Seq> {
+    pub(super) fn append(&self, mut entry: Entry, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
@@ -99,13 +93,13 @@ impl Intake {
             return None;
         }
         let first = queue.next_seq;
-        for event in &mut events {
+        for event in entry.events_mut() {
             event.seq = Seq(queue.next_seq);
             queue.next_seq += 1;
         }
         // Nobody waits for QoS 0 events; what plugins make of them comes with urgency of its own.
         queue.urgent |= sync;
-        queue.items.push(Item::Entry { entry: Entry::Events(events), sync, done, room });
+        queue.items.push(Item::Entry { entry, sync, done, room });
         Some(Seq(first))
     }
 
@@ -220,7 +214,7 @@ fn refuse(done: Option<Done>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeviceNum, EventData};
+    use crate::model::{DeviceNum, Event, EventData};
 
     fn event() -> Event {
         let device = Some(DeviceNum(1));
@@ -238,8 +232,8 @@ mod tests {
     #[test]
     fn events_are_numbered_in_the_order_of_the_log() {
         let intake = Intake::new(1024, 7);
-        assert_eq!(intake.append(vec![event(), event()], true, None, None), Some(Seq(7)));
-        assert_eq!(intake.append(vec![event()], false, None, None), Some(Seq(9)));
+        assert_eq!(intake.append(Entry::Events(vec![event(), event()]), true, None, None), Some(Seq(7)));
+        assert_eq!(intake.append(Entry::Events(vec![event()]), false, None, None), Some(Seq(9)));
         let mut items = Vec::new();
         assert!(intake.take(&mut items));
         assert_eq!(numbers(&items), [7, 8, 9]);
@@ -250,7 +244,7 @@ mod tests {
     fn what_nobody_waits_for_goes_with_what_somebody_does() {
         let intake = Intake::new(1024, 1);
         intake.push_lingering(Entry::Barrier);
-        intake.append(vec![event()], true, None, None);
+        intake.append(Entry::Events(vec![event()]), true, None, None);
         let mut items = Vec::new();
         assert!(intake.take(&mut items));
         assert_eq!(items.len(), 2);
@@ -267,7 +261,7 @@ mod tests {
         intake.close();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let done: Done = Box::new(move |result| tell.send(result).unwrap());
-        assert_eq!(intake.append(vec![event()], true, None, Some(done)), None);
+        assert_eq!(intake.append(Entry::Events(vec![event()]), true, None, Some(done)), None);
         assert!(matches!(told.recv().unwrap(), Err(Error::Closed)));
         let mut items = Vec::new();
         assert!(intake.take(&mut items));

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rusqlite::Connection;
 
 use super::{
@@ -45,6 +45,8 @@ pub(super) struct Gathered {
     /// Messages that are gone again before they were written never are.
     pub(super) outgoing: VecDeque<Box<OutgoingDoc>>,
     pub(super) outgoing_gone: Vec<String>,
+    /// Devices of which commands have ended.
+    pub(super) settled: HashSet<DeviceNum>,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
     pub(super) changes: usize,
@@ -71,6 +73,10 @@ impl Gathered {
             }
             Doc::Outgoing(message) => self.outgoing.push_back(message),
             Doc::OutgoingGone { id } => self.outgoing_gone(id),
+            Doc::CommandSettled { device, .. } => {
+                self.settled.insert(device);
+                self.others.push(doc);
+            }
             other => self.others.push(other),
         }
     }
@@ -144,5 +150,9 @@ fn write(db: &mut Connection, log: &Files, gathered: &Gathered, low_water: Optio
 fn finish(db: &mut Connection, log: &Files, gathered: &Gathered, fatal: &dyn Fn(&Error)) {
     if let Err(error) = write(db, log, gathered, None) {
         fatal(&error);
+    }
+    // SQLite does this by itself only when no reader is left.
+    if let Err(error) = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        tracing::debug!(%error, "state.db keeps its write-ahead log");
     }
 }

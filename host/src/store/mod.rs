@@ -5,6 +5,7 @@
 //! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
 //! it has got; what is missing is made again from the log at the next start.
 
+mod commands;
 mod docs;
 mod documents;
 mod intake;
@@ -20,7 +21,8 @@ mod writer;
 use std::path::PathBuf;
 
 pub use docs::{
-    CommandDoc, ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion,
+    CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
+    PluginDoc, RegistryDoc, StateVersion,
 };
 pub use intake::{Done, Room};
 pub use open::{Handle, Opened, Service, open};

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Error, LogPage, LogRow, Machine, Options, Reply,
-    docs::{CommandDoc, ConfigVersion, Doc, Loaded, StateVersion},
+    Error, LogPage, LogRow, Machine, Options, Reply, commands,
+    docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
     documents,
     intake::{Done, Intake, Item, Room},
     log::Log,
@@ -17,7 +17,7 @@ use super::{
     schema,
     writer::Writer,
 };
-use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Event, Seq};
+use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
@@ -163,10 +163,10 @@ impl Handle {
         self.intake.reserve(bytes).await
     }
 
-    /// Numbers the events and queues them for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
+    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
     /// store is closed, which `done` is told too.
-    pub fn append(&self, events: Vec<Event>, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
-        self.intake.append(events, sync, room, done)
+    pub fn append(&self, entry: Entry, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
+        self.intake.append(entry, sync, room, done)
     }
 
     /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
@@ -265,20 +265,45 @@ impl Handle {
     }
 
     /// Newest first.
-    pub async fn commands(
-        &self,
-        device: DeviceNum,
-        id: Option<String>,
-        limit: usize,
-    ) -> Result<Vec<CommandDoc>, Error> {
+    pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
         self.settle(None).await?;
-        self.read(move |reader| reader.commands(device, id.as_deref(), limit)).await
+        self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
+    }
+
+    pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
+    }
+
+    /// A part of the device's queue after the number `after`, as far as the documents have got.
+    pub async fn queued_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
+        self.read(move |reader| reader.state(|db| commands::queued(db, device, after, limit))).await
+    }
+
+    /// Open commands of the device after the number `after`, in order.
+    pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
+    }
+
+    /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
+    /// connection, all of which are gone.
+    pub async fn due_commands(
+        &self,
+        now_ms: u64,
+        left: bool,
+        limit: usize,
+    ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
+        self.settle(None).await?;
+        let read =
+            move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
+        self.read(move |reader| reader.state(read)).await
     }
 
     /// By its id alone.
-    pub async fn command(&self, id: String) -> Result<Option<CommandDoc>, Error> {
+    pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
         self.settle(None).await?;
-        self.read(move |reader| reader.command(&id)).await
+        self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
     }
 
     /// A method call of an operator.

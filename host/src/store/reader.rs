@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Error,
-    docs::{CommandDoc, ConfigVersion, StateVersion},
+    docs::{ConfigVersion, StateVersion},
     documents,
     log::Files,
     record, schema,
 };
-use crate::model::{CallRecord, CommandStatus, DeadLetter, DeviceNum, Entry, Seq};
+use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
 
 /// One commit of the log.
 #[derive(Debug)]
@@ -121,39 +121,9 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Newest first.
-    pub(super) fn commands(&self, device: DeviceNum, id: Option<&str>, limit: usize) -> Result<Vec<CommandDoc>, Error> {
-        let db = self.state.lock();
-        let mut statement = db.prepare_cached(
-            "SELECT device, id, subfolder, payload, ttl_ms, status, created_ms, changed_ms, cause FROM command
-             WHERE device = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY num DESC LIMIT ?3",
-        )?;
-        let rows = statement.query_map(params![device.0, id, limit], |r| {
-            Ok(CommandDoc {
-                device: DeviceNum(r.get(0)?),
-                id: r.get(1)?,
-                subfolder: r.get(2)?,
-                payload: r.get::<_, Vec<u8>>(3)?.into(),
-                ttl_ms: r.get(4)?,
-                status: documents::parsed(&r.get::<_, String>(5)?, status)?,
-                created_ms: r.get(6)?,
-                changed_ms: r.get(7)?,
-                cause: documents::from_json(&r.get::<_, String>(8)?)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// By its id alone.
-    pub(super) fn command(&self, id: &str) -> Result<Option<CommandDoc>, Error> {
-        let device: Option<u64> = {
-            let db = self.state.lock();
-            // Reads the index of (device, id) from end to end.
-            let mut statement = db.prepare_cached("SELECT device FROM command WHERE id = ?1")?;
-            statement.query_row([id], |r| r.get(0)).optional()?
-        };
-        let Some(device) = device else { return Ok(None) };
-        Ok(self.commands(DeviceNum(device), Some(id), 1)?.pop())
+    /// The documents, for the rooms that have statements of their own.
+    pub(super) fn state<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        read(&self.state.lock())
     }
 
     /// A method call of an operator.
@@ -177,8 +147,4 @@ impl Reader {
             db.query_row("SELECT body FROM dead_letter WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
         body.map(|body| documents::dead_letter(&body)).transpose()
     }
-}
-
-fn status(text: &str) -> Result<CommandStatus, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }

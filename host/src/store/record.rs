@@ -155,10 +155,7 @@ pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
 
 /// The last event among the entries.
 pub(super) fn last_seq(entry: &Entry) -> Option<Seq> {
-    match entry {
-        Entry::Events(events) => events.last().map(|e| e.seq),
-        _ => None,
-    }
+    entry.events().last().map(|event| event.seq)
 }
 
 struct Fields<'a>(&'a [u8]);

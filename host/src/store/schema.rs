@@ -38,7 +38,23 @@ const STEPS: &[&str] = &[
     CREATE INDEX binding_device ON binding (device);",
     "CREATE TABLE call (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
     "ALTER TABLE device ADD COLUMN password TEXT;",
+    COMMAND_QUEUES,
 ];
+
+/// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.
+const COMMAND_QUEUES: &str = "ALTER TABLE command RENAME TO command_before;
+    DROP INDEX command_open;
+    CREATE TABLE command (
+        device INTEGER NOT NULL, num INTEGER NOT NULL, id TEXT NOT NULL, subfolder TEXT NOT NULL,
+        payload BLOB NOT NULL, ttl_ms INTEGER NOT NULL, expires_ms INTEGER, verdict TEXT, status TEXT NOT NULL,
+        created_ms INTEGER NOT NULL, sent_ms INTEGER, settled_ms INTEGER, cause TEXT NOT NULL) STRICT;
+    INSERT INTO command SELECT device, num, id, subfolder, payload, ttl_ms, NULL, NULL, status, created_ms,
+        CASE status WHEN 'sent' THEN changed_ms END, CASE WHEN status NOT IN ('queued', 'sent') THEN changed_ms END,
+        cause FROM command_before;
+    DROP TABLE command_before;
+    CREATE UNIQUE INDEX command_num ON command (device, num);
+    CREATE UNIQUE INDEX command_id ON command (id, device);
+    CREATE INDEX command_due ON command (expires_ms) WHERE settled_ms IS NULL;";
 
 const FILE: &str = "state.db";
 

@@ -37,7 +37,10 @@ async fn each_call_answers_as_the_interface_says() {
         ("command lamp-2", "Error::Offline(\"lamp-2 is not connected"),
         ("command lamp-3", "Error::Offline(\"lamp-3 does not subscribe"),
         ("command door-1", "Error::Denied("),
-        ("command-ttl", "Error::Unsupported(\"commands with a time-to-live"),
+        // There is room for three.
+        ("command-ttl 5", "[Ok(\"42.hostile.0\"), Ok(\"42.hostile.1\"), Ok(\"42.hostile.2\"), Err(Error::Limit("),
+        ("command-ttl 5", "the limit \\\"queued-commands\\\" is reached: no more commands may wait for lamp-2"),
+        ("command-ttl 2592000001", "Error::Invalid(\"ttl-ms may be at most 2592000000"),
         ("method lamp-2", "Error::Offline("),
         ("method door-1", "Error::Denied("),
         ("read lamp-1", "config-version: 0"),

@@ -105,6 +105,10 @@ impl Host for World {
         self.kv.iter().map(|(key, (value, _))| key.len() + value.len()).sum()
     }
 
+    fn command_room(&self, _: DeviceNum) -> usize {
+        3
+    }
+
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
         self.calls.lock().unwrap().push(call);
         let after = self.answers_after;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     admin::error::Error,
     model::{
-        EventKind,
+        CommandStatus, EventKind,
         registry::{GatewayAuth, KeyFormat},
     },
 };
@@ -74,6 +74,12 @@ pub(in crate::admin) fn gateway_filter(text: &str) -> Result<Option<bool>, Error
 }
 
 /// The kind of an event, as triggers name it.
+pub(in crate::admin) fn command_status(text: &str) -> Result<CommandStatus, Error> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        Error::invalid(format!("status must be queued, sent, acknowledged, expired, rejected or purged, not {text:?}"))
+    })
+}
+
 pub(in crate::admin) fn event_kind(text: &str) -> Result<EventKind, Error> {
     serde_json::from_value(text.into()).map_err(|_| {
         Error::invalid(format!(

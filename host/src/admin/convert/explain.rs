@@ -30,7 +30,8 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
         Step::Execution(execution) => json!({"execution": self::execution(execution, names)}),
         Step::Config(config) => json!({"config": self::config(config, names)}),
         Step::Command(command) => {
-            json!({"command": with_device(history::command(command), command.device, names)})
+            let name = names(command.device);
+            json!({"command": with_device(history::command(name.as_ref(), command), command.device, names)})
         }
         Step::Call(call) => json!({"methodCall": self::call(call, names)}),
         Step::Kv(write) => json!({"state": {

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use super::Base64;
 use crate::{
     clock,
-    model::{Cause, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, Outcome, Property},
+    model::{
+        Cause, CommandStatus, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, Outcome, Property,
+    },
     store::{CommandDoc, ConfigVersion, StateVersion},
 };
 
@@ -48,16 +50,34 @@ pub(in crate::admin) fn state(version: &StateVersion) -> Value {
     })
 }
 
-pub(in crate::admin) fn command(command: &CommandDoc) -> Value {
-    json!({
+pub(in crate::admin) fn command_name(device: &DeviceName, id: &str) -> String {
+    format!("{device}/commands/{id}")
+}
+
+/// `times` has the time of every status that the command has had.
+pub(in crate::admin) fn command(device: Option<&DeviceName>, command: &CommandDoc) -> Value {
+    let time = |ms| Value::from(clock::rfc3339(ms));
+    let mut times = Map::new();
+    times.insert(CommandStatus::Queued.as_str().into(), time(command.created_ms));
+    times.extend(command.sent_ms.map(|ms| (CommandStatus::Sent.as_str().to_owned(), time(ms))));
+    times.extend(command.settled_ms.map(|ms| (command.status.as_str().to_owned(), time(ms))));
+    let mut shown = json!({
         "id": command.id,
         "subfolder": command.subfolder,
         "binaryData": bytes(&command.payload),
+        "ttl": format!("{}s", std::time::Duration::from_millis(command.ttl_ms).as_secs_f64()),
         "status": command.status.as_str(),
-        "createTime": clock::rfc3339(command.created_ms),
-        "updateTime": clock::rfc3339(command.changed_ms),
+        "times": times,
+        "createTime": time(command.created_ms),
+        "updateTime": time(command.changed_ms()),
         "cause": cause(&command.cause),
-    })
+    });
+    let expires = command.expires_ms.filter(|_| command.ttl_ms > 0 && command.verdict.is_none());
+    if let Some(fields) = shown.as_object_mut() {
+        fields.extend(expires.map(|ms| ("expireTime".to_owned(), time(ms))));
+        fields.extend(device.map(|device| ("name".to_owned(), command_name(device, &command.id).into())));
+    }
+    shown
 }
 
 pub(in crate::admin) fn event(event: &Event, names: Names<'_>) -> Value {

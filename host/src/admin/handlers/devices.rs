@@ -1,5 +1,6 @@
 //! Devices: what they are, and what is sent to them.
 
+pub(in crate::admin) mod commands;
 mod credentials;
 mod send;
 
@@ -26,8 +27,6 @@ use crate::{
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
-/// Commands that one answer lists at most.
-const COMMANDS: usize = 1_000;
 
 /// By its id, or by its number as Google's API allows.
 pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
@@ -127,6 +126,8 @@ pub(in crate::admin) async fn patch(
 pub(in crate::admin) async fn delete(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
     params.only(&[])?;
     let device = found(&app, &path)?;
+    // While there is a device whose commands have ended.
+    app.parts.delivery.purge(&device).await?;
     app.parts.registry.delete(&device).await?;
     Ok(Json(json!({})))
 }
@@ -140,17 +141,6 @@ pub(in crate::admin) async fn set_config(
 ) -> Answer {
     params.only(&[])?;
     send::config(&app, found(&app, &path)?.as_ref(), who, wanted).await
-}
-
-pub(in crate::admin) async fn send_command(
-    State(app): State<App>,
-    Path(path): DevicePath,
-    params: Params,
-    Extension(who): Extension<Who>,
-    Body(wanted): Body<send::CommandIn>,
-) -> Answer {
-    params.only(&[])?;
-    send::command(&app, found(&app, &path)?.as_ref(), who, wanted).await
 }
 
 pub(in crate::admin) async fn invoke_method(
@@ -190,29 +180,6 @@ pub(in crate::admin) async fn states(State(app): State<App>, Path(path): DeviceP
     let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
     Ok(Json(insert_page("deviceStates", versions.iter().map(convert::state).collect(), None)))
-}
-
-pub(in crate::admin) async fn commands(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
-    params.only(&["pageSize"])?;
-    let limit = params.number("pageSize", PAGE, COMMANDS)?;
-    let commands = app.parts.store.commands(found(&app, &path)?.num, None, limit).await?;
-    Ok(Json(json!({"commands": commands.iter().map(convert::command).collect::<Vec<_>>()})))
-}
-
-pub(in crate::admin) async fn command(
-    State(app): State<App>,
-    Path((p, l, r, d, id)): Path<(String, String, String, String, String)>,
-    params: Params,
-) -> Answer {
-    params.only(&[])?;
-    let device = found(&app, &(p, l, r, d))?;
-    let commands = app.parts.store.commands(device.num, Some(id.clone()), 1).await?;
-    let command = commands.first().ok_or_else(|| Error::not_found(format!("command {id} of {}", device.name)))?;
-    Ok(Json(convert::command(command)))
-}
-
-pub(in crate::admin) async fn no_purge() -> Answer {
-    Err(Error::unimplemented("taking a command out of its queue"))
 }
 
 pub(in crate::admin) async fn no_twin() -> Answer {

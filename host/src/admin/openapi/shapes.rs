@@ -140,9 +140,13 @@ const SENDING: &[Shape] = &[
         "Command",
         &[
             ("id", Text),
+            ("name", Text),
             ("subfolder", Text),
             ("binaryData", Bytes),
+            ("ttl", Span),
             ("status", STATUSES),
+            ("times", Texts),
+            ("expireTime", Time),
             ("createTime", Time),
             ("updateTime", Time),
             ("cause", Any),
@@ -150,10 +154,11 @@ const SENDING: &[Shape] = &[
     ),
     shape("InvokeMethodRequest", &[("method", Text), ("payload", Bytes), ("timeout", Span)]),
     shape("InvokeMethodResponse", &[("id", Text), ("status", Number), ("payload", Bytes)]),
-    shape("ListCommandsResponse", &[("commands", Many("Command"))]),
+    shape("ListCommandsResponse", &[("commands", Many("Command")), ("nextPageToken", Text)]),
     shape("ModifyCloudToDeviceConfigRequest", &[("versionToUpdate", Int64), ("binaryData", Bytes), ("name", Text)]),
+    shape("PurgeCommandsResponse", &[("purged", Number)]),
     shape("SendCommandToDeviceRequest", &[("binaryData", Bytes), ("subfolder", Text), ("ttl", Span), ("name", Text)]),
-    shape("SendCommandToDeviceResponse", &[("id", Text)]),
+    shape("SendCommandToDeviceResponse", &[("id", Text), ("name", Text)]),
 ];
 
 const HISTORY: &[Shape] = &[

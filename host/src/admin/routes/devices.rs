@@ -6,7 +6,10 @@ use super::call::{
     delete, get, patch, post, verb,
 };
 use crate::admin::{
-    handlers::{devices, gateways, registries},
+    handlers::{
+        devices::{self, commands},
+        gateways, registries,
+    },
     scope::Scope,
 };
 
@@ -86,8 +89,8 @@ fn sending() -> Vec<Call> {
             .scope(Scope::Operate)
             .takes(Json("ModifyCloudToDeviceConfigRequest"))
             .answers(Json("DeviceConfig")),
-        verb(DEVICE, "sendCommandToDevice", devices::send_command)
-            .says("Sends a command to a device that is connected and subscribed")
+        verb(DEVICE, "sendCommandToDevice", commands::send)
+            .says("Sends a command: with a ttl as soon as the device takes it, else only if it does so now")
             .scope(Scope::Operate)
             .takes(Json("SendCommandToDeviceRequest"))
             .answers(Json("SendCommandToDeviceResponse")),
@@ -112,13 +115,17 @@ fn history() -> Vec<Call> {
             .says("The newest reported states")
             .params(&["numStates"])
             .answers(Json("ListDeviceStatesResponse")),
-        get(&device("commands"), devices::commands)
+        get(&device("commands"), commands::list)
             .says("The newest commands and what became of them")
-            .params(&["pageSize"])
+            .params(&["pageSize", "pageToken", "status"])
             .answers(Json("ListCommandsResponse")),
-        get(&device("commands/{id}"), devices::command).says("One of them").answers(Json("Command")),
-        delete(&device("commands/{id}"), devices::no_purge)
-            .says("Takes a command out of its queue (not in this version)")
+        delete(&device("commands"), commands::purge)
+            .says("Takes back all commands that have not ended")
+            .scope(Scope::Operate)
+            .answers(Json("PurgeCommandsResponse")),
+        get(&device("commands/{id}"), commands::get).says("One of them").answers(Json("Command")),
+        delete(&device("commands/{id}"), commands::cancel)
+            .says("Takes back a command that has not ended")
             .scope(Scope::Operate),
         get(&device("twin"), devices::no_twin).says("Desired and reported together (not in this version)").answers(Any),
         patch(&device("twin"), devices::no_twin)

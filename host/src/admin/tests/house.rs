@@ -18,12 +18,16 @@ use crate::{
     explain,
     ingest::{self, Offer},
     journal,
+    metrics::Metrics,
     model::{DeviceName, Event, PluginName, RegistryName},
     outbox,
     registry::{self, Device},
     settings::AdminAuth,
     store,
 };
+
+/// Commands that may wait for one device.
+pub(crate) const QUEUED: usize = 50;
 
 struct NoPlugins;
 
@@ -96,15 +100,23 @@ impl House {
         let handle = opened.handle();
         let registry = registry::Handle::load(handle.clone(), &opened.loaded);
         let ingest = ingest::Handle::new(handle.clone(), Arc::new(NoPlugins));
-        let delivery = delivery::Handle::new(handle.clone(), ingest.clone());
-        let engine = Engine::new(registry.clone(), Arc::new(delivery.clone()), &opened.loaded);
+        let queues = outbox::Queues::new(opened.loaded.commands.clone(), QUEUED);
+        let delivery = delivery::Handle::new(delivery::Parts {
+            store: handle.clone(),
+            ingest: ingest.clone(),
+            registry: registry.clone(),
+            queues: queues.clone(),
+            metrics: Metrics::default(),
+            runtime: runtime.handle().clone(),
+        });
+        let engine = Engine::new(registry.clone(), queues.clone(), Arc::new(delivery.clone()), &opened.loaded);
         let store = opened.start(engine, |_| {}).unwrap();
         runtime.block_on(registry.make_default()).unwrap();
         let plugins = Arc::new(OnePlugin::default());
         let parts = Parts {
             explain: explain::Handle::new(handle.clone(), registry.clone()),
             registry,
-            outbox: outbox::Handle::new(handle.clone()),
+            outbox: outbox::Handle::new(handle.clone(), queues),
             delivery,
             journal: journal::Handle::new(handle.clone()),
             store: handle,
@@ -118,6 +130,8 @@ impl House {
         let base = format!("http://{}", service.local_addr());
         let token = std::fs::read_to_string(data.path().join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
         let (shutdown, ready) = (CancellationToken::new(), service.readiness());
+        let (keeper, stop) = (parts.delivery.clone(), shutdown.clone());
+        runtime.spawn(async move { keeper.keep_time(stop).await });
         runtime.spawn(service.run(shutdown.clone()));
         let store = Some(store);
         Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, store, _data: data }

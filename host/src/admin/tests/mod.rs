@@ -1,6 +1,7 @@
 //! The API through a real socket, over a real store.
 
 mod calls;
+mod commands;
 mod gateways;
 pub(crate) mod house;
 mod sending;

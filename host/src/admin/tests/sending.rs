@@ -1,4 +1,4 @@
-//! Configs, commands and method calls: what reaches the device, and what its answers change.
+//! Configs and method calls: what reaches the device, and what its answers change.
 
 use serde_json::json;
 
@@ -41,38 +41,6 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
     assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
     let large = crate::admin::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
     assert!(house.refused("POST", &set, Some(&json!({ "binaryData": large }))).2.contains("65537 bytes"));
-}
-
-#[test]
-fn a_command_goes_only_to_a_device_that_takes_it_now() {
-    let house = house_with_lamp();
-    let send = lamp(":sendCommandToDevice");
-    let body = json!({"binaryData": "b24=", "subfolder": "light"});
-    let refused = |part: &str| {
-        let (status, word, text) = house.refused("POST", &send, Some(&body));
-        assert_eq!((status, word.as_str()), (400, "FAILED_PRECONDITION"));
-        assert!(text.contains(part), "{text}");
-    };
-    refused("is not connected");
-    let (online, received) = house.connect("lamp");
-    refused("does not subscribe");
-    online.subscribe(Feed::Commands);
-    let id = house.ok("POST", &send, Some(&body))["id"].as_str().unwrap().to_owned();
-    let sent = Outbound::Command { id: id.as_str().into(), subfolder: "light".into(), payload: "on".into() };
-    assert_eq!(received.recv().unwrap(), sent);
-    let status = |house: &House| house.ok("GET", &lamp(&format!("/commands/{id}")), None)["status"].clone();
-    assert_eq!(status(&house), "sent");
-    online.acknowledged(vec![Receipt::Command { id: id.as_str().into() }]);
-    assert_eq!(status(&house), "acknowledged");
-    assert_eq!(house.ok("GET", &lamp("/commands"), None)["commands"][0]["id"], id.as_str());
-    assert_eq!(house.refused("GET", &lamp("/commands/none"), None).1, "NOT_FOUND");
-
-    let waiting = json!({"binaryData": "", "ttl": "60s"});
-    assert_eq!(house.refused("POST", &send, Some(&waiting)).1, "UNIMPLEMENTED");
-    for subfolder in ["a//b", "#", "/a"] {
-        let body = json!({"binaryData": "", "subfolder": subfolder});
-        assert_eq!(house.refused("POST", &send, Some(&body)).1, "INVALID_ARGUMENT", "{subfolder}");
-    }
 }
 
 #[test]

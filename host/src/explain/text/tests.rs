@@ -58,10 +58,14 @@ fn command(status: CommandStatus, changed_ms: u64) -> Step {
         id: "api.7".into(),
         subfolder: "light".into(),
         payload: "blink".into(),
+        num: 1,
         ttl_ms: 0,
+        expires_ms: None,
+        verdict: None,
         status,
         created_ms: TIME_MS,
-        changed_ms,
+        sent_ms: (status == CommandStatus::Sent).then_some(changed_ms),
+        settled_ms: status.is_final().then_some(changed_ms),
         cause: cause(),
     }))
 }

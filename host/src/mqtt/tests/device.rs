@@ -172,15 +172,16 @@ async fn configs_are_coalesced_when_the_window_is_full() {
     client.expect_silence().await;
 }
 
+fn command(id: &str, subfolder: &str) -> Outbound {
+    let payload = Bytes::from_static(b"go");
+    Outbound::Command { num: 1, id: id.into(), subfolder: subfolder.into(), payload, again: false, expires: None }
+}
+
 #[tokio::test]
 async fn commands_arrive_and_are_acknowledged() {
     let front = Front::start().await;
     let mut client = front.v4("lamp-1").await;
-    let command = |subfolder: &str| Outbound::Command {
-        id: format!("id-{subfolder}").into(),
-        subfolder: subfolder.into(),
-        payload: Bytes::from_static(b"go"),
-    };
+    let command = |subfolder: &str| command(&format!("id-{subfolder}"), subfolder);
     assert!(!front.hub.deliver("lamp-1", command("")), "not subscribed yet");
     client.subscribe(false, "/devices/lamp-1/commands/#", 1).await;
     assert!(front.hub.deliver("lamp-1", command("")) && front.hub.deliver("lamp-1", command("a/b")));
@@ -199,7 +200,7 @@ async fn a_device_that_takes_no_commands_is_not_sent_more_than_a_queue() {
     let front = Front::start().await;
     let mut client = front.v4("lamp-1").await;
     client.subscribe(false, "/devices/lamp-1/commands", 1).await;
-    let command = Outbound::Command { id: "1".into(), subfolder: "".into(), payload: Bytes::from_static(b"go") };
+    let command = command("1", "");
     let taken = (0..5_000).take_while(|_| front.hub.deliver("lamp-1", command.clone())).count();
     assert!((1_000..1_100).contains(&taken), "{taken}");
     assert_eq!(front.limit_hits("session_queue"), 1);

@@ -193,11 +193,16 @@ impl Online for FakeOnline {
         self.say(&format!("unsubscribed {feed:?}"));
     }
 
+    fn resumes(&self, outbound: &Outbound) -> bool {
+        !matches!(outbound, Outbound::Command { id, .. } if &**id == "ended")
+    }
+
     fn acknowledged(&self, receipts: Vec<Receipt>) {
         for receipt in receipts {
             match receipt {
                 Receipt::Config { version } => self.say(&format!("acknowledged config {version}")),
-                Receipt::Command { id } => self.say(&format!("acknowledged command {id}")),
+                Receipt::CommandRefused { id, .. } => self.say(&format!("refused command {id}")),
+                Receipt::Command { id, .. } => self.say(&format!("acknowledged command {id}")),
             }
         }
     }

@@ -7,11 +7,15 @@ use super::{
             types::Error,
         },
         grants::Capability,
+        limits::names,
         sandbox::State,
     },
     no_such_device, too_large,
 };
-use crate::model::{Effect, limits::COMMAND_BYTES};
+use crate::model::{
+    Effect,
+    limits::{COMMAND_BYTES, COMMAND_TTL_MAX_MS},
+};
 
 /// Longest sub-folder, bytes.
 const MAX_SUBFOLDER_BYTES: usize = 256;
@@ -22,16 +26,20 @@ impl Host for State {
         let name = self.granted(Capability::Command, &device)?;
         too_large("command", payload.len(), COMMAND_BYTES)?;
         check_subfolder(&options.subfolder)?;
-        if options.ttl_ms > 0 {
-            let text = "commands with a time-to-live are not supported yet: use ttl-ms 0";
-            return Err(Error::Unsupported(text.into()));
+        if options.ttl_ms > COMMAND_TTL_MAX_MS {
+            return Err(Error::Invalid(format!("ttl-ms may be at most {COMMAND_TTL_MAX_MS}")));
         }
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
-        if !view.connected {
+        if options.ttl_ms == 0 && !view.connected {
             return Err(Error::Offline(format!("{} is not connected", name.id)));
         }
-        if !view.accepts_commands {
+        if options.ttl_ms == 0 && !view.accepts_commands {
             return Err(Error::Offline(format!("{} does not subscribe to its commands", name.id)));
+        }
+        let to_it = |effect: &&Effect| matches!(effect, Effect::Command { device, .. } if *device == view.num);
+        if self.current.effects.iter().filter(to_it).count() >= host.command_room(view.num) {
+            let text = format!("no more commands may wait for {}", name.id);
+            return Err(Error::Limit(self.current.hit(names::QUEUED_COMMANDS, &text)));
         }
         self.room_for_effect()?;
         let id = format!("{}.{}.{}", self.current.seq, self.setup.name, self.current.effects.len());
@@ -40,7 +48,7 @@ impl Host for State {
             id: id.clone(),
             subfolder: options.subfolder,
             payload: payload.into(),
-            ttl_ms: 0,
+            ttl_ms: options.ttl_ms,
         });
         Ok(id)
     }

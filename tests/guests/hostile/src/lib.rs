@@ -97,8 +97,9 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
             report(&format!("{:?}", command::send(argument, b"go", &options)));
         }
         "command-ttl" => {
-            let options = command::Options { subfolder: String::new(), ttl_ms: 5 };
-            report(&format!("{:?}", command::send("lamp-1", b"go", &options)));
+            let options = command::Options { subfolder: String::new(), ttl_ms: number };
+            let answers = [(); 4].map(|()| command::send("lamp-2", b"go", &options));
+            report(&format!("{answers:?}"));
         }
         "method" => report(&format!("{:?}", method::call(argument, "blink", b"3", 1_000))),
         "read" => report(&format!("{:?}", registry::get(argument))),

@@ -1,4 +1,4 @@
-//! Configs, commands and method calls that an operator sends.
+//! Configs and method calls that an operator sends.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,6 @@ use crate::{
         reply::Answer,
     },
     clock,
-    delivery::Feed,
     model::{CallRecord, CallResult, Cause, Entry, limits},
     registry::Device,
 };
@@ -43,51 +42,10 @@ pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigI
     Ok(Json(shown.unwrap_or_else(|| json!({"version": version.to_string()}))))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::admin) struct CommandIn {
-    #[serde(default, alias = "binary_data")]
-    binary_data: Base64,
-    #[serde(default)]
-    subfolder: String,
-    ttl: Option<Span>,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-}
-
-pub(super) async fn command(app: &App, device: &Device, who: Who, wanted: CommandIn) -> Answer {
-    if wanted.ttl.is_some_and(|ttl| !ttl.0.is_zero()) {
-        return Err(Error::unimplemented("commands that wait for their device (ttl)"));
-    }
-    check_subfolder(&wanted.subfolder)?;
-    if !app.parts.delivery.takes(device.num, Feed::Commands) {
-        let connected = app.parts.delivery.is_connected(device.num);
-        let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
-        return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}", device.name)));
-    }
-    let id = new_id()?;
-    let cause = Cause::Api { who: who.0.into() };
-    app.parts.outbox.send_command(device, id.clone(), wanted.subfolder, wanted.binary_data.0.into(), cause).await?;
-    Ok(Json(json!({ "id": id })))
-}
-
 /// Of a command or a call, so that it can be asked about.
-fn new_id() -> Result<String, Error> {
+pub(super) fn new_id() -> Result<String, Error> {
     let number = getrandom::u64().map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     Ok(format!("api.{number:016x}"))
-}
-
-/// It becomes topic levels.
-fn check_subfolder(subfolder: &str) -> Result<(), Error> {
-    let bad = subfolder.len() > 256
-        || subfolder.contains(['+', '#', '\0'])
-        || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));
-    if bad {
-        return Err(Error::invalid(format!(
-            "subfolder {subfolder:?} must be topic levels without + and #, none of them empty, at most 256 bytes"
-        )));
-    }
-    Ok(())
 }
 
 #[derive(Debug, Deserialize)]

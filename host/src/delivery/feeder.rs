@@ -1,0 +1,78 @@
+//! Reads a connected device's queue from the store, as fast as the device acknowledges. Ends when the connection has
+//! all there is or as much as may be in flight; the next acknowledgement begins it again.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Shared, lane::Fed, presence::Presence};
+use crate::{
+    clock,
+    model::{CommandStatus, Settlement},
+    store,
+};
+
+/// When to offer again what the connection had no room for, or what could not be read.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Feeds the device where something waits for it, and nobody does so yet.
+pub(super) fn wake(shared: &Arc<Shared>, presence: &Arc<Presence>) {
+    if presence.commands().begin_feeding() {
+        let (shared, presence) = (shared.clone(), presence.clone());
+        shared.runtime.clone().spawn(async move {
+            // A store that is closed means that the host is stopping.
+            let _ = run(&shared, &presence).await;
+        });
+    }
+}
+
+async fn run(shared: &Arc<Shared>, presence: &Arc<Presence>) -> Result<(), store::Error> {
+    let (lane, device) = (presence.commands(), presence.device().num);
+    // Commands up to this one are in the documents.
+    let mut covered = 0;
+    while let Some((cursor, room)) = lane.wanted() {
+        // What has ended before the oldest open one need not be looked at.
+        let after = cursor.max(shared.queues.first(device).saturating_sub(1));
+        if after >= covered {
+            covered = shared.queues.last(device);
+            retry(|| shared.store.settle(None)).await?;
+        }
+        let page = {
+            let _turn = shared.readers.acquire().await.map_err(|_| store::Error::Closed)?;
+            retry(|| shared.store.queued_commands(device, after, room)).await?
+        };
+        let last = page.last;
+        let fed = lane.feed(presence.link(), &shared.queues, clock::now_ms(), page.commands);
+        let blocked = fed.blocked;
+        note(shared, presence, fed);
+        if blocked {
+            if lane.pause() {
+                return Ok(());
+            }
+            tokio::time::sleep(PATIENCE).await;
+        } else if last && lane.caught_up(&shared.queues, device, covered) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn note(shared: &Arc<Shared>, presence: &Presence, fed: Fed) {
+    let (device, time_ms) = (presence.device(), clock::now_ms());
+    let sent = fed.sent.into_iter().map(|num| Settlement::CommandSent { device: device.num, num, time_ms });
+    shared.settle(sent.collect());
+    let expired = fed.expired.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
+    shared.end_commands(device, CommandStatus::Expired, expired, None);
+}
+
+/// Asks until the store answers, or is closed.
+async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() -> F) -> Result<T, store::Error> {
+    loop {
+        match ask().await {
+            Err(store::Error::Closed) => return Err(store::Error::Closed),
+            Err(error) => {
+                tracing::error!(%error, "a device's queue cannot be read; trying again");
+                tokio::time::sleep(PATIENCE).await;
+            }
+            read => return read,
+        }
+    }
+}
