@@ -7,6 +7,7 @@ pub mod model;
 
 pub mod settings;
 pub mod store;
+pub mod tls;
 
 pub mod explain;
 pub mod journal;

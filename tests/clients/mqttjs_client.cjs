@@ -23,7 +23,7 @@ process.on("unhandledRejection", fail);
 // A client that remembers what came.
 async function connect(clientId, more = {}) {
     const client = await mqtt.connectAsync(
-        { host, port: Number(port), protocolVersion: five ? 5 : 4, clientId, reconnectPeriod: 0, ...more },
+        { host, port: Number(port), protocol: process.env.MQTTJS_PROTOCOL || "mqtt", protocolVersion: five ? 5 : 4, clientId, reconnectPeriod: 0, ...more },
         false,
     );
     client.came = [];
@@ -31,7 +31,8 @@ async function connect(clientId, more = {}) {
         client.came.push({ topic, text: payload.toString(), packet });
         client.emit("came");
     });
-    client.on("error", fail);
+    // What still comes while it says goodbye can no longer be acknowledged.
+    client.on("error", (error) => client.disconnecting || fail(error));
     return client;
 }
 

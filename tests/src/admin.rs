@@ -65,6 +65,14 @@ impl Admin {
         answer(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body))
     }
 
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        answer(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body))
+    }
+
     /// A device of the default registry: `rest` is empty, `/configVersions`, `:invokeMethod` and the like.
     #[must_use]
     pub fn device_path(id: &str, rest: &str) -> String {

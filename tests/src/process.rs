@@ -30,6 +30,8 @@ fn program() -> PathBuf {
 struct Ready {
     ready: bool,
     mqtt: SocketAddr,
+    mqtts: Option<SocketAddr>,
+    ws: Option<SocketAddr>,
     admin: String,
 }
 
@@ -126,6 +128,26 @@ impl Process {
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
         self.ready().mqtt
+    }
+
+    /// Where devices connect with TLS.
+    ///
+    /// # Panics
+    ///
+    /// When it was not started so.
+    #[must_use]
+    pub fn mqtts(&self) -> SocketAddr {
+        self.ready().mqtts.expect("no TLS")
+    }
+
+    /// Where devices connect over WebSocket.
+    ///
+    /// # Panics
+    ///
+    /// When it was not started so.
+    #[must_use]
+    pub fn ws(&self) -> SocketAddr {
+        self.ready().ws.expect("no WebSocket")
     }
 
     /// Runs `switchbox` with these arguments against this host, in the place's folder; gives what it prints.

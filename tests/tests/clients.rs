@@ -4,6 +4,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Write},
+    net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,7 +15,7 @@ use switchbox_tests::{Admin, Place, Process, python_with, runs, there, until, wo
 fn start() -> (Place, Process) {
     let place = Place::new();
     place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
-    let host = place.start();
+    let host = place.start_with(&["--ws", "127.0.0.1:0"]);
     (place, host)
 }
 
@@ -194,10 +195,10 @@ fn check(said: &str) {
     }
 }
 
-fn script(interpreter: impl AsRef<OsStr>, name: &str, host: &Process, version: &str) -> Command {
+fn script(interpreter: impl AsRef<OsStr>, name: &str, at: SocketAddr, version: &str) -> Command {
     let mut command = Command::new(interpreter);
     command.arg(workspace().join("tests/clients").join(name));
-    command.args([host.mqtt().ip().to_string(), host.mqtt().port().to_string(), version.to_owned()]);
+    command.args([at.ip().to_string(), at.port().to_string(), version.to_owned()]);
     command
 }
 
@@ -209,21 +210,24 @@ fn paho_for_python_does_all_that_a_device_does() {
     }
     let (_place, host) = start();
     for version in ["3", "5"] {
-        check(&converse(&host, script(python.as_ref().unwrap(), "paho_client.py", &host, version)));
+        check(&converse(&host, script(python.as_ref().unwrap(), "paho_client.py", host.mqtt(), version)));
     }
 }
 
 #[test]
-fn mqtt_js_does_all_that_a_device_does() {
+fn mqtt_js_does_all_that_a_device_does_over_websocket_too() {
     let folder = workspace().join(".ci/tools/node");
     let installed = folder.join("node_modules/mqtt").is_dir() && runs(Command::new("node").arg("--version"));
     if !there("MQTT.js", installed) {
         return;
     }
-    let (_place, host) = start();
-    for version in ["4", "5"] {
-        let mut command = script("node", "mqttjs_client.cjs", &host, version);
-        command.env("MQTTJS_FOLDER", &folder);
-        check(&converse(&host, command));
+    for protocol in ["mqtt", "ws"] {
+        let (_place, host) = start();
+        for version in ["4", "5"] {
+            let at = if protocol == "ws" { host.ws() } else { host.mqtt() };
+            let mut command = script("node", "mqttjs_client.cjs", at, version);
+            command.env("MQTTJS_FOLDER", &folder).env("MQTTJS_PROTOCOL", protocol);
+            check(&converse(&host, command));
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 /// so nothing goes round.
 const RANKS: &[&[&str]] = &[
     &["model", "clock", "metrics", "builtins"],
-    &["settings", "store"],
+    &["settings", "store", "tls"],
     &["registry", "outbox", "journal", "explain"],
     &["auth", "engine", "ingest", "plugin"],
     &["dispatch", "session", "topics"],

@@ -2,6 +2,7 @@
 
 mod folder;
 mod housekeeping;
+mod listeners;
 mod metrics_text;
 mod plugin_views;
 mod serve;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use listeners::Listeners;
 pub use serve::serve;
 
 use crate::{
@@ -29,13 +31,14 @@ use crate::{
     metrics::Metrics,
     mqtt, outbox, plugin, registry,
     settings::{Grant, Settings},
-    store, topics,
+    store, tls, topics,
 };
 
 /// A host that runs in this process.
 pub struct Host {
     /// Where MQTT clients connect.
     pub mqtt: SocketAddr,
+    pub listeners: Listeners,
     /// Where the admin API listens.
     pub admin: SocketAddr,
     pub parts: Parts,
@@ -120,9 +123,13 @@ impl Host {
         };
         let publisher = parts.delivery.publisher(parts.topics.clone());
         let publisher = tokio::spawn(publisher.run(shutdown.child_token()));
-        let front = bind_front(settings, &parts).await?;
+        let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
+        let front = bind_front(settings, &parts, tls.clone()).await?;
         let api = bind_api(settings, &parts).await?;
-        let (mqtt, admin, ready) = (front.local_addr(), api.local_addr(), api.readiness());
+        let (listeners, admin, ready) = (Listeners::of(settings, &front), api.local_addr(), api.readiness());
+        if let Some(tls) = tls {
+            tokio::spawn(tls.watch(shutdown.child_token()));
+        }
         let front = tokio::spawn(front.run(shutdown.child_token()));
         let api = tokio::spawn(api.run(shutdown.child_token()));
         let housekeeping = tokio::spawn(housekeeping::run(
@@ -133,7 +140,8 @@ impl Host {
         ));
         ready.store(true, Ordering::Release);
         Ok(Self {
-            mqtt,
+            mqtt: listeners.mqtt,
+            listeners,
             admin,
             parts,
             shutdown,
@@ -180,14 +188,22 @@ async fn keep_time(delivery: delivery::Handle, shutdown: CancellationToken) {
     delivery.keep_time(shutdown).await;
 }
 
-async fn bind_front(settings: &Settings, parts: &Parts) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
+async fn bind_front(
+    settings: &Settings,
+    parts: &Parts,
+    tls: Option<tls::Handle>,
+) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
     let hub = mqtt::Live {
-        auth: auth::Handle::new(parts.registry.clone(), settings.enroll, parts.metrics.clone()),
+        auth: auth::Handle::new(parts.registry.clone(), settings.enroll, tls.clone(), parts.metrics.clone()),
         ingest: parts.ingest.clone(),
         delivery: parts.delivery.clone(),
     };
-    let options =
-        mqtt::Options { listen: settings.mqtt, connections: settings.max_connections, ..mqtt::Options::default() };
+    let options = mqtt::Options {
+        doors: listeners::doors(settings, tls.as_ref()),
+        connections: settings.max_connections,
+        connections_per_address: settings.max_connections_per_address,
+        ..mqtt::Options::default()
+    };
     mqtt::Service::bind(options, hub, parts.topics.clone(), parts.metrics.clone()).await
 }
 

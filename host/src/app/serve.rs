@@ -27,7 +27,7 @@ pub fn serve(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn ready_line(host: &Host, settings: &Settings) -> serde_json::Value {
-    serde_json::json!({
+    let mut line = serde_json::json!({
         "ready": true,
         "mqtt": host.mqtt.to_string(),
         "admin": format!("http://{}", host.admin),
@@ -35,5 +35,12 @@ fn ready_line(host: &Host, settings: &Settings) -> serde_json::Value {
         "plugins": settings.plugins,
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-    })
+    });
+    let listeners = [("mqtts", host.listeners.mqtts), ("ws", host.listeners.ws), ("wss", host.listeners.wss)];
+    if let Some(fields) = line.as_object_mut() {
+        let there =
+            listeners.into_iter().filter_map(|(name, address)| Some((name.to_owned(), address?.to_string().into())));
+        fields.extend(there);
+    }
+    line
 }

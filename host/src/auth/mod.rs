@@ -3,6 +3,7 @@
 //! A client that is refused is told nothing but that, and after the same time, whatever was wrong; the log says what.
 
 pub mod access;
+mod certificates;
 pub mod jwt;
 pub mod keys;
 pub mod password;
@@ -20,6 +21,7 @@ use std::{
 };
 
 use password::Checker;
+use rustls::pki_types::CertificateDer;
 use throttle::Throttle;
 use tokio::sync::broadcast;
 
@@ -33,6 +35,7 @@ use crate::{
     metrics::Metrics,
     model::{DeviceName, RegistryName, registry::DeviceSpec},
     registry::{self, Changed, Device},
+    tls,
 };
 use standing::Proof;
 
@@ -47,6 +50,8 @@ pub struct Credentials<'a> {
     pub user_name: Option<&'a str>,
     pub password: Option<&'a [u8]>,
     pub address: IpAddr,
+    /// Those that the client showed in the TLS handshake, its own first, whose key it holds.
+    pub certificates: &'a [CertificateDer<'static>],
 }
 
 impl fmt::Debug for Credentials<'_> {
@@ -78,12 +83,13 @@ pub struct Handle {
     checker: Checker,
     throttle: Throttle,
     metrics: Metrics,
+    tls: Option<tls::Handle>,
 }
 
 impl Handle {
     #[must_use]
-    pub fn new(registry: registry::Handle, enroll: Enroll, metrics: Metrics) -> Self {
-        Self { registry, enroll, checker: Checker::new(), throttle: Throttle::default(), metrics }
+    pub fn new(registry: registry::Handle, enroll: Enroll, tls: Option<tls::Handle>, metrics: Metrics) -> Self {
+        Self { registry, enroll, checker: Checker::new(), throttle: Throttle::default(), metrics, tls }
     }
 
     /// Finds the device that the client id names and checks that it is the device. Where enrolment is open, a device
@@ -117,7 +123,7 @@ impl Handle {
                 Standing { principal: Principal::Device(device), access, proof, runs_out_ms }
             }
         };
-        standing.still_holds(clock::now_ms()).map_err(refused)?;
+        self.still_holds(&standing).map_err(refused)?;
         Ok(standing)
     }
 
@@ -128,6 +134,17 @@ impl Handle {
         name: &DeviceName,
         credentials: Credentials<'_>,
     ) -> Result<(Proof, Option<u64>), Refusal> {
+        if let (Some(device), false) = (device, credentials.certificates.is_empty()) {
+            let authorities = self.authorities(&name.registry);
+            let now_ms = clock::now_ms();
+            let proved = certificates::prove(credentials.certificates, &name.id, &device.spec(), &authorities, now_ms);
+            match proved {
+                Ok((proof, runs_out_ms)) => return Ok((proof, Some(runs_out_ms))),
+                Err(error) if credentials.password.is_none() => return Err(refused(format!("{name}: {error}"))),
+                // It has another chance.
+                Err(_) => {}
+            }
+        }
         let Some(secret) = credentials.password else {
             return Err(refused(format!("{name} sent no password; it needs a token or its password there")));
         };
@@ -157,6 +174,16 @@ impl Handle {
         }
     }
 
+    /// The authorities whose certificates count in this registry.
+    fn authorities(&self, name: &RegistryName) -> Vec<CertificateDer<'static>> {
+        let registered = self.registry.registry(name).map(|registry| registry.spec.authorities).unwrap_or_default();
+        let mut all = certificates::authorities(&registered);
+        if let Some(tls) = self.tls.as_ref().filter(|_| *name == RegistryName::default_registry()) {
+            all.extend(tls.client_authorities().iter().cloned());
+        }
+        all
+    }
+
     async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, Refusal> {
         match self.registry.create(name.clone(), DeviceSpec::default()).await {
             Ok(device) => Ok(device),
@@ -177,7 +204,9 @@ impl Handle {
 
     /// Whether what a client was let in by still counts; the error says why not.
     pub fn still_holds(&self, standing: &Standing) -> Result<(), String> {
-        standing.still_holds(clock::now_ms())
+        let digests =
+            |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();
+        standing.still_holds(&digests, clock::now_ms())
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum Proof {
     None,
     /// A key or a certificate of the device: the digest of its text.
     Credential([u8; 32]),
+    /// A certificate by the authority with this digest.
+    Authority([u8; 32]),
     /// The password whose hash this is.
     Password(Option<PasswordHash>),
 }
@@ -60,7 +62,11 @@ impl Standing {
     }
 
     /// The error says why it does not.
-    pub(super) fn still_holds(&self, now_ms: u64) -> Result<(), String> {
+    pub(super) fn still_holds(
+        &self,
+        authorities: &dyn Fn(&Device) -> Vec<[u8; 32]>,
+        now_ms: u64,
+    ) -> Result<(), String> {
         let Principal::Device(device) = &self.principal else { return Ok(()) };
         let spec = device.spec();
         if device.deleted() {
@@ -74,6 +80,7 @@ impl Standing {
             proof @ Proof::Credential(_) => spec.credentials.iter().any(|credential| {
                 credential.expires_ms.is_none_or(|expires| expires > now_ms) && Proof::of(credential) == *proof
             }),
+            Proof::Authority(digest) => authorities(device).contains(digest),
             Proof::Password(hash) => device.password() == *hash,
         };
         if holds { Ok(()) } else { Err(format!("the credential of {} was taken away or replaced", device.name)) }

@@ -1,6 +1,7 @@
 //! The command line: reads arguments, starts the host or talks to one that runs, prints what comes of it. Never decides
 //! anything that a host does.
 
+mod cert;
 mod client;
 #[cfg(test)]
 mod command_tests;
@@ -53,6 +54,8 @@ enum Command {
     /// Look at plugins of a running host, switch them on and off
     Plugin(plugin::Options),
     Explain(explain::Options),
+    /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
+    Cert(cert::Options),
     /// Measure this host, and mosquitto beside it where it is installed
     Bench(Box<bench::Options>),
 }
@@ -89,6 +92,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Device(options) => show(&device::run(&options)?),
         Command::Plugin(options) => show(&plugin::run(&options)?),
         Command::Explain(options) => show(&explain::run(&options)?),
+        Command::Cert(options) => show(&cert::run(&options)?),
         Command::Bench(options) => block_on(bench::run(*options))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,27 @@ pub(super) struct Options {
     /// Where MQTT clients connect; port 0 = a free one [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR")]
     mqtt: Option<String>,
+    /// Where MQTT clients connect with TLS (needs --tls-cert and --tls-key)
+    #[arg(long, value_name = "ADDR")]
+    mqtt_tls: Option<String>,
+    /// Where MQTT clients connect over WebSocket
+    #[arg(long, value_name = "ADDR")]
+    ws: Option<String>,
+    /// Where MQTT clients connect over WebSocket with TLS
+    #[arg(long, value_name = "ADDR")]
+    wss: Option<String>,
+    /// The host's certificate and those between it and its authority (PEM); taken up anew when it changes
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// An authority (PEM): its certificates let in the device of the default registry that they name
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// Listen without TLS where other machines can connect: everybody on the way must be trusted
+    #[arg(long)]
+    insecure_listener: bool,
     /// Where the admin API listens; port 0 = a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -31,7 +52,7 @@ pub(super) struct Options {
     /// token or none: how callers of the admin API show who they are [default: token]
     #[arg(long, value_name = "HOW")]
     admin_auth: Option<String>,
-    /// open or closed: may devices register themselves when they first connect? [default: open]
+    /// open or closed: may devices register themselves when they first connect? [default: open on loopback addresses]
     #[arg(long, value_name = "WHO")]
     enroll: Option<String>,
     /// asked or consent: what a plugin without grants in its settings gets [default: asked]
@@ -40,6 +61,9 @@ pub(super) struct Options {
     /// MQTT connections at a time [default: 20000]
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
+    /// MQTT connections of one address at a time, other than this machine's own [default: 1000]
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<String>,
     /// Bytes of the journal kept for looking back [default: 268435456]
     #[arg(long, value_name = "BYTES")]
     journal_keep_bytes: Option<String>,
@@ -53,10 +77,19 @@ pub(super) struct Options {
 
 impl Options {
     fn flags(&self) -> Vec<(Key, String)> {
+        let insecure = self.insecure_listener.then(|| "true".to_owned());
         let flags = [
             (Key::Data, &self.data),
             (Key::MqttListen, &self.mqtt),
             (Key::MqttMaxConnections, &self.max_connections),
+            (Key::MqttTlsListen, &self.mqtt_tls),
+            (Key::MqttWsListen, &self.ws),
+            (Key::MqttWssListen, &self.wss),
+            (Key::MqttMaxConnectionsPerAddress, &self.max_connections_per_address),
+            (Key::TlsCert, &self.tls_cert),
+            (Key::TlsKey, &self.tls_key),
+            (Key::TlsClientCa, &self.tls_client_ca),
+            (Key::InsecureListener, &insecure),
             (Key::AdminListen, &self.admin),
             (Key::AdminAuth, &self.admin_auth),
             (Key::PluginsFolder, &self.plugins),

@@ -9,11 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
-    net::TcpStream,
-    time::Sleep,
-};
+use tokio::{io::Interest, time::Sleep};
 
 use super::{
     codec::{self, Decoder},
@@ -24,6 +20,7 @@ use super::{
     inbound::refusal,
     mailbox::Close,
     packet::{Fault, Packet, reason},
+    socket::Socket,
 };
 use crate::{model::limits, session::Frame};
 
@@ -54,7 +51,7 @@ pub(super) struct Connection<H: Hub> {
     pub(super) aliases: Vec<Option<Arc<str>>>,
     /// Refusals so far, so that a client that goes on and on does not fill the log.
     pub(super) refusals: u32,
-    stream: TcpStream,
+    stream: Socket,
     decoder: Decoder,
     /// Bytes of a packet that is not whole.
     partial: BytesMut,
@@ -63,12 +60,14 @@ pub(super) struct Connection<H: Hub> {
     keep_alive: Option<Duration>,
     heard: Instant,
     blocked_since: Option<Instant>,
+    /// Since when the rest of a packet is missing.
+    partial_since: Option<Instant>,
     /// When what the client was let in by runs out.
     runs_out: Option<Instant>,
 }
 
 impl<H: Hub> Connection<H> {
-    pub(super) fn new(stream: TcpStream, partial: BytesMut, admitted: Admitted<H>) -> Self {
+    pub(super) fn new(stream: Socket, partial: BytesMut, admitted: Admitted<H>) -> Self {
         let Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out } = admitted;
         Self {
             presence,
@@ -84,6 +83,7 @@ impl<H: Hub> Connection<H> {
             keep_alive,
             heard: Instant::now(),
             blocked_since: None,
+            partial_since: None,
             runs_out,
         }
     }
@@ -136,7 +136,7 @@ impl<H: Hub> Connection<H> {
         if timer.deadline().into_std() > deadline {
             timer.as_mut().reset(deadline.into());
         }
-        let interest = match (self.reads(), self.unsent.is_empty()) {
+        let interest = match (self.reads(), self.unsent.is_empty() && self.stream.is_flushed()) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
             (false, false) => Some(Interest::WRITABLE),
@@ -170,7 +170,8 @@ impl<H: Hub> Connection<H> {
     fn deadline(&self, now: Instant) -> Instant {
         let keep_alive = self.keep_alive.map(|patience| self.heard + patience);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
-        let next = keep_alive.into_iter().chain(blocked).chain(self.runs_out).min();
+        let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
+        let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(self.runs_out).min();
         // A day: nothing to wait for.
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
     }
@@ -180,6 +181,10 @@ impl<H: Hub> Connection<H> {
         if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
             self.presence.shared.metrics.limit("write_deadline");
             return Err(End::Lost("the client does not read what is sent to it".into()));
+        }
+        if self.partial_since.is_some_and(|since| now >= since + options.packet_deadline) && self.reads() {
+            self.presence.shared.metrics.limit("packet_deadline");
+            return Err(End::Lost("the client did not send the rest of a packet".into()));
         }
         if self.runs_out.is_some_and(|at| now >= at) {
             return Err(End::Closed(Close::Revoked("the token, key or certificate ran out".into())));
@@ -205,12 +210,19 @@ impl<H: Hub> Connection<H> {
             };
             self.heard = Instant::now();
             let bytes = scratch.get(..length).unwrap_or_default();
-            if !self.partial.is_empty() {
+            let packets = if self.partial.is_empty() {
+                let (packets, rest) = decode(&mut self.decoder, bytes, &mut self.fault);
+                self.partial.extend_from_slice(rest);
+                packets
+            } else {
                 self.partial.extend_from_slice(bytes);
-                return Ok(self.decode_partial());
-            }
-            let (packets, rest) = decode(&mut self.decoder, bytes, &mut self.fault);
-            self.partial.extend_from_slice(rest);
+                self.decode_partial()
+            };
+            self.partial_since = match self.partial_since {
+                _ if self.partial.is_empty() => None,
+                Some(since) if packets.is_empty() => Some(since),
+                _ => Some(self.heard),
+            };
             Ok(packets)
         })
     }
@@ -232,15 +244,19 @@ impl<H: Hub> Connection<H> {
             let more = self.fill(&mut out);
             let result = self.write_out(&mut out);
             if out.is_empty() {
-                self.blocked_since = None;
                 out.clear();
                 WRITE.set(if out.capacity() <= 2 * WRITE_BYTES { out } else { BytesMut::new() });
             } else {
                 self.unsent = out;
+            }
+            let blocked = !self.unsent.is_empty() || !self.stream.is_flushed();
+            if blocked {
                 self.blocked_since.get_or_insert_with(Instant::now);
+            } else {
+                self.blocked_since = None;
             }
             result?;
-            if !more || !self.unsent.is_empty() {
+            if !more || blocked {
                 return Ok(());
             }
         }
@@ -280,7 +296,8 @@ impl<H: Hub> Connection<H> {
         more
     }
 
-    fn write_out(&self, out: &mut BytesMut) -> Result<(), End> {
+    fn write_out(&mut self, out: &mut BytesMut) -> Result<(), End> {
+        self.stream.try_flush()?;
         while !out.is_empty() {
             match self.stream.try_write(out) {
                 Ok(0) => return Err(End::Lost("connection lost".into())),
@@ -323,8 +340,8 @@ impl<H: Hub> Connection<H> {
     async fn flush(&mut self) -> Result<(), End> {
         loop {
             self.write()?;
-            if !self.unsent.is_empty() {
-                self.stream.writable().await?;
+            if !self.unsent.is_empty() || !self.stream.is_flushed() {
+                self.stream.ready(Interest::WRITABLE).await?;
                 continue;
             }
             if self.presence.mailbox.lock().session.all_durable() {
@@ -358,16 +375,8 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Opt
     }
 }
 
-/// Writes the last words and waits a moment for the client to close: closing at once, with bytes of the client unread,
-/// would throw the words away.
-pub(super) async fn say_goodbye(stream: &mut TcpStream, words: &[u8]) {
-    let talk = async {
-        stream.write_all(words).await?;
-        stream.shutdown().await?;
-        let mut sink = [0; 512];
-        while stream.read(&mut sink).await? > 0 {}
-        io::Result::Ok(())
-    };
+/// Writes the last words and waits a moment for the client to close.
+pub(super) async fn say_goodbye(socket: &mut Socket, words: &[u8]) {
     // Whatever goes wrong here, the connection is over.
-    let _ = tokio::time::timeout(GOODBYE_PATIENCE, Box::pin(talk)).await;
+    let _ = tokio::time::timeout(GOODBYE_PATIENCE, Box::pin(socket.say_goodbye(words))).await;
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::net::TcpStream;
+use tokio::{io::Interest, net::TcpStream};
 
 use super::{
     Shared,
@@ -21,8 +21,10 @@ use super::{
     encode::{Accepted, Peer},
     end::Presence,
     hub::{Hub, Online},
+    listen::Door,
     mailbox::DeviceLink,
     packet::{Connect, Fault, Version, reason},
+    socket::Socket,
     will,
 };
 use crate::{
@@ -33,41 +35,59 @@ use crate::{
 };
 
 /// Lets a client in. None: it was refused and told so, or it never said who it is.
-pub(super) async fn handshake<H: Hub>(shared: Arc<Shared<H>>, mut stream: TcpStream) -> Option<Connection<H>> {
-    let deadline = shared.options.connect_deadline;
-    let read = tokio::time::timeout(deadline, read_connect(&mut stream)).await;
-    let (connect, rest) = match read {
+pub(super) async fn handshake<H: Hub>(
+    shared: Arc<Shared<H>>,
+    stream: TcpStream,
+    door: Arc<Door>,
+) -> Option<Connection<H>> {
+    let deadline = tokio::time::Instant::now() + shared.options.connect_deadline;
+    let late = || shared.metrics.limit("connect_deadline");
+    let mut socket = match tokio::time::timeout_at(deadline, door.open(stream)).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => {
+            shared.metrics.refuse("handshake");
+            tracing::debug!(%error, "a client did not get as far as MQTT");
+            return None;
+        }
+        Err(_) => {
+            late();
+            return None;
+        }
+    };
+    let (connect, rest) = match tokio::time::timeout_at(deadline, read_connect(&mut socket)).await {
         Ok(Ok(Ok(read))) => read,
         Ok(Ok(Err((fault, version)))) => {
-            refuse(&shared, &mut stream, "", fault, version).await;
+            refuse(&shared, &mut socket, "", fault, version).await;
             return None;
         }
         Ok(Err(_)) => return None,
         Err(_) => {
-            shared.metrics.limit("connect_deadline");
+            late();
             return None;
         }
     };
-    let name = connect.client_id.clone();
-    let version = connect.version;
-    let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
-    match admit(shared.clone(), connect, address).await {
-        Ok(admitted) => Some(Connection::new(stream, rest, admitted)),
+    let (name, version) = (connect.client_id.clone(), connect.version);
+    match admit(shared.clone(), connect, &socket).await {
+        Ok(admitted) => {
+            socket.admitted();
+            Some(Connection::new(socket, rest, admitted))
+        }
         Err(fault) => {
-            refuse(&shared, &mut stream, &name, fault, Some(version)).await;
+            refuse(&shared, &mut socket, &name, fault, Some(version)).await;
             None
         }
     }
 }
 
 /// Reads until CONNECT is whole; also gives what came after it.
-async fn read_connect(stream: &mut TcpStream) -> io::Result<Result<(Connect, BytesMut), connect::Refused>> {
+async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::Refused>> {
     let mut buffer = BytesMut::with_capacity(512);
+    let mut piece = [0; 512];
     loop {
-        stream.readable().await?;
-        match stream.try_read_buf(&mut buffer) {
+        socket.ready(Interest::READABLE).await?;
+        match socket.try_read(&mut piece) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
+            Ok(length) => buffer.extend_from_slice(piece.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
@@ -76,7 +96,7 @@ async fn read_connect(stream: &mut TcpStream) -> io::Result<Result<(Connect, Byt
             Ok(None) if buffer.first().is_some_and(|first| *first != 0x10) => {
                 return Ok(Err((Fault::protocol("the first packet is no CONNECT"), None)));
             }
-            Ok(None) => buffer.reserve(512),
+            Ok(None) => {}
             Ok(Some(frame)) => {
                 let length = frame.whole.len();
                 let read = connect::read(frame);
@@ -99,12 +119,14 @@ pub(super) struct Admitted<H: Hub> {
     pub(super) runs_out: Option<Instant>,
 }
 
-async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, address: IpAddr) -> Result<Admitted<H>, Fault> {
+async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &Socket) -> Result<Admitted<H>, Fault> {
+    let address = socket.peer().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let credentials = Credentials {
         client_id: &connect.client_id,
         user_name: connect.user_name.as_deref(),
         password: connect.password.as_deref(),
         address,
+        certificates: socket.peer_certificates(),
     };
     let admitted = shared.hub.admit(credentials).await;
     let standing = admitted.map_err(|refusal| refused(&connect.client_id, address, &refusal))?;
@@ -216,15 +238,9 @@ fn assign_id() -> String {
 }
 
 /// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
-async fn refuse<H: Hub>(
-    shared: &Shared<H>,
-    stream: &mut TcpStream,
-    client: &str,
-    fault: Fault,
-    version: Option<Version>,
-) {
+async fn refuse<H: Hub>(shared: &Shared<H>, socket: &mut Socket, client: &str, fault: Fault, version: Option<Version>) {
     shared.metrics.refuse("connect");
-    let peer = stream.peer_addr().map(|addr| addr.to_string()).unwrap_or_default();
+    let peer = socket.peer().map(|addr| addr.to_string()).unwrap_or_default();
     tracing::warn!(client, peer, reason = fault.reason, "CONNECT refused: {}", fault.text);
     let mut answer = BytesMut::new();
     match version {
@@ -235,5 +251,5 @@ async fn refuse<H: Hub>(
         }
         None => {}
     }
-    connection::say_goodbye(stream, &answer).await;
+    connection::say_goodbye(socket, &answer).await;
 }

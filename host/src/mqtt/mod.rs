@@ -1,4 +1,4 @@
-//! The front: MQTT 3.1.1 and 5 on one TCP port. Turns bytes into operations and back, and guards the host against its
+//! The front: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and guards the host against its
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
 mod aliases;
@@ -13,11 +13,15 @@ pub mod fuzzing;
 mod handshake;
 mod hub;
 mod inbound;
+mod listen;
 mod mailbox;
 mod packet;
+mod seats;
+mod socket;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod web;
 mod will;
 
 use std::{
@@ -29,27 +33,32 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::broadcast::error::RecvError,
+    sync::{broadcast::error::RecvError, mpsc},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::clients::Clients;
 pub use self::hub::{Hub, Live, Online};
+use self::{clients::Clients, listen::Arrival, seats::Seats};
+pub use self::{listen::Door, web::Origins};
 use crate::{metrics::Metrics, registry::Changed, topics};
 
 /// How long connections may take to end when the host shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Pauses after accept failed, such as for want of file descriptors.
-const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// Clients that were accepted and wait to be served.
+const ARRIVALS: usize = 64;
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    pub listen: SocketAddr,
+    pub doors: Vec<Door>,
     /// Connections at a time.
     pub connections: usize,
+    /// Connections of one address at a time, other than this machine's own.
+    pub connections_per_address: usize,
     /// How long a client may take to send CONNECT.
     pub connect_deadline: Duration,
+    /// How long a client may take to send the rest of a packet.
+    pub packet_deadline: Duration,
     /// How long a client may leave what is sent to it unread.
     pub write_deadline: Duration,
 }
@@ -57,9 +66,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            listen: (Ipv4Addr::LOCALHOST, 1883).into(),
+            doors: vec![Door::plain((Ipv4Addr::LOCALHOST, 1883).into())],
             connections: 100_000,
+            connections_per_address: 1_000,
             connect_deadline: Duration::from_secs(10),
+            packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
         }
     }
@@ -83,17 +94,10 @@ struct Shared<H: Hub> {
 /// The front, as others see it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    addr: SocketAddr,
     metrics: Metrics,
 }
 
 impl Handle {
-    /// Where it listens.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
-    }
-
     /// Connections open now.
     #[must_use]
     pub fn connections(&self) -> i64 {
@@ -102,58 +106,59 @@ impl Handle {
 }
 
 pub struct Service<H: Hub> {
-    listener: TcpListener,
-    addr: SocketAddr,
+    listeners: Vec<(TcpListener, Arc<Door>)>,
+    addrs: Vec<SocketAddr>,
+    seats: Seats,
     shared: Arc<Shared<H>>,
 }
 
 impl<H: Hub> Service<H> {
     /// Listens, but lets nobody in before [`Self::run`].
     pub async fn bind(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Result<Self, Error> {
-        let addr = options.listen;
-        let failed = |source| Error::Listen { addr, source };
-        let listener = TcpListener::bind(addr).await.map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
+        let (mut listeners, mut addrs) = (Vec::new(), Vec::new());
+        for door in &options.doors {
+            let addr = door.listen;
+            let failed = |source| Error::Listen { addr, source };
+            let listener = TcpListener::bind(addr).await.map_err(failed)?;
+            addrs.push(listener.local_addr().map_err(failed)?);
+            listeners.push((listener, Arc::new(door.clone())));
+        }
+        let seats = Seats::new(options.connections_per_address);
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone()));
-        Ok(Self { listener, addr, shared: Arc::new(Shared { options, hub, topics, clients, metrics }) })
+        Ok(Self { listeners, addrs, seats, shared: Arc::new(Shared { options, hub, topics, clients, metrics }) })
     }
 
+    /// Where the doors are, in their order.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
     }
 
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { addr: self.addr, metrics: self.shared.metrics.clone() }
+        Handle { metrics: self.shared.metrics.clone() }
     }
 
     /// Serves until `shutdown`, then ends all connections within two seconds: what became durable is acknowledged first.
     pub async fn run(self, shutdown: CancellationToken) {
+        let Self { listeners, shared, seats, .. } = self;
         let mut tasks = JoinSet::new();
-        let mut changes = self.shared.hub.changes();
-        let mut back_off = ACCEPT_BACK_OFF.0;
+        let mut changes = shared.hub.changes();
+        let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
+        let mut doors = JoinSet::new();
+        for (listener, door) in listeners {
+            doors.spawn(listen::accept(listener, door, arrivals.clone(), shared.metrics.clone()));
+        }
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(ended) = tasks.join_next() => self.reap(&ended),
-                changed = changes.recv() => self.recheck(changed),
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        back_off = ACCEPT_BACK_OFF.0;
-                        self.welcome(stream, &mut tasks, &shutdown);
-                    }
-                    Err(error) => {
-                        self.shared.metrics.limit("accept");
-                        tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}");
-                        tokio::time::sleep(back_off).await;
-                        back_off = (back_off * 2).min(ACCEPT_BACK_OFF.1);
-                    }
-                },
+                Some(ended) = tasks.join_next() => shared.reap(&ended),
+                changed = changes.recv() => shared.recheck(changed),
+                Some(arrival) = arrived.recv() => shared.welcome(arrival, &seats, &mut tasks, &shutdown),
             }
         }
-        let Self { listener, shared, .. } = self;
-        drop(listener);
+        doors.shutdown().await;
+        drop(arrived);
         shared.clients.close_all();
         let drained = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
@@ -162,47 +167,65 @@ impl<H: Hub> Service<H> {
         tasks.shutdown().await;
         shared.metrics.connections.set(0);
     }
+}
 
+impl<H: Hub> Shared<H> {
     /// Who was let in by what has changed is looked at again.
     fn recheck(&self, changed: Result<Changed, RecvError>) {
         match changed {
-            Ok(Changed::Device(num)) => self.shared.clients.recheck(Some(&clients::Key::Device(num))),
-            Ok(Changed::Registry(_)) => self.shared.clients.recheck(None),
+            Ok(Changed::Device(num)) => self.clients.recheck(Some(&clients::Key::Device(num))),
+            Ok(Changed::Registry(_)) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
-            Err(RecvError::Lagged(_)) => self.shared.clients.recheck(None),
+            Err(RecvError::Lagged(_)) => self.clients.recheck(None),
             // The registry outlives the front.
             Err(RecvError::Closed) => {}
         }
     }
 
-    fn welcome(&self, stream: TcpStream, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        if tasks.len() >= self.shared.options.connections {
-            self.shared.metrics.limit("connections");
+    fn welcome(
+        self: &Arc<Self>,
+        (stream, door): Arrival,
+        seats: &Seats,
+        tasks: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
+        if tasks.len() >= self.options.connections {
+            self.metrics.limit("connections");
             return;
         }
+        // A client that is gone already has no address.
+        let Ok(peer) = stream.peer_addr() else { return };
+        let Ok(seat) = seats.take(peer.ip()) else {
+            self.metrics.limit("connections_per_address");
+            return;
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
-        self.shared.metrics.connections.inc();
-        tasks.spawn(serve(self.shared.clone(), stream, shutdown.clone()));
+        self.metrics.connections.inc();
+        let served = serve(self.clone(), stream, door, shutdown.clone());
+        tasks.spawn(async move {
+            let _seat = seat;
+            served.await;
+        });
     }
 
     fn reap(&self, ended: &Result<(), tokio::task::JoinError>) {
-        self.shared.metrics.connections.dec();
+        self.metrics.connections.dec();
         if let Err(error) = ended
             && error.is_panic()
         {
-            self.shared.metrics.connection_panics.inc();
+            self.metrics.connection_panics.inc();
             tracing::error!(%error, "a connection's task panicked; the others go on");
         }
     }
 }
 
 /// One connection, from its first byte to its last.
-async fn serve<H: Hub>(shared: Arc<Shared<H>>, stream: TcpStream, shutdown: CancellationToken) {
+async fn serve<H: Hub>(shared: Arc<Shared<H>>, stream: TcpStream, door: Arc<Door>, shutdown: CancellationToken) {
     let connection = {
         // Boxed, so that its memory is free while the connection lives on.
-        let handshake = Box::pin(handshake::handshake(shared, stream));
+        let handshake = Box::pin(handshake::handshake(shared, stream, door));
         tokio::select! {
             connection = handshake => connection,
             () = shutdown.cancelled_owned() => None,

@@ -5,7 +5,15 @@
 pub enum Key {
     Data,
     MqttListen,
+    MqttTlsListen,
+    MqttWsListen,
+    MqttWssListen,
     MqttMaxConnections,
+    MqttMaxConnectionsPerAddress,
+    TlsCert,
+    TlsKey,
+    TlsClientCa,
+    InsecureListener,
     AdminListen,
     AdminAuth,
     PluginsFolder,
@@ -20,7 +28,15 @@ pub enum Key {
 pub const KEYS: &[Key] = &[
     Key::Data,
     Key::MqttListen,
+    Key::MqttTlsListen,
+    Key::MqttWsListen,
+    Key::MqttWssListen,
     Key::MqttMaxConnections,
+    Key::MqttMaxConnectionsPerAddress,
+    Key::TlsCert,
+    Key::TlsKey,
+    Key::TlsClientCa,
+    Key::InsecureListener,
     Key::AdminListen,
     Key::AdminAuth,
     Key::PluginsFolder,
@@ -38,7 +54,15 @@ impl Key {
         match self {
             Self::Data => "data",
             Self::MqttListen => "mqtt.listen",
+            Self::MqttTlsListen => "mqtt.tls-listen",
+            Self::MqttWsListen => "mqtt.ws-listen",
+            Self::MqttWssListen => "mqtt.wss-listen",
             Self::MqttMaxConnections => "mqtt.max-connections",
+            Self::MqttMaxConnectionsPerAddress => "mqtt.max-connections-per-address",
+            Self::TlsCert => "tls.cert",
+            Self::TlsKey => "tls.key",
+            Self::TlsClientCa => "tls.client-ca",
+            Self::InsecureListener => "insecure-listener",
             Self::AdminListen => "admin.listen",
             Self::AdminAuth => "admin.auth",
             Self::PluginsFolder => "plugins.folder",
@@ -56,7 +80,8 @@ impl Key {
         format!("SWITCHBOX_{}", self.name().to_uppercase().replace(['.', '-'], "_"))
     }
 
-    /// Empty for the one that depends on another: `plugins.folder` is `plugins` in the data folder.
+    /// Empty for what is off, and for those that depend on others: `plugins.folder` is `plugins` in the data folder, and
+    /// `devices.enroll` is open only where no other machine can connect.
     pub(super) fn default(self) -> &'static str {
         match self {
             Self::Data => "switchbox-data",
@@ -64,9 +89,11 @@ impl Key {
             Self::MqttMaxConnections => "20000",
             Self::AdminListen => "127.0.0.1:8080",
             Self::AdminAuth => "token",
-            Self::PluginsFolder => "",
+            Self::MqttTlsListen | Self::MqttWsListen | Self::MqttWssListen => "",
+            Self::TlsCert | Self::TlsKey | Self::TlsClientCa | Self::PluginsFolder | Self::DevicesEnroll => "",
+            Self::MqttMaxConnectionsPerAddress => "1000",
+            Self::InsecureListener => "false",
             Self::PluginsGrant => "asked",
-            Self::DevicesEnroll => "open",
             Self::DevicesQueuedCommands => "1000",
             Self::JournalKeepBytes => "268435456",
             Self::JournalQueueBytes => "67108864",
@@ -76,7 +103,11 @@ impl Key {
     pub(super) fn is_number(self) -> bool {
         matches!(
             self,
-            Self::MqttMaxConnections | Self::DevicesQueuedCommands | Self::JournalKeepBytes | Self::JournalQueueBytes
+            Self::MqttMaxConnections
+                | Self::MqttMaxConnectionsPerAddress
+                | Self::DevicesQueuedCommands
+                | Self::JournalKeepBytes
+                | Self::JournalQueueBytes
         )
     }
 

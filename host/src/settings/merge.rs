@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{AdminAuth, Enroll, Grant, KEYS, Key, Origin, Settings};
+use super::{AdminAuth, Enroll, Grant, KEYS, Key, Origin, Settings, TlsFiles};
 
 /// One thing that is wrong, with the key as the file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,24 +161,74 @@ impl<'a> Check<'a> {
         found
     }
 
-    fn listener(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
+    fn address(&mut self, key: Key) -> Option<SocketAddr> {
         let text = self.text(key).to_owned();
-        let Some(address) = address(&text) else {
+        let address = address(&text);
+        if address.is_none() {
             self.problem(key, format!("must be an address and a port such as 127.0.0.1:1883, not {text:?}"));
-            return None;
-        };
-        if !address.ip().is_loopback() {
+        }
+        address
+    }
+
+    /// Nothing listens there when it is empty. `Err`: it is wrong.
+    fn optional(
+        &mut self,
+        read: impl FnOnce(&mut Self, Key) -> Option<SocketAddr>,
+        key: Key,
+    ) -> Result<Option<SocketAddr>, ()> {
+        if self.text(key).is_empty() { Ok(None) } else { read(self, key).map(Some).ok_or(()) }
+    }
+
+    /// For what is sent there as everybody on the way can read it.
+    fn plain_address(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
+        let address = self.address(key)?;
+        if !address.ip().is_loopback() && self.text(Key::InsecureListener) != "true" {
+            let (text, port) = (self.text(key).to_owned(), address.port());
             self.problem(
                 key,
                 format!(
-                    "{text} can be reached from other machines, and this version has neither device credentials nor \
-                     TLS yet, so anybody there could {what}; use a loopback address such as 127.0.0.1:{}",
-                    address.port()
+                    "{text} can be reached from other machines, and without TLS anybody on the way could {what}; let \
+                     devices in by --mqtt-tls with a certificate (`switchbox cert server NAME` makes one), use a loopback \
+                     address such as 127.0.0.1:{port}, or say --insecure-listener where everybody on the way is trusted"
                 ),
             );
             return None;
         }
         Some(address)
+    }
+
+    /// The certificates, which must be named where something listens with TLS.
+    fn tls(&mut self, wanted_by: Option<Key>) -> Result<Option<TlsFiles>, ()> {
+        let path = |key| Some(self.text(key)).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let (certificate, key, client_authority) = (path(Key::TlsCert), path(Key::TlsKey), path(Key::TlsClientCa));
+        match (certificate, key, wanted_by) {
+            (Some(certificate), Some(key), _) => Ok(Some(TlsFiles { certificate, key, client_authority })),
+            (None, None, None) => Ok(None),
+            (certificate, _, wanted_by) => {
+                let missing = if certificate.is_none() { Key::TlsCert } else { Key::TlsKey };
+                let by = wanted_by.map_or("the other of the two", Key::name);
+                self.problem(
+                    missing,
+                    format!("is missing, and {by} needs it: `switchbox cert server NAME` makes both files"),
+                );
+                Err(())
+            }
+        }
+    }
+
+    fn enroll(&mut self, listeners: &[(Key, Option<SocketAddr>)]) -> Option<Enroll> {
+        let reachable =
+            listeners.iter().find(|(_, address)| address.is_some_and(|address| !address.ip().is_loopback()));
+        match (self.text(Key::DevicesEnroll), reachable) {
+            ("", Some(_)) => Some(Enroll::Closed),
+            ("", None) => Some(Enroll::Open),
+            ("open", Some((key, _))) => {
+                let text = format!("must be closed, for with {} other machines can connect as any device", key.name());
+                self.problem(Key::DevicesEnroll, text);
+                None
+            }
+            _ => self.one_of(Key::DevicesEnroll, &[("open", Enroll::Open), ("closed", Enroll::Closed)]),
+        }
     }
 }
 
@@ -193,21 +243,41 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let mut check = Check { values: &values, problems };
     // Each is read before any is missed, so that all problems are found.
     let data = check.path(Key::Data);
-    let mqtt = check.listener(Key::MqttListen, "act as any device");
+    let insecure = check.one_of(Key::InsecureListener, &[("true", true), ("false", false)]);
+    let eavesdrop = "read what devices say and with what they prove who they are";
+    let mqtt = check.plain_address(Key::MqttListen, eavesdrop);
+    let ws = check.optional(|check, key| check.plain_address(key, eavesdrop), Key::MqttWsListen);
+    let mqtt_tls = check.optional(Check::address, Key::MqttTlsListen);
+    let wss = check.optional(Check::address, Key::MqttWssListen);
+    let listeners = [
+        (Key::MqttListen, mqtt),
+        (Key::MqttTlsListen, mqtt_tls.ok().flatten()),
+        (Key::MqttWsListen, ws.ok().flatten()),
+        (Key::MqttWssListen, wss.ok().flatten()),
+    ];
+    let with_tls = listeners.iter().skip(1).step_by(2).find(|(_, address)| address.is_some());
+    let tls = check.tls(with_tls.map(|(key, _)| *key));
     let max_connections = check.at_least(Key::MqttMaxConnections, 1);
-    let admin = check.listener(Key::AdminListen, "read the token on its way and run the host");
+    let max_connections_per_address = check.at_least(Key::MqttMaxConnectionsPerAddress, 1);
+    let admin = check.plain_address(Key::AdminListen, "read the token on its way and run the host");
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
     let plugins = check.path(Key::PluginsFolder);
     let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
-    let enroll = check.one_of(Key::DevicesEnroll, &[("open", Enroll::Open), ("closed", Enroll::Closed)]);
+    let enroll = check.enroll(&listeners);
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let journal_keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
     // One event of the largest size must fit.
     let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 1024 * 1024);
+    insecure?;
     Some(Settings {
         data: data?,
         mqtt: mqtt?,
+        mqtt_tls: mqtt_tls.ok()?,
+        ws: ws.ok()?,
+        wss: wss.ok()?,
+        tls: tls.ok()?,
         max_connections: max_connections?,
+        max_connections_per_address: max_connections_per_address?,
         admin: admin?,
         admin_auth: admin_auth?,
         plugins: plugins?,

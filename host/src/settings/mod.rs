@@ -42,6 +42,17 @@ pub enum AdminAuth {
     None,
 }
 
+/// Where the certificates for TLS are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate and those between it and its authority, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// An authority whose certificates let in the device that their common name names, PEM.
+    pub client_authority: Option<PathBuf>,
+}
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Origin {
@@ -69,8 +80,16 @@ pub struct Settings {
     pub data: PathBuf,
     /// Where MQTT clients connect. Port 0 = a free one.
     pub mqtt: SocketAddr,
+    /// Where they connect with TLS, over WebSocket, and over WebSocket with TLS.
+    pub mqtt_tls: Option<SocketAddr>,
+    pub ws: Option<SocketAddr>,
+    pub wss: Option<SocketAddr>,
+    /// Always there where something listens with TLS.
+    pub tls: Option<TlsFiles>,
     /// MQTT connections at a time.
     pub max_connections: usize,
+    /// MQTT connections of one address at a time.
+    pub max_connections_per_address: usize,
     /// Where the admin API listens. Port 0 = a free one.
     pub admin: SocketAddr,
     pub admin_auth: AdminAuth,

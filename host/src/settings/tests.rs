@@ -55,18 +55,43 @@ fn every_problem_is_reported_at_once_with_its_key() {
 fn what_is_refused_says_why() {
     for (key, value, part) in [
         (Key::MqttListen, "0.0.0.0:1883", "other machines"),
-        (Key::MqttListen, "[::]:1883", "neither device credentials nor TLS"),
+        (Key::MqttListen, "[::]:1883", "switchbox cert server"),
+        (Key::MqttWsListen, "0.0.0.0:9001", "--insecure-listener"),
+        (Key::MqttWsListen, "9001", "must be an address and a port"),
+        (Key::MqttTlsListen, "0.0.0.0:8883", "tls.cert"),
+        (Key::InsecureListener, "yes", "must be true or false"),
         (Key::AdminListen, "192.168.1.2:8080", "127.0.0.1:8080"),
         (Key::AdminListen, "example.org:80", "must be an address and a port"),
         (Key::AdminAuth, "off", "must be token or none, not \"off\""),
         (Key::PluginsGrant, "all", "must be asked or consent"),
-        (Key::DevicesEnroll, "", "must be open or closed"),
+        (Key::DevicesEnroll, "maybe", "must be open or closed"),
         (Key::JournalKeepBytes, "-1", "whole number from 0 on"),
         (Key::Data, "", "must not be empty"),
     ] {
         let error = Settings::with(&[(key, value.into())]).unwrap_err().to_string();
-        assert!(error.contains(part) && error.contains(key.name()) && error.contains("flag"), "{error}");
+        assert!(error.contains(part) && error.contains(key.name()), "{error}");
     }
     let error = resolve(Some("mqtt = ["), &nothing, &[]).unwrap_err().to_string();
     assert!(error.contains("settings file") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn what_other_machines_can_reach_needs_tls_or_a_word_and_lets_nobody_register_himself() {
+    let tls = [(Key::TlsCert, "c.pem"), (Key::TlsKey, "k.pem")];
+    let settings = |more: &[(Key, &str)]| {
+        let flags: Vec<_> = more.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        Settings::with(&flags)
+    };
+    for (flags, enroll) in [
+        (vec![], Some(Enroll::Open)),
+        (vec![(Key::MqttTlsListen, "127.0.0.1:8883"), tls[0], tls[1]], Some(Enroll::Open)),
+        (vec![(Key::MqttTlsListen, "0.0.0.0:8883"), tls[0], tls[1]], Some(Enroll::Closed)),
+        (vec![(Key::MqttWssListen, "0.0.0.0:443"), tls[0], tls[1]], Some(Enroll::Closed)),
+        (vec![(Key::MqttListen, "0.0.0.0:1883"), (Key::InsecureListener, "true")], Some(Enroll::Closed)),
+        (vec![(Key::MqttTlsListen, "0.0.0.0:8883"), tls[0], tls[1], (Key::DevicesEnroll, "open")], None),
+        (vec![(Key::MqttTlsListen, "0.0.0.0:8883"), tls[0]], None),
+        (vec![tls[1]], None),
+    ] {
+        assert_eq!(settings(&flags).ok().map(|settings| settings.enroll), enroll, "{flags:?}");
+    }
 }

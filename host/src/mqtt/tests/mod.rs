@@ -1,6 +1,7 @@
 //! The front over real sockets, against a stand-in for the rooms behind it.
 
 mod device;
+mod doors;
 mod fake;
 mod library;
 mod normative;
@@ -13,7 +14,7 @@ mod topics;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{fake::FakeHub, raw::Client};
-use super::{Options, Service};
+use super::{Door, Options, Service};
 use crate::metrics::{Limit, Metrics, Reason};
 
 /// A running front.
@@ -32,13 +33,18 @@ impl Front {
     }
 
     async fn start_with(options: Options) -> Self {
+        Self::start_at(Door::plain(([127, 0, 0, 1], 0).into()), options).await
+    }
+
+    /// Behind one door.
+    async fn start_at(door: Door, options: Options) -> Self {
         let metrics = Metrics::default();
         let topics = crate::topics::Handle::new(metrics.clone());
         let hub = FakeHub::default();
-        let options = Options { listen: ([127, 0, 0, 1], 0).into(), ..options };
+        let options = Options { doors: vec![door], ..options };
         let service = Service::bind(options, hub.clone(), topics.clone(), metrics.clone()).await.unwrap();
         let shutdown = CancellationToken::new();
-        let addr = service.local_addr();
+        let addr = service.local_addrs()[0];
         let service = Some(AbortOnDropHandle::new(tokio::spawn(service.run(shutdown.clone()))));
         Self { addr, hub, metrics, topics, shutdown, service }
     }

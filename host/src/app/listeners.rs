@@ -1,0 +1,49 @@
+//! Where the front listens: from the settings to doors, and from the doors to what the ready line says.
+
+use std::net::SocketAddr;
+
+use crate::{
+    mqtt::{self, Door, Origins},
+    settings::{Enroll, Settings},
+    tls,
+};
+
+/// Where MQTT clients connect; none = not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Listeners {
+    pub mqtt: SocketAddr,
+    pub mqtts: Option<SocketAddr>,
+    pub ws: Option<SocketAddr>,
+    pub wss: Option<SocketAddr>,
+}
+
+/// In this order: plain, TLS, WebSocket, WebSocket with TLS.
+pub(super) fn doors(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<Door> {
+    let web = Some(match settings.enroll {
+        Enroll::Open => Origins::Loopback,
+        Enroll::Closed => Origins::Any,
+    });
+    let doors = [
+        (Some(settings.mqtt), None, None),
+        (settings.mqtt_tls, tls, None),
+        (settings.ws, None, web),
+        (settings.wss, tls, web),
+    ];
+    let door = |(listen, tls, web): (Option<SocketAddr>, Option<&tls::Handle>, Option<Origins>)| {
+        Some(Door { listen: listen?, tls: tls.cloned(), web })
+    };
+    doors.into_iter().filter_map(door).collect()
+}
+
+impl Listeners {
+    pub(super) fn of<H: mqtt::Hub>(settings: &Settings, front: &mqtt::Service<H>) -> Self {
+        let mut bound = front.local_addrs().iter().copied();
+        let mut next = |wanted: Option<SocketAddr>| wanted.and_then(|_| bound.next());
+        Self {
+            mqtt: next(Some(settings.mqtt)).unwrap_or(settings.mqtt),
+            mqtts: next(settings.mqtt_tls),
+            ws: next(settings.ws),
+            wss: next(settings.wss),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The doors of the front: where clients connect and what carries their bytes there. Accepts and hands over; a client that
+//! is slow to say who it is keeps no other waiting.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+use super::{
+    socket::{Socket, Wire},
+    web::{Origins, Web},
+};
+use crate::{metrics::Metrics, tls};
+
+/// Pauses after accept failed, such as for want of file descriptors.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// One address to listen on.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub listen: SocketAddr,
+    /// None: what is sent there can be read on its way.
+    pub tls: Option<tls::Handle>,
+    /// MQTT over WebSocket.
+    pub web: Option<Origins>,
+}
+
+/// A client at a door.
+pub(super) type Arrival = (TcpStream, Arc<Door>);
+
+impl Door {
+    /// Plain MQTT.
+    #[must_use]
+    pub fn plain(listen: SocketAddr) -> Self {
+        Self { listen, tls: None, web: None }
+    }
+
+    /// Does the handshakes that come before MQTT; the caller limits their time.
+    pub(super) async fn open(&self, tcp: TcpStream) -> io::Result<Socket> {
+        let wire = match &self.tls {
+            None => Wire::Plain(tcp),
+            Some(tls) => {
+                let config = if self.web.is_some() { tls.for_web() } else { tls.for_mqtt() };
+                Wire::Tls(tls::Stream::accept(tcp, config).await?)
+            }
+        };
+        match self.web {
+            None => Ok(Socket::Direct(wire)),
+            Some(origins) => Ok(Socket::Web(Box::new(Web::accept(wire, origins).await?))),
+        }
+    }
+}
+
+/// Accepts for ever.
+pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+    let mut back_off = BACK_OFF.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                back_off = BACK_OFF.0;
+                if arrivals.send((stream, door.clone())).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                metrics.limit("accept");
+                tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}");
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+}

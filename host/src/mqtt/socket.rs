@@ -1,0 +1,208 @@
+//! A client's bytes, whatever carries them: TCP, TLS, and MQTT over WebSocket on either. Reads and writes what can be
+//! read and written at once, and waits for more only in [`Socket::ready`].
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::IpAddr,
+};
+
+use tokio::{
+    io::{AsyncWriteExt as _, Interest, Ready},
+    net::TcpStream,
+};
+
+use super::web::Web;
+use crate::tls;
+
+/// What a connection is made of below MQTT and WebSocket.
+pub(super) enum Wire {
+    Plain(TcpStream),
+    Tls(tls::Stream),
+}
+
+pub(super) enum Socket {
+    Direct(Wire),
+    Web(Box<Web>),
+}
+
+impl Wire {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.tcp(),
+        }
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.tcp_mut(),
+        }
+    }
+
+    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Self::Plain(tcp) => tcp.ready(interest).await,
+            Self::Tls(tls) => tls.ready(interest).await,
+        }
+    }
+
+    fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_read(to),
+            Self::Tls(tls) => tls.try_read(to),
+        }
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_write(bytes),
+            Self::Tls(tls) => tls.try_write(bytes),
+        }
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(tls) => tls.is_flushed(),
+        }
+    }
+
+    fn try_flush(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Plain(_) => Ok(true),
+            Self::Tls(tls) => tls.try_flush(),
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.close();
+        }
+    }
+}
+
+/// For the WebSocket library.
+impl Read for Wire {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.try_read(to)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.try_flush()? { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+}
+
+impl Socket {
+    fn wire(&self) -> &Wire {
+        match self {
+            Self::Direct(wire) => wire,
+            Self::Web(web) => web.wire(),
+        }
+    }
+
+    fn wire_mut(&mut self) -> &mut Wire {
+        match self {
+            Self::Direct(wire) => wire,
+            Self::Web(web) => web.wire_mut(),
+        }
+    }
+
+    /// Where the client is; none when it is gone already.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.wire().tcp().peer_addr().ok().map(|addr| addr.ip())
+    }
+
+    /// The certificate that the client showed, and those below its authority.
+    pub(super) fn peer_certificates(&self) -> &[rustls::pki_types::CertificateDer<'static>] {
+        match self.wire() {
+            Wire::Plain(_) => &[],
+            Wire::Tls(tls) => tls.peer_certificates(),
+        }
+    }
+
+    /// As `TcpStream::ready`.
+    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Self::Direct(wire) => wire.ready(interest).await,
+            Self::Web(web) => web.ready(interest).await,
+        }
+    }
+
+    /// 0 = the end.
+    pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Direct(wire) => wire.try_read(to),
+            Self::Web(web) => web.try_read(to),
+        }
+    }
+
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Direct(wire) => wire.try_write(bytes),
+            Self::Web(web) => web.try_write(bytes),
+        }
+    }
+
+    /// True: all that was taken is with the system.
+    pub(super) fn try_flush(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Direct(wire) => wire.try_flush(),
+            Self::Web(web) => web.try_flush(),
+        }
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Direct(wire) => wire.is_flushed(),
+            Self::Web(web) => web.is_flushed(),
+        }
+    }
+
+    /// The client was let in: it may send packets of the full size.
+    pub(super) fn admitted(&mut self) {
+        if let Self::Web(web) = self {
+            web.admitted();
+        }
+    }
+
+    /// Writes the last words, closes, and waits until the client has closed too: closing at once, with bytes of the
+    /// client unread, would throw the words away. The caller limits the time.
+    pub(super) async fn say_goodbye(&mut self, mut words: &[u8]) -> io::Result<()> {
+        while !words.is_empty() {
+            match self.try_write(words) {
+                Ok(written) => words = words.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => drop(self.ready(Interest::WRITABLE).await?),
+                Err(error) => return Err(error),
+            }
+        }
+        self.close();
+        while !self.try_flush()? {
+            self.ready(Interest::WRITABLE).await?;
+        }
+        self.wire_mut().tcp_mut().shutdown().await?;
+        let mut sink = [0; 512];
+        loop {
+            self.wire().tcp().readable().await?;
+            match self.wire().tcp().try_read(&mut sink) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        match self {
+            Self::Direct(wire) => wire.close(),
+            Self::Web(web) => web.close(),
+        }
+    }
+}

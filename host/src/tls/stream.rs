@@ -1,0 +1,165 @@
+//! One encrypted connection, read and written without waiting, like a `TcpStream` with `try_read` and `try_write`.
+
+use std::{
+    io::{self, ErrorKind, IoSlice, Read, Write},
+    sync::Arc,
+};
+
+use rustls::{ServerConfig, ServerConnection, pki_types::CertificateDer};
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+};
+
+/// Records without any content that are read before others get their turn.
+const EMPTY_READS: usize = 16;
+
+pub struct Stream {
+    tcp: TcpStream,
+    tls: Box<ServerConnection>,
+    /// Decrypted bytes that wait to be read.
+    waiting: usize,
+}
+
+/// The socket as the TLS library wants it.
+struct Wire<'a>(&'a TcpStream);
+
+impl Read for Wire<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(to)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_blocked<T>(result: &io::Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+impl Stream {
+    /// Does the handshake; the caller limits its time.
+    pub async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let tls = Box::new(ServerConnection::new(config).map_err(io::Error::other)?);
+        let mut stream = Self { tcp, tls, waiting: 0 };
+        while stream.tls.is_handshaking() {
+            let written = stream.try_flush()?;
+            let interest = match (stream.tls.wants_read(), written) {
+                (true, true) => Interest::READABLE,
+                (true, false) => Interest::READABLE | Interest::WRITABLE,
+                (false, _) => Interest::WRITABLE,
+            };
+            let ready = stream.tcp.ready(interest).await?;
+            if ready.is_readable() && stream.tls.wants_read() {
+                let received = stream.receive();
+                if !is_blocked(&received) {
+                    received?;
+                }
+            }
+        }
+        Ok(stream)
+    }
+
+    /// The client's certificate and those below its authority; empty when it showed none.
+    #[must_use]
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.tls.peer_certificates().unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    pub fn tcp_mut(&mut self) -> &mut TcpStream {
+        &mut self.tcp
+    }
+
+    /// As `TcpStream::ready`; what is decrypted already counts as readable.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        if self.waiting > 0 && interest.is_readable() {
+            return Ok(Ready::READABLE);
+        }
+        self.tcp.ready(interest).await
+    }
+
+    /// 0 = the end.
+    pub fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..EMPTY_READS {
+            if self.waiting > 0 {
+                let length = self.tls.reader().read(to)?;
+                self.waiting = self.waiting.saturating_sub(length);
+                return Ok(length);
+            }
+            if self.receive()? {
+                return Ok(0);
+            }
+        }
+        // The socket still counts as readable, so this goes on after the others.
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    /// Reads what the socket has and decrypts it; true = the end.
+    fn receive(&mut self) -> io::Result<bool> {
+        let ended = self.tls.read_tls(&mut Wire(&self.tcp))? == 0;
+        let state = match self.tls.process_new_packets() {
+            Ok(state) => state,
+            Err(error) => {
+                // The alert says what was wrong; nobody waits until it is taken.
+                let _ = self.try_flush();
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        };
+        self.waiting = state.plaintext_bytes_to_read();
+        if ended && self.tls.is_handshaking() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Ok(self.waiting == 0 && (ended || state.peer_has_closed()))
+    }
+
+    /// Takes no more bytes while some that it took wait for the socket.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.try_flush()? {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let length = self.tls.writer().write(bytes)?;
+        self.try_flush()?;
+        Ok(length)
+    }
+
+    /// True: all that was taken is with the socket.
+    pub fn try_flush(&mut self) -> io::Result<bool> {
+        while self.tls.wants_write() {
+            let written = self.tls.write_tls(&mut Wire(&self.tcp));
+            if is_blocked(&written) {
+                return Ok(false);
+            }
+            if written? == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(true)
+    }
+
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        !self.tls.wants_write()
+    }
+
+    /// Says that nothing more will come.
+    pub fn close(&mut self) {
+        self.tls.send_close_notify();
+        let _ = self.try_flush();
+    }
+}
