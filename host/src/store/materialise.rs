@@ -49,19 +49,27 @@ pub(super) struct Gathered {
     pub(super) settled: HashSet<DeviceNum>,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
+    /// How many all of these are.
     pub(super) changes: usize,
 }
 
 impl Gathered {
     pub(super) fn add(&mut self, doc: Doc) {
-        self.changes += 1;
-        match doc {
+        let more = match doc {
             Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
             Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
             Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
-            Doc::Seen { num, time_ms } => {
-                self.seen.insert(num, time_ms);
+            Doc::Seen { num, time_ms } => self.seen.insert(num, time_ms).is_none(),
+            other => {
+                self.add_other(other);
+                true
             }
+        };
+        self.changes += usize::from(more);
+    }
+
+    fn add_other(&mut self, doc: Doc) {
+        match doc {
             Doc::Kv(kv) => {
                 self.kv.insert((kv.plugin.clone(), kv.key.clone()), kv);
             }
@@ -89,22 +97,32 @@ impl Gathered {
         }
     }
 
-    fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) {
-        let waiting = self.configs.get_mut(&device).and_then(|v| v.iter_mut().find(|c| c.version == version));
-        match waiting {
-            Some(config) => Arc::make_mut(config).acknowledged_ms = Some(time_ms),
-            None => {
-                self.config_acks.insert((device, version), time_ms);
+    fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) -> bool {
+        let waiting = self.configs.get_mut(&device);
+        if let Some(newest) = waiting.as_ref().and_then(|versions| versions.back())
+            && version + VERSIONS_KEPT as u64 <= newest.version
+        {
+            // It goes with this very transaction.
+            return false;
+        }
+        match waiting.and_then(|versions| versions.iter_mut().find(|config| config.version == version)) {
+            Some(config) => {
+                Arc::make_mut(config).acknowledged_ms = Some(time_ms);
+                false
             }
+            None => self.config_acks.insert((device, version), time_ms).is_none(),
         }
     }
 }
 
-fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) {
-    versions.push_back(version);
-    if versions.len() > VERSIONS_KEPT {
+/// True when there is one more than before.
+fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
+    let full = versions.len() >= VERSIONS_KEPT;
+    if full {
         versions.pop_front();
     }
+    versions.push_back(version);
+    !full
 }
 
 pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, fatal: &dyn Fn(&Error)) {

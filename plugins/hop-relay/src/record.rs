@@ -36,8 +36,8 @@ pub(crate) fn next(text: &str) -> Result<Next, String> {
 fn device_ref(fields: &Fields<'_>) -> Result<String, String> {
     let id = plain("deviceId", &fields.device_id)?;
     match &fields.registry_id {
-        Some(registry) => Ok(format!("{}/{id}", plain("registryId", registry)?)),
-        None => Ok(id.to_string()),
+        Some(registry) => Ok([plain("registryId", registry)?, "/", id].concat()),
+        None => Ok(id.to_owned()),
     }
 }
 
@@ -63,7 +63,7 @@ fn with_hops(text: &str, old: &str, new: u64) -> Result<String, String> {
     let at = (old.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
     let parts = text.get(..at).zip(at.checked_add(old.len()).and_then(|end| text.get(end..)));
     let (before, after) = parts.ok_or("hops cannot be replaced")?;
-    Ok(format!("{before}{new}{after}"))
+    Ok([before, &new.to_string(), after].concat())
 }
 
 #[cfg(test)]
