@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    model::{CallRecord, Cause, Effect, Entry, Handled, Outcome},
+    model::{CallRecord, Cause, Effect, Entry, Handled, HandledInRun, HandledRun, Outcome},
     plugin::{Called, Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
 };
@@ -50,7 +50,9 @@ impl Pending {
     /// What it holds, roughly.
     pub(super) fn bytes(&self) -> usize {
         let kv = |change: &KvChange| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
-        self.job.event.data.payload().len() + weight(&self.handled) + self.kv.iter().map(kv).sum::<usize>()
+        self.job.event.data.payload().len()
+            + outcome_weight(&self.handled.outcome)
+            + self.kv.iter().map(kv).sum::<usize>()
     }
 }
 
@@ -68,11 +70,27 @@ impl<'a> Settled<'a> {
     }
 
     fn add(&mut self, handled: Handled, job: &Job, done: Option<Done>) {
-        self.bytes += ENTRY_BYTES + weight(&handled);
+        self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
         self.entries.push((Entry::Handled(handled), done));
         // In the same commit: a letter is never lost, and never redriven twice.
         self.entries.extend(job.letter.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
+    }
+
+    /// An event that was handled at the first try, without a word, a letter or a condition.
+    fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
+        self.bytes += ENTRY_BYTES + weight(&handled.effects);
+        self.sync |= durable;
+        if let Some((Entry::HandledRun(run), _)) = self.entries.last_mut()
+            && run.time_ms == time_ms
+            && Arc::ptr_eq(&run.digest, digest)
+        {
+            run.events.push(handled);
+            return;
+        }
+        let (plugin, digest) = (self.runner.name.clone(), digest.clone());
+        let run = HandledRun { plugin, digest, time_ms, events: vec![handled] };
+        self.entries.push((Entry::HandledRun(run), None));
     }
 
     /// Calls have happened, whatever becomes of the event.
@@ -125,8 +143,14 @@ impl<'a> Settled<'a> {
     }
 }
 
-fn weight(handled: &Handled) -> usize {
-    let Outcome::Done { effects } = &handled.outcome else { return ENTRY_BYTES };
+fn outcome_weight(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Done { effects } => weight(effects),
+        Outcome::Dead { .. } => ENTRY_BYTES,
+    }
+}
+
+fn weight(effects: &[Effect]) -> usize {
     effects
         .iter()
         .map(|effect| match effect {
@@ -159,13 +183,24 @@ pub(super) async fn settle(
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
     let problem = judge(runner, &version, verdict);
+    let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
+    let admission = match problem {
+        None => runner.admit(&version, &job, &effects, started + took),
+        Some(_) => Admission::Now,
+    };
+    let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
+    if plain && matches!(admission, Admission::Now) {
+        let handled = HandledInRun { seq: job.event.seq, took_us, effects };
+        settled.add_plain(&version.digest, clock::now_ms(), job.event.durable, handled);
+        return Next::Handled;
+    }
     let handled = Handled {
         plugin: runner.name.clone(),
         digest: version.digest.clone(),
         seq: job.event.seq,
         attempt: job.attempt,
         time_ms: clock::now_ms(),
-        took_us: u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX),
+        took_us,
         logs,
         outcome: Outcome::Done { effects },
     };
@@ -173,7 +208,7 @@ pub(super) async fn settle(
     if let Some(problem) = problem {
         return give_up(settled, pending, problem);
     }
-    match runner.admit(&version, &pending.job, pending.effects(), started + took) {
+    match admission {
         Admission::Now => finish(settled, pending).await,
         Admission::Later { wait, slow } => {
             runner.note_delay(&version, slow, wait, pending.effects());
@@ -284,6 +319,12 @@ async fn wait_to_publish(settled: &mut Settled<'_>, effects: &[Effect]) {
     if !reach.room_to_publish().await {
         settled.runner.counters.limit(names::OUTGOING_BYTES);
     }
+}
+
+/// First try, and nothing among its effects that has to wait for anything.
+fn is_plain(job: &Job, effects: &[Effect]) -> bool {
+    let plain = |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });
+    job.attempt == HandledRun::ATTEMPT && job.letter.is_none() && effects.iter().all(plain)
 }
 
 fn has_condition(effects: &[Effect]) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    model::{Cause, DeadLetter, Entry, Event, EventData, Handled, Outcome, RegistryChange, Settlement},
+    model::{Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, RegistryChange, Settlement},
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
     store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion},
@@ -72,6 +72,17 @@ impl Engine {
         }
     }
 
+    fn handled_run(&self, run: HandledRun, docs: &mut Vec<Doc>) {
+        let HandledRun { plugin, digest, time_ms, events } = run;
+        for event in events.into_iter().filter(|event| !event.effects.is_empty()) {
+            let (seq, attempt) = (event.seq, HandledRun::ATTEMPT);
+            let cause = |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
+            let origin = Origin { time_ms, cause: &cause };
+            // Nobody waits for the reply: what can be refused is never in a run.
+            outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, event.effects, docs);
+        }
+    }
+
     fn settled(&self, settlements: Vec<Settlement>, docs: &mut Vec<Doc>) {
         for settlement in settlements {
             match settlement {
@@ -113,6 +124,7 @@ impl Machine for Engine {
         match entry {
             Entry::Events(events) => self.events(events, docs),
             Entry::Handled(handled) => return self.handled(handled, docs),
+            Entry::HandledRun(run) => self.handled_run(run, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
             Entry::Registry(change) => return self.registry(change, docs),
             Entry::Operator { time_ms, cause, effects } => {

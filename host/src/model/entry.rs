@@ -53,6 +53,8 @@ pub enum Entry {
         nums: Vec<u64>,
         events: Vec<Event>,
     },
+    /// This plugin has handled these events. Readers of the log get it as one `Handled` each.
+    HandledRun(HandledRun),
 }
 
 impl Entry {
@@ -110,6 +112,44 @@ pub enum Outcome {
         error: String,
         event: Box<Event>,
     },
+}
+
+/// Events that one plugin handled one after the other at the first try, without a word: what `Handled` says of each, with
+/// what they have in common said once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandledRun {
+    pub plugin: PluginName,
+    pub digest: Arc<str>,
+    pub time_ms: u64,
+    pub events: Vec<HandledInRun>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandledInRun {
+    pub seq: Seq,
+    /// Guest time, microseconds.
+    pub took_us: u32,
+    pub effects: Vec<Effect>,
+}
+
+impl HandledRun {
+    /// The attempt of all of its events.
+    pub const ATTEMPT: u32 = 1;
+
+    /// The same, at length.
+    pub fn each(self) -> impl Iterator<Item = Handled> {
+        let Self { plugin, digest, time_ms, events } = self;
+        events.into_iter().map(move |HandledInRun { seq, took_us, effects }| Handled {
+            plugin: plugin.clone(),
+            digest: digest.clone(),
+            seq,
+            attempt: Self::ATTEMPT,
+            time_ms,
+            took_us,
+            logs: Vec::new(),
+            outcome: Outcome::Done { effects },
+        })
+    }
 }
 
 /// What became of something delivered.

@@ -16,7 +16,7 @@ pub use call::{CallRecord, CallResult};
 pub use cause::Cause;
 pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite};
-pub use entry::{DeadLetter, Entry, Handled, Outcome, RegistryChange, Settlement};
+pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, Outcome, RegistryChange, Settlement};
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
 pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq};
 pub use message::{Message, MessageProperties, QoS};

@@ -147,7 +147,10 @@ pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     while !rest.is_empty() {
         let (entry, after) = postcard::take_from_bytes(rest).map_err(|e| corrupt(e.to_string()))?;
-        entries.push(entry);
+        match entry {
+            Entry::HandledRun(run) => entries.extend(run.each().map(Entry::Handled)),
+            entry => entries.push(entry),
+        }
         rest = after;
     }
     Ok(entries)
@@ -171,6 +174,7 @@ impl Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{HandledInRun, HandledRun, PluginName};
 
     fn sealed(row: i64) -> Vec<u8> {
         let mut record = Vec::new();
@@ -189,6 +193,24 @@ mod tests {
         let end = record.end(End::default());
         assert_eq!(first(&bytes[usize::try_from(end.offset).unwrap()..], 5).unwrap().row, 6);
         assert_eq!(first(&bytes, 5), None, "a record of an earlier use of the file");
+    }
+
+    #[test]
+    fn a_run_of_handled_events_is_read_one_by_one() {
+        let brief = |seq| HandledInRun { seq: Seq(seq), took_us: 3, effects: vec![] };
+        let run = HandledRun {
+            plugin: PluginName::new("hop").unwrap(),
+            digest: "sha256:00".into(),
+            time_ms: 5,
+            events: vec![brief(1), brief(2)],
+        };
+        let mut record = Vec::new();
+        begin(&mut record);
+        encode(&Entry::HandledRun(run.clone()), &mut record).unwrap();
+        seal(&mut record, 1, Seq(2)).unwrap();
+        let entries = decode(1, first(&record, 0).unwrap().body).unwrap();
+        assert_eq!(entries, run.each().map(Entry::Handled).collect::<Vec<_>>());
+        assert_eq!(entries.len(), 2);
     }
 
     #[test]

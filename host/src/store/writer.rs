@@ -63,13 +63,30 @@ impl Batch {
             match item {
                 Item::Entry { entry, sync, done, room } => {
                     self.durable |= sync;
-                    handled += usize::from(matches!(entry, Entry::Handled(_)));
+                    handled += handled_events(&entry);
                     self.entries.push(Pending { entry, done, room });
                 }
                 chore => self.chores.push(chore),
             }
         }
         handled
+    }
+}
+
+/// Events that a plugin has handled.
+fn handled_events(entry: &Entry) -> usize {
+    match entry {
+        Entry::Handled(_) => 1,
+        Entry::HandledRun(run) => run.events.len(),
+        _ => 0,
+    }
+}
+
+/// What writing and applying it takes, in entries that do one thing.
+fn weight(item: &Item) -> usize {
+    match item {
+        Item::Entry { entry, .. } => handled_events(entry).max(1),
+        _ => 1,
     }
 }
 
@@ -93,7 +110,13 @@ impl<M: Machine> Writer<M> {
 
     fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
         let mut batch = Batch::default();
-        self.intake.came(batch.add(waiting.by_ref().take(self.most_entries())));
+        let mut room = self.most_entries();
+        let fitting = std::iter::from_fn(|| {
+            let item = if room > 0 { waiting.next() } else { None };
+            room = room.saturating_sub(item.as_ref().map_or(0, weight));
+            item
+        });
+        self.intake.came(batch.add(fitting));
         // Never past what waits already: the log has the order in which things were queued.
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
