@@ -9,6 +9,7 @@ use super::{
     guard::Admission,
     queue::Job,
     runner::{Runner, Version},
+    status::Tally,
     worker::ATTEMPTS,
 };
 use crate::{
@@ -62,11 +63,12 @@ pub(super) struct Settled<'a> {
     entries: Vec<(Entry, Option<Done>)>,
     sync: bool,
     bytes: usize,
+    tally: Tally,
 }
 
 impl<'a> Settled<'a> {
     pub(super) fn new(runner: &'a Arc<Runner>) -> Self {
-        Self { runner, entries: Vec::new(), sync: false, bytes: 0 }
+        Self { runner, entries: Vec::new(), sync: false, bytes: 0, tally: Tally::default() }
     }
 
     fn add(&mut self, handled: Handled, job: &Job, done: Option<Done>) {
@@ -118,6 +120,7 @@ impl<'a> Settled<'a> {
 
     /// Hands over what there is, when the log's queue has room.
     pub(super) async fn submit(&mut self) {
+        self.runner.counters.add(&std::mem::take(&mut self.tally));
         if self.entries.is_empty() {
             return;
         }
@@ -171,7 +174,9 @@ pub(super) async fn settle(
 ) -> Next {
     let runner = settled.runner;
     let took = started.elapsed();
-    runner.counters.note(&execution, took);
+    if !settled.tally.take(&execution, took) {
+        runner.counters.note(&execution, took);
+    }
     if !execution.limits_hit.is_empty() {
         tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit");
     }

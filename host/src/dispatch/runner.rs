@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -96,6 +99,10 @@ pub(super) struct Runner {
     /// Nothing new is begun, and what is held back is let go.
     pub(super) ending: CancellationToken,
     versions: RwLock<Versions>,
+    /// Grows whenever another version is in force.
+    turns: AtomicU64,
+    /// The version in force may still be taken back.
+    on_trial: AtomicBool,
     inner: Mutex<Inner>,
     work: Notify,
     room: Notify,
@@ -114,6 +121,8 @@ impl Runner {
             delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
             ending: CancellationToken::new(),
             versions: RwLock::new(versions),
+            turns: AtomicU64::new(0),
+            on_trial: AtomicBool::new(false),
             inner: Mutex::new(Inner { lag: Some(lag), ..Inner::default() }),
             work: Notify::new(),
             room: Notify::new(),
@@ -125,12 +134,19 @@ impl Runner {
         self.versions.read().current.clone()
     }
 
+    /// While this stays the same, so does the version.
+    pub(super) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
     /// The next event is handled by this version.
     pub(super) fn replace(&self, version: Version) {
         let mut versions = self.versions.write();
         let before = std::mem::replace(&mut versions.current, Arc::new(version));
         versions.previous = Some(before);
         versions.handled = 0;
+        self.on_trial.store(true, Ordering::Release);
+        self.turns.fetch_add(1, Ordering::Release);
     }
 
     /// A worker's instance trapped. True when the version was new and the one before it is back.
@@ -142,12 +158,14 @@ impl Runner {
         let Some(previous) = versions.previous.take() else { return false };
         versions.current = previous;
         versions.handled = TRIAL_EVENTS;
+        self.on_trial.store(false, Ordering::Release);
+        self.turns.fetch_add(1, Ordering::Release);
         true
     }
 
     /// A version that has handled its first events stays.
     pub(super) fn note_handled(&self, version: &Arc<Version>) {
-        if self.versions.read().handled >= TRIAL_EVENTS {
+        if !self.on_trial.load(Ordering::Acquire) {
             return;
         }
         let mut versions = self.versions.write();
@@ -155,6 +173,7 @@ impl Runner {
             versions.handled += 1;
             if versions.handled >= TRIAL_EVENTS {
                 versions.previous = None;
+                self.on_trial.store(false, Ordering::Release);
             }
         }
     }
@@ -382,5 +401,7 @@ impl Drop for Waiting {
 /// A worker's instance, and of which version it is.
 pub(super) struct Running {
     pub(super) version: Arc<Version>,
+    /// When it was seen to be the one in force.
+    pub(super) turn: u64,
     pub(super) instance: Instance,
 }

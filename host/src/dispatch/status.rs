@@ -32,6 +32,31 @@ pub(super) struct Counters {
     last_error: Mutex<Option<String>>,
 }
 
+/// Executions that are counted together, as the counters are shared by all workers.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    done: u64,
+    guest: Duration,
+    handling: Duration,
+}
+
+impl Tally {
+    /// False: the execution has to be noted on its own.
+    pub(super) fn take(&mut self, execution: &Execution, took: Duration) -> bool {
+        let plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
+        if plain {
+            self.done += 1;
+            self.guest += execution.guest_time;
+            self.handling += took;
+        }
+        plain
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Counters {
     pub(super) fn note(&self, execution: &Execution, took: Duration) {
         let counter = match execution.verdict {
@@ -43,14 +68,22 @@ impl Counters {
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        let ns = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        self.guest_ns.fetch_add(ns(execution.guest_time), Ordering::Relaxed);
-        self.handling_ns.fetch_add(ns(took), Ordering::Relaxed);
+        self.guest_ns.fetch_add(nanos(execution.guest_time), Ordering::Relaxed);
+        self.handling_ns.fetch_add(nanos(took), Ordering::Relaxed);
         if !execution.limits_hit.is_empty() {
             let mut limits = self.limits.lock();
             for limit in &execution.limits_hit {
                 *limits.entry(limit).or_default() += 1;
             }
+        }
+    }
+
+    /// Executions that went well and hit no limit.
+    pub(super) fn add(&self, tally: &Tally) {
+        if tally.done > 0 {
+            self.done.fetch_add(tally.done, Ordering::Relaxed);
+            self.guest_ns.fetch_add(nanos(tally.guest), Ordering::Relaxed);
+            self.handling_ns.fetch_add(nanos(tally.handling), Ordering::Relaxed);
         }
     }
 

@@ -60,23 +60,37 @@ pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
 
 /// Gives the event to an instance of the version in force.
 async fn execute(runner: &Arc<Runner>, running: &mut Option<Running>, job: &Job) -> (Arc<Version>, Execution) {
-    let version = runner.version();
-    if running.as_ref().is_none_or(|r| r.instance.poisoned() || !Arc::ptr_eq(&r.version, &version)) {
-        *running = None;
-        match start(runner, &version).await {
-            Ok(started) => *running = Some(started),
-            Err(error) => return (version, failed(error.to_string())),
+    // Read before the version: one that comes in between is looked for again at the next event.
+    let turn = runner.turn();
+    if running.as_ref().is_none_or(|r| r.turn != turn || r.instance.poisoned()) {
+        let version = runner.version();
+        if let Err(error) = renew(runner, running, &version, turn).await {
+            return (version, failed(error.to_string()));
         }
     }
-    let Some(Running { instance, .. }) = running else { return (version, failed("no instance".into())) };
+    let Some(Running { version, instance, .. }) = running else {
+        return (runner.version(), failed("no instance".into()));
+    };
     let device = job.device.as_ref().map(|device| &device.name);
     let execution = instance.handle(Call { event: &job.event, device, attempt: job.attempt }).await;
-    (version, execution)
+    (version.clone(), execution)
 }
 
-async fn start(runner: &Arc<Runner>, version: &Arc<Version>) -> Result<Running, CallError> {
+/// Makes sure that a good instance of this version runs.
+async fn renew(
+    runner: &Arc<Runner>,
+    running: &mut Option<Running>,
+    version: &Arc<Version>,
+    turn: u64,
+) -> Result<(), CallError> {
+    if let Some(same) = running.as_mut().filter(|r| !r.instance.poisoned() && Arc::ptr_eq(&r.version, version)) {
+        same.turn = turn;
+        return Ok(());
+    }
+    *running = None;
     let instance = version.component.start(version.setup.clone(), runner.context.plugin_host()).await?;
-    Ok(Running { version: version.clone(), instance })
+    *running = Some(Running { version: version.clone(), turn, instance });
+    Ok(())
 }
 
 fn failed(text: String) -> Execution {

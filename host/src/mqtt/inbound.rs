@@ -64,6 +64,8 @@ impl<H: Hub> Connection<H> {
     pub(super) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
         let mut batch = Batch::default();
         let mut receipts = Vec::new();
+        let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
+        self.presence.shared.metrics.publishes_in.inc_by(publishes as u64);
         let result = self.process_each(packets, &mut batch, &mut receipts).await;
         if let Some(online) = &self.presence.online
             && !receipts.is_empty()
@@ -98,7 +100,6 @@ impl<H: Hub> Connection<H> {
     }
 
     async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), End> {
-        self.presence.shared.metrics.publishes_in.inc();
         self.resolve_alias(&mut publish)?;
         if publish.qos == QoS::ExactlyOnce && !self.receive(publish.id) {
             return Ok(());

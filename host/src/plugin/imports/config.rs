@@ -28,9 +28,9 @@ impl Host for State {
 
     fn set(&mut self, device: String, payload: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
         let host = self.admit_effect()?;
-        let name = self.granted(Capability::Config, &device)?;
+        let name = self.last_granted(Capability::Config, &device)?;
         too_large("config", payload.len(), CONFIG_BYTES)?;
-        let num = found(&*host, &name)?;
+        let num = found(&*host, name)?;
         // Versions that this event has made already count as in force.
         let mine = |effect: &&Effect| matches!(effect, Effect::Config { device, .. } if *device == num);
         expect(expected, || {

@@ -49,20 +49,25 @@ impl State {
         }
     }
 
-    /// Reads a device reference and asks the grants. Both give the same answer every time, so the last one is kept:
-    /// mostly a plugin speaks to the same device again.
+    /// Reads a device reference and asks the grants.
     fn granted(&mut self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
-        if let Some(last) = &self.current.granted
-            && last.capability == capability
-            && last.home == self.current.home
-            && last.reference == device
-        {
-            return Ok(last.name.clone());
-        }
-        let name = self.ask_grants(capability, device)?;
-        let (reference, home) = (device.to_owned(), self.current.home.clone());
-        self.current.granted = Some(LastGranted { capability, home, reference, name: name.clone() });
-        Ok(name)
+        self.last_granted(capability, device).cloned()
+    }
+
+    /// Both give the same answer every time, so the last one is kept: mostly a plugin speaks to the same device again.
+    fn last_granted(&mut self, capability: Capability, device: &str) -> Result<&DeviceName, Error> {
+        let home = &self.current.home;
+        let asked =
+            |last: &LastGranted| last.capability == capability && last.home == *home && last.reference == device;
+        let last = match self.current.granted.take().filter(asked) {
+            Some(last) => last,
+            None => {
+                let name = self.ask_grants(capability, device)?;
+                let (reference, home) = (device.to_owned(), self.current.home.clone());
+                LastGranted { capability, home, reference, name }
+            }
+        };
+        Ok(&self.current.granted.insert(last).name)
     }
 
     fn ask_grants(&self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
