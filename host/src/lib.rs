@@ -13,6 +13,7 @@ pub mod explain;
 pub mod journal;
 pub mod outbox;
 pub mod registry;
+pub mod twin;
 
 pub mod auth;
 pub mod engine;

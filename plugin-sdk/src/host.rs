@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use crate::{
     Error, Result,
     bindings::switchbox::plugin::{command, config, log, method, registry, timer, topic},
     state::State,
+    twin::Twin,
 };
 
 pub use command::Options as CommandOptions;
@@ -106,12 +106,31 @@ impl Host {
         self.backend.method_call(device, name, payload.as_ref(), timeout_ms)
     }
 
-    /// Desired and reported together. Needs the grant `read`.
-    pub fn twin(&self, device: &str) -> Result<Value> {
+    /// Desired and reported together, and where they differ, as they are committed. Needs the grant `read`.
+    ///
+    /// ```
+    /// # use switchbox_plugin::Host;
+    /// # fn example(host: &Host) -> switchbox_plugin::Result<()> {
+    /// for difference in host.twin("lamp-1")?.differs {
+    ///     host.info(format!("{} is not {} since {}", difference.path, difference.desired, difference.since));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn twin(&self, device: &str) -> Result<Twin> {
         from_json(self.backend.twin_get(device)?.as_bytes())
     }
 
-    /// Changes desired by a JSON merge patch (RFC 7396). Needs the grant `config`.
+    /// Changes desired by a JSON merge patch (RFC 7396): what the patch names is set, what it names as null is taken
+    /// out, everything else stays as it is by the time the event's effects commit, so two patches never lose one another.
+    /// [`Error::Invalid`] where the config in force is no JSON object. Needs the grant `config`.
+    ///
+    /// ```
+    /// # use switchbox_plugin::{Host, serde_json::json};
+    /// # fn example(host: &Host) -> switchbox_plugin::Result<()> {
+    /// host.patch_desired("lamp-1", &json!({"level": 40, "colour": null}))
+    /// # }
+    /// ```
     pub fn patch_desired(&self, device: &str, patch: &impl Serialize) -> Result<()> {
         self.backend.twin_patch(device, &to_json_text(patch)?, None)
     }

@@ -75,6 +75,7 @@ mod plugin;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod twin;
 
 #[doc(hidden)]
 pub mod component;
@@ -90,6 +91,7 @@ pub use event::{
 pub use host::{CommandOptions, ConfigVersion, Cron, Device, Devices, Host, Level, PublishOptions, Response, Schedule};
 pub use plugin::{NoSettings, Plugin};
 pub use state::{Entry, State};
+pub use twin::{Difference, Twin};
 
 /// What a call of the host answers.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -4,6 +4,8 @@ use switchbox::builtins;
 
 /// Counts the events of each device; see `guests/counter`.
 pub const COUNTER: &str = env!("GUEST_COUNTER");
+/// Does what the device `boss` says; see `guests/deputy`.
+pub const DEPUTY: &str = env!("GUEST_DEPUTY");
 /// Misbehaves on request; see `guests/hostile`.
 pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 

@@ -11,7 +11,7 @@ use std::{
 const RANKS: &[&[&str]] = &[
     &["model", "clock", "metrics", "builtins"],
     &["settings", "store", "tls"],
-    &["registry", "outbox", "journal", "explain"],
+    &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "engine", "ingest", "plugin"],
     &["dispatch", "session", "topics"],
     &["delivery", "dialect"],

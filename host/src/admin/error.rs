@@ -123,6 +123,7 @@ impl From<outbox::Error> for Error {
         let kind = match error {
             outbox::Error::Conflict { .. } => Kind::Aborted,
             outbox::Error::DeviceGone => Kind::NotFound,
+            outbox::Error::Patch(_) => Kind::FailedPrecondition,
             outbox::Error::TooLarge { .. } | outbox::Error::TooLong { .. } => Kind::InvalidArgument,
             outbox::Error::QueueFull { .. } => Kind::ResourceExhausted,
             outbox::Error::Store(error) => return error.into(),

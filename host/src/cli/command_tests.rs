@@ -56,9 +56,15 @@ fn an_operator_works_with_devices_and_plugins() {
             .contains("version 1 is in force")
     );
     assert!(run(&["device", "config", "get", "lamp-1", "--all"]).unwrap().contains("ACKNOWLEDGED"));
+    assert!(run(&["device", "twin", "get", "lamp-1"]).unwrap().contains("version 1 is no JSON object"));
+    run(&["device", "config", "set", "lamp-1", "{}"]).unwrap();
+    let twin = run(&["device", "twin", "patch", "lamp-1", r#"{"on": true}"#, "--version", "2"]).unwrap();
+    assert!(has_row(&twin, &format!("/on true - {}", twin.split_whitespace().last().unwrap())), "{twin}");
+    let conflict = run(&["device", "twin", "patch", "lamp-1", "{}", "--version", "2"]).unwrap_err();
+    assert!(conflict.contains("version 3 is in force"), "{conflict}");
     assert!(has_row(&run(&["device", "get", name]).unwrap(), "metadata room hall"));
     let list = run(&["device", "list"]).unwrap();
-    assert!(list.starts_with("DEVICE  CONNECTED") && has_row(&list, "lamp-1 no no 1 -"), "{list}");
+    assert!(list.starts_with("DEVICE  CONNECTED") && has_row(&list, "lamp-1 no no 3 -"), "{list}");
     let json: serde_json::Value = serde_json::from_str(&run(&["device", "list", "--json"]).unwrap()).unwrap();
     assert_eq!(json["devices"][0]["id"], "lamp-1");
     assert!(run(&["device", "state", "lamp-1"]).unwrap_err().contains("has not reported a state yet"));

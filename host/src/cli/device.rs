@@ -1,6 +1,7 @@
 //! `switchbox device`: devices of a running host.
 
 mod command;
+mod twin;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -75,6 +76,9 @@ enum Action {
     Password(credential::Password),
     /// Print a token that the private key signs; needs no host
     Token(token::Options),
+    /// Config and state together: desired, reported, and where they differ
+    #[command(subcommand)]
+    Twin(twin::Twin),
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +146,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::Credential(action) => credential::run(client, action),
         Action::Password(options) => credential::password(client, options),
         Action::Token(options) => Ok((Value::Null, token::run(options)?)),
+        Action::Twin(action) => twin::act(client, action),
     }
 }
 

@@ -30,7 +30,9 @@ enum Target<'a> {
 impl<'a> Target<'a> {
     fn of(effect: &'a Effect) -> Option<Self> {
         match effect {
-            Effect::Config { device, .. } | Effect::Command { device, .. } => Some(Self::Device(*device)),
+            Effect::Config { device, .. } | Effect::PatchDesired { device, .. } | Effect::Command { device, .. } => {
+                Some(Self::Device(*device))
+            }
             Effect::Publish { topic, .. } => Some(Self::Topic(topic)),
             Effect::Kv(_) => None,
         }

@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::context::Context;
 use crate::{
-    model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName},
+    model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, limits::VERSIONS_KEPT},
     plugin::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::Waiting},
     registry::Device,
+    twin,
 };
 
 /// The connections, as plugins need them.
@@ -92,6 +93,16 @@ impl Host for PluginHost {
             time_ms: config.time_ms,
             payload: config.payload.clone(),
             acknowledged_ms: config.acknowledged_ms,
+        })
+    }
+
+    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>> {
+        let context = self.context.upgrade();
+        Box::pin(async move {
+            let store = &context.ok_or("the host is stopping")?.store;
+            let configs = store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let states = store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            Ok(twin::document(&configs, &states).to_string())
         })
     }
 

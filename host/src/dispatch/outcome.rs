@@ -157,8 +157,10 @@ fn weight(effects: &[Effect]) -> usize {
     effects
         .iter()
         .map(|effect| match effect {
-            Effect::Config { payload, .. } | Effect::Command { payload, .. } => ENTRY_BYTES + payload.len(),
             Effect::Publish { topic, payload, .. } => ENTRY_BYTES + topic.len() + payload.len(),
+            Effect::Config { payload, .. }
+            | Effect::Command { payload, .. }
+            | Effect::PatchDesired { patch: payload, .. } => ENTRY_BYTES + payload.len(),
             Effect::Kv(write) => ENTRY_BYTES + write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len),
         })
         .sum()
@@ -333,5 +335,8 @@ fn is_plain(job: &Job, effects: &[Effect]) -> bool {
 }
 
 fn has_condition(effects: &[Effect]) -> bool {
-    effects.iter().any(|effect| matches!(effect, Effect::Config { expected: Some(_), .. }))
+    // A patch is refused when what is in force by then cannot be patched.
+    let refusable =
+        |effect: &Effect| matches!(effect, Effect::Config { expected: Some(_), .. } | Effect::PatchDesired { .. });
+    effects.iter().any(refusable)
 }

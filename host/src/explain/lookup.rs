@@ -135,7 +135,7 @@ impl Handle {
     /// What became of an effect.
     async fn fate(&self, handled: &Handled, index: u32, effect: &Effect) -> Result<Step, Error> {
         Ok(match effect {
-            Effect::Config { device, .. } => {
+            Effect::Config { device, .. } | Effect::PatchDesired { device, .. } => {
                 let versions = self.store.configs(*device, limits::VERSIONS_KEPT).await?;
                 let newest = versions.first().map_or(0, |newest| newest.version);
                 let made = |cause: &Cause| match cause {

@@ -16,6 +16,20 @@ pub enum Effect {
     Kv(KvWrite),
     /// A message on an ordinary topic, which was checked.
     Publish { topic: String, payload: Bytes, qos: QoS, retain: bool },
+    /// A JSON merge patch (RFC 7396) on the device's config, done when the effects are applied, so that of two patches
+    /// none is lost. Makes a new version. With `expected` the version in force must be that one.
+    PatchDesired { device: DeviceNum, patch: Bytes, expected: Option<u64> },
+}
+
+impl Effect {
+    /// The device of which this makes a new config version.
+    #[must_use]
+    pub fn configures(&self) -> Option<DeviceNum> {
+        match self {
+            Self::Config { device, .. } | Self::PatchDesired { device, .. } => Some(*device),
+            Self::Command { .. } | Self::Kv(_) | Self::Publish { .. } => None,
+        }
+    }
 }
 
 /// One write of a plugin's key-value state. `value` none = the key is deleted.

@@ -10,9 +10,10 @@ use bytes::Bytes;
 
 use crate::{
     clock,
-    model::{Cause, DeviceNum, Effect, Entry, Message, QoS, limits},
+    model::{Cause, Effect, Entry, Message, QoS, limits},
     registry::{self, Device},
     store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply},
+    twin,
 };
 
 pub use commands::NewCommand;
@@ -33,6 +34,9 @@ pub enum Error {
     Conflict { expected: u64, current: u64 },
     #[error("the device was deleted")]
     DeviceGone,
+    /// A merge patch that cannot be applied to what is in force.
+    #[error("{0}")]
+    Patch(String),
     #[error("{what} of {bytes} bytes is larger than {limit}")]
     TooLarge { what: &'static str, bytes: usize, limit: usize },
     #[error("a time-to-live may be at most {limit_secs} seconds")]
@@ -66,6 +70,24 @@ impl Handle {
     ) -> Result<u64, Error> {
         check_size("a config", payload.len(), limits::CONFIG_BYTES)?;
         let effect = Effect::Config { device: device.num, payload, expected };
+        self.submit_config(effect, cause).await
+    }
+
+    /// A new config version: the one in force, changed by a JSON merge patch. Returns its number. With `expected` that
+    /// version must be in force.
+    pub async fn patch_desired(
+        &self,
+        device: &Device,
+        patch: Bytes,
+        expected: Option<u64>,
+        cause: Cause,
+    ) -> Result<u64, Error> {
+        check_size("a patch", patch.len(), limits::CONFIG_BYTES)?;
+        let effect = Effect::PatchDesired { device: device.num, patch, expected };
+        self.submit_config(effect, cause).await
+    }
+
+    async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<u64, Error> {
         match self.submit(effect, cause).await? {
             Reply::Configs(versions) => versions.first().copied().ok_or(Error::DeviceGone),
             other => refused(other).and(Err(Error::DeviceGone)),
@@ -86,6 +108,7 @@ fn refused(reply: Reply) -> Result<(), Error> {
     match reply {
         Reply::Done | Reply::Configs(_) => Ok(()),
         Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
+        Reply::Refused(Refused::Patch(problem)) => Err(Error::Patch(problem)),
         Reply::Refused(_) => Err(Error::DeviceGone),
     }
 }
@@ -106,18 +129,19 @@ pub fn apply(
     effects: Vec<Effect>,
     docs: &mut Vec<Doc>,
 ) -> Reply {
-    let devices = match check(registry, &effects) {
-        Ok(devices) => devices,
+    let targets = match check(registry, &effects) {
+        Ok(targets) => targets,
         Err(refused) => return Reply::Refused(refused),
     };
     let mut versions = Vec::new();
-    for ((index, effect), device) in effects.into_iter().enumerate().zip(devices) {
+    for ((index, effect), target) in effects.into_iter().enumerate().zip(targets) {
         let cause = || (origin.cause)(u32::try_from(index).unwrap_or(u32::MAX));
-        match (effect, device) {
-            (Effect::Config { payload, .. }, Some(device)) => {
+        match (effect, target) {
+            (Effect::Config { payload, .. }, Target::Device(device))
+            | (Effect::PatchDesired { .. }, Target::Patched(device, payload)) => {
                 versions.push(set_config(&device, payload, origin.time_ms, cause(), sink, docs));
             }
-            (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Some(device)) => {
+            (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Target::Device(device)) => {
                 let time_ms = origin.time_ms;
                 let new = commands::Committed { id, subfolder, payload, ttl_ms, time_ms, cause: cause() };
                 commands::apply(queues, sink, &device, new, docs);
@@ -134,40 +158,66 @@ pub fn apply(
                     docs,
                 );
             }
-            (Effect::Config { .. } | Effect::Command { .. }, None) => {}
+            (Effect::Config { .. } | Effect::Command { .. } | Effect::PatchDesired { .. }, _) => {}
         }
     }
     if versions.is_empty() { Reply::Done } else { Reply::Configs(versions) }
 }
 
-/// Looks every effect's device up and checks expected versions, counting the versions that come before in this entry. An
-/// effect on a device that was deleted meanwhile counts as done just before the deletion.
-fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Option<Arc<Device>>>, Refused> {
-    let mut devices: Vec<Option<Arc<Device>>> = Vec::with_capacity(effects.len());
+/// What an effect is done to.
+enum Target {
+    /// It has no device, or one that was deleted meanwhile: that counts as done just before the deletion.
+    Nothing,
+    Device(Arc<Device>),
+    /// With desired as the patch makes it.
+    Patched(Arc<Device>, Bytes),
+}
+
+/// Looks every effect's device up, checks expected versions and does the patches, with what comes before in this entry.
+fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, Refused> {
+    let mut targets: Vec<Target> = Vec::with_capacity(effects.len());
     for (index, effect) in effects.iter().enumerate() {
         let (num, expected) = match effect {
-            Effect::Config { device, expected, .. } => (*device, *expected),
+            Effect::Config { device, expected, .. } | Effect::PatchDesired { device, expected, .. } => {
+                (*device, *expected)
+            }
             Effect::Command { device, .. } => (*device, None),
             Effect::Kv(_) | Effect::Publish { .. } => {
-                devices.push(None);
+                targets.push(Target::Nothing);
                 continue;
             }
         };
-        let found = registry.get(num);
-        if let (Some(expected), Some(device)) = (expected, &found) {
-            let before = effects.iter().take(index).filter(|e| is_config_of(e, num)).count();
+        let Some(device) = registry.get(num) else {
+            targets.push(Target::Nothing);
+            continue;
+        };
+        if let Some(expected) = expected {
+            let before = effects.iter().take(index).filter(|e| e.configures() == Some(num)).count();
             let current = device.config_version() + u64::try_from(before).unwrap_or(0);
             if current != expected {
                 return Err(Refused::Conflict { device: num, expected, current });
             }
         }
-        devices.push(found);
+        targets.push(match effect {
+            Effect::PatchDesired { patch, .. } => {
+                let desired = desired_of(&device, effects, &targets);
+                let patched = twin::patched(&desired, patch).map_err(|problem| Refused::Patch(problem.to_string()))?;
+                Target::Patched(device, patched.into())
+            }
+            _ => Target::Device(device),
+        });
     }
-    Ok(devices)
+    Ok(targets)
 }
 
-fn is_config_of(effect: &Effect, num: DeviceNum) -> bool {
-    matches!(effect, Effect::Config { device, .. } if *device == num)
+/// The config that is in force once the effects before are done. Empty: there is none.
+fn desired_of(device: &Device, effects: &[Effect], before: &[Target]) -> Bytes {
+    let made = effects.iter().zip(before).rev().find_map(|(effect, target)| match (effect, target) {
+        (Effect::Config { device: num, payload, .. }, _) if *num == device.num => Some(payload.clone()),
+        (_, Target::Patched(patched, payload)) if patched.num == device.num => Some(payload.clone()),
+        _ => None,
+    });
+    made.or_else(|| device.config().map(|config| config.payload.clone())).unwrap_or_default()
 }
 
 /// Nobody was promised anything of QoS 0, so it leaves no document.

@@ -21,7 +21,7 @@ pub(super) mod imports {
                 import switchbox:plugin/log@0.1.0;
             }
         ",
-        imports: { "switchbox:plugin/method.call": async },
+        imports: { "switchbox:plugin/method.call": async, "switchbox:plugin/twin.get": async },
         require_store_data_send: true,
     });
 }

@@ -76,7 +76,7 @@ pub enum MethodError {
     Unavailable(String),
 }
 
-/// What plugins read and call. All but `call_method` are called from inside a guest's call: they must be quick and must
+/// What plugins read and call. All but `twin` and `call_method` are called from inside a guest's call: they must be quick and must
 /// not block.
 pub trait Host: Send + Sync + 'static {
     fn device(&self, name: &DeviceName) -> Option<DeviceView>;
@@ -97,6 +97,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// The config in force; none = there never was one.
     fn config(&self, device: DeviceNum) -> Option<ConfigView>;
+
+    /// The twin document as JSON. The error says why the host cannot read it now.
+    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>>;
 
     /// A key of the plugin's own state, with its revision.
     fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)>;

@@ -99,6 +99,9 @@ pub enum Refused {
     NotBound,
     #[error("only a device that is no gateway can be bound, and only to a gateway")]
     NotBindable,
+    /// A patch that cannot be applied to what is in force; says why.
+    #[error("{0}")]
+    Patch(String),
 }
 
 /// What the log is applied to: deterministic, so that the same entries give the same state again after a restart.

@@ -12,7 +12,7 @@ use crate::{
     bindings::exports::switchbox::plugin::handler::Capability,
     testing::{
         patterns,
-        world::{SentCommand, SentMessage, World, expect_version},
+        world::{FakeDevice, SentCommand, SentMessage, World, expect_version},
     },
 };
 
@@ -103,18 +103,29 @@ impl FakeHost {
     pub(crate) fn twin_get(&self, device: &str) -> Result<String> {
         let mut world = self.world();
         let device = world.device(device, Capability::Read)?;
-        let desired = device.configs.last().and_then(|(_, payload)| serde_json::from_slice::<Value>(payload).ok());
-        Ok(json!({"desired": desired, "reported": device.reported}).to_string())
+        let desired = desired_of(device);
+        let mut differs = Vec::new();
+        if let (Ok(desired), Some(reported)) = (&desired, device.reported.as_object()) {
+            collect_differences(desired, reported, "", &mut differs);
+        }
+        let (versions, problem) = (&device.about, desired.as_ref().err().cloned());
+        Ok(json!({
+            "desired": desired.map_or(Value::Null, Value::Object),
+            "desiredVersion": versions.config_version,
+            "desiredProblem": problem,
+            "reported": device.reported,
+            "reportedVersion": versions.state_version,
+            "differs": differs,
+        })
+        .to_string())
     }
 
     pub(crate) fn twin_patch(&self, device: &str, patch: &str, expected: Option<u64>) -> Result<()> {
-        let patch = serde_json::from_str(patch).map_err(|e| Error::Invalid(format!("patch: {e}")))?;
-        let mut desired = {
-            let mut world = self.world();
-            let device = world.device(device, Capability::Config)?;
-            let newest = device.configs.last().and_then(|(_, payload)| serde_json::from_slice(payload).ok());
-            newest.unwrap_or_else(|| json!({}))
+        let Ok(patch @ Value::Object(_)) = serde_json::from_str(patch) else {
+            return Err(Error::Invalid("a patch must be a JSON object".into()));
         };
+        let in_force = desired_of(self.world().device(device, Capability::Config)?);
+        let mut desired = Value::Object(in_force.map_err(|problem| Error::Invalid(format!("desired: {problem}")))?);
         merge(&mut desired, patch);
         self.config_set(device, desired.to_string().as_bytes(), expected)
     }
@@ -162,6 +173,32 @@ impl FakeHost {
 
     pub(crate) fn log(&self, level: Level, message: &str) {
         self.world().logs.push((level, message.into()));
+    }
+}
+
+/// The newest config as a JSON object; the error says what it is instead.
+fn desired_of(device: &FakeDevice) -> std::result::Result<Map<String, Value>, String> {
+    match device.configs.last().map(|(_, payload)| serde_json::from_slice(payload)) {
+        None => Ok(Map::new()),
+        Some(Ok(Value::Object(desired))) => Ok(desired),
+        Some(_) => Err("it is no JSON object".into()),
+    }
+}
+
+/// Where reported is not what desired asks for, as the host finds it.
+fn collect_differences(
+    desired: &Map<String, Value>,
+    reported: &Map<String, Value>,
+    base: &str,
+    found: &mut Vec<Value>,
+) {
+    for (key, wanted) in desired {
+        let path = format!("{base}/{}", key.replace('~', "~0").replace('/', "~1"));
+        match (wanted, reported.get(key)) {
+            (Value::Object(wanted), Some(Value::Object(is))) => collect_differences(wanted, is, &path, found),
+            (wanted, Some(is)) if wanted == is => {}
+            (wanted, is) => found.push(json!({"path": path, "desired": wanted, "reported": is, "since": ""})),
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl World {
         Ok(self.devices.entry(name).or_insert_with(|| FakeDevice {
             about,
             configs: Vec::new(),
-            reported: Value::Null,
+            reported: serde_json::json!({}),
             commands: Vec::new(),
             methods: BTreeMap::new(),
         }))

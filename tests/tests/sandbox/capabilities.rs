@@ -59,7 +59,7 @@ async fn each_call_answers_as_the_interface_says() {
         assert!(text.contains(answer), "{misdeed}: {text}");
     }
     let text = report(&alone(World::new(), "unsupported").await);
-    assert_eq!(text.matches("Unsupported").count(), 2, "{text}");
+    assert_eq!(text.matches("Unsupported").count(), 1, "{text}");
 }
 
 #[tokio::test]

@@ -92,6 +92,10 @@ impl Host for World {
         self.configs.get(&device.0).cloned()
     }
 
+    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>> {
+        Box::pin(async move { Ok(format!("{{\"desiredVersion\":\"{}\"}}", device.0)) })
+    }
+
     fn kv_get(&self, _: &PluginName, key: &str) -> Option<(Bytes, u64)> {
         self.kv.get(key).cloned()
     }

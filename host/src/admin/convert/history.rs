@@ -156,6 +156,9 @@ fn effect(effect: &Effect, names: Names<'_>) -> Value {
         Effect::Publish { topic, payload, qos, retain } => json!({"publish": {
             "topic": topic, "qos": *qos as u8, "retain": retain, "binaryData": bytes(payload),
         }}),
+        Effect::PatchDesired { device: num, patch, .. } => {
+            json!({"desired": {"device": device(num), "patch": String::from_utf8_lossy(patch)}})
+        }
         Effect::Kv(write) => {
             json!({"state": {"key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none()}})
         }

@@ -39,7 +39,7 @@ pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<De
     found.ok_or_else(|| Error::not_found(format!("device {name}")))
 }
 
-fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
+pub(super) fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
     find(app, registry_name(p, l, r)?, d)
 }
 
@@ -180,10 +180,6 @@ pub(in crate::admin) async fn states(State(app): State<App>, Path(path): DeviceP
     let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
     Ok(Json(insert_page("deviceStates", versions.iter().map(convert::state).collect(), None)))
-}
-
-pub(in crate::admin) async fn no_twin() -> Answer {
-    Err(Error::unimplemented("the twin (config and states show both documents)"))
 }
 
 pub(in crate::admin) async fn no_bridge() -> Answer {

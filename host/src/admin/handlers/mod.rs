@@ -7,6 +7,7 @@ pub(super) mod health;
 pub(super) mod history;
 pub(super) mod plugins;
 pub(super) mod registries;
+pub(super) mod twin;
 
 use serde_json::{Map, Value};
 

@@ -107,6 +107,7 @@ const DEVICES: &[Shape] = &[
         ],
     ),
     shape("DeviceCredential", &[("publicKey", One("PublicKeyCredential")), ("expirationTime", Time)]),
+    shape("Difference", &[("path", Text), ("desired", Any), ("reported", Any), ("since", Time), ("orBefore", Flag)]),
     shape("DeviceState", &[("version", Int64), ("updateTime", Time), ("binaryData", Bytes)]),
     shape(
         "GatewayConfig",
@@ -133,6 +134,22 @@ const DEVICES: &[Shape] = &[
         &[("format", Enum(&["RSA_X509_PEM", "ES256_PEM", "RSA_PEM", "ES256_X509_PEM"])), ("key", Text)],
     ),
     shape("SetPasswordRequest", &[("password", Text)]),
+    shape(
+        "Twin",
+        &[
+            ("desired", Any),
+            ("desiredVersion", Int64),
+            ("desiredTime", Time),
+            ("desiredProblem", Text),
+            ("acknowledgedVersion", Int64),
+            ("acknowledgedTime", Time),
+            ("reported", Any),
+            ("reportedVersion", Int64),
+            ("reportedTime", Time),
+            ("reportedProblem", Text),
+            ("differs", Many("Difference")),
+        ],
+    ),
 ];
 
 const SENDING: &[Shape] = &[

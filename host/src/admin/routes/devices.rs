@@ -8,7 +8,7 @@ use super::call::{
 use crate::admin::{
     handlers::{
         devices::{self, commands},
-        gateways, registries,
+        gateways, registries, twin,
     },
     scope::Scope,
 };
@@ -127,12 +127,15 @@ fn history() -> Vec<Call> {
         delete(&device("commands/{id}"), commands::cancel)
             .says("Takes back a command that has not ended")
             .scope(Scope::Operate),
-        get(&device("twin"), devices::no_twin).says("Desired and reported together (not in this version)").answers(Any),
-        patch(&device("twin"), devices::no_twin)
-            .says("Merges into desired (not in this version)")
+        get(&device("twin"), twin::get)
+            .says("Desired and reported together, where they differ and since when")
+            .answers(Json("Twin")),
+        patch(&device("twin"), twin::patch)
+            .says("Changes desired by a JSON merge patch (RFC 7396), which is the body")
+            .params(&["versionToUpdate"])
             .scope(Scope::Operate)
             .takes(Any)
-            .answers(Any),
+            .answers(Json("Twin")),
         get(&device("config"), devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
     ]
 }

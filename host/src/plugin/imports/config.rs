@@ -32,11 +32,7 @@ impl Host for State {
         too_large("config", payload.len(), CONFIG_BYTES)?;
         let num = found(&*host, name)?;
         // Versions that this event has made already count as in force.
-        let mine = |effect: &&Effect| matches!(effect, Effect::Config { device, .. } if *device == num);
-        expect(expected, || {
-            let made = self.current.effects.iter().filter(mine).count();
-            host.config(num).map_or(0, |config| config.version) + made as u64
-        })?;
+        expect(expected, || host.config(num).map_or(0, |config| config.version) + self.versions_made(num))?;
         self.room_for_effect()?;
         self.current.effects.push(Effect::Config { device: num, payload: payload.into(), expected });
         Ok(())

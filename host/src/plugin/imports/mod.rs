@@ -8,6 +8,7 @@ mod method;
 mod registry;
 mod state;
 mod topic;
+mod twin;
 mod unsupported;
 
 use std::sync::Arc;
@@ -74,6 +75,11 @@ impl State {
         let name = DeviceName::parse(device, &self.current.home).map_err(|error| Error::Invalid(error.to_string()))?;
         self.setup.grants.device(capability, &name, &self.current.home).map_err(Error::Denied)?;
         Ok(name)
+    }
+
+    /// How many versions of the device's config the effects noted so far make.
+    fn versions_made(&self, num: DeviceNum) -> u64 {
+        self.current.effects.iter().filter(|effect| effect.configures() == Some(num)).count() as u64
     }
 
     /// Notes room for one effect more.

@@ -1,0 +1,70 @@
+//! Desired and reported together: reading both, patching desired.
+
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{twin::Host, types::Error},
+        grants::Capability,
+        limits::names,
+        sandbox::State,
+    },
+    expect, found, too_large,
+};
+use crate::{
+    model::{DeviceNum, Effect, limits::CONFIG_BYTES},
+    twin,
+};
+
+impl Host for State {
+    async fn get(&mut self, device: String) -> Result<String, Error> {
+        let host = self.admit()?;
+        let name = self.granted(Capability::Read, &device)?;
+        let asked = host.twin(found(&*host, &name)?);
+        let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
+        let began = Instant::now();
+        let answer = timeout(left, asked).await;
+        self.current.awaited += began.elapsed();
+        match answer {
+            Ok(answer) => answer.map_err(Error::Unavailable),
+            Err(_) => {
+                let text = format!("{:?} of waiting for one event", self.setup.limits.host_call_time);
+                Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
+            }
+        }
+    }
+
+    fn patch_desired(&mut self, device: String, patch: String, expected: Option<u64>) -> Result<(), Error> {
+        let host = self.admit_effect()?;
+        let name = self.granted(Capability::Config, &device)?;
+        too_large("patch", patch.len(), CONFIG_BYTES)?;
+        let num = found(&*host, &name)?;
+        let in_force = host.config(num);
+        expect(expected, || in_force.as_ref().map_or(0, |config| config.version) + self.versions_made(num))?;
+        // Only to tell the guest what is wrong: the patch itself is done when the event's effects are.
+        let desired = in_force.map(|config| config.payload.to_vec()).unwrap_or_default();
+        let desired = self.with_own_changes(num, desired)?;
+        twin::patched(&desired, patch.as_bytes()).map_err(|problem| Error::Invalid(problem.to_string()))?;
+        self.room_for_effect()?;
+        self.current.effects.push(Effect::PatchDesired { device: num, patch: patch.into(), expected });
+        Ok(())
+    }
+}
+
+impl State {
+    /// Desired as the effects noted so far make it.
+    fn with_own_changes(&self, num: DeviceNum, mut desired: Vec<u8>) -> Result<Vec<u8>, Error> {
+        for effect in &self.current.effects {
+            match effect {
+                Effect::Config { device, payload, .. } if *device == num => desired = payload.to_vec(),
+                Effect::PatchDesired { device, patch, .. } if *device == num => {
+                    desired = twin::patched(&desired, patch).map_err(|problem| Error::Invalid(problem.to_string()))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(desired)
+    }
+}
