@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -55,6 +56,19 @@ impl Admin {
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
         answer(self.agent.get(self.url(path)).header("authorization", self.bearer()).call())
+    }
+
+    /// The lines of an answer that has no end.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn stream(&self, path: &str, last_event_id: &str) -> impl Iterator<Item = String> + use<> {
+        let call = self.agent.get(self.url(path)).header("authorization", self.bearer());
+        let call = if last_event_id.is_empty() { call } else { call.header("last-event-id", last_event_id) };
+        let answered = call.call().expect("the admin API does not answer");
+        assert_eq!(answered.status().as_u16(), 200);
+        BufReader::new(answered.into_body().into_reader()).lines().map_while(Result::ok)
     }
 
     /// # Panics

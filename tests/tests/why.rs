@@ -143,3 +143,80 @@ fn a_method_call_and_a_command_lead_back_to_the_event_that_they_were_made_for() 
     assert!(told.contains(&format!("\n→ command {id} for lamp-1 on a/b: go → sent → acknowledged ")), "{told}");
     host.stop();
 }
+
+#[test]
+fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
+    let place = Place::new();
+    place.plugin("wake.toml", WAKE);
+    let host = place.start();
+    let admin = host.admin();
+    let mut switch = host.device("switch-1");
+    for _ in 0..3 {
+        switch.event(AWAKE);
+    }
+    until("the dead letters", || (admin.dead_letters().len() == 3).then_some(()));
+    let list = run(&place, &host, &["dead-letters", "list", "--plugin", "wake"]);
+    assert!(
+        list.starts_with("LETTER") && list.contains("unknown device: lamp-1") && list.lines().count() == 4,
+        "{list}"
+    );
+    assert_eq!(run(&place, &host, &["dead-letters", "list", "--plugin", "other"]).lines().count(), 1);
+    let one = run(&place, &host, &["dead-letters", "show", "1"]);
+    assert!(one.contains(AWAKE) && one.contains("sha256:"), "{one}");
+    assert!(why(&admin, "deadLetters/1").contains("unknown device: lamp-1 → dead letter 1"));
+
+    // What they lacked is there now.
+    let lamp = lamp(&host);
+    let told = run(&place, &host, &["dead-letters", "redrive", "--plugin", "wake"]);
+    assert_eq!(told.trim(), "3 dead letters are being handled again");
+    until("the letters to go", || admin.dead_letters().is_empty().then_some(()));
+    lamp.message_with("awake");
+    let version = newest(&admin, &Admin::device_path("lamp-1", "/configVersions"), "deviceConfigs");
+    assert_eq!(version["version"], "3", "each was handled once");
+    assert!(why(&admin, "lamp-1@3").starts_with(&format!("switch-1 sent {AWAKE} at ")));
+
+    for _ in 0..2 {
+        switch.event("no JSON");
+    }
+    until("the dead letters", || (admin.dead_letters().len() == 2).then_some(()));
+    assert_eq!(run(&place, &host, &["dead-letters", "purge", "4"]).trim(), "dead letter 4 is gone");
+    assert_eq!(run(&place, &host, &["dead-letters", "purge", "--all"]).trim(), "1 dead letters are gone");
+    assert!(admin.dead_letters().is_empty());
+    host.stop();
+}
+
+#[test]
+fn events_are_followed_as_they_come_and_from_where_one_was() {
+    let place = Place::new();
+    place.plugin("wake.toml", WAKE);
+    let host = place.start();
+    let admin = host.admin();
+    let _lamp = lamp(&host);
+    let mut switch = host.device("switch-1");
+    let (base, data) = (admin.base().to_owned(), place.data());
+    let data = data.to_str().unwrap();
+    let arguments = ["events", "--follow", "--executions", "--device", "switch-1", "--admin", &base, "--data", data];
+    let followed = Process::run(&place, arguments.map(OsStr::new));
+    until("an event and its execution on the command line", || {
+        switch.event(AWAKE);
+        let output = followed.output();
+        (output.contains("switch-1 telemetry {\"state\"") && output.contains("→ plugin wake: 1 effect")).then_some(())
+    });
+    drop(followed);
+
+    let mut lines = admin.stream("/v1/events:follow?kind=telemetry", "");
+    assert_eq!(lines.next().as_deref(), Some(": following"));
+    switch.event("first");
+    let id = lines.find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).expect("no event came");
+    drop(lines);
+    switch.event("second");
+    switch.event("third");
+    let data = admin.stream("/v1/events:follow?kind=telemetry", &id);
+    let data =
+        data.filter_map(|line| line.strip_prefix("data: ").map(|data| serde_json::from_str::<Value>(data).unwrap()));
+    let payloads: Vec<_> = data.take(2).map(|event| event["binaryData"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(payloads, ["c2Vjb25k", "dGhpcmQ="], "second, third");
+    // A stream that is open does not hold up the end.
+    let _open = admin.stream("/v1/events:follow", "");
+    host.stop();
+}

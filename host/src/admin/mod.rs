@@ -31,11 +31,13 @@ use std::{
 use axum::{ServiceExt, extract::Request};
 pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError};
 pub use token::FILE as TOKEN_FILE;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, util::MapRequestLayer};
 
-use crate::{delivery, explain, journal, outbox, registry, settings::AdminAuth, store};
+use crate::{
+    delivery, explain, journal, metrics::Metrics, model::limits, outbox, registry, settings::AdminAuth, store,
+};
 
 /// Where the API listens and who may call it.
 #[derive(Debug, Clone)]
@@ -59,6 +61,7 @@ pub struct Parts {
     pub journal: journal::Handle,
     pub explain: explain::Handle,
     pub plugins: Arc<dyn Plugins>,
+    pub counters: Metrics,
     /// The counters in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -82,6 +85,10 @@ struct App {
     folder: folder::Folder,
     token: Option<token::Token>,
     ready: Arc<AtomicBool>,
+    /// One permit for each who may follow the events.
+    followers: Arc<Semaphore>,
+    /// Streams that never end by themselves end now.
+    stopping: CancellationToken,
 }
 
 /// The API, bound to its port.
@@ -104,7 +111,12 @@ impl Service {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let folder = folder::Folder(options.plugins);
-        Ok(Self { listener, address, app: App { parts, folder, token, ready: Arc::default() } })
+        let followers = Arc::new(Semaphore::new(limits::FOLLOWERS));
+        Ok(Self {
+            listener,
+            address,
+            app: App { parts, folder, token, ready: Arc::default(), followers, stopping: CancellationToken::new() },
+        })
     }
 
     #[must_use]
@@ -120,9 +132,13 @@ impl Service {
 
     /// Serves until `shutdown`, then lets the calls under way end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let stopping = self.app.stopping.clone();
         let routes = MapRequestLayer::new(routes::split_verb).layer(routes::routes(self.app));
         let routes = ServiceExt::<Request>::into_make_service(routes);
-        let serve = axum::serve(self.listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
+        let serve = axum::serve(self.listener, routes).with_graceful_shutdown(async move {
+            shutdown.cancelled().await;
+            stopping.cancel();
+        });
         serve.await.map_err(Error::Serve)
     }
 }

@@ -14,7 +14,8 @@ pub trait Plugins: Send + Sync {
     /// In order of their names.
     fn list(&self) -> Later<'_, Vec<PluginView>>;
     fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>>;
-    /// Hands the event of a dead letter to its plugin again, and drops the letter. The caller has seen that it exists.
+    /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
+    /// handled.
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;
 }
 
@@ -24,6 +25,8 @@ pub enum RedriveError {
     NoSuchLetter(u64),
     #[error("plugin {0} is not running; the dead letter stays")]
     NotRunning(String),
+    #[error("dead letter {0} is being driven again already")]
+    UnderWay(u64),
     #[error("{0}")]
     Failed(String),
 }

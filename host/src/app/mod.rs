@@ -94,7 +94,8 @@ impl Host {
             runtime: tokio::runtime::Handle::current(),
         });
         dispatch.set_reach(Arc::new(delivery.clone()));
-        let mut engine = Engine::new(registry.clone(), queues.clone(), Arc::new(delivery.clone()), &opened.loaded);
+        let mut engine =
+            Engine::new(registry.clone(), queues.clone(), Arc::new(delivery.clone()), &opened.loaded, metrics.clone());
         opened.replay(&mut engine)?;
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
@@ -221,7 +222,8 @@ async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, 
         store: parts.store.clone(),
         journal: journal::Handle::new(parts.store.clone()),
         explain: explain::Handle::new(parts.store.clone(), parts.registry.clone()),
-        plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), parts.store.clone())),
+        plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone())),
+        counters: parts.metrics.clone(),
         metrics: metrics_text::render(parts),
     };
     admin::Service::bind(options, parts).await

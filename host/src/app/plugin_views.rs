@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use crate::{
     admin::{Counters, Later, PluginView, Plugins, RedriveError},
-    dispatch::{Manager, PluginState, PluginStatus},
+    dispatch::{self, Manager, PluginState, PluginStatus},
     model::PluginName,
     plugin::{Grant, Trigger},
-    store,
 };
 
 pub(super) struct Views {
     plugins: Arc<Manager>,
-    store: store::Handle,
 }
 
 impl Views {
-    pub(super) fn new(plugins: Arc<Manager>, store: store::Handle) -> Self {
-        Self { plugins, store }
+    pub(super) fn new(plugins: Arc<Manager>) -> Self {
+        Self { plugins }
     }
 }
 
@@ -33,10 +31,12 @@ impl Plugins for Views {
 
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
         Box::pin(async move {
-            let letter = self.store.dead_letter(id).await.map_err(|e| RedriveError::Failed(e.to_string()))?;
-            let letter = letter.ok_or(RedriveError::NoSuchLetter(id))?;
-            let plugin = letter.plugin.to_string();
-            if self.plugins.redrive(letter) { Ok(()) } else { Err(RedriveError::NotRunning(plugin)) }
+            self.plugins.redrive(id).await.map_err(|error| match error {
+                dispatch::RedriveError::NoSuchLetter => RedriveError::NoSuchLetter(id),
+                dispatch::RedriveError::UnderWay => RedriveError::UnderWay(id),
+                dispatch::RedriveError::NotRunning(plugin) => RedriveError::NotRunning(plugin.to_string()),
+                dispatch::RedriveError::Store(error) => RedriveError::Failed(error.to_string()),
+            })
         })
     }
 }

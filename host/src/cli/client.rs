@@ -48,6 +48,10 @@ impl Host {
         Client { agent: config.new_agent(), base, token, data: self.data.clone() }
     }
 
+    pub(super) fn wants_json(&self) -> bool {
+        self.json
+    }
+
     /// The answer for a program, or the text for a person.
     pub(super) fn show(&self, answer: &Value, text: String) -> String {
         if self.json { format!("{answer:#}") } else { text }
@@ -64,6 +68,26 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.call(Method::GET, path, None)
+    }
+
+    /// An answer that has no end, as it comes.
+    pub(super) fn stream(&self, path: &str) -> anyhow::Result<impl Read + use<>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        // The stream may be silent for as long as nothing happens.
+        let answer = request.config().timeout_global(None).build().call().with_context(|| self.nobody())?;
+        if answer.status().is_success() {
+            return Ok(answer.into_body().into_reader());
+        }
+        let status = answer.status();
+        let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
+        Err(self.refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    fn nobody(&self) -> String {
+        format!("no host answers at {}; start one with `switchbox serve`, or name another with --admin", self.base)
     }
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
@@ -90,9 +114,7 @@ impl Client {
                 self.agent.run(request.body(body.to_string()).context("the address of the host is wrong")?)
             }
         };
-        let answer = answer.with_context(|| {
-            format!("no host answers at {}; start one with `switchbox serve`, or name another with --admin", self.base)
-        })?;
+        let answer = answer.with_context(|| self.nobody())?;
         let status = answer.status();
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);

@@ -9,7 +9,9 @@ mod credential;
 mod demo;
 mod demo_house;
 mod device;
+mod events;
 mod explain;
+mod letters;
 mod narrator;
 mod pace;
 mod plugin;
@@ -56,6 +58,8 @@ enum Command {
     Explain(explain::Options),
     /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
     Cert(cert::Options),
+    Events(events::Options),
+    DeadLetters(letters::Options),
     /// Measure this host, and mosquitto beside it where it is installed
     Bench(Box<bench::Options>),
 }
@@ -93,6 +97,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plugin(options) => show(&plugin::run(&options)?),
         Command::Explain(options) => show(&explain::run(&options)?),
         Command::Cert(options) => show(&cert::run(&options)?),
+        Command::Events(options) => events::run(&options)?,
+        Command::DeadLetters(options) => show(&letters::run(&options)?),
         Command::Bench(options) => block_on(bench::run(*options))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -17,7 +17,7 @@ use super::{
     status::{PluginState, PluginStatus, Totals},
 };
 use crate::{
-    model::{DeadLetter, Entry, EventKind, PluginName, Seq},
+    model::{Entry, EventKind, PluginName, Seq},
     plugin::{CallError, Engine, Granted, Grants, LoadError, PluginSettings, Setup, Trigger, Triggers},
     store::{self, Loaded},
 };
@@ -31,6 +31,19 @@ pub enum Error {
     Call(#[from] CallError),
     #[error("{0}")]
     Settings(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Why the event of a dead letter is not given to its plugin again.
+#[derive(Debug, thiserror::Error)]
+pub enum RedriveError {
+    #[error("the dead letter does not exist")]
+    NoSuchLetter,
+    #[error("it is under way already")]
+    UnderWay,
+    #[error("plugin {0} is not running")]
+    NotRunning(PluginName),
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -226,13 +239,27 @@ impl Manager {
         Ok(())
     }
 
-    /// Gives the event of a dead letter to its plugin again; the letter goes when the event is handled. False when the
-    /// plugin does not run.
-    #[must_use]
-    pub fn redrive(&self, letter: DeadLetter) -> bool {
-        let Some(runner) = self.context.runner(&letter.plugin) else { return false };
+    /// Gives the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
+    /// handled.
+    pub async fn redrive(&self, id: u64) -> Result<(), RedriveError> {
+        let store = &self.context.store;
+        let letter = store.dead_letter(id).await?.ok_or(RedriveError::NoSuchLetter)?;
+        let not_running = || RedriveError::NotRunning(letter.plugin.clone());
+        let runner = self.context.runner(&letter.plugin).ok_or_else(not_running)?;
+        if !runner.has_room().await {
+            return Err(not_running());
+        }
+        if !runner.claim_letter(id) {
+            return Err(RedriveError::UnderWay);
+        }
+        // Somebody else's claim may have ended, and the letter gone, since it was read.
+        let Some(letter) = store.dead_letter(id).await? else {
+            runner.release_letter(id);
+            return Err(RedriveError::NoSuchLetter);
+        };
         let device = letter.event.device.and_then(|num| self.context.registry.get(num));
-        runner.redrive(Job { event: letter.event, device, attempt: 1, letter: Some(letter.id) })
+        let job = Job { event: letter.event, device, attempt: 1, letter: Some(id) };
+        if runner.redrive(job) { Ok(()) } else { Err(RedriveError::NotRunning(letter.plugin)) }
     }
 
     /// Every plugin that there is, in order of the names.

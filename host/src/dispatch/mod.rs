@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use host::Reach;
-pub use manager::{Component, Error, Manager};
+pub use manager::{Component, Error, Manager, RedriveError};
 pub use status::{PluginState, PluginStatus, Totals};
 
 use context::Context;

@@ -61,6 +61,8 @@ impl Pending {
 pub(super) struct Settled<'a> {
     runner: &'a Arc<Runner>,
     entries: Vec<(Entry, Option<Done>)>,
+    /// Dead letters among them.
+    letters: Vec<u64>,
     sync: bool,
     bytes: usize,
     tally: Tally,
@@ -68,7 +70,7 @@ pub(super) struct Settled<'a> {
 
 impl<'a> Settled<'a> {
     pub(super) fn new(runner: &'a Arc<Runner>) -> Self {
-        Self { runner, entries: Vec::new(), sync: false, bytes: 0, tally: Tally::default() }
+        Self { runner, entries: Vec::new(), letters: Vec::new(), sync: false, bytes: 0, tally: Tally::default() }
     }
 
     fn add(&mut self, handled: Handled, job: &Job, done: Option<Done>) {
@@ -76,6 +78,7 @@ impl<'a> Settled<'a> {
         self.sync |= job.event.durable;
         self.entries.push((Entry::Handled(handled), done));
         // In the same commit: a letter is never lost, and never redriven twice.
+        self.letters.extend(job.letter);
         self.entries.extend(job.letter.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
     }
 
@@ -128,6 +131,7 @@ impl<'a> Settled<'a> {
         // A closed store means that the host is stopping: the events are in the journal and come again.
         let Ok(room) = store.reserve(std::mem::take(&mut self.bytes)).await else { return };
         store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(room));
+        self.letters.drain(..).for_each(|id| self.runner.release_letter(id));
     }
 
     /// Hands over one entry on its own and waits for what the log says of it.

@@ -104,6 +104,8 @@ pub(super) struct Runner {
     /// The version in force may still be taken back.
     on_trial: AtomicBool,
     inner: Mutex<Inner>,
+    /// Dead letters that wait in the queue again, or are being handled.
+    letters: Mutex<HashSet<u64>>,
     work: Notify,
     room: Notify,
     done: Notify,
@@ -123,6 +125,7 @@ impl Runner {
             versions: RwLock::new(versions),
             turns: AtomicU64::new(0),
             on_trial: AtomicBool::new(false),
+            letters: Mutex::default(),
             inner: Mutex::new(Inner { lag: Some(lag), ..Inner::default() }),
             work: Notify::new(),
             room: Notify::new(),
@@ -215,6 +218,16 @@ impl Runner {
         }
         self.staff(&mut inner);
         queued
+    }
+
+    /// False when the letter is under way already.
+    pub(super) fn claim_letter(&self, id: u64) -> bool {
+        self.letters.lock().insert(id)
+    }
+
+    /// That the letter is gone is queued for the log.
+    pub(super) fn release_letter(&self, id: u64) {
+        self.letters.lock().remove(&id);
     }
 
     /// An event that was a dead letter. False when the plugin has stopped.

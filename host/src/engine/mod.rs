@@ -1,11 +1,16 @@
 //! What an entry of the log means: the one place where entries become devices, documents and deliveries. Runs on the
 //! writer's thread after the commit, and at start for what the documents miss; deterministic, so both give the same.
 
+mod letters;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use letters::Letters;
+
 use crate::{
+    metrics::Metrics,
     model::{Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, RegistryChange, Settlement},
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
@@ -17,13 +22,21 @@ pub struct Engine {
     registry: registry::Handle,
     queues: Queues,
     sink: Arc<dyn Sink>,
-    last_dead_letter: u64,
+    letters: Letters,
+    metrics: Metrics,
 }
 
 impl Engine {
     #[must_use]
-    pub fn new(registry: registry::Handle, queues: Queues, sink: Arc<dyn Sink>, loaded: &Loaded) -> Self {
-        Self { registry, queues, sink, last_dead_letter: loaded.last_dead_letter }
+    pub fn new(
+        registry: registry::Handle,
+        queues: Queues,
+        sink: Arc<dyn Sink>,
+        loaded: &Loaded,
+        metrics: Metrics,
+    ) -> Self {
+        let letters = Letters::new(loaded.last_dead_letter, &loaded.dead_letters);
+        Self { registry, queues, sink, letters, metrics }
     }
 
     fn events(&self, events: Vec<Event>, docs: &mut Vec<Doc>) {
@@ -63,8 +76,11 @@ impl Engine {
                 outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs)
             }
             Outcome::Dead { error, event } => {
-                self.last_dead_letter += 1;
-                let id = self.last_dead_letter;
+                let (id, oldest) = self.letters.add(&plugin);
+                if let Some(id) = oldest {
+                    self.metrics.limit("dead-letters");
+                    docs.push(Doc::DeadLetterGone { id });
+                }
                 let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event: *event };
                 docs.push(Doc::DeadLetter(Box::new(letter)));
                 Reply::Done
@@ -133,7 +149,10 @@ impl Machine for Engine {
             }
             Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
             Entry::PluginRemoved { plugin } => docs.push(Doc::PluginGone { plugin }),
-            Entry::DeadLettersDropped { ids } => docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id })),
+            Entry::DeadLettersDropped { ids } => {
+                self.letters.drop(&ids);
+                docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id }));
+            }
             Entry::Called(calls) => {
                 // Those of plugins stand with their executions.
                 let of_operators = calls.into_iter().filter(|call| matches!(call.cause, Cause::Api { .. }));

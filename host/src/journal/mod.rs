@@ -1,12 +1,17 @@
 //! Looking back: events, executions and dead letters as the log has them. Reads only; how they look to a caller is the
 //! business of the admin API.
 
+mod follow;
+mod origin;
 mod story;
 
+use origin::Origins;
+
+pub use follow::{Cursor, FollowFilter, Follower, Told};
 pub use story::Story;
 
 use crate::{
-    model::{DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, PluginName, Seq},
+    model::{DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, Outcome, PluginName, Seq},
     store,
 };
 
@@ -14,6 +19,10 @@ use crate::{
 const CHUNK_ROWS: usize = 256;
 /// Rows of the log that one page looks through at most; a page may end early because of it.
 const PAGE_ROWS: usize = 16 * 1024;
+/// Pages that a search for the executions of one device looks through at most.
+const DEVICE_PAGES: usize = 64;
+/// Dead letters that are read in one go.
+const LETTERS: usize = 100;
 
 /// A place in the log: what stands before it is older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +58,35 @@ impl EventFilter {
 pub struct ExecutionFilter {
     pub plugin: Option<PluginName>,
     pub event: Option<Seq>,
+    /// Only those in which something happened; see [`is_interesting`].
+    pub interesting: bool,
+    /// For what this device sent, or with an effect on it.
+    pub device: Option<DeviceNum>,
+}
+
+/// Guest time from which on an execution is slow, microseconds.
+const SLOW_US: u32 = 10_000;
+
+/// It has effects or lines in its log, it failed, was tried more than once, or took long.
+#[must_use]
+pub fn is_interesting(handled: &Handled) -> bool {
+    let quiet = matches!(&handled.outcome, Outcome::Done { effects } if effects.is_empty());
+    !quiet || !handled.logs.is_empty() || handled.attempt > 1 || handled.took_us >= SLOW_US
+}
+
+/// One of its effects is on the device.
+fn touches(handled: &Handled, device: DeviceNum) -> bool {
+    match &handled.outcome {
+        Outcome::Done { effects } => effects.iter().any(|effect| effect.device() == Some(device)),
+        Outcome::Dead { .. } => false,
+    }
 }
 
 impl ExecutionFilter {
     fn takes(&self, handled: &Handled) -> bool {
         self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
             && self.event.is_none_or(|event| handled.seq == event)
+            && (!self.interesting || is_interesting(handled))
     }
 }
 
@@ -90,6 +122,31 @@ impl Handle {
         limit: usize,
         filter: &ExecutionFilter,
     ) -> Result<Page<Handled>, store::Error> {
+        let Some(device) = filter.device else { return self.all_executions(before, limit, filter).await };
+        let mut origins = Origins::new(&self.store);
+        let (mut items, mut from) = (Vec::new(), before);
+        for _ in 0..DEVICE_PAGES {
+            let page = self.all_executions(from, limit - items.len(), filter).await?;
+            for handled in page.items {
+                if touches(&handled, device) || origins.of(handled.seq).await? == Some(device) {
+                    items.push(handled);
+                }
+            }
+            from = page.next;
+            if items.len() == limit || from.is_none() {
+                break;
+            }
+        }
+        Ok(Page { items, next: from })
+    }
+
+    /// Of any device.
+    async fn all_executions(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+        filter: &ExecutionFilter,
+    ) -> Result<Page<Handled>, store::Error> {
         self.walk(before, limit, |entry, found| {
             if let Entry::Handled(handled) = entry {
                 found.push(filter.takes(&handled).then_some(handled));
@@ -98,9 +155,25 @@ impl Handle {
         .await
     }
 
-    /// In order of their ids, after `after`.
-    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, store::Error> {
-        self.store.dead_letters(after, limit).await
+    /// In order of their ids, after `after`; with `plugin` only those of that one.
+    pub async fn dead_letters(
+        &self,
+        after: u64,
+        limit: usize,
+        plugin: Option<&PluginName>,
+    ) -> Result<Vec<DeadLetter>, store::Error> {
+        let Some(plugin) = plugin else { return self.store.dead_letters(after, limit).await };
+        let (mut found, mut after) = (Vec::new(), after);
+        loop {
+            let page = self.store.dead_letters(after, LETTERS).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = last.id;
+            found.extend(page.into_iter().filter(|letter| letter.plugin == *plugin));
+            if found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+        }
     }
 
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, store::Error> {

@@ -32,6 +32,17 @@ impl Effect {
     }
 }
 
+impl Effect {
+    /// Whom it is for; none where it is no device's.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceNum> {
+        match self {
+            Self::Config { device, .. } | Self::Command { device, .. } => Some(*device),
+            _ => None,
+        }
+    }
+}
+
 /// One write of a plugin's key-value state. `value` none = the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWrite {

@@ -30,6 +30,10 @@ pub const METHODS_IN_FLIGHT: usize = 1_024;
 pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
 /// Longest topic that a plugin publishes to, bytes.
 pub const TOPIC_BYTES: usize = 1_024;
+/// Dead letters of one plugin; past it, its oldest go.
+pub const DEAD_LETTERS: usize = 1_000;
+/// Clients of the admin API that follow the events at a time.
+pub const FOLLOWERS: usize = 32;
 /// Method calls of operators that are remembered; those of plugins are remembered with their execution.
 pub const CALLS_KEPT: usize = 10_000;
 /// A plugin's key-value state: bytes of keys and values together.

@@ -208,6 +208,8 @@ pub struct Loaded {
     pub commands: HashMap<DeviceNum, OpenCommands>,
     /// In the order in which they were committed.
     pub outgoing: Vec<OutgoingDoc>,
+    /// In order of their ids.
+    pub dead_letters: Vec<(PluginName, u64)>,
     pub last_dead_letter: u64,
     pub last_device: u64,
     /// All events before this one are handled.

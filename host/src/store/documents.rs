@@ -68,6 +68,10 @@ pub(super) fn applied(db: &Connection) -> Result<i64, Error> {
     Ok(i64::try_from(meta(db, APPLIED)?).unwrap_or(0))
 }
 
+pub(super) fn last_dead_letter(db: &Connection) -> Result<u64, Error> {
+    meta(db, LAST_DEAD_LETTER)
+}
+
 fn meta(db: &Connection, key: &str) -> Result<u64, Error> {
     use rusqlite::OptionalExtension;
     Ok(db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional()?.unwrap_or(0))
@@ -296,6 +300,12 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
             value: r.get::<_, Option<Vec<u8>>>(2)?.map(Into::into),
             revision: r.get(3)?,
         });
+        Ok(())
+    })?;
+    each(db, "SELECT body FROM dead_letter ORDER BY id", |r| {
+        if let Ok(letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
+            loaded.dead_letters.push((letter.plugin, letter.id));
+        }
         Ok(())
     })?;
     each(db, "SELECT name, from_seq FROM plugin", |r| {

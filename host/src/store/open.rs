@@ -247,6 +247,17 @@ impl Handle {
         self.read(move |reader| reader.log_back(before, rows)).await
     }
 
+    /// The last row of the log, and the last event in it or before it.
+    #[must_use]
+    pub fn log_end(&self) -> (i64, Seq) {
+        self.reader.log_end()
+    }
+
+    /// Bytes of the log from this row on.
+    pub async fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        self.read(move |reader| reader.log_bytes_from(row)).await
+    }
+
     /// The row in which the event stands, or the first one after it.
     pub async fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         self.read(move |reader| reader.row_of(seq)).await
@@ -316,6 +327,12 @@ impl Handle {
     pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         self.settle(None).await?;
         self.read(move |reader| reader.dead_letters(after, limit)).await
+    }
+
+    /// The newest that there ever was.
+    pub async fn last_dead_letter(&self) -> Result<u64, Error> {
+        self.settle(None).await?;
+        self.read(Reader::last_dead_letter).await
     }
 
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {

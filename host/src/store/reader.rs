@@ -79,6 +79,23 @@ impl Reader {
         Ok(page)
     }
 
+    /// The last row of the log and the last event in it or before it.
+    pub(super) fn log_end(&self) -> (i64, Seq) {
+        let end = self.log.end();
+        (end.row, end.last_seq)
+    }
+
+    /// Bytes of the log from this row on.
+    pub(super) fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        let Some(part) = self.log.first(|end| end.row >= row) else { return Ok(0) };
+        let mut start = None;
+        part.each(|before, end, _| {
+            start = (end.row >= row).then_some(before.offset);
+            Ok(start.is_none())
+        })?;
+        Ok(self.log.end().offset.saturating_sub(start.unwrap_or(u64::MAX)))
+    }
+
     /// The row in which the event stands, or the first one after it; none past the end.
     pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
         Self::row(&self.log, seq)
@@ -139,6 +156,11 @@ impl Reader {
         let mut statement = db.prepare_cached("SELECT body FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")?;
         let bodies = statement.query_map(params![after, limit], |r| r.get::<_, Vec<u8>>(0))?;
         bodies.map(|body| documents::dead_letter(&body?)).collect()
+    }
+
+    /// The newest that there ever was.
+    pub(super) fn last_dead_letter(&self) -> Result<u64, Error> {
+        documents::last_dead_letter(&self.state.lock())
     }
 
     pub(super) fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {

@@ -2,9 +2,11 @@
 
 pub(super) mod devices;
 pub(super) mod explain;
+pub(super) mod follow;
 pub(super) mod gateways;
 pub(super) mod health;
 pub(super) mod history;
+pub(super) mod letters;
 pub(super) mod plugins;
 pub(super) mod registries;
 pub(super) mod twin;

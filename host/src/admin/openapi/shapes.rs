@@ -234,6 +234,9 @@ const HISTORY: &[Shape] = &[
     shape("ListDeadLettersResponse", &[("deadLetters", Many("DeadLetter")), ("nextPageToken", Text)]),
     shape("ListEventsResponse", &[("events", Many("Event")), ("nextPageToken", Text)]),
     shape("ListExecutionsResponse", &[("executions", Many("Execution")), ("nextPageToken", Text)]),
+    shape("PurgeDeadLettersResponse", &[("purged", Number)]),
+    shape("RedriveDeadLettersRequest", &[("plugin", Text)]),
+    shape("RedriveDeadLettersResponse", &[("redriven", Number), ("left", Number)]),
 ];
 
 const PLUGINS: &[Shape] = &[

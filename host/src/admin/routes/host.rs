@@ -3,10 +3,10 @@
 use super::call::{
     Call,
     Shape::{Json, Other},
-    get, verb,
+    delete, get, verb,
 };
 use crate::admin::{
-    handlers::{explain, health, history},
+    handlers::{explain, follow, health, history, letters},
     openapi,
     scope::Scope,
 };
@@ -25,17 +25,30 @@ pub(super) fn calls() -> Vec<Call> {
             .says("What happened, newest first")
             .params(&["pageSize", "pageToken", "device", "kind"])
             .answers(Json("ListEventsResponse")),
-        get("/v1/events:follow", history::no_follow).says("Events as they come (not in this version)"),
+        get("/v1/events:follow", follow::follow)
+            .says("Events as they come, as server-sent events; goes on behind the Last-Event-ID")
+            .params(&["device", "kind", "plugin", "executions"])
+            .answers(Other(&["text/event-stream"])),
         get("/v1/executions", history::executions)
             .says("What plugins did with events, newest first")
-            .params(&["pageSize", "pageToken", "plugin", "event"])
+            .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting"])
             .answers(Json("ListExecutionsResponse")),
-        get("/v1/deadLetters", history::dead_letters)
+        get("/v1/deadLetters", letters::list)
             .says("Events that no plugin could handle, oldest first")
-            .params(&["pageSize", "pageToken"])
+            .params(&["pageSize", "pageToken", "plugin"])
             .answers(Json("ListDeadLettersResponse")),
-        get("/v1/deadLetters/{id}", history::dead_letter).says("One of them").answers(Json("DeadLetter")),
-        verb("/v1/deadLetters/{id}", "redrive", history::redrive)
+        delete("/v1/deadLetters", letters::purge_all)
+            .says("Throws away those of a plugin, or all of them")
+            .params(&["plugin", "all"])
+            .answers(Json("PurgeDeadLettersResponse")),
+        verb("/v1/deadLetters", "redrive", letters::redrive_all)
+            .says("Hands the events of all of them, or of all of a plugin's, to their plugins again")
+            .scope(Scope::Operate)
+            .takes(Json("RedriveDeadLettersRequest"))
+            .answers(Json("RedriveDeadLettersResponse")),
+        get("/v1/deadLetters/{id}", letters::get).says("One of them").answers(Json("DeadLetter")),
+        delete("/v1/deadLetters/{id}", letters::purge).says("Throws it away"),
+        verb("/v1/deadLetters/{id}", "redrive", letters::redrive)
             .says("Hands the event to its plugin again")
             .scope(Scope::Operate),
         get("/v1/explain/{*id}", explain::explain)

@@ -134,7 +134,9 @@ fn what_is_wrong_with_a_call_is_said() {
         (format!("{DEVICES}?pageSize=-1"), "INVALID_ARGUMENT", "pageSize"),
         ("/v1/events?kind=blinked".into(), "INVALID_ARGUMENT", "blinked"),
         ("/v1/events?pageToken=x".into(), "INVALID_ARGUMENT", "pageToken"),
-        ("/v1/events:follow".into(), "UNIMPLEMENTED", "following"),
+        ("/v1/events:follow?device=nobody".into(), "NOT_FOUND", "devices/nobody"),
+        ("/v1/executions?interesting=maybe".into(), "INVALID_ARGUMENT", "interesting"),
+        ("/v1/executions?device=nobody".into(), "NOT_FOUND", "devices/nobody"),
         ("/v1/explain/1".into(), "NOT_FOUND", "event 1"),
         ("/v1/explain/a%20b".into(), "INVALID_ARGUMENT", "lamp-1@7"),
         ("/v1/explain/a@1".into(), "NOT_FOUND", "config version 1"),
@@ -211,7 +213,15 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
     assert_eq!(house.ok("GET", "/v1/deadLetters/1", None)["event"]["id"], "1");
     house.ok("POST", "/v1/deadLetters/1:redrive", None);
     assert_eq!(house.refused("POST", "/v1/deadLetters/2:redrive", None).1, "NOT_FOUND");
-    assert_eq!(*house.plugins.redriven.lock(), [1]);
+    assert_eq!(house.ok("GET", "/v1/executions?interesting=true", None)["executions"].as_array().unwrap().len(), 2);
+    assert_eq!(house.ok("GET", "/v1/deadLetters?plugin=other", None)["deadLetters"], json!([]));
+    let all = house.ok("POST", "/v1/deadLetters:redrive", Some(&json!({"plugin": "relay"})));
+    assert_eq!(all, json!({"redriven": 1, "left": 0}));
+    assert_eq!(*house.plugins.redriven.lock(), [1, 1]);
+    assert_eq!(house.refused("DELETE", "/v1/deadLetters", None).1, "INVALID_ARGUMENT");
+    assert_eq!(house.ok("DELETE", "/v1/deadLetters?plugin=other", None)["purged"], 0);
+    assert_eq!(house.ok("DELETE", "/v1/deadLetters?plugin=relay", None)["purged"], 1);
+    assert_eq!(house.refused("DELETE", "/v1/deadLetters/1", None).1, "NOT_FOUND");
 }
 
 #[test]

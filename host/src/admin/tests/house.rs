@@ -58,6 +58,9 @@ impl Plugins for OnePlugin {
     }
 
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
+        if id > 1 {
+            return Box::pin(async move { Err(RedriveError::NoSuchLetter(id)) });
+        }
         self.redriven.lock().push(id);
         Box::pin(async { Ok(()) })
     }
@@ -109,7 +112,13 @@ impl House {
             metrics: Metrics::default(),
             runtime: runtime.handle().clone(),
         });
-        let engine = Engine::new(registry.clone(), queues.clone(), Arc::new(delivery.clone()), &opened.loaded);
+        let engine = Engine::new(
+            registry.clone(),
+            queues.clone(),
+            Arc::new(delivery.clone()),
+            &opened.loaded,
+            Metrics::default(),
+        );
         let store = opened.start(engine, |_| {}).unwrap();
         runtime.block_on(registry.make_default()).unwrap();
         let plugins = Arc::new(OnePlugin::default());
@@ -121,6 +130,7 @@ impl House {
             journal: journal::Handle::new(handle.clone()),
             store: handle,
             plugins: plugins.clone(),
+            counters: Metrics::default(),
             metrics: Arc::new(|| "# EOF\n".into()),
         };
         let folder = data.path().join("plugins");

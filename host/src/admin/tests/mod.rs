@@ -2,6 +2,7 @@
 
 mod calls;
 mod commands;
+mod following;
 mod gateways;
 pub(crate) mod house;
 mod sending;
