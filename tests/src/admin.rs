@@ -87,6 +87,26 @@ impl Admin {
         answer(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body))
     }
 
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn delete(&self, path: &str) -> Answer {
+        self.try_delete(path).expect("the admin API does not answer")
+    }
+
+    /// None: there is no answer, as of a host that was killed.
+    #[must_use]
+    pub fn try_delete(&self, path: &str) -> Option<Answer> {
+        read(self.agent.delete(self.url(path)).header("authorization", self.bearer()).call().ok()?)
+    }
+
+    /// None: there is no answer, as of a host that was killed.
+    #[must_use]
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        read(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
+    }
+
     /// A device of the default registry: `rest` is empty, `/configVersions`, `:invokeMethod` and the like.
     #[must_use]
     pub fn device_path(id: &str, rest: &str) -> String {
@@ -130,6 +150,14 @@ impl Admin {
     fn bearer(&self) -> String {
         format!("Bearer {}", fs::read_to_string(&self.token_file).unwrap_or_default().trim())
     }
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Option<Answer> {
+    let text = response.body_mut().read_to_string().ok()?;
+    Some(Answer {
+        status: response.status().as_u16(),
+        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    })
 }
 
 fn answer(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {

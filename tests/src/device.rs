@@ -45,6 +45,9 @@ pub struct Message {
     pub topic: String,
     pub payload: Bytes,
     pub retain: bool,
+    pub dup: bool,
+    /// 0 for QoS 0.
+    pub packet_id: u16,
 }
 
 impl Message {
@@ -261,8 +264,8 @@ fn note(seen: &mut Seen, event: Event) {
             seen.subscribed.extend(ack.return_codes.into_iter().map(success));
         }
         Event::Incoming(Packet::Publish(publish)) => {
-            let rumqttc::Publish { topic, payload, retain, .. } = publish;
-            seen.messages.push(Message { topic, payload, retain });
+            let rumqttc::Publish { topic, payload, retain, dup, pkid: packet_id, .. } = publish;
+            seen.messages.push(Message { topic, payload, retain, dup, packet_id });
         }
         _ => {}
     }

@@ -13,11 +13,26 @@ use crate::{
 /// When to offer again what the connection had no room for, or what could not be read.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// A device that has just come back is answered, and given its config, before its queue is read.
+const FIRST: Duration = Duration::from_millis(2);
+
 /// Feeds the device where something waits for it, and nobody does so yet.
 pub(super) fn wake(shared: &Arc<Shared>, presence: &Arc<Presence>) {
+    wake_after(Duration::ZERO, shared, presence);
+}
+
+/// As [`wake`], for a device that has just subscribed.
+pub(super) fn wake_soon(shared: &Arc<Shared>, presence: &Arc<Presence>) {
+    wake_after(FIRST, shared, presence);
+}
+
+fn wake_after(pause: Duration, shared: &Arc<Shared>, presence: &Arc<Presence>) {
     if presence.commands().begin_feeding() {
         let (shared, presence) = (shared.clone(), presence.clone());
         shared.runtime.clone().spawn(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             // A store that is closed means that the host is stopping.
             let _ = run(&shared, &presence).await;
         });

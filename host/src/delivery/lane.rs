@@ -210,3 +210,6 @@ fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, now_ms: u64) -
     }
     Some(confirms)
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,7 @@ impl Online {
     pub fn subscribe(&self, feed: Feed) {
         self.presence.subscribe(feed);
         if feed == Feed::Commands && self.presence.commands().open(&self.shared.queues, self.presence.device().num) {
-            feeder::wake(&self.shared, &self.presence);
+            feeder::wake_soon(&self.shared, &self.presence);
         }
     }
 

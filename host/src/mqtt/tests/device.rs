@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    raw::{ack, packet, publish, text},
+    raw::{ack, connect_v4, packet, publish, text},
     *,
 };
 use crate::{delivery::Outbound, ingest, model::EventData};
@@ -193,6 +193,49 @@ async fn commands_arrive_and_are_acknowledged() {
     client.expect(&ack(0xb0, 9)).await;
     assert!(front.hub.has_logged("lamp-1 unsubscribed Commands"));
     assert!(!front.hub.deliver("lamp-1", command("")));
+}
+
+#[tokio::test]
+async fn a_kept_session_sends_a_command_again_under_its_packet_id_unless_it_has_ended() {
+    let front = Front::start().await;
+    let topic = "/devices/lamp-1/commands";
+    let mut client = front.open().await;
+    client.send(&connect_v4("lamp-1", 0, 60)).await;
+    client.expect(&[0x20, 2, 0, 0]).await;
+    client.subscribe(false, topic, 1).await;
+    assert!(front.hub.deliver("lamp-1", command("ended", "")) && front.hub.deliver("lamp-1", command("open", "")));
+    client.expect(&publish(0x32, topic, 1, None, "go")).await;
+    client.expect(&publish(0x32, topic, 2, None, "go")).await;
+    drop(client);
+    until("it is away", || front.metrics.connections.get() == 0).await;
+    let mut client = front.open().await;
+    client.send(&connect_v4("lamp-1", 0, 60)).await;
+    client.expect(&[0x20, 2, 1, 0]).await;
+    client.expect(&publish(0x3a, topic, 2, None, "go")).await;
+    client.send(&ack(0x40, 2)).await;
+    until("it is acknowledged", || front.hub.has_logged("lamp-1 acknowledged command open")).await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_command_sent_before_has_dup_and_one_whose_time_is_over_is_not_sent() {
+    let front = Front::start().await;
+    let mut client = front.v5("lamp-1").await;
+    let topic = "/devices/lamp-1/commands";
+    client.subscribe(true, topic, 1).await;
+    let mut late = command("late", "");
+    let mut sent_before = command("sent-before", "");
+    if let Outbound::Command { expires, .. } = &mut late {
+        *expires = Some(std::time::Instant::now());
+    }
+    if let Outbound::Command { again, .. } = &mut sent_before {
+        *again = true;
+    }
+    assert!(front.hub.deliver("lamp-1", late) && front.hub.deliver("lamp-1", sent_before));
+    client.expect(&publish(0x3a, topic, 1, Some(&[]), "go")).await;
+    // 0x83: implementation specific error.
+    client.send(&[0x40, 3, 0, 1, 0x83]).await;
+    until("it is refused", || front.hub.has_logged("lamp-1 refused command sent-before")).await;
 }
 
 #[tokio::test]

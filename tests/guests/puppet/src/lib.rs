@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use switchbox_plugin::{PublishOptions, prelude::*};
+use switchbox_plugin::{CommandOptions, CommandStatus, PublishOptions, prelude::*};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,6 +19,17 @@ pub enum Action {
         #[serde(default)]
         device: String,
     },
+    /// Sends the payload as a command to the device (the event's where none is named), so many times.
+    Command {
+        #[serde(default)]
+        device: String,
+        #[serde(default, rename = "ttl-ms")]
+        ttl_ms: u64,
+        #[serde(default = "once")]
+        times: u32,
+    },
+    /// Tells the device's config which command of which device ended how.
+    ReportSettled { device: String },
     /// Publishes the payload, so many times.
     Publish {
         topic: String,
@@ -56,6 +67,7 @@ impl Plugin for Puppet {
         Description::new("Does what its settings say.")
             .on_telemetry("*")
             .may_config("*")
+            .may_command("*")
             .may_call("*")
             .may_publish("#")
             .may_publish("$SYS/#")
@@ -75,6 +87,21 @@ fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
     let named = |device: &String| if device.is_empty() { event.device.clone() } else { device.clone() };
     match action {
         Action::Config { device } => host.set_config(&named(device), payload)?,
+        Action::Command { device, ttl_ms, times } => {
+            let options = CommandOptions { subfolder: String::new(), ttl_ms: *ttl_ms };
+            (0..*times).try_for_each(|_| host.send_command_with(&named(device), payload, &options).map(|_| ()))?;
+        }
+        Action::ReportSettled { device } => {
+            if let EventData::CommandSettled(settled) = &event.data {
+                let status = match settled.status {
+                    CommandStatus::Acknowledged => "acknowledged",
+                    CommandStatus::Expired => "expired",
+                    CommandStatus::Rejected => "rejected",
+                    CommandStatus::Purged => "purged",
+                };
+                host.set_config(device, format!("{} {} {}", event.device, settled.id, status))?;
+            }
+        }
         Action::Publish { topic, qos, retain, times } => {
             let options = PublishOptions { qos: *qos, retain: *retain };
             (0..*times).try_for_each(|_| host.publish_with(topic, payload, options))?;

@@ -1,0 +1,197 @@
+//! SIGKILL while commands are sent, acknowledged, taken back and run out of time, again and again: every command ends
+//! once, none that was acknowledged comes again, none that waits is lost.
+//!
+//! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    env,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use serde_json::json;
+use switchbox::model::{CommandStatus, EventData};
+use switchbox_tests::{Admin, Device, Journal, LIMIT, Message, Place, Process, Session, until};
+
+const LAMPS: usize = 4;
+/// Commands to one lamp in one round.
+const MOST: usize = 120;
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
+}
+
+/// Numbers that look random, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn lamp(n: usize) -> String {
+    format!("lamp-{n}")
+}
+
+/// A command by its lamp and its place in the lamp's queue, which is its sub-folder too.
+type Spot = (usize, u64);
+
+#[derive(Default)]
+struct Evidence {
+    /// Commands that the host took, by their ids.
+    taken: HashMap<String, Spot>,
+    /// The newest number of each lamp.
+    newest: [u64; LAMPS],
+    /// What each connection got, in order, with the round.
+    received: Vec<(u64, usize, Vec<u64>)>,
+    /// Acknowledged for good before that round.
+    acknowledged_before: BTreeMap<u64, HashSet<Spot>>,
+}
+
+/// Sends commands to one lamp until the host is gone, and takes some of them back.
+fn send(admin: &Admin, lamp_number: usize, from: u64, seed: u64, answers: &AtomicUsize) -> Vec<(String, u64)> {
+    let mut dice = Dice(seed);
+    let mut taken: Vec<(String, u64)> = Vec::new();
+    for number in (from..).take(MOST) {
+        let ttl = if dice.below(4) == 0 { "0.05s" } else { "3600s" };
+        let body = json!({"binaryData": "", "subfolder": number.to_string(), "ttl": ttl});
+        let path = Admin::device_path(&lamp(lamp_number), ":sendCommandToDevice");
+        // A full queue refuses: the lamp may be away.
+        let Some(answer) = admin.try_post(&path, &body) else { break };
+        if answer.status == 200 {
+            taken.push((answer.body["id"].as_str().expect("no id").to_owned(), number));
+        }
+        if let Some((id, _)) = taken.get(dice.below(8 * MOST as u64) as usize) {
+            // It may have ended before.
+            if admin.try_delete(&Admin::device_path(&lamp(lamp_number), &format!("/commands/{id}"))).is_none() {
+                break;
+            }
+        }
+        answers.fetch_add(1, Ordering::Relaxed);
+    }
+    taken
+}
+
+fn subscribed(host: &Process, n: usize, acknowledges: bool) -> Device {
+    let mut device = Device::connect(host.mqtt(), Session { acknowledges, ..Session::new(&lamp(n)) });
+    assert!(device.subscribe(&format!("/devices/{}/commands/#", device.id)));
+    device
+}
+
+fn number(message: &Message) -> u64 {
+    message.topic.rsplit('/').next().and_then(|number| number.parse().ok()).expect("no number")
+}
+
+fn round(place: &Place, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
+    let host = place.start();
+    // One lamp is away, one says nothing, the others acknowledge; in each round others.
+    let lamps: Vec<_> = (0..LAMPS)
+        .filter(|n| (*n as u64 + round) % 4 != 0)
+        .map(|n| (n, subscribed(&host, n, (n as u64 + round) % 4 != 1)))
+        .collect();
+    let kill_after = 1 + dice.below((LAMPS * MOST) as u64 * 9 / 10) as usize;
+    let answers = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..LAMPS)
+            .map(|n| {
+                let (from, seed) = (evidence.newest[n] + 1, dice.below(1 << 30));
+                let (admin, answers) = (host.admin(), &answers);
+                scope.spawn(move || (n, send(&admin, n, from, seed, answers)))
+            })
+            .collect();
+        until("the answers", || (answers.load(Ordering::Relaxed) >= kill_after).then_some(()));
+        host.kill();
+        for sender in senders {
+            let (n, taken) = sender.join().expect("a sender failed");
+            evidence.newest[n] += MOST as u64;
+            evidence.taken.extend(taken.into_iter().map(|(id, number)| (id, (n, number))));
+        }
+    });
+    for (n, device) in lamps {
+        device.try_wait(LIMIT, |seen| seen.ended.is_some().then_some(()));
+        let numbers = device.seen().messages.iter().map(number).collect();
+        evidence.received.push((round, n, numbers));
+    }
+    let (journal, _) = Journal::open(place);
+    let acknowledged = ends(&journal)
+        .into_iter()
+        .filter(|(_, statuses)| statuses.contains(&CommandStatus::Acknowledged))
+        .filter_map(|(id, _)| evidence.taken.get(&id).copied());
+    let acknowledged = acknowledged.collect();
+    evidence.acknowledged_before.insert(round + 1, acknowledged);
+}
+
+/// The final statuses of every command in the journal.
+fn ends(journal: &Journal) -> HashMap<String, Vec<CommandStatus>> {
+    let mut ends: HashMap<String, Vec<CommandStatus>> = HashMap::new();
+    for event in &journal.events {
+        if let EventData::CommandSettled { id, status } = &event.data {
+            ends.entry(id.clone()).or_default().push(*status);
+        }
+    }
+    ends
+}
+
+/// The last start: the lamps acknowledge all that is left.
+fn finish(place: &Place, round: u64, evidence: &mut Evidence) -> Journal {
+    let host = place.start();
+    let lamps: Vec<_> = (0..LAMPS).map(|n| subscribed(&host, n, true)).collect();
+    let admin = host.admin();
+    for n in 0..LAMPS {
+        for status in ["queued", "sent"] {
+            let path = Admin::device_path(&lamp(n), &format!("/commands?pageSize=1&status={status}"));
+            until("every command to end", || {
+                admin.get(&path).ok()["commands"].as_array().is_some_and(Vec::is_empty).then_some(())
+            });
+        }
+    }
+    for (n, device) in lamps.iter().enumerate() {
+        let numbers = device.seen().messages.iter().map(number).collect();
+        evidence.received.push((round, n, numbers));
+    }
+    drop(lamps);
+    host.stop();
+    Journal::open(place).0
+}
+
+#[test]
+fn every_command_ends_once_none_acknowledged_comes_again_and_none_is_lost() {
+    let (rounds, seed) = (setting("SWITCHBOX_CRASH_ROUNDS", 10), setting("SWITCHBOX_CRASH_SEED", 1_763_000_000));
+    eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
+    let mut dice = Dice(seed);
+    let place = Place::new();
+    let host = place.start();
+    (0..LAMPS).for_each(|n| drop(host.device(&lamp(n))));
+    host.stop();
+    let mut evidence = Evidence::default();
+    (0..rounds).for_each(|n| round(&place, n, &mut dice, &mut evidence));
+    let journal = finish(&place, rounds, &mut evidence);
+
+    let ends = ends(&journal);
+    let numbers: Vec<_> = journal.events.iter().map(|event| event.seq.0).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "the events' numbers have gaps");
+    let doubled: Vec<_> = ends.iter().filter(|(_, statuses)| statuses.len() != 1).collect();
+    assert!(doubled.is_empty(), "ended more than once: {doubled:?}");
+    let lost: Vec<_> = evidence.taken.iter().filter(|(id, _)| !ends.contains_key(*id)).collect();
+    assert!(lost.is_empty(), "taken, and without an end: {lost:?}");
+
+    let got: HashSet<Spot> =
+        evidence.received.iter().flat_map(|(_, n, numbers)| numbers.iter().map(move |number| (*n, *number))).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (id, place) in &evidence.taken {
+        let status = ends[id][0];
+        *counts.entry(status.as_str()).or_default() += 1;
+        assert!(status != CommandStatus::Acknowledged || got.contains(place), "{id} {place:?} came to no lamp");
+    }
+    for (round, n, numbers) in &evidence.received {
+        assert!(numbers.is_sorted_by(|a, b| a < b), "round {round}: lamp {n} got {numbers:?}");
+        let before = evidence.acknowledged_before.get(round);
+        let again: Vec<_> =
+            numbers.iter().filter(|number| before.is_some_and(|before| before.contains(&(*n, **number)))).collect();
+        assert!(again.is_empty(), "round {round}: acknowledged, and sent again to lamp {n}: {again:?}");
+    }
+    assert!(rounds < 3 || ["acknowledged", "expired", "purged"].iter().all(|status| counts.contains_key(status)));
+    eprintln!("{rounds} rounds, {} commands, {counts:?}", evidence.taken.len());
+}
