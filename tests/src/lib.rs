@@ -8,6 +8,7 @@ mod in_process;
 mod journal;
 mod place;
 mod process;
+pub mod raw;
 mod tools;
 mod wait;
 

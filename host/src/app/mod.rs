@@ -114,7 +114,7 @@ impl Host {
 
         let parts = Parts {
             outbox: outbox::Handle::new(store.clone(), queues),
-            topics: topics::Handle::new(metrics.clone()),
+            topics: topics::Handle::new(metrics.clone(), topics::Keeper::new(store.clone(), &loaded.broker)),
             store,
             registry,
             ingest,
@@ -122,10 +122,12 @@ impl Host {
             plugins,
             metrics,
         };
-        let publisher = parts.delivery.publisher(parts.topics.clone());
-        let publisher = tokio::spawn(publisher.run(shutdown.child_token()));
         let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
         let front = bind_front(settings, &parts, tls.clone()).await?;
+        front.restore(std::mem::take(&mut loaded.broker), |num| parts.registry.get(num));
+        // Not before those who subscribed are there again.
+        let publisher = parts.delivery.publisher(parts.topics.clone());
+        let publisher = tokio::spawn(publisher.run(shutdown.child_token()));
         let api = bind_api(settings, &parts).await?;
         let (listeners, admin, ready) = (Listeners::of(settings, &front), api.local_addr(), api.readiness());
         if let Some(tls) = tls {

@@ -158,6 +158,7 @@ impl Machine for Engine {
                 let of_operators = calls.into_iter().filter(|call| matches!(call.cause, Cause::Api { .. }));
                 docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
             }
+            Entry::Broker(changes) => docs.extend(changes.into_iter().map(|change| Doc::Broker(Box::new(change)))),
             Entry::Barrier => {}
             Entry::CommandsSettled { nums, events } => self.commands_settled(nums, events, docs),
         }

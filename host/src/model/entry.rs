@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    broker::BrokerChange,
     call::CallRecord,
     cause::Cause,
     effect::Effect,
@@ -55,6 +56,8 @@ pub enum Entry {
     },
     /// This plugin has handled these events. Readers of the log get it as one `Handled` each.
     HandledRun(HandledRun),
+    /// Sessions that outlive their connections, and retained messages.
+    Broker(Vec<BrokerChange>),
 }
 
 impl Entry {

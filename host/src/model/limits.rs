@@ -92,6 +92,8 @@ pub const TOPIC_LEVELS: usize = 128;
 pub const SUBSCRIPTIONS: usize = 1_000;
 /// Sessions kept for clients that are away.
 pub const SESSIONS_KEPT: usize = 10_000;
+/// Bytes of messages that may wait in the sessions of all clients that are away.
+pub const SESSIONS_QUEUE_BYTES: usize = 256 * 1024 * 1024;
 /// Longest time that a session is kept for a client that is away, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
 /// Retained messages.

@@ -37,7 +37,7 @@ pub struct Message {
 }
 
 /// What MQTT 5 passes on unaltered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageProperties {
     /// The payload is declared to be UTF-8.
     pub utf8: bool,

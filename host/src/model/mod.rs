@@ -1,5 +1,6 @@
 //! Plain types that every room speaks: names, events, effects, log entries. No IO, no clocks, no locks.
 
+pub mod broker;
 pub mod call;
 pub mod cause;
 pub mod command;

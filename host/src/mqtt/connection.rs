@@ -22,7 +22,14 @@ use super::{
     packet::{Fault, Packet, reason},
     socket::Socket,
 };
-use crate::{model::limits, session::Frame};
+use crate::{
+    model::{
+        broker::{BrokerChange, SessionNum},
+        limits,
+    },
+    session::{Ack, AckKind, BatchId, Frame, Progress},
+    store,
+};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -288,12 +295,35 @@ impl<H: Hub> Connection<H> {
             }
         };
         mailbox.drained(&mut state);
+        let progress = state.session.take_progress();
+        let record = state.record.filter(|_| !progress.is_empty());
+        let held = progress.held.iter().map(|kept| Ack::new(AckKind::PubRel, kept.id)).collect::<Vec<_>>();
+        let batch = (!held.is_empty()).then(|| state.session.ack_later(held));
         drop(state);
+        if let Some(session) = record {
+            self.note_progress(session, progress, batch);
+        }
         if let (Some(online), false) = (online, refused.is_empty()) {
             online.acknowledged(refused);
         }
         shared.metrics.publishes_out.inc_by(published);
         more
+    }
+
+    /// Writes down what became of messages that are written down. `held`: the PUBRELs that wait for it.
+    fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
+        let keeper = self.presence.shared.topics.keeper();
+        if let Some(batch) = held {
+            let changes = progress.held.iter().map(|kept| BrokerChange::Held { session, num: kept.num }).collect();
+            let (mailbox, generation) = (self.presence.mailbox.clone(), self.generation);
+            let done = move |result: Result<(), store::Error>| {
+                mailbox.done(generation, batch, &[], result.map_err(Into::into))
+            };
+            keeper.keep_soon(changes, Box::new(done));
+        }
+        if !progress.gone.is_empty() {
+            keeper.note(BrokerChange::Gone { session, nums: progress.gone });
+        }
     }
 
     fn write_out(&mut self, out: &mut BytesMut) -> Result<(), End> {

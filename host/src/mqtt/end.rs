@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     Shared,
-    clients::{Key, WillTask},
+    clients::{Key, Legacy, WillTask},
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
     packet::{Fault, Will, reason},
@@ -64,7 +64,8 @@ impl End {
         }
     }
 
-    /// When the whole host goes down, nobody is there to read wills; who may not stay may not leave one behind either.
+    /// When the whole host goes down, nobody is there to read wills: they are published at the next start. Who may not stay
+    /// may not leave one behind.
     fn publishes_will(&self) -> bool {
         !matches!(self, Self::Disconnected { with_will: false } | Self::Closed(Close::Shutdown | Close::Revoked(_)))
     }
@@ -98,7 +99,8 @@ impl<H: Hub> Drop for Presence<H> {
         if let Some(online) = self.online.take() {
             online.disconnect(end.text());
         }
-        let will = self.will_task(&end);
-        self.shared.clients.release(&self.key, &self.mailbox, self.session_expiry, will);
+        let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
+        let legacy = Legacy { expiry: self.session_expiry, will: self.will_task(&end), will_later };
+        self.shared.clients.release(&self.key, &self.mailbox, legacy);
     }
 }

@@ -14,7 +14,7 @@ use tokio::{io::Interest, net::TcpStream};
 use super::{
     Shared,
     aliases::Aliases,
-    clients::{Claim, Key},
+    clients::{Claim, Key, Wanted},
     codec::{self, Decoder},
     connect,
     connection::{self, Connection},
@@ -143,11 +143,14 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         }
     };
     connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, will))?;
-    let claim = shared.clients.claim(&key, &name, connect.clean).await;
-    let Claim { mailbox, present } = claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
+    let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
+    let will = connect.will.as_deref().map(|will| Box::new(will.stored()));
+    let wanted = Wanted { name, clean: connect.clean, expiry_secs: granted_expiry, will };
+    let claim = shared.clients.claim(&key, &wanted).await;
+    let Claim { mailbox, present, changes } =
+        claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
     let generation = mailbox.begin(connect.receive_maximum);
     let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
-    let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let presence = Presence {
         online: device.as_ref().map(|device| shared.hub.connect(device, link)),
         key,
@@ -159,6 +162,12 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         end: None,
         shared,
     };
+    presence
+        .shared
+        .clients
+        .written(changes)
+        .await
+        .ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server stops"))?;
     let peer = Peer {
         version: connect.version,
         maximum_packet: connect.maximum_packet,

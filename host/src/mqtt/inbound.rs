@@ -1,13 +1,14 @@
 //! What a client's packets do: events to the journal, messages to the topics, acknowledgements to the session. Runs of
 //! events go to the journal as one batch. Never writes to the socket.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use super::{
     connection::Connection,
     encode,
     end::End,
     hub::{Hub, Online},
+    ordinary::Ordinary,
     packet::{Disconnect, Fault, Packet, Publish, Version, reason},
     will::user_properties,
 };
@@ -16,9 +17,8 @@ use crate::{
     delivery::{Outbound, Receipt},
     dialect::iot_core::{self, Refused},
     ingest::{Done, NewEvent},
-    model::{EventData, Message, QoS, limits},
+    model::{EventData, Message, QoS, broker::BrokerChange, limits},
     session::{self, Ack, AckKind, Body, Item},
-    topics::Subscriber as _,
 };
 
 /// Refusals of one connection that the log tells of.
@@ -26,12 +26,14 @@ const REFUSALS_LOGGED: u32 = 10;
 
 /// Events of the device that go to the journal together.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     events: Vec<NewEvent>,
     acks: Vec<Ack>,
     /// QoS 2 ids among them.
     received: Vec<u16>,
     bytes: usize,
+    /// What is not an event of the device's.
+    pub(super) ordinary: Ordinary,
 }
 
 /// What a publish comes to.
@@ -86,13 +88,16 @@ impl<H: Hub> Connection<H> {
         for packet in packets {
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
-                Packet::Ack { kind, id, reason } => self.acknowledge(kind, id, reason, receipts),
+                Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), receipts, batch),
                 Packet::Ping => self.unsent.extend_from_slice(encode::PINGRESP),
                 Packet::Subscribe(subscribe) => {
                     self.submit(batch).await?;
-                    self.subscribe(*subscribe);
+                    self.subscribe(*subscribe).await?;
                 }
-                Packet::Unsubscribe { id, filters } => self.unsubscribe(id, &filters),
+                Packet::Unsubscribe { id, filters } => {
+                    self.submit(batch).await?;
+                    self.unsubscribe(id, &filters).await?;
+                }
                 Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
             }
         }
@@ -109,17 +114,17 @@ impl<H: Hub> Connection<H> {
         let topic = publish.topic.clone();
         match self.action(publish) {
             Action::Event(data) => {
+                if !batch.ordinary.is_empty() {
+                    self.submit(batch).await?;
+                }
                 batch.push(data, qos, ack);
                 return Ok(());
             }
             Action::Message(message) => {
-                self.submit(batch).await?;
-                let from = self.presence.mailbox.id();
-                let event = self.presence.shared.hub.topic_event(&message);
-                self.presence.shared.topics.publish(Arc::new(message), Some(from)).await;
-                if let Some(event) = event {
-                    return self.submit_topic(event, ack).await;
+                if !batch.events.is_empty() {
+                    self.submit(batch).await?;
                 }
+                return self.publish_ordinary(message, ack, batch).await;
             }
             Action::Answer { rid, status, payload } => {
                 self.submit(batch).await?;
@@ -236,13 +241,13 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
+    pub(super) fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
         let mut state = self.presence.mailbox.lock();
         state.session.ack(ack);
         self.check_receive_maximum(state.session.unacknowledged())
     }
 
-    fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
+    pub(super) fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
         if self.peer.version == Version::V5 && unacknowledged > usize::from(limits::RECEIVE_MAXIMUM) {
             return Err(Fault::new(reason::RECEIVE_MAXIMUM, "more publishes under way than the receive maximum").into());
         }
@@ -250,24 +255,27 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
-    async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        if batch.events.is_empty() {
-            return Ok(());
+    pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
+        let Batch { events, acks, received, bytes, ordinary } = std::mem::take(batch);
+        if events.is_empty() {
+            return self.submit_ordinary(ordinary).await;
         }
-        let Batch { events, acks, received, bytes } = std::mem::take(batch);
         let Some(device) = self.presence.device.clone() else { return Ok(()) };
         let room = self.reserve(bytes).await?;
-        let (done, within) = self.when_durable(acks, received);
+        let (done, within) = self.when_durable(acks, received.clone());
         self.presence.shared.hub.submit(&device, events, room, done);
-        within
+        self.note_received(&received);
+        within?;
+        self.submit_ordinary(ordinary).await
     }
 
     /// Hands a message that triggers plugins to the journal; its acknowledgement waits for it.
-    async fn submit_topic(&mut self, event: NewEvent, ack: Option<Ack>) -> Result<(), End> {
+    pub(super) async fn submit_topic(&mut self, event: NewEvent, ack: Option<Ack>) -> Result<(), End> {
         let room = self.reserve(event.data.payload().len()).await?;
-        let received = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
-        let (done, within) = self.when_durable(ack.into_iter().collect(), received);
+        let received: Vec<_> = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
+        let (done, within) = self.when_durable(ack.into_iter().collect(), received.clone());
         self.presence.shared.hub.submit_topic(event, room, done);
+        self.note_received(&received);
         within
     }
 
@@ -291,8 +299,9 @@ impl<H: Hub> Connection<H> {
         (Box::new(done), self.check_receive_maximum(unacknowledged))
     }
 
-    fn acknowledge(&self, kind: AckKind, id: u16, reason: u8, receipts: &mut Vec<Receipt>) {
+    fn acknowledge(&self, (kind, id, reason): (AckKind, u16, u8), receipts: &mut Vec<Receipt>, batch: &mut Batch) {
         let mut state = self.presence.mailbox.lock();
+        let record = state.record.filter(|_| state.durable);
         let session = &mut state.session;
         let item = match kind {
             AckKind::PubAck => session.puback(id),
@@ -302,7 +311,15 @@ impl<H: Hub> Connection<H> {
                 None
             }
             AckKind::PubRel => {
-                session.release(id);
+                let ack = session.release(id);
+                match record {
+                    // The client may use the id for another message as soon as it has PUBCOMP.
+                    Some(session) if ack.reason == 0 => {
+                        batch.ordinary.pending.push(BrokerChange::Released { session, id });
+                        batch.ordinary.push(ack);
+                    }
+                    _ => session.ack(ack),
+                }
                 None
             }
         };

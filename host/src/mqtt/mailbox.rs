@@ -12,12 +12,16 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use super::away::{Away, Share};
 use crate::{
     delivery::{Feed, Link, Outbound},
     ingest,
     metrics::Metrics,
-    model::{Message, QoS},
-    session::{BatchId, Body, Item, Offer, Session},
+    model::{
+        Message, QoS,
+        broker::{MessageNum, Recipient, SessionNum},
+    },
+    session::{BatchId, Body, Item, Kept as KeptAs, Offer, Session},
     topics::{Delivered, Delivery, Subscriber},
 };
 
@@ -50,6 +54,12 @@ pub(super) struct State {
     pub(super) closing: Option<Close>,
     /// A publisher waits for room.
     pub(super) starved: bool,
+    /// Under which number the log knows the session.
+    pub(super) record: Option<SessionNum>,
+    /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
+    pub(super) durable: bool,
+    /// Of what waits for all clients that are away.
+    pub(super) share: Share,
 }
 
 impl State {
@@ -79,10 +89,11 @@ pub(super) struct Mailbox {
     pub(super) gone: Notify,
     room: Notify,
     metrics: Metrics,
+    away: Away,
 }
 
 impl Mailbox {
-    pub(super) fn new(name: Arc<str>, metrics: Metrics) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, metrics: Metrics, away: Away) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
@@ -94,7 +105,27 @@ impl Mailbox {
             gone: Notify::new(),
             room: Notify::new(),
             metrics,
+            away,
         })
+    }
+
+    /// The session of an earlier process.
+    pub(super) fn restore(name: Arc<str>, metrics: Metrics, away: Away, state: State) -> Arc<Self> {
+        let mailbox = Self::new(name, metrics, away);
+        *mailbox.lock() = state;
+        mailbox.count(&mut mailbox.lock());
+        mailbox
+    }
+
+    /// What waits counts together with what waits for others, while the client is away.
+    fn count(&self, state: &mut State) {
+        let bytes = if state.online { 0 } else { state.session.queued_bytes() };
+        self.away.set(&mut state.share, bytes);
+    }
+
+    /// The session is over: nothing waits any more.
+    pub(super) fn uncount(&self, state: &mut State) {
+        self.away.set(&mut state.share, 0);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -106,6 +137,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.generation += 1;
         state.online = true;
+        self.count(&mut state);
         state.closing = None;
         state.session.connect(receive_maximum);
         state.generation
@@ -116,6 +148,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.online = false;
         state.session.disconnect();
+        self.count(&mut state);
         drop(state);
         self.room.notify_waiters();
     }
@@ -172,7 +205,7 @@ impl Mailbox {
         if !state.online || state.generation != generation || state.closing.is_some() {
             return false;
         }
-        let item = Item { qos, body: Body::Hub(outbound) };
+        let item = Item { qos, body: Body::Hub(outbound), kept: None };
         let taken = if feed == Feed::Config {
             state.session.offer_latest(item);
             true
@@ -197,10 +230,24 @@ impl Subscriber for Mailbox {
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
         let mut state = self.lock();
         let Delivery { qos, retain, ids, shared } = delivery;
+        if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
+            if !state.online && !self.away.has_room(message.size()) {
+                self.metrics.limit("sessions_queue_bytes");
+                return Delivered::Full;
+            }
+            let Some(id) = state.session.reserve(message) else {
+                state.starved = true;
+                return Delivered::Full;
+            };
+            if !state.online {
+                self.count(&mut state);
+            }
+            return Delivered::Keep(Recipient { session, id, qos, retain, ids, shared });
+        }
         if !state.online && qos == QoS::AtMostOnce {
             return Delivered::Dropped;
         }
-        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared } };
+        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, kept: None };
         if state.session.offer(item) == Offer::Taken {
             drop(state);
             self.work.notify_one();
@@ -210,6 +257,11 @@ impl Subscriber for Mailbox {
         Delivered::Full
     }
 
+    fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
+        self.lock().session.offer_kept(kept_item(num, message.clone(), recipient));
+        self.work.notify_one();
+    }
+
     fn is_connected(&self) -> bool {
         self.lock().online
     }
@@ -217,6 +269,12 @@ impl Subscriber for Mailbox {
     fn room(&self) -> &Notify {
         &self.room
     }
+}
+
+/// A message that stands in the log, as its session holds it.
+pub(super) fn kept_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<Outbound> {
+    let Recipient { id, qos, retain, ids, shared, .. } = recipient;
+    Item { qos, body: Body::Message { message, retain, ids, shared }, kept: Some(KeptAs { num, id }) }
 }
 
 /// A device's connection, as delivery sees it. One for each connection, so that a late delivery does not reach the next.

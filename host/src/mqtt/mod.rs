@@ -2,6 +2,7 @@
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
 mod aliases;
+mod away;
 mod clients;
 mod codec;
 mod connect;
@@ -15,7 +16,9 @@ mod hub;
 mod inbound;
 mod listen;
 mod mailbox;
+mod ordinary;
 mod packet;
+mod restore;
 mod seats;
 mod socket;
 mod subscribe;

@@ -4,26 +4,34 @@ use std::sync::Arc;
 
 use super::{
     connection::Connection,
+    end::End,
     hub::{Hub, Online},
-    mailbox::{Kept, Mailbox},
+    mailbox::{Close, Kept, Mailbox},
     packet::{Filter, Subscribe, reason},
 };
 use crate::{
     auth,
     delivery::Feed,
     dialect::iot_core::{self, FEED_QOS},
-    model::{QoS, limits},
-    topics::{self, Delivery, Subscriber},
+    model::{
+        QoS,
+        broker::{BrokerChange, StoredSubscription, SubscriptionKind},
+        limits,
+    },
+    store,
+    topics::{self, Delivery, Pending, Subscriber},
 };
 
 impl<H: Hub> Connection<H> {
     /// Answers in `unsent`, which is written before anything that the subscriptions bring.
-    pub(super) fn subscribe(&mut self, subscribe: Subscribe) {
+    /// It is durable before, where the session is to outlive its connection.
+    pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+        let mut pending = Pending::default();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut why = None;
         let mut feeds = Vec::new();
         for filter in &subscribe.filters {
-            let code = match self.one(filter, subscribe.subscription, &mut feeds) {
+            let code = match self.one(filter, subscribe.subscription, &mut feeds, &mut pending) {
                 Ok(qos) => qos as u8,
                 Err((code, text)) => {
                     self.log_refusal("subscribe", &filter.filter, &text);
@@ -33,14 +41,36 @@ impl<H: Hub> Connection<H> {
             };
             codes.push(code);
         }
+        self.keep(pending).await?;
         self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
         if let Some(online) = &self.presence.online {
             feeds.into_iter().for_each(|feed| online.subscribe(feed));
         }
+        Ok(())
+    }
+
+    /// Waits until it is durable.
+    async fn keep(&self, pending: Pending) -> Result<(), End> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let done = move |result| {
+            let _ = tell.send(result);
+        };
+        self.presence.shared.topics.keep(pending, done).await;
+        let failed = |error: store::Error| End::Closed(Close::Asked(error.to_string()));
+        told.await.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
 
     /// The QoS granted, or the reason code and words.
-    fn one(&self, filter: &Filter, id: Option<u32>, feeds: &mut Vec<Feed>) -> Result<QoS, (u8, String)> {
+    fn one(
+        &self,
+        filter: &Filter,
+        id: Option<u32>,
+        feeds: &mut Vec<Feed>,
+        pending: &mut Pending,
+    ) -> Result<QoS, (u8, String)> {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
         self.check_room(&filter.filter)?;
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
@@ -56,14 +86,22 @@ impl<H: Hub> Connection<H> {
                 (Kept::Feed(feed, granted), granted)
             }
             iot_core::Subscribe::Ordinary => {
-                auth::may(&self.presence.standing.access, auth::Action::Subscribe, &filter.filter)
-                    .map_err(|denied| (reason::NOT_AUTHORISED, denied.to_string()))?;
+                auth::may(
+                    &self.presence.standing.access,
+                    auth::Action::Subscribe,
+                    topics::matched_part(&filter.filter),
+                )
+                .map_err(|denied| (reason::NOT_AUTHORISED, denied.to_string()))?;
                 (Kept::Topic, filter.qos)
             }
         };
         self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), kept);
+        if let Some(session) = self.durable_session() {
+            let subscription = stored(filter, id, kept);
+            pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
+        }
         if kept == Kept::Topic {
-            self.subscribe_topic(filter, id);
+            self.subscribe_topic(filter, id, pending);
         }
         Ok(granted)
     }
@@ -77,7 +115,7 @@ impl<H: Hub> Connection<H> {
         Err((reason::QUOTA, format!("a client may have at most {} subscriptions", limits::SUBSCRIPTIONS)))
     }
 
-    fn subscribe_topic(&self, filter: &Filter, id: Option<u32>) {
+    fn subscribe_topic(&self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {
         let Filter { qos, no_local, retain_as_published, retain_handling, .. } = *filter;
         let options = topics::Options { qos, no_local, retain_as_published, id };
         let topics = &self.presence.shared.topics;
@@ -90,19 +128,33 @@ impl<H: Hub> Connection<H> {
         for message in topics.retained(&filter.filter) {
             let delivery =
                 Delivery { qos: qos.min(message.qos), retain: true, ids: id.into_iter().collect(), shared: None };
-            if mailbox.deliver(&message, delivery) == topics::Delivered::Full {
-                // Nobody waits here who could send it later.
-                self.presence.shared.metrics.limit("session_queue");
-                self.presence.shared.metrics.drop_message("queue full");
+            match mailbox.deliver(&message, delivery) {
+                topics::Delivered::Queued | topics::Delivered::Dropped => {}
+                topics::Delivered::Keep(recipient) => {
+                    pending.deliver(topics.keeper(), mailbox.clone(), &message, recipient);
+                }
+                topics::Delivered::Full => {
+                    // Nobody waits here who could send it later.
+                    self.presence.shared.metrics.limit("session_queue");
+                    self.presence.shared.metrics.drop_message("queue full");
+                }
             }
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) {
+    pub(super) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
         /// MQTT 5: no subscription existed.
         const NONE: u8 = 0x11;
         let codes: Vec<u8> = filters.iter().map(|filter| if self.unsubscribe_one(filter) { 0 } else { NONE }).collect();
+        if let Some(session) = self.durable_session() {
+            let mut pending = Pending::default();
+            for filter in filters {
+                pending.push(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+            }
+            self.keep(pending).await?;
+        }
         self.peer.unsuback(id, &codes, &mut self.unsent);
+        Ok(())
     }
 
     fn unsubscribe_one(&self, filter: &str) -> bool {
@@ -122,4 +174,16 @@ impl<H: Hub> Connection<H> {
         }
         removed.is_some()
     }
+}
+
+fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
+    let (kind, qos) = match kept {
+        Kept::Topic => (SubscriptionKind::Topic, filter.qos),
+        Kept::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),
+        Kept::Feed(Feed::Config, qos) => (SubscriptionKind::Config, qos),
+        Kept::Feed(Feed::Commands, qos) => (SubscriptionKind::Commands, qos),
+        Kept::Feed(Feed::Methods, qos) => (SubscriptionKind::Methods, qos),
+    };
+    let Filter { no_local, retain_as_published, .. } = *filter;
+    StoredSubscription { kind, qos, no_local, retain_as_published, id }
 }

@@ -1,6 +1,9 @@
 //! Publishes what a client left behind for the case that it is lost. Never talks to the client itself.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Shared,
@@ -11,7 +14,11 @@ use crate::{
     auth::{self, Access, Action, Principal, Standing},
     dialect::iot_core::{self, Publish},
     ingest::NewEvent,
-    model::{EventData, Message, MessageProperties, Property, QoS, limits},
+    model::{
+        EventData, Message, MessageProperties, Property, QoS,
+        broker::{StoredMessage, StoredWill},
+        limits,
+    },
     registry::Device,
 };
 
@@ -72,6 +79,23 @@ fn event(device: &Device, will: &Will) -> Option<EventData> {
         }),
         Publish::State => Some(EventData::State { version: 0, payload: will.payload.clone() }),
         _ => None,
+    }
+}
+
+impl Will {
+    /// As it is written down.
+    pub(super) fn stored(&self) -> StoredWill {
+        let Self { topic, payload, qos, retain, delay, expiry, properties } = self.clone();
+        let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let message = StoredMessage { topic, payload, qos, retain, expires_ms: None, properties };
+        StoredWill { message, delay_secs: secs(delay), expiry_secs: expiry.map(secs) }
+    }
+
+    pub(super) fn restored(stored: StoredWill) -> Self {
+        let StoredMessage { topic, payload, qos, retain, properties, .. } = stored.message;
+        let delay = Duration::from_secs(stored.delay_secs.into());
+        let expiry = stored.expiry_secs.map(|secs| Duration::from_secs(secs.into()));
+        Self { topic, payload, qos, retain, delay, expiry, properties }
     }
 }
 

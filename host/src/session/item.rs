@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::Ack;
-use crate::model::{Message, QoS};
+use crate::model::{Message, QoS, broker::MessageNum};
 
 /// What an item carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,41 @@ pub enum Body<H> {
 pub struct Item<H> {
     pub qos: QoS,
     pub body: Body<H>,
+    /// It is written down, and under which packet identifier.
+    pub kept: Option<Kept>,
+}
+
+/// What stands in the log of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub num: MessageNum,
+    pub id: u16,
+}
+
+/// What is to be written down of what the client did.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// It has these, or will never get them.
+    pub gone: Vec<MessageNum>,
+    /// It has these (QoS 2); PUBREL is to follow when that is durable.
+    pub held: Vec<Kept>,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.held.is_empty()
+    }
+}
+
+/// What an earlier process left of an item.
+#[derive(Debug)]
+pub struct Left<H> {
+    pub item: Item<H>,
+    /// The client may have seen it.
+    pub sent: bool,
+    /// The client has it; PUBREL is to be sent.
+    pub held: bool,
 }
 
 /// What the hub delivers, as far as a session must know it.

@@ -10,7 +10,7 @@ mod item;
 mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -18,9 +18,9 @@ use std::{
 use self::acks::Acks;
 pub use self::{
     acks::{Ack, AckKind, BatchId},
-    item::{Body, Frame, Item, Offer, Receipt, Weigh},
+    item::{Body, Frame, Item, Kept, Left, Offer, Progress, Receipt, Weigh},
 };
-use crate::model::{Message, QoS, limits};
+use crate::model::{Message, QoS, broker::MessageNum, limits};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -34,6 +34,7 @@ struct InFlight<H> {
     id: u16,
     state: Sent,
     item: Option<Item<H>>,
+    kept: Option<MessageNum>,
 }
 
 /// One client's state.
@@ -51,6 +52,12 @@ pub struct Session<H> {
     /// QoS 2 ids from the client; true = acknowledged with PUBREC.
     received: HashMap<u16, bool>,
     acks: Acks,
+    /// Packet identifiers of what is written down, from before it is until the client has it.
+    ids: HashSet<u16>,
+    /// Of those, what is on its way to the log and has its place in the queue: how many, and their bytes.
+    reserved: usize,
+    reserved_bytes: usize,
+    progress: Progress,
 }
 
 impl<H: Clone + Weigh> Default for Session<H> {
@@ -72,7 +79,46 @@ impl<H: Clone + Weigh> Session<H> {
             last_id: 0,
             received: HashMap::new(),
             acks: Acks::default(),
+            ids: HashSet::new(),
+            reserved: 0,
+            reserved_bytes: 0,
+            progress: Progress::default(),
         }
+    }
+
+    /// Takes up what an earlier process left: in order, and the QoS 2 packet identifiers of the client.
+    #[must_use]
+    pub fn restore(left: Vec<Left<H>>, received: Vec<u16>) -> Self {
+        let mut session = Self::new();
+        session.received = received.into_iter().map(|id| (id, true)).collect();
+        for Left { item, sent, held } in left {
+            if let Some(kept) = item.kept {
+                session.ids.insert(kept.id);
+                session.last_id = kept.id;
+            }
+            match item.kept {
+                Some(Kept { num, id }) if sent || held => {
+                    let state = if held { Sent::Released } else { Sent::Published };
+                    session.in_flight.push_back(InFlight { id, state, item: (!held).then_some(item), kept: Some(num) });
+                }
+                _ => {
+                    session.queue_bytes += item.size();
+                    session.queue.push_back(item);
+                }
+            }
+        }
+        session
+    }
+
+    /// The newest of what is written down that the client may have seen.
+    #[must_use]
+    pub fn newest_sent(&self) -> MessageNum {
+        self.in_flight.iter().filter_map(|entry| entry.kept).max().unwrap_or_default()
+    }
+
+    /// What happened to what is written down since the last call.
+    pub fn take_progress(&mut self) -> Progress {
+        std::mem::take(&mut self.progress)
     }
 
     /// A connection begins, with the client's receive maximum. What was in flight is sent again first.
@@ -100,10 +146,36 @@ impl<H: Clone + Weigh> Session<H> {
         sent.chain(std::mem::take(&mut self.queue)).filter_map(Item::shared).collect()
     }
 
+    fn has_room(&self, size: usize) -> bool {
+        self.queue.len() + self.reserved < limits::SESSION_QUEUE
+            && self.queue_bytes + self.reserved_bytes + size <= limits::SESSION_QUEUE_BYTES
+    }
+
+    /// Keeps a place in the queue for what must be written down first; gives its packet identifier. None: it is full.
+    pub fn reserve(&mut self, message: &Message) -> Option<u16> {
+        let size = message.size();
+        if !self.has_room(size) {
+            return None;
+        }
+        self.reserved += 1;
+        self.reserved_bytes += size;
+        let id = self.free_id();
+        self.ids.insert(id);
+        Some(id)
+    }
+
+    /// Puts what is written down into its place.
+    pub fn offer_kept(&mut self, item: Item<H>) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
+        self.queue_bytes += item.size();
+        self.queue.push_back(item);
+    }
+
     /// Puts it into the queue.
     pub fn offer(&mut self, item: Item<H>) -> Offer {
         let size = item.size();
-        if self.queue.len() >= limits::SESSION_QUEUE || self.queue_bytes + size > limits::SESSION_QUEUE_BYTES {
+        if !self.has_room(size) {
             return Offer::Full;
         }
         self.queue_bytes += size;
@@ -133,13 +205,15 @@ impl<H: Clone + Weigh> Session<H> {
         loop {
             let item = self.take_next()?;
             if item.is_expired(now) {
+                self.forget_kept(item.kept);
                 continue;
             }
             if item.qos == QoS::AtMostOnce {
                 return Some(Frame::Publish { id: 0, dup: false, item });
             }
-            let id = self.free_id();
-            self.in_flight.push_back(InFlight { id, state: Sent::Published, item: Some(item.clone()) });
+            let id = item.kept.map_or_else(|| self.free_id(), |kept| kept.id);
+            let kept = item.kept.map(|kept| kept.num);
+            self.in_flight.push_back(InFlight { id, state: Sent::Published, item: Some(item.clone()), kept });
             self.resent = self.in_flight.len();
             return Some(Frame::Publish { id, dup: false, item });
         }
@@ -180,9 +254,16 @@ impl<H: Clone + Weigh> Session<H> {
     fn free_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if self.in_flight.iter().all(|entry| entry.id != self.last_id) {
+            if !self.ids.contains(&self.last_id) && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
                 return self.last_id;
             }
+        }
+    }
+
+    fn forget_kept(&mut self, kept: Option<Kept>) {
+        if let Some(Kept { num, id }) = kept {
+            self.ids.remove(&id);
+            self.progress.gone.push(num);
         }
     }
 
@@ -191,11 +272,12 @@ impl<H: Clone + Weigh> Session<H> {
         if at < self.resent {
             self.resent -= 1;
         }
-        let entry = self.in_flight.remove(at);
+        let entry = self.in_flight.remove(at)?;
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
         }
-        entry
+        self.forget_kept(entry.kept.map(|num| Kept { num, id }));
+        Some(entry)
     }
 
     /// PUBACK. Gives what was acknowledged; None when nothing of QoS 1 waits under this id.
@@ -219,9 +301,14 @@ impl<H: Clone + Weigh> Session<H> {
         if entry.item.as_ref().is_some_and(|item| item.qos != QoS::ExactlyOnce) {
             return None;
         }
+        let again = entry.state == Sent::Released;
         entry.state = Sent::Released;
         let item = entry.item.take();
-        self.acks.push(Ack::new(AckKind::PubRel, id));
+        match entry.kept {
+            // Until that is durable, the client might get it a second time after a crash.
+            Some(num) if !again => self.progress.held.push(Kept { num, id }),
+            _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
+        }
         item
     }
 
@@ -262,14 +349,15 @@ impl<H: Clone + Weigh> Session<H> {
         self.received.remove(&id);
     }
 
-    /// PUBREL: answers with PUBCOMP.
-    pub fn release(&mut self, id: u16) {
+    /// PUBREL: gives the PUBCOMP that answers it.
+    #[must_use]
+    pub fn release(&mut self, id: u16) -> Ack {
         let known = self.received.remove(&id).is_some();
         if self.received.is_empty() {
             self.received = HashMap::new();
         }
         let reason = if known { 0 } else { 0x92 };
-        self.acks.push(Ack { reason, ..Ack::new(AckKind::PubComp, id) });
+        Ack { reason, ..Ack::new(AckKind::PubComp, id) }
     }
 
     /// Acknowledges now (after what waits already).
@@ -321,6 +409,12 @@ impl<H: Clone + Weigh> Session<H> {
     #[must_use]
     pub fn all_durable(&self) -> bool {
         self.acks.all_ready()
+    }
+
+    /// About how much memory the queue holds, and what has a place in it, bytes.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queue_bytes + self.reserved_bytes
     }
 
     /// Messages that wait in the queue.

@@ -14,11 +14,12 @@ fn item(qos: QoS, text: &'static str) -> Item<u64> {
     Item {
         qos,
         body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![], shared: None },
+        kept: None,
     }
 }
 
 fn hub(version: u64) -> Item<u64> {
-    Item { qos: QoS::AtLeastOnce, body: Body::Hub(version) }
+    Item { qos: QoS::AtLeastOnce, body: Body::Hub(version), kept: None }
 }
 
 /// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
@@ -37,6 +38,19 @@ fn written(session: &mut S) -> Vec<String> {
             Frame::Publish { id, dup, .. } => format!("{}{id}", if dup { "d" } else { "p" }),
         })
         .collect()
+}
+
+fn release(session: &mut S, id: u16) {
+    let ack = session.release(id);
+    session.ack(ack);
+}
+
+/// What is written down under this number.
+fn kept(session: &mut S, qos: QoS, num: u64) -> Item<u64> {
+    let Item { body, .. } = item(qos, "x");
+    let Body::Message { message, .. } = &body else { panic!("no message") };
+    let id = session.reserve(message).unwrap();
+    Item { qos, body, kept: Some(Kept { num: MessageNum(num), id }) }
 }
 
 #[test]
@@ -102,7 +116,7 @@ fn each_publish_of_the_client_counts_once_until_its_exchange_is_over() {
     assert_eq!(session.unacknowledged(), 2);
     written(&mut session);
     assert_eq!(session.unacknowledged(), 1);
-    session.release(2);
+    release(&mut session, 2);
     assert_eq!(session.unacknowledged(), 1);
     written(&mut session);
     assert_eq!(session.unacknowledged(), 0);
@@ -120,6 +134,7 @@ fn what_another_member_may_have_is_given_back_at_the_end() {
             ids: vec![],
             shared: Some("s".into()),
         },
+        kept: None,
     };
     session.offer(shared(QoS::AtLeastOnce, "sent once or twice"));
     session.offer(shared(QoS::ExactlyOnce, "perhaps there"));
@@ -170,8 +185,11 @@ fn a_full_queue_says_so() {
     assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
     let mut session = S::new();
     let big = Arc::new(Message::new("t", vec![0; limits::SESSION_QUEUE_BYTES]));
-    let big =
-        Item { qos: QoS::AtMostOnce, body: Body::Message { message: big, retain: false, ids: vec![], shared: None } };
+    let big = Item {
+        qos: QoS::AtMostOnce,
+        body: Body::Message { message: big, retain: false, ids: vec![], shared: None },
+        kept: None,
+    };
     assert_eq!(session.offer(big), Offer::Full);
 }
 
@@ -182,6 +200,7 @@ fn what_ran_out_of_time_is_not_sent() {
     session.offer(Item {
         qos: QoS::AtLeastOnce,
         body: Body::Message { message, retain: false, ids: vec![], shared: None },
+        kept: None,
     });
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p1"]);
@@ -194,8 +213,8 @@ fn a_qos_2_message_is_taken_once() {
     assert_eq!(session.receive(7), Receipt::Waiting);
     session.ack(Ack::new(AckKind::PubRec, 7));
     assert_eq!(session.receive(7), Receipt::Again);
-    session.release(7);
-    session.release(7);
+    release(&mut session, 7);
+    release(&mut session, 7);
     assert_eq!(written(&mut session), ["rec7", "comp7", "comp7"]);
     assert_eq!(session.receive(7), Receipt::New);
     session.unreceive(7);
@@ -245,4 +264,69 @@ fn packet_ids_wrap_round_and_skip_those_in_use() {
     }
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p2"]);
+}
+
+#[test]
+fn what_is_written_down_has_its_id_before_and_tells_its_end() {
+    let mut session = S::new();
+    session.connect(10);
+    let (first, second) = (kept(&mut session, QoS::AtLeastOnce, 1), kept(&mut session, QoS::ExactlyOnce, 2));
+    session.offer(item(QoS::AtLeastOnce, "not written down"));
+    assert_eq!(written(&mut session), ["p3"]);
+    session.offer_kept(first);
+    session.offer_kept(second);
+    assert_eq!(written(&mut session), ["p1", "p2"]);
+    assert_eq!(session.newest_sent(), MessageNum(2));
+    assert!(session.take_progress().is_empty());
+    session.puback(1);
+    session.pubrec(2, false);
+    assert!(written(&mut session).is_empty(), "PUBREL before it is durable");
+    let progress = session.take_progress();
+    assert_eq!((progress.gone, progress.held), (vec![MessageNum(1)], vec![Kept { num: MessageNum(2), id: 2 }]));
+    session.pubcomp(2);
+    assert_eq!(session.take_progress().gone, [MessageNum(2)]);
+    let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
+    let id = session.reserve(&message).unwrap();
+    let body = Body::Message { message, retain: false, ids: vec![], shared: None };
+    session.offer_kept(Item { qos: QoS::AtLeastOnce, body, kept: Some(Kept { num: MessageNum(3), id }) });
+    assert!(written(&mut session).is_empty());
+    assert_eq!(session.take_progress().gone, [MessageNum(3)]);
+}
+
+#[test]
+fn a_place_that_is_kept_counts_as_taken() {
+    let mut session = S::new();
+    let places: Vec<_> = (0..limits::SESSION_QUEUE).map(|n| kept(&mut session, QoS::AtLeastOnce, n as u64)).collect();
+    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
+    assert_eq!(session.reserve(&Message::new("t", "x")), None);
+    let ids: HashSet<_> = places.iter().filter_map(|item| item.kept).map(|kept| kept.id).collect();
+    assert_eq!(ids.len(), limits::SESSION_QUEUE);
+    places.into_iter().for_each(|item| session.offer_kept(item));
+    assert_eq!(session.queued(), limits::SESSION_QUEUE);
+    session.connect(1);
+    session.next(Instant::now());
+    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Taken);
+}
+
+#[test]
+fn what_an_earlier_process_left_is_taken_up_in_order() {
+    let left = |num, qos, sent, held| {
+        let kept = Some(Kept { num: MessageNum(num), id: num as u16 + 10 });
+        Left { item: Item { kept, ..item(qos, "x") }, sent, held }
+    };
+    let mut session = S::restore(
+        vec![
+            left(1, QoS::AtLeastOnce, true, false),
+            left(2, QoS::ExactlyOnce, true, true),
+            left(3, QoS::ExactlyOnce, true, false),
+            left(4, QoS::AtLeastOnce, false, false),
+        ],
+        vec![7],
+    );
+    session.connect(10);
+    session.offer(item(QoS::AtLeastOnce, "new"));
+    assert_eq!(written(&mut session), ["d11", "rel12", "d13", "p14", "p15"]);
+    assert_eq!(session.receive(7), Receipt::Again);
+    assert!(session.pubcomp(12));
+    assert_eq!(session.take_progress().gone, [MessageNum(2)]);
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use super::broker::BrokerDocs;
 use crate::model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, OpenCommands, PluginName, QoS, RegistryName, Seq,
+    broker::BrokerChange,
     cause::Cause,
     registry::{DeviceSpec, PasswordHash, RegistrySpec},
 };
@@ -69,6 +71,7 @@ pub enum Doc {
     },
     /// An operator called a method.
     Call(Box<CallRecord>),
+    Broker(Box<BrokerChange>),
 }
 
 #[derive(Debug, Clone)]
@@ -214,4 +217,5 @@ pub struct Loaded {
     pub last_device: u64,
     /// All events before this one are handled.
     pub low_water: Seq,
+    pub broker: BrokerDocs,
 }

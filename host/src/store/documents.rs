@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, params};
 
 use super::{
-    Error, commands,
+    Error, broker, commands,
     docs::{ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion},
     materialise::Gathered,
 };
@@ -53,6 +53,7 @@ pub(super) fn write(db: &mut Connection, gathered: &Gathered, low_water: Option<
         };
     }
     write_outgoing(&tx, gathered)?;
+    gathered.broker.write(&tx)?;
     if gathered.row > 0 {
         set_meta(&tx, APPLIED, u64::try_from(gathered.row).unwrap_or(0))?;
     }
@@ -79,6 +80,20 @@ fn meta(db: &Connection, key: &str) -> Result<u64, Error> {
 
 fn set_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<(), Error> {
     tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute(params![key, value])?;
+    Ok(())
+}
+
+/// 0 where it was never written.
+pub(super) fn read_meta(db: &Connection, key: &str) -> Result<u64, Error> {
+    meta(db, key)
+}
+
+/// Never lowers it.
+pub(super) fn raise_meta(tx: &Transaction<'_>, key: &str, value: u64) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+    )?
+    .execute(params![key, value])?;
     Ok(())
 }
 
@@ -130,7 +145,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::Call(call) => write_call(tx, call)?,
         // Folded by `Gathered`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
-        Doc::Outgoing(_) | Doc::OutgoingGone { .. } => {}
+        Doc::Outgoing(_) | Doc::OutgoingGone { .. } | Doc::Broker(_) => {}
     }
     Ok(())
 }
@@ -148,9 +163,7 @@ fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
         device.created_ms,
         device.password.as_ref().map(|hash| &hash.0),
     ])?;
-    tx.prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)")?
-        .execute(params![LAST_DEVICE, device.num.0])?;
-    Ok(())
+    raise_meta(tx, LAST_DEVICE, device.num.0)
 }
 
 fn delete_device(tx: &Transaction<'_>, num: DeviceNum) -> Result<(), Error> {
@@ -251,6 +264,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         last_device: meta(db, LAST_DEVICE)?,
         last_dead_letter: meta(db, LAST_DEAD_LETTER)?,
         low_water: Seq(meta(db, LOW_WATER)?),
+        broker: broker::load(db)?,
         ..Loaded::default()
     };
     each(db, "SELECT name, spec, created_ms FROM registry", |r| {

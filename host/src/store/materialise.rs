@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 use super::{
     Error,
+    broker::BrokerFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, StateVersion},
     documents,
     log::Files,
@@ -47,6 +48,7 @@ pub(super) struct Gathered {
     pub(super) outgoing_gone: Vec<String>,
     /// Devices of which commands have ended.
     pub(super) settled: HashSet<DeviceNum>,
+    pub(super) broker: BrokerFold,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
     /// How many all of these are.
@@ -85,6 +87,7 @@ impl Gathered {
                 self.settled.insert(device);
                 self.others.push(doc);
             }
+            Doc::Broker(change) => self.broker.add(*change),
             other => self.others.push(other),
         }
     }

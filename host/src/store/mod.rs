@@ -5,6 +5,7 @@
 //! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
 //! it has got; what is missing is made again from the log at the next start.
 
+mod broker;
 mod commands;
 mod docs;
 mod documents;
@@ -20,6 +21,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
     PluginDoc, RegistryDoc, StateVersion,

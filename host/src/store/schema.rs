@@ -39,6 +39,18 @@ const STEPS: &[&str] = &[
     "CREATE TABLE call (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
     "ALTER TABLE device ADD COLUMN password TEXT;",
     COMMAND_QUEUES,
+    "CREATE TABLE session (
+        num INTEGER PRIMARY KEY, key TEXT NOT NULL, expiry_secs INTEGER NOT NULL, left_ms INTEGER,
+        sent INTEGER NOT NULL DEFAULT 0, will BLOB) STRICT;
+    CREATE TABLE subscription (
+        session INTEGER NOT NULL, filter TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (session, filter)) STRICT, WITHOUT ROWID;
+    CREATE TABLE message (num INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE queued (
+        session INTEGER NOT NULL, message INTEGER NOT NULL, held INTEGER NOT NULL, recipient BLOB NOT NULL,
+        PRIMARY KEY (session, message)) STRICT, WITHOUT ROWID;
+    CREATE INDEX queued_message ON queued (message);
+    CREATE TABLE received (session INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (session, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE retained (topic TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

@@ -6,6 +6,8 @@
 //! publish to each other stop each other.
 
 mod filter;
+mod keeper;
+mod pending;
 mod retained;
 mod shared;
 #[cfg(test)]
@@ -25,14 +27,23 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
+pub use self::{
+    keeper::{Done, Keeper},
+    pending::Pending,
+};
 use self::{
+    pending::Written,
     retained::Retained,
     shared::{Group, Member},
     trie::Trie,
 };
 use crate::{
     metrics::Metrics,
-    model::{Message, QoS},
+    model::{
+        Message, QoS,
+        broker::{MessageNum, Recipient},
+    },
+    store,
 };
 
 /// How long a publisher waits for subscribers whose queues are full.
@@ -50,13 +61,15 @@ pub struct Delivery {
 }
 
 /// What became of a message at one subscriber.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     Queued,
     /// It is for nobody: QoS 0, and the client is away.
     Dropped,
     /// No room now; where the client is connected, there may be soon.
     Full,
+    /// It must be written down first: [`Subscriber::kept`] follows.
+    Keep(Recipient),
 }
 
 /// Someone who gets messages. Must not block.
@@ -64,6 +77,8 @@ pub trait Subscriber: Send + Sync {
     /// Unique among all subscribers.
     fn id(&self) -> u64;
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
+    /// What [`Delivered::Keep`] asked for is durable.
+    fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
     /// Notified (all waiters) when there is room again.
@@ -95,6 +110,7 @@ struct Inner {
     table: RwLock<Table>,
     retained: Mutex<Retained>,
     metrics: Metrics,
+    keeper: Keeper,
 }
 
 /// The topics. Cheap to clone.
@@ -102,7 +118,7 @@ struct Inner {
 pub struct Handle(Arc<Inner>);
 
 /// Who is to get a message, or could not take it just now.
-struct Offer {
+pub struct Offer {
     subscriber: Arc<dyn Subscriber>,
     delivery: Delivery,
 }
@@ -112,8 +128,23 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
 impl Handle {
     #[must_use]
-    pub fn new(metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { table: RwLock::default(), retained: Mutex::default(), metrics }))
+    pub fn new(metrics: Metrics, keeper: Keeper) -> Self {
+        Self(Arc::new(Inner { table: RwLock::default(), retained: Mutex::default(), metrics, keeper }))
+    }
+
+    #[must_use]
+    pub fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
+
+    /// Takes up the retained messages of an earlier process.
+    pub fn restore_retained(&self, messages: impl IntoIterator<Item = Message>) {
+        let mut retained = self.0.retained.lock();
+        for message in messages {
+            if let Err(limit) = retained.set(&Arc::new(message)) {
+                self.0.metrics.limit(limit);
+            }
+        }
     }
 
     /// True when the subscriber had this (checked) filter already; its options are replaced then.
@@ -155,43 +186,64 @@ impl Handle {
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
-    /// room's page says. Returns how many subscriptions matched.
-    pub async fn publish(&self, message: Arc<Message>, from: Option<u64>) -> usize {
-        let (count, waiting) = self.deliver(&message, from);
+    /// room's page says. What must be durable is on its way to the log when this returns.
+    pub async fn publish(&self, message: Arc<Message>, from: Option<u64>) {
+        let mut pending = Pending::default();
+        let waiting = self.deliver(&message, from, &mut pending);
         if !waiting.is_empty() {
-            Box::pin(self.wait_and_deliver(&message, waiting)).await;
+            self.keep(std::mem::take(&mut pending), |_| ()).await;
+            Box::pin(self.wait(&message, waiting, &mut pending)).await;
         }
-        count
+        self.keep(pending, |_| ()).await;
     }
 
     /// Delivers to another member of a shared subscription what the one who had it will never take, its session being
     /// over.
     pub async fn redeliver(&self, filter: &str, message: &Arc<Message>) {
-        let group = self.0.table.read().groups.get(filter).cloned();
-        let waiting = group.and_then(|group| self.offer_in_turn(message, &group));
-        self.wait_and_deliver(message, waiting.into_iter().collect()).await;
+        let Some(group) = self.0.table.read().groups.get(filter).cloned() else { return };
+        let mut pending = Pending::default();
+        let mut written = pending.message(message);
+        let waiting = self.offer_in_turn(&mut written, &group);
+        drop(written);
+        self.wait(message, waiting.into_iter().collect(), &mut pending).await;
+        self.keep(pending, |_| ()).await;
     }
 
-    /// Keeps it as the topic's retained message where it is one, and offers it to all who match.
-    fn deliver(&self, message: &Arc<Message>, from: Option<u64>) -> (usize, Vec<Offer>) {
-        if message.retain
-            && let Err(limit) = self.0.retained.lock().set(message)
-        {
-            self.0.metrics.limit(limit);
-            tracing::warn!(topic = %message.topic, limit, "a retained message was not kept: there are too many");
+    /// Keeps it as the topic's retained message where it is one, and offers it to all who match. Gives who is full and
+    /// worth waiting for, and adds to `pending` what must be durable first.
+    #[must_use]
+    pub fn deliver(&self, message: &Arc<Message>, from: Option<u64>, pending: &mut Pending) -> Vec<Offer> {
+        let mut written = pending.message(message);
+        if message.retain {
+            match self.0.retained.lock().set(message) {
+                Ok(()) => written.retain(&self.0.keeper),
+                Err(limit) => {
+                    self.0.metrics.limit(limit);
+                    tracing::warn!(topic = %message.topic, limit, "a retained message was not kept: there are too many");
+                }
+            }
         }
         let (offers, groups) = self.targets(message, from);
-        let count = offers.len() + groups.len();
-        let mut full: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(message, offer)).collect();
-        full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(message, &group)));
-        (count, full)
+        let mut full: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer)).collect();
+        full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)));
+        full
+    }
+
+    /// Writes down what is pending; `done` is called when it is durable, or never will be.
+    pub async fn keep(&self, pending: Pending, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
+        pending.keep(&self.0.keeper, done).await;
     }
 
     /// Gives it back where it is worth waiting for room.
-    fn offer(&self, message: &Arc<Message>, offer: Offer) -> Option<Offer> {
+    fn offer(&self, message: &mut Written<'_>, offer: Offer) -> Option<Offer> {
         let Offer { subscriber, delivery } = &offer;
-        if subscriber.deliver(message, delivery.clone()) != Delivered::Full {
-            return None;
+        match subscriber.deliver(message.message, delivery.clone()) {
+            Delivered::Queued | Delivered::Dropped => return None,
+            Delivered::Keep(recipient) => {
+                message.keep(&self.0.keeper, subscriber.clone(), recipient);
+                return None;
+            }
+            Delivered::Full => {}
         }
         if delivery.qos != QoS::AtMostOnce && subscriber.is_connected() {
             return Some(offer);
@@ -201,17 +253,21 @@ impl Handle {
     }
 
     /// To the first member that takes it; gives back the first where it is worth waiting for room.
-    fn offer_in_turn(&self, message: &Arc<Message>, group: &Group) -> Option<Offer> {
+    fn offer_in_turn(&self, message: &mut Written<'_>, group: &Group) -> Option<Offer> {
         let mut full = None;
         for Member { subscriber, options } in group.by_turns() {
             let delivery = Delivery {
-                qos: options.qos.min(message.qos),
-                retain: message.retain && options.retain_as_published,
+                qos: options.qos.min(message.message.qos),
+                retain: message.message.retain && options.retain_as_published,
                 ids: options.id.into_iter().collect(),
                 shared: Some(group.filter.clone()),
             };
-            match subscriber.deliver(message, delivery.clone()) {
+            match subscriber.deliver(message.message, delivery.clone()) {
                 Delivered::Queued => return None,
+                Delivered::Keep(recipient) => {
+                    message.keep(&self.0.keeper, subscriber, recipient);
+                    return None;
+                }
                 Delivered::Dropped => {}
                 Delivered::Full => full = full.or(Some(Offer { subscriber, delivery })),
             }
@@ -255,7 +311,9 @@ impl Handle {
         (offers, groups)
     }
 
-    async fn wait_and_deliver(&self, message: &Arc<Message>, waiting: Vec<Offer>) {
+    /// Waits for those who are full, at most [`PATIENCE`] for all. What is pending must be on its way before: they may
+    /// be waiting for it.
+    pub async fn wait(&self, message: &Arc<Message>, waiting: Vec<Offer>, pending: &mut Pending) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         for mut offer in waiting {
             loop {
@@ -263,7 +321,7 @@ impl Handle {
                 let room = subscriber.room().notified();
                 tokio::pin!(room);
                 room.as_mut().enable();
-                match self.offer(message, offer) {
+                match self.offer(&mut pending.message(message), offer) {
                     None => break,
                     Some(full) => offer = full,
                 }

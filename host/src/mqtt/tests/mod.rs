@@ -39,7 +39,7 @@ impl Front {
     /// Behind one door.
     async fn start_at(door: Door, options: Options) -> Self {
         let metrics = Metrics::default();
-        let topics = crate::topics::Handle::new(metrics.clone());
+        let topics = crate::topics::Handle::new(metrics.clone(), crate::topics::Keeper::default());
         let hub = FakeHub::default();
         let options = Options { doors: vec![door], ..options };
         let service = Service::bind(options, hub.clone(), topics.clone(), metrics.clone()).await.unwrap();

@@ -226,6 +226,29 @@ async fn a_session_expires() {
 }
 
 #[tokio::test]
+async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
+    let front = Front::start().await;
+    let kept = connect_v5("client-to", 0, &EXPIRY);
+    let (mut to, _) = connect(&front, &kept).await;
+    to.subscribe(true, "a", 1).await;
+    drop(to);
+    until("it is away", || front.metrics.connections.get() == 0).await;
+    let mut from = front.v4("client-from").await;
+    let most = u16::try_from(crate::model::limits::SESSION_QUEUE).unwrap();
+    for n in 1..=most + 3 {
+        from.send(&publish(0x32, "a", n, None, &n.to_string())).await;
+        from.expect(&ack(0x40, n)).await;
+    }
+    assert_eq!(front.limit_hits("session_queue"), 3);
+    let (mut to, _) = connect(&front, &kept).await;
+    for n in 1..=most {
+        to.expect(&publish(0x32, "a", n, Some(&[]), &n.to_string())).await;
+        to.send(&ack(0x40, n)).await;
+    }
+    to.expect_silence().await;
+}
+
+#[tokio::test]
 async fn a_silent_client_is_closed_and_keep_alive_0_is_for_ever() {
     let front = Front::start().await;
     let (mut silent, _) = connect(&front, &connect_v4("client-1", 2, 1)).await;

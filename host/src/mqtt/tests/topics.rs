@@ -107,7 +107,8 @@ async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
     let mut to = front.open().await;
     to.send(&kept).await;
     to.packet().await;
-    to.expect(&publish(0x32, "a", 1, Some(&[0x02, 0, 0, 0, 8]), "x")).await;
+    // The first had the packet id 1.
+    to.expect(&publish(0x32, "a", 2, Some(&[0x02, 0, 0, 0, 8]), "x")).await;
     to.expect_silence().await;
 }
 

@@ -1,0 +1,202 @@
+//! What must outlive the process of the clients' sessions and of ordinary topics, as it stands in the log.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::DeviceNum,
+    message::{Message, MessageProperties, QoS},
+};
+
+/// A session, among all that there ever were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionNum(pub u64);
+
+/// A message that was kept, among all that there ever were. Grows in the order of publishing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct MessageNum(pub u64);
+
+/// What a session belongs to. The three forms of a device's client id are one device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SessionKey {
+    Device(DeviceNum),
+    Client(Arc<str>),
+}
+
+/// A message as it is written down. Times are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMessage {
+    pub topic: Arc<str>,
+    pub payload: Bytes,
+    pub qos: QoS,
+    pub retain: bool,
+    pub expires_ms: Option<u64>,
+    pub properties: Option<Box<MessageProperties>>,
+}
+
+/// What both clocks show at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    pub instant: Instant,
+    /// Milliseconds since the Unix epoch.
+    pub ms: u64,
+}
+
+impl StoredMessage {
+    #[must_use]
+    pub fn of(message: &Message, now: Now) -> Self {
+        let left_ms = |at: Instant| u64::try_from(at.saturating_duration_since(now.instant).as_millis());
+        Self {
+            topic: message.topic.clone(),
+            payload: message.payload.clone(),
+            qos: message.qos,
+            retain: message.retain,
+            expires_ms: message.expires.map(|at| now.ms.saturating_add(left_ms(at).unwrap_or(u64::MAX))),
+            properties: message.properties.clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn restore(self, now: Now) -> Message {
+        let Self { topic, payload, qos, retain, expires_ms, properties } = self;
+        let expires = expires_ms.map(|at| now.instant + Duration::from_millis(at.saturating_sub(now.ms)));
+        Message { topic, payload, qos, retain, expires, properties }
+    }
+}
+
+/// To whom a kept message goes, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    pub session: SessionNum,
+    /// Its packet identifier towards this client, chosen before it is written down: so it is the same after a restart.
+    pub id: u16,
+    pub qos: QoS,
+    pub retain: bool,
+    /// Subscription identifiers.
+    pub ids: Vec<u32>,
+    /// The filter of the shared subscription that it comes by.
+    pub shared: Option<Arc<str>>,
+}
+
+/// What a filter of a session stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubscriptionKind {
+    Topic,
+    Config,
+    Commands,
+    Methods,
+    Errors,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSubscription {
+    pub kind: SubscriptionKind,
+    pub qos: QoS,
+    pub no_local: bool,
+    pub retain_as_published: bool,
+    pub id: Option<u32>,
+}
+
+/// A will; its message's time begins to run when it is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredWill {
+    pub message: StoredMessage,
+    pub delay_secs: u32,
+    pub expiry_secs: Option<u32>,
+}
+
+/// One change of a session, or of the retained messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BrokerChange {
+    /// A session begins, with a connection. Expiry 0: it is there for its will alone.
+    Opened {
+        session: SessionNum,
+        key: SessionKey,
+        expiry_secs: u32,
+    },
+    /// It has a connection again; a will that waited is cancelled.
+    Resumed {
+        session: SessionNum,
+        expiry_secs: u32,
+    },
+    /// Its connection is gone. `sent`: the newest message that the client may have seen. `will`: it is still to come.
+    Left {
+        session: SessionNum,
+        time_ms: u64,
+        expiry_secs: u32,
+        sent: MessageNum,
+        will: bool,
+    },
+    Ended {
+        session: SessionNum,
+    },
+    Will {
+        session: SessionNum,
+        will: Option<Box<StoredWill>>,
+    },
+    Subscribed {
+        session: SessionNum,
+        filter: Arc<str>,
+        subscription: StoredSubscription,
+    },
+    Unsubscribed {
+        session: SessionNum,
+        filter: Arc<str>,
+    },
+    /// `retained`: it is its topic's retained message now; with an empty payload the topic has none.
+    Published {
+        num: MessageNum,
+        message: StoredMessage,
+        retained: bool,
+        to: Vec<Recipient>,
+    },
+    /// The client has these, or will never get them.
+    Gone {
+        session: SessionNum,
+        nums: Vec<MessageNum>,
+    },
+    /// The client has it (QoS 2), but does not know yet that we know: PUBREL is to be sent.
+    Held {
+        session: SessionNum,
+        num: MessageNum,
+    },
+    /// A QoS 2 message of the client came under this packet identifier.
+    Received {
+        session: SessionNum,
+        id: u16,
+    },
+    /// PUBREL came for it.
+    Released {
+        session: SessionNum,
+        id: u16,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_keeps_the_time_it_has_left_and_its_properties() {
+        let now = Now { instant: Instant::now(), ms: 1_000_000 };
+        let properties = MessageProperties { utf8: true, user: vec![("a".into(), "b".into())], ..Default::default() };
+        let message = Message {
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            expires: Some(now.instant + Duration::from_secs(10)),
+            properties: Some(Box::new(properties)),
+            ..Message::new("a", "x")
+        };
+        let stored = StoredMessage::of(&message, now);
+        assert_eq!(stored.expires_ms, Some(1_010_000));
+        let later = Now { instant: now.instant + Duration::from_secs(5), ms: 1_004_000 };
+        let restored = stored.restore(later);
+        assert_eq!(restored.expires, Some(later.instant + Duration::from_secs(6)));
+        assert_eq!(Message { expires: message.expires, ..restored }, message);
+    }
+}

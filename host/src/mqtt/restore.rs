@@ -1,0 +1,111 @@
+//! Takes up the sessions of an earlier process, before anybody is let in. Never reads the store itself.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Service,
+    clients::WillTask,
+    hub::Hub,
+    mailbox::{Kept, Mailbox, State, kept_item},
+    packet::Will,
+    will,
+};
+use crate::{
+    auth::{Principal, Standing},
+    clock,
+    delivery::Feed,
+    model::{
+        DeviceNum,
+        broker::{BrokerChange, Now, SessionKey, StoredSubscription, SubscriptionKind},
+    },
+    registry::Device,
+    session::{Left, Session},
+    store::{BrokerDocs, QueuedDoc, SessionDoc},
+    topics::{Options, Subscriber},
+};
+
+/// A session whose time is still to begin.
+struct Restored {
+    key: SessionKey,
+    mailbox: Arc<Mailbox>,
+    will: Option<(Duration, WillTask)>,
+    left: Duration,
+}
+
+impl<H: Hub> Service<H> {
+    /// Retained messages, sessions with what waits for them, wills. `device`: none where it is no more.
+    pub fn restore(&self, docs: BrokerDocs, device: impl Fn(DeviceNum) -> Option<Arc<Device>>) {
+        let now = Now { instant: std::time::Instant::now(), ms: clock::now_ms() };
+        self.shared.topics.restore_retained(docs.retained.into_iter().map(|message| message.restore(now)));
+        let restored: Vec<_> = docs.sessions.into_iter().map(|doc| self.restore_session(doc, &device, now)).collect();
+        if !restored.is_empty() {
+            tracing::info!(count = restored.len(), "sessions of clients that are away were taken up");
+        }
+        // All of them are there before the first will comes.
+        for Restored { key, mailbox, will, left } in restored {
+            self.shared.clients.restore(&key, mailbox, will, left);
+        }
+    }
+
+    fn restore_session(
+        &self,
+        doc: SessionDoc,
+        device: &impl Fn(DeviceNum) -> Option<Arc<Device>>,
+        now: Now,
+    ) -> Restored {
+        let owner = match &doc.key {
+            SessionKey::Client(id) => Some((id.clone(), None)),
+            SessionKey::Device(num) => device(*num).map(|device| (device.name.id.as_str().into(), Some(device))),
+        };
+        let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
+        let deleted = matches!(doc.key, SessionKey::Device(_)) && device.is_none();
+        let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
+        let expiry = Duration::from_secs(doc.expiry_secs.into());
+        let left = if deleted { Duration::ZERO } else { expiry.saturating_sub(away) };
+        let will = doc.will.filter(|_| !deleted).map(|stored| {
+            let will = Box::new(Will::restored(*stored));
+            // Whether it may still be published is asked when its time has come.
+            let standing = Standing::open(device.map_or(Principal::Client, Principal::Device));
+            let delay = will.delay.saturating_sub(away);
+            let task = will::publish(self.shared.clone(), standing, name.clone(), will);
+            (delay, Box::pin(task) as WillTask)
+        });
+        let sent = |queued: &QueuedDoc| doc.left_ms.is_none() || queued.num <= doc.sent;
+        if doc.left_ms.is_none() {
+            let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
+            let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, will.is_some());
+            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
+            self.shared.topics.keeper().note(left);
+        }
+        let waiting = doc.queue.into_iter().map(|queued| Left {
+            sent: sent(&queued),
+            held: queued.held,
+            item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
+        });
+        let state = State {
+            session: Session::restore(waiting.collect(), doc.received),
+            subscriptions: doc.subscriptions.iter().map(|(filter, s)| ((**filter).into(), kind(s))).collect(),
+            record: Some(doc.num),
+            durable: doc.expiry_secs > 0,
+            ..State::default()
+        };
+        let mailbox = Mailbox::restore(name, self.shared.metrics.clone(), self.shared.clients.away.clone(), state);
+        let subscriber: Arc<dyn Subscriber> = mailbox.clone();
+        for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
+            let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
+            self.shared.topics.subscribe(filter, &subscriber, Options { qos, no_local, retain_as_published, id });
+        }
+        Restored { key: doc.key, mailbox, will, left }
+    }
+}
+
+fn kind(subscription: &StoredSubscription) -> Kept {
+    let qos = subscription.qos;
+    match subscription.kind {
+        SubscriptionKind::Topic => Kept::Topic,
+        SubscriptionKind::Config => Kept::Feed(Feed::Config, qos),
+        SubscriptionKind::Commands => Kept::Feed(Feed::Commands, qos),
+        SubscriptionKind::Methods => Kept::Feed(Feed::Methods, qos),
+        SubscriptionKind::Errors => Kept::Errors,
+    }
+}
