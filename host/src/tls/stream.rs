@@ -68,6 +68,10 @@ impl Stream {
                 }
             }
         }
+        // In TLS 1.2 the last word is the server's, and the client waits for it.
+        while !stream.try_flush()? {
+            stream.tcp.ready(Interest::WRITABLE).await?;
+        }
         Ok(stream)
     }
 
