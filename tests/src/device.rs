@@ -23,6 +23,8 @@ pub struct Session {
     pub will: Option<LastWill>,
     /// A token or a password.
     pub secret: Option<String>,
+    /// Whom a program claims to be; devices need none.
+    pub user: String,
 }
 
 impl Session {
@@ -32,10 +34,23 @@ impl Session {
         Self { secret: Some(secret.to_owned()), ..Self::new(client_id) }
     }
 
+    /// A program with an account.
+    #[must_use]
+    pub fn of_service(account: &str, client_id: &str, secret: &str) -> Self {
+        Self { user: format!("serviceAccounts/{account}"), ..Self::with_secret(client_id, secret) }
+    }
+
     /// Clean, and acknowledges.
     #[must_use]
     pub fn new(client_id: &str) -> Self {
-        Self { client_id: client_id.to_owned(), clean: true, acknowledges: true, will: None, secret: None }
+        Self {
+            client_id: client_id.to_owned(),
+            clean: true,
+            acknowledges: true,
+            will: None,
+            secret: None,
+            user: "unused".to_owned(),
+        }
     }
 }
 
@@ -115,7 +130,7 @@ impl Device {
         options.set_clean_session(session.clean).set_manual_acks(!session.acknowledges);
         options.set_inflight(100).set_max_packet_size(512 * 1024, 512 * 1024).set_keep_alive(Duration::from_secs(60));
         if let Some(secret) = session.secret {
-            options.set_credentials("unused", secret);
+            options.set_credentials(session.user, secret);
         }
         if let Some(will) = session.will {
             options.set_last_will(will);

@@ -6,6 +6,7 @@ mod listeners;
 mod metrics_text;
 mod plugin_views;
 mod serve;
+mod watchers;
 
 use std::{
     net::SocketAddr,
@@ -23,13 +24,17 @@ use tokio_util::sync::CancellationToken;
 pub use listeners::Listeners;
 pub use serve::serve;
 
+use watchers::Watched;
+
 use crate::{
     admin, auth, delivery,
     dispatch::{self, Manager},
     engine::Engine,
     explain, ingest, journal,
     metrics::Metrics,
-    mqtt, outbox, plugin, registry,
+    model::RegistryName,
+    mqtt, outbox, plugin,
+    registry::{self, Changed},
     settings::{Grant, Settings},
     store, tls, topics,
 };
@@ -82,8 +87,11 @@ impl Host {
         let store = opened.handle();
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
         let dispatch = dispatch::Handle::new(store.clone(), registry.clone());
-        let ingest = ingest::Handle::new(store.clone(), Arc::new(dispatch.clone()));
-        let (metrics, loaded_queues) = (Metrics::default(), std::mem::take(&mut opened.loaded.commands));
+        let metrics = Metrics::default();
+        let shown = watchers::Shown::default();
+        let offer = Watched::new(dispatch.clone(), &shown);
+        let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
+        let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::Queues::new(loaded_queues, settings.queued_commands);
         let delivery = delivery::Handle::new(delivery::Parts {
             store: store.clone(),
@@ -94,8 +102,8 @@ impl Host {
             runtime: tokio::runtime::Handle::current(),
         });
         dispatch.set_reach(Arc::new(delivery.clone()));
-        let mut engine =
-            Engine::new(registry.clone(), queues.clone(), Arc::new(delivery.clone()), &opened.loaded, metrics.clone());
+        let sink = Arc::new(Watched::new(delivery.clone(), &shown));
+        let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());
         opened.replay(&mut engine)?;
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
@@ -122,6 +130,7 @@ impl Host {
             plugins,
             metrics,
         };
+        let _ = shown.set(parts.topics.clone());
         let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
         let front = bind_front(settings, &parts, tls.clone()).await?;
         front.restore(std::mem::take(&mut loaded.broker), |num| parts.registry.get(num));
@@ -131,7 +140,9 @@ impl Host {
         let api = bind_api(settings, &parts).await?;
         let (listeners, admin, ready) = (Listeners::of(settings, &front), api.local_addr(), api.readiness());
         if let Some(tls) = tls {
-            tokio::spawn(tls.watch(shutdown.child_token()));
+            let registry = parts.registry.clone();
+            let renewed = move || registry.announce(Changed::Registry(RegistryName::default_registry()));
+            tokio::spawn(tls.watch(shutdown.child_token(), renewed));
         }
         let front = tokio::spawn(front.run(shutdown.child_token()));
         let api = tokio::spawn(api.run(shutdown.child_token()));

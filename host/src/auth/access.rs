@@ -1,6 +1,18 @@
 //! Who may publish and subscribe to which ordinary topic. Pure. The topics under `/devices/` are not decided here: each
 //! belongs to its device, and the dialect knows whose it is.
 
+use std::sync::Arc;
+
+use crate::model::registry::ServiceSpec;
+
+/// Where the host tells what happens to devices. Nobody else publishes there, and only who was given it may watch.
+pub const WATCH: &str = "registries/";
+
+const OWN: &str = "a device may use its own topics under /devices/ only";
+const NOT_GIVEN: &str = "the service account's list does not have this topic";
+const RESERVED: &str = "only the host publishes under registries/";
+const WATCHING: &str = "only service accounts that were given it may watch registries/";
+
 /// What a client wants to do with a topic or a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -15,31 +27,135 @@ pub enum Access {
     Open,
     /// None: a device has its own topics and no others.
     Own,
+    /// Those of its lists.
+    Service(Arc<ServiceSpec>),
 }
-
-const OWN: &str = "a device may use its own topics under /devices/ only";
 
 /// Why not; the client and the log are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    #[error("{OWN}")]
-    Own,
-}
+#[error("{0}")]
+pub struct Denied(&'static str);
 
 impl Denied {
     /// The same words for every topic.
     #[must_use]
     pub fn text(self) -> &'static str {
-        match self {
-            Self::Own => OWN,
+        self.0
+    }
+}
+
+/// Whether a client with this access may publish to this topic, or subscribe with this filter (of a shared subscription
+/// the part that is matched).
+pub fn may(access: &Access, action: Action, topic: &str) -> Result<(), Denied> {
+    let watch = topic.starts_with(WATCH);
+    if watch && action == Action::Publish {
+        return Err(Denied(RESERVED));
+    }
+    match access {
+        Access::Open if watch => Err(Denied(WATCHING)),
+        Access::Open => Ok(()),
+        Access::Own => Err(Denied(OWN)),
+        Access::Service(spec) => {
+            let list = match action {
+                Action::Publish => &spec.publish,
+                Action::Subscribe => &spec.subscribe,
+            };
+            // Watching is given by name, not by a wildcard that is meant for other topics.
+            let given = list.iter().any(|given| given.starts_with(WATCH) == watch && covers(given, topic));
+            if given { Ok(()) } else { Err(Denied(NOT_GIVEN)) }
         }
     }
 }
 
-/// Whether a client with this access may do this with this ordinary topic.
-pub fn may(access: &Access, _action: Action, _topic: &str) -> Result<(), Denied> {
-    match access {
-        Access::Open => Ok(()),
-        Access::Own => Err(Denied::Own),
+/// Whether every topic that the second filter matches is matched by the first.
+fn covers(given: &str, wanted: &str) -> bool {
+    if wanted.starts_with('$') && given.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut wanted = wanted.split('/');
+    for level in given.split('/') {
+        match (level, wanted.next()) {
+            ("#", _) => return true,
+            (_, None | Some("#")) => return false,
+            ("+", Some(_)) => {}
+            (level, Some(name)) if level == name => {}
+            _ => return false,
+        }
+    }
+    wanted.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_covers_what_it_matches_and_no_more() {
+        for (given, wanted, expect) in [
+            ("#", "a/b", true),
+            ("#", "#", true),
+            ("#", "+/x/#", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a/#", "a", true),
+            ("a/#", "a/+/c", true),
+            ("a/#", "b", false),
+            ("a/#", "+/b", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a/+", true),
+            ("a/+", "a/#", false),
+            ("a/+", "a", false),
+            ("a/+", "a/b/c", false),
+            ("a/+/c", "a/b/c", true),
+            ("a/+/c", "a/b/+", false),
+            ("a/b", "a/+", false),
+            ("a/b", "a/b", true),
+            ("a/b", "a/b/c", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(covers(given, wanted), expect, "{given} {wanted}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_may() {
+        use Action::{Publish, Subscribe};
+        let list = |filters: &[&str]| filters.iter().map(|filter| (*filter).to_owned()).collect();
+        let service = |publish: &[&str], subscribe: &[&str]| {
+            Access::Service(Arc::new(ServiceSpec {
+                publish: list(publish),
+                subscribe: list(subscribe),
+                ..ServiceSpec::default()
+            }))
+        };
+        let watcher = service(&["alerts/#"], &["registries/default/devices/+/events/#", "alerts/+"]);
+        let all = service(&["#"], &["#"]);
+        for (access, action, topic, expect) in [
+            (&Access::Open, Publish, "a", true),
+            (&Access::Open, Subscribe, "#", true),
+            (&Access::Open, Publish, "registries/default/devices/x/events", false),
+            (&Access::Open, Subscribe, "registries/#", false),
+            (&Access::Own, Publish, "a", false),
+            (&Access::Own, Subscribe, "#", false),
+            (&Access::Own, Subscribe, "registries/default/devices/x/events", false),
+            (&watcher, Publish, "alerts/fire", true),
+            (&watcher, Publish, "other", false),
+            (&watcher, Subscribe, "alerts/+", true),
+            (&watcher, Subscribe, "alerts/#", false),
+            (&watcher, Subscribe, "#", false),
+            (&watcher, Subscribe, "registries/default/devices/+/events/#", true),
+            (&watcher, Subscribe, "registries/default/devices/lamp-1/events/a", true),
+            (&watcher, Subscribe, "registries/default/devices/lamp-1/state", false),
+            (&watcher, Subscribe, "registries/hall/devices/lamp-1/events", false),
+            (&all, Publish, "a", true),
+            (&all, Publish, "registries/default/devices/x/events", false),
+            (&all, Subscribe, "registries/#", false),
+            (&all, Subscribe, "#", true),
+            (&service(&["registries/#"], &["registries/#"]), Publish, "registries/a", false),
+            (&service(&[], &["registries/#"]), Subscribe, "registries/#", true),
+        ] {
+            assert_eq!(may(access, action, topic).is_ok(), expect, "{access:?} {action:?} {topic}");
+        }
     }
 }

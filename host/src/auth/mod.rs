@@ -7,6 +7,7 @@ mod certificates;
 pub mod jwt;
 pub mod keys;
 pub mod password;
+mod proving;
 pub mod signing;
 mod standing;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::{
 };
 
 use password::Checker;
+use proving::Claimed;
 use rustls::pki_types::CertificateDer;
 use throttle::Throttle;
 use tokio::sync::broadcast;
@@ -33,11 +35,14 @@ pub use crate::settings::Enroll;
 use crate::{
     clock,
     metrics::Metrics,
-    model::{DeviceName, RegistryName, registry::DeviceSpec},
+    model::{DeviceName, RegistryName, ServiceName, ids::MAX_ID_BYTES, registry::DeviceSpec},
     registry::{self, Changed, Device},
     tls,
 };
 use standing::Proof;
+
+/// What the user name of a service account begins with.
+const SERVICES: &str = "serviceAccounts/";
 
 /// A refusal is not answered sooner, so that its time does not tell what was wrong.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
@@ -105,6 +110,16 @@ impl Handle {
     }
 
     async fn decide(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+        let service = credentials.user_name.and_then(|name| name.strip_prefix(SERVICES));
+        let standing = match service {
+            Some(name) => self.decide_service(name, credentials).await?,
+            None => self.decide_device(credentials).await?,
+        };
+        self.still_holds(&standing).map_err(refused)?;
+        Ok(standing)
+    }
+
+    async fn decide_device(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
         let open = self.enroll == Enroll::Open;
         let Ok(name) = DeviceName::parse(credentials.client_id, &RegistryName::default_registry()) else {
             return match self.enroll {
@@ -112,32 +127,28 @@ impl Handle {
                 Enroll::Closed => Err(refused("the client id names no device")),
             };
         };
-        let device = self.registry.find(&name);
-        let standing = match device {
-            None if open => Standing::open(Principal::Device(self.enroll(name).await?)),
-            Some(device) if open && !has_credentials(&device) => Standing::open(Principal::Device(device)),
+        match self.registry.find(&name) {
+            None if open => Ok(Standing::open(Principal::Device(self.enroll(name).await?))),
+            Some(device) if open && !has_credentials(&device) => Ok(Standing::open(Principal::Device(device))),
             device => {
-                let (proof, runs_out_ms) = self.prove(device.as_ref(), &name, credentials).await?;
+                let (proof, runs_out_ms) = self.prove_device(device.as_deref(), &name, credentials).await?;
                 let device = device.ok_or_else(|| refused(format!("device {name} is not registered")))?;
                 let access = if open { Access::Open } else { Access::Own };
-                Standing { principal: Principal::Device(device), access, proof, runs_out_ms }
+                Ok(Standing { principal: Principal::Device(device), access, proof, runs_out_ms })
             }
-        };
-        self.still_holds(&standing).map_err(refused)?;
-        Ok(standing)
+        }
     }
 
-    /// What the client proves itself with, and until when that counts. Does the same work where there is no device.
-    async fn prove(
+    async fn prove_device(
         &self,
-        device: Option<&Arc<Device>>,
+        device: Option<&Device>,
         name: &DeviceName,
         credentials: Credentials<'_>,
     ) -> Result<(Proof, Option<u64>), Refusal> {
-        if let (Some(device), false) = (device, credentials.certificates.is_empty()) {
+        let spec = device.map(Device::spec).unwrap_or_default();
+        if let (Some(_), false) = (device, credentials.certificates.is_empty()) {
             let authorities = self.authorities(&name.registry);
-            let now_ms = clock::now_ms();
-            let proved = certificates::prove(credentials.certificates, &name.id, &device.spec(), &authorities, now_ms);
+            let proved = certificates::prove(credentials.certificates, &name.id, &spec, &authorities, clock::now_ms());
             match proved {
                 Ok((proof, runs_out_ms)) => return Ok((proof, Some(runs_out_ms))),
                 Err(error) if credentials.password.is_none() => return Err(refused(format!("{name}: {error}"))),
@@ -145,33 +156,28 @@ impl Handle {
                 Err(_) => {}
             }
         }
-        let Some(secret) = credentials.password else {
-            return Err(refused(format!("{name} sent no password; it needs a token or its password there")));
+        let claimed = Claimed {
+            name: &name.to_string(),
+            audience: name.registry.project(),
+            keys: &spec.credentials,
+            password: device.and_then(Device::password),
         };
-        if jwt::is_token(secret) {
-            let spec = device.map(|device| device.spec()).unwrap_or_default();
-            return prove_by_token(&spec, name, secret);
-        }
-        let attempt = self.throttle.begin(credentials.address, credentials.client_id, Instant::now());
-        let attempt = attempt.map_err(|throttled| {
-            self.metrics.limit(throttled.limit());
-            refused(throttled)
-        })?;
-        let hash = device.and_then(|device| device.password());
-        match self.checker.check(secret, hash.clone()).await {
-            Ok(true) => {
-                attempt.succeeded(Instant::now());
-                Ok((Proof::Password(hash), None))
-            }
-            Ok(false) => {
-                attempt.failed(Instant::now());
-                Err(refused(format!("the password is not that of {name}")))
-            }
-            Err(error) => {
-                self.metrics.limit("password_checks");
-                Err(Refusal::Unavailable(error.to_string()))
-            }
-        }
+        self.prove(claimed, credentials).await
+    }
+
+    async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+        let service = ServiceName::new(name).ok().and_then(|name| self.registry.service(&name));
+        let full: String = format!("{SERVICES}{name}").chars().take(MAX_ID_BYTES + SERVICES.len()).collect();
+        let claimed = Claimed {
+            name: &full,
+            audience: &full,
+            keys: service.as_ref().map(|service| service.spec.credentials.as_slice()).unwrap_or_default(),
+            password: service.as_ref().and_then(|service| service.password.clone()),
+        };
+        let (proof, runs_out_ms) = self.prove(claimed, credentials).await?;
+        let service = service.ok_or_else(|| refused(format!("{full} does not exist")))?;
+        let access = Access::Service(Arc::new(service.spec.clone()));
+        Ok(Standing { principal: Principal::Service(service), access, proof, runs_out_ms })
     }
 
     /// The authorities whose certificates count in this registry.
@@ -206,28 +212,16 @@ impl Handle {
     pub fn still_holds(&self, standing: &Standing) -> Result<(), String> {
         let digests =
             |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();
-        standing.still_holds(&digests, clock::now_ms())
+        match &standing.principal {
+            Principal::Client => Ok(()),
+            Principal::Device(device) => standing.device_holds(device, &digests, clock::now_ms()),
+            Principal::Service(service) => {
+                standing.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())
+            }
+        }
     }
 }
 
 fn has_credentials(device: &Device) -> bool {
     !device.spec().credentials.is_empty() || device.password().is_some()
-}
-
-fn prove_by_token(spec: &DeviceSpec, name: &DeviceName, token: &[u8]) -> Result<(Proof, Option<u64>), Refusal> {
-    let now_ms = clock::now_ms();
-    let token = std::str::from_utf8(token).map_err(|_| refused(jwt::JwtError::Malformed))?;
-    let usable = spec.credentials.iter().filter_map(|credential| {
-        let parsed = keys::parse(credential).ok().filter(|parsed| parsed.expires_ms.is_none_or(|at| at > now_ms))?;
-        Some((credential, parsed))
-    });
-    let (credentials, parsed): (Vec<_>, Vec<_>) = usable.unzip();
-    let keys = parsed.iter().map(|parsed| &parsed.key);
-    let verified =
-        jwt::verify(token, keys, name.registry.project(), now_ms).map_err(|e| refused(format!("{name}: {e}")))?;
-    let (Some(credential), Some(parsed)) = (credentials.get(verified.key), parsed.get(verified.key)) else {
-        return Err(refused(jwt::JwtError::Signature));
-    };
-    let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
-    Ok((Proof::of(credential), Some(runs_out_ms)))
 }

@@ -60,6 +60,13 @@ pub(super) enum Action {
 #[derive(Debug, clap::Args)]
 pub(super) struct Password {
     device: String,
+    #[command(flatten)]
+    secret: Secret,
+}
+
+/// Where a password comes from
+#[derive(Debug, clap::Args)]
+pub(super) struct Secret {
     /// Read the password from standard input instead of making one
     #[arg(long, conflicts_with = "remove")]
     stdin: bool,
@@ -73,11 +80,11 @@ pub(super) struct Key {
     /// As the API takes it.
     pub(super) credential: Value,
     /// The private half's file, made just now.
-    made: Option<PathBuf>,
+    pub(super) made: Option<PathBuf>,
 }
 
 impl NewKey {
-    pub(super) fn make(&self, name: &DeviceName) -> anyhow::Result<Option<Key>> {
+    pub(super) fn make(&self, id: &str) -> anyhow::Result<Option<Key>> {
         if let Some(file) = &self.public_key {
             return Ok(Some(Key { credential: read(file)?, made: None }));
         }
@@ -85,7 +92,7 @@ impl NewKey {
             return Ok(None);
         }
         let pair = rcgen::KeyPair::generate().context("no key could be made")?;
-        let path = PathBuf::from(format!("{}.key.pem", name.id));
+        let path = PathBuf::from(format!("{id}.key.pem"));
         write_private(&path, &Zeroizing::new(pair.serialize_pem()))?;
         let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
         Ok(Some(Key { credential, made: Some(path) }))
@@ -190,21 +197,26 @@ fn row(number: usize, credential: &Value) -> Vec<String> {
 }
 
 pub(super) fn password(client: &Client, options: &Password) -> anyhow::Result<(Value, String)> {
-    let device = &options.device;
-    let path = path(device, ":setPassword")?;
-    if options.remove {
-        return Ok((client.post(&path, &json!({}))?, format!("{device} has no password any more")));
+    options.secret.set(client, &options.device, &path(&options.device, ":setPassword")?)
+}
+
+impl Secret {
+    /// Sets it by a call to this path.
+    pub(super) fn set(&self, client: &Client, whose: &str, path: &str) -> anyhow::Result<(Value, String)> {
+        if self.remove {
+            return Ok((client.post(path, &json!({}))?, format!("{whose} has no password any more")));
+        }
+        let mut password = Zeroizing::new(String::new());
+        if self.stdin {
+            std::io::stdin().read_to_string(&mut password).context("standard input cannot be read")?;
+        } else {
+            let mut random = Zeroizing::new([0; 18]);
+            getrandom::fill(random.as_mut()).context("the system has no random numbers")?;
+            URL_SAFE_NO_PAD.encode_string(random.as_ref(), &mut password);
+        }
+        let secret = password.trim_end_matches(['\r', '\n']);
+        let answer = client.post(path, &json!({ "password": secret }))?;
+        let text = if self.stdin { format!("{whose} has a new password") } else { secret.to_owned() };
+        Ok((answer, text))
     }
-    let mut password = Zeroizing::new(String::new());
-    if options.stdin {
-        std::io::stdin().read_to_string(&mut password).context("standard input cannot be read")?;
-    } else {
-        let mut random = Zeroizing::new([0; 18]);
-        getrandom::fill(random.as_mut()).context("the system has no random numbers")?;
-        URL_SAFE_NO_PAD.encode_string(random.as_ref(), &mut password);
-    }
-    let secret = password.trim_end_matches(['\r', '\n']);
-    let answer = client.post(&path, &json!({ "password": secret }))?;
-    let text = if options.stdin { format!("{device} has a new password") } else { secret.to_owned() };
-    Ok((answer, text))
 }

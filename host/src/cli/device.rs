@@ -180,7 +180,7 @@ fn create(
         Ok((pair.0.to_owned(), Value::from(pair.1)))
     });
     let metadata = pairs.collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
-    let key = key.make(&name)?;
+    let key = key.make(name.id.as_str())?;
     let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
     let body = json!({"id": name.id.as_str(), "blocked": blocked, "metadata": metadata, "credentials": credentials});
     let answer = client.post(&escape(&format!("/v1/{}/devices", name.registry)), &body);

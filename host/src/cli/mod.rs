@@ -17,6 +17,7 @@ mod pace;
 mod plugin;
 pub mod plugin_new;
 mod serve;
+mod service;
 mod simulate;
 mod story;
 mod table;
@@ -53,6 +54,8 @@ enum Command {
     Simulate(simulate::Options),
     /// Look at devices of a running host, change them, send to them
     Device(device::Options),
+    /// Accounts of programs that are no devices, such as a dashboard that watches
+    Service(service::Options),
     /// Look at plugins of a running host, switch them on and off
     Plugin(plugin::Options),
     Explain(explain::Options),
@@ -94,6 +97,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => return demo_house::run(&options),
         Command::Simulate(options) => block_on(simulate::run(options))?,
         Command::Device(options) => show(&device::run(&options)?),
+        Command::Service(options) => show(&service::run(&options)?),
         Command::Plugin(options) => show(&plugin::run(&options)?),
         Command::Explain(options) => show(&explain::run(&options)?),
         Command::Cert(options) => show(&cert::run(&options)?),

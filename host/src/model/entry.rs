@@ -11,8 +11,8 @@ use super::{
     cause::Cause,
     effect::Effect,
     event::{CommandStatus, Event},
-    ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq},
-    registry::{DeviceSpec, PasswordHash, RegistrySpec},
+    ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
+    registry::{DeviceSpec, PasswordHash, RegistrySpec, ServiceSpec},
 };
 
 /// One atomic thing that happened.
@@ -228,6 +228,23 @@ pub enum RegistryChange {
     DevicePassword {
         num: DeviceNum,
         hash: Option<PasswordHash>,
+    },
+    ServiceCreated {
+        name: ServiceName,
+        spec: ServiceSpec,
+        time_ms: u64,
+    },
+    ServiceChanged {
+        name: ServiceName,
+        spec: ServiceSpec,
+    },
+    /// None: the account has no password any more.
+    ServicePassword {
+        name: ServiceName,
+        hash: Option<PasswordHash>,
+    },
+    ServiceDeleted {
+        name: ServiceName,
     },
 }
 

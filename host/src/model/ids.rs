@@ -95,6 +95,12 @@ id!(
     "plugin name"
 );
 
+id!(
+    /// The name of a service account: a program that is no device.
+    ServiceName,
+    "service account name"
+);
+
 /// `projects/{p}/locations/{l}/registries/{r}`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

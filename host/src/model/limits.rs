@@ -54,6 +54,10 @@ pub const EVENT_TOPICS: usize = 10;
 pub const CREDENTIALS: usize = 10;
 /// One public key or certificate, bytes of PEM.
 pub const CREDENTIAL_BYTES: usize = 16 * 1024;
+/// Service accounts.
+pub const SERVICES: usize = 1_000;
+/// Topic filters in each list of a service account.
+pub const SERVICE_FILTERS: usize = 100;
 /// Longest password, bytes.
 pub const PASSWORD_BYTES: usize = 256;
 /// Passwords that are checked at the same time: each takes 19 MiB and some tens of milliseconds.

@@ -19,5 +19,5 @@ pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite};
 pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, Outcome, RegistryChange, Settlement};
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
-pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq};
+pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName};
 pub use message::{Message, MessageProperties, QoS};

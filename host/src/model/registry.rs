@@ -68,6 +68,17 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
+/// What an operator says of a service account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    pub disabled: bool,
+    pub credentials: Vec<Credential>,
+    /// Topic filters that it may publish to.
+    pub publish: Vec<String>,
+    /// Topic filters that it may subscribe, and what they cover.
+    pub subscribe: Vec<String>,
+}
+
 /// How a gateway may speak for a device; its presence makes a device a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -177,7 +177,7 @@ impl<H: Hub> Shared<H> {
     fn recheck(&self, changed: Result<Changed, RecvError>) {
         match changed {
             Ok(Changed::Device(num)) => self.clients.recheck(Some(&clients::Key::Device(num))),
-            Ok(Changed::Registry(_)) => self.clients.recheck(None),
+            Ok(Changed::Service(_) | Changed::Registry(_)) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
             Err(RecvError::Lagged(_)) => self.clients.recheck(None),
             // The registry outlives the front.

@@ -46,7 +46,7 @@ pub(super) async fn publish<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, 
     tracing::debug!(client = %client, topic = %will.topic, "publishing the will");
     let device = match standing.principal {
         Principal::Device(device) => Some(device),
-        Principal::Client => None,
+        Principal::Service(_) | Principal::Client => None,
     };
     let Some((device, data)) = device.and_then(|device| event(&device, &will).map(|data| (device, data))) else {
         publish_message(&shared, &client, message(*will)).await;

@@ -98,7 +98,7 @@ impl Handle {
         }
     }
 
-    async fn change(&self, change: RegistryChange, what: &str) -> Result<(), Error> {
+    pub(super) async fn change(&self, change: RegistryChange, what: &str) -> Result<(), Error> {
         match self.store.call(Entry::Registry(change)).await? {
             Reply::Refused(why) => Err(refused(&why, what.to_owned())),
             _ => Ok(()),

@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 
 use super::{Device, bindings::Bindings};
 use crate::{
-    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, registry::RegistrySpec},
-    store::{DeviceDoc, Doc, Loaded, Refused, RegistryDoc},
+    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, registry::RegistrySpec},
+    store::{DeviceDoc, Doc, Loaded, Refused, RegistryDoc, ServiceDoc},
 };
 
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(super) struct Maps {
     registries: BTreeMap<RegistryName, Registry>,
     by_num: HashMap<DeviceNum, Arc<Device>>,
     pub(super) bindings: Bindings,
+    pub(super) services: BTreeMap<ServiceName, Arc<ServiceDoc>>,
 }
 
 impl Maps {
@@ -31,6 +32,9 @@ impl Maps {
         }
         for (doc, seen_ms) in &loaded.devices {
             maps.insert(Device::new(doc.clone(), *seen_ms));
+        }
+        for service in &loaded.services {
+            maps.services.insert(service.name.clone(), service.clone());
         }
         for (gateway, device) in &loaded.bindings {
             maps.bindings.insert(*gateway, *device);
@@ -127,6 +131,28 @@ impl Maps {
                 Ok(())
             }
             RegistryChange::DeviceDeleted { num } => self.delete_device(num, docs),
+            RegistryChange::ServiceCreated { name, spec, time_ms } => {
+                if self.services.contains_key(&name) {
+                    return Err(Refused::AlreadyExists);
+                }
+                self.put_service(ServiceDoc { name, spec, password: None, created_ms: time_ms }, docs);
+                Ok(())
+            }
+            RegistryChange::ServiceChanged { name, spec } => {
+                let service = self.services.get(&name).ok_or(Refused::NotFound)?;
+                self.put_service(ServiceDoc { spec, ..service.as_ref().clone() }, docs);
+                Ok(())
+            }
+            RegistryChange::ServicePassword { name, hash } => {
+                let service = self.services.get(&name).ok_or(Refused::NotFound)?;
+                self.put_service(ServiceDoc { password: hash, ..service.as_ref().clone() }, docs);
+                Ok(())
+            }
+            RegistryChange::ServiceDeleted { name } => {
+                self.services.remove(&name).ok_or(Refused::NotFound)?;
+                docs.push(Doc::ServiceGone { name });
+                Ok(())
+            }
             RegistryChange::Bound { gateway, device } => self.bind(gateway, device, docs),
             RegistryChange::Unbound { gateway, device } => self.unbind(gateway, device, docs),
         }
@@ -159,6 +185,12 @@ impl Maps {
         docs.push(Doc::Device(Box::new(doc.clone())));
         self.insert(Device::new(doc, None));
         Ok(())
+    }
+
+    fn put_service(&mut self, service: ServiceDoc, docs: &mut Vec<Doc>) {
+        let service = Arc::new(service);
+        docs.push(Doc::Service(service.clone()));
+        self.services.insert(service.name.clone(), service);
     }
 
     fn delete_device(&mut self, num: DeviceNum, docs: &mut Vec<Doc>) -> Result<(), Refused> {

@@ -5,6 +5,7 @@ mod bindings;
 mod device;
 mod doors;
 mod maps;
+mod services;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -15,7 +16,7 @@ pub use device::Device;
 use maps::Maps;
 
 use crate::{
-    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, registry::RegistrySpec},
+    model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, registry::RegistrySpec},
     store::{self, Doc, Loaded, RegistryDoc, Reply},
 };
 
@@ -50,6 +51,7 @@ pub enum Changed {
     Device(DeviceNum),
     /// Its authorities: what becomes of its devices' connections.
     Registry(RegistryName),
+    Service(ServiceName),
 }
 
 impl Changed {
@@ -59,7 +61,11 @@ impl Changed {
             | RegistryChange::DevicePassword { num, .. }
             | RegistryChange::DeviceDeleted { num } => Some(Self::Device(*num)),
             RegistryChange::RegistryChanged { name, .. } => Some(Self::Registry(name.clone())),
-            RegistryChange::RegistryCreated { .. }
+            RegistryChange::ServiceChanged { name, .. }
+            | RegistryChange::ServicePassword { name, .. }
+            | RegistryChange::ServiceDeleted { name } => Some(Self::Service(name.clone())),
+            RegistryChange::ServiceCreated { .. }
+            | RegistryChange::RegistryCreated { .. }
             | RegistryChange::RegistryCreatedAs { .. }
             | RegistryChange::RegistryDeleted { .. }
             | RegistryChange::DeviceCreated { .. }
@@ -126,6 +132,12 @@ impl Handle {
     #[must_use]
     pub fn registry(&self, name: &RegistryName) -> Option<RegistryDoc> {
         self.maps.read().registry(name).cloned()
+    }
+
+    /// Tells those who listen that something changed that decides who may stay, and that is not kept here.
+    pub fn announce(&self, changed: Changed) {
+        // Nobody need listen.
+        let _ = self.changes.send(changed);
     }
 
     /// What changes from now on.

@@ -8,9 +8,10 @@ use hashbrown::HashMap;
 use super::broker::BrokerDocs;
 use crate::model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, OpenCommands, PluginName, QoS, RegistryName, Seq,
+    ServiceName,
     broker::BrokerChange,
     cause::Cause,
-    registry::{DeviceSpec, PasswordHash, RegistrySpec},
+    registry::{DeviceSpec, PasswordHash, RegistrySpec, ServiceSpec},
 };
 
 /// One change of a document.
@@ -19,6 +20,10 @@ pub enum Doc {
     Registry(RegistryDoc),
     RegistryGone {
         name: RegistryName,
+    },
+    Service(Arc<ServiceDoc>),
+    ServiceGone {
+        name: ServiceName,
     },
     Device(Box<DeviceDoc>),
     DeviceGone {
@@ -78,6 +83,15 @@ pub enum Doc {
 pub struct RegistryDoc {
     pub name: RegistryName,
     pub spec: RegistrySpec,
+    pub created_ms: u64,
+}
+
+/// An account of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceDoc {
+    pub name: ServiceName,
+    pub spec: ServiceSpec,
+    pub password: Option<PasswordHash>,
     pub created_ms: u64,
 }
 
@@ -197,6 +211,7 @@ pub struct PluginDoc {
 #[derive(Debug, Default)]
 pub struct Loaded {
     pub registries: Vec<RegistryDoc>,
+    pub services: Vec<Arc<ServiceDoc>>,
     /// With the time the device was last heard of.
     pub devices: Vec<(DeviceDoc, Option<u64>)>,
     /// Gateways, each with a device that is bound to it.

@@ -6,11 +6,13 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error, broker, commands,
-    docs::{ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, StateVersion},
+    docs::{
+        ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, ServiceDoc, StateVersion,
+    },
     materialise::Gathered,
 };
 use crate::model::{
-    CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq,
+    CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
     limits::{CALLS_KEPT, VERSIONS_KEPT},
     registry::PasswordHash,
 };
@@ -108,6 +110,20 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         }
         Doc::RegistryGone { name } => {
             tx.execute("DELETE FROM registry WHERE name = ?1", [name.as_str()])?;
+        }
+        Doc::Service(service) => {
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO service (name, spec, password, created_ms) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                service.name.as_str(),
+                json(&service.spec)?,
+                service.password.as_ref().map(|hash| &hash.0),
+                service.created_ms
+            ])?;
+        }
+        Doc::ServiceGone { name } => {
+            tx.execute("DELETE FROM service WHERE name = ?1", [name.as_str()])?;
         }
         Doc::Device(device) => write_device(tx, device)?,
         Doc::DeviceGone { num } => delete_device(tx, *num)?,
@@ -271,6 +287,15 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         let name = registry_name(&r.get::<_, String>(0)?)?;
         let spec = from_json(&r.get::<_, String>(1)?)?;
         loaded.registries.push(RegistryDoc { name, spec, created_ms: r.get(2)? });
+        Ok(())
+    })?;
+    each(db, "SELECT name, spec, password, created_ms FROM service", |r| {
+        loaded.services.push(Arc::new(ServiceDoc {
+            name: parsed(&r.get::<_, String>(0)?, |t| ServiceName::new(t).map_err(|e| e.to_string()))?,
+            spec: from_json(&r.get::<_, String>(1)?)?,
+            password: r.get::<_, Option<String>>(2)?.map(|hash| PasswordHash(hash.into())),
+            created_ms: r.get(3)?,
+        }));
         Ok(())
     })?;
     each(db, "SELECT gateway, device FROM binding", |r| {

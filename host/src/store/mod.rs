@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
-    PluginDoc, RegistryDoc, StateVersion,
+    PluginDoc, RegistryDoc, ServiceDoc, StateVersion,
 };
 pub use intake::{Done, Room};
 pub use open::{Handle, Opened, Service, open};

@@ -51,6 +51,8 @@ const STEPS: &[&str] = &[
     CREATE INDEX queued_message ON queued (message);
     CREATE TABLE received (session INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (session, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE retained (topic TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE service (
+        name TEXT PRIMARY KEY, spec TEXT NOT NULL, password TEXT, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

@@ -83,7 +83,8 @@ impl Handle {
     }
 
     /// Takes the files up anew when they change. What cannot be used is told once, and what was in force stays.
-    pub async fn watch(self, shutdown: CancellationToken) {
+    /// `renewed` is called after each time.
+    pub async fn watch(self, shutdown: CancellationToken, renewed: impl Fn() + Send) {
         let mut seen = state(&self.0.files);
         loop {
             tokio::select! {
@@ -100,6 +101,7 @@ impl Handle {
                 Ok(Ok(loaded)) => {
                     *self.0.loaded.write() = loaded;
                     tracing::info!("the TLS certificate was taken up anew");
+                    renewed();
                 }
                 Ok(Err(error)) => tracing::error!(%error, "the TLS certificate before stays in force"),
                 Err(_) => {}

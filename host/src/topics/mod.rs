@@ -15,10 +15,11 @@ mod tests;
 mod trie;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -106,9 +107,22 @@ struct Table {
     groups: HashMap<Arc<str>, Arc<Group>>,
 }
 
+/// Where subscriptions to what the host shows stand. No filter of a client gets there: none holds a NUL, and no wildcard
+/// matches a first level that begins with $.
+const SHOWN_ROOT: &str = "$\0/";
+/// What the host shows begins with this; nobody else publishes there.
+const SHOWN: &str = "registries/";
+
+fn placed(filter: &str) -> Cow<'_, str> {
+    let filter = matched_part(filter);
+    if filter.starts_with(SHOWN) { format!("{SHOWN_ROOT}{filter}").into() } else { filter.into() }
+}
+
 struct Inner {
     table: RwLock<Table>,
     retained: Mutex<Retained>,
+    /// Subscriptions to what the host shows.
+    watchers: AtomicUsize,
     metrics: Metrics,
     keeper: Keeper,
 }
@@ -129,7 +143,13 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 impl Handle {
     #[must_use]
     pub fn new(metrics: Metrics, keeper: Keeper) -> Self {
-        Self(Arc::new(Inner { table: RwLock::default(), retained: Mutex::default(), metrics, keeper }))
+        Self(Arc::new(Inner {
+            table: RwLock::default(),
+            retained: Mutex::default(),
+            watchers: AtomicUsize::new(0),
+            metrics,
+            keeper,
+        }))
     }
 
     #[must_use]
@@ -149,10 +169,17 @@ impl Handle {
 
     /// True when the subscriber had this (checked) filter already; its options are replaced then.
     pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
-        let subscriber = subscriber.clone();
+        let known = self.insert(filter, subscriber.clone(), options);
+        if !known && matched_part(filter).starts_with(SHOWN) {
+            self.0.watchers.fetch_add(1, Ordering::Relaxed);
+        }
+        known
+    }
+
+    fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
         let mut table = self.0.table.write();
         if !is_shared(filter) {
-            return table.trie.insert(filter, subscriber.id(), Target::One { subscriber, options });
+            return table.trie.insert(&placed(filter), subscriber.id(), Target::One { subscriber, options });
         }
         let member = Member { subscriber, options };
         if let Some(group) = table.groups.get(filter) {
@@ -161,22 +188,47 @@ impl Handle {
         let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
         group.join(member);
         table.groups.insert(group.filter.clone(), group.clone());
-        table.trie.insert(matched_part(filter), group.id, Target::Group(group))
+        table.trie.insert(&placed(filter), group.id, Target::Group(group))
     }
 
     /// True when the subscriber had this filter.
     pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
+        let known = self.remove(filter, subscriber);
+        if known && matched_part(filter).starts_with(SHOWN) {
+            self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+        }
+        known
+    }
+
+    fn remove(&self, filter: &str, subscriber: u64) -> bool {
         let mut table = self.0.table.write();
         if !is_shared(filter) {
-            return table.trie.remove(filter, subscriber);
+            return table.trie.remove(&placed(filter), subscriber);
         }
         let Some(group) = table.groups.get(filter).cloned() else { return false };
         let left = group.leave(subscriber);
         if group.is_empty() {
             table.groups.remove(filter);
-            table.trie.remove(matched_part(filter), group.id);
+            table.trie.remove(&placed(filter), group.id);
         }
         left
+    }
+
+    /// True when somebody subscribes to what the host shows.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.0.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Delivers what the host shows, under `registries/`, to those who watch. Waits for nobody: who is too slow misses it,
+    /// and it is counted.
+    pub fn show(&self, message: &Arc<Message>) {
+        let (offers, groups) = self.targets(message, &format!("{SHOWN_ROOT}{}", message.topic), None);
+        let mut pending = Pending::default();
+        let mut written = pending.message(message);
+        let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer)).count();
+        let full = full + groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)).count();
+        (0..full).for_each(|_| self.drop_one());
     }
 
     /// The retained messages that match.
@@ -223,7 +275,7 @@ impl Handle {
                 }
             }
         }
-        let (offers, groups) = self.targets(message, from);
+        let (offers, groups) = self.targets(message, &message.topic, from);
         let mut full: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer)).collect();
         full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)));
         full
@@ -286,10 +338,10 @@ impl Handle {
     }
 
     /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match; and the groups.
-    fn targets(&self, message: &Message, from: Option<u64>) -> (Vec<Offer>, Vec<Arc<Group>>) {
+    fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<Offer>, Vec<Arc<Group>>) {
         let mut offers: Vec<Offer> = Vec::new();
         let mut groups = Vec::new();
-        self.0.table.read().trie.matching(&message.topic, &mut |id, target| match target {
+        self.0.table.read().trie.matching(topic, &mut |id, target| match target {
             Target::Group(group) => groups.push(group.clone()),
             Target::One { options, .. } if options.no_local && from == Some(id) => {}
             Target::One { subscriber, options } => {

@@ -165,3 +165,23 @@ async fn what_a_member_left_goes_to_another() {
     topics.redeliver("$share/g/a", &message("a", QoS::AtLeastOnce, false)).await;
     assert_eq!(other.deliveries().len(), 1);
 }
+
+#[test]
+fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let filters =
+        ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];
+    let fakes: Vec<_> = (1..).map(|id| Fake::new(id, 9)).take(filters.len()).collect();
+    assert!(!topics.is_watched());
+    for (filter, fake) in filters.iter().zip(&fakes) {
+        assert!(!subscribe(&topics, filter, fake, Options::default()));
+    }
+    topics.show(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false));
+    let got: Vec<_> = fakes.iter().map(|fake| fake.deliveries().len()).collect();
+    assert_eq!(got, [1, 1, 0, 0, 0, 0]);
+    assert!(topics.is_watched());
+    for (filter, fake) in filters.iter().zip(&fakes) {
+        assert!(topics.unsubscribe(filter, fake.id()));
+    }
+    assert!(!topics.is_watched());
+}

@@ -73,7 +73,7 @@ pub(in crate::admin) struct ConfigIn {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CredentialIn {
+pub(super) struct CredentialIn {
     #[serde(alias = "public_key")]
     public_key: KeyIn,
     #[serde(alias = "expiration_time")]
@@ -116,7 +116,7 @@ impl DeviceIn {
     }
 }
 
-fn credential(credential: CredentialIn) -> Result<Credential, Error> {
+pub(super) fn credential(credential: CredentialIn) -> Result<Credential, Error> {
     let format = enums::read("publicKey.format", &credential.public_key.format, enums::KEY_FORMATS)?;
     let expires_ms = match credential.expiration_time.as_deref() {
         None | Some("") => None,
@@ -227,7 +227,7 @@ fn gateway_out(gateway: Option<GatewayAuth>, style: EnumStyle) -> Value {
     }
 }
 
-fn credential_out(credential: &Credential, style: EnumStyle) -> Value {
+pub(super) fn credential_out(credential: &Credential, style: EnumStyle) -> Value {
     let format = enums::write(credential.format, style, enums::KEY_FORMATS);
     let mut shown = json!({"publicKey": {"format": format, "key": credential.key}});
     if let (Some(expires), Some(fields)) = (credential.expires_ms, shown.as_object_mut()) {

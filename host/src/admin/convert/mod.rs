@@ -9,6 +9,7 @@ mod mask;
 mod params;
 mod registry;
 mod scalars;
+mod service;
 
 pub(super) use body::read;
 pub(super) use device::{DeviceIn, apply_mask, device, list_mask};
@@ -19,3 +20,4 @@ pub(super) use mask::Mask;
 pub(super) use params::{Params, bad_token, token};
 pub(super) use registry::{RegistryIn, apply_registry_mask, registry};
 pub(super) use scalars::{Base64, Int64, Span};
+pub(super) use service::{ServiceIn, apply_service_mask, service};

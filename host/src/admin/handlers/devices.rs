@@ -1,7 +1,7 @@
 //! Devices: what they are, and what is sent to them.
 
 pub(in crate::admin) mod commands;
-mod credentials;
+pub(super) mod credentials;
 mod send;
 
 use std::{collections::HashSet, sync::Arc};

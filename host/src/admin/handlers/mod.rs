@@ -9,6 +9,7 @@ pub(super) mod history;
 pub(super) mod letters;
 pub(super) mod plugins;
 pub(super) mod registries;
+pub(super) mod services;
 pub(super) mod twin;
 
 use serde_json::{Map, Value};

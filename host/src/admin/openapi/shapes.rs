@@ -40,7 +40,7 @@ const fn shape(name: &'static str, fields: &'static [(&'static str, Kind)]) -> S
 }
 
 /// In order of their names within each group.
-pub(super) const SHAPES: &[&[Shape]] = &[REGISTRIES, DEVICES, SENDING, HISTORY, PLUGINS];
+pub(super) const SHAPES: &[&[Shape]] = &[REGISTRIES, DEVICES, SENDING, HISTORY, PLUGINS, SERVICES];
 
 const REGISTRIES: &[Shape] = &[
     shape("BindDeviceToGatewayRequest", &[("gatewayId", Text), ("deviceId", Text), ("parent", Text)]),
@@ -237,6 +237,21 @@ const HISTORY: &[Shape] = &[
     shape("PurgeDeadLettersResponse", &[("purged", Number)]),
     shape("RedriveDeadLettersRequest", &[("plugin", Text)]),
     shape("RedriveDeadLettersResponse", &[("redriven", Number), ("left", Number)]),
+];
+
+const SERVICES: &[Shape] = &[
+    shape("ListServiceAccountsResponse", &[("serviceAccounts", Many("ServiceAccount"))]),
+    shape(
+        "ServiceAccount",
+        &[
+            ("id", Text),
+            ("disabled", Flag),
+            ("credentials", Many("DeviceCredential")),
+            ("publish", ManyTexts),
+            ("subscribe", ManyTexts),
+            ("createTime", Time),
+        ],
+    ),
 ];
 
 const PLUGINS: &[Shape] = &[

@@ -25,6 +25,7 @@ fn house() -> House {
     let house = House::new();
     let devices = "/v1/projects/local/locations/local/registries/default/devices";
     house.ok("POST", devices, Some(&json!({"id": "lamp"})));
+    house.ok("POST", "/v1/serviceAccounts", Some(&json!({"id": "relay"})));
     house
 }
 

@@ -8,6 +8,7 @@ mod call;
 mod devices;
 mod host;
 mod plugins;
+mod services;
 
 use axum::{
     Router,
@@ -26,7 +27,7 @@ use super::{
 
 /// The table.
 pub(super) fn calls() -> Vec<Call> {
-    [host::calls(), devices::calls(), plugins::calls()].into_iter().flatten().collect()
+    [host::calls(), devices::calls(), plugins::calls(), services::calls()].into_iter().flatten().collect()
 }
 
 pub(super) fn routes(app: App) -> Router {

@@ -13,6 +13,7 @@ use crate::{
         reply::Answer,
     },
     auth::password,
+    model::registry::PasswordHash,
     registry::Device,
 };
 
@@ -23,11 +24,18 @@ pub(in crate::admin) struct SetPassword {
     password: Option<String>,
 }
 
+impl SetPassword {
+    /// What is to be kept of it.
+    pub(in crate::admin) async fn hash(self) -> Result<Option<PasswordHash>, Error> {
+        match self.password.map(Zeroizing::new) {
+            None => Ok(None),
+            Some(password) => blocking(move || Ok(password::hash(password.as_bytes())?)).await.map(Some),
+        }
+    }
+}
+
 pub(super) async fn set_password(app: &App, device: &Device, body: SetPassword) -> Answer {
-    let hash = match body.password.map(Zeroizing::new) {
-        None => None,
-        Some(password) => Some(blocking(move || Ok(password::hash(password.as_bytes())?)).await?),
-    };
+    let hash = body.hash().await?;
     app.parts.registry.set_password(device, hash).await?;
     Ok(Json(json!({})))
 }

@@ -1,0 +1,106 @@
+//! Shows to those who watch what happens to devices: under `registries/{r}/devices/{d}/` their events, states, configs,
+//! commands, and their coming and going. Stands between the rooms and only passes on where nobody watches.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::{
+    clock,
+    ingest::Offer,
+    model::{Event, EventData, Message, MessageProperties},
+    outbox::Sink,
+    registry::Device,
+    store::{CommandDoc, ConfigVersion},
+    topics,
+};
+
+/// Where it is shown, once there is a front.
+pub(super) type Shown = Arc<OnceLock<topics::Handle>>;
+
+/// What is watched, and who does the work.
+pub(super) struct Watched<T> {
+    inner: T,
+    topics: Shown,
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new(inner: T, topics: &Shown) -> Self {
+        Self { inner, topics: topics.clone() }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.topics.get().is_some_and(topics::Handle::is_watched)
+    }
+
+    fn show(&self, device: &Device, what: &str, rest: &str, payload: &[u8], user: Vec<(String, String)>) {
+        let slash = if rest.is_empty() { "" } else { "/" };
+        let (registry, id) = (device.name.registry.id(), &device.name.id);
+        let properties =
+            (!user.is_empty()).then(|| Box::new(MessageProperties { user, ..MessageProperties::default() }));
+        let topic = format!("registries/{registry}/devices/{id}/{what}{slash}{rest}");
+        // A copy: the original may be a slice of a whole read buffer, and may wait in many queues.
+        let payload = Bytes::copy_from_slice(payload);
+        let message = Message { properties, ..Message::new(&topic, payload) };
+        if let Some(topics) = self.topics.get() {
+            topics.show(&Arc::new(message));
+        }
+    }
+
+    fn show_event(&self, device: &Device, event: &Event) {
+        match &event.data {
+            EventData::Telemetry { subfolder, payload, properties } => {
+                self.show(device, "events", subfolder, payload, properties.clone());
+            }
+            EventData::State { payload, .. } => self.show(device, "state", "", payload, vec![]),
+            EventData::Connected => {
+                self.lifecycle(device, json!({"event": "connected", "time": clock::rfc3339(event.time_ms)}))
+            }
+            EventData::Disconnected { reason } => {
+                let time = clock::rfc3339(event.time_ms);
+                self.lifecycle(device, json!({"event": "disconnected", "reason": reason, "time": time}));
+            }
+            _ => {}
+        }
+    }
+
+    fn lifecycle(&self, device: &Device, what: serde_json::Value) {
+        self.show(device, "lifecycle", "", what.to_string().as_bytes(), vec![]);
+    }
+}
+
+impl<T: Offer> Offer for Watched<T> {
+    fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
+        if let Some(device) = device
+            && self.is_watched()
+        {
+            events.iter().for_each(|event| self.show_event(device, event));
+        }
+        self.inner.offer(device, events)
+    }
+
+    fn wants_topic(&self, topic: &str) -> bool {
+        self.inner.wants_topic(topic)
+    }
+}
+
+impl<T: Sink> Sink for Watched<T> {
+    fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
+        if self.is_watched() {
+            self.show(device, "config", "", &version.payload, vec![]);
+        }
+        self.inner.config(device, version);
+    }
+
+    fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
+        if self.is_watched() {
+            self.show(device, "commands", &command.subfolder, &command.payload, vec![]);
+        }
+        self.inner.command(device, command)
+    }
+
+    fn publish(&self, id: Option<String>, message: Message) {
+        self.inner.publish(id, message);
+    }
+}

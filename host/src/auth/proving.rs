@@ -1,0 +1,71 @@
+//! Checks what a client shows against what is registered: a token against the keys, else a password against its hash.
+
+use std::time::Instant;
+
+use super::{Credentials, Handle, Refusal, jwt, keys, refused, standing::Proof};
+use crate::{
+    clock,
+    model::registry::{Credential, PasswordHash},
+};
+
+/// Whom a client claims to be. One that does not exist has neither keys nor a password, and costs the same work.
+pub(super) struct Claimed<'a> {
+    /// For the log, and what failed attempts are counted for.
+    pub(super) name: &'a str,
+    /// What a token must be for.
+    pub(super) audience: &'a str,
+    pub(super) keys: &'a [Credential],
+    pub(super) password: Option<PasswordHash>,
+}
+
+impl Handle {
+    /// What the client proves itself with, and until when that counts, milliseconds since the Unix epoch.
+    pub(super) async fn prove(
+        &self,
+        claimed: Claimed<'_>,
+        credentials: Credentials<'_>,
+    ) -> Result<(Proof, Option<u64>), Refusal> {
+        let Some(secret) = credentials.password else {
+            return Err(refused(format!("{} sent no password; it needs a token or its password there", claimed.name)));
+        };
+        if jwt::is_token(secret) {
+            return by_token(&claimed, secret);
+        }
+        let attempt = self.throttle.begin(credentials.address, claimed.name, Instant::now());
+        let attempt = attempt.map_err(|throttled| {
+            self.metrics.limit(throttled.limit());
+            refused(throttled)
+        })?;
+        match self.checker.check(secret, claimed.password.clone()).await {
+            Ok(true) => {
+                attempt.succeeded(Instant::now());
+                Ok((Proof::Password(claimed.password), None))
+            }
+            Ok(false) => {
+                attempt.failed(Instant::now());
+                Err(refused(format!("the password is not that of {}", claimed.name)))
+            }
+            Err(error) => {
+                self.metrics.limit("password_checks");
+                Err(Refusal::Unavailable(error.to_string()))
+            }
+        }
+    }
+}
+
+fn by_token(claimed: &Claimed<'_>, token: &[u8]) -> Result<(Proof, Option<u64>), Refusal> {
+    let now_ms = clock::now_ms();
+    let token = std::str::from_utf8(token).map_err(|_| refused(jwt::JwtError::Malformed))?;
+    let usable = claimed.keys.iter().filter_map(|credential| {
+        let parsed = keys::parse(credential).ok().filter(|parsed| parsed.expires_ms.is_none_or(|at| at > now_ms))?;
+        Some((credential, parsed))
+    });
+    let (credentials, parsed): (Vec<_>, Vec<_>) = usable.unzip();
+    let verified = jwt::verify(token, parsed.iter().map(|parsed| &parsed.key), claimed.audience, now_ms);
+    let verified = verified.map_err(|error| refused(format!("{}: {error}", claimed.name)))?;
+    let (Some(credential), Some(parsed)) = (credentials.get(verified.key), parsed.get(verified.key)) else {
+        return Err(refused(jwt::JwtError::Signature));
+    };
+    let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
+    Ok((Proof::of(credential), Some(runs_out_ms)))
+}

@@ -1,0 +1,137 @@
+//! Service accounts: programs that are no devices, what they may do, and what they see of devices.
+
+use rumqttc::QoS;
+use serde_json::{Value, json};
+use switchbox_tests::{Device, Place, Process, Session};
+
+const CLOSED: &[&str] = &["--enroll", "closed"];
+
+/// Makes the account; gives its password.
+fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {
+    let _ = host.cli(place, &[&["service", "create", name], lists].concat());
+    host.cli(place, &["service", "password", name])
+}
+
+fn connect(host: &Process, account: &str, password: &str) -> Device {
+    Device::connect(host.mqtt(), Session::of_service(account, "program", password))
+}
+
+fn ended(device: &Device) -> String {
+    device.wait("its end", |seen| seen.ended.clone())
+}
+
+#[test]
+fn a_program_watches_what_happens_to_devices_and_devices_cannot() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let filter = "registries/default/devices/+/#";
+    let password = account(&host, &place, "dashboard", &["--subscribe", "registries/#"]);
+    let mut dashboard = connect(&host, "dashboard", &password);
+    assert!(dashboard.subscribe(filter));
+    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
+    let secret = host.cli(&place, &["device", "password", "lamp-1"]);
+    let mut lamp = Device::connect(host.mqtt(), Session::with_secret("lamp-1", &secret));
+    assert!(!lamp.subscribe(filter) && !lamp.subscribe("registries/default/devices/lamp-1/events"));
+    lamp.subscribe_config();
+    assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
+    lamp.publish("/devices/lamp-1/events/warm/side", "20");
+    lamp.publish("/devices/lamp-1/state", "on");
+    let _ = host.cli(&place, &["device", "config", "set", "lamp-1", "bright"]);
+    let _ = host.cli(&place, &["device", "command", "send", "lamp-1", "blink", "--subfolder", "now"]);
+    drop(lamp);
+    for (rest, payload) in [
+        ("events/warm/side", "20"),
+        ("state", "on"),
+        ("config", "bright"),
+        ("commands/now", "blink"),
+        ("lifecycle", r#""connected""#),
+        ("lifecycle", r#""disconnected""#),
+    ] {
+        let topic = format!("registries/default/devices/lamp-1/{rest}");
+        let what = format!("{payload} on {topic}");
+        let _ = dashboard.message(&what, |message| message.topic == topic && message.text().contains(payload));
+    }
+    host.stop();
+}
+
+#[test]
+fn a_program_does_what_its_lists_say_and_nothing_else() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let lists = ["--publish", "alerts/#", "--subscribe", "alerts/+"];
+    let password = account(&host, &place, "siren", &lists);
+    let mut siren = connect(&host, "siren", &password);
+    for (filter, granted) in [
+        ("alerts/fire", true),
+        ("alerts/+", true),
+        ("$share/all/alerts/+", true),
+        ("alerts/#", false),
+        ("$share/all/#", false),
+        ("registries/#", false),
+        ("/devices/lamp-1/config", false),
+    ] {
+        assert_eq!(siren.subscribe(filter), granted, "{filter}");
+    }
+    siren.publish("alerts/fire", "now");
+    let _ = siren.message_with("now");
+    let _ = siren.send("registries/default/devices/lamp-1/events", QoS::AtLeastOnce, "forged");
+    ended(&siren);
+    let refused = Device::begin(host.mqtt(), Session::of_service("siren", "program", "a guess"));
+    assert!(ended(&refused).contains("NotAuthorized"));
+    let nobody = Device::begin(host.mqtt(), Session::of_service("nobody", "program", &password));
+    assert!(ended(&nobody).contains("NotAuthorized"));
+    host.stop();
+}
+
+#[test]
+fn what_is_taken_from_an_account_ends_its_connections_and_a_restart_does_not_bring_it_back() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let path = "/v1/serviceAccounts/siren";
+    let password = account(&host, &place, "siren", &["--subscribe", "a/#", "--subscribe", "b"]);
+    let kept = Session { clean: false, ..Session::of_service("siren", "program", &password) };
+    let mut siren = Device::connect(host.mqtt(), kept.clone());
+    assert!(siren.subscribe("a/#") && siren.subscribe("b"));
+    let _ = host.admin().patch(&format!("{path}?updateMask=subscribe"), &json!({"subscribe": ["b"]})).ok();
+    ended(&siren);
+    let mut siren = Device::connect(host.mqtt(), kept);
+    assert!(!siren.subscribe("a/#") && siren.subscribe("b"));
+    let shown = host.admin().get(path).ok();
+    assert_eq!(shown["subscribe"], json!(["b"]));
+    assert!(!shown.to_string().contains("argon2"), "{shown}");
+    let _ = host.admin().patch(&format!("{path}?updateMask=disabled"), &json!({"disabled": true})).ok();
+    ended(&siren);
+
+    host.kill();
+    let host = place.start_with(CLOSED);
+    let disabled = Device::begin(host.mqtt(), Session::of_service("siren", "program", &password));
+    assert!(ended(&disabled).contains("NotAuthorized"));
+    let _ = host.admin().patch(&format!("{path}?updateMask=disabled"), &json!({"disabled": false})).ok();
+    let siren = connect(&host, "siren", &password);
+    let _ = host.cli(&place, &["service", "delete", "siren"]);
+    ended(&siren);
+    host.stop();
+}
+
+#[test]
+fn a_program_proves_itself_by_a_key_for_itself_alone() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let _ = host.cli(&place, &["service", "create", "meter", "--publish", "readings/#", "--new-key"]);
+    let token = |audience| host.cli(&place, &["device", "token", "--key", "meter.key.pem", "--audience", audience]);
+    let mut meter = connect(&host, "meter", &token("serviceAccounts/meter"));
+    meter.publish("readings/1", "20");
+    let other = Device::begin(host.mqtt(), Session::of_service("meter", "other", &token("local")));
+    assert!(ended(&other).contains("NotAuthorized"));
+    host.stop();
+}
+
+#[test]
+fn a_list_with_a_wrong_filter_is_refused_by_name() {
+    let place = Place::new();
+    let host = place.start();
+    let answer = host.admin().post("/v1/serviceAccounts", &json!({"id": "x", "publish": ["a#"]}));
+    let message = answer.body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default().to_owned();
+    assert!(answer.status == 400 && message.contains("\"a#\""), "{answer:?}");
+    host.stop();
+}
