@@ -312,3 +312,50 @@ fn a_new_version_that_traps_in_its_first_events_is_taken_back() {
     assert!(shown["lastError"].as_str().unwrap().contains("told to trap"), "{shown}");
     host.stop();
 }
+
+#[test]
+fn a_plugin_goes_back_to_the_component_that_ran_before_also_after_a_restart() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    place.plugin("counter.toml", counting("", ""));
+    let host = place.start();
+    let admin = host.admin();
+    let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let nothing = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({}));
+    assert_eq!(nothing.status, 400, "{nothing:?}");
+    place.plugin("counter.wasm", stamped(&counter(), "two"));
+    let second = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
+    host.stop();
+    let host = place.start();
+    let admin = host.admin();
+    for digest in [&first["digest"], &second["digest"]] {
+        let _ = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({})).ok();
+        admin.wait_plugin("counter", "to go back", |plugin| plugin["digest"] == *digest);
+    }
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("", 1, "a"));
+    host.stop();
+}
+
+#[test]
+fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    std::fs::write(place.root().join("settings.toml"), "[plugins]\ngrant = \"consent\"\n").unwrap();
+    let settings = place.root().join("settings.toml");
+    let host = place.start_with(&["--settings", settings.to_str().unwrap()]);
+    let admin = host.admin();
+    let waiting = admin.wait_plugin("counter", "to wait", |plugin| plugin["state"] == "waiting-for-consent");
+    assert_eq!(waiting["grants"], serde_json::json!(["config tally-*"]));
+    host.logged(&["counter", "waits for consent"]);
+    let mut pair = Pair::new(&host, "source-1");
+    pair.source.event("before");
+    let granted = admin.post("/v1/plugins/counter:grant", &serde_json::json!({})).ok();
+    assert_eq!(granted["grants"], serde_json::json!({"config": ["tally-*"]}));
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!(pair.round_trip("after"), expected("", 1, "after"), "what came before its consent is not for it");
+    // Consent that is taken back counts at once.
+    place.plugin("counter.toml", "");
+    admin.wait_plugin("counter", "to wait again", |plugin| plugin["state"] == "waiting-for-consent");
+    host.stop();
+}

@@ -220,3 +220,40 @@ fn events_are_followed_as_they_come_and_from_where_one_was() {
     let _open = admin.stream("/v1/events:follow", "");
     host.stop();
 }
+
+#[test]
+fn what_explains_a_document_outlives_the_journal() {
+    let place = Place::new();
+    place.plugin("wake.toml", WAKE);
+    let host = place.start_with(&["--journal-keep-bytes", "0"]);
+    let admin = host.admin();
+    let lamp = lamp(&host);
+    host.device("switch-1").event(AWAKE);
+    lamp.message_with("awake");
+    acknowledged(&admin, "1");
+    let before = why(&admin, "lamp-1");
+    let event = text(&newest(&admin, "/v1/events?device=switch-1&kind=telemetry", "events"), "id").to_owned();
+
+    // The journal goes on in another file, and the first one goes.
+    let first = place.data().join("log/00000000000000000000.log");
+    assert!(first.is_file());
+    let mut filler = host.device("filler");
+    until("the first file of the journal to go", || {
+        (0..10).for_each(|_| filler.event("x".repeat(250 * 1024)));
+        (!first.exists()).then_some(())
+    });
+    let events = admin.get("/v1/events?pageSize=1000&device=switch-1").ok();
+    assert_eq!(events["events"], serde_json::json!([]), "the event is still in the journal");
+
+    let after = |admin: &Admin| {
+        assert_eq!(why(admin, "lamp-1"), before);
+        assert!(why(admin, &event).contains("→ plugin wake"));
+        let executions = admin.get("/v1/executions?plugin=wake&interesting=true").ok();
+        assert_eq!(executions["executions"].as_array().unwrap().len(), 1, "{executions}");
+    };
+    after(&admin);
+    host.stop();
+    let host = place.start();
+    after(&host.admin());
+    host.stop();
+}

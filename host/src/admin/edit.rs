@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::Error;
+use crate::plugin::Granted;
 
 /// Reads TOML, or says where it is none.
 pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
@@ -46,6 +47,21 @@ pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<S
     toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))
 }
 
+/// Sets what the plugin is granted. Where the text says nothing of grants they are added to it; else the file is written
+/// anew: its comments go.
+pub(super) fn set_grants(text: &str, granted: &Granted) -> Result<String, Error> {
+    let mut document = parse(text)?;
+    let wrong = |e: toml::ser::Error| Error::invalid(e.to_string());
+    let grants = toml::Table::try_from(granted).map_err(wrong)?;
+    if document.contains_key("grants") {
+        document.insert("grants".into(), grants.into());
+        return toml::to_string(&document).map_err(wrong);
+    }
+    let break_before = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let alone = toml::Table::from_iter([("grants".to_owned(), grants.into())]);
+    Ok(format!("{text}{break_before}{}", toml::to_string(&alone).map_err(wrong)?))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -63,6 +79,19 @@ mod tests {
             assert_eq!(set_enabled(text, false).unwrap(), expected);
         }
         assert!(set_enabled("enabled =", true).unwrap_err().text.contains("line 1"));
+    }
+
+    #[test]
+    fn grants_are_added_or_replaced() {
+        let granted = Granted::from([(crate::plugin::Capability::Config, vec!["lamp-*".to_owned()])]);
+        for (text, expected) in [
+            ("", "[grants]\nconfig = [\"lamp-*\"]\n"),
+            ("# mine\n[settings]\na = 1", "# mine\n[settings]\na = 1\n[grants]\nconfig = [\"lamp-*\"]\n"),
+            ("[grants]\nread = ['*']\n", "[grants]\nconfig = [\"lamp-*\"]\n"),
+        ] {
+            assert_eq!(set_grants(text, &granted).unwrap(), expected);
+        }
+        assert!(set_grants("a = [", &granted).unwrap_err().text.contains("line 1"));
     }
 
     #[test]

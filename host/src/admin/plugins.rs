@@ -14,6 +14,8 @@ pub trait Plugins: Send + Sync {
     /// In order of their names.
     fn list(&self) -> Later<'_, Vec<PluginView>>;
     fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>>;
+    /// The component that ran before the one that runs, when the host has it.
+    fn previous(&self, name: &PluginName) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
     /// handled.
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;
@@ -36,7 +38,7 @@ pub enum RedriveError {
 #[serde(rename_all = "camelCase")]
 pub struct PluginView {
     pub name: String,
-    /// Such as `running`, `disabled`, `failed`, `held`.
+    /// `running`, `disabled`, `broken` or `waiting-for-consent`.
     pub state: String,
     /// `sha256:…` of the component; empty when none was loaded.
     pub digest: String,

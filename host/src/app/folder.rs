@@ -1,6 +1,6 @@
 //! From the watched folder to the plugins that run: takes the changes one after the other.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::{
@@ -9,9 +9,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::previous::Previous;
 use crate::{
     builtins,
-    dispatch::{Component, Manager},
+    dispatch::{Component, Manager, PluginState},
+    model::PluginName,
+    settings::Settings,
     watch::{self, Change, Source},
 };
 
@@ -32,14 +35,14 @@ impl Service {
 
 /// Returns when all that is in the folder has been looked at, so that no event passes a plugin by.
 pub(super) async fn start(
-    folder: &Path,
+    settings: &Settings,
     plugins: Arc<Manager>,
     shutdown: CancellationToken,
 ) -> Result<Service, watch::Error> {
-    let (service, changes) = watch::Service::new(watch::Options::new(folder))?;
+    let (service, changes) = watch::Service::new(watch::Options::new(&settings.plugins))?;
     let (looked, first_look) = oneshot::channel();
     let watching = tokio::spawn(service.run(shutdown.clone()));
-    let applying = tokio::spawn(apply_all(changes, plugins, looked));
+    let applying = tokio::spawn(apply_all(changes, plugins, Previous::new(&settings.data), looked));
     tokio::select! {
         _ = first_look => {}
         () = shutdown.cancelled() => {}
@@ -47,18 +50,36 @@ pub(super) async fn start(
     Ok(Service { watching, applying })
 }
 
-async fn apply_all(mut changes: mpsc::Receiver<Change>, plugins: Arc<Manager>, looked: oneshot::Sender<()>) {
+async fn apply_all(
+    mut changes: mpsc::Receiver<Change>,
+    plugins: Arc<Manager>,
+    previous: Previous,
+    looked: oneshot::Sender<()>,
+) {
     let mut looked = Some(looked);
     while let Some(change) = changes.recv().await {
         let done = match change {
             Change::Upsert { name, component, settings } => match component_of(component) {
-                Ok(component) => plugins.upsert(&name, component, *settings).await,
+                Ok(component) => {
+                    let bytes = component.origin.ends_with(".wasm").then(|| component.bytes.clone());
+                    let done = plugins.upsert(&name, component, *settings).await;
+                    let runs = plugins.get(&name).is_some_and(|plugin| plugin.state == PluginState::Running);
+                    if let (Ok(()), true, Some(bytes)) = (&done, runs, bytes) {
+                        remember(&previous, &name, bytes).await;
+                    }
+                    done
+                }
                 Err(problem) => {
                     plugins.broken(&name, &problem);
                     Ok(())
                 }
             },
-            Change::Removed { name } => plugins.remove(&name).await,
+            Change::Removed { name } => {
+                let done = plugins.remove(&name).await;
+                let previous = previous.clone();
+                let _ = tokio::task::spawn_blocking(move || previous.forget(&name)).await;
+                done
+            }
             Change::Broken { name, error } => {
                 plugins.broken(&name, &error);
                 Ok(())
@@ -73,6 +94,15 @@ async fn apply_all(mut changes: mpsc::Receiver<Change>, plugins: Arc<Manager>, l
         if let Err(error) = done {
             tracing::debug!(%error, "a change of the plugin folder is not in force");
         }
+    }
+}
+
+/// For a rollback. That this fails costs no more than that.
+async fn remember(previous: &Previous, name: &PluginName, bytes: Bytes) {
+    let (previous, plugin) = (previous.clone(), name.clone());
+    let written = tokio::task::spawn_blocking(move || previous.runs(&plugin, &bytes)).await;
+    if let Err(error) = written.map_err(std::io::Error::other).flatten() {
+        tracing::warn!(plugin = %name, %error, "the component cannot be kept for a rollback");
     }
 }
 

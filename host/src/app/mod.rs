@@ -5,6 +5,7 @@ mod housekeeping;
 mod listeners;
 mod metrics_text;
 mod plugin_views;
+mod previous;
 mod serve;
 mod watchers;
 
@@ -82,6 +83,7 @@ impl Host {
             folder: settings.data.clone(),
             queue_bytes: settings.journal_queue_bytes,
             keep_bytes: settings.journal_keep_bytes,
+            keep_executions_bytes: settings.journal_keep_executions_bytes,
         };
         let mut opened = tokio::task::spawn_blocking(move || store::open(options)).await??;
         let store = opened.handle();
@@ -116,7 +118,7 @@ impl Host {
         })?;
         let consent = settings.grant == Grant::Consent;
         let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
-        let folder = folder::start(&settings.plugins, plugins.clone(), shutdown.clone()).await?;
+        let folder = folder::start(settings, plugins.clone(), shutdown.clone()).await?;
         delivery.expire_left().await?;
         let expiry = tokio::spawn(keep_time(delivery.clone(), shutdown.child_token()));
 
@@ -235,7 +237,7 @@ async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, 
         store: parts.store.clone(),
         journal: journal::Handle::new(parts.store.clone()),
         explain: explain::Handle::new(parts.store.clone(), parts.registry.clone()),
-        plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone())),
+        plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), previous::Previous::new(&settings.data))),
         counters: parts.metrics.clone(),
         metrics: metrics_text::render(parts),
     };

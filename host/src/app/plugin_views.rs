@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::previous::Previous;
 use crate::{
     admin::{Counters, Later, PluginView, Plugins, RedriveError},
     dispatch::{self, Manager, PluginState, PluginStatus},
@@ -11,11 +12,12 @@ use crate::{
 
 pub(super) struct Views {
     plugins: Arc<Manager>,
+    previous: Previous,
 }
 
 impl Views {
-    pub(super) fn new(plugins: Arc<Manager>) -> Self {
-        Self { plugins }
+    pub(super) fn new(plugins: Arc<Manager>, previous: Previous) -> Self {
+        Self { plugins, previous }
     }
 }
 
@@ -27,6 +29,14 @@ impl Plugins for Views {
     fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
         let found = self.plugins.get(name).map(view);
         Box::pin(async { found })
+    }
+
+    fn previous(&self, name: &PluginName) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+        let (previous, name) = (self.previous.clone(), name.clone());
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || previous.before(&name)).await;
+            read.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        })
     }
 
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
@@ -72,6 +82,7 @@ fn state(state: PluginState) -> &'static str {
     match state {
         PluginState::Running => "running",
         PluginState::Disabled => "disabled",
+        PluginState::WaitingForConsent => "waiting-for-consent",
         PluginState::Broken => "broken",
     }
 }

@@ -1,6 +1,6 @@
 //! `switchbox plugin`: plugins of a running host.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -42,6 +42,14 @@ enum Action {
     Disable { name: String },
     /// Read its files again
     Reload { name: String },
+    /// Go back to the component that ran before
+    Rollback { name: String },
+    /// Consent to all that it asks for, or to less: such as config=lamp-*
+    Grant {
+        name: String,
+        #[arg(value_name = "CAPABILITY=PATTERN")]
+        grants: Vec<String>,
+    },
     /// Delete its files
     Remove { name: String },
 }
@@ -77,11 +85,28 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::Enable { name } => post(name, "enable", "is enabled"),
         Action::Disable { name } => post(name, "disable", "is disabled"),
         Action::Reload { name } => post(name, "reload", "is being read again"),
+        Action::Rollback { name } => post(name, "rollback", "goes back to the component that ran before"),
+        Action::Grant { name, grants } => {
+            let answer = client.post(&format!("{}:grant", path(name)?), &granted(grants)?)?;
+            let text = format!("{name} may do this now: {}", answer.get("grants").unwrap_or(&Value::Null));
+            Ok((answer, text))
+        }
         Action::Remove { name } => {
             let answer = client.delete(&path(name)?)?;
             Ok((answer, format!("{name} is removed")))
         }
     }
+}
+
+/// Nothing given: all that it asks for.
+fn granted(grants: &[String]) -> anyhow::Result<Value> {
+    let mut by_capability: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for grant in grants {
+        let (capability, pattern) =
+            grant.split_once('=').ok_or_else(|| anyhow::anyhow!("{grant}: write CAPABILITY=PATTERN"))?;
+        by_capability.entry(capability).or_default().push(pattern);
+    }
+    Ok(if by_capability.is_empty() { json!({}) } else { json!({ "grants": by_capability }) })
 }
 
 fn next_steps(created: &plugin_new::Created) -> String {

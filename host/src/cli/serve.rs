@@ -67,6 +67,9 @@ pub(super) struct Options {
     /// Bytes of the journal kept for looking back [default: 268435456]
     #[arg(long, value_name = "BYTES")]
     journal_keep_bytes: Option<String>,
+    /// Bytes of executions in which something happened that are kept longer than the journal [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    journal_keep_executions_bytes: Option<String>,
     /// Bytes of events that may wait for the journal [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     journal_queue_bytes: Option<String>,
@@ -96,6 +99,7 @@ impl Options {
             (Key::PluginsGrant, &self.grant),
             (Key::DevicesEnroll, &self.enroll),
             (Key::JournalKeepBytes, &self.journal_keep_bytes),
+            (Key::JournalKeepExecutionsBytes, &self.journal_keep_executions_bytes),
             (Key::JournalQueueBytes, &self.journal_queue_bytes),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()

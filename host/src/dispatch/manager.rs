@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     model::{Entry, EventKind, PluginName, Seq},
-    plugin::{CallError, Engine, Granted, Grants, LoadError, PluginSettings, Setup, Trigger, Triggers},
+    plugin::{CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Trigger, Triggers},
     store::{self, Loaded},
 };
 
@@ -78,6 +78,15 @@ struct Slot {
     state: Option<PluginState>,
     origin: Option<String>,
     error: Option<String>,
+    /// What it asks for, while it waits for consent.
+    asked: Option<Description>,
+}
+
+/// A component that was compiled, asked and tried.
+enum Prepared {
+    Version(Box<Version>),
+    /// It asks for something, and nobody has said that it may.
+    Asks(Box<Description>),
 }
 
 /// The set of plugins. One call at a time: whoever watches the folder makes them one after the other.
@@ -85,7 +94,7 @@ pub struct Manager {
     context: Arc<Context>,
     engine: Engine,
     slots: Mutex<BTreeMap<PluginName, Slot>>,
-    /// A plugin whose settings grant nothing gets nothing, whatever its component asks for.
+    /// A plugin whose settings say nothing of grants waits, unless its component asks for nothing.
     consent: bool,
 }
 
@@ -112,13 +121,14 @@ impl Manager {
         if !settings.enabled {
             self.end(name).await?;
             self.note(name, |slot| {
-                *slot = Slot { state: Some(PluginState::Disabled), origin: Some(origin), error: None }
+                *slot = Slot { state: Some(PluginState::Disabled), origin: Some(origin), ..Slot::default() }
             });
             tracing::info!(plugin = %name, "disabled");
             return Ok(());
         }
         let version = match self.prepare(name, component, &settings).await {
-            Ok(version) => version,
+            Ok(Prepared::Version(version)) => *version,
+            Ok(Prepared::Asks(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
                 self.broken(name, &error.to_string());
                 return Err(error);
@@ -126,7 +136,17 @@ impl Manager {
         };
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         self.put_in_force(name, version).await?;
-        self.note(name, |slot| *slot = Slot { state: Some(PluginState::Running), origin: Some(origin), error: None });
+        let running = Slot { state: Some(PluginState::Running), origin: Some(origin), ..Slot::default() };
+        self.note(name, |slot| *slot = running);
+        Ok(())
+    }
+
+    /// It sees no events until its settings have grants; those that come meanwhile are not for it.
+    async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
+        self.end(name).await?;
+        let state = Some(PluginState::WaitingForConsent);
+        self.note(name, |slot| *slot = Slot { state, origin: Some(origin), asked: Some(asked), error: None });
+        tracing::warn!(plugin = %name, "waits for consent to what it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
     }
 
@@ -171,23 +191,25 @@ impl Manager {
         name: &PluginName,
         component: Component,
         settings: &PluginSettings,
-    ) -> Result<Version, Error> {
+    ) -> Result<Prepared, Error> {
         let component = self.engine.load(component.bytes).await?;
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
         let description = component.describe(&text).await?;
         supported(settings, &description.triggers)?;
         let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
         let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
-        let nothing = Granted::new();
-        let granted = settings.grants.as_ref().or(self.consent.then_some(&nothing));
-        let grants = Grants::new(&description.grants, granted).map_err(Error::Settings)?;
+        if self.consent && settings.grants.is_none() && !description.grants.is_empty() {
+            return Ok(Prepared::Asks(Box::new(description)));
+        }
+        let grants = Grants::new(&description.grants, settings.grants.as_ref()).map_err(Error::Settings)?;
         let setup = Arc::new(Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants });
         // Tried here, so that a component that does not start never takes the place of one that does.
         drop(component.start(setup.clone(), self.context.plugin_host()).await?);
         let digest = component.digest().into();
         let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
         let paces = Paces::new(&settings.limits);
-        Ok(Version { component, digest, setup, triggers, shown_triggers: shown, description, paces })
+        let version = Version { component, digest, setup, triggers, shown_triggers: shown, description, paces };
+        Ok(Prepared::Version(Box::new(version)))
     }
 
     async fn put_in_force(&self, name: &PluginName, version: Version) -> Result<(), Error> {
@@ -278,6 +300,7 @@ impl Manager {
     fn status(&self, name: &PluginName, slot: &Slot) -> PluginStatus {
         let runner = self.context.runner(name);
         let version = runner.as_ref().map(|runner| runner.version());
+        let description = version.as_ref().map(|version| &version.description).or(slot.asked.as_ref());
         let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog());
         PluginStatus {
             name: name.to_string(),
@@ -285,9 +308,9 @@ impl Manager {
             digest: version.as_ref().map(|version| version.digest.to_string()),
             component: slot.origin.clone(),
             triggers: version.as_ref().map(|version| version.shown_triggers.clone()).unwrap_or_default(),
-            grants: version.as_ref().map(|version| version.description.grants.clone()).unwrap_or_default(),
+            grants: description.map(|description| description.grants.clone()).unwrap_or_default(),
             settings: version.as_ref().map_or_else(|| "{}".into(), |version| version.setup.settings.clone()),
-            description: version.map(|version| version.description.clone()),
+            description: description.cloned(),
             last_error: slot.error.clone().or_else(|| runner.as_ref().and_then(|runner| runner.counters.last_error())),
             queued,
             lagging,

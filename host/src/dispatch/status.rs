@@ -164,6 +164,8 @@ pub struct Totals {
 pub enum PluginState {
     Running,
     Disabled,
+    /// Its settings say nothing of grants, and this host gives none by itself: it waits for an operator.
+    WaitingForConsent,
     /// It cannot be started; `last_error` says why.
     Broken,
 }

@@ -21,6 +21,8 @@ const CHUNK_ROWS: usize = 256;
 const PAGE_ROWS: usize = 16 * 1024;
 /// Pages that a search for the executions of one device looks through at most.
 const DEVICE_PAGES: usize = 64;
+/// A [`Position`] with this row is among what outlived the log: rows of the log begin with 1.
+const OUTLIVED: i64 = 0;
 /// Dead letters that are read in one go.
 const LETTERS: usize = 100;
 
@@ -58,20 +60,10 @@ impl EventFilter {
 pub struct ExecutionFilter {
     pub plugin: Option<PluginName>,
     pub event: Option<Seq>,
-    /// Only those in which something happened; see [`is_interesting`].
+    /// Only those in which something happened; see [`Handled::is_interesting`].
     pub interesting: bool,
     /// For what this device sent, or with an effect on it.
     pub device: Option<DeviceNum>,
-}
-
-/// Guest time from which on an execution is slow, microseconds.
-const SLOW_US: u32 = 10_000;
-
-/// It has effects or lines in its log, it failed, was tried more than once, or took long.
-#[must_use]
-pub fn is_interesting(handled: &Handled) -> bool {
-    let quiet = matches!(&handled.outcome, Outcome::Done { effects } if effects.is_empty());
-    !quiet || !handled.logs.is_empty() || handled.attempt > 1 || handled.took_us >= SLOW_US
 }
 
 /// One of its effects is on the device.
@@ -86,7 +78,7 @@ impl ExecutionFilter {
     fn takes(&self, handled: &Handled) -> bool {
         self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
             && self.event.is_none_or(|event| handled.seq == event)
-            && (!self.interesting || is_interesting(handled))
+            && (!self.interesting || handled.is_interesting())
     }
 }
 
@@ -140,19 +132,53 @@ impl Handle {
         Ok(Page { items, next: from })
     }
 
-    /// Of any device.
+    /// Of any device: those of the log, then those that outlived it.
     async fn all_executions(
         &self,
         before: Option<Position>,
         limit: usize,
         filter: &ExecutionFilter,
     ) -> Result<Page<Handled>, store::Error> {
-        self.walk(before, limit, |entry, found| {
-            if let Entry::Handled(handled) = entry {
-                found.push(filter.takes(&handled).then_some(handled));
+        if let Some(position) = before.filter(|position| position.row == OUTLIVED) {
+            return self.outlived(position.index, limit, filter).await;
+        }
+        let mut page = self
+            .walk(before, limit, |entry, found| {
+                if let Entry::Handled(handled) = entry {
+                    found.push(filter.takes(&handled).then_some(handled));
+                }
+            })
+            .await?;
+        if page.next.is_none() {
+            let older = self.outlived(usize::MAX, limit - page.items.len(), filter).await?;
+            page.items.extend(older.items);
+            page.next = older.next;
+        }
+        Ok(page)
+    }
+
+    async fn outlived(
+        &self,
+        before: usize,
+        limit: usize,
+        filter: &ExecutionFilter,
+    ) -> Result<Page<Handled>, store::Error> {
+        let (mut items, mut before) = (Vec::new(), before);
+        for _ in 0..PAGE_ROWS / CHUNK_ROWS {
+            let num = i64::try_from(before).unwrap_or(i64::MAX);
+            let found = self.store.kept_before(num, CHUNK_ROWS).await?;
+            let Some((oldest, _)) = found.last() else { return Ok(Page { items, next: None }) };
+            let oldest = usize::try_from(*oldest).unwrap_or(0);
+            for (num, kept) in found {
+                if items.len() == limit {
+                    return Ok(Page { items, next: Some(Position { row: OUTLIVED, index: before }) });
+                }
+                before = usize::try_from(num).unwrap_or(0);
+                items.extend(kept.handled.filter(|handled| filter.takes(handled)));
             }
-        })
-        .await
+            before = oldest;
+        }
+        Ok(Page { items, next: Some(Position { row: OUTLIVED, index: before }) })
     }
 
     /// In order of their ids, after `after`; with `plugin` only those of that one.

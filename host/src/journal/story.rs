@@ -57,6 +57,13 @@ impl Handle {
                 break;
             }
         }
+        if story.event.is_none() {
+            for kept in self.store.kept(seq).await? {
+                story.event = story.event.take().or(kept.event);
+                let known = |handled: &Handled| story.handled.contains(handled);
+                story.handled.extend(kept.handled.filter(|handled| !known(handled)));
+            }
+        }
         Ok(story)
     }
 }

@@ -37,8 +37,10 @@ impl Effect {
     #[must_use]
     pub fn device(&self) -> Option<DeviceNum> {
         match self {
-            Self::Config { device, .. } | Self::Command { device, .. } => Some(*device),
-            _ => None,
+            Self::Config { device, .. } | Self::Command { device, .. } | Self::PatchDesired { device, .. } => {
+                Some(*device)
+            }
+            Self::Kv(_) | Self::Publish { .. } => None,
         }
     }
 }

@@ -105,6 +105,24 @@ pub struct Handled {
     pub outcome: Outcome,
 }
 
+/// Guest time from which on an execution is slow, microseconds.
+const SLOW_US: u32 = 10_000;
+
+impl Handled {
+    /// It failed, was tried more than once, or took long.
+    #[must_use]
+    pub fn is_notable(&self) -> bool {
+        matches!(self.outcome, Outcome::Dead { .. }) || self.attempt > 1 || self.took_us >= SLOW_US
+    }
+
+    /// Something happened in it: it has effects or lines in its log, or it is notable.
+    #[must_use]
+    pub fn is_interesting(&self) -> bool {
+        let quiet = matches!(&self.outcome, Outcome::Done { effects } if effects.is_empty());
+        !quiet || !self.logs.is_empty() || self.is_notable()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     Done {

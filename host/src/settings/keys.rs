@@ -21,6 +21,7 @@ pub enum Key {
     DevicesEnroll,
     DevicesQueuedCommands,
     JournalKeepBytes,
+    JournalKeepExecutionsBytes,
     JournalQueueBytes,
 }
 
@@ -44,6 +45,7 @@ pub const KEYS: &[Key] = &[
     Key::DevicesEnroll,
     Key::DevicesQueuedCommands,
     Key::JournalKeepBytes,
+    Key::JournalKeepExecutionsBytes,
     Key::JournalQueueBytes,
 ];
 
@@ -70,6 +72,7 @@ impl Key {
             Self::DevicesEnroll => "devices.enroll",
             Self::DevicesQueuedCommands => "devices.queued-commands",
             Self::JournalKeepBytes => "journal.keep-bytes",
+            Self::JournalKeepExecutionsBytes => "journal.keep-executions-bytes",
             Self::JournalQueueBytes => "journal.queue-bytes",
         }
     }
@@ -96,6 +99,7 @@ impl Key {
             Self::PluginsGrant => "asked",
             Self::DevicesQueuedCommands => "1000",
             Self::JournalKeepBytes => "268435456",
+            Self::JournalKeepExecutionsBytes => "67108864",
             Self::JournalQueueBytes => "67108864",
         }
     }
@@ -107,6 +111,7 @@ impl Key {
                 | Self::MqttMaxConnectionsPerAddress
                 | Self::DevicesQueuedCommands
                 | Self::JournalKeepBytes
+                | Self::JournalKeepExecutionsBytes
                 | Self::JournalQueueBytes
         )
     }

@@ -266,6 +266,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let enroll = check.enroll(&listeners);
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let journal_keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
+    let journal_keep_executions_bytes = check.at_least(Key::JournalKeepExecutionsBytes, 0);
     // One event of the largest size must fit.
     let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 1024 * 1024);
     insecure?;
@@ -285,6 +286,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         enroll: enroll?,
         queued_commands: queued_commands?,
         journal_keep_bytes: journal_keep_bytes?,
+        journal_keep_executions_bytes: journal_keep_executions_bytes?,
         journal_queue_bytes: journal_queue_bytes?,
         in_force: values,
     })

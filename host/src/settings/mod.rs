@@ -101,6 +101,8 @@ pub struct Settings {
     pub queued_commands: usize,
     /// Bytes of the journal kept for looking back, beyond what is still needed.
     pub journal_keep_bytes: u64,
+    /// Bytes of executions in which something happened that are kept longer than the journal.
+    pub journal_keep_executions_bytes: u64,
     /// Bytes of events that may wait for the journal; past it, publishers wait.
     pub journal_queue_bytes: usize,
     in_force: BTreeMap<Key, (String, Origin)>,

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
     Error, broker, commands,
     docs::{
         ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, ServiceDoc, StateVersion,
     },
+    keep,
     materialise::Gathered,
 };
 use crate::model::{
@@ -76,7 +77,6 @@ pub(super) fn last_dead_letter(db: &Connection) -> Result<u64, Error> {
 }
 
 fn meta(db: &Connection, key: &str) -> Result<u64, Error> {
-    use rusqlite::OptionalExtension;
     Ok(db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional()?.unwrap_or(0))
 }
 
@@ -156,6 +156,11 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             set_meta(tx, LAST_DEAD_LETTER, letter.id)?;
         }
         Doc::DeadLetterGone { id } => {
+            let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
+            let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
+            if let Some(letter) = body.map(|body| dead_letter(&body)).transpose()? {
+                keep::put_event(tx, letter.event)?;
+            }
             tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
         }
         Doc::Call(call) => write_call(tx, call)?,

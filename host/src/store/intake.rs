@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Error, Reply};
+use super::{Error, Reply, keep::Change};
 use crate::model::{Entry, Seq};
 
 /// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
@@ -40,6 +40,8 @@ pub(super) enum Item {
     },
     /// Rows up to and with this one may go.
     Trim { row: i64 },
+    /// Before rows go: what is to outlive them.
+    Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
     /// All documents made from what was submitted before are in `state.db`.
     Settle { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 
 use super::{
     Error,
+    keep::Oldest,
     record::{self, End},
     segment::{self, Part, Segment},
 };
@@ -223,6 +224,18 @@ impl Files {
         let found = found.filter(|found| found.end().row > found.start().row)?;
         let from = (row.min(found.end().row + 1) - rows).max(found.start().row + 1);
         Some((from, found.part(|place| place.row < from)))
+    }
+
+    /// The files up to the one that ends with `row`.
+    pub(super) fn oldest(&self, row: i64) -> Option<Oldest> {
+        let inner = self.0.read();
+        let first = inner.older.front()?;
+        let last = inner.older.iter().take_while(|segment| segment.end().row <= row).last()?;
+        Some(Oldest {
+            before: first.start().last_seq,
+            last: last.end().last_seq,
+            first_file: (first.start().row + 1, first.end().row),
+        })
     }
 
     /// The last row of the files that may go: all of their rows are before the event, up to `applied`, and more than

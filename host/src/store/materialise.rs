@@ -18,6 +18,7 @@ use super::{
     broker::BrokerFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, StateVersion},
     documents,
+    keep::{self, Change},
     log::Files,
 };
 use crate::model::{DeviceNum, PluginName, Seq, limits::VERSIONS_KEPT};
@@ -30,6 +31,8 @@ const GATHER_DOCS: usize = 20_000;
 pub(super) enum Work {
     /// These came of the log up to and with this row.
     Docs { row: i64, docs: Vec<Doc> },
+    /// Write this, then tell.
+    Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
     /// Write what there is, then tell.
     Settle { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
@@ -128,7 +131,7 @@ fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
     !full
 }
 
-pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, fatal: &dyn Fn(&Error)) {
+pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_bytes: u64, fatal: &dyn Fn(&Error)) {
     let mut gathered = Gathered::default();
     let mut since: Option<Instant> = None;
     loop {
@@ -140,6 +143,10 @@ pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, fatal:
                 docs.into_iter().for_each(|doc| gathered.add(doc));
                 since.get_or_insert_with(Instant::now);
             }
+            Ok(Work::Keep { change, done }) => match keep::write(&mut db, &change, keep_bytes) {
+                Ok(()) => drop(done.send(())),
+                Err(error) => return fatal(&error),
+            },
             Ok(Work::Settle { done, low_water }) => settle = Some((done, low_water)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {

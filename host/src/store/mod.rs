@@ -10,6 +10,7 @@ mod commands;
 mod docs;
 mod documents;
 mod intake;
+mod keep;
 mod log;
 mod materialise;
 mod open;
@@ -27,6 +28,7 @@ pub use docs::{
     PluginDoc, RegistryDoc, ServiceDoc, StateVersion,
 };
 pub use intake::{Done, Room};
+pub use keep::Kept;
 pub use open::{Handle, Opened, Service, open};
 pub use reader::{LogPage, LogRow};
 
@@ -41,12 +43,19 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes of the log kept for looking back, beyond what is still needed.
     pub keep_bytes: u64,
+    /// Bytes of executions in which something happened that are kept longer than the log, about.
+    pub keep_executions_bytes: u64,
 }
 
 impl Options {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), queue_bytes: 64 * 1024 * 1024, keep_bytes: 256 * 1024 * 1024 }
+        Self {
+            folder: folder.into(),
+            queue_bytes: 64 * 1024 * 1024,
+            keep_bytes: 256 * 1024 * 1024,
+            keep_executions_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 

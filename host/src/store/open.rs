@@ -6,11 +6,14 @@ use std::{
     thread::JoinHandle,
 };
 
+use parking_lot::Mutex;
+
 use super::{
     Error, LogPage, LogRow, Machine, Options, Reply, commands,
     docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
     documents,
     intake::{Done, Intake, Item, Room},
+    keep::{Keeper, Kept},
     log::Log,
     materialise::{self, Gathered},
     reader::Reader,
@@ -65,7 +68,12 @@ impl Opened {
     /// The handle works once the service has started; what is submitted before waits.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { intake: self.intake.clone(), reader: self.reader.clone(), keep_bytes: self.options.keep_bytes }
+        Handle {
+            intake: self.intake.clone(),
+            reader: self.reader.clone(),
+            keeper: Arc::default(),
+            keep_bytes: self.options.keep_bytes,
+        }
     }
 
     /// Starts both threads. `fatal` is called when the disk can no longer be written.
@@ -76,8 +84,9 @@ impl Opened {
     ) -> Result<Service, Error> {
         let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
         let (state, log) = (self.state, self.log.files().clone());
-        let materialiser_fatal = fatal.clone();
-        let materialiser = spawn("materialiser", move || materialise::run(state, &log, &work, &materialiser_fatal))?;
+        let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
+        let materialiser =
+            spawn("materialiser", move || materialise::run(state, &log, &work, keep, &materialiser_fatal))?;
         let writer = Writer {
             end: self.log.files().end(),
             log: self.log,
@@ -154,6 +163,7 @@ impl Service {
 pub struct Handle {
     intake: Arc<Intake>,
     reader: Arc<Reader>,
+    keeper: Arc<Mutex<Keeper>>,
     keep_bytes: u64,
 }
 
@@ -223,9 +233,14 @@ impl Handle {
     pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
         let keep = self.keep_bytes;
         let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
-        if let Some(row) = row {
-            self.intake.push([Item::Trim { row }]);
-        }
+        let Some(row) = row else { return Ok(()) };
+        let keeper = self.keeper.clone();
+        let change = self.read(move |reader| keeper.lock().before(reader, row, low_water)).await?;
+        // What is to outlive the files is written before they go.
+        let (done, kept) = tokio::sync::oneshot::channel();
+        self.intake.push([Item::Keep { change: Box::new(change), done }]);
+        kept.await.map_err(|_| Error::Closed)?;
+        self.intake.push([Item::Trim { row }]);
         Ok(())
     }
 
@@ -245,6 +260,17 @@ impl Handle {
     /// At most `rows` rows before `before`, newest first.
     pub async fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
         self.read(move |reader| reader.log_back(before, rows)).await
+    }
+
+    /// What of an event outlived the log.
+    pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.kept(seq)).await
+    }
+
+    /// What outlived the log, each with its number, newest first, before the number.
+    pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+        self.read(move |reader| reader.kept_before(num, limit)).await
     }
 
     /// The last row of the log, and the last event in it or before it.

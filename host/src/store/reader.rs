@@ -2,13 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Error,
     docs::{ConfigVersion, StateVersion},
     documents,
+    keep::{self, Kept, Oldest},
     log::Files,
     record, schema,
 };
@@ -77,6 +78,33 @@ impl Reader {
         })?;
         page.reverse();
         Ok(page)
+    }
+
+    /// For reading more than one thing of the documents.
+    pub(super) fn documents(&self) -> MutexGuard<'_, Connection> {
+        self.state.lock()
+    }
+
+    /// The files up to the one that ends with `row`.
+    pub(super) fn oldest_files(&self, row: i64) -> Option<Oldest> {
+        self.log.oldest(row)
+    }
+
+    /// What of an event outlived the log.
+    pub(super) fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+        let db = self.state.lock();
+        let mut statement = db.prepare_cached("SELECT body FROM kept WHERE seq = ?1 ORDER BY num")?;
+        let bodies = statement.query_map([seq.0], |r| r.get::<_, Vec<u8>>(0))?;
+        bodies.map(|body| keep::read(&body?)).collect()
+    }
+
+    /// What outlived the log, each with its number, newest first, before the number.
+    pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+        let db = self.state.lock();
+        let mut statement =
+            db.prepare_cached("SELECT num, body FROM kept WHERE num < ?1 ORDER BY num DESC LIMIT ?2")?;
+        let rows = statement.query_map(params![num, limit], |r| Ok((r.get(0)?, r.get::<_, Vec<u8>>(1)?)))?;
+        rows.map(|row| row.map_err(Error::from).and_then(|(num, body)| Ok((num, keep::read(&body)?)))).collect()
     }
 
     /// The last row of the log and the last event in it or before it.

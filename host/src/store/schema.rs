@@ -37,6 +37,10 @@ const STEPS: &[&str] = &[
         gateway INTEGER NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (gateway, device)) STRICT, WITHOUT ROWID;
     CREATE INDEX binding_device ON binding (device);",
     "CREATE TABLE call (num INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
+    "CREATE TABLE kept (
+        num INTEGER PRIMARY KEY, seq INTEGER NOT NULL, plugin TEXT NOT NULL, attempt INTEGER NOT NULL,
+        -- 1: a document is there because of it
+        referenced INTEGER NOT NULL, size INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (seq, plugin, attempt)) STRICT;",
     "ALTER TABLE device ADD COLUMN password TEXT;",
     COMMAND_QUEUES,
     "CREATE TABLE session (

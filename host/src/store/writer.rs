@@ -207,6 +207,9 @@ impl<M: Machine> Writer<M> {
                 let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
                 let _ = self.materialiser.send(Work::Settle { done, low_water });
             }
+            Item::Keep { change, done } => {
+                let _ = self.materialiser.send(Work::Keep { change, done });
+            }
             Item::Entry { .. } => {}
         }
     }

@@ -4,11 +4,13 @@ pub(super) mod devices;
 pub(super) mod explain;
 pub(super) mod follow;
 pub(super) mod gateways;
+pub(super) mod grant;
 pub(super) mod health;
 pub(super) mod history;
 pub(super) mod letters;
 pub(super) mod plugins;
 pub(super) mod registries;
+pub(super) mod rollback;
 pub(super) mod services;
 pub(super) mod twin;
 

@@ -133,11 +133,3 @@ pub(in crate::admin) async fn reload(State(app): State<App>, Path(name): Path<St
     blocking(move || folder.touch(&name)).await?;
     Ok(Json(json!({"name": shown.as_str()})))
 }
-
-pub(in crate::admin) async fn no_rollback() -> Answer {
-    Err(Error::unimplemented("going back to a plugin's version before"))
-}
-
-pub(in crate::admin) async fn no_grant() -> Answer {
-    Err(Error::unimplemented("consent by a call (write [grants] into the plugin's settings file)"))
-}

@@ -255,6 +255,8 @@ const SERVICES: &[Shape] = &[
 ];
 
 const PLUGINS: &[Shape] = &[
+    shape("GrantRequest", &[("grants", Any)]),
+    shape("GrantResponse", &[("name", Text), ("grants", Any)]),
     shape("ListPluginsResponse", &[("plugins", Many("Plugin"))]),
     shape(
         "Plugin",

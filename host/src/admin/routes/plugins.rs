@@ -5,7 +5,7 @@ use super::call::{
     Shape::{Json, Other},
     delete, get, patch, put, verb,
 };
-use crate::admin::handlers::plugins;
+use crate::admin::handlers::{grant, plugins, rollback};
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
@@ -29,7 +29,12 @@ pub(super) fn calls() -> Vec<Call> {
         verb(PLUGIN, "enable", plugins::enable).says("Switches it on").answers(Json("PluginFile")),
         verb(PLUGIN, "disable", plugins::disable).says("Switches it off").answers(Json("PluginFile")),
         verb(PLUGIN, "reload", plugins::reload).says("Loads its files again").answers(Json("PluginFile")),
-        verb(PLUGIN, "rollback", plugins::no_rollback).says("Goes back to the version before (not in this version)"),
-        verb(PLUGIN, "grant", plugins::no_grant).says("Consents to what it asks for (not in this version)"),
+        verb(PLUGIN, "rollback", rollback::rollback)
+            .says("Writes the component that ran before into the watched folder again")
+            .answers(Json("PluginFile")),
+        verb(PLUGIN, "grant", grant::grant)
+            .says("Consents to all that it asks for, or to these grants: writes them into its settings file")
+            .takes(Json("GrantRequest"))
+            .answers(Json("GrantResponse")),
     ]
 }

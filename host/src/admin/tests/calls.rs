@@ -121,8 +121,9 @@ fn what_is_wrong_with_a_call_is_said() {
         ("PATCH", device("a/twin?versionToUpdate=x"), json!({}), "INVALID_ARGUMENT", "versionToUpdate"),
         ("PATCH", device("a/twin?versionToUpdate=3"), json!({}), "ABORTED", "version 0 is in force"),
         ("PATCH", device("nobody/twin"), json!({}), "NOT_FOUND", "nobody"),
-        ("POST", "/v1/plugins/relay:rollback".into(), json!({}), "UNIMPLEMENTED", "version before"),
-        ("POST", "/v1/plugins/relay:grant".into(), json!({}), "UNIMPLEMENTED", "[grants]"),
+        ("POST", "/v1/plugins/other:rollback".into(), json!({}), "NOT_FOUND", "plugin other"),
+        ("POST", "/v1/plugins/relay:grant".into(), json!({"grants": {"fly": []}}), "INVALID_ARGUMENT", "fly"),
+        ("POST", "/v1/plugins/other:grant".into(), json!({}), "NOT_FOUND", "plugin other"),
         ("POST", "/v1/nothing".into(), json!({}), "NOT_FOUND", "/v1/nothing"),
         ("POST", "/v1/events".into(), json!({}), "UNIMPLEMENTED", "POST"),
     ] {
@@ -246,6 +247,16 @@ fn plugins_are_files_in_the_watched_folder() {
     let settings: toml::Table = std::fs::read_to_string(house.folder.join("relay.toml")).unwrap().parse().unwrap();
     assert_eq!(settings["enabled"].as_bool(), Some(false));
     assert_eq!(settings["settings"]["target"].as_str(), Some("lamp-1"));
+    // What it asks for, and then less.
+    let settings = |house: &House| std::fs::read_to_string(house.folder.join("relay.toml")).unwrap();
+    house.ok("POST", "/v1/plugins/relay:grant", None);
+    assert!(settings(&house).ends_with("[grants]\nconfig = [\"lamp-*\"]\n"), "{}", settings(&house));
+    house.ok("POST", "/v1/plugins/relay:grant", Some(&json!({"grants": {"read": ["a"]}})));
+    assert!(settings(&house).contains("read = [\"a\"]") && !settings(&house).contains("lamp-*"));
+    let (_, word, text) = house.refused("POST", "/v1/plugins/relay:grant", Some(&json!({"grants": {"read": ["["]}})));
+    assert!(word == "INVALID_ARGUMENT" && text.contains("grants.read"), "{text}");
+    house.ok("POST", "/v1/plugins/relay:rollback", None);
+    assert_eq!(std::fs::read(house.folder.join("relay.wasm")).unwrap(), b"\0asm\x0d\0\x01\0before");
     house.ok("DELETE", "/v1/plugins/relay", None);
     assert_eq!(std::fs::read_dir(&house.folder).unwrap().count(), 0);
     assert_eq!(house.refused("POST", "/v1/plugins/relay:enable", None).1, "NOT_FOUND");

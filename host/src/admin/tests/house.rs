@@ -49,12 +49,25 @@ pub(crate) struct OnePlugin {
 
 impl Plugins for OnePlugin {
     fn list(&self) -> Later<'_, Vec<PluginView>> {
-        Box::pin(async { vec![PluginView { name: "relay".into(), state: "running".into(), ..PluginView::default() }] })
+        Box::pin(async {
+            vec![PluginView {
+                name: "relay".into(),
+                state: "running".into(),
+                component: "plugins/relay.wasm".into(),
+                grants: vec!["config lamp-*".into()],
+                ..PluginView::default()
+            }]
+        })
     }
 
     fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
         let name = name.to_string();
         Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
+    }
+
+    fn previous(&self, name: &PluginName) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+        let before = (name.as_str() == "relay").then(|| b"\0asm\x0d\0\x01\0before".to_vec());
+        Box::pin(async { Ok(before) })
     }
 
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {

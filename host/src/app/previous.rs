@@ -1,0 +1,76 @@
+//! The components that run, and those that ran before them, so that a plugin can be rolled back: two files a plugin in the
+//! data folder. Only components of the watched folder; a built-in changes with the host.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::model::PluginName;
+
+const FOLDER: &str = "components";
+
+#[derive(Debug, Clone)]
+pub(super) struct Previous(PathBuf);
+
+impl Previous {
+    pub(super) fn new(data: &Path) -> Self {
+        Self(data.join(FOLDER))
+    }
+
+    fn path(&self, plugin: &PluginName, which: &str) -> PathBuf {
+        self.0.join(format!("{plugin}.{which}.wasm"))
+    }
+
+    /// This one runs now. Blocks.
+    pub(super) fn runs(&self, plugin: &PluginName, bytes: &[u8]) -> io::Result<()> {
+        let current = self.path(plugin, "current");
+        match fs::read(&current) {
+            Ok(found) if found == bytes => return Ok(()),
+            Ok(_) => fs::rename(&current, self.path(plugin, "previous"))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&self.0)?,
+            Err(error) => return Err(error),
+        }
+        let beside = self.path(plugin, "new");
+        fs::write(&beside, bytes)?;
+        fs::rename(beside, current)
+    }
+
+    /// The one that ran before. Blocks.
+    pub(super) fn before(&self, plugin: &PluginName) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.path(plugin, "previous")) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The plugin is gone. Blocks.
+    pub(super) fn forget(&self, plugin: &PluginName) {
+        for which in ["current", "previous"] {
+            // There may be none.
+            let _ = fs::remove_file(self.path(plugin, which));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_before_is_the_last_other_one() {
+        let data = tempfile::tempdir().unwrap();
+        let previous = Previous::new(data.path());
+        let name = PluginName::new("relay").unwrap();
+        assert_eq!(previous.before(&name).unwrap(), None);
+        for (bytes, before) in
+            [("one", None), ("one", None), ("two", Some("one")), ("two", Some("one")), ("one", Some("two"))]
+        {
+            previous.runs(&name, bytes.as_bytes()).unwrap();
+            assert_eq!(previous.before(&name).unwrap().as_deref(), before.map(str::as_bytes), "after {bytes}");
+        }
+        previous.forget(&name);
+        assert_eq!(fs::read_dir(data.path().join(FOLDER)).unwrap().count(), 0);
+    }
+}
