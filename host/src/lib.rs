@@ -16,8 +16,10 @@ pub mod registry;
 pub mod twin;
 
 pub mod auth;
-pub mod engine;
 pub mod ingest;
+pub mod timers;
+
+pub mod engine;
 pub mod plugin;
 
 pub mod dispatch;

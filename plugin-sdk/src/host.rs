@@ -146,7 +146,9 @@ impl Host {
         State::new(&self.backend)
     }
 
-    /// Sets a timer, which comes back as an event; replaces one of the same name.
+    /// Sets a timer, which comes back as an event of this plugin alone ([`Plugin::on_timer`](crate::Plugin::on_timer));
+    /// replaces one of the same name. It is set when the event's effects commit, outlives restarts of the host, and fires
+    /// once for what it missed meanwhile, marked late. [`Schedule::after`] and its like make the schedule.
     pub fn set_timer(&self, name: &str, schedule: &Schedule, payload: impl AsRef<[u8]>) -> Result<()> {
         self.backend.timer_set(name, schedule, payload.as_ref())
     }

@@ -75,6 +75,7 @@ mod plugin;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod timer;
 mod twin;
 
 #[doc(hidden)]

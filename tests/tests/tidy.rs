@@ -12,7 +12,7 @@ const RANKS: &[&[&str]] = &[
     &["model", "clock", "metrics", "builtins"],
     &["settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
-    &["auth", "engine", "ingest", "plugin"],
+    &["auth", "ingest", "timers", "engine", "plugin"],
     &["dispatch", "session", "topics"],
     &["delivery", "dialect"],
     &["mqtt", "admin", "watch"],

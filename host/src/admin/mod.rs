@@ -29,7 +29,7 @@ use std::{
 };
 
 use axum::{ServiceExt, extract::Request};
-pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError};
+pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError, Timers};
 pub use token::FILE as TOKEN_FILE;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;

@@ -33,6 +33,16 @@ pub enum RedriveError {
     Failed(String),
 }
 
+/// The timers that a plugin has set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timers {
+    pub count: usize,
+    /// When the next one is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_time: Option<String>,
+}
+
 /// A plugin as the API shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +61,7 @@ pub struct PluginView {
     pub triggers: Vec<String>,
     pub grants: Vec<String>,
     pub counters: Counters,
+    pub timers: Timers,
     pub last_error: Option<String>,
     /// By the limit's name: how often it was hit.
     pub limits_hit: BTreeMap<String, u64>,

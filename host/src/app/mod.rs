@@ -37,7 +37,7 @@ use crate::{
     mqtt, outbox, plugin,
     registry::{self, Changed},
     settings::{Grant, Settings},
-    store, tls, topics,
+    store, timers, tls, topics,
 };
 
 /// A host that runs in this process.
@@ -55,6 +55,7 @@ pub struct Host {
     api: JoinHandle<Result<(), admin::Error>>,
     folder: folder::Service,
     housekeeping: JoinHandle<()>,
+    timers: JoinHandle<()>,
     publisher: JoinHandle<()>,
     expiry: JoinHandle<()>,
     dispatch: dispatch::Handle,
@@ -118,6 +119,7 @@ impl Host {
         })?;
         let consent = settings.grant == Grant::Consent;
         let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
+        let timers = tokio::spawn(timers::run(dispatch.timers(), ingest.clone(), shutdown.child_token()));
         let folder = folder::start(settings, plugins.clone(), shutdown.clone()).await?;
         delivery.expire_left().await?;
         let expiry = tokio::spawn(keep_time(delivery.clone(), shutdown.child_token()));
@@ -167,6 +169,7 @@ impl Host {
             api,
             folder,
             housekeeping,
+            timers,
             publisher,
             expiry,
             dispatch,
@@ -188,6 +191,7 @@ impl Host {
         self.front.await.context("the front ended badly")?;
         self.api.await.context("the admin API ended badly")??;
         self.folder.stop().await;
+        self.timers.await.context("the timers ended badly")?;
         self.dispatch.stop().await;
         self.housekeeping.await.context("housekeeping ended badly")?;
         self.publisher.await.context("publishing ended badly")?;

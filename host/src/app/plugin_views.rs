@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::previous::Previous;
 use crate::{
-    admin::{Counters, Later, PluginView, Plugins, RedriveError},
+    admin::{Counters, Later, PluginView, Plugins, RedriveError, Timers},
+    clock,
     dispatch::{self, Manager, PluginState, PluginStatus},
     model::PluginName,
     plugin::{Grant, Trigger},
@@ -72,6 +73,7 @@ fn view(status: PluginStatus) -> PluginView {
             failed: totals.failed,
             dead: totals.dead,
         },
+        timers: Timers { count: status.timers, next_time: status.next_timer_ms.map(clock::rfc3339) },
         last_error: status.last_error,
         limits_hit: totals.limits_hit,
         warnings: status.warnings,

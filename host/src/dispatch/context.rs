@@ -21,13 +21,14 @@ use super::{
 };
 use crate::{
     model::{PluginName, Seq},
-    plugin, registry, store,
+    plugin, registry, store, timers,
 };
 
 pub(super) struct Context {
     pub(super) store: store::Handle,
     pub(super) registry: registry::Handle,
     pub(super) kv: Kv,
+    pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
     /// The last event that was in the log when the host started.
@@ -53,6 +54,7 @@ impl Context {
             store,
             registry,
             kv: Kv::default(),
+            timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),

@@ -64,7 +64,7 @@ impl Runner {
                 Some(Node::Device(*device, found.name.id.as_str().into()))
             }
             Effect::Publish { topic, .. } => Some(Node::Topic(topic.as_str().into())),
-            Effect::Kv(_) => None,
+            Effect::Kv(_) | Effect::TimerSet(_) | Effect::TimerCancel { .. } => None,
         }
     }
 

@@ -34,7 +34,7 @@ impl<'a> Target<'a> {
                 Some(Self::Device(*device))
             }
             Effect::Publish { topic, .. } => Some(Self::Topic(topic)),
-            Effect::Kv(_) => None,
+            Effect::Kv(_) | Effect::TimerSet(_) | Effect::TimerCancel { .. } => None,
         }
     }
 }

@@ -123,6 +123,14 @@ impl Host for PluginHost {
         self.context.upgrade().and_then(|context| Some(context.reach.get()?.command_room(device))).unwrap_or(0)
     }
 
+    fn timers(&self, plugin: &PluginName) -> usize {
+        self.context.upgrade().map_or(0, |context| context.timers.count(plugin))
+    }
+
+    fn has_timer(&self, plugin: &PluginName, name: &str) -> bool {
+        self.context.upgrade().is_some_and(|context| context.timers.has(plugin, name))
+    }
+
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
         let context = self.context.upgrade();
         Box::pin(async move {

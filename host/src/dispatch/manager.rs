@@ -17,8 +17,8 @@ use super::{
     status::{PluginState, PluginStatus, Totals},
 };
 use crate::{
-    model::{Entry, EventKind, PluginName, Seq},
-    plugin::{CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Trigger, Triggers},
+    model::{Entry, PluginName, Seq},
+    plugin::{CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers},
     store::{self, Loaded},
 };
 
@@ -46,23 +46,6 @@ pub enum RedriveError {
     NotRunning(PluginName),
     #[error(transparent)]
     Store(#[from] store::Error),
-}
-
-/// What a plugin may ask for by the settings and the interface, but this version does not do: better refused than ignored.
-fn supported(settings: &PluginSettings, described: &[Trigger]) -> Result<(), Error> {
-    let unsupported = |what: &str| Err(Error::Settings(format!("{what} is not supported by this version yet")));
-    for trigger in settings.triggers.as_deref().unwrap_or(described) {
-        match trigger.event {
-            EventKind::Timer => return unsupported("a trigger on timer"),
-            EventKind::Telemetry
-            | EventKind::State
-            | EventKind::Connected
-            | EventKind::Disconnected
-            | EventKind::CommandSettled
-            | EventKind::Topic => {}
-        }
-    }
-    Ok(())
 }
 
 /// A component's bytes and where they are from.
@@ -110,6 +93,7 @@ impl Manager {
         let boot = Seq(context.store.next_seq().0.saturating_sub(1));
         let _ = context.boot.set(boot);
         context.kv.load(&loaded.kv);
+        context.timers.load(&loaded.timers);
         let left = Left::read(&context.store, &loaded.plugins, loaded.low_water).await?;
         *context.left.lock() = left;
         Ok(Self { context, engine, slots: Mutex::default(), consent })
@@ -176,8 +160,16 @@ impl Manager {
             self.context.left.lock().rest(|name| slots.contains_key(name) || unready.contains(name))
         };
         for plugin in gone {
-            self.context.store.call(Entry::PluginRemoved { plugin }).await?;
+            self.gone(plugin).await?;
         }
+        Ok(())
+    }
+
+    /// A plugin is gone for good, and its timers with it.
+    async fn gone(&self, plugin: PluginName) -> Result<(), store::Error> {
+        let timers = self.context.timers.hold(&plugin).await;
+        self.context.store.call(Entry::PluginRemoved { plugin }).await?;
+        timers.forget();
         Ok(())
     }
 
@@ -195,7 +187,6 @@ impl Manager {
         let component = self.engine.load(component.bytes).await?;
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
         let description = component.describe(&text).await?;
-        supported(settings, &description.triggers)?;
         let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
         let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
         if self.consent && settings.grants.is_none() && !description.grants.is_empty() {
@@ -238,6 +229,7 @@ impl Manager {
         }
         self.context.left.lock().forget(name);
         self.context.changed();
+        self.context.timers.resume(name);
         // Whoever asked for the table before this had its event's number already: that event is read from the log.
         runner.begin();
         Ok(())
@@ -256,7 +248,7 @@ impl Manager {
             runner.stop().await;
         }
         if was_left || !ended.is_empty() {
-            self.context.store.call(Entry::PluginRemoved { plugin: name.clone() }).await?;
+            self.gone(name.clone()).await?;
         }
         Ok(())
     }
@@ -315,6 +307,8 @@ impl Manager {
             queued,
             lagging,
             warnings: runner.as_ref().map(|runner| runner.counters.warnings()).unwrap_or_default(),
+            timers: self.context.timers.count(name),
+            next_timer_ms: self.context.timers.next_due_of(name),
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
         }
     }

@@ -34,7 +34,7 @@ use crate::{
     ingest::Offer,
     model::{Event, Seq},
     registry::{self, Device},
-    store,
+    store, timers,
 };
 
 /// The door for events. Cheap to clone.
@@ -59,6 +59,12 @@ impl Handle {
     /// The connections, for the plugins. To be set once, before the first plugin is installed.
     pub fn set_reach(&self, reach: Arc<dyn Reach>) {
         let _ = self.context.reach.set(reach);
+    }
+
+    /// The plugins' timers, for the task that fires them.
+    #[must_use]
+    pub fn timers(&self) -> timers::Handle {
+        self.context.timers.clone()
     }
 
     /// All events before this one are handled by all plugins that run, or will when their files are mended. `next` is a number that no event has got that

@@ -162,6 +162,8 @@ fn weight(effects: &[Effect]) -> usize {
         .iter()
         .map(|effect| match effect {
             Effect::Publish { topic, payload, .. } => ENTRY_BYTES + topic.len() + payload.len(),
+            Effect::TimerSet(timer) => ENTRY_BYTES + timer.name.len() + timer.payload.len(),
+            Effect::TimerCancel { name } => ENTRY_BYTES + name.len(),
             Effect::Config { payload, .. }
             | Effect::Command { payload, .. }
             | Effect::PatchDesired { patch: payload, .. } => ENTRY_BYTES + payload.len(),
@@ -290,7 +292,8 @@ struct Problem {
 async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(Problem, Pending)>> {
     wait_to_publish(settled, pending.effects()).await;
     let conditional = has_condition(pending.effects());
-    if pending.kv.is_empty() && !conditional {
+    let timers: Vec<Effect> = pending.effects().iter().filter(|effect| is_of_timer(effect)).cloned().collect();
+    if pending.kv.is_empty() && timers.is_empty() && !conditional {
         settled.add(pending.handled, &pending.job, None);
         return Ok(());
     }
@@ -298,6 +301,7 @@ async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(
     let context = settled.runner.context.clone();
     let state = context.kv.of(&settled.runner.name);
     let _order = state.order.lock().await;
+    let held = if timers.is_empty() { None } else { Some(context.timers.hold(&settled.runner.name).await) };
     let planned = state.data.lock().plan(&pending.kv);
     let writes = match planned {
         Ok(writes) => writes,
@@ -314,6 +318,9 @@ async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(
     } else {
         settled.add(handled, &pending.job, None);
         settled.submit().await;
+    }
+    if let Some(held) = held {
+        held.apply(&timers);
     }
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));
@@ -336,6 +343,10 @@ async fn wait_to_publish(settled: &mut Settled<'_>, effects: &[Effect]) {
 fn is_plain(job: &Job, effects: &[Effect]) -> bool {
     let plain = |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });
     job.attempt == HandledRun::ATTEMPT && job.letter.is_none() && effects.iter().all(plain)
+}
+
+fn is_of_timer(effect: &Effect) -> bool {
+    matches!(effect, Effect::TimerSet(_) | Effect::TimerCancel { .. })
 }
 
 fn has_condition(effects: &[Effect]) -> bool {

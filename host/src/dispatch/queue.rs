@@ -32,12 +32,14 @@ impl Job {
     }
 }
 
-/// Which lane an event goes in: its device's, its topic's, or the one of all other events.
+/// Which lane an event goes in: its device's, its topic's, its timer's, or the one of all other events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     Device(DeviceNum),
     /// A hash: topics that share it share the lane, which costs them nothing but waiting for each other.
     Topic(u64),
+    /// A hash, in the same way.
+    Timer(u64),
     Other,
 }
 
@@ -45,14 +47,17 @@ impl Lane {
     pub(super) fn of(event: &Event) -> Self {
         match (&event.data, event.device) {
             (_, Some(device)) => Self::Device(device),
-            (EventData::Topic { topic, .. }, None) => {
-                let mut hasher = DefaultHasher::new();
-                topic.hash(&mut hasher);
-                Self::Topic(hasher.finish())
-            }
+            (EventData::Topic { topic, .. }, None) => Self::Topic(hash(topic)),
+            (EventData::Timer { name, .. }, None) => Self::Timer(hash(name)),
             _ => Self::Other,
         }
     }
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Events of one lane that were taken together.

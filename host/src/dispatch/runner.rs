@@ -182,10 +182,9 @@ impl Runner {
     }
 
     pub(super) fn wants(&self, device: Option<&Arc<Device>>, event: &Event) -> bool {
-        if let EventData::Timer { plugin, .. } = &event.data
-            && plugin != self.name.as_str()
-        {
-            return false;
+        // It has set the timer, so it wants it, whatever its triggers are.
+        if let EventData::Timer { plugin, .. } = &event.data {
+            return plugin == self.name.as_str();
         }
         let id = device.map_or("", |device| device.name.id.as_str());
         self.version().triggers.match_event(&event.data, id)

@@ -193,5 +193,8 @@ pub struct PluginStatus {
     pub lagging: bool,
     /// What an operator should look at, such as plugins that feed each other; oldest first.
     pub warnings: Vec<String>,
+    pub timers: usize,
+    /// When the next one is due, milliseconds since the Unix epoch.
+    pub next_timer_ms: Option<u64>,
     pub totals: Totals,
 }

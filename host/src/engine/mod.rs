@@ -11,10 +11,14 @@ use letters::Letters;
 
 use crate::{
     metrics::Metrics,
-    model::{Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, RegistryChange, Settlement},
+    model::{
+        Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, PluginName, RegistryChange,
+        Settlement,
+    },
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
     store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion},
+    timers,
 };
 
 /// The state machine behind the log.
@@ -23,6 +27,7 @@ pub struct Engine {
     queues: Queues,
     sink: Arc<dyn Sink>,
     letters: Letters,
+    timers: timers::Table,
     metrics: Metrics,
 }
 
@@ -36,17 +41,21 @@ impl Engine {
         metrics: Metrics,
     ) -> Self {
         let letters = Letters::new(loaded.last_dead_letter, &loaded.dead_letters);
-        Self { registry, queues, sink, letters, metrics }
+        let timers = timers::Table::load(&loaded.timers);
+        Self { registry, queues, sink, letters, timers, metrics }
     }
 
-    fn events(&self, events: Vec<Event>, docs: &mut Vec<Doc>) {
+    fn events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
         let mut seen = None;
         let mut device: Option<Arc<Device>> = None;
         for event in events {
             if device.as_ref().map(|device| device.num) != event.device {
                 device = event.device.and_then(|num| self.registry.get(num));
             }
-            let Some(device) = &device else { continue };
+            let Some(device) = &device else {
+                docs.extend(self.fired(&event));
+                continue;
+            };
             match event.data {
                 EventData::Telemetry { .. } => {}
                 EventData::State { version, payload } => {
@@ -65,6 +74,12 @@ impl Engine {
         docs.extend(seen.map(|(num, time_ms)| Doc::Seen { num, time_ms }));
     }
 
+    /// What a timer's event makes of the timer.
+    fn fired(&mut self, event: &Event) -> Option<Doc> {
+        let EventData::Timer { plugin, name, due_ms, .. } = &event.data else { return None };
+        self.timers.fired(&PluginName::new(plugin).ok()?, name, *due_ms, event.time_ms)
+    }
+
     fn handled(&mut self, handled: Handled, docs: &mut Vec<Doc>) -> Reply {
         let Handled { plugin, digest, seq, attempt, time_ms, logs, outcome, .. } = handled;
         match outcome {
@@ -73,7 +88,10 @@ impl Engine {
                 let cause =
                     |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
                 let origin = Origin { time_ms, cause: &cause };
-                outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs)
+                let before = docs.len();
+                let reply = outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
+                self.timers.note(docs.iter().skip(before));
+                reply
             }
             Outcome::Dead { error, event } => {
                 let (id, oldest) = self.letters.add(&plugin);
@@ -148,7 +166,11 @@ impl Machine for Engine {
                 return outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
             }
             Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
-            Entry::PluginRemoved { plugin } => docs.push(Doc::PluginGone { plugin }),
+            Entry::PluginRemoved { plugin } => {
+                let gone = Doc::PluginGone { plugin };
+                self.timers.note(std::iter::once(&gone));
+                docs.push(gone);
+            }
             Entry::DeadLettersDropped { ids } => {
                 self.letters.drop(&ids);
                 docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id }));

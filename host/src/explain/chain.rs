@@ -47,6 +47,11 @@ pub enum Step {
     Call(Box<CallRecord>),
     /// The plugin wrote to its own state.
     Kv(KvWrite),
+    /// The plugin set a timer, or took one back.
+    Timer {
+        name: String,
+        due_ms: Option<u64>,
+    },
     /// The plugin published on an ordinary topic.
     Published {
         topic: String,

@@ -154,6 +154,8 @@ impl Handle {
                 None => Step::Gone(Gone::Command { device: *device, id: id.clone() }),
             },
             Effect::Kv(write) => Step::Kv(write.clone()),
+            Effect::TimerSet(timer) => Step::Timer { name: timer.name.clone(), due_ms: Some(timer.due_ms) },
+            Effect::TimerCancel { name } => Step::Timer { name: name.clone(), due_ms: None },
             Effect::Publish { topic, payload, .. } => {
                 Step::Published { topic: topic.clone(), payload: payload.clone() }
             }

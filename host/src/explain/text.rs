@@ -67,6 +67,8 @@ fn line(step: &Step, names: Names<'_>) -> String {
             Some(value) => format!("key {:?} of its own state set to {}", write.key, bytes(value)),
             None => format!("key {:?} of its own state deleted", write.key),
         },
+        Step::Timer { name, due_ms: Some(due_ms) } => format!("timer {name:?} set for {}", time(*due_ms)),
+        Step::Timer { name, due_ms: None } => format!("timer {name:?} cancelled"),
         Step::Published { topic, payload } => format!("{} published on {topic}", bytes(payload)),
         Step::DeadLetter(letter) => format!(
             "plugin {} ({}, try {}) failed: {} → dead letter {}",

@@ -112,6 +112,12 @@ impl Handle {
         self.append(None, vec![event], Some(room), Some(done), Entry::Events);
     }
 
+    /// Appends timers that fired, in this order. Does not block.
+    pub fn submit_timers(&self, fired: Vec<EventData>, room: Room) {
+        let events = fired.into_iter().map(|data| NewEvent { durable: true, data }).collect();
+        self.append(None, events, Some(room), None, Entry::Events);
+    }
+
     /// The number of the next event; all events before it have been offered.
     #[must_use]
     pub fn offered(&self) -> Seq {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ids::DeviceNum, message::QoS};
+use super::{ids::DeviceNum, message::QoS, timer::Timer};
 
 /// One effect. All effects of an event commit together with "this plugin has handled this event".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,10 @@ pub enum Effect {
     /// A JSON merge patch (RFC 7396) on the device's config, done when the effects are applied, so that of two patches
     /// none is lost. Makes a new version. With `expected` the version in force must be that one.
     PatchDesired { device: DeviceNum, patch: Bytes, expected: Option<u64> },
+    /// Sets a timer of the plugin, in the place of one of the same name.
+    TimerSet(Box<Timer>),
+    /// Takes a timer of the plugin back. One that is not there is fine.
+    TimerCancel { name: String },
 }
 
 impl Effect {
@@ -27,7 +31,11 @@ impl Effect {
     pub fn configures(&self) -> Option<DeviceNum> {
         match self {
             Self::Config { device, .. } | Self::PatchDesired { device, .. } => Some(*device),
-            Self::Command { .. } | Self::Kv(_) | Self::Publish { .. } => None,
+            Self::Command { .. }
+            | Self::Kv(_)
+            | Self::Publish { .. }
+            | Self::TimerSet(_)
+            | Self::TimerCancel { .. } => None,
         }
     }
 }
@@ -40,7 +48,7 @@ impl Effect {
             Self::Config { device, .. } | Self::Command { device, .. } | Self::PatchDesired { device, .. } => {
                 Some(*device)
             }
-            Self::Kv(_) | Self::Publish { .. } => None,
+            Self::Kv(_) | Self::Publish { .. } | Self::TimerSet(_) | Self::TimerCancel { .. } => None,
         }
     }
 }

@@ -40,6 +40,14 @@ pub const CALLS_KEPT: usize = 10_000;
 pub const KV_BYTES: usize = 1024 * 1024;
 /// A plugin's key-value state: longest key, bytes.
 pub const KV_KEY_BYTES: usize = 256;
+/// Timers of one plugin.
+pub const TIMERS: usize = 10_000;
+/// Longest name of a timer, bytes.
+pub const TIMER_NAME_BYTES: usize = 256;
+/// Largest payload of a timer, bytes.
+pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
+/// A timer comes at most so often, and never sooner after it was set, milliseconds.
+pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
 /// Devices bound to one gateway.

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod message;
 pub mod method;
 pub mod registry;
+pub mod timer;
 
 pub use call::{CallRecord, CallResult};
 pub use cause::Cause;

@@ -12,7 +12,7 @@ use crate::{
     clock,
     model::{Cause, Effect, Entry, Message, QoS, limits},
     registry::{self, Device},
-    store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply},
+    store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc},
     twin,
 };
 
@@ -151,6 +151,16 @@ pub fn apply(
                     docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
                 }
             }
+            (Effect::TimerSet(timer), _) => {
+                if let Cause::Plugin { plugin, .. } = cause() {
+                    docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer })));
+                }
+            }
+            (Effect::TimerCancel { name }, _) => {
+                if let Cause::Plugin { plugin, .. } = cause() {
+                    docs.push(Doc::TimerGone { plugin, name });
+                }
+            }
             (Effect::Publish { topic, payload, qos, retain }, _) => {
                 publish(
                     OutgoingDoc { id: cause().effect_id().unwrap_or_default(), topic, payload, qos, retain },
@@ -182,7 +192,7 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>,
                 (*device, *expected)
             }
             Effect::Command { device, .. } => (*device, None),
-            Effect::Kv(_) | Effect::Publish { .. } => {
+            Effect::Kv(_) | Effect::Publish { .. } | Effect::TimerSet(_) | Effect::TimerCancel { .. } => {
                 targets.push(Target::Nothing);
                 continue;
             }

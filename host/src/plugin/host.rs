@@ -113,5 +113,10 @@ pub trait Host: Send + Sync + 'static {
     /// How many more commands may wait for the device.
     fn command_room(&self, device: DeviceNum) -> usize;
 
+    /// How many timers the plugin has.
+    fn timers(&self, plugin: &PluginName) -> usize;
+
+    fn has_timer(&self, plugin: &PluginName, name: &str) -> bool;
+
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>>;
 }

@@ -21,6 +21,7 @@ pub mod names {
     pub const EFFECTS_PER_EVENT: &str = "effects-per-event";
     pub const QUEUED_COMMANDS: &str = "queued-commands";
     pub const KV_BYTES: &str = "kv-bytes";
+    pub const TIMERS: &str = "timers";
     pub const RATE_PER_TARGET: &str = "rate-per-target";
     pub const EFFECTS_PER_SECOND: &str = "effects-per-second";
     pub const DELAYED_BYTES: &str = "delayed-bytes";

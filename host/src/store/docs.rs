@@ -12,6 +12,7 @@ use crate::model::{
     broker::BrokerChange,
     cause::Cause,
     registry::{DeviceSpec, PasswordHash, RegistrySpec, ServiceSpec},
+    timer::Timer,
 };
 
 /// One change of a document.
@@ -73,6 +74,11 @@ pub enum Doc {
     Outgoing(Box<OutgoingDoc>),
     OutgoingGone {
         id: String,
+    },
+    Timer(Box<TimerDoc>),
+    TimerGone {
+        plugin: PluginName,
+        name: String,
     },
     /// An operator called a method.
     Call(Box<CallRecord>),
@@ -200,6 +206,13 @@ pub struct OutgoingDoc {
     pub retain: bool,
 }
 
+/// A timer of a plugin, as it is due next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerDoc {
+    pub plugin: PluginName,
+    pub timer: Timer,
+}
+
 /// A plugin that is there, and since which event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginDoc {
@@ -221,6 +234,7 @@ pub struct Loaded {
     /// The newest of each device.
     pub states: Vec<StateVersion>,
     pub kv: Vec<KvDoc>,
+    pub timers: Vec<TimerDoc>,
     pub plugins: Vec<PluginDoc>,
     /// Of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,

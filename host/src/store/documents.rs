@@ -11,6 +11,7 @@ use super::{
     },
     keep,
     materialise::Gathered,
+    timers,
 };
 use crate::model::{
     CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
@@ -148,7 +149,10 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         }
         Doc::PluginGone { plugin } => {
             tx.execute("DELETE FROM plugin WHERE name = ?1", [plugin.as_str()])?;
+            timers::delete_all(tx, plugin)?;
         }
+        Doc::Timer(doc) => timers::write(tx, doc)?,
+        Doc::TimerGone { plugin, name } => timers::delete(tx, plugin, name)?,
         Doc::DeadLetter(letter) => {
             let body = postcard::to_stdvec(letter).map_err(|e| Error::Sqlite(e.to_string()))?;
             tx.prepare_cached("INSERT OR REPLACE INTO dead_letter (id, body) VALUES (?1, ?2)")?
@@ -286,6 +290,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         last_dead_letter: meta(db, LAST_DEAD_LETTER)?,
         low_water: Seq(meta(db, LOW_WATER)?),
         broker: broker::load(db)?,
+        timers: timers::load(db)?,
         ..Loaded::default()
     };
     each(db, "SELECT name, spec, created_ms FROM registry", |r| {
@@ -387,7 +392,7 @@ fn registry_name(text: &str) -> rusqlite::Result<RegistryName> {
     parsed(text, |t| RegistryName::new(t).map_err(|e| e.to_string()))
 }
 
-fn plugin_name(text: &str) -> rusqlite::Result<PluginName> {
+pub(super) fn plugin_name(text: &str) -> rusqlite::Result<PluginName> {
     parsed(text, |t| PluginName::new(t).map_err(|e| e.to_string()))
 }
 

@@ -18,6 +18,7 @@ mod reader;
 mod record;
 mod schema;
 mod segment;
+mod timers;
 mod writer;
 
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
-    PluginDoc, RegistryDoc, ServiceDoc, StateVersion,
+    PluginDoc, RegistryDoc, ServiceDoc, StateVersion, TimerDoc,
 };
 pub use intake::{Done, Room};
 pub use keep::Kept;

@@ -57,6 +57,7 @@ const STEPS: &[&str] = &[
     CREATE TABLE retained (topic TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;",
     "CREATE TABLE service (
         name TEXT PRIMARY KEY, spec TEXT NOT NULL, password TEXT, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    TIMERS,
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.
@@ -73,6 +74,10 @@ const COMMAND_QUEUES: &str = "ALTER TABLE command RENAME TO command_before;
     CREATE UNIQUE INDEX command_num ON command (device, num);
     CREATE UNIQUE INDEX command_id ON command (id, device);
     CREATE INDEX command_due ON command (expires_ms) WHERE settled_ms IS NULL;";
+
+const TIMERS: &str = "CREATE TABLE timer (
+        plugin TEXT NOT NULL, name TEXT NOT NULL, schedule TEXT NOT NULL, payload BLOB NOT NULL, due_ms INTEGER NOT NULL,
+        PRIMARY KEY (plugin, name)) STRICT, WITHOUT ROWID;";
 
 const FILE: &str = "state.db";
 

@@ -113,6 +113,14 @@ impl Host for World {
         3
     }
 
+    fn timers(&self, _: &PluginName) -> usize {
+        0
+    }
+
+    fn has_timer(&self, _: &PluginName, _: &str) -> bool {
+        false
+    }
+
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
         self.calls.lock().unwrap().push(call);
         let after = self.answers_after;

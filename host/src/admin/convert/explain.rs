@@ -37,6 +37,7 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
         Step::Kv(write) => json!({"state": {
             "key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none(),
         }}),
+        Step::Timer { name, due_ms } => json!({"timer": {"name": name, "dueTime": due_ms.map(clock::rfc3339)}}),
         Step::Published { topic, payload } => {
             json!({"publish": {"topic": topic, "binaryData": Base64::encode(payload)}})
         }

@@ -156,6 +156,11 @@ fn effect(effect: &Effect, names: Names<'_>) -> Value {
         Effect::Publish { topic, payload, qos, retain } => json!({"publish": {
             "topic": topic, "qos": *qos as u8, "retain": retain, "binaryData": bytes(payload),
         }}),
+        Effect::TimerSet(timer) => json!({"timer": {
+            "name": timer.name, "schedule": timer.schedule, "dueTime": clock::rfc3339(timer.due_ms),
+            "binaryData": bytes(&timer.payload),
+        }}),
+        Effect::TimerCancel { name } => json!({"timer": {"name": name, "cancelled": true}}),
         Effect::PatchDesired { device: num, patch, .. } => {
             json!({"desired": {"device": device(num), "patch": String::from_utf8_lossy(patch)}})
         }

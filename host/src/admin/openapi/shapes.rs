@@ -271,6 +271,7 @@ const PLUGINS: &[Shape] = &[
             ("triggers", ManyTexts),
             ("grants", ManyTexts),
             ("counters", Any),
+            ("timers", One("PluginTimers")),
             ("lastError", Text),
             ("limitsHit", Any),
             ("warnings", ManyTexts),
@@ -278,4 +279,5 @@ const PLUGINS: &[Shape] = &[
     ),
     shape("PluginFile", &[("name", Text), ("file", Text)]),
     shape("PluginPatch", &[("enabled", Flag), ("settings", Any)]),
+    shape("PluginTimers", &[("count", Number), ("nextTime", Time)]),
 ];

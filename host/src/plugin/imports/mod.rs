@@ -1,5 +1,5 @@
 //! What guests call, one file a capability. Each call is counted, then checked against the grants, then done; an effect
-//! is only noted. What this host does not do yet answers `unsupported`.
+//! is only noted.
 
 mod command;
 mod config;
@@ -7,9 +7,9 @@ mod log;
 mod method;
 mod registry;
 mod state;
+mod timer;
 mod topic;
 mod twin;
-mod unsupported;
 
 use std::sync::Arc;
 

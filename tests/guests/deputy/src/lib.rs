@@ -52,6 +52,7 @@ impl Plugin for Deputy {
             .on_state("sensor-*")
             .on_connected("sensor-*")
             .on_disconnected("sensor-*")
+            .on_timer()
             .may_config("*")
             .may_read("*")
     }

@@ -107,7 +107,8 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
         "config-get" => report(&format!("{:?}", config::get(argument))),
         "kv" => kv(),
         "kv-flood" => report(&format!("{:?}", kv_flood())),
-        "unsupported" => unsupported(),
+        "twin" => report(&format!("{:?}", twin::get("lamp-1"))),
+        "timer" => report(&format!("{:?}", timer::set("t", &timer::Schedule::After(1), b""))),
         "publish" => {
             let options = topic::Options { qos: 1, retain: true };
             report(&format!("{:?}", topic::publish(argument, b"x", options)));
@@ -180,12 +181,6 @@ fn kv() {
 
 fn kv_flood() -> Result<(), state::Error> {
     (0..40).try_for_each(|n| state::set(&format!("k{n}"), &vec![0; 64 * 1024], None))
-}
-
-fn unsupported() {
-    let steps =
-        [format!("{:?}", twin::get("lamp-1")), format!("{:?}", timer::set("t", &timer::Schedule::After(1), b""))];
-    report(&steps.join("\n"));
 }
 
 #[allow(clippy::disallowed_methods, reason = "what the guest's own clock says is the question")]

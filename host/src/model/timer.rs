@@ -1,0 +1,32 @@
+//! Timers of plugins, as they stand in the log and in the documents.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// When a timer comes again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Schedule {
+    /// Never.
+    Once,
+    Every {
+        period_ms: u64,
+    },
+    /// Five fields, and the IANA name of the time zone in which they are meant.
+    Cron {
+        expression: String,
+        time_zone: String,
+    },
+}
+
+/// One timer of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// Unique for its plugin.
+    pub name: String,
+    pub schedule: Schedule,
+    /// Given back with each of its events.
+    pub payload: Bytes,
+    /// When it fires next, milliseconds since the Unix epoch.
+    pub due_ms: u64,
+}

@@ -1,0 +1,156 @@
+//! Timers of plugins: when they are due, and the clock that turns them into events. An event in the log is the firing: what
+//! applies the log takes the timer away, or makes it due again, in the same entry. Never handles an event.
+
+mod schedule;
+mod table;
+mod wheel;
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+pub use schedule::{Wanted, first};
+pub use table::Table;
+use table::{Fired, Timers};
+pub use wheel::run;
+
+use crate::{
+    clock,
+    model::{Effect, EventData, PluginName, timer::Timer},
+    store::TimerDoc,
+};
+
+/// One plugin's timers, as they will be once all that is queued for the log is applied.
+#[derive(Debug, Default)]
+struct Cell {
+    /// Held from looking to queueing, by who sets timers and by who fires them, so that both are in the order of the log.
+    order: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    timers: Timers,
+    /// None: the plugin does not run, and its timers wait. What was due before is late.
+    running_since_ms: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    plugins: RwLock<HashMap<PluginName, Arc<Cell>>>,
+    /// The next due time may be another one.
+    changed: Notify,
+}
+
+/// The timers of all plugins. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// While it lives nobody else sets, cancels or fires timers of the plugin.
+#[derive(Debug)]
+pub struct Held {
+    plugin: PluginName,
+    cell: Arc<Cell>,
+    shared: Arc<Shared>,
+    _order: OwnedMutexGuard<()>,
+}
+
+impl Held {
+    /// These effects are queued for the log.
+    pub fn apply(&self, effects: &[Effect]) {
+        let mut state = self.cell.state.lock();
+        for effect in effects {
+            match effect {
+                Effect::TimerSet(timer) => state.timers.set(timer.as_ref().clone()),
+                Effect::TimerCancel { name } => state.timers.cancel(name),
+                _ => {}
+            }
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// The plugin is gone, and its timers with it.
+    pub fn forget(&self) {
+        *self.cell.state.lock() = State::default();
+    }
+
+    /// Takes at most so many timers that are due by now: what they fire, in order.
+    fn take(&self, now_ms: u64, most: usize) -> Vec<EventData> {
+        let mut state = self.cell.state.lock();
+        let mut fired = Vec::new();
+        let Some(since_ms) = state.running_since_ms else { return fired };
+        while fired.len() < most
+            && let Some(timer) = state.timers.due(now_ms)
+        {
+            let _: Option<Fired> = state.timers.fired(&timer.name, timer.due_ms, now_ms);
+            let Timer { name, payload, due_ms, .. } = timer;
+            let plugin = self.plugin.to_string();
+            fired.push(EventData::Timer { plugin, name, payload, due_ms, late: due_ms < since_ms });
+        }
+        fired
+    }
+}
+
+impl Handle {
+    /// Takes up the timers as the documents have them, all waiting for their plugins to run.
+    pub fn load(&self, docs: &[TimerDoc]) {
+        for doc in docs {
+            self.of(&doc.plugin).state.lock().timers.set(doc.timer.clone());
+        }
+    }
+
+    fn of(&self, plugin: &PluginName) -> Arc<Cell> {
+        if let Some(cell) = self.shared.plugins.read().get(plugin) {
+            return cell.clone();
+        }
+        self.shared.plugins.write().entry(plugin.clone()).or_default().clone()
+    }
+
+    fn look<T>(&self, plugin: &PluginName, look: impl FnOnce(&Timers) -> T) -> T {
+        look(&self.of(plugin).state.lock().timers)
+    }
+
+    /// How many timers the plugin has.
+    #[must_use]
+    pub fn count(&self, plugin: &PluginName) -> usize {
+        self.look(plugin, Timers::len)
+    }
+
+    #[must_use]
+    pub fn has(&self, plugin: &PluginName, name: &str) -> bool {
+        self.look(plugin, |timers| timers.has(name))
+    }
+
+    /// When the plugin's next timer is due, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn next_due_of(&self, plugin: &PluginName) -> Option<u64> {
+        self.look(plugin, Timers::next_due)
+    }
+
+    /// The plugin runs: its timers fire from now on, those that were due before as late ones.
+    pub fn resume(&self, plugin: &PluginName) {
+        self.of(plugin).state.lock().running_since_ms.get_or_insert_with(clock::now_ms);
+        self.shared.changed.notify_one();
+    }
+
+    /// Waits until nobody else holds the plugin's timers.
+    pub async fn hold(&self, plugin: &PluginName) -> Held {
+        let cell = self.of(plugin);
+        let order = cell.order.clone().lock_owned().await;
+        Held { plugin: plugin.clone(), cell, shared: self.shared.clone(), _order: order }
+    }
+
+    /// The plugins that run and have a timer, with the next time of each.
+    fn waiting(&self) -> Vec<(PluginName, u64)> {
+        let next = |cell: &Cell| {
+            let state = cell.state.lock();
+            state.running_since_ms.and(state.timers.next_due())
+        };
+        let plugins = self.shared.plugins.read();
+        plugins.iter().filter_map(|(name, cell)| Some((name.clone(), next(cell)?))).collect()
+    }
+}

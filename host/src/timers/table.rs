@@ -1,0 +1,142 @@
+//! The timers of all plugins as documents: what a set, a cancel and a firing make of them. Pure.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::schedule;
+use crate::{
+    model::{PluginName, timer::Timer},
+    store::{Doc, TimerDoc},
+};
+
+/// One plugin's timers, by name and by when they are due.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    by_name: HashMap<String, Timer>,
+    by_due: BTreeSet<(u64, String)>,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, timer: Timer) {
+        self.cancel(&timer.name);
+        self.by_due.insert((timer.due_ms, timer.name.clone()));
+        self.by_name.insert(timer.name.clone(), timer);
+    }
+
+    pub(super) fn cancel(&mut self, name: &str) {
+        if let Some(timer) = self.by_name.remove(name) {
+            self.by_due.remove(&(timer.due_ms, timer.name));
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.by_due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// The timer that has been due longest.
+    pub(super) fn due(&self, now_ms: u64) -> Option<Timer> {
+        let (_, name) = self.by_due.first().filter(|(due_ms, _)| *due_ms <= now_ms)?;
+        self.by_name.get(name).cloned()
+    }
+
+    /// The timer that was due then has fired: it goes, or is due again. None: it was set anew or cancelled meanwhile.
+    pub(super) fn fired(&mut self, name: &str, due_ms: u64, now_ms: u64) -> Option<Fired> {
+        let timer = self.by_name.get(name).filter(|timer| timer.due_ms == due_ms)?.clone();
+        match schedule::next(&timer.schedule, due_ms, now_ms) {
+            Some(due_ms) => {
+                let next = Timer { due_ms, ..timer };
+                self.set(next.clone());
+                Some(Fired::Again(next))
+            }
+            None => {
+                self.cancel(name);
+                Some(Fired::Gone)
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fired {
+    Again(Timer),
+    Gone,
+}
+
+/// The timers as the log has made them so far: for what applies the log.
+#[derive(Debug, Default)]
+pub struct Table {
+    plugins: HashMap<PluginName, Timers>,
+}
+
+impl Table {
+    #[must_use]
+    pub fn load(docs: &[TimerDoc]) -> Self {
+        let mut table = Self::default();
+        for doc in docs {
+            table.plugins.entry(doc.plugin.clone()).or_default().set(doc.timer.clone());
+        }
+        table
+    }
+
+    /// Takes over what became of an entry.
+    pub fn note<'a>(&mut self, docs: impl Iterator<Item = &'a Doc>) {
+        for doc in docs {
+            match doc {
+                Doc::Timer(doc) => self.plugins.entry(doc.plugin.clone()).or_default().set(doc.timer.clone()),
+                Doc::TimerGone { plugin, name } => {
+                    if let Some(timers) = self.plugins.get_mut(plugin) {
+                        timers.cancel(name);
+                    }
+                }
+                Doc::PluginGone { plugin } => drop(self.plugins.remove(plugin)),
+                _ => {}
+            }
+        }
+    }
+
+    /// A firing is in the log: in the same entry the timer goes, or is due again.
+    #[must_use]
+    pub fn fired(&mut self, plugin: &PluginName, name: &str, due_ms: u64, now_ms: u64) -> Option<Doc> {
+        let plugin = plugin.clone();
+        Some(match self.plugins.get_mut(&plugin)?.fired(name, due_ms, now_ms)? {
+            Fired::Again(timer) => Doc::Timer(Box::new(TimerDoc { plugin, timer })),
+            Fired::Gone => Doc::TimerGone { plugin, name: name.to_owned() },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::timer::Schedule;
+
+    fn timer(name: &str, due_ms: u64, schedule: Schedule) -> Timer {
+        Timer { name: name.into(), schedule, payload: Bytes::new(), due_ms }
+    }
+
+    #[test]
+    fn a_firing_counts_only_for_the_setting_that_was_due() {
+        let mut timers = Timers::default();
+        timers.set(timer("once", 10, Schedule::Once));
+        timers.set(timer("again", 20, Schedule::Every { period_ms: 5 }));
+        assert_eq!(timers.due(9), None);
+        assert_eq!(timers.due(30).unwrap().name, "once");
+        assert_eq!(timers.fired("once", 10, 30), Some(Fired::Gone));
+        assert_eq!(timers.fired("once", 10, 30), None, "it fired twice");
+        assert_eq!(timers.fired("again", 15, 30), None, "another setting fired");
+        assert!(matches!(timers.fired("again", 20, 31), Some(Fired::Again(Timer { due_ms: 35, .. }))));
+        timers.set(timer("again", 99, Schedule::Once));
+        assert_eq!(timers.fired("again", 35, 40), None, "it was set anew");
+        timers.cancel("again");
+        assert_eq!((timers.len(), timers.next_due()), (0, None));
+    }
+}

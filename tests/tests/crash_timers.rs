@@ -1,0 +1,143 @@
+//! SIGKILL while timers fire and configs are patched: a timer fires exactly once for each time that it is due (at most once for
+//! each time of a repeating one), and every config comes to its newest version.
+//!
+//! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+};
+
+use rumqttc::QoS;
+use serde_json::{Value, json};
+use switchbox::model::{Effect, EventData};
+use switchbox_tests::{Admin, DEPUTY, Device, Journal, LIMIT, Place, Process, Session, events, until};
+
+const LAMPS: u64 = 3;
+/// Orders of one round.
+const ORDERS: u64 = 12;
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
+}
+
+/// Numbers that look random, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn subscriber(host: &Process, id: &str) -> Device {
+    let mut device = host.device(id);
+    device.subscribe_config();
+    device
+}
+
+/// Sets timers and patches configs, and kills the host after so many reports.
+fn round(place: &Place, round: u64, dice: &mut Dice) {
+    let host = place.start();
+    let report = subscriber(&host, "report");
+    let mut boss = Device::connect(host.mqtt(), Session::new("boss"));
+    if round == 0 {
+        boss.event(json!([{"every": {"timer": "tick", "ms": 100}}]).to_string());
+    }
+    for n in 0..ORDERS {
+        let orders = json!([
+            {"after": {"timer": format!("once-{round}-{n}"), "ms": dice.below(1_500)}},
+            {"patch": {"device": format!("lamp-{}", n % LAMPS), "patch": {format!("k{n}"): round}}},
+        ]);
+        let _ = boss.send(&events("boss"), QoS::AtLeastOnce, orders.to_string());
+    }
+    let reports = usize::try_from(1 + dice.below(20)).unwrap();
+    report.try_wait(LIMIT, |seen| (seen.messages.len() >= reports).then_some(()));
+    host.kill();
+}
+
+#[test]
+fn every_timer_fires_once_for_each_time_and_every_config_converges() {
+    let (rounds, seed) = (setting("SWITCHBOX_CRASH_ROUNDS", 10), setting("SWITCHBOX_CRASH_SEED", 1_763_000_001));
+    eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
+    let mut dice = Dice(seed);
+    let place = Place::new();
+    // A busy machine may stop a guest for longer than it may work.
+    place.plugin("deputy.toml", "[limits]\ndeadline = \"30s\"\n");
+    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
+    {
+        let host = place.start();
+        (0..LAMPS).for_each(|n| drop(host.device(&format!("lamp-{n}"))));
+        host.stop();
+    }
+    for n in 0..rounds {
+        round(&place, n, &mut dice);
+    }
+    let host = place.start();
+    finish(&host);
+    host.stop();
+    let (journal, documents) = Journal::open(&place);
+    check_one_shots(&journal);
+    let ticks = check_ticks(&journal);
+    let count = documents.kv.iter().find(|doc| doc.key == "tick").expect("no count");
+    assert_eq!(count.value.as_deref(), Some(ticks.to_string().as_bytes()), "a tick was handled twice, or not at all");
+    eprintln!("{rounds} rounds, {ticks} ticks, {} firings", firings(&journal).count());
+}
+
+/// All that is left fires and is handled, and every lamp gets its newest config.
+fn finish(host: &Process) {
+    let admin = host.admin();
+    Device::connect(host.mqtt(), Session::new("boss")).event(json!([{"cancel": {"timer": "tick"}}]).to_string());
+    admin.wait_plugin("deputy", "without timers and events", |plugin| {
+        plugin["timers"]["count"] == 0 && plugin["queued"].as_u64().unwrap_or(0) == 0
+    });
+    for n in 0..LAMPS {
+        let id = format!("lamp-{n}");
+        let lamp = subscriber(host, &id);
+        let desired = admin.get(&Admin::device_path(&id, "/twin")).ok()["desired"].clone();
+        assert!(!desired.as_object().unwrap().is_empty(), "no patch of {id} was ever done: this proves nothing");
+        lamp.wait("the newest config", |seen| {
+            let newest = seen.messages.last()?;
+            (serde_json::from_slice::<Value>(&newest.payload).ok()? == desired).then_some(())
+        });
+    }
+}
+
+/// (name, due) of every firing, in the order of the log.
+fn firings(journal: &Journal) -> impl Iterator<Item = (&str, u64)> {
+    journal.events.iter().filter_map(|event| match &event.data {
+        EventData::Timer { name, due_ms, .. } => Some((name.as_str(), *due_ms)),
+        _ => None,
+    })
+}
+
+fn check_one_shots(journal: &Journal) {
+    let set: BTreeSet<_> = journal
+        .executions
+        .iter()
+        .flat_map(|execution| execution.effects())
+        .filter_map(|effect| match effect {
+            Effect::TimerSet(timer) if timer.name != "tick" => Some((timer.name.clone(), timer.due_ms)),
+            _ => None,
+        })
+        .collect();
+    let mut fired: BTreeMap<(String, u64), usize> = BTreeMap::new();
+    for (name, due) in firings(journal).filter(|(name, _)| *name != "tick") {
+        *fired.entry((name.to_owned(), due)).or_default() += 1;
+    }
+    let twice: Vec<_> = fired.iter().filter(|(_, times)| **times != 1).collect();
+    assert!(twice.is_empty(), "fired more than once: {twice:?}");
+    assert_eq!(fired.into_keys().collect::<BTreeSet<_>>(), set, "fired, and set");
+    for (seq, executions) in journal.executions_of("deputy") {
+        assert_eq!(executions.len(), 1, "event {seq} was handled {} times", executions.len());
+    }
+}
+
+/// Returns how many there were.
+fn check_ticks(journal: &Journal) -> usize {
+    let dues: Vec<_> = firings(journal).filter(|(name, _)| *name == "tick").map(|(_, due)| due).collect();
+    assert!(dues.is_sorted_by(|a, b| a < b), "a time came twice: {dues:?}");
+    assert!(dues.windows(2).all(|pair| (pair[1] - pair[0]) % 100 == 0), "{dues:?}");
+    dues.len()
+}

@@ -1,0 +1,214 @@
+//! Timers of plugins: each rule is one test, named after it.
+
+use std::{fs, time::SystemTime};
+
+use serde_json::{Value, json};
+use switchbox::model::EventData;
+use switchbox_tests::{Admin, DEPUTY, Device, Journal, Place, Process, stamped, until};
+
+fn now_ms() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+fn install(place: &Place, name: &str) {
+    place.plugin(&format!("{name}.toml"), "[limits]\ndeadline = \"30s\"\n");
+    place.plugin(&format!("{name}.wasm"), fs::read(DEPUTY).unwrap());
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    install(&place, "deputy");
+    place
+}
+
+/// The device that the guest tells of its timers.
+fn report(host: &Process) -> Device {
+    let mut device = host.device("report");
+    device.subscribe_config();
+    device
+}
+
+fn order(host: &Process, orders: &Value) {
+    host.device("boss").event(orders.to_string());
+}
+
+/// What was reported of the timer so far.
+fn reports(report: &Device, timer: &str) -> Vec<Value> {
+    let messages = report.seen().messages.clone();
+    let reports = messages.iter().map(|message| serde_json::from_slice::<Value>(&message.payload).unwrap());
+    reports.filter(|report| report["timer"] == timer).collect()
+}
+
+/// Waits until the timer has been reported so often.
+fn fired(report: &Device, timer: &str, times: usize) -> Vec<Value> {
+    until(&format!("{timer} to fire {times} times"), || {
+        let reports = reports(report, timer);
+        (reports.len() >= times).then_some(reports)
+    })
+}
+
+/// (name, due, late) of every firing in the log of a host that was stopped.
+fn firings(place: &Place) -> Vec<(String, u64, bool)> {
+    let (journal, _) = Journal::open(place);
+    let of = |data: &EventData| match data {
+        EventData::Timer { name, due_ms, late, .. } => Some((name.clone(), *due_ms, *late)),
+        _ => None,
+    };
+    journal.events.iter().filter_map(|event| of(&event.data)).collect()
+}
+
+fn timers(admin: &Admin, plugin: &str) -> u64 {
+    admin.plugin(plugin).unwrap()["timers"]["count"].as_u64().unwrap()
+}
+
+#[test]
+fn a_timer_comes_back_once_with_its_payload_and_its_time() {
+    let place = place();
+    let host = place.start();
+    let report = report(&host);
+    let at = now_ms() + 300;
+    order(&host, &json!([{"after": {"timer": "soon", "ms": 200}}, {"at": {"timer": "then", "time_ms": at}}]));
+    let soon = &fired(&report, "soon", 1)[0];
+    assert_eq!((&soon["count"], &soon["late"], &soon["payload"]), (&json!(1), &json!(false), &json!("soon")));
+    assert!(now_ms() >= soon["due"].as_u64().unwrap());
+    assert_eq!(fired(&report, "then", 1)[0]["due"], at);
+    assert_eq!(timers(&host.admin(), "deputy"), 0);
+    drop(report);
+    host.stop();
+    assert_eq!(firings(&place).len(), 2);
+}
+
+#[test]
+fn a_repeating_timer_comes_in_order_until_it_is_cancelled() {
+    let place = place();
+    let host = place.start();
+    let report = report(&host);
+    order(&host, &json!([{"every": {"timer": "tick", "ms": 100}}]));
+    fired(&report, "tick", 5);
+    order(&host, &json!([{"cancel": {"timer": "tick"}}, {"after": {"timer": "last", "ms": 500}}]));
+    fired(&report, "last", 1);
+    let counts: Vec<_> = reports(&report, "tick").iter().map(|report| report["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, (1..=counts.len() as u64).collect::<Vec<_>>());
+    host.stop();
+    let firings = firings(&place);
+    assert_eq!(firings.last().unwrap().0, "last", "it came after it was cancelled: {firings:?}");
+    let dues: Vec<_> = firings.iter().filter(|(name, ..)| name == "tick").map(|(_, due, _)| *due).collect();
+    assert!(dues.is_sorted_by(|a, b| a < b && (b - a) % 100 == 0), "{dues:?}");
+}
+
+#[test]
+fn a_timer_of_the_same_name_takes_the_place_of_the_one_before() {
+    let place = place();
+    let host = place.start();
+    let report = report(&host);
+    order(&host, &json!([{"after": {"timer": "t", "ms": 3_600_000}}, {"after": {"timer": "u", "ms": 3_600_000}}]));
+    order(&host, &json!([{"after": {"timer": "t", "ms": 100}}]));
+    fired(&report, "t", 1);
+    assert_eq!(timers(&host.admin(), "deputy"), 1);
+}
+
+#[test]
+fn an_event_that_fails_sets_no_timer() {
+    let place = place();
+    let host = place.start();
+    order(&host, &json!([{"every": {"timer": "tick", "ms": 100}}, "fail"]));
+    let letters = until("the dead letter", || Some(host.admin().dead_letters()).filter(|letters| !letters.is_empty()));
+    assert!(letters[0]["error"].as_str().unwrap().contains("told to fail"));
+    assert_eq!(timers(&host.admin(), "deputy"), 0);
+    host.stop();
+    assert_eq!(firings(&place), []);
+}
+
+#[test]
+fn what_was_missed_while_the_host_was_down_comes_once_and_late() {
+    let place = place();
+    let host = place.start();
+    let missed = now_ms() + 700;
+    order(
+        &host,
+        &json!([
+            {"at": {"timer": "once", "time_ms": missed}},
+            {"every": {"timer": "tick", "ms": 100}},
+            {"cron": {"timer": "cron", "expression": "* * * * *", "time_zone": "Europe/Berlin"}},
+            {"after": {"timer": "not-yet", "ms": 3_600_000}},
+        ]),
+    );
+    until("the timers", || (timers(&host.admin(), "deputy") == 4).then_some(()));
+    host.kill();
+    until("the time that is missed", || (now_ms() > missed).then_some(()));
+    let host = place.start();
+    let report = report(&host);
+    fired(&report, "tick", 2);
+    assert_eq!(timers(&host.admin(), "deputy"), 3);
+    drop(report);
+    host.stop();
+    let firings = firings(&place);
+    let of = |wanted: &str| firings.iter().filter(|(name, ..)| name == wanted).cloned().collect::<Vec<_>>();
+    assert_eq!(of("once"), [("once".to_owned(), missed, true)]);
+    let ticks = of("tick");
+    assert_eq!(ticks.iter().filter(|(_, _, late)| *late).count(), 1, "{ticks:?}");
+    assert!(ticks.is_sorted_by(|a, b| a.1 < b.1), "{ticks:?}");
+    assert_eq!(of("not-yet"), []);
+}
+
+#[test]
+fn only_the_plugin_that_set_a_timer_sees_it() {
+    let place = place();
+    install(&place, "other");
+    let host = place.start();
+    let report = report(&host);
+    // Both see the order, so each has one of its own.
+    order(&host, &json!([{"after": {"timer": "t", "ms": 100}}]));
+    fired(&report, "t", 2);
+    host.stop();
+    let (journal, _) = Journal::open(&place);
+    for (event, owner) in journal.events.iter().filter_map(|event| match &event.data {
+        EventData::Timer { plugin, .. } => Some((event, plugin.clone())),
+        _ => None,
+    }) {
+        for plugin in ["deputy", "other"] {
+            assert_eq!(journal.executions_of(plugin).contains_key(&event.seq), plugin == owner, "{plugin} {event:?}");
+        }
+    }
+}
+
+#[test]
+fn a_removed_plugins_timers_go_and_a_replaced_components_stay() {
+    let place = place();
+    let host = place.start();
+    let admin = host.admin();
+    order(&host, &json!([{"after": {"timer": "t", "ms": 3_600_000}}]));
+    until("the timer", || (timers(&admin, "deputy") == 1).then_some(()));
+    let before = admin.plugin("deputy").unwrap()["digest"].clone();
+    place.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "another"));
+    admin.wait_plugin("deputy", "in another version", |plugin| plugin["digest"] != before);
+    assert_eq!(timers(&admin, "deputy"), 1);
+    place.remove_plugin("deputy.wasm");
+    place.remove_plugin("deputy.toml");
+    until("the plugin to go", || admin.plugin("deputy").is_none().then_some(()));
+    install(&place, "deputy");
+    admin.wait_plugin("deputy", "back", |plugin| plugin["state"] == "running");
+    assert_eq!(timers(&admin, "deputy"), 0);
+    host.stop();
+    let host = place.start();
+    assert_eq!(timers(&host.admin(), "deputy"), 0);
+}
+
+#[test]
+fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
+    let place = place();
+    let host = place.start();
+    let cron =
+        |expression: &str, zone: &str| json!({"cron": {"timer": "t", "expression": expression, "time_zone": zone}});
+    for (wanted, part) in [
+        (json!({"every": {"timer": "t", "ms": 10}}), "every 10 ms is too often"),
+        (cron("* * * *", "UTC"), "five fields"),
+        (cron("* * * * *", "Mars/Olympus"), "IANA name"),
+        (json!({"after": {"timer": "", "ms": 10}}), "1 to 256 bytes"),
+    ] {
+        order(&host, &json!([wanted]));
+        until(part, || {
+            host.admin().dead_letters().iter().find(|l| l["error"].as_str().unwrap().contains(part)).map(|_| ())
+        });
+    }
+}
