@@ -23,6 +23,7 @@ pub mod engine;
 pub mod plugin;
 
 pub mod dispatch;
+pub mod proxy;
 pub mod session;
 pub mod topics;
 

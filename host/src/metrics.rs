@@ -18,6 +18,12 @@ pub struct Reason {
     pub reason: &'static str,
 }
 
+/// How something ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    pub outcome: &'static str,
+}
+
 /// Cheap to clone: every clone counts into the same counters.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -37,6 +43,8 @@ pub struct Metrics {
     pub publishes_out: Counter,
     /// Commands that reached a final status, by that status.
     pub commands_ended: Family<Reason, Counter>,
+    /// Method calls over HTTP, by how they ended.
+    pub proxy_calls: Family<Outcome, Counter>,
     /// Messages that subscribers of ordinary topics did not get because a queue was full or they expired.
     pub dropped: Family<Reason, Counter>,
 }
@@ -57,6 +65,11 @@ impl Metrics {
         self.dropped.get_or_create(&Reason { reason }).inc();
     }
 
+    /// Counts a method call over HTTP.
+    pub fn proxy_call(&self, outcome: &'static str) {
+        self.proxy_calls.get_or_create(&Outcome { outcome }).inc();
+    }
+
     pub fn register(&self, registry: &mut Registry) {
         registry.register("limit_hits", "Times a limit was hit", self.limits.clone());
         registry.register("mqtt_refused", "Things refused to clients", self.refused.clone());
@@ -66,6 +79,7 @@ impl Metrics {
         registry.register("mqtt_publishes_in", "PUBLISH packets received", self.publishes_in.clone());
         registry.register("mqtt_publishes_out", "PUBLISH packets sent", self.publishes_out.clone());
         registry.register("commands_ended", "Commands by their final status", self.commands_ended.clone());
+        registry.register("proxy_calls", "Method calls over HTTP by how they ended", self.proxy_calls.clone());
         registry.register("mqtt_dropped", "Messages that a subscriber did not get", self.dropped.clone());
     }
 }

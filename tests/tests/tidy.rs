@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "ingest", "timers", "engine", "plugin"],
-    &["dispatch", "session", "topics"],
+    &["dispatch", "session", "topics", "proxy"],
     &["delivery", "dialect"],
     &["mqtt", "admin", "watch"],
     &["app", "bench", "cli", "fuzzing", "main"],

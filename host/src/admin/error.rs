@@ -135,7 +135,11 @@ impl From<outbox::Error> for Error {
 impl From<delivery::CallError> for Error {
     fn from(error: delivery::CallError) -> Self {
         let kind = match error {
-            delivery::CallError::Offline(_) | delivery::CallError::NotSubscribed(_) => Kind::FailedPrecondition,
+            delivery::CallError::Offline(_)
+            | delivery::CallError::NotSubscribed(_)
+            | delivery::CallError::NotAllowed(_)
+            | delivery::CallError::Unreachable(_) => Kind::FailedPrecondition,
+            delivery::CallError::Broken(_) => Kind::Unavailable,
             delivery::CallError::TimedOut(..) => Kind::DeadlineExceeded,
             delivery::CallError::Busy(..) => Kind::ResourceExhausted,
             delivery::CallError::Invalid(_) => Kind::InvalidArgument,

@@ -34,7 +34,7 @@ use crate::{
     explain, ingest, journal,
     metrics::Metrics,
     model::RegistryName,
-    mqtt, outbox, plugin,
+    mqtt, outbox, plugin, proxy,
     registry::{self, Changed},
     settings::{Grant, Settings},
     store, timers, tls, topics,
@@ -104,6 +104,7 @@ impl Host {
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
         });
+        delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
         dispatch.set_reach(Arc::new(delivery.clone()));
         let sink = Arc::new(Watched::new(delivery.clone(), &shown));
         let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());

@@ -36,6 +36,9 @@ enum Action {
         metadata: Vec<String>,
         #[command(flatten)]
         key: credential::NewKey,
+        /// Call its methods over HTTP at this URL, for a device that does not listen to MQTT
+        #[arg(long, value_name = "URL")]
+        method_endpoint: Option<String>,
     },
     /// All devices of a registry
     List {
@@ -52,7 +55,8 @@ enum Action {
     /// What the device is to do, once
     #[command(subcommand)]
     Command(command::Command),
-    /// Call a method of a device and wait for its answer
+    /// Call a method of a device and show the status and the payload of its answer
+    #[command(visible_alias = "call")]
     Method {
         device: String,
         method: String,
@@ -113,7 +117,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
 /// The host's answer, and what a person wants to read of it.
 fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
     match action {
-        Action::Create { device, blocked, metadata, key } => create(client, device, *blocked, metadata, key),
+        Action::Create { device, blocked, metadata, method_endpoint, key } => {
+            create(client, device, (*blocked, metadata, method_endpoint.as_deref()), key)
+        }
         Action::List { registry } => list(client, registry),
         Action::Get { device } => {
             let answer = client.get(&path(device, "")?)?;
@@ -170,8 +176,7 @@ fn set_blocked(client: &Client, device: &str, blocked: bool) -> anyhow::Result<(
 fn create(
     client: &Client,
     device: &str,
-    blocked: bool,
-    metadata: &[String],
+    (blocked, metadata, endpoint): (bool, &[String], Option<&str>),
     key: &credential::NewKey,
 ) -> anyhow::Result<(Value, String)> {
     let name = device_name(device)?;
@@ -182,7 +187,11 @@ fn create(
     let metadata = pairs.collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
     let key = key.make(name.id.as_str())?;
     let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
-    let body = json!({"id": name.id.as_str(), "blocked": blocked, "metadata": metadata, "credentials": credentials});
+    let mut body =
+        json!({"id": name.id.as_str(), "blocked": blocked, "metadata": metadata, "credentials": credentials});
+    if let (Some(url), Some(fields)) = (endpoint, body.as_object_mut()) {
+        fields.insert("methodEndpoint".into(), json!({ "url": url }));
+    }
     let answer = client.post(&escape(&format!("/v1/{}/devices", name.registry)), &body);
     if answer.is_err()
         && let Some(key) = &key
@@ -236,6 +245,9 @@ fn details(device: &Value) -> anyhow::Result<String> {
     let mut rows = Vec::new();
     for name in ["name", "numId", "createTime", "connected", "blocked", "lastEventTime"] {
         rows.push(vec![name.to_owned(), field(device, name)]);
+    }
+    if let Some(url) = device.pointer("/methodEndpoint/url") {
+        rows.push(vec!["method endpoint".to_owned(), text_of(url)]);
     }
     if let Some(Value::Object(metadata)) = device.get("metadata") {
         rows.extend(metadata.iter().map(|(name, value)| vec![format!("metadata {name}"), text_of(value)]));

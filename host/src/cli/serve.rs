@@ -58,6 +58,10 @@ pub(super) struct Options {
     /// asked or consent: what a plugin without grants in its settings gets [default: asked]
     #[arg(long, value_name = "WHAT")]
     grant: Option<String>,
+    /// Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or
+    /// without :port [default: none]
+    #[arg(long, value_name = "HOST,…")]
+    allowed_hosts: Option<String>,
     /// MQTT connections at a time [default: 20000]
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
@@ -98,6 +102,7 @@ impl Options {
             (Key::PluginsFolder, &self.plugins),
             (Key::PluginsGrant, &self.grant),
             (Key::DevicesEnroll, &self.enroll),
+            (Key::MethodsAllowedHosts, &self.allowed_hosts),
             (Key::JournalKeepBytes, &self.journal_keep_bytes),
             (Key::JournalKeepExecutionsBytes, &self.journal_keep_executions_bytes),
             (Key::JournalQueueBytes, &self.journal_queue_bytes),

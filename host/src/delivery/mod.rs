@@ -10,7 +10,10 @@ mod presence;
 mod reach;
 mod sweep;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -30,6 +33,7 @@ use crate::{
     metrics::Metrics,
     model::{CommandStatus, DeviceNum, Entry, EventData, Message, Settlement},
     outbox::{Queues, Sink},
+    proxy,
     registry::{self, Device},
     store::{self, CommandDoc, ConfigVersion},
 };
@@ -130,6 +134,7 @@ struct Shared {
     online: RwLock<HashMap<DeviceNum, Arc<Presence>>>,
     calls: Calls,
     outgoing: Arc<outgoing::Queue>,
+    proxy: OnceLock<proxy::Handle>,
 }
 
 impl Handle {
@@ -147,6 +152,7 @@ impl Handle {
             online: RwLock::default(),
             calls: Calls::default(),
             outgoing: Arc::default(),
+            proxy: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -54,9 +54,9 @@ impl Reach for Handle {
 fn method_error(error: &CallError) -> MethodError {
     let text = error.to_string();
     match error {
-        CallError::Offline(_) | CallError::NotSubscribed(_) => MethodError::Offline(text),
+        CallError::Offline(_) | CallError::NotSubscribed(_) | CallError::Unreachable(_) => MethodError::Offline(text),
         CallError::TimedOut(..) => MethodError::TimedOut(text),
         CallError::Invalid(_) => MethodError::Invalid(text),
-        CallError::Busy(..) => MethodError::Unavailable(text),
+        CallError::Busy(..) | CallError::NotAllowed(_) | CallError::Broken(_) => MethodError::Unavailable(text),
     }
 }

@@ -59,7 +59,8 @@ impl PluginHost {
             state_version: device.state().map_or(0, |state| state.version),
             last_event_ms: device.seen_ms(),
             accepts_commands: reach.is_some_and(|reach| reach.accepts_commands(device.num)),
-            accepts_methods: reach.is_some_and(|reach| reach.accepts_methods(device.num)),
+            accepts_methods: device.endpoint().is_some()
+                || reach.is_some_and(|reach| reach.accepts_methods(device.num)),
         }
     }
 }
@@ -140,9 +141,13 @@ impl Host for PluginHost {
             let device = context.registry.get(call.device).ok_or_else(gone)?;
             let reach = context.reach.get().ok_or_else(stopping)?.clone();
             let _waiting = context.runner(&call.plugin).map(|runner| runner.waiting());
+            let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.
             context.store.written(call.seq).await.map_err(|_| stopping())?;
-            reach.call(device, call.method, call.payload, call.timeout).await
+            tokio::select! {
+                answer = reach.call(device, call.method, call.payload, call.timeout) => answer,
+                () = stop.cancelled() => Err(stopping()),
+            }
         })
     }
 }

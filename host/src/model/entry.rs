@@ -12,7 +12,7 @@ use super::{
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
-    registry::{DeviceSpec, PasswordHash, RegistrySpec, ServiceSpec},
+    registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
 };
 
 /// One atomic thing that happened.
@@ -263,6 +263,11 @@ pub enum RegistryChange {
     },
     ServiceDeleted {
         name: ServiceName,
+    },
+    /// None: the device's methods are called over MQTT.
+    DeviceEndpoint {
+        num: DeviceNum,
+        endpoint: Option<MethodEndpoint>,
     },
 }
 

@@ -26,6 +26,10 @@ pub const METHOD_TIMEOUT_MS: u64 = 10_000;
 pub const METHOD_TIMEOUT_MAX_MS: u64 = 300_000;
 /// Method calls waiting for one device's answer.
 pub const METHODS_IN_FLIGHT: usize = 1_024;
+/// Method calls over HTTP under way at the same time.
+pub const PROXY_CALLS: usize = 1_024;
+/// Longest URL of a method endpoint, bytes.
+pub const ENDPOINT_URL_BYTES: usize = 2_048;
 /// Bytes of plugins' messages that are committed and not yet given to their subscribers; past it, plugins wait.
 pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
 /// Longest topic that a plugin publishes to, bytes.

@@ -15,6 +15,13 @@ pub struct DeviceSpec {
     pub log_level: Option<String>,
 }
 
+/// Where a device's methods are called over HTTP instead of MQTT.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodEndpoint {
+    /// `http://…` or `https://…`, checked.
+    pub url: String,
+}
+
 /// What an operator says of a registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -35,7 +35,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: None, max_instances: 1_000 }
+        Self { cache: None, max_instances: 2_048 }
     }
 }
 

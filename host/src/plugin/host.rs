@@ -27,7 +27,7 @@ pub struct DeviceView {
     pub last_event_ms: Option<u64>,
     /// It is connected and subscribes to its commands.
     pub accepts_commands: bool,
-    /// It is connected and subscribes to its methods.
+    /// It is connected and subscribes to its methods, or has an endpoint for them.
     pub accepts_methods: bool,
 }
 

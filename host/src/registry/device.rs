@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::{
     model::{
         DeviceName, DeviceNum,
-        registry::{DeviceSpec, PasswordHash},
+        registry::{DeviceSpec, MethodEndpoint, PasswordHash},
     },
     store::{ConfigVersion, DeviceDoc, StateVersion},
 };
@@ -33,6 +33,7 @@ struct Inner {
     config: Option<Arc<ConfigVersion>>,
     state: Option<Arc<StateVersion>>,
     seen_ms: Option<u64>,
+    endpoint: Option<Arc<MethodEndpoint>>,
     deleted: bool,
 }
 
@@ -41,7 +42,7 @@ impl Device {
     #[must_use]
     pub fn new(doc: DeviceDoc, seen_ms: Option<u64>) -> Self {
         let (spec, password) = (Arc::new(doc.spec), doc.password);
-        let inner = Inner { spec, password, config: None, state: None, seen_ms, deleted: false };
+        let inner = Inner { spec, password, config: None, state: None, seen_ms, endpoint: None, deleted: false };
         Self {
             num: doc.num,
             name: doc.name,
@@ -70,6 +71,12 @@ impl Device {
     #[must_use]
     pub fn password(&self) -> Option<PasswordHash> {
         self.inner.lock().password.clone()
+    }
+
+    /// Where its methods are called over HTTP; none = over MQTT.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<Arc<MethodEndpoint>> {
+        self.inner.lock().endpoint.clone()
     }
 
     /// The newest config.
@@ -127,6 +134,10 @@ impl Device {
     /// For what applies the log only.
     pub fn set_seen(&self, time_ms: u64) {
         self.inner.lock().seen_ms = Some(time_ms);
+    }
+
+    pub(super) fn set_endpoint(&self, endpoint: Option<MethodEndpoint>) {
+        self.inner.lock().endpoint = endpoint.map(Arc::new);
     }
 
     pub(super) fn set_spec(&self, spec: DeviceSpec) {

@@ -10,7 +10,7 @@ use crate::{
     clock,
     model::{
         DeviceName, DeviceNum, Entry, RegistryChange, RegistryName, limits,
-        registry::{DeviceSpec, PasswordHash, RegistrySpec},
+        registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
     },
     store::{Refused, Reply},
 };
@@ -49,6 +49,14 @@ impl Handle {
     /// None takes the password away.
     pub async fn set_password(&self, device: &Device, hash: Option<PasswordHash>) -> Result<(), Error> {
         self.change(RegistryChange::DevicePassword { num: device.num, hash }, &device.name.to_string()).await
+    }
+
+    /// Where the device's methods are called over HTTP; none = over MQTT. The URL has been checked.
+    pub async fn set_endpoint(&self, device: &Device, endpoint: Option<MethodEndpoint>) -> Result<(), Error> {
+        if device.endpoint().as_deref() == endpoint.as_ref() {
+            return Ok(());
+        }
+        self.change(RegistryChange::DeviceEndpoint { num: device.num, endpoint }, &device.name.to_string()).await
     }
 
     pub async fn delete(&self, device: &Device) -> Result<(), Error> {

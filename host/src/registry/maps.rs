@@ -39,6 +39,11 @@ impl Maps {
         for (gateway, device) in &loaded.bindings {
             maps.bindings.insert(*gateway, *device);
         }
+        for (num, endpoint) in &loaded.endpoints {
+            if let Some(device) = maps.by_num.get(num) {
+                device.set_endpoint(Some(endpoint.clone()));
+            }
+        }
         for config in &loaded.configs {
             if let Some(device) = maps.by_num.get(&config.device) {
                 device.set_config(Arc::new(config.clone()));
@@ -155,6 +160,12 @@ impl Maps {
             }
             RegistryChange::Bound { gateway, device } => self.bind(gateway, device, docs),
             RegistryChange::Unbound { gateway, device } => self.unbind(gateway, device, docs),
+            RegistryChange::DeviceEndpoint { num, endpoint } => {
+                let device = self.by_num.get(&num).ok_or(Refused::NotFound)?;
+                device.set_endpoint(endpoint.clone());
+                docs.push(Doc::Endpoint { device: num, endpoint });
+                Ok(())
+            }
         }
     }
 

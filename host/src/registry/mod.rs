@@ -70,7 +70,8 @@ impl Changed {
             | RegistryChange::RegistryDeleted { .. }
             | RegistryChange::DeviceCreated { .. }
             | RegistryChange::Bound { .. }
-            | RegistryChange::Unbound { .. } => None,
+            | RegistryChange::Unbound { .. }
+            | RegistryChange::DeviceEndpoint { .. } => None,
         }
     }
 }

@@ -20,6 +20,7 @@ pub enum Key {
     PluginsGrant,
     DevicesEnroll,
     DevicesQueuedCommands,
+    MethodsAllowedHosts,
     JournalKeepBytes,
     JournalKeepExecutionsBytes,
     JournalQueueBytes,
@@ -44,6 +45,7 @@ pub const KEYS: &[Key] = &[
     Key::PluginsGrant,
     Key::DevicesEnroll,
     Key::DevicesQueuedCommands,
+    Key::MethodsAllowedHosts,
     Key::JournalKeepBytes,
     Key::JournalKeepExecutionsBytes,
     Key::JournalQueueBytes,
@@ -71,6 +73,7 @@ impl Key {
             Self::PluginsGrant => "plugins.grant",
             Self::DevicesEnroll => "devices.enroll",
             Self::DevicesQueuedCommands => "devices.queued-commands",
+            Self::MethodsAllowedHosts => "methods.allowed-hosts",
             Self::JournalKeepBytes => "journal.keep-bytes",
             Self::JournalKeepExecutionsBytes => "journal.keep-executions-bytes",
             Self::JournalQueueBytes => "journal.queue-bytes",
@@ -83,7 +86,7 @@ impl Key {
         format!("SWITCHBOX_{}", self.name().to_uppercase().replace(['.', '-'], "_"))
     }
 
-    /// Empty for what is off, and for those that depend on others: `plugins.folder` is `plugins` in the data folder, and
+    /// Empty for what is off, for an empty list, and for those that depend on others: `plugins.folder` is `plugins` in the data folder, and
     /// `devices.enroll` is open only where no other machine can connect.
     pub(super) fn default(self) -> &'static str {
         match self {
@@ -98,6 +101,7 @@ impl Key {
             Self::InsecureListener => "false",
             Self::PluginsGrant => "asked",
             Self::DevicesQueuedCommands => "1000",
+            Self::MethodsAllowedHosts => "",
             Self::JournalKeepBytes => "268435456",
             Self::JournalKeepExecutionsBytes => "67108864",
             Self::JournalQueueBytes => "67108864",

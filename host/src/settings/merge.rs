@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{AdminAuth, Enroll, Grant, KEYS, Key, Origin, Settings, TlsFiles};
+use crate::model::AllowedHosts;
 
 /// One thing that is wrong, with the key as the file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +162,11 @@ impl<'a> Check<'a> {
         found
     }
 
+    fn hosts(&mut self, key: Key) -> Option<AllowedHosts> {
+        let hosts = self.text(key).parse();
+        hosts.map_err(|text: String| self.problem(key, text)).ok()
+    }
+
     fn address(&mut self, key: Key) -> Option<SocketAddr> {
         let text = self.text(key).to_owned();
         let address = address(&text);
@@ -265,6 +271,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
     let enroll = check.enroll(&listeners);
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
+    let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
     let journal_keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
     let journal_keep_executions_bytes = check.at_least(Key::JournalKeepExecutionsBytes, 0);
     // One event of the largest size must fit.
@@ -285,6 +292,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         grant: grant?,
         enroll: enroll?,
         queued_commands: queued_commands?,
+        allowed_hosts: allowed_hosts?,
         journal_keep_bytes: journal_keep_bytes?,
         journal_keep_executions_bytes: journal_keep_executions_bytes?,
         journal_queue_bytes: journal_queue_bytes?,

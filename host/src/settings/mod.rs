@@ -12,6 +12,8 @@ pub use keys::{KEYS, Key};
 pub use merge::{Problem, Problems, resolve};
 use serde::{Deserialize, Serialize};
 
+use crate::model::AllowedHosts;
+
 /// Who may register itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,6 +101,8 @@ pub struct Settings {
     pub enroll: Enroll,
     /// Commands that may wait for one device.
     pub queued_commands: usize,
+    /// Hosts that may be called over HTTP for methods.
+    pub allowed_hosts: AllowedHosts,
     /// Bytes of the journal kept for looking back, beyond what is still needed.
     pub journal_keep_bytes: u64,
     /// Bytes of executions in which something happened that are kept longer than the journal.

@@ -67,6 +67,7 @@ fn what_is_refused_says_why() {
         (Key::DevicesEnroll, "maybe", "must be open or closed"),
         (Key::JournalKeepBytes, "-1", "whole number from 0 on"),
         (Key::Data, "", "must not be empty"),
+        (Key::MethodsAllowedHosts, "a b", "\"a b\" is no host"),
     ] {
         let error = Settings::with(&[(key, value.into())]).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains(key.name()), "{error}");

@@ -11,7 +11,7 @@ use crate::model::{
     ServiceName,
     broker::BrokerChange,
     cause::Cause,
-    registry::{DeviceSpec, PasswordHash, RegistrySpec, ServiceSpec},
+    registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
 
@@ -70,6 +70,11 @@ pub enum Doc {
     DeadLetter(Box<DeadLetter>),
     DeadLetterGone {
         id: u64,
+    },
+    /// Where the device's methods are called over HTTP; none = nowhere.
+    Endpoint {
+        device: DeviceNum,
+        endpoint: Option<MethodEndpoint>,
     },
     Outgoing(Box<OutgoingDoc>),
     OutgoingGone {
@@ -238,6 +243,7 @@ pub struct Loaded {
     pub plugins: Vec<PluginDoc>,
     /// Of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,
+    pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
     /// In the order in which they were committed.
     pub outgoing: Vec<OutgoingDoc>,
     /// In order of their ids.

@@ -136,6 +136,13 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             tx.prepare_cached("DELETE FROM binding WHERE gateway = ?1 AND device = ?2")?
                 .execute([gateway.0, device.0])?;
         }
+        Doc::Endpoint { device, endpoint: Some(endpoint) } => {
+            tx.prepare_cached("INSERT OR REPLACE INTO method_endpoint (device, body) VALUES (?1, ?2)")?
+                .execute(params![device.0, json(endpoint)?])?;
+        }
+        Doc::Endpoint { device, endpoint: None } => {
+            tx.prepare_cached("DELETE FROM method_endpoint WHERE device = ?1")?.execute([device.0])?;
+        }
         Doc::Command(command) => commands::write(tx, command)?,
         Doc::CommandSent { device, num, time_ms } => commands::write_sent(tx, *device, *num, *time_ms)?,
         Doc::CommandSettled { device, num, status, time_ms } => {
@@ -198,6 +205,7 @@ fn delete_device(tx: &Transaction<'_>, num: DeviceNum) -> Result<(), Error> {
         "DELETE FROM state WHERE device = ?1",
         "DELETE FROM command WHERE device = ?1",
         "DELETE FROM binding WHERE device = ?1",
+        "DELETE FROM method_endpoint WHERE device = ?1",
     ] {
         tx.prepare_cached(statement)?.execute([num.0])?;
     }
@@ -362,6 +370,10 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         Ok(())
     })?;
     commands::load(db, &mut loaded)?;
+    each(db, "SELECT device, body FROM method_endpoint", |r| {
+        loaded.endpoints.push((DeviceNum(r.get(0)?), from_json(&r.get::<_, String>(1)?)?));
+        Ok(())
+    })?;
     each(db, "SELECT id, topic, payload, qos, retain FROM outgoing ORDER BY num", |r| {
         loaded.outgoing.push(OutgoingDoc {
             id: r.get(0)?,

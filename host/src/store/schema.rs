@@ -58,6 +58,7 @@ const STEPS: &[&str] = &[
     "CREATE TABLE service (
         name TEXT PRIMARY KEY, spec TEXT NOT NULL, password TEXT, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
     TIMERS,
+    "CREATE TABLE method_endpoint (device INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

@@ -16,7 +16,11 @@ use crate::{
     admin::error::Error,
     auth::keys,
     clock,
-    model::registry::{Credential, DeviceSpec, GatewayAuth},
+    model::{
+        limits::ENDPOINT_URL_BYTES,
+        registry::{Credential, DeviceSpec, GatewayAuth, MethodEndpoint},
+    },
+    proxy,
     registry::Device,
 };
 
@@ -36,6 +40,9 @@ pub(in crate::admin) struct DeviceIn {
     gateway_config: Option<GatewayIn>,
     #[serde(alias = "log_level")]
     log_level: Option<Value>,
+    /// Switchbox's own: where the device's methods are called over HTTP. Empty = nowhere.
+    #[serde(alias = "method_endpoint")]
+    method_endpoint: Option<EndpointIn>,
     /// Given at creation, the device's first config.
     pub(in crate::admin) config: Option<ConfigIn>,
     #[serde(rename = "name")]
@@ -100,7 +107,27 @@ struct GatewayIn {
     _last_accessed_gateway_time: Option<Value>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointIn {
+    #[serde(default)]
+    url: String,
+}
+
 impl DeviceIn {
+    /// Where its methods are called over HTTP, checked.
+    pub(in crate::admin) fn endpoint(&self) -> Result<Option<MethodEndpoint>, Error> {
+        let Some(EndpointIn { url }) = &self.method_endpoint else { return Ok(None) };
+        if url.is_empty() {
+            return Ok(None);
+        }
+        if url.len() > ENDPOINT_URL_BYTES {
+            return Err(Error::invalid(format!("methodEndpoint.url may have {ENDPOINT_URL_BYTES} bytes")));
+        }
+        proxy::check_url(url).map_err(|error| Error::invalid(format!("methodEndpoint.url: {error}")))?;
+        Ok(Some(MethodEndpoint { url: url.clone() }))
+    }
+
     /// What an operator says of the device.
     pub(in crate::admin) fn spec(self) -> Result<DeviceSpec, Error> {
         Ok(DeviceSpec {
@@ -165,14 +192,22 @@ pub(in crate::admin) fn apply_mask(old: &DeviceSpec, new: DeviceIn, mask: &Mask)
             "gatewayConfig.gatewayType" => spec.gateway = new.gateway.map(|new| spec.gateway.unwrap_or(new)),
             // Whoever names the method alone leaves the type as it is.
             "gatewayConfig.gatewayAuthMethod" => spec.gateway = spec.gateway.map(|old| method.unwrap_or(old)),
+            // Stands beside the spec: see `names_endpoint`.
+            "methodEndpoint" | "methodEndpoint.url" => {}
             other => {
                 return Err(Error::invalid(format!(
-                    "updateMask names {other:?}; what can be changed is blocked, credentials, metadata, logLevel, gatewayConfig"
+                    "updateMask names {other:?}; what can be changed is blocked, credentials, metadata, logLevel, gatewayConfig, \
+                     methodEndpoint"
                 )));
             }
         }
     }
     Ok(spec)
+}
+
+/// The mask names the method endpoint.
+pub(in crate::admin) fn names_endpoint(mask: &Mask) -> bool {
+    mask.paths().any(|path| matches!(path, "methodEndpoint" | "methodEndpoint.url"))
 }
 
 /// The fields of a device in a list: those of the mask, and always `id` and `numId`, as Google has it.
@@ -200,6 +235,9 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
     }
     if let Some(level) = &spec.log_level {
         put("logLevel", enums::write(level.as_str(), style, enums::LOG_LEVELS));
+    }
+    if let Some(endpoint) = device.endpoint() {
+        put("methodEndpoint", json!({"url": endpoint.url}));
     }
     if let Some(seen) = device.seen_ms() {
         put("lastEventTime", json!(clock::rfc3339(seen)));

@@ -12,7 +12,7 @@ mod scalars;
 mod service;
 
 pub(super) use body::read;
-pub(super) use device::{DeviceIn, apply_mask, device, list_mask};
+pub(super) use device::{DeviceIn, apply_mask, device, list_mask, names_endpoint};
 pub(super) use enums::{EnumStyle, command_status, event_kind, gateway_filter};
 pub(super) use explain::{branches, step};
 pub(super) use history::{command, command_name, config, dead_letter, event, execution, state};

@@ -95,7 +95,11 @@ pub(in crate::admin) async fn create(
     let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
+    let endpoint = wanted.endpoint()?;
     let device = app.parts.registry.create(name, wanted.spec()?).await?;
+    if endpoint.is_some() {
+        app.parts.registry.set_endpoint(&device, endpoint).await?;
+    }
     if let Some(convert::Base64(payload)) = first {
         let cause = Cause::Api { who: who.0.into() };
         app.parts.outbox.set_config(&device, payload.into(), None, cause).await?;
@@ -118,7 +122,11 @@ pub(in crate::admin) async fn patch(
     params.only(&["updateMask"])?;
     let mask = params.update_mask("blocked,metadata")?;
     let device = found(&app, &path)?;
+    let endpoint = convert::names_endpoint(&mask).then(|| wanted.endpoint()).transpose()?;
     let spec = convert::apply_mask(device.spec().as_ref(), wanted, &mask)?;
+    if let Some(endpoint) = endpoint {
+        app.parts.registry.set_endpoint(&device, endpoint).await?;
+    }
     app.parts.registry.change_spec(&device, spec).await?;
     Ok(Json(whole(&app, &device, &params)))
 }

@@ -85,6 +85,7 @@ const DEVICES: &[Shape] = &[
             ("metadata", Texts),
             ("logLevel", LOG_LEVELS),
             ("gatewayConfig", One("GatewayConfig")),
+            ("methodEndpoint", One("MethodEndpoint")),
             ("config", One("DeviceConfig")),
             ("state", One("DeviceState")),
             ("lastHeartbeatTime", Time),
@@ -108,6 +109,7 @@ const DEVICES: &[Shape] = &[
     ),
     shape("DeviceCredential", &[("publicKey", One("PublicKeyCredential")), ("expirationTime", Time)]),
     shape("Difference", &[("path", Text), ("desired", Any), ("reported", Any), ("since", Time), ("orBefore", Flag)]),
+    shape("MethodEndpoint", &[("url", Text)]),
     shape("DeviceState", &[("version", Int64), ("updateTime", Time), ("binaryData", Bytes)]),
     shape(
         "GatewayConfig",

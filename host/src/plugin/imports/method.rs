@@ -75,11 +75,9 @@ impl State {
         check_name(&method).map_err(Error::Invalid)?;
         let timeout = timeout_of(timeout_ms)?;
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
-        if !view.connected {
-            return Err(Error::Offline(format!("{} is not connected", name.id)));
-        }
         if !view.accepts_methods {
-            return Err(Error::Offline(format!("{} does not subscribe to its methods", name.id)));
+            let state = if view.connected { "does not subscribe to its methods" } else { "is not connected" };
+            return Err(Error::Offline(format!("{} {state}", name.id)));
         }
         let call = MethodCall {
             plugin: self.setup.name.clone(),

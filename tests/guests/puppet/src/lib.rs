@@ -40,13 +40,15 @@ pub enum Action {
         #[serde(default = "once")]
         times: u32,
     },
-    /// Calls the method (of the event's device where none is named) and tells `report` what came of it.
+    /// Calls the method (of the event's device where none is named) and tells the device `report` what came of it, as its
+    /// config, or where it holds a slash, whoever subscribes to that topic.
     Method {
         #[serde(default)]
         device: String,
         name: String,
         #[serde(default, rename = "timeout-ms")]
         timeout_ms: u64,
+        #[serde(default)]
         report: String,
     },
 }
@@ -113,7 +115,10 @@ fn act(action: &Action, event: &Event, host: &Host) -> Outcome {
                 Ok(answer) => format!("{device} {} {}", answer.status, String::from_utf8_lossy(&answer.payload)),
                 Err(error) => format!("{device} failed: {error}"),
             };
-            host.set_config(report, text)?;
+            match report.contains('/') {
+                true => host.publish(report, text)?,
+                false => host.set_config(&named(report), text)?,
+            }
         }
     }
     Ok(())

@@ -1,0 +1,337 @@
+//! Method calls with real clients: over MQTT 3.1.1 and 5 and over HTTP, by operators and by plugins, answered, late, or not at
+//! all.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::Engine as _;
+use rumqttc::{QoS, v5};
+use serde_json::{Value, json};
+use switchbox_tests::{Admin, Answer, Device, LIMIT, PUPPET, Place, Process, until};
+
+/// Runs the puppet under this name.
+fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
+    let (event, device) = trigger;
+    let settings = format!(
+        "[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n\
+         [limits]\ndeadline = \"30s\"\nhost-call-time = \"60s\"\n[settings]\nactions = [{actions}]\n"
+    );
+    place.plugin(&format!("{name}.toml"), settings);
+    place.plugin(&format!("{name}.wasm"), fs::read(PUPPET).unwrap());
+}
+
+fn base64(text: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn invoke(admin: &Admin, device: &str, payload: &str, timeout: &str) -> Answer {
+    let body = json!({"method": "dim", "payload": base64(payload), "timeout": timeout});
+    admin.post(&Admin::device_path(device, ":invokeMethod"), &body)
+}
+
+fn subscribe_methods(device: &mut Device) {
+    let filter = format!("/devices/{}/methods/#", device.id);
+    assert!(device.subscribe(&filter), "{filter} was refused");
+}
+
+/// The calls that a device got so far: request id and payload.
+fn calls(device: &Device) -> Vec<(String, String)> {
+    calls_from(device, 0)
+}
+
+fn calls_from(device: &Device, first: usize) -> Vec<(String, String)> {
+    let seen = device.seen();
+    let rid = |topic: &str| Some(topic.rsplit_once("/request/")?.1.to_owned());
+    seen.messages.iter().skip(first).filter_map(|message| Some((rid(&message.topic)?, message.text()))).collect()
+}
+
+fn answer(device: &mut Device, rid: &str, payload: &str) {
+    let topic = format!("/devices/{}/methods/dim/response/{rid}/200", device.id);
+    device.send(&topic, QoS::AtMostOnce, payload);
+}
+
+fn refused(answer: &Answer, status: u16, word: &str, text: &str) {
+    assert_eq!((answer.status, answer.body["error"]["status"].as_str()), (status, Some(word)), "{answer:?}");
+    assert!(answer.body["error"]["message"].as_str().unwrap().contains(text), "{answer:?}");
+}
+
+#[test]
+fn who_is_not_there_or_does_not_listen_fails_at_once() {
+    let place = Place::new();
+    let host = place.start();
+    let admin = host.admin();
+    let mut lamp = host.device("lamp-1");
+    refused(&invoke(&admin, "lamp-1", "", "300s"), 400, "FAILED_PRECONDITION", "does not subscribe");
+    subscribe_methods(&mut lamp);
+    refused(&invoke(&admin, "lamp-1", "", "301s"), 400, "INVALID_ARGUMENT", "at most 300s");
+    drop(lamp);
+    let gone = || admin.get(&Admin::device_path("lamp-1", "")).ok()["connected"] == false;
+    until("the device to be gone", || gone().then_some(()));
+    refused(&invoke(&admin, "lamp-1", "", "300s"), 400, "FAILED_PRECONDITION", "is not connected");
+    host.stop();
+}
+
+#[test]
+fn a_device_that_leaves_while_it_is_called_ends_the_call() {
+    let place = Place::new();
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    subscribe_methods(&mut lamp);
+    let admin = host.admin();
+    let called = thread::spawn(move || invoke(&admin, "lamp-1", "x", "300s"));
+    lamp.message_with("x");
+    drop(lamp);
+    refused(&called.join().unwrap(), 400, "FAILED_PRECONDITION", "is not connected");
+    host.stop();
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_dropped_counted_and_told_of_once() {
+    let place = Place::new();
+    let host = place.start();
+    let admin = host.admin();
+    let mut lamp = host.device("lamp-1");
+    subscribe_methods(&mut lamp);
+    refused(&invoke(&admin, "lamp-1", "late", "0.1s"), 504, "DEADLINE_EXCEEDED", "did not answer within 100ms");
+    let (rid, _) = calls(&lamp)[0].clone();
+    answer(&mut lamp, &rid, "too late");
+    answer(&mut lamp, "4711", "never asked");
+    let counted = |metrics: &Value| metrics.as_str().unwrap().contains("switchbox_method_late_answers_total 2\n");
+    until("both to be counted", || counted(&admin.get("/metrics").body).then_some(()));
+    let told = host.log().matches("dropped an answer").count();
+    assert_eq!(told, 1, "{}", host.log());
+    host.stop();
+}
+
+/// A device that speaks MQTT 5: answers on the response topic with the correlation data, and with its payload as the user
+/// property `status`, but where it is empty without.
+fn correlating(host: &Process, id: &str) {
+    let mut options = v5::MqttOptions::new(id, host.mqtt().ip().to_string(), host.mqtt().port());
+    options.set_keep_alive(Duration::from_secs(60));
+    let (client, mut connection) = v5::Client::new(options, 10);
+    client.subscribe(format!("/devices/{id}/methods/#"), v5::mqttbytes::QoS::AtLeastOnce).unwrap();
+    let (ready, subscribed) = mpsc::channel();
+    thread::spawn(move || {
+        for event in connection.iter() {
+            match event {
+                Ok(v5::Event::Incoming(v5::Incoming::SubAck(_))) => ready.send(()).unwrap(),
+                Ok(v5::Event::Incoming(v5::Incoming::Publish(publish))) => correlate(&client, publish),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    });
+    subscribed.recv_timeout(LIMIT).expect("no SUBACK");
+}
+
+fn correlate(client: &v5::Client, publish: v5::mqttbytes::v5::Publish) {
+    let asked = publish.properties.expect("the call has no properties");
+    let topic = asked.response_topic.expect("the call has no response topic");
+    let status = String::from_utf8(publish.payload.to_vec()).unwrap();
+    let properties = v5::mqttbytes::v5::PublishProperties {
+        correlation_data: Some(asked.correlation_data.expect("the call has no correlation data")),
+        user_properties: if status.is_empty() { Vec::new() } else { vec![("status".into(), status)] },
+        ..Default::default()
+    };
+    let qos = v5::mqttbytes::QoS::AtLeastOnce;
+    client.publish_with_properties(topic, qos, false, "done", properties).unwrap();
+}
+
+#[test]
+fn a_device_answers_by_response_topic_and_correlation_data() {
+    let place = Place::new();
+    let host = place.start();
+    correlating(&host, "lamp-5");
+    for (payload, status) in [("404", 404), ("207", 207), ("", 200)] {
+        let answer = invoke(&host.admin(), "lamp-5", payload, "30s").ok();
+        assert_eq!((&answer["status"], &answer["payload"]), (&json!(status), &json!(base64("done"))));
+    }
+    host.stop();
+}
+
+#[test]
+fn calls_under_way_on_one_device_find_their_own_answers() {
+    const SOURCES: usize = 40;
+    let place = Place::new();
+    puppet(&place, "caller", ("telemetry", "source-*"), r#"{ method = { device = "lamp-1", name = "dim" } }"#);
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    subscribe_methods(&mut lamp);
+    let mut sources: Vec<_> = (0..SOURCES).map(|n| host.device(&format!("source-{n}"))).collect();
+    for (n, source) in sources.iter_mut().enumerate() {
+        source.subscribe_config();
+        source.event(format!("question {n}."));
+    }
+    // All of them wait before the first is answered, and the last is answered first.
+    lamp.wait("all calls", |seen| (seen.messages.len() == SOURCES).then_some(()));
+    for (rid, payload) in calls(&lamp).into_iter().rev() {
+        answer(&mut lamp, &rid, &format!("to {payload}"));
+    }
+    for (n, source) in sources.iter().enumerate() {
+        assert_eq!(source.message_with("to question").text(), format!("lamp-1 200 to question {n}."));
+    }
+    host.stop();
+}
+
+#[test]
+fn a_plugin_that_waits_for_a_slow_device_holds_up_nobody_else() {
+    const SLOW: usize = 12;
+    let place = Place::new();
+    puppet(&place, "caller", ("telemetry", "*-*"), r#"{ method = { name = "dim" } }"#);
+    puppet(&place, "other", ("telemetry", "slow-*"), r#"{ config = { device = "lamp-1" } }"#);
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    let begin = |id: &str| {
+        let mut device = host.device(id);
+        subscribe_methods(&mut device);
+        device.subscribe_config();
+        device.event(format!("from {id}."));
+        device.message_with(&format!("from {id}."));
+        device
+    };
+    // More than a plugin has workers wait for devices that do not answer.
+    let mut slow: Vec<_> = (0..SLOW).map(|n| begin(&format!("slow-{n}"))).collect();
+    // The same plugin's events of another device, and another plugin's events of the same ones, are handled meanwhile.
+    let mut quick = begin("quick-1");
+    let (rid, _) = calls(&quick)[0].clone();
+    answer(&mut quick, &rid, "at once");
+    quick.message_with("quick-1 200 at once");
+    for n in 0..SLOW {
+        lamp.message_with(&format!("from slow-{n}."));
+    }
+    for device in &mut slow {
+        let (rid, _) = calls(device)[0].clone();
+        answer(device, &rid, "at last");
+        device.message_with("200 at last");
+    }
+    host.stop();
+}
+
+const CALLS: usize = 1_000;
+
+/// A host whose one plugin calls lamp-1 for every message on `call/…` and publishes the answer; lamp-1; who asks; and when it
+/// began to.
+fn many_calls(place: &Place) -> (Process, Device, Device, Instant) {
+    let action = r#"{ method = { device = "lamp-1", name = "dim", report = "done/x" } }"#;
+    puppet(place, "caller", ("topic", "call/+"), action);
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    subscribe_methods(&mut lamp);
+    let mut phone = host.device("phone");
+    assert!(phone.subscribe("done/#"));
+    let began = Instant::now();
+    for n in 0..CALLS {
+        phone.send(&format!("call/{n}"), QoS::AtLeastOnce, format!("{n}."));
+    }
+    (host, lamp, phone, began)
+}
+
+fn all_answered(host: Process, phone: &Device) {
+    phone.wait("all answers", |seen| (seen.messages.len() == CALLS).then_some(()));
+    let answers: HashSet<_> = phone.seen().messages.iter().map(switchbox_tests::Message::text).collect();
+    assert_eq!(answers, (0..CALLS).map(|n| format!("lamp-1 200 {n}.")).collect());
+    assert!(host.admin().dead_letters().is_empty());
+    host.stop();
+}
+
+#[test]
+fn a_thousand_calls_of_one_plugin_are_under_way_at_the_same_time() {
+    let place = Place::new();
+    let (host, mut lamp, phone, _) = many_calls(&place);
+    // No call is answered before all are made.
+    lamp.wait("all calls", |seen| (seen.messages.len() == CALLS).then_some(()));
+    for (rid, payload) in calls(&lamp) {
+        answer(&mut lamp, &rid, &payload);
+    }
+    all_answered(host, &phone);
+}
+
+/// Prints how long it takes; `cargo test --test methods -- --nocapture` shows it.
+#[test]
+fn a_thousand_calls_that_are_each_answered_after_100_ms_all_end() {
+    const ANSWERED_AFTER: Duration = Duration::from_millis(100);
+    let place = Place::new();
+    let (host, mut lamp, phone, began) = many_calls(&place);
+    let (mut answered, mut most) = (0, 0);
+    let mut asked: Vec<(Instant, (String, String))> = Vec::new();
+    while answered < CALLS {
+        let wait = asked.get(answered).map_or(LIMIT, |(due, _)| due.saturating_duration_since(Instant::now()));
+        let known = asked.len();
+        lamp.try_wait(wait, |seen| (seen.messages.len() > known).then_some(()));
+        let due = Instant::now() + ANSWERED_AFTER;
+        asked.extend(calls_from(&lamp, known).into_iter().map(|call| (due, call)));
+        most = most.max(asked.len() - answered);
+        while let Some((due, (rid, payload))) = asked.get(answered)
+            && *due <= Instant::now()
+        {
+            answer(&mut lamp, rid, payload);
+            answered += 1;
+        }
+    }
+    phone.wait("all answers", |seen| (seen.messages.len() == CALLS).then_some(()));
+    let took = began.elapsed();
+    eprintln!("{CALLS} calls, each answered after {ANSWERED_AFTER:?}: {took:?}; {most} at the same time");
+    all_answered(host, &phone);
+}
+
+/// An endpoint that answers every call with 201 and what it was asked, on a port of its own.
+fn endpoint() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = vec![0; 4096];
+            let mut read = 0;
+            while !request[..read].ends_with(b"!") {
+                read += stream.read(&mut request[read..]).unwrap();
+            }
+            let text = String::from_utf8_lossy(&request[..read]).into_owned();
+            let (_, body) = text.split_once("\r\n\r\n").unwrap();
+            let answer = format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_device_with_an_endpoint_is_called_over_http() {
+    let place = Place::new();
+    puppet(&place, "caller", ("telemetry", "source-1"), r#"{ method = { device = "pump-1", name = "dim" } }"#);
+    let port = endpoint();
+    let host = place.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
+    let admin = host.admin();
+    let url = format!("http://127.0.0.1:{port}/dim");
+    let device = json!({"id": "pump-1", "methodEndpoint": {"url": url}});
+    let made = admin.post("/v1/projects/local/locations/local/registries/default/devices", &device).ok();
+    assert_eq!(made["methodEndpoint"]["url"], url.as_str());
+    let answer = invoke(&admin, "pump-1", "half!", "30s").ok();
+    assert_eq!((&answer["status"], &answer["payload"]), (&json!(201), &json!(base64("half!"))));
+    // A plugin calls it in the same way.
+    let mut source = host.device("source-1");
+    source.subscribe_config();
+    source.event("full!");
+    source.message_with("pump-1 201 full!");
+    drop(source);
+    host.kill();
+
+    // The endpoint is kept, and the rules are those of the host that calls.
+    let host = place.start_with(&["--allowed-hosts", "example.com"]);
+    let admin = host.admin();
+    refused(&invoke(&admin, "pump-1", "x!", "30s"), 400, "FAILED_PRECONDITION", "methods.allowed-hosts");
+    let path = Admin::device_path("pump-1", "?updateMask=methodEndpoint");
+    let wrong = admin.patch(&path, &json!({"methodEndpoint": {"url": "ftp://x"}}));
+    refused(&wrong, 400, "INVALID_ARGUMENT", "methodEndpoint.url");
+    assert!(admin.patch(&path, &json!({"methodEndpoint": {}})).ok().get("methodEndpoint").is_none());
+    refused(&invoke(&admin, "pump-1", "x!", "30s"), 400, "FAILED_PRECONDITION", "is not connected");
+    host.stop();
+}
