@@ -8,10 +8,13 @@ is done.
 
 import datetime
 import sys
+import time
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from google.api_core import exceptions
+from google.auth import jwt
+from google.auth.crypt.es256 import ES256Signer
 from google.auth.exceptions import RefreshError
 from google.cloud import iot_v1
 from google.cloud.iot_v1.services.device_manager.transports import DeviceManagerRestTransport
@@ -20,6 +23,10 @@ from google.oauth2.credentials import Credentials
 ENDPOINT, TOKEN, STEP = sys.argv[1:4]
 PARENT = "projects/acme/locations/europe-west1"
 HALL = f"{PARENT}/registries/hall"
+
+
+# The key of lamp-1.
+LAMP_KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def connect(token):
@@ -101,7 +108,7 @@ def registries():
 
 def devices():
     rsa_key = public_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    es_key = public_pem(ec.generate_private_key(ec.SECP256R1()))
+    es_key = public_pem(LAMP_KEY)
     expires = datetime.datetime(2100, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.timezone.utc)
     made = client.create_device(
         parent=HALL,
@@ -174,7 +181,9 @@ def a_device_that_is_there():
     offline = refused(exceptions.BadRequest, "is not connected", client.send_command_to_device, name=name, binary_data=b"x")
     assert offline.response.json()["error"]["status"] == "FAILED_PRECONDITION", offline.response.text
     assert not client.list_device_states(name=name).device_states
-    want("device lamp-1")
+    now = int(time.time())
+    claims = {"aud": "acme", "iat": now, "exp": now + 3600}
+    want("device lamp-1 " + jwt.encode(ES256Signer(LAMP_KEY), claims).decode())
     client.send_command_to_device(name=name, binary_data=b"blink", subfolder="lights")
     want("command")
     states = client.list_device_states(request={"name": name, "num_states": 1}).device_states

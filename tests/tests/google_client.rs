@@ -19,15 +19,15 @@ fn converse(mut script: Command, host: &Process) -> String {
         let line = line.unwrap();
         said.push_str(&line);
         said.push('\n');
-        match line.as_str() {
-            "WANT device lamp-1" => {
-                let mut device = Device::connect(host.mqtt(), Session::new(LAMP));
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["WANT", "device", "lamp-1", token] => {
+                let mut device = Device::connect(host.mqtt(), Session::with_secret(LAMP, token));
                 assert!(device.subscribe("/devices/lamp-1/commands/#"));
                 device.event("{}");
                 device.publish("/devices/lamp-1/state", r#"{"on":true}"#);
                 lamp = Some(device);
             }
-            "WANT command" => {
+            ["WANT", "command"] => {
                 let came = lamp.as_ref().unwrap().message_with("blink");
                 assert_eq!(came.topic, "/devices/lamp-1/commands/lights");
             }

@@ -1,5 +1,7 @@
 //! What can go wrong with a call, in the API's own words. Knows nothing of HTTP: `reply` turns it into an answer.
 
+use std::{io, time::Duration};
+
 use crate::{delivery, model::InvalidName, outbox, registry, store};
 
 /// The kinds of failure, named as Google's APIs name them.
@@ -17,6 +19,8 @@ pub(super) enum Kind {
     Internal,
     Unavailable,
     DeadlineExceeded,
+    /// HTTP has a code for it, Google's words have none.
+    TooLarge,
 }
 
 impl Kind {
@@ -37,7 +41,7 @@ impl Kind {
 
     pub(super) fn word(self) -> &'static str {
         match self {
-            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::InvalidArgument | Self::TooLarge => "INVALID_ARGUMENT",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
@@ -61,11 +65,13 @@ pub(super) struct Error {
     pub(super) text: String,
     /// The path of the field that is wrong, where it is one.
     pub(super) field: Option<String>,
+    /// How long to wait before the call is made again.
+    pub(super) wait: Option<Duration>,
 }
 
 impl Error {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), field: None }
+        Self { kind, text: text.into(), field: None, wait: None }
     }
 
     /// Names the field that is wrong; an empty path names none.
@@ -76,6 +82,16 @@ impl Error {
 
     pub(super) fn invalid(text: impl Into<String>) -> Self {
         Self::new(Kind::InvalidArgument, text)
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        let text = format!("the request's body is larger than the {limit} bytes that this call takes");
+        Self::new(Kind::TooLarge, text)
+    }
+
+    pub(super) fn too_often(wait: Duration) -> Self {
+        let text = "too many calls in a short time; Retry-After says how long to wait";
+        Self { wait: Some(wait), ..Self::new(Kind::ResourceExhausted, text) }
     }
 
     pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
@@ -91,6 +107,12 @@ impl Error {
 impl From<InvalidName> for Error {
     fn from(error: InvalidName) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::new(Kind::Internal, error.to_string())
     }
 }
 

@@ -1,57 +1,178 @@
-//! Who may call, and the audit line of every write.
+//! Who may call: shows a token whose scope is wide enough, not too often, with a body that is not too large. Every write goes into
+//! the audit log, with what came of it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, Method, header},
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use super::{
-    App,
+    App, audit,
     error::{Error, Kind},
+    handlers::blocking,
+    rate::{self, Caller},
     routes,
+    scope::Scope,
 };
+use crate::clock;
+
+/// A refused body of so many bytes is read to its end.
+const DRAINED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Who calls, for audit lines and for the cause of what the call brings about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Who(pub(super) &'static str);
+#[derive(Debug, Clone)]
+pub(super) struct Who(pub(super) String);
 
-pub(super) async fn check(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let who = match admit(&app, request.headers()) {
-        Ok(who) => who,
+/// What one call asks of its callers.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) app: App,
+    pub(super) scope: Scope,
+    pub(super) body_bytes: usize,
+}
+
+pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let address = address_of(&request);
+    let (name, scope) = match gate.admit(request.headers(), address.ip()) {
+        Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
     };
-    let write = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let what = write.then(|| format!("{} {}", request.method(), routes::shown(request.uri())));
-    request.extensions_mut().insert(who);
-    let response = next.run(request).await;
-    if let Some(what) = what {
-        tracing::info!(target: "audit", who = who.0, what, status = response.status().as_u16());
+    let write = gate.scope.needs_token() && !matches!(*request.method(), Method::GET | Method::HEAD);
+    let call = write.then(|| format!("{} {}", request.method(), routes::shown(request.uri())));
+    let response = match gate.allow(&name, scope, request.headers()) {
+        Err(error) => {
+            drain(request).await;
+            error.into_response()
+        }
+        Ok(()) => {
+            request.extensions_mut().insert(Who(name.clone()));
+            next.run(request).await
+        }
+    };
+    if let Some(call) = call {
+        note(&gate.app, name, address, call, response.status()).await;
     }
     response
 }
 
-fn admit(app: &App, headers: &HeaderMap) -> Result<Who, Error> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(token) = &app.token else {
-        return if from_this_machine(text(header::HOST), text(header::ORIGIN)) {
-            Ok(Who("anybody"))
-        } else {
-            let reason =
-                "without a token, the API answers calls to a loopback address only, and none of other web pages";
-            Err(Error::new(Kind::PermissionDenied, reason))
-        };
-    };
-    let shown = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    match shown {
-        Some(shown) if token.is(shown.trim()) => Ok(Who("admin-token")),
-        Some(_) => Err(Error::new(Kind::Unauthenticated, "the bearer token is not this host's")),
-        None => Err(Error::new(
-            Kind::Unauthenticated,
-            format!("a bearer token is needed: the one in {} in the host's data folder", super::TOKEN_FILE),
-        )),
+/// Many clients read no answer before they have sent all; what is not much too large is taken and thrown away for them.
+async fn drain(request: Request) {
+    let small = content_length(request.headers()).is_some_and(|length| length <= DRAINED_BYTES);
+    if small {
+        // What cannot be read need not be thrown away.
+        let _ = axum::body::to_bytes(request.into_body(), DRAINED_BYTES).await;
     }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    text(headers, &header::CONTENT_LENGTH)?.parse().ok()
+}
+
+/// Absent only where a test calls the router without a socket.
+fn address_of(request: &Request) -> SocketAddr {
+    let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    info.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(address)| *address)
+}
+
+impl Gate {
+    /// Whose call this is, and what that caller may do.
+    fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
+        if !self.scope.needs_token() {
+            self.in_time(Caller::Passer(address), rate::CALLS)?;
+            return self.passes(headers).map(|()| ("nobody".into(), self.scope));
+        }
+        let shown = self.shown(headers);
+        if let Err(error) = &shown {
+            self.app.parts.counters.refuse("admin_token");
+            // Only those who are wrong are slowed down: nobody can keep another at the same address out.
+            self.in_time(Caller::Stranger(address), rate::STRANGERS)?;
+            return Err(error.clone());
+        }
+        shown
+    }
+
+    /// A device that needs no credential is let in like a caller that needs no token.
+    fn passes(&self, headers: &HeaderMap) -> Result<(), Error> {
+        let bare = self.scope == Scope::Device && !headers.contains_key(header::AUTHORIZATION);
+        if bare && !from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN)) {
+            return Err(only_from_here());
+        }
+        Ok(())
+    }
+
+    fn shown(&self, headers: &HeaderMap) -> Result<(String, Scope), Error> {
+        let Some(tokens) = &self.app.tokens else {
+            let here = from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN));
+            return if here { Ok(("anybody".into(), Scope::Admin)) } else { Err(only_from_here()) };
+        };
+        let refused = |text: String| Error::new(Kind::Unauthenticated, text);
+        let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {
+            let file = super::TOKEN_FILE;
+            return Err(refused(format!("a bearer token is needed: the one in {file} in the host's data folder")));
+        };
+        tokens.find(shown.trim()).ok_or_else(|| refused("the bearer token is not this host's".into()))
+    }
+
+    fn allow(&self, name: &str, scope: Scope, headers: &HeaderMap) -> Result<(), Error> {
+        if scope < self.scope {
+            self.app.parts.counters.refuse("admin_scope");
+            let (wanted, had) = (self.scope.name(), scope.name());
+            let text = format!("this call needs a token with the scope {wanted}; {name} has {had}");
+            return Err(Error::new(Kind::PermissionDenied, text));
+        }
+        if self.scope.needs_token() {
+            self.in_time(Caller::Token(name.to_owned()), rate::CALLS)?;
+        }
+        if content_length(headers).is_some_and(|length| length > self.body_bytes) {
+            self.app.parts.counters.limit("admin_body");
+            return Err(Error::too_large(self.body_bytes));
+        }
+        Ok(())
+    }
+
+    fn in_time(&self, caller: Caller, rate: rate::Rate) -> Result<(), Error> {
+        self.app.rates.take(caller, rate).map_err(|wait| {
+            self.app.parts.counters.limit("admin_rate");
+            Error::too_often(wait)
+        })
+    }
+}
+
+async fn note(app: &App, who: String, address: SocketAddr, call: String, status: StatusCode) {
+    tracing::info!(target: "audit", who, call, status = status.as_u16());
+    let line = audit::Line {
+        time: clock::rfc3339(clock::now_ms()),
+        who,
+        address: address.ip().to_string(),
+        call,
+        status: status.as_u16(),
+    };
+    let log = app.audit.clone();
+    let written = blocking(move || Ok(log.append(&line)?)).await;
+    let log = app.audit.clone();
+    // Nobody waits for this one.
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = log.sync() {
+            tracing::error!(%error, "the audit log cannot be put on the disk");
+        }
+    });
+    if let Err(error) = written {
+        app.parts.counters.refuse("audit_write");
+        tracing::error!(%error, "a line of the audit log cannot be written");
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn only_from_here() -> Error {
+    let reason = "without a token, the API answers calls to a loopback address only, and none of other web pages";
+    Error::new(Kind::PermissionDenied, reason)
 }
 
 /// A web page that an operator visits must not be able to call a host without a token: neither as itself (its origin)
@@ -60,7 +181,7 @@ fn from_this_machine(host: Option<&str>, origin: Option<&str>) -> bool {
     let Some(host) = host else { return false };
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let name = name.trim_matches(['[', ']']);
-    let local = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let local = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     local && origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host))
 }
 

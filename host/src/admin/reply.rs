@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
@@ -29,6 +29,7 @@ fn code(kind: Kind) -> StatusCode {
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
     }
 }
 
@@ -45,9 +46,18 @@ impl IntoResponse for Error {
                 json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]);
             fields.insert("details".into(), details);
         }
-        (code, axum::Json(json!({ "error": error }))).into_response()
+        let mut response = (code, axum::Json(json!({ "error": error }))).into_response();
+        if let Some(wait) = self.wait {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
+
+/// The largest body that a call takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyBytes(pub(super) usize);
 
 /// A request's body, within its limit.
 pub(super) struct Raw(pub(super) Bytes);
@@ -56,9 +66,10 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let limit = request.extensions().get::<BodyBytes>().map_or(0, |BodyBytes(limit)| *limit);
         Bytes::from_request(request, state).await.map(Self).map_err(|rejection: BytesRejection| {
             match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Error::invalid("the request's body is larger than this call takes"),
+                StatusCode::PAYLOAD_TOO_LARGE => Error::too_large(limit),
                 _ => Error::invalid(rejection.body_text()),
             }
         })

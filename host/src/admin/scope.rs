@@ -1,22 +1,35 @@
-//! What a caller may do: three steps, each holding those before it.
+//! What a caller may do: steps, each holding those before it.
+
+use serde::{Deserialize, Serialize};
 
 /// In order: who may do more may do less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Scope {
-    /// Nothing to show: for whoever asks whether the host is alive.
+    /// Nothing to show: for whoever asks whether the host is alive. No token has it.
+    #[serde(skip)]
     Open,
-    /// Look at everything but who may call.
+    /// Act as one device, which shows its own credential. No token has it.
+    #[serde(skip)]
+    Device,
+    /// Look at everything but tokens and the audit log.
     Read,
     /// Send to devices, and take dead letters up again.
     Operate,
-    /// Change what is there: registries, devices, plugins.
+    /// Change what is there: registries, devices, plugins, tokens.
     Admin,
 }
 
 impl Scope {
+    /// True when a token is asked for.
+    pub(super) fn needs_token(self) -> bool {
+        self > Self::Device
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Device => "device",
             Self::Read => "read",
             Self::Operate => "operate",
             Self::Admin => "admin",

@@ -72,6 +72,7 @@ pub struct Parts {
     pub delivery: delivery::Handle,
     pub plugins: Arc<Manager>,
     pub topics: topics::Handle,
+    pub auth: auth::Handle,
     pub metrics: Metrics,
 }
 
@@ -125,7 +126,9 @@ impl Host {
         delivery.expire_left().await?;
         let expiry = tokio::spawn(keep_time(delivery.clone(), shutdown.child_token()));
 
+        let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
         let parts = Parts {
+            auth: auth::Handle::new(registry.clone(), settings.enroll, tls.clone(), metrics.clone()),
             outbox: outbox::Handle::new(store.clone(), queues),
             topics: topics::Handle::new(metrics.clone(), topics::Keeper::new(store.clone(), &loaded.broker)),
             store,
@@ -136,8 +139,7 @@ impl Host {
             metrics,
         };
         let _ = shown.set(parts.topics.clone());
-        let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
-        let front = bind_front(settings, &parts, tls.clone()).await?;
+        let front = bind_front(settings, &parts, tls.as_ref()).await?;
         front.restore(std::mem::take(&mut loaded.broker), |num| parts.registry.get(num));
         // Not before those who subscribed are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());
@@ -212,15 +214,11 @@ async fn keep_time(delivery: delivery::Handle, shutdown: CancellationToken) {
 async fn bind_front(
     settings: &Settings,
     parts: &Parts,
-    tls: Option<tls::Handle>,
+    tls: Option<&tls::Handle>,
 ) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
-    let hub = mqtt::Live {
-        auth: auth::Handle::new(parts.registry.clone(), settings.enroll, tls.clone(), parts.metrics.clone()),
-        ingest: parts.ingest.clone(),
-        delivery: parts.delivery.clone(),
-    };
+    let hub = mqtt::Live { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
     let options = mqtt::Options {
-        doors: listeners::doors(settings, tls.as_ref()),
+        doors: listeners::doors(settings, tls),
         connections: settings.max_connections,
         connections_per_address: settings.max_connections_per_address,
         ..mqtt::Options::default()
@@ -234,8 +232,12 @@ async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, 
         auth: settings.admin_auth,
         data: settings.data.clone(),
         plugins: settings.plugins.clone(),
+        cors_origins: settings.cors_origins.clone(),
     };
     let parts = admin::Parts {
+        auth: parts.auth.clone(),
+        ingest: parts.ingest.clone(),
+        counters: parts.metrics.clone(),
         registry: parts.registry.clone(),
         outbox: parts.outbox.clone(),
         delivery: parts.delivery.clone(),
@@ -243,7 +245,6 @@ async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, 
         journal: journal::Handle::new(parts.store.clone()),
         explain: explain::Handle::new(parts.store.clone(), parts.registry.clone()),
         plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), previous::Previous::new(&settings.data))),
-        counters: parts.metrics.clone(),
         metrics: metrics_text::render(parts),
     };
     admin::Service::bind(options, parts).await

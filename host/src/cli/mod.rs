@@ -1,6 +1,7 @@
 //! The command line: reads arguments, starts the host or talks to one that runs, prints what comes of it. Never decides
 //! anything that a host does.
 
+mod admin_token;
 mod cert;
 mod client;
 #[cfg(test)]
@@ -58,6 +59,10 @@ enum Command {
     Service(service::Options),
     /// Look at plugins of a running host, switch them on and off
     Plugin(plugin::Options),
+    /// Make tokens for programs that call a running host's API, look at them, delete them
+    Token(admin_token::Options),
+    /// Who changed what through a running host's API
+    Audit(admin_token::AuditOptions),
     Explain(explain::Options),
     /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
     Cert(cert::Options),
@@ -99,6 +104,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Device(options) => show(&device::run(&options)?),
         Command::Service(options) => show(&service::run(&options)?),
         Command::Plugin(options) => show(&plugin::run(&options)?),
+        Command::Token(options) => show(&admin_token::run(&options)?),
+        Command::Audit(options) => show(&admin_token::audit(&options)?),
         Command::Explain(options) => show(&explain::run(&options)?),
         Command::Cert(options) => show(&cert::run(&options)?),
         Command::Events(options) => events::run(&options)?,

@@ -52,6 +52,9 @@ pub(super) struct Options {
     /// token or none: how callers of the admin API show who they are [default: token]
     #[arg(long, value_name = "HOW")]
     admin_auth: Option<String>,
+    /// Web pages that may call the admin API, by their origins, separated by commas [default: none]
+    #[arg(long, value_name = "ORIGINS")]
+    admin_cors_origins: Option<String>,
     /// open or closed: may devices register themselves when they first connect? [default: open on loopback addresses]
     #[arg(long, value_name = "WHO")]
     enroll: Option<String>,
@@ -99,6 +102,7 @@ impl Options {
             (Key::InsecureListener, &insecure),
             (Key::AdminListen, &self.admin),
             (Key::AdminAuth, &self.admin_auth),
+            (Key::AdminCorsOrigins, &self.admin_cors_origins),
             (Key::PluginsFolder, &self.plugins),
             (Key::PluginsGrant, &self.grant),
             (Key::DevicesEnroll, &self.enroll),

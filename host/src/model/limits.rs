@@ -54,6 +54,22 @@ pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
+/// Tokens of the admin API, beside the host's own.
+pub const ADMIN_TOKENS: usize = 100;
+/// Calls of one token at once, and of one address that needs none.
+pub const ADMIN_CALL_BURST: f64 = 5_000.0;
+/// Calls a second of the same, after that.
+pub const ADMIN_CALLS_PER_SECOND: f64 = 1_000.0;
+/// Calls without a right token that one address makes at once.
+pub const ADMIN_STRANGER_BURST: f64 = 100.0;
+/// The same a second, after that.
+pub const ADMIN_STRANGERS_PER_SECOND: f64 = 10.0;
+/// Callers of the admin API whose rates are kept apart.
+pub const ADMIN_CALLERS: usize = 10_000;
+/// One file of the audit log, bytes.
+pub const AUDIT_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Files of the audit log that are kept.
+pub const AUDIT_FILES: usize = 4;
 /// Devices bound to one gateway.
 pub const DEVICES_OF_GATEWAY: usize = 10_000;
 /// Gateways that one device is bound to.

@@ -143,6 +143,23 @@ impl<'a> Check<'a> {
         Some(PathBuf::from(self.text(key)))
     }
 
+    /// Separated by commas; each as a browser writes it.
+    fn origins(&mut self, key: Key) -> Option<Vec<String>> {
+        let all: Vec<_> = self.text(key).split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
+        let is_origin = |origin: &&&str| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b))
+        };
+        if let Some(wrong) = all.iter().find(|origin| !is_origin(origin)) {
+            self.problem(
+                key,
+                format!("must be origins such as https://panel.example, separated by commas, not {wrong:?}"),
+            );
+            return None;
+        }
+        Some(all.into_iter().map(str::to_owned).collect())
+    }
+
     fn one_of<T: Copy>(&mut self, key: Key, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(key);
         let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
@@ -267,6 +284,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let max_connections_per_address = check.at_least(Key::MqttMaxConnectionsPerAddress, 1);
     let admin = check.plain_address(Key::AdminListen, "read the token on its way and run the host");
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
+    let cors_origins = check.origins(Key::AdminCorsOrigins);
     let plugins = check.path(Key::PluginsFolder);
     let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
     let enroll = check.enroll(&listeners);
@@ -288,6 +306,7 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         max_connections_per_address: max_connections_per_address?,
         admin: admin?,
         admin_auth: admin_auth?,
+        cors_origins: cors_origins?,
         plugins: plugins?,
         grant: grant?,
         enroll: enroll?,

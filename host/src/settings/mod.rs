@@ -95,6 +95,8 @@ pub struct Settings {
     /// Where the admin API listens. Port 0 = a free one.
     pub admin: SocketAddr,
     pub admin_auth: AdminAuth,
+    /// Web pages that may call the admin API, by their origins.
+    pub cors_origins: Vec<String>,
     /// The watched folder.
     pub plugins: PathBuf,
     pub grant: Grant,

@@ -41,6 +41,15 @@ pub(in crate::admin) fn config(version: &ConfigVersion) -> Value {
     shown
 }
 
+/// The same, for the device itself, which does not learn who wanted it so.
+pub(in crate::admin) fn config_for_device(version: &ConfigVersion) -> Value {
+    let mut shown = config(version);
+    if let Some(fields) = shown.as_object_mut() {
+        fields.remove("cause");
+    }
+    shown
+}
+
 /// Google's `DeviceState`, with Switchbox's `version`.
 pub(in crate::admin) fn state(version: &StateVersion) -> Value {
     json!({

@@ -15,7 +15,7 @@ pub(super) use body::read;
 pub(super) use device::{DeviceIn, apply_mask, device, list_mask, names_endpoint};
 pub(super) use enums::{EnumStyle, command_status, event_kind, gateway_filter};
 pub(super) use explain::{branches, step};
-pub(super) use history::{command, command_name, config, dead_letter, event, execution, state};
+pub(super) use history::{command, command_name, config, config_for_device, dead_letter, event, execution, state};
 pub(super) use mask::Mask;
 pub(super) use params::{Params, bad_token, token};
 pub(super) use registry::{RegistryIn, apply_registry_mask, registry};

@@ -189,7 +189,3 @@ pub(in crate::admin) async fn states(State(app): State<App>, Path(path): DeviceP
     let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
     Ok(Json(insert_page("deviceStates", versions.iter().map(convert::state).collect(), None)))
 }
-
-pub(in crate::admin) async fn no_bridge() -> Answer {
-    Err(Error::unimplemented("the HTTP bridge for devices"))
-}

@@ -1,5 +1,6 @@
 //! What each call does: reads its arguments, asks the room, shows the answer.
 
+pub(super) mod bridge;
 pub(super) mod devices;
 pub(super) mod explain;
 pub(super) mod follow;
@@ -12,6 +13,7 @@ pub(super) mod plugins;
 pub(super) mod registries;
 pub(super) mod rollback;
 pub(super) mod services;
+pub(super) mod tokens;
 pub(super) mod twin;
 
 use serde_json::{Map, Value};
@@ -39,7 +41,9 @@ fn insert_page(field: &str, items: Vec<Value>, next: Option<String>) -> Value {
 }
 
 /// Runs what blocks on the disk beside the calls.
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+pub(super) async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     let ended = tokio::task::spawn_blocking(run).await;
     ended.unwrap_or_else(|e| Err(Error::new(super::error::Kind::Internal, e.to_string())))
 }

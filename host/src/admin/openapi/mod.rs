@@ -45,8 +45,12 @@ fn document(calls: &[Call]) -> Value {
         "paths": paths,
         "security": [{"token": []}],
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer",
-                "description": "The host's own token stands in admin-token in its data folder."}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer",
+                    "description": "The host's own stands in admin-token in its data folder; `switchbox token create` makes others."},
+                "device": {"type": "http", "scheme": "bearer",
+                    "description": "A token (JWT) that one of the device's keys signs, or its password."},
+            },
             "schemas": schemas(),
             "responses": {"Error": {"description": "Why the call was refused", "content": content("Error")}},
         },
@@ -62,8 +66,10 @@ fn operation(call: &Call) -> Value {
         "responses": {"200": answer(call.answers), "default": {"$ref": "#/components/responses/Error"}},
     });
     let Some(fields) = operation.as_object_mut() else { return operation };
-    if call.scope == Scope::Open {
-        fields.insert("security".into(), json!([]));
+    match call.scope {
+        Scope::Open => drop(fields.insert("security".into(), json!([]))),
+        Scope::Device => drop(fields.insert("security".into(), json!([{"device": []}]))),
+        _ => {}
     }
     if let Some(takes) = call.takes {
         let description = format!("At most {} bytes", call.body_bytes);

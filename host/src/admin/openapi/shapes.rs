@@ -40,7 +40,7 @@ const fn shape(name: &'static str, fields: &'static [(&'static str, Kind)]) -> S
 }
 
 /// In order of their names within each group.
-pub(super) const SHAPES: &[&[Shape]] = &[REGISTRIES, DEVICES, SENDING, HISTORY, PLUGINS, SERVICES];
+pub(super) const SHAPES: &[&[Shape]] = &[REGISTRIES, DEVICES, SENDING, BRIDGE, HISTORY, PLUGINS, SERVICES, HOST];
 
 const REGISTRIES: &[Shape] = &[
     shape("BindDeviceToGatewayRequest", &[("gatewayId", Text), ("deviceId", Text), ("parent", Text)]),
@@ -180,6 +180,12 @@ const SENDING: &[Shape] = &[
     shape("SendCommandToDeviceResponse", &[("id", Text), ("name", Text)]),
 ];
 
+const BRIDGE: &[Shape] = &[
+    shape("DeviceStateData", &[("binaryData", Bytes)]),
+    shape("PublishEventRequest", &[("binaryData", Bytes), ("subfolder", Text), ("subFolder", Text), ("name", Text)]),
+    shape("SetStateRequest", &[("state", One("DeviceStateData")), ("name", Text)]),
+];
+
 const HISTORY: &[Shape] = &[
     shape(
         "DeadLetter",
@@ -282,4 +288,14 @@ const PLUGINS: &[Shape] = &[
     shape("PluginFile", &[("name", Text), ("file", Text)]),
     shape("PluginPatch", &[("enabled", Flag), ("settings", Any)]),
     shape("PluginTimers", &[("count", Number), ("nextTime", Time)]),
+];
+
+const SCOPES: Kind = Enum(&["read", "operate", "admin"]);
+
+const HOST: &[Shape] = &[
+    shape("AuditLine", &[("time", Time), ("who", Text), ("address", Text), ("call", Text), ("status", Number)]),
+    shape("CreateTokenRequest", &[("name", Text), ("scope", SCOPES)]),
+    shape("ListAuditResponse", &[("lines", Many("AuditLine")), ("nextPageToken", Text)]),
+    shape("ListTokensResponse", &[("tokens", Many("Token"))]),
+    shape("Token", &[("name", Text), ("scope", SCOPES), ("createTime", Time), ("token", Text)]),
 ];

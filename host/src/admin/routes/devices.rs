@@ -7,6 +7,7 @@ use super::call::{
 };
 use crate::admin::{
     handlers::{
+        bridge,
         devices::{self, commands},
         gateways, registries, twin,
     },
@@ -19,7 +20,7 @@ const DEVICES: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices";
 const DEVICE: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices/{d}";
 
 pub(super) fn calls() -> Vec<Call> {
-    [registries(), devices(), sending(), history()].into_iter().flatten().collect()
+    [registries(), devices(), sending(), history(), bridge()].into_iter().flatten().collect()
 }
 
 fn registries() -> Vec<Call> {
@@ -99,8 +100,25 @@ fn sending() -> Vec<Call> {
             .scope(Scope::Operate)
             .takes(Json("InvokeMethodRequest"))
             .answers(Json("InvokeMethodResponse")),
-        verb(DEVICE, "publishEvent", devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
-        verb(DEVICE, "setState", devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
+    ]
+}
+
+/// What a device does that speaks HTTP.
+fn bridge() -> Vec<Call> {
+    vec![
+        verb(DEVICE, "publishEvent", bridge::publish_event)
+            .says("As the device: sends telemetry; answered when it is durable")
+            .scope(Scope::Device)
+            .takes(Json("PublishEventRequest")),
+        verb(DEVICE, "setState", bridge::set_state)
+            .says("As the device: reports its state; answered when it is durable")
+            .scope(Scope::Device)
+            .takes(Json("SetStateRequest")),
+        get(&format!("{DEVICE}/config"), bridge::config)
+            .says("As the device: fetches the newest config when it is newer than localVersion")
+            .scope(Scope::Device)
+            .params(&["localVersion"])
+            .answers(Json("DeviceConfig")),
     ]
 }
 
@@ -136,6 +154,5 @@ fn history() -> Vec<Call> {
             .scope(Scope::Operate)
             .takes(Any)
             .answers(Json("Twin")),
-        get(&device("config"), devices::no_bridge).says("The HTTP bridge for devices (not in this version)"),
     ]
 }

@@ -3,10 +3,10 @@
 use super::call::{
     Call,
     Shape::{Json, Other},
-    delete, get, verb,
+    delete, get, post, verb,
 };
 use crate::admin::{
-    handlers::{explain, follow, health, history, letters},
+    handlers::{explain, follow, health, history, letters, tokens},
     openapi,
     scope::Scope,
 };
@@ -21,6 +21,20 @@ pub(super) fn calls() -> Vec<Call> {
         get("/metrics", health::metrics)
             .says("Counters, in OpenMetrics' text format")
             .answers(Other(&["application/openmetrics-text"])),
+        get("/v1/tokens", tokens::list)
+            .says("Who may call this API")
+            .scope(Scope::Admin)
+            .answers(Json("ListTokensResponse")),
+        post("/v1/tokens", tokens::create)
+            .says("Makes a token, which is shown this once")
+            .takes(Json("CreateTokenRequest"))
+            .answers(Json("Token")),
+        delete("/v1/tokens/{name}", tokens::delete).says("Lets nobody in with that token from now on"),
+        get("/v1/audit", tokens::audit)
+            .says("Who changed what, newest first")
+            .scope(Scope::Admin)
+            .params(&["pageSize", "pageToken"])
+            .answers(Json("ListAuditResponse")),
         get("/v1/events", history::events)
             .says("What happened, newest first")
             .params(&["pageSize", "pageToken", "device", "kind"])

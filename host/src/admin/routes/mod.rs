@@ -11,18 +11,19 @@ mod plugins;
 mod services;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     http::{Method, Uri},
     middleware,
+    routing::MethodRouter,
 };
 pub(super) use call::{Call, Shape};
 
 use super::{
     App,
     error::{Error, Kind},
-    gate,
-    scope::Scope,
+    gate::{self, Gate},
+    reply::BodyBytes,
 };
 
 /// The table.
@@ -34,11 +35,10 @@ pub(super) fn routes(app: App) -> Router {
     // Verbs begin with a colon, which an older axum took for a capture.
     let mut router = Router::new().without_v07_checks();
     for call in calls() {
-        let guard = middleware::from_fn_with_state(app.clone(), gate::check);
-        let mut route = call.route.layer(DefaultBodyLimit::max(call.body_bytes));
-        if call.scope > Scope::Open {
-            route = route.layer(guard);
-        }
+        let gate = Gate { app: app.clone(), scope: call.scope, body_bytes: call.body_bytes };
+        let route: MethodRouter<App> = call.route.layer(DefaultBodyLimit::max(call.body_bytes));
+        let route: MethodRouter<App> = route.layer(Extension(BodyBytes(call.body_bytes)));
+        let route = route.layer(middleware::from_fn_with_state(gate, gate::check));
         let path = call.verb.map_or(call.path.clone(), |verb| format!("{}/:{verb}", call.path));
         router = router.route(&path, route);
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Later, Options, Parts, PluginView, Plugins, RedriveError, Service, TOKEN_FILE},
+    auth,
     delivery::{self, Link, Outbound},
     engine::Engine,
     explain,
@@ -110,6 +111,14 @@ impl House {
     }
 
     pub(crate) fn with(auth: AdminAuth) -> Self {
+        Self::with_all(auth, &[])
+    }
+
+    pub(crate) fn with_origins(origins: &[&str]) -> Self {
+        Self::with_all(AdminAuth::Token, origins)
+    }
+
+    fn with_all(auth: AdminAuth, origins: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
         let opened = store::open(store::Options::new(data.path())).unwrap();
@@ -136,6 +145,9 @@ impl House {
         runtime.block_on(registry.make_default()).unwrap();
         let plugins = Arc::new(OnePlugin::default());
         let parts = Parts {
+            auth: auth::Handle::new(registry.clone(), auth::Enroll::Open, None, Metrics::default()),
+            ingest: ingest.clone(),
+            counters: Metrics::default(),
             explain: explain::Handle::new(handle.clone(), registry.clone()),
             registry,
             outbox: outbox::Handle::new(handle.clone(), queues),
@@ -143,12 +155,17 @@ impl House {
             journal: journal::Handle::new(handle.clone()),
             store: handle,
             plugins: plugins.clone(),
-            counters: Metrics::default(),
             metrics: Arc::new(|| "# EOF\n".into()),
         };
         let folder = data.path().join("plugins");
         let listen = "127.0.0.1:0".parse().unwrap();
-        let options = Options { listen, auth, data: data.path().into(), plugins: folder.clone() };
+        let options = Options {
+            listen,
+            auth,
+            data: data.path().into(),
+            plugins: folder.clone(),
+            cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+        };
         let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());
         let token = std::fs::read_to_string(data.path().join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
@@ -162,6 +179,18 @@ impl House {
 
     /// Status and JSON (null when the answer is none).
     pub(crate) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> (u16, Value) {
+        let mut answer = self.answer(method, path, headers, body);
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    pub(crate) fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> ureq::http::Response<ureq::Body> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -171,9 +200,7 @@ impl House {
             Some(body) => agent.run(request.body(body).unwrap()),
             None => agent.run(request.body(()).unwrap()),
         };
-        let mut answer = answer.unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+        answer.unwrap()
     }
 
     pub(crate) fn bytes(&self, method: &str, path: &str, kind: &str, body: Option<&[u8]>) -> (u16, Value) {

@@ -1,8 +1,10 @@
 //! The API through a real socket, over a real store.
 
+mod bridge;
 mod calls;
 mod commands;
 mod following;
 mod gateways;
+mod guarding;
 pub(crate) mod house;
 mod sending;

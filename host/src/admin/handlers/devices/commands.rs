@@ -66,7 +66,7 @@ pub(in crate::admin) async fn send(
 }
 
 /// It becomes topic levels.
-fn check_subfolder(subfolder: &str) -> Result<(), Error> {
+pub(in crate::admin::handlers) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
     let bad = subfolder.len() > 256
         || subfolder.contains(['+', '#', '\0'])
         || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));

@@ -33,7 +33,7 @@ pub(in crate::admin) struct ConfigIn {
 
 pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigIn) -> Answer {
     let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
-    let cause = Cause::Api { who: who.0.into() };
+    let cause = Cause::Api { who: who.0.clone() };
     let payload = wanted.binary_data.0.into();
     let version = app.parts.outbox.set_config(device, payload, expected, cause).await?;
     // A newer one may be in force already.
@@ -68,7 +68,7 @@ pub(super) async fn method(app: &App, device: &Device, who: Who, wanted: MethodI
     let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0.into(), timeout).await;
     let record = CallRecord {
         id: id.clone(),
-        cause: Cause::Api { who: who.0.into() },
+        cause: Cause::Api { who: who.0.clone() },
         device: device.num,
         method: wanted.method,
         request,

@@ -1,0 +1,84 @@
+//! Who may call this API, and who did.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{blocking, insert_page};
+use crate::{
+    admin::{
+        App,
+        convert::{Params, bad_token},
+        error::{Error, Kind},
+        reply::{Answer, Body},
+        scope::Scope,
+        tokens::{self, Known, Tokens},
+    },
+    clock,
+};
+
+const PAGE: usize = 50;
+const LARGEST_PAGE: usize = 1_000;
+
+fn tokens(app: &App) -> Result<Tokens, Error> {
+    app.tokens.clone().ok_or_else(|| {
+        Error::new(Kind::FailedPrecondition, "this host was started with --admin-auth none; it asks nobody for a token")
+    })
+}
+
+fn show(token: &Known) -> Value {
+    json!({"name": token.name, "scope": token.scope, "createTime": clock::rfc3339(token.created_ms)})
+}
+
+pub(in crate::admin) async fn list(State(app): State<App>, params: Params) -> Answer {
+    params.only(&[])?;
+    Ok(Json(insert_page("tokens", tokens(&app)?.list().iter().map(show).collect(), None)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::admin) struct TokenIn {
+    name: String,
+    scope: Scope,
+}
+
+pub(in crate::admin) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<TokenIn>) -> Answer {
+    params.only(&[])?;
+    let (tokens, name, scope) = (tokens(&app)?, wanted.name.clone(), wanted.scope);
+    let text = blocking(move || Ok(tokens.create(&name, scope)?)).await?;
+    Ok(Json(json!({"name": wanted.name, "scope": scope, "token": text})))
+}
+
+pub(in crate::admin) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let tokens = tokens(&app)?;
+    blocking(move || Ok(tokens.delete(&name)?)).await?;
+    Ok(Json(json!({})))
+}
+
+pub(in crate::admin) async fn audit(State(app): State<App>, params: Params) -> Answer {
+    params.only(&["pageSize", "pageToken"])?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let before = params.one("pageToken").map(|text| text.parse().map_err(|_| bad_token(text))).transpose()?;
+    let log = app.audit.clone();
+    let lines = blocking(move || Ok(log.back(before, limit)?)).await?;
+    let next = lines.last().filter(|(at, _)| lines.len() == limit && *at > 0).map(|(at, _)| at.to_string());
+    Ok(Json(insert_page("lines", lines.into_iter().map(|(_, line)| json!(line)).collect(), next)))
+}
+
+impl From<tokens::Error> for Error {
+    fn from(error: tokens::Error) -> Self {
+        let kind = match error {
+            tokens::Error::Name => Kind::InvalidArgument,
+            tokens::Error::Exists(_) => Kind::AlreadyExists,
+            tokens::Error::NoSuch(_) => Kind::NotFound,
+            tokens::Error::Own => Kind::FailedPrecondition,
+            tokens::Error::Full(_) => Kind::ResourceExhausted,
+            tokens::Error::Io(_) => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

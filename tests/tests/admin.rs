@@ -1,0 +1,58 @@
+//! What guards the admin API outlives a kill.
+
+use serde_json::json;
+use switchbox_tests::{Admin, Place, Process};
+
+const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
+
+/// The status of a GET with this token.
+fn status(host: &Process, token: &str, path: &str) -> u16 {
+    let agent = ureq::Agent::new_with_config(ureq::Agent::config_builder().http_status_as_error(false).build());
+    let url = format!("http://{}{path}", host.admin().address());
+    agent.get(url).header("authorization", format!("Bearer {token}")).call().unwrap().status().as_u16()
+}
+
+#[test]
+fn tokens_and_the_audit_log_outlive_a_kill() {
+    let place = Place::new();
+    let host = place.start();
+    let made = host.admin().post("/v1/tokens", &json!({"name": "grafana", "scope": "read"})).ok();
+    let token = made["token"].as_str().unwrap();
+    let _ = host.admin().post(DEVICES, &json!({"id": "lamp-1"})).ok();
+    host.kill();
+
+    let host = place.start();
+    assert_eq!(status(&host, token, &Admin::device_path("lamp-1", "")), 200);
+    assert_eq!((status(&host, token, "/v1/tokens"), status(&host, &token[1..], "/metrics")), (403, 401));
+    let lines = host.admin().get("/v1/audit").ok();
+    let found: Vec<_> =
+        lines["lines"].as_array().unwrap().iter().map(|line| (&line["call"], &line["status"])).collect();
+    let (devices, tokens) = (json!(format!("POST {DEVICES}")), json!("POST /v1/tokens"));
+    assert_eq!(found, [(&devices, &json!(200)), (&tokens, &json!(200))]);
+    host.stop();
+}
+
+/// `switchbox` with these arguments, towards this host: what it printed.
+fn switchbox(place: &Place, host: &Process, arguments: &[&str]) -> String {
+    let (url, data) = (format!("http://{}", host.admin().address()), place.data());
+    let to = ["--admin".as_ref(), url.as_ref(), "--data".as_ref(), data.as_os_str()];
+    let mut command = Process::run(place, arguments.iter().map(AsRef::as_ref).chain(to));
+    assert!(command.wait().success(), "{arguments:?}: {}", command.log());
+    command.output().trim().to_owned()
+}
+
+#[test]
+fn tokens_are_made_and_writes_are_read_on_the_command_line() {
+    let place = Place::new();
+    let host = place.start();
+    let token = switchbox(&place, &host, &["token", "create", "--name", "shop", "--scope", "operate"]);
+    assert_eq!((status(&host, &token, "/v1/plugins"), status(&host, &token, "/v1/audit")), (200, 403));
+    let list = switchbox(&place, &host, &["token", "list"]);
+    assert!(list.contains("shop") && list.contains("operate") && !list.contains(&token), "{list}");
+    switchbox(&place, &host, &["token", "delete", "shop"]);
+    assert_eq!(status(&host, &token, "/v1/plugins"), 401);
+    let audit = switchbox(&place, &host, &["audit", "--count", "2"]);
+    let calls: Vec<_> = audit.lines().skip(1).map(|line| line.rsplit("  ").next().unwrap()).collect();
+    assert_eq!(calls, ["DELETE /v1/tokens/shop", "POST /v1/tokens"], "{audit}");
+    host.stop();
+}
