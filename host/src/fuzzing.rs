@@ -2,12 +2,13 @@
 //! Only there when built for fuzzing (`--cfg fuzzing`).
 
 use crate::{
-    admin, dialect,
+    admin, auth, dialect,
     model::{DeviceId, DeviceName, RegistryName},
     mqtt, plugin, settings, topics,
 };
 
 pub use admin::fuzzing::api_bodies;
+pub use auth::fuzzing::{keys, tokens};
 pub use mqtt::fuzzing::packets as mqtt_packets;
 
 /// A topic and a filter, separated by a line break.

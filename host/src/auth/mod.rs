@@ -4,6 +4,8 @@
 
 pub mod access;
 mod certificates;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod jwt;
 pub mod keys;
 pub mod password;

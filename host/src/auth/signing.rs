@@ -15,7 +15,7 @@ pub struct SigningKey(Pair);
 
 enum Pair {
     Rsa(Box<RsaKeyPair>),
-    Ec(EcdsaKeyPair),
+    Ec(Box<EcdsaKeyPair>),
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -45,7 +45,9 @@ impl SigningKey {
             PrivateKeyDer::Pkcs8(der) => {
                 let der = der.secret_pkcs8_der();
                 let ec = || {
-                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new()).map(Pair::Ec)
+                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new())
+                        .map(Box::new)
+                        .map(Pair::Ec)
                 };
                 RsaKeyPair::from_pkcs8(der).map(Box::new).map(Pair::Rsa).or_else(|_| ec()).ok()
             }

@@ -20,7 +20,7 @@ fn append(log: &mut Log, number: u64) {
     let mut record = Vec::new();
     record::begin(&mut record);
     record::encode(&Entry::Events(vec![event(number)]), &mut record).unwrap();
-    let end = log.append(&mut record, Seq(number), number % 2 == 0).unwrap();
+    let end = log.append(&mut record, Seq(number), number.is_multiple_of(2)).unwrap();
     assert_eq!(end.row, i64::try_from(number).unwrap());
 }
 
