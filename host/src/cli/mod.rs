@@ -48,7 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the host
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     /// Run a host with the built-in plugins and simulated devices, and watch them
     Demo(demo_house::Options),
     /// Be a device: connect to a running host and show what is sent and received

@@ -48,6 +48,7 @@ pub enum Origins {
 impl Web {
     /// Does the handshake; the caller limits its time.
     pub(super) async fn accept(wire: Wire, origins: Origins) -> io::Result<Self> {
+        #[allow(clippy::result_large_err, reason = "the library's type, once a connection")]
         let check = move |request: &Request, response: Response| answer(request, response, origins);
         let mut handshake = ServerHandshake::start(wire, check, Some(config(limits::CONNECT_PACKET_BYTES)));
         loop {

@@ -254,9 +254,7 @@ impl Handle {
     pub async fn redeliver(&self, filter: &str, message: &Arc<Message>) {
         let Some(group) = self.0.table.read().groups.get(filter).cloned() else { return };
         let mut pending = Pending::default();
-        let mut written = pending.message(message);
-        let waiting = self.offer_in_turn(&mut written, &group);
-        drop(written);
+        let waiting = self.offer_in_turn(&mut pending.message(message), &group);
         self.wait(message, waiting.into_iter().collect(), &mut pending).await;
         self.keep(pending, |_| ()).await;
     }

@@ -101,7 +101,7 @@ pub(in crate::admin) async fn create(
         app.parts.registry.set_endpoint(&device, endpoint).await?;
     }
     if let Some(convert::Base64(payload)) = first {
-        let cause = Cause::Api { who: who.0.into() };
+        let cause = Cause::Api { who: who.0 };
         app.parts.outbox.set_config(&device, payload.into(), None, cause).await?;
     }
     Ok(Json(whole(&app, &device, &params)))

@@ -41,7 +41,7 @@ pub(in crate::admin) async fn patch(
     // So that what is wrong with the patch itself is told apart from what is wrong with desired.
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
-    app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0.into() }).await?;
+    app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
     shown(&app, &device).await
 }
 

@@ -199,8 +199,8 @@ mod tests {
         }
         assert!(tokens.delete("b").unwrap_err().to_string().contains("does not exist"));
         assert!(tokens.delete(OWN).unwrap_err().to_string().contains("delete its file"));
-        let one_too_many = (1..=limits::ADMIN_TOKENS).map(|n| tokens.create(&format!("t{n}"), Scope::Read));
-        assert!(matches!(one_too_many.last(), Some(Err(Error::Full(limits::ADMIN_TOKENS)))));
+        let made: Vec<_> = (1..=limits::ADMIN_TOKENS).map(|n| tokens.create(&format!("t{n}"), Scope::Read)).collect();
+        assert!(matches!(made.last(), Some(Err(Error::Full(limits::ADMIN_TOKENS)))));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(in crate::admin) async fn send(
         return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}; {advice}", device.name)));
     }
     let id = new_id()?;
-    let cause = Cause::Api { who: who.0.into() };
+    let cause = Cause::Api { who: who.0 };
     let answer = json!({"id": id, "name": convert::command_name(&device.name, &id)});
     let payload = wanted.binary_data.0.into();
     let command = NewCommand { id, subfolder: wanted.subfolder, payload, ttl };
