@@ -14,8 +14,8 @@ pub trait Plugins: Send + Sync {
     /// In order of their names.
     fn list(&self) -> Later<'_, Vec<PluginView>>;
     fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>>;
-    /// The component that ran before the one that runs, when the host has it.
-    fn previous(&self, name: &PluginName) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
+    /// The component that ran before the one that runs, which has this digest, when the host has it.
+    fn previous(&self, name: &PluginName, digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
     /// handled.
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;

@@ -32,10 +32,11 @@ impl Plugins for Views {
         Box::pin(async { found })
     }
 
-    fn previous(&self, name: &PluginName) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+    fn previous(&self, name: &PluginName, digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
         let (previous, name) = (self.previous.clone(), name.clone());
+        let digest = digest.to_owned();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || previous.before(&name)).await;
+            let read = tokio::task::spawn_blocking(move || previous.before(&name, &digest)).await;
             read.unwrap_or_else(|error| Err(std::io::Error::other(error)))
         })
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::model::PluginName;
+use crate::{model::PluginName, plugin};
 
 const FOLDER: &str = "components";
 
@@ -36,13 +36,17 @@ impl Previous {
         fs::rename(beside, current)
     }
 
-    /// The one that ran before. Blocks.
-    pub(super) fn before(&self, plugin: &PluginName) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path(plugin, "previous")) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    /// The one that ran before the one with this digest, which may run so newly that nothing tells of it here. Blocks.
+    pub(super) fn before(&self, plugin: &PluginName, digest: &str) -> io::Result<Option<Vec<u8>>> {
+        for which in ["previous", "current"] {
+            match fs::read(self.path(plugin, which)) {
+                Ok(bytes) if plugin::digest(&bytes) != digest => return Ok(Some(bytes)),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(None)
     }
 
     /// The plugin is gone. Blocks.
@@ -63,13 +67,15 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let previous = Previous::new(data.path());
         let name = PluginName::new("relay").unwrap();
-        assert_eq!(previous.before(&name).unwrap(), None);
-        for (bytes, before) in
+        let before = |running: &str| previous.before(&name, &plugin::digest(running.as_bytes())).unwrap();
+        assert_eq!(before("one"), None);
+        for (bytes, expected) in
             [("one", None), ("one", None), ("two", Some("one")), ("two", Some("one")), ("one", Some("two"))]
         {
             previous.runs(&name, bytes.as_bytes()).unwrap();
-            assert_eq!(previous.before(&name).unwrap().as_deref(), before.map(str::as_bytes), "after {bytes}");
+            assert_eq!(before(bytes).as_deref(), expected.map(str::as_bytes), "after {bytes}");
         }
+        assert_eq!(before("two").as_deref(), Some(b"one".as_slice()), "it went back already, which is not noted yet");
         previous.forget(&name);
         assert_eq!(fs::read_dir(data.path().join(FOLDER)).unwrap().count(), 0);
     }

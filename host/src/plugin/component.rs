@@ -162,7 +162,9 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError
 const CORE_MODULE: &str = "it is a core WebAssembly module. Build it for the target wasm32-wasip2, or make a component of it \
                            with `wasm-tools component new`";
 
-fn digest(bytes: &[u8]) -> String {
+/// `sha256:…` of these bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write;
     Sha256::digest(bytes).iter().fold(String::from("sha256:"), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

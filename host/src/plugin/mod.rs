@@ -26,7 +26,7 @@ pub mod trigger;
 mod wasi;
 
 pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
-pub use component::{Component, Description};
+pub use component::{Component, Description, digest};
 pub use engine::{Engine, Options};
 pub use error::{CallError, Error, LoadError};
 pub use grants::{Capability, Grant, Granted, Grants};

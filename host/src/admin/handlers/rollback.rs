@@ -29,7 +29,8 @@ pub(in crate::admin) async fn rollback(State(app): State<App>, Path(name): Path<
             view.component
         )));
     }
-    let before = app.parts.plugins.previous(&name).await.map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+    let before =
+        app.parts.plugins.previous(&name, &view.digest).await.map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     let before = before.ok_or_else(|| refused(format!("no other component of {name} has run before on this host")))?;
     let (folder, shown) = (app.folder.clone(), name.clone());
     let file = blocking(move || folder.put_component(&name, &before)).await?;

@@ -66,7 +66,7 @@ impl Plugins for OnePlugin {
         Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
     }
 
-    fn previous(&self, name: &PluginName) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+    fn previous(&self, name: &PluginName, _digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
         let before = (name.as_str() == "relay").then(|| b"\0asm\x0d\0\x01\0before".to_vec());
         Box::pin(async { Ok(before) })
     }
