@@ -7,6 +7,9 @@ use crate::{
     reject,
 };
 
+/// The name of the timer event that the host sends by itself when a plugin is new or changed.
+pub(crate) const START: &str = "$start";
+
 /// A plugin. Write [`describe`](Self::describe), [`start`](Self::start) and a handler for each kind of event that the
 /// description asks for (or [`on_event`](Self::on_event) for all of them).
 ///
@@ -32,6 +35,7 @@ pub trait Plugin: Sized {
             EventData::Connected => self.on_connected(event, host),
             EventData::Disconnected(reason) => self.on_disconnected(reason, event, host),
             EventData::CommandSettled(settled) => self.on_command_settled(settled, event, host),
+            EventData::Timer(timer) if timer.name == START => self.on_start(event, host),
             EventData::Timer(timer) => self.on_timer(timer, event, host),
             EventData::Topic(message) => self.on_topic(message, event, host),
         }
@@ -60,6 +64,12 @@ pub trait Plugin: Sized {
     /// A command reached its end.
     fn on_command_settled(&mut self, _settled: &CommandSettled, event: &Event, _host: &Host) -> Outcome {
         unhandled(event)
+    }
+
+    /// The plugin is new, or its component or its settings changed: the moment to set timers. Comes to plugins that
+    /// [see timers](Description::on_timer), once, before any timer of theirs; not again when the host restarts.
+    fn on_start(&mut self, _event: &Event, _host: &Host) -> Outcome {
+        Ok(())
     }
 
     /// A timer of this plugin fired.

@@ -47,14 +47,19 @@ fn fired(report: &Device, timer: &str, times: usize) -> Vec<Value> {
     })
 }
 
-/// (name, due, late) of every firing in the log of a host that was stopped.
-fn firings(place: &Place) -> Vec<(String, u64, bool)> {
+/// (name, due, late) of every firing in the log of a host that was stopped, the host's own too.
+fn all_firings(place: &Place) -> Vec<(String, u64, bool)> {
     let (journal, _) = Journal::open(place);
     let of = |data: &EventData| match data {
         EventData::Timer { name, due_ms, late, .. } => Some((name.clone(), *due_ms, *late)),
         _ => None,
     };
     journal.events.iter().filter_map(|event| of(&event.data)).collect()
+}
+
+/// Without the host's own.
+fn firings(place: &Place) -> Vec<(String, u64, bool)> {
+    all_firings(place).into_iter().filter(|(name, ..)| !name.starts_with('$')).collect()
 }
 
 fn timers(admin: &Admin, plugin: &str) -> u64 {
@@ -211,4 +216,28 @@ fn a_timer_that_cannot_be_is_refused_with_what_to_do() {
             host.admin().dead_letters().iter().find(|l| l["error"].as_str().unwrap().contains(part)).map(|_| ())
         });
     }
+}
+
+/// A restart is nothing new to a plugin, a crash neither.
+#[test]
+fn a_plugin_is_told_when_it_is_new_or_changed_and_only_then() {
+    let place = place();
+    let handled = |host: &Process, times: u64| {
+        host.admin().wait_plugin("deputy", "to be told", |plugin| plugin["counters"]["done"].as_u64() == Some(times));
+    };
+    let host = place.start();
+    handled(&host, 1);
+    host.kill();
+    let host = place.start();
+    host.admin().wait_plugin("deputy", "to run", |plugin| plugin["state"] == "running");
+    host.stop();
+    // Changed while nobody ran it.
+    place.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "two"));
+    let host = place.start();
+    handled(&host, 1);
+    place.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "three"));
+    handled(&host, 2);
+    assert_eq!(timers(&host.admin(), "deputy"), 0, "it is none of its own");
+    host.stop();
+    assert_eq!(all_firings(&place).iter().filter(|(name, ..)| name == "$start").count(), 3);
 }

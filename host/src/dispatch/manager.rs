@@ -17,8 +17,9 @@ use super::{
     status::{PluginState, PluginStatus, Totals},
 };
 use crate::{
+    clock,
     model::{Entry, PluginName, Seq},
-    plugin::{CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers},
+    plugin::{self, CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers},
     store::{self, Loaded},
 };
 
@@ -119,7 +120,11 @@ impl Manager {
             }
         };
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
+        let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
         self.put_in_force(name, version).await?;
+        if let Some(version) = starts {
+            self.start_timer(name, version).await?;
+        }
         let running = Slot { state: Some(PluginState::Running), origin: Some(origin), ..Slot::default() };
         self.note(name, |slot| *slot = running);
         Ok(())
@@ -235,6 +240,19 @@ impl Manager {
         Ok(())
     }
 
+    /// Tells a plugin that sees timers that it is new, or that its component or settings changed; once for each.
+    async fn start_timer(&self, name: &PluginName, version: String) -> Result<(), Error> {
+        let timers = self.context.timers.hold(name).await;
+        if timers.started(&version) {
+            return Ok(());
+        }
+        let time_ms = clock::now_ms();
+        let entry = Entry::PluginStarts { plugin: name.clone(), version: version.clone(), time_ms };
+        self.context.store.call(entry).await?;
+        timers.start(version, time_ms);
+        Ok(())
+    }
+
     async fn end(&self, name: &PluginName) -> Result<(), Error> {
         let ended = {
             let mut table = self.context.table.write();
@@ -312,4 +330,9 @@ impl Manager {
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
         }
     }
+}
+
+/// Stands for a component with these settings.
+fn started_as(digest: &str, settings: &str) -> String {
+    plugin::digest(format!("{digest}\n{settings}").as_bytes())
 }

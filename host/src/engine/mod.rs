@@ -17,7 +17,7 @@ use crate::{
     },
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
-    store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion},
+    store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion, TimerDoc},
     timers,
 };
 
@@ -166,6 +166,11 @@ impl Machine for Engine {
                 return outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
             }
             Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
+            Entry::PluginStarts { plugin, version, time_ms } => {
+                let doc = Doc::Timer(Box::new(TimerDoc { plugin, timer: timers::start(version, time_ms) }));
+                self.timers.note(std::iter::once(&doc));
+                docs.push(doc);
+            }
             Entry::PluginRemoved { plugin } => {
                 let gone = Doc::PluginGone { plugin };
                 self.timers.note(std::iter::once(&gone));

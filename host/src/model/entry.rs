@@ -58,6 +58,12 @@ pub enum Entry {
     HandledRun(HandledRun),
     /// Sessions that outlive their connections, and retained messages.
     Broker(Vec<BrokerChange>),
+    /// A plugin that sees timers is new or changed: its timer `$start` is due. `version` stands for component and settings.
+    PluginStarts {
+        plugin: PluginName,
+        version: String,
+        time_ms: u64,
+    },
 }
 
 impl Entry {

@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// The name of the timer that the host sets by itself when a plugin is new or changed. Plugins' own never begin with `$`.
+pub const START: &str = "$start";
+
 /// When a timer comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,6 +20,8 @@ pub enum Schedule {
         expression: String,
         time_zone: String,
     },
+    /// Never; it stays, to tell by its payload for which version of the plugin it fired.
+    Start,
 }
 
 /// One timer of a plugin.

@@ -62,6 +62,12 @@ impl Triggers {
         self.0.iter().any(|trigger| trigger.event == EventKind::Topic)
     }
 
+    /// Whether timers are among what it sees.
+    #[must_use]
+    pub fn sees_timers(&self) -> bool {
+        self.0.iter().any(|trigger| trigger.event == EventKind::Timer)
+    }
+
     /// Some trigger is on messages on this topic.
     #[must_use]
     pub fn match_topic(&self, topic: &str) -> bool {

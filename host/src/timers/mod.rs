@@ -17,7 +17,10 @@ pub use wheel::run;
 
 use crate::{
     clock,
-    model::{Effect, EventData, PluginName, timer::Timer},
+    model::{
+        Effect, EventData, PluginName,
+        timer::{START, Schedule, Timer},
+    },
     store::TimerDoc,
 };
 
@@ -73,6 +76,18 @@ impl Held {
         self.shared.changed.notify_one();
     }
 
+    /// Whether the plugin was told that it starts with this component and these settings.
+    #[must_use]
+    pub fn started(&self, version: &str) -> bool {
+        self.cell.state.lock().timers.payload(START).is_some_and(|told| told == version.as_bytes())
+    }
+
+    /// It is told now.
+    pub fn start(&self, version: String, now_ms: u64) {
+        self.cell.state.lock().timers.set(start(version, now_ms));
+        self.shared.changed.notify_one();
+    }
+
     /// The plugin is gone, and its timers with it.
     pub fn forget(&self) {
         *self.cell.state.lock() = State::default();
@@ -93,6 +108,12 @@ impl Held {
         }
         fired
     }
+}
+
+/// The timer that tells a plugin that it starts.
+#[must_use]
+pub fn start(version: String, due_ms: u64) -> Timer {
+    Timer { name: START.to_owned(), schedule: Schedule::Start, payload: version.into(), due_ms }
 }
 
 impl Handle {
@@ -128,7 +149,7 @@ impl Handle {
     /// When the plugin's next timer is due, milliseconds since the Unix epoch.
     #[must_use]
     pub fn next_due_of(&self, plugin: &PluginName) -> Option<u64> {
-        self.look(plugin, Timers::next_due)
+        self.look(plugin, Timers::next_due).filter(|due_ms| *due_ms < schedule::LAST_MS)
     }
 
     /// The plugin runs: its timers fire from now on, those that were due before as late ones.

@@ -12,7 +12,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::model::{limits::TIMER_MIN_INTERVAL_MS, timer::Schedule};
 
 /// 9999-12-31: past it no time can be written down.
-const LAST_MS: u64 = 253_402_214_400_000;
+pub(super) const LAST_MS: u64 = 253_402_214_400_000;
 
 /// What a plugin asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,7 @@ pub fn first(wanted: Wanted, now_ms: u64) -> Result<(Schedule, u64), String> {
 pub(super) fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
     let next = match schedule {
         Schedule::Once => return None,
+        Schedule::Start => LAST_MS,
         Schedule::Every { period_ms } => {
             let missed = now_ms.saturating_sub(due_ms) / (*period_ms).max(1);
             due_ms.saturating_add((missed + 1).saturating_mul(*period_ms))

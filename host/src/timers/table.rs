@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use bytes::Bytes;
+
 use super::schedule;
 use crate::{
-    model::{PluginName, timer::Timer},
+    model::{
+        PluginName,
+        timer::{START, Timer},
+    },
     store::{Doc, TimerDoc},
 };
 
@@ -28,8 +33,13 @@ impl Timers {
         }
     }
 
+    /// Without the one that is not the plugin's own.
     pub(super) fn len(&self) -> usize {
-        self.by_name.len()
+        self.by_name.len() - usize::from(self.has(START))
+    }
+
+    pub(super) fn payload(&self, name: &str) -> Option<&Bytes> {
+        self.by_name.get(name).map(|timer| &timer.payload)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -114,8 +124,6 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::model::timer::Schedule;
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, from_slice};
 
 use crate::{
-    Disposition, Event, EventData, EventKind, Host, Level, Outcome, Plugin, Response, Schedule, StateUpdate, Telemetry,
-    TimerFired, TopicMessage,
+    Disposition, Event, EventData, EventKind, Host, Level, Outcome, Plugin, Property, Response, Schedule, StateUpdate,
+    Telemetry, TimerFired, TopicMessage,
     bindings::exports::switchbox::plugin::handler::{self, Description},
     component,
     testing::{FakeHost, SentCommand, SentMessage, patterns, world::FakeDevice},
@@ -58,6 +58,24 @@ impl<P: Plugin> Harness<P> {
         })
     }
 
+    /// Gives the device an entry of metadata.
+    #[track_caller]
+    pub fn metadata(&mut self, device: &str, name: &str, value: &str) -> &mut Self {
+        let entry = Property { name: name.into(), value: value.into() };
+        self.change(device, |device| device.about.metadata.push(entry))
+    }
+
+    /// Somebody else gives the device this config.
+    #[track_caller]
+    pub fn desire(&mut self, device: &str, config: impl Serialize) -> &mut Self {
+        let config = serde_json::to_vec(&config).unwrap_or_else(|e| panic!("no JSON can be made of it: {e}"));
+        let now = self.host.world().now;
+        self.change(device, |device| {
+            device.configs.push((now, config));
+            device.about.config_version += 1;
+        })
+    }
+
     /// Sets the wall clock, milliseconds since 1970.
     pub fn at(&mut self, time_ms: u64) -> &mut Self {
         self.host.world().now = time_ms;
@@ -100,6 +118,14 @@ impl<P: Plugin> Harness<P> {
     pub fn disconnect(&mut self, device: &str, reason: &str) -> Outcome {
         self.offline_device(device);
         self.event(device, EventData::Disconnected(reason.into()))
+    }
+
+    /// What the host tells a plugin that sees timers, when it is new or changed.
+    #[track_caller]
+    pub fn start(&mut self) -> Outcome {
+        let due = self.host.world().now;
+        let timer = TimerFired { name: crate::plugin::START.into(), payload: Vec::new(), due, late: false };
+        self.event("", EventData::Timer(timer))
     }
 
     /// A timer that the plugin has set fires now.

@@ -57,6 +57,11 @@ fn wanted(schedule: Schedule) -> Wanted {
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
+    if name.starts_with('$') {
+        return Err(Error::Invalid(format!(
+            "a timer's name does not begin with $, as {name:?} does: those are the host's"
+        )));
+    }
     if (1..=TIMER_NAME_BYTES).contains(&name.len()) {
         return Ok(());
     }
