@@ -5,8 +5,18 @@ use std::{env, fs, io, path::Path};
 
 use switchbox_guest_builder::{Component, build_or_stop};
 
+/// In order of their names.
+const PLUGINS: [&str; 6] = [
+    "plugins/garage-door",
+    "plugins/hop-relay",
+    "plugins/motion-alert",
+    "plugins/night-restart",
+    "plugins/switch-wakes-device",
+    "plugins/thermostat",
+];
+
 fn main() {
-    build_or_stop(&["plugins/hop-relay", "plugins/switch-wakes-device"], write_table);
+    build_or_stop(&PLUGINS, write_table);
 }
 
 fn write_table(components: &[Component]) -> io::Result<()> {

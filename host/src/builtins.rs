@@ -19,8 +19,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_built_ins_are_components() {
-        assert_eq!(names().collect::<Vec<_>>(), ["hop-relay", "switch-wakes-device"]);
+    fn all_built_ins_are_components() {
+        let expected =
+            ["garage-door", "hop-relay", "motion-alert", "night-restart", "switch-wakes-device", "thermostat"];
+        assert_eq!(names().collect::<Vec<_>>(), expected);
         for name in names() {
             // The preamble of a component (layer 1), where a core module has layer 0.
             assert_eq!(find(name).unwrap()[..8], *b"\0asm\x0d\0\x01\0", "{name}");

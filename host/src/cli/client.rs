@@ -36,16 +36,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn client(&self) -> Client {
-        let from_file = || std::fs::read_to_string(self.data.join(TOKEN_FILE)).ok();
-        let token = self.token.clone().or_else(from_file).map(|token| token.trim().to_owned());
-        let base = self.admin.trim_end_matches('/');
-        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(PATIENCE))
-            .build();
-        Client { agent: config.new_agent(), base, token, data: self.data.clone() }
+        Client::of(&self.admin, self.token.clone(), &self.data)
     }
 
     pub(super) fn wants_json(&self) -> bool {
@@ -66,6 +57,20 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Without a token, the one in the data folder is used.
+    pub(super) fn of(admin: &str, token: Option<String>, data: &Path) -> Self {
+        let from_file = || std::fs::read_to_string(data.join(TOKEN_FILE)).ok();
+        let token = token.or_else(from_file).map(|token| token.trim().to_owned());
+        let base = admin.trim_end_matches('/');
+        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_global(Some(PATIENCE))
+            .build();
+        Self { agent: config.new_agent(), base, token, data: data.to_owned() }
+    }
+
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.call(Method::GET, path, None)
     }

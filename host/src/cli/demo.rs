@@ -17,7 +17,8 @@ use tokio::{
 use super::{
     interrupted,
     narrator::{Colour, Narrator},
-    story::{Chapter, Story},
+    scenes::Scene,
+    story::{Chapter, Story, Verdict},
     virtual_device::{self, Kind, Order, Seen, VirtualDevice},
 };
 
@@ -42,6 +43,9 @@ pub(super) struct Options {
     /// End after this time, with exit code 0 if both scenarios worked [default: at Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(super) length: Option<Duration>,
+    /// Play these example plugins instead, once each
+    #[arg(long, value_name = "NAME", value_enum, num_args = 1.., conflicts_with = "length")]
+    pub(super) scene: Vec<Scene>,
 }
 
 /// Where the host is that the demo plays on.
@@ -56,6 +60,12 @@ pub(super) struct Place {
 
 /// Plays until the time is over or Ctrl-C. True if both scenarios worked; else the reason has been printed.
 pub(super) async fn run(place: &Place, options: &Options) -> bool {
+    if !options.scene.is_empty() {
+        return tokio::select! {
+            worked = scenes(place, &options.scene) => worked,
+            () = interrupted() => false,
+        };
+    }
     let mut stage = Stage::new(place, options.length);
     stage.open();
     let played = tokio::select! {
@@ -64,6 +74,32 @@ pub(super) async fn run(place: &Place, options: &Options) -> bool {
     };
     // A first round that Ctrl-C cuts short is no failure of the host, but nothing was shown either.
     stage.close(played).await
+}
+
+/// The scenes in this order, whatever becomes of each.
+async fn scenes(place: &Place, scenes: &[Scene]) -> bool {
+    let mut narrator = Narrator::stdout();
+    let title = narrator.paint(Colour::Bold, "Switchbox demo");
+    narrator.line(&format!("{title}: a host on {}, plugins in {}", place.mqtt, place.plugins.display()));
+    let mut verdicts = Vec::with_capacity(scenes.len());
+    for scene in scenes {
+        let played = scene.play(place, &mut narrator).await;
+        let worked = played.is_ok();
+        verdicts.push(Verdict { scenario: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
+    }
+    conclude(&mut narrator, &verdicts)
+}
+
+/// Says what happened; true if all of it worked.
+fn conclude(narrator: &mut Narrator, verdicts: &[Verdict]) -> bool {
+    narrator.line("");
+    narrator.line(&narrator.paint(Colour::Bold, "What happened"));
+    for verdict in verdicts {
+        let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
+        let sign = narrator.paint(colour, sign);
+        narrator.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
+    }
+    verdicts.iter().all(|verdict| verdict.worked)
 }
 
 struct Stage<'a> {
@@ -237,14 +273,7 @@ impl<'a> Stage<'a> {
         let _ = tokio::time::timeout(GOODBYE, async { while self.devices.join_next().await.is_some() {} }).await;
         self.devices.abort_all();
         let verdicts = self.story.verdicts(took);
-        self.narrator.line("");
-        self.narrator.line(&self.narrator.paint(Colour::Bold, "What happened"));
-        for verdict in &verdicts {
-            let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
-            let sign = self.narrator.paint(colour, sign);
-            self.narrator.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
-        }
-        let worked = verdicts.iter().all(|verdict| verdict.worked);
+        let worked = conclude(&mut self.narrator, &verdicts);
         if !worked && !played {
             self.narrator.line("  (it was interrupted)");
         }

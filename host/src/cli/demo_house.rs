@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::demo::{self, Place};
+use super::{
+    demo::{self, Place},
+    scenes::Scene,
+};
 use crate::{
     app::Host,
     settings::{Key, Settings},
@@ -43,7 +46,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         None => tempfile::Builder::new().prefix("switchbox-demo-").tempdir().context("no folder for the demo")?.keep(),
     };
     let settings = settings(options, &data)?;
-    write_plugins(&settings.plugins)?;
+    write_plugins(&settings.plugins, &options.play.scene)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let worked = runtime.block_on(async {
         let host = Host::start(&settings).await?;
@@ -66,9 +69,12 @@ fn settings(options: &Options, data: &Path) -> anyhow::Result<Settings> {
     Ok(Settings::with(&flags.map(|(key, value)| (key, value.to_owned())))?)
 }
 
-fn write_plugins(folder: &Path) -> anyhow::Result<()> {
+/// The built-ins of the play, or the plugins of these scenes; what is there already stays.
+fn write_plugins(folder: &Path, scenes: &[Scene]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    for (name, text) in PLUGINS {
+    let of_scenes = scenes.iter().map(|scene| (format!("{}.toml", scene.name()), scene.settings()));
+    let built_ins = PLUGINS.iter().filter(|_| scenes.is_empty()).map(|(name, text)| ((*name).into(), (*text).into()));
+    for (name, text) in built_ins.chain(of_scenes) {
         let path = folder.join(name);
         if !path.exists() {
             fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;

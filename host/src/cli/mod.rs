@@ -17,6 +17,8 @@ mod narrator;
 mod pace;
 mod plugin;
 pub mod plugin_new;
+mod puppet;
+mod scenes;
 mod serve;
 mod service;
 mod simulate;

@@ -179,7 +179,7 @@ async fn the_demo_succeeds_where_both_plugins_work_and_says_why_where_not() {
             plugins: "plugins".into(),
             data: "data".into(),
         };
-        let options = demo::Options { length: Some(Duration::from_secs(2)) };
+        let options = demo::Options { length: Some(Duration::from_secs(2)), scene: Vec::new() };
         let worked = timeout(3 * PATIENCE, demo::run(&place, &options)).await.expect("it ends by itself");
         assert_eq!(worked, expect, "stubborn: {stubborn}");
     }
