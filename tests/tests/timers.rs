@@ -1,14 +1,10 @@
 //! Timers of plugins: each rule is one test, named after it.
 
-use std::{fs, time::SystemTime};
+use std::fs;
 
 use serde_json::{Value, json};
-use switchbox::model::EventData;
+use switchbox::{clock::now_ms, model::EventData};
 use switchbox_tests::{Admin, DEPUTY, Device, Journal, Place, Process, stamped, until};
-
-fn now_ms() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
 
 fn install(place: &Place, name: &str) {
     place.plugin(&format!("{name}.toml"), "[limits]\ndeadline = \"30s\"\n");
