@@ -88,7 +88,7 @@ fn round(place: &Place, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
     let host = place.start();
     // One lamp is away, one says nothing, the others acknowledge; in each round others.
     let lamps: Vec<_> = (0..LAMPS)
-        .filter(|n| (*n as u64 + round) % 4 != 0)
+        .filter(|n| !(*n as u64 + round).is_multiple_of(4))
         .map(|n| (n, subscribed(&host, n, (n as u64 + round) % 4 != 1)))
         .collect();
     let kill_after = 1 + dice.below((LAMPS * MOST) as u64 * 9 / 10) as usize;

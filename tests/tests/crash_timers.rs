@@ -11,7 +11,7 @@ use std::{
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox::model::{Effect, EventData};
-use switchbox_tests::{Admin, DEPUTY, Device, Journal, LIMIT, Place, Process, Session, events, until};
+use switchbox_tests::{Admin, DEPUTY, Device, Journal, LIMIT, Place, Process, Session, events};
 
 const LAMPS: u64 = 3;
 /// Orders of one round.

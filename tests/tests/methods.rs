@@ -117,7 +117,7 @@ fn correlating(host: &Process, id: &str) {
     options.set_keep_alive(Duration::from_secs(60));
     let (client, mut connection) = v5::Client::new(options, 10);
     client.subscribe(format!("/devices/{id}/methods/#"), v5::mqttbytes::QoS::AtLeastOnce).unwrap();
-    let (ready, subscribed) = mpsc::channel();
+    let (ready, subscribed) = mpsc::sync_channel(1);
     thread::spawn(move || {
         for event in connection.iter() {
             match event {

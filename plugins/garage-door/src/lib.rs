@@ -81,7 +81,7 @@ impl Plugin for GarageDoor {
         let Settings { topic, actions, timeout_s, .. } = &self.settings;
         let door = request::door(&message.topic).ok_or_else(|| reject("the topic names no door"))?;
         let request = request::read(event.payload(), actions).map_err(reject)?;
-        let called = host.call_method(door, &request.action, &request.arguments(), Duration::from_secs(*timeout_s));
+        let called = host.call_method(door, &request.action, request.arguments(), Duration::from_secs(*timeout_s));
         let answer = match called {
             Ok(response) => Answer {
                 id: request.id.as_ref(),

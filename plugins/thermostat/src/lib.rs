@@ -57,7 +57,7 @@ impl Plugin for Thermostat {
         let reported: Value = event.json()?;
         let reported = number(&reported).ok_or_else(|| reject("the state has no number \"temperature\""))?;
         let desired = number(&host.twin(&event.device)?.desired).unwrap_or(*temperature);
-        let heating = host.twin(heater)?.desired["heating"].as_bool();
+        let heating = host.twin(heater)?.desired.get("heating").and_then(Value::as_bool);
         if let Some(heating) = control::heating(reported, desired, *hysteresis, heating) {
             host.patch_desired(heater, &json!({ "heating": heating }))?;
         }
