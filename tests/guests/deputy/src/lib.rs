@@ -1,4 +1,4 @@
-//! A guest that does what the telemetry of the device `boss` says, and tells in configs what else it has seen: reported
+//! A guest that does what the telemetry of `boss` and of the sensors says, and tells in configs what else it has seen: reported
 //! states, devices that come and go, its timers. Never used outside the tests.
 
 use switchbox_plugin::{Schedule, StateUpdate, TimerFired, prelude::*, serde_json::Value};
@@ -36,6 +36,8 @@ enum Order {
     Cancel {
         timer: String,
     },
+    /// Puts this into the config of `report`.
+    Say(Value),
     /// Asks for another try, after all the others are done.
     Fail,
 }
@@ -49,6 +51,7 @@ impl Plugin for Deputy {
     fn describe(_: &Self::Settings) -> Description {
         Description::new("Does as it is told.")
             .on_telemetry("boss")
+            .on_telemetry("sensor-*")
             .on_state("sensor-*")
             .on_connected("sensor-*")
             .on_disconnected("sensor-*")
@@ -106,6 +109,7 @@ fn obey(order: &Order, host: &Host) -> Outcome {
             host.set_timer(timer, &Schedule::Cron(cron), timer)?;
         }
         Order::Cancel { timer } => host.cancel_timer(timer)?,
+        Order::Say(value) => host.set_config_json("report", value)?,
         Order::Fail => return Err(retry("told to fail")),
     }
     Ok(())
