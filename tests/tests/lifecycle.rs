@@ -4,8 +4,9 @@ use std::{fs, net::SocketAddr};
 
 use serde_json::{Value, json};
 use switchbox_tests::{
-    DEPUTY, Device, Place, Process, Session, config, events,
+    Admin, DEPUTY, Device, Place, Process, Session, config, events,
     raw::{self, Raw},
+    until,
 };
 
 fn place() -> Place {
@@ -43,7 +44,9 @@ fn disconnected(reason: &str) -> Value {
 }
 
 fn wait(report: &Device, expected: &Value) {
-    report.message(&expected.to_string(), |m| serde_json::from_slice::<Value>(&m.payload).ok().as_ref() == Some(expected));
+    report.message(&expected.to_string(), |m| {
+        serde_json::from_slice::<Value>(&m.payload).ok().as_ref() == Some(expected)
+    });
 }
 
 /// A connection of MQTT 5 that can be broken by dropping it.
@@ -78,4 +81,68 @@ fn plugins_see_devices_come_and_go_with_the_reason_in_order_with_their_telemetry
         [connected(), said(3), disconnected(BROKEN)],
     ];
     assert_eq!(seen(&report), expected.concat());
+}
+
+/// What the registry knows of the sensor, when this holds.
+fn known(host: &Process, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let admin = host.admin();
+    until(what, || Some(admin.get(&Admin::device_path("sensor-1", "")).ok()).filter(&holds))
+}
+
+const TIMES: [&str; 5] =
+    ["lastHeartbeatTime", "lastEventTime", "lastStateTime", "lastConfigSendTime", "lastConfigAckTime"];
+
+/// Which of its times the registry has.
+fn times(device: &Value) -> Vec<&str> {
+    TIMES.into_iter().filter(|name| device.get(name).is_some()).collect()
+}
+
+#[test]
+fn each_last_time_is_set_by_its_own_cause_and_by_no_other() {
+    let place = Place::new();
+    let host = place.start();
+    let mut sensor = fragile(host.mqtt(), None);
+    assert_eq!(times(&known(&host, "the device", |_| true)), [""; 0]);
+    let mut expected = Vec::new();
+    let publish = |topic: &str| raw::publish(0x32, topic, 1, &[], "{}");
+    for (name, packet) in [
+        ("lastStateTime", publish("/devices/sensor-1/state")),
+        ("lastEventTime", publish(&events("sensor-1"))),
+        ("lastHeartbeatTime", raw::packet(0xc0, &[])),
+    ] {
+        sensor.send(&packet);
+        let _answer = sensor.packet();
+        expected.push(name);
+        let device = known(&host, name, |device| device.get(name).is_some());
+        let all = TIMES.into_iter().filter(|name| expected.contains(name)).collect::<Vec<_>>();
+        assert_eq!(times(&device), all);
+    }
+}
+
+#[test]
+fn the_last_times_outlive_the_connection_and_the_host() {
+    let place = Place::new();
+    let host = place.start();
+    let mut sensor = fragile(host.mqtt(), None);
+    sensor.send(&raw::packet(0xc0, &[]));
+    let _pingresp = sensor.packet();
+    drop(sensor);
+    known(&host, "the end", |device| device["connected"] == false);
+    let mut sensor = host.device("sensor-1");
+    sensor.event("{}");
+    sensor.publish("/devices/sensor-1/state", "{}");
+    sensor.subscribe_config();
+    let patch = |n: u32| host.admin().patch(&Admin::device_path("sensor-1", "/twin"), &json!({ "n": n })).ok();
+    patch(1);
+    known(&host, "the acknowledgement", |device| device.get("lastConfigAckTime").is_some());
+    drop(sensor);
+    let before = known(&host, "the end", |device| device["connected"] == false);
+    // More versions than are kept, none of which is acknowledged.
+    (2..=12).for_each(|n| drop(patch(n)));
+    host.stop();
+    let after = known(&place.start(), "the device", |_| true);
+    for name in TIMES {
+        assert!(before.get(name).is_some(), "{name}: {before}");
+        assert_eq!(after[name], before[name], "{name}");
+    }
 }

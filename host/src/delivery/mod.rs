@@ -35,7 +35,7 @@ use crate::{
     outbox::{Queues, Sink},
     proxy,
     registry::{self, Device},
-    store::{self, CommandDoc, ConfigVersion},
+    store::{self, CommandDoc, ConfigVersion, Seen},
 };
 
 /// Something for a device, to be turned into packets by its connection.
@@ -210,6 +210,10 @@ impl Shared {
     fn ended(&self, presence: &Presence, reason: &str) {
         let expired = presence.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
         self.end_commands(presence.device(), CommandStatus::Expired, expired, None);
+        let (device, Seen { heartbeat_ms, config_sent_ms, .. }) = (presence.device().num, presence.device().seen());
+        if heartbeat_ms.or(config_sent_ms).is_some() {
+            self.settle(vec![Settlement::LastSeen { device, heartbeat_ms, config_sent_ms }]);
+        }
         self.ingest.lifecycle(presence.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 

@@ -12,7 +12,7 @@ use super::{
     lane::{Handed, Lane},
     methods::Waiting,
 };
-use crate::{registry::Device, store::ConfigVersion};
+use crate::{clock, registry::Device, store::ConfigVersion};
 
 pub(super) struct Presence {
     device: Arc<Device>,
@@ -86,7 +86,9 @@ impl Presence {
     }
 
     fn send_config(&self, version: &ConfigVersion) {
-        self.link.deliver(Outbound::Config { version: version.version, payload: version.payload.clone() });
+        if self.link.deliver(Outbound::Config { version: version.version, payload: version.payload.clone() }) {
+            self.device.config_sent(clock::now_ms());
+        }
     }
 
     pub(super) fn calls(&self) -> &Waiting {

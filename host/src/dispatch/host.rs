@@ -57,7 +57,7 @@ impl PluginHost {
             metadata: Arc::new(spec.metadata.clone()),
             config_version: device.config_version(),
             state_version: device.state().map_or(0, |state| state.version),
-            last_event_ms: device.seen_ms(),
+            last_event_ms: device.seen().event_ms,
             accepts_commands: reach.is_some_and(|reach| reach.accepts_commands(device.num)),
             accepts_methods: device.endpoint().is_some()
                 || reach.is_some_and(|reach| reach.accepts_methods(device.num)),

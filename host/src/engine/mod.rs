@@ -17,7 +17,7 @@ use crate::{
     },
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
-    store::{Doc, Loaded, Machine, PluginDoc, Reply, StateVersion, TimerDoc},
+    store::{Doc, Loaded, Machine, PluginDoc, Reply, Seen, StateVersion, TimerDoc},
     timers,
 };
 
@@ -46,7 +46,7 @@ impl Engine {
     }
 
     fn events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
-        let mut seen = None;
+        let mut seen = Seen::default();
         let mut device: Option<Arc<Device>> = None;
         for event in events {
             if device.as_ref().map(|device| device.num) != event.device {
@@ -57,7 +57,7 @@ impl Engine {
                 continue;
             };
             match event.data {
-                EventData::Telemetry { .. } => {}
+                EventData::Telemetry { .. } => seen.event_ms = Some(event.time_ms),
                 EventData::State { version, payload } => {
                     // The payload may be a slice of a connection's whole read buffer; this one stays.
                     let payload = Bytes::copy_from_slice(&payload);
@@ -65,13 +65,16 @@ impl Engine {
                     device.set_state(Arc::new(version.clone()));
                     docs.push(Doc::State(version));
                 }
-                _ => continue,
+                EventData::Connected => seen.connected = Some(true),
+                EventData::Disconnected { .. } => seen.connected = Some(false),
+                _ => {}
             }
-            device.set_seen(event.time_ms);
-            seen = Some((device.num, event.time_ms));
         }
         // The events of an entry are all of one device.
-        docs.extend(seen.map(|(num, time_ms)| Doc::Seen { num, time_ms }));
+        if let Some(device) = device.filter(|_| seen != Seen::default()) {
+            device.set_seen(seen);
+            docs.push(Doc::Seen { num: device.num, seen });
+        }
     }
 
     /// What a timer's event makes of the timer.
@@ -130,6 +133,13 @@ impl Engine {
                 Settlement::Command { .. } => {}
                 Settlement::CommandSent { device, num, time_ms } => {
                     docs.push(Doc::CommandSent { device, num, time_ms });
+                }
+                Settlement::LastSeen { device, heartbeat_ms, config_sent_ms } => {
+                    let seen = Seen { heartbeat_ms, config_sent_ms, ..Seen::default() };
+                    if let Some(found) = self.registry.get(device) {
+                        found.set_seen(seen);
+                        docs.push(Doc::Seen { num: device, seen });
+                    }
                 }
                 Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
             }

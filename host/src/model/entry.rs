@@ -204,6 +204,12 @@ pub enum Settlement {
         num: u64,
         time_ms: u64,
     },
+    /// When the device last did what is not worth an entry each time, told when its connection ends.
+    LastSeen {
+        device: DeviceNum,
+        heartbeat_ms: Option<u64>,
+        config_sent_ms: Option<u64>,
+    },
 }
 
 /// A change of the registry.

@@ -13,7 +13,7 @@ use super::{
     will::user_properties,
 };
 use crate::{
-    auth,
+    auth, clock,
     delivery::{Outbound, Receipt},
     dialect::iot_core::{self, Refused},
     ingest::{Done, NewEvent},
@@ -89,7 +89,12 @@ impl<H: Hub> Connection<H> {
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
                 Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), receipts, batch),
-                Packet::Ping => self.unsent.extend_from_slice(encode::PINGRESP),
+                Packet::Ping => {
+                    if let Some(device) = &self.presence.device {
+                        device.heard(clock::now_ms());
+                    }
+                    self.unsent.extend_from_slice(encode::PINGRESP);
+                }
                 Packet::Subscribe(subscribe) => {
                     self.submit(batch).await?;
                     self.subscribe(*subscribe).await?;

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{DeviceName, DeviceNum, Message, RegistryName, registry::DeviceSpec},
-        store::{ConfigVersion, DeviceDoc},
+        store::{ConfigVersion, DeviceDoc, Seen},
     };
 
     /// A device that takes commands, or does not.
@@ -107,7 +107,7 @@ mod tests {
         let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
         let spec = DeviceSpec::default();
         let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None };
-        Arc::new(Device::new(doc, None))
+        Arc::new(Device::new(doc, Seen::default()))
     }
 
     fn applied(queues: &Queues, there: bool, ttl_ms: u64) -> CommandDoc {

@@ -12,7 +12,7 @@ use crate::{
         DeviceName, DeviceNum,
         registry::{DeviceSpec, MethodEndpoint, PasswordHash},
     },
-    store::{ConfigVersion, DeviceDoc, StateVersion},
+    store::{ConfigVersion, DeviceDoc, Seen, StateVersion},
 };
 
 /// A registered device. Its parts that change are behind a short lock.
@@ -23,6 +23,10 @@ pub struct Device {
     pub created_ms: u64,
     order: Mutex<()>,
     last_state: AtomicU64,
+    /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
+    heartbeat_ms: AtomicU64,
+    /// When a config was last handed to its connection; 0 = never.
+    config_sent_ms: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -32,7 +36,8 @@ struct Inner {
     password: Option<PasswordHash>,
     config: Option<Arc<ConfigVersion>>,
     state: Option<Arc<StateVersion>>,
-    seen_ms: Option<u64>,
+    /// Without what has its own place above.
+    seen: Seen,
     endpoint: Option<Arc<MethodEndpoint>>,
     deleted: bool,
 }
@@ -40,15 +45,17 @@ struct Inner {
 impl Device {
     /// As the store has it.
     #[must_use]
-    pub fn new(doc: DeviceDoc, seen_ms: Option<u64>) -> Self {
+    pub fn new(doc: DeviceDoc, seen: Seen) -> Self {
         let (spec, password) = (Arc::new(doc.spec), doc.password);
-        let inner = Inner { spec, password, config: None, state: None, seen_ms, endpoint: None, deleted: false };
+        let inner = Inner { spec, password, config: None, state: None, seen, endpoint: None, deleted: false };
         Self {
             num: doc.num,
             name: doc.name,
             created_ms: doc.created_ms,
             order: Mutex::new(()),
             last_state: AtomicU64::new(0),
+            heartbeat_ms: AtomicU64::new(seen.heartbeat_ms.unwrap_or(0)),
+            config_sent_ms: AtomicU64::new(seen.config_sent_ms.unwrap_or(0)),
             inner: Mutex::new(inner),
         }
     }
@@ -91,10 +98,22 @@ impl Device {
         self.inner.lock().state.clone()
     }
 
-    /// When the device last sent an event or a state, milliseconds since the Unix epoch.
+    /// When it was last heard of and spoken to.
     #[must_use]
-    pub fn seen_ms(&self) -> Option<u64> {
-        self.inner.lock().seen_ms
+    pub fn seen(&self) -> Seen {
+        let time = |place: &AtomicU64| Some(place.load(Ordering::Relaxed)).filter(|time_ms| *time_ms > 0);
+        let (heartbeat_ms, config_sent_ms) = (time(&self.heartbeat_ms), time(&self.config_sent_ms));
+        Seen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
+    }
+
+    /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the log.
+    pub fn heard(&self, time_ms: u64) {
+        self.heartbeat_ms.store(time_ms, Ordering::Relaxed);
+    }
+
+    /// Its connection was given a config. Not durable before the connection ends.
+    pub fn config_sent(&self, time_ms: u64) {
+        self.config_sent_ms.store(time_ms, Ordering::Relaxed);
     }
 
     #[must_use]
@@ -116,6 +135,7 @@ impl Device {
     /// For what applies the log only. True when that version is the one in force.
     pub fn acknowledge_config(&self, version: u64, time_ms: u64) -> bool {
         let mut inner = self.inner.lock();
+        inner.seen.config_acknowledged_ms = Some(time_ms);
         match &mut inner.config {
             Some(config) if config.version == version && config.acknowledged_ms.is_none() => {
                 Arc::make_mut(config).acknowledged_ms = Some(time_ms);
@@ -132,8 +152,11 @@ impl Device {
     }
 
     /// For what applies the log only.
-    pub fn set_seen(&self, time_ms: u64) {
-        self.inner.lock().seen_ms = Some(time_ms);
+    pub fn set_seen(&self, newer: Seen) {
+        let raise = |place: &AtomicU64, time_ms: Option<u64>| place.fetch_max(time_ms.unwrap_or(0), Ordering::Relaxed);
+        raise(&self.heartbeat_ms, newer.heartbeat_ms);
+        raise(&self.config_sent_ms, newer.config_sent_ms);
+        self.inner.lock().seen.fold(newer);
     }
 
     pub(super) fn set_endpoint(&self, endpoint: Option<MethodEndpoint>) {

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::{Device, bindings::Bindings};
 use crate::{
     model::{DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, registry::RegistrySpec},
-    store::{DeviceDoc, Doc, Loaded, Refused, RegistryDoc, ServiceDoc},
+    store::{DeviceDoc, Doc, Loaded, Refused, RegistryDoc, Seen, ServiceDoc},
 };
 
 #[derive(Debug)]
@@ -30,8 +30,8 @@ impl Maps {
         for doc in &loaded.registries {
             maps.registries.insert(doc.name.clone(), Registry { doc: doc.clone(), devices: BTreeMap::new() });
         }
-        for (doc, seen_ms) in &loaded.devices {
-            maps.insert(Device::new(doc.clone(), *seen_ms));
+        for (doc, seen) in &loaded.devices {
+            maps.insert(Device::new(doc.clone(), *seen));
         }
         for service in &loaded.services {
             maps.services.insert(service.name.clone(), service.clone());
@@ -194,7 +194,7 @@ impl Maps {
             return Err(Refused::AlreadyExists);
         }
         docs.push(Doc::Device(Box::new(doc.clone())));
-        self.insert(Device::new(doc, None));
+        self.insert(Device::new(doc, Seen::default()));
         Ok(())
     }
 

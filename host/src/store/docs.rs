@@ -38,10 +38,10 @@ pub enum Doc {
         gateway: DeviceNum,
         device: DeviceNum,
     },
-    /// The device was heard of.
+    /// What it says is new.
     Seen {
         num: DeviceNum,
-        time_ms: u64,
+        seen: Seen,
     },
     Config(Arc<ConfigVersion>),
     ConfigAcknowledged {
@@ -113,6 +113,30 @@ pub struct DeviceDoc {
     pub spec: DeviceSpec,
     pub password: Option<PasswordHash>,
     pub created_ms: u64,
+}
+
+/// When a device was last heard of and spoken to. In a change, none = as before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its telemetry.
+    pub event_ms: Option<u64>,
+    /// Its PINGREQ.
+    pub heartbeat_ms: Option<u64>,
+    pub config_sent_ms: Option<u64>,
+    /// Also while a newer config is not acknowledged.
+    pub config_acknowledged_ms: Option<u64>,
+    /// The newest of its `connected` and `disconnected` events is the former.
+    pub connected: Option<bool>,
+}
+
+impl Seen {
+    pub fn fold(&mut self, newer: Self) {
+        self.event_ms = newer.event_ms.or(self.event_ms);
+        self.heartbeat_ms = newer.heartbeat_ms.or(self.heartbeat_ms);
+        self.config_sent_ms = newer.config_sent_ms.or(self.config_sent_ms);
+        self.config_acknowledged_ms = newer.config_acknowledged_ms.or(self.config_acknowledged_ms);
+        self.connected = newer.connected.or(self.connected);
+    }
 }
 
 /// One version of a device's config.
@@ -230,8 +254,7 @@ pub struct PluginDoc {
 pub struct Loaded {
     pub registries: Vec<RegistryDoc>,
     pub services: Vec<Arc<ServiceDoc>>,
-    /// With the time the device was last heard of.
-    pub devices: Vec<(DeviceDoc, Option<u64>)>,
+    pub devices: Vec<(DeviceDoc, Seen)>,
     /// Gateways, each with a device that is bound to it.
     pub bindings: Vec<(DeviceNum, DeviceNum)>,
     /// The newest of each device.

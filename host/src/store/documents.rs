@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::{
     Error, broker, commands,
     docs::{
-        ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, ServiceDoc, StateVersion,
+        ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc,
+        StateVersion,
     },
     keep,
     materialise::Gathered,
@@ -43,8 +44,8 @@ pub(super) fn write(db: &mut Connection, gathered: &Gathered, low_water: Option<
     for versions in gathered.states.values() {
         write_states(&tx, versions)?;
     }
-    for (device, time_ms) in &gathered.seen {
-        tx.prepare_cached("UPDATE device SET seen_ms = ?2 WHERE num = ?1")?.execute(params![device.0, time_ms])?;
+    for (device, seen) in &gathered.seen {
+        write_seen(&tx, *device, seen)?;
     }
     for kv in gathered.kv.values() {
         match &kv.value {
@@ -198,6 +199,17 @@ fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
     raise_meta(tx, LAST_DEVICE, device.num.0)
 }
 
+fn write_seen(tx: &Transaction<'_>, device: DeviceNum, seen: &Seen) -> Result<(), Error> {
+    let Seen { event_ms, heartbeat_ms, config_sent_ms, config_acknowledged_ms, connected } = seen;
+    tx.prepare_cached(
+        "UPDATE device SET seen_ms = coalesce(?2, seen_ms), heartbeat_ms = coalesce(?3, heartbeat_ms),
+         config_sent_ms = coalesce(?4, config_sent_ms), config_acknowledged_ms = coalesce(?5, config_acknowledged_ms),
+         connected = coalesce(?6, connected) WHERE num = ?1",
+    )?
+    .execute(params![device.0, event_ms, heartbeat_ms, config_sent_ms, config_acknowledged_ms, connected])?;
+    Ok(())
+}
+
 fn delete_device(tx: &Transaction<'_>, num: DeviceNum) -> Result<(), Error> {
     for statement in [
         "DELETE FROM device WHERE num = ?1",
@@ -320,7 +332,9 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         loaded.bindings.push((DeviceNum(r.get(0)?), DeviceNum(r.get(1)?)));
         Ok(())
     })?;
-    each(db, "SELECT num, registry, id, spec, created_ms, seen_ms, password FROM device ORDER BY num", |r| {
+    let devices = "SELECT num, registry, id, spec, created_ms, seen_ms, password, heartbeat_ms, config_sent_ms,
+        config_acknowledged_ms, connected FROM device ORDER BY num";
+    each(db, devices, |r| {
         let device = DeviceDoc {
             num: DeviceNum(r.get(0)?),
             name: DeviceName {
@@ -331,7 +345,14 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
             created_ms: r.get(4)?,
             password: r.get::<_, Option<String>>(6)?.map(|hash| PasswordHash(hash.into())),
         };
-        loaded.devices.push((device, r.get(5)?));
+        let seen = Seen {
+            event_ms: r.get(5)?,
+            heartbeat_ms: r.get(7)?,
+            config_sent_ms: r.get(8)?,
+            config_acknowledged_ms: r.get(9)?,
+            connected: r.get(10)?,
+        };
+        loaded.devices.push((device, seen));
         Ok(())
     })?;
     each(

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use super::{
     Error,
     broker::BrokerFold,
-    docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, StateVersion},
+    docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
     documents,
     keep::{self, Change},
     log::Files,
@@ -44,7 +44,7 @@ pub(super) struct Gathered {
     pub(super) configs: HashMap<DeviceNum, VecDeque<Arc<ConfigVersion>>>,
     pub(super) config_acks: HashMap<(DeviceNum, u64), u64>,
     pub(super) states: HashMap<DeviceNum, VecDeque<StateVersion>>,
-    pub(super) seen: HashMap<DeviceNum, u64>,
+    pub(super) seen: HashMap<DeviceNum, Seen>,
     pub(super) kv: HashMap<(PluginName, String), KvDoc>,
     /// Messages that are gone again before they were written never are.
     pub(super) outgoing: VecDeque<Box<OutgoingDoc>>,
@@ -64,7 +64,7 @@ impl Gathered {
             Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
             Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
             Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
-            Doc::Seen { num, time_ms } => self.seen.insert(num, time_ms).is_none(),
+            Doc::Seen { num, seen } => self.see(num, seen),
             other => {
                 self.add_other(other);
                 true
@@ -103,7 +103,15 @@ impl Gathered {
         }
     }
 
+    /// True when it is the device's first.
+    fn see(&mut self, device: DeviceNum, seen: Seen) -> bool {
+        let before = self.seen.len();
+        self.seen.entry(device).or_default().fold(seen);
+        self.seen.len() > before
+    }
+
     fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) -> bool {
+        self.see(device, Seen { config_acknowledged_ms: Some(time_ms), ..Seen::default() });
         let waiting = self.configs.get_mut(&device);
         if let Some(newest) = waiting.as_ref().and_then(|versions| versions.back())
             && version + VERSIONS_KEPT as u64 <= newest.version

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
-    PluginDoc, RegistryDoc, ServiceDoc, StateVersion, TimerDoc,
+    PluginDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
 };
 pub use intake::{Done, Room};
 pub use keep::Kept;

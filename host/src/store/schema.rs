@@ -59,6 +59,12 @@ const STEPS: &[&str] = &[
         name TEXT PRIMARY KEY, spec TEXT NOT NULL, password TEXT, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
     TIMERS,
     "CREATE TABLE method_endpoint (device INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;",
+    "ALTER TABLE device ADD COLUMN heartbeat_ms INTEGER;
+    ALTER TABLE device ADD COLUMN config_sent_ms INTEGER;
+    ALTER TABLE device ADD COLUMN config_acknowledged_ms INTEGER;
+    ALTER TABLE device ADD COLUMN connected INTEGER;
+    UPDATE device SET config_acknowledged_ms =
+        (SELECT max(acknowledged_ms) FROM config WHERE config.device = device.num);",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

@@ -239,14 +239,19 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
     if let Some(endpoint) = device.endpoint() {
         put("methodEndpoint", json!({"url": endpoint.url}));
     }
-    if let Some(seen) = device.seen_ms() {
-        put("lastEventTime", json!(clock::rfc3339(seen)));
+    let seen = device.seen();
+    for (name, time_ms) in [
+        ("lastHeartbeatTime", seen.heartbeat_ms),
+        ("lastEventTime", seen.event_ms),
+        ("lastConfigSendTime", seen.config_sent_ms),
+        ("lastConfigAckTime", seen.config_acknowledged_ms),
+    ] {
+        if let Some(time_ms) = time_ms {
+            put(name, json!(clock::rfc3339(time_ms)));
+        }
     }
     if let Some(newest) = device.config() {
         put("config", config(&newest));
-        if let Some(acknowledged) = newest.acknowledged_ms {
-            put("lastConfigAckTime", json!(clock::rfc3339(acknowledged)));
-        }
     }
     if let Some(newest) = device.state() {
         put("lastStateTime", json!(clock::rfc3339(newest.time_ms)));

@@ -20,7 +20,7 @@ use crate::{
     model::registry::DeviceSpec,
     model::{DeviceName, DeviceNum, EventData, Message, QoS, RegistryName},
     registry::{Changed, Device},
-    store::DeviceDoc,
+    store::{DeviceDoc, Seen},
 };
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ pub(super) struct FakeOnline {
 fn new_device(num: u64, name: DeviceName) -> Device {
     Device::new(
         DeviceDoc { num: DeviceNum(num), name, spec: DeviceSpec::default(), password: None, created_ms: 0 },
-        None,
+        Seen::default(),
     )
 }
 
