@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr};
 
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, DEPUTY, Device, Place, Process, Session, config, events,
+    Admin, DEPUTY, Device, Journal, Place, Process, Session, config, events,
     raw::{self, Raw},
     until,
 };
@@ -145,4 +145,34 @@ fn the_last_times_outlive_the_connection_and_the_host() {
         assert!(before.get(name).is_some(), "{name}: {before}");
         assert_eq!(after[name], before[name], "{name}");
     }
+}
+
+#[test]
+fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_the_next_start() {
+    let place = place();
+    let host = place.start();
+    let said = |host: &Process, what: &Value| {
+        let admin = host.admin();
+        until("the plugin's report", || {
+            (admin.get(&Admin::device_path("report", "/twin")).ok()["desired"] == *what).then_some(())
+        });
+    };
+    drop(host.device("report"));
+    let other = host.device("sensor-2");
+    said(&host, &json!({"connected": "sensor-2"}));
+    drop(other);
+    said(&host, &json!({"disconnected": "sensor-2", "reason": GOODBYE}));
+    let _sensor = host.device("sensor-1");
+    said(&host, &connected());
+    host.kill();
+    let host = place.start();
+    said(&host, &disconnected("the host ended"));
+    host.kill();
+    let host = place.start();
+    let _sensor = host.device("sensor-1");
+    said(&host, &connected());
+    host.kill();
+    let reports = Journal::open(&place).0.configs("report");
+    let reports: Vec<Value> = reports.iter().map(|(_, report)| serde_json::from_slice(report).unwrap()).collect();
+    assert_eq!(reports.get(2..), Some(&[connected(), disconnected("the host ended"), connected()][..]));
 }

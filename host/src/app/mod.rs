@@ -123,6 +123,7 @@ impl Host {
         let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
         let timers = tokio::spawn(timers::run(dispatch.timers(), ingest.clone(), shutdown.child_token()));
         let folder = folder::start(settings, plugins.clone(), shutdown.clone()).await?;
+        delivery.end_left().await?;
         delivery.expire_left().await?;
         let expiry = tokio::spawn(keep_time(delivery.clone(), shutdown.child_token()));
 

@@ -4,6 +4,7 @@
 mod commands;
 mod feeder;
 mod lane;
+mod left;
 mod methods;
 mod outgoing;
 mod presence;

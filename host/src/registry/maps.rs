@@ -57,6 +57,10 @@ impl Maps {
         maps
     }
 
+    pub(super) fn left_connected(&self) -> impl Iterator<Item = &Arc<Device>> {
+        self.by_num.values().filter(|device| device.seen().connected == Some(true))
+    }
+
     fn insert(&mut self, device: Device) {
         let device = Arc::new(device);
         if let Some(registry) = self.registries.get_mut(&device.name.registry) {

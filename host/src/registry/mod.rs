@@ -147,6 +147,12 @@ impl Handle {
         self.changes.subscribe()
     }
 
+    /// Devices whose newest event of coming and going is that they came.
+    #[must_use]
+    pub fn left_connected(&self) -> Vec<Arc<Device>> {
+        self.maps.read().left_connected().cloned().collect()
+    }
+
     /// How many devices there are.
     #[must_use]
     pub fn devices(&self) -> usize {

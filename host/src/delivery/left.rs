@@ -1,0 +1,21 @@
+//! At start: tells of the connections that an earlier process could not say farewell to.
+
+use super::Handle;
+use crate::{
+    ingest::{self, NewEvent},
+    model::EventData,
+};
+
+const REASON: &str = "the host ended";
+
+impl Handle {
+    /// Before any device is let in: a device that was connected when the host was killed gets its `disconnected` event, once.
+    pub async fn end_left(&self) -> Result<(), ingest::Error> {
+        for device in self.shared.registry.left_connected() {
+            let data = EventData::Disconnected { reason: REASON.to_owned() };
+            let room = self.shared.ingest.reserve(REASON.len()).await?;
+            self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], room, Box::new(|_| ()));
+        }
+        Ok(())
+    }
+}
