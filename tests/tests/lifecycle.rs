@@ -176,3 +176,13 @@ fn a_device_that_was_connected_when_the_host_was_killed_is_disconnected_once_at_
     let reports: Vec<Value> = reports.iter().map(|(_, report)| serde_json::from_slice(report).unwrap()).collect();
     assert_eq!(reports.get(2..), Some(&[connected(), disconnected("the host ended"), connected()][..]));
 }
+
+#[test]
+fn a_will_that_is_the_devices_own_telemetry_comes_before_its_disconnected_event() {
+    let place = place();
+    let host = place.start();
+    let report = report(&host);
+    drop(fragile(host.mqtt(), Some((0, &events("sensor-1"), &say(9)))));
+    wait(&report, &disconnected(BROKEN));
+    assert_eq!(seen(&report), [connected(), json!({"said": 9}), disconnected(BROKEN)]);
+}

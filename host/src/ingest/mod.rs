@@ -89,6 +89,12 @@ impl Handle {
         Ok(self.store.reserve(bytes).await?)
     }
 
+    /// As [`Handle::reserve`], for who cannot wait. None: there is no room now.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize) -> Option<Room> {
+        self.store.try_reserve(bytes)
+    }
+
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {

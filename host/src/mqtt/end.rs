@@ -85,6 +85,15 @@ pub(super) struct Presence<H: Hub> {
 }
 
 impl<H: Hub> Presence<H> {
+    /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
+    fn will_first(&mut self, end: &End) {
+        let no_session = self.session_expiry.is_zero();
+        let due = |will: &mut Box<Will>| end.publishes_will() && (no_session || will.delay.is_zero());
+        if let Some(will) = self.will.take_if(due) {
+            self.will = will::publish_now(&self.shared.hub, &self.standing, will);
+        }
+    }
+
     fn will_task(&mut self, end: &End) -> Option<(Duration, WillTask)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
@@ -96,6 +105,7 @@ impl<H: Hub> Presence<H> {
 impl<H: Hub> Drop for Presence<H> {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
+        self.will_first(&end);
         if let Some(online) = self.online.take() {
             online.disconnect(end.text());
         }

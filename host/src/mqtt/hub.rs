@@ -26,6 +26,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     /// What changes that decides who may stay.
     fn changes(&self) -> broadcast::Receiver<Changed>;
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
+    /// None: there is no room now.
+    fn try_reserve(&self, bytes: usize) -> Option<Self::Room>;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
@@ -69,6 +71,10 @@ impl Hub for Live {
 
     async fn reserve(&self, bytes: usize) -> Result<Self::Room, ingest::Error> {
         self.ingest.reserve(bytes).await
+    }
+
+    fn try_reserve(&self, bytes: usize) -> Option<Self::Room> {
+        self.ingest.try_reserve(bytes)
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {

@@ -36,6 +36,18 @@ pub(super) fn check(device: Option<&Device>, access: &Access, will: &Will) -> Re
     }
 }
 
+/// Publishes what is telemetry or state of the device itself, without waiting. Gives back what is none, or finds no room in
+/// the journal now: that is for [`publish`].
+pub(super) fn publish_now<H: Hub>(hub: &H, standing: &Standing, will: Box<Will>) -> Option<Box<Will>> {
+    let Principal::Device(device) = &standing.principal else { return Some(will) };
+    let Some(data) = event(device, &will).filter(|_| hub.still_holds(standing).is_ok()) else { return Some(will) };
+    let Some(room) = hub.try_reserve(will.payload.len()) else { return Some(will) };
+    tracing::debug!(device = %device.name, topic = %will.topic, "publishing the will");
+    let durable = will.qos != QoS::AtMostOnce;
+    hub.submit(device, vec![NewEvent { durable, data }], room, Box::new(|_| ()));
+    None
+}
+
 /// Publishes it, as telemetry or state where its topic says so.
 pub(super) async fn publish<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, client: Arc<str>, will: Box<Will>) {
     // A delayed will may come after its client was shut out.

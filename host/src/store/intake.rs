@@ -80,9 +80,16 @@ impl Intake {
 
     /// Waits for room. A request larger than the whole queue gets the whole queue.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
-        let units = (bytes / UNIT_BYTES + 1).min(self.units);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.room.clone().acquire_many_owned(units).await.map(Room).map_err(|_| Error::Closed)
+        self.room.clone().acquire_many_owned(self.units_of(bytes)).await.map(Room).map_err(|_| Error::Closed)
+    }
+
+    /// None: there is no room now.
+    pub(super) fn try_reserve(&self, bytes: usize) -> Option<Room> {
+        self.room.clone().try_acquire_many_owned(self.units_of(bytes)).ok().map(Room)
+    }
+
+    fn units_of(&self, bytes: usize) -> u32 {
+        u32::try_from((bytes / UNIT_BYTES + 1).min(self.units)).unwrap_or(u32::MAX)
     }
 
     /// Numbers the entry's events and queues it, without waking the writer. Returns the first number; none when the store is

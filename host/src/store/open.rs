@@ -173,6 +173,12 @@ impl Handle {
         self.intake.reserve(bytes).await
     }
 
+    /// None: there is no room now.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize) -> Option<Room> {
+        self.intake.try_reserve(bytes)
+    }
+
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
     /// store is closed, which `done` is told too.
     pub fn append(&self, entry: Entry, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
