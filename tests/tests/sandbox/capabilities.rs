@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use switchbox::{
-    model::{DeviceNum, Effect, QoS, Seq},
+    model::{DeviceNum, Effect, QoS, Seq, limits::KV_BYTES},
     plugin::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict},
 };
 
@@ -134,6 +134,7 @@ async fn a_plugin_reads_what_it_wrote_in_the_same_event() {
         "Conflict(1)",
         "Ok(())",
         "Ok([\"a\", \"b\", \"old\"])",
+        "Conflict(4)",
         "Ok(())",
         "Ok([\"a\", \"b\"])",
         "Ok([\"b\"])",
@@ -149,6 +150,19 @@ async fn a_plugin_reads_what_it_wrote_in_the_same_event() {
         execution.kv,
         [change("a", Some(b"1"), Some(0)), change("b", Some(b"2"), None), change("old", None, None)]
     );
+}
+
+#[tokio::test]
+async fn what_is_over_the_states_quota_is_refused_by_its_limit_and_what_was_within_stays() {
+    let execution = alone(World::new(), "kv-flood").await;
+    let text = report(&execution);
+    assert!(text.contains("Limit(") && text.contains(&KV_BYTES.to_string()), "{text}");
+    let kept: usize = execution.kv.iter().map(|set| set.key.len() + set.value.as_ref().map_or(0, Bytes::len)).sum();
+    assert!(kept <= KV_BYTES && kept + 65 * 1024 > KV_BYTES, "{kept}");
+    // What the plugin has from before counts.
+    let mut world = World::new();
+    world.kv.insert("old".into(), (Bytes::from(vec![0; KV_BYTES - 3]), 1));
+    assert!(report(&alone(world, "kv").await).contains("Limit("));
 }
 
 #[tokio::test]

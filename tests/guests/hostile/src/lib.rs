@@ -172,6 +172,7 @@ fn kv() {
         format!("{:?}", state::set("a", b"2", Some(9))),
         format!("{:?}", state::set("b", b"2", None)),
         format!("{:?}", state::keys("", None, 10)),
+        format!("{:?}", state::set("old", b"y", Some(3))),
         format!("{:?}", state::delete("old")),
         format!("{:?}", state::keys("", None, 10)),
         format!("{:?}", state::keys("", Some("a"), 10)),
