@@ -1,7 +1,8 @@
 // MQTT.js against a running host: `mqttjs_client.cjs HOST PORT VERSION`, VERSION 4 (MQTT 3.1.1) or 5.
 //
 // Says what it does, line by line; the first thing that is not as it should be ends it with code 1. What an operator has
-// to do meanwhile (send a command, call a method) it asks for with a line `WANT ...` on standard output.
+// to do meanwhile (send a command, call a method) it asks for with a line `WANT ...` on standard output, and a line on
+// standard input says that it is done.
 
 const { createRequire } = require("node:module");
 const readline = require("node:readline");
@@ -13,6 +14,7 @@ const name = `mqttjs-${version}`;
 const LIMIT = 60_000;
 
 const say = (text) => console.log(text);
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 function fail(error) {
     console.error(error);
@@ -97,6 +99,8 @@ async function commands() {
     await subscribe(client, `/devices/${name}-lamp/commands/#`);
     say(`WANT command ${name}-lamp`);
     await expect(client, `/devices/${name}-lamp/commands/lights`, "blink");
+    // Stays until the host has the acknowledgement.
+    await lines.next();
     say("ok command");
     await client.endAsync();
 }
@@ -115,10 +119,9 @@ async function methods() {
         }
     });
     await subscribe(client, `/devices/${name}-lamp/methods/#`);
-    const answered = new Promise((resolve) => readline.createInterface({ input: process.stdin }).once("line", resolve));
     say(`WANT method ${name}-lamp`);
     // Stays until the operator has the answer.
-    await answered;
+    await lines.next();
     say("ok method");
     await client.endAsync();
 }

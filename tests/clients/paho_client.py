@@ -1,7 +1,8 @@
 """Eclipse Paho against a running host: `paho_client.py HOST PORT VERSION`, VERSION 3 or 5.
 
 Says what it does, line by line; the first thing that is not as it should be ends it with code 1. What an operator has
-to do meanwhile (send a command, call a method) it asks for with a line `WANT ...` on standard output.
+to do meanwhile (send a command, call a method) it asks for with a line `WANT ...` on standard output, and a line on
+standard input says that it is done.
 """
 
 import json
@@ -127,6 +128,8 @@ def commands():
     client.subscribe(f"/devices/{NAME}-lamp/commands/#")
     say(f"WANT command {NAME}-lamp")
     client.expect(f"/devices/{NAME}-lamp/commands/lights", "blink")
+    # Paho acknowledges only after it has shown the message: whoever leaves at once may never have acknowledged.
+    sys.stdin.readline()
     say("ok command")
     client.close()
 

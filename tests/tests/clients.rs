@@ -164,6 +164,7 @@ fn converse(host: &Process, mut command: Command) -> String {
                     let commands = admin.get(&Admin::device_path(device, "/commands")).ok();
                     (commands["commands"][0]["status"] == "acknowledged").then_some(())
                 });
+                writeln!(stdin, "acknowledged").unwrap();
             }
             ["WANT", "method", device] => {
                 let body = json!({"method": "blink", "payload": base64("3"), "timeout": "30s"});
