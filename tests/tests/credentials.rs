@@ -4,8 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
-use switchbox::{auth::signing::SigningKey, clock};
-use switchbox_tests::{Admin, Device, Place, Process, Session};
+use switchbox::{auth::signing::SigningKey, clock, model::broker::SessionKey};
+use switchbox_tests::{Admin, Device, Journal, Place, Process, Session};
 
 const CLOSED: &[&str] = &["--enroll", "closed"];
 
@@ -217,6 +217,53 @@ fn a_device_has_its_own_topics_and_no_others() {
     let retained = Some(LastWill::new("ordinary", "x", QoS::AtLeastOnce, true));
     refused(&host, Session { will: retained, ..Session::with_secret("lamp-2", &token(&two)) });
     host.stop();
+}
+
+#[test]
+fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
+    let place = Place::new();
+    let host = place.start();
+    let key = registered(&host, &place, "lamp-1");
+    let kept = || Session { clean: false, ..Session::with_secret("lamp-1", &token(&key)) };
+    let mut lamp = Device::connect(host.mqtt(), kept());
+    assert!(lamp.subscribe("news"));
+    drop(lamp);
+    host.device("reporter").publish("news", "queued while the doors were open");
+    host.stop();
+
+    let host = place.start_with(CLOSED);
+    let _ = host.cli(&place, &["service", "create", "reporter", "--publish", "news"]);
+    let password = host.cli(&place, &["service", "password", "reporter"]);
+    let mut lamp = Device::connect(host.mqtt(), kept());
+    let mut reporter = Device::connect(host.mqtt(), Session::of_service("reporter", "r", &password));
+    reporter.publish("news", "behind closed doors");
+    lamp.subscribe_config();
+    host.admin().post(&Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": "b24="})).ok();
+    lamp.message_with("on");
+    let got = lamp.seen().messages.iter().map(|message| message.topic.clone()).collect::<Vec<_>>();
+    assert_eq!(got, ["/devices/lamp-1/config"]);
+    host.stop();
+}
+
+#[test]
+fn a_deleted_device_takes_its_kept_session_with_it() {
+    let place = Place::new();
+    let host = place.start();
+    let kept = |id: &str| Device::connect(host.mqtt(), Session { clean: false, ..Session::new(id) });
+    let (mut away, mut there, mut stays) = (kept("away"), kept("there"), kept("stays"));
+    for device in [&mut away, &mut there, &mut stays] {
+        assert!(device.subscribe("news"));
+    }
+    drop(away);
+    for id in ["away", "there"] {
+        let _ = host.cli(&place, &["device", "delete", id]);
+    }
+    ended(&there);
+    drop(stays);
+    host.stop();
+    let (journal, loaded) = Journal::open(&place);
+    let sessions: Vec<_> = loaded.broker.sessions.into_iter().map(|session| session.key).collect();
+    assert_eq!(sessions, [SessionKey::Device(journal.device("stays"))]);
 }
 
 #[test]

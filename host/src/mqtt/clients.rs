@@ -302,6 +302,16 @@ impl Clients {
         }
     }
 
+    /// The client's device is no more: its connection finds that out, and a session that was kept ends.
+    pub(super) fn forget(&self, key: &Key) {
+        let mut table = self.table.lock();
+        match table.slots.get(key) {
+            Some(slot) if slot.live => slot.mailbox.recheck(),
+            Some(_) => self.end_session(&mut table, key),
+            None => {}
+        }
+    }
+
     /// Asks all connections to end, and lets no new one in.
     pub(super) fn close_all(&self) {
         let mut table = self.table.lock();

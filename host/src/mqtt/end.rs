@@ -110,7 +110,9 @@ impl<H: Hub> Drop for Presence<H> {
             online.disconnect(end.text());
         }
         let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
-        let legacy = Legacy { expiry: self.session_expiry, will: self.will_task(&end), will_later };
+        let deleted = self.device.as_ref().is_some_and(|device| device.deleted());
+        let expiry = if deleted { Duration::ZERO } else { self.session_expiry };
+        let legacy = Legacy { expiry, will: self.will_task(&end), will_later };
         self.shared.clients.release(&self.key, &self.mailbox, legacy);
     }
 }

@@ -20,17 +20,17 @@ use super::{
     connection::{self, Connection},
     encode::{Accepted, Peer},
     end::Presence,
-    hub::{Hub, Online},
+    hub::Hub,
     listen::Door,
     mailbox::DeviceLink,
     packet::{Connect, Fault, Version, reason},
+    resume::resume,
     socket::Socket,
     will,
 };
 use crate::{
     auth::{Credentials, Principal, Refusal, Standing},
     clock,
-    delivery::Feed,
     model::limits,
     store::ServiceDoc,
 };
@@ -201,23 +201,6 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         generation,
         unsent,
     })
-}
-
-/// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
-fn resume<H: Hub>(presence: &Presence<H>) {
-    let Some(online) = &presence.online else { return };
-    let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
-    for (id, outbound) in unacknowledged {
-        if !online.resumes(&outbound) {
-            presence.mailbox.lock().session.forget(id);
-        }
-    }
-    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
-        let subscribed = presence.mailbox.lock().feed(feed).is_some();
-        if subscribed {
-            online.subscribe(feed);
-        }
-    }
 }
 
 /// What the client is told to keep instead of what it asked for: 3.1.1 has no word for it.

@@ -19,6 +19,7 @@ mod mailbox;
 mod ordinary;
 mod packet;
 mod restore;
+mod resume;
 mod seats;
 mod socket;
 mod subscribe;
@@ -177,6 +178,7 @@ impl<H: Hub> Shared<H> {
     fn recheck(&self, changed: Result<Changed, RecvError>) {
         match changed {
             Ok(Changed::Device(num)) => self.clients.recheck(Some(&clients::Key::Device(num))),
+            Ok(Changed::Deleted(num)) => self.clients.forget(&clients::Key::Device(num)),
             Ok(Changed::Service(_) | Changed::Registry(_)) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
             Err(RecvError::Lagged(_)) => self.clients.recheck(None),

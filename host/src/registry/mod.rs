@@ -49,6 +49,8 @@ const CHANGES: usize = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     Device(DeviceNum),
+    /// The device is no more.
+    Deleted(DeviceNum),
     /// Its authorities: what becomes of its devices' connections.
     Registry(RegistryName),
     Service(ServiceName),
@@ -57,9 +59,10 @@ pub enum Changed {
 impl Changed {
     fn of(change: &RegistryChange) -> Option<Self> {
         match change {
-            RegistryChange::DeviceChanged { num, .. }
-            | RegistryChange::DevicePassword { num, .. }
-            | RegistryChange::DeviceDeleted { num } => Some(Self::Device(*num)),
+            RegistryChange::DeviceChanged { num, .. } | RegistryChange::DevicePassword { num, .. } => {
+                Some(Self::Device(*num))
+            }
+            RegistryChange::DeviceDeleted { num } => Some(Self::Deleted(*num)),
             RegistryChange::RegistryChanged { name, .. } => Some(Self::Registry(name.clone())),
             RegistryChange::ServiceChanged { name, .. }
             | RegistryChange::ServicePassword { name, .. }

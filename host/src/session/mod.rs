@@ -332,6 +332,21 @@ impl<H: Clone + Weigh> Session<H> {
         self.settle(id, Sent::Published);
     }
 
+    /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent
+    /// yet, and another client may have.
+    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<(Arc<str>, Arc<Message>)> {
+        let denied = |item: &Item<H>| matches!(&item.body, Body::Message { message, .. } if !may(message));
+        let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
+        for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {
+            self.forget(id);
+        }
+        let (gone, queue): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue).into_iter().partition(denied);
+        self.queue = queue;
+        self.queue_bytes = self.queue.iter().map(Item::size).sum();
+        gone.iter().for_each(|item| self.forget_kept(item.kept));
+        gone.into_iter().filter_map(Item::shared).collect()
+    }
+
     /// A QoS 2 PUBLISH came under this id.
     pub fn receive(&mut self, id: u16) -> Receipt {
         match self.received.get(&id) {

@@ -330,3 +330,27 @@ fn what_an_earlier_process_left_is_taken_up_in_order() {
     assert!(session.pubcomp(12));
     assert_eq!(session.take_progress().gone, [MessageNum(2)]);
 }
+
+#[test]
+fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_are_given_back() {
+    let mut session = S::new();
+    session.connect(1);
+    let of = |topic: &str, shared: Option<&str>| {
+        let (message, shared) = (Arc::new(Message::new(topic, "x")), shared.map(Into::into));
+        Item { qos: QoS::AtLeastOnce, body: Body::Message { message, retain: false, ids: vec![], shared }, kept: None }
+    };
+    for item in [of("secret", None), of("secret", Some("$share/g/secret")), of("news", None)] {
+        session.offer(item);
+    }
+    session.offer(hub(1));
+    assert_eq!(written(&mut session), ["p1"]);
+    session.disconnect();
+    session.connect(9);
+    let left = session.revoke(|message| &*message.topic == "news");
+    assert_eq!(left.iter().map(|(filter, _)| &**filter).collect::<Vec<_>>(), ["$share/g/secret"]);
+    assert_eq!((written(&mut session), session.queued_bytes()), (vec!["p2".to_owned()], 0));
+    let kept = kept(&mut session, QoS::AtLeastOnce, 7);
+    session.offer_kept(kept);
+    assert!(session.revoke(|_| false).is_empty());
+    assert_eq!(session.take_progress().gone, [MessageNum(7)]);
+}

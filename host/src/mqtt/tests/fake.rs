@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use super::super::hub::{Hub, Online};
 use crate::{
-    auth::{Credentials, Principal, Refusal, Standing},
+    auth::{Access, Credentials, Principal, Refusal, Standing},
     delivery::{Feed, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::registry::DeviceSpec,
@@ -37,6 +37,8 @@ pub(super) struct State {
     /// Why nobody may stay.
     pub(super) revoked: Mutex<Option<String>>,
     pub(super) changes: OnceLock<broadcast::Sender<Changed>>,
+    /// What devices get from now on, besides their own topics; all unless set.
+    pub(super) access: Mutex<Option<Access>>,
 }
 
 #[derive(Clone, Default)]
@@ -136,7 +138,9 @@ impl Hub for FakeHub {
         let mut devices = self.0.devices.lock();
         let num = devices.len() as u64 + 1;
         let device = devices.entry(name.to_string()).or_insert_with(|| Arc::new(new_device(num, name)));
-        Ok(Standing::open(Principal::Device(device.clone())))
+        let mut standing = Standing::open(Principal::Device(device.clone()));
+        standing.access = self.0.access.lock().clone().unwrap_or(standing.access);
+        Ok(standing)
     }
 
     fn still_holds(&self, _: &Standing) -> Result<(), String> {

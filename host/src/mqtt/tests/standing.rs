@@ -1,10 +1,10 @@
 //! What becomes of a client whose standing changes while it is connected.
 
 use super::{
-    raw::{connect_v5, publish, text},
+    raw::{ack, connect_v4, connect_v5, publish, text},
     *,
 };
-use crate::{model::DeviceNum, registry::Changed};
+use crate::{auth::Access, model::DeviceNum, registry::Changed};
 
 fn revoke(front: &Front, why: &str) {
     *front.hub.0.revoked.lock() = Some(why.to_owned());
@@ -36,5 +36,55 @@ async fn a_change_that_takes_nothing_away_disturbs_nobody() {
     for id in 1..=3 {
         lamp.send(&publish(0x32, "/devices/lamp-1/events", id, Some(&[]), "x")).await;
         lamp.expect(&raw::ack(0x40, id)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kept_session_loses_the_subscriptions_that_its_client_may_not_have_any_more() {
+    let front = Front::start().await;
+    let kept = connect_v4("lamp-1", 0, 60);
+    let mut lamp = front.open().await;
+    lamp.send(&kept).await;
+    lamp.expect(&[0x20, 2, 0, 0]).await;
+    for filter in ["news/#", "/devices/lamp-1/config"] {
+        assert_eq!(lamp.subscribe(false, filter, 1).await, 1);
+    }
+    drop(lamp);
+    until("it is away", || front.metrics.connections.get() == 0).await;
+    let mut other = front.v4("client-x").await;
+    other.send(&publish(0x32, "news/a", 1, None, "while it is away")).await;
+    other.expect(&ack(0x40, 1)).await;
+
+    *front.hub.0.access.lock() = Some(Access::Own);
+    front.hub.set_config(1, "on");
+    let mut lamp = front.open().await;
+    lamp.send(&kept).await;
+    lamp.expect(&[0x20, 2, 1, 0]).await;
+    // The first packet identifier was the message's.
+    lamp.expect(&publish(0x32, "/devices/lamp-1/config", 2, None, "on")).await;
+    lamp.send(&ack(0x40, 2)).await;
+    other.send(&publish(0x32, "news/a", 2, None, "while it is there")).await;
+    other.expect(&ack(0x40, 2)).await;
+    lamp.expect_silence().await;
+    assert_eq!(front.refused("kept subscription"), 1);
+}
+
+#[tokio::test]
+async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
+    let front = Front::start().await;
+    let kept = connect_v4("lamp-1", 0, 60);
+    // Whether the front hears of it before the next connection is chance.
+    for attempt in 0.. {
+        let mut lamp = front.open().await;
+        lamp.send(&kept).await;
+        let present = lamp.packet().await[2] == 1;
+        drop(lamp);
+        until("it is away", || front.metrics.connections.get() == 0).await;
+        if attempt > 0 && !present {
+            break;
+        }
+        assert!(attempt < 1_000, "the session is still there");
+        front.hub.0.changes.get().unwrap().send(Changed::Deleted(DeviceNum(1))).unwrap();
+        tokio::task::yield_now().await;
     }
 }

@@ -1,0 +1,63 @@
+//! What a session that was kept goes on with on its new connection. Never lets anybody in.
+
+use super::{
+    end::Presence,
+    hub::{Hub, Online},
+    mailbox::Kept,
+};
+use crate::{
+    auth::{self, Action},
+    delivery::Feed,
+    model::broker::BrokerChange,
+    topics::{self, Subscriber as _},
+};
+
+/// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
+pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
+    prune(presence);
+    let Some(online) = &presence.online else { return };
+    let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
+    for (id, outbound) in unacknowledged {
+        if !online.resumes(&outbound) {
+            presence.mailbox.lock().session.forget(id);
+        }
+    }
+    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
+        let subscribed = presence.mailbox.lock().feed(feed).is_some();
+        if subscribed {
+            online.subscribe(feed);
+        }
+    }
+}
+
+/// The client may have had more when it subscribed, as when doors that were open have been closed: what it may not have
+/// any more goes, and what has come by it.
+fn prune<H: Hub>(presence: &Presence<H>) {
+    let mailbox = &presence.mailbox;
+    let may = |filter: &str| auth::may(&presence.standing.access, Action::Subscribe, filter).is_ok();
+    let (denied, record) = {
+        let mut state = mailbox.lock();
+        let denied = |filter: &str, kept: Kept| kept == Kept::Topic && !may(topics::matched_part(filter));
+        let filters = state.subscriptions.extract_if(|filter, kept| denied(filter, *kept));
+        (filters.map(|(filter, _)| filter).collect::<Vec<_>>(), state.record.filter(|_| state.durable))
+    };
+    if denied.is_empty() {
+        return;
+    }
+    let topics = &presence.shared.topics;
+    for filter in &denied {
+        presence.shared.metrics.refuse("kept subscription");
+        tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more");
+        topics.unsubscribe(filter, mailbox.id());
+        if let Some(session) = record {
+            topics.keeper().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+        }
+    }
+    let left = mailbox.lock().session.revoke(|message| may(&message.topic));
+    let topics = topics.clone();
+    tokio::spawn(async move {
+        for (filter, message) in left {
+            topics.redeliver(&filter, &message).await;
+        }
+    });
+}
