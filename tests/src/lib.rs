@@ -4,6 +4,7 @@
 mod admin;
 mod device;
 mod guests;
+pub mod hostile;
 mod in_process;
 mod journal;
 mod place;

@@ -19,8 +19,12 @@ const LOG: &str = "info,switchbox::app=debug";
 /// What is shown of the log when a test fails.
 const SHOWN: usize = 6_000;
 
-/// Cargo puts the program of this package beside the folder of its tests, and has built it before they run.
+/// Cargo puts the program of this package beside the folder of its tests, and has built it before they run. Measurements
+/// name another, built for speed.
 fn program() -> PathBuf {
+    if let Some(named) = env::var_os("SWITCHBOX_PROGRAM") {
+        return named.into();
+    }
     let test = env::current_exe().expect("the test has no path");
     let built = test.ancestors().nth(2).expect("the test is not in a target folder");
     built.join(format!("switchbox-under-test{}", env::consts::EXE_SUFFIX))

@@ -149,8 +149,8 @@ impl Decoder {
 
     fn rare(&self, frame: Frame<'_>) -> Result<Packet, Fault> {
         match self.version {
-            Version::V311 => rare_v311(frame),
-            Version::V5 => rare_v5(frame),
+            Version::V311 => rare_v311(frame).and_then(without_nul),
+            Version::V5 => rare_v5(frame).and_then(without_nul),
         }
     }
 }
@@ -254,6 +254,16 @@ pub(super) fn checked(kept: MessageProperties) -> Result<Option<Box<MessagePrope
         no_nul(text)?;
     }
     Ok((kept != MessageProperties::default()).then(|| Box::new(kept)))
+}
+
+/// A filter with NUL is as malformed as any other text.
+fn without_nul(packet: Packet) -> Result<Packet, Fault> {
+    match &packet {
+        Packet::Subscribe(subscribe) => subscribe.filters.iter().try_for_each(|filter| no_nul(&filter.filter))?,
+        Packet::Unsubscribe { filters, .. } => filters.iter().try_for_each(|filter| no_nul(filter))?,
+        _ => {}
+    }
+    Ok(packet)
 }
 
 pub(super) fn no_nul(text: &str) -> Result<(), Fault> {

@@ -18,6 +18,8 @@ async fn v3_1_5_3_1_a_text_that_is_not_utf_8_ends_the_connection() {
 async fn v3_1_5_3_2_a_text_with_nul_ends_the_connection() {
     let front = Front::start().await;
     assert_eq!(front.fate(false, &publish(0x30, "a\0b", 0, None, "x")).await, 0);
+    assert_eq!(front.fate(false, &packet(0x82, &[0, 1, 0, 3, b'a', 0, b'b', 0])).await, 0);
+    assert_eq!(front.fate(true, &packet(0x82, &[0, 1, 0, 0, 3, b'a', 0, b'b', 0])).await, 0x81);
     let mut client = front.open().await;
     client.send(&connect_v4("a\0b", 2, 60)).await;
     assert!(client.try_packet().await.is_none_or(|connack| connack[3] != 0));

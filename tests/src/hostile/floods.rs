@@ -1,0 +1,113 @@
+//! Too much of what is allowed.
+
+use super::{
+    Row, row,
+    wire::{packet, publish, subscribe},
+};
+
+const EVENTS: &str = "/devices/mallory/events";
+const LARGE: [u8; 200_000] = [b'x'; 200_000];
+
+pub(super) const ROWS: &[Row] = &[
+    row("telemetry-flood-qos-0", "publishes telemetry of QoS 0 as fast as it can", |attack| {
+        let mut mallory = attack.target.let_in(&attack.target.mallory());
+        let burst = publish(0x30, EVENTS, 0, &[], &[b'x'; 100]).repeat(500);
+        while attack.goes_on() {
+            mallory.send(&burst);
+        }
+    }),
+    row("telemetry-flood-qos-1", "publishes telemetry of QoS 1 as fast as it can and reads what it must", |attack| {
+        let mut mallory = attack.target.let_in(&attack.target.mallory());
+        let burst: Vec<u8> = (1..=500).flat_map(|id| publish(0x32, EVENTS, id, &[], &[b'x'; 100])).collect();
+        while attack.goes_on() {
+            mallory.send(&burst);
+            for _ in 0..500 {
+                let _ = mallory.packet();
+            }
+        }
+    }),
+    row("large-telemetry-flood", "publishes telemetry of 200 kB without reading the acknowledgements", |attack| {
+        while attack.goes_on() {
+            let mut mallory = attack.target.let_in(&attack.target.mallory());
+            for id in 1..=100 {
+                mallory.send(&publish(0x32, EVENTS, id, &[], &LARGE));
+            }
+        }
+    }),
+    row("oversized-publish", "publishes more than 256 KiB, and more than a packet may have", |attack| {
+        while attack.goes_on() {
+            for size in [270_000, 400_000] {
+                let mut mallory = attack.target.let_in(&attack.target.mallory());
+                mallory.send(&publish(0x32, EVENTS, 1, &[], &vec![b'x'; size]));
+                let answer = mallory.packet().unwrap_or((0xe0, vec![0]));
+                assert!(answer.0 != 0x40 || answer.1.get(2).is_some_and(|code| *code >= 0x80), "taken: {answer:?}");
+            }
+        }
+    }),
+    row("never-reading", "subscribes to its own flood of 100 kB messages and never reads", |attack| {
+        let mut eves: Vec<_> =
+            (0..10).map(|n| attack.target.let_in(&attack.target.eve(&format!("deaf-{n}")))).collect();
+        eves.iter_mut().for_each(|eve| {
+            let _ = eve.send(&subscribe(1, ["attack/deaf"], 1));
+        });
+        let mut speaker = attack.target.let_in(&attack.target.eve("speaker"));
+        while attack.goes_on() {
+            for _ in 0..10 {
+                speaker.send(&publish(0x30, "attack/deaf", 0, &[], &LARGE[..100_000]));
+            }
+        }
+    }),
+    row("deaf-pings", "sends PINGREQ without end and never reads the answers", |attack| {
+        let mut eve = attack.target.let_in(&attack.target.eve("pings"));
+        let burst = packet(0xc0, &[]).repeat(10_000);
+        while attack.goes_on() {
+            eve.send(&burst);
+        }
+    }),
+    row("tiny-packets", "publishes empty messages, a segment each", |attack| {
+        let mut eve = attack.target.let_in(&attack.target.eve("tiny"));
+        while attack.goes_on() {
+            for _ in 0..500 {
+                eve.send(&publish(0x30, "attack/t", 0, &[], b""));
+            }
+        }
+    }),
+    row("retained-flood", "retains more messages than there may be", |attack| {
+        let mut number = 0;
+        let mut eve = attack.target.let_in(&attack.target.eve("retainer"));
+        while attack.goes_on() {
+            for _ in 0..500 {
+                number += 1;
+                eve.send(&publish(0x31, &format!("attack/retained/{number}"), 0, &[], &[b'x'; 1_000]));
+            }
+            eve.send(&packet(0xc0, &[]));
+            let _ = eve.packet_of(13);
+        }
+    }),
+    row("retained-replay", "asks for all retained messages again and again without reading them", |attack| {
+        let mut retainer = attack.target.let_in(&attack.target.eve("retainer"));
+        for number in 0..500 {
+            retainer.send(&publish(0x31, &format!("attack/retained/r-{number}"), 0, &[], &[b'x'; 1_000]));
+        }
+        while attack.goes_on() {
+            let mut eve = attack.target.let_in(&attack.target.eve("asker"));
+            for _ in 0..20 {
+                eve.send(&subscribe(1, ["attack/retained/#"], 0));
+            }
+            let _ = eve.glance();
+        }
+    }),
+    row("echo-chamber", "fifty clients get all that each of them says", |attack| {
+        let mut eves: Vec<_> =
+            (0..50).map(|n| attack.target.let_in(&attack.target.eve(&format!("echo-{n}")))).collect();
+        eves.iter_mut().for_each(|eve| {
+            let _ = eve.send(&subscribe(1, ["attack/echo"], 0));
+        });
+        while attack.goes_on() {
+            for eve in &mut eves {
+                eve.send(&publish(0x30, "attack/echo", 0, &[], &[b'x'; 500]));
+            }
+            eves.iter_mut().step_by(10).for_each(|eve| drop(eve.glance()));
+        }
+    }),
+];

@@ -1,0 +1,278 @@
+//! What hostile clients do: one row an attack, run against a real host while another device is served. Bounded: no row
+//! opens more than [`MOST_CONNECTIONS`] connections at a time. `tests/hostile.rs` asserts over the rows,
+//! `examples/hostile.rs` measures with them.
+
+mod admin;
+mod components;
+mod floods;
+mod healthy;
+mod packets;
+mod sessions;
+mod tokens;
+mod transport;
+mod web;
+pub mod wire;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::json;
+use switchbox::auth::signing::SigningKey;
+
+pub use self::{
+    healthy::Healthy,
+    wire::{Conn, Login},
+};
+use crate::{Admin, Place, Process, until};
+
+/// Connections that one row has open at a time.
+pub const MOST_CONNECTIONS: usize = 600;
+
+/// A public key that no one here has the private half of.
+const RSA_PUBLIC: &str = include_str!("rsa.public.pem");
+
+/// One attack.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    pub name: &'static str,
+    /// What the attacker does, in a line.
+    pub does: &'static str,
+    attack: fn(&Attack),
+}
+
+const fn row(name: &'static str, does: &'static str, attack: fn(&Attack)) -> Row {
+    Row { name, does, attack }
+}
+
+/// The table.
+#[must_use]
+pub fn rows() -> Vec<Row> {
+    [
+        transport::ROWS,
+        packets::ROWS,
+        sessions::ROWS,
+        floods::ROWS,
+        tokens::ROWS,
+        web::ROWS,
+        admin::ROWS,
+        components::ROWS,
+    ]
+    .concat()
+}
+
+/// The host that is attacked, and what the attackers have of it: a device and an account of their own.
+#[derive(Debug)]
+pub struct Target {
+    pub mqtt: SocketAddr,
+    pub mqtts: SocketAddr,
+    pub ws: SocketAddr,
+    /// Host and port of the admin API.
+    pub admin: SocketAddr,
+    pub pid: u32,
+    pub plugins: PathBuf,
+    pub log: PathBuf,
+    api: Admin,
+    admin_token: String,
+    device_key: SigningKey,
+    device_token: String,
+    service_token: String,
+    healthy_token: String,
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn key(place: &Place, name: &str) -> SigningKey {
+    let pem = fs::read(place.root().join(format!("{name}.key.pem"))).expect("no private key");
+    SigningKey::from_pem(&pem).expect("no private key")
+}
+
+impl Target {
+    /// Starts a host with closed doors on every kind of listener, a relay for the healthy device, and the attackers' own
+    /// device and account.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not start.
+    #[must_use]
+    pub fn start(place: &Place, more: &[&str]) -> (Process, Self) {
+        let certs = place.root().join("certs");
+        let certs = certs.to_str().expect("an odd temporary folder");
+        let cert = ["cert", "server", "localhost", "127.0.0.1", "--folder", certs];
+        assert!(Process::run(place, cert.iter().map(AsRef::as_ref)).wait().success(), "no certificate");
+        place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
+        let (pem, key_pem) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
+        let free = "127.0.0.1:0";
+        let doors = ["--enroll", "closed", "--mqtt-tls", free, "--ws", free, "--tls-cert", &pem, "--tls-key", &key_pem];
+        let host = place.start_with(&[&doors, more].concat());
+        for id in ["healthy", "mallory"] {
+            let _ = host.cli(place, &["device", "create", id, "--new-key"]);
+        }
+        fs::write(place.root().join("rsa.pem"), RSA_PUBLIC).expect("no place for a key");
+        let _ = host.cli(place, &["device", "create", "confused", "--public-key", "rsa.pem"]);
+        // Its key's file has the name of the account.
+        let lists = ["--publish", "attack/#", "--subscribe", "attack/#"];
+        let _ = host.cli(place, &[&["service", "create", "eve", "--new-key"], &lists[..]].concat());
+        let target = Self::of(place, &host);
+        (host, target)
+    }
+
+    fn of(place: &Place, host: &Process) -> Self {
+        let (device_key, until) = (key(place, "mallory"), now() + 12 * 3_600);
+        let sign = |key: &SigningKey, audience: &str| key.token(audience, now(), until).expect("no token");
+        let admin_token = fs::read_to_string(place.data().join("admin-token")).expect("no admin token");
+        Self {
+            mqtt: host.mqtt(),
+            mqtts: host.mqtts(),
+            ws: host.ws(),
+            admin: host.admin().address().parse().expect("an odd address"),
+            pid: host.pid(),
+            plugins: place.plugins(),
+            log: place.log(),
+            api: host.admin(),
+            admin_token: admin_token.trim().to_owned(),
+            device_token: sign(&device_key, "local"),
+            service_token: sign(&key(place, "eve"), "serviceAccounts/eve"),
+            healthy_token: sign(&key(place, "healthy"), "local"),
+            device_key,
+        }
+    }
+
+    /// The resident size of the host, MiB.
+    #[must_use]
+    pub fn resident_mib(&self) -> u64 {
+        resident_mib(self.pid)
+    }
+
+    /// One more device, with a token of its own.
+    #[must_use]
+    pub fn newcomer(&self, number: u32) -> Login {
+        let id = format!("newcomer-{number}");
+        let pair = rcgen::KeyPair::generate().expect("no key");
+        let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
+        let devices = Admin::device_path("", "");
+        let _ = self.api.post(devices.trim_end_matches('/'), &json!({"id": id, "credentials": [credential]})).ok();
+        let key = SigningKey::from_pem(pair.serialize_pem().as_bytes()).expect("no key");
+        let token = key.token("local", now(), now() + 3_600).expect("no token");
+        Login { version: 4, ..Login::with_password(&id, &token) }
+    }
+
+    /// The attackers' own device.
+    fn mallory(&self) -> Login {
+        Login { password: Some(self.device_token.clone()), ..Login::new("mallory") }
+    }
+
+    /// A client of the attackers' own account, which has the topics below `attack/`.
+    fn eve(&self, id: &str) -> Login {
+        let user = "serviceAccounts/eve".to_owned();
+        Login { user, password: Some(self.service_token.clone()), ..Login::new(id) }
+    }
+
+    /// What the API says of a plugin.
+    fn plugin(&self, name: &str) -> Option<String> {
+        self.api.plugin(name).map(|plugin| plugin.to_string())
+    }
+
+    fn let_in(&self, login: &Login) -> Conn {
+        let mut conn = Conn::open(self.mqtt).expect("no connection");
+        conn.send(&login.packet());
+        assert!(conn.is_let_in(), "{} was not let in", login.id);
+        conn
+    }
+
+    /// One who is already who he says; none when the host sheds.
+    fn try_in(&self, login: &Login) -> Option<Conn> {
+        let mut conn = Conn::open(self.mqtt)?;
+        conn.send(&login.packet());
+        conn.is_let_in().then_some(conn)
+    }
+
+    /// # Panics
+    ///
+    /// When such a client is let in.
+    fn refuses(&self, login: &Login, why: &str) {
+        let mut conn = Conn::open(self.mqtt).expect("no connection");
+        conn.send(&login.packet());
+        assert!(!conn.is_let_in(), "let in {why}");
+    }
+}
+
+/// An attack under way, in rounds until it is called off.
+#[derive(Debug)]
+pub struct Attack {
+    pub target: Arc<Target>,
+    on: AtomicBool,
+    rounds: AtomicU64,
+}
+
+/// The resident size of a process, MiB.
+///
+/// # Panics
+///
+/// When there is no such process.
+#[must_use]
+pub fn resident_mib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the host is gone");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the host is ending");
+    line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kib| kib / 1024)
+}
+
+/// The tempo of a slow attacker.
+const DRIP: Duration = Duration::from_millis(20);
+
+impl Attack {
+    /// Begins a round; false when it is called off.
+    fn goes_on(&self) -> bool {
+        self.rounds.fetch_add(1, Ordering::SeqCst);
+        self.on.load(Ordering::SeqCst)
+    }
+
+    /// Does so now and then until it is called off.
+    fn drips(&self, mut drip: impl FnMut(usize)) {
+        let mut at = 0;
+        while self.goes_on() {
+            drip(at);
+            at += 1;
+            std::thread::sleep(DRIP);
+        }
+    }
+
+    /// Opens so many connections and lets each say this.
+    fn open(&self, host: SocketAddr, count: usize, words: &[u8]) -> Vec<Conn> {
+        assert!(count <= MOST_CONNECTIONS);
+        let opened = (0..count).filter_map(|_| {
+            let mut conn = Conn::open(host)?;
+            conn.send(words);
+            Some(conn)
+        });
+        opened.collect()
+    }
+
+    /// Runs the row until `during` has ended, which begins when the attack has done its first round.
+    ///
+    /// # Panics
+    ///
+    /// When the attack succeeded.
+    pub fn run<T>(target: &Arc<Target>, row: Row, during: impl FnOnce() -> T) -> T {
+        let attack = Arc::new(Self { target: target.clone(), on: AtomicBool::new(true), rounds: AtomicU64::new(0) });
+        let attacker = {
+            let attack = attack.clone();
+            std::thread::Builder::new().name(row.name.into()).spawn(move || (row.attack)(&attack)).expect("no thread")
+        };
+        until(row.name, || (attack.rounds.load(Ordering::SeqCst) > 1 || attacker.is_finished()).then_some(()));
+        let result = during();
+        attack.on.store(false, Ordering::SeqCst);
+        assert!(attacker.join().is_ok(), "{}: the attack succeeded, or the host gave a wrong answer", row.name);
+        result
+    }
+}

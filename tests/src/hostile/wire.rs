@@ -1,0 +1,211 @@
+//! The attackers' connections: bytes out, packets in, nothing taken for granted. A host that closes is no error here.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use crate::{LIMIT, raw::text};
+
+/// How long an attacker that does not read waits for room to write.
+const WRITE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conn(TcpStream);
+
+/// CONNECT.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// 4 or 5.
+    pub version: u8,
+    pub id: String,
+    pub user: String,
+    pub password: Option<String>,
+    pub keep_alive_secs: u16,
+    pub clean: bool,
+    /// Topic, payload, retained.
+    pub will: Option<(String, String, bool)>,
+    /// Of MQTT 5, encoded.
+    pub properties: Vec<u8>,
+}
+
+impl Login {
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self {
+            version: 5,
+            id: id.to_owned(),
+            user: "unused".to_owned(),
+            password: None,
+            keep_alive_secs: 60,
+            clean: true,
+            will: None,
+            properties: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_password(id: &str, password: &str) -> Self {
+        Self { password: Some(password.to_owned()), ..Self::new(id) }
+    }
+
+    #[must_use]
+    pub fn packet(&self) -> Vec<u8> {
+        let will_flags = self.will.as_ref().map_or(0, |(_, _, retain)| 0x04 | u8::from(*retain) << 5);
+        let password = if self.password.is_some() { 0xc0 } else { 0x80 };
+        let flags = u8::from(self.clean) << 1 | will_flags | password;
+        let mut body = [&text("MQTT")[..], &[self.version, flags], &self.keep_alive_secs.to_be_bytes()].concat();
+        let v5 = self.version == 5;
+        if v5 {
+            body.extend(length(self.properties.len()));
+            body.extend(&self.properties);
+        }
+        body.extend(text(&self.id));
+        if let Some((topic, payload, _)) = &self.will {
+            body.extend(v5.then_some(0));
+            body.extend([text(topic), text(payload)].concat());
+        }
+        body.extend(text(&self.user));
+        body.extend(self.password.iter().flat_map(|password| text(password)));
+        packet(0x10, &body)
+    }
+}
+
+/// A remaining length or the length of properties.
+#[must_use]
+pub fn length(mut length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(length % 128).unwrap_or(0);
+        length /= 128;
+        bytes.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            return bytes;
+        }
+    }
+}
+
+#[must_use]
+pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    [&[first], &length(body.len())[..], body].concat()
+}
+
+/// PUBLISH of MQTT 5; `first` holds the flags.
+#[must_use]
+pub fn publish(first: u8, topic: &str, id: u16, properties: &[u8], payload: &[u8]) -> Vec<u8> {
+    let id: &[u8] = if first & 6 == 0 { &[] } else { &id.to_be_bytes() };
+    packet(first, &[&text(topic)[..], id, &length(properties.len()), properties, payload].concat())
+}
+
+/// SUBSCRIBE of MQTT 5.
+pub fn subscribe<'a>(id: u16, filters: impl IntoIterator<Item = &'a str>, options: u8) -> Vec<u8> {
+    let mut body = [&id.to_be_bytes()[..], &[0]].concat();
+    for filter in filters {
+        body.extend(text(filter));
+        body.push(options);
+    }
+    packet(0x82, &body)
+}
+
+impl Conn {
+    /// None: the host takes no more.
+    #[must_use]
+    pub fn open(host: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(host).ok()?;
+        stream.set_read_timeout(Some(LIMIT)).expect("no time limit");
+        stream.set_write_timeout(Some(WRITE_PATIENCE)).expect("no time limit");
+        stream.set_nodelay(true).expect("no TCP_NODELAY");
+        Some(Self(stream))
+    }
+
+    /// False: the host has closed, or reads no more.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
+    }
+
+    /// The next byte, if there is one within the limit.
+    fn byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        self.0.read_exact(&mut byte).ok()?;
+        Some(byte[0])
+    }
+
+    /// The next MQTT packet. None: the host has closed.
+    pub fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        let first = self.byte()?;
+        let (mut rest, mut shift) = (0, 0);
+        loop {
+            let byte = self.byte()?;
+            rest |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; rest];
+        self.0.read_exact(&mut body).ok()?;
+        Some((first, body))
+    }
+
+    /// Reads up to a packet that begins so.
+    pub fn packet_of(&mut self, kind: u8) -> Option<Vec<u8>> {
+        loop {
+            let (first, body) = self.packet()?;
+            if first >> 4 == kind {
+                return Some(body);
+            }
+        }
+    }
+
+    /// Whether a CONNACK says yes.
+    pub fn is_let_in(&mut self) -> bool {
+        self.packet().is_some_and(|(first, body)| first == 0x20 && body.get(1) == Some(&0))
+    }
+
+    /// Reads until the host closes; gives what it said.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not close.
+    pub fn last_words(&mut self) -> Vec<u8> {
+        let mut words = Vec::new();
+        match self.0.read_to_end(&mut words) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("the host does not close after {words:?}")
+            }
+            // A reset is an end, too.
+            _ => words,
+        }
+    }
+
+    /// The status of the HTTP answer. 0: the host closed without one.
+    pub fn status(&mut self) -> u16 {
+        status(&String::from_utf8_lossy(&self.last_words()))
+    }
+
+    /// Reads up to the end of an HTTP head.
+    pub fn skip_headers(&mut self) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.byte().expect("no HTTP answer"));
+        }
+    }
+
+    /// What has come, without waiting long.
+    pub fn glance(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 64 * 1024];
+        self.0.set_read_timeout(Some(WRITE_PATIENCE)).expect("no time limit");
+        let length = self.0.read(&mut bytes).unwrap_or(0);
+        self.0.set_read_timeout(Some(LIMIT)).expect("no time limit");
+        bytes.truncate(length);
+        bytes
+    }
+}
+
+/// Of the first answer.
+#[must_use]
+pub fn status(answer: &str) -> u16 {
+    answer.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
