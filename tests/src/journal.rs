@@ -64,7 +64,6 @@ impl Journal {
 
     fn add(&mut self, entry: Entry) {
         match entry {
-            entry @ (Entry::Events(_) | Entry::CommandsSettled { .. }) => self.events.extend(entry.into_events()),
             Entry::Handled(done) => self.executions.push(Execution {
                 seq: done.seq,
                 plugin: done.plugin.to_string(),
@@ -75,7 +74,7 @@ impl Journal {
             Entry::Registry(RegistryChange::DeviceCreated { num, name, .. }) => {
                 self.devices.insert(name.id.to_string(), num);
             }
-            _ => {}
+            entry => self.events.extend(entry.into_events()),
         }
     }
 

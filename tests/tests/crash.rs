@@ -213,8 +213,7 @@ fn check_configs(host: &InProcess, journal: &Journal) {
         for (version, (number, (seq, payload))) in kept.iter().zip(expected) {
             assert_eq!(version.version, number, "{target}: the versions are not contiguous");
             assert_eq!(&version.payload, payload, "{target} version {number}");
-            let cause = version.cause.effect_id().unwrap_or_default();
-            assert!(cause.starts_with(&format!("{seq}.")), "{target} version {number}: {cause}, not of event {seq}");
+            assert_eq!(version.cause.effect_key().map(|key| key.seq), Some(*seq), "{target} version {number}");
         }
     }
 }

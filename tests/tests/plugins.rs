@@ -9,7 +9,9 @@ use std::{
 
 use rumqttc::QoS;
 use switchbox::model::Outcome;
-use switchbox_tests::{COUNTER, Device, HOSTILE, Journal, Place, Process, component_of, config, events, stamped};
+use switchbox_tests::{
+    COUNTER, Device, HOSTILE, Journal, Place, Process, component_of, config, events, stamped, until,
+};
 
 fn counter() -> Vec<u8> {
     fs::read(COUNTER).unwrap()
@@ -289,6 +291,24 @@ fn a_hostile_plugin_hurts_only_itself() {
     lamp.subscribe_config();
     host.device("villain-0").event("relay lamp-1");
     lamp.message_with("relayed");
+    host.stop();
+}
+
+#[test]
+fn a_plugin_that_has_work_waiting_ends_when_it_is_to_and_so_does_the_host() {
+    let place = Place::new();
+    for name in ["taken-away", "stopped"] {
+        place.plugin(&format!("{name}.toml"), "component = \"slow.wasm\"\n[limits]\ndeadline = \"30s\"\n");
+    }
+    place.plugin("slow.wasm", fs::read(HOSTILE).unwrap());
+    let host = place.start();
+    let admin = host.admin();
+    // More devices than a plugin has workers.
+    for device in 0..8 {
+        host.device(&format!("sleeper-{device}")).event("sleep 500");
+    }
+    place.remove_plugin("taken-away.toml");
+    until("the plugin to go", || admin.plugin("taken-away").is_none().then_some(()));
     host.stop();
 }
 

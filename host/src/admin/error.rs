@@ -80,6 +80,12 @@ impl Error {
         self
     }
 
+    /// Names the method call that failed, which can be asked about.
+    pub(super) fn of_call(mut self, id: &str) -> Self {
+        self.text.push_str(&format!(" (call {id})"));
+        self
+    }
+
     pub(super) fn invalid(text: impl Into<String>) -> Self {
         Self::new(Kind::InvalidArgument, text)
     }

@@ -100,7 +100,7 @@ impl<T: Sink> Sink for Watched<T> {
         self.inner.command(device, command)
     }
 
-    fn publish(&self, id: Option<String>, message: Message) {
+    fn publish(&self, id: String, message: Message) {
         self.inner.publish(id, message);
     }
 }

@@ -250,7 +250,7 @@ impl Sink for Handle {
         matches!(offered, Offered::Sent | Offered::Waits)
     }
 
-    fn publish(&self, id: Option<String>, message: Message) {
+    fn publish(&self, id: String, message: Message) {
         self.shared.outgoing.push(id, message);
     }
 }

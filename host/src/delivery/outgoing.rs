@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Handle;
 use crate::{
     ingest,
-    model::{Entry, Message, Settlement, limits},
+    model::{Entry, Message, QoS, Settlement, limits},
     store::{self, OutgoingDoc},
     topics,
 };
@@ -32,7 +32,8 @@ const LANES: usize = 8;
 const TAKE: usize = 64;
 
 struct Item {
-    id: Option<String>,
+    /// The effect's key.
+    id: String,
     message: Arc<Message>,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Queue {
 impl Queue {
     /// From the log. Before the host is live (while the log is replayed) QoS 0 is over and done with, and all else stands
     /// among the documents.
-    pub(super) fn push(&self, id: Option<String>, message: Message) {
+    pub(super) fn push(&self, id: String, message: Message) {
         if !self.live.load(Ordering::Acquire) {
             return;
         }
@@ -71,7 +72,7 @@ impl Queue {
     fn start(&self, left: Vec<OutgoingDoc>) {
         self.live.store(true, Ordering::Release);
         for OutgoingDoc { id, topic, payload, qos, retain } in left {
-            self.push(Some(id), Message { qos, retain, ..Message::new(&topic, payload) });
+            self.push(id, Message { qos, retain, ..Message::new(&topic, payload) });
         }
     }
 
@@ -157,8 +158,9 @@ impl Publisher {
         let mut settled = Vec::new();
         for Item { id, message } in items {
             let bytes = message.size();
-            if !shutdown.is_cancelled() && self.give_one(message).await.is_ok() {
-                settled.extend(id.map(|id| Settlement::Published { id }));
+            let kept = message.qos != QoS::AtMostOnce;
+            if !shutdown.is_cancelled() && self.give_one(&id, message).await.is_ok() && kept {
+                settled.push(Settlement::Published { id });
             }
             self.queue.given(bytes);
         }
@@ -167,13 +169,13 @@ impl Publisher {
         }
     }
 
-    async fn give_one(&self, message: Arc<Message>) -> Result<(), ingest::Error> {
+    async fn give_one(&self, id: &str, message: Arc<Message>) -> Result<(), ingest::Error> {
         let event = self.ingest.topic_event(&message);
         let bytes = message.size();
         self.topics.publish(message, None).await;
         if let Some(event) = event {
             let room = self.ingest.reserve(bytes).await?;
-            self.ingest.submit_topic(event, room, Box::new(|_| ()));
+            self.ingest.submit_published(event, id.parse().ok(), room);
         }
         Ok(())
     }
@@ -196,17 +198,17 @@ mod tests {
     #[test]
     fn what_is_replayed_is_not_given_again_but_what_was_left_is() {
         let queue = Queue::default();
-        queue.push(None, Message::new("replayed", "x"));
+        queue.push("1.p.0".into(), Message::new("replayed", "x"));
         assert_eq!(topics(&queue), [""; 0]);
         let left = OutgoingDoc {
             id: "1.p.0".into(),
             topic: "left".into(),
             payload: "x".into(),
-            qos: crate::model::QoS::AtLeastOnce,
+            qos: QoS::AtLeastOnce,
             retain: false,
         };
         queue.start(vec![left]);
-        queue.push(None, Message::new("new", "x"));
+        queue.push("1.p.1".into(), Message::new("new", "x"));
         assert_eq!(topics(&queue), ["left", "new"]);
     }
 
@@ -215,7 +217,7 @@ mod tests {
         let queue = Queue::default();
         queue.start(Vec::new());
         assert!(queue.room().await, "an empty queue has room at once");
-        queue.push(None, Message::new("a", vec![0; limits::OUTGOING_BYTES]));
+        queue.push("1.p.0".into(), Message::new("a", vec![0; limits::OUTGOING_BYTES]));
         let (waited, ()) = tokio::join!(queue.room(), async { queue.given(queue.bytes.load(Ordering::Relaxed)) });
         assert!(!waited);
     }

@@ -292,7 +292,8 @@ struct Problem {
 async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(Problem, Pending)>> {
     wait_to_publish(settled, pending.effects()).await;
     let conditional = has_condition(pending.effects());
-    let timers: Vec<Effect> = pending.effects().iter().filter(|effect| is_of_timer(effect)).cloned().collect();
+    let of_timers = (0..).zip(pending.effects()).filter(|(_, effect)| is_of_timer(effect));
+    let timers: Vec<(u32, Effect)> = of_timers.map(|(index, effect)| (index, effect.clone())).collect();
     if pending.kv.is_empty() && timers.is_empty() && !conditional {
         settled.add(pending.handled, &pending.job, None);
         return Ok(());
@@ -320,7 +321,7 @@ async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(
         settled.submit().await;
     }
     if let Some(held) = held {
-        held.apply(&timers);
+        held.apply(pending.job.event.seq, timers);
     }
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));

@@ -239,9 +239,9 @@ impl Runner {
         !inner.stopped
     }
 
-    /// Makes sure that somebody works on what is ready.
+    /// Makes sure that somebody works on what is ready; nobody does once the plugin has stopped.
     fn staff(self: &Arc<Self>, inner: &mut Inner) {
-        if !inner.queues.has_ready() {
+        if inner.stopped || !inner.queues.has_ready() {
             return;
         }
         if inner.idle > 0 {

@@ -166,7 +166,7 @@ impl Engine {
 impl Machine for Engine {
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply {
         match entry {
-            Entry::Events(events) => self.events(events, docs),
+            Entry::Events(events) | Entry::EventsBy { events, .. } => self.events(events, docs),
             Entry::Handled(handled) => return self.handled(handled, docs),
             Entry::HandledRun(run) => self.handled_run(run, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
@@ -177,7 +177,7 @@ impl Machine for Engine {
             }
             Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
             Entry::PluginStarts { plugin, version, time_ms } => {
-                let doc = Doc::Timer(Box::new(TimerDoc { plugin, timer: timers::start(version, time_ms) }));
+                let doc = Doc::Timer(Box::new(TimerDoc { plugin, timer: timers::start(version, time_ms), by: None }));
                 self.timers.note(std::iter::once(&doc));
                 docs.push(doc);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    model::{CallRecord, CommandStatus, DeadLetter, DeviceNum, Event, Handled, KvWrite, PluginName, Seq},
+    model::{CallRecord, CommandStatus, DeadLetter, DeviceNum, Event, Handled, KvWrite, PluginName, Seq, timer::Timer},
     store::{CommandDoc, ConfigVersion},
 };
 
@@ -47,10 +47,11 @@ pub enum Step {
     Call(Box<CallRecord>),
     /// The plugin wrote to its own state.
     Kv(KvWrite),
-    /// The plugin set a timer, or took one back.
-    Timer {
+    /// The plugin set a timer.
+    TimerSet(Box<Timer>),
+    /// The plugin took a timer back.
+    TimerCancelled {
         name: String,
-        due_ms: Option<u64>,
     },
     /// The plugin published on an ordinary topic.
     Published {
@@ -66,8 +67,18 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gone {
     Event(Seq),
-    Config { device: DeviceNum },
-    Command { device: DeviceNum, id: String },
+    /// What led to it is not known any more.
+    Execution {
+        seq: Seq,
+        plugin: PluginName,
+    },
+    Config {
+        device: DeviceNum,
+    },
+    Command {
+        device: DeviceNum,
+        id: String,
+    },
 }
 
 /// A plugin handled an event.

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     journal::Story,
-    model::{CallRecord, Cause, DeviceNum, Effect, Event, EventData, Handled, Outcome, PluginName, Seq, limits},
+    model::{
+        CallRecord, Cause, DeviceNum, Effect, EffectKey, Event, EventData, Handled, Outcome, PluginName, Seq, limits,
+    },
     registry::Device,
     store::CommandDoc,
 };
@@ -38,17 +40,17 @@ impl Handle {
         for handled in story.handled {
             branches.push(self.branch(handled, &story.calls).await?);
         }
-        Ok(Explanation { chain: self.until(event).await?, branches, cut: story.cut })
+        Ok(Explanation { chain: self.until(event, story.by).await?, branches, cut: story.cut })
     }
 
     async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
-        let Story { event, handled, calls, .. } = self.journal.story(seq, Some(plugin)).await?;
+        let Story { event, by, handled, calls, .. } = self.journal.story(seq, Some(plugin)).await?;
         let Some(handled) = handled.into_iter().rfind(|handled| handled.plugin == *plugin) else {
             return Err(Self::missing(format!("what plugin {plugin} made of event {seq}")));
         };
         let Branch { step, branches } = self.branch(handled, &calls).await?;
         let mut chain = match event {
-            Some(event) => self.until(event).await?,
+            Some(event) => self.until(event, by).await?,
             None => vec![Step::Gone(Gone::Event(seq))],
         };
         chain.push(step);
@@ -114,7 +116,8 @@ impl Handle {
     async fn dead_letter(&self, id: u64) -> Result<Explanation, Error> {
         let letter = self.journal.dead_letter(id).await?;
         let letter = letter.ok_or_else(|| Self::missing(format!("dead letter {id}")))?;
-        let mut chain = self.until(letter.event.clone()).await?;
+        let by = self.journal.story(letter.event.seq, Some(&letter.plugin)).await?.by;
+        let mut chain = self.until(letter.event.clone(), by).await?;
         chain.push(Step::DeadLetter(Box::new(letter)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
@@ -154,8 +157,8 @@ impl Handle {
                 None => Step::Gone(Gone::Command { device: *device, id: id.clone() }),
             },
             Effect::Kv(write) => Step::Kv(write.clone()),
-            Effect::TimerSet(timer) => Step::Timer { name: timer.name.clone(), due_ms: Some(timer.due_ms) },
-            Effect::TimerCancel { name } => Step::Timer { name: name.clone(), due_ms: None },
+            Effect::TimerSet(timer) => Step::TimerSet(timer.clone()),
+            Effect::TimerCancel { name } => Step::TimerCancelled { name: name.clone() },
             Effect::Publish { topic, payload, .. } => {
                 Step::Published { topic: topic.clone(), payload: payload.clone() }
             }
@@ -166,12 +169,13 @@ impl Handle {
         Ok(self.store.command(device, id.to_owned()).await?)
     }
 
-    /// What led to the event, and the event.
-    async fn until(&self, event: Event) -> Result<Vec<Step>, Error> {
-        let mut steps = Vec::new();
-        if let Some((step, cause)) = self.cause_of(&event).await? {
-            steps = self.because(cause).await?;
-            steps.push(step);
+    /// What led to the event, and the event. `by`: the effect that it came of.
+    async fn until(&self, event: Event, by: Option<EffectKey>) -> Result<Vec<Step>, Error> {
+        let Before { mut steps, cause } = self.before(&event, by).await?;
+        if let Some(cause) = cause {
+            let mut chain = self.because(cause).await?;
+            chain.append(&mut steps);
+            steps = chain;
         }
         steps.push(Step::Event(Box::new(event)));
         Ok(steps)
@@ -194,12 +198,10 @@ impl Handle {
                         steps.push(Step::Gone(Gone::Event(seq)));
                         break;
                     };
-                    let before = self.cause_of(&event).await?;
+                    let before = self.before(&event, story.by).await?;
                     steps.push(Step::Event(Box::new(event)));
-                    next = before.map(|(step, cause)| {
-                        steps.push(step);
-                        cause
-                    });
+                    steps.extend(before.steps.into_iter().rev());
+                    next = before.cause;
                 }
             }
         }
@@ -207,18 +209,49 @@ impl Handle {
         Ok(steps)
     }
 
-    /// What an event is about, where the host itself brought it about, and the cause of that.
-    async fn cause_of(&self, event: &Event) -> Result<Option<(Step, Cause)>, Error> {
-        Ok(match (&event.data, event.device) {
-            (EventData::CommandSettled { id, .. }, Some(device)) => {
-                let command = self.command_of(device, id).await?;
-                command.map(|command| {
-                    let cause = command.cause.clone();
-                    (Step::Command(Box::new(command)), cause)
-                })
-            }
-            _ => None,
-        })
+    /// What an event came of, where the host itself brought it about.
+    async fn before(&self, event: &Event, by: Option<EffectKey>) -> Result<Before, Error> {
+        if let (EventData::CommandSettled { id, .. }, Some(device)) = (&event.data, event.device) {
+            let Some(command) = self.command_of(device, id).await? else {
+                return Ok(Before::from(Step::Gone(Gone::Command { device, id: id.clone() })));
+            };
+            let cause = Some(command.cause.clone());
+            return Ok(Before { cause, ..Before::from(Step::Command(Box::new(command))) });
+        }
+        let Some(EffectKey { seq, plugin, index }) = by else { return Ok(Before::default()) };
+        let story = self.journal.story(seq, Some(&plugin)).await?;
+        // What failed and was tried again has the effects of the last try.
+        let done = |handled: &Handled| handled.plugin == plugin && matches!(handled.outcome, Outcome::Done { .. });
+        let Some(handled) = story.handled.into_iter().rfind(done) else {
+            return Ok(Before::from(Step::Gone(Gone::Execution { seq, plugin })));
+        };
+        let Handled { digest, attempt, outcome, .. } = handled;
+        let effect = match outcome {
+            Outcome::Done { effects } => effects.into_iter().nth(usize::try_from(index).unwrap_or(usize::MAX)),
+            Outcome::Dead { .. } => None,
+        };
+        let mut before =
+            Before { cause: Some(Cause::Plugin { seq, plugin, digest, attempt, index }), ..Before::default() };
+        // Of what was published the event says all that there is to say.
+        if let Some(Effect::TimerSet(timer)) = effect {
+            before.steps.push(Step::TimerSet(timer));
+        }
+        Ok(before)
+    }
+}
+
+/// What an event came of.
+#[derive(Default)]
+struct Before {
+    /// In order.
+    steps: Vec<Step>,
+    /// What led to the first of them.
+    cause: Option<Cause>,
+}
+
+impl From<Step> for Before {
+    fn from(step: Step) -> Self {
+        Self { steps: vec![step], cause: None }
     }
 }
 

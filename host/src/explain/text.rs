@@ -7,7 +7,10 @@ use super::{
     words::{bytes, name, span, time},
 };
 use crate::{
-    model::{CallRecord, CallResult, CommandStatus, DeviceName, DeviceNum, Event, EventData, Outcome},
+    model::{
+        CallRecord, CallResult, CommandStatus, DeviceName, DeviceNum, Event, EventData, Outcome,
+        timer::{self, Schedule, Timer},
+    },
     store::CommandDoc,
 };
 
@@ -67,8 +70,8 @@ fn line(step: &Step, names: Names<'_>) -> String {
             Some(value) => format!("key {:?} of its own state set to {}", write.key, bytes(value)),
             None => format!("key {:?} of its own state deleted", write.key),
         },
-        Step::Timer { name, due_ms: Some(due_ms) } => format!("timer {name:?} set for {}", time(*due_ms)),
-        Step::Timer { name, due_ms: None } => format!("timer {name:?} cancelled"),
+        Step::TimerSet(timer) => timer_line(timer),
+        Step::TimerCancelled { name } => format!("timer {name:?} cancelled"),
         Step::Published { topic, payload } => format!("{} published on {topic}", bytes(payload)),
         Step::DeadLetter(letter) => format!(
             "plugin {} ({}, try {}) failed: {} → dead letter {}",
@@ -85,6 +88,9 @@ fn line(step: &Step, names: Names<'_>) -> String {
 fn gone_line(gone: &Gone, names: Names<'_>) -> String {
     match gone {
         Gone::Event(seq) => format!("event {seq}, which is no longer kept"),
+        Gone::Execution { seq, plugin } => {
+            format!("what plugin {plugin} made of event {seq}, which is no longer kept")
+        }
         Gone::Config { device } => format!("a config for {}, which is no longer kept", name(*device, names)),
         Gone::Command { device, id } => format!("command {id} for {}, which is no longer kept", name(*device, names)),
     }
@@ -100,13 +106,30 @@ fn happened(event: &Event, names: Names<'_>) -> String {
         EventData::State { version, payload } => format!("{} reported state {version}, {},", who(), bytes(payload)),
         EventData::Connected => format!("{} connected", who()),
         EventData::Disconnected { reason } => format!("{} disconnected ({reason})", who()),
+        EventData::CommandSettled { id, status: CommandStatus::Expired } => {
+            format!("command {id} of {} expired", who())
+        }
         EventData::CommandSettled { id, status } => format!("command {id} of {} was {}", who(), status.as_str()),
+        EventData::Timer { plugin, name, .. } if name == timer::START => {
+            format!("plugin {plugin} was new, or its component or settings changed,")
+        }
         EventData::Timer { plugin, name, late, .. } => {
             format!("timer {name:?} of plugin {plugin} fired{}", if *late { ", late," } else { "" })
         }
         EventData::Topic { topic, payload, .. } => format!("{} was published on {topic}", bytes(payload)),
     };
     format!("{what} at {} (event {})", time(event.time_ms), event.seq)
+}
+
+fn timer_line(timer: &Timer) -> String {
+    let (name, due) = (&timer.name, time(timer.due_ms));
+    match &timer.schedule {
+        Schedule::Once | Schedule::Start => format!("timer {name:?} set for {due}"),
+        Schedule::Every { period_ms } => format!("timer {name:?} set for every {}, first at {due}", span(*period_ms)),
+        Schedule::Cron { expression, time_zone } => {
+            format!("timer {name:?} set for {expression} in {time_zone}, first at {due}")
+        }
+    }
 }
 
 /// Enough of a digest to tell one from another.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock,
-    model::{CommandStatus, Entry, Event, EventData, Message, QoS, Seq},
+    model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq},
     registry::Device,
     store,
 };
@@ -118,10 +118,16 @@ impl Handle {
         self.append(None, vec![event], Some(room), Some(done), Entry::Events);
     }
 
-    /// Appends timers that fired, in this order. Does not block.
-    pub fn submit_timers(&self, fired: Vec<EventData>, room: Room) {
+    /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
+    pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, room: Room) {
+        self.append(None, vec![event], Some(room), None, |events| Entry::EventsBy { events, by: vec![by] });
+    }
+
+    /// Appends timers that fired, in this order, each with the effect that set it. Does not block.
+    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, room: Room) {
+        let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
         let events = fired.into_iter().map(|data| NewEvent { durable: true, data }).collect();
-        self.append(None, events, Some(room), None, Entry::Events);
+        self.append(None, events, Some(room), None, |events| Entry::EventsBy { events, by });
     }
 
     /// The number of the next event; all events before it have been offered.

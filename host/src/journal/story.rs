@@ -2,7 +2,7 @@
 
 use super::Handle;
 use crate::{
-    model::{CallRecord, Cause, Entry, Event, Handled, PluginName, Seq},
+    model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, PluginName, Seq},
     store::{self, LogPage},
 };
 
@@ -16,6 +16,8 @@ const PAGES: usize = 32;
 pub struct Story {
     /// None: it never was, or is no longer kept.
     pub event: Option<Event>,
+    /// The effect that the event came of; none where it was none.
+    pub by: Option<EffectKey>,
     pub handled: Vec<Handled>,
     pub calls: Vec<CallRecord>,
     /// There is more of the log than was looked through.
@@ -27,10 +29,12 @@ impl Story {
         match entry {
             Entry::Handled(handled) if handled.seq == seq => self.handled.push(handled),
             Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
-            entry => {
-                let found = || entry.into_events().into_iter().find(|event| event.seq == seq);
-                self.event = self.event.take().or_else(found);
+            entry if self.event.is_none() => {
+                if let Some((event, by)) = entry.into_event(seq) {
+                    (self.event, self.by) = (Some(event), by);
+                }
             }
+            _ => {}
         }
     }
 }
@@ -60,6 +64,7 @@ impl Handle {
         if story.event.is_none() {
             for kept in self.store.kept(seq).await? {
                 story.event = story.event.take().or(kept.event);
+                story.by = story.by.take().or(kept.by);
                 let known = |handled: &Handled| story.handled.contains(handled);
                 story.handled.extend(kept.handled.filter(|handled| !known(handled)));
             }

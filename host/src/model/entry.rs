@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     broker::BrokerChange,
     call::CallRecord,
-    cause::Cause,
+    cause::{Cause, EffectKey},
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
@@ -64,6 +64,12 @@ pub enum Entry {
         version: String,
         time_ms: u64,
     },
+    /// Events that the host itself brought about, timers and what plugins published, each with the effect that it came of;
+    /// none where that is not known.
+    EventsBy {
+        events: Vec<Event>,
+        by: Vec<Option<EffectKey>>,
+    },
 }
 
 impl Entry {
@@ -71,7 +77,7 @@ impl Entry {
     #[must_use]
     pub fn events(&self) -> &[Event] {
         match self {
-            Self::Events(events) | Self::CommandsSettled { events, .. } => events,
+            Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
             _ => &[],
         }
     }
@@ -79,7 +85,7 @@ impl Entry {
     /// The events that it puts into the journal.
     pub fn events_mut(&mut self) -> &mut [Event] {
         match self {
-            Self::Events(events) | Self::CommandsSettled { events, .. } => events,
+            Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
             _ => &mut [],
         }
     }
@@ -88,9 +94,24 @@ impl Entry {
     #[must_use]
     pub fn into_events(self) -> Vec<Event> {
         match self {
-            Self::Events(events) | Self::CommandsSettled { events, .. } => events,
+            Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
             _ => Vec::new(),
         }
+    }
+
+    /// Its events, each with the effect that it came of.
+    pub fn into_events_by(self) -> impl Iterator<Item = (Event, Option<EffectKey>)> {
+        let (events, by) = match self {
+            Self::EventsBy { events, by } => (events, by),
+            other => (other.into_events(), Vec::new()),
+        };
+        events.into_iter().zip(by.into_iter().chain(std::iter::repeat(None)))
+    }
+
+    /// The event with this number, with the effect that it came of.
+    #[must_use]
+    pub fn into_event(self, seq: Seq) -> Option<(Event, Option<EffectKey>)> {
+        self.into_events_by().find(|(event, _)| event.seq == seq)
     }
 }
 

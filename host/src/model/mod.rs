@@ -16,7 +16,7 @@ pub mod registry;
 pub mod timer;
 
 pub use call::{CallRecord, CallResult};
-pub use cause::Cause;
+pub use cause::{Cause, EffectKey};
 pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite};
 pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, Outcome, RegistryChange, Settlement};

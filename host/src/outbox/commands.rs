@@ -100,7 +100,7 @@ mod tests {
             self.0
         }
 
-        fn publish(&self, _: Option<String>, _: Message) {}
+        fn publish(&self, _: String, _: Message) {}
     }
 
     fn lamp() -> Arc<Device> {

@@ -24,8 +24,9 @@ pub trait Sink: Send + Sync {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
     /// False: the device cannot take a command now.
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool;
-    /// A message for an ordinary topic. With `id` it is among the outgoing documents until it is settled as published.
-    fn publish(&self, id: Option<String>, message: Message);
+    /// A message for an ordinary topic; `id` is the effect's key. With QoS 1 or 2 it is among the outgoing documents until it
+    /// is settled as published.
+    fn publish(&self, id: String, message: Message);
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -153,7 +154,8 @@ pub fn apply(
             }
             (Effect::TimerSet(timer), _) => {
                 if let Cause::Plugin { plugin, .. } = cause() {
-                    docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer })));
+                    let by = cause().effect_key();
+                    docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer, by })));
                 }
             }
             (Effect::TimerCancel { name }, _) => {
@@ -162,11 +164,8 @@ pub fn apply(
                 }
             }
             (Effect::Publish { topic, payload, qos, retain }, _) => {
-                publish(
-                    OutgoingDoc { id: cause().effect_id().unwrap_or_default(), topic, payload, qos, retain },
-                    sink,
-                    docs,
-                );
+                let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
+                publish(OutgoingDoc { id, topic, payload, qos, retain }, sink, docs);
             }
             (Effect::Config { .. } | Effect::Command { .. } | Effect::PatchDesired { .. }, _) => {}
         }
@@ -237,10 +236,10 @@ fn publish(outgoing: OutgoingDoc, sink: &dyn Sink, docs: &mut Vec<Doc>) {
         retain: outgoing.retain,
         ..Message::new(&outgoing.topic, outgoing.payload.clone())
     };
-    let id = (outgoing.qos != QoS::AtMostOnce).then(|| outgoing.id.clone());
-    let keep = id.is_some();
-    sink.publish(id, message);
-    docs.extend(keep.then(|| Doc::Outgoing(Box::new(outgoing))));
+    sink.publish(outgoing.id.clone(), message);
+    if outgoing.qos != QoS::AtMostOnce {
+        docs.push(Doc::Outgoing(Box::new(outgoing)));
+    }
 }
 
 fn set_config(

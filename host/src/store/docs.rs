@@ -10,7 +10,7 @@ use crate::model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, OpenCommands, PluginName, QoS, RegistryName, Seq,
     ServiceName,
     broker::BrokerChange,
-    cause::Cause,
+    cause::{Cause, EffectKey},
     registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
@@ -240,6 +240,8 @@ pub struct OutgoingDoc {
 pub struct TimerDoc {
     pub plugin: PluginName,
     pub timer: Timer,
+    /// The effect that set it; none for the host's own.
+    pub by: Option<EffectKey>,
 }
 
 /// A plugin that is there, and since which event.

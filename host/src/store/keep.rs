@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, documents, reader::Reader};
-use crate::model::{Cause, Entry, Event, Handled, PluginName, Seq};
+use crate::model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
 
 /// Files are looked through for executions in which something happened no more often than this: a host that fills them
 /// faster keeps those of some files only.
@@ -26,6 +26,9 @@ const PAGES: usize = 32;
 pub struct Kept {
     pub event: Option<Event>,
     pub handled: Option<Handled>,
+    /// The effect that the event came of. In a column of its own: older rows have none.
+    #[serde(skip)]
+    pub by: Option<EffectKey>,
 }
 
 /// What is to be written before the files go.
@@ -166,7 +169,9 @@ fn find(reader: &Reader, seq: Seq, reference: &Reference) -> Result<Kept, Error>
                     return Ok(kept);
                 }
                 entry if kept.event.is_none() => {
-                    kept.event = entry.into_events().into_iter().find(|event| event.seq == seq);
+                    if let Some((event, by)) = entry.into_event(seq) {
+                        (kept.event, kept.by) = (Some(event), by);
+                    }
                 }
                 _ => {}
             }
@@ -181,7 +186,7 @@ fn is_of(handled: &Handled, reference: &Reference) -> bool {
 
 /// Executions in which something happened, with their events where those stand in the same file.
 fn look_through(reader: &Reader, (first, last): (i64, i64), change: &mut Change) -> Result<(), Error> {
-    let mut events: HashMap<Seq, Event> = HashMap::new();
+    let mut events: HashMap<Seq, (Event, Option<EffectKey>)> = HashMap::new();
     let (mut from, mut taken) = (first, 0);
     while from <= last {
         let page = reader.log_page(from, PAGE_BYTES)?;
@@ -197,10 +202,11 @@ fn look_through(reader: &Reader, (first, last): (i64, i64), change: &mut Change)
                         continue;
                     }
                     taken += 1;
-                    let kept = Kept { event: events.get(&handled.seq).cloned(), handled: Some(handled) };
+                    let (event, by) = events.get(&handled.seq).cloned().unzip();
+                    let kept = Kept { event, handled: Some(handled), by: by.flatten() };
                     change.keep.push((kept, Why::Interesting));
                 }
-                entry => events.extend(entry.into_events().into_iter().map(|event| (event.seq, event))),
+                entry => events.extend(entry.into_events_by().map(|(event, by)| (event.seq, (event, by)))),
             }
         }
     }
@@ -233,26 +239,31 @@ fn put(db: &Connection, kept: &Kept, why: Why) -> Result<(), Error> {
         (None, Some(event)) => (event.seq.0, "", 0),
         (None, None) => return Ok(()),
     };
+    let by = kept.by.as_ref().map(ToString::to_string);
     let body = postcard::to_stdvec(kept).map_err(|e| Error::Sqlite(e.to_string()))?;
     // Once with its event and once without: with it.
     db.prepare_cached(
-        "INSERT INTO kept (seq, plugin, attempt, referenced, size, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO kept (seq, plugin, attempt, referenced, size, body, came_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (seq, plugin, attempt) DO UPDATE SET
             referenced = max(referenced, excluded.referenced),
             body = CASE WHEN excluded.size > size THEN excluded.body ELSE body END,
-            size = max(size, excluded.size)",
+            size = max(size, excluded.size),
+            came_of = coalesce(excluded.came_of, came_of)",
     )?
-    .execute(params![key.0, key.1, key.2, why == Why::Referenced, body.len(), body])?;
+    .execute(params![key.0, key.1, key.2, why == Why::Referenced, body.len(), body, by])?;
     Ok(())
 }
 
 /// The event of a dead letter that goes: a document may refer to it, when the letter was driven again.
 pub(super) fn put_event(db: &Connection, event: Event) -> Result<(), Error> {
-    put(db, &Kept { event: Some(event), handled: None }, Why::Interesting)
+    put(db, &Kept { event: Some(event), ..Kept::default() }, Why::Interesting)
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Kept, Error> {
-    postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a kept execution cannot be read: {e}")))
+/// Of the columns `body` and `came_of`.
+pub(super) fn read(body: &[u8], by: Option<&str>) -> Result<Kept, Error> {
+    let kept: Kept =
+        postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a kept execution cannot be read: {e}")))?;
+    Ok(Kept { by: by.and_then(|by| by.parse().ok()), ..kept })
 }
 
 #[cfg(test)]
@@ -276,7 +287,26 @@ mod tests {
             logs: vec![],
             outcome: Outcome::Done { effects: vec![] },
         };
-        Kept { event: Some(event), handled: Some(handled) }
+        Kept { event: Some(event), handled: Some(handled), by: None }
+    }
+
+    #[test]
+    fn what_an_event_came_of_is_kept_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = schema::open_writer(folder.path()).unwrap();
+        let by: Option<EffectKey> = "7.wake.1".parse().ok();
+        let of_effect = Kept { by: by.clone(), ..kept(1) };
+        // The same again, from a place where its cause was not to be seen.
+        let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, Why::Interesting)).into();
+        write(&mut db, &Change { keep, ..Change::default() }, 10_000).unwrap();
+        let mut found = Vec::new();
+        documents::each(&db, "SELECT body, came_of FROM kept ORDER BY seq", |r| {
+            let (body, by): (Vec<u8>, Option<String>) = (r.get(0)?, r.get(1)?);
+            found.push(read(&body, by.as_deref()).unwrap().by);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(found, [by, None]);
     }
 
     fn seqs(db: &Connection) -> Vec<u64> {

@@ -93,18 +93,21 @@ impl Reader {
     /// What of an event outlived the log.
     pub(super) fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
         let db = self.state.lock();
-        let mut statement = db.prepare_cached("SELECT body FROM kept WHERE seq = ?1 ORDER BY num")?;
-        let bodies = statement.query_map([seq.0], |r| r.get::<_, Vec<u8>>(0))?;
-        bodies.map(|body| keep::read(&body?)).collect()
+        let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
+        let rows = statement.query_map([seq.0], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, Option<String>>(1)?)))?;
+        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| keep::read(&body, by.as_deref()))).collect()
     }
 
     /// What outlived the log, each with its number, newest first, before the number.
     pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
         let db = self.state.lock();
         let mut statement =
-            db.prepare_cached("SELECT num, body FROM kept WHERE num < ?1 ORDER BY num DESC LIMIT ?2")?;
-        let rows = statement.query_map(params![num, limit], |r| Ok((r.get(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| row.map_err(Error::from).and_then(|(num, body)| Ok((num, keep::read(&body)?)))).collect()
+            db.prepare_cached("SELECT num, body, came_of FROM kept WHERE num < ?1 ORDER BY num DESC LIMIT ?2")?;
+        let rows = statement.query_map(params![num, limit], |r| {
+            Ok((r.get(0)?, r.get::<_, Vec<u8>>(1)?, r.get::<_, Option<String>>(2)?))
+        })?;
+        let kept = |(num, body, by): (i64, Vec<u8>, Option<String>)| Ok((num, keep::read(&body, by.as_deref())?));
+        rows.map(|row| row.map_err(Error::from).and_then(kept)).collect()
     }
 
     /// The last row of the log and the last event in it or before it.

@@ -65,6 +65,8 @@ const STEPS: &[&str] = &[
     ALTER TABLE device ADD COLUMN connected INTEGER;
     UPDATE device SET config_acknowledged_ms =
         (SELECT max(acknowledged_ms) FROM config WHERE config.device = device.num);",
+    "ALTER TABLE timer ADD COLUMN set_by TEXT;
+    ALTER TABLE kept ADD COLUMN came_of TEXT;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

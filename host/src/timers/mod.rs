@@ -18,7 +18,7 @@ pub use wheel::run;
 use crate::{
     clock,
     model::{
-        Effect, EventData, PluginName,
+        Effect, EffectKey, EventData, PluginName, Seq,
         timer::{START, Schedule, Timer},
     },
     store::TimerDoc,
@@ -62,13 +62,16 @@ pub struct Held {
 }
 
 impl Held {
-    /// These effects are queued for the log.
-    pub fn apply(&self, effects: &[Effect]) {
+    /// These effects of the event are queued for the log, each with its place among all of them.
+    pub fn apply(&self, seq: Seq, effects: Vec<(u32, Effect)>) {
         let mut state = self.cell.state.lock();
-        for effect in effects {
+        for (index, effect) in effects {
             match effect {
-                Effect::TimerSet(timer) => state.timers.set(timer.as_ref().clone()),
-                Effect::TimerCancel { name } => state.timers.cancel(name),
+                Effect::TimerSet(timer) => {
+                    let by = EffectKey { seq, plugin: self.plugin.clone(), index };
+                    state.timers.set(*timer, Some(by));
+                }
+                Effect::TimerCancel { name } => state.timers.cancel(&name),
                 _ => {}
             }
         }
@@ -84,7 +87,7 @@ impl Held {
 
     /// It is told now.
     pub fn start(&self, version: String, now_ms: u64) {
-        self.cell.state.lock().timers.set(start(version, now_ms));
+        self.cell.state.lock().timers.set(start(version, now_ms), None);
         self.shared.changed.notify_one();
     }
 
@@ -93,18 +96,18 @@ impl Held {
         *self.cell.state.lock() = State::default();
     }
 
-    /// Takes at most so many timers that are due by now: what they fire, in order.
-    fn take(&self, now_ms: u64, most: usize) -> Vec<EventData> {
+    /// Takes at most so many timers that are due by now: what they fire, in order, each with what set it.
+    fn take(&self, now_ms: u64, most: usize) -> Vec<(EventData, Option<EffectKey>)> {
         let mut state = self.cell.state.lock();
         let mut fired = Vec::new();
         let Some(since_ms) = state.running_since_ms else { return fired };
         while fired.len() < most
-            && let Some(timer) = state.timers.due(now_ms)
+            && let Some((timer, by)) = state.timers.due(now_ms)
         {
             let _: Option<Fired> = state.timers.fired(&timer.name, timer.due_ms, now_ms);
             let Timer { name, payload, due_ms, .. } = timer;
             let plugin = self.plugin.to_string();
-            fired.push(EventData::Timer { plugin, name, payload, due_ms, late: due_ms < since_ms });
+            fired.push((EventData::Timer { plugin, name, payload, due_ms, late: due_ms < since_ms }, by));
         }
         fired
     }
@@ -120,7 +123,7 @@ impl Handle {
     /// Takes up the timers as the documents have them, all waiting for their plugins to run.
     pub fn load(&self, docs: &[TimerDoc]) {
         for doc in docs {
-            self.of(&doc.plugin).state.lock().timers.set(doc.timer.clone());
+            self.of(&doc.plugin).state.lock().timers.set(doc.timer.clone(), doc.by.clone());
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::schedule;
 use crate::{
     model::{
-        PluginName,
+        EffectKey, PluginName,
         timer::{START, Timer},
     },
     store::{Doc, TimerDoc},
@@ -16,19 +16,20 @@ use crate::{
 /// One plugin's timers, by name and by when they are due.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    by_name: HashMap<String, Timer>,
+    /// Each with the effect that set it.
+    by_name: HashMap<String, (Timer, Option<EffectKey>)>,
     by_due: BTreeSet<(u64, String)>,
 }
 
 impl Timers {
-    pub(super) fn set(&mut self, timer: Timer) {
+    pub(super) fn set(&mut self, timer: Timer, by: Option<EffectKey>) {
         self.cancel(&timer.name);
         self.by_due.insert((timer.due_ms, timer.name.clone()));
-        self.by_name.insert(timer.name.clone(), timer);
+        self.by_name.insert(timer.name.clone(), (timer, by));
     }
 
     pub(super) fn cancel(&mut self, name: &str) {
-        if let Some(timer) = self.by_name.remove(name) {
+        if let Some((timer, _)) = self.by_name.remove(name) {
             self.by_due.remove(&(timer.due_ms, timer.name));
         }
     }
@@ -39,7 +40,7 @@ impl Timers {
     }
 
     pub(super) fn payload(&self, name: &str) -> Option<&Bytes> {
-        self.by_name.get(name).map(|timer| &timer.payload)
+        self.by_name.get(name).map(|(timer, _)| &timer.payload)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -50,20 +51,20 @@ impl Timers {
         self.by_due.first().map(|(due_ms, _)| *due_ms)
     }
 
-    /// The timer that has been due longest.
-    pub(super) fn due(&self, now_ms: u64) -> Option<Timer> {
+    /// The timer that has been due longest, and the effect that set it.
+    pub(super) fn due(&self, now_ms: u64) -> Option<(Timer, Option<EffectKey>)> {
         let (_, name) = self.by_due.first().filter(|(due_ms, _)| *due_ms <= now_ms)?;
         self.by_name.get(name).cloned()
     }
 
     /// The timer that was due then has fired: it goes, or is due again. None: it was set anew or cancelled meanwhile.
     pub(super) fn fired(&mut self, name: &str, due_ms: u64, now_ms: u64) -> Option<Fired> {
-        let timer = self.by_name.get(name).filter(|timer| timer.due_ms == due_ms)?.clone();
+        let (timer, by) = self.by_name.get(name).filter(|(timer, _)| timer.due_ms == due_ms)?.clone();
         match schedule::next(&timer.schedule, due_ms, now_ms) {
             Some(due_ms) => {
                 let next = Timer { due_ms, ..timer };
-                self.set(next.clone());
-                Some(Fired::Again(next))
+                self.set(next.clone(), by.clone());
+                Some(Fired::Again(next, by))
             }
             None => {
                 self.cancel(name);
@@ -75,7 +76,7 @@ impl Timers {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fired {
-    Again(Timer),
+    Again(Timer, Option<EffectKey>),
     Gone,
 }
 
@@ -90,7 +91,7 @@ impl Table {
     pub fn load(docs: &[TimerDoc]) -> Self {
         let mut table = Self::default();
         for doc in docs {
-            table.plugins.entry(doc.plugin.clone()).or_default().set(doc.timer.clone());
+            table.plugins.entry(doc.plugin.clone()).or_default().set(doc.timer.clone(), doc.by.clone());
         }
         table
     }
@@ -99,7 +100,9 @@ impl Table {
     pub fn note<'a>(&mut self, docs: impl Iterator<Item = &'a Doc>) {
         for doc in docs {
             match doc {
-                Doc::Timer(doc) => self.plugins.entry(doc.plugin.clone()).or_default().set(doc.timer.clone()),
+                Doc::Timer(doc) => {
+                    self.plugins.entry(doc.plugin.clone()).or_default().set(doc.timer.clone(), doc.by.clone());
+                }
                 Doc::TimerGone { plugin, name } => {
                     if let Some(timers) = self.plugins.get_mut(plugin) {
                         timers.cancel(name);
@@ -116,7 +119,7 @@ impl Table {
     pub fn fired(&mut self, plugin: &PluginName, name: &str, due_ms: u64, now_ms: u64) -> Option<Doc> {
         let plugin = plugin.clone();
         Some(match self.plugins.get_mut(&plugin)?.fired(name, due_ms, now_ms)? {
-            Fired::Again(timer) => Doc::Timer(Box::new(TimerDoc { plugin, timer })),
+            Fired::Again(timer, by) => Doc::Timer(Box::new(TimerDoc { plugin, timer, by })),
             Fired::Gone => Doc::TimerGone { plugin, name: name.to_owned() },
         })
     }
@@ -134,15 +137,17 @@ mod tests {
     #[test]
     fn a_firing_counts_only_for_the_setting_that_was_due() {
         let mut timers = Timers::default();
-        timers.set(timer("once", 10, Schedule::Once));
-        timers.set(timer("again", 20, Schedule::Every { period_ms: 5 }));
+        timers.set(timer("once", 10, Schedule::Once), None);
+        let by = "7.wake.1".parse::<EffectKey>().ok();
+        timers.set(timer("again", 20, Schedule::Every { period_ms: 5 }), by.clone());
         assert_eq!(timers.due(9), None);
-        assert_eq!(timers.due(30).unwrap().name, "once");
+        assert_eq!(timers.due(30).unwrap().0.name, "once");
         assert_eq!(timers.fired("once", 10, 30), Some(Fired::Gone));
         assert_eq!(timers.fired("once", 10, 30), None, "it fired twice");
         assert_eq!(timers.fired("again", 15, 30), None, "another setting fired");
-        assert!(matches!(timers.fired("again", 20, 31), Some(Fired::Again(Timer { due_ms: 35, .. }))));
-        timers.set(timer("again", 99, Schedule::Once));
+        let Some(Fired::Again(next, still)) = timers.fired("again", 20, 31) else { panic!("it fires once only") };
+        assert_eq!((next.due_ms, &still), (35, &by), "who set it is known at every firing");
+        timers.set(timer("again", 99, Schedule::Once), None);
         assert_eq!(timers.fired("again", 35, 40), None, "it was set anew");
         timers.cancel("again");
         assert_eq!((timers.len(), timers.next_due()), (0, None));

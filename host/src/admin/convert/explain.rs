@@ -9,7 +9,10 @@ use super::{
 use crate::{
     clock,
     explain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Gone, Step},
-    model::{CallRecord, CallResult, DeviceNum},
+    model::{
+        CallRecord, CallResult, DeviceNum,
+        timer::{Schedule, Timer},
+    },
 };
 
 pub(in crate::admin) fn branches(branches: &[Branch], names: Names<'_>) -> Value {
@@ -37,12 +40,16 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
         Step::Kv(write) => json!({"state": {
             "key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none(),
         }}),
-        Step::Timer { name, due_ms } => json!({"timer": {"name": name, "dueTime": due_ms.map(clock::rfc3339)}}),
+        Step::TimerSet(timer) => json!({"timer": self::timer(timer)}),
+        Step::TimerCancelled { name } => json!({"timer": {"name": name, "cancelled": true}}),
         Step::Published { topic, payload } => {
             json!({"publish": {"topic": topic, "binaryData": Base64::encode(payload)}})
         }
         Step::DeadLetter(letter) => json!({"deadLetter": history::dead_letter(letter, names)}),
         Step::Gone(Gone::Event(seq)) => json!({"gone": {"event": seq.to_string()}}),
+        Step::Gone(Gone::Execution { seq, plugin }) => {
+            json!({"gone": {"kind": "execution", "event": seq.to_string(), "plugin": plugin.as_str()}})
+        }
         Step::Gone(Gone::Config { device }) => json!({"gone": with_device(json!({"kind": "config"}), *device, names)}),
         Step::Gone(Gone::Command { device, id }) => {
             json!({"gone": with_device(json!({"kind": "command", "id": id}), *device, names)})
@@ -53,6 +60,19 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
 fn with_device(mut shown: Value, num: DeviceNum, names: Names<'_>) -> Value {
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("device".into(), names(num).map_or_else(|| num.0.to_string(), |name| name.to_string()).into());
+    }
+    shown
+}
+
+fn timer(timer: &Timer) -> Value {
+    let mut shown = json!({"name": timer.name, "dueTime": clock::rfc3339(timer.due_ms)});
+    let (field, value) = match &timer.schedule {
+        Schedule::Once | Schedule::Start => return shown,
+        Schedule::Every { period_ms } => ("everyMs", json!(period_ms)),
+        Schedule::Cron { expression, time_zone } => ("cron", json!({"expression": expression, "timeZone": time_zone})),
+    };
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert(field.into(), value);
     }
     shown
 }

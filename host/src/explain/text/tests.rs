@@ -153,6 +153,18 @@ fn every_kind_of_step_has_its_words() {
         due_ms: TIME_MS,
         late,
     };
+    let start = EventData::Timer {
+        plugin: "wake".into(),
+        name: "$start".into(),
+        payload: "".into(),
+        due_ms: TIME_MS,
+        late: false,
+    };
+    let set = |schedule| {
+        Step::TimerSet(Box::new(Timer { name: "noon".into(), schedule, payload: "".into(), due_ms: TIME_MS }))
+    };
+    let cron = Schedule::Cron { expression: "0 12 * * *".into(), time_zone: "Europe/Berlin".into() };
+    let acknowledged = EventData::CommandSettled { id: "42.wake.0".into(), status: CommandStatus::Acknowledged };
     let settled = EventData::CommandSettled { id: "42.wake.0".into(), status: CommandStatus::Expired };
     let at = "at 2026-10-19 10:02:03.114 UTC (event 42)";
     for (step, expected) in [
@@ -163,7 +175,13 @@ fn every_kind_of_step_has_its_words() {
         (event(0, topic), format!("on was published on a/b {at}")),
         (event(0, timer(false)), format!("timer \"noon\" of plugin wake fired {at}")),
         (event(0, timer(true)), format!("timer \"noon\" of plugin wake fired, late, {at}")),
-        (event(1, settled), format!("command 42.wake.0 of lamp-1 was expired {at}")),
+        (event(0, start), format!("plugin wake was new, or its component or settings changed, {at}")),
+        (event(1, settled), format!("command 42.wake.0 of lamp-1 expired {at}")),
+        (event(1, acknowledged), format!("command 42.wake.0 of lamp-1 was acknowledged {at}")),
+        (set(Schedule::Once), "timer \"noon\" set for 2026-10-19 10:02:03.114 UTC".into()),
+        (set(Schedule::Every { period_ms: 5_000 }), "timer \"noon\" set for every 5.0 s, first at 2026-10-19 10:02:03.114 UTC".into()),
+        (set(cron), "timer \"noon\" set for 0 12 * * * in Europe/Berlin, first at 2026-10-19 10:02:03.114 UTC".into()),
+        (Step::TimerCancelled { name: "noon".into() }, "timer \"noon\" cancelled".into()),
         (Step::Operator { who: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
         (Step::Execution(Box::new(record)), "plugin wake (sha256:ab12cd34ef56…, execution 42.wake)".into()),
         (Step::Execution(Box::new(cut.into())), "plugin wake (sha256:ab12cd34ef56…, execution 42.wake, 12 ms) → it wanted nothing to happen".into()),
@@ -182,6 +200,7 @@ fn every_kind_of_step_has_its_words() {
         (kv(None), "key \"count\" of its own state deleted".into()),
         (Step::DeadLetter(Box::new(letter)), "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into()),
         (Step::Gone(Gone::Event(Seq(42))), "event 42, which is no longer kept".into()),
+        (Step::Gone(Gone::Execution { seq: Seq(42), plugin: PluginName::new("wake").unwrap() }), "what plugin wake made of event 42, which is no longer kept".into()),
         (Step::Gone(Gone::Command { device: DeviceNum(1), id: "42.wake.0".into() }), "command 42.wake.0 for lamp-1, which is no longer kept".into()),
     ] {
         let kind = format!("{step:?}");

@@ -1,6 +1,9 @@
 //! Calls to devices. The one thing that happens at once, because the guest needs the answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::timeout;
 
@@ -35,12 +38,15 @@ impl Host for State {
         payload: Vec<u8>,
         timeout_ms: u32,
     ) -> Result<Response, Error> {
-        let (host, call) = self.prepare(&device, name, payload, timeout_ms)?;
+        let (host, call, refused) = self.prepare(&device, name, payload, timeout_ms)?;
         let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
         let time_ms = clock::now_ms();
         let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
         let began = Instant::now();
-        let answer = timeout(left, host.call_method(call)).await;
+        let answer = match refused {
+            Some(offline) => Ok(Err(offline)),
+            None => timeout(left, host.call_method(call)).await,
+        };
         let took = began.elapsed();
         self.current.awaited += took;
         let answer = match answer {
@@ -62,23 +68,24 @@ impl Host for State {
 }
 
 impl State {
+    /// The error: the device cannot be called now. That is remembered as a call, too, unlike a call that is none.
     fn prepare(
         &mut self,
         device: &str,
         method: String,
         payload: Vec<u8>,
         timeout_ms: u32,
-    ) -> Result<(std::sync::Arc<dyn super::super::Host>, MethodCall), Error> {
+    ) -> Result<(Arc<dyn super::super::Host>, MethodCall, Option<MethodError>), Error> {
         let host = self.admit_effect()?;
         let name = self.granted(Capability::Method, device)?;
         too_large("method's payload", payload.len(), METHOD_BYTES)?;
         check_name(&method).map_err(Error::Invalid)?;
         let timeout = timeout_of(timeout_ms)?;
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
-        if !view.accepts_methods {
+        let refused = (!view.accepts_methods).then(|| {
             let state = if view.connected { "does not subscribe to its methods" } else { "is not connected" };
-            return Err(Error::Offline(format!("{} {state}", name.id)));
-        }
+            MethodError::Offline(format!("{} {state}", name.id))
+        });
         let call = MethodCall {
             plugin: self.setup.name.clone(),
             seq: self.current.seq,
@@ -87,16 +94,20 @@ impl State {
             payload: payload.into(),
             timeout,
         };
-        Ok((host, call))
+        Ok((host, call, refused))
     }
 }
 
 fn remembered(answer: &Result<Response, Error>) -> CallResult {
     match answer {
         Ok(answer) => CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) },
-        Err(Error::Offline(text) | Error::TimedOut(text) | Error::Unavailable(text) | Error::Limit(text)) => {
-            CallResult::Failed(text.clone())
-        }
+        Err(
+            Error::Offline(text)
+            | Error::TimedOut(text)
+            | Error::Invalid(text)
+            | Error::Unavailable(text)
+            | Error::Limit(text),
+        ) => CallResult::Failed(text.clone()),
         Err(other) => CallResult::Failed(format!("{other:?}")),
     }
 }

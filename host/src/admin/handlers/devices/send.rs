@@ -83,6 +83,6 @@ pub(super) async fn method(app: &App, device: &Device, who: Who, wanted: MethodI
     };
     app.parts.store.note(Entry::Called(vec![record]));
     tracing::info!(target: "audit", who = who.0, id, "a method was called");
-    let answer = called?;
+    let answer = called.map_err(|error| Error::from(error).of_call(&id))?;
     Ok(Json(json!({"id": id, "status": answer.status, "payload": Base64::encode(&answer.payload)})))
 }
