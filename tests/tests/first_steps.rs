@@ -5,9 +5,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use switchbox_tests::{Place, Process};
+use switchbox_tests::{Place, Process, until_within};
 
 fn arguments<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
     words.iter().map(OsStr::new).collect()
@@ -64,4 +65,52 @@ fn the_demo_shows_both_scenarios_and_ends_by_itself() {
     for told in ["✓ hop relay", "✓ switch wakes", "mosquitto_pub -i switch-2"] {
         assert!(output.contains(told), "{told} is not in\n{output}");
     }
+}
+
+fn demo(place: &Place, more: &[&str], patience: Duration) -> (bool, String) {
+    let data = place.data();
+    let all: Vec<&str> = ["demo", "--data", data.to_str().unwrap()].into_iter().chain(more.iter().copied()).collect();
+    let mut demo = Process::run(place, arguments(&all));
+    let ended = until_within(patience, || demo.try_wait()).unwrap_or_else(|| panic!("it goes on: {}", demo.output()));
+    (ended.success(), demo.output())
+}
+
+#[test]
+fn the_demo_plays_the_examples_and_says_why_what_happened() {
+    let scenes = ["--scene", "garage-door", "motion-alert", "thermostat"];
+    let (worked, output) = demo(&Place::new(), &scenes, Duration::from_secs(90));
+    assert!(worked, "{output}");
+    for told in [
+        "phone-1      → garage/door-1/request  {\"action\":\"open\"",
+        "door-1       ← methods/open/request/1  ",
+        "→ method open of door-1 called with ",
+        "phone-1      ← alerts/motion-1  {\"movements\":1",
+        "thermostat-1 → state   {\"temperature\":19.2}",
+        "→ config version 2 for heater-1: {\"heating\":false} → sent → acknowledged ",
+        "✓ garage-door   phone-1 opened door-1",
+        "✓ motion-alert  three movements of motion-1 were two alerts",
+        "✓ thermostat    heater-1 went on at 19.2 °C and off at 20.8 °C",
+    ] {
+        assert!(output.contains(told), "{told} is not in\n{output}");
+    }
+}
+
+#[test]
+fn the_demo_plays_a_night() {
+    let (worked, output) = demo(&Place::new(), &["--scene", "night-restart"], Duration::from_secs(150));
+    assert!(worked, "{output}");
+    for told in [
+        "plugin night-restart was new, or its component or settings changed, at ",
+        "→ timer \"night\" set for * * * * * in UTC, first at ",
+        "→ command 2.night-restart.0 for camera-1: RESTART → sent → acknowledged ",
+        "✓ night-restart camera-1 slept when the timer fired, and was told to restart when it woke",
+    ] {
+        assert!(output.contains(told), "{told} is not in\n{output}");
+    }
+}
+
+#[test]
+fn a_demo_that_has_too_little_time_says_so_and_fails() {
+    let (worked, output) = demo(&Place::new(), &["--scene", "thermostat", "--for", "1ms"], Duration::from_secs(60));
+    assert!(!worked && output.contains("✗ thermostat    was not over within 1ms"), "{output}");
 }

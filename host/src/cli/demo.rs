@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     interrupted,
     narrator::{Colour, Narrator},
-    scenes::Scene,
+    scenes::{self, Scene},
     story::{Chapter, Story, Verdict},
     virtual_device::{self, Kind, Order, Seen, VirtualDevice},
 };
@@ -36,15 +36,15 @@ const PAUSE: Duration = Duration::from_millis(1_500);
 const PAUSES: u32 = 8;
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Show the hop relay and the switch waking its lamp, live
+/// Show the hop relay and the switch waking its lamp, live; or the example plugins, one after the other
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub(super) struct Options {
-    /// End after this time, with exit code 0 if both scenarios worked [default: at Ctrl-C]
+    /// End after this time, with exit code 0 if everything shown worked [default: at Ctrl-C; scenes end by themselves]
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(super) length: Option<Duration>,
     /// Play these example plugins instead, once each
-    #[arg(long, value_name = "NAME", value_enum, num_args = 1.., conflicts_with = "length")]
+    #[arg(long, value_name = "NAME", value_enum, num_args = 1..)]
     pub(super) scene: Vec<Scene>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Place {
 pub(super) async fn run(place: &Place, options: &Options) -> bool {
     if !options.scene.is_empty() {
         return tokio::select! {
-            worked = scenes(place, &options.scene) => worked,
+            worked = scenes::play(place, &options.scene, options.length) => worked,
             () = interrupted() => false,
         };
     }
@@ -76,22 +76,14 @@ pub(super) async fn run(place: &Place, options: &Options) -> bool {
     stage.close(played).await
 }
 
-/// The scenes in this order, whatever becomes of each.
-async fn scenes(place: &Place, scenes: &[Scene]) -> bool {
-    let mut narrator = Narrator::stdout();
+pub(super) fn title(place: &Place, narrator: &mut Narrator) {
+    let Place { mqtt, admin, plugins, .. } = place;
     let title = narrator.paint(Colour::Bold, "Switchbox demo");
-    narrator.line(&format!("{title}: a host on {}, plugins in {}", place.mqtt, place.plugins.display()));
-    let mut verdicts = Vec::with_capacity(scenes.len());
-    for scene in scenes {
-        let played = scene.play(place, &mut narrator).await;
-        let worked = played.is_ok();
-        verdicts.push(Verdict { scenario: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
-    }
-    conclude(&mut narrator, &verdicts)
+    narrator.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
 }
 
 /// Says what happened; true if all of it worked.
-fn conclude(narrator: &mut Narrator, verdicts: &[Verdict]) -> bool {
+pub(super) fn conclude(narrator: &mut Narrator, verdicts: &[Verdict]) -> bool {
     narrator.line("");
     narrator.line(&narrator.paint(Colour::Bold, "What happened"));
     for verdict in verdicts {
@@ -133,9 +125,7 @@ impl<'a> Stage<'a> {
     }
 
     fn open(&mut self) {
-        let Place { mqtt, admin, plugins, .. } = self.place;
-        let title = self.narrator.paint(Colour::Bold, "Switchbox demo");
-        self.narrator.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
+        title(self.place, &mut self.narrator);
         self.narrator.line("");
         self.narrator.line("  hop-1     publishes what it gets; the plugin hop-relay sends it back with one hop more");
         self.narrator.line("  switch-1  says awake or asleep; the plugin switch-wakes-device tells lamp-1");

@@ -15,7 +15,7 @@ use super::virtual_device::{Seen, What};
 const HOP_EVERY: Duration = Duration::from_millis(250);
 /// Of a payload that is not understood so much is shown.
 const SHOWN_CHARS: usize = 100;
-const ID_WIDTH: usize = 9;
+const ID_WIDTH: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -102,9 +102,11 @@ impl Narrator {
             What::Connected => (Colour::Green, "is connected".to_owned()),
             What::Subscribed { topic } => (Colour::Dim, format!("listens to {topic}")),
             What::Refused { topic } => (Colour::Red, format!("is refused its subscription to {topic}")),
-            What::Sent { topic, payload } => (Colour::Plain, format!("→ {:<8}{}", last_level(topic), summary(payload))),
+            What::Sent { topic, payload } => {
+                (Colour::Plain, format!("→ {:<6}  {}", own_part(topic, &seen.device), summary(payload)))
+            }
             What::Received { topic, payload } => {
-                (Colour::Bold, format!("← {:<8}{}", last_level(topic), summary(payload)))
+                (Colour::Bold, format!("← {:<6}  {}", own_part(topic, &seen.device), summary(payload)))
             }
             What::Paused { wait } => (Colour::Dim, format!("holds back for {wait:.0?}")),
             What::Silence { waited } => (Colour::Red, format!("has heard nothing for {waited:.0?}, starts again")),
@@ -167,8 +169,10 @@ fn device_colour(device: &str) -> Colour {
     }
 }
 
-fn last_level(topic: &str) -> &str {
-    topic.rsplit('/').next().unwrap_or(topic)
+/// What a device's own topics differ in; of other topics all.
+fn own_part<'a>(topic: &'a str, device: &str) -> &'a str {
+    let of_device = || topic.strip_prefix("/devices/")?.strip_prefix(device)?.strip_prefix('/');
+    of_device().unwrap_or(topic)
 }
 
 /// The `hops` of a record.
@@ -231,12 +235,12 @@ mod tests {
         String::from_utf8(bytes).expect("text").lines().map(|line| line[11..].to_owned()).collect()
     }
 
-    fn sent(payload: &'static str) -> What {
-        What::Sent { topic: "/devices/x/events".to_owned(), payload: payload.into() }
+    fn sent(device: &'static str, payload: &'static str) -> (&'static str, What) {
+        (device, What::Sent { topic: format!("/devices/{device}/events"), payload: payload.into() })
     }
 
-    fn received(payload: &'static str) -> What {
-        What::Received { topic: "/devices/x/config".to_owned(), payload: payload.into() }
+    fn received(device: &'static str, payload: &'static str) -> (&'static str, What) {
+        (device, What::Received { topic: format!("/devices/{device}/config"), payload: payload.into() })
     }
 
     #[test]
@@ -244,17 +248,19 @@ mod tests {
         let lines = told(
             false,
             &[
-                ("switch-1", sent(r#"{"state":"awake"}"#)),
-                ("lamp-1", received(r#"{"state":"asleep"}"#)),
-                ("lamp-1", received(r#"{"colour":"red"}"#)),
-                ("lamp-1", received("\u{1b}[2J\n")),
+                sent("switch-1", r#"{"state":"awake"}"#),
+                received("lamp-1", r#"{"state":"asleep"}"#),
+                received("lamp-1", r#"{"colour":"red"}"#),
+                received("lamp-1", "\u{1b}[2J\n"),
+                ("phone-1", What::Sent { topic: "garage/door-1/request".to_owned(), payload: "open".into() }),
             ],
         );
         let expect = [
-            "switch-1  → events  ● awake",
-            "lamp-1    ← config  ○ asleep",
-            "lamp-1    ← config  {\"colour\":\"red\"}",
-            "lamp-1    ← config  \\u{1b}[2J\\n",
+            "switch-1     → events  ● awake",
+            "lamp-1       ← config  ○ asleep",
+            "lamp-1       ← config  {\"colour\":\"red\"}",
+            "lamp-1       ← config  \\u{1b}[2J\\n",
+            "phone-1      → garage/door-1/request  open",
         ];
         assert_eq!(lines, expect);
     }
@@ -262,14 +268,14 @@ mod tests {
     #[test]
     fn of_many_hops_a_few_are_shown_each_with_its_answer() {
         let hop = |hops: u64| -> &'static str { Box::leak(format!("{{\"hops\":{hops}}}").into_boxed_str()) };
-        let many: Vec<_> = (0..50).flat_map(|n| [("hop-1", sent(hop(n))), ("hop-1", received(hop(n + 1)))]).collect();
-        assert_eq!(told(false, &many), ["hop-1     → events  hops 0", "hop-1     ← config  hops 1"]);
+        let many: Vec<_> = (0..50).flat_map(|n| [sent("hop-1", hop(n)), received("hop-1", hop(n + 1))]).collect();
+        assert_eq!(told(false, &many), ["hop-1        → events  hops 0", "hop-1        ← config  hops 1"]);
     }
 
     #[test]
     fn colours_are_there_only_when_wanted() {
         let seen = [("lamp-1", What::Connected)];
-        assert_eq!(told(false, &seen), ["lamp-1    is connected"]);
+        assert_eq!(told(false, &seen), ["lamp-1       is connected"]);
         let page = Page::default();
         Narrator::new(Box::new(page.clone()), true).show(&Seen { device: "lamp-1".to_owned(), what: What::Connected });
         assert!(String::from_utf8_lossy(&page.0.lock().expect("not poisoned")).contains("\x1b[32mlamp-1"));

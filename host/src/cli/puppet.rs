@@ -56,6 +56,7 @@ impl Puppet {
         let mut options = MqttOptions::new(id, place.mqtt.ip().to_string(), place.mqtt.port());
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
         let (client, mut connection) = AsyncClient::new(options, QUEUE);
+        connection.network_options.set_tcp_nodelay(true);
         let (tell, news) = mpsc::channel(QUEUE);
         let reader = tokio::spawn(async move {
             while let Ok(event) = connection.poll().await {

@@ -2,20 +2,28 @@
 
 use std::time::{Duration, Instant};
 
+use humantime::format_duration;
 use serde_json::{Value, json};
+use tokio::time::{Instant as At, timeout_at};
 
 use super::{
     client,
-    demo::Place,
+    demo::{self, Place},
     narrator::{Colour, Narrator},
     puppet::{Heard, Puppet},
+    story::Verdict,
 };
 
+/// How long all scenes may take together, where nobody says.
+const LONGEST: Duration = Duration::from_secs(300);
 /// How long anything may take that happens at once.
 const SOON: Duration = Duration::from_secs(10);
 /// The night of the demo comes every minute.
 const NIGHT: Duration = Duration::from_secs(90);
 const QUIET: Duration = Duration::from_secs(3);
+
+/// How long the device's acknowledgement may take to be written down, before anybody asks why.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// An example plugin
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,17 +59,64 @@ impl Scene {
         format!("component = \"builtin:{}\"\n{settings}", self.name())
     }
 
+    fn about(self) -> &'static str {
+        match self {
+            Self::GarageDoor => {
+                "a phone asks on an ordinary topic; the plugin calls a method of the door and publishes its answer"
+            }
+            Self::MotionAlert => {
+                "a phone is alerted when something moves, but not all the time (here: once in 3 s for each sensor)"
+            }
+            Self::NightRestart => "a camera that sleeps is told to restart at night (here: at the next full minute)",
+            Self::Thermostat => "what a thermostat reports becomes what a heater should do",
+        }
+    }
+
     /// Plays it. What it showed, or why it did not.
     pub(super) async fn play(self, place: &Place, narrator: &mut Narrator) -> Result<String, String> {
         narrator.line("");
-        narrator.line(&narrator.paint(Colour::Bold, self.name()));
-        match self {
+        narrator.line(&format!("{}: {}", narrator.paint(Colour::Bold, self.name()), self.about()));
+        let showed = match self {
             Self::GarageDoor => garage_door(place, narrator).await,
             Self::MotionAlert => motion_alert(place, narrator).await,
             Self::NightRestart => night_restart(place, narrator).await,
             Self::Thermostat => thermostat(place, narrator).await,
-        }
+        }?;
+        self.why(place, narrator).await?;
+        Ok(showed)
     }
+
+    /// What the host says of the last thing that the plugin did.
+    async fn why(self, place: &Place, narrator: &mut Narrator) -> Result<(), String> {
+        tokio::time::sleep(MOMENT).await;
+        let list = format!("/v1/executions?plugin={}&interesting=true&pageSize=1", self.name());
+        let executions = call(place, move |client| client.get(&list)).await?;
+        let event = executions.pointer("/executions/0/event").and_then(Value::as_str).unwrap_or_default();
+        let execution = format!("{event}.{}", self.name());
+        let asked = format!("/v1/explain/{execution}");
+        let answer = call(place, move |client| client.get(&asked)).await?;
+        narrator.line(&narrator.paint(Colour::Dim, &format!("  why?     switchbox explain {execution}")));
+        for line in answer.get("text").and_then(Value::as_str).unwrap_or_default().lines() {
+            narrator.line(&narrator.paint(Colour::Dim, &format!("           {line}")));
+        }
+        Ok(())
+    }
+}
+
+/// The scenes in this order, whatever becomes of each, for so long at most as was asked for.
+pub(super) async fn play(place: &Place, scenes: &[Scene], length: Option<Duration>) -> bool {
+    let mut narrator = Narrator::stdout();
+    demo::title(place, &mut narrator);
+    let length = length.unwrap_or(LONGEST);
+    let end = At::now() + length;
+    let mut verdicts = Vec::with_capacity(scenes.len());
+    for scene in scenes {
+        let played = timeout_at(end, scene.play(place, &mut narrator)).await;
+        let played = played.unwrap_or_else(|_| Err(format!("was not over within {}", format_duration(length))));
+        let worked = played.is_ok();
+        verdicts.push(Verdict { scenario: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
+    }
+    demo::conclude(&mut narrator, &verdicts)
 }
 
 /// A field of the JSON that was heard; null where there is none.
