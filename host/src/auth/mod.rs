@@ -6,6 +6,7 @@ pub mod access;
 mod certificates;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gateways;
 pub mod jwt;
 pub mod keys;
 pub mod password;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Credentials, Handle, Refusal, jwt, keys, refused, standing::Proof};
+use super::{Credentials, Handle, Refusal, jwt, keys::parse, refused, standing::Proof};
 use crate::{
     clock,
     model::registry::{Credential, PasswordHash},
@@ -29,7 +29,7 @@ impl Handle {
             return Err(refused(format!("{} sent no password; it needs a token or its password there", claimed.name)));
         };
         if jwt::is_token(secret) {
-            return by_token(&claimed, secret);
+            return by_token(claimed.name, claimed.audience, claimed.keys, secret);
         }
         let attempt = self.throttle.begin(credentials.address, claimed.name, Instant::now());
         let attempt = attempt.map_err(|throttled| {
@@ -53,16 +53,22 @@ impl Handle {
     }
 }
 
-fn by_token(claimed: &Claimed<'_>, token: &[u8]) -> Result<(Proof, Option<u64>), Refusal> {
+/// The key that signed the token, and until when that counts.
+pub(super) fn by_token(
+    name: &str,
+    audience: &str,
+    keys: &[Credential],
+    token: &[u8],
+) -> Result<(Proof, Option<u64>), Refusal> {
     let now_ms = clock::now_ms();
     let token = std::str::from_utf8(token).map_err(|_| refused(jwt::JwtError::Malformed))?;
-    let usable = claimed.keys.iter().filter_map(|credential| {
-        let parsed = keys::parse(credential).ok().filter(|parsed| parsed.expires_ms.is_none_or(|at| at > now_ms))?;
+    let usable = keys.iter().filter_map(|credential| {
+        let parsed = parse(credential).ok().filter(|parsed| parsed.expires_ms.is_none_or(|at| at > now_ms))?;
         Some((credential, parsed))
     });
     let (credentials, parsed): (Vec<_>, Vec<_>) = usable.unzip();
-    let verified = jwt::verify(token, parsed.iter().map(|parsed| &parsed.key), claimed.audience, now_ms);
-    let verified = verified.map_err(|error| refused(format!("{}: {error}", claimed.name)))?;
+    let verified = jwt::verify(token, parsed.iter().map(|parsed| &parsed.key), audience, now_ms);
+    let verified = verified.map_err(|error| refused(format!("{name}: {error}")))?;
     let (Some(credential), Some(parsed)) = (credentials.get(verified.key), parsed.get(verified.key)) else {
         return Err(refused(jwt::JwtError::Signature));
     };

@@ -27,6 +27,7 @@ fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<String, S
     let cli = Cli::try_parse_from(all).unwrap();
     let printed = match cli.command {
         Command::Device(options) => device::run(&options),
+        Command::Gateway(options) => gateway::run(&options),
         Command::Plugin(options) => plugin::run(&options),
         _ => panic!("no command for a running host"),
     };
@@ -36,6 +37,27 @@ fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<String, S
 /// The table has this row, however wide its columns are.
 fn has_row(table: &str, row: &str) -> bool {
     table.lines().any(|line| line.split_whitespace().eq(row.split_whitespace()))
+}
+
+#[test]
+fn an_operator_makes_gateways_and_binds_devices_to_them() {
+    let house = House::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    for id in ["hub", "lamp-1"] {
+        run(&["device", "create", id]).unwrap();
+    }
+    assert!(run(&["gateway", "bind", "hub", "lamp-1"]).unwrap_err().contains("only to a gateway"));
+    let made = run(&["gateway", "make", "hub", "--auth", "association-and-device-auth-token"]).unwrap();
+    assert_eq!(made, "hub is a gateway with ASSOCIATION_AND_DEVICE_AUTH_TOKEN");
+    assert_eq!(run(&["gateway", "bind", "hub", "lamp-1"]).unwrap(), "lamp-1 is bound to hub");
+    let gateways = run(&["gateway", "list"]).unwrap();
+    assert!(has_row(&gateways, "hub no no ASSOCIATION_AND_DEVICE_AUTH_TOKEN"), "{gateways}");
+    assert!(!gateways.contains("lamp-1"), "{gateways}");
+    assert!(has_row(&run(&["gateway", "devices", "hub"]).unwrap(), "lamp-1 no no -"));
+    assert!(run(&["gateway", "unmake", "hub"]).unwrap_err().contains("unbind them first"));
+    assert_eq!(run(&["gateway", "unbind", "hub", "lamp-1"]).unwrap(), "lamp-1 is not bound to hub any more");
+    assert_eq!(run(&["gateway", "unmake", "hub"]).unwrap(), "hub is no gateway any more");
+    assert!(run(&["gateway", "bind", "hub", "other/lamp-1"]).unwrap_err().contains("different registries"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod demo_house;
 mod device;
 mod events;
 mod explain;
+mod gateway;
 mod letters;
 mod narrator;
 mod pace;
@@ -57,6 +58,7 @@ enum Command {
     Simulate(simulate::Options),
     /// Look at devices of a running host, change them, send to them
     Device(device::Options),
+    Gateway(gateway::Options),
     /// Accounts of programs that are no devices, such as a dashboard that watches
     Service(service::Options),
     /// Look at plugins of a running host, switch them on and off
@@ -104,6 +106,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(options) => return demo_house::run(&options),
         Command::Simulate(options) => block_on(simulate::run(options))?,
         Command::Device(options) => show(&device::run(&options)?),
+        Command::Gateway(options) => show(&gateway::run(&options)?),
         Command::Service(options) => show(&service::run(&options)?),
         Command::Plugin(options) => show(&plugin::run(&options)?),
         Command::Token(options) => show(&admin_token::run(&options)?),

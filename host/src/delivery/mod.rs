@@ -10,6 +10,7 @@ mod outgoing;
 mod presence;
 mod reach;
 mod sweep;
+mod takeover;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -25,6 +26,7 @@ pub use commands::CancelError;
 use lane::Offered;
 pub use methods::{CallError, Response};
 pub use outgoing::Publisher;
+pub use takeover::JustTaken;
 
 use methods::Calls;
 use presence::Presence;
@@ -156,19 +158,6 @@ impl Handle {
             proxy: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
-    }
-
-    /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
-    /// replaced: whoever made it has closed it already or is told to.
-    pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
-        let presence = Arc::new(Presence::new(device.clone(), link));
-        let before = self.shared.online.write().insert(device.num, presence.clone());
-        if let Some(before) = before {
-            before.link().close("the device connected again");
-            self.shared.ended(&before, "the device connected again");
-        }
-        self.shared.ingest.lifecycle(device, EventData::Connected);
-        Online { presence, shared: self.shared.clone(), ended: false }
     }
 
     fn presence(&self, device: DeviceNum) -> Option<Arc<Presence>> {

@@ -1,8 +1,11 @@
 //! One connected device: what it subscribes to, which config it has been sent, and the calls that wait for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -23,6 +26,8 @@ pub(super) struct Presence {
     sent_config: Mutex<u64>,
     calls: Waiting,
     commands: Lane,
+    /// When it was taken over from another connection.
+    taken: Option<Instant>,
 }
 
 fn bit(feed: Feed) -> u8 {
@@ -34,7 +39,7 @@ fn bit(feed: Feed) -> u8 {
 }
 
 impl Presence {
-    pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>) -> Self {
+    pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>, taken: Option<Instant>) -> Self {
         Self {
             device,
             link,
@@ -42,6 +47,7 @@ impl Presence {
             sent_config: Mutex::new(0),
             calls: Waiting::default(),
             commands: Lane::default(),
+            taken,
         }
     }
 
@@ -55,6 +61,10 @@ impl Presence {
 
     pub(super) fn commands(&self) -> &Lane {
         &self.commands
+    }
+
+    pub(super) fn was_taken_within(&self, time: Duration) -> bool {
+        self.taken.is_some_and(|at| at.elapsed() < time)
     }
 
     pub(super) fn takes(&self, feed: Feed) -> bool {

@@ -22,9 +22,18 @@ pub enum Publish<'a> {
         rid: Option<u64>,
         status: Option<u16>,
     },
+    /// A gateway begins to speak for the device, or ends it.
+    Control(Control),
     /// Not a topic of the hub.
     Ordinary,
     Refused(Refused),
+}
+
+/// What a gateway wants of a device's topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Attach,
+    Detach,
 }
 
 /// What a subscription means.
@@ -46,8 +55,6 @@ pub enum Refused {
     OtherDevice,
     #[error("there is no such topic under /devices/")]
     Unknown,
-    #[error("gateways are not supported by this version yet")]
-    Gateway,
     #[error("an answer's topic must end with the request id and a status from 100 to 599")]
     Answer,
 }
@@ -63,6 +70,14 @@ fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, 
     }))
 }
 
+/// The device that a topic or a filter under `/devices/` names, whoever's it is; the error is what stands in its place. None:
+/// not a topic of the hub.
+#[must_use]
+pub fn addressee(topic: &str) -> Option<Result<DeviceId, &str>> {
+    let id = topic.strip_prefix(ROOT)?.split('/').next().unwrap_or_default();
+    Some(DeviceId::new(id).map_err(|_| id))
+}
+
 /// Reads the topic of a publish by `device` (None: a client that is no device).
 #[must_use]
 pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
@@ -75,7 +90,8 @@ pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
     match (head, tail) {
         ("events", tail) => Publish::Event { subfolder: tail.unwrap_or_default() },
         ("state", None) => Publish::State,
-        ("attach" | "detach", None) => Publish::Refused(Refused::Gateway),
+        ("attach", None) => Publish::Control(Control::Attach),
+        ("detach", None) => Publish::Control(Control::Detach),
         ("methods", Some(tail)) => answer(tail),
         _ => Publish::Refused(Refused::Unknown),
     }
@@ -179,8 +195,10 @@ mod tests {
             ("/devices/lamp-1/config", refused(Refused::Unknown)),
             ("/devices/lamp-1/eventsx", refused(Refused::Unknown)),
             ("/devices/lamp-1", refused(Refused::Unknown)),
-            ("/devices/lamp-1/attach", refused(Refused::Gateway)),
-            ("/devices/lamp-1/detach", refused(Refused::Gateway)),
+            ("/devices/lamp-1/attach", Publish::Control(Control::Attach)),
+            ("/devices/lamp-1/detach", Publish::Control(Control::Detach)),
+            ("/devices/lamp-1/attach/x", refused(Refused::Unknown)),
+            ("/devices/lamp-2/attach", refused(Refused::OtherDevice)),
             ("/devices/lamp-12/events", refused(Refused::OtherDevice)),
             ("/devices/lamp/events", refused(Refused::OtherDevice)),
             ("/devices//events", refused(Refused::OtherDevice)),
@@ -215,6 +233,22 @@ mod tests {
             assert_eq!(subscribe(Some(&lamp()), filter), expect, "{filter}");
         }
         assert_eq!(subscribe(None, "/devices/lamp-1/config"), refused(Refused::NoDevice));
+    }
+
+    #[test]
+    fn a_topic_names_its_device() {
+        for (topic, expect) in [
+            ("/devices/lamp-1/events", Some(Ok(lamp()))),
+            ("/devices/lamp-1", Some(Ok(lamp()))),
+            ("/devices/+/config", Some(Err("+"))),
+            ("/devices/#", Some(Err("#"))),
+            ("/devices//attach", Some(Err(""))),
+            ("/devices/", Some(Err(""))),
+            ("/devices", None),
+            ("devices/lamp-1/events", None),
+        ] {
+            assert_eq!(addressee(topic), expect, "{topic}");
+        }
     }
 
     #[test]

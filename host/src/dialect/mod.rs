@@ -1,3 +1,4 @@
 //! Topics to operations and back. Pure: reads text, decides nothing about who is connected, sends nothing.
 
+pub mod gateway_errors;
 pub mod iot_core;

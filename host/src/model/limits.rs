@@ -1,5 +1,7 @@
 //! Every fixed limit of the host, in one table. A limit that is hit is counted under its name.
 
+use std::time::Duration;
+
 /// Largest telemetry payload, bytes.
 pub const TELEMETRY_BYTES: usize = 256 * 1024;
 /// Largest state document, bytes.
@@ -74,6 +76,12 @@ pub const AUDIT_FILES: usize = 4;
 pub const DEVICES_OF_GATEWAY: usize = 10_000;
 /// Gateways that one device is bound to.
 pub const GATEWAYS_OF_DEVICE: usize = 100;
+/// Devices that one gateway speaks for at a time, and devices that it has subscriptions for.
+pub const ATTACHED_DEVICES: usize = 1_000;
+/// Largest payload of an attach or detach message, bytes.
+pub const CONTROL_BYTES: usize = 16 * 1024;
+/// How long a device that was taken over from another connection stays before a gateway may take it again.
+pub const TAKEOVER_PAUSE: Duration = Duration::from_secs(10);
 /// Certificates of authorities that a registry has.
 pub const REGISTRY_AUTHORITIES: usize = 10;
 /// `eventNotificationConfigs` that a registry has.

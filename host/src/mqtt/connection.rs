@@ -16,10 +16,10 @@ use super::{
     encode::Peer,
     end::{End, Presence},
     handshake::Admitted,
-    hub::{Hub, Online},
-    inbound::refusal,
+    hub::Hub,
     mailbox::Close,
     packet::{Fault, Packet, reason},
+    parcel::Receipts,
     socket::Socket,
 };
 use crate::{
@@ -125,10 +125,8 @@ impl<H: Hub> Connection<H> {
 
     /// Writes what there is, then waits for the next thing to happen and does it.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
-        if self.presence.mailbox.take_recheck()
-            && let Err(why) = self.presence.shared.hub.still_holds(&self.presence.standing)
-        {
-            return Err(End::Closed(Close::Revoked(why)));
+        if self.presence.mailbox.take_recheck() {
+            self.recheck()?;
         }
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
@@ -178,7 +176,8 @@ impl<H: Hub> Connection<H> {
         let keep_alive = self.keep_alive.map(|patience| self.heard + patience);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
-        let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(self.runs_out).min();
+        let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.runs_out());
+        let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(self.runs_out).chain(attached).min();
         // A day: nothing to wait for.
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
     }
@@ -196,6 +195,7 @@ impl<H: Hub> Connection<H> {
         if self.runs_out.is_some_and(|at| now >= at) {
             return Err(End::Closed(Close::Revoked("the token, key or certificate ran out".into())));
         }
+        self.expire_attached(now);
         let silent = self.keep_alive.is_some_and(|patience| now >= self.heard + patience);
         if silent && !self.reads() {
             // It is we who do not listen.
@@ -271,11 +271,11 @@ impl<H: Hub> Connection<H> {
 
     /// Encodes what the mailbox has. True: there may be more.
     fn fill(&mut self, out: &mut BytesMut) -> bool {
-        let Presence { mailbox, device, shared, online, .. } = &self.presence;
+        let Presence { mailbox, device, shared, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = Instant::now();
         let mut published = 0;
-        let mut refused = Vec::new();
+        let mut refused = Receipts::default();
         let mut state = mailbox.lock();
         let more = loop {
             if out.len() >= WRITE_BYTES {
@@ -289,7 +289,7 @@ impl<H: Hub> Connection<H> {
                     if !self.peer.publish(id, dup, &item, device, now, out) {
                         state.session.forget(id);
                         shared.metrics.drop_message("larger than the client takes");
-                        refused.extend(refusal(item));
+                        refused.add(item, false);
                     }
                 }
             }
@@ -303,9 +303,7 @@ impl<H: Hub> Connection<H> {
         if let Some(session) = record {
             self.note_progress(session, progress, batch);
         }
-        if let (Some(online), false) = (online, refused.is_empty()) {
-            online.acknowledged(refused);
-        }
+        self.acknowledged(refused);
         shared.metrics.publishes_out.inc_by(published);
         more
     }

@@ -10,6 +10,7 @@ use tokio_util::codec::Encoder as _;
 use super::{
     aliases::{Aliases, Written},
     packet::{Version, reason},
+    parcel::Parcel,
 };
 use crate::{
     delivery::Outbound,
@@ -160,14 +161,14 @@ impl Peer {
         &mut self,
         id: u16,
         dup: bool,
-        item: &Item<Outbound>,
-        device: Option<&DeviceId>,
+        item: &Item<Parcel>,
+        own: Option<&DeviceId>,
         now: Instant,
         to: &mut BytesMut,
     ) -> bool {
         let before = to.len();
         let mut flags = 0x30 | u8::from(dup) << 3 | (item.qos as u8) << 1;
-        match (&item.body, device) {
+        match (&item.body, own) {
             (Body::Message { message, retain, ids, .. }, _) => {
                 flags |= u8::from(*retain);
                 let mut properties = BytesMut::new();
@@ -185,7 +186,8 @@ impl Peer {
                     self.aliases.set(&message.topic, alias);
                 }
             }
-            (Body::Hub(outbound), Some(device)) => {
+            (Body::Hub(Parcel { device, outbound }), own) => {
+                let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
                 let mut topic = TopicBuffer::default();
                 iot_core::write_topic(device, outbound, &mut topic.0);
                 if matches!(outbound, Outbound::Command { again: true, .. }) && item.qos != QoS::AtMostOnce {
@@ -204,7 +206,6 @@ impl Peer {
                 let put = |to: &mut BytesMut| to.put_slice(&topic.0);
                 self.put_publish(flags, id, topic.0.len(), put, &properties, payload, to);
             }
-            (Body::Hub(_), None) => return false,
         }
         if to.len() - before > self.maximum_packet {
             to.truncate(before);

@@ -6,6 +6,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use super::{
     Shared,
     clients::{Key, Legacy, WillTask},
+    gateway::Gateway,
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
     packet::{Fault, Will, reason},
@@ -79,6 +80,8 @@ pub(super) struct Presence<H: Hub> {
     pub(super) device: Option<Arc<Device>>,
     pub(super) standing: Standing,
     pub(super) online: Option<H::Online>,
+    /// Where the device is a gateway.
+    pub(super) gateway: Option<Box<Gateway<H>>>,
     pub(super) will: Option<Box<Will>>,
     pub(super) session_expiry: Duration,
     pub(super) end: Option<End>,
@@ -105,6 +108,7 @@ impl<H: Hub> Presence<H> {
 impl<H: Hub> Drop for Presence<H> {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
+        self.leave_attached(&end);
         self.will_first(&end);
         if let Some(online) = self.online.take() {
             online.disconnect(end.text());

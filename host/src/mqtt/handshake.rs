@@ -20,6 +20,7 @@ use super::{
     connection::{self, Connection},
     encode::{Accepted, Peer},
     end::Presence,
+    gateway::Gateway,
     hub::Hub,
     listen::Door,
     mailbox::DeviceLink,
@@ -158,6 +159,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
     let presence = Presence {
         online: device.as_ref().map(|device| shared.hub.connect(device, link)),
+        gateway: Gateway::of(device.as_ref()),
         key,
         mailbox,
         device,
@@ -221,7 +223,7 @@ fn service_key(service: &ServiceDoc, client_id: &str) -> Key {
     Key::Client(format!("{name}\0{}\0{}\0{client_id}", spec.publish.join("\0"), spec.subscribe.join("\0")).into())
 }
 
-fn runs_out(standing: &Standing) -> Option<Instant> {
+pub(super) fn runs_out(standing: &Standing) -> Option<Instant> {
     let left_ms = standing.runs_out_ms()?.saturating_sub(clock::now_ms());
     Instant::now().checked_add(Duration::from_millis(left_ms))
 }

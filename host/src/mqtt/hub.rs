@@ -1,18 +1,17 @@
 //! What the front needs of the rooms behind it, as one trait, so that its tests can stand in for them. [`Live`] is the
 //! one production implementation; it only passes on.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::{
     auth::{self, Credentials, Refusal, Standing},
-    delivery::{self, Feed, Link, Outbound, Receipt},
+    delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
-    model::Message,
+    model::{DeviceId, Message},
     registry::{Changed, Device},
-    session::Weigh,
 };
 
 /// The rooms behind the front. Cheap to clone.
@@ -33,6 +32,16 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
     fn submit_topic(&self, event: NewEvent, room: Self::Room, done: Done);
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online;
+    /// Whether the gateway may speak for the device of this id.
+    fn admit_attached(
+        &self,
+        gateway: &Device,
+        id: &DeviceId,
+        token: Option<&str>,
+    ) -> impl Future<Output = Result<Standing, Refusal>> + Send;
+    /// The error says why the gateway may speak for the device no more.
+    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<(), String>;
+    fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Self::Online, JustTaken>;
 }
 
 /// A connected device, as `delivery::Online`.
@@ -92,6 +101,18 @@ impl Hub for Live {
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online {
         self.delivery.connect(device, link)
     }
+
+    async fn admit_attached(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<Standing, Refusal> {
+        self.auth.attach(gateway, id, token).await
+    }
+
+    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<(), String> {
+        self.auth.attachment_holds(gateway, attached)
+    }
+
+    fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Self::Online, JustTaken> {
+        self.delivery.attach(device, link, gateway)
+    }
 }
 
 impl Online for delivery::Online {
@@ -117,21 +138,5 @@ impl Online for delivery::Online {
 
     fn disconnect(self, reason: &str) {
         Self::disconnect(self, reason);
-    }
-}
-
-impl Weigh for Outbound {
-    fn size(&self) -> usize {
-        let payload = match self {
-            Self::Config { payload, .. } | Self::Command { payload, .. } | Self::Method { payload, .. } => payload,
-        };
-        payload.len() + size_of::<Self>()
-    }
-
-    fn expires(&self) -> Option<Instant> {
-        match self {
-            Self::Command { expires, .. } => *expires,
-            Self::Config { .. } | Self::Method { .. } => None,
-        }
     }
 }

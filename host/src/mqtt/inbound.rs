@@ -1,7 +1,7 @@
 //! What a client's packets do: events to the journal, messages to the topics, acknowledgements to the session. Runs of
 //! events go to the journal as one batch. Never writes to the socket.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     connection::Connection,
@@ -10,23 +10,27 @@ use super::{
     hub::{Hub, Online},
     ordinary::Ordinary,
     packet::{Disconnect, Fault, Packet, Publish, Version, reason},
+    parcel::Receipts,
     will::user_properties,
 };
 use crate::{
     auth, clock,
-    delivery::{Outbound, Receipt},
     dialect::iot_core::{self, Refused},
     ingest::{Done, NewEvent},
+    metrics::Metrics,
     model::{EventData, Message, QoS, broker::BrokerChange, limits},
-    session::{self, Ack, AckKind, Body, Item},
+    registry::Device,
+    session::{self, Ack, AckKind},
 };
 
 /// Refusals of one connection that the log tells of.
 const REFUSALS_LOGGED: u32 = 10;
 
-/// Events of the device that go to the journal together.
+/// Events of one device that go to the journal together.
 #[derive(Default)]
 pub(super) struct Batch {
+    /// None: the client's own.
+    of: Option<Arc<Device>>,
     events: Vec<NewEvent>,
     acks: Vec<Ack>,
     /// QoS 2 ids among them.
@@ -40,13 +44,25 @@ pub(super) struct Batch {
 enum Action {
     Event(EventData),
     Message(Message),
-    Answer { rid: u64, status: u16, payload: bytes::Bytes },
+    Answer {
+        rid: u64,
+        status: u16,
+        payload: bytes::Bytes,
+    },
+    /// Under `/devices/`, and not the client's own: for who is a gateway.
+    Elsewhere(Publish),
     Refuse(Refusal),
 }
 
-struct Refusal {
-    reason: u8,
-    text: &'static str,
+/// What a publish on a device's topic holds.
+pub(super) enum Content {
+    Event(EventData),
+    Answer { rid: u64, status: u16, payload: bytes::Bytes },
+}
+
+pub(super) struct Refusal {
+    pub(super) reason: u8,
+    pub(super) text: &'static str,
 }
 
 impl From<Refused> for Refusal {
@@ -55,7 +71,6 @@ impl From<Refused> for Refusal {
             Refused::NoDevice => "only a registered device may use topics under /devices/",
             Refused::OtherDevice => "a device may use its own topics only",
             Refused::Unknown => "there is no such topic under /devices/",
-            Refused::Gateway => "gateways are not supported by this version yet",
             Refused::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
         };
         Self { reason: reason::NOT_AUTHORISED, text }
@@ -65,15 +80,11 @@ impl From<Refused> for Refusal {
 impl<H: Hub> Connection<H> {
     pub(super) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
         let mut batch = Batch::default();
-        let mut receipts = Vec::new();
+        let mut receipts = Receipts::default();
         let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
         self.presence.shared.metrics.publishes_in.inc_by(publishes as u64);
         let result = self.process_each(packets, &mut batch, &mut receipts).await;
-        if let Some(online) = &self.presence.online
-            && !receipts.is_empty()
-        {
-            online.acknowledged(receipts);
-        }
+        self.acknowledged(receipts);
         // What came before a wrong packet counts.
         self.submit(&mut batch).await?;
         result
@@ -83,7 +94,7 @@ impl<H: Hub> Connection<H> {
         &mut self,
         packets: Vec<Packet>,
         batch: &mut Batch,
-        receipts: &mut Vec<Receipt>,
+        receipts: &mut Receipts,
     ) -> Result<(), End> {
         for packet in packets {
             match packet {
@@ -119,7 +130,7 @@ impl<H: Hub> Connection<H> {
         let topic = publish.topic.clone();
         match self.action(publish) {
             Action::Event(data) => {
-                if !batch.ordinary.is_empty() {
+                if !batch.takes_own() {
                     self.submit(batch).await?;
                 }
                 batch.push(data, qos, ack);
@@ -137,6 +148,7 @@ impl<H: Hub> Connection<H> {
                     online.answer(rid, status, payload);
                 }
             }
+            Action::Elsewhere(publish) => return Box::pin(self.publish_elsewhere(publish, ack, batch)).await,
             Action::Refuse(refusal) => {
                 self.submit(batch).await?;
                 return self.refuse(&topic, &refusal, ack);
@@ -185,45 +197,39 @@ impl<H: Hub> Connection<H> {
     fn action(&self, publish: Publish) -> Action {
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
         let topic = publish.topic.clone();
-        let limit = |limit: usize, name, text| {
-            let over = publish.payload.len() > limit;
-            over.then(|| {
-                self.presence.shared.metrics.limit(name);
-                Action::Refuse(Refusal { reason: reason::QUOTA, text })
-            })
-        };
+        let metrics = &self.presence.shared.metrics;
         match iot_core::publish(device, &topic) {
-            iot_core::Publish::Event { subfolder } => {
-                let over = limit(limits::TELEMETRY_BYTES, "telemetry_bytes", "the payload is larger than 256 KiB");
-                over.unwrap_or_else(|| {
-                    Action::Event(EventData::Telemetry {
-                        subfolder: subfolder.to_owned(),
-                        payload: publish.payload,
-                        properties: user_properties(publish.properties),
-                    })
-                })
+            iot_core::Publish::Refused(Refused::OtherDevice) | iot_core::Publish::Control(_) => {
+                Action::Elsewhere(publish)
             }
-            iot_core::Publish::State => {
-                let over = limit(limits::STATE_BYTES, "state_bytes", "the state is larger than 64 KiB");
-                over.unwrap_or_else(|| Action::Event(EventData::State { version: 0, payload: publish.payload }))
-            }
-            iot_core::Publish::Answer { rid, status } => {
-                let over = limit(limits::METHOD_BYTES, "method_bytes", "the answer is larger than 256 KiB");
-                over.unwrap_or_else(|| answer(publish, rid, status))
+            iot_core::Publish::Refused(Refused::Unknown | Refused::Answer) if self.presence.gateway.is_some() => {
+                Action::Elsewhere(publish)
             }
             iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
             iot_core::Publish::Ordinary => {
                 if let Err(denied) = auth::may(&self.presence.standing.access, auth::Action::Publish, &topic) {
                     return Action::Refuse(Refusal { reason: reason::NOT_AUTHORISED, text: denied.text() });
                 }
-                let over = limit(limits::TELEMETRY_BYTES, "message_bytes", "the payload is larger than 256 KiB");
-                over.unwrap_or_else(|| Action::Message(message(publish)))
+                let size = publish.payload.len();
+                match within(
+                    metrics,
+                    size,
+                    (limits::TELEMETRY_BYTES, "message_bytes", "the payload is larger than 256 KiB"),
+                ) {
+                    Ok(()) => Action::Message(message(publish)),
+                    Err(refusal) => Action::Refuse(refusal),
+                }
             }
+            meaning => match content(metrics, meaning, publish) {
+                Ok(Content::Event(data)) => Action::Event(data),
+                Ok(Content::Answer { rid, status, payload }) => Action::Answer { rid, status, payload },
+                Err(refusal) => Action::Refuse(refusal),
+            },
         }
     }
 
     /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
-    fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+    pub(super) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
         self.log_refusal("publish", topic, refusal.text);
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
@@ -261,11 +267,11 @@ impl<H: Hub> Connection<H> {
 
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        let Batch { events, acks, received, bytes, ordinary } = std::mem::take(batch);
+        let Batch { of, events, acks, received, bytes, ordinary } = std::mem::take(batch);
         if events.is_empty() {
             return self.submit_ordinary(ordinary).await;
         }
-        let Some(device) = self.presence.device.clone() else { return Ok(()) };
+        let Some(device) = of.or_else(|| self.presence.device.clone()) else { return Ok(()) };
         let room = self.reserve(bytes).await?;
         let (done, within) = self.when_durable(acks, received.clone());
         self.presence.shared.hub.submit(&device, events, room, done);
@@ -304,7 +310,10 @@ impl<H: Hub> Connection<H> {
         (Box::new(done), self.check_receive_maximum(unacknowledged))
     }
 
-    fn acknowledge(&self, (kind, id, reason): (AckKind, u16, u8), receipts: &mut Vec<Receipt>, batch: &mut Batch) {
+    fn acknowledge(&mut self, (kind, id, reason): (AckKind, u16, u8), receipts: &mut Receipts, batch: &mut Batch) {
+        if self.presence.gateway.is_some() {
+            self.check_expected(kind, id);
+        }
         let mut state = self.presence.mailbox.lock();
         let record = state.record.filter(|_| state.durable);
         let session = &mut state.session;
@@ -328,8 +337,10 @@ impl<H: Hub> Connection<H> {
                 None
             }
         };
-        // A refusal is no acknowledgement.
-        receipts.extend(item.and_then(if reason < 0x80 { receipt } else { refusal }));
+        if let Some(item) = item {
+            // A refusal is no acknowledgement.
+            receipts.add(item, reason < 0x80);
+        }
     }
 
     fn disconnect(&mut self, disconnect: &Disconnect) -> End {
@@ -345,6 +356,22 @@ impl<H: Hub> Connection<H> {
 }
 
 impl Batch {
+    /// An event of the client's own can be added.
+    fn takes_own(&self) -> bool {
+        self.of.is_none() && self.ordinary.is_empty()
+    }
+
+    /// An event of this device, which is not the client's own, can be added.
+    pub(super) fn takes_of(&self, device: &Arc<Device>) -> bool {
+        let same = self.of.as_ref().is_some_and(|of| of.num == device.num);
+        (same || self.events.is_empty()) && self.ordinary.is_empty()
+    }
+
+    pub(super) fn push_of(&mut self, device: Arc<Device>, data: EventData, qos: QoS, ack: Option<Ack>) {
+        self.of = Some(device);
+        self.push(data, qos, ack);
+    }
+
     fn push(&mut self, data: EventData, qos: QoS, ack: Option<Ack>) {
         /// What an event costs beside its payload, about.
         const OVERHEAD: usize = 64;
@@ -363,31 +390,49 @@ fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {
     }
 }
 
-fn receipt(item: Item<Outbound>) -> Option<Receipt> {
-    match item.body {
-        Body::Hub(Outbound::Config { version, .. }) => Some(Receipt::Config { version }),
-        Body::Hub(Outbound::Command { num, id, .. }) => Some(Receipt::Command { num, id }),
-        Body::Hub(Outbound::Method { .. }) | Body::Message { .. } => None,
+/// Reads what was published on a topic of this meaning.
+pub(super) fn content(metrics: &Metrics, meaning: iot_core::Publish<'_>, publish: Publish) -> Result<Content, Refusal> {
+    let size = publish.payload.len();
+    match meaning {
+        iot_core::Publish::Event { subfolder } => {
+            within(metrics, size, (limits::TELEMETRY_BYTES, "telemetry_bytes", "the payload is larger than 256 KiB"))?;
+            let (payload, properties) = (publish.payload, user_properties(publish.properties));
+            Ok(Content::Event(EventData::Telemetry { subfolder: subfolder.to_owned(), payload, properties }))
+        }
+        iot_core::Publish::State => {
+            within(metrics, size, (limits::STATE_BYTES, "state_bytes", "the state is larger than 64 KiB"))?;
+            Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
+        }
+        iot_core::Publish::Answer { rid, status } => {
+            within(metrics, size, (limits::METHOD_BYTES, "method_bytes", "the answer is larger than 256 KiB"))?;
+            answer(publish, rid, status)
+        }
+        iot_core::Publish::Refused(refused) => Err(refused.into()),
+        iot_core::Publish::Control(_) | iot_core::Publish::Ordinary => Err(Refused::Unknown.into()),
     }
 }
 
-/// What is told of a delivery that the client did not take.
-pub(super) fn refusal(item: Item<Outbound>) -> Option<Receipt> {
-    match item.body {
-        Body::Hub(Outbound::Command { num, id, .. }) => Some(Receipt::CommandRefused { num, id }),
-        Body::Hub(Outbound::Config { .. } | Outbound::Method { .. }) | Body::Message { .. } => None,
+fn within(
+    metrics: &Metrics,
+    size: usize,
+    (most, name, text): (usize, &'static str, &'static str),
+) -> Result<(), Refusal> {
+    if size <= most {
+        return Ok(());
     }
+    metrics.limit(name);
+    Err(Refusal { reason: reason::QUOTA, text })
 }
 
 /// What the topic does not say stands in the correlation data and in the user property `status`; no status is 200.
-fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Action {
+fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, Refusal> {
     let properties = publish.properties.unwrap_or_default();
     let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
     let stated = properties.user.iter().find(|(name, _)| name == "status");
     let status = status.or_else(|| stated.map_or(Some(200), |(_, status)| status.parse().ok()));
     match (rid.or_else(correlated), status.filter(|status| iot_core::is_status(*status))) {
-        (Some(rid), Some(status)) => Action::Answer { rid, status, payload: publish.payload },
-        _ => Action::Refuse(Refused::Answer.into()),
+        (Some(rid), Some(status)) => Ok(Content::Answer { rid, status, payload: publish.payload }),
+        _ => Err(Refused::Answer.into()),
     }
 }
 

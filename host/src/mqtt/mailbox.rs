@@ -12,13 +12,16 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::away::{Away, Share};
+use super::{
+    away::{Away, Share},
+    parcel::Parcel,
+};
 use crate::{
     delivery::{Feed, Link, Outbound},
     ingest,
     metrics::Metrics,
     model::{
-        Message, QoS,
+        DeviceId, Message, QoS,
         broker::{MessageNum, Recipient, SessionNum},
     },
     session::{BatchId, Body, Item, Kept as KeptAs, Offer, Session},
@@ -44,10 +47,21 @@ pub(super) enum Kept {
     Errors,
 }
 
+/// A subscription of a gateway to a feed of one of its devices.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) filter: Box<str>,
+    pub(super) feed: Feed,
+    pub(super) qos: QoS,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) session: Session<Outbound>,
+    pub(super) session: Session<Parcel>,
     pub(super) subscriptions: HashMap<Box<str>, Kept>,
+    /// Those to the topics of devices that the client speaks for as a gateway, and of devices that it spoke for: these rest
+    /// until it attaches them again.
+    pub(super) carried: HashMap<DeviceId, Vec<Carried>>,
     /// Counts the session's connections.
     pub(super) generation: u64,
     pub(super) online: bool,
@@ -70,6 +84,12 @@ impl State {
             _ => None,
         };
         self.subscriptions.values().filter_map(of).max()
+    }
+
+    /// The same for a device that the client speaks for as a gateway.
+    pub(super) fn carried_feed(&self, device: &DeviceId, feed: Feed) -> Option<QoS> {
+        let carried = self.carried.get(device)?.iter();
+        carried.filter(|carried| carried.feed == feed).map(|carried| carried.qos).max()
     }
 }
 
@@ -194,18 +214,17 @@ impl Mailbox {
     }
 
     /// True when it will be sent on this connection.
-    fn deliver_outbound(&self, generation: u64, outbound: Outbound) -> bool {
-        let mut state = self.lock();
-        let feed = match outbound {
-            Outbound::Config { .. } => Feed::Config,
-            Outbound::Command { .. } => Feed::Commands,
-            Outbound::Method { .. } => Feed::Methods,
+    pub(super) fn put(&self, mut state: MutexGuard<'_, State>, generation: u64, parcel: Parcel) -> bool {
+        let feed = parcel.feed();
+        let qos = match &parcel.device {
+            None => state.feed(feed),
+            Some(device) => state.carried_feed(&device.name.id, feed),
         };
-        let Some(qos) = state.feed(feed) else { return false };
+        let Some(qos) = qos else { return false };
         if !state.online || state.generation != generation || state.closing.is_some() {
             return false;
         }
-        let item = Item { qos, body: Body::Hub(outbound), kept: None };
+        let item = Item { qos, body: Body::Hub(parcel), kept: None };
         let taken = if feed == Feed::Config {
             state.session.offer_latest(item);
             true
@@ -272,7 +291,7 @@ impl Subscriber for Mailbox {
 }
 
 /// A message that stands in the log, as its session holds it.
-pub(super) fn kept_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<Outbound> {
+pub(super) fn kept_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<Parcel> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
     Item { qos, body: Body::Message { message, retain, ids, shared }, kept: Some(KeptAs { num, id }) }
 }
@@ -284,8 +303,8 @@ pub(super) struct DeviceLink {
 }
 
 impl Link for DeviceLink {
-    fn deliver(&self, item: Outbound) -> bool {
-        self.mailbox.deliver_outbound(self.generation, item)
+    fn deliver(&self, outbound: Outbound) -> bool {
+        self.mailbox.put(self.mailbox.lock(), self.generation, Parcel::own(outbound))
     }
 
     fn confirms_commands(&self) -> bool {

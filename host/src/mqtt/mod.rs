@@ -2,7 +2,11 @@
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
 mod aliases;
+mod attached;
 mod away;
+mod behalf;
+mod carriers;
+mod carry;
 mod clients;
 mod codec;
 mod connect;
@@ -11,6 +15,7 @@ mod encode;
 mod end;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gateway;
 mod handshake;
 mod hub;
 mod inbound;
@@ -18,6 +23,7 @@ mod listen;
 mod mailbox;
 mod ordinary;
 mod packet;
+mod parcel;
 mod restore;
 mod resume;
 mod seats;
@@ -43,7 +49,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::hub::{Hub, Live, Online};
-use self::{clients::Clients, listen::Arrival, seats::Seats};
+use self::{carriers::Carriers, clients::Clients, listen::Arrival, seats::Seats};
 pub use self::{listen::Door, web::Origins};
 use crate::{metrics::Metrics, registry::Changed, topics};
 
@@ -92,6 +98,7 @@ struct Shared<H: Hub> {
     hub: H,
     topics: topics::Handle,
     clients: Arc<Clients>,
+    carriers: Carriers,
     metrics: Metrics,
 }
 
@@ -129,7 +136,8 @@ impl<H: Hub> Service<H> {
         }
         let seats = Seats::new(options.connections_per_address);
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone()));
-        Ok(Self { listeners, addrs, seats, shared: Arc::new(Shared { options, hub, topics, clients, metrics }) })
+        let shared = Shared { options, hub, topics, clients, carriers: Carriers::default(), metrics };
+        Ok(Self { listeners, addrs, seats, shared: Arc::new(shared) })
     }
 
     /// Where the doors are, in their order.
@@ -177,8 +185,14 @@ impl<H: Hub> Shared<H> {
     /// Who was let in by what has changed is looked at again.
     fn recheck(&self, changed: Result<Changed, RecvError>) {
         match changed {
-            Ok(Changed::Device(num)) => self.clients.recheck(Some(&clients::Key::Device(num))),
-            Ok(Changed::Deleted(num)) => self.clients.forget(&clients::Key::Device(num)),
+            Ok(Changed::Device(num)) => {
+                self.clients.recheck(Some(&clients::Key::Device(num)));
+                self.carriers.recheck(num);
+            }
+            Ok(Changed::Deleted(num)) => {
+                self.clients.forget(&clients::Key::Device(num));
+                self.carriers.recheck(num);
+            }
             Ok(Changed::Service(_) | Changed::Registry(_)) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
             Err(RecvError::Lagged(_)) => self.clients.recheck(None),

@@ -18,6 +18,7 @@ pub(super) enum Version {
 
 /// Reason codes of MQTT 5 (section 2.4) that we send.
 pub(super) mod reason {
+    pub(crate) const UNSPECIFIED: u8 = 0x80;
     pub(crate) const MALFORMED: u8 = 0x81;
     pub(crate) const PROTOCOL: u8 = 0x82;
     pub(crate) const UNSUPPORTED_VERSION: u8 = 0x84;

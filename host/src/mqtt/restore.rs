@@ -1,12 +1,12 @@
 //! Takes up the sessions of an earlier process, before anybody is let in. Never reads the store itself.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Service,
     clients::WillTask,
     hub::Hub,
-    mailbox::{Kept, Mailbox, State, kept_item},
+    mailbox::{Carried, Kept, Mailbox, State, kept_item},
     packet::Will,
     will,
 };
@@ -14,8 +14,9 @@ use crate::{
     auth::{Principal, Standing},
     clock,
     delivery::Feed,
+    dialect::iot_core,
     model::{
-        DeviceNum,
+        DeviceId, DeviceNum,
         broker::{BrokerChange, Now, SessionKey, StoredSubscription, SubscriptionKind},
     },
     registry::Device,
@@ -57,6 +58,7 @@ impl<H: Hub> Service<H> {
             SessionKey::Client(id) => Some((id.clone(), None)),
             SessionKey::Device(num) => device(*num).map(|device| (device.name.id.as_str().into(), Some(device))),
         };
+        let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
         let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
         let deleted = matches!(doc.key, SessionKey::Device(_)) && device.is_none();
         let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
@@ -82,9 +84,11 @@ impl<H: Hub> Service<H> {
             held: queued.held,
             item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });
+        let (subscriptions, carried) = subscriptions(&doc.subscriptions, own.as_ref());
         let state = State {
             session: Session::restore(waiting.collect(), doc.received),
-            subscriptions: doc.subscriptions.iter().map(|(filter, s)| ((**filter).into(), kind(s))).collect(),
+            subscriptions,
+            carried,
             record: Some(doc.num),
             durable: doc.expiry_secs > 0,
             ..State::default()
@@ -97,6 +101,26 @@ impl<H: Hub> Service<H> {
         }
         Restored { key: doc.key, mailbox, will, left }
     }
+}
+
+type Subscriptions = (HashMap<Box<str>, Kept>, HashMap<DeviceId, Vec<Carried>>);
+
+/// The client's own, and those of a gateway to the topics of its devices.
+fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> Subscriptions {
+    let (mut subscriptions, mut others) = Subscriptions::default();
+    for (filter, subscription) in stored {
+        let kept = kind(subscription);
+        match (kept, iot_core::addressee(filter)) {
+            (Kept::Feed(feed, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
+                let carried: &mut Vec<_> = others.entry(id).or_default();
+                carried.push(Carried { filter: (**filter).into(), feed, qos });
+            }
+            _ => {
+                subscriptions.insert((**filter).into(), kept);
+            }
+        }
+    }
+    (subscriptions, others)
 }
 
 fn kind(subscription: &StoredSubscription) -> Kept {

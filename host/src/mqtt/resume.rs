@@ -17,8 +17,9 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
     prune(presence);
     let Some(online) = &presence.online else { return };
     let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
-    for (id, outbound) in unacknowledged {
-        if !online.resumes(&outbound) {
+    for (id, parcel) in unacknowledged {
+        // What was for an attached device comes again when that one is attached again.
+        if parcel.device.is_some() || !online.resumes(&parcel.outbound) {
             presence.mailbox.lock().session.forget(id);
         }
     }

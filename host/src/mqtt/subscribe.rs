@@ -14,7 +14,7 @@ use crate::{
     delivery::Feed,
     dialect::iot_core::{self, FEED_QOS},
     model::{
-        QoS,
+        DeviceId, QoS,
         broker::{BrokerChange, StoredSubscription, SubscriptionKind},
         limits,
     },
@@ -31,7 +31,14 @@ impl<H: Hub> Connection<H> {
         let mut why = None;
         let mut feeds = Vec::new();
         for filter in &subscribe.filters {
-            let code = match self.one(filter, subscribe.subscription, &mut feeds, &mut pending) {
+            let granted = match self.anothers(&filter.filter) {
+                None => self.one(filter, subscribe.subscription, &mut feeds, &mut pending),
+                Some(id) => self.subscribe_for(id, filter, &mut feeds, &mut pending).map_err(|(code, failure)| {
+                    self.fail_subscription(&failure, &filter.filter, subscribe.id);
+                    (code, failure.text)
+                }),
+            };
+            let code = match granted {
                 Ok(qos) => qos as u8,
                 Err((code, text)) => {
                     self.log_refusal("subscribe", &filter.filter, &text);
@@ -43,8 +50,12 @@ impl<H: Hub> Connection<H> {
         }
         self.keep(pending).await?;
         self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
-        if let Some(online) = &self.presence.online {
-            feeds.into_iter().for_each(|feed| online.subscribe(feed));
+        for (device, feed) in feeds {
+            let online = match device {
+                None => self.presence.online.as_ref(),
+                Some(id) => self.presence.gateway.as_ref().and_then(|gateway| Some(&gateway.get(&id)?.online)),
+            };
+            online.into_iter().for_each(|online| online.subscribe(feed));
         }
         Ok(())
     }
@@ -68,7 +79,7 @@ impl<H: Hub> Connection<H> {
         &self,
         filter: &Filter,
         id: Option<u32>,
-        feeds: &mut Vec<Feed>,
+        feeds: &mut Vec<(Option<DeviceId>, Feed)>,
         pending: &mut Pending,
     ) -> Result<QoS, (u8, String)> {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
@@ -81,7 +92,7 @@ impl<H: Hub> Connection<H> {
             iot_core::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
             iot_core::Subscribe::Errors => (Kept::Errors, QoS::AtMostOnce),
             iot_core::Subscribe::Feed(feed) => {
-                feeds.push(feed);
+                feeds.push((None, feed));
                 let granted = filter.qos.min(FEED_QOS);
                 (Kept::Feed(feed, granted), granted)
             }
@@ -170,13 +181,14 @@ impl<H: Hub> Connection<H> {
                     online.unsubscribe(feed);
                 }
             }
-            Some(Kept::Errors) | None => {}
+            Some(Kept::Errors) => {}
+            None => return self.unsubscribe_for(filter),
         }
-        removed.is_some()
+        true
     }
 }
 
-fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
+pub(super) fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
     let (kind, qos) = match kept {
         Kept::Topic => (SubscriptionKind::Topic, filter.qos),
         Kept::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),

@@ -29,6 +29,7 @@ pub(super) fn check(device: Option<&Device>, access: &Access, will: &Will) -> Re
             .map_err(|denied| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {denied}"))),
         Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
         Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
+        Publish::Control(_) => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot attach or detach a device")),
         Publish::State if will.payload.len() > limits::STATE_BYTES => {
             Err(Fault::new(reason::QUOTA, "the will is larger than a state may be"))
         }

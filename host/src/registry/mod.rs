@@ -59,9 +59,9 @@ pub enum Changed {
 impl Changed {
     fn of(change: &RegistryChange) -> Option<Self> {
         match change {
-            RegistryChange::DeviceChanged { num, .. } | RegistryChange::DevicePassword { num, .. } => {
-                Some(Self::Device(*num))
-            }
+            RegistryChange::DeviceChanged { num, .. }
+            | RegistryChange::DevicePassword { num, .. }
+            | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
             RegistryChange::DeviceDeleted { num } => Some(Self::Deleted(*num)),
             RegistryChange::RegistryChanged { name, .. } => Some(Self::Registry(name.clone())),
             RegistryChange::ServiceChanged { name, .. }
@@ -73,7 +73,6 @@ impl Changed {
             | RegistryChange::RegistryDeleted { .. }
             | RegistryChange::DeviceCreated { .. }
             | RegistryChange::Bound { .. }
-            | RegistryChange::Unbound { .. }
             | RegistryChange::DeviceEndpoint { .. } => None,
         }
     }

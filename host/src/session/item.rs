@@ -65,6 +65,8 @@ pub struct Left<H> {
 pub trait Weigh {
     /// About how much memory it holds, bytes.
     fn size(&self) -> usize;
+    /// Where only the newest of several that wait is sent: this one makes an older one needless.
+    fn replaces(&self, older: &Self) -> bool;
     /// When it is not to be sent any more; none = never.
     fn expires(&self) -> Option<Instant> {
         None
@@ -117,6 +119,15 @@ pub enum Frame<H> {
         dup: bool,
         item: Item<H>,
     },
+}
+
+/// What an acknowledgement by the client finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    Yes,
+    /// Something waits under this packet identifier, but not for an acknowledgement of this kind.
+    OtherKind,
+    Nothing,
 }
 
 /// A QoS 2 message from the client, by its state here.

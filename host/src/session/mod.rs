@@ -18,7 +18,7 @@ use std::{
 use self::acks::Acks;
 pub use self::{
     acks::{Ack, AckKind, BatchId},
-    item::{Body, Frame, Item, Kept, Left, Offer, Progress, Receipt, Weigh},
+    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Receipt, Weigh},
 };
 use crate::model::{Message, QoS, broker::MessageNum, limits};
 
@@ -43,8 +43,8 @@ pub struct Session<H> {
     window: u16,
     queue: VecDeque<Item<H>>,
     queue_bytes: usize,
-    /// The newest of what is coalesced, waiting for room in the window.
-    latest: Option<Item<H>>,
+    /// The newest of what is coalesced, waiting for room in the window: one of each that do not replace each other.
+    latest: VecDeque<Item<H>>,
     in_flight: VecDeque<InFlight<H>>,
     /// In-flight entries before this one were written on this connection.
     resent: usize,
@@ -73,7 +73,7 @@ impl<H: Clone + Weigh> Session<H> {
             window: limits::IN_FLIGHT,
             queue: VecDeque::new(),
             queue_bytes: 0,
-            latest: None,
+            latest: VecDeque::new(),
             in_flight: VecDeque::new(),
             resent: 0,
             last_id: 0,
@@ -131,7 +131,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// The connection ended: what cannot outlive it goes.
     pub fn disconnect(&mut self) {
         self.acks.clear();
-        self.latest = None;
+        self.latest = VecDeque::new();
         self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_hub());
         self.queue.shrink_to_fit();
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
@@ -183,11 +183,17 @@ impl<H: Clone + Weigh> Session<H> {
         Offer::Taken
     }
 
-    /// Puts it into the queue while the in-flight window has room; else it waits alone, in place of what waited there.
+    /// Puts it into the queue while the in-flight window has room; else it waits beside it, in place of what it replaces.
     pub fn offer_latest(&mut self, item: Item<H>) {
         let ahead = self.in_flight.len() + self.queue.len();
-        if self.latest.is_some() || ahead >= usize::from(self.window) {
-            self.latest = Some(item);
+        let replaces = |older: &Item<H>| match (&item.body, &older.body) {
+            (Body::Hub(newer), Body::Hub(older)) => newer.replaces(older),
+            _ => false,
+        };
+        if let Some(older) = self.latest.iter_mut().find(|older| replaces(older)) {
+            *older = item;
+        } else if !self.latest.is_empty() || ahead >= usize::from(self.window) {
+            self.latest.push_back(item);
         } else {
             self.queue_bytes += item.size();
             self.queue.push_back(item);
@@ -246,7 +252,7 @@ impl<H: Clone + Weigh> Session<H> {
                 }
                 Some(item)
             }
-            None if room => self.latest.take(),
+            None if room => self.latest.pop_front(),
             _ => None,
         }
     }
@@ -330,6 +336,31 @@ impl<H: Clone + Weigh> Session<H> {
     /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
     pub fn forget(&mut self, id: u16) {
         self.settle(id, Sent::Published);
+    }
+
+    /// Takes back what the hub delivered, for which this holds, and what was not sent yet.
+    pub fn withdraw(&mut self, wanted: impl Fn(&H) -> bool) {
+        let keeps = |item: &Item<H>| !matches!(&item.body, Body::Hub(hub) if wanted(hub));
+        self.queue.retain(keeps);
+        self.latest.retain(keeps);
+        self.queue_bytes = self.queue.iter().map(Item::size).sum();
+    }
+
+    /// What an acknowledgement by the client finds.
+    #[must_use]
+    pub fn expects(&self, kind: AckKind, id: u16) -> Expected {
+        let entry = match kind {
+            AckKind::PubRel if self.received.contains_key(&id) => return Expected::Yes,
+            AckKind::PubRel => return Expected::Nothing,
+            _ => self.in_flight.iter().find(|entry| entry.id == id),
+        };
+        let Some(entry) = entry else { return Expected::Nothing };
+        let kinds: &[AckKind] = match (entry.state, entry.item.as_ref().map(|item| item.qos)) {
+            (Sent::Published, Some(QoS::AtLeastOnce)) => &[AckKind::PubAck],
+            (Sent::Published, _) => &[AckKind::PubRec],
+            (Sent::Released, _) => &[AckKind::PubRec, AckKind::PubComp],
+        };
+        if kinds.contains(&kind) { Expected::Yes } else { Expected::OtherKind }
     }
 
     /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent

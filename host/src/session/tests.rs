@@ -8,6 +8,11 @@ impl Weigh for u64 {
     fn size(&self) -> usize {
         100
     }
+
+    /// The hundreds say which device.
+    fn replaces(&self, older: &Self) -> bool {
+        self / 100 == older / 100
+    }
 }
 
 fn item(qos: QoS, text: &'static str) -> Item<u64> {
@@ -353,4 +358,54 @@ fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_a
     session.offer_kept(kept);
     assert!(session.revoke(|_| false).is_empty());
     assert_eq!(session.take_progress().gone, [MessageNum(7)]);
+}
+
+#[test]
+fn the_newest_of_each_device_waits_for_the_window() {
+    let mut session = S::new();
+    session.connect(1);
+    for version in [1, 2, 101, 3, 102, 201] {
+        session.offer_latest(hub(version));
+    }
+    assert_eq!(written(&mut session), ["p1=v1"]);
+    for (id, expect) in [(1, "p2=v3"), (2, "p3=v102"), (3, "p4=v201")] {
+        session.puback(id);
+        assert_eq!(written(&mut session), [expect]);
+    }
+}
+
+#[test]
+fn what_was_not_sent_yet_can_be_taken_back() {
+    let mut session = S::new();
+    session.connect(1);
+    session.offer(hub(1));
+    assert_eq!(written(&mut session), ["p1=v1"]);
+    session.offer(hub(102));
+    session.offer(hub(2));
+    session.offer_latest(hub(103));
+    session.withdraw(|version| version / 100 == 1);
+    session.puback(1);
+    assert_eq!((written(&mut session), session.queued_bytes()), (vec!["p2=v2".to_owned()], 0));
+}
+
+#[test]
+fn an_acknowledgement_finds_what_waits_for_it() {
+    use AckKind::{PubAck, PubComp, PubRec, PubRel};
+    use Expected::{Nothing, OtherKind, Yes};
+    let mut session = S::new();
+    session.connect(9);
+    session.offer(item(QoS::AtLeastOnce, "x"));
+    session.offer(item(QoS::ExactlyOnce, "x"));
+    session.offer(item(QoS::ExactlyOnce, "x"));
+    assert_eq!(written(&mut session), ["p1", "p2", "p3"]);
+    session.pubrec(3, false);
+    session.receive(1);
+    for (id, expect) in [
+        (1, [Yes, OtherKind, OtherKind, Yes]),
+        (2, [OtherKind, Yes, OtherKind, Nothing]),
+        (3, [OtherKind, Yes, Yes, Nothing]),
+        (4, [Nothing; 4]),
+    ] {
+        assert_eq!([PubAck, PubRec, PubComp, PubRel].map(|kind| session.expects(kind, id)), expect, "{id}");
+    }
 }

@@ -103,7 +103,7 @@ async fn topics_of_others_are_refused() {
     let front = Front::start().await;
     let mut v5 = front.v5("lamp-1").await;
     for (at, topic) in
-        ["/devices/lamp-2/events", "/devices/lamp-1/nothing", "/devices/lamp-1/attach"].iter().enumerate()
+        ["/devices/lamp-2/events", "/devices/lamp-1/nothing", "/devices/lamp-2/nothing"].iter().enumerate()
     {
         let id = at as u16 + 1;
         v5.send(&publish(0x32, topic, id, Some(&[]), "x")).await;

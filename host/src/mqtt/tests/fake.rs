@@ -15,10 +15,10 @@ use tokio::sync::broadcast;
 use super::super::hub::{Hub, Online};
 use crate::{
     auth::{Access, Credentials, Principal, Refusal, Standing},
-    delivery::{Feed, Link, Outbound, Receipt},
+    delivery::{Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
-    model::registry::DeviceSpec,
-    model::{DeviceName, DeviceNum, EventData, Message, QoS, RegistryName},
+    model::registry::{DeviceSpec, GatewayAuth},
+    model::{DeviceId, DeviceName, DeviceNum, EventData, Message, QoS, RegistryName},
     registry::{Changed, Device},
     store::{DeviceDoc, Seen},
 };
@@ -30,6 +30,7 @@ pub(super) struct State {
     /// What happened, in words.
     pub(super) log: Mutex<Vec<String>>,
     pub(super) events: Mutex<Vec<NewEvent>>,
+    senders: Mutex<Vec<String>>,
     held: Mutex<Vec<Done>>,
     hold: AtomicBool,
     batches: AtomicU64,
@@ -37,6 +38,8 @@ pub(super) struct State {
     /// Why nobody may stay.
     pub(super) revoked: Mutex<Option<String>>,
     pub(super) changes: OnceLock<broadcast::Sender<Changed>>,
+    /// Which devices may not stay attached, and why.
+    pub(super) unbound: Mutex<HashMap<String, String>>,
     /// What devices get from now on, besides their own topics; all unless set.
     pub(super) access: Mutex<Option<Access>>,
 }
@@ -50,9 +53,15 @@ pub(super) struct FakeOnline {
     state: Arc<State>,
 }
 
+/// Who has `gateway` in the name is one.
+fn spec(name: &DeviceName) -> DeviceSpec {
+    let gateway = name.id.as_str().contains("gateway").then_some(GatewayAuth::AssociationOnly);
+    DeviceSpec { gateway, ..DeviceSpec::default() }
+}
+
 fn new_device(num: u64, name: DeviceName) -> Device {
     Device::new(
-        DeviceDoc { num: DeviceNum(num), name, spec: DeviceSpec::default(), password: None, created_ms: 0 },
+        DeviceDoc { num: DeviceNum(num), spec: spec(&name), name, password: None, created_ms: 0 },
         Seen::default(),
     )
 }
@@ -92,6 +101,11 @@ impl FakeHub {
 
     pub(super) fn has_logged(&self, line: &str) -> bool {
         self.0.log.lock().iter().any(|l| l == line)
+    }
+
+    /// The devices that the events are of.
+    pub(super) fn senders(&self) -> Vec<String> {
+        self.0.senders.lock().clone()
     }
 
     /// The events' payloads.
@@ -159,7 +173,8 @@ impl Hub for FakeHub {
         Some(())
     }
 
-    fn submit(&self, _device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {
+    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {
+        self.0.senders.lock().extend(events.iter().map(|_| device.name.id.to_string()));
         self.append(events, done);
     }
 
@@ -179,6 +194,35 @@ impl Hub for FakeHub {
         self.0.log.lock().push(format!("{device} connected"));
         self.0.links.lock().insert(device.clone(), link.clone());
         FakeOnline { device, link, state: self.0.clone() }
+    }
+
+    /// As if all devices were bound that have `bound` in their names, and every token were right that is `token`.
+    async fn admit_attached(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<Standing, Refusal> {
+        match (id.as_str(), token) {
+            ("unavailable", _) => return Err(Refusal::Unavailable("the disk is full".into())),
+            (id, Some("token")) if id.contains("keyed") => {}
+            (id, _) if id.contains("bound") => {}
+            _ => return Err(Refusal::NotAuthorised(format!("{id} is not bound to {}", gateway.name.id))),
+        }
+        let name = DeviceName { registry: gateway.name.registry.clone(), id: id.clone() };
+        let mut devices = self.0.devices.lock();
+        let num = devices.len() as u64 + 1;
+        let device = devices.entry(name.to_string()).or_insert_with(|| Arc::new(new_device(num, name)));
+        Ok(Standing::open(Principal::Device(device.clone())))
+    }
+
+    fn attachment_holds(&self, _: &Device, attached: &Standing) -> Result<(), String> {
+        let Principal::Device(device) = &attached.principal else { return Err("no device".into()) };
+        self.0.unbound.lock().get(device.name.id.as_str()).map_or(Ok(()), |why| Err(why.clone()))
+    }
+
+    fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<FakeOnline, JustTaken> {
+        if device.name.id.as_str().starts_with("taken") {
+            return Err(JustTaken(device.name.id.clone()));
+        }
+        let before = self.0.links.lock().get(device.name.id.as_str()).cloned();
+        before.inspect(|before| before.close(&format!("attached to gateway {gateway}")));
+        Ok(self.connect(device, link))
     }
 }
 

@@ -3,6 +3,7 @@
 mod device;
 mod doors;
 mod fake;
+mod gateway;
 mod library;
 mod normative;
 mod packets;

@@ -1,0 +1,48 @@
+//! A device is reached over one connection at a time, its own or a gateway's, and the newest has it: where it is now is
+//! what it was attached to last. Two gateways that both want it do not tear it to and fro: after it was taken from one
+//! connection by another, a gateway is told to wait. Never decides who may have it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Handle, Link, Online, presence::Presence};
+use crate::{
+    model::{DeviceId, EventData, limits},
+    registry::Device,
+};
+
+/// The device was taken over by another connection a moment ago.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} has just been taken over from another connection; try again in {secs} s", secs = limits::TAKEOVER_PAUSE.as_secs())]
+pub struct JustTaken(pub DeviceId);
+
+impl Handle {
+    /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
+    /// replaced: whoever made it has closed it already or is told to.
+    pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
+        self.place(device, link, "the device connected again")
+    }
+
+    /// As [`Handle::connect`], over the connection of a gateway.
+    pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
+        if self.presence(device.num).is_some_and(|presence| presence.was_taken_within(limits::TAKEOVER_PAUSE)) {
+            self.shared.metrics.limit("takeover_pause");
+            return Err(JustTaken(device.name.id.clone()));
+        }
+        Ok(self.place(device, link, &format!("attached to gateway {gateway}")))
+    }
+
+    fn place(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
+        let (presence, before) = {
+            let mut online = self.shared.online.write();
+            let taken = online.contains_key(&device.num).then(Instant::now);
+            let presence = Arc::new(Presence::new(device.clone(), link, taken));
+            (presence.clone(), online.insert(device.num, presence))
+        };
+        if let Some(before) = before {
+            before.link().close(why);
+            self.shared.ended(&before, why);
+        }
+        self.shared.ingest.lifecycle(device, EventData::Connected);
+        Online { presence, shared: self.shared.clone(), ended: false }
+    }
+}

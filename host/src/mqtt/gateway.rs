@@ -1,0 +1,276 @@
+//! The devices that a connection speaks for as a gateway: attached, looked at again when something changes, detached. Each is
+//! connected to the hub as if it had a connection of its own. Never reads a topic.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{
+    attached::AttachedLink,
+    connection::Connection,
+    end::{End, Presence},
+    handshake::runs_out,
+    hub::{Hub, Online},
+    mailbox::{Close, Mailbox},
+    parcel::Receipts,
+};
+use crate::{
+    auth::{Principal, Refusal, Standing},
+    delivery::Feed,
+    dialect::gateway_errors::ErrorType,
+    model::{DeviceId, limits},
+    registry::Device,
+};
+
+/// One device that is attached.
+pub(super) struct Attachment<H: Hub> {
+    pub(super) device: Arc<Device>,
+    pub(super) online: H::Online,
+    link: Arc<AttachedLink>,
+    standing: Standing,
+    runs_out: Option<Instant>,
+}
+
+/// What a connection has because its client is a gateway.
+pub(super) struct Gateway<H: Hub> {
+    attached: HashMap<DeviceId, Attachment<H>>,
+    /// When the first of their tokens runs out.
+    runs_out: Option<Instant>,
+}
+
+impl<H: Hub> Default for Gateway<H> {
+    fn default() -> Self {
+        Self { attached: HashMap::new(), runs_out: None }
+    }
+}
+
+/// Why something that a gateway asked for was not done.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: ErrorType,
+    /// As the gateway wrote it.
+    pub(super) device: String,
+    pub(super) text: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: ErrorType, device: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { kind, device: device.into(), text: text.into() }
+    }
+}
+
+impl<H: Hub> Gateway<H> {
+    pub(super) fn of(device: Option<&Arc<Device>>) -> Option<Box<Self>> {
+        device.is_some_and(|device| device.spec().gateway.is_some()).then(Box::default)
+    }
+
+    /// None: not attached, or somebody else has it by now.
+    pub(super) fn get(&self, id: &DeviceId) -> Option<&Attachment<H>> {
+        self.attached.get(id).filter(|attachment| attachment.link.over().is_none())
+    }
+
+    pub(super) fn runs_out(&self) -> Option<Instant> {
+        self.runs_out
+    }
+
+    fn note_runs_out(&mut self) {
+        self.runs_out = self.attached.values().filter_map(|attachment| attachment.runs_out).min();
+    }
+}
+
+/// What stands in an attach message.
+#[derive(Deserialize)]
+struct Attach {
+    authorization: Option<String>,
+}
+
+fn token(payload: &[u8]) -> Result<Option<String>, &'static str> {
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    // The parser's own words could hold a part of the token.
+    let attach: Attach = serde_json::from_slice(payload)
+        .map_err(|_| "the payload must be empty, {} or {\"authorization\": \"JWT\"}, and this is no such JSON")?;
+    Ok(attach.authorization.filter(|token| !token.is_empty()))
+}
+
+impl<H: Hub> Connection<H> {
+    /// The client is a gateway, also where it has become one since it connected.
+    pub(super) fn is_gateway(&mut self) -> bool {
+        if self.presence.gateway.is_none() {
+            self.presence.gateway = Gateway::of(self.presence.device.as_ref());
+        }
+        let is = |device: &Arc<Device>| device.spec().gateway.is_some();
+        self.presence.device.as_ref().is_some_and(is)
+    }
+
+    /// Speaks for the device from now on. For one that is attached already the token counts that was shown last.
+    pub(super) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
+        let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
+        let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
+            return Err(failed("the client is no gateway".into()));
+        };
+        if payload.len() > limits::CONTROL_BYTES {
+            shared.metrics.limit("control_bytes");
+            return Err(failed(format!("the payload is larger than {} bytes", limits::CONTROL_BYTES)));
+        }
+        let token = token(payload).map_err(|text| failed(text.into()))?;
+        if devices.attached.len() >= limits::ATTACHED_DEVICES && !devices.attached.contains_key(id) {
+            shared.metrics.limit("attached_devices");
+            let most = limits::ATTACHED_DEVICES;
+            return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
+        }
+        let standing = shared.hub.admit_attached(gateway, id, token.as_deref()).await;
+        let standing = standing.map_err(|refusal| match refusal {
+            Refusal::NotAuthorised(text) => failed(text),
+            Refusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
+        })?;
+        let Principal::Device(device) = &standing.principal else {
+            return Err(failed("only devices can be attached".into()));
+        };
+        let (device, runs_out) = (device.clone(), runs_out(&standing));
+        match devices.attached.get_mut(id) {
+            Some(known) if known.device.num == device.num && known.link.over().is_none() => {
+                known.standing = standing;
+                known.runs_out = runs_out;
+            }
+            _ => {
+                let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
+                let online = shared.hub.attach(&device, link.clone(), &gateway.name.id);
+                let online = online.map_err(|taken| failed(taken.to_string()))?;
+                shared.carriers.add(device.num, mailbox);
+                tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
+                take_up(&online, id, mailbox);
+                let attachment = Attachment { device, online, link, standing, runs_out };
+                if let Some(before) = devices.attached.insert(id.clone(), attachment) {
+                    before.end("attached again");
+                }
+                // What changed while it was decided.
+                mailbox.recheck();
+            }
+        }
+        devices.note_runs_out();
+        Ok(())
+    }
+
+    /// Speaks for the device no more. False: it did not.
+    pub(super) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
+        let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
+        let Some(attachment) = gateway.attached.remove(id) else { return false };
+        gateway.note_runs_out();
+        shared.carriers.remove(attachment.device.num, mailbox);
+        attachment.end(why);
+        true
+    }
+
+    /// Looks again at whether the client may stay, and those that it speaks for.
+    pub(super) fn recheck(&mut self) -> Result<(), End> {
+        let Presence { shared, standing, device, gateway, .. } = &self.presence;
+        shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let (Some(device), Some(gateway)) = (device, gateway) else {
+            self.presence.gateway = Gateway::of(device.as_ref());
+            return Ok(());
+        };
+        let why = |attachment: &Attachment<H>| match attachment.link.over() {
+            Some(why) => Some(why.to_owned()),
+            None => shared.hub.attachment_holds(device, &attachment.standing).err(),
+        };
+        let ended = gateway.attached.iter().filter_map(|(id, attachment)| Some((id.clone(), why(attachment)?)));
+        let ended: Vec<_> = ended.collect();
+        self.let_go(ended);
+        if !self.is_gateway() {
+            self.presence.gateway = None;
+        }
+        Ok(())
+    }
+
+    /// Detaches those whose tokens have run out.
+    pub(super) fn expire_attached(&mut self, now: Instant) {
+        let Some(gateway) = &self.presence.gateway else { return };
+        let is_over = |attachment: &Attachment<H>| attachment.runs_out.is_some_and(|at| now >= at);
+        let ended = gateway.attached.iter().filter(|(_, attachment)| is_over(attachment));
+        let why = "the device's token or key ran out; attach it again with a new one";
+        let ended: Vec<_> = ended.map(|(id, _)| (id.clone(), why.to_owned())).collect();
+        self.let_go(ended);
+    }
+
+    fn let_go(&mut self, ended: Vec<(DeviceId, String)>) {
+        for (id, why) in ended {
+            self.detach(&id, &why);
+            tracing::info!(gateway = %self.presence.mailbox.name, device = %id, "detached: {why}");
+            self.presence.shared.metrics.refuse("attached device");
+            self.tell(&Failure::new(ErrorType::Detachment, id.as_str(), why), None);
+        }
+    }
+
+    /// What the client acknowledged goes to the devices that it was for.
+    pub(super) fn acknowledged(&self, receipts: Receipts) {
+        let Receipts { own, attached } = receipts;
+        if let (Some(online), false) = (&self.presence.online, own.is_empty()) {
+            online.acknowledged(own);
+        }
+        for (device, receipt) in attached {
+            let found = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&device.name.id));
+            // One that was detached gets it again when it is back.
+            if let Some(attachment) = found.filter(|attachment| attachment.device.num == device.num) {
+                attachment.online.acknowledged(vec![receipt]);
+            }
+        }
+    }
+}
+
+impl<H: Hub> Attachment<H> {
+    fn end(self, why: &str) {
+        self.link.end(why);
+        self.online.disconnect(why);
+    }
+}
+
+/// The session's subscriptions to the device's topics rested while it was not attached.
+fn take_up(online: &impl Online, id: &DeviceId, mailbox: &Mailbox) {
+    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
+        let subscribed = mailbox.lock().carried_feed(id, feed).is_some();
+        if subscribed {
+            online.subscribe(feed);
+        }
+    }
+}
+
+impl<H: Hub> Presence<H> {
+    /// The gateway's connection ended, and with it those that it speaks for.
+    pub(super) fn leave_attached(&mut self, end: &End) {
+        let Some(gateway) = self.gateway.take() else { return };
+        let why = format!("its gateway left: {}", end.text());
+        for (_, attachment) in gateway.attached {
+            self.shared.carriers.remove(attachment.device.num, &self.mailbox);
+            attachment.end(&why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attach_message_is_empty_or_an_object_with_a_token() {
+        for (payload, expect) in [
+            ("", Some(None)),
+            ("{}", Some(None)),
+            (r#"{"authorization": "a.b.c"}"#, Some(Some("a.b.c"))),
+            (r#"{"authorization": "a.b.c", "more": 1}"#, Some(Some("a.b.c"))),
+            (r#"{"authorization": ""}"#, Some(None)),
+            (r#"{"authorization": null}"#, Some(None)),
+            (r#"{"authorization": 7}"#, None),
+            (r#""a.b.c""#, None),
+            ("a.b.c", None),
+            ("[]", None),
+            ("{", None),
+        ] {
+            let found = token(payload.as_bytes());
+            assert_eq!(found.as_ref().ok().map(Option::as_deref), expect, "{payload}");
+            assert!(found.err().is_none_or(|text| !text.contains("a.b.c")), "{payload}");
+        }
+    }
+}
