@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """What queued commands cost: memory, and the time that a device with a full queue takes to come back.
 
-Starts the program given, registers devices, lets a plugin queue commands for some of them, and times connect + config +
-commands by turns for a device with a full queue and one with an empty queue. Only the standard library; only loopback.
+Starts the program given twice, each with the same devices; in one of the two hosts a plugin queues commands for some of them.
+Then the same device connects, subscribes and gets its config at one host and at the other, by turns, so that what else goes
+on in the machine falls on both. Only the standard library; only loopback.
 
-    tests/measure/commands.py PROGRAM PUPPET.wasm [--devices 10000] [--sleepers 100] [--commands 1000]
+    tests/measure/commands.py PROGRAM PUPPET.wasm [--devices 10000] [--sleepers 100] [--commands 1000] [--rounds 4]
 """
 
 import argparse
 import json
 import os
+import shutil
 import socket
 import statistics
 import struct
@@ -83,8 +85,8 @@ class Device:
         while self.frame()[0] != 0x40:
             pass
 
-    def subscribe(self, what):
-        self.socket.sendall(packet(0x82, b"\x00\x01" + text(f"/devices/{self.name}/{what}") + b"\x01"))
+    def subscribe(self, what, qos=1):
+        self.socket.sendall(packet(0x82, b"\x00\x01" + text(f"/devices/{self.name}/{what}") + bytes([qos])))
 
     def message(self):
         """The next message, acknowledged."""
@@ -130,7 +132,7 @@ class Host:
     def still(self):
         """The resident size once it stands still, MiB."""
         last = resident(self.process.pid)
-        for _ in range(60):
+        for _ in range(20):
             time.sleep(1)
             now = resident(self.process.pid)
             if abs(now - last) < 0.2:
@@ -148,22 +150,19 @@ def device_path(name):
 
 
 def come_back(host, name, commands):
-    """Milliseconds from the first byte to the config; and to the last command."""
+    """Milliseconds from the first byte to the last command."""
     begun = time.perf_counter()
     device = Device(host.mqtt, name)
-    device.subscribe("config")
-    topic, _ = device.message()
-    assert topic.endswith("/config"), topic
-    config = (time.perf_counter() - begun) * 1000
     device.subscribe("commands/#")
     for _ in range(commands):
         topic, _ = device.message()
         assert topic.endswith("/commands"), topic
-    all_of_them = (time.perf_counter() - begun) * 1000
-    return device, config, all_of_them
+    took = (time.perf_counter() - begun) * 1000
+    device.close()
+    return took
 
 
-def connect_config(host, name):
+def connect(host, name):
     """Milliseconds from the first byte until the config is there; and until both subscriptions are acknowledged too."""
     begun = time.perf_counter()
     device = Device(host.mqtt, name)
@@ -177,7 +176,56 @@ def connect_config(host, name):
         elif b"/config" in body[:80]:
             missing.discard("config")
             config = (time.perf_counter() - begun) * 1000
-    return device, config, (time.perf_counter() - begun) * 1000
+    both = (time.perf_counter() - begun) * 1000
+    device.close()
+    return config, both
+
+
+def prepare(program, puppet, folder, names, configured):
+    """A host with all devices, some of them with a config."""
+    os.makedirs(f"{folder}/plugins")
+    shutil.copy(puppet, f"{folder}/plugins/sender.wasm")
+    with open(f"{folder}/plugins/sender.toml", "w") as settings:
+        settings.write(SETTINGS)
+    host = Host(program, folder)
+    for name in names:
+        Device(host.mqtt, name).close()
+    for name in configured:
+        host.call("POST", device_path(name) + ":modifyCloudToDeviceConfig", {"binaryData": "b24="})
+    return host
+
+
+def fill(host, sleepers, commands, payload):
+    for name in sleepers:
+        device = Device(host.mqtt, name)
+        for number in range(commands // PER_EVENT):
+            device.publish(payload, number + 1)
+        device.close()
+    while host.open_commands() < len(sleepers) * commands:
+        time.sleep(0.2)
+
+
+def shown(samples):
+    """Median and the middle half."""
+    low, middle, high = statistics.quantiles(samples, n=4)
+    return f"{middle:.3f} ms ({low:.3f} to {high:.3f})"
+
+
+def by_turns(empty, full, names, rounds):
+    """(config, both) of the same devices at the one host and at the other."""
+    found = {empty: [], full: []}
+    for number in range(rounds):
+        for at, name in enumerate(names):
+            for host in (empty, full) if (number + at) % 2 else (full, empty):
+                found[host].append(connect(host, name))
+    return found
+
+
+def report(found, empty, full):
+    for at, what in enumerate(["its config is there", "all is subscribed, too"]):
+        without, queued = ([took[at] for took in found[host]] for host in (empty, full))
+        ratio = statistics.median(queued) / statistics.median(without)
+        print(f"connect until {what}: {shown(without)} with an empty store, {shown(queued)} with a full one: {ratio:.2f}")
 
 
 def main():
@@ -187,84 +235,29 @@ def main():
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--sleepers", type=int, default=100)
     parser.add_argument("--commands", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--bytes", type=int, default=512)
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="switchbox-measure-")
-    os.makedirs(f"{folder}/plugins")
-    with open(options.puppet, "rb") as source, open(f"{folder}/plugins/sender.wasm", "wb") as target:
-        target.write(source.read())
-    with open(f"{folder}/plugins/sender.toml", "w") as settings:
-        settings.write(SETTINGS)
-    host = Host(options.program, folder)
     sleepers = [f"sleeper-{n}" for n in range(options.sleepers)]
     names = sleepers + [f"idle-{n}" for n in range(options.devices - options.sleepers)]
-    for name in names:
-        Device(host.mqtt, name).close()
-    measured = sleepers + names[options.sleepers:2 * options.sleepers]
-    for name in measured:
-        host.call("POST", device_path(name) + ":modifyCloudToDeviceConfig", {"binaryData": "b24="})
-
-    def times(these):
-        found = []
-        for name in these:
-            device, *took = connect_config(host, name)
-            device.close()
-            found.append(took)
-        return found
-
-    def shown(found):
-        config, both = (statistics.median(column) for column in zip(*found))
-        return f"config after {config:.3f} ms, all subscribed after {both:.3f} ms"
-
-    times(measured[options.sleepers:])
-    empty = times(measured[options.sleepers:])
-    print(f"connect, no command in the store: {shown(empty)}")
-
-    before = host.still()
-    payload = b"x" * options.bytes
-    for name in sleepers:
-        device = Device(host.mqtt, name)
-        for number in range(options.commands // PER_EVENT):
-            device.publish(payload, number + 1)
-        device.close()
-    wanted = options.sleepers * options.commands
-    while host.open_commands() < wanted:
-        time.sleep(0.2)
-    running = host.still()
-    print(f"resident: {before:.1f} MiB with {len(names)} devices, {running:.1f} MiB after {wanted} commands of "
-          f"{options.bytes} bytes were queued")
-    host.stop()
-    host = Host(options.program, folder)
-    full_start = host.still()
-    print(f"resident after a restart with them: {full_start:.1f} MiB")
-
-    full, other = [], []
-    half = sleepers[:options.sleepers // 2]
-    for number, pair in enumerate(zip(half, measured[options.sleepers:])):
-        # The first of two has a colder cache: each is the first as often as the other.
-        for name in pair if number % 2 else reversed(pair):
-            device, *took = connect_config(host, name)
-            (full if name in half else other).append(took)
-            device.close()
-    print(f"connect, {options.commands} commands queued: {shown(full)}")
-    print(f"connect, another device just then: {shown(other)}")
-    drained = []
-    for name in sleepers[options.sleepers // 2:][:20]:
-        device, _, took = come_back(host, name, options.commands)
-        device.close()
-        drained.append(took)
-    print(f"all {options.commands} commands received and acknowledged: median {statistics.median(drained):.0f} ms")
-    for name in sleepers:
-        host.call("DELETE", device_path(name) + "/commands")
-    while host.open_commands() > 0:
-        time.sleep(0.2)
-    host.stop()
-    host = Host(options.program, folder)
-    print(f"resident after a restart without any: {host.still():.1f} MiB")
-    again = times(measured[options.sleepers:])
-    print(f"connect, store empty again: {shown(again)}")
-    host.stop()
-    print(f"(data in {folder})")
+    with tempfile.TemporaryDirectory(prefix="switchbox-measure-") as folder:
+        hosts = [prepare(options.program, options.puppet, f"{folder}/{n}", names, sleepers) for n in range(2)]
+        before = [host.still() for host in hosts]
+        empty, full = hosts
+        fill(full, sleepers, options.commands, b"x" * options.bytes)
+        print(f"resident with {len(names)} devices: {before[0]:.1f} MiB and, before its commands, {before[1]:.1f} MiB; "
+              f"{full.still():.1f} MiB after {len(sleepers) * options.commands} commands of {options.bytes} bytes")
+        for host in hosts:
+            host.stop()
+        empty, full = hosts = [Host(options.program, f"{folder}/{n}") for n in range(2)]
+        after = [host.still() for host in hosts]
+        print(f"resident after a restart: {after[0]:.1f} MiB with an empty store, {after[1]:.1f} MiB with a full one")
+        by_turns(empty, full, sleepers, 1)
+        report(by_turns(empty, full, sleepers, options.rounds), empty, full)
+        drained = [come_back(full, name, options.commands) for name in sleepers[:20]]
+        print(f"all {options.commands} commands received and acknowledged: {shown(drained)}")
+        for host in hosts:
+            host.stop()
 
 
 if __name__ == "__main__":
