@@ -55,6 +55,11 @@ impl Metrics {
         self.limits.get_or_create(&Limit { limit }).inc();
     }
 
+    /// Counts that it was hit so many times.
+    pub fn limit_by(&self, limit: &'static str, times: u64) {
+        self.limits.get_or_create(&Limit { limit }).inc_by(times);
+    }
+
     /// Counts something refused to a client.
     pub fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();

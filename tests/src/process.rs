@@ -36,6 +36,7 @@ struct Ready {
     mqtt: SocketAddr,
     mqtts: Option<SocketAddr>,
     ws: Option<SocketAddr>,
+    admin_tls: Option<String>,
     admin: String,
 }
 
@@ -152,6 +153,16 @@ impl Process {
     #[must_use]
     pub fn ws(&self) -> SocketAddr {
         self.ready().ws.expect("no WebSocket")
+    }
+
+    /// Where the admin API listens with TLS: a URL.
+    ///
+    /// # Panics
+    ///
+    /// When it was not started so.
+    #[must_use]
+    pub fn admin_tls(&self) -> &str {
+        self.ready().admin_tls.as_deref().expect("no TLS")
     }
 
     /// Runs `switchbox` with these arguments against this host, in the place's folder; gives what it prints.

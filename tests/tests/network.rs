@@ -244,3 +244,56 @@ fn a_host_that_others_can_reach_does_not_start_without_tls_and_says_what_to_do()
         assert!(host.log().contains(part), "{part} is not in {}", host.log());
     }
 }
+
+#[test]
+fn the_line_that_a_new_device_is_given_works_as_it_is_pasted() {
+    if !mosquitto_is_there() {
+        return;
+    }
+    for (number, with_tls) in [true, false].into_iter().enumerate() {
+        let place = Place::new();
+        let host = if with_tls { start(&place, &[]) } else { place.start_with(&["--enroll", "closed"]) };
+        let id = format!("lamp-{number}");
+        let printed = host.cli(&place, &["device", "create", &id, "--new-key"]);
+        let (_, pasted) = printed.split_once("Be this device:").expect("no example");
+        assert_eq!(pasted.contains("--cafile"), with_tls, "{pasted}");
+        // The program has another name here.
+        let token = host.cli(&place, &["device", "token", "--key", &format!("{id}.key.pem")]);
+        let (head, rest) = pasted.split_once("$(").unwrap();
+        let pasted = format!("{head}{token}{}", rest.split_once(')').unwrap().1);
+        let status = Command::new("sh").args(["-c", pasted.trim()]).current_dir(place.root()).status().unwrap();
+        assert!(status.success(), "{pasted}");
+        let events = host.admin().get("/v1/events").ok().to_string();
+        assert!(events.contains(&id) && events.contains("telemetry"), "{events}");
+        host.stop();
+    }
+}
+
+#[test]
+fn the_admin_api_is_reached_with_tls_by_who_trusts_its_authority() {
+    let place = Place::new();
+    let host = start(&place, &["--admin-tls", "127.0.0.1:0"]);
+    let url = host.admin_tls().replace("127.0.0.1", "localhost");
+    let list = |ca: &str| {
+        let arguments = ["device", "list", "--admin", &url, "--ca", ca];
+        host.command(&place, &arguments).output().unwrap()
+    };
+    let listed = list("certs/ca.pem");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let _ = switchbox(&place, &["cert", "server", "localhost", "--folder", &folder(&place, "new")]);
+    assert!(!list("new/ca.pem").status.success(), "a host that is not trusted");
+    // A new certificate is taken up here as well.
+    for name in ["server.pem", "server.key.pem"] {
+        fs::copy(place.root().join("new").join(name), place.root().join("certs").join(name)).unwrap();
+    }
+    until("the new certificate", || list("new/ca.pem").status.success().then_some(()));
+    host.stop();
+}
+
+#[test]
+fn the_admin_api_with_tls_needs_a_certificate_and_says_how_to_get_one() {
+    let place = Place::new();
+    let mut host = Process::spawn_with(&place, &["--admin-tls", "0.0.0.0:0"]);
+    assert!(!host.wait().success());
+    assert!(host.log().contains("tls.cert") && host.log().contains("switchbox cert server"), "{}", host.log());
+}

@@ -10,7 +10,7 @@ use std::{
 /// so nothing goes round.
 const RANKS: &[&[&str]] = &[
     &["model", "clock", "metrics", "builtins"],
-    &["settings", "store", "tls"],
+    &["lobby", "settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "ingest", "timers", "engine", "plugin"],
     &["dispatch", "session", "topics", "proxy"],

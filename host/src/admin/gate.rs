@@ -14,11 +14,13 @@ use super::{
     App, audit,
     error::{Error, Kind},
     handlers::blocking,
+    patience,
     rate::{self, Caller},
     routes,
     scope::Scope,
+    server::Visitor,
 };
-use crate::clock;
+use crate::{clock, lobby::Rate};
 
 /// A refused body of so many bytes is read to its end.
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
@@ -35,12 +37,18 @@ pub(super) struct Gate {
     pub(super) body_bytes: usize,
 }
 
-pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let address = address_of(&request);
+    let mut request = request.map(|body| patience::timely(body, &gate.app.parts.counters));
     let (name, scope) = match gate.admit(request.headers(), address.ip()) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
     };
+    if gate.scope.needs_token()
+        && let Some(visitor) = request.extensions().get::<Visitor>()
+    {
+        visitor.known();
+    }
     let write = gate.scope.needs_token() && !matches!(*request.method(), Method::GET | Method::HEAD);
     let call = write.then(|| format!("{} {}", request.method(), routes::shown(request.uri())));
     let response = match gate.allow(&name, scope, request.headers()) {
@@ -134,7 +142,7 @@ impl Gate {
         Ok(())
     }
 
-    fn in_time(&self, caller: Caller, rate: rate::Rate) -> Result<(), Error> {
+    fn in_time(&self, caller: Caller, rate: Rate) -> Result<(), Error> {
         self.app.rates.take(caller, rate).map_err(|wait| {
             self.app.parts.counters.limit("admin_rate");
             Error::too_often(wait)

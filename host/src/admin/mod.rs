@@ -11,11 +11,13 @@ pub mod fuzzing;
 mod gate;
 mod handlers;
 mod openapi;
+mod patience;
 mod plugins;
 mod rate;
 mod reply;
 mod routes;
 mod scope;
+mod server;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
@@ -31,16 +33,15 @@ use std::{
     },
 };
 
-use axum::{ServiceExt, extract::Request};
 pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError, Timers};
+use serde::Serialize;
 pub use tokens::FILE as TOKEN_FILE;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, util::MapRequestLayer};
 
 use crate::{
     auth, delivery, explain, ingest, journal, metrics::Metrics, model::limits, outbox, registry, settings::AdminAuth,
-    store,
+    store, tls,
 };
 
 /// Where the API listens and who may call it.
@@ -48,6 +49,8 @@ use crate::{
 pub struct Options {
     /// Port 0 = a free one.
     pub listen: SocketAddr,
+    /// Where it listens with TLS as well.
+    pub tls: Option<(SocketAddr, tls::Handle)>,
     pub auth: AdminAuth,
     /// The data folder, where the token is.
     pub data: PathBuf,
@@ -71,8 +74,27 @@ pub struct Parts {
     pub auth: auth::Handle,
     pub ingest: ingest::Handle,
     pub counters: Metrics,
+    pub reach: Reach,
     /// The counters in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Where devices and programs reach the host, for those who are to tell them.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reach {
+    pub mqtt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtts: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ws: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wss: Option<String>,
+    /// What the host's certificate calls it.
+    pub tls_names: Vec<String>,
+    /// The certificate of the authority that devices are to trust, on the host's machine, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_authority: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +107,6 @@ pub enum Error {
     Token(#[source] io::Error),
     #[error("the audit log cannot be opened: {0}")]
     Audit(#[source] io::Error),
-    #[error("the admin API stopped: {0}")]
-    Serve(#[source] io::Error),
 }
 
 /// What every handler sees.
@@ -108,27 +128,33 @@ struct App {
 
 /// The API, bound to its port.
 pub struct Service {
-    listener: TcpListener,
+    doors: Vec<server::Door>,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     app: App,
 }
 
 impl Service {
     /// Takes the port, and reads or makes the token.
     pub async fn bind(options: Options, parts: Parts) -> Result<Self, Error> {
-        let listen = options.listen;
-        let tokens = match options.auth {
-            AdminAuth::Token => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
-            AdminAuth::None if listen.ip().is_loopback() => None,
-            AdminAuth::None => return Err(Error::Open(listen)),
+        let with_tls = options.tls.as_ref().map(|(address, _)| *address);
+        let reachable = [Some(options.listen), with_tls].into_iter().flatten().find(|at| !at.ip().is_loopback());
+        let tokens = match (options.auth, reachable) {
+            (AdminAuth::Token, _) => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
+            (AdminAuth::None, None) => None,
+            (AdminAuth::None, Some(reachable)) => return Err(Error::Open(reachable)),
         };
-        let failed = |source| Error::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (door, address) = listen(options.listen, None).await?;
+        let (mut doors, mut tls_address) = (vec![door], None);
+        if let Some((at, tls)) = options.tls {
+            let (door, address) = listen(at, Some(tls)).await?;
+            doors.push(door);
+            tls_address = Some(address);
+        }
         let app = App {
             folder: folder::Folder(options.plugins),
             tokens,
-            rates: rate::Rates::default(),
+            rates: rate::Rates::new(limits::ADMIN_CALLERS),
             audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
             cors_origins: options.cors_origins.into(),
             ready: Arc::default(),
@@ -136,12 +162,18 @@ impl Service {
             stopping: CancellationToken::new(),
             parts,
         };
-        Ok(Self { listener, address, app })
+        Ok(Self { doors, address, tls_address, app })
     }
 
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens with TLS.
+    #[must_use]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     /// Set to true when the host is ready, to false when it drains: what `/readyz` says.
@@ -151,17 +183,23 @@ impl Service {
     }
 
     /// Serves until `shutdown`, then lets the calls under way end.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let (stopping, origins) = (self.app.stopping.clone(), self.app.cors_origins.clone());
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (stopping, metrics) = (self.app.stopping.clone(), self.app.parts.counters.clone());
+        let origins = self.app.cors_origins.clone();
         let routes = web::guard(routes::routes(self.app), &origins);
-        let routes = MapRequestLayer::new(routes::split_verb).layer(routes);
-        let routes = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(routes);
-        let serve = axum::serve(self.listener, routes).with_graceful_shutdown(async move {
+        let stop_streams = async {
             shutdown.cancelled().await;
             stopping.cancel();
-        });
-        serve.await.map_err(Error::Serve)
+        };
+        tokio::join!(server::serve(self.doors, routes, metrics, shutdown.clone()), stop_streams);
     }
+}
+
+async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Door, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((server::Door { listener, tls }, bound))
 }
 
 impl App {

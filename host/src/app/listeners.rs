@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
+    admin::Reach,
     mqtt::{self, Door, Origins},
     settings::{Enroll, Settings},
     tls,
@@ -36,6 +37,21 @@ pub(super) fn doors(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<Door>
 }
 
 impl Listeners {
+    /// For those who are to tell devices where to connect.
+    pub(super) fn reach(&self, settings: &Settings, tls: Option<&tls::Handle>) -> Reach {
+        let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        // Where `switchbox cert server` puts it.
+        let beside = settings.tls.as_ref().map(|files| files.certificate.with_file_name("ca.pem"));
+        Reach {
+            mqtt: self.mqtt.to_string(),
+            mqtts: text(self.mqtts),
+            ws: text(self.ws),
+            wss: text(self.wss),
+            tls_names: tls.map(tls::Handle::names).unwrap_or_default(),
+            tls_authority: beside.and_then(|path| path.canonicalize().ok()),
+        }
+    }
+
     pub(super) fn of<H: mqtt::Hub>(settings: &Settings, front: &mqtt::Service<H>) -> Self {
         let mut bound = front.local_addrs().iter().copied();
         let mut next = |wanted: Option<SocketAddr>| wanted.and_then(|_| bound.next());

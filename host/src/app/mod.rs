@@ -47,12 +47,14 @@ pub struct Host {
     pub listeners: Listeners,
     /// Where the admin API listens.
     pub admin: SocketAddr,
+    /// Where it listens with TLS.
+    pub admin_tls: Option<SocketAddr>,
     pub parts: Parts,
     shutdown: CancellationToken,
     ready: Arc<AtomicBool>,
     fatal: Arc<Mutex<Option<String>>>,
     front: JoinHandle<()>,
-    api: JoinHandle<Result<(), admin::Error>>,
+    api: JoinHandle<()>,
     folder: folder::Service,
     housekeeping: JoinHandle<()>,
     timers: JoinHandle<()>,
@@ -145,8 +147,11 @@ impl Host {
         // Not before those who subscribed are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());
         let publisher = tokio::spawn(publisher.run(shutdown.child_token()));
-        let api = bind_api(settings, &parts).await?;
-        let (listeners, admin, ready) = (Listeners::of(settings, &front), api.local_addr(), api.readiness());
+        let listeners = Listeners::of(settings, &front);
+        let reach = listeners.reach(settings, tls.as_ref());
+        let api = bind_api(settings, &parts, tls.clone(), reach).await?;
+        let ready = api.readiness();
+        let (admin, admin_tls) = (api.local_addr(), api.tls_addr());
         if let Some(tls) = tls {
             let registry = parts.registry.clone();
             let renewed = move || registry.announce(Changed::Registry(RegistryName::default_registry()));
@@ -165,6 +170,7 @@ impl Host {
             mqtt: listeners.mqtt,
             listeners,
             admin,
+            admin_tls,
             parts,
             shutdown,
             ready,
@@ -193,7 +199,7 @@ impl Host {
         self.ready.store(false, Ordering::Release);
         self.shutdown.cancel();
         self.front.await.context("the front ended badly")?;
-        self.api.await.context("the admin API ended badly")??;
+        self.api.await.context("the admin API ended badly")?;
         self.folder.stop().await;
         self.timers.await.context("the timers ended badly")?;
         self.dispatch.stop().await;
@@ -222,14 +228,21 @@ async fn bind_front(
         doors: listeners::doors(settings, tls),
         connections: settings.max_connections,
         connections_per_address: settings.max_connections_per_address,
+        connects_per_second: settings.max_connects_per_second,
         ..mqtt::Options::default()
     };
     mqtt::Service::bind(options, hub, parts.topics.clone(), parts.metrics.clone()).await
 }
 
-async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, admin::Error> {
+async fn bind_api(
+    settings: &Settings,
+    parts: &Parts,
+    tls: Option<tls::Handle>,
+    reach: admin::Reach,
+) -> Result<admin::Service, admin::Error> {
     let options = admin::Options {
         listen: settings.admin,
+        tls: settings.admin_tls.zip(tls),
         auth: settings.admin_auth,
         data: settings.data.clone(),
         plugins: settings.plugins.clone(),
@@ -239,6 +252,7 @@ async fn bind_api(settings: &Settings, parts: &Parts) -> Result<admin::Service, 
         auth: parts.auth.clone(),
         ingest: parts.ingest.clone(),
         counters: parts.metrics.clone(),
+        reach,
         registry: parts.registry.clone(),
         outbox: parts.outbox.clone(),
         delivery: parts.delivery.clone(),

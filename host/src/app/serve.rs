@@ -36,11 +36,12 @@ fn ready_line(host: &Host, settings: &Settings) -> serde_json::Value {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
     });
+    let admin_tls = host.admin_tls.map(|address| ("admin_tls", format!("https://{address}")));
     let listeners = [("mqtts", host.listeners.mqtts), ("ws", host.listeners.ws), ("wss", host.listeners.wss)];
+    let listeners = listeners.into_iter().filter_map(|(name, address)| Some((name, address?.to_string())));
     if let Some(fields) = line.as_object_mut() {
-        let there =
-            listeners.into_iter().filter_map(|(name, address)| Some((name.to_owned(), address?.to_string().into())));
-        fields.extend(there);
+        let there = listeners.chain(admin_tls);
+        fields.extend(there.map(|(name, address)| (name.to_owned(), address.into())));
     }
     line
 }

@@ -7,14 +7,14 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use crate::model::limits;
+use crate::{lobby::network, model::limits};
 
 /// Failures that cost nothing yet: an address has many devices, each may once have an old password.
 const FREE: [u32; 2] = [5, 50];
@@ -82,14 +82,6 @@ pub(super) struct Attempt<'a> {
     throttle: &'a Throttle,
     address: IpAddr,
     client: Who,
-}
-
-/// One customer has a whole /64 of IPv6 addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
 }
 
 impl Throttle {
@@ -229,14 +221,5 @@ mod tests {
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
         assert_eq!(throttle.table.lock().records.len(), 2);
         assert!(throttle.table.lock().under_way.is_empty());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_counts_as_one_address() {
-        let one: IpAddr = "2001:db8::1".parse().unwrap();
-        let (near, far) = ("2001:db8::ffff:1".parse().unwrap(), "2001:db8:0:1::1".parse().unwrap());
-        assert_eq!(network(one), network(near));
-        assert_ne!(network(one), network(far));
-        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), HERE);
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct AuditOptions {
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let (answer, text) = act(&options.host.client(), &options.action)?;
+    let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text))
 }
 
@@ -71,7 +71,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 
 /// Returns what is to be printed.
 pub(super) fn audit(options: &AuditOptions) -> anyhow::Result<String> {
-    let answer = options.host.client().get(&format!("/v1/audit?pageSize={}", options.count))?;
+    let answer = options.host.client()?.get(&format!("/v1/audit?pageSize={}", options.count))?;
     let columns = [("TIME", "time"), ("WHO", "who"), ("FROM", "address"), ("STATUS", "status"), ("CALL", "call")];
     let text = rows(&answer, "lines", &columns);
     Ok(options.host.show(&answer, text))

@@ -8,8 +8,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use serde_json::Value;
-use ureq::http::{Method, Request, StatusCode};
+use ureq::{
+    http::{Method, Request, StatusCode},
+    tls::Certificate,
+};
 
+use super::trust;
 use crate::{admin::TOKEN_FILE, model::DeviceName};
 
 /// Longest wait for an answer: the longest method call, and some.
@@ -26,6 +30,9 @@ pub(super) struct Host {
     /// The admin token [default: the one in the data folder]
     #[arg(long, value_name = "TOKEN", env = "SWITCHBOX_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
+    /// An authority (PEM) to trust beside this machine's own, for https
+    #[arg(long, value_name = "FILE", env = "SWITCHBOX_CA", global = true)]
+    ca: Option<PathBuf>,
     /// The host's data folder, to read the token from
     #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", default_value = "switchbox-data", global = true)]
     data: PathBuf,
@@ -35,8 +42,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn client(&self) -> Client {
-        Client::of(&self.admin, self.token.clone(), &self.data)
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let authorities = match &self.ca {
+            Some(file) if self.admin.starts_with("https:") => trust::read(file)?,
+            _ => Vec::new(),
+        };
+        Ok(Client::with(&self.admin, self.token.clone(), &self.data, authorities))
     }
 
     pub(super) fn wants_json(&self) -> bool {
@@ -59,6 +70,11 @@ pub(super) struct Client {
 impl Client {
     /// Without a token, the one in the data folder is used.
     pub(super) fn of(admin: &str, token: Option<String>, data: &Path) -> Self {
+        Self::with(admin, token, data, Vec::new())
+    }
+
+    /// The same, with authorities that are trusted beside the machine's own.
+    fn with(admin: &str, token: Option<String>, data: &Path, authorities: Vec<Certificate<'static>>) -> Self {
         let from_file = || std::fs::read_to_string(data.join(TOKEN_FILE)).ok();
         let token = token.or_else(from_file).map(|token| token.trim().to_owned());
         let base = admin.trim_end_matches('/');
@@ -66,9 +82,15 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(PATIENCE))
-            .build();
+            .timeout_global(Some(PATIENCE));
+        let config = if base.starts_with("https:") { config.tls_config(trust::config(authorities)) } else { config };
+        let config = config.build();
         Self { agent: config.new_agent(), base, token, data: data.to_owned() }
+    }
+
+    /// Where the admin API is.
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{
     client::{Client, device_name, device_path},
+    example,
     table::table,
 };
 use crate::{
@@ -108,13 +109,16 @@ impl Key {
     }
 
     /// How to be the device, ready to be pasted.
-    pub(super) fn example(&self, name: &DeviceName) -> String {
+    pub(super) fn example(&self, client: &Client, name: &DeviceName) -> String {
         let Some(path) = &self.made else { return String::new() };
+        // Whoever may not read that is told the usual.
+        let listeners = client.get("/v1/listeners").unwrap_or(Value::Null);
+        let destination = example::destination(&listeners, client.base());
         let (path, id, project) = (path.display(), &name.id, name.registry.project());
         format!(
             "\nits private key is in {path}; keep it, nobody else has it\n\n\
              Be this device:\n\n  \
-             mosquitto_pub -h 127.0.0.1 -p 1883 -i {name} -u unused \\\n    \
+             mosquitto_pub {destination} -i {name} -u unused \\\n    \
              -P \"$(switchbox device token --key {path} --audience {project})\" \\\n    \
              -t /devices/{id}/events -q 1 -m hello"
         )

@@ -110,7 +110,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     if let Action::Token(options) = &options.action {
         return token::run(options);
     }
-    let (answer, text) = act(&options.host.client(), &options.action)?;
+    let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text))
 }
 
@@ -199,7 +199,7 @@ fn create(
         key.forget();
     }
     let answer = answer?;
-    let example = key.map(|key| key.example(&name)).unwrap_or_default();
+    let example = key.map(|key| key.example(client, &name)).unwrap_or_default();
     Ok((answer, format!("{name} is registered{example}")))
 }
 

@@ -49,7 +49,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         return follow(options);
     }
     let path = format!("/v1/events?pageSize={}&{}", options.limit.max(1), options.filters());
-    let answer = options.host.client().get(&path)?;
+    let answer = options.host.client()?.get(&path)?;
     let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
     let lines: Vec<_> = events.iter().map(|event| line("event", event)).collect::<anyhow::Result<_>>()?;
     super::show(&options.host.show(&answer, lines.join("\n")));
@@ -57,7 +57,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn follow(options: &Options) -> anyhow::Result<()> {
-    let stream = options.host.client().stream(&format!("/v1/events:follow?{}", options.filters()))?;
+    let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()))?;
     let mut kind = String::new();
     let mut out = std::io::stdout().lock();
     for read in BufReader::new(stream).lines() {

@@ -18,7 +18,7 @@ pub(super) struct Options {
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let answer = options.host.client().get(&format!("/v1/explain/{}", escape(options.id.trim())))?;
+    let answer = options.host.client()?.get(&format!("/v1/explain/{}", escape(options.id.trim())))?;
     let text = answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(options.host.show(&answer, text))
 }

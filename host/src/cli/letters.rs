@@ -49,7 +49,7 @@ struct Which {
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let (answer, text) = act(&options.host.client(), &options.action)?;
+    let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text))
 }
 

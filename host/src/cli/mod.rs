@@ -11,6 +11,7 @@ mod demo;
 mod demo_house;
 mod device;
 mod events;
+mod example;
 mod explain;
 mod gateway;
 mod letters;
@@ -28,6 +29,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trust;
 mod virtual_device;
 
 use std::process::ExitCode;

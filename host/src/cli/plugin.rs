@@ -61,7 +61,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<String> {
         let sdk = sdk.clone().unwrap_or_else(plugin_new::default_sdk);
         return Ok(next_steps(&plugin_new::create(name, &folder, &sdk)?));
     }
-    let (answer, text) = act(&options.host.client(), &options.action)?;
+    let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text))
 }
 

@@ -43,6 +43,9 @@ pub(super) struct Options {
     /// Where the admin API listens; port 0 = a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Where the admin API listens with TLS (needs --tls-cert and --tls-key)
+    #[arg(long, value_name = "ADDR")]
+    admin_tls: Option<String>,
     /// The folder of plugins that is watched [default: plugins in the data folder]
     #[arg(long, value_name = "DIR")]
     plugins: Option<String>,
@@ -71,6 +74,9 @@ pub(super) struct Options {
     /// MQTT connections of one address at a time, other than this machine's own [default: 1000]
     #[arg(long, value_name = "N")]
     max_connections_per_address: Option<String>,
+    /// MQTT connections that come in a second; twice as many at once [default: 2000]
+    #[arg(long, value_name = "N")]
+    max_connects_per_second: Option<String>,
     /// Bytes of the journal kept for looking back [default: 268435456]
     #[arg(long, value_name = "BYTES")]
     journal_keep_bytes: Option<String>,
@@ -96,11 +102,13 @@ impl Options {
             (Key::MqttWsListen, &self.ws),
             (Key::MqttWssListen, &self.wss),
             (Key::MqttMaxConnectionsPerAddress, &self.max_connections_per_address),
+            (Key::MqttMaxConnectsPerSecond, &self.max_connects_per_second),
             (Key::TlsCert, &self.tls_cert),
             (Key::TlsKey, &self.tls_key),
             (Key::TlsClientCa, &self.tls_client_ca),
             (Key::InsecureListener, &insecure),
             (Key::AdminListen, &self.admin),
+            (Key::AdminTlsListen, &self.admin_tls),
             (Key::AdminAuth, &self.admin_auth),
             (Key::AdminCorsOrigins, &self.admin_cors_origins),
             (Key::PluginsFolder, &self.plugins),

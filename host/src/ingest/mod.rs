@@ -95,6 +95,12 @@ impl Handle {
         self.store.try_reserve(bytes)
     }
 
+    /// The journal's queue is nearly full: what may be lost is better not queued.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.store.is_crowded()
+    }
+
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {

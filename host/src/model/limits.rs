@@ -56,6 +56,26 @@ pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
+/// MQTT connections at a time that have not been let in yet: TLS, WebSocket and CONNECT are under way.
+pub const STRANGERS: usize = 2_000;
+/// Connections of one address that come in a second, once as many came at once as it may have. Not for this machine's own.
+pub const CONNECTS_PER_SECOND_PER_ADDRESS: f64 = 50.0;
+/// Addresses whose connects are counted apart.
+pub const ADDRESSES: usize = 10_000;
+/// Connections to the admin API at a time.
+pub const ADMIN_CONNECTIONS: usize = 1_000;
+/// The same of one address, other than this machine's own.
+pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 200;
+/// The same in all that come in a second; twice as many at once.
+pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
+/// The same at a time that have shown no token yet.
+pub const ADMIN_STRANGERS: usize = 256;
+/// Headers of one call.
+pub const ADMIN_HEADERS: usize = 100;
+/// Bytes of one call's headers.
+pub const ADMIN_HEADER_BYTES: usize = 64 * 1024;
+/// A body may take 30 s, and after that must have come with so many bytes a second.
+pub const ADMIN_BODY_BYTES_PER_SECOND: usize = 16 * 1024;
 /// Tokens of the admin API, beside the host's own.
 pub const ADMIN_TOKENS: usize = 100;
 /// Calls of one token at once, and of one address that needs none.

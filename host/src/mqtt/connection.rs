@@ -58,6 +58,8 @@ pub(super) struct Connection<H: Hub> {
     pub(super) aliases: Vec<Option<Arc<str>>>,
     /// Refusals so far, so that a client that goes on and on does not fill the log.
     pub(super) refusals: u32,
+    /// The log has told that events of this client are dropped.
+    pub(super) told_of_shedding: bool,
     stream: Socket,
     decoder: Decoder,
     /// Bytes of a packet that is not whole.
@@ -83,6 +85,7 @@ impl<H: Hub> Connection<H> {
             unsent,
             aliases: Vec::new(),
             refusals: 0,
+            told_of_shedding: false,
             stream,
             decoder,
             partial,

@@ -27,6 +27,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
     /// None: there is no room now.
     fn try_reserve(&self, bytes: usize) -> Option<Self::Room>;
+    /// What may be lost is better not queued.
+    fn is_crowded(&self) -> bool;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
@@ -84,6 +86,10 @@ impl Hub for Live {
 
     fn try_reserve(&self, bytes: usize) -> Option<Self::Room> {
         self.ingest.try_reserve(bytes)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.ingest.is_crowded()
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {

@@ -267,7 +267,9 @@ impl<H: Hub> Connection<H> {
 
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        let Batch { of, events, acks, received, bytes, ordinary } = std::mem::take(batch);
+        let mut batch = std::mem::take(batch);
+        self.shed(&mut batch);
+        let Batch { of, events, acks, received, bytes, ordinary } = batch;
         if events.is_empty() {
             return self.submit_ordinary(ordinary).await;
         }
@@ -280,8 +282,32 @@ impl<H: Hub> Connection<H> {
         self.submit_ordinary(ordinary).await
     }
 
+    /// Under overload, what may be lost goes first: events of QoS 0 are not queued, so that there is room for others.
+    fn shed(&mut self, batch: &mut Batch) {
+        // All others have an acknowledgement.
+        if batch.events.len() == batch.acks.len() || !self.presence.shared.hub.is_crowded() {
+            return;
+        }
+        let before = batch.events.len();
+        batch.events.retain(|event| event.durable);
+        batch.bytes = batch.events.iter().map(|event| weight(&event.data)).sum();
+        self.note_shed(before - batch.events.len());
+    }
+
+    fn note_shed(&mut self, events: usize) {
+        self.presence.shared.metrics.limit_by("journal_queue_qos0", events as u64);
+        if !std::mem::replace(&mut self.told_of_shedding, true) {
+            let limit = "journal_queue_qos0";
+            tracing::warn!(client = %self.presence.mailbox.name, limit, "events of QoS 0 are dropped: the journal's queue is full");
+        }
+    }
+
     /// Hands a message that triggers plugins to the journal; its acknowledgement waits for it.
     pub(super) async fn submit_topic(&mut self, event: NewEvent, ack: Option<Ack>) -> Result<(), End> {
+        if !event.durable && self.presence.shared.hub.is_crowded() {
+            self.note_shed(1);
+            return Ok(());
+        }
         let room = self.reserve(event.data.payload().len()).await?;
         let received: Vec<_> = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
         let (done, within) = self.when_durable(ack.into_iter().collect(), received.clone());
@@ -373,13 +399,17 @@ impl Batch {
     }
 
     fn push(&mut self, data: EventData, qos: QoS, ack: Option<Ack>) {
-        /// What an event costs beside its payload, about.
-        const OVERHEAD: usize = 64;
-        self.bytes += data.payload().len() + data.subfolder().len() + OVERHEAD;
+        self.bytes += weight(&data);
         self.events.push(NewEvent { durable: qos != QoS::AtMostOnce, data });
         self.received.extend(ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id));
         self.acks.extend(ack);
     }
+}
+
+/// What an event takes up in the journal's queue, about.
+fn weight(data: &EventData) -> usize {
+    const OVERHEAD: usize = 64;
+    data.payload().len() + data.subfolder().len() + OVERHEAD
 }
 
 fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {

@@ -41,10 +41,7 @@ impl Door {
     pub(super) async fn open(&self, tcp: TcpStream) -> io::Result<Socket> {
         let wire = match &self.tls {
             None => Wire::Plain(tcp),
-            Some(tls) => {
-                let config = if self.web.is_some() { tls.for_web() } else { tls.for_mqtt() };
-                Wire::Tls(tls::Stream::accept(tcp, config).await?)
-            }
+            Some(tls) => Wire::Tls(tls.accept(tcp, self.web.is_some()).await?),
         };
         match self.web {
             None => Ok(Socket::Direct(wire)),

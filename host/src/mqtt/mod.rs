@@ -26,7 +26,6 @@ mod packet;
 mod parcel;
 mod restore;
 mod resume;
-mod seats;
 mod socket;
 mod subscribe;
 #[cfg(test)]
@@ -49,9 +48,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::hub::{Hub, Live, Online};
-use self::{carriers::Carriers, clients::Clients, listen::Arrival, seats::Seats};
+use self::{carriers::Carriers, clients::Clients, listen::Arrival};
 pub use self::{listen::Door, web::Origins};
-use crate::{metrics::Metrics, registry::Changed, topics};
+use crate::{
+    lobby::{self, Lobby, Names, Pass},
+    metrics::Metrics,
+    model::limits,
+    registry::Changed,
+    topics,
+};
 
 /// How long connections may take to end when the host shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -65,6 +70,8 @@ pub struct Options {
     pub connections: usize,
     /// Connections of one address at a time, other than this machine's own.
     pub connections_per_address: usize,
+    /// Connections that come in a second.
+    pub connects_per_second: u32,
     /// How long a client may take to send CONNECT.
     pub connect_deadline: Duration,
     /// How long a client may take to send the rest of a packet.
@@ -79,9 +86,22 @@ impl Default for Options {
             doors: vec![Door::plain((Ipv4Addr::LOCALHOST, 1883).into())],
             connections: 100_000,
             connections_per_address: 1_000,
+            connects_per_second: 100_000,
             connect_deadline: Duration::from_secs(10),
             packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Options {
+    fn lobby(&self) -> lobby::Options {
+        lobby::Options {
+            connections: self.connections,
+            per_address: self.connections_per_address,
+            per_second: self.connects_per_second,
+            strangers: limits::STRANGERS,
+            names: Names::MQTT,
         }
     }
 }
@@ -119,7 +139,7 @@ impl Handle {
 pub struct Service<H: Hub> {
     listeners: Vec<(TcpListener, Arc<Door>)>,
     addrs: Vec<SocketAddr>,
-    seats: Seats,
+    lobby: Lobby,
     shared: Arc<Shared<H>>,
 }
 
@@ -134,10 +154,10 @@ impl<H: Hub> Service<H> {
             addrs.push(listener.local_addr().map_err(failed)?);
             listeners.push((listener, Arc::new(door.clone())));
         }
-        let seats = Seats::new(options.connections_per_address);
+        let lobby = Lobby::new(options.lobby(), metrics.clone());
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone()));
         let shared = Shared { options, hub, topics, clients, carriers: Carriers::default(), metrics };
-        Ok(Self { listeners, addrs, seats, shared: Arc::new(shared) })
+        Ok(Self { listeners, addrs, lobby, shared: Arc::new(shared) })
     }
 
     /// Where the doors are, in their order.
@@ -153,7 +173,7 @@ impl<H: Hub> Service<H> {
 
     /// Serves until `shutdown`, then ends all connections within two seconds: what became durable is acknowledged first.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listeners, shared, seats, .. } = self;
+        let Self { listeners, shared, lobby, .. } = self;
         let mut tasks = JoinSet::new();
         let mut changes = shared.hub.changes();
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
@@ -166,7 +186,7 @@ impl<H: Hub> Service<H> {
                 () = shutdown.cancelled() => break,
                 Some(ended) = tasks.join_next() => shared.reap(&ended),
                 changed = changes.recv() => shared.recheck(changed),
-                Some(arrival) = arrived.recv() => shared.welcome(arrival, &seats, &mut tasks, &shutdown),
+                Some(arrival) = arrived.recv() => shared.welcome(arrival, &lobby, &mut tasks, &shutdown),
             }
         }
         doors.shutdown().await;
@@ -204,29 +224,18 @@ impl<H: Hub> Shared<H> {
     fn welcome(
         self: &Arc<Self>,
         (stream, door): Arrival,
-        seats: &Seats,
+        lobby: &Lobby,
         tasks: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) {
-        if tasks.len() >= self.options.connections {
-            self.metrics.limit("connections");
-            return;
-        }
         // A client that is gone already has no address.
         let Ok(peer) = stream.peer_addr() else { return };
-        let Ok(seat) = seats.take(peer.ip()) else {
-            self.metrics.limit("connections_per_address");
-            return;
-        };
+        let Some(pass) = lobby.enter(peer.ip()) else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         self.metrics.connections.inc();
-        let served = serve(self.clone(), stream, door, shutdown.clone());
-        tasks.spawn(async move {
-            let _seat = seat;
-            served.await;
-        });
+        tasks.spawn(serve(self.clone(), stream, door, pass, shutdown.clone()));
     }
 
     fn reap(&self, ended: &Result<(), tokio::task::JoinError>) {
@@ -241,16 +250,24 @@ impl<H: Hub> Shared<H> {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve<H: Hub>(shared: Arc<Shared<H>>, stream: TcpStream, door: Arc<Door>, shutdown: CancellationToken) {
+async fn serve<H: Hub>(
+    shared: Arc<Shared<H>>,
+    stream: TcpStream,
+    door: Arc<Door>,
+    pass: Pass,
+    shutdown: CancellationToken,
+) {
     let connection = {
         // Boxed, so that its memory is free while the connection lives on.
         let handshake = Box::pin(handshake::handshake(shared, stream, door));
         tokio::select! {
             connection = handshake => connection,
+            () = pass.asked_to_leave() => None,
             () = shutdown.cancelled_owned() => None,
         }
     };
     if let Some(connection) = connection {
+        pass.known();
         connection.run().await;
     }
 }

@@ -272,17 +272,22 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let ws = check.optional(|check, key| check.plain_address(key, eavesdrop), Key::MqttWsListen);
     let mqtt_tls = check.optional(Check::address, Key::MqttTlsListen);
     let wss = check.optional(Check::address, Key::MqttWssListen);
+    let admin = check.plain_address(Key::AdminListen, "read the token on its way and run the host");
+    let admin_tls = check.optional(Check::address, Key::AdminTlsListen);
     let listeners = [
         (Key::MqttListen, mqtt),
         (Key::MqttTlsListen, mqtt_tls.ok().flatten()),
         (Key::MqttWsListen, ws.ok().flatten()),
         (Key::MqttWssListen, wss.ok().flatten()),
+        // Devices may speak HTTP, too.
+        (Key::AdminListen, admin),
+        (Key::AdminTlsListen, admin_tls.ok().flatten()),
     ];
     let with_tls = listeners.iter().skip(1).step_by(2).find(|(_, address)| address.is_some());
     let tls = check.tls(with_tls.map(|(key, _)| *key));
     let max_connections = check.at_least(Key::MqttMaxConnections, 1);
     let max_connections_per_address = check.at_least(Key::MqttMaxConnectionsPerAddress, 1);
-    let admin = check.plain_address(Key::AdminListen, "read the token on its way and run the host");
+    let max_connects_per_second = check.at_least(Key::MqttMaxConnectsPerSecond, 1);
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
     let cors_origins = check.origins(Key::AdminCorsOrigins);
     let plugins = check.path(Key::PluginsFolder);
@@ -304,7 +309,9 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         tls: tls.ok()?,
         max_connections: max_connections?,
         max_connections_per_address: max_connections_per_address?,
+        max_connects_per_second: max_connects_per_second?,
         admin: admin?,
+        admin_tls: admin_tls.ok()?,
         admin_auth: admin_auth?,
         cors_origins: cors_origins?,
         plugins: plugins?,

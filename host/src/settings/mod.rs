@@ -92,8 +92,12 @@ pub struct Settings {
     pub max_connections: usize,
     /// MQTT connections of one address at a time.
     pub max_connections_per_address: usize,
+    /// MQTT connections that come in a second.
+    pub max_connects_per_second: u32,
     /// Where the admin API listens. Port 0 = a free one.
     pub admin: SocketAddr,
+    /// Where it listens with TLS.
+    pub admin_tls: Option<SocketAddr>,
     pub admin_auth: AdminAuth,
     /// Web pages that may call the admin API, by their origins.
     pub cors_origins: Vec<String>,

@@ -88,6 +88,11 @@ impl Intake {
         self.room.clone().try_acquire_many_owned(self.units_of(bytes)).ok().map(Room)
     }
 
+    /// Three quarters of the room are taken.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.room.available_permits() < self.units / 4
+    }
+
     fn units_of(&self, bytes: usize) -> u32 {
         u32::try_from((bytes / UNIT_BYTES + 1).min(self.units)).unwrap_or(u32::MAX)
     }
@@ -275,6 +280,17 @@ mod tests {
         let mut items = Vec::new();
         assert!(intake.take(&mut items));
         assert!(!intake.take(&mut items));
+    }
+
+    #[test]
+    fn it_is_crowded_when_a_quarter_of_the_room_is_left() {
+        let intake = Intake::new(100 * UNIT_BYTES, 1);
+        let most = intake.try_reserve(74 * UNIT_BYTES).unwrap();
+        assert!(!intake.is_crowded());
+        let _rest = intake.try_reserve(1).unwrap();
+        assert!(intake.is_crowded());
+        drop(most);
+        assert!(!intake.is_crowded());
     }
 
     #[test]

@@ -179,6 +179,12 @@ impl Handle {
         self.intake.try_reserve(bytes)
     }
 
+    /// The queue before the writer is nearly full: what may be lost is better not queued.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.intake.is_crowded()
+    }
+
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
     /// store is closed, which `done` is told too.
     pub fn append(&self, entry: Entry, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {

@@ -18,6 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     version::{TLS12, TLS13},
 };
+use tokio::{net::TcpStream, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use self::stream::Stream;
@@ -40,11 +41,14 @@ struct Loaded {
     mqtt: Arc<ServerConfig>,
     web: Arc<ServerConfig>,
     authorities: Arc<[CertificateDer<'static>]>,
+    names: Vec<String>,
 }
 
 struct Inner {
     files: TlsFiles,
     loaded: RwLock<Loaded>,
+    /// Threads that compute for handshakes at a time: the others are for those who are let in already.
+    turns: Semaphore,
 }
 
 /// The certificates in force. Cheap to clone.
@@ -61,12 +65,18 @@ impl Handle {
     /// Reads the files. Blocking, for a moment.
     pub fn load(files: TlsFiles) -> Result<Self, Error> {
         let loaded = RwLock::new(load(&files)?);
-        Ok(Self(Arc::new(Inner { files, loaded })))
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self(Arc::new(Inner { files, loaded, turns: Semaphore::new((cores / 2).max(1)) })))
+    }
+
+    /// Does the handshake of a device (or of a browser); the caller limits its time.
+    pub async fn accept(&self, tcp: TcpStream, browser: bool) -> std::io::Result<Stream> {
+        let config = if browser { self.for_web() } else { self.for_mqtt() };
+        Stream::accept(tcp, config, &self.0.turns).await
     }
 
     /// For devices: asks for a client's certificate, and does without.
-    #[must_use]
-    pub fn for_mqtt(&self) -> Arc<ServerConfig> {
+    fn for_mqtt(&self) -> Arc<ServerConfig> {
         self.0.loaded.read().mqtt.clone()
     }
 
@@ -74,6 +84,12 @@ impl Handle {
     #[must_use]
     pub fn for_web(&self) -> Arc<ServerConfig> {
         self.0.loaded.read().web.clone()
+    }
+
+    /// What the host's certificate calls it.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0.loaded.read().names.clone()
     }
 
     /// The authorities of clients' certificates.
@@ -128,6 +144,8 @@ fn load(files: &TlsFiles) -> Result<Loaded, Error> {
         let usable = webpki::anchor_from_trusted_cert(authority).map(drop);
         usable.map_err(|e| problem(files.client_authority.as_deref().unwrap_or(Path::new("")), &e))?;
     }
+    let names = chain.first().and_then(|own| webpki::EndEntityCert::try_from(own).ok());
+    let names = names.map(|own| own.valid_dns_names().map(str::to_owned).collect()).unwrap_or_default();
     let provider = Arc::new(ring::default_provider());
     let unusable =
         |e: rustls::Error| Error::Certificate { path: files.certificate.display().to_string(), problem: e.to_string() };
@@ -138,6 +156,7 @@ fn load(files: &TlsFiles) -> Result<Loaded, Error> {
         mqtt: Arc::new(mqtt.with_single_cert(chain.clone(), key.clone_key()).map_err(unusable)?),
         web: Arc::new(web.with_single_cert(chain, key).map_err(unusable)?),
         authorities: authorities.into(),
+        names,
     })
 }
 

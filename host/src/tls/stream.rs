@@ -9,6 +9,7 @@ use rustls::{ServerConfig, ServerConnection, pki_types::CertificateDer};
 use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
+    sync::Semaphore,
 };
 
 /// Records without any content that are read before others get their turn.
@@ -50,7 +51,7 @@ fn is_blocked<T>(result: &io::Result<T>) -> bool {
 
 impl Stream {
     /// Does the handshake; the caller limits its time.
-    pub async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(super) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>, turns: &Semaphore) -> io::Result<Self> {
         let tls = Box::new(ServerConnection::new(config).map_err(io::Error::other)?);
         let mut stream = Self { tcp, tls, waiting: 0 };
         while stream.tls.is_handshaking() {
@@ -62,7 +63,10 @@ impl Stream {
             };
             let ready = stream.tcp.ready(interest).await?;
             if ready.is_readable() && stream.tls.wants_read() {
+                // Never held while the client is waited for.
+                let turn = turns.acquire().await;
                 let received = stream.receive();
+                drop(turn);
                 if !is_blocked(&received) {
                     received?;
                 }

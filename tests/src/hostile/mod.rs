@@ -184,13 +184,10 @@ impl Target {
     }
 
     fn let_in(&self, login: &Login) -> Conn {
-        let mut conn = Conn::open(self.mqtt).expect("no connection");
-        conn.send(&login.packet());
-        assert!(conn.is_let_in(), "{} was not let in", login.id);
-        conn
+        until("to be let in", || self.try_in(login))
     }
 
-    /// One who is already who he says; none when the host sheds.
+    /// None: the host sheds, or says no.
     fn try_in(&self, login: &Login) -> Option<Conn> {
         let mut conn = Conn::open(self.mqtt)?;
         conn.send(&login.packet());

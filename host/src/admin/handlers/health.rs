@@ -1,12 +1,13 @@
 //! Is it alive, is it ready, what has it counted.
 
 use axum::{
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
 };
 
-use crate::admin::App;
+use crate::admin::{App, Reach};
 
 pub(in crate::admin) async fn alive() -> &'static str {
     "ok\n"
@@ -15,6 +16,11 @@ pub(in crate::admin) async fn alive() -> &'static str {
 /// Ready = listeners are open and the plugins of the folder have been loaded once.
 pub(in crate::admin) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     if app.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+/// Where to connect to.
+pub(in crate::admin) async fn listeners(State(app): State<App>) -> Json<Reach> {
+    Json(app.parts.reach)
 }
 
 pub(in crate::admin) async fn metrics(State(app): State<App>) -> impl IntoResponse {

@@ -296,6 +296,17 @@ const HOST: &[Shape] = &[
     shape("AuditLine", &[("time", Time), ("who", Text), ("address", Text), ("call", Text), ("status", Number)]),
     shape("CreateTokenRequest", &[("name", Text), ("scope", SCOPES)]),
     shape("ListAuditResponse", &[("lines", Many("AuditLine")), ("nextPageToken", Text)]),
+    shape(
+        "Listeners",
+        &[
+            ("mqtt", Text),
+            ("mqtts", Text),
+            ("ws", Text),
+            ("wss", Text),
+            ("tlsNames", ManyTexts),
+            ("tlsAuthority", Text),
+        ],
+    ),
     shape("ListTokensResponse", &[("tokens", Many("Token"))]),
     shape("Token", &[("name", Text), ("scope", SCOPES), ("createTime", Time), ("token", Text)]),
 ];

@@ -21,6 +21,9 @@ pub(super) fn calls() -> Vec<Call> {
         get("/metrics", health::metrics)
             .says("Counters, in OpenMetrics' text format")
             .answers(Other(&["application/openmetrics-text"])),
+        get("/v1/listeners", health::listeners)
+            .says("Where devices and programs reach the host")
+            .answers(Json("Listeners")),
         get("/v1/tokens", tokens::list)
             .says("Who may call this API")
             .scope(Scope::Admin)

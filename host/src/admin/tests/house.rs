@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{Later, Options, Parts, PluginView, Plugins, RedriveError, Service, TOKEN_FILE},
+    admin::{Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE},
     auth,
     delivery::{self, Link, Outbound},
     engine::Engine,
@@ -148,6 +148,7 @@ impl House {
             auth: auth::Handle::new(registry.clone(), auth::Enroll::Open, None, Metrics::default()),
             ingest: ingest.clone(),
             counters: Metrics::default(),
+            reach: Reach::default(),
             explain: explain::Handle::new(handle.clone(), registry.clone()),
             registry,
             outbox: outbox::Handle::new(handle.clone(), queues),
@@ -161,6 +162,7 @@ impl House {
         let listen = "127.0.0.1:0".parse().unwrap();
         let options = Options {
             listen,
+            tls: None,
             auth,
             data: data.path().into(),
             plugins: folder.clone(),

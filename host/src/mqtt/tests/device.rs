@@ -279,3 +279,30 @@ async fn the_hub_can_close_a_connection() {
     assert_eq!(client.expect_end().await, Some(0x98));
     until("it is told", || front.hub.has_logged("lamp-1 disconnected: the device was blocked")).await;
 }
+
+#[tokio::test]
+async fn when_the_journal_is_crowded_events_of_qos_0_are_dropped_and_counted_and_others_are_not() {
+    let front = Front::start().await;
+    let mut lamp = front.v4("lamp-1").await;
+    front.hub.0.crowded.store(true, std::sync::atomic::Ordering::SeqCst);
+    let events = "/devices/lamp-1/events";
+    let mixed = [
+        publish(0x30, events, 0, None, "lost"),
+        publish(0x32, events, 1, None, "kept"),
+        publish(0x30, events, 0, None, "lost, too"),
+    ];
+    lamp.send(&mixed.concat()).await;
+    lamp.expect(&ack(0x40, 1)).await;
+    // A message that triggers plugins as well.
+    let mut client = front.v4("client").await;
+    client.send(&publish(0x30, "plugin/a", 0, None, "lost")).await;
+    client.send(&publish(0x32, "plugin/a", 1, None, "kept, too")).await;
+    client.expect(&ack(0x40, 1)).await;
+    assert_eq!(front.hub.payloads(), ["kept", "kept, too"]);
+    assert_eq!(front.limit_hits("journal_queue_qos0"), 3);
+    front.hub.0.crowded.store(false, std::sync::atomic::Ordering::SeqCst);
+    lamp.send(&[publish(0x30, events, 0, None, "there is room"), publish(0x32, events, 2, None, "again")].concat())
+        .await;
+    lamp.expect(&ack(0x40, 2)).await;
+    assert_eq!(front.hub.payloads()[2..], ["there is room", "again"]);
+}

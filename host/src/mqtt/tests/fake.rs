@@ -33,6 +33,7 @@ pub(super) struct State {
     senders: Mutex<Vec<String>>,
     held: Mutex<Vec<Done>>,
     hold: AtomicBool,
+    pub(super) crowded: AtomicBool,
     batches: AtomicU64,
     config: Mutex<Option<(u64, Bytes)>>,
     /// Why nobody may stay.
@@ -171,6 +172,10 @@ impl Hub for FakeHub {
 
     fn try_reserve(&self, _bytes: usize) -> Option<()> {
         Some(())
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.0.crowded.load(Ordering::SeqCst)
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {

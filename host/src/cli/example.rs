@@ -1,0 +1,73 @@
+//! How to be a device: the part of a line to paste that says where the host is, from what the host says of its listeners.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+/// Where authorities are that everybody trusts.
+const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs";
+
+/// Host, port and authority as mosquitto's clients take them. `admin` is how the admin API was reached.
+pub(super) fn destination(listeners: &Value, admin: &str) -> String {
+    let text = |field: &str| listeners.get(field).and_then(Value::as_str);
+    let address = |field: &str| text(field)?.parse::<SocketAddr>().ok();
+    if let Some(at) = address("mqtts") {
+        let trusted = match text("tlsAuthority") {
+            Some(file) => format!("--cafile '{file}'"),
+            None => format!("--capath {PUBLIC_AUTHORITIES}"),
+        };
+        let names = listeners.get("tlsNames").and_then(Value::as_array).into_iter().flatten();
+        let host = called(at, names.filter_map(Value::as_str).collect(), admin);
+        return format!("-h {host} -p {} {trusted}", at.port());
+    }
+    let at = address("mqtt").unwrap_or(([127, 0, 0, 1], 1883).into());
+    format!("-h {} -p {}", reached(at, admin), at.port())
+}
+
+/// The certificate must be for the name that a device uses.
+fn called(at: SocketAddr, names: Vec<&str>, admin: &str) -> String {
+    let local = names.iter().find(|name| at.ip().is_loopback() && **name == "localhost");
+    let name = local.or_else(|| names.first());
+    name.map_or_else(|| reached(at, admin), |name| (*name).to_owned())
+}
+
+/// A host that listens everywhere is where its admin API is.
+fn reached(at: SocketAddr, admin: &str) -> String {
+    if !at.ip().is_unspecified() {
+        return at.ip().to_string();
+    }
+    let authority = admin.split_once("://").map_or(admin, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_to_paste_fits_the_listeners() {
+        let here = "http://127.0.0.1:8080";
+        for (listeners, admin, expected) in [
+            (json!({"mqtt": "127.0.0.1:1883"}), here, "-h 127.0.0.1 -p 1883"),
+            (json!({"mqtt": "0.0.0.0:1884"}), "https://hub.example:8443/x", "-h hub.example -p 1884"),
+            (json!({"mqtt": "[::]:1884"}), "http://[2001:db8::1]:8080", "-h 2001:db8::1 -p 1884"),
+            (
+                json!({"mqtt": "127.0.0.1:1883", "mqtts": "0.0.0.0:8883", "tlsNames": ["hub.example", "localhost"],
+                       "tlsAuthority": "/certs/ca.pem"}),
+                here,
+                "-h hub.example -p 8883 --cafile '/certs/ca.pem'",
+            ),
+            (
+                json!({"mqtts": "127.0.0.1:8884", "tlsNames": ["hub.example", "localhost"]}),
+                here,
+                "-h localhost -p 8884 --capath /etc/ssl/certs",
+            ),
+            (json!({"mqtts": "192.0.2.7:8883"}), here, "-h 192.0.2.7 -p 8883 --capath /etc/ssl/certs"),
+            (Value::Null, here, "-h 127.0.0.1 -p 1883"),
+        ] {
+            assert_eq!(destination(&listeners, admin), expected, "{listeners}");
+        }
+    }
+}
