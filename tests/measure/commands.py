@@ -63,21 +63,29 @@ class Device:
 
     def frame(self):
         while True:
-            if len(self.buffer) >= 2:
-                length, shift, at = 0, 0, 1
-                while at < len(self.buffer):
-                    byte = self.buffer[at]
-                    length |= (byte & 127) << shift
-                    shift, at = shift + 7, at + 1
-                    if not byte & 128:
-                        if len(self.buffer) >= at + length:
-                            head, body = self.buffer[0], self.buffer[at:at + length]
-                            self.buffer = self.buffer[at + length:]
-                            return head, body
-                        break
-            data = self.socket.recv(65536)
-            assert data, "the connection is gone"
-            self.buffer += data
+            frame = self.whole_frame()
+            if frame:
+                return frame
+            self.receive()
+
+    def receive(self):
+        data = self.socket.recv(65536)
+        assert data, "the connection is gone"
+        self.buffer += data
+
+    def whole_frame(self):
+        """The next packet of what has come; none if it is not whole."""
+        length, shift, at = 0, 0, 1
+        while at < len(self.buffer):
+            byte = self.buffer[at]
+            length |= (byte & 127) << shift
+            shift, at = shift + 7, at + 1
+            if not byte & 128:
+                if len(self.buffer) < at + length:
+                    return None
+                head, body, self.buffer = self.buffer[0], self.buffer[at:at + length], self.buffer[at + length:]
+                return head, body
+        return None
 
     def publish(self, payload, number):
         topic = text(f"/devices/{self.name}/events")

@@ -40,25 +40,11 @@ def event(name, number):
 def frames(device):
     """What has come, without waiting for more."""
     try:
-        data = device.socket.recv(1 << 20)
+        device.receive()
     except BlockingIOError:
         return
-    assert data, "the connection is gone"
-    device.buffer += data
-    while len(device.buffer) >= 2:
-        length, shift, at = 0, 0, 1
-        while at < len(device.buffer):
-            byte = device.buffer[at]
-            length |= (byte & 127) << shift
-            shift, at = shift + 7, at + 1
-            if not byte & 128:
-                break
-        else:
-            return
-        if len(device.buffer) < at + length:
-            return
-        head, body, device.buffer = device.buffer[0], device.buffer[at:at + length], device.buffer[at + length:]
-        yield head, body
+    while frame := device.whole_frame():
+        yield frame
 
 
 def round_of(callers, slow, listener, number, answer_ms):

@@ -1,6 +1,10 @@
 //! The components that the tests put into plugin folders.
 
+use std::fs;
+
 use switchbox::builtins;
+
+use crate::Place;
 
 /// Counts the events of each device; see `guests/counter`.
 pub const COUNTER: &str = env!("GUEST_COUNTER");
@@ -11,6 +15,43 @@ pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 
 /// Does what its settings say; see `guests/puppet`.
 pub const PUPPET: &str = env!("GUEST_PUPPET");
+
+/// More than a guest takes on the busiest machine.
+const PATIENT: &str = "deadline = \"30s\"\nhost-call-time = \"60s\"\n";
+
+/// Runs the puppet under this name for events of this kind and device, with these actions.
+///
+/// # Panics
+///
+/// When the file system fails.
+pub fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
+    limited_puppet(place, name, trigger, "", actions);
+}
+
+/// The same with more limits.
+///
+/// # Panics
+///
+/// When the file system fails.
+pub fn limited_puppet(place: &Place, name: &str, (event, device): (&str, &str), limits: &str, actions: &str) {
+    let trigger = format!("[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n");
+    let settings = format!("{trigger}[limits]\n{PATIENT}{limits}\n[settings]\nactions = [{actions}]\n");
+    install(place, name, PUPPET, settings);
+}
+
+/// Runs the deputy under this name.
+///
+/// # Panics
+///
+/// When the file system fails.
+pub fn deputy(place: &Place, name: &str) {
+    install(place, name, DEPUTY, format!("[limits]\n{PATIENT}"));
+}
+
+fn install(place: &Place, name: &str, component: &str, settings: String) {
+    place.plugin(&format!("{name}.toml"), settings);
+    place.plugin(&format!("{name}.wasm"), fs::read(component).expect("the guest is not there"));
+}
 
 /// The bytes of a built-in.
 ///

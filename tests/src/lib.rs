@@ -15,7 +15,7 @@ mod wait;
 
 pub use admin::{Admin, Answer};
 pub use device::{Device, Message, Seen, Session};
-pub use guests::{COUNTER, DEPUTY, HOSTILE, PUPPET, component_of, stamped};
+pub use guests::{COUNTER, DEPUTY, HOSTILE, PUPPET, component_of, deputy, limited_puppet, puppet, stamped};
 pub use in_process::InProcess;
 pub use journal::{Execution, Journal};
 pub use place::Place;

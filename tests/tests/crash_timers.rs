@@ -5,13 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env,
 };
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox::model::{Effect, EventData};
-use switchbox_tests::{Admin, DEPUTY, Device, Journal, LIMIT, Place, Process, Session, events};
+use switchbox_tests::{Admin, Device, Journal, LIMIT, Place, Process, Session, deputy, events};
 
 const LAMPS: u64 = 3;
 /// Orders of one round.
@@ -63,9 +63,7 @@ fn every_timer_fires_once_for_each_time_and_every_config_converges() {
     eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
     let mut dice = Dice(seed);
     let place = Place::new();
-    // A busy machine may stop a guest for longer than it may work.
-    place.plugin("deputy.toml", "[limits]\ndeadline = \"30s\"\n");
-    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
+    deputy(&place, "deputy");
     {
         let host = place.start();
         (0..LAMPS).for_each(|n| drop(host.device(&format!("lamp-{n}"))));

@@ -1,25 +1,8 @@
 //! An explanation goes back to the first cause, through whatever lies between: timers, messages between plugins, commands that
 //! ended. Each test is named after what lies between.
 
-use std::fs;
-
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, DEPUTY, Device, Message, PUPPET, Place, Process, config, until};
-
-fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
-    let (event, device) = trigger;
-    let settings = format!(
-        "[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n\
-         [limits]\ndeadline = \"30s\"\n[settings]\nactions = [{actions}]\n"
-    );
-    place.plugin(&format!("{name}.toml"), settings);
-    place.plugin(&format!("{name}.wasm"), fs::read(PUPPET).unwrap());
-}
-
-fn deputy(place: &Place) {
-    place.plugin("deputy.toml", "[limits]\ndeadline = \"30s\"\n");
-    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
-}
+use switchbox_tests::{Admin, Device, Message, Place, Process, config, deputy, puppet, until};
 
 fn listening(host: &Process, id: &str) -> Device {
     let mut device = host.device(id);
@@ -52,7 +35,7 @@ fn newest_event(admin: &Admin, filter: &str) -> Value {
 #[test]
 fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
     let place = Place::new();
-    deputy(&place);
+    deputy(&place, "deputy");
     let host = place.start();
     let report = listening(&host, "report");
     let order = json!([{"every": {"timer": "tick", "ms": 200}}]).to_string();
@@ -84,7 +67,7 @@ fn a_timer_leads_back_to_the_event_that_set_it_also_after_a_restart() {
 #[test]
 fn a_plugins_start_is_told_as_such() {
     let place = Place::new();
-    deputy(&place);
+    deputy(&place, "deputy");
     let host = place.start();
     let admin = host.admin();
     let id = newest_event(&admin, "kind=timer")["id"].as_str().unwrap().to_owned();
@@ -156,7 +139,7 @@ fn the_end_of_a_command_leads_back_to_who_sent_it() {
 #[test]
 fn coming_and_reporting_are_first_causes_themselves() {
     let place = Place::new();
-    deputy(&place);
+    deputy(&place, "deputy");
     let host = place.start();
     let admin = host.admin();
     let report = listening(&host, "report");

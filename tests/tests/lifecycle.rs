@@ -1,18 +1,17 @@
 //! Devices that come and go: what plugins are told of it, and what the registry knows of it.
 
-use std::{fs, net::SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use switchbox_tests::{
-    Admin, DEPUTY, Device, Journal, Place, Process, Session, config, events,
+    Admin, Device, Journal, Place, Process, Session, config, deputy, events,
     raw::{self, Raw},
     until,
 };
 
 fn place() -> Place {
     let place = Place::new();
-    place.plugin("deputy.toml", "[limits]\ndeadline = \"30s\"\n");
-    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
+    deputy(&place, "deputy");
     place
 }
 

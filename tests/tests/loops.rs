@@ -1,23 +1,11 @@
 //! The loop guard: a plugin's effects on one target are held to a rate, visibly and without holding up others, and plugins
 //! that feed each other are named.
 
-use std::fs;
-
 use rumqttc::QoS;
 use serde_json::Value;
-use switchbox_tests::{Admin, Device, PUPPET, Place, config, events};
+use switchbox_tests::{Admin, Device, Place, config, events, limited_puppet};
 
 /// Runs the puppet under this name.
-fn puppet(place: &Place, name: &str, trigger: (&str, &str), limits: &str, actions: &str) {
-    let (event, device) = trigger;
-    let settings = format!(
-        "[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n\
-         [limits]\ndeadline = \"30s\"\n{limits}\n[settings]\nactions = [{actions}]\n"
-    );
-    place.plugin(&format!("{name}.toml"), settings);
-    place.plugin(&format!("{name}.wasm"), fs::read(PUPPET).unwrap());
-}
-
 fn hits(plugin: &Value) -> u64 {
     plugin["limitsHit"]["rate-per-target"].as_u64().unwrap_or(0)
 }
@@ -28,7 +16,7 @@ const ECHO: &str = "{ config = {} }";
 fn effects_over_the_rate_wait_and_all_come_in_their_order() {
     let place = Place::new();
     let limits = "rate-per-target = \"20/s\"\nburst-per-target = 1";
-    puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
     let host = place.start();
     let mut switch = host.device("switch-1");
     switch.subscribe_config();
@@ -49,7 +37,7 @@ fn effects_over_the_rate_wait_and_all_come_in_their_order() {
 fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
     let place = Place::new();
     let limits = "rate-per-target = \"7/m\"\nburst-per-target = 1";
-    puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
     let host = place.start();
     let mut slow = host.device("switch-1");
     slow.subscribe_config();
@@ -75,7 +63,7 @@ fn other_devices_go_on_and_what_is_held_back_survives_a_stop() {
 #[test]
 fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
     let place = Place::new();
-    puppet(&place, "echo", ("telemetry", "switch-*"), "rate-per-target = \"1/m\"", ECHO);
+    limited_puppet(&place, "echo", ("telemetry", "switch-*"), "rate-per-target = \"1/m\"", ECHO);
     let host = place.start();
     let mut switch = host.device("switch-1");
     switch.event("first");
@@ -92,8 +80,8 @@ fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
 fn plugins_that_feed_each_other_through_topics_are_named() {
     let place = Place::new();
     let limits = "rate-per-target = \"50/s\"";
-    puppet(&place, "plugin-a", ("topic", "ping"), limits, r#"{ publish = { topic = "pong", qos = 1 } }"#);
-    puppet(&place, "plugin-b", ("topic", "pong"), limits, r#"{ publish = { topic = "ping", qos = 1 } }"#);
+    limited_puppet(&place, "plugin-a", ("topic", "ping"), limits, r#"{ publish = { topic = "pong", qos = 1 } }"#);
+    limited_puppet(&place, "plugin-b", ("topic", "pong"), limits, r#"{ publish = { topic = "ping", qos = 1 } }"#);
     let host = place.start();
     host.device("phone").publish("ping", "x");
     let cycle = "plugin-a → pong → plugin-b → ping → plugin-a";
@@ -113,8 +101,8 @@ fn named(admin: &Admin, plugin: &str, cycle: &str) {
 fn plugins_that_feed_each_other_through_devices_are_named() {
     let place = Place::new();
     let to = |device: &str| format!("{{ config = {{ device = \"{device}\" }} }}");
-    puppet(&place, "plugin-a", ("telemetry", "switch-1"), "", &to("lamp-1"));
-    puppet(&place, "plugin-b", ("telemetry", "lamp-1"), "", &to("switch-1"));
+    limited_puppet(&place, "plugin-a", ("telemetry", "switch-1"), "", &to("lamp-1"));
+    limited_puppet(&place, "plugin-b", ("telemetry", "lamp-1"), "", &to("switch-1"));
     let host = place.start();
     let (mut switch, mut lamp) = (host.device("switch-1"), host.device("lamp-1"));
     switch.subscribe_config();

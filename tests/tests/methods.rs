@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashSet,
-    fs,
     io::{Read, Write},
     net::TcpListener,
     sync::mpsc,
@@ -14,18 +13,7 @@ use std::{
 use base64::Engine as _;
 use rumqttc::{QoS, v5};
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Answer, Device, LIMIT, PUPPET, Place, Process, until};
-
-/// Runs the puppet under this name.
-fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
-    let (event, device) = trigger;
-    let settings = format!(
-        "[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n\
-         [limits]\ndeadline = \"30s\"\nhost-call-time = \"60s\"\n[settings]\nactions = [{actions}]\n"
-    );
-    place.plugin(&format!("{name}.toml"), settings);
-    place.plugin(&format!("{name}.wasm"), fs::read(PUPPET).unwrap());
-}
+use switchbox_tests::{Admin, Answer, Device, LIMIT, Place, Process, puppet, until};
 
 fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)

@@ -4,16 +4,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 use switchbox::{clock::now_ms, model::EventData};
-use switchbox_tests::{Admin, DEPUTY, Device, Journal, Place, Process, stamped, until};
-
-fn install(place: &Place, name: &str) {
-    place.plugin(&format!("{name}.toml"), "[limits]\ndeadline = \"30s\"\n");
-    place.plugin(&format!("{name}.wasm"), fs::read(DEPUTY).unwrap());
-}
+use switchbox_tests::{Admin, DEPUTY, Device, Journal, Place, Process, deputy, stamped, until};
 
 fn place() -> Place {
     let place = Place::new();
-    install(&place, "deputy");
+    deputy(&place, "deputy");
     place
 }
 
@@ -155,7 +150,7 @@ fn what_was_missed_while_the_host_was_down_comes_once_and_late() {
 #[test]
 fn only_the_plugin_that_set_a_timer_sees_it() {
     let place = place();
-    install(&place, "other");
+    deputy(&place, "other");
     let host = place.start();
     let report = report(&host);
     // Both see the order, so each has one of its own.
@@ -187,7 +182,7 @@ fn a_removed_plugins_timers_go_and_a_replaced_components_stay() {
     place.remove_plugin("deputy.wasm");
     place.remove_plugin("deputy.toml");
     until("the plugin to go", || admin.plugin("deputy").is_none().then_some(()));
-    install(&place, "deputy");
+    deputy(&place, "deputy");
     admin.wait_plugin("deputy", "back", |plugin| plugin["state"] == "running");
     assert_eq!(timers(&admin, "deputy"), 0);
     host.stop();

@@ -1,20 +1,8 @@
 //! Plugins and ordinary topics: what a plugin publishes reaches subscribers and other plugins, what clients publish reaches
 //! plugins, and a crash loses none of it.
 
-use std::fs;
-
 use rumqttc::QoS;
-use switchbox_tests::{Journal, PUPPET, Place, Session};
-
-/// Runs the puppet under this name.
-fn puppet(place: &Place, name: &str, event: &str, device: &str, actions: &str) {
-    let settings = format!(
-        "[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n\
-         [limits]\ndeadline = \"30s\"\n[settings]\nactions = [{actions}]\n"
-    );
-    place.plugin(&format!("{name}.toml"), settings);
-    place.plugin(&format!("{name}.wasm"), fs::read(PUPPET).unwrap());
-}
+use switchbox_tests::{Journal, Place, Session, puppet};
 
 #[test]
 fn a_plugin_publishes_to_whoever_subscribes() {
@@ -22,8 +10,7 @@ fn a_plugin_publishes_to_whoever_subscribes() {
     puppet(
         &place,
         "alarm",
-        "telemetry",
-        "door-*",
+        ("telemetry", "door-*"),
         r#"{ publish = { topic = "alerts/door", qos = 1, retain = true } }"#,
     );
     let host = place.start();
@@ -43,7 +30,7 @@ fn a_plugin_publishes_to_whoever_subscribes() {
 #[test]
 fn a_message_of_any_client_triggers_a_plugin() {
     let place = Place::new();
-    puppet(&place, "app", "topic", "home/+/request", r#"{ config = { device = "lamp-1" } }"#);
+    puppet(&place, "app", ("topic", "home/+/request"), r#"{ config = { device = "lamp-1" } }"#);
     let host = place.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
@@ -68,8 +55,8 @@ fn a_message_of_any_client_triggers_a_plugin() {
 #[test]
 fn what_a_plugin_publishes_triggers_another() {
     let place = Place::new();
-    puppet(&place, "first", "telemetry", "switch-*", r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
-    puppet(&place, "second", "topic", "middle/#", r#"{ config = { device = "lamp-1" } }"#);
+    puppet(&place, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
+    puppet(&place, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
     let host = place.start();
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
@@ -89,8 +76,8 @@ fn a_crash_loses_no_message_of_an_acknowledged_event() {
     const ROUNDS: usize = 5;
     const EVENTS: usize = 40;
     let place = Place::new();
-    puppet(&place, "first", "telemetry", "switch-*", r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
-    puppet(&place, "second", "topic", "middle/#", r#"{ config = { device = "lamp-1" } }"#);
+    puppet(&place, "first", ("telemetry", "switch-*"), r#"{ publish = { topic = "middle/x", qos = 1 } }"#);
+    puppet(&place, "second", ("topic", "middle/#"), r#"{ config = { device = "lamp-1" } }"#);
     for round in 0..ROUNDS {
         let host = place.start();
         drop(host.device("lamp-1"));

@@ -1,18 +1,15 @@
 //! Config and state as a twin: each rule is one test, named after it.
 
-use std::fs;
-
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, DEPUTY, Device, Place, Process, Session, config, until};
+use switchbox_tests::{Admin, Device, Place, Process, Session, config, deputy, until};
 
 /// QoS 1 messages that may be on their way to a device.
 const WINDOW: u64 = 32;
 
 fn place() -> Place {
     let place = Place::new();
-    place.plugin("deputy.toml", "[limits]\ndeadline = \"30s\"\n");
-    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
+    deputy(&place, "deputy");
     place
 }
 
