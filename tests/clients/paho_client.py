@@ -158,6 +158,22 @@ def methods():
     client.close()
 
 
+def gateway():
+    hub, behind = Client(f"{NAME}-hub"), f"{NAME}-behind"
+    say(f"WANT gateway {NAME}-hub")
+    sys.stdin.readline()
+    hub.subscribe(f"/devices/{NAME}-hub/errors", 0)
+    hub.publish(f"/devices/{behind}/attach", "{}")
+    hub.publish(f"/devices/{behind}/events", record(behind, 4))
+    hub.subscribe(f"/devices/{behind}/config")
+    hub.expect(f"/devices/{behind}/config", '"hops": 5')
+    hub.publish(f"/devices/{behind}/detach", "")
+    hub.mqtt.publish(f"/devices/{behind}/state", "too late", 1)
+    hub.expect(f"/devices/{NAME}-hub/errors", "GATEWAY_DEVICE_NOT_FOUND")
+    say("ok gateway")
+    hub.close()
+
+
 def ordinary():
     watcher, other = Client(f"{NAME}-watcher"), Client(f"{NAME}-other", (f"{NAME}/will", "gone", 1, False))
     watcher.subscribe(f"{NAME}/#")
@@ -182,6 +198,7 @@ def main():
     configs()
     commands()
     methods()
+    gateway()
     say("done")
 
 

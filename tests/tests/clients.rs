@@ -166,6 +166,11 @@ fn converse(host: &Process, mut command: Command) -> String {
                 });
                 writeln!(stdin, "acknowledged").unwrap();
             }
+            ["WANT", "gateway", device] => {
+                let path = Admin::device_path(device, "?updateMask=gatewayConfig");
+                drop(admin.patch(&path, &json!({"gatewayConfig": {"gatewayType": "GATEWAY"}})).ok());
+                writeln!(stdin, "made").unwrap();
+            }
             ["WANT", "method", device] => {
                 let body = json!({"method": "blink", "payload": base64("3"), "timeout": "30s"});
                 let answer = admin.post(&Admin::device_path(device, ":invokeMethod"), &body).ok();
@@ -211,7 +216,9 @@ fn paho_for_python_does_all_that_a_device_does() {
     }
     let (_place, host) = start();
     for version in ["3", "5"] {
-        check(&converse(&host, script(python.as_ref().unwrap(), "paho_client.py", host.mqtt(), version)));
+        let said = converse(&host, script(python.as_ref().unwrap(), "paho_client.py", host.mqtt(), version));
+        check(&said);
+        assert!(said.contains("ok gateway"), "{said}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
 use switchbox::{auth::signing::SigningKey, clock, model::broker::SessionKey};
-use switchbox_tests::{Admin, Device, Journal, Place, Process, Session};
+use switchbox_tests::{Admin, Device, Journal, Place, Process, Session, until};
 
 const CLOSED: &[&str] = &["--enroll", "closed"];
 
@@ -242,6 +242,34 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
     lamp.message_with("on");
     let got = lamp.seen().messages.iter().map(|message| message.topic.clone()).collect::<Vec<_>>();
     assert_eq!(got, ["/devices/lamp-1/config"]);
+    host.stop();
+}
+
+#[test]
+fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_the_host() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    let last = |host: &Process| {
+        let device = host.admin().get(&Admin::device_path("lamp-1", "")).ok();
+        (device["lastErrorStatus"]["code"].clone(), device["lastErrorStatus"]["message"].to_string(), device)
+    };
+    assert_eq!(last(&host).0, Value::Null);
+    refused(&host, Session::with_secret("lamp-1", "a guess"));
+    let (code, message, device) = last(&host);
+    assert!(code == 16 && message.contains("the password is not that of"), "{message}");
+    assert!(device["lastErrorTime"].is_string(), "{device}");
+    let mut lamp = connect(&host, "lamp-1", &token(&key));
+    assert!(!lamp.subscribe("/devices/lamp-2/config"));
+    let (code, message, _) = last(&host);
+    assert!(code == 7 && message.contains("/devices/lamp-2/config"), "{message}");
+    let _ = lamp.send(&format!("elsewhere/{}", "x".repeat(5_000)), QoS::AtLeastOnce, "x");
+    ended(&lamp);
+    let after = until("the end of the connection", || Some(last(&host).1).filter(|text| text.contains("closed")));
+    assert!(after.len() < 600, "{after}");
+    host.stop();
+    let host = place.start_with(CLOSED);
+    assert_eq!(last(&host).1, after);
     host.stop();
 }
 

@@ -208,6 +208,8 @@ fn what_an_operator_takes_away_detaches_the_device_at_once_and_leaves_the_gatewa
         hub.publish("/devices/hub/events", "the gateway stays");
         if !taken.concat().contains(&"delete") {
             assert_eq!(house.lamp("connected"), false, "{taken:?}");
+            let (status, why) = (house.lamp("lastErrorStatus"), told["description"].as_str().unwrap());
+            assert_eq!(status, json!({"code": 7, "message": format!("detached: {why}")}));
         }
         house.host.stop();
     }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Access, Enroll, Handle, Principal, Refusal, Standing, has_credentials, proving, refused, standing::Proof};
+use super::{
+    Access, Enroll, Handle, Principal, Refusal, Standing, has_credentials, note_failure, proving, refused,
+    standing::Proof,
+};
 use crate::{
     model::{DeviceId, DeviceName, registry::GatewayAuth},
     registry::Device,
@@ -76,7 +79,9 @@ impl Handle {
         };
         // A token that nobody asked for is not looked at.
         let (proof, runs_out_ms) = match token.filter(|_| method.is_some_and(asks_for_token)) {
-            Some(token) => self.prove_token(&device, token)?,
+            Some(token) => {
+                self.prove_token(&device, token).inspect_err(|refusal| note_failure(Some(&device), refusal))?
+            }
             None => (Proof::None, None),
         };
         let standing = Standing { principal: Principal::Device(device), access: Access::Own, proof, runs_out_ms };

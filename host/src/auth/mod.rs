@@ -38,7 +38,11 @@ pub use crate::settings::Enroll;
 use crate::{
     clock,
     metrics::Metrics,
-    model::{DeviceName, RegistryName, ServiceName, ids::MAX_ID_BYTES, registry::DeviceSpec},
+    model::{
+        DeviceName, RegistryName, ServiceName,
+        ids::MAX_ID_BYTES,
+        registry::{DeviceError, DeviceSpec, ErrorKind},
+    },
     registry::{self, Changed, Device},
     tls,
 };
@@ -134,7 +138,8 @@ impl Handle {
             None if open => Ok(Standing::open(Principal::Device(self.enroll(name).await?))),
             Some(device) if open && !has_credentials(&device) => Ok(Standing::open(Principal::Device(device))),
             device => {
-                let (proof, runs_out_ms) = self.prove_device(device.as_deref(), &name, credentials).await?;
+                let proved = self.prove_device(device.as_deref(), &name, credentials).await;
+                let (proof, runs_out_ms) = proved.inspect_err(|refusal| note_failure(device.as_deref(), refusal))?;
                 let device = device.ok_or_else(|| refused(format!("device {name} is not registered")))?;
                 let access = if open { Access::Open } else { Access::Own };
                 Ok(Standing { principal: Principal::Device(device), access, proof, runs_out_ms })
@@ -222,6 +227,14 @@ impl Handle {
                 standing.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())
             }
         }
+    }
+}
+
+/// For the operator of the device.
+fn note_failure(device: Option<&Device>, refusal: &Refusal) {
+    if let (Some(device), Refusal::NotAuthorised(why)) = (device, refusal) {
+        let message = format!("not let in: {why}");
+        device.failed(DeviceError { time_ms: clock::now_ms(), kind: ErrorKind::Unauthenticated, message });
     }
 }
 

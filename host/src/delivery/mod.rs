@@ -204,6 +204,9 @@ impl Shared {
         if heartbeat_ms.or(config_sent_ms).is_some() {
             self.settle(vec![Settlement::LastSeen { device, heartbeat_ms, config_sent_ms }]);
         }
+        if let Some(error) = presence.device().take_new_error() {
+            self.settle(vec![Settlement::Failed { device, error }]);
+        }
         self.ingest.lifecycle(presence.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 

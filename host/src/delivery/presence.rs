@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -63,8 +63,8 @@ impl Presence {
         &self.commands
     }
 
-    pub(super) fn was_taken_within(&self, time: Duration) -> bool {
-        self.taken.is_some_and(|at| at.elapsed() < time)
+    pub(super) fn taken(&self) -> Option<Instant> {
+        self.taken
     }
 
     pub(super) fn takes(&self, feed: Feed) -> bool {

@@ -15,6 +15,11 @@ use crate::{
 #[error("{0} has just been taken over from another connection; try again in {secs} s", secs = limits::TAKEOVER_PAUSE.as_secs())]
 pub struct JustTaken(pub DeviceId);
 
+/// No gateway takes it yet. `taken`: when it was taken over from another connection.
+fn stays(taken: Option<Instant>, now: Instant) -> bool {
+    taken.is_some_and(|at| now < at + limits::TAKEOVER_PAUSE)
+}
+
 impl Handle {
     /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
     /// replaced: whoever made it has closed it already or is told to.
@@ -24,7 +29,7 @@ impl Handle {
 
     /// As [`Handle::connect`], over the connection of a gateway.
     pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
-        if self.presence(device.num).is_some_and(|presence| presence.was_taken_within(limits::TAKEOVER_PAUSE)) {
+        if self.presence(device.num).is_some_and(|presence| stays(presence.taken(), Instant::now())) {
             self.shared.metrics.limit("takeover_pause");
             return Err(JustTaken(device.name.id.clone()));
         }
@@ -44,5 +49,26 @@ impl Handle {
         }
         self.shared.ingest.lifecycle(device, EventData::Connected);
         Online { presence, shared: self.shared.clone(), ended: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_device_stays_for_a_while_where_it_was_taken_over_to_and_not_where_it_came_freely() {
+        let now = Instant::now();
+        let moment = Duration::from_millis(1);
+        for (after, expect) in [
+            (None, false),
+            (Some(Duration::ZERO), true),
+            (Some(limits::TAKEOVER_PAUSE - moment), true),
+            (Some(limits::TAKEOVER_PAUSE), false),
+        ] {
+            assert_eq!(stays(after.map(|_| now), now + after.unwrap_or_default()), expect, "{after:?}");
+        }
     }
 }

@@ -141,6 +141,12 @@ impl Engine {
                         docs.push(Doc::Seen { num: device, seen });
                     }
                 }
+                Settlement::Failed { device, error } => {
+                    if let Some(found) = self.registry.get(device) {
+                        found.set_error(error.clone());
+                        docs.push(Doc::DeviceError { device, error });
+                    }
+                }
                 Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
             }
         }

@@ -12,7 +12,7 @@ use super::{
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
-    registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
+    registry::{DeviceError, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
 };
 
 /// One atomic thing that happened.
@@ -230,6 +230,11 @@ pub enum Settlement {
         device: DeviceNum,
         heartbeat_ms: Option<u64>,
         config_sent_ms: Option<u64>,
+    },
+    /// What last went wrong with the device, told when its connection ends.
+    Failed {
+        device: DeviceNum,
+        error: DeviceError,
     },
 }
 

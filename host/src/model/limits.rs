@@ -106,6 +106,8 @@ pub const TAKEOVER_PAUSE: Duration = Duration::from_secs(10);
 pub const REGISTRY_AUTHORITIES: usize = 10;
 /// `eventNotificationConfigs` that a registry has.
 pub const EVENT_TOPICS: usize = 10;
+/// What is kept of the words for what last went wrong with a device, bytes.
+pub const DEVICE_ERROR_BYTES: usize = 512;
 /// Public keys and certificates of one device.
 pub const CREDENTIALS: usize = 10;
 /// One public key or certificate, bytes of PEM.

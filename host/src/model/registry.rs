@@ -86,6 +86,25 @@ pub struct ServiceSpec {
     pub subscribe: Vec<String>,
 }
 
+/// What last went wrong with a device, for its operator to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceError {
+    pub time_ms: u64,
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+/// The codes of `google.rpc.Code` that a device's errors have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// It sent what is no MQTT, or not allowed in it.
+    InvalidArgument,
+    /// It wanted what is not its own, or may not stay.
+    PermissionDenied,
+    /// It did not prove who it is.
+    Unauthenticated,
+}
+
 /// How a gateway may speak for a device; its presence makes a device a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -62,7 +62,7 @@ impl<H: Hub> Connection<H> {
             }
             return self.refuse(&topic, &Refused::OtherDevice.into(), ack);
         }
-        let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_string(), packet_id: publish.id };
+        let packet_id = publish.id;
         let done = match errand {
             Ok(Errand::For(id, meaning)) => self.publish_for(&id, meaning, publish, ack.clone(), batch).await?,
             Ok(Errand::Control(control, id)) => {
@@ -76,6 +76,7 @@ impl<H: Hub> Connection<H> {
             (Ok(_), _) => Ok(()),
             (Err(failure), ack) => {
                 self.submit(batch).await?;
+                let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_string(), packet_id };
                 self.fail(&failure, info, ack)
             }
         }

@@ -12,7 +12,12 @@ use super::{
     packet::{Fault, Will, reason},
     will,
 };
-use crate::{auth::Standing, registry::Device};
+use crate::{
+    auth::Standing,
+    clock,
+    model::registry::{DeviceError, ErrorKind},
+    registry::Device,
+};
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -97,6 +102,19 @@ impl<H: Hub> Presence<H> {
         }
     }
 
+    /// For the device's operator: what ended its connection, where that was an error of its own.
+    fn note_failure(&self, end: &End) {
+        let kind = match end {
+            End::Fault(_) => ErrorKind::InvalidArgument,
+            End::Closed(Close::Revoked(_)) => ErrorKind::PermissionDenied,
+            End::Disconnected { .. } | End::Lost(_) | End::Closed(_) => return,
+        };
+        if let Some(device) = &self.device {
+            let message = format!("connection closed: {}", end.text());
+            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+        }
+    }
+
     fn will_task(&mut self, end: &End) -> Option<(Duration, WillTask)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
@@ -109,6 +127,7 @@ impl<H: Hub> Drop for Presence<H> {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
         self.leave_attached(&end);
+        self.note_failure(&end);
         self.will_first(&end);
         if let Some(online) = self.online.take() {
             online.disconnect(end.text());

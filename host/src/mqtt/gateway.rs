@@ -17,9 +17,13 @@ use super::{
 };
 use crate::{
     auth::{Principal, Refusal, Standing},
+    clock,
     delivery::Feed,
     dialect::gateway_errors::ErrorType,
-    model::{DeviceId, limits},
+    model::{
+        DeviceId, limits,
+        registry::{DeviceError, ErrorKind},
+    },
     registry::Device,
 };
 
@@ -197,6 +201,11 @@ impl<H: Hub> Connection<H> {
 
     fn let_go(&mut self, ended: Vec<(DeviceId, String)>) {
         for (id, why) in ended {
+            // Not where another connection has it by now.
+            if let Some(attachment) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)) {
+                let (kind, message) = (ErrorKind::PermissionDenied, format!("detached: {why}"));
+                attachment.device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            }
             self.detach(&id, &why);
             tracing::info!(gateway = %self.presence.mailbox.name, device = %id, "detached: {why}");
             self.presence.shared.metrics.refuse("attached device");

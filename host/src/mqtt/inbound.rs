@@ -18,7 +18,12 @@ use crate::{
     dialect::iot_core::{self, Refused},
     ingest::{Done, NewEvent},
     metrics::Metrics,
-    model::{EventData, Message, QoS, broker::BrokerChange, limits},
+    model::{
+        EventData, Message, QoS,
+        broker::BrokerChange,
+        limits,
+        registry::{DeviceError, ErrorKind},
+    },
     registry::Device,
     session::{self, Ack, AckKind},
 };
@@ -244,6 +249,10 @@ impl<H: Hub> Connection<H> {
     /// One log line for each thing refused, the first few of a connection; all are counted.
     pub(super) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
         self.presence.shared.metrics.refuse(what);
+        if let Some(device) = &self.presence.device {
+            let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
+            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+        }
         self.refusals = self.refusals.saturating_add(1);
         if self.refusals <= REFUSALS_LOGGED {
             let last = self.refusals == REFUSALS_LOGGED;

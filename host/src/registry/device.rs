@@ -9,8 +9,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     model::{
-        DeviceName, DeviceNum,
-        registry::{DeviceSpec, MethodEndpoint, PasswordHash},
+        DeviceName, DeviceNum, limits,
+        registry::{DeviceError, DeviceSpec, MethodEndpoint, PasswordHash},
     },
     store::{ConfigVersion, DeviceDoc, Seen, StateVersion},
 };
@@ -39,6 +39,9 @@ struct Inner {
     /// Without what has its own place above.
     seen: Seen,
     endpoint: Option<Arc<MethodEndpoint>>,
+    error: Option<DeviceError>,
+    /// The error is not in the log yet.
+    error_is_new: bool,
     deleted: bool,
 }
 
@@ -47,7 +50,17 @@ impl Device {
     #[must_use]
     pub fn new(doc: DeviceDoc, seen: Seen) -> Self {
         let (spec, password) = (Arc::new(doc.spec), doc.password);
-        let inner = Inner { spec, password, config: None, state: None, seen, endpoint: None, deleted: false };
+        let inner = Inner {
+            spec,
+            password,
+            config: None,
+            state: None,
+            seen,
+            endpoint: None,
+            error: None,
+            error_is_new: false,
+            deleted: false,
+        };
         Self {
             num: doc.num,
             name: doc.name,
@@ -114,6 +127,36 @@ impl Device {
     /// Its connection was given a config. Not durable before the connection ends.
     pub fn config_sent(&self, time_ms: u64) {
         self.config_sent_ms.store(time_ms, Ordering::Relaxed);
+    }
+
+    /// Something went wrong with it. Not durable before its connection ends.
+    pub fn failed(&self, mut error: DeviceError) {
+        error.message.truncate(error.message.floor_char_boundary(limits::DEVICE_ERROR_BYTES));
+        let mut inner = self.inner.lock();
+        inner.error = Some(error);
+        inner.error_is_new = true;
+    }
+
+    /// What last went wrong with it.
+    #[must_use]
+    pub fn error(&self) -> Option<DeviceError> {
+        self.inner.lock().error.clone()
+    }
+
+    /// The same, where it is not in the log yet.
+    #[must_use]
+    pub fn take_new_error(&self) -> Option<DeviceError> {
+        let mut inner = self.inner.lock();
+        std::mem::take(&mut inner.error_is_new).then(|| inner.error.clone()).flatten()
+    }
+
+    /// For what applies the log only.
+    pub fn set_error(&self, error: DeviceError) {
+        let mut inner = self.inner.lock();
+        // Another one may have come while this one was written.
+        if !inner.error_is_new {
+            inner.error = Some(error);
+        }
     }
 
     #[must_use]

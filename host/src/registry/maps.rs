@@ -44,6 +44,11 @@ impl Maps {
                 device.set_endpoint(Some(endpoint.clone()));
             }
         }
+        for (num, error) in &loaded.errors {
+            if let Some(device) = maps.by_num.get(num) {
+                device.set_error(error.clone());
+            }
+        }
         for config in &loaded.configs {
             if let Some(device) = maps.by_num.get(&config.device) {
                 device.set_config(Arc::new(config.clone()));

@@ -11,7 +11,7 @@ use crate::model::{
     ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
-    registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
+    registry::{DeviceError, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
 
@@ -39,6 +39,10 @@ pub enum Doc {
         device: DeviceNum,
     },
     /// What it says is new.
+    DeviceError {
+        device: DeviceNum,
+        error: DeviceError,
+    },
     Seen {
         num: DeviceNum,
         seen: Seen,
@@ -269,6 +273,8 @@ pub struct Loaded {
     /// Of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
+    /// What last went wrong with each device.
+    pub errors: Vec<(DeviceNum, DeviceError)>,
     /// In the order in which they were committed.
     pub outgoing: Vec<OutgoingDoc>,
     /// In order of their ids.

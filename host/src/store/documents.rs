@@ -175,6 +175,10 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             }
             tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
         }
+        Doc::DeviceError { device, error } => {
+            tx.prepare_cached("UPDATE device SET error = ?2 WHERE num = ?1")?
+                .execute(params![device.0, json(error)?])?;
+        }
         Doc::Call(call) => write_call(tx, call)?,
         // Folded by `Gathered`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
@@ -333,7 +337,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         Ok(())
     })?;
     let devices = "SELECT num, registry, id, spec, created_ms, seen_ms, password, heartbeat_ms, config_sent_ms,
-        config_acknowledged_ms, connected FROM device ORDER BY num";
+        config_acknowledged_ms, connected, error FROM device ORDER BY num";
     each(db, devices, |r| {
         let device = DeviceDoc {
             num: DeviceNum(r.get(0)?),
@@ -352,6 +356,9 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
             config_acknowledged_ms: r.get(9)?,
             connected: r.get(10)?,
         };
+        if let Some(error) = r.get::<_, Option<String>>(11)? {
+            loaded.errors.push((device.num, from_json(&error)?));
+        }
         loaded.devices.push((device, seen));
         Ok(())
     })?;

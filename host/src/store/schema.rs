@@ -67,6 +67,7 @@ const STEPS: &[&str] = &[
         (SELECT max(acknowledged_ms) FROM config WHERE config.device = device.num);",
     "ALTER TABLE timer ADD COLUMN set_by TEXT;
     ALTER TABLE kept ADD COLUMN came_of TEXT;",
+    "ALTER TABLE device ADD COLUMN error TEXT;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

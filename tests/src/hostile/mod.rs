@@ -85,6 +85,7 @@ pub struct Target {
     device_token: String,
     service_token: String,
     healthy_token: String,
+    gateway_token: String,
 }
 
 /// Seconds since 1970.
@@ -115,9 +116,10 @@ impl Target {
         let free = "127.0.0.1:0";
         let doors = ["--enroll", "closed", "--mqtt-tls", free, "--ws", free, "--tls-cert", &pem, "--tls-key", &key_pem];
         let host = place.start_with(&[&doors, more].concat());
-        for id in ["healthy", "mallory"] {
+        for id in ["healthy", "mallory", "oscar"] {
             let _ = host.cli(place, &["device", "create", id, "--new-key"]);
         }
+        let _ = host.cli(place, &["gateway", "make", "oscar", "--auth", "device-auth-token-only"]);
         fs::write(place.root().join("rsa.pem"), RSA_PUBLIC).expect("no place for a key");
         let _ = host.cli(place, &["device", "create", "confused", "--public-key", "rsa.pem"]);
         // Its key's file has the name of the account.
@@ -144,6 +146,7 @@ impl Target {
             device_token: sign(&device_key, "local"),
             service_token: sign(&key(place, "eve"), "serviceAccounts/eve"),
             healthy_token: sign(&key(place, "healthy"), "local"),
+            gateway_token: sign(&key(place, "oscar"), "local"),
             device_key,
         }
     }
@@ -170,6 +173,11 @@ impl Target {
     /// The attackers' own device.
     fn mallory(&self) -> Login {
         Login { password: Some(self.device_token.clone()), ..Login::new("mallory") }
+    }
+
+    /// The attackers' own gateway.
+    fn oscar(&self) -> Login {
+        Login { password: Some(self.gateway_token.clone()), ..Login::new("oscar") }
     }
 
     /// A client of the attackers' own account, which has the topics below `attack/`.

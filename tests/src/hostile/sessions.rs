@@ -17,6 +17,34 @@ pub(super) const ROWS: &[Row] = &[
             }
         });
     }),
+    row(
+        "gateway-storm",
+        "attaches and speaks for devices that are not its own, and never reads its errors",
+        |attack| {
+            // A good token, of another device.
+            let token = format!(r#"{{"authorization": "{}"}}"#, attack.target.device_token);
+            while attack.goes_on() {
+                let mut oscar = attack.target.let_in(&attack.target.oscar());
+                oscar.send(&subscribe(1, ["/devices/oscar/errors"], 0));
+                let _ = oscar.packet();
+                for id in 1..=200 {
+                    for (topic, payload) in [
+                        ("/devices/mallory/attach", &*token),
+                        ("/devices/healthy/attach", &token),
+                        ("/devices/healthy/attach", "{{{{"),
+                        ("/devices/healthy/events", "x"),
+                        ("/devices/healthy/detach", ""),
+                        ("/devices//attach", ""),
+                        ("/devices/mallory/detach", ""),
+                    ] {
+                        oscar.send(&publish(0x32, topic, id, &[], payload.as_bytes()));
+                    }
+                    oscar.send(&subscribe(id, ["/devices/healthy/config", "/devices/+/commands/#"], 1));
+                }
+                let _ = oscar.glance();
+            }
+        },
+    ),
     row("session-hoard", "leaves sessions behind that are to be kept for ever", |attack| {
         let mut number = 0;
         while attack.goes_on() {

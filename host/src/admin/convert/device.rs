@@ -18,7 +18,7 @@ use crate::{
     clock,
     model::{
         limits::ENDPOINT_URL_BYTES,
-        registry::{Credential, DeviceSpec, GatewayAuth, MethodEndpoint},
+        registry::{Credential, DeviceError, DeviceSpec, GatewayAuth, MethodEndpoint},
     },
     proxy,
     registry::Device,
@@ -249,6 +249,10 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
         if let Some(time_ms) = time_ms {
             put(name, json!(clock::rfc3339(time_ms)));
         }
+    }
+    if let Some(DeviceError { time_ms, kind, message }) = device.error() {
+        put("lastErrorTime", json!(clock::rfc3339(time_ms)));
+        put("lastErrorStatus", json!({"code": enums::error_code(kind), "message": message}));
     }
     if let Some(newest) = device.config() {
         put("config", config(&newest));

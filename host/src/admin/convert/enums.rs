@@ -6,7 +6,7 @@ use crate::{
     admin::error::Error,
     model::{
         CommandStatus, EventKind,
-        registry::{GatewayAuth, KeyFormat},
+        registry::{ErrorKind, GatewayAuth, KeyFormat},
     },
 };
 
@@ -63,6 +63,15 @@ pub(super) fn write<T: Copy + PartialEq>(value: T, style: EnumStyle, cases: &[Ca
         (Some((_, name, _)), EnumStyle::Names) => json!(name),
         (Some((_, _, number)), EnumStyle::Numbers) => json!(number),
         (None, _) => Value::Null,
+    }
+}
+
+/// Of `google.rpc.Code`.
+pub(super) fn error_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidArgument => 3,
+        ErrorKind::PermissionDenied => 7,
+        ErrorKind::Unauthenticated => 16,
     }
 }
 
