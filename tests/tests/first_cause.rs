@@ -2,7 +2,7 @@
 //! ended. Each test is named after what lies between.
 
 use serde_json::{Value, json};
-use switchbox_tests::{Admin, Device, Message, Place, Process, config, deputy, puppet, until};
+use switchbox_tests::{Admin, Device, Message, Place, Process, config, deputy, limited_puppet, puppet, until};
 
 fn listening(host: &Process, id: &str) -> Device {
     let mut device = host.device(id);
@@ -102,6 +102,23 @@ fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
         ];
         assert_eq!((&told[..4], last(&told)), (&expected[..], format!("→ config version 1 for {device}").as_str()));
     }
+    host.stop();
+}
+
+#[test]
+fn a_chain_that_goes_round_is_cut_and_says_so() {
+    let place = Place::new();
+    let slow = "rate-per-target = \"100/s\"";
+    limited_puppet(&place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
+    let back = r#"{ publish = { topic = "ping" } }, { config = { device = "lamp-1" } }"#;
+    limited_puppet(&place, "back", ("topic", "pong"), slow, back);
+    let host = place.start();
+    let lamp = listening(&host, "lamp-1");
+    host.device("phone-1").publish("ping", "ball");
+    lamp.wait("many rounds", |seen| (seen.messages.len() >= 30).then_some(()));
+    let told = chain(&host.admin(), "lamp-1");
+    assert_eq!(told[0], "(it began earlier; explain the first event below to go on)");
+    assert_eq!(told[1..3], ["→ ball was published on ping", "→ plugin there"]);
     host.stop();
 }
 

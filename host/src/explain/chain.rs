@@ -61,6 +61,8 @@ pub enum Step {
     DeadLetter(Box<DeadLetter>),
     /// It was there, but is no longer kept.
     Gone(Gone),
+    /// More led to what follows than is shown.
+    Earlier,
 }
 
 /// What is still known of something that is gone.

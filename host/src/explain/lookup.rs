@@ -185,7 +185,11 @@ impl Handle {
     async fn because(&self, cause: Cause) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
         let mut next = Some(cause);
-        while let Some(cause) = next.take().filter(|_| steps.len() < LONGEST) {
+        while let Some(cause) = next.take() {
+            if steps.len() >= LONGEST {
+                steps.push(Step::Earlier);
+                break;
+            }
             match cause {
                 Cause::Api { who } => steps.push(Step::Operator { who }),
                 Cause::Plugin { seq, plugin, digest, attempt, .. } => {

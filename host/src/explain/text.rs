@@ -82,6 +82,7 @@ fn line(step: &Step, names: Names<'_>) -> String {
             letter.id
         ),
         Step::Gone(gone) => gone_line(gone, names),
+        Step::Earlier => "(it began earlier; explain the first event below to go on)".into(),
     }
 }
 

@@ -169,11 +169,11 @@ fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
     let (trimmed, spares) = (count("log"), count(SPARE));
     assert!(trimmed < full);
     assert_eq!(spares, SPARES.min(full - trimmed), "what goes is kept to be used again, up to so many");
-    (101..=110).for_each(|number| append(&mut log, number));
+    (101..=120).for_each(|number| append(&mut log, number));
     let begun = count("log") - trimmed;
     assert!(begun > 0);
     assert_eq!(count(SPARE), spares.saturating_sub(begun), "a file that is begun takes the place of a spare one");
-    (111..=140).for_each(|number| append(&mut log, number));
+    (121..=140).for_each(|number| append(&mut log, number));
     drop(log);
     let log = Log::open_with(folder.path(), SMALL).unwrap();
     assert_eq!(all(&log), (row + 1..=140).collect::<Vec<_>>(), "rows of before in files that are used again");
