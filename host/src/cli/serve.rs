@@ -74,7 +74,7 @@ pub(super) struct Options {
     /// MQTT connections of one address at a time, other than this machine's own [default: 1000]
     #[arg(long, value_name = "N")]
     max_connections_per_address: Option<String>,
-    /// MQTT connections that come in a second; twice as many at once [default: 2000]
+    /// MQTT connections that come in a second; twice as many at once [default: 5000]
     #[arg(long, value_name = "N")]
     max_connects_per_second: Option<String>,
     /// Bytes of the journal kept for looking back [default: 268435456]

@@ -77,6 +77,8 @@ pub(super) struct Connection<H: Hub> {
 
 impl<H: Hub> Connection<H> {
     pub(super) fn new(stream: Socket, partial: BytesMut, admitted: Admitted<H>) -> Self {
+        // While nothing comes, nothing is held.
+        let partial = if partial.is_empty() { BytesMut::new() } else { partial };
         let Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out } = admitted;
         Self {
             presence,
@@ -98,8 +100,8 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    /// Serves the client until it ends, or somebody asks for its end.
-    pub(super) async fn run(mut self) {
+    /// Serves the client until it ends, or somebody asks for its end. Boxed, lest the task have room for it several times.
+    pub(super) async fn run(mut self: Box<Self>) {
         let mailbox = self.presence.mailbox.clone();
         let end = loop {
             tokio::select! {
@@ -341,7 +343,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// The last words, then the end.
-    async fn finish(mut self, end: End) {
+    async fn finish(mut self: Box<Self>, end: End) {
         let name = &self.presence.mailbox.name;
         match &end {
             End::Fault(fault) => {

@@ -41,7 +41,7 @@ pub(super) async fn handshake<H: Hub>(
     shared: Arc<Shared<H>>,
     stream: TcpStream,
     door: Arc<Door>,
-) -> Option<Connection<H>> {
+) -> Option<Box<Connection<H>>> {
     let deadline = tokio::time::Instant::now() + shared.options.connect_deadline;
     let late = || shared.metrics.limit("connect_deadline");
     let mut socket = match tokio::time::timeout_at(deadline, door.open(stream)).await {
@@ -72,7 +72,7 @@ pub(super) async fn handshake<H: Hub>(
     match admit(shared.clone(), connect, &socket).await {
         Ok(admitted) => {
             socket.admitted();
-            Some(Connection::new(socket, rest, admitted))
+            Some(Box::new(Connection::new(socket, rest, admitted)))
         }
         Err(fault) => {
             refuse(&shared, &mut socket, &name, fault, Some(version)).await;

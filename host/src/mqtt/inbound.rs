@@ -113,11 +113,12 @@ impl<H: Hub> Connection<H> {
                 }
                 Packet::Subscribe(subscribe) => {
                     self.submit(batch).await?;
-                    self.subscribe(*subscribe).await?;
+                    // Rare, and large: no connection shall have room for it all the time.
+                    Box::pin(self.subscribe(*subscribe)).await?;
                 }
                 Packet::Unsubscribe { id, filters } => {
                     self.submit(batch).await?;
-                    self.unsubscribe(id, &filters).await?;
+                    Box::pin(self.unsubscribe(id, &filters)).await?;
                 }
                 Packet::Disconnect(disconnect) => return Err(self.disconnect(&disconnect)),
             }
@@ -276,9 +277,8 @@ impl<H: Hub> Connection<H> {
 
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        let mut batch = std::mem::take(batch);
-        self.shed(&mut batch);
-        let Batch { of, events, acks, received, bytes, ordinary } = batch;
+        self.shed(batch);
+        let Batch { of, events, acks, received, bytes, ordinary } = std::mem::take(batch);
         if events.is_empty() {
             return self.submit_ordinary(ordinary).await;
         }

@@ -98,7 +98,7 @@ impl<H: Hub> Connection<H> {
         let done = move |result: Result<(), store::Error>| {
             mailbox.done(generation, id, &received, result.map_err(Into::into));
         };
-        self.presence.shared.topics.keep(pending, done).await;
+        Box::pin(self.presence.shared.topics.keep(pending, done)).await;
         self.check_receive_maximum(unacknowledged)
     }
 

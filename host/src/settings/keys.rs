@@ -108,7 +108,7 @@ impl Key {
             Self::AdminTlsListen | Self::AdminCorsOrigins => "",
             Self::TlsCert | Self::TlsKey | Self::TlsClientCa | Self::PluginsFolder | Self::DevicesEnroll => "",
             Self::MqttMaxConnectionsPerAddress => "1000",
-            Self::MqttMaxConnectsPerSecond => "2000",
+            Self::MqttMaxConnectsPerSecond => "5000",
             Self::InsecureListener => "false",
             Self::PluginsGrant => "asked",
             Self::DevicesQueuedCommands => "1000",

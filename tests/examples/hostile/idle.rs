@@ -3,6 +3,7 @@
 use switchbox_tests::{
     Place, Process, config,
     hostile::{Conn, Login, resident_mib, wire::subscribe},
+    until,
 };
 
 /// Each is registered, connected, subscribed to its config and its commands, and silent.
@@ -27,9 +28,11 @@ pub(crate) fn run(devices: usize) {
 fn all(host: &Process, devices: usize) -> Vec<Conn> {
     let connect = |number: usize| {
         let id = format!("idle-{number}");
-        let mut conn = Conn::open(host.mqtt()).expect("no connection: see ulimit -n");
-        conn.send(&Login { keep_alive_secs: 3_600, ..Login::new(&id) }.packet());
-        assert!(conn.is_let_in(), "{id} was not let in");
+        let mut conn = until("to be let in: see ulimit -n", || {
+            let mut conn = Conn::open(host.mqtt())?;
+            conn.send(&Login { keep_alive_secs: 3_600, ..Login::new(&id) }.packet());
+            conn.is_let_in().then_some(conn)
+        });
         conn.send(&subscribe(1, [&*config(&id), &*format!("/devices/{id}/commands/#")], 1));
         conn.packet_of(9).expect("no SUBACK");
         conn

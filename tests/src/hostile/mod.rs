@@ -17,6 +17,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -263,6 +264,16 @@ impl Attack {
         opened.collect()
     }
 
+    /// With `HOSTILE_NICE` in the environment the attacker gets the processor after the others, as if it were on a machine of its
+    /// own: what is left is what the host does for it.
+    fn step_back() {
+        let Ok(nice) = std::env::var("HOSTILE_NICE") else { return };
+        let thread = fs::read_link("/proc/thread-self").expect("no /proc");
+        let id = thread.file_name().expect("no thread").to_owned();
+        let done = Command::new("renice").args(["-n", &nice, "-p"]).arg(id).output().expect("no renice");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Runs the row until `during` has ended, which begins when the attack has done its first round.
     ///
     /// # Panics
@@ -272,7 +283,13 @@ impl Attack {
         let attack = Arc::new(Self { target: target.clone(), on: AtomicBool::new(true), rounds: AtomicU64::new(0) });
         let attacker = {
             let attack = attack.clone();
-            std::thread::Builder::new().name(row.name.into()).spawn(move || (row.attack)(&attack)).expect("no thread")
+            std::thread::Builder::new()
+                .name(row.name.into())
+                .spawn(move || {
+                    Self::step_back();
+                    (row.attack)(&attack);
+                })
+                .expect("no thread")
         };
         until(row.name, || (attack.rounds.load(Ordering::SeqCst) > 1 || attacker.is_finished()).then_some(()));
         let result = during();

@@ -9,6 +9,7 @@ mod normative;
 mod packets;
 mod raw;
 mod sessions;
+mod sizes;
 mod standing;
 mod topics;
 
