@@ -246,6 +246,9 @@ fn details(device: &Value) -> anyhow::Result<String> {
     for name in ["name", "numId", "createTime", "connected", "blocked", "lastEventTime"] {
         rows.push(vec![name.to_owned(), field(device, name)]);
     }
+    if let Some(error) = device.pointer("/lastErrorStatus/message") {
+        rows.push(vec!["last error".to_owned(), format!("{} ({})", text_of(error), field(device, "lastErrorTime"))]);
+    }
     if let Some(url) = device.pointer("/methodEndpoint/url") {
         rows.push(vec!["method endpoint".to_owned(), text_of(url)]);
     }

@@ -20,6 +20,7 @@ use super::{
     mailbox::Close,
     packet::{Fault, Packet, reason},
     parcel::Receipts,
+    refusals::Refusals,
     socket::Socket,
 };
 use crate::{
@@ -56,8 +57,7 @@ pub(super) struct Connection<H: Hub> {
     pub(super) unsent: BytesMut,
     /// Topics by their aliases, from 1.
     pub(super) aliases: Vec<Option<Arc<str>>>,
-    /// Refusals so far, so that a client that goes on and on does not fill the log.
-    pub(super) refusals: u32,
+    pub(super) refusals: Refusals,
     /// The log has told that events of this client are dropped.
     pub(super) told_of_shedding: bool,
     stream: Socket,
@@ -86,7 +86,7 @@ impl<H: Hub> Connection<H> {
             generation,
             unsent,
             aliases: Vec::new(),
-            refusals: 0,
+            refusals: Refusals::new(Instant::now()),
             told_of_shedding: false,
             stream,
             decoder,

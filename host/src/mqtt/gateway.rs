@@ -4,7 +4,6 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use serde::Deserialize;
 
 use super::{
     attached::AttachedLink,
@@ -19,7 +18,7 @@ use crate::{
     auth::{Principal, Refusal, Standing},
     clock,
     delivery::Feed,
-    dialect::gateway_errors::ErrorType,
+    dialect::{attach, gateway_errors::ErrorType},
     model::{
         DeviceId, limits,
         registry::{DeviceError, ErrorKind},
@@ -83,22 +82,6 @@ impl<H: Hub> Gateway<H> {
     }
 }
 
-/// What stands in an attach message.
-#[derive(Deserialize)]
-struct Attach {
-    authorization: Option<String>,
-}
-
-fn token(payload: &[u8]) -> Result<Option<String>, &'static str> {
-    if payload.is_empty() {
-        return Ok(None);
-    }
-    // The parser's own words could hold a part of the token.
-    let attach: Attach = serde_json::from_slice(payload)
-        .map_err(|_| "the payload must be empty, {} or {\"authorization\": \"JWT\"}, and this is no such JSON")?;
-    Ok(attach.authorization.filter(|token| !token.is_empty()))
-}
-
 impl<H: Hub> Connection<H> {
     /// The client is a gateway, also where it has become one since it connected.
     pub(super) fn is_gateway(&mut self) -> bool {
@@ -112,50 +95,68 @@ impl<H: Hub> Connection<H> {
     /// Speaks for the device from now on. For one that is attached already the token counts that was shown last.
     pub(super) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
+        let standing = self.admit_attached(id, payload).await?;
+        let Principal::Device(device) = standing.principal.clone() else {
+            return Err(failed("only devices can be attached".into()));
+        };
+        self.let_go_former(&device);
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
+            return Err(failed("the client is no gateway".into()));
+        };
+        let runs_out = runs_out(&standing);
+        if let Some(known) = devices.attached.get_mut(id) {
+            known.standing = standing;
+            known.runs_out = runs_out;
+        } else {
+            let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
+            let online = shared.hub.attach(&device, link.clone(), &gateway.name.id);
+            let online = online.map_err(|taken| failed(taken.to_string()))?;
+            tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
+            take_up(&online, id, mailbox);
+            shared.carriers.add(device.num, mailbox);
+            devices.attached.insert(id.clone(), Attachment { device, online, link, standing, runs_out });
+            // What changed while it was decided.
+            mailbox.recheck();
+        }
+        devices.note_runs_out();
+        Ok(())
+    }
+
+    /// Whether the gateway may attach the device.
+    async fn admit_attached(&mut self, id: &DeviceId, payload: &Bytes) -> Result<Standing, Failure> {
+        let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
+        let Presence { shared, device: Some(gateway), gateway: Some(devices), .. } = &self.presence else {
             return Err(failed("the client is no gateway".into()));
         };
         if payload.len() > limits::CONTROL_BYTES {
             shared.metrics.limit("control_bytes");
             return Err(failed(format!("the payload is larger than {} bytes", limits::CONTROL_BYTES)));
         }
-        let token = token(payload).map_err(|text| failed(text.into()))?;
+        let token = attach::token(payload).map_err(|text| failed(text.into()))?;
         if devices.attached.len() >= limits::ATTACHED_DEVICES && !devices.attached.contains_key(id) {
             shared.metrics.limit("attached_devices");
             let most = limits::ATTACHED_DEVICES;
             return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
         }
         let standing = shared.hub.admit_attached(gateway, id, token.as_deref()).await;
-        let standing = standing.map_err(|refusal| match refusal {
+        standing.map_err(|refusal| match refusal {
             Refusal::NotAuthorised(text) => failed(text),
             Refusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
-        })?;
-        let Principal::Device(device) = &standing.principal else {
-            return Err(failed("only devices can be attached".into()));
-        };
-        let (device, runs_out) = (device.clone(), runs_out(&standing));
-        match devices.attached.get_mut(id) {
-            Some(known) if known.device.num == device.num && known.link.over().is_none() => {
-                known.standing = standing;
-                known.runs_out = runs_out;
-            }
-            _ => {
-                let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
-                let online = shared.hub.attach(&device, link.clone(), &gateway.name.id);
-                let online = online.map_err(|taken| failed(taken.to_string()))?;
-                shared.carriers.add(device.num, mailbox);
-                tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
-                take_up(&online, id, mailbox);
-                let attachment = Attachment { device, online, link, standing, runs_out };
-                if let Some(before) = devices.attached.insert(id.clone(), attachment) {
-                    before.end("attached again");
-                }
-                // What changed while it was decided.
-                mailbox.recheck();
-            }
+        })
+    }
+
+    /// What was attached under this device's id and is over: somebody else has it, or it was another device.
+    fn let_go_former(&mut self, device: &Device) {
+        let id = &device.name.id;
+        let former = self.presence.gateway.as_ref().and_then(|gateway| gateway.attached.get(id));
+        let why = former.and_then(|former| match former.link.over() {
+            Some(why) => Some(why.to_owned()),
+            None if former.device.num != device.num => Some(format!("device {id} was deleted and made anew")),
+            None => None,
+        });
+        if let Some(why) = why {
+            self.let_go(vec![(id.clone(), why)]);
         }
-        devices.note_runs_out();
-        Ok(())
     }
 
     /// Speaks for the device no more. False: it did not.
@@ -254,32 +255,6 @@ impl<H: Hub> Presence<H> {
         for (_, attachment) in gateway.attached {
             self.shared.carriers.remove(attachment.device.num, &self.mailbox);
             attachment.end(&why);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_attach_message_is_empty_or_an_object_with_a_token() {
-        for (payload, expect) in [
-            ("", Some(None)),
-            ("{}", Some(None)),
-            (r#"{"authorization": "a.b.c"}"#, Some(Some("a.b.c"))),
-            (r#"{"authorization": "a.b.c", "more": 1}"#, Some(Some("a.b.c"))),
-            (r#"{"authorization": ""}"#, Some(None)),
-            (r#"{"authorization": null}"#, Some(None)),
-            (r#"{"authorization": 7}"#, None),
-            (r#""a.b.c""#, None),
-            ("a.b.c", None),
-            ("[]", None),
-            ("{", None),
-        ] {
-            let found = token(payload.as_bytes());
-            assert_eq!(found.as_ref().ok().map(Option::as_deref), expect, "{payload}");
-            assert!(found.err().is_none_or(|text| !text.contains("a.b.c")), "{payload}");
         }
     }
 }

@@ -28,9 +28,6 @@ use crate::{
     session::{self, Ack, AckKind},
 };
 
-/// Refusals of one connection that the log tells of.
-const REFUSALS_LOGGED: u32 = 10;
-
 /// Events of one device that go to the journal together.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -247,17 +244,14 @@ impl<H: Hub> Connection<H> {
         self.acknowledge_now(Ack { reason: refusal.reason, text: Some(refusal.text), ..ack })
     }
 
-    /// One log line for each thing refused, the first few of a connection; all are counted.
+    /// One log line for each thing refused, the first few of a minute; all are counted.
     pub(super) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
         self.presence.shared.metrics.refuse(what);
         if let Some(device) = &self.presence.device {
             let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
             device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
-        self.refusals = self.refusals.saturating_add(1);
-        if self.refusals <= REFUSALS_LOGGED {
-            let last = self.refusals == REFUSALS_LOGGED;
-            let more = if last { " (no more of these from this connection)" } else { "" };
+        if let Some(more) = self.refusals.note(Instant::now()) {
             tracing::warn!(client = %self.presence.mailbox.name, topic, "{what} refused: {text}{more}");
         }
     }

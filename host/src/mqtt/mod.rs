@@ -24,6 +24,7 @@ mod mailbox;
 mod ordinary;
 mod packet;
 mod parcel;
+mod refusals;
 mod restore;
 mod resume;
 mod socket;

@@ -1,0 +1,46 @@
+//! What stands in a gateway's attach message (protocol.md, section 2). Pure.
+
+use serde::Deserialize;
+
+/// Other fields are for others.
+#[derive(Deserialize)]
+struct Attach {
+    authorization: Option<String>,
+}
+
+/// The device's token, where there is one; the error is for the gateway.
+pub fn token(payload: &[u8]) -> Result<Option<String>, &'static str> {
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    // The parser's own words could hold a part of the token.
+    let attach: Attach = serde_json::from_slice(payload)
+        .map_err(|_| "the payload must be empty, {} or {\"authorization\": \"JWT\"}, and this is no such JSON")?;
+    Ok(attach.authorization.filter(|token| !token.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attach_message_is_empty_or_an_object_with_a_token() {
+        for (payload, expect) in [
+            ("", Some(None)),
+            ("{}", Some(None)),
+            (r#"{"authorization": "a.b.c"}"#, Some(Some("a.b.c"))),
+            (r#"{"authorization": "a.b.c", "more": 1}"#, Some(Some("a.b.c"))),
+            (r#"{"authorization": ""}"#, Some(None)),
+            (r#"{"authorization": null}"#, Some(None)),
+            (r#"{"authorization": 7}"#, None),
+            (r#""a.b.c""#, None),
+            ("a.b.c", None),
+            ("[]", None),
+            ("{", None),
+        ] {
+            let found = token(payload.as_bytes());
+            assert_eq!(found.as_ref().ok().map(Option::as_deref), expect, "{payload}");
+            assert!(found.err().is_none_or(|text| !text.contains("a.b.c")), "{payload}");
+        }
+    }
+}
