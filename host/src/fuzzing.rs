@@ -11,8 +11,9 @@ pub use admin::fuzzing::api_bodies;
 pub use auth::fuzzing::{keys, tokens};
 pub use mqtt::fuzzing::packets as mqtt_packets;
 
-/// A topic and a filter, separated by a line break.
+/// A topic and a filter, separated by a line break; and the same as what a gateway attaches a device with.
 pub fn topics(data: &[u8]) {
+    let _ = dialect::attach::token(data);
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (topic, filter) = text.split_once('\n').unwrap_or((text, text));
     let _ = DeviceName::parse(topic, &RegistryName::default_registry());
@@ -20,6 +21,7 @@ pub fn topics(data: &[u8]) {
     for device in [device.as_ref(), None] {
         let _ = dialect::iot_core::publish(device, topic);
         let _ = dialect::iot_core::subscribe(device, filter);
+        let _ = dialect::iot_core::addressee(filter);
     }
     // What is shared is a filter only.
     if topics::check_name(topic).is_ok() && !topics::is_shared(topic) {

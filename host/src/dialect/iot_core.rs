@@ -208,6 +208,14 @@ mod tests {
             ("a/b", Publish::Ordinary),
         ] {
             assert_eq!(publish(Some(&lamp()), topic), expect, "{topic}");
+            // Whoever a topic names may read it as its own.
+            if let Some(Ok(id)) = addressee(topic) {
+                let read = publish(Some(&id), topic);
+                assert!(
+                    !matches!(read, Publish::Ordinary | Publish::Refused(Refused::OtherDevice)),
+                    "{topic}: {read:?}"
+                );
+            }
         }
         assert_eq!(publish(None, "/devices/lamp-1/events"), refused(Refused::NoDevice));
         assert_eq!(publish(None, "a"), Publish::Ordinary);
