@@ -142,6 +142,9 @@ pub const CONNECT_PACKET_BYTES: usize = 8 * 1024;
 pub const PACKET_BYTES: usize = TELEMETRY_BYTES + 64 * 1024;
 /// QoS 1 and 2 messages from a client that may wait for our acknowledgement (the receive maximum that we tell).
 pub const RECEIVE_MAXIMUM: u16 = 1_024;
+/// Bytes of one client's events that may be under way to the journal before it is read no more: others' events stand behind
+/// them.
+pub const UNWRITTEN_BYTES: usize = 256 * 1024;
 /// Topic aliases that a client may set.
 pub const TOPIC_ALIASES: u16 = 32;
 /// Topic aliases that we set for one client, where it allows so many.

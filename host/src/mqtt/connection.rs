@@ -173,6 +173,7 @@ impl<H: Hub> Connection<H> {
     /// False while the client must first take what waits for it, or the journal what it sent.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
+            && !self.presence.mailbox.is_ahead()
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 

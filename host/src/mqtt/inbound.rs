@@ -278,7 +278,7 @@ impl<H: Hub> Connection<H> {
         }
         let Some(device) = of.or_else(|| self.presence.device.clone()) else { return Ok(()) };
         let room = self.reserve(bytes).await?;
-        let (done, within) = self.when_durable(acks, received.clone());
+        let (done, within) = self.when_durable(acks, received.clone(), bytes);
         self.presence.shared.hub.submit(&device, events, room, done);
         self.note_received(&received);
         within?;
@@ -311,9 +311,10 @@ impl<H: Hub> Connection<H> {
             self.note_shed(1);
             return Ok(());
         }
-        let room = self.reserve(event.data.payload().len()).await?;
+        let bytes = weight(&event.data);
+        let room = self.reserve(bytes).await?;
         let received: Vec<_> = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
-        let (done, within) = self.when_durable(ack.into_iter().collect(), received.clone());
+        let (done, within) = self.when_durable(ack.into_iter().collect(), received.clone(), bytes);
         self.presence.shared.hub.submit_topic(event, room, done);
         self.note_received(&received);
         within
@@ -325,17 +326,21 @@ impl<H: Hub> Connection<H> {
     }
 
     /// What to do when the journal has the events, and whether the client keeps to its window.
-    fn when_durable(&self, acks: Vec<Ack>, received: Vec<u16>) -> (Done, Result<(), End>) {
-        if acks.is_empty() {
-            return (Box::new(|_| ()), Ok(()));
-        }
+    fn when_durable(&self, acks: Vec<Ack>, received: Vec<u16>, bytes: usize) -> (Done, Result<(), End>) {
         let mailbox = self.presence.mailbox.clone();
+        mailbox.submitted(bytes);
+        if acks.is_empty() {
+            return (Box::new(move |_| mailbox.written(bytes)), Ok(()));
+        }
         let generation = self.generation;
         let (id, unacknowledged) = {
             let mut state = mailbox.lock();
             (state.session.ack_later(acks), state.session.unacknowledged())
         };
-        let done = move |result| mailbox.done(generation, id, &received, result);
+        let done = move |result| {
+            mailbox.written(bytes);
+            mailbox.done(generation, id, &received, result);
+        };
         (Box::new(done), self.check_receive_maximum(unacknowledged))
     }
 

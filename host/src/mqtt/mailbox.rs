@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,6 +23,7 @@ use crate::{
     model::{
         DeviceId, Message, QoS,
         broker::{MessageNum, Recipient, SessionNum},
+        limits,
     },
     session::{BatchId, Body, Item, Kept as KeptAs, Offer, Session},
     topics::{Delivered, Delivery, Subscriber},
@@ -108,6 +109,8 @@ pub(super) struct Mailbox {
     /// The connection has ended.
     pub(super) gone: Notify,
     room: Notify,
+    /// Bytes of the client's events that are on their way to the journal.
+    unwritten_bytes: AtomicUsize,
     metrics: Metrics,
     away: Away,
 }
@@ -124,9 +127,28 @@ impl Mailbox {
             closing: Notify::new(),
             gone: Notify::new(),
             room: Notify::new(),
+            unwritten_bytes: AtomicUsize::new(0),
             metrics,
             away,
         })
+    }
+
+    /// So many bytes of the client's go to the journal.
+    pub(super) fn submitted(&self, bytes: usize) {
+        self.unwritten_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// They are there.
+    pub(super) fn written(&self, bytes: usize) {
+        let before = self.unwritten_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if before >= limits::UNWRITTEN_BYTES && before - bytes < limits::UNWRITTEN_BYTES {
+            self.work.notify_one();
+        }
+    }
+
+    /// The client has more under way to the journal than is fair to others, who stand behind it.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.unwritten_bytes.load(Ordering::Relaxed) >= limits::UNWRITTEN_BYTES
     }
 
     /// The session of an earlier process.

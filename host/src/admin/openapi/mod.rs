@@ -6,7 +6,7 @@ pub(super) mod tests;
 
 use std::sync::LazyLock;
 
-use axum::Json;
+use axum::{body::Bytes, http::header, response::IntoResponse};
 use serde_json::{Map, Value, json};
 use shapes::{Kind as Field, SHAPES};
 
@@ -17,9 +17,11 @@ use super::{
 };
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&calls()));
+/// Written once, as everybody may ask for it without end.
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
 
-pub(super) async fn show() -> Json<Value> {
-    Json(DOCUMENT.clone())
+pub(super) async fn show() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())
 }
 
 fn document(calls: &[Call]) -> Value {

@@ -306,3 +306,22 @@ async fn when_the_journal_is_crowded_events_of_qos_0_are_dropped_and_counted_and
     lamp.expect(&ack(0x40, 2)).await;
     assert_eq!(front.hub.payloads()[2..], ["there is room", "again"]);
 }
+
+#[tokio::test]
+async fn a_client_is_read_no_more_while_too_much_of_it_is_on_its_way_to_the_journal() {
+    let front = Front::start().await;
+    front.hub.hold();
+    let mut lamp = front.v4("lamp-1").await;
+    let large = "x".repeat(200_000);
+    lamp.send(&publish(0x30, EVENTS, 0, None, &large)).await;
+    until("the first is submitted", || front.hub.payloads().len() == 1).await;
+    lamp.send(&publish(0x30, EVENTS, 0, None, &large)).await;
+    until("the second is submitted", || front.hub.payloads().len() == 2).await;
+    lamp.send(&[&publish(0x30, EVENTS, 0, None, "third")[..], &[0xc0, 0]].concat()).await;
+    // Others are.
+    front.v4("lamp-2").await.expect_silence().await;
+    assert_eq!(front.hub.payloads().len(), 2);
+    front.hub.make_durable(&Ok(()));
+    lamp.expect(&[0xd0, 0]).await;
+    assert_eq!(front.hub.payloads()[2], "third");
+}
