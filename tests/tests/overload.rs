@@ -1,13 +1,9 @@
-//! More than the host can do is shed where it costs least: connections as they come, then events of QoS 0; publishers of QoS 1
-//! wait. Who is there already is served.
+//! More than the host can do is shed where it costs least. Who is there already is served.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use rumqttc::QoS;
 use switchbox_tests::{
-    LIMIT, Place, Process, events,
+    Place, Process,
     hostile::{Conn, Login},
-    until, until_within,
+    until,
 };
 
 /// How often a limit was hit.
@@ -37,37 +33,6 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
         number += 1;
         let_in(number)
     });
-    host.stop();
-}
-
-#[test]
-fn when_the_journals_queue_is_full_events_of_qos_0_go_and_those_of_qos_1_wait() {
-    let place = Place::new();
-    let host = place.start_with(&["--journal-queue-bytes", "1048576"]);
-    let mut lamp = host.device("lamp-1");
-    let large = vec![b'x'; 200_000];
-    let flooding = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        for number in 0..12 {
-            let (host, flooding, large) = (&host, &flooding, &large);
-            scope.spawn(move || {
-                let mut flood = host.device(&format!("flood-{number}"));
-                let topic = events(&flood.id);
-                while flooding.load(Ordering::Relaxed) {
-                    let _ = flood.send(&topic, QoS::AtMostOnce, large.clone());
-                }
-            });
-        }
-        let dropped = until_within(LIMIT, || {
-            let _ = lamp.send("/devices/lamp-1/events", QoS::AtLeastOnce, large.clone());
-            (hits(&host, "journal_queue_qos0") > 0).then_some(())
-        });
-        flooding.store(false, Ordering::Relaxed);
-        assert!(dropped.is_some(), "nothing was dropped");
-    });
-    // All of QoS 1 arrives nevertheless, and the API answers.
-    lamp.event("the last");
-    host.logged(&["events of QoS 0 are dropped", "journal_queue_qos0"]);
     host.stop();
 }
 
