@@ -13,9 +13,10 @@ use parking_lot::RwLock;
 
 use super::{
     Error,
+    blocks::BlockFile,
     keep::Oldest,
     record::{self, End},
-    segment::{self, Part, Segment},
+    segment::{self, Part, Pen, Segment},
 };
 use crate::model::Seq;
 
@@ -29,6 +30,7 @@ const FOLDER: &str = "log";
 pub(super) struct Log {
     folder: PathBuf,
     files: Arc<Files>,
+    pen: Pen,
     segment_bytes: u64,
     spares: Vec<PathBuf>,
     spares_made: u64,
@@ -57,15 +59,16 @@ impl Log {
         let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
         fs::create_dir_all(&folder).map_err(problem)?;
         let mut older = read_files(&folder)?;
+        let mut pen = Pen::default();
         let last = match older.pop_back() {
-            Some(mut last) => last.cut().map(|()| last),
-            None => Segment::begin(&folder, End::default()),
+            Some(last) => last.resume(&mut pen).map(|()| last),
+            None => Segment::begin(&folder, End::default(), &mut pen),
         };
         let last = last.map_err(problem)?;
         sync_folder(&folder).map_err(problem)?;
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
-        Ok(Self { folder, files, segment_bytes, spares: Vec::new(), spares_made: 0 })
+        Ok(Self { folder, files, pen, segment_bytes, spares: Vec::new(), spares_made: 0 })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -91,17 +94,18 @@ impl Log {
         if full {
             self.roll(before)?;
         }
-        self.files.0.write().last.write(record)?;
-        if durable { self.files.file().sync_data() } else { Ok(()) }
+        let (file, used) = self.files.last();
+        self.pen.write(&file, used, record, durable)?;
+        if durable { file.sync() } else { Ok(()) }
     }
 
     /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
     fn roll(&mut self, start: End) -> io::Result<()> {
-        self.files.file().sync_data()?;
+        self.files.last().0.sync()?;
         if let Some(spare) = self.spares.pop() {
             fs::rename(spare, self.folder.join(segment::name(start)))?;
         }
-        let segment = Segment::begin(&self.folder, start)?;
+        let segment = Segment::begin(&self.folder, start, &mut self.pen)?;
         sync_folder(&self.folder)?;
         let mut inner = self.files.0.write();
         let full = std::mem::replace(&mut inner.last, segment);
@@ -175,8 +179,10 @@ impl Files {
         self.0.read().last.end()
     }
 
-    fn file(&self) -> Arc<File> {
-        self.0.read().last.file()
+    /// The file that is written to, and where it goes on.
+    fn last(&self) -> (Arc<BlockFile>, u64) {
+        let inner = self.0.read();
+        (inner.last.file(), inner.last.used())
     }
 
     fn note(&self, end: End, durable: bool) {
@@ -201,7 +207,7 @@ impl Files {
             }
             (inner.last.file(), inner.last.end().row)
         };
-        file.sync_data()?;
+        file.sync()?;
         let mut inner = self.0.write();
         inner.durable = inner.durable.max(reached);
         Ok(())
@@ -260,7 +266,7 @@ impl Log {
     pub(super) fn break_disk(&mut self) {
         let mut inner = self.files.0.write();
         let path = inner.last.path().to_owned();
-        inner.last.set_file(File::open(path).unwrap());
+        inner.last.set_file(BlockFile::read_only(&path));
     }
 }
 

@@ -5,6 +5,7 @@
 //! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
 //! it has got; what is missing is made again from the log at the next start.
 
+mod blocks;
 mod broker;
 mod commands;
 mod docs;

@@ -3,33 +3,27 @@
 //! one write of the disk, not a transaction of the file system.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
-    os::unix::fs::FileExt as _,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     Error,
+    blocks::{BLOCK, BlockFile, Blocks, Tail, floor},
     record::{self, End, FILE_HEADER, Header},
 };
 
-/// Bytes of zeros written ahead at a time.
+/// The file grows by so many bytes of zeros, written together with the record that needs them.
 const AHEAD: u64 = 1024 * 1024;
-/// Zeros written at once: the page cache keeps what was written together in one piece, and a large one costs every later
-/// write to it.
-const PIECE: &[u8] = &[0; 16 * 1024];
 /// Bytes between two marks, about.
 const MARK_EVERY: u64 = 64 * 1024;
 
 pub(super) struct Segment {
     path: PathBuf,
-    file: Arc<File>,
+    file: Arc<BlockFile>,
     start: End,
     end: End,
-    /// Bytes of the file.
-    size: u64,
     /// Some places between records, in order, the first at the start: where readers begin to look.
     marks: Vec<End>,
 }
@@ -40,18 +34,16 @@ pub(super) fn name(start: End) -> String {
 
 impl Segment {
     /// Begins a file; what it has of an earlier use is overwritten.
-    pub(super) fn begin(folder: &Path, start: End) -> io::Result<Self> {
+    pub(super) fn begin(folder: &Path, start: End, pen: &mut Pen) -> io::Result<Self> {
         let path = folder.join(name(start));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        file.write_all_at(&record::file_header(start), 0)?;
-        let size = file.metadata()?.len();
-        Ok(Self { path, file: Arc::new(file), start, end: start, size, marks: vec![start] })
+        let file = BlockFile::open(&path)?;
+        pen.begin(&file, &record::file_header(start))?;
+        Ok(Self { path, file: Arc::new(file), start, end: start, marks: vec![start] })
     }
 
     /// Opens a file. None when it was never begun in truth.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
         let problem = |e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(problem)?;
         let bytes = fs::read(path).map_err(problem)?;
         let start = match record::read_file_header(&bytes) {
             Header::Starts(start) => start,
@@ -61,9 +53,8 @@ impl Segment {
                 return Err(Error::Newer { path: path.display().to_string(), found, known });
             }
         };
-        let size = bytes.len() as u64;
-        let (path, file) = (path.to_owned(), Arc::new(file));
-        let mut segment = Self { path, file, start, end: start, size, marks: vec![start] };
+        let file = Arc::new(BlockFile::open(path).map_err(problem)?);
+        let mut segment = Self { path: path.to_owned(), file, start, end: start, marks: vec![start] };
         let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
         while let Some(found) = record::first(rest, segment.end.row) {
             let end = found.end(segment.end);
@@ -81,7 +72,7 @@ impl Segment {
         self.end
     }
 
-    pub(super) fn file(&self) -> Arc<File> {
+    pub(super) fn file(&self) -> Arc<BlockFile> {
         self.file.clone()
     }
 
@@ -91,7 +82,7 @@ impl Segment {
     }
 
     #[cfg(test)]
-    pub(super) fn set_file(&mut self, file: File) {
+    pub(super) fn set_file(&mut self, file: BlockFile) {
         self.file = Arc::new(file);
     }
 
@@ -109,26 +100,11 @@ impl Segment {
         self.position(self.end)
     }
 
-    /// Lets go of what follows the last record, so that nothing of it can ever be taken for one.
-    pub(super) fn cut(&mut self) -> io::Result<()> {
-        self.size = self.used();
-        self.file.set_len(self.size)?;
-        self.file.sync_all()
-    }
-
-    /// Writes a record behind the last one. It counts when it is noted.
-    pub(super) fn write(&mut self, record: &[u8]) -> io::Result<()> {
-        let position = self.used();
-        let until = position + record.len() as u64;
-        self.file.write_all_at(record, position)?;
-        if until > self.size {
-            self.size = until.next_multiple_of(AHEAD);
-            for piece in (until..self.size).step_by(PIECE.len()) {
-                let length = usize::try_from(self.size - piece).unwrap_or(0);
-                self.file.write_all_at(PIECE.get(..length).unwrap_or(PIECE), piece)?;
-            }
-        }
-        Ok(())
+    /// Lets go of what follows the last record, so that nothing of it can ever be taken for one, and gets ready to go on.
+    pub(super) fn resume(&self, pen: &mut Pen) -> io::Result<()> {
+        self.file.set_len(self.used())?;
+        self.file.sync_with_length()?;
+        pen.resume(&self.file, self.used())
     }
 
     /// The log goes up to here.
@@ -147,9 +123,46 @@ impl Segment {
     }
 }
 
+/// What the writer of the last file holds in its hand.
+#[derive(Default)]
+pub(super) struct Pen {
+    tail: Tail,
+    /// Bytes of the file, zeros included.
+    size: u64,
+}
+
+impl Pen {
+    fn begin(&mut self, file: &BlockFile, header: &[u8]) -> io::Result<()> {
+        self.size = file.len()?;
+        self.tail.clear();
+        self.write(file, 0, header, true)
+    }
+
+    fn resume(&mut self, file: &BlockFile, used: u64) -> io::Result<()> {
+        self.size = used;
+        self.tail.clear();
+        let mut last = Blocks::default();
+        let found = file.read(floor(used)..used, &mut last)?;
+        self.tail.push(last.bytes().get(found).unwrap_or_default(), 0);
+        Ok(())
+    }
+
+    /// Writes bytes behind the last ones, which end at `used`.
+    pub(super) fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
+        let first = used - self.tail.held() as u64;
+        let until = (used + bytes.len() as u64).next_multiple_of(BLOCK as u64);
+        let until = if until > self.size { until.next_multiple_of(AHEAD) } else { until };
+        let length = usize::try_from(until - first).map_err(io::Error::other)?;
+        file.write(self.tail.push(bytes, length), first, durable)?;
+        self.tail.keep();
+        self.size = self.size.max(until);
+        Ok(())
+    }
+}
+
 /// Records of one file, to be read in order without holding up its writer.
 pub(super) struct Part {
-    file: Arc<File>,
+    file: Arc<BlockFile>,
     at: End,
     position: u64,
     until: u64,
@@ -162,12 +175,13 @@ impl Part {
     /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
     pub(super) fn each(self, mut take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
         let Self { file, mut at, mut position, until } = self;
-        let mut buffer = Vec::new();
+        let mut blocks = Blocks::default();
         let mut wanted = CHUNK;
         while position < until {
-            buffer.resize(usize::try_from(wanted.min(until - position)).unwrap_or(0), 0);
-            file.read_exact_at(&mut buffer, position).map_err(|e| Error::Log(e.to_string()))?;
-            let mut rest = buffer.as_slice();
+            let next = position..position + wanted.min(until - position);
+            let found = file.read(next, &mut blocks).map_err(|e| Error::Log(e.to_string()))?;
+            let buffer = blocks.bytes().get(found).unwrap_or_default();
+            let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
                 let Some(found) = record::first(rest, at.row) else {
                     return Err(Error::Corrupt { row: at.row + 1, problem: "its checksum is wrong".into() });

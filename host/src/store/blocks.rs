@@ -1,0 +1,234 @@
+//! Whole blocks of a file. With direct I/O the disk takes them from our memory: the page cache, which costs a copy and more
+//! for every byte, is left out. Direct I/O wants addresses, places and lengths that are multiples of a block.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+/// Bytes. No disk has larger ones, and no page is smaller.
+pub(super) const BLOCK: usize = 4096;
+
+/// The whole block in which a place is, or which begins there.
+pub(super) fn floor(place: u64) -> u64 {
+    place - place % BLOCK as u64
+}
+
+/// Bytes in memory that begin at a multiple of a block.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    room: Vec<u8>,
+    used: Range<usize>,
+}
+
+impl Blocks {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.room.get(self.used.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.room.get_mut(self.used.clone()).unwrap_or_default()
+    }
+
+    /// Exactly so many bytes; those that were there before stay, those that are new are zeros.
+    pub(super) fn resize(&mut self, length: usize) {
+        let before = self.used.len();
+        if self.used.start + length > self.room.len() {
+            let mut room = vec![0; length.next_power_of_two() + BLOCK];
+            let start = room.as_ptr().align_offset(BLOCK).min(BLOCK);
+            if let Some(place) = room.get_mut(start..start + before) {
+                place.copy_from_slice(self.bytes());
+            }
+            (self.room, self.used) = (room, start..start + before);
+        }
+        self.used.end = self.used.start + length;
+        if let Some(new) = self.bytes_mut().get_mut(before..) {
+            new.fill(0);
+        }
+    }
+
+    fn copy_in(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.bytes_mut().get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+}
+
+/// The end of a file that is appended to: the bytes behind its last whole block.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    blocks: Blocks,
+    held: usize,
+}
+
+impl Tail {
+    /// Nothing of the file is there yet.
+    pub(super) fn clear(&mut self) {
+        self.held = 0;
+    }
+
+    /// All blocks from the tail's on, with these bytes behind it, and zeros up to `length` bytes.
+    pub(super) fn push(&mut self, bytes: &[u8], length: usize) -> &[u8] {
+        let before = self.held;
+        self.blocks.resize(before);
+        self.blocks.resize(length.max(before + bytes.len()));
+        self.blocks.copy_in(before, bytes);
+        self.held += bytes.len();
+        self.blocks.bytes()
+    }
+
+    /// Lets go of the whole blocks, which were written.
+    pub(super) fn keep(&mut self) {
+        let whole = self.held - self.held % BLOCK;
+        self.blocks.bytes_mut().copy_within(whole..self.held, 0);
+        self.held -= whole;
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+}
+
+/// A file whose blocks go past the page cache where its file system can do that.
+#[derive(Debug)]
+pub(super) struct BlockFile {
+    cached: File,
+    direct: Option<File>,
+}
+
+impl BlockFile {
+    /// Opens or makes a file to read and write.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let cached = options.open(path)?;
+        // Some file systems refuse it only when it is used.
+        let direct = options.custom_flags(DIRECT).open(path).ok().filter(|direct| {
+            let mut block = Blocks::default();
+            block.resize(BLOCK);
+            direct.read_at(block.bytes_mut(), 0).is_ok()
+        });
+        Ok(Self { cached, direct })
+    }
+
+    /// Writes whole blocks. What is to be on the disk goes there at once; else the page cache is the quicker way.
+    pub(super) fn write(&self, blocks: &[u8], at: u64, durable: bool) -> io::Result<()> {
+        let file = self.direct.as_ref().filter(|_| durable).unwrap_or(&self.cached);
+        file.write_all_at(blocks, at)
+    }
+
+    pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.cached.set_len(length)
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.cached.metadata()?.len())
+    }
+
+    /// Returns when all that was written is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.cached.sync_data()
+    }
+
+    pub(super) fn sync_with_length(&self) -> io::Result<()> {
+        self.cached.sync_all()
+    }
+
+    /// Reads these bytes. What is in the page cache is written first where it has to be.
+    pub(super) fn read(&self, wanted: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
+        let first = floor(wanted.start);
+        let (skip, needed) = (small(wanted.start - first), small(wanted.end - first));
+        into.resize(0);
+        into.resize(needed.next_multiple_of(BLOCK));
+        let file = self.direct.as_ref().unwrap_or(&self.cached);
+        let mut read = 0;
+        while read < needed {
+            let rest = into.bytes_mut().get_mut(read..).unwrap_or_default();
+            match file.read_at(rest, first + read as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(skip..needed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn read_only(path: &Path) -> Self {
+        Self { cached: File::open(path).unwrap(), direct: None }
+    }
+}
+
+#[cfg(target_os = "linux")]
+const DIRECT: i32 = libc::O_DIRECT;
+#[cfg(not(target_os = "linux"))]
+const DIRECT: i32 = 0;
+
+/// Of a length in memory.
+fn small(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_has_what_is_behind_the_last_whole_block() {
+        let mut tail = Tail::default();
+        for length in [10, BLOCK - 10, 1, 2 * BLOCK, 0] {
+            let before = tail.held();
+            let blocks = tail.push(&vec![2; length], 4 * BLOCK).to_vec();
+            assert_eq!(blocks.len(), 4 * BLOCK);
+            assert!(blocks[before..before + length].iter().all(|byte| *byte == 2));
+            assert!(blocks[before + length..].iter().all(|byte| *byte == 0), "zeros behind");
+            tail.keep();
+            assert_eq!(tail.held(), (before + length) % BLOCK);
+            let kept = tail.held();
+            assert_eq!(&tail.push(&[], BLOCK)[..kept], &blocks[before + length - kept..before + length]);
+        }
+    }
+
+    #[test]
+    fn blocks_begin_where_a_block_may_and_keep_their_bytes_when_they_grow() {
+        let mut blocks = Blocks::default();
+        for length in [1, BLOCK, 3 * BLOCK + 1, 100 * BLOCK] {
+            let before = blocks.bytes().to_vec();
+            blocks.resize(length);
+            assert_eq!(blocks.bytes().as_ptr().align_offset(BLOCK), 0);
+            assert_eq!(blocks.bytes().len(), length);
+            assert_eq!(&blocks.bytes()[..before.len()], before);
+            blocks.bytes_mut().fill(7);
+        }
+    }
+
+    #[test]
+    fn what_was_written_in_either_way_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = BlockFile::open(&folder.path().join("file")).unwrap();
+        let mut blocks = Blocks::default();
+        let mut expected = Vec::new();
+        for (number, durable) in [true, false, true, false, false, true].into_iter().enumerate() {
+            blocks.resize(0);
+            blocks.resize(2 * BLOCK);
+            blocks.bytes_mut().fill(number as u8 + 1);
+            // Each overwrites the second block of the one before.
+            let at = number * BLOCK;
+            expected.truncate(at);
+            expected.extend_from_slice(blocks.bytes());
+            file.write(blocks.bytes(), at as u64, durable).unwrap();
+            let mut read = Blocks::default();
+            let found = file.read(5..expected.len() as u64, &mut read).unwrap();
+            assert_eq!(&read.bytes()[found], &expected[5..]);
+        }
+        file.set_len(5000).unwrap();
+        let mut read = Blocks::default();
+        let found = file.read(4990..5000, &mut read).unwrap();
+        assert_eq!(&read.bytes()[found], &expected[4990..5000]);
+        assert!(file.read(4990..5001, &mut read).is_err(), "behind the end");
+    }
+}
