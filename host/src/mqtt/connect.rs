@@ -118,6 +118,7 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
         receive_maximum: u16::MAX,
         maximum_packet: usize::MAX,
         problem_info: false,
+        response_info: false,
         topic_aliases: 0,
         will,
     })
@@ -156,6 +157,7 @@ fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
         receive_maximum: connect.receive_max.map_or(u16::MAX, std::num::NonZeroU16::get),
         maximum_packet: connect.max_packet_size.map_or(usize::MAX, |size| size.get() as usize),
         problem_info: connect.request_problem_info,
+        response_info: connect.request_response_info,
         topic_aliases: connect.topic_alias_max,
         will: connect.last_will.map(will_v5).transpose()?,
     })

@@ -38,6 +38,8 @@ pub(super) struct Accepted<'a> {
     pub(super) assigned_id: Option<&'a str>,
     pub(super) session_expiry_secs: Option<u32>,
     pub(super) keep_alive_secs: Option<u16>,
+    /// Where the client may have answers sent: topics begin so.
+    pub(super) response_info: Option<&'a str>,
 }
 
 /// What a SUBACK takes beside its codes and its words, at most.
@@ -58,6 +60,7 @@ impl Peer {
                     assigned_client_id: accepted.assigned_id.map(Into::into),
                     topic_alias_max: limits::TOPIC_ALIASES,
                     server_keepalive_sec: accepted.keep_alive_secs,
+                    response_info: accepted.response_info.map(Into::into),
                     ..v5::ConnectAck::default()
                 })),
                 to,

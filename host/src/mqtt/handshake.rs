@@ -30,7 +30,7 @@ use super::{
     will,
 };
 use crate::{
-    auth::{Credentials, Principal, Refusal, Standing},
+    auth::{self, Credentials, Principal, Refusal, Standing},
     clock,
     model::limits,
     store::ServiceDoc,
@@ -181,6 +181,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         problem_info: connect.problem_info,
         aliases: Aliases::new(connect.topic_aliases),
     };
+    let answers = if connect.response_info { place_for_answers(&presence.standing, &connect.client_id) } else { None };
     let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut unsent = BytesMut::new();
     let accepted = Accepted {
@@ -188,6 +189,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         assigned_id: assigned.as_deref(),
         session_expiry_secs: (granted_expiry != connect.session_expiry_secs).then_some(granted_expiry),
         keep_alive_secs: told_keep_alive,
+        response_info: answers.as_deref(),
     };
     peer.connack(&accepted, &mut unsent);
     presence.shared.metrics.connects.inc();
@@ -203,6 +205,16 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         generation,
         unsent,
     })
+}
+
+/// How the topics begin that the client may have answers sent to, if it may subscribe to any.
+fn place_for_answers(standing: &Standing, client_id: &str) -> Option<String> {
+    let place = match &standing.principal {
+        Principal::Device(device) => format!("responses/{}/{}/", device.name.registry, device.name.id),
+        Principal::Client | Principal::Service(_) => format!("responses/{client_id}/"),
+    };
+    let allowed = auth::may(&standing.access, auth::Action::Subscribe, &format!("{place}#")).is_ok();
+    (allowed && !client_id.contains(['+', '#'])).then_some(place)
 }
 
 /// What the client is told to keep instead of what it asked for: 3.1.1 has no word for it.

@@ -126,6 +126,8 @@ pub(super) struct Connect {
     /// Largest packet that the client takes, bytes.
     pub(super) maximum_packet: usize,
     pub(super) problem_info: bool,
+    /// It asks where answers to it may go.
+    pub(super) response_info: bool,
     /// Topic aliases that the client lets us set.
     pub(super) topic_aliases: u16,
     pub(super) will: Option<Box<Will>>,

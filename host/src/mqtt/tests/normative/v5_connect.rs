@@ -84,7 +84,11 @@ async fn v5_3_1_2_28_without_a_request_there_is_no_response_information() {
         let (_, connack) = front.connect(&connect_v5("client", 2, request)).await;
         assert_eq!(property(&connack, 0x1a, 0), None);
     }
-    assert_eq!(front.connect(&connect_v5("client", 2, &[0x19, 1])).await.1[3], 0);
+    for (id, place) in [("client", "responses/client/"), ("lamp-1", "responses/default/lamp-1/"), ("client-#", "")] {
+        let (_, connack) = front.connect(&connect_v5(id, 2, &[0x19, 1])).await;
+        let told = property(&connack, 0x1a, 0).map(|place| String::from_utf8(place.to_vec()).unwrap());
+        assert_eq!(told.as_deref().unwrap_or_default(), place);
+    }
 }
 
 #[tokio::test]
