@@ -238,7 +238,10 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
     let mut reporter = Device::connect(host.mqtt(), Session::of_service("reporter", "r", &password));
     reporter.publish("news", "behind closed doors");
     lamp.subscribe_config();
-    host.admin().post(&Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": "b24="})).ok();
+    let _ = host
+        .admin()
+        .post(&Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": "b24="}))
+        .ok();
     lamp.message_with("on");
     let got = lamp.seen().messages.iter().map(|message| message.topic.clone()).collect::<Vec<_>>();
     assert_eq!(got, ["/devices/lamp-1/config"]);

@@ -36,6 +36,9 @@ use crate::{
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
+/// Packets after which others have their turn. A client whose next packet is always there already would else never let its
+/// thread go, and with it the thread that looks after all sockets.
+const TURN_PACKETS: usize = 256;
 /// Bytes of answers that may wait before a client is read no more.
 const UNSENT_BYTES: usize = 256 * 1024;
 /// How long what is acknowledged may take to be written when the host shuts down.
@@ -73,6 +76,8 @@ pub(super) struct Connection<H: Hub> {
     partial_since: Option<Instant>,
     /// When what the client was let in by runs out.
     runs_out: Option<Instant>,
+    /// Packets since the connection last let others have their turn.
+    turn: usize,
 }
 
 impl<H: Hub> Connection<H> {
@@ -97,6 +102,7 @@ impl<H: Hub> Connection<H> {
             blocked_since: None,
             partial_since: None,
             runs_out,
+            turn: 0,
         }
     }
 
@@ -157,6 +163,7 @@ impl<H: Hub> Connection<H> {
             ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
                 if ready?.is_readable() && self.reads() {
                     let packets = self.read()?;
+                    self.turn += packets.len() + 1;
                     self.process(packets).await?;
                 }
             }
@@ -166,6 +173,10 @@ impl<H: Hub> Connection<H> {
                 self.check_time(now)?;
                 timer.as_mut().reset(self.deadline(now).into());
             }
+        }
+        if self.turn > TURN_PACKETS {
+            self.turn = 0;
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

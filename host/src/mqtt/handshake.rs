@@ -210,7 +210,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
 /// How the topics begin that the client may have answers sent to, if it may subscribe to any.
 fn place_for_answers(standing: &Standing, client_id: &str) -> Option<String> {
     let place = match &standing.principal {
-        Principal::Device(device) => format!("responses/{}/{}/", device.name.registry, device.name.id),
+        Principal::Device(device) => format!("responses/{}/{}/", device.name.registry.id(), device.name.id),
         Principal::Client | Principal::Service(_) => format!("responses/{client_id}/"),
     };
     let allowed = auth::may(&standing.access, auth::Action::Subscribe, &format!("{place}#")).is_ok();
