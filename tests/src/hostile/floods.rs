@@ -6,7 +6,7 @@ use super::{
 };
 
 const EVENTS: &str = "/devices/mallory/events";
-const LARGE: [u8; 200_000] = [b'x'; 200_000];
+static LARGE: [u8; 200_000] = [b'x'; 200_000];
 
 pub(super) const ROWS: &[Row] = &[
     row("telemetry-flood-qos-0", "publishes telemetry of QoS 0 as fast as it can", |attack| {

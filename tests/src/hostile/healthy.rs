@@ -79,14 +79,13 @@ impl Healthy {
     pub fn admin_answers(target: &Target) -> Duration {
         let began = Instant::now();
         let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        let answered = super::until("the admin API to answer", || {
+        super::until("the admin API to answer", || {
             let mut stream = TcpStream::connect(target.admin).ok()?;
             stream.set_read_timeout(Some(crate::LIMIT)).ok()?;
             stream.write_all(request).ok()?;
             let mut answer = String::new();
             std::io::Read::read_to_string(&mut stream, &mut answer).ok()?;
             (super::wire::status(&answer) == 200).then(|| began.elapsed())
-        });
-        answered
+        })
     }
 }

@@ -38,7 +38,7 @@ impl Host for State {
         payload: Vec<u8>,
         timeout_ms: u32,
     ) -> Result<Response, Error> {
-        let (host, call, refused) = self.prepare(&device, name, payload, timeout_ms)?;
+        let Prepared { host, call, refused } = self.prepare(&device, name, payload, timeout_ms)?;
         let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
         let time_ms = clock::now_ms();
         let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
@@ -67,15 +67,16 @@ impl Host for State {
     }
 }
 
+/// A call that may be made.
+struct Prepared {
+    host: Arc<dyn super::super::Host>,
+    call: MethodCall,
+    /// The device cannot be called now. That is remembered as a call, too, unlike a call that is none.
+    refused: Option<MethodError>,
+}
+
 impl State {
-    /// The error: the device cannot be called now. That is remembered as a call, too, unlike a call that is none.
-    fn prepare(
-        &mut self,
-        device: &str,
-        method: String,
-        payload: Vec<u8>,
-        timeout_ms: u32,
-    ) -> Result<(Arc<dyn super::super::Host>, MethodCall, Option<MethodError>), Error> {
+    fn prepare(&mut self, device: &str, method: String, payload: Vec<u8>, timeout_ms: u32) -> Result<Prepared, Error> {
         let host = self.admit_effect()?;
         let name = self.granted(Capability::Method, device)?;
         too_large("method's payload", payload.len(), METHOD_BYTES)?;
@@ -94,7 +95,7 @@ impl State {
             payload: payload.into(),
             timeout,
         };
-        Ok((host, call, refused))
+        Ok(Prepared { host, call, refused })
     }
 }
 
