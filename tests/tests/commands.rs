@@ -207,6 +207,31 @@ fn a_full_queue_tells_operators_and_plugins() {
 const SLOW: &str = "[limits]\ndeadline = \"30s\"\n";
 
 #[test]
+fn a_command_comes_with_dup_after_a_kill_in_the_moment_in_which_it_was_sent() {
+    let place = Place::new();
+    let host = place.start();
+    known(&host, "lamp-1");
+    host.stop();
+    let silent = || Session { acknowledges: false, ..Session::new("lamp-1") };
+    for round in 0..5 {
+        let (host, text) = (place.start(), format!("blink {round}"));
+        let lamp = subscribed(&host, silent());
+        send(&host.admin(), "lamp-1", &text, LONG);
+        assert!(!lamp.message_with(&text).dup, "{text}");
+        host.kill();
+        // That it is in doubt is remembered by a host that dies before it can send it.
+        place.start().kill();
+
+        let host = place.start();
+        send(&host.admin(), "lamp-1", &format!("after {round}"), LONG);
+        let lamp = subscribed(&host, Session::new("lamp-1"));
+        assert!(lamp.message_with(&text).dup, "{text} came before");
+        assert!(!lamp.message_with(&format!("after {round}")).dup, "it was never sent before");
+        host.stop();
+    }
+}
+
+#[test]
 fn a_plugin_hears_of_the_end_of_every_command_once_through_a_kill() {
     let place = Place::new();
     place.plugin("listener.wasm", std::fs::read(PUPPET).unwrap());

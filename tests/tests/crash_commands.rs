@@ -1,5 +1,5 @@
 //! SIGKILL while commands are sent, acknowledged, taken back and run out of time, again and again: every command ends
-//! once, none that was acknowledged comes again, none that waits is lost.
+//! once, none that was acknowledged comes again, none comes again without DUP, none that waits is lost.
 //!
 //! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
 
@@ -38,6 +38,9 @@ fn lamp(n: usize) -> String {
 /// A command by its lamp and its place in the lamp's queue, which is its sub-folder too.
 type Spot = (usize, u64);
 
+/// A command's place in its lamp's queue, and whether it came with DUP.
+type Got = (u64, bool);
+
 #[derive(Default)]
 struct Evidence {
     /// Commands that the host took, by their ids.
@@ -45,7 +48,7 @@ struct Evidence {
     /// The newest number of each lamp.
     newest: [u64; LAMPS],
     /// What each connection got, in order, with the round.
-    received: Vec<(u64, usize, Vec<u64>)>,
+    received: Vec<(u64, usize, Vec<Got>)>,
     /// Acknowledged for good before that round.
     acknowledged_before: BTreeMap<u64, HashSet<Spot>>,
 }
@@ -80,8 +83,9 @@ fn subscribed(host: &Process, n: usize, acknowledges: bool) -> Device {
     device
 }
 
-fn number(message: &Message) -> u64 {
-    message.topic.rsplit('/').next().and_then(|number| number.parse().ok()).expect("no number")
+fn got(message: &Message) -> Got {
+    let number = message.topic.rsplit('/').next().and_then(|number| number.parse().ok());
+    (number.expect("no number"), message.dup)
 }
 
 fn round(place: &Place, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
@@ -111,8 +115,8 @@ fn round(place: &Place, round: u64, dice: &mut Dice, evidence: &mut Evidence) {
     });
     for (n, device) in lamps {
         device.try_wait(LIMIT, |seen| seen.ended.is_some().then_some(()));
-        let numbers = device.seen().messages.iter().map(number).collect();
-        evidence.received.push((round, n, numbers));
+        let commands = device.seen().messages.iter().map(got).collect();
+        evidence.received.push((round, n, commands));
     }
     let (journal, _) = Journal::open(place);
     let acknowledged = ends(&journal)
@@ -148,8 +152,8 @@ fn finish(place: &Place, round: u64, evidence: &mut Evidence) -> Journal {
         }
     }
     for (n, device) in lamps.iter().enumerate() {
-        let numbers = device.seen().messages.iter().map(number).collect();
-        evidence.received.push((round, n, numbers));
+        let commands = device.seen().messages.iter().map(got).collect();
+        evidence.received.push((round, n, commands));
     }
     drop(lamps);
     host.stop();
@@ -177,15 +181,20 @@ fn every_command_ends_once_none_acknowledged_comes_again_and_none_is_lost() {
     let lost: Vec<_> = evidence.taken.iter().filter(|(id, _)| !ends.contains_key(*id)).collect();
     assert!(lost.is_empty(), "taken, and without an end: {lost:?}");
 
-    let got: HashSet<Spot> =
-        evidence.received.iter().flat_map(|(_, n, numbers)| numbers.iter().map(move |number| (*n, *number))).collect();
+    let mut got: HashSet<Spot> = HashSet::new();
+    for (round, n, commands) in &evidence.received {
+        for (number, dup) in commands {
+            assert!(got.insert((*n, *number)) || *dup, "round {round}: lamp {n} got {number} again, without DUP");
+        }
+    }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (id, place) in &evidence.taken {
         let status = ends[id][0];
         *counts.entry(status.as_str()).or_default() += 1;
         assert!(status != CommandStatus::Acknowledged || got.contains(place), "{id} {place:?} came to no lamp");
     }
-    for (round, n, numbers) in &evidence.received {
+    for (round, n, commands) in &evidence.received {
+        let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "round {round}: lamp {n} got {numbers:?}");
         let before = evidence.acknowledged_before.get(round);
         let again: Vec<_> =

@@ -55,7 +55,7 @@ async fn run(shared: &Arc<Shared>, presence: &Arc<Presence>) -> Result<(), store
             retry(|| shared.store.queued_commands(device, after, room)).await?
         };
         let last = page.last;
-        let fed = lane.feed(presence.link(), &shared.queues, clock::now_ms(), page.commands);
+        let fed = lane.feed(presence.link(), &shared.queues, clock::now_ms(), page);
         let blocked = fed.blocked;
         note(shared, presence, fed);
         if blocked {

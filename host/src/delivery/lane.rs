@@ -13,7 +13,7 @@ use crate::{
     clock,
     model::{DeviceNum, limits::COMMANDS_IN_FLIGHT},
     outbox::Queues,
-    store::CommandDoc,
+    store::{CommandDoc, CommandPage},
 };
 
 /// A command that the connection has, or is to get on this connection or not at all.
@@ -96,7 +96,7 @@ impl Lane {
             return Offered::Absent;
         }
         if !state.behind && state.handed.len() < COMMANDS_IN_FLIGHT {
-            match hand(&mut state, link, command, clock::now_ms()) {
+            match hand(&mut state, link, command, false, clock::now_ms()) {
                 Some(true) => return Offered::Sent,
                 Some(false) => return Offered::SentUnconfirmed,
                 None => {}
@@ -137,10 +137,10 @@ impl Lane {
     }
 
     /// Hands a part of the queue to the connection.
-    pub(super) fn feed(&self, link: &dyn Link, queues: &Queues, now_ms: u64, commands: Vec<CommandDoc>) -> Fed {
+    pub(super) fn feed(&self, link: &dyn Link, queues: &Queues, now_ms: u64, page: CommandPage) -> Fed {
         let mut state = self.0.lock();
         let mut fed = Fed::default();
-        for command in commands {
+        for command in page.commands {
             let known = command.num <= state.cursor || state.handed.iter().any(|handed| handed.num == command.num);
             if known || !queues.is_open(command.device, command.num) || command.verdict.is_some() {
                 state.cursor = state.cursor.max(command.num);
@@ -151,7 +151,8 @@ impl Lane {
                 fed.expired.push(Handed { num: command.num, id: command.id.into(), only_now: false });
                 continue;
             }
-            if !state.open || hand(&mut state, link, &command, now_ms).is_none() {
+            let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
+            if !state.open || hand(&mut state, link, &command, again, now_ms).is_none() {
                 fed.blocked = true;
                 return fed;
             }
@@ -190,14 +191,14 @@ impl Lane {
 }
 
 /// None: the connection does not take it. Else whether the device will acknowledge it.
-fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, now_ms: u64) -> Option<bool> {
+fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> Option<bool> {
     let id: Arc<str> = command.id.as_str().into();
     let outbound = Outbound::Command {
         num: command.num,
         id: id.clone(),
         subfolder: command.subfolder.as_str().into(),
         payload: command.payload.clone(),
-        again: command.sent_ms.is_some(),
+        again,
         expires: command.expires_ms.map(|ms| Instant::now() + Duration::from_millis(ms.saturating_sub(now_ms))),
     };
     let confirms = link.confirms_commands();

@@ -3,15 +3,20 @@
 use super::Handle;
 use crate::{
     ingest::{self, NewEvent},
-    model::EventData,
+    model::{EventData, Settlement},
 };
 
 const REASON: &str = "the host ended";
 
 impl Handle {
     /// Before any device is let in: a device that was connected when the host was killed gets its `disconnected` event, once.
+    /// Which commands it was sent in the last moment was not written down, so all that it may have been are marked before.
     pub async fn end_left(&self) -> Result<(), ingest::Error> {
         for device in self.shared.registry.left_connected() {
+            if self.shared.queues.len(device.num) > 0 {
+                let upto = self.shared.queues.last(device.num);
+                self.shared.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
+            }
             let data = EventData::Disconnected { reason: REASON.to_owned() };
             let room = self.shared.ingest.reserve(REASON.len()).await?;
             self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], room, Box::new(|_| ()));

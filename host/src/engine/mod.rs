@@ -148,6 +148,7 @@ impl Engine {
                     }
                 }
                 Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
+                Settlement::CommandsInDoubt { device, upto } => docs.push(Doc::CommandsInDoubt { device, upto }),
             }
         }
     }

@@ -236,6 +236,12 @@ pub enum Settlement {
         device: DeviceNum,
         error: DeviceError,
     },
+    /// The host was killed while the device was connected: it may have been sent any of its commands up to this number,
+    /// whether that was noted or not.
+    CommandsInDoubt {
+        device: DeviceNum,
+        upto: u64,
+    },
 }
 
 /// A change of the registry.

@@ -53,6 +53,11 @@ pub(super) fn write_sent(tx: &Transaction<'_>, device: DeviceNum, num: u64, time
     Ok(())
 }
 
+pub(super) fn write_in_doubt(tx: &Transaction<'_>, device: DeviceNum, upto: u64) -> Result<(), Error> {
+    tx.prepare_cached("UPDATE device SET commands_in_doubt = ?2 WHERE num = ?1")?.execute(params![device.0, upto])?;
+    Ok(())
+}
+
 /// The first final status is the only one.
 pub(super) fn write_settled(
     tx: &Transaction<'_>,
@@ -135,7 +140,7 @@ pub(super) fn queued(db: &Connection, device: DeviceNum, after: u64, limit: usiz
         "SELECT {COLUMNS} FROM command WHERE device = ?1 AND num > ?2 AND settled_ms IS NULL ORDER BY num LIMIT ?3"
     ))?;
     let mut rows = statement.query(params![device.0, after, limit])?;
-    let mut page = CommandPage::default();
+    let mut page = CommandPage { in_doubt: in_doubt(db, device)?, ..CommandPage::default() };
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let found = command(row)?;
@@ -147,6 +152,11 @@ pub(super) fn queued(db: &Connection, device: DeviceNum, after: u64, limit: usiz
     }
     page.last = page.commands.len() < limit;
     Ok(page)
+}
+
+fn in_doubt(db: &Connection, device: DeviceNum) -> Result<u64, Error> {
+    let mut statement = db.prepare_cached("SELECT commands_in_doubt FROM device WHERE num = ?1")?;
+    Ok(statement.query_row([device.0], |r| r.get(0)).optional()?.unwrap_or(0))
 }
 
 /// Open ones of a device after `after`, without their payloads.
@@ -248,7 +258,7 @@ mod tests {
         let page = queued(&db, LAMP, 3, 100).unwrap();
         assert_eq!((nums(&page), page.last), (vec![4, 5, 6], false), "so many bytes");
         let page = queued(&db, LAMP, 8, 100).unwrap();
-        assert_eq!((nums(&page), page.last), (vec![9], true), "the end");
+        assert_eq!((nums(&page), page.last, page.in_doubt), (vec![9], true, 0), "the end");
     }
 
     #[test]

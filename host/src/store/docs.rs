@@ -66,6 +66,11 @@ pub enum Doc {
         status: CommandStatus,
         time_ms: u64,
     },
+    /// The device may have been sent any of its commands up to this number.
+    CommandsInDoubt {
+        device: DeviceNum,
+        upto: u64,
+    },
     Kv(KvDoc),
     Plugin(PluginDoc),
     PluginGone {
@@ -206,6 +211,8 @@ pub struct CommandFilter {
 #[derive(Debug, Default)]
 pub struct CommandPage {
     pub commands: Vec<CommandDoc>,
+    /// Those up to this number may have been sent, also where that was not noted.
+    pub in_doubt: u64,
     /// There are no more.
     pub last: bool,
 }

@@ -149,6 +149,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::CommandSettled { device, num, status, time_ms } => {
             commands::write_settled(tx, *device, *num, *status, *time_ms)?;
         }
+        Doc::CommandsInDoubt { device, upto } => commands::write_in_doubt(tx, *device, *upto)?,
         Doc::Plugin(PluginDoc { plugin, from }) => {
             tx.execute(
                 "INSERT OR REPLACE INTO plugin (name, from_seq) VALUES (?1, ?2)",

@@ -67,6 +67,10 @@ fn command(num: u64, ttl_ms: u64) -> CommandDoc {
     }
 }
 
+fn page(commands: impl IntoIterator<Item = CommandDoc>) -> CommandPage {
+    CommandPage { commands: commands.into_iter().collect(), ..CommandPage::default() }
+}
+
 #[test]
 fn a_command_is_sent_at_once_where_none_stands_before_it_and_the_device_takes_it() {
     for (rule, subscribed, waiting, room, confirms, expect) in [
@@ -110,11 +114,11 @@ fn a_queue_is_fed_in_order_without_what_has_ended_or_is_on_its_way() {
     lane.resume(2, &"c2".into());
     assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
     assert!(queues.claim(LAMP, 3), "it ends just now");
-    let mut page: Vec<_> = (1..=6).map(|num| command(num, 30_000)).collect();
-    page[3].expires_ms = Some(NOW_MS);
-    page[4].sent_ms = Some(1);
-    page[5].verdict = Some(CommandStatus::Rejected);
-    let fed = lane.feed(&link, &queues, NOW_MS, page);
+    let mut queued: Vec<_> = (1..=6).map(|num| command(num, 30_000)).collect();
+    queued[3].expires_ms = Some(NOW_MS);
+    queued[4].sent_ms = Some(1);
+    queued[5].verdict = Some(CommandStatus::Rejected);
+    let fed = lane.feed(&link, &queues, NOW_MS, page(queued));
     assert_eq!(*link.got.lock(), [(1, false), (5, true)], "what was sent before says so");
     assert_eq!((fed.sent, fed.blocked), (vec![1, 5], false));
     assert_eq!(fed.expired.iter().map(|expired| expired.num).collect::<Vec<_>>(), [4], "looked at once more");
@@ -123,10 +127,19 @@ fn a_queue_is_fed_in_order_without_what_has_ended_or_is_on_its_way() {
 }
 
 #[test]
+fn what_may_have_been_sent_by_a_host_that_was_killed_says_so() {
+    let (lane, queues, link) = (Lane::default(), queues(3), Connection::new(1_000, true));
+    assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
+    let in_doubt = CommandPage { in_doubt: 2, ..page((1..=3).map(|num| command(num, 30_000))) };
+    lane.feed(&link, &queues, NOW_MS, in_doubt);
+    assert_eq!(*link.got.lock(), [(1, true), (2, true), (3, false)]);
+}
+
+#[test]
 fn what_came_while_the_store_was_read_is_read_too() {
     let (lane, queues, link) = (Lane::default(), queues(2), Connection::new(1_000, true));
     assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
-    lane.feed(&link, &queues, NOW_MS, vec![command(1, 30_000)]);
+    lane.feed(&link, &queues, NOW_MS, page([command(1, 30_000)]));
     assert!(!lane.caught_up(&queues, LAMP, 1), "there is a second");
     assert_eq!(lane.wanted().map(|(after, _)| after), Some(1));
 }
@@ -136,7 +149,7 @@ fn a_connection_that_takes_no_more_is_asked_again_by_its_acknowledgement_or_in_a
     for (handed, by_itself) in [(0, false), (1, true)] {
         let (lane, queues, link) = (Lane::default(), queues(3), Connection::new(handed, true));
         assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
-        let fed = lane.feed(&link, &queues, NOW_MS, (1..=3).map(|num| command(num, 30_000)).collect());
+        let fed = lane.feed(&link, &queues, NOW_MS, page((1..=3).map(|num| command(num, 30_000))));
         assert!(fed.blocked);
         assert_eq!(lane.pause(), by_itself, "{handed} handed over");
         assert_eq!(lane.begin_feeding(), by_itself, "an acknowledgement begins it again");
