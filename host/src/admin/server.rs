@@ -16,7 +16,6 @@ use tokio::{
     sync::mpsc,
     task::JoinSet,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
@@ -139,16 +138,13 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, tls: Op
     let served = async {
         match tls {
             None => http(&shared, stream, peer, visitor).await,
-            Some(tls) => {
-                let accepted = TlsAcceptor::from(tls.for_web()).accept(stream);
-                match tokio::time::timeout(HANDSHAKE_PATIENCE, accepted).await {
-                    Ok(accepted) => http(&shared, accepted?, peer, visitor).await,
-                    Err(_) => {
-                        shared.metrics.limit("admin_handshake_time");
-                        Ok(())
-                    }
+            Some(tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept_call(stream)).await {
+                Ok(accepted) => http(&shared, accepted?, peer, visitor).await,
+                Err(_) => {
+                    shared.metrics.limit("admin_handshake_time");
+                    Ok(())
                 }
-            }
+            },
         }
     };
     tokio::select! {

@@ -2,6 +2,7 @@
 //! streams. Never decides who a client is: it only shows which certificate the client holds the key of.
 
 mod stream;
+mod turns;
 mod verifier;
 
 use std::{
@@ -18,11 +19,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     version::{TLS12, TLS13},
 };
-use tokio::{net::TcpStream, sync::Semaphore};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 pub use self::stream::Stream;
-use self::verifier::Possession;
+use self::{turns::Turns, verifier::Possession};
 use crate::settings::TlsFiles;
 
 /// How often the files are looked at.
@@ -47,8 +49,7 @@ struct Loaded {
 struct Inner {
     files: TlsFiles,
     loaded: RwLock<Loaded>,
-    /// Threads that compute for handshakes at a time: the others are for those who are let in already.
-    turns: Semaphore,
+    turns: Turns,
 }
 
 /// The certificates in force. Cheap to clone.
@@ -65,8 +66,7 @@ impl Handle {
     /// Reads the files. Blocking, for a moment.
     pub fn load(files: TlsFiles) -> Result<Self, Error> {
         let loaded = RwLock::new(load(&files)?);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self(Arc::new(Inner { files, loaded, turns: Semaphore::new((cores / 2).max(1)) })))
+        Ok(Self(Arc::new(Inner { files, loaded, turns: Turns::of_half_the_cores() })))
     }
 
     /// Does the handshake of a device (or of a browser); the caller limits its time.
@@ -75,14 +75,18 @@ impl Handle {
         Stream::accept(tcp, config, &self.0.turns).await
     }
 
+    /// Does the handshake of a caller of the admin API; the caller limits its time.
+    pub async fn accept_call(&self, tcp: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        self.0.turns.run(TlsAcceptor::from(self.for_web()).accept(tcp)).await
+    }
+
     /// For devices: asks for a client's certificate, and does without.
     fn for_mqtt(&self) -> Arc<ServerConfig> {
         self.0.loaded.read().mqtt.clone()
     }
 
     /// For browsers, which would ask their user for a certificate: asks for none.
-    #[must_use]
-    pub fn for_web(&self) -> Arc<ServerConfig> {
+    fn for_web(&self) -> Arc<ServerConfig> {
         self.0.loaded.read().web.clone()
     }
 

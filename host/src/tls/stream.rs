@@ -9,8 +9,9 @@ use rustls::{ServerConfig, ServerConnection, pki_types::CertificateDer};
 use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
-    sync::Semaphore,
 };
+
+use super::turns::Turns;
 
 /// Records without any content that are read before others get their turn.
 const EMPTY_READS: usize = 16;
@@ -51,7 +52,7 @@ fn is_blocked<T>(result: &io::Result<T>) -> bool {
 
 impl Stream {
     /// Does the handshake; the caller limits its time.
-    pub(super) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>, turns: &Semaphore) -> io::Result<Self> {
+    pub(super) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>, turns: &Turns) -> io::Result<Self> {
         let tls = Box::new(ServerConnection::new(config).map_err(io::Error::other)?);
         let mut stream = Self { tcp, tls, waiting: 0 };
         while stream.tls.is_handshaking() {
@@ -64,7 +65,7 @@ impl Stream {
             let ready = stream.tcp.ready(interest).await?;
             if ready.is_readable() && stream.tls.wants_read() {
                 // Never held while the client is waited for.
-                let turn = turns.acquire().await;
+                let turn = turns.take().await;
                 let received = stream.receive();
                 drop(turn);
                 if !is_blocked(&received) {

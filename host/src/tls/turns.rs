@@ -1,0 +1,57 @@
+//! Who computes for a handshake: no more threads at a time than half of the cores, as the others are for those who are let in
+//! already.
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::ready};
+
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio_util::sync::PollSemaphore;
+
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    pub(super) fn of_half_the_cores() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::of((cores / 2).max(1))
+    }
+
+    fn of(threads: usize) -> Self {
+        Self(Arc::new(Semaphore::new(threads)))
+    }
+
+    /// Held while something is computed, and never while a client is waited for.
+    pub(super) async fn take(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.0.acquire().await
+    }
+
+    /// Lets the handshake compute in its turns alone. While it waits for its client it has none.
+    pub(super) async fn run<T>(&self, handshake: impl Future<Output = T>) -> T {
+        let mut turns = PollSemaphore::new(self.0.clone());
+        let mut handshake = pin!(handshake);
+        poll_fn(|cx| {
+            let _turn = ready!(turns.poll_acquire(cx));
+            handshake.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_handshake_computes_in_its_turn_and_has_none_while_it_waits_for_its_client() {
+        let turns = Turns::of(1);
+        let (speak, client) = tokio::sync::oneshot::channel();
+        let mut handshake = pin!(turns.run(client));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(handshake.as_mut().poll(&mut cx).is_pending());
+        let others = turns.0.try_acquire().expect("it has a turn though its client says nothing");
+        speak.send(()).unwrap();
+        assert!(handshake.as_mut().poll(&mut cx).is_pending(), "it is another one's turn");
+        drop(others);
+        assert!(handshake.as_mut().poll(&mut cx).is_ready());
+    }
+}
