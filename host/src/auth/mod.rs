@@ -39,7 +39,7 @@ use crate::{
     clock,
     metrics::Metrics,
     model::{
-        DeviceName, RegistryName, ServiceName,
+        DeviceName, DeviceNum, RegistryName, ServiceName,
         ids::MAX_ID_BYTES,
         registry::{DeviceError, DeviceSpec, ErrorKind},
     },
@@ -208,6 +208,12 @@ impl Handle {
             Err(registry::Error::Store(error)) => Err(Refusal::Unavailable(error.to_string())),
             Err(error) => Err(refused(error)),
         }
+    }
+
+    /// False: the device was deleted.
+    #[must_use]
+    pub fn is_registered(&self, device: DeviceNum) -> bool {
+        self.registry.get(device).is_some()
     }
 
     /// What changes from now on that decides who may stay.

@@ -17,6 +17,7 @@ use crate::{
     clock,
     metrics::Metrics,
     model::{
+        DeviceNum,
         broker::{BrokerChange, StoredWill},
         limits,
     },
@@ -310,6 +311,13 @@ impl Clients {
             Some(_) => self.end_session(&mut table, key),
             None => {}
         }
+    }
+
+    /// The same for all devices that are no more.
+    pub(super) fn forget_all(&self, is_gone: impl Fn(DeviceNum) -> bool) {
+        let gone = |key: &Key| matches!(key, Key::Device(device) if is_gone(*device));
+        let keys: Vec<_> = self.table.lock().slots.keys().filter(|key| gone(key)).cloned().collect();
+        keys.iter().for_each(|key| self.forget(key));
     }
 
     /// Asks all connections to end, and lets no new one in.

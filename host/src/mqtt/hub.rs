@@ -10,7 +10,7 @@ use crate::{
     auth::{self, Credentials, Refusal, Standing},
     delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
-    model::{DeviceId, Message},
+    model::{DeviceId, DeviceNum, Message},
     registry::{Changed, Device},
 };
 
@@ -22,6 +22,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Standing, Refusal>> + Send;
     /// The error says why the client may not stay.
     fn still_holds(&self, standing: &Standing) -> Result<(), String>;
+    /// False: the device was deleted.
+    fn is_registered(&self, device: DeviceNum) -> bool;
     /// What changes that decides who may stay.
     fn changes(&self) -> broadcast::Receiver<Changed>;
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
@@ -74,6 +76,10 @@ impl Hub for Live {
 
     fn still_holds(&self, standing: &Standing) -> Result<(), String> {
         self.auth.still_holds(standing)
+    }
+
+    fn is_registered(&self, device: DeviceNum) -> bool {
+        self.auth.is_registered(device)
     }
 
     fn changes(&self) -> broadcast::Receiver<Changed> {

@@ -216,7 +216,10 @@ impl<H: Hub> Shared<H> {
             }
             Ok(Changed::Service(_) | Changed::Registry(_)) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
-            Err(RecvError::Lagged(_)) => self.clients.recheck(None),
+            Err(RecvError::Lagged(_)) => {
+                self.clients.forget_all(|device| !self.hub.is_registered(device));
+                self.clients.recheck(None);
+            }
             // The registry outlives the front.
             Err(RecvError::Closed) => {}
         }

@@ -23,6 +23,9 @@ use crate::{
     store::{DeviceDoc, Seen},
 };
 
+/// Changes that the front may be behind.
+pub(super) const CHANGES: usize = 8;
+
 #[derive(Default)]
 pub(super) struct State {
     devices: Mutex<HashMap<String, Arc<Device>>>,
@@ -38,6 +41,8 @@ pub(super) struct State {
     config: Mutex<Option<(u64, Bytes)>>,
     /// Why nobody may stay.
     pub(super) revoked: Mutex<Option<String>>,
+    /// Of devices that were deleted.
+    pub(super) deleted: Mutex<Option<DeviceNum>>,
     pub(super) changes: OnceLock<broadcast::Sender<Changed>>,
     /// Which devices may not stay attached, and why.
     pub(super) unbound: Mutex<HashMap<String, String>>,
@@ -162,8 +167,12 @@ impl Hub for FakeHub {
         self.0.revoked.lock().clone().map_or(Ok(()), Err)
     }
 
+    fn is_registered(&self, device: DeviceNum) -> bool {
+        *self.0.deleted.lock() != Some(device)
+    }
+
     fn changes(&self) -> broadcast::Receiver<Changed> {
-        self.0.changes.get_or_init(|| broadcast::Sender::new(8)).subscribe()
+        self.0.changes.get_or_init(|| broadcast::Sender::new(CHANGES)).subscribe()
     }
 
     async fn reserve(&self, _bytes: usize) -> Result<(), ingest::Error> {

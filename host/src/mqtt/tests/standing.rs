@@ -69,8 +69,8 @@ async fn a_kept_session_loses_the_subscriptions_that_its_client_may_not_have_any
     assert_eq!(front.refused("kept subscription"), 1);
 }
 
-#[tokio::test]
-async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
+/// A device that is away is deleted, and the front told so; waits until it has no session any more.
+async fn forgets_who_was_deleted(tell: impl Fn(&Front)) {
     let front = Front::start().await;
     let kept = connect_v4("lamp-1", 0, 60);
     // Whether the front hears of it before the next connection is chance.
@@ -84,7 +84,27 @@ async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
             break;
         }
         assert!(attempt < 1_000, "the session is still there");
-        front.hub.0.changes.get().unwrap().send(Changed::Deleted(DeviceNum(1))).unwrap();
+        tell(&front);
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
+    forgets_who_was_deleted(|front| {
+        front.hub.0.changes.get().unwrap().send(Changed::Deleted(DeviceNum(1))).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_whose_deletion_is_lost_among_too_many_changes_leaves_no_session_either() {
+    forgets_who_was_deleted(|front| {
+        *front.hub.0.deleted.lock() = Some(DeviceNum(1));
+        // All at once: the front sees the last of them only.
+        for num in 2..=fake::CHANGES as u64 + 2 {
+            front.hub.0.changes.get().unwrap().send(Changed::Device(DeviceNum(num))).unwrap();
+        }
+    })
+    .await;
 }
