@@ -1,6 +1,6 @@
 //! A host in the process of the test, for looking into its rooms.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use switchbox::{
     app::{Host, Parts},
@@ -8,7 +8,7 @@ use switchbox::{
 };
 use tokio::runtime::Runtime;
 
-use crate::{Device, Journal, Place, Session};
+use crate::{Admin, Device, Journal, Place, Session};
 
 /// A host that runs in this process. Dropping it stops it.
 pub struct InProcess {
@@ -16,6 +16,8 @@ pub struct InProcess {
     host: Option<Host>,
     pub parts: Parts,
     pub mqtt: SocketAddr,
+    admin: SocketAddr,
+    data: PathBuf,
 }
 
 impl std::fmt::Debug for InProcess {
@@ -36,7 +38,13 @@ impl InProcess {
         ]);
         let settings = settings.expect("the settings are wrong");
         let host = runtime.block_on(Host::start(&settings)).expect("the host does not start");
-        Self { parts: host.parts.clone(), mqtt: host.mqtt, host: Some(host), runtime }
+        let (parts, mqtt, admin) = (host.parts.clone(), host.mqtt, host.admin);
+        Self { parts, mqtt, admin, data: place.data(), host: Some(host), runtime }
+    }
+
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(&format!("http://{}", self.admin), &self.data)
     }
 
     /// Runs something that needs a runtime.

@@ -1,14 +1,15 @@
 //! More than the host can do is shed where it costs least. Who is there already is served.
 
+use rumqttc::QoS;
 use switchbox_tests::{
-    Place, Process,
+    Admin, Device, InProcess, Place, events,
     hostile::{Conn, Login},
     until,
 };
 
 /// How often a limit was hit.
-fn hits(host: &Process, limit: &str) -> u64 {
-    let metrics = host.admin().get("/metrics").body.to_string().replace("\\\"", "\"").replace("\\n", "\n");
+fn hits(admin: &Admin, limit: &str) -> u64 {
+    let metrics = admin.get("/metrics").body.to_string().replace("\\\"", "\"").replace("\\n", "\n");
     let line = format!("switchbox_limit_hits_total{{limit=\"{limit}\"}} ");
     metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
 }
@@ -25,7 +26,7 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
     };
     let flood: Vec<_> = (0..300).filter_map(let_in).collect();
     assert!(flood.len() < 300, "all were let in");
-    assert!(hits(&host, "connects_per_second") > 0);
+    assert!(hits(&host.admin(), "connects_per_second") > 0);
     host.logged(&["connections are closed as they come", "connects_per_second"]);
     lamp.event("who is there is served");
     let mut number = 1_000;
@@ -43,7 +44,65 @@ fn those_who_ask_the_admin_api_nothing_keep_nobody_from_it() {
     let admin = host.admin().address().parse().unwrap();
     let idle: Vec<_> = (0..600).filter_map(|_| Conn::open(admin)).collect();
     until("the API to answer", || host.admin().try_post("/v1/none", &serde_json::Value::Null));
-    assert!(hits(&host, "admin_strangers") > 0);
+    assert!(hits(&host.admin(), "admin_strangers") > 0);
     drop(idle);
+    host.stop();
+}
+
+/// Telemetry with QoS 0 and 1 by turns, so many of each; waits until those of QoS 1 are acknowledged. Gives the payloads.
+fn by_turns(device: &mut Device, count: usize) -> (Vec<String>, Vec<String>) {
+    let topic = events(&device.id);
+    let payloads = |what: &str| (0..count).map(|number| format!("{what} {number}")).collect::<Vec<_>>();
+    let (may_be_lost, kept) = (payloads("may be lost"), payloads("kept"));
+    for (lossy, kept) in may_be_lost.iter().zip(&kept) {
+        let _ = device.send(&topic, QoS::AtMostOnce, lossy.as_str());
+        device.publish(&topic, kept.as_str());
+    }
+    (may_be_lost, kept)
+}
+
+fn journaled(host: &InProcess, id: &str) -> Vec<String> {
+    let journal = host.journal();
+    let lamp = Some(journal.device(id));
+    let of_it = journal.telemetry().filter(|(event, _)| event.device == lamp);
+    of_it.map(|(_, payload)| String::from_utf8_lossy(payload).into_owned()).collect()
+}
+
+#[test]
+fn while_the_journals_queue_is_crowded_events_of_qos_0_go_and_all_others_are_served() {
+    let place = Place::new();
+    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
+    let host = place.start_in_process();
+    let (mut lamp, mut healthy) = (host.device("lamp"), host.device("healthy"));
+    healthy.subscribe_config();
+    // Others' events wait for the disk, as many as find room that may be lost.
+    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.spare(1)).collect();
+    let (lost, kept) = by_turns(&mut lamp, 20);
+    assert_eq!(hits(&host.admin(), "journal_queue_qos0"), lost.len() as u64);
+    healthy.event(r#"{"deviceId":"healthy","hops":1}"#);
+    healthy.message_with(r#""hops":2"#);
+    assert_eq!(journaled(&host, "lamp"), kept);
+
+    drop(crowd);
+    let (not_lost, kept_too) = by_turns(&mut lamp, 3);
+    let by_turns = not_lost.into_iter().zip(kept_too).flat_map(|(lossy, kept)| [lossy, kept]);
+    assert_eq!(journaled(&host, "lamp"), kept.into_iter().chain(by_turns).collect::<Vec<_>>());
+    assert_eq!(hits(&host.admin(), "journal_queue_qos0"), lost.len() as u64);
+    host.stop();
+}
+
+#[test]
+fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_answers() {
+    let place = Place::new();
+    let host = place.start_in_process();
+    let mut lamp = host.device("lamp");
+    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.try_reserve(1)).collect();
+    let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();
+    let lamp_as_shown = host.admin().get(&Admin::device_path("lamp", "")).ok();
+    assert_eq!(lamp_as_shown["connected"], true);
+    assert!(!lamp.seen().acknowledged.contains(&number), "a PUBACK for what is not in the journal");
+    drop(crowd);
+    lamp.wait("the PUBACK", |seen| seen.acknowledged.contains(&number).then_some(()));
+    assert_eq!(journaled(&host, "lamp"), ["waits"]);
     host.stop();
 }

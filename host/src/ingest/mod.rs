@@ -95,10 +95,10 @@ impl Handle {
         self.store.try_reserve(bytes)
     }
 
-    /// The journal's queue is nearly full: what may be lost is better not queued.
+    /// As [`Handle::try_reserve`], for what may be lost: a quarter of the queue is left to the rest.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.store.is_crowded()
+    pub fn spare(&self, bytes: usize) -> Option<Room> {
+        self.store.spare(bytes)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For

@@ -29,8 +29,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
     /// None: there is no room now.
     fn try_reserve(&self, bytes: usize) -> Option<Self::Room>;
-    /// What may be lost is better not queued.
-    fn is_crowded(&self) -> bool;
+    /// Room for what may be lost. None: it is better not queued.
+    fn spare(&self, bytes: usize) -> Option<Self::Room>;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
@@ -94,8 +94,8 @@ impl Hub for Live {
         self.ingest.try_reserve(bytes)
     }
 
-    fn is_crowded(&self) -> bool {
-        self.ingest.is_crowded()
+    fn spare(&self, bytes: usize) -> Option<Self::Room> {
+        self.ingest.spare(bytes)
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {

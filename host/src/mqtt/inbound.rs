@@ -271,13 +271,16 @@ impl<H: Hub> Connection<H> {
 
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        self.shed(batch);
+        let spare = self.shed(batch);
         let Batch { of, events, acks, received, bytes, ordinary } = std::mem::take(batch);
         if events.is_empty() {
             return self.submit_ordinary(ordinary).await;
         }
         let Some(device) = of.or_else(|| self.presence.device.clone()) else { return Ok(()) };
-        let room = self.reserve(bytes).await?;
+        let room = match spare {
+            Some(room) => room,
+            None => self.reserve(bytes).await?,
+        };
         let (done, within) = self.when_durable(acks, received.clone(), bytes);
         self.presence.shared.hub.submit(&device, events, room, done);
         self.note_received(&received);
@@ -285,16 +288,22 @@ impl<H: Hub> Connection<H> {
         self.submit_ordinary(ordinary).await
     }
 
-    /// Under overload, what may be lost goes first: events of QoS 0 are not queued, so that there is room for others.
-    fn shed(&mut self, batch: &mut Batch) {
+    /// Room for a batch with events of QoS 0. Under overload these go first, so that there is room for others: then, and where
+    /// there are none, there is none yet for the rest.
+    fn shed(&mut self, batch: &mut Batch) -> Option<H::Room> {
         // All others have an acknowledgement.
-        if batch.events.len() == batch.acks.len() || !self.presence.shared.hub.is_crowded() {
-            return;
+        if batch.events.len() == batch.acks.len() {
+            return None;
+        }
+        let room = self.presence.shared.hub.spare(batch.bytes);
+        if room.is_some() {
+            return room;
         }
         let before = batch.events.len();
         batch.events.retain(|event| event.durable);
         batch.bytes = batch.events.iter().map(|event| weight(&event.data)).sum();
         self.note_shed(before - batch.events.len());
+        None
     }
 
     fn note_shed(&mut self, events: usize) {
@@ -307,12 +316,15 @@ impl<H: Hub> Connection<H> {
 
     /// Hands a message that triggers plugins to the journal; its acknowledgement waits for it.
     pub(super) async fn submit_topic(&mut self, event: NewEvent, ack: Option<Ack>) -> Result<(), End> {
-        if !event.durable && self.presence.shared.hub.is_crowded() {
+        let bytes = weight(&event.data);
+        let room = if event.durable {
+            self.reserve(bytes).await?
+        } else if let Some(room) = self.presence.shared.hub.spare(bytes) {
+            room
+        } else {
             self.note_shed(1);
             return Ok(());
-        }
-        let bytes = weight(&event.data);
-        let room = self.reserve(bytes).await?;
+        };
         let received: Vec<_> = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
         let (done, within) = self.when_durable(ack.into_iter().collect(), received.clone(), bytes);
         self.presence.shared.hub.submit_topic(event, room, done);

@@ -88,9 +88,10 @@ impl Intake {
         self.room.clone().try_acquire_many_owned(self.units_of(bytes)).ok().map(Room)
     }
 
-    /// Three quarters of the room are taken.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.room.available_permits() < self.units / 4
+    /// Room for what may be lost: none of the last quarter, however many ask at the same time.
+    pub(super) fn spare(&self, bytes: usize) -> Option<Room> {
+        let room = self.try_reserve(bytes)?;
+        (self.room.available_permits() >= self.units / 4).then_some(room)
     }
 
     fn units_of(&self, bytes: usize) -> u32 {
@@ -283,14 +284,21 @@ mod tests {
     }
 
     #[test]
-    fn it_is_crowded_when_a_quarter_of_the_room_is_left() {
+    fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
         let intake = Intake::new(100 * UNIT_BYTES, 1);
-        let most = intake.try_reserve(74 * UNIT_BYTES).unwrap();
-        assert!(!intake.is_crowded());
-        let _rest = intake.try_reserve(1).unwrap();
-        assert!(intake.is_crowded());
-        drop(most);
-        assert!(!intake.is_crowded());
+        // One unit each.
+        let taken = std::thread::scope(|scope| {
+            let greedy = || std::iter::from_fn(|| intake.spare(1)).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(greedy)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(!taken.is_empty() && taken.len() <= 75, "{}", taken.len());
+        let others: Vec<_> = std::iter::from_fn(|| intake.try_reserve(1)).collect();
+        assert_eq!(taken.len() + others.len(), 100);
+        drop(others);
+        assert!(intake.spare(75 * UNIT_BYTES).is_none(), "it is too much at once");
+        drop(taken);
+        assert!(intake.spare(74 * UNIT_BYTES).is_some());
     }
 
     #[test]

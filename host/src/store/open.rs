@@ -179,10 +179,10 @@ impl Handle {
         self.intake.try_reserve(bytes)
     }
 
-    /// The queue before the writer is nearly full: what may be lost is better not queued.
+    /// Room for what may be lost, which leaves a quarter of the queue to the rest. None: it is better not queued.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.intake.is_crowded()
+    pub fn spare(&self, bytes: usize) -> Option<Room> {
+        self.intake.spare(bytes)
     }
 
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
