@@ -3,7 +3,7 @@
 //! one write of the disk, not a transaction of the file system.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,8 +44,11 @@ impl Segment {
     /// Opens a file. None when it was never begun in truth.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
         let problem = |e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
-        let bytes = fs::read(path).map_err(problem)?;
-        let start = match record::read_file_header(&bytes) {
+        let file = Arc::new(BlockFile::open(path).map_err(problem)?);
+        let length = file.len().map_err(problem)?;
+        let mut blocks = Blocks::default();
+        let found = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
+        let start = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
             Header::Starts(start) => start,
             Header::Unfinished => return Ok(None),
             Header::Newer(found) => {
@@ -53,14 +56,13 @@ impl Segment {
                 return Err(Error::Newer { path: path.display().to_string(), found, known });
             }
         };
-        let file = Arc::new(BlockFile::open(path).map_err(problem)?);
+        let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
         let mut segment = Self { path: path.to_owned(), file, start, end: start, marks: vec![start] };
-        let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
-        while let Some(found) = record::first(rest, segment.end.row) {
-            let end = found.end(segment.end);
-            rest = rest.get(record::size(rest).unwrap_or(rest.len())..).unwrap_or_default();
+        // What follows the last whole record is no record, however it ends.
+        all.walk(|_, end, _| {
             segment.note(end);
-        }
+            Ok(true)
+        })?;
         Ok(Some(segment))
     }
 
@@ -171,9 +173,23 @@ pub(super) struct Part {
 /// Bytes read at once.
 const CHUNK: u64 = 256 * 1024;
 
+/// How a walk ended: with the part, because it was told to, or before something that is no record.
+enum Walked {
+    All,
+    Enough,
+    Broken { row: i64, problem: &'static str },
+}
+
 impl Part {
     /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
-    pub(super) fn each(self, mut take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+    pub(super) fn each(self, take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+        match self.walk(take)? {
+            Walked::All | Walked::Enough => Ok(()),
+            Walked::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
+        }
+    }
+
+    fn walk(self, mut take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<Walked, Error> {
         let Self { file, mut at, mut position, until } = self;
         let mut blocks = Blocks::default();
         let mut wanted = CHUNK;
@@ -184,23 +200,23 @@ impl Part {
             let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {
                 let Some(found) = record::first(rest, at.row) else {
-                    return Err(Error::Corrupt { row: at.row + 1, problem: "its checksum is wrong".into() });
+                    return Ok(Walked::Broken { row: at.row + 1, problem: "its checksum is wrong" });
                 };
                 let end = found.end(at);
                 if !take(at, end, found.body)? {
-                    return Ok(());
+                    return Ok(Walked::Enough);
                 }
                 at = end;
                 rest = rest.get(size..).unwrap_or_default();
             }
             let read = buffer.len() - rest.len();
             if read == 0 && buffer.len() as u64 == until - position {
-                return Err(Error::Corrupt { row: at.row + 1, problem: "it is longer than its file".into() });
+                return Ok(Walked::Broken { row: at.row + 1, problem: "it is longer than its file" });
             }
             // A record that is longer than what was read.
             wanted = if read == 0 { record::size(rest).map_or(CHUNK, |size| size as u64).max(CHUNK) } else { CHUNK };
             position += read as u64;
         }
-        Ok(())
+        Ok(Walked::All)
     }
 }
