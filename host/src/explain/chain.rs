@@ -59,6 +59,8 @@ pub enum Step {
         payload: Bytes,
     },
     DeadLetter(Box<DeadLetter>),
+    /// None of the execution's effects were made: what they were made on had changed, and the event was tried again.
+    Refused,
     /// It was there, but is no longer kept.
     Gone(Gone),
     /// More led to what follows than is shown.

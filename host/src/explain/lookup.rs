@@ -37,8 +37,10 @@ impl Handle {
         let story = self.journal.story(seq, None).await?;
         let Some(event) = story.event else { return Err(Self::missing(format!("event {seq}"))) };
         let mut branches = Vec::new();
-        for handled in story.handled {
-            branches.push(self.branch(handled, &story.calls).await?);
+        let mut handled = story.handled.into_iter();
+        while let Some(execution) = handled.next() {
+            let refused = was_refused(&execution, handled.as_slice());
+            branches.push(self.branch(execution, &story.calls, refused).await?);
         }
         Ok(Explanation { chain: self.until(event, story.by).await?, branches, cut: story.cut })
     }
@@ -48,7 +50,7 @@ impl Handle {
         let Some(handled) = handled.into_iter().rfind(|handled| handled.plugin == *plugin) else {
             return Err(Self::missing(format!("what plugin {plugin} made of event {seq}")));
         };
-        let Branch { step, branches } = self.branch(handled, &calls).await?;
+        let Branch { step, branches } = self.branch(handled, &calls, false).await?;
         let mut chain = match event {
             Some(event) => self.until(event, by).await?,
             None => vec![Step::Gone(Gone::Event(seq))],
@@ -123,11 +125,13 @@ impl Handle {
     }
 
     /// What came of an execution.
-    async fn branch(&self, handled: Handled, calls: &[CallRecord]) -> Result<Branch, Error> {
+    async fn branch(&self, handled: Handled, calls: &[CallRecord], refused: bool) -> Result<Branch, Error> {
         let mut branches = Vec::new();
         let made = |call: &&CallRecord| is_of(&call.cause, &handled.plugin, handled.attempt);
         branches.extend(calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));
-        if let Outcome::Done { effects } = &handled.outcome {
+        if refused {
+            branches.push(Step::Refused.into());
+        } else if let Outcome::Done { effects } = &handled.outcome {
             for (index, effect) in (0..).zip(effects) {
                 branches.push(self.fate(&handled, index, effect).await?.into());
             }
@@ -259,6 +263,44 @@ impl From<Step> for Before {
     }
 }
 
+/// Its effects were not made. What was done is never tried again, so the plugin's next try says so. `later`: what stands in
+/// the log behind it.
+fn was_refused(handled: &Handled, later: &[Handled]) -> bool {
+    let tried_again = later.iter().any(|other| other.plugin == handled.plugin && other.attempt > handled.attempt);
+    tried_again && matches!(handled.outcome, Outcome::Done { .. })
+}
+
 fn is_of(cause: &Cause, of: &PluginName, on: u32) -> bool {
     matches!(cause, Cause::Plugin { plugin, attempt, .. } if plugin == of && *attempt == on)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_and_tried_again_was_refused() {
+        let handled = |plugin: &str, attempt, outcome| Handled {
+            plugin: PluginName::new(plugin).unwrap(),
+            digest: "sha256:ab".into(),
+            seq: Seq(42),
+            attempt,
+            time_ms: 1,
+            took_us: 1,
+            logs: Vec::new(),
+            outcome,
+        };
+        let done = || Outcome::Done { effects: Vec::new() };
+        let event = Event { seq: Seq(42), time_ms: 1, device: None, durable: true, data: EventData::Connected };
+        let dead = || Outcome::Dead { error: "no JSON".into(), event: Box::new(event.clone()) };
+        for (rule, first, later, expect) in [
+            ("it stands", done(), vec![], false),
+            ("tried again", done(), vec![handled("wake", 2, done())], true),
+            ("tried again in vain", done(), vec![handled("wake", 2, dead())], true),
+            ("another plugin's try", done(), vec![handled("relay", 2, done())], false),
+            ("a dead letter that was driven again", dead(), vec![handled("wake", 1, done())], false),
+        ] {
+            assert_eq!(was_refused(&handled("wake", 1, first), &later), expect, "{rule}");
+        }
+    }
 }

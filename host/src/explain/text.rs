@@ -81,6 +81,9 @@ fn line(step: &Step, names: Names<'_>) -> String {
             letter.error,
             letter.id
         ),
+        Step::Refused => {
+            "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()
+        }
         Step::Gone(gone) => gone_line(gone, names),
         Step::Earlier => "(it began earlier; explain the first event below to go on)".into(),
     }

@@ -46,6 +46,7 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
             json!({"publish": {"topic": topic, "binaryData": Base64::encode(payload)}})
         }
         Step::DeadLetter(letter) => json!({"deadLetter": history::dead_letter(letter, names)}),
+        Step::Refused => json!({"refused": true}),
         Step::Earlier => json!({"earlier": true}),
         Step::Gone(Gone::Event(seq)) => json!({"gone": {"event": seq.to_string()}}),
         Step::Gone(Gone::Execution { seq, plugin }) => {

@@ -199,6 +199,7 @@ fn every_kind_of_step_has_its_words() {
         ),
         (kv(None), "key \"count\" of its own state deleted".into()),
         (Step::DeadLetter(Box::new(letter)), "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into()),
+        (Step::Refused, "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()),
         (Step::Earlier, "(it began earlier; explain the first event below to go on)".into()),
         (Step::Gone(Gone::Event(Seq(42))), "event 42, which is no longer kept".into()),
         (Step::Gone(Gone::Execution { seq: Seq(42), plugin: PluginName::new("wake").unwrap() }), "what plugin wake made of event 42, which is no longer kept".into()),
