@@ -4,24 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
-use switchbox::{auth::signing::SigningKey, clock, model::broker::SessionKey};
-use switchbox_tests::{Admin, Device, Journal, Place, Process, Session, until};
-
-const CLOSED: &[&str] = &["--enroll", "closed"];
-
-fn now() -> u64 {
-    clock::now_ms() / 1_000
-}
-
-/// Registers the device with a key pair of its own; gives the private half.
-fn registered(host: &Process, place: &Place, id: &str) -> SigningKey {
-    let _ = host.cli(place, &["device", "create", id, "--new-key"]);
-    SigningKey::from_pem(&fs::read(place.root().join(format!("{id}.key.pem"))).unwrap()).unwrap()
-}
-
-fn token(key: &SigningKey) -> String {
-    key.token("local", now(), now() + 3_600).unwrap()
-}
+use switchbox::model::broker::SessionKey;
+use switchbox_tests::{Admin, CLOSED, Device, Journal, Place, Process, Session, now, registered, token, until};
 
 fn connect(host: &Process, id: &str, secret: &str) -> Device {
     Device::connect(host.mqtt(), Session::with_secret(id, secret))

@@ -1,28 +1,10 @@
 //! Gateways with a real client: what they do for their devices, what devices and operators see of it, and how soon it ends
 //! when it is taken away.
 
-use std::fs;
-
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox::{auth::signing::SigningKey, clock};
-use switchbox_tests::{Admin, Device, Place, Process, Session, until};
-
-const CLOSED: &[&str] = &["--enroll", "closed"];
-
-fn now() -> u64 {
-    clock::now_ms() / 1_000
-}
-
-/// Registers the device with a key pair of its own; gives the private half.
-fn registered(host: &Process, place: &Place, id: &str) -> SigningKey {
-    let _ = host.cli(place, &["device", "create", id, "--new-key"]);
-    SigningKey::from_pem(&fs::read(place.root().join(format!("{id}.key.pem"))).unwrap()).unwrap()
-}
-
-fn token(key: &SigningKey) -> String {
-    key.token("local", now(), now() + 3_600).unwrap()
-}
+use switchbox::auth::signing::SigningKey;
+use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, now, registered, token, until};
 
 fn authorization(token: &str) -> String {
     json!({ "authorization": token }).to_string()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process, there, until};
+use switchbox_tests::{Admin, CLOSED, Place, Process, there, until};
 
 fn mosquitto_is_there() -> bool {
     let found = Command::new("mosquitto_pub").arg("--help").stdout(Stdio::null()).status().is_ok();
@@ -252,7 +252,7 @@ fn the_line_that_a_new_device_is_given_works_as_it_is_pasted() {
     }
     for (number, with_tls) in [true, false].into_iter().enumerate() {
         let place = Place::new();
-        let host = if with_tls { start(&place, &[]) } else { place.start_with(&["--enroll", "closed"]) };
+        let host = if with_tls { start(&place, &[]) } else { place.start_with(CLOSED) };
         let id = format!("lamp-{number}");
         let printed = host.cli(&place, &["device", "create", &id, "--new-key"]);
         let (_, pasted) = printed.split_once("Be this device:").expect("no example");

@@ -2,9 +2,7 @@
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{Device, Place, Process, Session};
-
-const CLOSED: &[&str] = &["--enroll", "closed"];
+use switchbox_tests::{CLOSED, Device, Place, Process, Session};
 
 /// Makes the account; gives its password.
 fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {

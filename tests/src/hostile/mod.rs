@@ -32,7 +32,7 @@ pub use self::{
     healthy::Healthy,
     wire::{Conn, Login},
 };
-use crate::{Admin, Place, Process, until};
+use crate::{Admin, Place, Process, now, private_key, until};
 
 /// Connections that one row has open at a time.
 pub const MOST_CONNECTIONS: usize = 600;
@@ -89,16 +89,6 @@ pub struct Target {
     gateway_token: String,
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
-    switchbox::clock::now_ms() / 1_000
-}
-
-fn key(place: &Place, name: &str) -> SigningKey {
-    let pem = fs::read(place.root().join(format!("{name}.key.pem"))).expect("no private key");
-    SigningKey::from_pem(&pem).expect("no private key")
-}
-
 impl Target {
     /// Starts a host with closed doors on every kind of listener, a relay for the healthy device, and the attackers' own
     /// device and account.
@@ -131,7 +121,7 @@ impl Target {
     }
 
     fn of(place: &Place, host: &Process) -> Self {
-        let (device_key, until) = (key(place, "mallory"), now() + 12 * 3_600);
+        let (device_key, until) = (private_key(place, "mallory"), now() + 12 * 3_600);
         let sign = |key: &SigningKey, audience: &str| key.token(audience, now(), until).expect("no token");
         let admin_token = fs::read_to_string(place.data().join("admin-token")).expect("no admin token");
         Self {
@@ -145,9 +135,9 @@ impl Target {
             api: host.admin(),
             admin_token: admin_token.trim().to_owned(),
             device_token: sign(&device_key, "local"),
-            service_token: sign(&key(place, "eve"), "serviceAccounts/eve"),
-            healthy_token: sign(&key(place, "healthy"), "local"),
-            gateway_token: sign(&key(place, "oscar"), "local"),
+            service_token: sign(&private_key(place, "eve"), "serviceAccounts/eve"),
+            healthy_token: sign(&private_key(place, "healthy"), "local"),
+            gateway_token: sign(&private_key(place, "oscar"), "local"),
             device_key,
         }
     }
@@ -167,8 +157,7 @@ impl Target {
         let devices = Admin::device_path("", "");
         let _ = self.api.post(devices.trim_end_matches('/'), &json!({"id": id, "credentials": [credential]})).ok();
         let key = SigningKey::from_pem(pair.serialize_pem().as_bytes()).expect("no key");
-        let token = key.token("local", now(), now() + 3_600).expect("no token");
-        Login { version: 4, ..Login::with_password(&id, &token) }
+        Login { version: 4, ..Login::with_password(&id, &crate::token(&key)) }
     }
 
     /// The attackers' own device.
