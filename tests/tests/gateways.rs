@@ -291,6 +291,33 @@ fn an_attached_device_takes_over_from_its_own_connection() {
 }
 
 #[test]
+fn a_kept_session_sends_a_devices_command_again_under_its_packet_id_when_it_is_attached_again() {
+    let house = House::new("association-only", true);
+    let connect = |acknowledges: bool| {
+        let session = Session { acknowledges, clean: false, ..Session::with_secret("hub", &token(&house.hub)) };
+        let mut hub = Device::connect(house.host.mqtt(), session);
+        attach(&mut hub, "lamp", "");
+        hub
+    };
+    let mut hub = connect(false);
+    assert!(hub.subscribe("/devices/lamp/commands/#"));
+    house.cli(&["device", "command", "send", "lamp", "go", "--ttl", "1h"]);
+    let first = hub.message_with("go");
+    assert!(!first.dup && first.packet_id > 0, "{first:?}");
+    drop(hub);
+    until("the gateway to be gone", || (house.lamp("connected") == false).then_some(()));
+    let hub = connect(true);
+    let again = hub.message_with("go");
+    assert_eq!((again.dup, again.packet_id), (true, first.packet_id));
+    let commands = Admin::device_path("lamp", "/commands?status=acknowledged");
+    until("the acknowledgement", || {
+        (house.host.admin().get(&commands).ok()["commands"].as_array()?.len() == 1).then_some(())
+    });
+    assert_eq!(hub.seen().messages.len(), 1, "it came twice");
+    house.host.stop();
+}
+
+#[test]
 fn commands_for_an_attached_device_survive_sigkill_and_come_in_order_when_it_is_attached_again() {
     let House { place, host, hub: hub_key, lamp } = House::new("association-only", true);
     let _ = lamp;

@@ -11,13 +11,13 @@ use super::{
     end::{End, Presence},
     handshake::runs_out,
     hub::{Hub, Online},
-    mailbox::{Close, Mailbox},
+    mailbox::Close,
     parcel::Receipts,
+    resume::resume_attached,
 };
 use crate::{
     auth::{Principal, Refusal, Standing},
     clock,
-    delivery::Feed,
     dialect::{attach, gateway_errors::ErrorType},
     model::{
         DeviceId, limits,
@@ -112,7 +112,7 @@ impl<H: Hub> Connection<H> {
             let online = shared.hub.attach(&device, link.clone(), &gateway.name.id);
             let online = online.map_err(|taken| failed(taken.to_string()))?;
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
-            take_up(&online, id, mailbox);
+            resume_attached(&online, &device, mailbox);
             shared.carriers.add(device.num, mailbox);
             devices.attached.insert(id.clone(), Attachment { device, online, link, standing, runs_out });
             // What changed while it was decided.
@@ -234,16 +234,6 @@ impl<H: Hub> Attachment<H> {
     fn end(self, why: &str) {
         self.link.end(why);
         self.online.disconnect(why);
-    }
-}
-
-/// The session's subscriptions to the device's topics rested while it was not attached.
-fn take_up(online: &impl Online, id: &DeviceId, mailbox: &Mailbox) {
-    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
-        let subscribed = mailbox.lock().carried_feed(id, feed).is_some();
-        if subscribed {
-            online.subscribe(feed);
-        }
     }
 }
 

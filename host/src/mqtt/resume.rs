@@ -3,12 +3,13 @@
 use super::{
     end::Presence,
     hub::{Hub, Online},
-    mailbox::Kept,
+    mailbox::{Kept, Mailbox},
 };
 use crate::{
     auth::{self, Action},
     delivery::Feed,
     model::broker::BrokerChange,
+    registry::Device,
     topics::{self, Subscriber as _},
 };
 
@@ -18,13 +19,34 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
     let Some(online) = &presence.online else { return };
     let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
     for (id, parcel) in unacknowledged {
-        // What was for an attached device comes again when that one is attached again.
-        if parcel.device.is_some() || !online.resumes(&parcel.outbound) {
+        if parcel.device.is_some() {
+            presence.mailbox.lock().session.rest(id);
+        } else if !online.resumes(&parcel.outbound) {
             presence.mailbox.lock().session.forget(id);
         }
     }
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
         let subscribed = presence.mailbox.lock().feed(feed).is_some();
+        if subscribed {
+            online.subscribe(feed);
+        }
+    }
+}
+
+/// Takes up what the session has for a device that its client, a gateway, has attached: what was sent and not acknowledged
+/// before the gateway left, under its packet identifiers, and then the subscriptions. All of it rested.
+pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &Mailbox) {
+    let id = &device.name.id;
+    let resting = mailbox.lock().session.hub_resting();
+    for (packet_id, parcel) in resting {
+        let Some(of) = parcel.device.as_ref().filter(|of| of.name.id == *id) else { continue };
+        let subscribed = mailbox.lock().carried_feed(id, parcel.feed()).is_some();
+        // A device of the same id may have been made anew.
+        let goes_on = of.num == device.num && subscribed && online.resumes(&parcel.outbound);
+        mailbox.lock().session.wake(packet_id, goes_on);
+    }
+    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
+        let subscribed = mailbox.lock().carried_feed(id, feed).is_some();
         if subscribed {
             online.subscribe(feed);
         }

@@ -6,6 +6,7 @@
 
 mod acks;
 mod item;
+mod resting;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use self::acks::Acks;
+use self::{acks::Acks, resting::Resting};
 pub use self::{
     acks::{Ack, AckKind, BatchId},
     item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Receipt, Weigh},
@@ -48,6 +49,7 @@ pub struct Session<H> {
     in_flight: VecDeque<InFlight<H>>,
     /// In-flight entries before this one were written on this connection.
     resent: usize,
+    resting: Resting<H>,
     last_id: u16,
     /// QoS 2 ids from the client; true = acknowledged with PUBREC.
     received: HashMap<u16, bool>,
@@ -76,6 +78,7 @@ impl<H: Clone + Weigh> Session<H> {
             latest: VecDeque::new(),
             in_flight: VecDeque::new(),
             resent: 0,
+            resting: Resting::default(),
             last_id: 0,
             received: HashMap::new(),
             acks: Acks::default(),
@@ -140,6 +143,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
     /// this one with QoS 2 is not among it, as MQTT asks.
     pub fn end(&mut self) -> Vec<(Arc<str>, Arc<Message>)> {
+        self.resting = Resting::default();
         let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
         let sent = sent.filter(|item| item.qos == QoS::AtLeastOnce);
         self.queue_bytes = 0;
@@ -260,7 +264,8 @@ impl<H: Clone + Weigh> Session<H> {
     fn free_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.ids.contains(&self.last_id) && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
+            let taken = self.ids.contains(&self.last_id) || self.resting.has(self.last_id);
+            if !taken && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
                 return self.last_id;
             }
         }

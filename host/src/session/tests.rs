@@ -409,3 +409,43 @@ fn an_acknowledgement_finds_what_waits_for_it() {
         assert_eq!([PubAck, PubRec, PubComp, PubRel].map(|kind| session.expects(kind, id)), expect, "{id}");
     }
 }
+
+#[test]
+fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
+    let mut session = S::new();
+    session.connect(2);
+    for version in [100, 200] {
+        session.offer(hub(version));
+    }
+    assert_eq!(written(&mut session), ["p1=v100", "p2=v200"]);
+    session.disconnect();
+    session.connect(2);
+    [1, 2].into_iter().for_each(|id| session.rest(id));
+    // As if all identifiers had been used.
+    session.last_id = 0;
+    for version in [300, 400] {
+        session.offer(hub(version));
+    }
+    assert_eq!(written(&mut session), ["p3=v300", "p4=v400"]);
+    assert!(session.puback(1).is_none(), "nothing was sent under it on this connection");
+    session.wake(2, true);
+    session.wake(1, false);
+    assert_eq!(written(&mut session), [""; 0], "the window is full");
+    assert!(session.puback(3).is_some());
+    assert_eq!(written(&mut session), ["d2=v200"]);
+    assert!(session.puback(2).is_some() && session.hub_resting().is_empty());
+}
+
+#[test]
+fn no_more_rests_than_may_be_in_flight() {
+    let mut session = S::new();
+    session.connect(limits::IN_FLIGHT);
+    for version in 1..=u64::from(limits::IN_FLIGHT) + 5 {
+        session.offer(hub(version));
+        written(&mut session);
+        session.hub_in_flight().into_iter().for_each(|(id, _)| session.rest(id));
+    }
+    let resting = session.hub_resting();
+    assert_eq!(resting.len(), usize::from(limits::IN_FLIGHT));
+    assert_eq!(resting.first().unwrap().1, 6);
+}

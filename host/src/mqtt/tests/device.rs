@@ -172,7 +172,7 @@ async fn configs_are_coalesced_when_the_window_is_full() {
     client.expect_silence().await;
 }
 
-fn command(id: &str, subfolder: &str) -> Outbound {
+pub(super) fn command(id: &str, subfolder: &str) -> Outbound {
     let payload = Bytes::from_static(b"go");
     Outbound::Command { num: 1, id: id.into(), subfolder: subfolder.into(), payload, again: false, expires: None }
 }

@@ -12,6 +12,7 @@ use crate::{delivery::Outbound, model::DeviceNum, registry::Changed};
 const ERRORS: &str = "/devices/gateway/errors";
 const ATTACH: &str = "/devices/bound/attach";
 const CONFIG: &str = "/devices/bound/config";
+const COMMANDS: &str = "/devices/bound/commands";
 
 /// A gateway with MQTT 3.1.1 that reads its errors.
 async fn gateway(front: &Front) -> Client {
@@ -28,8 +29,7 @@ async fn attached(front: &Front) -> Client {
 }
 
 async fn attach(gateway: &mut Client, device: &str) {
-    gateway.send(&publish(0x32, &format!("/devices/{device}/attach"), 900, None, "")).await;
-    gateway.expect(&ack(0x40, 900)).await;
+    success(gateway, &format!("/devices/{device}/attach"), 900, "").await;
 }
 
 /// The next two packets are an error on the errors topic and, where one is due, an acknowledgement; in any order.
@@ -49,6 +49,18 @@ async fn error_and(gateway: &mut Client, expect: Option<Vec<u8>>) -> Value {
     found.unwrap()
 }
 
+/// Publishes with QoS 1 what fails; gives the error, which is told beside the acknowledgement.
+async fn failure(gateway: &mut Client, topic: &str, id: u16, payload: &str) -> Value {
+    gateway.send(&publish(0x32, topic, id, None, payload)).await;
+    error_and(gateway, Some(ack(0x40, id))).await
+}
+
+/// Publishes with QoS 1.
+async fn success(gateway: &mut Client, topic: &str, id: u16, payload: &str) {
+    gateway.send(&publish(0x32, topic, id, None, payload)).await;
+    gateway.expect(&ack(0x40, id)).await;
+}
+
 /// Type, device, and the message that caused it.
 fn parts(error: &Value) -> (&str, &str, Value) {
     let text = |name: &str| error[name].as_str().unwrap();
@@ -64,8 +76,7 @@ async fn an_attached_device_is_connected_until_it_is_detached() {
     // Again is acknowledged, and changes nothing.
     attach(&mut gateway, "bound").await;
     for topic in ["/devices/bound/detach", "/devices/bound/detach", "/devices/stranger/detach"] {
-        gateway.send(&publish(0x32, topic, 4, None, "")).await;
-        gateway.expect(&ack(0x40, 4)).await;
+        success(&mut gateway, topic, 4, "").await;
     }
     let log = front.hub.log();
     assert_eq!(log, ["gateway connected", "bound connected", "bound disconnected: detached by its gateway"]);
@@ -76,8 +87,7 @@ async fn control_messages_are_carried_out_with_every_quality() {
     let front = Front::start().await;
     let mut gateway = gateway(&front).await;
     gateway.send(&publish(0x30, ATTACH, 0, None, "{}")).await;
-    gateway.send(&publish(0x32, "/devices/bound/events", 1, None, "x")).await;
-    gateway.expect(&ack(0x40, 1)).await;
+    success(&mut gateway, "/devices/bound/events", 1, "x").await;
     gateway.send(&publish(0x34, "/devices/bound/detach", 2, None, "")).await;
     gateway.expect(&ack(0x50, 2)).await;
     gateway.send(&ack(0x62, 2)).await;
@@ -89,10 +99,8 @@ async fn control_messages_are_carried_out_with_every_quality() {
 async fn a_token_is_taken_from_the_payload() {
     let front = Front::start().await;
     let mut gateway = gateway(&front).await;
-    gateway.send(&publish(0x32, "/devices/keyed/attach", 1, None, r#"{"authorization": "token"}"#)).await;
-    gateway.expect(&ack(0x40, 1)).await;
-    gateway.send(&publish(0x32, "/devices/keyed-2/attach", 2, None, r#"{"authorization": "other"}"#)).await;
-    let error = error_and(&mut gateway, Some(ack(0x40, 2))).await;
+    success(&mut gateway, "/devices/keyed/attach", 1, r#"{"authorization": "token"}"#).await;
+    let error = failure(&mut gateway, "/devices/keyed-2/attach", 2, r#"{"authorization": "other"}"#).await;
     assert_eq!(parts(&error).0, "GATEWAY_ATTACHMENT_ERROR");
 }
 
@@ -126,14 +134,7 @@ async fn config_and_commands_come_for_each_device_and_their_acknowledgements_are
     assert_eq!(gateway.subscribe(false, CONFIG, 2).await, 1);
     gateway.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     assert_eq!(gateway.subscribe(false, "/devices/bound-2/commands/#", 1).await, 1);
-    let command = Outbound::Command {
-        num: 1,
-        id: "c1".into(),
-        subfolder: "a".into(),
-        payload: Bytes::from_static(b"go"),
-        again: false,
-        expires: None,
-    };
+    let command = super::device::command("c1", "a");
     assert!(front.hub.deliver("bound-2", command.clone()));
     assert!(!front.hub.deliver("bound", command), "it subscribes to its config only");
     gateway.expect(&publish(0x32, "/devices/bound-2/commands/a", 2, None, "go")).await;
@@ -204,8 +205,7 @@ async fn what_fails_is_told_on_the_errors_topic_and_acknowledged() {
     let mut v4 = gateway(&front).await;
     for (at, (topic, payload, kind, device)) in failing().into_iter().enumerate() {
         let id = at as u16 + 1;
-        v4.send(&publish(0x32, topic, id, None, payload)).await;
-        let error = error_and(&mut v4, Some(ack(0x40, id))).await;
+        let error = failure(&mut v4, topic, id, payload).await;
         let info = json!({"message_type": "PUBLISH", "topic": topic, "packet_id": id});
         assert_eq!(parts(&error), (kind, device, info));
         v4.send(&publish(0x30, topic, 0, None, payload)).await;
@@ -275,11 +275,9 @@ async fn acknowledgements_that_fit_nothing_are_told() {
 async fn a_payload_that_is_too_large_is_unknown_trouble_and_the_rest_goes_on() {
     let front = Front::start().await;
     let mut gateway = attached(&front).await;
-    gateway.send(&publish(0x32, "/devices/bound/state", 1, None, &"x".repeat(64 * 1024 + 1))).await;
-    let error = error_and(&mut gateway, Some(ack(0x40, 1))).await;
+    let error = failure(&mut gateway, "/devices/bound/state", 1, &"x".repeat(64 * 1024 + 1)).await;
     assert_eq!(parts(&error).0, "UNKNOWN");
-    gateway.send(&publish(0x32, "/devices/bound/state", 2, None, "on")).await;
-    gateway.expect(&ack(0x40, 2)).await;
+    success(&mut gateway, "/devices/bound/state", 2, "on").await;
 }
 
 #[tokio::test]
@@ -314,11 +312,9 @@ async fn what_takes_a_device_away_detaches_it_and_leaves_the_rest() {
     assert_eq!(parts(&error), ("GATEWAY_DETACHMENT_DEVICE_ERROR", "bound", Value::Null));
     assert_eq!(error["description"], "bound is not bound to gateway");
     assert!(front.hub.has_logged("bound disconnected: bound is not bound to gateway"));
-    gateway.send(&publish(0x32, "/devices/bound/events", 1, None, "x")).await;
-    let error = error_and(&mut gateway, Some(ack(0x40, 1))).await;
+    let error = failure(&mut gateway, "/devices/bound/events", 1, "x").await;
     assert_eq!(parts(&error).0, "GATEWAY_DEVICE_NOT_FOUND");
-    gateway.send(&publish(0x32, "/devices/bound-2/events", 2, None, "x")).await;
-    gateway.expect(&ack(0x40, 2)).await;
+    success(&mut gateway, "/devices/bound-2/events", 2, "x").await;
 }
 
 #[tokio::test]
@@ -348,6 +344,11 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
     attach(&mut gateway, "bound").await;
     gateway.subscribe(false, CONFIG, 1).await;
     gateway.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
+    gateway.subscribe(false, COMMANDS, 1).await;
+    for (id, command) in [(2, "ended"), (3, "open")] {
+        assert!(front.hub.deliver("bound", super::device::command(command, "")));
+        gateway.expect(&publish(0x32, COMMANDS, id, None, "go")).await;
+    }
     drop(gateway);
     until("it is away", || front.metrics.connections.get() == 0).await;
     let left = front.hub.log().into_iter().any(|line| line.starts_with("bound disconnected: its gateway left"));
@@ -358,9 +359,13 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
     gateway.expect(&[0x20, 2, 1, 0]).await;
     // Neither what was not acknowledged nor anything new, before the device is attached.
     gateway.expect_silence().await;
-    gateway.send(&publish(0x32, ATTACH, 1, None, "")).await;
-    gateway.expect(&ack(0x40, 1)).await;
-    gateway.expect(&publish(0x32, CONFIG, 2, None, "on")).await;
+    success(&mut gateway, ATTACH, 1, "").await;
+    gateway.expect(&publish(0x3a, CONFIG, 1, None, "on")).await;
+    gateway.expect(&publish(0x3a, COMMANDS, 3, None, "go")).await;
+    // The newest config comes to who subscribes, and these subscriptions went on.
+    gateway.expect(&publish(0x32, CONFIG, 4, None, "on")).await;
+    gateway.send(&ack(0x40, 3)).await;
+    until("it is acknowledged", || front.hub.has_logged("bound acknowledged command open")).await;
 }
 
 #[tokio::test]
@@ -389,15 +394,12 @@ async fn a_gateway_attaches_so_many_devices_and_no_more() {
     let mut gateway = gateway(&front).await;
     let most = crate::model::limits::ATTACHED_DEVICES as u16;
     for n in 1..=most {
-        gateway.send(&publish(0x32, &format!("/devices/bound-{n}/attach"), n, None, "")).await;
-        gateway.expect(&ack(0x40, n)).await;
+        success(&mut gateway, &format!("/devices/bound-{n}/attach"), n, "").await;
     }
-    gateway.send(&publish(0x32, ATTACH, 2_000, None, "")).await;
-    let error = error_and(&mut gateway, Some(ack(0x40, 2_000))).await;
+    let error = failure(&mut gateway, ATTACH, 2_000, "").await;
     assert_eq!(parts(&error).0, "GATEWAY_ATTACHMENT_ERROR");
     assert_eq!(front.limit_hits("attached_devices"), 1);
     attach(&mut gateway, "bound-7").await;
-    gateway.send(&publish(0x32, "/devices/bound-7/detach", 2_001, None, "")).await;
-    gateway.expect(&ack(0x40, 2_001)).await;
+    success(&mut gateway, "/devices/bound-7/detach", 2_001, "").await;
     attach(&mut gateway, "bound").await;
 }
