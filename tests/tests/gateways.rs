@@ -318,6 +318,42 @@ fn a_kept_session_sends_a_devices_command_again_under_its_packet_id_when_it_is_a
 }
 
 #[test]
+fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_host() {
+    let House { place, host, hub: hub_key, lamp: lamp_key } = House::new("association-only", true);
+    let shown = |host: &Process| {
+        let config = host.admin().get(&Admin::device_path("lamp", "")).ok()["gatewayConfig"].take();
+        (config["lastAccessedGatewayId"].clone(), config["lastAccessedGatewayTime"].as_str().map(str::to_owned))
+    };
+    assert_eq!(shown(&host), (Value::Null, None));
+    let mut hub = Device::connect(host.mqtt(), Session::with_secret("hub", &token(&hub_key)));
+    attach(&mut hub, "lamp", "");
+    let attached = shown(&host);
+    assert_eq!(attached.0, "hub");
+    until("a newer time", || {
+        hub.publish("/devices/lamp/events", "x");
+        (shown(&host).1 > attached.1).then_some(())
+    });
+    hub.publish("/devices/lamp/detach", "");
+    let last = shown(&host);
+    // By itself: the gateway stays the one that it was.
+    drop(Device::connect(host.mqtt(), Session::with_secret("lamp", &token(&lamp_key))));
+    assert_eq!(shown(&host), last);
+    host.stop();
+    let host = place.start_with(CLOSED);
+    assert_eq!(shown(&host), last);
+    // What is known at the attach is in the log, whatever happens then.
+    let mut hub = Device::connect(host.mqtt(), Session::with_secret("hub", &token(&hub_key)));
+    attach(&mut hub, "lamp", "");
+    let attached = shown(&host);
+    assert!(attached.1 > last.1, "{attached:?} {last:?}");
+    hub.publish("/devices/hub/events", "behind it in the log");
+    host.kill();
+    let host = place.start_with(CLOSED);
+    assert_eq!(shown(&host), attached);
+    host.stop();
+}
+
+#[test]
 fn commands_for_an_attached_device_survive_sigkill_and_come_in_order_when_it_is_attached_again() {
     let House { place, host, hub: hub_key, lamp } = House::new("association-only", true);
     let _ = lamp;

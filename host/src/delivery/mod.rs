@@ -207,7 +207,15 @@ impl Shared {
         if let Some(error) = presence.device().take_new_error() {
             self.settle(vec![Settlement::Failed { device, error }]);
         }
+        self.note_gateway(presence.device());
         self.ingest.lifecycle(presence.device(), EventData::Disconnected { reason: reason.to_owned() });
+    }
+
+    /// The gateway over which the device was last heard of goes into the log, where it is not there yet.
+    fn note_gateway(&self, device: &Device) {
+        if let Some(access) = device.take_new_gateway_access() {
+            self.settle(vec![Settlement::GatewayAccessed { device: device.num, access }]);
+        }
     }
 
     fn disconnect(&self, presence: &Arc<Presence>, reason: &str) {

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{Handle, Link, Online, presence::Presence};
 use crate::{
+    clock,
     model::{DeviceId, EventData, limits},
     registry::Device,
 };
@@ -33,7 +34,10 @@ impl Handle {
             self.shared.metrics.limit("takeover_pause");
             return Err(JustTaken(device.name.id.clone()));
         }
-        Ok(self.place(device, link, &format!("attached to gateway {gateway}")))
+        let online = self.place(device, link, &format!("attached to gateway {gateway}"));
+        device.attached(gateway, clock::now_ms());
+        self.shared.note_gateway(device);
+        Ok(online)
     }
 
     fn place(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {

@@ -148,6 +148,12 @@ impl Engine {
                     }
                 }
                 Settlement::Published { id } => docs.push(Doc::OutgoingGone { id }),
+                Settlement::GatewayAccessed { device, access } => {
+                    if let Some(found) = self.registry.get(device) {
+                        found.set_gateway_access(access.clone());
+                        docs.push(Doc::GatewayAccessed { device, access });
+                    }
+                }
                 Settlement::CommandsInDoubt { device, upto } => docs.push(Doc::CommandsInDoubt { device, upto }),
             }
         }

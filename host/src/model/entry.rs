@@ -12,7 +12,7 @@ use super::{
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
-    registry::{DeviceError, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
+    registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
 };
 
 /// One atomic thing that happened.
@@ -241,6 +241,11 @@ pub enum Settlement {
     CommandsInDoubt {
         device: DeviceNum,
         upto: u64,
+    },
+    /// A gateway speaks for the device, or last did so then: told when it is attached, and when that ends.
+    GatewayAccessed {
+        device: DeviceNum,
+        access: GatewayAccess,
     },
 }
 

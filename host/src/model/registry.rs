@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::DeviceId;
+
 /// What an operator says of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSpec {
@@ -63,6 +65,13 @@ pub enum KeyFormat {
     RsaX509Pem,
     Es256Pem,
     Es256X509Pem,
+}
+
+/// Over which gateway a device was last heard of, and when, milliseconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayAccess {
+    pub gateway: DeviceId,
+    pub time_ms: u64,
 }
 
 /// What is kept of a password: an argon2id hash with its salt and its costs, in the PHC form. Never shown.

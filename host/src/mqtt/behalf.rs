@@ -14,6 +14,7 @@ use super::{
     packet::{Fault, Publish, Version, reason},
 };
 use crate::{
+    clock,
     dialect::{
         gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
         iot_core::{self, Control, Refused},
@@ -103,6 +104,7 @@ impl<H: Hub> Connection<H> {
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id));
         let Some(attached) = attached else { return Ok(Err(not_attached(id))) };
         let device = attached.device.clone();
+        device.heard_by_gateway(clock::now_ms());
         let qos = publish.qos;
         match content(&self.presence.shared.metrics, meaning, publish) {
             Err(Refusal { text, .. }) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), text))),

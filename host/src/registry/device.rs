@@ -7,10 +7,11 @@ use std::sync::{
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::last_gateway::LastGateway;
 use crate::{
     model::{
-        DeviceName, DeviceNum, limits,
-        registry::{DeviceError, DeviceSpec, MethodEndpoint, PasswordHash},
+        DeviceId, DeviceName, DeviceNum, limits,
+        registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash},
     },
     store::{ConfigVersion, DeviceDoc, Seen, StateVersion},
 };
@@ -27,6 +28,7 @@ pub struct Device {
     heartbeat_ms: AtomicU64,
     /// When a config was last handed to its connection; 0 = never.
     config_sent_ms: AtomicU64,
+    gateway: LastGateway,
     inner: Mutex<Inner>,
 }
 
@@ -69,6 +71,7 @@ impl Device {
             last_state: AtomicU64::new(0),
             heartbeat_ms: AtomicU64::new(seen.heartbeat_ms.unwrap_or(0)),
             config_sent_ms: AtomicU64::new(seen.config_sent_ms.unwrap_or(0)),
+            gateway: LastGateway::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -127,6 +130,33 @@ impl Device {
     /// Its connection was given a config. Not durable before the connection ends.
     pub fn config_sent(&self, time_ms: u64) {
         self.config_sent_ms.store(time_ms, Ordering::Relaxed);
+    }
+
+    /// The gateway speaks for it from now on.
+    pub fn attached(&self, gateway: &DeviceId, time_ms: u64) {
+        self.gateway.attached(gateway, time_ms);
+    }
+
+    /// Its gateway sent something for it. Not durable before it is detached.
+    pub fn heard_by_gateway(&self, time_ms: u64) {
+        self.gateway.heard(time_ms);
+    }
+
+    /// The gateway over which it was last heard of.
+    #[must_use]
+    pub fn gateway_access(&self) -> Option<GatewayAccess> {
+        self.gateway.get()
+    }
+
+    /// The same, where it is not in the log yet.
+    #[must_use]
+    pub fn take_new_gateway_access(&self) -> Option<GatewayAccess> {
+        self.gateway.take_new()
+    }
+
+    /// For what applies the log only.
+    pub fn set_gateway_access(&self, access: GatewayAccess) {
+        self.gateway.set(access);
     }
 
     /// Something went wrong with it. Not durable before its connection ends.

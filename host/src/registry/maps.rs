@@ -49,6 +49,11 @@ impl Maps {
                 device.set_error(error.clone());
             }
         }
+        for (num, access) in &loaded.gateway_accesses {
+            if let Some(device) = maps.by_num.get(num) {
+                device.set_gateway_access(access.clone());
+            }
+        }
         for config in &loaded.configs {
             if let Some(device) = maps.by_num.get(&config.device) {
                 device.set_config(Arc::new(config.clone()));

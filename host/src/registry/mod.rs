@@ -4,6 +4,7 @@
 mod bindings;
 mod device;
 mod doors;
+mod last_gateway;
 mod maps;
 mod services;
 

@@ -11,7 +11,7 @@ use crate::model::{
     ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
-    registry::{DeviceError, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
+    registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
 
@@ -42,6 +42,10 @@ pub enum Doc {
     DeviceError {
         device: DeviceNum,
         error: DeviceError,
+    },
+    GatewayAccessed {
+        device: DeviceNum,
+        access: GatewayAccess,
     },
     Seen {
         num: DeviceNum,
@@ -282,6 +286,8 @@ pub struct Loaded {
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
     /// What last went wrong with each device.
     pub errors: Vec<(DeviceNum, DeviceError)>,
+    /// The gateway over which each device was last heard of.
+    pub gateway_accesses: Vec<(DeviceNum, GatewayAccess)>,
     /// In the order in which they were committed.
     pub outgoing: Vec<OutgoingDoc>,
     /// In order of their ids.

@@ -180,6 +180,10 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             tx.prepare_cached("UPDATE device SET error = ?2 WHERE num = ?1")?
                 .execute(params![device.0, json(error)?])?;
         }
+        Doc::GatewayAccessed { device, access } => {
+            tx.prepare_cached("UPDATE device SET gateway_access = ?2 WHERE num = ?1")?
+                .execute(params![device.0, json(access)?])?;
+        }
         Doc::Call(call) => write_call(tx, call)?,
         // Folded by `Gathered`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
@@ -338,7 +342,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         Ok(())
     })?;
     let devices = "SELECT num, registry, id, spec, created_ms, seen_ms, password, heartbeat_ms, config_sent_ms,
-        config_acknowledged_ms, connected, error FROM device ORDER BY num";
+        config_acknowledged_ms, connected, error, gateway_access FROM device ORDER BY num";
     each(db, devices, |r| {
         let device = DeviceDoc {
             num: DeviceNum(r.get(0)?),
@@ -359,6 +363,9 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         };
         if let Some(error) = r.get::<_, Option<String>>(11)? {
             loaded.errors.push((device.num, from_json(&error)?));
+        }
+        if let Some(access) = r.get::<_, Option<String>>(12)? {
+            loaded.gateway_accesses.push((device.num, from_json(&access)?));
         }
         loaded.devices.push((device, seen));
         Ok(())

@@ -18,7 +18,7 @@ use crate::{
     clock,
     model::{
         limits::ENDPOINT_URL_BYTES,
-        registry::{Credential, DeviceError, DeviceSpec, GatewayAuth, MethodEndpoint},
+        registry::{Credential, DeviceError, DeviceSpec, GatewayAccess, GatewayAuth, MethodEndpoint},
     },
     proxy,
     registry::Device,
@@ -226,7 +226,7 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
     put("createTime", json!(clock::rfc3339(device.created_ms)));
     put("connected", json!(connected));
     put("blocked", json!(spec.blocked));
-    put("gatewayConfig", gateway_out(spec.gateway, style));
+    put("gatewayConfig", gateway_out(spec.gateway, device.gateway_access(), style));
     if !spec.credentials.is_empty() {
         put("credentials", spec.credentials.iter().map(|credential| credential_out(credential, style)).collect());
     }
@@ -264,14 +264,18 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
     Value::Object(shown)
 }
 
-fn gateway_out(gateway: Option<GatewayAuth>, style: EnumStyle) -> Value {
-    let kind = enums::write(gateway.is_some(), style, enums::GATEWAY_TYPES);
-    match gateway {
-        None => json!({ "gatewayType": kind }),
-        Some(auth) => {
-            json!({"gatewayType": kind, "gatewayAuthMethod": enums::write(Some(auth), style, enums::GATEWAY_AUTHS)})
-        }
+fn gateway_out(gateway: Option<GatewayAuth>, access: Option<GatewayAccess>, style: EnumStyle) -> Value {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
+    put("gatewayType", enums::write(gateway.is_some(), style, enums::GATEWAY_TYPES));
+    if gateway.is_some() {
+        put("gatewayAuthMethod", enums::write(gateway, style, enums::GATEWAY_AUTHS));
     }
+    if let Some(GatewayAccess { gateway, time_ms }) = access {
+        put("lastAccessedGatewayId", json!(gateway.as_str()));
+        put("lastAccessedGatewayTime", json!(clock::rfc3339(time_ms)));
+    }
+    Value::Object(shown)
 }
 
 pub(super) fn credential_out(credential: &Credential, style: EnumStyle) -> Value {
