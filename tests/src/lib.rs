@@ -3,6 +3,7 @@
 
 mod admin;
 mod device;
+mod dice;
 mod guests;
 pub mod hostile;
 mod in_process;
@@ -16,6 +17,7 @@ mod wait;
 
 pub use admin::{Admin, Answer};
 pub use device::{Device, Message, Seen, Session};
+pub use dice::{Dice, crash_plan};
 pub use guests::{COUNTER, DEPUTY, HOSTILE, PUPPET, component_of, deputy, limited_puppet, puppet, stamped};
 pub use in_process::InProcess;
 pub use journal::{Execution, Journal};

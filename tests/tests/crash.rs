@@ -5,33 +5,20 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    env,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
 use rumqttc::QoS;
 use switchbox::{model::Outcome, store::ConfigVersion};
-use switchbox_tests::{COUNTER, Device, InProcess, Journal, LIMIT, Place, Process, Session, config, events, until};
+use switchbox_tests::{
+    COUNTER, Device, Dice, InProcess, Journal, LIMIT, Place, Process, Session, config, crash_plan, events, until,
+};
 
 const SOURCES: usize = 6;
 /// Events of one source in one round.
 const MOST: usize = 600;
 const PLUGINS: [&str; 2] = ["counter", "relay"];
-
-fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
-}
-
-/// Numbers that look random, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// What a source publishes: to be relayed to the sink, and to be counted.
 fn record(id: &str, source: usize) -> String {
@@ -130,9 +117,7 @@ fn kill_at_start(place: &Place, dice: &mut Dice) {
 
 #[test]
 fn no_acknowledged_event_loses_its_effects_and_none_has_them_twice() {
-    let (rounds, seed) = (setting("SWITCHBOX_CRASH_ROUNDS", 20), setting("SWITCHBOX_CRASH_SEED", 1_763_000_000));
-    eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
-    let mut dice = Dice(seed);
+    let (rounds, mut dice) = crash_plan(20);
     let place = Place::new();
     // A busy machine may stop a guest for longer than it may work.
     place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");

@@ -5,31 +5,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    env,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use serde_json::json;
 use switchbox::model::{CommandStatus, EventData};
-use switchbox_tests::{Admin, Device, Journal, LIMIT, Message, Place, Process, Session, until};
+use switchbox_tests::{Admin, Device, Dice, Journal, LIMIT, Message, Place, Process, Session, crash_plan, until};
 
 const LAMPS: usize = 4;
 /// Commands to one lamp in one round.
 const MOST: usize = 120;
-
-fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
-}
-
-/// Numbers that look random, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 fn lamp(n: usize) -> String {
     format!("lamp-{n}")
@@ -162,9 +147,7 @@ fn finish(place: &Place, round: u64, evidence: &mut Evidence) -> Journal {
 
 #[test]
 fn every_command_ends_once_none_acknowledged_comes_again_and_none_is_lost() {
-    let (rounds, seed) = (setting("SWITCHBOX_CRASH_ROUNDS", 10), setting("SWITCHBOX_CRASH_SEED", 1_763_000_000));
-    eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
-    let mut dice = Dice(seed);
+    let (rounds, mut dice) = crash_plan(10);
     let place = Place::new();
     let host = place.start();
     (0..LAMPS).for_each(|n| drop(host.device(&lamp(n))));

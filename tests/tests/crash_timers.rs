@@ -3,33 +3,16 @@
 //!
 //! `SWITCHBOX_CRASH_ROUNDS` says how often (10), `SWITCHBOX_CRASH_SEED` when to kill (printed).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use switchbox::model::{Effect, EventData};
-use switchbox_tests::{Admin, Device, Journal, LIMIT, Place, Process, Session, deputy, events};
+use switchbox_tests::{Admin, Device, Dice, Journal, LIMIT, Place, Process, Session, crash_plan, deputy, events};
 
 const LAMPS: u64 = 3;
 /// Orders of one round.
 const ORDERS: u64 = 12;
-
-fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
-}
-
-/// Numbers that look random, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 fn subscriber(host: &Process, id: &str) -> Device {
     let mut device = host.device(id);
@@ -59,9 +42,7 @@ fn round(place: &Place, round: u64, dice: &mut Dice) {
 
 #[test]
 fn every_timer_fires_once_for_each_time_and_every_config_converges() {
-    let (rounds, seed) = (setting("SWITCHBOX_CRASH_ROUNDS", 10), setting("SWITCHBOX_CRASH_SEED", 1_763_000_001));
-    eprintln!("SWITCHBOX_CRASH_ROUNDS={rounds} SWITCHBOX_CRASH_SEED={seed}");
-    let mut dice = Dice(seed);
+    let (rounds, mut dice) = crash_plan(10);
     let place = Place::new();
     deputy(&place, "deputy");
     {
