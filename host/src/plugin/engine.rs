@@ -22,6 +22,10 @@ const TICK: Duration = Duration::from_millis(1);
 const GUEST_STACK_BYTES: usize = 512 * 1024;
 const FIBER_STACK_BYTES: usize = 1024 * 1024;
 
+/// All that a 32-bit address can name. Where each memory has so much address space (not memory) to itself, the processor finds
+/// accesses out of bounds, and compiled code need not look at each.
+const WHOLE_MEMORY: u64 = 1 << 32;
+
 /// Core modules in one component: a Rust component has three or four, one made by composition has more.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
@@ -52,7 +56,7 @@ struct Inner {
 impl Engine {
     pub fn new(options: Options) -> Result<Self, Error> {
         let failed = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
-        let engine = wasmtime::Engine::new(&config(options.max_instances)).map_err(failed)?;
+        let engine = reserving(WHOLE_MEMORY, options.max_instances).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
         tick(engine.weak())?;
@@ -79,7 +83,16 @@ impl Engine {
     }
 }
 
-fn config(max_instances: u32) -> Config {
+/// An engine whose memories have so much address space each, or as much as they need where there is less.
+fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&config(max_instances, reservation)).or_else(|error| {
+        tracing::info!(%error, "there is little address space (ulimit -v?): plugins run somewhat slower");
+        wasmtime::Engine::new(&config(max_instances, MAX_MEMORY))
+    })
+}
+
+/// `reservation`: address space for each memory.
+fn config(max_instances: u32, reservation: u64) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     let core_instances = max_instances.saturating_mul(4);
     pool.total_component_instances(max_instances)
@@ -95,8 +108,7 @@ fn config(max_instances: u32) -> Config {
     config
         .epoch_interruption(true)
         .concurrency_support(false)
-        .memory_reservation(MAX_MEMORY)
-        .memory_guard_size(64 * 1024)
+        .memory_reservation(reservation)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -132,4 +144,16 @@ fn tick(engine: EngineWeak) -> Result<(), Error> {
     };
     let started = thread::Builder::new().name("plugin-epochs".into()).spawn(ticking);
     started.map(drop).map_err(|error| Error::Engine(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_address_space_is_short_the_engine_makes_do_with_less() {
+        let (reservation, max_instances) = (1 << 44, 8);
+        assert!(wasmtime::Engine::new(&config(max_instances, reservation)).is_err(), "no process has so much");
+        reserving(reservation, max_instances).unwrap();
+    }
 }
