@@ -13,7 +13,7 @@ use super::{
     worker::ATTEMPTS,
 };
 use crate::{
-    clock,
+    clock::Anchor,
     model::{CallRecord, Cause, Effect, Entry, Handled, HandledInRun, HandledRun, Outcome},
     plugin::{Called, Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
@@ -66,11 +66,24 @@ pub(super) struct Settled<'a> {
     sync: bool,
     bytes: usize,
     tally: Tally,
+    clock: Anchor,
+    /// Up to when the worker's time is accounted for: what follows is the next event's.
+    accounted: Instant,
 }
 
 impl<'a> Settled<'a> {
     pub(super) fn new(runner: &'a Arc<Runner>) -> Self {
-        Self { runner, entries: Vec::new(), letters: Vec::new(), sync: false, bytes: 0, tally: Tally::default() }
+        let clock = Anchor::now();
+        Self {
+            runner,
+            entries: Vec::new(),
+            letters: Vec::new(),
+            sync: false,
+            bytes: 0,
+            tally: Tally::default(),
+            clock,
+            accounted: clock.at(),
+        }
     }
 
     fn add(&mut self, handled: Handled, job: &Job, done: Option<Done>) {
@@ -173,15 +186,11 @@ fn weight(effects: &[Effect]) -> usize {
 }
 
 /// Decides on one execution.
-pub(super) async fn settle(
-    settled: &mut Settled<'_>,
-    version: Arc<Version>,
-    job: Job,
-    execution: Execution,
-    started: Instant,
-) -> Next {
+pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, job: Job, execution: Execution) -> Next {
     let runner = settled.runner;
-    let took = started.elapsed();
+    let now = Instant::now();
+    let took = now.saturating_duration_since(std::mem::replace(&mut settled.accounted, now));
+    let time_ms = settled.clock.ms(now);
     if !settled.tally.take(&execution, took) {
         runner.counters.note(&execution, took);
     }
@@ -190,21 +199,21 @@ pub(super) async fn settle(
     }
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
-        settled.add_calls(&version, &job, calls);
+        settled.add_calls(version, &job, calls);
     }
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
-    let problem = judge(runner, &version, verdict);
+    let problem = judge(runner, version, verdict);
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = match problem {
-        None => runner.admit(&version, &job, &effects, started + took),
+        None => runner.admit(version, &job, &effects, now),
         Some(_) => Admission::Now,
     };
     let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
         let handled = HandledInRun { seq: job.event.seq, took_us, effects };
-        settled.add_plain(&version.digest, clock::now_ms(), job.event.durable, handled);
+        settled.add_plain(&version.digest, time_ms, job.event.durable, handled);
         return Next::Handled;
     }
     let handled = Handled {
@@ -212,7 +221,7 @@ pub(super) async fn settle(
         digest: version.digest.clone(),
         seq: job.event.seq,
         attempt: job.attempt,
-        time_ms: clock::now_ms(),
+        time_ms,
         took_us,
         logs,
         outcome: Outcome::Done { effects },
@@ -224,11 +233,11 @@ pub(super) async fn settle(
     match admission {
         Admission::Now => finish(settled, pending).await,
         Admission::Later { wait, slow } => {
-            runner.note_delay(&version, slow, wait, pending.effects());
+            runner.note_delay(version, slow, wait, pending.effects());
             Next::Later(Box::new(pending), wait)
         }
         Admission::Never { wait, slow } => {
-            let text = runner.too_long(&version, slow, wait, pending.effects());
+            let text = runner.too_long(version, slow, wait, pending.effects());
             give_up(settled, pending, Problem { text, retry: false })
         }
     }

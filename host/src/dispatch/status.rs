@@ -152,7 +152,7 @@ pub struct Totals {
     pub lagged: u64,
     /// Guest time of all events together.
     pub guest_time: Duration,
-    /// Guest time and what the host adds to each call.
+    /// What the workers took for all events together, guest time included.
     pub handling_time: Duration,
     /// By the limit's name.
     pub limits_hit: BTreeMap<String, u64>,

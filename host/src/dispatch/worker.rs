@@ -31,9 +31,17 @@ pub(super) async fn run(runner: Arc<Runner>) {
 async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: Work) {
     let mut settled = Settled::new(runner);
     while let Some(job) = work.jobs.pop_front() {
-        let started = std::time::Instant::now();
-        let (version, execution) = execute(runner, running, &job).await;
-        let next = outcome::settle(&mut settled, version, job, execution, started).await;
+        let next = match ready(runner, running).await {
+            Ok(Running { version, instance, .. }) => {
+                let device = job.device.as_ref().map(|device| &device.name);
+                let execution = instance.handle(Call { event: &job.event, device, attempt: job.attempt }).await;
+                outcome::settle(&mut settled, version, job, execution).await
+            }
+            Err(failed) => {
+                let (version, error) = *failed;
+                outcome::settle(&mut settled, &version, job, not_started(&error)).await
+            }
+        };
         if matches!(next, Next::Handled) {
             continue;
         }
@@ -58,44 +66,36 @@ pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
     runner.retry(Work { lane: rest.lane, jobs }, delay);
 }
 
-/// Gives the event to an instance of the version in force.
-async fn execute(runner: &Arc<Runner>, running: &mut Option<Running>, job: &Job) -> (Arc<Version>, Execution) {
+/// A good instance of the version in force. The error: which version does not start, and why.
+async fn ready<'a>(
+    runner: &Arc<Runner>,
+    running: &'a mut Option<Running>,
+) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
     // Read before the version: one that comes in between is looked for again at the next event.
     let turn = runner.turn();
-    if running.as_ref().is_none_or(|r| r.turn != turn || r.instance.poisoned()) {
-        let version = runner.version();
-        if let Err(error) = renew(runner, running, &version, turn).await {
-            return (version, failed(error.to_string()));
+    let good = running.take().filter(|running| !running.instance.poisoned());
+    let next = match good {
+        Some(good) if good.turn == turn => good,
+        good => {
+            let version = runner.version();
+            match good.filter(|good| Arc::ptr_eq(&good.version, &version)) {
+                Some(same) => Running { turn, ..same },
+                None => {
+                    let started = version.component.start(version.setup.clone(), runner.context.plugin_host()).await;
+                    match started {
+                        Ok(instance) => Running { version, turn, instance },
+                        Err(error) => return Err(Box::new((version, error))),
+                    }
+                }
+            }
         }
-    }
-    let Some(Running { version, instance, .. }) = running else {
-        return (runner.version(), failed("no instance".into()));
     };
-    let device = job.device.as_ref().map(|device| &device.name);
-    let execution = instance.handle(Call { event: &job.event, device, attempt: job.attempt }).await;
-    (version.clone(), execution)
+    Ok(running.insert(next))
 }
 
-/// Makes sure that a good instance of this version runs.
-async fn renew(
-    runner: &Arc<Runner>,
-    running: &mut Option<Running>,
-    version: &Arc<Version>,
-    turn: u64,
-) -> Result<(), CallError> {
-    if let Some(same) = running.as_mut().filter(|r| !r.instance.poisoned() && Arc::ptr_eq(&r.version, version)) {
-        same.turn = turn;
-        return Ok(());
-    }
-    *running = None;
-    let instance = version.component.start(version.setup.clone(), runner.context.plugin_host()).await?;
-    *running = Some(Running { version: version.clone(), turn, instance });
-    Ok(())
-}
-
-fn failed(text: String) -> Execution {
+fn not_started(error: &CallError) -> Execution {
     Execution {
-        verdict: Verdict::Failed(text),
+        verdict: Verdict::Failed(error.to_string()),
         effects: Vec::new(),
         kv: Vec::new(),
         calls: Vec::new(),
