@@ -4,10 +4,12 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::IpAddr,
+    pin::Pin,
+    task::{Context, Poll, Waker},
 };
 
 use tokio::{
-    io::{AsyncWriteExt as _, Interest, Ready},
+    io::{AsyncRead as _, AsyncWriteExt as _, Interest, ReadBuf, Ready},
     net::TcpStream,
 };
 
@@ -49,7 +51,7 @@ impl Wire {
 
     fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.try_read(to),
+            Self::Plain(tcp) => read_now(tcp, to),
             Self::Tls(tls) => tls.try_read(to),
         }
     }
@@ -79,6 +81,17 @@ impl Wire {
         if let Self::Tls(tls) = self {
             tls.close();
         }
+    }
+}
+
+/// As `TcpStream::try_read`, which tries again after a read that left room; `poll_read` knows that there is no more.
+fn read_now(tcp: &mut TcpStream, to: &mut [u8]) -> io::Result<usize> {
+    let mut buffer = ReadBuf::new(to);
+    // Whoever waits does so in `ready`.
+    let mut nobody = Context::from_waker(Waker::noop());
+    match Pin::new(tcp).poll_read(&mut nobody, &mut buffer) {
+        Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
     }
 }
 
