@@ -45,7 +45,6 @@ pub(super) struct Context {
     pub(super) began: Instant,
     pub(super) cycles: Mutex<Cycles>,
     pub(super) reach: OnceLock<Arc<dyn Reach>>,
-    host: OnceLock<Arc<PluginHost>>,
 }
 
 impl Context {
@@ -65,13 +64,12 @@ impl Context {
             began: Instant::now(),
             cycles: Mutex::default(),
             reach: OnceLock::new(),
-            host: OnceLock::new(),
         }
     }
 
-    /// What plugins call.
+    /// What an instance of a plugin calls. Each has one of its own, lest all processors count references in one place.
     pub(super) fn plugin_host(self: &Arc<Self>) -> Arc<dyn plugin::Host> {
-        self.host.get_or_init(|| Arc::new(PluginHost::new(Arc::downgrade(self)))).clone()
+        Arc::new(PluginHost::new(Arc::downgrade(self), self.registry.clone()))
     }
 
     /// Some plugin's triggers, or the set of plugins, changed.

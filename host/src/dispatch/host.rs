@@ -11,7 +11,7 @@ use super::context::Context;
 use crate::{
     model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, limits::VERSIONS_KEPT},
     plugin::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::Waiting},
-    registry::Device,
+    registry::{self, Device},
     twin,
 };
 
@@ -37,11 +37,12 @@ pub trait Reach: Send + Sync {
 
 pub(super) struct PluginHost {
     context: Weak<Context>,
+    registry: registry::Handle,
 }
 
 impl PluginHost {
-    pub(super) fn new(context: Weak<Context>) -> Self {
-        Self { context }
+    pub(super) fn new(context: Weak<Context>, registry: registry::Handle) -> Self {
+        Self { context, registry }
     }
 
     fn view(&self, device: &Device) -> DeviceView {
@@ -67,11 +68,11 @@ impl PluginHost {
 
 impl Host for PluginHost {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
-        self.context.upgrade()?.registry.find(name).map(|device| self.view(&device))
+        self.registry.find(name).map(|device| self.view(&device))
     }
 
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
-        self.context.upgrade()?.registry.find(name).map(|device| device.num)
+        self.registry.resolve(name)
     }
 
     fn list(
@@ -81,14 +82,13 @@ impl Host for PluginHost {
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Vec<DeviceView> {
-        let Some(context) = self.context.upgrade() else { return Vec::new() };
         let after = after.and_then(|after| DeviceId::new(after).ok());
-        let found = context.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
+        let found = self.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
         found.unwrap_or_default().iter().map(|device| self.view(device)).collect()
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {
-        let config = self.context.upgrade()?.registry.get(device)?.config()?;
+        let config = self.registry.get(device)?.config()?;
         Some(ConfigView {
             version: config.version,
             time_ms: config.time_ms,

@@ -110,6 +110,12 @@ impl Handle {
         self.maps.read().find(name)
     }
 
+    /// As [`Handle::find`], where only the number is wanted.
+    #[must_use]
+    pub fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        self.maps.read().resolve(name)
+    }
+
     #[must_use]
     pub fn get(&self, num: DeviceNum) -> Option<Arc<Device>> {
         self.maps.read().get(num)
