@@ -106,30 +106,26 @@ impl Offer for Handle {
         }
         let mut handling = 0;
         let job = |event| Job { event, device: device.cloned(), attempt: 1, letter: None };
-        let mut rest = events.into_iter().peekable();
+        let mut batch = events;
         // Mostly all events of a batch take the same way.
-        while let Some(first) = rest.next() {
-            let runners = self.routes.find(&table, generation, device, &first);
-            let mut batch = vec![first];
-            while let Some(event) = rest.next_if(|event| same_way(&batch, event)) {
-                batch.push(event);
-            }
+        while let Some(first) = batch.first() {
+            let runners = self.routes.find(&table, generation, device, first);
+            let rest = batch.split_off(1 + batch.iter().skip(1).take_while(|event| same_way(first, event)).count());
             if let Some((last, others)) = runners.split_last() {
                 handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
                 handling += last.offer(batch.into_iter().map(job));
             }
+            batch = rest;
         }
         handling
     }
 }
 
-fn same_way(batch: &[Event], event: &Event) -> bool {
+fn same_way(first: &Event, event: &Event) -> bool {
     use crate::model::EventData::{Timer, Topic};
-    batch.last().is_some_and(|last| {
-        !matches!(event.data, Timer { .. } | Topic { .. })
-            && last.data.kind() == event.data.kind()
-            && last.data.subfolder() == event.data.subfolder()
-    })
+    !matches!(event.data, Timer { .. } | Topic { .. })
+        && first.data.kind() == event.data.kind()
+        && first.data.subfolder() == event.data.subfolder()
 }
 
 /// Which events each plugin had handled when the host stopped.

@@ -100,10 +100,18 @@ impl Queues {
     }
 
     pub(super) fn push(&mut self, job: Job) {
+        self.push_first_of(job, 0);
+    }
+
+    /// As [`Queues::push`]; so many more, mostly of the same lane, are to follow.
+    pub(super) fn push_first_of(&mut self, job: Job, more: usize) {
         let lane = Lane::of(&job.event);
         self.len += 1;
         self.bytes += job.bytes();
         let queue = self.lanes.entry(lane).or_default();
+        if queue.jobs.len() == queue.jobs.capacity() {
+            queue.jobs.reserve(1 + more);
+        }
         queue.jobs.push_back(job);
         if queue.jobs.len() == 1 && queue.working.is_none() && !queue.asleep {
             self.ready.push_back(lane);

@@ -192,13 +192,13 @@ impl Runner {
 
     /// Events for this plugin, in the order of the journal, whichever device they are from. Returns how many it
     /// handles now; the others it reads from the log.
-    pub(super) fn offer(self: &Arc<Self>, jobs: impl Iterator<Item = Job>) -> usize {
+    pub(super) fn offer(self: &Arc<Self>, mut jobs: impl Iterator<Item = Job>) -> usize {
         let mut inner = self.inner.lock();
         if inner.stopped {
             return 0;
         }
         let mut queued = 0;
-        for job in jobs {
+        while let Some(job) = jobs.next() {
             let seq = job.event.seq;
             if seq < inner.read {
                 // It had its number but was not offered yet when the plugin read up to it.
@@ -211,7 +211,7 @@ impl Runner {
                 inner.lag = Some(Lag { cursor: seq, newest: seq, handled: HashSet::new() });
                 self.context.tasks.spawn(catch_up::run(self.clone()));
             } else {
-                inner.queues.push(job);
+                inner.queues.push_first_of(job, jobs.size_hint().0);
                 queued += 1;
             }
         }

@@ -115,16 +115,20 @@ impl Engine {
             let (seq, attempt) = (event.seq, HandledRun::ATTEMPT);
             let cause = |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
             let origin = Origin { time_ms, cause: &cause };
-            // Nobody waits for the reply: what can be refused is never in a run.
-            outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, event.effects, docs);
+            outbox::apply_plain(&self.registry, &self.queues, self.sink.as_ref(), &origin, event.effects, docs);
         }
     }
 
     fn settled(&self, settlements: Vec<Settlement>, docs: &mut Vec<Doc>) {
+        // Mostly all are of one device.
+        let mut acknowledged: Option<Arc<Device>> = None;
         for settlement in settlements {
             match settlement {
                 Settlement::ConfigAcknowledged { device, version, time_ms } => {
-                    if let Some(found) = self.registry.get(device) {
+                    if acknowledged.as_ref().is_none_or(|found| found.num != device) {
+                        acknowledged = self.registry.get(device);
+                    }
+                    if let Some(found) = &acknowledged {
                         found.acknowledge_config(version, time_ms);
                         docs.push(Doc::ConfigAcknowledged { device, version, time_ms });
                     }

@@ -34,6 +34,9 @@ use crate::{
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// Room for what was read is made for packets of this size, and at first for no more than so many.
+const TYPICAL_PACKET_BYTES: usize = 64;
+const MANY_PACKETS: usize = 64;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
 /// Packets after which others have their turn. A client whose next packet is always there already would else never let its
@@ -399,7 +402,7 @@ impl<H: Hub> Connection<H> {
 
 /// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
 pub(super) fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Option<Fault>) -> (Vec<Packet>, &'a [u8]) {
-    let mut packets = Vec::new();
+    let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
     let mut rest = bytes;
     loop {
         let read = match codec::frame(rest, limits::PACKET_BYTES) {

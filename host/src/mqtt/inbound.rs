@@ -38,6 +38,8 @@ pub(super) struct Batch {
     /// QoS 2 ids among them.
     received: Vec<u16>,
     bytes: usize,
+    /// Publishes that were read with it: so many events may come.
+    publishes: usize,
     /// What is not an event of the device's.
     pub(super) ordinary: Ordinary,
 }
@@ -81,9 +83,9 @@ impl From<Refused> for Refusal {
 
 impl<H: Hub> Connection<H> {
     pub(super) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
-        let mut batch = Batch::default();
-        let mut receipts = Receipts::default();
         let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
+        let mut batch = Batch { publishes, ..Batch::default() };
+        let mut receipts = Receipts::default();
         self.presence.shared.metrics.publishes_in.inc_by(publishes as u64);
         let result = self.process_each(packets, &mut batch, &mut receipts).await;
         self.acknowledged(receipts);
@@ -272,7 +274,7 @@ impl<H: Hub> Connection<H> {
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
         let spare = self.shed(batch);
-        let Batch { of, events, acks, received, bytes, ordinary } = std::mem::take(batch);
+        let Batch { of, events, acks, received, bytes, ordinary, .. } = std::mem::take(batch);
         if events.is_empty() {
             return self.submit_ordinary(ordinary).await;
         }
@@ -419,6 +421,10 @@ impl Batch {
     }
 
     fn push(&mut self, data: EventData, qos: QoS, ack: Option<Ack>) {
+        if self.events.is_empty() {
+            self.events.reserve(self.publishes);
+            self.acks.reserve(self.publishes);
+        }
         self.bytes += weight(&data);
         self.events.push(NewEvent { durable: qos != QoS::AtMostOnce, data });
         self.received.extend(ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id));

@@ -135,42 +135,70 @@ pub fn apply(
         Err(refused) => return Reply::Refused(refused),
     };
     let mut versions = Vec::new();
-    for ((index, effect), target) in effects.into_iter().enumerate().zip(targets) {
-        let cause = || (origin.cause)(u32::try_from(index).unwrap_or(u32::MAX));
-        match (effect, target) {
-            (Effect::Config { payload, .. }, Target::Device(device))
-            | (Effect::PatchDesired { .. }, Target::Patched(device, payload)) => {
-                versions.push(set_config(&device, payload, origin.time_ms, cause(), sink, docs));
-            }
-            (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Target::Device(device)) => {
-                let time_ms = origin.time_ms;
-                let new = commands::Committed { id, subfolder, payload, ttl_ms, time_ms, cause: cause() };
-                commands::apply(queues, sink, &device, new, docs);
-            }
-            (Effect::Kv(write), _) => {
-                if let Cause::Plugin { plugin, .. } = cause() {
-                    docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
-                }
-            }
-            (Effect::TimerSet(timer), _) => {
-                if let Cause::Plugin { plugin, .. } = cause() {
-                    let by = cause().effect_key();
-                    docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer, by })));
-                }
-            }
-            (Effect::TimerCancel { name }, _) => {
-                if let Cause::Plugin { plugin, .. } = cause() {
-                    docs.push(Doc::TimerGone { plugin, name });
-                }
-            }
-            (Effect::Publish { topic, payload, qos, retain }, _) => {
-                let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
-                publish(OutgoingDoc { id, topic, payload, qos, retain }, sink, docs);
-            }
-            (Effect::Config { .. } | Effect::Command { .. } | Effect::PatchDesired { .. }, _) => {}
-        }
+    for ((index, effect), target) in (0..).zip(effects).zip(targets) {
+        versions.extend(perform(queues, sink, origin, (index, effect, target), docs));
     }
     if versions.is_empty() { Reply::Done } else { Reply::Configs(versions) }
+}
+
+/// As [`apply`], for effects none of which can be refused, one at a time.
+pub fn apply_plain(
+    registry: &registry::Handle,
+    queues: &Queues,
+    sink: &dyn Sink,
+    origin: &Origin<'_>,
+    effects: Vec<Effect>,
+    docs: &mut Vec<Doc>,
+) {
+    for (index, effect) in (0..).zip(effects) {
+        let device = effect.device().and_then(|num| registry.get(num));
+        let target = device.map_or(Target::Nothing, Target::Device);
+        perform(queues, sink, origin, (index, effect, target), docs);
+    }
+}
+
+/// Does what was looked at before. Returns the new config's version.
+fn perform(
+    queues: &Queues,
+    sink: &dyn Sink,
+    origin: &Origin<'_>,
+    (index, effect, target): (u32, Effect, Target),
+    docs: &mut Vec<Doc>,
+) -> Option<u64> {
+    let cause = || (origin.cause)(index);
+    match (effect, target) {
+        (Effect::Config { payload, .. }, Target::Device(device))
+        | (Effect::PatchDesired { .. }, Target::Patched(device, payload)) => {
+            return Some(set_config(&device, payload, origin.time_ms, cause(), sink, docs));
+        }
+        (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Target::Device(device)) => {
+            let time_ms = origin.time_ms;
+            let new = commands::Committed { id, subfolder, payload, ttl_ms, time_ms, cause: cause() };
+            commands::apply(queues, sink, &device, new, docs);
+        }
+        (Effect::Kv(write), _) => {
+            if let Cause::Plugin { plugin, .. } = cause() {
+                docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
+            }
+        }
+        (Effect::TimerSet(timer), _) => {
+            if let Cause::Plugin { plugin, .. } = cause() {
+                let by = cause().effect_key();
+                docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer, by })));
+            }
+        }
+        (Effect::TimerCancel { name }, _) => {
+            if let Cause::Plugin { plugin, .. } = cause() {
+                docs.push(Doc::TimerGone { plugin, name });
+            }
+        }
+        (Effect::Publish { topic, payload, qos, retain }, _) => {
+            let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
+            publish(OutgoingDoc { id, topic, payload, qos, retain }, sink, docs);
+        }
+        (Effect::Config { .. } | Effect::Command { .. } | Effect::PatchDesired { .. }, _) => {}
+    }
+    None
 }
 
 /// What an effect is done to.

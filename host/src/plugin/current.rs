@@ -121,6 +121,14 @@ impl Current {
         Ok(())
     }
 
+    pub(super) fn note(&mut self, effect: Effect) {
+        if self.effects.is_empty() {
+            // Most events have one, and it travels far.
+            self.effects.reserve_exact(1);
+        }
+        self.effects.push(effect);
+    }
+
     /// The execution's own numbers: the same for the same (seq, plugin, attempt).
     pub(super) fn random(&mut self, plugin: &PluginName) -> &mut Random {
         let (seq, attempt) = (self.seq, self.attempt);

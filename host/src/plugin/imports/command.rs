@@ -43,7 +43,7 @@ impl Host for State {
         }
         self.room_for_effect()?;
         let id = format!("{}.{}.{}", self.current.seq, self.setup.name, self.current.effects.len());
-        self.current.effects.push(Effect::Command {
+        self.current.note(Effect::Command {
             device: view.num,
             id: id.clone(),
             subfolder: options.subfolder,

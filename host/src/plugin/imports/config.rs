@@ -34,7 +34,7 @@ impl Host for State {
         // Versions that this event has made already count as in force.
         expect(expected, || host.config(num).map_or(0, |config| config.version) + self.versions_made(num))?;
         self.room_for_effect()?;
-        self.current.effects.push(Effect::Config { device: num, payload: payload.into(), expected });
+        self.current.note(Effect::Config { device: num, payload: payload.into(), expected });
         Ok(())
     }
 }

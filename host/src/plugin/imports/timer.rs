@@ -34,7 +34,7 @@ impl Host for State {
         }
         self.room_for_effect()?;
         let timer = Timer { name, schedule, payload: payload.into(), due_ms };
-        self.current.effects.push(Effect::TimerSet(Box::new(timer)));
+        self.current.note(Effect::TimerSet(Box::new(timer)));
         Ok(())
     }
 
@@ -42,7 +42,7 @@ impl Host for State {
         self.admit_effect()?;
         check_name(&name)?;
         self.room_for_effect()?;
-        self.current.effects.push(Effect::TimerCancel { name });
+        self.current.note(Effect::TimerCancel { name });
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ impl Host for State {
         let qos =
             QoS::of(options.qos).ok_or_else(|| Error::Invalid(format!("qos {} is not 0, 1 or 2", options.qos)))?;
         self.room_for_effect()?;
-        self.current.effects.push(Effect::Publish { topic, payload: payload.into(), qos, retain: options.retain });
+        self.current.note(Effect::Publish { topic, payload: payload.into(), qos, retain: options.retain });
         Ok(())
     }
 }

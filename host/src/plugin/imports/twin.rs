@@ -48,7 +48,7 @@ impl Host for State {
         let desired = self.with_own_changes(num, desired)?;
         twin::patched(&desired, patch.as_bytes()).map_err(|problem| Error::Invalid(problem.to_string()))?;
         self.room_for_effect()?;
-        self.current.effects.push(Effect::PatchDesired { device: num, patch: patch.into(), expected });
+        self.current.note(Effect::PatchDesired { device: num, patch: patch.into(), expected });
         Ok(())
     }
 }
