@@ -1,7 +1,7 @@
 //! What guards the admin API outlives a kill.
 
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process};
+use switchbox_tests::{Admin, Place, Process, hostile::Conn, until};
 
 const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
 
@@ -54,5 +54,33 @@ fn tokens_are_made_and_writes_are_read_on_the_command_line() {
     let audit = switchbox(&place, &host, &["audit", "--count", "2"]);
     let calls: Vec<_> = audit.lines().skip(1).map(|line| line.rsplit("  ").next().unwrap()).collect();
     assert_eq!(calls, ["DELETE /v1/tokens/shop", "POST /v1/tokens"], "{audit}");
+    host.stop();
+}
+
+#[test]
+fn who_follows_the_events_is_let_go_when_his_token_is_deleted() {
+    let place = Place::new();
+    let host = place.start();
+    let make = || host.admin().post("/v1/tokens", &json!({"name": "wall", "scope": "read"})).ok()["token"].take();
+    let token = make();
+    let mut follower = Conn::open(host.admin().address().parse().unwrap()).unwrap();
+    let token = token.as_str().unwrap();
+    follower
+        .send(format!("GET /v1/events:follow HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n").as_bytes());
+    follower.skip_headers();
+    host.device("lamp-1").event("for all to see");
+    let mut seen = String::new();
+    until("the event", || {
+        seen.push_str(&String::from_utf8_lossy(&follower.glance()));
+        seen.contains("telemetry").then_some(())
+    });
+    assert_eq!(host.admin().delete("/v1/tokens/wall").status, 200);
+    // Another one of the same name is another one.
+    make();
+    // The stream's last chunk.
+    until("the end of the stream", || {
+        seen.push_str(&String::from_utf8_lossy(&follower.glance()));
+        seen.ends_with("\r\n0\r\n\r\n").then_some(())
+    });
     host.stop();
 }

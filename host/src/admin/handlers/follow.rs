@@ -2,6 +2,7 @@
 //! one that comes back says with `Last-Event-ID` how far it had got.
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, header},
@@ -21,6 +22,7 @@ use crate::{
         App,
         convert::{self, Params},
         error::{Error, Kind},
+        gate::Who,
     },
     journal::{Cursor, ExecutionFilter, FollowFilter, Follower, Told},
     model::{PluginName, Seq, limits::FOLLOWERS},
@@ -36,6 +38,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(in crate::admin) async fn follow(
     State(app): State<App>,
+    Extension(who): Extension<Who>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -58,7 +61,8 @@ pub(in crate::admin) async fn follow(
     let (reader, writer) = tokio::io::duplex(BUFFER_BYTES);
     let stopping = app.stopping.clone();
     tokio::spawn(async move {
-        let tell = Tell { app, writer, heard: Instant::now(), _permit: permit };
+        let token = Token::of(&app, who);
+        let tell = Tell { app, token, writer, heard: Instant::now(), _permit: permit };
         // An error means that the client is gone, or that the host is stopping: both end the stream.
         let _ = tell.run(follower, stopping).await;
     });
@@ -86,9 +90,31 @@ fn write_cursor(cursor: Cursor) -> String {
     format!("{}-{}-{}", cursor.row, cursor.index, cursor.seq)
 }
 
+/// What a follower was let in by.
+struct Token {
+    who: Who,
+    since: Option<u64>,
+}
+
+impl Token {
+    fn of(app: &App, who: Who) -> Self {
+        Self { since: Self::since(app, &who), who }
+    }
+
+    fn since(app: &App, Who(name): &Who) -> Option<u64> {
+        app.tokens.as_ref().and_then(|tokens| tokens.since(name))
+    }
+
+    /// It was not deleted, and the one of its name now is not another. Where no tokens are asked for it always counts.
+    fn counts(&self, app: &App) -> bool {
+        Self::since(app, &self.who) == self.since
+    }
+}
+
 /// One client's stream.
 struct Tell {
     app: App,
+    token: Token,
     writer: DuplexStream,
     /// When something was last sent.
     heard: Instant,
@@ -106,7 +132,7 @@ enum Ended {
 impl Tell {
     async fn run(mut self, mut follower: Follower, stopping: CancellationToken) -> Result<(), Ended> {
         self.write(": following\n\n").await?;
-        loop {
+        while self.token.counts(&self.app) {
             let told = tokio::select! {
                 told = follower.next() => told?,
                 () = stopping.cancelled() => return Ok(()),
@@ -126,6 +152,7 @@ impl Tell {
                 () = stopping.cancelled() => return Ok(()),
             }
         }
+        Ok(())
     }
 
     async fn write(&mut self, text: &str) -> Result<(), std::io::Error> {

@@ -82,6 +82,11 @@ impl Tokens {
         found
     }
 
+    /// When the token of this name was made, milliseconds since the Unix epoch. None: there is none any more.
+    pub(super) fn since(&self, name: &str) -> Option<u64> {
+        self.known.read().iter().find(|token| token.name == name).map(|token| token.created_ms)
+    }
+
     /// In the order in which they were made; the host's own is not among them.
     pub(super) fn list(&self) -> Vec<Known> {
         self.known.read().iter().skip(1).cloned().collect()
