@@ -379,3 +379,32 @@ fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
     admin.wait_plugin("counter", "to wait again", |plugin| plugin["state"] == "waiting-for-consent");
     host.stop();
 }
+
+#[test]
+fn grants_that_change_hold_from_the_next_event_on() {
+    let place = Place::new();
+    let granting = |pattern: &str| format!("component = \"builtin:hop-relay\"\n[grants]\nconfig = [\"{pattern}\"]\n");
+    place.plugin("relay.toml", granting("lamp-*"));
+    let host = place.start();
+    let admin = host.admin();
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    let record = |hops: u32| format!(r#"{{"deviceId":"lamp-1","hops":{hops}}}"#);
+    lamp.event(record(1));
+    lamp.message_with(&record(2));
+    place.plugin("relay.toml", granting("other-*"));
+    let letter = until("an event that it could not handle", || {
+        lamp.event(record(10));
+        admin.dead_letters().pop()
+    });
+    assert!(letter.to_string().contains("do not grant it"), "{letter}");
+    let before = lamp.seen().messages.len();
+    lamp.event(record(20));
+    let _ = admin.post("/v1/plugins/relay:grant", &serde_json::json!({"grants": {"config": ["lamp-1"]}})).ok();
+    until("an event that it could handle", || {
+        lamp.event(record(30));
+        lamp.seen().messages.get(before).cloned()
+    });
+    assert!(lamp.seen().messages.iter().all(|message| message.text() != record(21)));
+    host.stop();
+}
