@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
-use switchbox::model::broker::SessionKey;
+use switchbox::{clock, model::broker::SessionKey};
 use switchbox_tests::{Admin, CLOSED, Device, Journal, Place, Process, Session, now, registered, token, until};
 
 fn connect(host: &Process, id: &str, secret: &str) -> Device {
@@ -73,6 +73,28 @@ fn the_connection_ends_when_the_token_runs_out() {
     // The ten minutes by which clocks may differ are nearly over.
     let lamp = connect(&host, "lamp-1", &key.token("local", now() - 3_600, now() - 597).unwrap());
     ended(&lamp);
+    host.stop();
+}
+
+/// Gives the first key of the device an end, so many milliseconds from now.
+fn give_end(host: &Process, id: &str, in_ms: u64) {
+    let path = Admin::device_path(id, "");
+    let mut credentials = host.admin().get(&path).ok()["credentials"].take();
+    credentials[0]["expirationTime"] = clock::rfc3339(clock::now_ms() + in_ms).into();
+    let _ = host.admin().patch(&format!("{path}?updateMask=credentials"), &json!({ "credentials": credentials })).ok();
+}
+
+#[test]
+fn a_key_that_is_given_an_end_ends_the_live_connection_then_though_its_token_counts_for_longer() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    let mut lamp = connect(&host, "lamp-1", &token(&key));
+    give_end(&host, "lamp-1", 3_600_000);
+    lamp.event("still there");
+    give_end(&host, "lamp-1", 500);
+    ended(&lamp);
+    refused(&host, Session::with_secret("lamp-1", &token(&key)));
     host.stop();
 }
 

@@ -3,7 +3,7 @@
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox::auth::signing::SigningKey;
+use switchbox::{auth::signing::SigningKey, clock};
 use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, now, registered, token, until};
 
 fn authorization(token: &str) -> String {
@@ -224,6 +224,14 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     assert!(told["description"].as_str().unwrap().contains("ran out"), "{told}");
     hub.publish("/devices/lamp/events", "still there");
     assert_eq!(errors(&hub).len(), 1, "{:?}", errors(&hub));
+    // So it is when the key is given an end.
+    let path = Admin::device_path("lamp", "");
+    let mut credentials = house.lamp("credentials");
+    credentials[0]["expirationTime"] = clock::rfc3339(clock::now_ms() + 500).into();
+    let path = format!("{path}?updateMask=credentials");
+    let _ = house.host.admin().patch(&path, &json!({ "credentials": credentials })).ok();
+    until("the lamp to be told of", || errors(&hub).get(1).filter(|told| told.contains("ran out")).cloned());
+    assert_eq!(house.lamp("connected"), false);
     house.host.stop();
 }
 

@@ -2,7 +2,7 @@
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{CLOSED, Device, Place, Process, Session};
+use switchbox_tests::{CLOSED, Device, Place, Process, Session, now, private_key};
 
 /// Makes the account; gives its password.
 fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {
@@ -121,6 +121,29 @@ fn a_program_proves_itself_by_a_key_for_itself_alone() {
     meter.publish("readings/1", "20");
     let other = Device::begin(host.mqtt(), Session::of_service("meter", "other", &token("local")));
     assert!(ended(&other).contains("NotAuthorized"));
+    host.stop();
+}
+
+#[test]
+fn what_an_account_proved_itself_with_ends_its_connection_when_it_ends() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let password = account(&host, &place, "meter", &["--publish", "readings/#", "--new-key"]);
+    let key = private_key(&place, "meter");
+    let by_token = |from, to| connect(&host, "meter", &key.token("serviceAccounts/meter", from, to).unwrap());
+    let mut by_password = connect(&host, "meter", &password);
+    // The ten minutes by which clocks may differ are nearly over.
+    let brief = Session { client_id: "brief".into(), ..Session::of_service("meter", "", "") };
+    let secret = key.token("serviceAccounts/meter", now() - 3_600, now() - 597).unwrap();
+    ended(&Device::connect(host.mqtt(), Session { secret: Some(secret), ..brief }));
+    by_password.publish("readings/1", "still there");
+    let _ = host.cli(&place, &["service", "password", "meter"]);
+    ended(&by_password);
+    let mut keyed = by_token(now(), now() + 3_600);
+    keyed.publish("readings/1", "still there");
+    let path = "/v1/serviceAccounts/meter?updateMask=credentials";
+    let _ = host.admin().patch(path, &json!({"credentials": []})).ok();
+    ended(&keyed);
     host.stop();
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Enroll, Handle, Principal, Refusal, Standing, has_credentials, note_failure, proving, refused,
+    Access, End, Enroll, Handle, Principal, Refusal, Standing, has_credentials, note_failure, proving, refused,
     standing::Proof,
 };
 use crate::{
@@ -78,21 +78,21 @@ impl Handle {
             None => return Err(refused(format!("device {id} is not registered"))),
         };
         // A token that nobody asked for is not looked at.
-        let (proof, runs_out_ms) = match token.filter(|_| method.is_some_and(asks_for_token)) {
+        let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
             Some(token) => {
                 self.prove_token(&device, token).inspect_err(|refusal| note_failure(Some(&device), refusal))?
             }
-            None => (Proof::None, None),
+            None => (Proof::None, End::default()),
         };
-        let standing = Standing { principal: Principal::Device(device), access: Access::Own, proof, runs_out_ms };
+        let standing = Standing { principal: Principal::Device(device), access: Access::Own, proof, end };
         self.attachment_holds(gateway, &standing).map_err(refused)?;
         Ok(standing)
     }
 
-    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, Option<u64>), Refusal> {
+    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, End), Refusal> {
         let spec = device.spec();
         if self.enroll == Enroll::Open && !has_credentials(device) {
-            return Ok((Proof::None, None));
+            return Ok((Proof::None, End::default()));
         }
         proving::by_token(&device.name.to_string(), device.name.registry.project(), &spec.credentials, token.as_bytes())
     }
@@ -103,12 +103,12 @@ impl Handle {
         Ok(device)
     }
 
-    /// Whether a gateway may still speak for a device that it attached; the error says why not.
-    pub fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<(), String> {
+    /// Whether a gateway may still speak for a device that it attached, and until when; the error says why not.
+    pub fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String> {
         let Principal::Device(device) = &attached.principal else {
             return Err("only devices can be attached".into());
         };
-        self.still_holds(attached)?;
+        let end = self.still_holds(attached)?;
         let facts = Facts {
             method: gateway.spec().gateway,
             device_is_gateway: device.spec().gateway.is_some(),
@@ -116,7 +116,7 @@ impl Handle {
             token: attached.proof != Proof::None,
             open: self.enroll == Enroll::Open && !has_credentials(device),
         };
-        judge(facts).map_err(|obstacle| text(obstacle, &gateway.name, &device.name))
+        judge(facts).map(|()| end).map_err(|obstacle| text(obstacle, &gateway.name, &device.name))
     }
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::broadcast;
 
 pub use self::{
     access::{Access, Action, may},
-    standing::{Principal, Standing},
+    standing::{End, Principal, Standing},
 };
 pub use crate::settings::Enroll;
 use crate::{
@@ -139,10 +139,10 @@ impl Handle {
             Some(device) if open && !has_credentials(&device) => Ok(Standing::open(Principal::Device(device))),
             device => {
                 let proved = self.prove_device(device.as_deref(), &name, credentials).await;
-                let (proof, runs_out_ms) = proved.inspect_err(|refusal| note_failure(device.as_deref(), refusal))?;
+                let (proof, end) = proved.inspect_err(|refusal| note_failure(device.as_deref(), refusal))?;
                 let device = device.ok_or_else(|| refused(format!("device {name} is not registered")))?;
                 let access = if open { Access::Open } else { Access::Own };
-                Ok(Standing { principal: Principal::Device(device), access, proof, runs_out_ms })
+                Ok(Standing { principal: Principal::Device(device), access, proof, end })
             }
         }
     }
@@ -152,13 +152,13 @@ impl Handle {
         device: Option<&Device>,
         name: &DeviceName,
         credentials: Credentials<'_>,
-    ) -> Result<(Proof, Option<u64>), Refusal> {
+    ) -> Result<(Proof, End), Refusal> {
         let spec = device.map(Device::spec).unwrap_or_default();
         if let (Some(_), false) = (device, credentials.certificates.is_empty()) {
             let authorities = self.authorities(&name.registry);
             let proved = certificates::prove(credentials.certificates, &name.id, &spec, &authorities, clock::now_ms());
             match proved {
-                Ok((proof, runs_out_ms)) => return Ok((proof, Some(runs_out_ms))),
+                Ok((proof, runs_out_ms)) => return Ok((proof, End(Some(runs_out_ms)))),
                 Err(error) if credentials.password.is_none() => return Err(refused(format!("{name}: {error}"))),
                 // It has another chance.
                 Err(_) => {}
@@ -182,10 +182,10 @@ impl Handle {
             keys: service.as_ref().map(|service| service.spec.credentials.as_slice()).unwrap_or_default(),
             password: service.as_ref().and_then(|service| service.password.clone()),
         };
-        let (proof, runs_out_ms) = self.prove(claimed, credentials).await?;
+        let (proof, end) = self.prove(claimed, credentials).await?;
         let service = service.ok_or_else(|| refused(format!("{full} does not exist")))?;
         let access = Access::Service(Arc::new(service.spec.clone()));
-        Ok(Standing { principal: Principal::Service(service), access, proof, runs_out_ms })
+        Ok(Standing { principal: Principal::Service(service), access, proof, end })
     }
 
     /// The authorities whose certificates count in this registry.
@@ -222,12 +222,12 @@ impl Handle {
         self.registry.changes()
     }
 
-    /// Whether what a client was let in by still counts; the error says why not.
-    pub fn still_holds(&self, standing: &Standing) -> Result<(), String> {
+    /// Whether what a client was let in by still counts, and until when; the error says why not.
+    pub fn still_holds(&self, standing: &Standing) -> Result<End, String> {
         let digests =
             |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();
         match &standing.principal {
-            Principal::Client => Ok(()),
+            Principal::Client => Ok(End::default()),
             Principal::Device(device) => standing.device_holds(device, &digests, clock::now_ms()),
             Principal::Service(service) => {
                 standing.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())

@@ -2,7 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Credentials, Handle, Refusal, jwt, keys::parse, refused, standing::Proof};
+use super::{
+    Credentials, Handle, Refusal, jwt,
+    keys::parse,
+    refused,
+    standing::{End, Proof},
+};
 use crate::{
     clock,
     model::registry::{Credential, PasswordHash},
@@ -19,12 +24,12 @@ pub(super) struct Claimed<'a> {
 }
 
 impl Handle {
-    /// What the client proves itself with, and until when that counts, milliseconds since the Unix epoch.
+    /// What the client proves itself with, and until when that counts.
     pub(super) async fn prove(
         &self,
         claimed: Claimed<'_>,
         credentials: Credentials<'_>,
-    ) -> Result<(Proof, Option<u64>), Refusal> {
+    ) -> Result<(Proof, End), Refusal> {
         let Some(secret) = credentials.password else {
             return Err(refused(format!("{} sent no password; it needs a token or its password there", claimed.name)));
         };
@@ -39,7 +44,7 @@ impl Handle {
         match self.checker.check(secret, claimed.password.clone()).await {
             Ok(true) => {
                 attempt.succeeded(Instant::now());
-                Ok((Proof::Password(claimed.password), None))
+                Ok((Proof::Password(claimed.password), End::default()))
             }
             Ok(false) => {
                 attempt.failed(Instant::now());
@@ -54,12 +59,7 @@ impl Handle {
 }
 
 /// The key that signed the token, and until when that counts.
-pub(super) fn by_token(
-    name: &str,
-    audience: &str,
-    keys: &[Credential],
-    token: &[u8],
-) -> Result<(Proof, Option<u64>), Refusal> {
+pub(super) fn by_token(name: &str, audience: &str, keys: &[Credential], token: &[u8]) -> Result<(Proof, End), Refusal> {
     let now_ms = clock::now_ms();
     let token = std::str::from_utf8(token).map_err(|_| refused(jwt::JwtError::Malformed))?;
     let usable = keys.iter().filter_map(|credential| {
@@ -73,5 +73,5 @@ pub(super) fn by_token(
         return Err(refused(jwt::JwtError::Signature));
     };
     let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
-    Ok((Proof::of(credential), Some(runs_out_ms)))
+    Ok((Proof::of(credential), End(Some(runs_out_ms))))
 }

@@ -35,19 +35,32 @@ pub(super) enum Proof {
     Password(Option<PasswordHash>),
 }
 
+/// When something runs out, milliseconds since the Unix epoch; none = never.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct End(pub Option<u64>);
+
+impl End {
+    fn or_sooner(self, other: Self) -> Self {
+        Self(self.0.into_iter().chain(other.0).min())
+    }
+}
+
 impl Proof {
     pub(super) fn of(credential: &Credential) -> Self {
         Self::Credential(Sha256::digest(&credential.key).into())
     }
 
-    /// Whether it is one of these, and still counts.
-    fn is_among(&self, credentials: &[Credential], password: Option<&PasswordHash>, now_ms: u64) -> bool {
+    /// When the one of these that it is runs out. None: it is none of these any more, or has run out.
+    fn until(&self, credentials: &[Credential], password: Option<&PasswordHash>, now_ms: u64) -> Option<End> {
         let counts = |credential: &&Credential| credential.expires_ms.is_none_or(|expires| expires > now_ms);
         match self {
-            Self::None => true,
-            Self::Credential(_) => credentials.iter().filter(counts).any(|credential| Self::of(credential) == *self),
-            Self::Authority(_) => false,
-            Self::Password(hash) => hash.as_ref() == password,
+            Self::None => Some(End::default()),
+            Self::Credential(_) => {
+                let mut found = credentials.iter().filter(counts).filter(|credential| Self::of(credential) == *self);
+                found.next().map(|credential| End(credential.expires_ms))
+            }
+            Self::Authority(_) => None,
+            Self::Password(hash) => (hash.as_ref() == password).then(End::default),
         }
     }
 }
@@ -58,30 +71,29 @@ pub struct Standing {
     pub principal: Principal,
     pub access: Access,
     pub(super) proof: Proof,
-    /// When its token, key or certificate runs out, milliseconds since the Unix epoch.
-    pub(super) runs_out_ms: Option<u64>,
+    /// When its token, key or certificate runs out, as it stood when the client was let in.
+    pub(super) end: End,
 }
 
 impl Standing {
     /// Let in without a proof.
     #[must_use]
     pub fn open(principal: Principal) -> Self {
-        Self { principal, access: Access::Open, proof: Proof::None, runs_out_ms: None }
+        Self { principal, access: Access::Open, proof: Proof::None, end: End::default() }
     }
 
-    /// When the connection must end, milliseconds since the Unix epoch.
     #[must_use]
-    pub fn runs_out_ms(&self) -> Option<u64> {
-        self.runs_out_ms
+    pub fn end(&self) -> End {
+        self.end
     }
 
-    /// The error says why it does not.
+    /// Until when; the error says why it does not.
     pub(super) fn device_holds(
         &self,
         device: &Device,
         authorities: &dyn Fn(&Device) -> Vec<[u8; 32]>,
         now_ms: u64,
-    ) -> Result<(), String> {
+    ) -> Result<End, String> {
         if device.deleted() {
             return Err(format!("device {} was deleted", device.name));
         }
@@ -89,15 +101,21 @@ impl Standing {
         if spec.blocked {
             return Err(format!("device {} is blocked", device.name));
         }
-        let holds = match &self.proof {
-            Proof::Authority(digest) => authorities(device).contains(digest),
-            proof => proof.is_among(&spec.credentials, device.password().as_ref(), now_ms),
+        let end = match &self.proof {
+            Proof::Authority(digest) => authorities(device).contains(digest).then(End::default),
+            proof => proof.until(&spec.credentials, device.password().as_ref(), now_ms),
         };
-        if holds { Ok(()) } else { Err(format!("the credential of {} was taken away or replaced", device.name)) }
+        let end = end.ok_or_else(|| format!("the credential of {} was taken away or replaced", device.name))?;
+        Ok(self.end.or_sooner(end))
     }
 
-    /// `now`: the account as it stands now. The error says why it does not.
-    pub(super) fn service_holds(&self, then: &ServiceDoc, now: Option<&ServiceDoc>, now_ms: u64) -> Result<(), String> {
+    /// `now`: the account as it stands now. Until when; the error says why it does not.
+    pub(super) fn service_holds(
+        &self,
+        then: &ServiceDoc,
+        now: Option<&ServiceDoc>,
+        now_ms: u64,
+    ) -> Result<End, String> {
         let name = &then.name;
         let Some(now) = now else { return Err(format!("service account {name} was deleted")) };
         if now.spec.disabled {
@@ -106,7 +124,8 @@ impl Standing {
         if (&now.spec.publish, &now.spec.subscribe) != (&then.spec.publish, &then.spec.subscribe) {
             return Err(format!("the lists of service account {name} have changed"));
         }
-        let holds = self.proof.is_among(&now.spec.credentials, now.password.as_ref(), now_ms);
-        if holds { Ok(()) } else { Err(format!("the credential of service account {name} was taken away or replaced")) }
+        let end = self.proof.until(&now.spec.credentials, now.password.as_ref(), now_ms);
+        let end = end.ok_or_else(|| format!("the credential of service account {name} was taken away or replaced"))?;
+        Ok(self.end.or_sooner(end))
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct Connection<H: Hub> {
     /// Since when the rest of a packet is missing.
     partial_since: Option<Instant>,
     /// When what the client was let in by runs out.
-    runs_out: Option<Instant>,
+    pub(super) runs_out: Option<Instant>,
     /// Packets since the connection last let others have their turn.
     turn: usize,
 }

@@ -103,7 +103,7 @@ impl<H: Hub> Connection<H> {
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
             return Err(failed("the client is no gateway".into()));
         };
-        let runs_out = runs_out(&standing);
+        let runs_out = runs_out(standing.end());
         if let Some(known) = devices.attached.get_mut(id) {
             known.standing = standing;
             known.runs_out = runs_out;
@@ -171,18 +171,22 @@ impl<H: Hub> Connection<H> {
 
     /// Looks again at whether the client may stay, and those that it speaks for.
     pub(super) fn recheck(&mut self) -> Result<(), End> {
-        let Presence { shared, standing, device, gateway, .. } = &self.presence;
-        shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let Presence { shared, standing, device, gateway, .. } = &mut self.presence;
+        let until = shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        self.runs_out = runs_out(until);
         let (Some(device), Some(gateway)) = (device, gateway) else {
-            self.presence.gateway = Gateway::of(device.as_ref());
+            self.presence.gateway = Gateway::of(self.presence.device.as_ref());
             return Ok(());
         };
-        let why = |attachment: &Attachment<H>| match attachment.link.over() {
-            Some(why) => Some(why.to_owned()),
-            None => shared.hub.attachment_holds(device, &attachment.standing).err(),
-        };
-        let ended = gateway.attached.iter().filter_map(|(id, attachment)| Some((id.clone(), why(attachment)?)));
-        let ended: Vec<_> = ended.collect();
+        let mut ended = Vec::new();
+        for (id, attachment) in &mut gateway.attached {
+            let over = attachment.link.over().map_or(Ok(()), |why| Err(why.to_owned()));
+            match over.and_then(|()| shared.hub.attachment_holds(device, &attachment.standing)) {
+                Ok(until) => attachment.runs_out = runs_out(until),
+                Err(why) => ended.push((id.clone(), why)),
+            }
+        }
+        gateway.note_runs_out();
         self.let_go(ended);
         if !self.is_gateway() {
             self.presence.gateway = None;

@@ -30,7 +30,7 @@ use super::{
     will,
 };
 use crate::{
-    auth::{self, Credentials, Principal, Refusal, Standing},
+    auth::{self, Credentials, End, Principal, Refusal, Standing},
     clock,
     model::limits,
     store::ServiceDoc,
@@ -199,7 +199,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     Ok(Admitted {
         decoder: Decoder::new(peer.version),
         keep_alive: keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs)),
-        runs_out: runs_out(&presence.standing),
+        runs_out: runs_out(presence.standing.end()),
         presence,
         peer,
         generation,
@@ -235,8 +235,8 @@ fn service_key(service: &ServiceDoc, client_id: &str) -> Key {
     Key::Client(format!("{name}\0{}\0{}\0{client_id}", spec.publish.join("\0"), spec.subscribe.join("\0")).into())
 }
 
-pub(super) fn runs_out(standing: &Standing) -> Option<Instant> {
-    let left_ms = standing.runs_out_ms()?.saturating_sub(clock::now_ms());
+pub(super) fn runs_out(End(end_ms): End) -> Option<Instant> {
+    let left_ms = end_ms?.saturating_sub(clock::now_ms());
     Instant::now().checked_add(Duration::from_millis(left_ms))
 }
 

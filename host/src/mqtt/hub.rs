@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::{
-    auth::{self, Credentials, Refusal, Standing},
+    auth::{self, Credentials, End, Refusal, Standing},
     delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::{DeviceId, DeviceNum, Message},
@@ -20,8 +20,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     type Online: Online;
 
     fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Standing, Refusal>> + Send;
-    /// The error says why the client may not stay.
-    fn still_holds(&self, standing: &Standing) -> Result<(), String>;
+    /// Until when the client may stay; the error says why it may not.
+    fn still_holds(&self, standing: &Standing) -> Result<End, String>;
     /// False: the device was deleted.
     fn is_registered(&self, device: DeviceNum) -> bool;
     /// What changes that decides who may stay.
@@ -43,8 +43,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
         id: &DeviceId,
         token: Option<&str>,
     ) -> impl Future<Output = Result<Standing, Refusal>> + Send;
-    /// The error says why the gateway may speak for the device no more.
-    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<(), String>;
+    /// Until when the gateway may speak for the device; the error says why it may no more.
+    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String>;
     fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Self::Online, JustTaken>;
 }
 
@@ -74,7 +74,7 @@ impl Hub for Live {
         self.auth.admit(credentials).await
     }
 
-    fn still_holds(&self, standing: &Standing) -> Result<(), String> {
+    fn still_holds(&self, standing: &Standing) -> Result<End, String> {
         self.auth.still_holds(standing)
     }
 
@@ -118,7 +118,7 @@ impl Hub for Live {
         self.auth.attach(gateway, id, token).await
     }
 
-    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<(), String> {
+    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String> {
         self.auth.attachment_holds(gateway, attached)
     }
 

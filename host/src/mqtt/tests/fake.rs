@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use super::super::hub::{Hub, Online};
 use crate::{
-    auth::{Access, Credentials, Principal, Refusal, Standing},
+    auth::{Access, Credentials, End, Principal, Refusal, Standing},
     delivery::{Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::registry::{DeviceSpec, GatewayAuth},
@@ -163,8 +163,8 @@ impl Hub for FakeHub {
         Ok(standing)
     }
 
-    fn still_holds(&self, _: &Standing) -> Result<(), String> {
-        self.0.revoked.lock().clone().map_or(Ok(()), Err)
+    fn still_holds(&self, _: &Standing) -> Result<End, String> {
+        self.0.revoked.lock().clone().map_or(Ok(End::default()), Err)
     }
 
     fn is_registered(&self, device: DeviceNum) -> bool {
@@ -225,9 +225,9 @@ impl Hub for FakeHub {
         Ok(Standing::open(Principal::Device(device.clone())))
     }
 
-    fn attachment_holds(&self, _: &Device, attached: &Standing) -> Result<(), String> {
+    fn attachment_holds(&self, _: &Device, attached: &Standing) -> Result<End, String> {
         let Principal::Device(device) = &attached.principal else { return Err("no device".into()) };
-        self.0.unbound.lock().get(device.name.id.as_str()).map_or(Ok(()), |why| Err(why.clone()))
+        self.0.unbound.lock().get(device.name.id.as_str()).map_or(Ok(End::default()), |why| Err(why.clone()))
     }
 
     fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<FakeOnline, JustTaken> {
