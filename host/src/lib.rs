@@ -5,6 +5,7 @@ pub mod clock;
 pub mod metrics;
 pub mod model;
 
+pub mod fairness;
 pub mod lobby;
 pub mod settings;
 pub mod store;

@@ -10,7 +10,7 @@ use std::{
 /// so nothing goes round.
 const RANKS: &[&[&str]] = &[
     &["model", "clock", "metrics", "builtins"],
-    &["lobby", "settings", "store", "tls"],
+    &["fairness", "lobby", "settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "ingest", "timers", "engine", "plugin"],
     &["dispatch", "session", "topics", "proxy"],

@@ -21,6 +21,7 @@ use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
 use super::{patience::Patient, routes};
 use crate::{
+    fairness::move_listener_here,
     lobby::{self, Lobby, Names, Pass},
     metrics::Metrics,
     model::limits,
@@ -113,8 +114,14 @@ fn note(ended: &Result<(), tokio::task::JoinError>) {
 }
 
 async fn accept(door: Door, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+    let listener = match move_listener_here(door.listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            return tracing::error!(%error, "a listener of the admin API cannot be waited for: nobody gets in there");
+        }
+    };
     loop {
-        match door.listener.accept().await {
+        match listener.accept().await {
             Ok((stream, peer)) => {
                 if arrivals.send((stream, peer, door.tls.clone())).await.is_err() {
                     return;

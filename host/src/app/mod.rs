@@ -31,7 +31,9 @@ use crate::{
     admin, auth, delivery,
     dispatch::{self, Manager},
     engine::Engine,
-    explain, ingest, journal,
+    explain,
+    fairness::Background,
+    ingest, journal,
     metrics::Metrics,
     model::RegistryName,
     mqtt, outbox, plugin, proxy,
@@ -62,6 +64,7 @@ pub struct Host {
     expiry: JoinHandle<()>,
     dispatch: dispatch::Handle,
     store_service: store::Service,
+    background: Background,
 }
 
 /// The rooms' handles, for those that stand beside the event path.
@@ -81,6 +84,7 @@ pub struct Parts {
 impl Host {
     /// Opens the store, takes up what was left, loads the plugins, and only then lets clients in.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let background = Background::start().context("the background's threads cannot be started")?;
         let shutdown = CancellationToken::new();
         let fatal = Arc::new(Mutex::new(None));
         let options = store::Options {
@@ -119,6 +123,7 @@ impl Host {
         registry.make_default().await?;
         let engine = plugin::Engine::new(plugin::Options {
             cache: Some(settings.data.join("compiled")),
+            background: Some(background.handle().clone()),
             ..plugin::Options::default()
         })?;
         let consent = settings.grant == Grant::Consent;
@@ -157,8 +162,8 @@ impl Host {
             let renewed = move || registry.announce(Changed::Registry(RegistryName::default_registry()));
             tokio::spawn(tls.watch(shutdown.child_token(), renewed));
         }
-        let front = tokio::spawn(front.run(shutdown.child_token()));
-        let api = tokio::spawn(api.run(shutdown.child_token()));
+        let front = background.handle().spawn(front.run(shutdown.child_token()));
+        let api = background.handle().spawn(api.run(shutdown.child_token()));
         let housekeeping = tokio::spawn(housekeeping::run(
             parts.store.clone(),
             parts.ingest.clone(),
@@ -184,6 +189,7 @@ impl Host {
             expiry,
             dispatch,
             store_service,
+            background,
         })
     }
 
@@ -206,6 +212,7 @@ impl Host {
         self.housekeeping.await.context("housekeeping ended badly")?;
         self.publisher.await.context("publishing ended badly")?;
         self.expiry.await.context("the expiry of commands ended badly")?;
+        drop(self.background);
         tokio::task::spawn_blocking(move || self.store_service.stop()).await?;
         match self.fatal.lock().take() {
             Some(problem) => Err(anyhow::anyhow!(problem).context("the host had to stop")),
@@ -229,6 +236,7 @@ async fn bind_front(
         connections: settings.max_connections,
         connections_per_address: settings.max_connections_per_address,
         connects_per_second: settings.max_connects_per_second,
+        foreground: Some(tokio::runtime::Handle::current()),
         ..mqtt::Options::default()
     };
     mqtt::Service::bind(options, hub, parts.topics.clone(), parts.metrics.clone()).await

@@ -167,3 +167,8 @@ pub const RETAINED: usize = 10_000;
 pub const RETAINED_BYTES: usize = 64 * 1024 * 1024;
 /// Longest client id, bytes: room for the full resource name of a device.
 pub const CLIENT_ID_BYTES: usize = 1_100;
+/// A client that uses more of the processor than one part in so many of one core is served behind the others. Pieces of work that
+/// take long count more.
+pub const PROCESSOR_SHARE: u32 = 2;
+/// How long a client may use the processor at once before that.
+pub const PROCESSOR_BURST: Duration = Duration::from_millis(10);

@@ -21,9 +21,11 @@ use super::{
     packet::{Fault, Packet, reason},
     parcel::Receipts,
     refusals::Refusals,
+    seats::Moving,
     socket::Socket,
 };
 use crate::{
+    fairness::{Lane, Metered},
     model::{
         broker::{BrokerChange, SessionNum},
         limits,
@@ -55,6 +57,18 @@ thread_local! {
     static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
+/// Why a connection is served no more, where it was.
+enum Stop {
+    End(End),
+    Move,
+}
+
+impl From<End> for Stop {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
 pub(super) struct Connection<H: Hub> {
     pub(super) presence: Presence<H>,
     pub(super) peer: Peer,
@@ -81,6 +95,8 @@ pub(super) struct Connection<H: Hub> {
     pub(super) runs_out: Option<Instant>,
     /// Packets since the connection last let others have their turn.
     turn: usize,
+    /// Whose threads it is served on.
+    pub(super) lane: Lane,
 }
 
 impl<H: Hub> Connection<H> {
@@ -106,17 +122,22 @@ impl<H: Hub> Connection<H> {
             partial_since: None,
             runs_out,
             turn: 0,
+            lane: Lane::Background,
         }
     }
 
-    /// Serves the client until it ends, or somebody asks for its end. Boxed, lest the task have room for it several times.
-    pub(super) async fn run(mut self: Box<Self>) {
+    /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another lane, and gives it
+    /// back. Boxed, lest the task have room for it several times.
+    pub(super) async fn run(mut self: Box<Self>) -> Moving<H> {
         let mailbox = self.presence.mailbox.clone();
         let end = loop {
             tokio::select! {
                 biased;
                 () = mailbox.closing.notified() => {}
-                end = self.serve() => break end,
+                stop = Metered::new(self.presence.share.clone(), self.serve()) => match stop {
+                    Stop::End(end) => break end,
+                    Stop::Move => return Some(self),
+                },
             }
             // A wish that was meant for an earlier connection of the session is gone.
             if let Some(close) = mailbox.lock().closing.clone() {
@@ -124,21 +145,31 @@ impl<H: Hub> Connection<H> {
             }
         };
         Box::pin(self.finish(end)).await;
+        None
     }
 
-    async fn serve(&mut self) -> End {
+    /// As [`Self::run`], on other threads than before.
+    pub(super) async fn go_on(mut self: Box<Self>) -> Moving<H> {
+        if let Err(error) = self.stream.move_here() {
+            // Such as for want of file descriptors: then those threads wake these.
+            tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");
+        }
+        self.run().await
+    }
+
+    async fn serve(&mut self) -> Stop {
         let timer = tokio::time::sleep_until(self.deadline(Instant::now()).into());
         tokio::pin!(timer);
         loop {
             match self.step(timer.as_mut()).await {
                 Ok(()) => {}
-                Err(end) => return end,
+                Err(stop) => return stop,
             }
         }
     }
 
     /// Writes what there is, then waits for the next thing to happen and does it.
-    async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), End> {
+    async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
         if self.presence.mailbox.take_recheck() {
             self.recheck()?;
         }
@@ -147,10 +178,11 @@ impl<H: Hub> Connection<H> {
             self.process(packets).await?;
         }
         if let Some(fault) = self.fault.take() {
-            return Err(fault.into());
+            return Err(Stop::End(fault.into()));
         }
         self.write()?;
         let now = Instant::now();
+        self.stay(now)?;
         let deadline = self.deadline(now);
         if timer.deadline().into_std() > deadline {
             timer.as_mut().reset(deadline.into());
@@ -164,7 +196,7 @@ impl<H: Hub> Connection<H> {
         let Self { stream, presence, .. } = &*self;
         tokio::select! {
             ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
-                if ready?.is_readable() && self.reads() {
+                if ready.map_err(End::from)?.is_readable() && self.reads() {
                     let packets = self.read()?;
                     self.turn += packets.len() + 1;
                     self.process(packets).await?;
@@ -182,6 +214,19 @@ impl<H: Hub> Connection<H> {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// Whether the client is still in the right lane. Nothing of what it sent is under way here.
+    fn stay(&mut self, now: Instant) -> Result<(), Stop> {
+        let lane = self.presence.share.lane(self.lane, now);
+        if lane == self.lane {
+            return Ok(());
+        }
+        if lane == Lane::Background {
+            self.presence.shared.metrics.limit("processor_share");
+        }
+        self.lane = lane;
+        Err(Stop::Move)
     }
 
     /// False while the client must first take what waits for it, or the journal what it sent.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     auth::Standing,
     clock,
+    fairness::Share,
     model::registry::{DeviceError, ErrorKind},
     registry::Device,
 };
@@ -89,6 +90,7 @@ pub(super) struct Presence<H: Hub> {
     pub(super) gateway: Option<Box<Gateway<H>>>,
     pub(super) will: Option<Box<Will>>,
     pub(super) session_expiry: Duration,
+    pub(super) share: Arc<Share>,
     pub(super) end: Option<End>,
 }
 

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     auth::{self, Credentials, End, Principal, Refusal, Standing},
     clock,
+    fairness::Share,
     model::limits,
     store::ServiceDoc,
 };
@@ -160,6 +161,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     let presence = Presence {
         online: device.as_ref().map(|device| shared.hub.connect(device, link)),
         gateway: Gateway::of(device.as_ref()),
+        share: share(&shared, &standing.principal),
         key,
         mailbox,
         device,
@@ -205,6 +207,14 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         generation,
         unsent,
     })
+}
+
+/// What counts as one client: a device, or an account with all its clients.
+fn share<H: Hub>(shared: &Shared<H>, principal: &Principal) -> Arc<Share> {
+    match principal {
+        Principal::Service(service) => shared.shares.of(&service.name.to_string()),
+        Principal::Device(_) | Principal::Client => Arc::new(Share::new(Instant::now())),
+    }
 }
 
 /// How the topics begin that the client may have answers sent to, if it may subscribe to any.

@@ -12,7 +12,7 @@ use super::{
     socket::{Socket, Wire},
     web::{Origins, Web},
 };
-use crate::{metrics::Metrics, tls};
+use crate::{fairness::move_listener_here, metrics::Metrics, tls};
 
 /// Pauses after accept failed, such as for want of file descriptors.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -52,6 +52,10 @@ impl Door {
 
 /// Accepts for ever.
 pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+    let listener = match move_listener_here(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be waited for: nobody gets in there"),
+    };
     let mut back_off = BACK_OFF.0;
     loop {
         match listener.accept().await {

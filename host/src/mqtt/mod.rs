@@ -27,6 +27,7 @@ mod parcel;
 mod refusals;
 mod restore;
 mod resume;
+mod seats;
 mod socket;
 mod subscribe;
 #[cfg(test)]
@@ -43,15 +44,22 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime,
     sync::{broadcast::error::RecvError, mpsc},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use self::hub::{Hub, Live, Online};
-use self::{carriers::Carriers, clients::Clients, listen::Arrival};
+use self::{
+    carriers::Carriers,
+    clients::Clients,
+    listen::Arrival,
+    seats::{Moving, Seats},
+};
 pub use self::{listen::Door, web::Origins};
 use crate::{
+    fairness::Shares,
     lobby::{self, Lobby, Names, Pass},
     metrics::Metrics,
     model::limits,
@@ -79,6 +87,8 @@ pub struct Options {
     pub packet_deadline: Duration,
     /// How long a client may leave what is sent to it unread.
     pub write_deadline: Duration,
+    /// Who serves the clients that do not keep the host busy. None: who serves all.
+    pub foreground: Option<runtime::Handle>,
 }
 
 impl Default for Options {
@@ -91,6 +101,7 @@ impl Default for Options {
             connect_deadline: Duration::from_secs(10),
             packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
+            foreground: None,
         }
     }
 }
@@ -120,6 +131,8 @@ struct Shared<H: Hub> {
     topics: topics::Handle,
     clients: Arc<Clients>,
     carriers: Carriers,
+    /// Of accounts, all of whose connections are one client here.
+    shares: Shares,
     metrics: Metrics,
 }
 
@@ -157,7 +170,8 @@ impl<H: Hub> Service<H> {
         }
         let lobby = Lobby::new(options.lobby(), metrics.clone());
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone()));
-        let shared = Shared { options, hub, topics, clients, carriers: Carriers::default(), metrics };
+        let (carriers, shares) = (Carriers::default(), Shares::default());
+        let shared = Shared { options, hub, topics, clients, carriers, shares, metrics };
         Ok(Self { listeners, addrs, lobby, shared: Arc::new(shared) })
     }
 
@@ -175,7 +189,7 @@ impl<H: Hub> Service<H> {
     /// Serves until `shutdown`, then ends all connections within two seconds: what became durable is acknowledged first.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listeners, shared, lobby, .. } = self;
-        let mut tasks = JoinSet::new();
+        let mut seats = Seats::new(shared.options.foreground.clone());
         let mut changes = shared.hub.changes();
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
         let mut doors = JoinSet::new();
@@ -185,19 +199,19 @@ impl<H: Hub> Service<H> {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(ended) = tasks.join_next() => shared.reap(&ended),
+                Some(ended) = seats.ended() => shared.reap(&ended),
                 changed = changes.recv() => shared.recheck(changed),
-                Some(arrival) = arrived.recv() => shared.welcome(arrival, &lobby, &mut tasks, &shutdown),
+                Some(arrival) = arrived.recv() => shared.welcome(arrival, &lobby, &mut seats, &shutdown),
             }
         }
         doors.shutdown().await;
         drop(arrived);
         shared.clients.close_all();
-        let drained = async { while tasks.join_next().await.is_some() {} };
+        let drained = async { while seats.ended().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!(left = tasks.len(), "connections did not end in time");
+            tracing::warn!(left = seats.len(), "connections did not end in time");
         }
-        tasks.shutdown().await;
+        seats.shutdown().await;
         shared.metrics.connections.set(0);
     }
 }
@@ -229,7 +243,7 @@ impl<H: Hub> Shared<H> {
         self: &Arc<Self>,
         (stream, door): Arrival,
         lobby: &Lobby,
-        tasks: &mut JoinSet<()>,
+        seats: &mut Seats<H>,
         shutdown: &CancellationToken,
     ) {
         // A client that is gone already has no address.
@@ -239,7 +253,7 @@ impl<H: Hub> Shared<H> {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         self.metrics.connections.inc();
-        tasks.spawn(serve(self.clone(), stream, door, pass, shutdown.clone()));
+        seats.newcomer(serve(self.clone(), stream, door, pass, shutdown.clone()));
     }
 
     fn reap(&self, ended: &Result<(), tokio::task::JoinError>) {
@@ -253,14 +267,14 @@ impl<H: Hub> Shared<H> {
     }
 }
 
-/// One connection, from its first byte to its last.
+/// One connection, from its first byte to its last, or until it is to go on in another lane.
 async fn serve<H: Hub>(
     shared: Arc<Shared<H>>,
     stream: TcpStream,
     door: Arc<Door>,
     pass: Pass,
     shutdown: CancellationToken,
-) {
+) -> Moving<H> {
     let connection = {
         // Boxed, so that its memory is free while the connection lives on.
         let handshake = Box::pin(handshake::handshake(shared, stream, door));
@@ -270,8 +284,7 @@ async fn serve<H: Hub>(
             () = shutdown.cancelled_owned() => None,
         }
     };
-    if let Some(connection) = connection {
-        pass.known();
-        connection.run().await;
-    }
+    let connection = connection?;
+    pass.known();
+    connection.run().await
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::web::Web;
-use crate::tls;
+use crate::{fairness, tls};
 
 /// What a connection is made of below MQTT and WebSocket.
 pub(super) enum Wire {
@@ -138,6 +138,11 @@ impl Socket {
             Wire::Plain(_) => &[],
             Wire::Tls(tls) => tls.peer_certificates(),
         }
+    }
+
+    /// The threads of the caller wait for it from here on.
+    pub(super) fn move_here(&mut self) -> io::Result<()> {
+        fairness::move_stream_here(self.wire_mut().tcp_mut())
     }
 
     /// As `TcpStream::ready`.

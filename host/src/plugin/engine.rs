@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
 
 use super::{
@@ -35,11 +36,13 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// Instances at the same time.
     pub max_instances: u32,
+    /// Whose threads compile. None: the caller's.
+    pub background: Option<Handle>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: None, max_instances: 2_048 }
+        Self { cache: None, max_instances: 2_048, background: None }
     }
 }
 
@@ -51,6 +54,7 @@ struct Inner {
     engine: wasmtime::Engine,
     linker: Linker<State>,
     cache: Option<Cache>,
+    background: Option<Handle>,
 }
 
 impl Engine {
@@ -60,13 +64,14 @@ impl Engine {
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
         tick(engine.weak())?;
-        Ok(Self(Arc::new(Inner { engine, linker, cache })))
+        Ok(Self(Arc::new(Inner { engine, linker, cache, background: options.background })))
     }
 
     /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
     pub async fn load(&self, bytes: Bytes) -> Result<Component, LoadError> {
         let engine = self.clone();
-        let loaded = tokio::task::spawn_blocking(move || component::load(&engine, &bytes)).await;
+        let threads = self.0.background.clone().unwrap_or_else(Handle::current);
+        let loaded = threads.spawn_blocking(move || component::load(&engine, &bytes)).await;
         loaded.unwrap_or_else(|error| Err(LoadError::Compile(error.to_string())))
     }
 

@@ -33,6 +33,9 @@ fn main() {
     }
 }
 
+/// Time for what a row has left to do.
+const SETTLE: Duration = Duration::from_millis(300);
+
 /// Sorted.
 struct Times(Vec<Duration>);
 
@@ -61,16 +64,19 @@ impl Times {
     }
 }
 
-/// Each row, with quiet time before it.
+/// Each row, with quiet time before it. What a row's p99 is held against is the middle one of all quiet stretches' p99: a single
+/// one is as good as its luck.
 fn table(time: Duration, names: &[String]) {
     let place = Place::new();
     let (_host, target) = Target::start(&place, &[]);
     let target = Arc::new(target);
     let mut healthy = Healthy::connect(&target);
-    let _ = Times::of(&mut healthy, time);
     println!("{:28}    quiet: p50, p99, most µs     attacked: p50, p99, most   p99 ratio   MiB", "");
+    let mut measured: Vec<(&str, Duration, Duration)> = Vec::new();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
     for row in rows().into_iter().filter(|row| wanted(row.name)) {
+        // What the row before has left to do is not quiet, and is not this row's either.
+        let _ = Times::of(&mut healthy, SETTLE);
         let quiet = Times::of(&mut healthy, time);
         let attack = || Attack::run(&target, row, || Times::of(&mut healthy, time));
         let Ok(attacked) = catch_unwind(AssertUnwindSafe(attack)) else {
@@ -81,5 +87,26 @@ fn table(time: Duration, names: &[String]) {
         let ratio = attacked.at(0.99).as_secs_f64() / quiet.at(0.99).as_secs_f64();
         let mib = target.resident_mib();
         println!("{:28} {}   {}   {ratio:9.2} {mib:5}", row.name, quiet.shown(), attacked.shown());
+        measured.push((row.name, quiet.at(0.99), attacked.at(0.99)));
+    }
+    summary(&measured);
+}
+
+/// How many rows are within which ratio, and the worst.
+fn summary(measured: &[(&str, Duration, Duration)]) {
+    let quiet = Times::sorted(measured.iter().map(|(_, quiet, _)| *quiet).collect()).at(0.5).as_secs_f64();
+    let mut ratios: Vec<_> =
+        measured.iter().map(|(name, _, attacked)| (attacked.as_secs_f64() / quiet, *name)).collect();
+    ratios.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let within = |most: f64| ratios.iter().filter(|(ratio, _)| *ratio <= most).count();
+    println!(
+        "the middle quiet p99 is {:.0} µs; of {} rows {} are within 2 × of it, {} within 5 ×",
+        quiet * 1e6,
+        ratios.len(),
+        within(2.0),
+        within(5.0)
+    );
+    for (ratio, name) in ratios.iter().take_while(|(ratio, _)| *ratio > 2.0) {
+        println!("{ratio:6.2}  {name}");
     }
 }

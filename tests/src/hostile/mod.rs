@@ -17,7 +17,6 @@ use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -253,14 +252,13 @@ impl Attack {
         opened.collect()
     }
 
-    /// With `HOSTILE_NICE` in the environment the attacker gets the processor after the others, as if it were on a machine of its
-    /// own: what is left is what the host does for it.
+    /// With `HOSTILE_NICE` in the environment (1 to 19) the attacker gets the processor after the others, and lets go of it as soon
+    /// as one of them wants it, as if it were on a machine of its own: what is left is what the host does for it.
     fn step_back() {
-        let Ok(nice) = std::env::var("HOSTILE_NICE") else { return };
-        let thread = fs::read_link("/proc/thread-self").expect("no /proc");
-        let id = thread.file_name().expect("no thread").to_owned();
-        let done = Command::new("renice").args(["-n", &nice, "-p"]).arg(id).output().expect("no renice");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        if let Ok(nice) = std::env::var("HOSTILE_NICE") {
+            switchbox::fairness::step_back(nice.parse().expect("HOSTILE_NICE is no number"))
+                .expect("no lower priority");
+        }
     }
 
     /// Runs the row until `during` has ended, which begins when the attack has done its first round.

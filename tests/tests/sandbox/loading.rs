@@ -107,7 +107,7 @@ async fn more_instances_than_the_pool_has_are_refused() {
 async fn compiled_code_is_kept_and_a_broken_file_only_costs_time() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    let engine = || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2 }).unwrap();
+    let engine = || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2, background: None }).unwrap();
     let digest = engine().load(guest().into()).await.unwrap().digest().to_owned();
     let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let [file] = files().try_into().unwrap();

@@ -1,0 +1,57 @@
+//! Who is served first when there is not enough for all: those who ask for little, and behind them those who keep the host
+//! busy and those whom nobody knows yet. Says who is which, and has the threads for the second kind. Knows no connections.
+//!
+//! The background's threads are as many as the foreground's and do the same, so that one who is alone has the whole machine;
+//! but the system's scheduler interrupts them as soon as a thread of the foreground, the writer or another program has something
+//! to do. That holds however long a piece of work is, and wherever it is done: nobody has to count it or to cut it up.
+
+mod priority;
+mod share;
+mod waiting;
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+pub use self::{
+    priority::step_back,
+    share::{Lane, Metered, Share, Shares},
+    waiting::{move_listener_here, move_stream_here},
+};
+
+/// How much less of a busy processor a thread of the background gets: about a third of what one of the foreground does, so that
+/// it goes on.
+const NICE: i32 = 5;
+
+/// Threads for what may wait. They end with this value, and what is on them.
+#[derive(Debug)]
+pub struct Background {
+    handle: Handle,
+    /// None: it has ended.
+    runtime: Option<Runtime>,
+}
+
+impl Background {
+    pub fn start() -> io::Result<Self> {
+        let begin = || {
+            if let Err(error) = step_back(NICE) {
+                tracing::debug!(%error, "a thread of the background has the same priority as all others");
+            }
+        };
+        let runtime =
+            Builder::new_multi_thread().thread_name("background").on_thread_start(begin).enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Waiting is not allowed where this may be dropped: on a thread that serves others.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
