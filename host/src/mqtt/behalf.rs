@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::{
     connection::Connection,
+    content::{Content, Refusal, content},
     end::End,
     gateway::Failure,
     hub::{Hub, Online},
-    inbound::{Batch, Content, Refusal, content},
+    inbound::Batch,
     mailbox::Kept,
     packet::{Fault, Publish, Version, reason},
 };

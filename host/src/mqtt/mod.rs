@@ -11,6 +11,7 @@ mod clients;
 mod codec;
 mod connect;
 mod connection;
+mod content;
 mod encode;
 mod end;
 #[cfg(fuzzing)]
