@@ -2,7 +2,8 @@
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox_tests::{CLOSED, Device, Place, Process, Session, now, private_key};
+use switchbox::model::broker::SessionKey;
+use switchbox_tests::{CLOSED, Device, Journal, Place, Process, Session, now, private_key};
 
 /// Makes the account; gives its password.
 fn account(host: &Process, place: &Place, name: &str, lists: &[&str]) -> String {
@@ -109,6 +110,41 @@ fn what_is_taken_from_an_account_ends_its_connections_and_a_restart_does_not_bri
     let _ = host.cli(&place, &["service", "delete", "siren"]);
     ended(&siren);
     host.stop();
+}
+
+#[test]
+fn kept_sessions_that_an_account_cannot_come_back_to_end_with_what_let_them_in() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let passwords = ["changed", "deleted", "stays"]
+        .map(|name| (name, account(&host, &place, name, &["--subscribe", "a/#", "--subscribe", "b"])));
+    let mut live = Vec::new();
+    for (name, password) in &passwords {
+        for client_id in ["there", "away"] {
+            let mut session = Session::of_service(name, client_id, password);
+            session.clean = false;
+            let mut program = Device::connect(host.mqtt(), session);
+            assert!(program.subscribe("a/#"));
+            if client_id == "there" {
+                live.push(program);
+            }
+        }
+    }
+    let changed = json!({"subscribe": ["b"]});
+    let _ = host.admin().patch("/v1/serviceAccounts/changed?updateMask=subscribe", &changed).ok();
+    let _ = host.cli(&place, &["service", "delete", "deleted"]);
+    live.iter().take(2).for_each(|program| drop(ended(program)));
+    // Not changed by a new password.
+    let _ = host.cli(&place, &["service", "password", "stays"]);
+    ended(&live[2]);
+    host.stop();
+    let (_, loaded) = Journal::open(&place);
+    let of = |key: SessionKey| match key {
+        SessionKey::Client(id) => id.split('\0').next().unwrap_or_default().to_owned(),
+        SessionKey::Device(_) => panic!("a device's session"),
+    };
+    let sessions: Vec<_> = loaded.broker.sessions.into_iter().map(|session| of(session.key)).collect();
+    assert_eq!(sessions, ["stays", "stays"]);
 }
 
 #[test]

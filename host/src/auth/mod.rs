@@ -44,6 +44,7 @@ use crate::{
         registry::{DeviceError, DeviceSpec, ErrorKind},
     },
     registry::{self, Changed, Device},
+    store::ServiceDoc,
     tls,
 };
 use standing::Proof;
@@ -214,6 +215,12 @@ impl Handle {
     #[must_use]
     pub fn is_registered(&self, device: DeviceNum) -> bool {
         self.registry.get(device).is_some()
+    }
+
+    /// The account as it is now.
+    #[must_use]
+    pub fn service(&self, name: &ServiceName) -> Option<Arc<ServiceDoc>> {
+        self.registry.service(name)
     }
 
     /// What changes from now on that decides who may stay.

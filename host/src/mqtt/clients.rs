@@ -17,7 +17,6 @@ use crate::{
     clock,
     metrics::Metrics,
     model::{
-        DeviceNum,
         broker::{BrokerChange, StoredWill},
         limits,
     },
@@ -303,7 +302,7 @@ impl Clients {
         }
     }
 
-    /// The client's device is no more: its connection finds that out, and a session that was kept ends.
+    /// Nobody can come back to it: its connection finds that out, and a session that was kept ends.
     pub(super) fn forget(&self, key: &Key) {
         let mut table = self.table.lock();
         match table.slots.get(key) {
@@ -313,10 +312,9 @@ impl Clients {
         }
     }
 
-    /// The same for all devices that are no more.
-    pub(super) fn forget_all(&self, is_gone: impl Fn(DeviceNum) -> bool) {
-        let gone = |key: &Key| matches!(key, Key::Device(device) if is_gone(*device));
-        let keys: Vec<_> = self.table.lock().slots.keys().filter(|key| gone(key)).cloned().collect();
+    /// The same for all for whom this holds.
+    pub(super) fn forget_all(&self, is_gone: impl Fn(&Key) -> bool) {
+        let keys: Vec<_> = self.table.lock().slots.keys().filter(|key| is_gone(key)).cloned().collect();
         keys.iter().for_each(|key| self.forget(key));
     }
 

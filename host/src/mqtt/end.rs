@@ -9,6 +9,7 @@ use super::{
     gateway::Gateway,
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
+    owner,
     packet::{Fault, Will, reason},
     will,
 };
@@ -135,8 +136,8 @@ impl<H: Hub> Drop for Presence<H> {
             online.disconnect(end.text());
         }
         let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
-        let deleted = self.device.as_ref().is_some_and(|device| device.deleted());
-        let expiry = if deleted { Duration::ZERO } else { self.session_expiry };
+        let can_return = owner::can_return(&self.shared.hub, &self.key);
+        let expiry = if can_return { self.session_expiry } else { Duration::ZERO };
         let legacy = Legacy { expiry, will: self.will_task(&end), will_later };
         self.shared.clients.release(&self.key, &self.mailbox, legacy);
     }

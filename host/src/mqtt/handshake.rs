@@ -24,6 +24,7 @@ use super::{
     hub::Hub,
     listen::Door,
     mailbox::DeviceLink,
+    owner,
     packet::{Connect, Fault, Version, reason},
     resume::resume,
     socket::Socket,
@@ -34,7 +35,6 @@ use crate::{
     clock,
     fairness::Share,
     model::limits,
-    store::ServiceDoc,
 };
 
 /// Lets a client in. None: it was refused and told so, or it never said who it is.
@@ -146,7 +146,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         }
         Principal::Service(service) => {
             let name: Arc<str> = format!("{}:{}", service.name, connect.client_id).into();
-            (service_key(service, &connect.client_id), name, None)
+            (owner::of_service(service, &connect.client_id), name, None)
         }
     };
     connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, will))?;
@@ -236,13 +236,6 @@ fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
 /// One and a half times what the client promised; none = for ever.
 fn keep_alive(secs: u16) -> Option<Duration> {
     (secs > 0).then(|| Duration::from_millis(u64::from(secs) * 1_500))
-}
-
-/// A session belongs to the account, its lists and the client id: with other lists it is another one, so that nothing of
-/// what was allowed before is left in it. No client id holds a NUL, so no other client has such a key.
-fn service_key(service: &ServiceDoc, client_id: &str) -> Key {
-    let ServiceDoc { name, spec, .. } = service;
-    Key::Client(format!("{name}\0{}\0{}\0{client_id}", spec.publish.join("\0"), spec.subscribe.join("\0")).into())
 }
 
 pub(super) fn runs_out(End(end_ms): End) -> Option<Instant> {

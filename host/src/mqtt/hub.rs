@@ -10,8 +10,9 @@ use crate::{
     auth::{self, Credentials, End, Refusal, Standing},
     delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
-    model::{DeviceId, DeviceNum, Message},
+    model::{DeviceId, DeviceNum, Message, ServiceName},
     registry::{Changed, Device},
+    store::ServiceDoc,
 };
 
 /// The rooms behind the front. Cheap to clone.
@@ -24,6 +25,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn still_holds(&self, standing: &Standing) -> Result<End, String>;
     /// False: the device was deleted.
     fn is_registered(&self, device: DeviceNum) -> bool;
+    /// The account as it is now.
+    fn service(&self, name: &ServiceName) -> Option<Arc<ServiceDoc>>;
     /// What changes that decides who may stay.
     fn changes(&self) -> broadcast::Receiver<Changed>;
     fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
@@ -80,6 +83,10 @@ impl Hub for Live {
 
     fn is_registered(&self, device: DeviceNum) -> bool {
         self.auth.is_registered(device)
+    }
+
+    fn service(&self, name: &ServiceName) -> Option<Arc<ServiceDoc>> {
+        self.auth.service(name)
     }
 
     fn changes(&self) -> broadcast::Receiver<Changed> {

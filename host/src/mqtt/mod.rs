@@ -23,6 +23,7 @@ mod inbound;
 mod listen;
 mod mailbox;
 mod ordinary;
+mod owner;
 mod packet;
 mod parcel;
 mod refusals;
@@ -229,10 +230,10 @@ impl<H: Hub> Shared<H> {
                 self.clients.forget(&clients::Key::Device(num));
                 self.carriers.recheck(num);
             }
-            Ok(Changed::Service(_) | Changed::Registry(_)) => self.clients.recheck(None),
+            Ok(Changed::Registry(_)) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
-            Err(RecvError::Lagged(_)) => {
-                self.clients.forget_all(|device| !self.hub.is_registered(device));
+            Ok(Changed::Service(_)) | Err(RecvError::Lagged(_)) => {
+                self.clients.forget_all(|key| !owner::can_return(&self.hub, key));
                 self.clients.recheck(None);
             }
             // The registry outlives the front.

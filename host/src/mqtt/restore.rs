@@ -7,6 +7,7 @@ use super::{
     clients::WillTask,
     hub::Hub,
     mailbox::{Carried, Kept, Mailbox, State, kept_item},
+    owner,
     packet::Will,
     will,
 };
@@ -60,11 +61,11 @@ impl<H: Hub> Service<H> {
         };
         let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
         let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
-        let deleted = matches!(doc.key, SessionKey::Device(_)) && device.is_none();
+        let can_return = owner::can_return(&self.shared.hub, &doc.key);
         let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
-        let left = if deleted { Duration::ZERO } else { expiry.saturating_sub(away) };
-        let will = doc.will.filter(|_| !deleted).map(|stored| {
+        let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
+        let will = doc.will.filter(|_| can_return).map(|stored| {
             let will = Box::new(Will::restored(*stored));
             // Whether it may still be published is asked when its time has come.
             let standing = Standing::open(device.map_or(Principal::Client, Principal::Device));

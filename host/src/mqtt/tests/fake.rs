@@ -18,9 +18,9 @@ use crate::{
     delivery::{Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::registry::{DeviceSpec, GatewayAuth},
-    model::{DeviceId, DeviceName, DeviceNum, EventData, Message, QoS, RegistryName},
+    model::{DeviceId, DeviceName, DeviceNum, EventData, Message, QoS, RegistryName, ServiceName},
     registry::{Changed, Device},
-    store::{DeviceDoc, Seen},
+    store::{DeviceDoc, Seen, ServiceDoc},
 };
 
 /// Changes that the front may be behind.
@@ -169,6 +169,10 @@ impl Hub for FakeHub {
 
     fn is_registered(&self, device: DeviceNum) -> bool {
         *self.0.deleted.lock() != Some(device)
+    }
+
+    fn service(&self, _: &ServiceName) -> Option<Arc<ServiceDoc>> {
+        None
     }
 
     fn changes(&self) -> broadcast::Receiver<Changed> {
