@@ -9,6 +9,7 @@ pub mod hostile;
 mod in_process;
 mod journal;
 mod keys;
+mod memory;
 mod place;
 mod process;
 pub mod raw;

@@ -197,6 +197,16 @@ impl Process {
         Device::connect(self.mqtt(), Session::new(id))
     }
 
+    /// Where this text stands in the program's memory. None: that cannot be read here.
+    ///
+    /// # Panics
+    ///
+    /// When the program is no more.
+    #[must_use]
+    pub fn memory_with(&self, text: &str) -> Option<Vec<String>> {
+        crate::memory::places(self.pid(), text.as_bytes()).ok()
+    }
+
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -185,6 +185,34 @@ fn a_password_lets_in_until_it_is_replaced_and_is_stored_nowhere() {
 }
 
 #[test]
+fn the_secret_that_let_a_client_in_is_not_in_the_hosts_memory_any_more() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    let _ = host.cli(&place, &["device", "create", "lamp-2"]);
+    let password = host.cli(&place, &["device", "password", "lamp-2"]);
+    host.stop();
+
+    // Another process, which has seen the password at the login alone.
+    let host = place.start_with(CLOSED);
+    let signed = token(&key);
+    let mut live = Vec::new();
+    for (id, secret) in [("lamp-1", &signed), ("lamp-2", &password)] {
+        let will = Some(LastWill::new(format!("/devices/{id}/events"), "a will is kept", QoS::AtLeastOnce, false));
+        let mut lamp = Device::connect(host.mqtt(), Session { will, ..Session::with_secret(id, secret) });
+        lamp.event("hello");
+        live.push(lamp);
+    }
+    for (secret, there) in [(signed.as_str(), false), (&password, false), ("a will is kept", true)] {
+        match host.memory_with(secret) {
+            Some(places) => assert_eq!(!places.is_empty(), there, "{places:?}"),
+            None => eprintln!("skipped: the memory of another process cannot be read here"),
+        }
+    }
+    host.stop();
+}
+
+#[test]
 fn who_guesses_is_slowed_down_and_nobody_else() {
     let place = Place::new();
     let host = place.start_with(CLOSED);

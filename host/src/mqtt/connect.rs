@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rmqtt_codec::{v3, v5};
+use zeroize::Zeroizing;
 
 use super::{
     codec::{self, Frame},
@@ -60,8 +61,8 @@ fn flags(body: &[u8]) -> Result<u8, Fault> {
     Ok(flags)
 }
 
-/// The library takes a CONNECT with bytes left over.
-fn check_end(body: &[u8], flags: u8, version: Version) -> Result<(), Fault> {
+/// The password, with which a CONNECT ends; the library takes one with bytes left over.
+fn last(body: &[u8], flags: u8, version: Version) -> Result<Option<&[u8]>, Fault> {
     let short = || Fault::malformed("a CONNECT that is too short");
     let skip_text = |rest| codec::take_binary(rest).map(|(_, rest)| rest).ok_or_else(short);
     let skip_properties = |rest: &'_ [u8]| -> Result<usize, Fault> {
@@ -79,12 +80,25 @@ fn check_end(body: &[u8], flags: u8, version: Version) -> Result<(), Fault> {
         }
         rest = skip_text(skip_text(rest)?)?;
     }
-    for flag in [USER_NAME, PASSWORD] {
-        if flags & flag != 0 {
-            rest = skip_text(rest)?;
-        }
+    if flags & USER_NAME != 0 {
+        rest = skip_text(rest)?;
     }
-    if rest.is_empty() { Ok(()) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
+    let mut password = None;
+    if flags & PASSWORD != 0 {
+        let (last, nothing) = codec::take_binary(rest).ok_or_else(short)?;
+        (password, rest) = (Some(last), nothing);
+    }
+    if rest.is_empty() { Ok(password) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
+}
+
+/// A copy for the library with zeros for the password: what it reads shares one buffer, and a will lives as long as the
+/// connection.
+fn without(password: Option<&[u8]>, whole: &[u8]) -> BytesMut {
+    let shown = whole.len() - password.map_or(0, <[u8]>::len);
+    let mut copy = BytesMut::with_capacity(whole.len());
+    copy.extend_from_slice(whole.get(..shown).unwrap_or_default());
+    copy.resize(whole.len(), 0);
+    copy
 }
 
 fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
@@ -92,8 +106,9 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
     if flags & PASSWORD != 0 && flags & USER_NAME == 0 {
         return Err(Fault::malformed("a password without a user name"));
     }
-    check_end(frame.body, flags, Version::V311)?;
-    let v3::Packet::Connect(connect) = codec::library_v3(frame)? else {
+    let password = last(frame.body, flags, Version::V311)?;
+    let whole = without(password, frame.whole);
+    let v3::Packet::Connect(connect) = codec::library_v3(Frame { whole: &whole, ..frame })? else {
         return Err(Fault::malformed("a wrong CONNECT"));
     };
     let will = connect.last_will.map(|will| {
@@ -113,7 +128,7 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
         clean: connect.clean_session,
         keep_alive_secs: connect.keep_alive,
         user_name: connect.username.map(|name| (*name).into()),
-        password: connect.password,
+        password: password.map(|password| Zeroizing::new(password.to_vec())),
         session_expiry_secs: if connect.clean_session { 0 } else { u32::MAX },
         receive_maximum: u16::MAX,
         maximum_packet: usize::MAX,
@@ -126,9 +141,9 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
 
 fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
     let flags = flags(frame.body)?;
-    check_end(frame.body, flags, Version::V5)?;
+    let password = last(frame.body, flags, Version::V5)?;
     // The library refuses an empty client id without clean start, which MQTT 5 allows: read it as with clean start.
-    let mut whole = BytesMut::from(frame.whole);
+    let mut whole = without(password, frame.whole);
     let flags_at = whole.len() - frame.body.len() + 7;
     if let Some(byte) = whole.get_mut(flags_at) {
         *byte |= CLEAN;
@@ -152,7 +167,7 @@ fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
         clean: flags & CLEAN != 0,
         keep_alive_secs: connect.keep_alive,
         user_name: connect.username.map(|name| (*name).into()),
-        password: connect.password,
+        password: password.map(|password| Zeroizing::new(password.to_vec())),
         session_expiry_secs: connect.session_expiry_interval_secs,
         receive_maximum: connect.receive_max.map_or(u16::MAX, std::num::NonZeroU16::get),
         maximum_packet: connect.max_packet_size.map_or(usize::MAX, |size| size.get() as usize),

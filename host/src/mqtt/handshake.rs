@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::{io::Interest, net::TcpStream};
+use zeroize::Zeroizing;
 
 use super::{
     Shared,
@@ -84,11 +85,14 @@ pub(super) async fn handshake<H: Hub>(
 
 /// Reads until CONNECT is whole; also gives what came after it.
 async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::Refused>> {
-    let mut buffer = BytesMut::with_capacity(512);
-    let mut piece = [0; 512];
+    const PIECE: usize = 512;
+    // Who says nothing takes no memory. Never grows, as that would leave a copy behind: there is a secret in it.
+    socket.ready(Interest::READABLE).await?;
+    let mut buffer = Zeroizing::new(Vec::with_capacity(limits::CONNECT_PACKET_BYTES + PIECE));
+    let mut piece = Zeroizing::new([0; PIECE]);
     loop {
         socket.ready(Interest::READABLE).await?;
-        match socket.try_read(&mut piece) {
+        match socket.try_read(piece.as_mut_slice()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(length) => buffer.extend_from_slice(piece.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -101,10 +105,8 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
             }
             Ok(None) => {}
             Ok(Some(frame)) => {
-                let length = frame.whole.len();
-                let read = connect::read(frame);
-                buffer.advance(length);
-                return Ok(read.map(|connect| (connect, buffer)));
+                let rest = buffer.get(frame.whole.len()..).unwrap_or_default();
+                return Ok(connect::read(frame).map(|connect| (connect, rest.into())));
             }
         }
     }
@@ -127,7 +129,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     let credentials = Credentials {
         client_id: &connect.client_id,
         user_name: connect.user_name.as_deref(),
-        password: connect.password.as_deref(),
+        password: connect.password.as_deref().map(Vec::as_slice),
         address,
         certificates: socket.peer_certificates(),
     };

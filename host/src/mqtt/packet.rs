@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::{
     model::{MessageProperties, QoS},
@@ -119,7 +120,7 @@ pub(super) struct Connect {
     pub(super) clean: bool,
     pub(super) keep_alive_secs: u16,
     pub(super) user_name: Option<Box<str>>,
-    pub(super) password: Option<Bytes>,
+    pub(super) password: Option<Zeroizing<Vec<u8>>>,
     /// How long the session outlives the connection; `u32::MAX` = for ever.
     pub(super) session_expiry_secs: u32,
     pub(super) receive_maximum: u16,
