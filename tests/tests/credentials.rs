@@ -5,7 +5,11 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
 use switchbox::{clock, model::broker::SessionKey};
-use switchbox_tests::{Admin, CLOSED, Device, Journal, Place, Process, Session, now, registered, token, until};
+use switchbox_tests::{
+    Admin, CLOSED, Device, Journal, Place, Process, Session,
+    hostile::{Conn, Login},
+    now, registered, token, until,
+};
 
 fn connect(host: &Process, id: &str, secret: &str) -> Device {
     Device::connect(host.mqtt(), Session::with_secret(id, secret))
@@ -219,13 +223,33 @@ fn who_guesses_is_slowed_down_and_nobody_else() {
     let key = registered(&host, &place, "lamp-1");
     let _ = host.cli(&place, &["device", "create", "lamp-2"]);
     let password = host.cli(&place, &["device", "password", "lamp-2"]);
-    for _ in 0..7 {
+    // The pauses grow, so that sooner or later one is not over yet.
+    until("the guesses to be slowed down", || {
         refused(&host, Session::with_secret("lamp-1", "a guess"));
-    }
-    host.logged(&["too many wrong passwords for this client from this address"]);
+        host.log().contains("too many wrong passwords for this client from this address").then_some(())
+    });
     // Neither the device itself with its key nor another one of the same address.
     drop(connect(&host, "lamp-1", &token(&key)));
     drop(connect(&host, "lamp-2", &password));
+    host.stop();
+}
+
+#[test]
+fn who_guesses_elsewhere_locks_nobody_out() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
+    let password = host.cli(&place, &["device", "password", "lamp-1"]);
+    // The pauses grow, so that sooner or later one is not over yet.
+    until("the guesses to be slowed down", || {
+        let mut conn = Conn::open_from([127, 0, 0, 2].into(), host.mqtt());
+        conn.send(&Login::with_password("lamp-1", "a guess").packet());
+        assert!(!conn.is_let_in());
+        let slowed =
+            |line: &str| line.contains("127.0.0.2") && line.contains("too many wrong passwords for this client");
+        host.log().lines().any(slowed).then_some(())
+    });
+    drop(connect(&host, "lamp-1", &password));
     host.stop();
 }
 

@@ -291,6 +291,18 @@ fn the_admin_api_is_reached_with_tls_by_who_trusts_its_authority() {
 }
 
 #[test]
+fn without_tokens_the_admin_api_is_for_this_machine_alone() {
+    let place = Place::new();
+    let certs = folder(&place, "certs");
+    let _ = switchbox(&place, &["cert", "server", "localhost", "--folder", &certs]);
+    let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
+    let tls = ["--admin-tls", "0.0.0.0:0", "--tls-cert", &cert, "--tls-key", &key, "--admin-auth", "none"];
+    let mut host = Process::spawn_with(&place, &tls);
+    assert!(!host.wait().success());
+    assert!(host.log().contains("--admin-auth none is only for a loopback address"), "{}", host.log());
+}
+
+#[test]
 fn the_admin_api_with_tls_needs_a_certificate_and_says_how_to_get_one() {
     let place = Place::new();
     let mut host = Process::spawn_with(&place, &["--admin-tls", "0.0.0.0:0"]);

@@ -38,6 +38,25 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
 }
 
 #[test]
+fn a_host_that_is_full_closes_who_comes_and_serves_who_is_there() {
+    let place = Place::new();
+    let host = place.start_with(&["--max-connections", "2"]);
+    let (mut first, second) = (host.device("lamp-1"), host.device("lamp-2"));
+    let let_in = || {
+        let mut conn = Conn::open(host.mqtt())?;
+        conn.send(&Login::new("lamp-3").packet());
+        conn.is_let_in().then_some(conn)
+    };
+    assert!(let_in().is_none(), "there were two already");
+    assert!(hits(&host.admin(), "connections") > 0);
+    host.logged(&["limit", "connections"]);
+    first.event("who is there is served");
+    drop(second);
+    until("a newcomer in the place of who left", let_in);
+    host.stop();
+}
+
+#[test]
 fn those_who_ask_the_admin_api_nothing_keep_nobody_from_it() {
     let place = Place::new();
     let host = place.start();

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -113,11 +113,32 @@ impl Conn {
     /// None: the host takes no more.
     #[must_use]
     pub fn open(host: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(host).ok()?;
+        TcpStream::connect(host).ok().map(Self::of)
+    }
+
+    /// From another address of this machine, such as 127.0.0.2.
+    ///
+    /// # Panics
+    ///
+    /// When there is no connection.
+    #[must_use]
+    pub fn open_from(address: Ipv4Addr, host: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("no runtime");
+        let connected = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind((address, 0).into())?;
+            socket.connect(host).await?.into_std()
+        });
+        let stream = connected.expect("no connection");
+        stream.set_nonblocking(false).expect("a socket that does not wait");
+        Self::of(stream)
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).expect("no time limit");
         stream.set_write_timeout(Some(WRITE_PATIENCE)).expect("no time limit");
         stream.set_nodelay(true).expect("no TCP_NODELAY");
-        Some(Self(stream))
+        Self(stream)
     }
 
     /// False: the host has closed, or reads no more.
