@@ -40,7 +40,7 @@ impl<T> Watched<T> {
         let properties =
             (!user.is_empty()).then(|| Box::new(MessageProperties { user, ..MessageProperties::default() }));
         let topic = format!("registries/{registry}/devices/{id}/{what}{slash}{rest}");
-        // A copy: the original may be a slice of a whole read buffer, and may wait in many queues.
+        // A copy: the original may share its memory with others, and this may wait in many queues.
         let payload = Bytes::copy_from_slice(payload);
         let message = Message { properties, ..Message::new(&topic, payload) };
         if let Some(topics) = self.topics.get() {

@@ -1,7 +1,7 @@
 //! The topics of Google Cloud IoT Core and ClearBlade IoT Core, with methods as Switchbox adds them (protocol.md,
 //! section 1).
 
-use bytes::BufMut;
+use std::borrow::Cow;
 
 use crate::{
     delivery::{Feed, Outbound},
@@ -134,26 +134,20 @@ pub fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
 /// The highest QoS that a feed is delivered with.
 pub const FEED_QOS: QoS = QoS::AtLeastOnce;
 
-/// Writes the topic that this is delivered on.
-pub fn write_topic(device: &DeviceId, item: &Outbound, to: &mut impl BufMut) {
-    to.put_slice(ROOT.as_bytes());
-    to.put_slice(device.as_str().as_bytes());
-    match item {
-        Outbound::Config { .. } => to.put_slice(b"/config"),
+/// The topic that this is delivered on, in pieces.
+#[must_use]
+pub fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
+    let [first, second, third, fourth]: [Cow<'a, str>; 4] = match item {
+        Outbound::Config { .. } => ["/config".into(), "".into(), "".into(), "".into()],
         Outbound::Command { subfolder, .. } => {
-            to.put_slice(b"/commands");
-            if !subfolder.is_empty() {
-                to.put_u8(b'/');
-                to.put_slice(subfolder.as_bytes());
-            }
+            let slash = if subfolder.is_empty() { "" } else { "/" };
+            ["/commands".into(), slash.into(), (&**subfolder).into(), "".into()]
         }
         Outbound::Method { rid, name, .. } => {
-            to.put_slice(b"/methods/");
-            to.put_slice(name.as_bytes());
-            to.put_slice(b"/request/");
-            to.put_slice(rid.to_string().as_bytes());
+            ["/methods/".into(), (&**name).into(), "/request/".into(), rid.to_string().into()]
         }
-    }
+    };
+    [ROOT.into(), device.as_str().into(), first, second, third, fourth]
 }
 
 /// The response topic of a method call (MQTT 5). Its correlation data is the request id in digits.
@@ -278,9 +272,7 @@ mod tests {
                 "/devices/lamp-1/methods/dim/request/7",
             ),
         ] {
-            let mut topic = Vec::new();
-            write_topic(&lamp(), &item, &mut topic);
-            assert_eq!(String::from_utf8(topic).unwrap(), expect);
+            assert_eq!(topic(&lamp(), &item).concat(), expect);
         }
         let topic = response_topic(&lamp(), "dim", 7);
         assert_eq!(publish(Some(&lamp()), &topic), Publish::Answer { rid: Some(7), status: None });

@@ -59,7 +59,7 @@ impl Engine {
             match event.data {
                 EventData::Telemetry { .. } => seen.event_ms = Some(event.time_ms),
                 EventData::State { version, payload } => {
-                    // The payload may be a slice of a connection's whole read buffer; this one stays.
+                    // The payload may share its memory with others that were read with it; this one stays.
                     let payload = Bytes::copy_from_slice(&payload);
                     let version = StateVersion { device: device.num, version, time_ms: event.time_ms, payload };
                     device.set_state(Arc::new(version.clone()));

@@ -49,6 +49,38 @@ pub(super) fn variable_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fa
     if bytes.len() < 4 { Ok(None) } else { Err(Fault::malformed("a length of more than four bytes")) }
 }
 
+/// Where the payloads of packets that were read together stand: small ones side by side, so that a run of events costs one
+/// allocation. What is to stay for long is better copied, as one payload keeps its neighbours.
+#[derive(Default)]
+pub(super) struct Payloads {
+    room: BytesMut,
+    /// Bytes that may hold more payloads.
+    unread: usize,
+}
+
+/// The most that payloads side by side take: what one of them may keep.
+const SHARED_BYTES: usize = 4096;
+
+impl Payloads {
+    /// For packets of so many bytes.
+    pub(super) fn new(unread: usize) -> Self {
+        Self { room: BytesMut::new(), unread }
+    }
+
+    fn copy(&mut self, payload: &[u8]) -> Bytes {
+        let most = self.unread.min(SHARED_BYTES);
+        self.unread = self.unread.saturating_sub(payload.len());
+        if payload.len() > SHARED_BYTES / 4 {
+            return Bytes::copy_from_slice(payload);
+        }
+        if self.room.capacity() < payload.len() {
+            self.room = BytesMut::with_capacity(most.max(payload.len()));
+        }
+        self.room.extend_from_slice(payload);
+        self.room.split().freeze()
+    }
+}
+
 /// Reads the packets of one connection after its CONNECT.
 #[derive(Debug)]
 pub(super) struct Decoder {
@@ -62,9 +94,9 @@ impl Decoder {
         Self { version, last_topic: "".into() }
     }
 
-    pub(super) fn decode(&mut self, frame: Frame<'_>) -> Result<Packet, Fault> {
+    pub(super) fn decode(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Packet, Fault> {
         match frame.first {
-            0x30..=0x3f => self.publish(frame).map(Packet::Publish),
+            0x30..=0x3f => self.publish(frame, payloads).map(Packet::Publish),
             0x40 => self.ack(AckKind::PubAck, frame),
             0x50 => self.ack(AckKind::PubRec, frame),
             0x62 => self.ack(AckKind::PubRel, frame),
@@ -78,7 +110,7 @@ impl Decoder {
         }
     }
 
-    fn publish(&mut self, frame: Frame<'_>) -> Result<Publish, Fault> {
+    fn publish(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Publish, Fault> {
         let flags = frame.first & 0x0f;
         let qos = qos(flags >> 1 & 3)?;
         if qos == QoS::AtMostOnce && flags & 8 != 0 {
@@ -106,7 +138,7 @@ impl Decoder {
         };
         match (self.version, rest) {
             (Version::V311, payload) | (Version::V5, [0, payload @ ..]) => {
-                publish.payload = Bytes::copy_from_slice(payload);
+                publish.payload = payloads.copy(payload);
             }
             (Version::V5, _) => add_properties(&mut publish, frame)?,
         }

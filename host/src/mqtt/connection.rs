@@ -1,6 +1,7 @@
 //! One client's socket: reads, hands on, writes what its mailbox has. While nothing happens it holds no buffers.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     io,
     pin::Pin,
@@ -12,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use tokio::{io::Interest, time::Sleep};
 
 use super::{
-    codec::{self, Decoder},
+    codec::{self, Decoder, Payloads},
     encode::Peer,
     end::{End, Presence},
     handshake::Admitted,
@@ -352,9 +353,12 @@ impl<H: Hub> Connection<H> {
                 Some(Frame::Publish { id, dup, item }) => {
                     published += 1;
                     if !self.peer.publish(id, dup, &item, device, now, out) {
-                        state.session.forget(id);
                         shared.metrics.drop_message("larger than the client takes");
-                        refused.add(item, false);
+                        let item = match item {
+                            Cow::Owned(item) => Some(item),
+                            Cow::Borrowed(_) => state.session.forget(id),
+                        };
+                        item.into_iter().for_each(|item| refused.add(item, false));
                     }
                 }
             }
@@ -448,11 +452,12 @@ impl<H: Hub> Connection<H> {
 /// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
 pub(super) fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Option<Fault>) -> (Vec<Packet>, &'a [u8]) {
     let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
+    let mut payloads = Payloads::new(bytes.len());
     let mut rest = bytes;
     loop {
         let read = match codec::frame(rest, limits::PACKET_BYTES) {
             Ok(None) => return (packets, rest),
-            Ok(Some(frame)) => decoder.decode(frame).map(|packet| (packet, frame.whole.len())),
+            Ok(Some(frame)) => decoder.decode(frame, &mut payloads).map(|packet| (packet, frame.whole.len())),
             Err(fault) => Err(fault),
         };
         match read {

@@ -191,8 +191,8 @@ impl Peer {
             }
             (Body::Hub(Parcel { device, outbound }), own) => {
                 let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
-                let mut topic = TopicBuffer::default();
-                iot_core::write_topic(device, outbound, &mut topic.0);
+                let topic = iot_core::topic(device, outbound);
+                let topic_length = topic.iter().map(|piece| piece.len()).sum();
                 if matches!(outbound, Outbound::Command { again: true, .. }) && item.qos != QoS::AtMostOnce {
                     flags |= 0x08;
                 }
@@ -206,8 +206,8 @@ impl Peer {
                         payload
                     }
                 };
-                let put = |to: &mut BytesMut| to.put_slice(&topic.0);
-                self.put_publish(flags, id, topic.0.len(), put, &properties, payload, to);
+                let put = |to: &mut BytesMut| topic.iter().for_each(|piece| to.put_slice(piece.as_bytes()));
+                self.put_publish(flags, id, topic_length, put, &properties, payload, to);
             }
         }
         if to.len() - before > self.maximum_packet {
@@ -245,15 +245,6 @@ impl Peer {
             to.put_slice(properties);
         }
         to.put_slice(payload);
-    }
-}
-
-/// A hub topic while it is written; on the heap only for the moment of one packet.
-struct TopicBuffer(Vec<u8>);
-
-impl Default for TopicBuffer {
-    fn default() -> Self {
-        Self(Vec::with_capacity(64))
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+
 use super::{
     connection::Connection,
     content::{Content, Refusal, content, within},
@@ -50,7 +52,7 @@ enum Action {
     Answer {
         rid: u64,
         status: u16,
-        payload: bytes::Bytes,
+        payload: Bytes,
     },
     /// Under `/devices/`, and not the client's own: for who is a gateway.
     Elsewhere(Publish),
@@ -425,7 +427,8 @@ fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {
 fn message(publish: Publish) -> Message {
     Message {
         topic: publish.topic,
-        payload: publish.payload,
+        // A message may stay for long, and would keep all that was read with it.
+        payload: Bytes::copy_from_slice(&publish.payload),
         qos: publish.qos,
         retain: publish.retain,
         expires: publish.expiry.map(|expiry| Instant::now() + expiry),

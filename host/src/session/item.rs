@@ -1,6 +1,6 @@
 //! What a session holds and gives out. Plain types.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use super::Ack;
 use crate::model::{Message, QoS, broker::MessageNum};
@@ -111,13 +111,13 @@ pub enum Offer {
 
 /// The next thing to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame<H> {
+pub enum Frame<'a, H: Clone> {
     Ack(Ack),
-    /// `id` 0 for QoS 0.
+    /// `id` 0 for QoS 0, which nobody keeps.
     Publish {
         id: u16,
         dup: bool,
-        item: Item<H>,
+        item: Cow<'a, Item<H>>,
     },
 }
 

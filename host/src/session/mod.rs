@@ -11,6 +11,7 @@ mod resting;
 mod tests;
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
@@ -205,12 +206,12 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// What to write next; None until something comes or is acknowledged.
-    pub fn next(&mut self, now: Instant) -> Option<Frame<H>> {
+    pub fn next(&mut self, now: Instant) -> Option<Frame<'_, H>> {
         if let Some(ack) = self.acks.pop() {
             return Some(Frame::Ack(ack));
         }
-        if let Some(frame) = self.resend() {
-            return Some(frame);
+        if self.resent < self.in_flight.len().min(self.window.into()) {
+            return self.resend();
         }
         loop {
             let item = self.take_next()?;
@@ -219,26 +220,24 @@ impl<H: Clone + Weigh> Session<H> {
                 continue;
             }
             if item.qos == QoS::AtMostOnce {
-                return Some(Frame::Publish { id: 0, dup: false, item });
+                return Some(Frame::Publish { id: 0, dup: false, item: Cow::Owned(item) });
             }
             let id = item.kept.map_or_else(|| self.free_id(), |kept| kept.id);
             let kept = item.kept.map(|kept| kept.num);
-            self.in_flight.push_back(InFlight { id, state: Sent::Published, item: Some(item.clone()), kept });
+            self.in_flight.push_back(InFlight { id, state: Sent::Published, item: Some(item), kept });
             self.resent = self.in_flight.len();
-            return Some(Frame::Publish { id, dup: false, item });
+            let item = self.in_flight.back()?.item.as_ref()?;
+            return Some(Frame::Publish { id, dup: false, item: Cow::Borrowed(item) });
         }
     }
 
     /// What an earlier connection sent, in its order, as far as the window of this one goes.
-    fn resend(&mut self) -> Option<Frame<H>> {
-        if self.resent >= usize::from(self.window) {
-            return None;
-        }
+    fn resend(&mut self) -> Option<Frame<'_, H>> {
         let entry = self.in_flight.get(self.resent)?;
         self.resent += 1;
         Some(match &entry.item {
             Some(item) if entry.state == Sent::Published => {
-                Frame::Publish { id: entry.id, dup: true, item: item.clone() }
+                Frame::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }
             }
             _ => Frame::Ack(Ack::new(AckKind::PubRel, entry.id)),
         })
@@ -339,8 +338,8 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
-    pub fn forget(&mut self, id: u16) {
-        self.settle(id, Sent::Published);
+    pub fn forget(&mut self, id: u16) -> Option<Item<H>> {
+        self.settle(id, Sent::Published)?.item
     }
 
     /// Takes back what the hub delivered, for which this holds, and what was not sent yet.

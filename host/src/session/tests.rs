@@ -29,20 +29,29 @@ fn hub(version: u64) -> Item<u64> {
 
 /// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
 fn written(session: &mut S) -> Vec<String> {
-    std::iter::from_fn(|| session.next(Instant::now()))
-        .map(|frame| match frame {
-            Frame::Ack(ack) => match ack.kind {
-                AckKind::PubAck => format!("ack{}", ack.id),
-                AckKind::PubRec => format!("rec{}", ack.id),
-                AckKind::PubRel => format!("rel{}", ack.id),
-                AckKind::PubComp => format!("comp{}", ack.id),
-            },
-            Frame::Publish { id, dup, item: Item { body: Body::Hub(version), .. } } => {
-                format!("{}{id}=v{version}", if dup { "d" } else { "p" })
+    let mut written = Vec::new();
+    while let Some(frame) = session.next(Instant::now()) {
+        written.push(in_short(&frame));
+    }
+    written
+}
+
+fn in_short(frame: &Frame<'_, u64>) -> String {
+    match frame {
+        Frame::Ack(ack) => match ack.kind {
+            AckKind::PubAck => format!("ack{}", ack.id),
+            AckKind::PubRec => format!("rec{}", ack.id),
+            AckKind::PubRel => format!("rel{}", ack.id),
+            AckKind::PubComp => format!("comp{}", ack.id),
+        },
+        Frame::Publish { id, dup, item } => {
+            let kind = if *dup { "d" } else { "p" };
+            match item.body {
+                Body::Hub(version) => format!("{kind}{id}=v{version}"),
+                Body::Message { .. } => format!("{kind}{id}"),
             }
-            Frame::Publish { id, dup, .. } => format!("{}{id}", if dup { "d" } else { "p" }),
-        })
-        .collect()
+        }
+    }
 }
 
 fn release(session: &mut S, id: u16) {
