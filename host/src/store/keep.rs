@@ -13,7 +13,7 @@ use super::{Error, documents, reader::Reader};
 use crate::model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
 
 /// Files are looked through for executions in which something happened no more often than this: a host that fills them
-/// faster keeps those of some files only.
+/// faster keeps those of some files only, and of these no more than the first.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Executions that are kept of such a file, and as many more that failed, took long or were tried again.
 const LOOK_MOST: usize = 1_000;
@@ -71,6 +71,8 @@ pub(super) struct Keeper {
     horizon: Seq,
     known: BTreeMap<Seq, Vec<Reference>>,
     looked: Option<Instant>,
+    /// Files went since then without being looked through.
+    hurries: bool,
 }
 
 impl Keeper {
@@ -93,7 +95,10 @@ impl Keeper {
         }
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
             self.looked = Some(Instant::now());
-            look_through(reader, trimmed.first_file, &mut change)?;
+            let hurries = std::mem::take(&mut self.hurries);
+            look_through(reader, trimmed.first_file, hurries, &mut change)?;
+        } else {
+            self.hurries = true;
         }
         Ok(change)
     }
@@ -184,11 +189,12 @@ fn is_of(handled: &Handled, reference: &Reference) -> bool {
     handled.plugin == reference.plugin && handled.attempt == reference.attempt
 }
 
-/// Executions in which something happened, with their events where those stand in the same file.
-fn look_through(reader: &Reader, (first, last): (i64, i64), change: &mut Change) -> Result<(), Error> {
+/// Executions in which something happened, with their events where those stand in the same file. Whoever hurries does not look
+/// for more that are notable when there are enough.
+fn look_through(reader: &Reader, (first, last): (i64, i64), hurries: bool, change: &mut Change) -> Result<(), Error> {
     let mut events: HashMap<Seq, (Event, Option<EffectKey>)> = HashMap::new();
     let (mut from, mut taken) = (first, 0);
-    while from <= last {
+    while from <= last && !(hurries && taken >= LOOK_MOST) {
         let page = reader.log_page(from, PAGE_BYTES)?;
         if page.rows.is_empty() {
             break;

@@ -5,8 +5,9 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -25,6 +26,9 @@ use crate::model::{DeviceNum, PluginName, Seq, limits::VERSIONS_KEPT};
 
 /// How long a change may wait for more.
 const GATHER: Duration = Duration::from_millis(250);
+/// How long the thread rests after it took changes: nobody waits for them, and waking it for each batch of the log costs the
+/// writer more than the batch is worth here.
+const REST: Duration = Duration::from_millis(5);
 /// Changes that are written without waiting for more.
 const GATHER_DOCS: usize = 20_000;
 
@@ -142,14 +146,15 @@ fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
 pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_bytes: u64, fatal: &dyn Fn(&Error)) {
     let mut gathered = Gathered::default();
     let mut since: Option<Instant> = None;
+    let mut rests = false;
     loop {
-        let wait = since.map_or(Duration::from_secs(3600), |s| GATHER.saturating_sub(s.elapsed()));
         let mut settle = None;
-        match work.recv_timeout(wait) {
+        match next(work, since, std::mem::take(&mut rests)) {
             Ok(Work::Docs { row, docs }) => {
                 gathered.row = row;
                 docs.into_iter().for_each(|doc| gathered.add(doc));
                 since.get_or_insert_with(Instant::now);
+                rests = true;
             }
             Ok(Work::Keep { change, done }) => match keep::write(&mut db, &change, keep_bytes) {
                 Ok(()) => drop(done.send(())),
@@ -175,6 +180,16 @@ pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_b
             }
         }
     }
+}
+
+/// Takes what there is, else rests where it is to, and waits.
+fn next(work: &Receiver<Work>, since: Option<Instant>, rests: bool) -> Result<Work, RecvTimeoutError> {
+    match work.try_recv() {
+        Ok(work) => return Ok(work),
+        Err(TryRecvError::Empty) if rests => thread::sleep(REST),
+        Err(_) => {}
+    }
+    work.recv_timeout(since.map_or(Duration::from_secs(3600), |since| GATHER.saturating_sub(since.elapsed())))
 }
 
 /// The documents never know of a row that the log could still lose.
