@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How often a busy guest is looked at.
-const TICK: Duration = Duration::from_millis(1);
+const TICK: Duration = Duration::from_millis(2);
 
 /// Stack of a guest, bytes: of its WebAssembly frames, and of the fiber they stand on with the host's.
 const GUEST_STACK_BYTES: usize = 512 * 1024;
