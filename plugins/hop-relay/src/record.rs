@@ -1,6 +1,6 @@
 //! The record that goes round: what the relay must read of it, and the same bytes with one hop more. Knows no host.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,7 +63,13 @@ fn with_hops(text: &str, old: &str, new: u64) -> Result<String, String> {
     let at = (old.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
     let parts = text.get(..at).zip(at.checked_add(old.len()).and_then(|end| text.get(end..)));
     let (before, after) = parts.ok_or("hops cannot be replaced")?;
-    Ok([before, &new.to_string(), after].concat())
+    // One digit more at most.
+    let mut next = String::with_capacity(text.len() + 1);
+    next.push_str(before);
+    // Writing to a String cannot fail.
+    let _ = write!(next, "{new}");
+    next.push_str(after);
+    Ok(next)
 }
 
 #[cfg(test)]
