@@ -307,6 +307,31 @@ fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
 }
 
 #[test]
+fn a_will_that_closed_doors_do_not_allow_any_more_is_not_published_after_the_start() {
+    let place = Place::new();
+    let host = place.start();
+    let key = registered(&host, &place, "lamp-1");
+    let _ = host.cli(&place, &["service", "create", "reporter", "--publish", "news", "--subscribe", "news"]);
+    let password = host.cli(&place, &["service", "password", "reporter"]);
+    let reporter = Session { clean: false, ..Session::of_service("reporter", "r", &password) };
+    let mut watcher = Device::connect(host.mqtt(), reporter.clone());
+    assert!(watcher.subscribe("news"));
+    let will = |topic: &str| Some(LastWill::new(topic, "a will", QoS::AtLeastOnce, false));
+    let signed = token(&key);
+    let news = Device::connect(host.mqtt(), Session { will: will("news"), ..Session::with_secret("lamp-1", &signed) });
+    host.kill();
+    drop((news, watcher));
+
+    let host = place.start_with(CLOSED);
+    host.logged(&["lamp-1", "news", "the will is not published"]);
+    let mut watcher = Device::connect(host.mqtt(), reporter);
+    watcher.publish("news", "the first that is");
+    watcher.message_with("the first that is");
+    assert_eq!(watcher.seen().messages.len(), 1);
+    host.stop();
+}
+
+#[test]
 fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_the_host() {
     let place = Place::new();
     let host = place.start_with(CLOSED);

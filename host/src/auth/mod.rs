@@ -211,6 +211,17 @@ impl Handle {
         }
     }
 
+    /// What such a client would be let in as now, once it has proved itself.
+    #[must_use]
+    pub fn standing_of(&self, principal: Principal) -> Standing {
+        let access = match (&principal, self.enroll) {
+            (Principal::Service(service), _) => Access::Service(Arc::new(service.spec.clone())),
+            (_, Enroll::Open) => Access::Open,
+            (_, Enroll::Closed) => Access::Own,
+        };
+        Standing { access, ..Standing::open(principal) }
+    }
+
     /// False: the device was deleted.
     #[must_use]
     pub fn is_registered(&self, device: DeviceNum) -> bool {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::{
-    auth::{self, Credentials, End, Refusal, Standing},
+    auth::{self, Credentials, End, Principal, Refusal, Standing},
     delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
     ingest::{self, Done, NewEvent},
     model::{DeviceId, DeviceNum, Message, ServiceName},
@@ -23,6 +23,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Standing, Refusal>> + Send;
     /// Until when the client may stay; the error says why it may not.
     fn still_holds(&self, standing: &Standing) -> Result<End, String>;
+    /// What such a client would be let in as now, once it has proved itself.
+    fn standing_of(&self, principal: Principal) -> Standing;
     /// False: the device was deleted.
     fn is_registered(&self, device: DeviceNum) -> bool;
     /// The account as it is now.
@@ -79,6 +81,10 @@ impl Hub for Live {
 
     fn still_holds(&self, standing: &Standing) -> Result<End, String> {
         self.auth.still_holds(standing)
+    }
+
+    fn standing_of(&self, principal: Principal) -> Standing {
+        self.auth.standing_of(principal)
     }
 
     fn is_registered(&self, device: DeviceNum) -> bool {

@@ -1,7 +1,9 @@
 //! Whose a session is, and whether there is still somebody who can come back to it.
 
+use std::sync::Arc;
+
 use super::{clients::Key, hub::Hub};
-use crate::{model::ServiceName, store::ServiceDoc};
+use crate::{auth::Principal, model::ServiceName, registry::Device, store::ServiceDoc};
 
 /// A session belongs to the account, its lists and the client id: with other lists it is another one, so that nothing of
 /// what was allowed before is left in it.
@@ -14,14 +16,26 @@ fn place(ServiceDoc { name, spec, .. }: &ServiceDoc) -> String {
     format!("{name}\0{}\0{}\0", spec.publish.join("\0"), spec.subscribe.join("\0"))
 }
 
+/// Who a client with such a key is. `device`: where the key is one's.
+pub(super) fn principal<H: Hub>(hub: &H, key: &Key, device: Option<Arc<Device>>) -> Principal {
+    match (device, key) {
+        (Some(device), _) => Principal::Device(device),
+        (None, Key::Device(_)) => Principal::Client,
+        (None, Key::Client(id)) => account(hub, id).map_or(Principal::Client, Principal::Service),
+    }
+}
+
+/// The account, as it is now, that the key names.
+fn account<H: Hub>(hub: &H, key: &str) -> Option<Arc<ServiceDoc>> {
+    let (name, _) = key.split_once('\0')?;
+    hub.service(&ServiceName::new(name).ok()?)
+}
+
 /// False: the device or the account is no more, or the account has other lists.
 pub(super) fn can_return<H: Hub>(hub: &H, key: &Key) -> bool {
     match key {
         Key::Device(device) => hub.is_registered(*device),
-        Key::Client(id) => {
-            let Some((name, _)) = id.split_once('\0') else { return true };
-            let service = ServiceName::new(name).ok().and_then(|name| hub.service(&name));
-            service.is_some_and(|service| id.starts_with(&place(&service)))
-        }
+        Key::Client(id) if !id.contains('\0') => true,
+        Key::Client(id) => account(hub, id).is_some_and(|service| id.starts_with(&place(&service))),
     }
 }

@@ -12,7 +12,6 @@ use super::{
     will,
 };
 use crate::{
-    auth::{Principal, Standing},
     clock,
     delivery::Feed,
     dialect::iot_core,
@@ -65,14 +64,8 @@ impl<H: Hub> Service<H> {
         let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
         let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
-        let will = doc.will.filter(|_| can_return).map(|stored| {
-            let will = Box::new(Will::restored(*stored));
-            // Whether it may still be published is asked when its time has come.
-            let standing = Standing::open(device.map_or(Principal::Client, Principal::Device));
-            let delay = will.delay.saturating_sub(away);
-            let task = will::publish(self.shared.clone(), standing, name.clone(), will);
-            (delay, Box::pin(task) as WillTask)
-        });
+        let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
+        let will = will.and_then(|will| self.restore_will(will, &doc.key, device, &name, away));
         let sent = |queued: &QueuedDoc| doc.left_ms.is_none() || queued.num <= doc.sent;
         if doc.left_ms.is_none() {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
@@ -101,6 +94,27 @@ impl<H: Hub> Service<H> {
             self.shared.topics.subscribe(filter, &subscriber, Options { qos, no_local, retain_as_published, id });
         }
         Restored { key: doc.key, mailbox, will, left }
+    }
+
+    /// Another start may have other doors, so it is asked again whether its client may leave it. That it is not shut out is asked
+    /// when its time has come.
+    fn restore_will(
+        &self,
+        will: Box<Will>,
+        key: &SessionKey,
+        device: Option<Arc<Device>>,
+        name: &Arc<str>,
+        away: Duration,
+    ) -> Option<(Duration, WillTask)> {
+        let hub = &self.shared.hub;
+        let standing = hub.standing_of(owner::principal(hub, key, device.clone()));
+        if let Err(fault) = will::check(device.as_deref(), &standing.access, &will) {
+            tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
+            return None;
+        }
+        let delay = will.delay.saturating_sub(away);
+        let task = will::publish(self.shared.clone(), standing, name.clone(), will);
+        Some((delay, Box::pin(task)))
     }
 }
 

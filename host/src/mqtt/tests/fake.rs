@@ -167,6 +167,10 @@ impl Hub for FakeHub {
         self.0.revoked.lock().clone().map_or(Ok(End::default()), Err)
     }
 
+    fn standing_of(&self, principal: Principal) -> Standing {
+        Standing::open(principal)
+    }
+
     fn is_registered(&self, device: DeviceNum) -> bool {
         *self.0.deleted.lock() != Some(device)
     }
