@@ -129,3 +129,33 @@ impl Standing {
         Ok(self.end.or_sooner(end))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::registry::KeyFormat;
+
+    #[test]
+    fn a_proof_counts_while_it_is_there_and_until_its_key_runs_out() {
+        const NOW: u64 = 1_000;
+        let key = |key: &str, expires_ms| Credential { format: KeyFormat::Es256Pem, key: key.into(), expires_ms };
+        let hash = |text: &str| PasswordHash(text.into());
+        let (lasting, brief) = (key("a", None), key("a", Some(NOW + 5)));
+        let by_key = Proof::of(&lasting);
+        for (proof, credentials, password, expect) in [
+            (Proof::None, vec![], None, Some(End(None))),
+            (by_key.clone(), vec![key("b", None), lasting], None, Some(End(None))),
+            (by_key.clone(), vec![brief], None, Some(End(Some(NOW + 5)))),
+            (by_key.clone(), vec![key("a", Some(NOW))], None, None),
+            (by_key, vec![key("b", None)], None, None),
+            (Proof::Password(Some(hash("x"))), vec![], Some(hash("x")), Some(End(None))),
+            (Proof::Password(Some(hash("x"))), vec![], Some(hash("y")), None),
+            (Proof::Password(Some(hash("x"))), vec![], None, None),
+        ] {
+            assert_eq!(proof.until(&credentials, password.as_ref(), NOW), expect, "{proof:?} {credentials:?}");
+        }
+        for (one, other, expect) in [(None, None, None), (Some(1), None, Some(1)), (Some(2), Some(1), Some(1))] {
+            assert_eq!(End(one).or_sooner(End(other)), End(expect));
+        }
+    }
+}

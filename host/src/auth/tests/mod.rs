@@ -1,5 +1,6 @@
 //! Keys and tokens as tables: what is taken, and why the rest is not.
 
+mod certificates;
 mod tokens;
 
 use crate::model::registry::{Credential, KeyFormat};
