@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -30,6 +31,8 @@ pub(super) struct Context {
     pub(super) kv: Kv,
     pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
+    /// Where they run.
+    runtime: runtime::Handle,
     pub(super) stopping: CancellationToken,
     /// The last event that was in the log when the host started.
     pub(super) boot: OnceLock<Seq>,
@@ -55,6 +58,7 @@ impl Context {
             kv: Kv::default(),
             timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
+            runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),
             left: Mutex::default(),
@@ -65,6 +69,12 @@ impl Context {
             cycles: Mutex::default(),
             reach: OnceLock::new(),
         }
+    }
+
+    /// Begins a task of the plugins, on the host's own threads whoever begins it: a client whose event starts a worker may be
+    /// served by threads that stand behind all others.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
     }
 
     /// What an instance of a plugin calls. Each has one of its own, lest all processors count references in one place.

@@ -138,7 +138,7 @@ pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Dura
     let lane = rest.lane;
     runner.put_back_behind(pending.job.event.seq, rest);
     let held = runner.clone();
-    runner.context.tasks.spawn(async move {
+    runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
             () = tokio::time::sleep_until(until) => release(&held, *pending, lane).await,

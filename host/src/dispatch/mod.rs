@@ -51,6 +51,7 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
+    /// Plugins run on the runtime that this is called on.
     #[must_use]
     pub fn new(store: store::Handle, registry: registry::Handle) -> Self {
         Self { context: Arc::new(Context::new(store, registry)), routes: Arc::default() }

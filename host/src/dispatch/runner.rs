@@ -209,7 +209,7 @@ impl Runner {
             } else if inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES {
                 self.counters.lagged.fetch_add(1, Ordering::Relaxed);
                 inner.lag = Some(Lag { cursor: seq, newest: seq, handled: HashSet::new() });
-                self.context.tasks.spawn(catch_up::run(self.clone()));
+                self.context.spawn(catch_up::run(self.clone()));
             } else {
                 inner.queues.push_first_of(job, jobs.size_hint().0);
                 queued += 1;
@@ -248,7 +248,7 @@ impl Runner {
             self.work.notify_one();
         } else if inner.workers < (WORKERS + inner.waiting).min(WORKERS_MAX) {
             inner.workers += 1;
-            self.context.tasks.spawn(worker::run(self.clone()));
+            self.context.spawn(worker::run(self.clone()));
         }
     }
 
@@ -290,7 +290,7 @@ impl Runner {
         let lane = work.lane;
         self.inner.lock().queues.put_back(work);
         let runner = self.clone();
-        self.context.tasks.spawn(async move {
+        self.context.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = runner.context.stopping.cancelled() => return,
@@ -344,7 +344,7 @@ impl Runner {
     pub(super) fn begin(self: &Arc<Self>) {
         let store = &self.context.store;
         self.with_lag(|lag| lag.newest = Seq(store.next_seq().0.saturating_sub(1)));
-        self.context.tasks.spawn(catch_up::run(self.clone()));
+        self.context.spawn(catch_up::run(self.clone()));
     }
 
     /// For catching up.
