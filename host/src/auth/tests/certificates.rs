@@ -72,7 +72,8 @@ fn a_certificate_lets_in_whom_it_is_registered_for_or_whom_an_authority_names_un
     ] {
         let spec = DeviceSpec { credentials: credentials.into_iter().cloned().collect(), ..DeviceSpec::default() };
         let device = DeviceId::new("lamp-1").unwrap();
-        let proved = prove(std::slice::from_ref(shown), &device, &spec, &[ours.certificate.clone()], now_ms);
+        let proved =
+            prove(std::slice::from_ref(shown), &device, &spec, std::slice::from_ref(&ours.certificate), now_ms);
         match expect {
             Ok(expect) => assert_eq!(proved.as_ref(), Ok(&expect), "{what}"),
             Err(part) => assert!(proved.as_ref().unwrap_err().to_string().contains(part), "{what}: {proved:?}"),
