@@ -135,7 +135,7 @@ impl<H: Hub> Connection<H> {
             tokio::select! {
                 biased;
                 () = mailbox.closing.notified() => {}
-                stop = Metered::new(self.presence.share.clone(), self.serve()) => match stop {
+                stop = Metered::new(self.presence.share.clone(), self.lane, self.serve()) => match stop {
                     Stop::End(end) => break end,
                     Stop::Move => return Some(self),
                 },

@@ -1,5 +1,5 @@
-//! The log: files of records (`log/`), written by one thread, read by anybody beside it. Files that nobody needs any more
-//! are used again: a file system overwrites faster than it grows.
+//! The log: files of records (`log/`), written by one thread, read by anybody beside it. The files that it goes on in were made
+//! before (`spares.rs`).
 
 use std::{
     collections::VecDeque,
@@ -17,13 +17,12 @@ use super::{
     keep::Oldest,
     record::{self, End},
     segment::{self, Part, Pen, Segment},
+    spares::{SPARE, Spares},
 };
 use crate::model::Seq;
 
 /// Bytes of a file, unless one record alone is larger.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
-/// Files kept to be used again.
-const SPARES: usize = 4;
 const FOLDER: &str = "log";
 
 /// The writer's end of the log.
@@ -32,8 +31,7 @@ pub(super) struct Log {
     files: Arc<Files>,
     pen: Pen,
     segment_bytes: u64,
-    spares: Vec<PathBuf>,
-    spares_made: u64,
+    spares: Spares,
 }
 
 /// The log's files, as the writer and the readers share them.
@@ -68,7 +66,8 @@ impl Log {
         sync_folder(&folder).map_err(problem)?;
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
-        Ok(Self { folder, files, pen, segment_bytes, spares: Vec::new(), spares_made: 0 })
+        let spares = Spares::new(&folder);
+        Ok(Self { folder, files, pen, segment_bytes, spares })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -87,12 +86,16 @@ impl Log {
     }
 
     fn write(&mut self, record: &[u8], before: End, durable: bool) -> io::Result<()> {
-        let full = {
+        let (until, has_rows) = {
             let inner = self.files.0.read();
-            inner.last.used() + record.len() as u64 > self.segment_bytes && inner.last.start() != before
+            (inner.last.used() + record.len() as u64, inner.last.start() != before)
         };
-        if full {
+        // That a file grows takes as long as many commits do.
+        let full = until > self.segment_bytes || (self.pen.grows(until) && self.spares.is_ready());
+        if full && has_rows {
             self.roll(before)?;
+        } else if until > segment::AHEAD {
+            self.spares.want(self.segment_bytes);
         }
         let (file, used) = self.files.last();
         self.pen.write(&file, used, record, durable)?;
@@ -102,7 +105,7 @@ impl Log {
     /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
     fn roll(&mut self, start: End) -> io::Result<()> {
         self.files.last().0.sync()?;
-        if let Some(spare) = self.spares.pop() {
+        if let Some(spare) = self.spares.take() {
             fs::rename(spare, self.folder.join(segment::name(start)))?;
         }
         let segment = Segment::begin(&self.folder, start, &mut self.pen)?;
@@ -118,20 +121,15 @@ impl Log {
     pub(super) fn trim(&mut self, row: i64) -> io::Result<()> {
         while let Some(segment) = self.files.take_oldest(row) {
             // Who still reads it must not find other bytes there.
-            if segment.is_read() || self.spares.len() >= SPARES {
+            if segment.is_read() {
                 fs::remove_file(segment.path())?;
             } else {
-                self.spares_made += 1;
-                let spare = self.folder.join(format!("{}.{SPARE}", self.spares_made));
-                fs::rename(segment.path(), &spare)?;
-                self.spares.push(spare);
+                self.spares.put(segment.path())?;
             }
         }
         Ok(())
     }
 }
-
-const SPARE: &str = "spare";
 
 /// The files of the log in order. Throws away what was left of files to be used again.
 fn read_files(folder: &Path) -> Result<VecDeque<Segment>, Error> {

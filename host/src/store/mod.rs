@@ -19,6 +19,7 @@ mod reader;
 mod record;
 mod schema;
 mod segment;
+mod spares;
 mod timers;
 mod writer;
 

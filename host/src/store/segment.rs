@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The file grows by so many bytes of zeros, written together with the record that needs them.
-const AHEAD: u64 = 1024 * 1024;
+pub(super) const AHEAD: u64 = 1024 * 1024;
 /// Bytes between two marks, about.
 const MARK_EVERY: u64 = 64 * 1024;
 
@@ -147,6 +147,11 @@ impl Pen {
         let found = file.read(floor(used)..used, &mut last)?;
         self.tail.push(last.bytes().get(found).unwrap_or_default(), 0);
         Ok(())
+    }
+
+    /// The file has to grow for so many bytes.
+    pub(super) fn grows(&self, until: u64) -> bool {
+        until > self.size
     }
 
     /// Writes bytes behind the last ones, which end at `used`.

@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 use crate::{
     model::{Entry, Event, EventData},
-    store::{LogRow, reader::Reader},
+    store::{LogRow, reader::Reader, spares},
 };
 
 const SMALL: u64 = 4_096;
@@ -166,13 +166,13 @@ fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
     let full = count("log");
     log.trim(row).unwrap();
     assert_eq!(all(&log), (row + 1..=100).collect::<Vec<_>>());
-    let (trimmed, spares) = (count("log"), count(SPARE));
+    let (trimmed, spare) = (count("log"), count(SPARE));
     assert!(trimmed < full);
-    assert_eq!(spares, SPARES.min(full - trimmed), "what goes is kept to be used again, up to so many");
+    assert_eq!(spare, spares::KEPT.min(full - trimmed), "what goes is kept to be used again, up to so many");
     (101..=120).for_each(|number| append(&mut log, number));
     let begun = count("log") - trimmed;
     assert!(begun > 0);
-    assert_eq!(count(SPARE), spares.saturating_sub(begun), "a file that is begun takes the place of a spare one");
+    assert_eq!(count(SPARE), spare.saturating_sub(begun), "a file that is begun takes the place of a spare one");
     (121..=140).for_each(|number| append(&mut log, number));
     drop(log);
     let log = Log::open_with(folder.path(), SMALL).unwrap();
