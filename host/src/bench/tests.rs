@@ -96,13 +96,31 @@ fn plan(addr: SocketAddr, traffic: Traffic, qos: Qos) -> Plan {
     Plan { addr, traffic, connections: 3, window: 4, qos, run: 1, threads: 2, drain: Duration::from_millis(500) }
 }
 
-/// Runs a plan until so many round trips are done, or nothing moves any more.
-async fn go(plan: &Plan, round_trips: u64) -> Tally {
+const MOMENT: Duration = Duration::from_millis(100);
+/// Longer than anything takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a plan until so many round trips are done.
+async fn reach(plan: &Plan, round_trips: u64) -> Tally {
     let load = Load::start(plan).await.expect("started");
-    let mut before = None;
-    while load.completed() < round_trips && before != Some(load.completed()) {
-        before = Some(load.completed());
-        load.measure(Duration::from_millis(100)).await;
+    let reached = async {
+        load.measure(MOMENT).await;
+        while load.completed() < round_trips {
+            load.measure(MOMENT).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, reached).await.expect("no more round trips came");
+    load.finish().await.expect("finished")
+}
+
+/// Runs a plan until something has moved, and then nothing for a while.
+async fn exhaust(plan: &Plan) -> Tally {
+    let load = Load::start(plan).await.expect("started");
+    let (mut before, mut idle) = (0, 0);
+    while before == 0 || idle < 10 {
+        load.measure(MOMENT).await;
+        idle = if load.completed() == before { idle + 1 } else { 0 };
+        before = load.completed();
     }
     load.finish().await.expect("finished")
 }
@@ -111,7 +129,7 @@ async fn go(plan: &Plan, round_trips: u64) -> Tally {
 async fn a_faultless_relay_is_found_faultless() {
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
         let addr = relay(|_| Deed::Relay).await;
-        let tally = go(&plan(addr, Traffic::Relay, qos), 2_000).await;
+        let tally = reach(&plan(addr, Traffic::Relay, qos), 2_000).await;
         assert_eq!((tally.faults, tally.errors.len()), (Faults::default(), 0), "{:?}", tally.errors);
         assert!(tally.round_trips.percentile(0.5).expect("measured") > Duration::ZERO);
     }
@@ -120,14 +138,14 @@ async fn a_faultless_relay_is_found_faultless() {
 #[tokio::test]
 async fn every_fault_of_a_relay_is_counted() {
     let connections = 3;
-    for (fault, each) in [
-        ((|n| if n == 50 { Deed::Drop } else { Deed::Relay }) as Fault, Faults { lost: 1, ..Faults::default() }),
-        (|n| if n == 50 { Deed::Double } else { Deed::Relay }, Faults { duplicated: 1, ..Faults::default() }),
-        (|n| if n == 50 { Deed::Skip } else { Deed::Relay }, Faults { skipped: 1, ..Faults::default() }),
-        (|_| Deed::Drop, Faults { lost: 4, ..Faults::default() }),
+    for (fault, round_trips, each) in [
+        ((|n| if n == 50 { Deed::Drop } else { Deed::Relay }) as Fault, 2_000, Faults { lost: 1, ..Faults::default() }),
+        (|n| if n == 50 { Deed::Double } else { Deed::Relay }, 2_000, Faults { duplicated: 1, ..Faults::default() }),
+        (|n| if n == 50 { Deed::Skip } else { Deed::Relay }, 2_000, Faults { skipped: 1, ..Faults::default() }),
+        (|_| Deed::Drop, 0, Faults { lost: 4, ..Faults::default() }),
     ] {
         let addr = relay(fault).await;
-        let found = go(&plan(addr, Traffic::Relay, Qos::AtLeastOnce), 2_000).await.faults;
+        let found = reach(&plan(addr, Traffic::Relay, Qos::AtLeastOnce), round_trips).await.faults;
         let expect = [found.lost, found.duplicated, found.skipped].map(|count| count / connections);
         assert_eq!(expect, [each.lost, each.duplicated, each.skipped], "{found:?}");
     }
@@ -136,7 +154,7 @@ async fn every_fault_of_a_relay_is_counted() {
 #[tokio::test]
 async fn a_broken_connection_is_an_error_and_its_lanes_are_lost() {
     let addr = relay(|n| if n == 50 { Deed::Hangup } else { Deed::Relay }).await;
-    let tally = go(&plan(addr, Traffic::Relay, Qos::AtMostOnce), 2_000).await;
+    let tally = exhaust(&plan(addr, Traffic::Relay, Qos::AtMostOnce)).await;
     assert_eq!((tally.faults.lost, tally.errors.len()), (12, 3), "{:?}", tally.errors);
     assert!(tally.errors.iter().all(|error| error.contains("connection")), "{:?}", tally.errors);
 }
@@ -159,7 +177,7 @@ async fn mosquitto_is_measured_and_ended() {
     let folder = tempfile::tempdir().expect("folder");
     let server = Server::mosquitto(&program, folder.path()).await.expect("started");
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
-        let tally = go(&plan(server.mqtt, Traffic::Echo, qos), 1_000).await;
+        let tally = reach(&plan(server.mqtt, Traffic::Echo, qos), 1_000).await;
         assert_eq!((tally.faults, tally.errors.len()), (Faults::default(), 0), "{:?}", tally.errors);
     }
     let idle = memory::idle(&server, Traffic::Echo, 50).await.expect("they live");
