@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rumqttc::QoS;
 use switchbox::{model::Outcome, store::ConfigVersion};
 use switchbox_tests::{
-    COUNTER, Device, Dice, InProcess, Journal, LIMIT, Place, Process, Session, config, crash_plan, events, until,
+    COUNTER, Device, Dice, InProcess, Journal, LIMIT, Place, Process, config, crash_plan, events, until,
 };
 
 const SOURCES: usize = 6;
@@ -45,8 +45,7 @@ struct Evidence {
 }
 
 /// One device's events until the host is gone.
-fn publish(host: std::net::SocketAddr, round: u64, source: usize, acknowledged: &AtomicUsize) -> Vec<String> {
-    let mut device = Device::connect(host, Session::new(&format!("source-{source}")));
+fn publish(mut device: Device, round: u64, source: usize, acknowledged: &AtomicUsize) -> Vec<String> {
     let topic = events(&device.id);
     let mut counted = 0;
     for n in 0..MOST {
@@ -71,7 +70,6 @@ fn publish(host: std::net::SocketAddr, round: u64, source: usize, acknowledged: 
 /// Starts the host, lets the sources publish, and kills it after so many acknowledgements.
 fn round(place: &Place, round: u64, kill_after: usize, evidence: &mut Evidence) {
     let host = place.start();
-    let mqtt = host.mqtt();
     let sinks: Vec<_> = targets()
         .map(|id| {
             let mut device = host.device(&id);
@@ -79,12 +77,14 @@ fn round(place: &Place, round: u64, kill_after: usize, evidence: &mut Evidence) 
             device
         })
         .collect();
+    let sources: Vec<_> = (0..SOURCES).map(|source| host.device(&format!("source-{source}"))).collect();
     let acknowledged = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let sources: Vec<_> = (0..SOURCES)
-            .map(|source| {
+        let sources: Vec<_> = (0..)
+            .zip(sources)
+            .map(|(source, device)| {
                 let acknowledged = &acknowledged;
-                scope.spawn(move || publish(mqtt, round, source, acknowledged))
+                scope.spawn(move || publish(device, round, source, acknowledged))
             })
             .collect();
         until("the acknowledgements", || (acknowledged.load(Ordering::Relaxed) >= kill_after).then_some(()));
