@@ -1,6 +1,7 @@
 //! More than the host can do is shed where it costs least. Who is there already is served.
 
 use rumqttc::QoS;
+use switchbox::fairness::Lane;
 use switchbox_tests::{
     Admin, Device, InProcess, Place, events,
     hostile::{Conn, Login},
@@ -95,7 +96,8 @@ fn while_the_journals_queue_is_crowded_events_of_qos_0_go_and_all_others_are_ser
     let (mut lamp, mut healthy) = (host.device("lamp"), host.device("healthy"));
     healthy.subscribe_config();
     // Others' events wait for the disk, as many as find room that may be lost.
-    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.spare(1)).collect();
+    let crowd: Vec<_> =
+        std::iter::from_fn(|| host.wait_for(host.parts.ingest.spare(1, Lane::Foreground)).unwrap()).collect();
     let (lost, kept) = by_turns(&mut lamp, 20);
     assert_eq!(hits(&host.admin(), "journal_queue_qos0"), lost.len() as u64);
     healthy.event(r#"{"deviceId":"healthy","hops":1}"#);
@@ -115,7 +117,7 @@ fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_an
     let place = Place::new();
     let host = place.start_in_process();
     let mut lamp = host.device("lamp");
-    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.try_reserve(1)).collect();
+    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.try_reserve(1, Lane::Foreground)).collect();
     let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();
     let lamp_as_shown = host.admin().get(&Admin::device_path("lamp", "")).ok();
     assert_eq!(lamp_as_shown["connected"], true);

@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ use crate::model::limits;
 
 /// The folder in the data folder.
 const FOLDER: &str = "audit";
+/// Lines of as long a time go to the disk together: the log of events waits behind each time.
+pub(super) const TOGETHER: Duration = Duration::from_millis(100);
 /// Read at a time when looking back: thousands of lines.
 const LOOK_BACK_BYTES: u64 = 1024 * 1024;
 
@@ -48,7 +51,8 @@ struct Current {
 pub(super) struct Audit {
     folder: PathBuf,
     current: Arc<Mutex<Current>>,
-    syncing: Arc<AtomicBool>,
+    /// Somebody is about to call [`Audit::sync`].
+    to_sync: Arc<AtomicBool>,
 }
 
 impl Audit {
@@ -62,7 +66,7 @@ impl Audit {
             current.file.write_all(b"\n")?;
             current.bytes += 1;
         }
-        Ok(Self { folder, current: Arc::new(Mutex::new(current)), syncing: Arc::default() })
+        Ok(Self { folder, current: Arc::new(Mutex::new(current)), to_sync: Arc::default() })
     }
 
     /// Appends a line. Blocks for as long as the disk takes.
@@ -80,14 +84,16 @@ impl Audit {
         Ok(())
     }
 
-    /// Puts on the disk what was appended; one call does it for all that were appended meanwhile. Blocks.
+    /// Whether somebody has to call [`Audit::sync`], [`TOGETHER`] from now, for what was appended. One of many is told so.
+    pub(super) fn wants_sync(&self) -> bool {
+        !self.to_sync.swap(true, Ordering::AcqRel)
+    }
+
+    /// Puts on the disk what was appended. Blocks.
     pub(super) fn sync(&self) -> io::Result<()> {
-        if self.syncing.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let file = self.current.lock().file.try_clone();
-        self.syncing.store(false, Ordering::Release);
-        file?.sync_data()
+        self.to_sync.store(false, Ordering::Release);
+        let file = self.current.lock().file.try_clone()?;
+        file.sync_data()
     }
 
     fn forget_old(&self) -> io::Result<()> {
@@ -191,7 +197,9 @@ mod tests {
         (0..2_500).for_each(|n| audit.append(&line(n)).unwrap());
         let audit = Audit::open(folder.path()).unwrap();
         audit.append(&line(2_500)).unwrap();
+        assert_eq!([(); 2].map(|()| audit.wants_sync()), [true, false]);
         audit.sync().unwrap();
+        assert!(audit.wants_sync(), "for what is appended from now on");
         let (mut seen, mut before) = (Vec::new(), None);
         loop {
             let page = audit.back(before, 700).unwrap();

@@ -161,13 +161,16 @@ async fn note(app: &App, who: String, address: SocketAddr, call: String, status:
     };
     let log = app.audit.clone();
     let written = blocking(move || Ok(log.append(&line)?)).await;
-    let log = app.audit.clone();
-    // Nobody waits for this one.
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = log.sync() {
-            tracing::error!(%error, "the audit log cannot be put on the disk");
-        }
-    });
+    if app.audit.wants_sync() {
+        let log = app.audit.clone();
+        // Nobody waits for this one.
+        tokio::spawn(async move {
+            tokio::time::sleep(audit::TOGETHER).await;
+            if let Err(error) = blocking(move || Ok(log.sync()?)).await {
+                tracing::error!(%error, "the audit log cannot be put on the disk");
+            }
+        });
+    }
     if let Err(error) = written {
         app.parts.counters.refuse("audit_write");
         tracing::error!(%error, "a line of the audit log cannot be written");

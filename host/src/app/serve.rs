@@ -3,10 +3,11 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Host;
-use crate::settings::Settings;
+use crate::{fairness, settings::Settings};
 
 /// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready. Blocking.
 pub fn serve(settings: &Settings) -> anyhow::Result<()> {
+    fairness::take_short_turns();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -2,6 +2,7 @@
 
 use super::Handle;
 use crate::{
+    fairness::Lane,
     ingest::{self, NewEvent},
     model::{EventData, Settlement},
 };
@@ -18,7 +19,7 @@ impl Handle {
                 self.shared.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
             }
             let data = EventData::Disconnected { reason: REASON.to_owned() };
-            let room = self.shared.ingest.reserve(REASON.len()).await?;
+            let room = self.shared.ingest.reserve(REASON.len(), Lane::Foreground).await?;
             self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], room, Box::new(|_| ()));
         }
         Ok(())

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Handle;
 use crate::{
-    ingest,
+    fairness, ingest,
     model::{Entry, Message, QoS, Settlement, limits},
     store::{self, OutgoingDoc},
     topics,
@@ -130,7 +130,8 @@ impl Publisher {
         for lane in 0..LANES {
             lanes.spawn(self.clone().lane(lane, shutdown.clone()));
         }
-        lanes.join_all().await;
+        // Where the host gives up its start, the runtime ends them.
+        while lanes.join_next().await.is_some() {}
         // What comes now stays among the documents, and nobody may wait for room any more.
         self.queue.live.store(false, Ordering::Release);
         self.queue.room.notify_waiters();
@@ -174,7 +175,7 @@ impl Publisher {
         let bytes = message.size();
         self.topics.publish(message, None).await;
         if let Some(event) = event {
-            let room = self.ingest.reserve(bytes).await?;
+            let room = self.ingest.reserve(bytes, fairness::Lane::Foreground).await?;
             self.ingest.submit_published(event, id.parse().ok(), room);
         }
         Ok(())

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::Anchor,
+    fairness::Lane,
     model::{CallRecord, Cause, Effect, Entry, Handled, HandledInRun, HandledRun, Outcome},
     plugin::{Called, Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
@@ -142,7 +143,7 @@ impl<'a> Settled<'a> {
         }
         let store = &self.runner.context.store;
         // A closed store means that the host is stopping: the events are in the journal and come again.
-        let Ok(room) = store.reserve(std::mem::take(&mut self.bytes)).await else { return };
+        let Ok(room) = store.reserve(std::mem::take(&mut self.bytes), Lane::Foreground).await else { return };
         store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(room));
         self.letters.drain(..).for_each(|id| self.runner.release_letter(id));
     }

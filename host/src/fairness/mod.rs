@@ -3,10 +3,12 @@
 //!
 //! The background's threads are as many as the foreground's and do the same, so that one who is alone has the whole machine;
 //! but the system's scheduler interrupts them as soon as a thread of the foreground, the writer or another program has something
-//! to do. That holds however long a piece of work is, and wherever it is done: nobody has to count it or to cut it up.
+//! to do: they take long turns, all others short ones. So do the threads that bring the store's files in order. That holds however long a
+//! piece of work is, and wherever it is done; and where pieces are many, [`breathe`] between them makes up for the scheduler's ticks.
 
 mod priority;
 mod share;
+mod turns;
 mod waiting;
 
 use std::io;
@@ -14,8 +16,9 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::{
-    priority::step_back,
+    priority::{take_long_turns, take_short_turns},
     share::{Lane, Metered, Share, Shares},
+    turns::breathe,
     waiting::{move_listener_here, move_stream_here},
 };
 
@@ -34,7 +37,7 @@ pub struct Background {
 impl Background {
     pub fn start() -> io::Result<Self> {
         let begin = || {
-            if let Err(error) = step_back(NICE) {
+            if let Err(error) = priority::step_back(NICE) {
                 tracing::debug!(%error, "a thread of the background has the same priority as all others");
             }
         };

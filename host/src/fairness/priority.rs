@@ -2,15 +2,53 @@
 
 use std::{io, time::Duration};
 
-/// How long a thread that stepped back would like to go on at a time. Linux (6.12 and later) lets one that asks for less, as
-/// every thread does that asks for nothing, interrupt it as soon as it has something to do: without this it may have to wait
-/// for the end of a time slice, which is milliseconds, whatever the priorities are.
-const SLICE: Duration = Duration::from_millis(10);
+use super::turns;
 
-/// Lets the calling thread, and those that it starts, run behind the process's other threads; `nice` says by how much, from 1 to
-/// 19. There is no way back.
+/// How long a thread would like to go on at a time (Linux 6.12 and later; a hint without a meaning to older ones). Who asks for
+/// less may interrupt who asked for more as soon as it has something to do, and whoever was given the processor first keeps it no longer than the least
+/// that anybody in the queue asked for: without this a thread has to wait for the end of a time slice, which is milliseconds,
+/// whatever the priorities are.
+const SHORT_TURN: Duration = Duration::from_micros(100);
+/// Of those who stepped back.
+const LONG_TURN: Duration = Duration::from_millis(10);
+
+/// Lets the calling thread, and those that it starts from now on, take short turns: for what somebody waits for.
+pub fn take_short_turns() {
+    tell(schedule_by(0, SHORT_TURN));
+}
+
+/// Lets the calling thread take long turns, which others interrupt: for what only has to be done in time.
+pub fn take_long_turns() {
+    tell(schedule_by(0, LONG_TURN));
+}
+
+/// Lets the calling thread, and those that it starts, run behind the process's other threads: in long turns, and with the weight of so
+/// much more `nice` (1 to 19). There is no way back.
+pub(super) fn step_back(by: i32) -> io::Result<()> {
+    schedule_by(by, LONG_TURN)
+}
+
+fn tell(scheduled: io::Result<()>) {
+    if let Err(error) = scheduled {
+        tracing::debug!(%error, thread = std::thread::current().name(), "a thread is scheduled as all others are");
+    }
+}
+
+fn schedule_by(more_nice: i32, turn: Duration) -> io::Result<()> {
+    if turn == LONG_TURN {
+        turns::give_way_from_now_on();
+    }
+    schedule((own_nice()? + more_nice).min(19), turn)
+}
+
+/// How much the calling thread is willing to stand back, -20 to 19.
+fn own_nice() -> io::Result<i32> {
+    // Linux knows it for each thread.
+    Ok(rustix::process::getpriority_process(None)?)
+}
+
 #[cfg(target_os = "linux")]
-pub fn step_back(nice: i32) -> io::Result<()> {
+fn schedule(nice: i32, turn: Duration) -> io::Result<()> {
     /// `struct sched_attr` of Linux, in its first version.
     #[repr(C)]
     struct Attributes {
@@ -23,14 +61,15 @@ pub fn step_back(nice: i32) -> io::Result<()> {
         deadline_ns: u64,
         period_ns: u64,
     }
+    /// `SCHED_FLAG_KEEP_POLICY`: who runs the host may have chosen one.
+    const KEEP_POLICY: u64 = 0x08;
     let attributes = Attributes {
         size: size_of::<Attributes>() as u32,
-        // SCHED_OTHER, as any thread.
         policy: 0,
-        flags: 0,
+        flags: KEEP_POLICY,
         nice,
         priority: 0,
-        runtime_ns: SLICE.as_nanos() as u64,
+        runtime_ns: turn.as_nanos() as u64,
         deadline_ns: 0,
         period_ns: 0,
     };
@@ -43,8 +82,7 @@ pub fn step_back(nice: i32) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn step_back(_nice: i32) -> io::Result<()> {
-    let _ = SLICE;
+fn schedule(_nice: i32, _turn: Duration) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -53,20 +91,29 @@ pub fn step_back(_nice: i32) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Of the calling thread.
-    fn nice() -> i64 {
-        let text = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-        let (_, fields) = text.rsplit_once(')').unwrap();
-        fields.split_whitespace().nth(16).unwrap().parse().unwrap()
+    #[test]
+    fn a_thread_steps_back_alone_and_from_where_it_is() {
+        let before = own_nice().unwrap();
+        let stepped = std::thread::spawn(|| {
+            [1, 2, 100].map(|by| {
+                step_back(by).unwrap();
+                own_nice().unwrap()
+            })
+        });
+        let expected = [1, 3, 103].map(|by| (before + by).min(19));
+        assert_eq!((stepped.join().unwrap(), own_nice().unwrap()), (expected, before));
     }
 
     #[test]
-    fn a_thread_steps_back_alone() {
-        let before = nice();
-        let stepped = std::thread::spawn(|| {
-            step_back(19).unwrap();
-            nice()
+    fn turns_change_no_priority() {
+        let asked = std::thread::spawn(|| {
+            let before = own_nice().unwrap();
+            take_short_turns();
+            let short = own_nice().unwrap();
+            take_long_turns();
+            (before, short, own_nice().unwrap())
         });
-        assert_eq!((stepped.join().unwrap(), nice()), (19, before));
+        let (before, short, long) = asked.join().unwrap();
+        assert_eq!((short, long), (before, before));
     }
 }

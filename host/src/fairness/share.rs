@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::turns;
 use crate::model::limits::{PROCESSOR_BURST, PROCESSOR_SHARE};
 
 /// A piece of work that takes no longer holds nobody up.
@@ -147,6 +148,10 @@ impl<F: Future> Future for Metered<F> {
         let polled = this.future.poll(cx);
         let now = Instant::now();
         this.share.used(clock.elapsed(now), now);
+        match this.lane {
+            Lane::Foreground => turns::foreground_at_work(now),
+            Lane::Background => drop(turns::breathe_at(now)),
+        }
         polled
     }
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock,
+    fairness::Lane,
     model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq},
     registry::Device,
     store,
@@ -84,21 +85,20 @@ impl Handle {
     }
 
     /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
-    /// happens.
-    pub async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
-        Ok(self.store.reserve(bytes).await?)
+    /// happens, sooner on those of the background.
+    pub async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
+        Ok(self.store.reserve(bytes, lane).await?)
     }
 
     /// As [`Handle::reserve`], for who cannot wait. None: there is no room now.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize) -> Option<Room> {
-        self.store.try_reserve(bytes)
+    pub fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
+        self.store.try_reserve(bytes, lane)
     }
 
-    /// As [`Handle::try_reserve`], for what may be lost: a quarter of the queue is left to the rest.
-    #[must_use]
-    pub fn spare(&self, bytes: usize) -> Option<Room> {
-        self.store.spare(bytes)
+    /// As [`Handle::reserve`], for what may be lost: a quarter of the queue is left to the rest. None: there is no room now.
+    pub async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
+        Ok(self.store.spare(bytes, lane).await?)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For

@@ -26,7 +26,7 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    fairness::{Lane, Metered},
+    fairness::{self, Lane, Metered},
     model::{
         broker::{BrokerChange, SessionNum},
         limits,
@@ -332,6 +332,7 @@ impl<H: Hub> Connection<H> {
             if !more || blocked {
                 return Ok(());
             }
+            fairness::breathe();
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use crate::{
     auth::{self, Credentials, End, Principal, Refusal, Standing},
     delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
+    fairness::Lane,
     ingest::{self, Done, NewEvent},
     model::{DeviceId, DeviceNum, Message, ServiceName},
     registry::{Changed, Device},
@@ -31,11 +32,12 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn service(&self, name: &ServiceName) -> Option<Arc<ServiceDoc>>;
     /// What changes that decides who may stay.
     fn changes(&self) -> broadcast::Receiver<Changed>;
-    fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
+    fn reserve(&self, bytes: usize, lane: Lane) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
     /// None: there is no room now.
-    fn try_reserve(&self, bytes: usize) -> Option<Self::Room>;
+    fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Self::Room>;
     /// Room for what may be lost. None: it is better not queued.
-    fn spare(&self, bytes: usize) -> Option<Self::Room>;
+    fn spare(&self, bytes: usize, lane: Lane)
+    -> impl Future<Output = Result<Option<Self::Room>, ingest::Error>> + Send;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
@@ -99,16 +101,16 @@ impl Hub for Live {
         self.auth.changes()
     }
 
-    async fn reserve(&self, bytes: usize) -> Result<Self::Room, ingest::Error> {
-        self.ingest.reserve(bytes).await
+    async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Self::Room, ingest::Error> {
+        self.ingest.reserve(bytes, lane).await
     }
 
-    fn try_reserve(&self, bytes: usize) -> Option<Self::Room> {
-        self.ingest.try_reserve(bytes)
+    fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Self::Room> {
+        self.ingest.try_reserve(bytes, lane)
     }
 
-    fn spare(&self, bytes: usize) -> Option<Self::Room> {
-        self.ingest.spare(bytes)
+    async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Self::Room>, ingest::Error> {
+        self.ingest.spare(bytes, lane).await
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {

@@ -11,6 +11,7 @@ use super::{
     encode,
     end::End,
     hub::{Hub, Online},
+    mailbox::Close,
     ordinary::Ordinary,
     packet::{Disconnect, Fault, Packet, Publish, Version, reason},
     parcel::Receipts,
@@ -18,7 +19,8 @@ use super::{
 use crate::{
     auth, clock,
     dialect::iot_core::{self, Refused},
-    ingest::{Done, NewEvent},
+    fairness,
+    ingest::{self, Done, NewEvent},
     model::{
         EventData, Message, QoS,
         broker::BrokerChange,
@@ -79,6 +81,7 @@ impl<H: Hub> Connection<H> {
         receipts: &mut Receipts,
     ) -> Result<(), End> {
         for packet in packets {
+            fairness::breathe();
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
                 Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), receipts, batch),
@@ -251,7 +254,7 @@ impl<H: Hub> Connection<H> {
 
     /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        let spare = self.shed(batch);
+        let spare = self.shed(batch).await?;
         let Batch { of, events, acks, received, bytes, ordinary, .. } = std::mem::take(batch);
         if events.is_empty() {
             return self.submit_ordinary(ordinary).await;
@@ -270,20 +273,20 @@ impl<H: Hub> Connection<H> {
 
     /// Room for a batch with events of QoS 0. Under overload these go first, so that there is room for others: then, and where
     /// there are none, there is none yet for the rest.
-    fn shed(&mut self, batch: &mut Batch) -> Option<H::Room> {
+    async fn shed(&mut self, batch: &mut Batch) -> Result<Option<H::Room>, End> {
         // All others have an acknowledgement.
         if batch.events.len() == batch.acks.len() {
-            return None;
+            return Ok(None);
         }
-        let room = self.presence.shared.hub.spare(batch.bytes);
+        let room = self.spare(batch.bytes).await?;
         if room.is_some() {
-            return room;
+            return Ok(room);
         }
         let before = batch.events.len();
         batch.events.retain(|event| event.durable);
         batch.bytes = batch.events.iter().map(|event| weight(&event.data)).sum();
         self.note_shed(before - batch.events.len());
-        None
+        Ok(None)
     }
 
     fn note_shed(&mut self, events: usize) {
@@ -299,7 +302,7 @@ impl<H: Hub> Connection<H> {
         let bytes = weight(&event.data);
         let room = if event.durable {
             self.reserve(bytes).await?
-        } else if let Some(room) = self.presence.shared.hub.spare(bytes) {
+        } else if let Some(room) = self.spare(bytes).await? {
             room
         } else {
             self.note_shed(1);
@@ -313,8 +316,11 @@ impl<H: Hub> Connection<H> {
     }
 
     async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
-        let room = self.presence.shared.hub.reserve(bytes).await;
-        room.map_err(|error| End::Closed(super::mailbox::Close::Asked(error.to_string())))
+        self.presence.shared.hub.reserve(bytes, self.lane).await.map_err(closed)
+    }
+
+    async fn spare(&self, bytes: usize) -> Result<Option<H::Room>, End> {
+        self.presence.shared.hub.spare(bytes, self.lane).await.map_err(closed)
     }
 
     /// What to do when the journal has the events, and whether the client keeps to its window.
@@ -408,6 +414,10 @@ impl Batch {
         self.received.extend(ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id));
         self.acks.extend(ack);
     }
+}
+
+fn closed(error: ingest::Error) -> End {
+    End::Closed(Close::Asked(error.to_string()))
 }
 
 /// What an event takes up in the journal's queue, about.

@@ -13,6 +13,7 @@ use crate::{
     auth,
     delivery::Feed,
     dialect::iot_core::{self, FEED_QOS},
+    fairness,
     model::{
         DeviceId, QoS,
         broker::{BrokerChange, StoredSubscription, SubscriptionKind},
@@ -31,6 +32,7 @@ impl<H: Hub> Connection<H> {
         let mut why = None;
         let mut feeds = Vec::new();
         for filter in &subscribe.filters {
+            fairness::breathe();
             let granted = match self.anothers(&filter.filter) {
                 None => self.one(filter, subscribe.subscription, &mut feeds, &mut pending),
                 Some(id) => self.subscribe_for(id, filter, &mut feeds, &mut pending).map_err(|(code, failure)| {
@@ -137,6 +139,7 @@ impl<H: Hub> Connection<H> {
             return;
         }
         for message in topics.retained(&filter.filter) {
+            fairness::breathe();
             let delivery =
                 Delivery { qos: qos.min(message.qos), retain: true, ids: id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {

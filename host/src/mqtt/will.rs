@@ -13,6 +13,7 @@ use super::{
 use crate::{
     auth::{self, Access, Action, Principal, Standing},
     dialect::iot_core::{self, Publish},
+    fairness::Lane,
     ingest::NewEvent,
     model::{
         EventData, Message, MessageProperties, Property, QoS,
@@ -42,7 +43,7 @@ pub(super) fn check(device: Option<&Device>, access: &Access, will: &Will) -> Re
 pub(super) fn publish_now<H: Hub>(hub: &H, standing: &Standing, will: Box<Will>) -> Option<Box<Will>> {
     let Principal::Device(device) = &standing.principal else { return Some(will) };
     let Some(data) = event(device, &will).filter(|_| hub.still_holds(standing).is_ok()) else { return Some(will) };
-    let Some(room) = hub.try_reserve(will.payload.len()) else { return Some(will) };
+    let Some(room) = hub.try_reserve(will.payload.len(), Lane::Background) else { return Some(will) };
     tracing::debug!(device = %device.name, topic = %will.topic, "publishing the will");
     let durable = will.qos != QoS::AtMostOnce;
     hub.submit(device, vec![NewEvent { durable, data }], room, Box::new(|_| ()));
@@ -66,7 +67,7 @@ pub(super) async fn publish<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, 
         return;
     };
     let durable = will.qos != QoS::AtMostOnce;
-    match shared.hub.reserve(will.payload.len()).await {
+    match shared.hub.reserve(will.payload.len(), Lane::Background).await {
         Ok(room) => shared.hub.submit(&device, vec![NewEvent { durable, data }], room, Box::new(|_| ())),
         Err(error) => tracing::warn!(client = %client, %error, "the will was lost"),
     }
@@ -77,7 +78,7 @@ async fn publish_message<H: Hub>(shared: &Shared<H>, client: &str, message: Mess
     let bytes = message.size();
     shared.topics.publish(Arc::new(message), None).await;
     let Some(event) = event else { return };
-    match shared.hub.reserve(bytes).await {
+    match shared.hub.reserve(bytes, Lane::Background).await {
         Ok(room) => shared.hub.submit_topic(event, room, Box::new(|_| ())),
         Err(error) => tracing::warn!(client, %error, "no plugin will see the will"),
     }

@@ -13,7 +13,10 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Error, Reply, keep::Change};
-use crate::model::{Entry, Seq};
+use crate::{
+    fairness::Lane,
+    model::{Entry, Seq},
+};
 
 /// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
 /// block.
@@ -21,13 +24,21 @@ pub type Done = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
 /// Room in the queue; given back when the entry is in the log.
 #[derive(Debug)]
-pub struct Room(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+#[allow(dead_code, reason = "held for its drop")]
+pub struct Room {
+    units: OwnedSemaphorePermit,
+    /// Of what the background may take.
+    of_background: Option<OwnedSemaphorePermit>,
+}
 
 /// How long what nobody waits for may wait for company.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// The queue is counted in units, so that a permit fits the semaphore's counter.
 const UNIT_BYTES: usize = 256;
+/// What all of the background together have in the queue: what others have to wait behind. Enough for two commits of small events,
+/// of which one gathers while the other is written.
+const BACKGROUND_BYTES: usize = 96 * 1024;
 
 pub(super) enum Item {
     Entry {
@@ -59,6 +70,8 @@ pub(super) struct Intake {
     filled: Condvar,
     room: Arc<Semaphore>,
     units: usize,
+    background: Arc<Semaphore>,
+    background_units: usize,
     /// Entries that plugins are about to submit, as far as anybody knows.
     expected: AtomicU64,
     /// The last event that is in the log.
@@ -68,34 +81,53 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(queue_bytes: usize, next_seq: u64) -> Self {
         let units = (queue_bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        let background_units = (BACKGROUND_BYTES / UNIT_BYTES).min(units.div_ceil(4));
         Self {
             queue: Mutex::new(Queue { items: Vec::new(), urgent: false, next_seq, closed: false }),
             filled: Condvar::new(),
             room: Arc::new(Semaphore::new(units)),
             units,
+            background: Arc::new(Semaphore::new(background_units)),
+            background_units,
             expected: AtomicU64::new(0),
             written: tokio::sync::watch::Sender::new(Seq(next_seq - 1)),
         }
     }
 
     /// Waits for room. A request larger than the whole queue gets the whole queue.
-    pub(super) async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
-        self.room.clone().acquire_many_owned(self.units_of(bytes)).await.map(Room).map_err(|_| Error::Closed)
+    pub(super) async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
+        let of_background = self.turn(bytes, lane).await?;
+        let units =
+            self.room.clone().acquire_many_owned(units_of(bytes, self.units)).await.map_err(|_| Error::Closed)?;
+        Ok(Room { units, of_background })
     }
 
     /// None: there is no room now.
-    pub(super) fn try_reserve(&self, bytes: usize) -> Option<Room> {
-        self.room.clone().try_acquire_many_owned(self.units_of(bytes)).ok().map(Room)
+    pub(super) fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
+        let of_background = match lane {
+            Lane::Foreground => None,
+            Lane::Background => Some(take_now(&self.background, units_of(bytes, self.background_units))?),
+        };
+        Some(Room { units: take_now(&self.room, units_of(bytes, self.units))?, of_background })
     }
 
     /// Room for what may be lost: none of the last quarter, however many ask at the same time.
-    pub(super) fn spare(&self, bytes: usize) -> Option<Room> {
-        let room = self.try_reserve(bytes)?;
-        (self.room.available_permits() >= self.units / 4).then_some(room)
+    pub(super) async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
+        let of_background = self.turn(bytes, lane).await?;
+        let units = take_now(&self.room, units_of(bytes, self.units));
+        let units = units.filter(|_| self.room.available_permits() >= self.units / 4);
+        Ok(units.map(|units| Room { units, of_background }))
     }
 
-    fn units_of(&self, bytes: usize) -> u32 {
-        u32::try_from((bytes / UNIT_BYTES + 1).min(self.units)).unwrap_or(u32::MAX)
+    /// Waits until the background has no more than its part of the queue.
+    async fn turn(&self, bytes: usize, lane: Lane) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        match lane {
+            Lane::Foreground => Ok(None),
+            Lane::Background => {
+                let units = units_of(bytes, self.background_units);
+                self.background.clone().acquire_many_owned(units).await.map(Some).map_err(|_| Error::Closed)
+            }
+        }
     }
 
     /// Numbers the entry's events and queues it, without waking the writer. Returns the first number; none when the store is
@@ -216,8 +248,17 @@ impl Intake {
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
         self.room.close();
+        self.background.close();
         self.filled.notify_all();
     }
+}
+
+fn take_now(from: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
+    from.clone().try_acquire_many_owned(units).ok()
+}
+
+fn units_of(bytes: usize, most: usize) -> u32 {
+    u32::try_from((bytes / UNIT_BYTES + 1).min(most)).unwrap_or(u32::MAX)
 }
 
 fn refuse(done: Option<Done>) {
@@ -228,12 +269,25 @@ fn refuse(done: Option<Done>) {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
     use crate::model::{DeviceNum, Event, EventData};
 
     fn event() -> Event {
         let device = Some(DeviceNum(1));
         Event { seq: Seq(0), time_ms: 0, device, durable: true, data: EventData::Connected }
+    }
+
+    /// None: it would wait.
+    fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
     }
 
     fn numbers(items: &[Item]) -> Vec<u64> {
@@ -286,19 +340,38 @@ mod tests {
     #[test]
     fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
         let intake = Intake::new(100 * UNIT_BYTES, 1);
+        let spare = |bytes| at_once(intake.spare(bytes, Lane::Foreground)).unwrap().unwrap();
         // One unit each.
         let taken = std::thread::scope(|scope| {
-            let greedy = || std::iter::from_fn(|| intake.spare(1)).collect::<Vec<_>>();
+            let greedy = || std::iter::from_fn(|| spare(1)).collect::<Vec<_>>();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(greedy)).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(!taken.is_empty() && taken.len() <= 75, "{}", taken.len());
-        let others: Vec<_> = std::iter::from_fn(|| intake.try_reserve(1)).collect();
+        let others: Vec<_> = std::iter::from_fn(|| intake.try_reserve(1, Lane::Foreground)).collect();
         assert_eq!(taken.len() + others.len(), 100);
         drop(others);
-        assert!(intake.spare(75 * UNIT_BYTES).is_none(), "it is too much at once");
+        assert!(spare(75 * UNIT_BYTES).is_none(), "it is too much at once");
         drop(taken);
-        assert!(intake.spare(74 * UNIT_BYTES).is_some());
+        assert!(spare(74 * UNIT_BYTES).is_some());
+    }
+
+    #[test]
+    fn the_background_has_little_in_the_queue_and_the_foreground_finds_room() {
+        let intake = Intake::new(100 * UNIT_BYTES, 1);
+        let room = |lane| at_once(intake.reserve(1, lane)).map(Result::unwrap);
+        let spare = |lane| at_once(intake.spare(1, lane)).map(Result::unwrap);
+        let mut taken: Vec<_> = std::iter::from_fn(|| room(Lane::Background)).collect();
+        assert_eq!(taken.len(), 25);
+        assert!(spare(Lane::Background).is_none(), "it does not wait");
+        assert!(intake.try_reserve(1, Lane::Background).is_none());
+        assert!(room(Lane::Foreground).is_some());
+        assert!(spare(Lane::Foreground).unwrap().is_some());
+        taken.pop();
+        assert!(spare(Lane::Background).unwrap().is_some());
+        drop(taken);
+        let largest = intake.reserve(1_000 * UNIT_BYTES, Lane::Background);
+        assert!(at_once(largest).is_some(), "it waits for more than there is");
     }
 
     #[test]

@@ -20,7 +20,10 @@ use super::{
     schema,
     writer::Writer,
 };
-use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
+use crate::{
+    fairness::{self, Lane},
+    model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq},
+};
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
@@ -85,8 +88,10 @@ impl Opened {
         let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
         let (state, log) = (self.state, self.log.files().clone());
         let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
-        let materialiser =
-            spawn("materialiser", move || materialise::run(state, &log, &work, keep, &materialiser_fatal))?;
+        let materialiser = spawn("materialiser", move || {
+            fairness::take_long_turns();
+            materialise::run(state, &log, &work, keep, &materialiser_fatal);
+        })?;
         let writer = Writer {
             end: self.log.files().end(),
             log: self.log,
@@ -168,21 +173,21 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Waits until the queue has room for about so many bytes.
-    pub async fn reserve(&self, bytes: usize) -> Result<Room, Error> {
-        self.intake.reserve(bytes).await
+    /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
+    pub async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
+        self.intake.reserve(bytes, lane).await
     }
 
     /// None: there is no room now.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize) -> Option<Room> {
-        self.intake.try_reserve(bytes)
+    pub fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
+        self.intake.try_reserve(bytes, lane)
     }
 
-    /// Room for what may be lost, which leaves a quarter of the queue to the rest. None: it is better not queued.
-    #[must_use]
-    pub fn spare(&self, bytes: usize) -> Option<Room> {
-        self.intake.spare(bytes)
+    /// Room for what may be lost, which leaves a quarter of the queue to the rest. None: it is better not queued. Waits only
+    /// where many of the background want some.
+    pub async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
+        self.intake.spare(bytes, lane).await
     }
 
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
@@ -210,7 +215,7 @@ impl Handle {
 
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
-        let room = self.reserve(1024).await?;
+        let room = self.reserve(1024, Lane::Foreground).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
         let tell: Done = Box::new(move |result| {
             let _ = done.send(result);

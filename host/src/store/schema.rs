@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Error;
+use crate::fairness;
 
 /// One step each; the file's `user_version` says how many it has taken. Never edit a step that was released: add one.
 const STEPS: &[&str] = &[
@@ -92,6 +93,9 @@ const TIMERS: &str = "CREATE TABLE timer (
         PRIMARY KEY (plugin, name)) STRICT, WITHOUT ROWID;";
 
 const FILE: &str = "state.db";
+/// SQLite's own small steps, a few hundred nanoseconds each at most.
+const STEPS_BETWEEN_BREATHS: i32 = 50;
+const CACHE_PAGES: i32 = 128;
 
 /// Opens the file for its one writer and brings it to the newest schema.
 pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
@@ -102,7 +106,15 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     db.pragma_update(None, "synchronous", "FULL").map_err(problem)?;
     db.pragma_update(None, "wal_autocheckpoint", 4_000).map_err(problem)?;
     migrate(&mut db, STEPS, &path.display().to_string())?;
+    // A transaction of many rows lets others go on between them. What is left for the commit is no more than the cache holds.
+    db.progress_handler(STEPS_BETWEEN_BREATHS, Some(breathe)).map_err(problem)?;
+    db.pragma_update(None, "cache_size", CACHE_PAGES).map_err(problem)?;
     Ok(db)
+}
+
+fn breathe() -> bool {
+    fairness::breathe();
+    false
 }
 
 /// Opens the file for reading beside its writer.

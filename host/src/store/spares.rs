@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::blocks::{BlockFile, Blocks};
+use crate::fairness;
 
 /// How the names of such files end.
 pub(super) const SPARE: &str = "spare";
@@ -63,7 +64,11 @@ impl Spares {
             return;
         }
         let path = self.next_path();
-        let started = thread::Builder::new().name("log-spare".into()).spawn(move || make(path, bytes));
+        let work = move || {
+            fairness::take_long_turns();
+            make(path, bytes)
+        };
+        let started = thread::Builder::new().name("log-spare".into()).spawn(work);
         match started {
             Ok(making) => self.making = Some(making),
             Err(error) => tracing::debug!(%error, "no file of the log is made ahead"),

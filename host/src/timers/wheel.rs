@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Handle;
-use crate::{clock, ingest, model::PluginName};
+use crate::{clock, fairness::Lane, ingest, model::PluginName};
 
 /// The longest sleep while a timer waits: a wall clock that jumps is noticed that soon.
 const STEP_MS: u64 = 1_000;
@@ -36,7 +36,7 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
 }
 
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
-    let room = ingest.reserve(ENTRY_BYTES).await?;
+    let room = ingest.reserve(ENTRY_BYTES, Lane::Foreground).await?;
     let held = timers.hold(plugin).await;
     let fired = held.take(clock::now_ms(), TOGETHER);
     if !fired.is_empty() {

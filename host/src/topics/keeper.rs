@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use crate::{
+    fairness::Lane,
     model::{
         Entry,
         broker::{BrokerChange, MessageNum, SessionNum},
@@ -48,7 +49,7 @@ impl Keeper {
     /// Writes these together. Waits for room in the log's queue for so many bytes, not for the disk.
     pub async fn keep(&self, changes: Vec<BrokerChange>, bytes: usize, done: Done) {
         let Some(store) = &self.store else { return done(Ok(())) };
-        match store.reserve(bytes).await {
+        match store.reserve(bytes, Lane::Background).await {
             Ok(room) => store.submit([(Entry::Broker(changes), Some(when(done)))], true, Some(room)),
             Err(error) => done(Err(error)),
         }

@@ -39,6 +39,7 @@ use self::{
     trie::Trie,
 };
 use crate::{
+    fairness,
     metrics::Metrics,
     model::{
         Message, QoS,
@@ -265,11 +266,15 @@ impl Handle {
     pub fn deliver(&self, message: &Arc<Message>, from: Option<u64>, pending: &mut Pending) -> Vec<Offer> {
         let mut written = pending.message(message);
         if message.retain {
-            match self.0.retained.lock().set(message) {
+            let mut retained = self.0.retained.lock();
+            match retained.set(message) {
                 Ok(()) => written.retain(&self.0.keeper),
                 Err(limit) => {
                     self.0.metrics.limit(limit);
-                    tracing::warn!(topic = %message.topic, limit, "a retained message was not kept: there are too many");
+                    if retained.tells(Instant::now()) {
+                        let topic = &message.topic;
+                        tracing::warn!(%topic, limit, "a retained message was not kept: there are too many (told once a minute)");
+                    }
                 }
             }
         }
@@ -286,6 +291,7 @@ impl Handle {
 
     /// Gives it back where it is worth waiting for room.
     fn offer(&self, message: &mut Written<'_>, offer: Offer) -> Option<Offer> {
+        fairness::breathe();
         let Offer { subscriber, delivery } = &offer;
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,

@@ -1,5 +1,5 @@
 //! Measures what hostile clients, many clients and many newcomers do to a device that only wants to be served. Prints tables;
-//! asserts nothing. Where the machine has few cores, the attacker's own work is in the figures, less so with `HOSTILE_NICE=19`.
+//! asserts nothing. Where the machine has few cores, the attacker's own work is in the figures, less so with `HOSTILE_IDLE=1`.
 //!
 //! ```sh
 //! export SWITCHBOX_PROGRAM=target/release/switchbox

@@ -17,6 +17,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -253,12 +254,14 @@ impl Attack {
         opened.collect()
     }
 
-    /// With `HOSTILE_NICE` in the environment (1 to 19) the attacker gets the processor after the others, and lets go of it as soon
-    /// as one of them wants it, as if it were on a machine of its own: what is left is what the host does for it.
+    /// With `HOSTILE_IDLE` in the environment the attacker gets the processor when nobody else wants it, as if it were on a machine of
+    /// its own: what is left is what the host does for it.
     fn step_back() {
-        if let Ok(nice) = std::env::var("HOSTILE_NICE") {
-            switchbox::fairness::step_back(nice.parse().expect("HOSTILE_NICE is no number"))
-                .expect("no lower priority");
+        if std::env::var_os("HOSTILE_IDLE").is_some() {
+            let stat = fs::read_to_string("/proc/thread-self/stat").expect("no /proc");
+            let thread = stat.split(' ').next().unwrap_or_default();
+            let asked = Command::new("chrt").args(["--idle", "--pid", "0", thread]).status();
+            assert!(asked.is_ok_and(|status| status.success()), "chrt (of util-linux) cannot lower the priority");
         }
     }
 

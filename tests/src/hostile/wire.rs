@@ -10,6 +10,8 @@ use crate::{LIMIT, raw::text};
 
 /// How long an attacker that does not read waits for room to write.
 const WRITE_PATIENCE: Duration = Duration::from_millis(100);
+/// Bytes of one write. Few, for a kernel may interrupt no write, and an attacker is to hold up others by what the host does for it alone.
+const PIECE: usize = 16 * 1024;
 
 /// A connection.
 #[derive(Debug)]
@@ -141,9 +143,9 @@ impl Conn {
         Self(stream)
     }
 
-    /// False: the host has closed, or reads no more.
+    /// Writes in pieces. False: the host has closed, or reads no more.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
-        self.0.write_all(bytes).is_ok()
+        bytes.chunks(PIECE).all(|piece| self.0.write_all(piece).is_ok())
     }
 
     /// The next byte, if there is one within the limit.

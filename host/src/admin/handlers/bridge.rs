@@ -24,6 +24,7 @@ use crate::{
         reply::{Answer, Body},
     },
     auth::{Credentials, Principal, Refusal},
+    fairness::Lane,
     ingest::{self, NewEvent},
     model::{DeviceId, DeviceName, EventData, limits},
     registry::Device,
@@ -143,7 +144,7 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> Answer {
         EventData::Telemetry { payload, .. } | EventData::State { payload, .. } => payload.len(),
         _ => 0,
     };
-    let room = app.parts.ingest.reserve(bytes).await?;
+    let room = app.parts.ingest.reserve(bytes, Lane::Background).await?;
     let (done, durable) = oneshot::channel();
     let told = Box::new(move |result| {
         // The caller may have gone.

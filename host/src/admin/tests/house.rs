@@ -17,6 +17,7 @@ use crate::{
     delivery::{self, Link, Outbound},
     engine::Engine,
     explain,
+    fairness::Lane,
     ingest::{self, Offer},
     journal,
     metrics::Metrics,
@@ -251,7 +252,7 @@ impl House {
             properties: vec![],
         };
         let (done, durable) = mpsc::sync_channel(1);
-        let room = self.runtime.block_on(self.ingest.reserve(1024)).unwrap();
+        let room = self.runtime.block_on(self.ingest.reserve(1024, Lane::Foreground)).unwrap();
         let event = ingest::NewEvent { durable: true, data };
         self.ingest.submit(&self.device(id), vec![event], room, Box::new(move |result| done.send(result).unwrap()));
         durable.recv().unwrap().unwrap();

@@ -16,6 +16,7 @@ use super::super::hub::{Hub, Online};
 use crate::{
     auth::{Access, Credentials, End, Principal, Refusal, Standing},
     delivery::{Feed, JustTaken, Link, Outbound, Receipt},
+    fairness::Lane,
     ingest::{self, Done, NewEvent},
     model::registry::{DeviceSpec, GatewayAuth},
     model::{DeviceId, DeviceName, DeviceNum, EventData, Message, QoS, RegistryName, ServiceName},
@@ -183,16 +184,16 @@ impl Hub for FakeHub {
         self.0.changes.get_or_init(|| broadcast::Sender::new(CHANGES)).subscribe()
     }
 
-    async fn reserve(&self, _bytes: usize) -> Result<(), ingest::Error> {
+    async fn reserve(&self, _bytes: usize, _lane: Lane) -> Result<(), ingest::Error> {
         Ok(())
     }
 
-    fn try_reserve(&self, _bytes: usize) -> Option<()> {
+    fn try_reserve(&self, _bytes: usize, _lane: Lane) -> Option<()> {
         Some(())
     }
 
-    fn spare(&self, _bytes: usize) -> Option<()> {
-        (!self.0.crowded.load(Ordering::SeqCst)).then_some(())
+    async fn spare(&self, _bytes: usize, _lane: Lane) -> Result<Option<()>, ingest::Error> {
+        Ok((!self.0.crowded.load(Ordering::SeqCst)).then_some(()))
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {
