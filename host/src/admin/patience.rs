@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{metrics::Metrics, model::limits};
+use crate::{fairness, metrics::Metrics, model::limits};
 
 /// How long a client may leave what is sent to it unread.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
@@ -119,6 +119,7 @@ impl hyper::body::Body for Timely {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            fairness::breathe_at(std::time::Instant::now());
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
             self.came_bytes += bytes.map_or(0, Bytes::len);
             let until = self.began + allowance(self.patience, self.came_bytes);

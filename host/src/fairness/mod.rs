@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use self::{
     priority::{take_long_turns, take_short_turns},
     share::{Lane, Metered, Share, Shares},
-    turns::breathe,
+    turns::{breathe, breathe_at, has_foreground},
     waiting::{move_listener_here, move_stream_here},
 };
 

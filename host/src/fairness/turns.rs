@@ -63,11 +63,15 @@ pub fn breathe() {
     }
 }
 
+/// Whether there is somebody to give way to.
+pub fn has_foreground(now: Instant) -> bool {
+    ms(now).saturating_sub(FOREGROUND_MS.load(Ordering::Relaxed)) <= LINGERS_MS
+}
+
 /// As [`breathe`], after a piece of any length. True when the thread gave way.
-pub(super) fn breathe_at(now: Instant) -> bool {
+pub fn breathe_at(now: Instant) -> bool {
     let Some(Turn { began, .. }) = TURN_HERE.get() else { return false };
-    let over = now.saturating_duration_since(began) >= TURN;
-    let gives = over && ms(now).saturating_sub(FOREGROUND_MS.load(Ordering::Relaxed)) <= LINGERS_MS;
+    let gives = now.saturating_duration_since(began) >= TURN && has_foreground(now);
     if gives {
         std::thread::yield_now();
     }

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Error, Reply, keep::Change};
 use crate::{
-    fairness::Lane,
+    fairness::{Lane, has_foreground},
     model::{Entry, Seq},
 };
 
@@ -39,6 +39,10 @@ const UNIT_BYTES: usize = 256;
 /// What all of the background together have in the queue: what others have to wait behind. Enough for two commits of small events,
 /// of which one gathers while the other is written.
 const BACKGROUND_BYTES: usize = 96 * 1024;
+/// What takes the disk longer than a commit of small events.
+const LARGE_BYTES: usize = 32 * 1024;
+/// How long the disk is the foreground's before each large piece of the background.
+const REST: Duration = Duration::from_millis(1);
 
 pub(super) enum Item {
     Entry {
@@ -125,7 +129,11 @@ impl Intake {
             Lane::Foreground => Ok(None),
             Lane::Background => {
                 let units = units_of(bytes, self.background_units);
-                self.background.clone().acquire_many_owned(units).await.map(Some).map_err(|_| Error::Closed)
+                let turn = self.background.clone().acquire_many_owned(units).await.map_err(|_| Error::Closed)?;
+                if bytes >= LARGE_BYTES && has_foreground(Instant::now()) {
+                    tokio::time::sleep(REST).await;
+                }
+                Ok(Some(turn))
             }
         }
     }
@@ -369,9 +377,16 @@ mod tests {
         assert!(spare(Lane::Foreground).unwrap().is_some());
         taken.pop();
         assert!(spare(Lane::Background).unwrap().is_some());
-        drop(taken);
-        let largest = intake.reserve(1_000 * UNIT_BYTES, Lane::Background);
-        assert!(at_once(largest).is_some(), "it waits for more than there is");
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_there_is_gets_all_there_is() {
+        let intake = Intake::new(100 * UNIT_BYTES, 1);
+        for lane in [Lane::Foreground, Lane::Background] {
+            let largest = intake.reserve(1_000 * UNIT_BYTES, lane).await.unwrap();
+            assert!(intake.try_reserve(1, lane).is_none());
+            drop(largest);
+        }
     }
 
     #[test]
