@@ -2,6 +2,7 @@
 
 pub mod builtins;
 pub mod clock;
+pub mod log_limit;
 pub mod metrics;
 pub mod model;
 

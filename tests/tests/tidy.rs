@@ -9,7 +9,7 @@ use std::{
 /// The rooms by rank. A room uses only rooms of lower ranks, those of its own rank that stand before it here, and itself:
 /// so nothing goes round.
 const RANKS: &[&[&str]] = &[
-    &["model", "clock", "metrics", "builtins"],
+    &["model", "clock", "log_limit", "metrics", "builtins"],
     &["fairness", "lobby", "settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "ingest", "timers", "engine", "plugin"],

@@ -6,6 +6,7 @@ mod convert;
 mod edit;
 mod error;
 mod folder;
+mod followers;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gate;
@@ -31,18 +32,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
+use parking_lot::Mutex;
 pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError, Timers};
 use serde::Serialize;
 pub use tokens::FILE as TOKEN_FILE;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth, delivery, explain, ingest, journal, metrics::Metrics, model::limits, outbox, registry, settings::AdminAuth,
-    store, tls,
+    auth, delivery, explain, ingest, journal, log_limit::LogLimit, metrics::Metrics, model::limits, outbox, registry,
+    settings::AdminAuth, store, tls,
 };
+
+/// Lines of the log in a minute that tell of devices not let in over HTTP.
+const BRIDGE_REFUSALS_LOGGED: u32 = 30;
 
 /// Where the API listens and who may call it.
 #[derive(Debug, Clone)]
@@ -120,8 +126,9 @@ struct App {
     audit: audit::Audit,
     cors_origins: Arc<[String]>,
     ready: Arc<AtomicBool>,
-    /// One permit for each who may follow the events.
-    followers: Arc<Semaphore>,
+    followers: followers::Followers,
+    /// Of devices that are not let in over HTTP.
+    bridge_log_limit: Arc<Mutex<LogLimit>>,
     /// Streams that never end by themselves end now.
     stopping: CancellationToken,
 }
@@ -158,7 +165,8 @@ impl Service {
             audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
             cors_origins: options.cors_origins.into(),
             ready: Arc::default(),
-            followers: Arc::new(Semaphore::new(limits::FOLLOWERS)),
+            followers: followers::Followers::default(),
+            bridge_log_limit: Arc::new(Mutex::new(LogLimit::new(BRIDGE_REFUSALS_LOGGED, Instant::now()))),
             stopping: CancellationToken::new(),
             parts,
         };

@@ -40,6 +40,8 @@ pub const TOPIC_BYTES: usize = 1_024;
 pub const DEAD_LETTERS: usize = 1_000;
 /// Clients of the admin API that follow the events at a time.
 pub const FOLLOWERS: usize = 32;
+/// Of these, with one token.
+pub const FOLLOWERS_PER_TOKEN: usize = FOLLOWERS / 2;
 /// Method calls of operators that are remembered; those of plugins are remembered with their execution.
 pub const CALLS_KEPT: usize = 10_000;
 /// A plugin's key-value state: bytes of keys and values together.
@@ -122,7 +124,7 @@ pub const PASSWORD_BYTES: usize = 256;
 pub const PASSWORD_CHECKS: usize = 2;
 /// Password checks of one address, under way or waiting.
 pub const PASSWORD_CHECKS_PER_ADDRESS: usize = 8;
-/// Password checks that may wait.
+/// Password checks that may wait; as many more of clients that got in from the same address before.
 pub const PASSWORD_CHECKS_WAITING: usize = 64;
 /// Addresses, and pairs of address and client, whose failed attempts are remembered.
 pub const FAILURES_KEPT: usize = 10_000;

@@ -21,12 +21,12 @@ use super::{
     mailbox::Close,
     packet::{Fault, Packet, reason},
     parcel::Receipts,
-    refusals::Refusals,
     seats::Moving,
     socket::Socket,
 };
 use crate::{
     fairness::{self, Lane, Metered},
+    log_limit::LogLimit,
     model::{
         broker::{BrokerChange, SessionNum},
         limits,
@@ -35,6 +35,8 @@ use crate::{
     store,
 };
 
+/// Lines of the log in a minute that tell what a connection was refused.
+const REFUSALS_LOGGED: u32 = 10;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Room for what was read is made for packets of this size, and at first for no more than so many.
@@ -78,7 +80,8 @@ pub(super) struct Connection<H: Hub> {
     pub(super) unsent: BytesMut,
     /// Topics by their aliases, from 1.
     pub(super) aliases: Vec<Option<Arc<str>>>,
-    pub(super) refusals: Refusals,
+    /// Of what it was refused.
+    pub(super) log_limit: LogLimit,
     /// The log has told that events of this client are dropped.
     pub(super) told_of_shedding: bool,
     stream: Socket,
@@ -111,7 +114,7 @@ impl<H: Hub> Connection<H> {
             generation,
             unsent,
             aliases: Vec::new(),
-            refusals: Refusals::new(Instant::now()),
+            log_limit: LogLimit::new(REFUSALS_LOGGED, Instant::now()),
             told_of_shedding: false,
             stream,
             decoder,

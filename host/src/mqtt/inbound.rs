@@ -234,7 +234,7 @@ impl<H: Hub> Connection<H> {
             let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
             device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
-        if let Some(more) = self.refusals.note(Instant::now()) {
+        if let Some(more) = self.log_limit.note(Instant::now()) {
             tracing::warn!(client = %self.presence.mailbox.name, topic, "{what} refused: {text}{more}");
         }
     }

@@ -26,7 +26,6 @@ mod ordinary;
 mod owner;
 mod packet;
 mod parcel;
-mod refusals;
 mod restore;
 mod resume;
 mod seats;

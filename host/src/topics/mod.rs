@@ -40,6 +40,7 @@ use self::{
 };
 use crate::{
     fairness,
+    log_limit::LogLimit,
     metrics::Metrics,
     model::{
         Message, QoS,
@@ -122,6 +123,8 @@ fn placed(filter: &str) -> Cow<'_, str> {
 struct Inner {
     table: RwLock<Table>,
     retained: Mutex<Retained>,
+    /// Of retained messages that there was no room for.
+    log_limit: Mutex<LogLimit>,
     /// Subscriptions to what the host shows.
     watchers: AtomicUsize,
     metrics: Metrics,
@@ -147,6 +150,7 @@ impl Handle {
         Self(Arc::new(Inner {
             table: RwLock::default(),
             retained: Mutex::default(),
+            log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
             watchers: AtomicUsize::new(0),
             metrics,
             keeper,
@@ -271,9 +275,9 @@ impl Handle {
                 Ok(()) => written.retain(&self.0.keeper),
                 Err(limit) => {
                     self.0.metrics.limit(limit);
-                    if retained.tells(Instant::now()) {
+                    if let Some(more) = self.0.log_limit.lock().note(Instant::now()) {
                         let topic = &message.topic;
-                        tracing::warn!(%topic, limit, "a retained message was not kept: there are too many (told once a minute)");
+                        tracing::warn!(%topic, limit, "a retained message was not kept: there are too many{more}");
                     }
                 }
             }

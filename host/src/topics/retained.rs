@@ -1,11 +1,6 @@
 //! The last retained message of each topic, bounded in number and in bytes. In memory.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
 
 use super::filter;
 use crate::model::{Message, limits};
@@ -14,11 +9,7 @@ use crate::model::{Message, limits};
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, Arc<Message>>,
     bytes: usize,
-    last_told: Option<Instant>,
 }
-
-/// A flood shall not fill the log.
-const TELL_EVERY: Duration = Duration::from_secs(60);
 
 impl Retained {
     /// An empty payload clears the topic. Err with the limit's name when there is no room: the old message stays.
@@ -42,15 +33,6 @@ impl Retained {
         Ok(())
     }
 
-    /// Whether the log is to tell that there is no room.
-    pub(super) fn tells(&mut self, now: Instant) -> bool {
-        let tells = self.last_told.is_none_or(|last| now.saturating_duration_since(last) >= TELL_EVERY);
-        if tells {
-            self.last_told = Some(now);
-        }
-        tells
-    }
-
     /// All that match, those that ran out of time removed.
     pub(super) fn matching(&mut self, filter: &str, now: Instant) -> Vec<Arc<Message>> {
         let prefix = filter::literal_prefix(filter);
@@ -72,6 +54,8 @@ impl Retained {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn message(topic: &str, payload: &'static str) -> Arc<Message> {
@@ -123,13 +107,5 @@ mod tests {
         let big = Arc::new(Message::new("1", vec![0; limits::RETAINED_BYTES]));
         assert_eq!(retained.set(&big), Err("retained_bytes"));
         assert_eq!(retained.matching("1", Instant::now())[0].payload, "x");
-    }
-
-    #[test]
-    fn a_flood_is_told_of_once_a_minute() {
-        let mut retained = Retained::default();
-        let now = Instant::now();
-        let told = [0, 1, 59, 60, 61].map(|secs| retained.tells(now + Duration::from_secs(secs)));
-        assert_eq!(told, [true, false, false, true, false]);
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Instant,
 };
 
 use axum::{
@@ -49,7 +50,7 @@ impl FromRequestParts<App> for Caller {
             address: address.unwrap_or(IpAddr::from([0, 0, 0, 0])),
             certificates: &[],
         };
-        let standing = app.parts.auth.admit(credentials).await.map_err(|refusal| refused(&refusal, &name))?;
+        let standing = app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, &refusal, &name))?;
         let Principal::Device(device) = standing.principal else {
             return Err(Error::new(Kind::Unauthenticated, format!("{name} is no device")));
         };
@@ -61,8 +62,10 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// Says as little as a CONNACK does; the log says why.
-fn refused(refusal: &Refusal, name: &DeviceName) -> Error {
-    tracing::info!(device = %name, why = %refusal, "not let in over HTTP");
+fn refused(app: &App, refusal: &Refusal, name: &DeviceName) -> Error {
+    if let Some(more) = app.bridge_log_limit.lock().note(Instant::now()) {
+        tracing::info!(device = %name, why = %refusal, "not let in over HTTP{more}");
+    }
     match refusal {
         Refusal::Unavailable(_) => Error::new(Kind::Unavailable, "the device cannot be let in now; try again"),
         _ => {

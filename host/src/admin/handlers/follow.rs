@@ -11,7 +11,6 @@ use axum::{
 use serde_json::json;
 use tokio::{
     io::{AsyncWriteExt, DuplexStream},
-    sync::OwnedSemaphorePermit,
     time::{Duration, Instant, sleep},
 };
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
@@ -22,10 +21,11 @@ use crate::{
         App,
         convert::{self, Params},
         error::{Error, Kind},
+        followers::Place,
         gate::Who,
     },
     journal::{Cursor, ExecutionFilter, FollowFilter, Follower, Told},
-    model::{PluginName, Seq, limits::FOLLOWERS},
+    model::{PluginName, Seq},
     store,
 };
 
@@ -52,17 +52,16 @@ pub(in crate::admin) async fn follow(
         executions: executions.then(|| ExecutionFilter { plugin, ..ExecutionFilter::default() }),
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
-    let permit = app.followers.clone().try_acquire_owned().map_err(|_| {
-        app.parts.counters.limit("followers");
-        let text = format!("the limit \"followers\" is reached: {FOLLOWERS} follow the events already");
-        Error::new(Kind::ResourceExhausted, text)
+    let place = app.followers.enter(&who.0).map_err(|full| {
+        app.parts.counters.limit(full.limit());
+        Error::new(Kind::ResourceExhausted, full.to_string())
     })?;
     let follower = app.parts.journal.follow(after, filter).await?;
     let (reader, writer) = tokio::io::duplex(BUFFER_BYTES);
     let stopping = app.stopping.clone();
     tokio::spawn(async move {
         let token = Token::of(&app, who);
-        let tell = Tell { app, token, writer, heard: Instant::now(), _permit: permit };
+        let tell = Tell { app, token, writer, heard: Instant::now(), _place: place };
         // An error means that the client is gone, or that the host is stopping: both end the stream.
         let _ = tell.run(follower, stopping).await;
     });
@@ -118,7 +117,7 @@ struct Tell {
     writer: DuplexStream,
     /// When something was last sent.
     heard: Instant,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[derive(Debug, thiserror::Error)]
