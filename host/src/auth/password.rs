@@ -41,11 +41,22 @@ fn matches(password: &[u8], hash: &PasswordHash) -> bool {
     verified.is_ok()
 }
 
+/// Whose password it is, as far as anybody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Got in from the same address before.
+    Known,
+    Stranger,
+}
+
 /// Checks passwords. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Checker {
     permits: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    /// Of strangers no more stand before the permits than there are, so that all other strangers are behind who is known.
+    strangers: Arc<Semaphore>,
+    /// How many wait, of those who are known and of strangers.
+    waiting: Arc<[AtomicUsize; 2]>,
     /// Checked where there is no password, so that the answer takes as long.
     decoy: Option<PasswordHash>,
 }
@@ -63,28 +74,35 @@ impl Checker {
     pub(super) fn new() -> Self {
         let mut secret = [0; 32];
         let decoy = getrandom::fill(&mut secret).ok().and_then(|()| hash(&secret).ok());
-        Self { permits: Arc::new(Semaphore::new(limits::PASSWORD_CHECKS)), waiting: Arc::default(), decoy }
+        let permits = || Arc::new(Semaphore::new(limits::PASSWORD_CHECKS));
+        Self { permits: permits(), strangers: permits(), waiting: Arc::default(), decoy }
     }
 
     /// Whether it is the password. None: there is none, which takes as long to find out.
-    pub(super) async fn check(&self, password: &[u8], hash: Option<PasswordHash>) -> Result<bool, Error> {
-        let known = hash.is_some();
+    pub(super) async fn check(&self, password: &[u8], hash: Option<PasswordHash>, asker: Asker) -> Result<bool, Error> {
+        let exists = hash.is_some();
         if password.len() > limits::PASSWORD_BYTES {
             return Ok(false);
         }
         let Some(hash) = hash.or_else(|| self.decoy.clone()) else { return Ok(false) };
-        let waiting = Waiting(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limits::PASSWORD_CHECKS_WAITING {
+        let [known, strangers] = &*self.waiting;
+        let count = if asker == Asker::Known { known } else { strangers };
+        let waiting = Waiting(count);
+        if count.fetch_add(1, Ordering::Relaxed) >= limits::PASSWORD_CHECKS_WAITING {
             return Err(Error::Busy);
         }
+        let in_line = match asker {
+            Asker::Known => None,
+            Asker::Stranger => Some(self.strangers.clone().acquire_owned().await.map_err(|_| Error::Busy)?),
+        };
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
         let password = Zeroizing::new(password.to_vec());
         let checked = tokio::task::spawn_blocking(move || {
-            let _one_of_few = permit;
+            let _one_of_few = (permit, in_line);
             matches(&password, &hash)
         });
         drop(waiting);
-        Ok(checked.await.unwrap_or(false) && known)
+        Ok(checked.await.unwrap_or(false) && exists)
     }
 }
 
@@ -108,21 +126,34 @@ mod tests {
             (&[b'x'; limits::PASSWORD_BYTES + 1], Some(one.clone()), false),
             (b"open sesame", Some(PasswordHash("broken".into())), false),
         ] {
-            assert_eq!(checker.check(password, hash).await, Ok(expect));
+            assert_eq!(checker.check(password, hash, Asker::Stranger).await, Ok(expect));
         }
         assert_eq!(hash(b"").unwrap_err(), Error::Length);
-        assert_eq!(checker.waiting.load(Ordering::Relaxed), 0);
+        assert!(checker.waiting.iter().all(|count| count.load(Ordering::Relaxed) == 0));
     }
 
     #[tokio::test]
-    async fn no_more_than_so_many_wait_for_their_check() {
+    async fn no_more_than_so_many_wait_for_their_check_and_who_is_known_is_checked_before_the_strangers() {
         let checker = Checker::new();
-        let _all = checker.permits.clone().acquire_many_owned(limits::PASSWORD_CHECKS as u32).await.unwrap();
+        let all = checker.permits.clone().acquire_many_owned(limits::PASSWORD_CHECKS as u32).await.unwrap();
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..=limits::PASSWORD_CHECKS_WAITING {
             let checker = checker.clone();
-            waiting.spawn(async move { checker.check(b"x", None).await });
+            waiting.spawn(async move { checker.check(b"x", None, Asker::Stranger).await.map(|_| Asker::Stranger) });
         }
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), Err(Error::Busy));
+        let known = checker.clone();
+        waiting.spawn(async move { known.check(b"x", None, Asker::Known).await.map(|_| Asker::Known) });
+        while checker.waiting[0].load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(all);
+        let mut order = Vec::new();
+        while let Some(done) = waiting.join_next().await {
+            order.push(done.unwrap().unwrap());
+        }
+        let place = order.iter().position(|asker| *asker == Asker::Known).unwrap();
+        assert!(place <= 2 * limits::PASSWORD_CHECKS, "{place} were checked before it");
+        assert_eq!(order.len(), limits::PASSWORD_CHECKS_WAITING + 1);
     }
 }

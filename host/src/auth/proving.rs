@@ -41,7 +41,7 @@ impl Handle {
             self.metrics.limit(throttled.limit());
             refused(throttled)
         })?;
-        match self.checker.check(secret, claimed.password.clone()).await {
+        match self.checker.check(secret, claimed.password.clone(), attempt.asker()).await {
             Ok(true) => {
                 attempt.succeeded(Instant::now());
                 Ok((Proof::Password(claimed.password), End::default()))

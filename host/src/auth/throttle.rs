@@ -14,6 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::password::Asker;
 use crate::{lobby::network, model::limits};
 
 /// Failures that cost nothing yet: an address has many devices, each may once have an old password.
@@ -21,8 +22,10 @@ const FREE: [u32; 2] = [5, 50];
 /// The first pause; every further failure doubles it.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// After so long without a failure all is forgotten.
+/// After so long without a failure those before are forgotten.
 const FORGET: Duration = Duration::from_secs(600);
+/// So long it is remembered that a client got in from an address.
+const REMEMBER: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why an attempt is not even looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +61,18 @@ struct Record {
     failures: u32,
     last: Instant,
     until: Instant,
-    /// The client got in from this address once: failures of others there do not count against it.
-    known: bool,
+    /// The client got in from this address: until then failures of others there do not count against it.
+    known_until: Option<Instant>,
+}
+
+impl Record {
+    fn is_known(&self, now: Instant) -> bool {
+        self.known_until.is_some_and(|until| now < until)
+    }
+
+    fn counts(&self, now: Instant) -> bool {
+        self.is_known(now) || now.duration_since(self.last) < FORGET
+    }
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +95,7 @@ pub(super) struct Attempt<'a> {
     throttle: &'a Throttle,
     address: IpAddr,
     client: Who,
+    known: bool,
 }
 
 impl Throttle {
@@ -94,7 +108,7 @@ impl Throttle {
         {
             return Err(Throttled::Client(wait));
         }
-        let known = record.is_some_and(|record| record.known);
+        let known = record.is_some_and(|record| record.is_known(now));
         let of_all = table.records.get(&Who::Address(address));
         if let Some(wait) = of_all.and_then(|record| record.until.checked_duration_since(now)).filter(|w| !w.is_zero())
             && !known
@@ -106,27 +120,32 @@ impl Throttle {
             return Err(Throttled::Busy);
         }
         *under_way += 1;
-        Ok(Attempt { throttle: self, address, client })
+        Ok(Attempt { throttle: self, address, client, known })
     }
 }
 
 impl Attempt<'_> {
+    pub(super) fn asker(&self) -> Asker {
+        if self.known { Asker::Known } else { Asker::Stranger }
+    }
+
     pub(super) fn succeeded(self, now: Instant) {
-        let record = Record { failures: 0, last: now, until: now, known: true };
+        let record = Record { failures: 0, last: now, until: now, known_until: Some(now + REMEMBER) };
         self.throttle.table.lock().keep(self.client, record, now);
     }
 
     pub(super) fn failed(self, now: Instant) {
         let mut table = self.throttle.table.lock();
         for (who, free) in [self.client, Who::Address(self.address)].into_iter().zip(FREE) {
-            let before = table.records.get(&who).filter(|record| now.duration_since(record.last) < FORGET);
-            let failures = before.map_or(0, |record| record.failures).saturating_add(1);
+            let before = table.records.get(&who);
+            let recent = before.filter(|record| now.duration_since(record.last) < FORGET);
+            let failures = recent.map_or(0, |record| record.failures).saturating_add(1);
             let pause = match failures.checked_sub(free + 1) {
                 None => Duration::ZERO,
                 Some(over) => PAUSE.saturating_mul(1 << over.min(16)).min(LONGEST_PAUSE),
             };
-            let known = before.is_some_and(|record| record.known);
-            table.keep(who, Record { failures, last: now, until: now + pause, known }, now);
+            let known_until = before.and_then(|record| record.known_until);
+            table.keep(who, Record { failures, last: now, until: now + pause, known_until }, now);
         }
     }
 }
@@ -144,12 +163,17 @@ impl Drop for Attempt<'_> {
 }
 
 impl Table {
-    /// Makes room first by forgetting what is old, then the one that was heard of longest ago.
+    /// Makes room first by forgetting what is old, then the one that was heard of longest ago, and of those who got in before only
+    /// when there is nobody else: many addresses with many names shall not make the host forget whom it knows.
     fn keep(&mut self, who: Who, record: Record, now: Instant) {
         if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
-            self.records.retain(|_, record| now.duration_since(record.last) < FORGET);
+            self.records.retain(|_, record| record.counts(now));
             if self.records.len() >= limits::FAILURES_KEPT
-                && let Some(oldest) = self.records.iter().min_by_key(|(_, record)| record.last).map(|(who, _)| *who)
+                && let Some(oldest) = self
+                    .records
+                    .iter()
+                    .min_by_key(|(_, record)| (record.is_known(now), record.last))
+                    .map(|(who, _)| *who)
             {
                 self.records.remove(&oldest);
             }
@@ -221,5 +245,21 @@ mod tests {
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
         assert_eq!(throttle.table.lock().records.len(), 2);
         assert!(throttle.table.lock().under_way.is_empty());
+    }
+
+    #[test]
+    fn who_got_in_before_is_known_for_days_however_many_others_fail() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let asker = |at| throttle.begin(HERE, "lamp-1", at).unwrap().asker();
+        assert_eq!(asker(now), Asker::Stranger);
+        throttle.begin(HERE, "lamp-1", now).unwrap().succeeded(now);
+        let later = now + REMEMBER / 2;
+        for n in 0..limits::FAILURES_KEPT as u32 {
+            throttle.begin(IpAddr::from(n.to_be_bytes()), "lamp-1", later).unwrap().failed(later);
+        }
+        assert_eq!(asker(later), Asker::Known);
+        throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
+        assert_eq!(asker(later), Asker::Known);
+        assert_eq!(asker(now + REMEMBER), Asker::Stranger);
     }
 }
