@@ -3,8 +3,9 @@
 //!
 //! The background's threads are as many as the foreground's and do the same, so that one who is alone has the whole machine;
 //! but the system's scheduler interrupts them as soon as a thread of the foreground, the writer or another program has something
-//! to do: they take long turns, all others short ones. So do the threads that bring the store's files in order. That holds however long a
-//! piece of work is, and wherever it is done; and where pieces are many, [`breathe`] between them makes up for the scheduler's ticks.
+//! to do: they take long turns, all others short ones. So do the threads that bring the store's files in order. That holds
+//! however long a piece of work is, and wherever it is done; and where pieces are many, [`breathe`] between them makes up for
+//! the scheduler's ticks.
 
 mod priority;
 mod share;
@@ -36,13 +37,11 @@ pub struct Background {
 
 impl Background {
     pub fn start() -> io::Result<Self> {
-        let begin = || {
-            if let Err(error) = priority::step_back(NICE) {
-                tracing::debug!(%error, "a thread of the background has the same priority as all others");
-            }
-        };
-        let runtime =
-            Builder::new_multi_thread().thread_name("background").on_thread_start(begin).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .thread_name("background")
+            .on_thread_start(|| priority::step_back(NICE))
+            .enable_all()
+            .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 

@@ -5,9 +5,9 @@ use std::{io, time::Duration};
 use super::turns;
 
 /// How long a thread would like to go on at a time (Linux 6.12 and later; a hint without a meaning to older ones). Who asks for
-/// less may interrupt who asked for more as soon as it has something to do, and whoever was given the processor first keeps it no longer than the least
-/// that anybody in the queue asked for: without this a thread has to wait for the end of a time slice, which is milliseconds,
-/// whatever the priorities are.
+/// less may interrupt who asked for more as soon as it has something to do, and whoever was given the processor first keeps it
+/// no longer than the least that anybody in the queue asked for: without this a thread has to wait for the end of a time slice,
+/// which is milliseconds, whatever the priorities are.
 const SHORT_TURN: Duration = Duration::from_micros(100);
 /// Of those who stepped back.
 const LONG_TURN: Duration = Duration::from_millis(10);
@@ -19,13 +19,14 @@ pub fn take_short_turns() {
 
 /// Lets the calling thread take long turns, which others interrupt: for what only has to be done in time.
 pub fn take_long_turns() {
-    tell(schedule_by(0, LONG_TURN));
+    step_back(0);
 }
 
-/// Lets the calling thread, and those that it starts, run behind the process's other threads: in long turns, and with the weight of so
-/// much more `nice` (1 to 19). There is no way back.
-pub(super) fn step_back(by: i32) -> io::Result<()> {
-    schedule_by(by, LONG_TURN)
+/// Lets the calling thread, and those that it starts, run behind the process's other threads: in long turns, and with the
+/// weight of so much more `nice` (0 to 19). There is no way back.
+pub(super) fn step_back(by: i32) {
+    turns::give_way_from_now_on();
+    tell(schedule_by(by, LONG_TURN));
 }
 
 fn tell(scheduled: io::Result<()>) {
@@ -35,9 +36,6 @@ fn tell(scheduled: io::Result<()>) {
 }
 
 fn schedule_by(more_nice: i32, turn: Duration) -> io::Result<()> {
-    if turn == LONG_TURN {
-        turns::give_way_from_now_on();
-    }
     schedule((own_nice()? + more_nice).min(19), turn)
 }
 
@@ -96,7 +94,7 @@ mod tests {
         let before = own_nice().unwrap();
         let stepped = std::thread::spawn(|| {
             [1, 2, 100].map(|by| {
-                step_back(by).unwrap();
+                step_back(by);
                 own_nice().unwrap()
             })
         });

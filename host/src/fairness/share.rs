@@ -1,5 +1,5 @@
-//! What a client uses of the processor: measured around each piece of its work, and held against its share. Whoever uses more is in debt, which
-//! goes away with time; who is deep in debt is served in the background until nothing is left of it.
+//! What a client uses of the processor, measured around each piece of its work, and of the disk: held against its share. Whoever
+//! uses more is in debt, which goes away with time; who is deep in debt is served in the background until nothing is left of it.
 
 use std::{
     collections::HashMap,
@@ -25,6 +25,8 @@ const SHORT: Duration = Duration::from_micros(50);
 const LONG_WEIGHT: u32 = 3;
 /// One piece of work counts as this long at most: what took longer was probably interrupted.
 const PIECE: Duration = Duration::from_millis(1);
+/// What the disk takes as long for as the processor may: as much work.
+const BYTES_PER_MS: usize = 64 * 1024;
 /// Longest time after which a debt is forgotten, so that a client is not held for what it once did.
 const DEBT: Duration = Duration::from_millis(500);
 
@@ -53,7 +55,17 @@ impl Share {
     /// The client's work took so long.
     pub fn used(&self, time: Duration, now: Instant) {
         let weight = if time > SHORT { LONG_WEIGHT * PROCESSOR_SHARE } else { PROCESSOR_SHARE };
-        let (now_ns, more_ns) = (ns(now - self.born), ns(time.min(PIECE) * weight));
+        self.owes(time.min(PIECE) * weight, now);
+    }
+
+    /// So many bytes of the client are to go to the disk.
+    pub fn writes(&self, bytes: usize, now: Instant) {
+        let time = Duration::from_millis(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / BYTES_PER_MS as u32;
+        self.owes(time * PROCESSOR_SHARE, now);
+    }
+
+    fn owes(&self, time: Duration, now: Instant) {
+        let (now_ns, more_ns) = (ns(now - self.born), ns(time));
         let later = |settled_ns: u64| Some((settled_ns.max(now_ns) + more_ns).min(now_ns + ns(DEBT)));
         let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
@@ -150,7 +162,7 @@ impl<F: Future> Future for Metered<F> {
         this.share.used(clock.elapsed(now), now);
         match this.lane {
             Lane::Foreground => turns::foreground_at_work(now),
-            Lane::Background => drop(turns::breathe_at(now)),
+            Lane::Background => turns::breathe_at(now),
         }
         polled
     }
@@ -188,6 +200,22 @@ mod tests {
             let began = born + Duration::from_secs(1);
             let lane = lane_after(&share, Lane::Foreground, began, 200, (count, Duration::from_micros(piece_us)));
             assert_eq!(lane, expected, "{count} × {piece_us} µs in 10 ms");
+        }
+    }
+
+    #[test]
+    fn who_fills_the_disk_goes_to_the_background() {
+        for (bytes, expected) in [(300_000, Lane::Foreground), (340_000, Lane::Background)] {
+            let born = Instant::now();
+            let share = Share::new(born);
+            let began = born + Duration::from_secs(1);
+            let mut lane = Lane::Foreground;
+            for turn in 0..200 {
+                let now = began + 10 * turn * MS;
+                share.writes(bytes, now);
+                lane = share.lane(lane, now);
+            }
+            assert_eq!(lane, expected, "{bytes} bytes in 10 ms");
         }
     }
 

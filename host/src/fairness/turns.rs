@@ -1,6 +1,6 @@
-//! When a thread that may be interrupted asks to be. The system's scheduler looks whether another thread should go on when one wakes up,
-//! and at its ticks, which are milliseconds apart: who was woken a moment too early waits for the tick. So whoever has much to do
-//! asks it to look more often, while there is a foreground to give way to.
+//! When a thread that may be interrupted asks to be. The system's scheduler looks whether another thread should go on when one
+//! wakes up, and at its ticks, which are milliseconds apart: who was woken a moment too early waits for the tick. So whoever
+//! has much to do asks it to look more often, while there is a foreground to give way to.
 
 use std::{
     cell::Cell,
@@ -65,19 +65,22 @@ pub fn breathe() {
 
 /// Whether there is somebody to give way to.
 pub fn has_foreground(now: Instant) -> bool {
-    ms(now).saturating_sub(FOREGROUND_MS.load(Ordering::Relaxed)) <= LINGERS_MS
+    lingers(FOREGROUND_MS.load(Ordering::Relaxed), ms(now))
 }
 
-/// As [`breathe`], after a piece of any length. True when the thread gave way.
-pub fn breathe_at(now: Instant) -> bool {
-    let Some(Turn { began, .. }) = TURN_HERE.get() else { return false };
-    let gives = now.saturating_duration_since(began) >= TURN && has_foreground(now);
-    if gives {
-        std::thread::yield_now();
+fn lingers(foreground_ms: u64, now_ms: u64) -> bool {
+    now_ms.saturating_sub(foreground_ms) <= LINGERS_MS
+}
+
+/// As [`breathe`], after a piece of any length.
+pub fn breathe_at(now: Instant) {
+    if let Some(Turn { began, .. }) = TURN_HERE.get() {
+        let gives = now.saturating_duration_since(began) >= TURN && has_foreground(now);
+        if gives {
+            std::thread::yield_now();
+        }
+        TURN_HERE.set(Some(Turn { began: if gives { Instant::now() } else { began }, pieces: 0 }));
     }
-    let began = if gives { Instant::now() } else { began };
-    TURN_HERE.set(Some(Turn { began, pieces: 0 }));
-    gives
 }
 
 #[cfg(test)]
@@ -85,15 +88,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_to_gives_way_now_and_then_while_there_is_a_foreground() {
-        let now = Instant::now() + Duration::from_secs(60);
-        foreground_at_work(now);
-        assert!(!breathe_at(now), "this thread need not");
+    fn the_foreground_lingers() {
+        assert!(lingers(1_000, 1_000));
+        assert!(lingers(1_000, 1_000 + LINGERS_MS));
+        assert!(!lingers(1_000, 1_001 + LINGERS_MS));
+        assert!(lingers(1_000, 999), "another thread's clock may be behind");
+    }
+
+    #[test]
+    fn only_who_is_to_give_way_takes_turns_and_a_long_one_ends() {
+        let later = Instant::now() + Duration::from_secs(1);
+        breathe_at(later);
+        assert!(TURN_HERE.get().is_none(), "this thread need not");
         give_way_from_now_on();
-        assert!(breathe_at(now));
-        assert!(!breathe_at(Instant::now()), "it just did");
-        let lingers = Duration::from_millis(LINGERS_MS);
-        assert!(breathe_at(now + lingers));
-        assert!(!breathe_at(now + 2 * lingers), "there is nobody any more");
+        let began = TURN_HERE.get().unwrap().began;
+        foreground_at_work(Instant::now());
+        breathe_at(began);
+        assert_eq!(TURN_HERE.get().unwrap().began, began, "it just began");
+        breathe_at(began + TURN);
+        assert!(TURN_HERE.get().unwrap().began > began);
     }
 }

@@ -316,10 +316,12 @@ impl<H: Hub> Connection<H> {
     }
 
     async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
+        self.presence.share.writes(bytes, Instant::now());
         self.presence.shared.hub.reserve(bytes, self.lane).await.map_err(closed)
     }
 
     async fn spare(&self, bytes: usize) -> Result<Option<H::Room>, End> {
+        self.presence.share.writes(bytes, Instant::now());
         self.presence.shared.hub.spare(bytes, self.lane).await.map_err(closed)
     }
 

@@ -41,7 +41,7 @@ const UNIT_BYTES: usize = 256;
 const BACKGROUND_BYTES: usize = 96 * 1024;
 /// What takes the disk longer than a commit of small events.
 const LARGE_BYTES: usize = 32 * 1024;
-/// How long the disk is the foreground's before each large piece of the background.
+/// How long the disk is the foreground's before the background writes so much: 32 MiB in a second are left to it.
 const REST: Duration = Duration::from_millis(1);
 
 pub(super) enum Item {
@@ -130,8 +130,9 @@ impl Intake {
             Lane::Background => {
                 let units = units_of(bytes, self.background_units);
                 let turn = self.background.clone().acquire_many_owned(units).await.map_err(|_| Error::Closed)?;
-                if bytes >= LARGE_BYTES && has_foreground(Instant::now()) {
-                    tokio::time::sleep(REST).await;
+                let rest = rest_before(bytes);
+                if !rest.is_zero() && has_foreground(Instant::now()) {
+                    tokio::time::sleep(rest).await;
                 }
                 Ok(Some(turn))
             }
@@ -263,6 +264,11 @@ impl Intake {
 
 fn take_now(from: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
     from.clone().try_acquire_many_owned(units).ok()
+}
+
+/// How long the disk is to be left alone before so much is written.
+fn rest_before(bytes: usize) -> Duration {
+    REST * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX)
 }
 
 fn units_of(bytes: usize, most: usize) -> u32 {

@@ -95,6 +95,7 @@ const TIMERS: &str = "CREATE TABLE timer (
 const FILE: &str = "state.db";
 /// SQLite's own small steps, a few hundred nanoseconds each at most.
 const STEPS_BETWEEN_BREATHS: i32 = 50;
+/// Pages of 4 KiB that a transaction has in memory. What is more goes to the write-ahead log at once.
 const CACHE_PAGES: i32 = 128;
 
 /// Opens the file for its one writer and brings it to the newest schema.

@@ -6,6 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use super::blocks::{BlockFile, Blocks};
@@ -17,6 +18,9 @@ pub(super) const SPARE: &str = "spare";
 pub(super) const KEPT: usize = 4;
 /// Zeros written at once: a commit waits behind as many.
 const PIECE: usize = 64 * 1024;
+/// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
+/// the log grows by.
+const REST: Duration = Duration::from_micros(500);
 
 pub(super) struct Spares {
     folder: PathBuf,
@@ -99,6 +103,9 @@ fn make(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     zeros.resize(PIECE);
     for at in (0..bytes).step_by(PIECE) {
         file.write(zeros.bytes(), at, true)?;
+        if fairness::has_foreground(Instant::now()) {
+            thread::sleep(REST);
+        }
     }
     file.sync_with_length()?;
     Ok(path)
