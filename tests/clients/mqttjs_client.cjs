@@ -4,12 +4,15 @@
 // to do meanwhile (send a command, call a method) it asks for with a line `WANT ...` on standard output, and a line on
 // standard input says that it is done.
 
+const fs = require("node:fs");
 const { createRequire } = require("node:module");
 const readline = require("node:readline");
 const mqtt = createRequire(process.env.MQTTJS_FOLDER + "/x")("mqtt");
 
 const [host, port, version] = process.argv.slice(2);
 const five = version === "5";
+// With TLS: whose certificates the host's must be of.
+const ca = process.env.MQTTJS_CA && fs.readFileSync(process.env.MQTTJS_CA);
 const name = `mqttjs-${version}`;
 const LIMIT = 60_000;
 
@@ -25,7 +28,7 @@ process.on("unhandledRejection", fail);
 // A client that remembers what came.
 async function connect(clientId, more = {}) {
     const client = await mqtt.connectAsync(
-        { host, port: Number(port), protocol: process.env.MQTTJS_PROTOCOL || "mqtt", protocolVersion: five ? 5 : 4, clientId, reconnectPeriod: 0, ...more },
+        { host, port: Number(port), protocol: process.env.MQTTJS_PROTOCOL || "mqtt", protocolVersion: five ? 5 : 4, clientId, reconnectPeriod: 0, ca, ...more },
         false,
     );
     client.came = [];

@@ -36,6 +36,7 @@ struct Ready {
     mqtt: SocketAddr,
     mqtts: Option<SocketAddr>,
     ws: Option<SocketAddr>,
+    wss: Option<SocketAddr>,
     admin_tls: Option<String>,
     admin: String,
 }
@@ -153,6 +154,16 @@ impl Process {
     #[must_use]
     pub fn ws(&self) -> SocketAddr {
         self.ready().ws.expect("no WebSocket")
+    }
+
+    /// Where devices connect over WebSocket with TLS.
+    ///
+    /// # Panics
+    ///
+    /// When it was not started so.
+    #[must_use]
+    pub fn wss(&self) -> SocketAddr {
+        self.ready().wss.expect("no WebSocket with TLS")
     }
 
     /// Where the admin API listens with TLS: a URL.

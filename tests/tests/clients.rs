@@ -15,7 +15,13 @@ use switchbox_tests::{Admin, Place, Process, python_with, runs, there, until, wo
 fn start() -> (Place, Process) {
     let place = Place::new();
     place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
-    let host = place.start_with(&["--ws", "127.0.0.1:0"]);
+    let certs = place.root().join("certs").display().to_string();
+    let made = ["cert", "server", "localhost", "127.0.0.1", "--folder", &certs];
+    assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+    let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
+    let mut arguments = vec!["--tls-cert", &cert, "--tls-key", &key];
+    arguments.extend(["--ws", "--mqtt-tls", "--wss"].into_iter().flat_map(|listener| [listener, "127.0.0.1:0"]));
+    let host = place.start_with(&arguments);
     (place, host)
 }
 
@@ -223,18 +229,23 @@ fn paho_for_python_does_all_that_a_device_does() {
 }
 
 #[test]
-fn mqtt_js_does_all_that_a_device_does_over_websocket_too() {
+fn mqtt_js_does_all_that_a_device_does_over_websocket_and_tls_too() {
     let folder = workspace().join(".ci/tools/node");
     let installed = folder.join("node_modules/mqtt").is_dir() && runs(Command::new("node").arg("--version"));
     if !there("MQTT.js", installed) {
         return;
     }
-    for protocol in ["mqtt", "ws"] {
-        let (_place, host) = start();
+    for (protocol, at) in [
+        ("mqtt", Process::mqtt as fn(&Process) -> SocketAddr),
+        ("ws", Process::ws),
+        ("mqtts", Process::mqtts),
+        ("wss", Process::wss),
+    ] {
+        let (place, host) = start();
         for version in ["4", "5"] {
-            let at = if protocol == "ws" { host.ws() } else { host.mqtt() };
-            let mut command = script("node", "mqttjs_client.cjs", at, version);
+            let mut command = script("node", "mqttjs_client.cjs", at(&host), version);
             command.env("MQTTJS_FOLDER", &folder).env("MQTTJS_PROTOCOL", protocol);
+            command.env("MQTTJS_CA", place.root().join("certs/ca.pem"));
             check(&converse(&host, command));
         }
     }

@@ -1,15 +1,17 @@
-//! Measures what hostile clients, many clients and many newcomers do to a device that only wants to be served. Prints tables;
-//! asserts nothing. Where the machine has few cores, the attacker's own work is in the figures, less so with `HOSTILE_IDLE=1`.
+//! Measures what hostile clients, many clients and many newcomers do to a device that only wants to be served, and how soon one that is
+//! shut out is. Prints tables; asserts nothing. Where the machine has few cores, the attacker's own work is in the figures, less so with `HOSTILE_IDLE=1`.
 //!
 //! ```sh
 //! export SWITCHBOX_PROGRAM=target/release/switchbox
-//! cargo run --example hostile -p switchbox-tests -- rows [SECONDS [NAME…]]
+//! cargo run --example hostile -p switchbox-tests -- rows [ROUNDS [NAME…]]
 //! cargo run --example hostile -p switchbox-tests -- idle [DEVICES]
 //! cargo run --example hostile -p switchbox-tests -- connects [PER_SECOND [SECONDS]]
+//! cargo run --example hostile -p switchbox-tests -- revoke [ROUNDS]
 //! ```
 
 mod connects;
 mod idle;
+mod revoke;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,24 +21,23 @@ use std::{
 
 use switchbox_tests::{
     Place,
-    hostile::{Attack, Healthy, Target, rows},
+    hostile::{Attack, Healthy, Row, Target, rows},
 };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, default: f64| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     match arguments.first().map(String::as_str) {
-        Some("rows") => table(Duration::from_secs_f64(number(1, 1.0)), arguments.get(2..).unwrap_or_default()),
+        Some("rows") => table(number(1, 3.0) as usize, arguments.get(2..).unwrap_or_default()),
         Some("idle") => idle::run(number(1, 10_000.0) as usize),
         Some("connects") => connects::run(number(1, 5_000.0 / 60.0), Duration::from_secs_f64(number(2, 20.0))),
-        _ => eprintln!("rows [SECONDS [NAME…]], idle [DEVICES] or connects [PER_SECOND [SECONDS]]"),
+        Some("revoke") => revoke::run(number(1, 20.0) as usize),
+        _ => eprintln!("rows [ROUNDS [NAME…]], idle [DEVICES], connects [PER_SECOND [SECONDS]] or revoke [ROUNDS]"),
     }
 }
 
-/// Time for what a row has left to do.
-const SETTLE: Duration = Duration::from_millis(300);
-
 /// Sorted.
+#[derive(Default)]
 struct Times(Vec<Duration>);
 
 impl Times {
@@ -52,6 +53,11 @@ impl Times {
         Self(times)
     }
 
+    fn add(&mut self, more: Self) {
+        self.0.extend(more.0);
+        self.0.sort();
+    }
+
     fn at(&self, share: f64) -> Duration {
         let index = (self.0.len() as f64 * share) as usize;
         self.0.get(index.min(self.0.len().saturating_sub(1))).copied().unwrap_or_default()
@@ -64,49 +70,84 @@ impl Times {
     }
 }
 
-/// Each row, with quiet time before it. What a row's p99 is held against is the middle one of all quiet stretches' p99: a single
-/// one is as good as its luck.
-fn table(time: Duration, names: &[String]) {
+/// How long a stretch of round trips is.
+const STRETCH: Duration = Duration::from_secs(1);
+/// Time for what a row has left to do.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// What was measured of a row, over all rounds.
+struct Measured {
+    row: Row,
+    quiet: Times,
+    attacked: Times,
+    failed: bool,
+    most_mib: u64,
+}
+
+/// Each row once in every round, with a quiet stretch before it. A row's p99 over its stretches is held against the p99 over all
+/// quiet ones: the machine has quick and slow moments of its own, and a single stretch is as good as its luck.
+fn table(rounds: usize, names: &[String]) {
     let place = Place::new();
     let (_host, target) = Target::start(&place, &[]);
     let target = Arc::new(target);
     let mut healthy = Healthy::connect(&target);
-    println!("{:28}    quiet: p50, p99, most µs     attacked: p50, p99, most   p99 ratio   MiB", "");
-    let mut measured: Vec<(&str, Duration, Duration)> = Vec::new();
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
-    for row in rows().into_iter().filter(|row| wanted(row.name)) {
-        // What the row before has left to do is not quiet, and is not this row's either.
-        let _ = Times::of(&mut healthy, SETTLE);
-        let quiet = Times::of(&mut healthy, time);
-        let attack = || Attack::run(&target, row, || Times::of(&mut healthy, time));
-        let Ok(attacked) = catch_unwind(AssertUnwindSafe(attack)) else {
-            println!("{:28} {}   the attack succeeded, or could not be made", row.name, quiet.shown());
-            healthy = Healthy::connect(&target);
-            continue;
-        };
-        let ratio = attacked.at(0.99).as_secs_f64() / quiet.at(0.99).as_secs_f64();
-        let mib = target.resident_mib();
-        println!("{:28} {}   {}   {ratio:9.2} {mib:5}", row.name, quiet.shown(), attacked.shown());
-        measured.push((row.name, quiet.at(0.99), attacked.at(0.99)));
+    let wanted = |row: &Row| names.is_empty() || names.iter().any(|part| row.name.contains(part.as_str()));
+    let mut table: Vec<_> = rows().into_iter().filter(wanted).map(Measured::new).collect();
+    for round in 1..=rounds {
+        for measured in &mut table {
+            measured.once(&target, &mut healthy);
+        }
+        eprintln!("round {round} of {rounds}");
     }
-    summary(&measured);
+    print(&table);
 }
 
-/// How many rows are within which ratio, and the worst.
-fn summary(measured: &[(&str, Duration, Duration)]) {
-    let quiet = Times::sorted(measured.iter().map(|(_, quiet, _)| *quiet).collect()).at(0.5).as_secs_f64();
-    let mut ratios: Vec<_> =
-        measured.iter().map(|(name, _, attacked)| (attacked.as_secs_f64() / quiet, *name)).collect();
-    ratios.sort_by(|one, other| other.0.total_cmp(&one.0));
-    let within = |most: f64| ratios.iter().filter(|(ratio, _)| *ratio <= most).count();
+impl Measured {
+    fn new(row: Row) -> Self {
+        Self { row, quiet: Times::default(), attacked: Times::default(), failed: false, most_mib: 0 }
+    }
+
+    fn once(&mut self, target: &Arc<Target>, healthy: &mut Healthy) {
+        // What the row before has left to do is not quiet, and is not this row's either.
+        let _ = Times::of(healthy, SETTLE);
+        self.quiet.add(Times::of(healthy, STRETCH));
+        let attack = || Attack::run(target, self.row, || Times::of(healthy, STRETCH));
+        match catch_unwind(AssertUnwindSafe(attack)) {
+            Ok(times) => self.attacked.add(times),
+            Err(_) => {
+                self.failed = true;
+                *healthy = Healthy::connect(target);
+            }
+        }
+        self.most_mib = self.most_mib.max(target.resident_mib());
+    }
+
+    fn ratio(&self, quiet: Duration) -> f64 {
+        self.attacked.at(0.99).as_secs_f64() / quiet.as_secs_f64()
+    }
+
+    fn print(&self, quiet: Duration) {
+        let Self { row, most_mib, failed, .. } = self;
+        let note = if *failed { "   the attack succeeded, or could not be made" } else { "" };
+        let (before, attacked, ratio) = (self.quiet.shown(), self.attacked.shown(), self.ratio(quiet));
+        println!("{:28} {before}   {attacked}   {ratio:9.2} {most_mib:5}{note}", row.name);
+    }
+}
+
+/// Each row, and how many are within which ratio.
+fn print(table: &[Measured]) {
+    let quiet = Times::sorted(table.iter().flat_map(|measured| measured.quiet.0.iter().copied()).collect()).at(0.99);
+    println!("{:28}    quiet: p50, p99, most µs     attacked: p50, p99, most   p99 ratio   MiB", "");
+    table.iter().for_each(|measured| measured.print(quiet));
+    let within = |most: f64| table.iter().filter(|measured| measured.ratio(quiet) <= most).count();
     println!(
-        "the middle quiet p99 is {:.0} µs; of {} rows {} are within 2 × of it, {} within 5 ×",
-        quiet * 1e6,
-        ratios.len(),
+        "the p99 of all quiet trips is {} µs; of {} rows {} are within 2 × of it, {} within 5 ×; beyond 2 ×:",
+        quiet.as_micros(),
+        table.len(),
         within(2.0),
         within(5.0)
     );
-    for (ratio, name) in ratios.iter().take_while(|(ratio, _)| *ratio > 2.0) {
-        println!("{ratio:6.2}  {name}");
+    for measured in table.iter().filter(|measured| measured.ratio(quiet) > 2.0) {
+        println!("{:6.2}  {}", measured.ratio(quiet), measured.row.name);
     }
 }

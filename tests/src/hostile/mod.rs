@@ -254,14 +254,16 @@ impl Attack {
         opened.collect()
     }
 
-    /// With `HOSTILE_IDLE` in the environment the attacker gets the processor when nobody else wants it, as if it were on a machine of
-    /// its own: what is left is what the host does for it.
+    /// With `HOSTILE_IDLE` in the environment the attacker gets the processor when nobody else wants it, as if it were on a
+    /// machine of its own: what is left is what the host does for it. It asks the scheduler after each packet, which else lets
+    /// even an idle thread go on until its next tick.
     fn step_back() {
         if std::env::var_os("HOSTILE_IDLE").is_some() {
             let stat = fs::read_to_string("/proc/thread-self/stat").expect("no /proc");
             let thread = stat.split(' ').next().unwrap_or_default();
             let asked = Command::new("chrt").args(["--idle", "--pid", "0", thread]).status();
             assert!(asked.is_ok_and(|status| status.success()), "chrt (of util-linux) cannot lower the priority");
+            wire::give_way_from_now_on();
         }
     }
 

@@ -1,6 +1,7 @@
 //! The attackers' connections: bytes out, packets in, nothing taken for granted. A host that closes is no error here.
 
 use std::{
+    cell::Cell,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
@@ -10,7 +11,8 @@ use crate::{LIMIT, raw::text};
 
 /// How long an attacker that does not read waits for room to write.
 const WRITE_PATIENCE: Duration = Duration::from_millis(100);
-/// Bytes of one write. Few, for a kernel may interrupt no write, and an attacker is to hold up others by what the host does for it alone.
+/// Bytes of one write. Few, for a kernel may interrupt no write, and an attacker is to hold up others by what the host does for
+/// it alone.
 const PIECE: usize = 16 * 1024;
 
 /// A connection.
@@ -111,11 +113,29 @@ pub fn subscribe<'a>(id: u16, filters: impl IntoIterator<Item = &'a str>, option
     packet(0x82, &body)
 }
 
+thread_local! {
+    /// This thread lets others go on after each packet.
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The calling thread lets others go on after each packet from now on.
+pub(super) fn give_way_from_now_on() {
+    GIVES_WAY.set(true);
+}
+
+fn give_way() {
+    if GIVES_WAY.get() {
+        std::thread::yield_now();
+    }
+}
+
 impl Conn {
     /// None: the host takes no more.
     #[must_use]
     pub fn open(host: SocketAddr) -> Option<Self> {
-        TcpStream::connect(host).ok().map(Self::of)
+        let opened = TcpStream::connect(host).ok().map(Self::of);
+        give_way();
+        opened
     }
 
     /// From another address of this machine, such as 127.0.0.2.
@@ -145,7 +165,11 @@ impl Conn {
 
     /// Writes in pieces. False: the host has closed, or reads no more.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
-        bytes.chunks(PIECE).all(|piece| self.0.write_all(piece).is_ok())
+        bytes.chunks(PIECE).all(|piece| {
+            let sent = self.0.write_all(piece).is_ok();
+            give_way();
+            sent
+        })
     }
 
     /// The next byte, if there is one within the limit.

@@ -61,6 +61,16 @@ async fn each_call_answers_as_the_interface_says() {
 }
 
 #[tokio::test]
+async fn there_is_nothing_of_the_machine_neither_the_audit_log_nor_any_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    std::fs::write(&log, "by the host").unwrap();
+    let text = report(&alone(World::new(), &format!("outside {}", log.display())).await);
+    assert!(text.contains("of the machine: []"), "{text}");
+    assert_eq!(std::fs::read(&log).unwrap(), b"by the host");
+}
+
+#[tokio::test]
 async fn effects_are_those_of_the_event_in_order() {
     let execution = alone(World::new(), "command lamp-1").await;
     assert_eq!(

@@ -120,6 +120,7 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
             report(&format!("{:?}", topic::publish("alerts/x", b"x", options)));
         }
         "time" => time(),
+        "outside" => outside(argument),
         other => return Err(Disposition::Reject(format!("unknown misdeed {other:?}"))),
     }
     Ok(())
@@ -187,6 +188,20 @@ fn kv_flood() -> Result<(), state::Error> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "what the guest's own clock says is the question")]
+/// What there is of the machine, and should not be.
+fn outside(file: &str) {
+    let found = [
+        ("read", std::fs::read(file).is_ok()),
+        ("written", std::fs::write(file, b"by a plugin").is_ok()),
+        ("made", std::fs::write("made.log", b"by a plugin").is_ok()),
+        ("listed", ["/", "."].into_iter().any(|folder| std::fs::read_dir(folder).is_ok())),
+        ("environment", std::env::vars().next().is_some()),
+        ("arguments", std::env::args().next().is_some()),
+    ];
+    let found: Vec<_> = found.into_iter().filter_map(|(what, is_there)| is_there.then_some(what)).collect();
+    report(&format!("of the machine: {found:?}"));
+}
+
 fn time() {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
     let random = RandomState::new().hash_one(1);

@@ -1,0 +1,101 @@
+//! How soon what an operator takes away is gone from a live connection: from before the call of the admin API until the client
+//! knows.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, registered, token};
+
+use crate::Times;
+
+struct House {
+    place: Place,
+    host: Process,
+}
+
+impl House {
+    fn patch(&self, path: &str, field: &str, value: Value) {
+        let mut body = json!({});
+        body[field] = value;
+        let _ = self.host.admin().patch(&format!("{path}?updateMask={field}"), &body).ok();
+    }
+
+    /// How long after the call began the client was closed.
+    fn ended(&self, client: &Device, path: &str, field: &str, value: Value) -> Duration {
+        let began = Instant::now();
+        self.patch(path, field, value);
+        client.wait("its end", |seen| seen.ended.clone());
+        began.elapsed()
+    }
+
+    fn print(&self, what: &str, rounds: usize, once: impl FnMut(usize) -> Duration) {
+        let times = Times::sorted((0..rounds).map(once).collect());
+        println!("{what:44} {}", times.shown());
+    }
+}
+
+pub(crate) fn run(rounds: usize) {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let house = House { place, host };
+    println!("{:44} p50, p99, most µs, of {rounds}", "");
+    of_a_device(&house, rounds);
+    of_an_account(&house, rounds);
+    of_a_gateway(&house, rounds);
+    house.host.stop();
+}
+
+fn of_a_device(house: &House, rounds: usize) {
+    let secret = token(&registered(&house.host, &house.place, "lamp"));
+    let path = Admin::device_path("lamp", "");
+    let credentials = house.host.admin().get(&path).ok()["credentials"].take();
+    let connect = || Device::connect(house.host.mqtt(), Session::with_secret("lamp", &secret));
+    house.print("a device is blocked", rounds, |_| {
+        let took = house.ended(&connect(), &path, "blocked", true.into());
+        house.patch(&path, "blocked", false.into());
+        took
+    });
+    house.print("its key is removed", rounds, |_| {
+        let took = house.ended(&connect(), &path, "credentials", json!([]));
+        house.patch(&path, "credentials", credentials.clone());
+        took
+    });
+}
+
+fn of_an_account(house: &House, rounds: usize) {
+    let _ = house.host.cli(&house.place, &["service", "create", "siren", "--subscribe", "a/#"]);
+    let password = house.host.cli(&house.place, &["service", "password", "siren"]);
+    let path = "/v1/serviceAccounts/siren";
+    house.print("an account's list loses what it subscribes to", rounds, |_| {
+        let mut siren = Device::connect(house.host.mqtt(), Session::of_service("siren", "program", &password));
+        assert!(siren.subscribe("a/#"));
+        let took = house.ended(&siren, path, "subscribe", json!(["b"]));
+        house.patch(path, "subscribe", json!(["a/#"]));
+        took
+    });
+}
+
+fn of_a_gateway(house: &House, rounds: usize) {
+    let secret = token(&registered(&house.host, &house.place, "hub"));
+    let _ = registered(&house.host, &house.place, "behind");
+    let _ = house.host.cli(&house.place, &["gateway", "make", "hub", "--auth", "association-only"]);
+    let verb = |verb: &str| {
+        let devices = Admin::device_path("", "");
+        let registry = devices.trim_end_matches("/devices/");
+        let _ = house
+            .host
+            .admin()
+            .post(&format!("{registry}:{verb}"), &json!({"gatewayId": "hub", "deviceId": "behind"}))
+            .ok();
+    };
+    house.print("a device is unbound from its gateway", rounds, |_| {
+        verb("bindDeviceToGateway");
+        let mut hub = Device::connect(house.host.mqtt(), Session::with_secret("hub", &secret));
+        assert!(hub.subscribe("/devices/hub/errors"));
+        hub.publish("/devices/behind/attach", "");
+        let began = Instant::now();
+        verb("unbindDeviceFromGateway");
+        let _ = hub.message("the detachment", |message| message.text().contains("GATEWAY_DETACHMENT_DEVICE_ERROR"));
+        began.elapsed()
+    });
+}
