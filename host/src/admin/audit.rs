@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::model::limits;
+use crate::{model::limits, store::private};
 
 /// The folder in the data folder.
 const FOLDER: &str = "audit";
@@ -58,7 +58,7 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) fn open(data: &Path) -> io::Result<Self> {
         let folder = data.join(FOLDER);
-        fs::create_dir_all(&folder)?;
+        private::make_folder(&folder)?;
         let start = starts(&folder)?.pop().unwrap_or(0);
         let mut current = open(&folder, start)?;
         if !ends_well(&folder, start)? {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{model::PluginName, plugin};
+use crate::{model::PluginName, plugin, store::private};
 
 const FOLDER: &str = "components";
 
@@ -28,7 +28,7 @@ impl Previous {
         match fs::read(&current) {
             Ok(found) if found == bytes => return Ok(()),
             Ok(_) => fs::rename(&current, self.path(plugin, "previous"))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&self.0)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => private::make_folder(&self.0)?,
             Err(error) => return Err(error),
         }
         let beside = self.path(plugin, "new");

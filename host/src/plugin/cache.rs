@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::error::Error;
+use crate::store::private;
 
 const HASH_BYTES: usize = 32;
 
@@ -24,7 +25,7 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(folder: PathBuf, engine: &wasmtime::Engine) -> Result<Self, Error> {
-        create_private(&folder).map_err(|source| Error::Cache { path: folder.display().to_string(), source })?;
+        private::make_folder(&folder).map_err(|source| Error::Cache { path: folder.display().to_string(), source })?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { folder, engine: format!("{:016x}", hasher.finish()) })
@@ -72,12 +73,4 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unique = format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed));
     let beside = path.with_extension(unique);
     fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
-}
-
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

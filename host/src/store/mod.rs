@@ -15,6 +15,7 @@ mod keep;
 mod log;
 mod materialise;
 mod open;
+pub mod private;
 mod reader;
 mod record;
 mod schema;

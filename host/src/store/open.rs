@@ -16,6 +16,7 @@ use super::{
     keep::{Keeper, Kept},
     log::Log,
     materialise::{self, Gathered},
+    private,
     reader::Reader,
     schema,
     writer::Writer,
@@ -47,7 +48,11 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     let folder = &options.folder;
     let problem =
         |e: &dyn std::fmt::Display| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
-    std::fs::create_dir_all(folder).map_err(|e| problem(&e))?;
+    private::make_folder(folder).map_err(|e| problem(&e))?;
+    if private::is_open(folder).map_err(|e| problem(&e))? {
+        let data = folder.display();
+        tracing::warn!(%data, "others of this machine can look into the data folder; `chmod 700` keeps them out");
+    }
     let lock = LockFile::create(folder.join("lock")).map_err(|e| problem(&e))?;
     if lock.try_lock().is_err() {
         return Err(Error::Locked { path: folder.display().to_string() });

@@ -1,0 +1,43 @@
+//! Folders that are the host's alone: what is in them is its users', such as hashes of passwords and what devices say.
+
+use std::{fs, io, path::Path};
+
+/// Makes the folder, and those above it, where it is not there.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Whether others of this machine can look into it.
+#[cfg(unix)]
+pub(super) fn is_open(folder: &Path) -> io::Result<bool> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder)?.permissions());
+    Ok(mode & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_open(_folder: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_made_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("data");
+        make_folder(&folder).unwrap();
+        assert!(!is_open(&folder).unwrap());
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        make_folder(&folder).unwrap();
+        assert!(is_open(&folder).unwrap());
+    }
+}
