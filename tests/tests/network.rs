@@ -237,11 +237,20 @@ fn a_registrys_own_authority_counts_until_it_is_removed() {
 
 #[test]
 fn a_host_that_others_can_reach_does_not_start_without_tls_and_says_what_to_do() {
-    let place = Place::new();
-    let mut host = Process::spawn_with(&place, &["--ws", "0.0.0.0:0"]);
-    assert!(!host.wait().success());
-    for part in ["mqtt.ws-listen", "--mqtt-tls", "switchbox cert server", "--insecure-listener"] {
-        assert!(host.log().contains(part), "{part} is not in {}", host.log());
+    for (listener, key, with_tls) in [
+        ("mqtt", "mqtt.listen", "--mqtt-tls"),
+        ("ws", "mqtt.ws-listen", "--wss"),
+        ("admin", "admin.listen", "--admin-tls"),
+    ] {
+        let place = Place::new();
+        let (data, plugins) = (folder(&place, "data"), folder(&place, "plugins"));
+        let open = [format!("--{listener}"), "0.0.0.0:0".into()];
+        let serve = ["serve", "--data", &data, "--plugins", &plugins, &open[0], &open[1]];
+        let mut host = Process::run(&place, serve.map(AsRef::as_ref));
+        assert!(!host.wait().success());
+        for part in [key, with_tls, "switchbox cert server", "--insecure-listener"] {
+            assert!(host.log().contains(part), "{part} is not in {}", host.log());
+        }
     }
 }
 

@@ -207,11 +207,16 @@ impl<'a> Check<'a> {
         let address = self.address(key)?;
         if !address.ip().is_loopback() && self.text(Key::InsecureListener) != "true" {
             let (text, port) = (self.text(key).to_owned(), address.port());
+            let with_tls = match key {
+                Key::AdminListen => "--admin-tls",
+                Key::MqttWsListen => "--wss",
+                _ => "--mqtt-tls",
+            };
             self.problem(
                 key,
                 format!(
-                    "{text} can be reached from other machines, and without TLS anybody on the way could {what}; let \
-                     devices in by --mqtt-tls with a certificate (`switchbox cert server NAME` makes one), use a loopback \
+                    "{text} can be reached from other machines, and without TLS anybody on the way could {what}; listen \
+                     there by {with_tls} with a certificate (`switchbox cert server NAME` makes one), use a loopback \
                      address such as 127.0.0.1:{port}, or say --insecure-listener where everybody on the way is trusted"
                 ),
             );
