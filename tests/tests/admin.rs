@@ -32,6 +32,57 @@ fn tokens_and_the_audit_log_outlive_a_kill() {
     host.stop();
 }
 
+#[test]
+fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer() {
+    const CALLS: usize = 20;
+    let place = Place::new();
+    let host = place.start();
+    let _ = host.admin().post(DEVICES, &json!({"id": "lamp-1"})).ok();
+    let token = std::fs::read_to_string(place.data().join("admin-token")).unwrap();
+    let path = Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig");
+    let body = r#"{"binaryData": "eA=="}"#;
+    let call = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        token.trim(),
+        body.len()
+    );
+    let address = host.admin().address().parse().unwrap();
+    for _ in 0..CALLS {
+        assert!(Conn::open(address).unwrap().send(call.as_bytes()));
+    }
+    let version = || {
+        let config = host.admin().get(&Admin::device_path("lamp-1", "")).ok()["config"]["version"].take();
+        config.as_str().map_or(0, |version| version.parse().unwrap())
+    };
+    until("all calls to be made", || (version() == CALLS).then_some(()));
+    until("each to be written down", || {
+        let lines = host.admin().get("/v1/audit").ok()["lines"].take();
+        let of_config = |line: &&serde_json::Value| line["call"] == format!("POST {path}") && line["status"] == 200;
+        (lines.as_array().unwrap().iter().filter(of_config).count() == CALLS).then_some(())
+    });
+    host.stop();
+}
+
+#[test]
+fn who_asks_for_what_there_is_not_is_slowed_down_too() {
+    let place = Place::new();
+    let host = place.start();
+    for call in ["GET /nothing", "GET /v1/plugins:nothing", "PUT /healthz"] {
+        let mut conn = Conn::open(host.admin().address().parse().unwrap()).unwrap();
+        let burst = format!("{call} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").repeat(100);
+        until(call, || {
+            assert!(conn.send(burst.as_bytes()));
+            let mut answers = String::new();
+            while answers.matches("HTTP/1.1 ").count() < 100 {
+                answers.push_str(&String::from_utf8_lossy(&conn.glance()));
+            }
+            answers.contains("HTTP/1.1 429 ").then_some(())
+        });
+    }
+    host.stop();
+}
+
 /// `switchbox` with these arguments, towards this host: what it printed.
 fn switchbox(place: &Place, host: &Process, arguments: &[&str]) -> String {
     let (url, data) = (format!("http://{}", host.admin().address()), place.data());

@@ -70,6 +70,18 @@ fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another
 }
 
 #[test]
+fn a_name_that_a_client_makes_up_is_no_line_of_the_log() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let forged = "2026-01-01T00:00:00Z  INFO switchbox: forged";
+    refused(&host, Session::of_service(&format!("x\n{forged}"), "program", "a guess"));
+    refused(&host, Session::with_secret(&format!("y\n{forged}"), "a guess"));
+    host.logged(&["not let in", "forged"]);
+    assert!(!host.log().lines().any(|line| line.starts_with("2026-01-01")), "{}", host.log());
+    host.stop();
+}
+
+#[test]
 fn the_connection_ends_when_the_token_runs_out() {
     let place = Place::new();
     let host = place.start_with(CLOSED);

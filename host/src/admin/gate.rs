@@ -1,7 +1,10 @@
 //! Who may call: shows a token whose scope is wide enough, not too often, with a body that is not too large. Every write goes into
 //! the audit log, with what came of it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Instant,
+};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -20,10 +23,15 @@ use super::{
     scope::Scope,
     server::Visitor,
 };
-use crate::{clock, lobby::Rate};
+use crate::{
+    clock,
+    lobby::{Rate, network},
+};
 
 /// A refused body of so many bytes is read to its end.
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
+/// Longest method and path in the audit log.
+const CALL_BYTES: usize = 512;
 
 /// Who calls, for audit lines and for the cause of what the call brings about.
 #[derive(Debug, Clone)]
@@ -49,22 +57,54 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
     {
         visitor.known();
     }
-    let write = gate.scope.needs_token() && !matches!(*request.method(), Method::GET | Method::HEAD);
-    let call = write.then(|| format!("{} {}", request.method(), routes::shown(request.uri())));
-    let response = match gate.allow(&name, scope, request.headers()) {
-        Err(error) => {
-            drain(request).await;
-            error.into_response()
+    if let Err(error) = gate.allow(&name, scope, request.headers()) {
+        let line = is_write(&gate, &request).then(|| refused_line(&gate.app, &name, &error)).flatten();
+        let call = line.map(|more| format!("{}{more}", call_of(&request)));
+        drain(request).await;
+        let response = error.into_response();
+        if let Some(call) = call {
+            note(&gate.app, name, address, call, response.status()).await;
         }
-        Ok(()) => {
-            request.extensions_mut().insert(Who(name.clone()));
-            next.run(request).await
-        }
-    };
-    if let Some(call) = call {
-        note(&gate.app, name, address, call, response.status()).await;
+        return response;
     }
-    response
+    request.extensions_mut().insert(Who(name.clone()));
+    if !is_write(&gate, &request) {
+        return next.run(request).await;
+    }
+    let call = call_of(&request);
+    // A task of its own: what was begun is done and written down, also when the caller hangs up meanwhile.
+    let done = tokio::spawn(async move {
+        let response = next.run(request).await;
+        note(&gate.app, name, address, call, response.status()).await;
+        response
+    });
+    done.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Error::new(Kind::Unavailable, "the host is stopping").into_response(),
+    })
+}
+
+fn is_write(gate: &Gate, request: &Request) -> bool {
+    gate.scope.needs_token() && !matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// As the audit log shows it: a path may be far longer than any that this API has.
+fn call_of(request: &Request) -> String {
+    let mut call = format!("{} {}", request.method(), routes::shown(request.uri()));
+    if call.len() > CALL_BYTES {
+        call.truncate(call.floor_char_boundary(CALL_BYTES));
+        call.push('…');
+    }
+    call
+}
+
+/// What is added to the audit log's line of a refused write. None: there is no line, lest a token that may not write makes
+/// the log forget what others wrote.
+fn refused_line(app: &App, who: &str, error: &Error) -> Option<&'static str> {
+    match error.kind {
+        Kind::ResourceExhausted => None,
+        _ => app.scope_log_limit.note(who.to_owned(), Instant::now()),
+    }
 }
 
 /// Many clients read no answer before they have sent all; what is not much too large is taken and thrown away for them.
@@ -90,14 +130,14 @@ impl Gate {
     /// Whose call this is, and what that caller may do.
     fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
         if !self.scope.needs_token() {
-            self.in_time(Caller::Passer(address), rate::CALLS)?;
+            self.in_time(Caller::Passer(network(address)), rate::CALLS)?;
             return self.passes(headers).map(|()| ("nobody".into(), self.scope));
         }
         let shown = self.shown(headers);
         if let Err(error) = &shown {
             self.app.parts.counters.refuse("admin_token");
             // Only those who are wrong are slowed down: nobody can keep another at the same address out.
-            self.in_time(Caller::Stranger(address), rate::STRANGERS)?;
+            self.in_time(Caller::Stranger(network(address)), rate::STRANGERS)?;
             return Err(error.clone());
         }
         shown
@@ -143,11 +183,20 @@ impl Gate {
     }
 
     fn in_time(&self, caller: Caller, rate: Rate) -> Result<(), Error> {
-        self.app.rates.take(caller, rate).map_err(|wait| {
-            self.app.parts.counters.limit("admin_rate");
-            Error::too_often(wait)
-        })
+        in_time(&self.app, caller, rate)
     }
+}
+
+fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
+    app.rates.take(caller, rate).map_err(|wait| {
+        app.parts.counters.limit("admin_rate");
+        Error::too_often(wait)
+    })
+}
+
+/// Whether who asks for what there is not asks too often.
+pub(super) fn passes_by(app: &App, request: &Request) -> Result<(), Error> {
+    in_time(app, Caller::Passer(network(address_of(request).ip())), rate::CALLS)
 }
 
 async fn note(app: &App, who: String, address: SocketAddr, call: String, status: StatusCode) {

@@ -26,16 +26,14 @@ mod web;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
-use parking_lot::Mutex;
 pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError, Timers};
 use serde::Serialize;
 pub use tokens::FILE as TOKEN_FILE;
@@ -43,12 +41,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth, delivery, explain, ingest, journal, log_limit::LogLimit, metrics::Metrics, model::limits, outbox, registry,
+    auth, delivery, explain, ingest, journal, log_limit::LogLimits, metrics::Metrics, model::limits, outbox, registry,
     settings::AdminAuth, store, tls,
 };
 
-/// Lines of the log in a minute that tell of devices not let in over HTTP.
-const BRIDGE_REFUSALS_LOGGED: u32 = 30;
+/// Lines of a log in a minute that tell what one address, or one token, was refused.
+const REFUSALS_LOGGED: u32 = 30;
 
 /// Where the API listens and who may call it.
 #[derive(Debug, Clone)]
@@ -128,7 +126,9 @@ struct App {
     ready: Arc<AtomicBool>,
     followers: followers::Followers,
     /// Of devices that are not let in over HTTP.
-    bridge_log_limit: Arc<Mutex<LogLimit>>,
+    bridge_log_limit: Arc<LogLimits<IpAddr>>,
+    /// Of calls that a token's scope is too narrow for, by the token's name.
+    scope_log_limit: Arc<LogLimits<String>>,
     /// Streams that never end by themselves end now.
     stopping: CancellationToken,
 }
@@ -166,7 +166,8 @@ impl Service {
             cors_origins: options.cors_origins.into(),
             ready: Arc::default(),
             followers: followers::Followers::default(),
-            bridge_log_limit: Arc::new(Mutex::new(LogLimit::new(BRIDGE_REFUSALS_LOGGED, Instant::now()))),
+            bridge_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
+            scope_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
             stopping: CancellationToken::new(),
             parts,
         };

@@ -177,14 +177,16 @@ impl Handle {
     async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
         let service = ServiceName::new(name).ok().and_then(|name| self.registry.service(&name));
         let full: String = format!("{SERVICES}{name}").chars().take(MAX_ID_BYTES + SERVICES.len()).collect();
+        // The log shows it, and a name may hold whatever a client likes.
+        let shown = if service.is_some() { full.clone() } else { format!("{full:?}") };
         let claimed = Claimed {
-            name: &full,
+            name: &shown,
             audience: &full,
             keys: service.as_ref().map(|service| service.spec.credentials.as_slice()).unwrap_or_default(),
             password: service.as_ref().and_then(|service| service.password.clone()),
         };
         let (proof, end) = self.prove(claimed, credentials).await?;
-        let service = service.ok_or_else(|| refused(format!("{full} does not exist")))?;
+        let service = service.ok_or_else(|| refused(format!("{shown} does not exist")))?;
         let access = Access::Service(Arc::new(service.spec.clone()));
         Ok(Standing { principal: Principal::Service(service), access, proof, end })
     }

@@ -7,6 +7,7 @@ use super::{
     keys::parse,
     refused,
     standing::{End, Proof},
+    throttle::Throttled,
 };
 use crate::{
     clock,
@@ -39,7 +40,10 @@ impl Handle {
         let attempt = self.throttle.begin(credentials.address, claimed.name, Instant::now());
         let attempt = attempt.map_err(|throttled| {
             self.metrics.limit(throttled.limit());
-            refused(throttled)
+            match throttled {
+                Throttled::Busy => Refusal::Unavailable(throttled.to_string()),
+                _ => refused(throttled),
+            }
         })?;
         match self.checker.check(secret, claimed.password.clone(), attempt.asker()).await {
             Ok(true) => {

@@ -78,7 +78,8 @@ impl Record {
 #[derive(Debug, Default)]
 struct Table {
     records: HashMap<Who, Record>,
-    under_way: HashMap<IpAddr, usize>,
+    /// Of an address, by whether the client is known there.
+    under_way: HashMap<(IpAddr, bool), usize>,
 }
 
 /// Cheap to clone.
@@ -115,7 +116,7 @@ impl Throttle {
         {
             return Err(Throttled::Address(wait));
         }
-        let under_way = table.under_way.entry(address).or_default();
+        let under_way = table.under_way.entry((address, known)).or_default();
         if *under_way >= limits::PASSWORD_CHECKS_PER_ADDRESS {
             return Err(Throttled::Busy);
         }
@@ -153,10 +154,11 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let mut table = self.throttle.table.lock();
-        if let Some(under_way) = table.under_way.get_mut(&self.address) {
+        let key = (self.address, self.known);
+        if let Some(under_way) = table.under_way.get_mut(&key) {
             *under_way -= 1;
             if *under_way == 0 {
-                table.under_way.remove(&self.address);
+                table.under_way.remove(&key);
             }
         }
     }
@@ -229,6 +231,12 @@ mod tests {
             .collect();
         assert_eq!(throttle.begin(HERE, "x", now).unwrap_err(), Throttled::Busy);
         assert!(throttle.begin(THERE, "x", now).is_ok());
+        throttle.table.lock().keep(
+            Who::Client(HERE, throttle.hasher.hash_one("known")),
+            Record { failures: 0, last: now, until: now, known_until: Some(now + REMEMBER) },
+            now,
+        );
+        assert!(throttle.begin(HERE, "known", now).is_ok(), "strangers do not take the places of who is known");
         under_way.pop();
         assert!(throttle.begin(HERE, "x", now).is_ok());
     }

@@ -15,6 +15,7 @@ mod example;
 mod explain;
 mod gateway;
 mod letters;
+mod log;
 mod narrator;
 mod pace;
 mod plugin;
@@ -35,7 +36,6 @@ mod virtual_device;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::bench;
 
@@ -92,7 +92,7 @@ impl Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let started = start_log(cli.log.as_deref(), cli.command.log());
+    let started = log::start(cli.log.as_deref(), cli.command.log());
     match started.and_then(|()| run(cli.command)) {
         Ok(code) => code,
         Err(error) => {
@@ -149,14 +149,4 @@ fn chain(error: &anyhow::Error) -> String {
         }
     }
     text
-}
-
-fn start_log(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
-    let from_environment = std::env::var("RUST_LOG").ok();
-    let filter = filter.or(from_environment.as_deref()).unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter}: {e}"))?;
-    let stderr = std::io::stderr;
-    let colours = std::io::IsTerminal::is_terminal(&stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours).init();
-    Ok(())
 }

@@ -35,6 +35,7 @@ use crate::{
     auth::{self, Credentials, End, Principal, Refusal, Standing},
     clock,
     fairness::Share,
+    lobby::network,
     model::limits,
 };
 
@@ -61,7 +62,7 @@ pub(super) async fn handshake<H: Hub>(
     let (connect, rest) = match tokio::time::timeout_at(deadline, read_connect(&mut socket)).await {
         Ok(Ok(Ok(read))) => read,
         Ok(Ok(Err((fault, version)))) => {
-            refuse(&shared, &mut socket, "", fault, version).await;
+            refuse(&shared, &mut socket, "", fault.into(), version).await;
             return None;
         }
         Ok(Err(_)) => return None,
@@ -76,8 +77,8 @@ pub(super) async fn handshake<H: Hub>(
             socket.admitted();
             Some(Box::new(Connection::new(socket, rest, admitted)))
         }
-        Err(fault) => {
-            refuse(&shared, &mut socket, &name, fault, Some(version)).await;
+        Err(refused) => {
+            refuse(&shared, &mut socket, &name, refused, Some(version)).await;
             None
         }
     }
@@ -124,17 +125,16 @@ pub(super) struct Admitted<H: Hub> {
     pub(super) runs_out: Option<Instant>,
 }
 
-async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &Socket) -> Result<Admitted<H>, Fault> {
-    let address = socket.peer().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &Socket) -> Result<Admitted<H>, Refused> {
     let credentials = Credentials {
         client_id: &connect.client_id,
         user_name: connect.user_name.as_deref(),
         password: connect.password.as_deref().map(Vec::as_slice),
-        address,
+        address: address(socket),
         certificates: socket.peer_certificates(),
     };
     let admitted = shared.hub.admit(credentials).await;
-    let standing = admitted.map_err(|refusal| refused(&connect.client_id, address, &refusal))?;
+    let standing = admitted.map_err(|refusal| not_let_in(&refusal))?;
     connect.password = None;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
@@ -245,13 +245,29 @@ pub(super) fn runs_out(End(end_ms): End) -> Option<Instant> {
     Instant::now().checked_add(Duration::from_millis(left_ms))
 }
 
+/// What the client is told, and what the log is.
+struct Refused {
+    fault: Fault,
+    why: String,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { why: fault.text.clone().into_owned(), fault }
+    }
+}
+
 /// The log hears why; the client only that it is not let in, lest it learn which devices there are.
-fn refused(client: &str, address: IpAddr, refusal: &Refusal) -> Fault {
-    tracing::warn!(client, %address, "not let in: {refusal}");
-    match refusal {
+fn not_let_in(refusal: &Refusal) -> Refused {
+    let fault = match refusal {
         Refusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
         Refusal::Unavailable(_) => Fault::new(reason::UNAVAILABLE, "server unavailable"),
-    }
+    };
+    Refused { fault, why: format!("not let in: {refusal}") }
+}
+
+fn address(socket: &Socket) -> IpAddr {
+    socket.peer().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// No device can have such an id, so a client that comes back with it is no device either.
@@ -261,10 +277,18 @@ fn assign_id() -> String {
 }
 
 /// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
-async fn refuse<H: Hub>(shared: &Shared<H>, socket: &mut Socket, client: &str, fault: Fault, version: Option<Version>) {
+async fn refuse<H: Hub>(
+    shared: &Shared<H>,
+    socket: &mut Socket,
+    client: &str,
+    Refused { fault, why }: Refused,
+    version: Option<Version>,
+) {
     shared.metrics.refuse("connect");
-    let peer = socket.peer().map(|addr| addr.to_string()).unwrap_or_default();
-    tracing::warn!(client, peer, reason = fault.reason, "CONNECT refused: {}", fault.text);
+    let address = address(socket);
+    if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
+        tracing::warn!(client, %address, reason = fault.reason, "CONNECT refused: {why}{more}");
+    }
     let mut answer = BytesMut::new();
     match version {
         Some(Version::V311) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {}

@@ -38,7 +38,7 @@ mod will;
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -62,6 +62,7 @@ pub use self::{listen::Door, web::Origins};
 use crate::{
     fairness::Shares,
     lobby::{self, Lobby, Names, Pass},
+    log_limit::LogLimits,
     metrics::Metrics,
     model::limits,
     registry::Changed,
@@ -70,6 +71,8 @@ use crate::{
 
 /// How long connections may take to end when the host shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Lines of the log in a minute about clients of one network that are not let in.
+const REFUSALS_LOGGED: u32 = 30;
 /// Clients that were accepted and wait to be served.
 const ARRIVALS: usize = 64;
 
@@ -134,6 +137,8 @@ struct Shared<H: Hub> {
     carriers: Carriers,
     /// Of accounts, all of whose connections are one client here.
     shares: Shares,
+    /// Of clients that are not let in, by their networks.
+    refusals_logged: LogLimits<IpAddr>,
     metrics: Metrics,
 }
 
@@ -172,7 +177,8 @@ impl<H: Hub> Service<H> {
         let lobby = Lobby::new(options.lobby(), metrics.clone());
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone()));
         let (carriers, shares) = (Carriers::default(), Shares::default());
-        let shared = Shared { options, hub, topics, clients, carriers, shares, metrics };
+        let refusals_logged = LogLimits::new(REFUSALS_LOGGED);
+        let shared = Shared { options, hub, topics, clients, carriers, shares, refusals_logged, metrics };
         Ok(Self { listeners, addrs, lobby, shared: Arc::new(shared) })
     }
 

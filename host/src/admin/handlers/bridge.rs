@@ -27,6 +27,7 @@ use crate::{
     auth::{Credentials, Principal, Refusal},
     fairness::Lane,
     ingest::{self, NewEvent},
+    lobby::network,
     model::{DeviceId, DeviceName, EventData, limits},
     registry::Device,
 };
@@ -43,14 +44,16 @@ impl FromRequestParts<App> for Caller {
         let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(&d)? };
         let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let credentials = Credentials {
             client_id: &name.to_string(),
             user_name: None,
             password: shown.and_then(|text| text.strip_prefix("Bearer ")).map(|text| text.trim().as_bytes()),
-            address: address.unwrap_or(IpAddr::from([0, 0, 0, 0])),
+            address,
             certificates: &[],
         };
-        let standing = app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, &refusal, &name))?;
+        let standing =
+            app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;
         let Principal::Device(device) = standing.principal else {
             return Err(Error::new(Kind::Unauthenticated, format!("{name} is no device")));
         };
@@ -62,9 +65,9 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// Says as little as a CONNACK does; the log says why.
-fn refused(app: &App, refusal: &Refusal, name: &DeviceName) -> Error {
-    if let Some(more) = app.bridge_log_limit.lock().note(Instant::now()) {
-        tracing::info!(device = %name, why = %refusal, "not let in over HTTP{more}");
+fn refused(app: &App, address: IpAddr, refusal: &Refusal, name: &DeviceName) -> Error {
+    if let Some(more) = app.bridge_log_limit.note(network(address), Instant::now()) {
+        tracing::info!(device = %name, %address, why = %refusal, "not let in over HTTP{more}");
     }
     match refusal {
         Refusal::Unavailable(_) => Error::new(Kind::Unavailable, "the device cannot be let in now; try again"),

@@ -12,7 +12,7 @@ mod services;
 
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     http::{Method, Uri},
     middleware,
     routing::MethodRouter,
@@ -69,16 +69,24 @@ pub(super) fn shown(uri: &Uri) -> String {
     uri.path().replacen("/:", ":", 1)
 }
 
-async fn nothing(uri: Uri) -> Error {
-    match shown(&uri) {
+async fn nothing(State(app): State<App>, request: Request) -> Error {
+    if let Err(error) = gate::passes_by(&app, &request) {
+        return error;
+    }
+    let uri = request.uri();
+    match shown(uri) {
         path if path != uri.path() => Error::unimplemented(&path),
         path => Error::new(Kind::NotFound, format!("this API has no {path}; /openapi.json says what it has")),
     }
 }
 
-async fn not_so(method: Method, uri: Uri) -> Error {
-    let verb = if method == Method::POST { "; a POST there ends in a :VERB" } else { "" };
-    Error::new(Kind::Unimplemented, format!("{} cannot be done with {method}{verb}", shown(&uri)))
+async fn not_so(State(app): State<App>, request: Request) -> Error {
+    if let Err(error) = gate::passes_by(&app, &request) {
+        return error;
+    }
+    let (method, uri) = (request.method(), request.uri());
+    let verb = if *method == Method::POST { "; a POST there ends in a :VERB" } else { "" };
+    Error::new(Kind::Unimplemented, format!("{} cannot be done with {method}{verb}", shown(uri)))
 }
 
 #[cfg(test)]

@@ -93,6 +93,23 @@ fn every_write_is_in_the_audit_log_with_who_and_what_came_of_it() {
 }
 
 #[test]
+fn a_token_that_may_not_write_cannot_make_the_audit_log_forget() {
+    let house = House::new();
+    let bearer = token(&house, "read");
+    let long = format!("/v1/tokens/{}", "é".repeat(10_000));
+    for _ in 0..200 {
+        assert_eq!(as_token(&house, &bearer, "DELETE", &long, &json!({})).0, 403);
+    }
+    let lines = house.ok("GET", "/v1/audit?pageSize=100", None)["lines"].take();
+    let lines = lines.as_array().unwrap();
+    let refused: Vec<_> = lines.iter().filter(|line| line["who"] == "read").collect();
+    assert!(!refused.is_empty() && refused.len() <= 30, "{}", refused.len());
+    assert!(refused.iter().all(|line| line["call"].as_str().unwrap().len() < 600));
+    assert!(refused[0]["call"].as_str().unwrap().ends_with("(no more of these for a minute)"), "{}", refused[0]);
+    assert_eq!(lines.last().unwrap()["call"], "POST /v1/tokens");
+}
+
+#[test]
 fn who_guesses_tokens_is_slowed_down_and_who_has_one_is_not() {
     let house = House::new();
     let guess = || house.answer("GET", "/v1/plugins", &[("authorization", "Bearer guess")], None);
