@@ -179,12 +179,16 @@ pub enum BrokerChange {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::message::PayloadFormat, *};
 
     #[test]
     fn a_message_keeps_the_time_it_has_left_and_its_properties() {
         let now = Now { instant: Instant::now(), ms: 1_000_000 };
-        let properties = MessageProperties { utf8: true, user: vec![("a".into(), "b".into())], ..Default::default() };
+        let properties = MessageProperties {
+            format: PayloadFormat::Utf8,
+            user: vec![("a".into(), "b".into())],
+            ..Default::default()
+        };
         let message = Message {
             qos: QoS::ExactlyOnce,
             retain: true,
@@ -198,5 +202,18 @@ mod tests {
         let restored = stored.restore(later);
         assert_eq!(restored.expires, Some(later.instant + Duration::from_secs(6)));
         assert_eq!(Message { expires: message.expires, ..restored }, message);
+    }
+
+    /// The payload's format stands where it once said whether the payload is UTF-8.
+    #[test]
+    fn properties_of_an_older_log_are_read() {
+        type Older = (bool, Option<Box<str>>, Option<Box<str>>, Option<Bytes>, Vec<(String, String)>);
+        for (utf8, format) in [(false, PayloadFormat::Unstated), (true, PayloadFormat::Utf8)] {
+            let user = vec![("a".to_owned(), "b".to_owned())];
+            let older: Older = (utf8, Some("text".into()), None, None, user.clone());
+            let read: MessageProperties = postcard::from_bytes(&postcard::to_stdvec(&older).unwrap()).unwrap();
+            let content_type = Some("text".into());
+            assert_eq!(read, MessageProperties { format, content_type, user, ..Default::default() });
+        }
     }
 }

@@ -36,11 +36,22 @@ pub struct Message {
     pub properties: Option<Box<MessageProperties>>,
 }
 
+/// What a publisher says of its payload (MQTT 5). In the log it stands where once was whether it is UTF-8, so the first two
+/// stay in their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum PayloadFormat {
+    /// Nothing.
+    #[default]
+    Unstated,
+    Utf8,
+    /// That it does not say.
+    Unspecified,
+}
+
 /// What MQTT 5 passes on unaltered.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageProperties {
-    /// The payload is declared to be UTF-8.
-    pub utf8: bool,
+    pub format: PayloadFormat,
     pub content_type: Option<Box<str>>,
     pub response_topic: Option<Box<str>>,
     pub correlation: Option<Bytes>,

@@ -23,4 +23,4 @@ pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, Outcome, R
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
 pub use hosts::AllowedHosts;
 pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName};
-pub use message::{Message, MessageProperties, QoS};
+pub use message::{Message, MessageProperties, PayloadFormat, QoS};

@@ -1,13 +1,16 @@
 //! Bytes to packets. The one place (with `connect` and `encode`) that knows the codec library, and that checks what the
 //! library does not. PUBLISH without properties and the plain acknowledgements are read here, as they are nearly all.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rmqtt_codec::{error::DecodeError, v3, v5};
 use tokio_util::codec::Decoder as _;
 
-use super::packet::{Disconnect, Fault, Filter, Packet, Publish, Subscribe, Version, reason};
+use super::{
+    packet::{Disconnect, Fault, Filter, Packet, Publish, Subscribe, Version, reason},
+    properties,
+};
 use crate::{
     model::{MessageProperties, QoS},
     session::AckKind,
@@ -140,7 +143,7 @@ impl Decoder {
             (Version::V311, payload) | (Version::V5, [0, payload @ ..]) => {
                 publish.payload = payloads.copy(payload);
             }
-            (Version::V5, _) => add_properties(&mut publish, frame)?,
+            (Version::V5, rest) => add_properties(&mut publish, frame, rest)?,
         }
         if publish.topic.is_empty() && publish.alias.is_none() {
             return Err(Fault::new(reason::TOPIC_INVALID, "a PUBLISH without topic and topic alias"));
@@ -168,7 +171,8 @@ impl Decoder {
         if self.version == Version::V311 {
             return Err(Fault::malformed("an acknowledgement of a wrong length"));
         }
-        match library_v5(frame)? {
+        check_properties(frame, 3)?;
+        match library_v5(frame.whole.into())? {
             v5::Packet::PublishAck(ack) | v5::Packet::PublishReceived(ack) => {
                 Ok(Packet::Ack { kind, id: ack.packet_id.get(), reason: ack.reason_code.into() })
             }
@@ -226,7 +230,8 @@ fn check_v311_options(body: &[u8]) -> Result<(), Fault> {
 }
 
 fn rare_v5(frame: Frame<'_>) -> Result<Packet, Fault> {
-    match library_v5(frame)? {
+    check_properties(frame, if frame.first == 0xe0 { 1 } else { 2 })?;
+    match library_v5(frame.whole.into())? {
         v5::Packet::Subscribe(subscribe) => {
             let filters = subscribe.topic_filters.iter().map(|(filter, options)| Filter {
                 filter: (**filter).into(),
@@ -254,8 +259,19 @@ fn rare_v5(frame: Frame<'_>) -> Result<Packet, Fault> {
     }
 }
 
-fn add_properties(publish: &mut Publish, frame: Frame<'_>) -> Result<(), Fault> {
-    let v5::Packet::Publish(packet) = library_v5(frame)? else {
+/// Of a packet that has them from this byte of its body on, if it goes on so far.
+fn check_properties(frame: Frame<'_>, from: usize) -> Result<(), Fault> {
+    let (block, _) = properties::split(frame.body.get(from..).unwrap_or_default())?;
+    properties::check(block).map(|_| ())
+}
+
+/// `rest` begins with them.
+fn add_properties(publish: &mut Publish, frame: Frame<'_>, rest: &[u8]) -> Result<(), Fault> {
+    let (block, after) = properties::split(rest)?;
+    let checked = properties::check(block)?;
+    let mut whole = BytesMut::from(frame.whole);
+    checked.make_readable(whole.get_mut(frame.whole.len() - after.len() - block.len()..));
+    let v5::Packet::Publish(packet) = library_v5(whole)? else {
         return Err(Fault::malformed("a wrong PUBLISH"));
     };
     publish.payload = packet.payload;
@@ -264,26 +280,22 @@ fn add_properties(publish: &mut Publish, frame: Frame<'_>) -> Result<(), Fault> 
         return Err(Fault::protocol("a subscription identifier in a client's PUBLISH"));
     }
     publish.alias = properties.topic_alias.map(std::num::NonZeroU16::get);
-    publish.expiry = properties.message_expiry_interval.map(|secs| Duration::from_secs(secs.get().into()));
+    publish.expiry = checked.expiry;
     let kept = MessageProperties {
-        utf8: properties.is_utf8_payload,
+        format: checked.format,
         content_type: properties.content_type.map(|text| (*text).into()),
         response_topic: properties.response_topic.map(|text| (*text).into()),
         correlation: properties.correlation_data.map(|data| Bytes::copy_from_slice(&data)),
         user: properties.user_properties.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
     };
-    publish.properties = checked(kept)?;
+    publish.properties = worth_keeping(kept)?;
     Ok(())
 }
 
 /// None where there is nothing in them.
-pub(super) fn checked(kept: MessageProperties) -> Result<Option<Box<MessageProperties>>, Fault> {
+pub(super) fn worth_keeping(kept: MessageProperties) -> Result<Option<Box<MessageProperties>>, Fault> {
     if let Some(topic) = &kept.response_topic {
         topics::check_name(topic)?;
-    }
-    let texts = kept.user.iter().flat_map(|(k, v)| [k.as_str(), v.as_str()]).chain(kept.content_type.as_deref());
-    for text in texts {
-        no_nul(text)?;
     }
     Ok((kept != MessageProperties::default()).then(|| Box::new(kept)))
 }
@@ -337,8 +349,8 @@ pub(super) fn library_v3(frame: Frame<'_>) -> Result<v3::Packet, Fault> {
     decoded.map_err(fault)?.map(|(packet, _)| packet).ok_or_else(|| Fault::malformed("a packet that is too short"))
 }
 
-pub(super) fn library_v5(frame: Frame<'_>) -> Result<v5::Packet, Fault> {
-    let decoded = v5::Codec::new(0, 0).decode(&mut BytesMut::from(frame.whole));
+pub(super) fn library_v5(mut whole: BytesMut) -> Result<v5::Packet, Fault> {
+    let decoded = v5::Codec::new(0, 0).decode(&mut whole);
     decoded.map_err(fault)?.map(|(packet, _)| packet).ok_or_else(|| Fault::malformed("a packet that is too short"))
 }
 

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{
     codec::{self, Frame},
     packet::{Connect, Fault, Version, Will, reason},
+    properties::{self, Checked},
 };
 use crate::{
     model::{MessageProperties, limits},
@@ -61,34 +62,44 @@ fn flags(body: &[u8]) -> Result<u8, Fault> {
     Ok(flags)
 }
 
-/// The password, with which a CONNECT ends; the library takes one with bytes left over.
-fn last(body: &[u8], flags: u8, version: Version) -> Result<Option<&[u8]>, Fault> {
+/// What the library does not tell of a CONNECT.
+#[derive(Default)]
+struct Parts<'a> {
+    password: Option<&'a [u8]>,
+    /// The properties of its will, and how many bytes there are from their beginning on.
+    will: Checked,
+    will_to_end: usize,
+}
+
+/// The password is the last of it; the library takes one with bytes left over.
+fn parts(body: &[u8], flags: u8, version: Version) -> Result<Parts<'_>, Fault> {
     let short = || Fault::malformed("a CONNECT that is too short");
     let skip_text = |rest| codec::take_binary(rest).map(|(_, rest)| rest).ok_or_else(short);
-    let skip_properties = |rest: &'_ [u8]| -> Result<usize, Fault> {
-        let (length, header) = codec::variable_length(rest)?.ok_or_else(short)?;
-        Ok(length + header)
-    };
+    let mut parts = Parts::default();
     let mut rest = body.get(10..).ok_or_else(short)?;
     if version == Version::V5 {
-        rest = rest.get(skip_properties(rest)?..).ok_or_else(short)?;
+        let (block, after) = properties::split(rest)?;
+        properties::check(block)?;
+        rest = after;
     }
     rest = skip_text(rest)?;
     if flags & WILL != 0 {
         if version == Version::V5 {
-            rest = rest.get(skip_properties(rest)?..).ok_or_else(short)?;
+            let (block, after) = properties::split(rest)?;
+            parts.will = properties::check(block)?;
+            parts.will_to_end = block.len() + after.len();
+            rest = after;
         }
         rest = skip_text(skip_text(rest)?)?;
     }
     if flags & USER_NAME != 0 {
         rest = skip_text(rest)?;
     }
-    let mut password = None;
     if flags & PASSWORD != 0 {
         let (last, nothing) = codec::take_binary(rest).ok_or_else(short)?;
-        (password, rest) = (Some(last), nothing);
+        (parts.password, rest) = (Some(last), nothing);
     }
-    if rest.is_empty() { Ok(password) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
+    if rest.is_empty() { Ok(parts) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
 }
 
 /// A copy for the library with zeros for the password: what it reads shares one buffer, and a will lives as long as the
@@ -106,7 +117,7 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
     if flags & PASSWORD != 0 && flags & USER_NAME == 0 {
         return Err(Fault::malformed("a password without a user name"));
     }
-    let password = last(frame.body, flags, Version::V311)?;
+    let Parts { password, .. } = parts(frame.body, flags, Version::V311)?;
     let whole = without(password, frame.whole);
     let v3::Packet::Connect(connect) = codec::library_v3(Frame { whole: &whole, ..frame })? else {
         return Err(Fault::malformed("a wrong CONNECT"));
@@ -141,14 +152,16 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
 
 fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
     let flags = flags(frame.body)?;
-    let password = last(frame.body, flags, Version::V5)?;
+    let Parts { password, will, will_to_end } = parts(frame.body, flags, Version::V5)?;
     // The library refuses an empty client id without clean start, which MQTT 5 allows: read it as with clean start.
     let mut whole = without(password, frame.whole);
     let flags_at = whole.len() - frame.body.len() + 7;
     if let Some(byte) = whole.get_mut(flags_at) {
         *byte |= CLEAN;
     }
-    let v5::Packet::Connect(connect) = codec::library_v5(Frame { whole: &whole, ..frame })? else {
+    let will_at = whole.len() - will_to_end;
+    will.make_readable(whole.get_mut(will_at..));
+    let v5::Packet::Connect(connect) = codec::library_v5(whole)? else {
         return Err(Fault::malformed("a wrong CONNECT"));
     };
     if connect.auth_method.is_some() {
@@ -156,10 +169,6 @@ fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
     }
     if connect.auth_data.is_some() {
         return Err(Fault::protocol("authentication data without a method"));
-    }
-    for (name, value) in &connect.user_properties {
-        codec::no_nul(name)?;
-        codec::no_nul(value)?;
     }
     Ok(Connect {
         version: Version::V5,
@@ -174,13 +183,13 @@ fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
         problem_info: connect.request_problem_info,
         response_info: connect.request_response_info,
         topic_aliases: connect.topic_alias_max,
-        will: connect.last_will.map(will_v5).transpose()?,
+        will: connect.last_will.map(|last| will_v5(last, &will)).transpose()?,
     })
 }
 
-fn will_v5(will: v5::LastWill) -> Result<Box<Will>, Fault> {
+fn will_v5(will: v5::LastWill, checked: &Checked) -> Result<Box<Will>, Fault> {
     let properties = MessageProperties {
-        utf8: will.is_utf8_payload.unwrap_or(false),
+        format: checked.format,
         content_type: will.content_type.map(|text| (*text).into()),
         response_topic: will.response_topic.map(|text| (*text).into()),
         correlation: will.correlation_data,
@@ -192,8 +201,8 @@ fn will_v5(will: v5::LastWill) -> Result<Box<Will>, Fault> {
         qos: codec::from_library(will.qos),
         retain: will.retain,
         delay: Duration::from_secs(will.will_delay_interval_sec.unwrap_or(0).into()),
-        expiry: will.message_expiry_interval.map(|secs| Duration::from_secs(secs.get().into())),
-        properties: codec::checked(properties)?,
+        expiry: checked.expiry,
+        properties: codec::worth_keeping(properties)?,
     }))
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     delivery::Outbound,
     dialect::iot_core,
-    model::{DeviceId, Message, MessageProperties, QoS, limits},
+    model::{DeviceId, Message, MessageProperties, PayloadFormat, QoS, limits},
     session::{Ack, AckKind, Body, Item},
 };
 
@@ -282,8 +282,10 @@ fn put_properties(message: &Message, ids: &[u32], now: Instant, to: &mut BytesMu
 }
 
 fn put_message_properties(properties: &MessageProperties, to: &mut BytesMut) {
-    if properties.utf8 {
-        to.put_slice(&[0x01, 1]);
+    match properties.format {
+        PayloadFormat::Unstated => {}
+        PayloadFormat::Utf8 => to.put_slice(&[0x01, 1]),
+        PayloadFormat::Unspecified => to.put_slice(&[0x01, 0]),
     }
     if let Some(text) = &properties.content_type {
         put_property_text(0x03, text, to);

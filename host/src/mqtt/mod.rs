@@ -26,6 +26,7 @@ mod ordinary;
 mod owner;
 mod packet;
 mod parcel;
+mod properties;
 mod restore;
 mod resume;
 mod seats;

@@ -78,7 +78,7 @@ async fn a_wrong_packet_ends_its_connection_with_a_reason() {
         ("empty topic, no alias", true, publish(0x30, "", 0, Some(&[]), "x"), 0x90),
         ("unknown alias", true, publish(0x30, "", 0, Some(&alias(1)), "x"), 0x94),
         ("alias over the maximum", true, publish(0x30, "a", 0, Some(&alias(33)), "x"), 0x94),
-        ("alias 0", true, publish(0x30, "a", 0, Some(&alias(0)), "x"), 0x81),
+        ("alias 0", true, publish(0x30, "a", 0, Some(&alias(0)), "x"), 0x94),
         ("subscription id", true, publish(0x30, "a", 0, Some(&[0x0b, 1]), "x"), 0x82),
         ("PINGREQ with a body", true, packet(0xc0, &[0]), 0x81),
         ("SUBSCRIBE with id 0", true, subscribe(true, 0, "a", 0), 0x81),

@@ -5,6 +5,7 @@ mod v3;
 mod v3_flow;
 mod v5_connect;
 mod v5_flow;
+mod v5_properties;
 mod v5_publish;
 mod v5_shared;
 mod v5_subscribe;
