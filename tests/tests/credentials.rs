@@ -1,6 +1,10 @@
 //! Who gets in, with what, and for how long: the real program with closed doors.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    process::Stdio,
+};
 
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
@@ -79,6 +83,26 @@ fn a_name_that_a_client_makes_up_is_no_line_of_the_log() {
     host.logged(&["not let in", "forged"]);
     assert!(!host.log().lines().any(|line| line.starts_with("2026-01-01")), "{}", host.log());
     host.stop();
+}
+
+#[test]
+fn a_host_that_crashes_leaves_no_core_dump() {
+    let place = Place::new();
+    let crash = |script: &str| {
+        let script = format!("ulimit -c unlimited && {script}");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script]).current_dir(place.root()).stdout(Stdio::null()).status().unwrap()
+    };
+    if !crash("kill -ABRT $$").core_dumped() {
+        eprintln!("skipped: this system leaves no core dumps at all");
+        return;
+    }
+    let mut host = place.start_with(CLOSED);
+    let pid = host.pid();
+    let crashed = crash(&format!("prlimit --pid {pid} --core=unlimited && kill -ABRT {pid}"));
+    assert!(crashed.success());
+    let ended = host.wait();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{fairness, settings::Settings};
 
 /// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready. Blocking.
 pub fn serve(settings: &Settings) -> anyhow::Result<()> {
+    keep_memory_private();
     fairness::take_short_turns();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -25,6 +26,18 @@ pub fn serve(settings: &Settings) -> anyhow::Result<()> {
         tracing::info!("stopped");
         stopped
     })
+}
+
+/// No core dump, and no look into the memory for other programs of the same user: what clients prove themselves with goes through
+/// buffers of libraries that nobody overwrites.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            tracing::warn!(%error, "a crash may leave a core dump, with what clients prove themselves with in it");
+        }
+    }
 }
 
 fn ready_line(host: &Host, settings: &Settings) -> serde_json::Value {
