@@ -157,10 +157,18 @@ pub const KEEP_ALIVE_SECS: u16 = 3_600;
 pub const TOPIC_LEVELS: usize = 128;
 /// Subscriptions of one client.
 pub const SUBSCRIPTIONS: usize = 1_000;
+/// Bytes of one client's filters together, each of their levels counting as [`FILTER_LEVEL_BYTES`] more.
+pub const SUBSCRIPTION_BYTES: usize = 256 * 1024;
+/// What a level of a filter counts for beside its text, bytes: it takes memory however short it is.
+pub const FILTER_LEVEL_BYTES: usize = 24;
 /// Sessions kept for clients that are away.
 pub const SESSIONS_KEPT: usize = 10_000;
 /// Bytes of messages that may wait in the sessions of all clients that are away.
 pub const SESSIONS_QUEUE_BYTES: usize = 256 * 1024 * 1024;
+/// Memory of the subscriptions of all clients that are away, bytes, about: without [`SUBSCRIPTIONS_EASY_BYTES`] of each.
+pub const SESSIONS_SUBSCRIPTION_BYTES: usize = 128 * 1024 * 1024;
+/// Memory of subscriptions with which a session is kept whatever others leave behind, bytes, about.
+pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
 /// Longest time that a session is kept for a client that is away, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
 /// Retained messages.

@@ -11,7 +11,6 @@ use super::{
     gateway::Failure,
     hub::{Hub, Online},
     inbound::Batch,
-    mailbox::Kept,
     packet::{Fault, Publish, Version, reason},
 };
 use crate::{
@@ -179,7 +178,7 @@ impl<H: Hub> Connection<H> {
     pub(super) fn tell(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
         let Some(gateway) = &self.presence.device else { return false };
         let mut state = self.presence.mailbox.lock();
-        if !state.subscriptions.values().any(|kept| *kept == Kept::Errors) {
+        if !state.subscriptions.errors() {
             return false;
         }
         let Failure { kind, device, text } = failure;

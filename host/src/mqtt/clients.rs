@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::away::Away;
-use super::mailbox::{Close, Kept, Mailbox};
+use super::mailbox::{Close, Mailbox};
 use crate::{
     clock,
     metrics::Metrics,
@@ -172,11 +172,7 @@ impl Clients {
         mailbox.end();
         let Legacy { expiry, will, will_later } = legacy;
         let mut table = self.table.lock();
-        let full = table.kept >= limits::SESSIONS_KEPT && !expiry.is_zero();
-        if full {
-            self.metrics.limit("sessions_kept");
-            tracing::warn!(client = %mailbox.name, limit = "sessions_kept", "the session is not kept: there are too many");
-        }
+        let full = !expiry.is_zero() && (!self.is_one_more(&table, mailbox) || !self.has_room(mailbox));
         let Entry::Occupied(mut slot) = table.slots.entry(key.clone()) else { return };
         slot.get_mut().live = false;
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
@@ -195,6 +191,28 @@ impl Clients {
         }
         drop(table);
         mailbox.gone.notify_waiters();
+    }
+
+    fn is_one_more(&self, table: &Table, mailbox: &Mailbox) -> bool {
+        let fits = table.kept < limits::SESSIONS_KEPT;
+        if !fits {
+            self.not_kept(mailbox, "sessions_kept", "there are too many");
+        }
+        fits
+    }
+
+    /// For its subscriptions, among those of all clients that are away.
+    fn has_room(&self, mailbox: &Mailbox) -> bool {
+        let fits = mailbox.keep_subscriptions();
+        if !fits {
+            self.not_kept(mailbox, "sessions_subscription_bytes", "the filters of those away take too much memory");
+        }
+        fits
+    }
+
+    fn not_kept(&self, mailbox: &Mailbox, limit: &'static str, why: &str) {
+        self.metrics.limit(limit);
+        tracing::warn!(client = %mailbox.name, limit, "the session is not kept: {why}");
     }
 
     fn left(&self, mailbox: &Mailbox, expiry: Duration, will: bool) {
@@ -221,9 +239,10 @@ impl Clients {
             // The host was killed before the end of the client's earlier session was on the disk.
             self.end_session(&mut table, key);
         }
+        let full = !left.is_zero() && !self.has_room(&mailbox);
         table.slots.insert(key.clone(), Slot { mailbox, live: false, will, aftermath: None });
         table.kept += 1;
-        if left.is_zero() {
+        if left.is_zero() || full {
             self.end_session(&mut table, key);
         } else {
             self.start_aftermath(&mut table, key, delay.min(left), left);
@@ -272,7 +291,7 @@ impl Clients {
             slot.mailbox.uncount(&mut state);
             (std::mem::take(&mut state.subscriptions), state.session.end(), state.record.take())
         };
-        for (filter, _) in subscriptions.iter().filter(|(_, kept)| **kept == Kept::Topic) {
+        for filter in subscriptions.topics() {
             self.topics.unsubscribe(filter, slot.mailbox.id());
         }
         let topics = self.topics.clone();

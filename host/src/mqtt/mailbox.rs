@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::{
     away::{Away, Share},
     parcel::Parcel,
+    subscriptions::Subscriptions,
 };
 use crate::{
     delivery::{Feed, Link, Outbound},
@@ -59,7 +60,7 @@ pub(super) struct Carried {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) session: Session<Parcel>,
-    pub(super) subscriptions: HashMap<Box<str>, Kept>,
+    pub(super) subscriptions: Subscriptions,
     /// Those to the topics of devices that the client speaks for as a gateway, and of devices that it spoke for: these rest
     /// until it attaches them again.
     pub(super) carried: HashMap<DeviceId, Vec<Carried>>,
@@ -73,18 +74,14 @@ pub(super) struct State {
     pub(super) record: Option<SessionNum>,
     /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
     pub(super) durable: bool,
-    /// Of what waits for all clients that are away.
+    /// Of what all clients that are away have.
     pub(super) share: Share,
 }
 
 impl State {
     /// The QoS that a feed is subscribed with.
     pub(super) fn feed(&self, feed: Feed) -> Option<QoS> {
-        let of = |kept: &Kept| match kept {
-            Kept::Feed(f, qos) if *f == feed => Some(*qos),
-            _ => None,
-        };
-        self.subscriptions.values().filter_map(of).max()
+        self.subscriptions.feed(feed)
     }
 
     /// The same for a device that the client speaks for as a gateway.
@@ -165,9 +162,18 @@ impl Mailbox {
         self.away.set(&mut state.share, bytes);
     }
 
-    /// The session is over: nothing waits any more.
+    /// The session is to be kept for a client that is away: its subscriptions count together with those of others. False:
+    /// there is no room for them.
+    pub(super) fn keep_subscriptions(&self) -> bool {
+        let mut state = self.lock();
+        let memory_bytes = state.subscriptions.memory_bytes();
+        self.away.keep_subscriptions(&mut state.share, memory_bytes)
+    }
+
+    /// The session is over: nothing of it is there any more.
     pub(super) fn uncount(&self, state: &mut State) {
         self.away.set(&mut state.share, 0);
+        self.away.forget_subscriptions(&mut state.share);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -180,6 +186,7 @@ impl Mailbox {
         state.generation += 1;
         state.online = true;
         self.count(&mut state);
+        self.away.forget_subscriptions(&mut state.share);
         state.closing = None;
         state.session.connect(receive_maximum);
         state.generation

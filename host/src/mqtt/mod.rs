@@ -32,6 +32,7 @@ mod resume;
 mod seats;
 mod socket;
 mod subscribe;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod web;

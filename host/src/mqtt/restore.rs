@@ -9,6 +9,7 @@ use super::{
     mailbox::{Carried, Kept, Mailbox, State, kept_item},
     owner,
     packet::Will,
+    subscriptions::Subscriptions,
     will,
 };
 use crate::{
@@ -118,11 +119,11 @@ impl<H: Hub> Service<H> {
     }
 }
 
-type Subscriptions = (HashMap<Box<str>, Kept>, HashMap<DeviceId, Vec<Carried>>);
+type Others = HashMap<DeviceId, Vec<Carried>>;
 
 /// The client's own, and those of a gateway to the topics of its devices.
-fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> Subscriptions {
-    let (mut subscriptions, mut others) = Subscriptions::default();
+fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> (Subscriptions, Others) {
+    let (mut subscriptions, mut others) = (Subscriptions::default(), Others::default());
     for (filter, subscription) in stored {
         let kept = kind(subscription);
         match (kept, iot_core::addressee(filter)) {

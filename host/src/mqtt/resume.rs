@@ -61,8 +61,7 @@ fn prune<H: Hub>(presence: &Presence<H>) {
     let (denied, record) = {
         let mut state = mailbox.lock();
         let denied = |filter: &str, kept: Kept| kept == Kept::Topic && !may(topics::matched_part(filter));
-        let filters = state.subscriptions.extract_if(|filter, kept| denied(filter, *kept));
-        (filters.map(|(filter, _)| filter).collect::<Vec<_>>(), state.record.filter(|_| state.durable))
+        (state.subscriptions.extract(denied), state.record.filter(|_| state.durable))
     };
     if denied.is_empty() {
         return;

@@ -17,7 +17,6 @@ use crate::{
     model::{
         DeviceId, QoS,
         broker::{BrokerChange, StoredSubscription, SubscriptionKind},
-        limits,
     },
     store,
     topics::{self, Delivery, Pending, Subscriber},
@@ -120,12 +119,10 @@ impl<H: Hub> Connection<H> {
     }
 
     fn check_room(&self, filter: &str) -> Result<(), (u8, String)> {
-        let state = self.presence.mailbox.lock();
-        if state.subscriptions.len() < limits::SUBSCRIPTIONS || state.subscriptions.contains_key(filter) {
-            return Ok(());
-        }
-        self.presence.shared.metrics.limit("subscriptions");
-        Err((reason::QUOTA, format!("a client may have at most {} subscriptions", limits::SUBSCRIPTIONS)))
+        self.presence.mailbox.lock().subscriptions.check_room(filter).map_err(|(limit, text)| {
+            self.presence.shared.metrics.limit(limit);
+            (reason::QUOTA, text)
+        })
     }
 
     fn subscribe_topic(&self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {

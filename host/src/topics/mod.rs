@@ -27,7 +27,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
+pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes};
 pub use self::{
     keeper::{Done, Keeper},
     pending::Pending,

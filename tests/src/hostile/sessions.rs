@@ -120,6 +120,27 @@ pub(super) const ROWS: &[Row] = &[
             let _ = eve.packet();
         }
     }),
+    row(
+        "long-filters-left-behind",
+        "subscribes filters of 60 kB, and deep ones, in session after session that it leaves",
+        |attack| {
+            let long: Vec<_> = (0..4).map(|n| format!("attack/{n}/{}", "x".repeat(60_000))).collect();
+            let deep: Vec<_> = (0..1_000).map(|n| format!("attack/{n}{}", "/+".repeat(120))).collect();
+            let bombs = [long, deep].map(|filters| subscribe(1, filters.iter().map(String::as_str), 1));
+            let mut number = 0;
+            while attack.goes_on() {
+                for _ in 0..40 {
+                    number = (number + 1) % 1_000;
+                    let id = format!("hoarder-{number}");
+                    let kept = Login { properties: FOR_EVER.into(), clean: false, ..attack.target.eve(&id) };
+                    if let Some(mut conn) = attack.target.try_in(&kept) {
+                        conn.send(&bombs[number % 2]);
+                        let _ = conn.packet();
+                    }
+                }
+            }
+        },
+    ),
     row("subscription-churn", "subscribes and unsubscribes without end", |attack| {
         let mut eve = attack.target.let_in(&attack.target.eve("churn"));
         while attack.goes_on() {

@@ -3,9 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    super::{
+        away::Share,
+        clients::{Clients, Key, Legacy, Wanted},
+        mailbox::Kept,
+    },
     raw::{ack, connect_v4, connect_v5, packet, publish, text},
     *,
 };
+use crate::model::limits;
 
 const CONFIG: &str = "/devices/lamp-1/config";
 /// MQTT 5: session expiry of 100 s.
@@ -276,4 +282,32 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told()
     front.service.take().unwrap().await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
     assert!(front.hub.has_logged("lamp-1 disconnected: server shutting down"));
+}
+
+#[tokio::test]
+async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few() {
+    let (metrics, topics) = (Metrics::default(), crate::topics::Keeper::default());
+    let topics = crate::topics::Handle::new(metrics.clone(), topics);
+    let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone()));
+    let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
+    let mut others = Share::default();
+    for (id, filter, crowded, kept) in
+        [("1", &few, false, true), ("2", &many, false, true), ("3", &few, true, true), ("4", &many, true, false)]
+    {
+        let bytes = if crowded { limits::SESSIONS_SUBSCRIPTION_BYTES - 100_000 } else { 0 };
+        assert!(clients.away.keep_subscriptions(&mut others, bytes));
+        let key = Key::Client(id.into());
+        let wanted = Wanted { name: id.into(), clean: false, expiry_secs: 100, will: None };
+        let claim = clients.claim(&key, &wanted).await.unwrap();
+        claim.mailbox.begin(10);
+        claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), Kept::Topic);
+        let legacy = || Legacy { expiry: Duration::from_secs(100), will: None, will_later: false };
+        clients.release(&key, &claim.mailbox, legacy());
+        let again = clients.claim(&key, &wanted).await.unwrap();
+        assert_eq!(again.present, kept, "{id}");
+        // Connected, it takes no room among those away.
+        again.mailbox.begin(10);
+        assert!(clients.away.keep_subscriptions(&mut others, limits::SESSIONS_SUBSCRIPTION_BYTES));
+    }
+    assert_eq!(metrics.limits.get_or_create(&Limit { limit: "sessions_subscription_bytes" }).get(), 1);
 }

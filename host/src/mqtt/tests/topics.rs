@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    raw::{ack, connect_v5, packet, publish, text},
+    raw::{ack, connect_v5, packet, publish, text, unsubscribe},
     *,
 };
 use crate::model::{Message, QoS};
@@ -197,4 +197,24 @@ async fn a_message_that_triggers_a_plugin_is_durable_before_its_acknowledgement(
     client.expect(&ack(0x50, 8)).await;
     client.expect(&ack(0x40, 9)).await;
     assert_eq!(front.hub.payloads(), ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_clients_filters_are_bounded_in_bytes() {
+    let front = Front::start().await;
+    let filter = |n: u32| format!("{n}/{}", "x".repeat(60_000));
+    for (v5, refused) in [(true, 0x97), (false, 0x80)] {
+        let mut client = if v5 { front.v5("client-5").await } else { front.v4("client-4").await };
+        for n in 0..4 {
+            assert_eq!(client.subscribe(v5, &filter(n), 1).await, 1);
+        }
+        assert_eq!(client.subscribe(v5, &filter(4), 1).await, refused);
+        // One that it has already, and a short one.
+        assert_eq!(client.subscribe(v5, &filter(3), 0).await, 0);
+        assert_eq!(client.subscribe(v5, "short/#", 0).await, 0);
+        client.send(&unsubscribe(v5, &[&filter(0)])).await;
+        assert_eq!(client.packet().await[0], 0xb0);
+        assert_eq!(client.subscribe(v5, &filter(4), 1).await, 1);
+    }
+    assert_eq!(front.limit_hits("subscription_bytes"), 2);
 }
