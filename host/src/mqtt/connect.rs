@@ -16,8 +16,39 @@ use crate::{
     topics,
 };
 
-/// A fault in a CONNECT, and the version to answer it in; none = no answer, it was no MQTT at all.
-pub(super) type Refused = (Fault, Option<Version>);
+/// A fault in a CONNECT, and who reads the answer; none = no answer, it was no MQTT at all.
+pub(super) type Refused = (Fault, Option<Reader>);
+
+/// What a client that is not let in can read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    pub(super) version: Version,
+    /// Largest packet that it takes, bytes.
+    pub(super) maximum_packet: usize,
+}
+
+impl Reader {
+    /// By the body of a CONNECT, which may be wrong or cut.
+    fn of(version: Version, body: &[u8]) -> Self {
+        let told = || {
+            let rest = body.get(10..)?;
+            let (length, header) = codec::variable_length(rest).ok()??;
+            let rest = rest.get(header..)?;
+            properties::maximum_packet(rest.get(..length).unwrap_or(rest))
+        };
+        let maximum_packet = if version == Version::V5 { told() } else { None };
+        Self { version, maximum_packet: maximum_packet.unwrap_or(usize::MAX) }
+    }
+}
+
+/// Who sent the beginning of a CONNECT that is too large to be read; none where there is no word for it: 3.1.1, or no MQTT.
+pub(super) fn begun(bytes: &[u8]) -> Option<Reader> {
+    let (0x10, rest) = bytes.split_first()? else { return None };
+    let (_, header) = codec::variable_length(rest).ok()??;
+    let body = rest.get(header..)?;
+    let version = version(body).ok().filter(|version| *version == Version::V5)?;
+    Some(Reader::of(version, body))
+}
 
 const USER_NAME: u8 = 0x80;
 const PASSWORD: u8 = 0x40;
@@ -30,17 +61,18 @@ pub(super) fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
     if frame.first != 0x10 {
         return Err((Fault::protocol("the first packet is no CONNECT"), None));
     }
-    let version = version(frame.body)?;
+    let reader = |version| Reader::of(version, frame.body);
+    let version = version(frame.body).map_err(|(fault, version)| (fault, version.map(reader)))?;
     let read = match version {
         Version::V311 => read_v311(frame),
         Version::V5 => read_v5(frame),
     };
-    let connect = read.map_err(|fault| (fault, Some(version)))?;
-    check(&connect).map_err(|fault| (fault, Some(version)))?;
-    Ok(connect)
+    let checked = read.and_then(|connect| check(&connect).map(|()| connect));
+    checked.map_err(|fault| (fault, Some(reader(version))))
 }
 
-fn version(body: &[u8]) -> Result<Version, Refused> {
+/// Or what is wrong with it, and in which version to say so.
+fn version(body: &[u8]) -> Result<Version, (Fault, Option<Version>)> {
     let unsupported = |level: u8| {
         let text = format!("protocol level {level} is not supported, only 4 (MQTT 3.1.1) and 5");
         Fault::new(reason::UNSUPPORTED_VERSION, text)

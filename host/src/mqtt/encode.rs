@@ -1,7 +1,7 @@
 //! Packets to bytes. PUBLISH and the acknowledgements are written here, straight into the connection's buffer; the rare
 //! ones by the codec library.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rmqtt_codec::{v3, v5};
@@ -9,7 +9,7 @@ use tokio_util::codec::Encoder as _;
 
 use super::{
     aliases::{Aliases, Written},
-    packet::{Version, reason},
+    packet::{Fault, Version, reason},
     parcel::Parcel,
 };
 use crate::{
@@ -48,9 +48,13 @@ const LISTED_OVERHEAD: usize = 16;
 pub(super) const PINGRESP: &[u8] = &[0xd0, 0];
 
 impl Peer {
-    pub(super) fn connack(&self, accepted: &Accepted<'_>, to: &mut BytesMut) {
+    /// False when it is over what the client takes: nothing was written.
+    pub(super) fn connack(&self, accepted: &Accepted<'_>, to: &mut BytesMut) -> bool {
         match self.version {
-            Version::V311 => to.put_slice(&[0x20, 2, u8::from(accepted.session_present), 0]),
+            Version::V311 => {
+                to.put_slice(&[0x20, 2, u8::from(accepted.session_present), 0]);
+                true
+            }
             Version::V5 => self.library(
                 v5::Packet::ConnectAck(Box::new(v5::ConnectAck {
                     session_present: accepted.session_present,
@@ -71,14 +75,24 @@ impl Peer {
     pub(super) fn refuse(&self, reason: u8, text: &str, to: &mut BytesMut) {
         match self.version {
             Version::V311 => to.put_slice(&[0x20, 2, 0, return_code(reason)]),
-            Version::V5 => self.library(
-                v5::Packet::ConnectAck(Box::new(v5::ConnectAck {
-                    reason_code: reason.try_into().unwrap_or(v5::ConnectAckReason::UnspecifiedError),
-                    reason_string: Some(text.into()),
-                    ..v5::ConnectAck::default()
-                })),
-                to,
-            ),
+            Version::V5 => {
+                let reason_code = reason.try_into().unwrap_or(v5::ConnectAckReason::UnspecifiedError);
+                let packet = |text: Option<&str>| {
+                    v5::Packet::ConnectAck(Box::new(v5::ConnectAck {
+                        reason_code,
+                        reason_string: text.map(Into::into),
+                        ..v5::ConnectAck::default()
+                    }))
+                };
+                self.with_words_or_without(text, packet, to);
+            }
+        }
+    }
+
+    /// The words may be too many for the client and the code alone not; or it takes nothing.
+    fn with_words_or_without(&self, text: &str, packet: impl Fn(Option<&str>) -> v5::Packet, to: &mut BytesMut) {
+        if !self.problem_info || !self.library(packet(Some(text)), to) {
+            self.library(packet(None), to);
         }
     }
 
@@ -92,13 +106,18 @@ impl Peer {
                     ..v5::Disconnect::new(reason)
                 })
             };
-            let before = to.len();
-            self.library(packet(self.problem_info.then_some(text)), to);
-            if to.len() == before {
-                // The words are too many for the client; the code alone may not be.
-                self.library(packet(None), to);
-            }
+            self.with_words_or_without(text, packet, to);
         }
+    }
+
+    /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
+    pub(super) fn check_answer(&self, codes: usize) -> Result<(), Fault> {
+        // The packet identifier and the length of no properties.
+        let body = codes + 3;
+        if 1 + variable_length_size(body) + body <= self.maximum_packet {
+            return Ok(());
+        }
+        Err(Fault::new(reason::TOO_LARGE, "the answer would be over the client's maximum packet size"))
     }
 
     /// `codes`: a granted QoS, or a reason from 0x80.
@@ -132,12 +151,15 @@ impl Peer {
         to.put_slice(&body);
     }
 
-    fn library(&self, packet: v5::Packet, to: &mut BytesMut) {
+    /// False when it is over what the client takes: nothing was written.
+    fn library(&self, packet: v5::Packet, to: &mut BytesMut) -> bool {
         let before = to.len();
         // The library fails only where a text is over 64 KiB; ours are not.
-        if v5::Codec::new(0, 0).encode(packet, to).is_err() || to.len() - before > self.maximum_packet {
+        let fits = v5::Codec::new(0, 0).encode(packet, to).is_ok() && to.len() - before <= self.maximum_packet;
+        if !fits {
             to.truncate(before);
         }
+        fits
     }
 
     pub(super) fn ack(&self, ack: &Ack, to: &mut BytesMut) {
@@ -174,20 +196,7 @@ impl Peer {
         match (&item.body, own) {
             (Body::Message { message, retain, ids, .. }, _) => {
                 flags |= u8::from(*retain);
-                let mut properties = BytesMut::new();
-                let written = self.aliases.find(&message.topic);
-                if self.version == Version::V5 {
-                    put_alias(written, &mut properties);
-                    put_properties(message, ids, now, &mut properties);
-                }
-                let name = if matches!(written, Written::Alias(_)) { "" } else { &*message.topic };
-                let topic = |to: &mut BytesMut| to.put_slice(name.as_bytes());
-                self.put_publish(flags, id, name.len(), topic, &properties, &message.payload, to);
-                if let Written::Named(alias) = written
-                    && to.len() - before <= self.maximum_packet
-                {
-                    self.aliases.set(&message.topic, alias);
-                }
+                self.put_message(flags, id, message, ids, now, to);
             }
             (Body::Hub(Parcel { device, outbound }), own) => {
                 let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
@@ -215,6 +224,38 @@ impl Peer {
             return false;
         }
         true
+    }
+
+    fn put_message(
+        &mut self,
+        flags: u8,
+        id: u16,
+        message: &Arc<Message>,
+        ids: &[u32],
+        now: Instant,
+        to: &mut BytesMut,
+    ) {
+        let before = to.len();
+        let put = |peer: &Self, written, to: &mut BytesMut| {
+            let mut properties = BytesMut::new();
+            if peer.version == Version::V5 {
+                put_alias(written, &mut properties);
+                put_properties(message, ids, now, &mut properties);
+            }
+            let name = if matches!(written, Written::Alias(_)) { "" } else { &*message.topic };
+            let topic = |to: &mut BytesMut| to.put_slice(name.as_bytes());
+            peer.put_publish(flags, id, name.len(), topic, &properties, &message.payload, to);
+        };
+        let written = self.aliases.find(&message.topic);
+        put(self, written, to);
+        let Written::Named(alias) = written else { return };
+        if to.len() - before <= self.maximum_packet {
+            self.aliases.set(&message.topic, alias);
+        } else {
+            // Without the alias it may not be too large.
+            to.truncate(before);
+            put(self, Written::InFull, to);
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one packet")]

@@ -17,7 +17,7 @@ use super::{
     aliases::Aliases,
     clients::{Claim, Key, Wanted},
     codec::{self, Decoder},
-    connect,
+    connect::{self, Reader},
     connection::{self, Connection},
     encode::{Accepted, Peer},
     end::Presence,
@@ -61,8 +61,8 @@ pub(super) async fn handshake<H: Hub>(
     };
     let (connect, rest) = match tokio::time::timeout_at(deadline, read_connect(&mut socket)).await {
         Ok(Ok(Ok(read))) => read,
-        Ok(Ok(Err((fault, version)))) => {
-            refuse(&shared, &mut socket, "", fault.into(), version).await;
+        Ok(Ok(Err((fault, reader)))) => {
+            refuse(&shared, &mut socket, "", fault.into(), reader).await;
             return None;
         }
         Ok(Err(_)) => return None,
@@ -71,14 +71,15 @@ pub(super) async fn handshake<H: Hub>(
             return None;
         }
     };
-    let (name, version) = (connect.client_id.clone(), connect.version);
+    let name = connect.client_id.clone();
+    let reader = Reader { version: connect.version, maximum_packet: connect.maximum_packet };
     match admit(shared.clone(), connect, &socket).await {
         Ok(admitted) => {
             socket.admitted();
             Some(Box::new(Connection::new(socket, rest, admitted)))
         }
         Err(refused) => {
-            refuse(&shared, &mut socket, &name, refused, Some(version)).await;
+            refuse(&shared, &mut socket, &name, refused, Some(reader)).await;
             None
         }
     }
@@ -100,7 +101,7 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
             Err(error) => return Err(error),
         }
         match codec::frame(&buffer, limits::CONNECT_PACKET_BYTES) {
-            Err(fault) => return Ok(Err((fault, None))),
+            Err(fault) => return Ok(Err((fault, connect::begun(&buffer)))),
             Ok(None) if buffer.first().is_some_and(|first| *first != 0x10) => {
                 return Ok(Err((Fault::protocol("the first packet is no CONNECT"), None)));
             }
@@ -153,6 +154,21 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     };
     connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, will))?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
+    let peer = peer(&connect);
+    let answers = if connect.response_info { place_for_answers(&standing, &connect.client_id) } else { None };
+    let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
+    let mut accepted = Accepted {
+        session_present: false,
+        assigned_id: assigned.as_deref(),
+        session_expiry_secs: (granted_expiry != connect.session_expiry_secs).then_some(granted_expiry),
+        keep_alive_secs: told_keep_alive,
+        response_info: answers.as_deref(),
+    };
+    // Before there is a session of which the client would never hear.
+    if !peer.connack(&accepted, &mut BytesMut::new()) {
+        let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
+        return Err(fault.into());
+    }
     let will = connect.will.as_deref().map(|will| Box::new(will.stored()));
     let wanted = Wanted { name, clean: connect.clean, expiry_secs: granted_expiry, will };
     let claim = shared.clients.claim(&key, &wanted).await;
@@ -179,22 +195,8 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         .written(changes)
         .await
         .ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server stops"))?;
-    let peer = Peer {
-        version: connect.version,
-        maximum_packet: connect.maximum_packet,
-        problem_info: connect.problem_info,
-        aliases: Aliases::new(connect.topic_aliases),
-    };
-    let answers = if connect.response_info { place_for_answers(&presence.standing, &connect.client_id) } else { None };
-    let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut unsent = BytesMut::new();
-    let accepted = Accepted {
-        session_present: present,
-        assigned_id: assigned.as_deref(),
-        session_expiry_secs: (granted_expiry != connect.session_expiry_secs).then_some(granted_expiry),
-        keep_alive_secs: told_keep_alive,
-        response_info: answers.as_deref(),
-    };
+    accepted.session_present = present;
     peer.connack(&accepted, &mut unsent);
     presence.shared.metrics.connects.inc();
     resume(&presence);
@@ -209,6 +211,11 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         generation,
         unsent,
     })
+}
+
+fn peer(connect: &Connect) -> Peer {
+    let Connect { version, maximum_packet, problem_info, topic_aliases, .. } = *connect;
+    Peer { version, maximum_packet, problem_info, aliases: Aliases::new(topic_aliases) }
 }
 
 /// What counts as one client: a device, or an account with all its clients.
@@ -282,7 +289,7 @@ async fn refuse<H: Hub>(
     socket: &mut Socket,
     client: &str,
     Refused { fault, why }: Refused,
-    version: Option<Version>,
+    reader: Option<Reader>,
 ) {
     shared.metrics.refuse("connect");
     let address = address(socket);
@@ -290,10 +297,11 @@ async fn refuse<H: Hub>(
         tracing::warn!(client, %address, reason = fault.reason, "CONNECT refused: {why}{more}");
     }
     let mut answer = BytesMut::new();
-    match version {
-        Some(Version::V311) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {}
-        Some(version) => {
-            let peer = Peer { version, maximum_packet: usize::MAX, problem_info: true, aliases: Aliases::default() };
+    match reader {
+        Some(Reader { version: Version::V311, .. }) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {
+        }
+        Some(Reader { version, maximum_packet }) => {
+            let peer = Peer { version, maximum_packet, problem_info: true, aliases: Aliases::default() };
             peer.refuse(fault.reason, &fault.text, &mut answer);
         }
         None => {}

@@ -79,6 +79,18 @@ pub(super) fn check(block: &[u8]) -> Result<Checked, Fault> {
     Ok(checked)
 }
 
+/// The largest packet that a client takes by the properties of its CONNECT, as far as these can be read.
+pub(super) fn maximum_packet(block: &[u8]) -> Option<usize> {
+    let mut rest = block;
+    while let Some((id, value, after)) = take(rest) {
+        if let (MAXIMUM_PACKET, [a, b, c, d]) = (id, value) {
+            return usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).ok().filter(|most| *most > 0);
+        }
+        rest = after;
+    }
+    None
+}
+
 /// The first property's identifier, its value with the lengths of texts, and what follows.
 fn take(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&id, rest) = bytes.split_first()?;
@@ -87,8 +99,7 @@ fn take(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         0x13 | RECEIVE_MAXIMUM | 0x22 | TOPIC_ALIAS => 2,
         MESSAGE_EXPIRY | 0x11 | 0x18 | MAXIMUM_PACKET => 4,
         SUBSCRIPTION => codec::variable_length(rest).ok()??.1,
-        0x09 | 0x16 => 2 + codec::take_binary(rest)?.0.len(),
-        id if is_text(id) => 2 + codec::take_binary(rest)?.0.len(),
+        id if is_text(id) || matches!(id, 0x09 | 0x16) => 2 + codec::take_binary(rest)?.0.len(),
         USER => {
             let (name, after) = codec::take_binary(rest)?;
             4 + name.len() + codec::take_binary(after)?.0.len()

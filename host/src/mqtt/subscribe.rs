@@ -26,6 +26,8 @@ impl<H: Hub> Connection<H> {
     /// Answers in `unsent`, which is written before anything that the subscriptions bring.
     /// It is durable before, where the session is to outlive its connection.
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+        // Before anything is done, as the client would not hear of it.
+        self.peer.check_answer(subscribe.filters.len())?;
         let mut pending = Pending::default();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut why = None;
@@ -156,6 +158,7 @@ impl<H: Hub> Connection<H> {
     pub(super) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
         /// MQTT 5: no subscription existed.
         const NONE: u8 = 0x11;
+        self.peer.check_answer(filters.len())?;
         let codes: Vec<u8> = filters.iter().map(|filter| if self.unsubscribe_one(filter) { 0 } else { NONE }).collect();
         if let Some(session) = self.durable_session() {
             let mut pending = Pending::default();

@@ -8,6 +8,7 @@ mod v5_flow;
 mod v5_properties;
 mod v5_publish;
 mod v5_shared;
+mod v5_sizes;
 mod v5_subscribe;
 
 use super::{
