@@ -67,7 +67,12 @@ impl Metrics {
 
     /// Counts a message that a subscriber will not get.
     pub fn drop_message(&self, reason: &'static str) {
-        self.dropped.get_or_create(&Reason { reason }).inc();
+        self.drop_messages(reason, 1);
+    }
+
+    /// Counts so many of them.
+    pub fn drop_messages(&self, reason: &'static str, count: u64) {
+        self.dropped.get_or_create(&Reason { reason }).inc_by(count);
     }
 
     /// Counts a method call over HTTP.

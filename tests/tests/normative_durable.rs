@@ -232,6 +232,32 @@ fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
 }
 
 #[test]
+fn v5_3_3_2_5_what_ran_out_of_time_in_a_full_queue_makes_room_and_does_not_come_back() {
+    let place = Place::new();
+    let host = place.start();
+    let (mut to, _) = kept(&host, "to");
+    to.subscribe("a", 1);
+    to.goodbye();
+    let mut from = clean(&host, "from");
+    let flood: Vec<u8> = (1..=1_000).flat_map(|id| publish(0x32, "a", id, &[2, 0, 0, 0, 1], "old")).collect();
+    from.send(&flood);
+    for id in 1..=1_000 {
+        from.expect(&ack(0x40, id));
+    }
+    let sent = std::time::Instant::now();
+    until("a second to be over", || (sent.elapsed().as_millis() > 1_100).then_some(()));
+    publish_1(&mut from, "a", "new");
+    let host = again(&place, host, true);
+    publish_1(&mut clean(&host, "from"), "a", "newer");
+    let (mut to, _) = kept(&host, "to");
+    for (id, payload) in [(1_001, "new"), (1_002, "newer")] {
+        to.expect(&publish(0x32, "a", id, &[], payload));
+        to.send(&ack(0x40, id));
+    }
+    to.expect_silence();
+}
+
+#[test]
 fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
     let place = Place::new();
     let host = place.start();

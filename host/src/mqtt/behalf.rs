@@ -187,7 +187,9 @@ impl<H: Hub> Connection<H> {
         let topic = gateway_errors::topic(&gateway.name.id);
         let message = Arc::new(Message::new(&topic, error.json()));
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
-        if state.session.offer(Item { qos: QoS::AtMostOnce, body, kept: None }) == Offer::Full {
+        let item = Item { qos: QoS::AtMostOnce, body, kept: None };
+        self.presence.mailbox.make_room(&mut state, item.size());
+        if state.session.offer(item) == Offer::Full {
             self.presence.shared.metrics.limit("session_queue");
         }
         true

@@ -125,7 +125,8 @@ impl Clients {
             Some(_) => self.end_session(&mut table, key),
             None => {}
         }
-        let mailbox = Mailbox::new(wanted.name.clone(), self.metrics.clone(), self.away.clone());
+        let mailbox =
+            Mailbox::new(wanted.name.clone(), self.metrics.clone(), self.away.clone(), self.topics.keeper().clone());
         let changes = self.opened(key, &mailbox, wanted);
         table.slots.insert(key.clone(), Slot { mailbox: mailbox.clone(), live: true, will: None, aftermath: None });
         Some(Ok(Claim { mailbox, present: false, changes }))

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -23,11 +24,11 @@ use crate::{
     metrics::Metrics,
     model::{
         DeviceId, Message, QoS,
-        broker::{MessageNum, Recipient, SessionNum},
+        broker::{BrokerChange, MessageNum, Recipient, SessionNum},
         limits,
     },
     session::{BatchId, Body, Item, Kept as KeptAs, Offer, Session},
-    topics::{Delivered, Delivery, Subscriber},
+    topics::{Delivered, Delivery, Keeper, Subscriber},
 };
 
 /// Why somebody wants a connection closed.
@@ -110,10 +111,11 @@ pub(super) struct Mailbox {
     unwritten_bytes: AtomicUsize,
     metrics: Metrics,
     away: Away,
+    keeper: Keeper,
 }
 
 impl Mailbox {
-    pub(super) fn new(name: Arc<str>, metrics: Metrics, away: Away) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, metrics: Metrics, away: Away, keeper: Keeper) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
@@ -127,6 +129,7 @@ impl Mailbox {
             unwritten_bytes: AtomicUsize::new(0),
             metrics,
             away,
+            keeper,
         })
     }
 
@@ -149,8 +152,8 @@ impl Mailbox {
     }
 
     /// The session of an earlier process.
-    pub(super) fn restore(name: Arc<str>, metrics: Metrics, away: Away, state: State) -> Arc<Self> {
-        let mailbox = Self::new(name, metrics, away);
+    pub(super) fn restore(name: Arc<str>, metrics: Metrics, away: Away, keeper: Keeper, state: State) -> Arc<Self> {
+        let mailbox = Self::new(name, metrics, away, keeper);
         *mailbox.lock() = state;
         mailbox.count(&mut mailbox.lock());
         mailbox
@@ -225,6 +228,24 @@ impl Mailbox {
         }
     }
 
+    /// Where there is no room for so much more, what ran out of time gives up its place.
+    pub(super) fn make_room(&self, state: &mut State, bytes: usize) {
+        if state.session.has_room(bytes) && (state.online || self.away.has_room(bytes)) {
+            return;
+        }
+        let purged = state.session.purge(Instant::now());
+        if purged == 0 {
+            return;
+        }
+        self.metrics.drop_messages("expired", purged);
+        self.count(state);
+        self.drained(state);
+        let nums = state.session.take_gone();
+        if let Some(session) = state.record.filter(|_| !nums.is_empty()) {
+            self.keeper.note(BrokerChange::Gone { session, nums });
+        }
+    }
+
     /// The journal has what this batch acknowledges, or never will.
     pub(super) fn done(&self, generation: u64, batch: BatchId, received: &[u16], result: Result<(), ingest::Error>) {
         let mut state = self.lock();
@@ -258,6 +279,7 @@ impl Mailbox {
             state.session.offer_latest(item);
             true
         } else {
+            self.make_room(&mut state, item.size());
             state.session.offer(item) == Offer::Taken
         };
         drop(state);
@@ -279,6 +301,7 @@ impl Subscriber for Mailbox {
         let mut state = self.lock();
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
+            self.make_room(&mut state, message.size());
             if !state.online && !self.away.has_room(message.size()) {
                 self.metrics.limit("sessions_queue_bytes");
                 return Delivered::Full;
@@ -296,6 +319,7 @@ impl Subscriber for Mailbox {
             return Delivered::Dropped;
         }
         let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, kept: None };
+        self.make_room(&mut state, item.size());
         if state.session.offer(item) == Offer::Taken {
             drop(state);
             self.work.notify_one();

@@ -88,7 +88,9 @@ impl<H: Hub> Service<H> {
             durable: doc.expiry_secs > 0,
             ..State::default()
         };
-        let mailbox = Mailbox::restore(name, self.shared.metrics.clone(), self.shared.clients.away.clone(), state);
+        let (metrics, away) = (self.shared.metrics.clone(), self.shared.clients.away.clone());
+        let keeper = self.shared.topics.keeper().clone();
+        let mailbox = Mailbox::restore(name, metrics, away, keeper, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
         for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
             let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;

@@ -74,7 +74,9 @@ pub trait Weigh {
 }
 
 impl<H: Weigh> Item<H> {
-    pub(super) fn size(&self) -> usize {
+    /// About how much memory it holds, bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
         match &self.body {
             Body::Message { message, .. } => message.size(),
             Body::Hub(hub) => hub.size(),
@@ -93,11 +95,15 @@ impl<H: Weigh> Item<H> {
         }
     }
 
-    pub(super) fn is_expired(&self, now: Instant) -> bool {
+    pub(super) fn expires(&self) -> Option<Instant> {
         match &self.body {
-            Body::Message { message, .. } => message.is_expired(now),
-            Body::Hub(hub) => hub.expires().is_some_and(|at| at <= now),
+            Body::Message { message, .. } => message.expires,
+            Body::Hub(hub) => hub.expires(),
         }
+    }
+
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires().is_some_and(|at| at <= now)
     }
 }
 

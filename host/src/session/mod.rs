@@ -5,6 +5,7 @@
 //! that. Only what was sent already is sent again, as MQTT asks.
 
 mod acks;
+mod expiry;
 mod item;
 mod resting;
 #[cfg(test)]
@@ -45,6 +46,8 @@ pub struct Session<H> {
     window: u16,
     queue: VecDeque<Item<H>>,
     queue_bytes: usize,
+    /// Nothing in the queue runs out of time before this.
+    expires_from: Option<Instant>,
     /// The newest of what is coalesced, waiting for room in the window: one of each that do not replace each other.
     latest: VecDeque<Item<H>>,
     in_flight: VecDeque<InFlight<H>>,
@@ -76,6 +79,7 @@ impl<H: Clone + Weigh> Session<H> {
             window: limits::IN_FLIGHT,
             queue: VecDeque::new(),
             queue_bytes: 0,
+            expires_from: None,
             latest: VecDeque::new(),
             in_flight: VecDeque::new(),
             resent: 0,
@@ -105,10 +109,7 @@ impl<H: Clone + Weigh> Session<H> {
                     let state = if held { Sent::Released } else { Sent::Published };
                     session.in_flight.push_back(InFlight { id, state, item: (!held).then_some(item), kept: Some(num) });
                 }
-                _ => {
-                    session.queue_bytes += item.size();
-                    session.queue.push_back(item);
-                }
+                _ => session.enqueue(item),
             }
         }
         session
@@ -123,6 +124,11 @@ impl<H: Clone + Weigh> Session<H> {
     /// What happened to what is written down since the last call.
     pub fn take_progress(&mut self) -> Progress {
         std::mem::take(&mut self.progress)
+    }
+
+    /// Of these, what the client has or will never get.
+    pub fn take_gone(&mut self) -> Vec<MessageNum> {
+        std::mem::take(&mut self.progress.gone)
     }
 
     /// A connection begins, with the client's receive maximum. What was in flight is sent again first.
@@ -151,7 +157,9 @@ impl<H: Clone + Weigh> Session<H> {
         sent.chain(std::mem::take(&mut self.queue)).filter_map(Item::shared).collect()
     }
 
-    fn has_room(&self, size: usize) -> bool {
+    /// Whether so much more fits into the queue. Where it does not, [`Self::purge`] may help.
+    #[must_use]
+    pub fn has_room(&self, size: usize) -> bool {
         self.queue.len() + self.reserved < limits::SESSION_QUEUE
             && self.queue_bytes + self.reserved_bytes + size <= limits::SESSION_QUEUE_BYTES
     }
@@ -173,18 +181,15 @@ impl<H: Clone + Weigh> Session<H> {
     pub fn offer_kept(&mut self, item: Item<H>) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
-        self.queue_bytes += item.size();
-        self.queue.push_back(item);
+        self.enqueue(item);
     }
 
     /// Puts it into the queue.
     pub fn offer(&mut self, item: Item<H>) -> Offer {
-        let size = item.size();
-        if !self.has_room(size) {
+        if !self.has_room(item.size()) {
             return Offer::Full;
         }
-        self.queue_bytes += size;
-        self.queue.push_back(item);
+        self.enqueue(item);
         Offer::Taken
     }
 
@@ -200,8 +205,7 @@ impl<H: Clone + Weigh> Session<H> {
         } else if !self.latest.is_empty() || ahead >= usize::from(self.window) {
             self.latest.push_back(item);
         } else {
-            self.queue_bytes += item.size();
-            self.queue.push_back(item);
+            self.enqueue(item);
         }
     }
 

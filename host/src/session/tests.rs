@@ -1,5 +1,7 @@
 //! The session's exchanges, step by step.
 
+use std::time::Duration;
+
 use super::*;
 
 type S = Session<u64>;
@@ -218,6 +220,32 @@ fn what_ran_out_of_time_is_not_sent() {
     });
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p1"]);
+}
+
+#[test]
+fn what_ran_out_of_time_gives_up_its_place_in_a_full_queue() {
+    let mut session = S::new();
+    let now = Instant::now();
+    let soon = now + Duration::from_secs(1);
+    for num in 0..limits::SESSION_QUEUE as u64 {
+        let mut item = kept(&mut session, QoS::AtLeastOnce, num);
+        let Body::Message { message, .. } = &mut item.body else { panic!("no message") };
+        let expires = [None, Some(soon), Some(soon + Duration::from_secs(1)), Some(soon)][num as usize % 4];
+        *message = Arc::new(Message { expires, ..(**message).clone() });
+        session.offer_kept(item);
+    }
+    assert!(!session.has_room(1));
+    assert_eq!(session.purge(now), 0);
+    assert!(session.take_gone().is_empty());
+    let half = limits::SESSION_QUEUE / 2;
+    assert_eq!(session.purge(soon), half as u64);
+    assert!(session.take_gone().iter().all(|num| num.0 % 2 == 1));
+    assert_eq!((session.queued(), session.ids.len()), (half, half));
+    assert_eq!(session.queued_bytes(), session.queue.iter().map(Item::size).sum::<usize>());
+    // There is nothing to look for until the next of them runs out of time.
+    assert_eq!(session.expires_from, Some(soon + Duration::from_secs(1)));
+    assert_eq!(session.purge(soon + Duration::from_secs(9)), half as u64 / 2);
+    assert_eq!(session.expires_from, None);
 }
 
 #[test]

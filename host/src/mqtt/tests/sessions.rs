@@ -4,14 +4,21 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        away::Share,
+        away::{Away, Share},
         clients::{Clients, Key, Legacy, Wanted},
-        mailbox::Kept,
+        mailbox::{Kept, Mailbox},
     },
     raw::{ack, connect_v4, connect_v5, packet, publish, text},
     *,
 };
-use crate::model::limits;
+use crate::{
+    model::{
+        Message, QoS,
+        broker::{MessageNum, SessionNum},
+        limits,
+    },
+    topics::{Delivered, Delivery, Subscriber as _},
+};
 
 const CONFIG: &str = "/devices/lamp-1/config";
 /// MQTT 5: session expiry of 100 s.
@@ -310,4 +317,37 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         assert!(clients.away.keep_subscriptions(&mut others, limits::SESSIONS_SUBSCRIPTION_BYTES));
     }
     assert_eq!(metrics.limits.get_or_create(&Limit { limit: "sessions_subscription_bytes" }).get(), 1);
+}
+
+#[test]
+fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
+    for durable in [true, false] {
+        let (metrics, away) = (Metrics::default(), Away::default());
+        let mailbox = Mailbox::new("a".into(), metrics.clone(), away.clone(), crate::topics::Keeper::default());
+        (mailbox.lock().durable, mailbox.lock().record) = (durable, durable.then_some(SessionNum(1)));
+        let deliver = |num, expires| {
+            let message = std::sync::Arc::new(Message { expires, ..Message::new("a", vec![0; 3_000]) });
+            let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };
+            let delivered = mailbox.deliver(&message, delivery);
+            if let Delivered::Keep(recipient) = &delivered {
+                mailbox.kept(MessageNum(num), &message, recipient.clone());
+            }
+            delivered
+        };
+        let over = Some(Instant::now());
+        let live = Some(Instant::now() + Duration::from_secs(100));
+        for num in 0..1_000 {
+            assert_ne!(deliver(num, if num < 10 { live } else { over }), Delivered::Full, "{num}");
+        }
+        // One after the other: it is looked for only where there is no room.
+        for num in 1_000..1_990 {
+            assert_ne!(deliver(num, live), Delivered::Full, "{num}");
+        }
+        assert_eq!(deliver(1_990, live), Delivered::Full);
+        assert_eq!(mailbox.lock().session.queued(), 1_000);
+        assert_eq!(metrics.dropped.get_or_create(&Reason { reason: "expired" }).get(), 990);
+        let bytes = mailbox.lock().session.queued_bytes();
+        let left = limits::SESSIONS_QUEUE_BYTES - bytes;
+        assert!(!durable || (away.has_room(left) && !away.has_room(left + 1)), "counted anew");
+    }
 }

@@ -1,0 +1,31 @@
+//! What ran out of time while it waited: it gives up its place when something else needs it.
+
+use std::time::Instant;
+
+use super::{Item, Session, Weigh};
+
+impl<H: Clone + Weigh> Session<H> {
+    pub(super) fn enqueue(&mut self, item: Item<H>) {
+        self.queue_bytes += item.size();
+        self.expires_from = self.expires_from.into_iter().chain(item.expires()).min();
+        self.queue.push_back(item);
+    }
+
+    /// Lets go of all in the queue that ran out of time; gives how many. Costs nothing while nothing there can have.
+    pub fn purge(&mut self, now: Instant) -> u64 {
+        if self.expires_from.is_none_or(|first| first > now) {
+            return 0;
+        }
+        let before = self.queue.len();
+        for item in std::mem::take(&mut self.queue) {
+            if item.is_expired(now) {
+                self.forget_kept(item.kept);
+            } else {
+                self.queue.push_back(item);
+            }
+        }
+        self.queue_bytes = self.queue.iter().map(Item::size).sum();
+        self.expires_from = self.queue.iter().filter_map(Item::expires).min();
+        u64::try_from(before - self.queue.len()).unwrap_or(0)
+    }
+}
