@@ -140,3 +140,77 @@ fn has_nul(mut texts: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each property of MQTT 5 with a value that is allowed.
+    const ALL: &[&[u8]] = &[
+        &[0x01, 0],
+        &[0x02, 0, 0, 0, 0],
+        &[0x03, 0, 1, b'a'],
+        &[0x08, 0, 1, b'a'],
+        &[0x09, 0, 1, 0],
+        &[0x0b, 0x80, 1],
+        &[0x11, 0, 0, 0, 0],
+        &[0x12, 0, 1, b'a'],
+        &[0x13, 0, 0],
+        &[0x15, 0, 1, b'a'],
+        &[0x16, 0, 1, 0],
+        &[0x17, 0],
+        &[0x18, 0, 0, 0, 0],
+        &[0x19, 1],
+        &[0x1a, 0, 1, b'a'],
+        &[0x1c, 0, 1, b'a'],
+        &[0x1f, 0, 1, b'a'],
+        &[0x21, 0, 1],
+        &[0x22, 0, 0],
+        &[0x23, 1, 0],
+        &[0x24, 0],
+        &[0x25, 0],
+        &[0x26, 0, 1, b'a', 0, 0],
+        &[0x27, 0, 0, 1, 0],
+        &[0x28, 0],
+        &[0x29, 0],
+        &[0x2a, 0],
+    ];
+
+    #[test]
+    fn each_property_is_read_and_every_cut_of_it_is_malformed() {
+        for property in ALL {
+            assert!(check(property).is_ok(), "{property:x?}");
+            for end in 1..property.len() {
+                assert_eq!(check(&property[..end]).unwrap_err().reason, reason::MALFORMED, "{property:x?} {end}");
+            }
+        }
+        for id in (0..=u8::MAX).filter(|id| ALL.iter().all(|known| known[0] != *id)) {
+            assert_eq!(check(&[id, 0, 0, 0, 0]).unwrap_err().reason, reason::MALFORMED, "{id:x}");
+        }
+    }
+
+    #[test]
+    fn among_all_others_the_expiry_of_0_is_found_and_replaced() {
+        let mut block = ALL.concat();
+        let checked = check(&block).unwrap();
+        assert_eq!((checked.expiry, checked.format), (Some(Duration::ZERO), PayloadFormat::Unspecified));
+        checked.make_readable(Some(&mut block));
+        assert_eq!(check(&block).unwrap().expiry, Some(Duration::from_secs(1)));
+        assert_eq!(maximum_packet(&block), Some(256));
+    }
+
+    #[test]
+    fn a_block_is_split_off_by_its_length() {
+        for (bytes, found) in [
+            (&[][..], Some((&[][..], &[][..]))),
+            (&[0], Some((&[], &[]))),
+            (&[2, 1, 2, 3], Some((&[1, 2], &[3]))),
+            (&[0x81, 0, 1], Some((&[1], &[]))),
+            (&[2, 1], None),
+            (&[0x80], None),
+            (&[0xff, 0xff, 0xff, 0xff, 1], None),
+        ] {
+            assert_eq!(split(bytes).ok(), found, "{bytes:x?}");
+        }
+    }
+}
