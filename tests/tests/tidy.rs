@@ -1,6 +1,9 @@
 //! Holds the source to the house's rules: which room may use which, and what stands in no file. The rules are explained
 //! in ARCHITECTURE.md.
 
+#[path = "tidy/mqtt.rs"]
+mod mqtt;
+
 use std::{
     fs,
     path::{Path, PathBuf},

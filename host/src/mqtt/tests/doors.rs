@@ -64,14 +64,14 @@ impl Certificate {
     }
 }
 
-fn tcp(addr: SocketAddr) -> TcpStream {
+pub(super) fn tcp(addr: SocketAddr) -> TcpStream {
     let tcp = TcpStream::connect(addr).unwrap();
     tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     tcp
 }
 
 /// Runs what blocks beside the front.
-async fn beside<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn beside<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
@@ -130,7 +130,7 @@ async fn half_a_packet_is_waited_for_only_so_long() {
     assert_eq!(front.limit_hits("packet_deadline"), 1);
 }
 
-fn request(
+pub(super) fn request(
     addr: SocketAddr,
     protocol: Option<&'static str>,
     origin: Option<&'static str>,
@@ -144,14 +144,14 @@ fn request(
     request
 }
 
-fn open<S: Read + Write>(stream: S, addr: SocketAddr) -> WebSocket<S> {
+pub(super) fn open<S: Read + Write>(stream: S, addr: SocketAddr) -> WebSocket<S> {
     let (socket, response) = tungstenite::client(request(addr, Some("mqttv3.1, mqtt"), None), stream).unwrap();
     assert_eq!(response.headers()["sec-websocket-protocol"], "mqtt");
     socket
 }
 
 /// The next bytes, however they are cut.
-fn came<S: Read + Write>(socket: &mut WebSocket<S>, length: usize) -> Vec<u8> {
+pub(super) fn came<S: Read + Write>(socket: &mut WebSocket<S>, length: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < length {
         if let Message::Binary(more) = socket.read().unwrap() {
@@ -161,7 +161,7 @@ fn came<S: Read + Write>(socket: &mut WebSocket<S>, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn web() -> Door {
+pub(super) fn web() -> Door {
     Door { listen: NOWHERE.into(), tls: None, web: Some(Origins::Loopback) }
 }
 

@@ -2,14 +2,24 @@
 //! number: MQTT-3.1.2-24 of version 3.1.1 is `v3_3_1_2_24_…`. Packets are written and read byte by byte.
 
 mod v3;
+mod v3_connect;
+mod v3_exchange;
 mod v3_flow;
+mod v3_packets;
+mod v5_connack;
 mod v5_connect;
+mod v5_errors;
+mod v5_exchange;
 mod v5_flow;
+mod v5_format;
 mod v5_properties;
 mod v5_publish;
 mod v5_shared;
 mod v5_sizes;
 mod v5_subscribe;
+mod v5_topics;
+mod v5_wills;
+mod web;
 
 use super::{
     raw::{ack, connect_v4, connect_v5, packet, publish, subscribe, subscribe_with, text, unsubscribe},
@@ -30,7 +40,24 @@ fn connect_will(id: &str, flags: u8, properties: Option<(&[u8], &[u8])>, topic: 
     packet(0x10, &[head, own, text(id), wills, text(topic), text(payload)].concat())
 }
 
+/// A CONNECT with these flags and these fields behind them, right or wrong. No properties.
+fn connect_fields(v5: bool, flags: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let head: &[u8] = if v5 { &[5, flags, 0, 60, 0] } else { &[4, flags, 0, 60] };
+    packet(0x10, &[&text("MQTT")[..], head, &fields.concat()].concat())
+}
+
 impl Front {
+    /// Sends this CONNECT, which is refused: gives the code of the CONNACK, where one came.
+    async fn refusal(&self, bytes: &[u8]) -> Option<u8> {
+        let mut client = self.open().await;
+        client.send(bytes).await;
+        let connack = client.try_packet().await?;
+        assert_eq!((connack[0], connack[2]), (0x20, 0), "{connack:?}");
+        assert_ne!(connack[3], 0, "it was let in");
+        assert!(client.try_packet().await.is_none());
+        Some(connack[3])
+    }
+
     /// Connects with these bytes; gives the CONNACK.
     async fn connect(&self, bytes: &[u8]) -> (Client, Vec<u8>) {
         let mut client = self.open().await;
@@ -64,6 +91,14 @@ impl Client {
     async fn publish_1(&mut self, v5: bool, topic: &str, payload: &str) {
         self.send(&publish(0x32, topic, 99, v5.then_some(&[]), payload)).await;
         self.expect(&ack(0x40, 99)).await;
+    }
+
+    /// QoS 2, all of it.
+    async fn publish_2(&mut self, v5: bool, topic: &str, payload: &str) {
+        self.send(&publish(0x34, topic, 98, v5.then_some(&[]), payload)).await;
+        self.expect(&ack(0x50, 98)).await;
+        self.send(&ack(0x62, 98)).await;
+        self.expect(&ack(0x70, 98)).await;
     }
 
     /// DISCONNECT, and the end.

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn v3_1_5_3_1_a_text_that_is_not_utf_8_ends_the_connection() {
+async fn v3_1_5_3_1_and_3_8_3_1_a_text_that_is_not_utf_8_ends_the_connection() {
     let front = Front::start().await;
     // The last two are a surrogate and an overlong form.
     for wrong in [&[0xff][..], &[0xed, 0xa0, 0x80], &[0xc0, 0xaf]] {
@@ -15,7 +15,7 @@ async fn v3_1_5_3_1_a_text_that_is_not_utf_8_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn v3_1_5_3_2_a_text_with_nul_ends_the_connection() {
+async fn v3_1_5_3_2_and_4_7_3_2_a_text_with_nul_ends_the_connection() {
     let front = Front::start().await;
     assert_eq!(front.fate(false, &publish(0x30, "a\0b", 0, None, "x")).await, 0);
     assert_eq!(front.fate(false, &packet(0x82, &[0, 1, 0, 3, b'a', 0, b'b', 0])).await, 0);
@@ -101,7 +101,7 @@ async fn v3_3_1_2_4_and_6_a_session_is_resumed_unless_it_is_to_be_clean() {
 }
 
 #[tokio::test]
-async fn v3_3_1_2_8_and_10_a_will_comes_after_a_loss_and_not_after_disconnect() {
+async fn v3_3_1_2_8_and_10_and_3_14_4_3_a_will_comes_after_a_loss_and_not_after_disconnect() {
     let front = Front::start().await;
     let mut watcher = front.v4("client-watcher").await;
     watcher.subscribe(false, "will", 1).await;
@@ -181,11 +181,12 @@ async fn v3_3_2_0_1_what_follows_connect_at_once_is_answered_behind_connack() {
 }
 
 #[tokio::test]
-async fn v3_3_2_2_4_a_refusal_says_that_there_is_no_session() {
+async fn v3_3_2_2_4_and_5_a_refusal_says_that_there_is_no_session_and_is_the_end() {
     let front = Front::start().await;
     let mut client = front.open().await;
     client.send(&connect_v4("blocked", 0, 60)).await;
     client.expect(&[0x20, 2, 0, 5]).await;
+    assert!(client.try_packet().await.is_none());
 }
 
 #[tokio::test]
@@ -211,7 +212,7 @@ async fn v3_3_3_1_5_to_11_the_last_retained_message_comes_to_new_subscriptions()
 }
 
 #[tokio::test]
-async fn v3_3_3_2_2_a_topic_to_publish_to_has_no_wildcards() {
+async fn v3_3_3_2_2_and_4_7_1_1_a_topic_to_publish_to_has_no_wildcards() {
     let front = Front::start().await;
     for topic in ["a/+", "#", "a+"] {
         assert_eq!(front.fate(false, &publish(0x30, topic, 0, None, "x")).await, 0, "{topic}");
@@ -227,7 +228,7 @@ async fn v3_3_8_3_3_and_4_a_subscribe_has_a_filter_and_no_reserved_bits() {
 }
 
 #[tokio::test]
-async fn v3_3_8_4_2_to_5_each_filter_has_its_answer_under_the_same_id() {
+async fn v3_3_8_4_1_and_2_and_4_and_5_and_3_9_3_1_and_2_each_filter_has_its_answer_under_the_same_id() {
     let front = Front::start().await;
     let mut client = front.v4("client").await;
     let filters = [&[0, 9][..], &text("a"), &[0], &text("b/#/c"), &[1], &text("d/#"), &[2]].concat();

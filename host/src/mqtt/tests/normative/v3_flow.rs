@@ -93,7 +93,7 @@ async fn v3_4_3_3_2_a_qos_2_message_is_delivered_once_also_across_a_reconnect() 
 }
 
 #[tokio::test]
-async fn v3_4_4_0_1_what_is_not_acknowledged_is_sent_again_in_order_with_its_id() {
+async fn v3_4_4_0_1_and_3_3_1_1_and_4_6_0_1_what_is_not_acknowledged_is_sent_again_in_order_with_its_id() {
     let front = Front::start().await;
     let kept = connect_v4("client-to", 0, 60);
     let (mut to, _) = front.resume(&kept).await;
@@ -132,7 +132,7 @@ async fn v3_4_6_0_2_acknowledgements_come_in_the_order_of_the_publishes() {
 }
 
 #[tokio::test]
-async fn v3_4_6_0_6_messages_of_a_topic_come_in_their_order() {
+async fn v3_4_6_0_5_and_6_messages_of_a_topic_come_in_their_order() {
     let front = Front::start().await;
     let mut client = front.v4("client").await;
     client.subscribe(false, "a", 0).await;
@@ -144,7 +144,7 @@ async fn v3_4_6_0_6_messages_of_a_topic_come_in_their_order() {
 }
 
 #[tokio::test]
-async fn v3_4_7_1_wildcards_stand_alone_in_their_level_and_the_hash_is_last() {
+async fn v3_4_7_1_2_and_3_wildcards_stand_alone_in_their_level_and_the_hash_is_last() {
     let front = Front::start().await;
     let mut client = front.v4("client").await;
     for (filter, code) in [("a/#/b", 0x80), ("a#", 0x80), ("a+/b", 0x80), ("a/+b", 0x80), ("+/a/#", 0), ("+", 0)] {
@@ -166,7 +166,7 @@ async fn v3_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
 }
 
 #[tokio::test]
-async fn v3_4_7_3_topics_have_a_character_and_are_compared_as_they_are() {
+async fn v3_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are() {
     let front = Front::start().await;
     assert_eq!(front.fate(false, &publish(0x30, "", 0, None, "x")).await, 0);
     let mut client = front.v4("client").await;

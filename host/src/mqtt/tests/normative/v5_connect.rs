@@ -14,7 +14,7 @@ async fn v5_3_1_2_2_an_unknown_protocol_version_is_answered_with_0x84() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_4_to_6_clean_start_discards_and_session_present_says_so() {
+async fn v5_3_1_2_4_to_6_and_3_1_4_4_and_5_and_3_2_2_2_and_3_clean_start_discards_and_session_present_says_so() {
     let front = Front::start().await;
     let kept = connect_v5("client", 0, &KEPT);
     for present in [false, true] {
@@ -29,7 +29,7 @@ async fn v5_3_1_2_4_to_6_clean_start_discards_and_session_present_says_so() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_11_and_12_wrong_will_flags_are_malformed() {
+async fn v5_3_1_2_11_to_13_wrong_will_flags_are_malformed() {
     let front = Front::start().await;
     for flags in [0x0a, 0x22] {
         let mut client = front.open().await;
@@ -42,7 +42,7 @@ async fn v5_3_1_2_11_and_12_wrong_will_flags_are_malformed() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_22_keep_alive_ends_with_0x8d() {
+async fn v5_3_1_2_22_and_3_2_2_22_keep_alive_ends_with_0x8d() {
     let front = Front::start().await;
     let connect = [&text("MQTT")[..], &[5, 2, 0, 1, 0], &text("client")].concat();
     let (mut client, _) = front.connect(&packet(0x10, &connect)).await;
@@ -52,7 +52,7 @@ async fn v5_3_1_2_22_keep_alive_ends_with_0x8d() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_23_a_session_is_kept_for_its_expiry_and_no_longer() {
+async fn v5_3_1_2_23_and_4_1_0_2_a_session_is_kept_for_its_expiry_and_no_longer() {
     let front = Front::start().await;
     for (expiry, id) in [(&KEPT[..], "client-kept"), (&[0x11, 0, 0, 0, 0], "client-none"), (&[], "client-plain")] {
         let (client, _) = front.connect(&connect_v5(id, 2, expiry)).await;
@@ -106,11 +106,13 @@ async fn v5_3_1_2_29_without_a_request_reasons_are_codes_alone() {
 }
 
 #[tokio::test]
-async fn v5_3_1_3_8_and_3_2_2_16_an_empty_client_id_is_replaced_and_told() {
+async fn v5_3_1_3_6_and_7_and_3_2_2_16_an_empty_client_id_is_replaced_and_told() {
     let front = Front::start().await;
     let (client, connack) = front.connect(&connect_v5("", 2, &KEPT)).await;
     let assigned = String::from_utf8(property(&connack, 0x12, 0).unwrap().to_vec()).unwrap();
     client.goodbye().await;
+    let (_, connack) = front.connect(&connect_v5("", 2, &KEPT)).await;
+    assert_ne!(property(&connack, 0x12, 0), Some(assigned.as_bytes()));
     assert!(front.resume(&connect_v5(&assigned, 0, &KEPT)).await.1, "{assigned}");
 }
 
@@ -184,7 +186,7 @@ async fn v5_3_2_2_21_a_client_without_keep_alive_is_given_one() {
 }
 
 #[tokio::test]
-async fn v5_3_14_2_1_disconnect_changes_the_session_expiry() {
+async fn v5_3_14_2_2_2_disconnect_changes_the_session_expiry() {
     let front = Front::start().await;
     let kept = connect_v5("client", 0, &KEPT);
     let (mut client, _) = front.connect(&kept).await;
@@ -198,7 +200,7 @@ async fn v5_3_14_2_1_disconnect_changes_the_session_expiry() {
 }
 
 #[tokio::test]
-async fn v5_3_14_2_2_a_session_expiry_out_of_nothing_is_a_protocol_error() {
+async fn v5_3_14_2_2_2_a_session_expiry_out_of_nothing_is_a_protocol_error() {
     let front = Front::start().await;
     assert_eq!(front.fate(true, &packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 9])).await, 0x82);
 }

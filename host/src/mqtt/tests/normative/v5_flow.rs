@@ -4,7 +4,7 @@ use super::*;
 use crate::model::limits;
 
 #[tokio::test]
-async fn v5_3_3_4_9_no_more_than_the_clients_receive_maximum_is_under_way() {
+async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_is_under_way() {
     let front = Front::start().await;
     let kept = connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 2]].concat());
     let (mut client, _) = front.connect(&kept).await;
@@ -78,7 +78,7 @@ async fn v5_3_2_2_15_a_packet_over_our_maximum_is_answered_with_0x95() {
 }
 
 #[tokio::test]
-async fn v5_3_6_and_3_7_an_unknown_packet_id_is_answered_with_0x92() {
+async fn v5_3_6_2_1_to_3_and_3_7_2_1_to_3_an_unknown_packet_id_is_answered_with_0x92() {
     let front = Front::start().await;
     let mut client = front.v5("client").await;
     client.send(&ack(0x62, 9)).await;

@@ -42,8 +42,15 @@ async fn v5_3_3_1_12_and_13_retain_as_published() {
 async fn v5_3_3_1_5_to_8_the_last_retained_message_replaces_and_an_empty_one_clears() {
     let front = Front::start().await;
     let mut from = front.v5("client-from").await;
-    for (payload, left) in [("1", Some("1")), ("2", Some("2")), ("", None)] {
-        from.send(&publish(0x31, "r", 0, Some(&[]), payload)).await;
+    for (retain, payload, left) in [
+        (1, "1", Some("1")),
+        (1, "2", Some("2")),
+        (0, "3", Some("2")),
+        (0, "", Some("2")),
+        (1, "", None),
+        (0, "4", None),
+    ] {
+        from.send(&publish(0x30 | retain, "r", 0, Some(&[]), payload)).await;
         from.expect_silence().await;
         let mut late = front.v5("client-late").await;
         late.subscribe(true, "r", 0).await;
@@ -78,7 +85,7 @@ async fn v5_3_3_2_5_and_6_a_message_expires_in_a_queue_and_tells_the_time_left()
 }
 
 #[tokio::test]
-async fn v5_3_3_2_8_aliases_from_clients_are_kept_within_the_maximum() {
+async fn v5_3_3_2_8_and_9_and_12_aliases_from_clients_are_kept_within_the_maximum() {
     let front = Front::start().await;
     for (alias, reason) in [(0, 0x94), (33, 0x94)] {
         assert_eq!(front.fate(true, &publish(0x30, "a", 0, Some(&[0x23, 0, alias]), "x")).await, reason, "{alias}");
@@ -105,7 +112,7 @@ async fn v5_3_3_2_7_an_alias_does_not_outlive_its_connection() {
 }
 
 #[tokio::test]
-async fn v5_3_1_2_26_and_27_aliases_to_clients_are_kept_within_their_maximum() {
+async fn v5_3_1_2_26_and_27_and_3_3_2_11_aliases_to_clients_are_kept_within_their_maximum() {
     let front = Front::start().await;
     let (mut to, _) = front.connect(&connect_v5("client-to", 2, &[0x22, 0, 1])).await;
     let mut plain = front.v5("client-plain").await;
@@ -121,10 +128,14 @@ async fn v5_3_1_2_26_and_27_aliases_to_clients_are_kept_within_their_maximum() {
 }
 
 #[tokio::test]
-async fn v5_3_3_2_14_a_response_topic_has_no_wildcards() {
+async fn v5_3_3_2_13_and_14_and_19_a_response_topic_has_no_wildcards_and_texts_are_utf_8() {
     let front = Front::start().await;
     let properties = [&[0x08][..], &text("a/#")].concat();
     assert_eq!(front.fate(true, &publish(0x30, "a", 0, Some(&properties), "x")).await, 0x90);
+    for name in [0x08, 0x03] {
+        let properties = [name, 0, 2, 0xc0, 0xaf];
+        assert_eq!(front.fate(true, &publish(0x30, "a", 0, Some(&properties), "x")).await, 0x81, "{name:x}");
+    }
 }
 
 #[tokio::test]

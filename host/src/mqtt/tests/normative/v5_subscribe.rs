@@ -67,7 +67,7 @@ async fn v5_3_8_4_3_and_4_subscribing_again_replaces_the_subscription() {
 }
 
 #[tokio::test]
-async fn v5_3_9_3_1_each_filter_has_its_reason_code_in_order() {
+async fn v5_3_8_4_5_to_7_and_3_9_3_1_and_2_each_filter_has_its_reason_code_in_order() {
     let front = Front::start().await;
     let (mut client, _) = front.connect(&connect_v5("client", 2, &[0x17, 0])).await;
     let filters = [("a", 0), ("a/#/b", 1), ("$share/g", 1), ("/devices/lamp-9/config", 1), ("b", 2)];
@@ -77,14 +77,46 @@ async fn v5_3_9_3_1_each_filter_has_its_reason_code_in_order() {
 }
 
 #[tokio::test]
-async fn v5_3_10_4_and_3_11_unsubscribe_says_what_was_there() {
+async fn v5_3_10_4_1_and_2_and_4_to_6_and_3_11_3_1_and_2_unsubscribe_compares_filters_and_says_what_was_there() {
     let front = Front::start().await;
     let mut client = front.v5("client").await;
-    client.subscribe(true, "a", 0).await;
-    client.send(&unsubscribe(true, &["a", "b"])).await;
-    client.expect(&packet(0xb0, &[0, 5, 0, 0, 0x11])).await;
-    client.send(&publish(0x30, "a", 0, Some(&[]), "x")).await;
-    client.expect_silence().await;
+    for filter in ["a", "b/+", "$share/g/c"] {
+        client.subscribe(true, filter, 0).await;
+    }
+    client.send(&unsubscribe(true, &["never", "a", "b/1", "$share/g/c", "a"])).await;
+    client.expect(&packet(0xb0, &[0, 5, 0, 0x11, 0, 0x11, 0, 0x11])).await;
+    for topic in ["a", "c", "b/1"] {
+        client.send(&publish(0x30, topic, 0, Some(&[]), "x")).await;
+    }
+    client.expect(&publish(0x30, "b/1", 0, Some(&[]), "x")).await;
+    client.send(&unsubscribe(true, &["never"])).await;
+    client.expect(&packet(0xb0, &[0, 5, 0, 0x11])).await;
+}
+
+#[tokio::test]
+async fn v5_3_10_3_2_an_unsubscribe_has_a_filter() {
+    let front = Front::start().await;
+    assert!(matches!(front.fate(true, &packet(0xa2, &[0, 5, 0])).await, 0x81 | 0x82));
+}
+
+#[tokio::test]
+async fn v5_3_8_4_8_delivery_has_the_lower_of_the_two_qualities() {
+    let front = Front::start().await;
+    let mut from = front.v5("client-from").await;
+    for granted in 0..=2_u8 {
+        let mut to = front.v5("client-to").await;
+        assert_eq!(to.subscribe(true, "a", granted).await, granted);
+        from.send(&publish(0x30, "a", 0, Some(&[]), "0")).await;
+        from.publish_1(true, "a", "1").await;
+        from.publish_2(true, "a", "2").await;
+        let mut id = 0;
+        for sent in 0..=2_u8 {
+            let qos = granted.min(sent);
+            id += u16::from(qos > 0);
+            to.expect(&publish(0x30 | qos << 1, "a", id, Some(&[]), &sent.to_string())).await;
+        }
+        to.expect_silence().await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,94 @@
+//! MQTT over WebSocket, chapter 6 of both versions.
+
+use tungstenite::Message;
+
+use super::{
+    super::doors::{beside, came, open, request, tcp, web},
+    *,
+};
+
+#[tokio::test]
+async fn v3_6_0_0_1_only_binary_frames_are_taken() {
+    only_binary_frames(connect_v4("client", 2, 60)).await;
+}
+
+#[tokio::test]
+async fn v5_6_0_0_1_only_binary_frames_are_taken() {
+    only_binary_frames(connect_v5("client", 2, &[])).await;
+}
+
+/// Ours are binary too.
+async fn only_binary_frames(connect: Vec<u8>) {
+    let front = Front::start_at(web(), Options::default()).await;
+    let addr = front.addr;
+    beside(move || {
+        let mut socket = open(tcp(addr), addr);
+        socket.send(Message::Binary(connect.into())).unwrap();
+        assert!(matches!(socket.read().unwrap(), Message::Binary(connack) if connack[0] == 0x20));
+        // As text it is no PINGREQ, but the end.
+        socket.send(Message::Text("\u{40}\u{0}".into())).unwrap();
+        while let Ok(message) = socket.read() {
+            assert!(!matches!(&message, Message::Binary(bytes) if bytes[0] == 0xd0), "{message:?}");
+        }
+    })
+    .await;
+    until("it is gone", || front.metrics.connections.get() == 0).await;
+}
+
+#[tokio::test]
+async fn v3_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
+    let bytes = [connect_v4("client", 2, 60), subscribe(false, 1, "a", 0), publish(0x30, "a", 0, None, "hello")];
+    let answer = [vec![0x20, 2, 0, 0, 0x90, 3, 0, 1, 0], publish(0x30, "a", 0, None, "hello")];
+    cut_and_joined(bytes.concat(), answer.concat()).await;
+}
+
+#[tokio::test]
+async fn v5_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
+    let hello = publish(0x30, "a", 0, Some(&[]), "hello");
+    let bytes = [connect_v5("client", 2, &[]), subscribe(true, 1, "a", 0), hello.clone()];
+    let (_, connack) = Front::start().await.connect(&bytes[0]).await;
+    let answer = [connack, vec![0x90, 4, 0, 1, 0, 0], hello];
+    cut_and_joined(bytes.concat(), answer.concat()).await;
+}
+
+async fn cut_and_joined(bytes: Vec<u8>, answer: Vec<u8>) {
+    let front = Front::start_at(web(), Options::default()).await;
+    let addr = front.addr;
+    for size in [1, 2, 7, bytes.len()] {
+        let (bytes, answer) = (bytes.clone(), answer.clone());
+        beside(move || {
+            let mut socket = open(tcp(addr), addr);
+            for piece in bytes.chunks(size) {
+                socket.send(Message::Binary(piece.to_vec().into())).unwrap();
+            }
+            assert_eq!(came(&mut socket, answer.len()), answer, "{size}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn v3_6_0_0_4_the_subprotocol_is_mqtt() {
+    the_subprotocol_is_mqtt(connect_v4("client", 2, 60)).await;
+}
+
+#[tokio::test]
+async fn v5_6_0_0_4_the_subprotocol_is_mqtt() {
+    the_subprotocol_is_mqtt(connect_v5("client", 2, &[])).await;
+}
+
+async fn the_subprotocol_is_mqtt(connect: Vec<u8>) {
+    let front = Front::start_at(web(), Options::default()).await;
+    let addr = front.addr;
+    beside(move || {
+        // Two are offered, the other one first.
+        let (mut socket, response) =
+            tungstenite::client(request(addr, Some("mqttv3.1, mqtt"), None), tcp(addr)).unwrap();
+        assert_eq!(response.headers()["sec-websocket-protocol"], "mqtt");
+        socket.send(Message::Binary(connect.into())).unwrap();
+        assert_eq!(came(&mut socket, 4)[3], 0);
+        let other = tungstenite::client(request(addr, Some("mqttv3.1"), None), tcp(addr));
+        assert!(other.is_err(), "it was let in");
+    })
+    .await;
+}
