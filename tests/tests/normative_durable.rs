@@ -133,6 +133,48 @@ fn v5_4_3_3_10_a_qos_2_message_of_a_kept_session_is_taken_once_also_across_a_kil
     to.expect_silence();
 }
 
+/// A client that takes one message at a time, and whose queue is full.
+fn full(host: &Process, topic: &str) -> Raw {
+    let receive_maximum = [&text("MQTT")[..], &[5, 2, 0, 0, 3, 0x21, 0, 1], &text("full")].concat();
+    let (mut full, _) = Raw::connect(host.mqtt(), &packet(0x10, &receive_maximum));
+    full.subscribe(topic, 1);
+    let mut from = clean(host, "filler");
+    let filling: Vec<u8> = (1..=1_001).flat_map(|id| publish(0x32, topic, id, &[], "filling")).collect();
+    from.send(&filling);
+    (1..=1_001).for_each(|id| from.expect(&ack(0x40, id)));
+    full
+}
+
+#[test]
+fn v5_4_3_3_10_it_is_taken_once_also_where_the_host_ends_while_a_subscriber_is_full() {
+    for kill in [true, false] {
+        let place = Place::new();
+        let host = place.start();
+        let full = full(&host, "a");
+        let (mut to, _) = kept(&host, "to");
+        to.subscribe("a", 1);
+        to.goodbye();
+        let mut watcher = clean(&host, "watcher");
+        watcher.subscribe("a", 0);
+        let (mut from, _) = kept(&host, "from");
+        from.send(&publish(0x34, "a", 9, &[], "once"));
+        watcher.expect(&publish(0x30, "a", 0, &[], "once"));
+        // When this is acknowledged, what was submitted before is on the disk.
+        let mut other = clean(&host, "other");
+        other.send(&publish(0x33, "other", 9, &[], "kept"));
+        other.expect(&ack(0x40, 9));
+        let host = again(&place, host, kill);
+        drop((full, from));
+        let (mut from, present) = kept(&host, "from");
+        assert!(present);
+        from.send(&publish(0x3c, "a", 9, &[], "once"));
+        from.expect(&ack(0x50, 9));
+        let (mut to, _) = kept(&host, "to");
+        to.expect(&publish(0x32, "a", 1, &[], "once"));
+        to.expect_silence();
+    }
+}
+
 #[test]
 fn v5_3_3_1_5_retained_messages_survive_the_host_and_cleared_ones_do_not() {
     let place = Place::new();

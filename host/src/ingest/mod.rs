@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::{
     clock,
     fairness::Lane,
-    model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq},
+    model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange},
     registry::Device,
     store,
 };
@@ -119,9 +119,11 @@ impl Handle {
         Some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
     }
 
-    /// As [`Handle::submit`], for what [`Handle::topic_event`] made.
-    pub fn submit_topic(&self, event: NewEvent, room: Room, done: Done) {
-        self.append(None, vec![event], Some(room), Some(done), Entry::Events);
+    /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
+    /// with it, or neither is.
+    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Room>, done: Done) {
+        let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
+        self.append_after(changes, None, vec![event], room, Some(done), Entry::Events);
     }
 
     /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
@@ -167,6 +169,19 @@ impl Handle {
         done: Option<Done>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {
+        self.append_after(None, device, events, room, done, entry);
+    }
+
+    /// `first` is written with it.
+    fn append_after(
+        &self,
+        first: Option<Entry>,
+        device: Option<&Arc<Device>>,
+        events: Vec<NewEvent>,
+        room: Option<Room>,
+        done: Option<Done>,
+        entry: impl FnOnce(Vec<Event>) -> Entry,
+    ) {
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let _order = device.map(|device| device.order());
@@ -182,8 +197,8 @@ impl Handle {
         let done: Option<store::Done> =
             done.map(|done| -> store::Done { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
         let _offering = self.gate.lock();
-        let Some(first) = self.store.append(entry(events.clone()), sync, room, done) else { return };
-        for (event, seq) in events.iter_mut().zip(first.0..) {
+        let Some(seq) = self.store.append(first, entry(events.clone()), sync, room, done) else { return };
+        for (event, seq) in events.iter_mut().zip(seq.0..) {
             event.seq = Seq(seq);
         }
         // The writer is woken last: it finds the plugins at work already.

@@ -68,7 +68,9 @@ impl<H: Hub> Connection<H> {
             Ok(Errand::For(id, meaning)) => self.publish_for(&id, meaning, publish, ack.clone(), batch).await?,
             Ok(Errand::Control(control, id)) => {
                 self.submit(batch).await?;
-                self.control(control, &id, &publish).await.map(|()| Acknowledge::Now)
+                let mailbox = self.presence.mailbox.clone();
+                let controlled = mailbox.unless_closing(self.control(control, &id, &publish)).await;
+                controlled.map_err(End::Closed)?.map(|()| Acknowledge::Now)
             }
             Err(failure) => Err(failure),
         };

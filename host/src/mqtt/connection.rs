@@ -133,22 +133,10 @@ impl<H: Hub> Connection<H> {
     /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another lane, and gives it
     /// back. Boxed, lest the task have room for it several times.
     pub(super) async fn run(mut self: Box<Self>) -> Moving<H> {
-        let mailbox = self.presence.mailbox.clone();
-        let end = loop {
-            tokio::select! {
-                biased;
-                () = mailbox.closing.notified() => {}
-                stop = Metered::new(self.presence.share.clone(), self.lane, self.serve()) => match stop {
-                    Stop::End(end) => break end,
-                    Stop::Move => return Some(self),
-                },
-            }
-            // A wish that was meant for an earlier connection of the session is gone.
-            if let Some(close) = mailbox.lock().closing.clone() {
-                break End::Closed(close);
-            }
-        };
-        Box::pin(self.finish(end)).await;
+        match Metered::new(self.presence.share.clone(), self.lane, self.serve()).await {
+            Stop::End(end) => Box::pin(self.finish(end)).await,
+            Stop::Move => return Some(self),
+        }
         None
     }
 
@@ -172,7 +160,8 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    /// Writes what there is, then waits for the next thing to happen and does it.
+    /// Writes what there is, then waits for the next thing to happen and does it. What it has begun to process it ends, also
+    /// where the connection is to end meanwhile: what waits there knows of that.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
         if self.presence.mailbox.take_recheck() {
             self.recheck()?;
@@ -206,6 +195,7 @@ impl<H: Hub> Connection<H> {
                     self.process(packets).await?;
                 }
             }
+            close = presence.mailbox.asked_to_close() => return Err(End::Closed(close).into()),
             () = presence.mailbox.work.notified() => {}
             () = timer.as_mut() => {
                 let now = Instant::now();

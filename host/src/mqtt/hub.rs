@@ -11,7 +11,7 @@ use crate::{
     delivery::{self, Feed, JustTaken, Link, Outbound, Receipt},
     fairness::Lane,
     ingest::{self, Done, NewEvent},
-    model::{DeviceId, DeviceNum, Message, ServiceName},
+    model::{DeviceId, DeviceNum, Message, ServiceName, broker::BrokerChange},
     registry::{Changed, Device},
     store::ServiceDoc,
 };
@@ -41,7 +41,8 @@ pub trait Hub: Clone + Send + Sync + 'static {
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
-    fn submit_topic(&self, event: NewEvent, room: Self::Room, done: Done);
+    /// With the changes that the message brings about.
+    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Self::Room>, done: Done);
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online;
     /// Whether the gateway may speak for the device of this id.
     fn admit_attached(
@@ -121,8 +122,8 @@ impl Hub for Live {
         self.ingest.topic_event(message)
     }
 
-    fn submit_topic(&self, event: NewEvent, room: Self::Room, done: Done) {
-        self.ingest.submit_topic(event, room, done);
+    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Self::Room>, done: Done) {
+        self.ingest.submit_topic(event, changes, room, done);
     }
 
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online {

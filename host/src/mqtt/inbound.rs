@@ -9,7 +9,7 @@ use super::{
     connection::Connection,
     content::{Content, Refusal, content, within},
     encode,
-    end::End,
+    end::{End, Presence},
     hub::{Hub, Online},
     mailbox::Close,
     ordinary::Ordinary,
@@ -252,13 +252,28 @@ impl<H: Hub> Connection<H> {
         Ok(())
     }
 
-    /// Hands the batch to the journal. Waiting for room there is what slows a fast client down.
+    /// Hands the batch to the journal.
     pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
-        let spare = self.shed(batch).await?;
-        let Batch { of, events, acks, received, bytes, ordinary, .. } = std::mem::take(batch);
-        if events.is_empty() {
-            return self.submit_ordinary(ordinary).await;
+        let events = self.submit_events(batch).await;
+        if batch.ordinary.is_empty() {
+            return events;
         }
+        // Also where there was no room for the events: others may have it already. Boxed, as no connection shall have room for
+        // it all the time.
+        let ordinary = std::mem::take(&mut batch.ordinary);
+        events.and(Box::pin(self.submit_ordinary(ordinary, None)).await)
+    }
+
+    /// Waiting for room in the journal is what slows a fast client down. Where the connection is to end instead, the events are
+    /// not accepted: the client has them yet.
+    async fn submit_events(&mut self, batch: &mut Batch) -> Result<(), End> {
+        let spare = self.shed(batch).await?;
+        if batch.events.is_empty() {
+            return Ok(());
+        }
+        let ordinary = std::mem::take(&mut batch.ordinary);
+        let Batch { of, events, acks, received, bytes, .. } =
+            std::mem::replace(batch, Batch { ordinary, ..Batch::default() });
         let Some(device) = of.or_else(|| self.presence.device.clone()) else { return Ok(()) };
         let room = match spare {
             Some(room) => room,
@@ -267,8 +282,7 @@ impl<H: Hub> Connection<H> {
         let (done, within) = self.when_durable(acks, received.clone(), bytes);
         self.presence.shared.hub.submit(&device, events, room, done);
         self.note_received(&received);
-        within?;
-        self.submit_ordinary(ordinary).await
+        within
     }
 
     /// Room for a batch with events of QoS 0. Under overload these go first, so that there is room for others: then, and where
@@ -297,32 +311,28 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    /// Hands a message that triggers plugins to the journal; its acknowledgement waits for it.
-    pub(super) async fn submit_topic(&mut self, event: NewEvent, ack: Option<Ack>) -> Result<(), End> {
+    /// Hands a message of QoS 0 that triggers plugins to the journal, where that has room to spare.
+    pub(super) async fn submit_spare(&mut self, event: NewEvent) -> Result<(), End> {
         let bytes = weight(&event.data);
-        let room = if event.durable {
-            self.reserve(bytes).await?
-        } else if let Some(room) = self.spare(bytes).await? {
-            room
-        } else {
+        let Some(room) = self.spare(bytes).await? else {
             self.note_shed(1);
             return Ok(());
         };
-        let received: Vec<_> = ack.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id).collect();
-        let (done, within) = self.when_durable(ack.into_iter().collect(), received.clone(), bytes);
-        self.presence.shared.hub.submit_topic(event, room, done);
-        self.note_received(&received);
+        let (done, within) = self.when_durable(Vec::new(), Vec::new(), bytes);
+        self.presence.shared.hub.submit_topic(event, Vec::new(), Some(room), done);
         within
     }
 
-    async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
-        self.presence.share.writes(bytes, Instant::now());
-        self.presence.shared.hub.reserve(bytes, self.lane).await.map_err(closed)
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
+        let Presence { share, shared, mailbox, .. } = &self.presence;
+        share.writes(bytes, Instant::now());
+        mailbox.unless_closing(shared.hub.reserve(bytes, self.lane)).await.map_err(End::Closed)?.map_err(closed)
     }
 
     async fn spare(&self, bytes: usize) -> Result<Option<H::Room>, End> {
-        self.presence.share.writes(bytes, Instant::now());
-        self.presence.shared.hub.spare(bytes, self.lane).await.map_err(closed)
+        let Presence { share, shared, mailbox, .. } = &self.presence;
+        share.writes(bytes, Instant::now());
+        mailbox.unless_closing(shared.hub.spare(bytes, self.lane)).await.map_err(End::Closed)?.map_err(closed)
     }
 
     /// What to do when the journal has the events, and whether the client keeps to its window.
@@ -332,16 +342,28 @@ impl<H: Hub> Connection<H> {
         if acks.is_empty() {
             return (Box::new(move |_| mailbox.written(bytes)), Ok(()));
         }
+        let (acknowledge, within) = self.acknowledge_later(acks, received);
+        let done = move |result| {
+            mailbox.written(bytes);
+            acknowledge(result);
+        };
+        (Box::new(done), within)
+    }
+
+    /// The same, also where nothing is to be acknowledged: what comes later is acknowledged behind it.
+    pub(super) fn acknowledge_later(
+        &self,
+        acks: Vec<Ack>,
+        received: Vec<u16>,
+    ) -> (impl FnOnce(Result<(), ingest::Error>) + Send + use<H>, Result<(), End>) {
+        let mailbox = self.presence.mailbox.clone();
         let generation = self.generation;
         let (id, unacknowledged) = {
             let mut state = mailbox.lock();
             (state.session.ack_later(acks), state.session.unacknowledged())
         };
-        let done = move |result| {
-            mailbox.written(bytes);
-            mailbox.done(generation, id, &received, result);
-        };
-        (Box::new(done), self.check_receive_maximum(unacknowledged))
+        let done = move |result| mailbox.done(generation, id, &received, result);
+        (done, self.check_receive_maximum(unacknowledged))
     }
 
     fn acknowledge(&mut self, (kind, id, reason): (AckKind, u16, u8), receipts: &mut Receipts, batch: &mut Batch) {
@@ -423,7 +445,7 @@ fn closed(error: ingest::Error) -> End {
 }
 
 /// What an event takes up in the journal's queue, about.
-fn weight(data: &EventData) -> usize {
+pub(super) fn weight(data: &EventData) -> usize {
     const OVERHEAD: usize = 64;
     data.payload().len() + data.subfolder().len() + OVERHEAD
 }

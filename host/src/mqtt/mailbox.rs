@@ -103,7 +103,7 @@ pub(super) struct Mailbox {
     /// There is something to write.
     pub(super) work: Notify,
     /// The connection is to end.
-    pub(super) closing: Notify,
+    closing: Notify,
     /// The connection has ended.
     pub(super) gone: Notify,
     room: Notify,
@@ -209,6 +209,27 @@ impl Mailbox {
     pub(super) fn close(&self, close: Close) {
         self.lock().closing.get_or_insert(close);
         self.closing.notify_one();
+    }
+
+    /// Waits until the connection is asked to end. The wish stays, for whoever asks next.
+    pub(super) async fn asked_to_close(&self) -> Close {
+        loop {
+            self.closing.notified().await;
+            // One that was meant for an earlier connection of the session is gone.
+            if let Some(close) = self.lock().closing.clone() {
+                self.closing.notify_one();
+                return close;
+            }
+        }
+    }
+
+    /// Waits for this as long as the connection is not asked to end.
+    pub(super) async fn unless_closing<T>(&self, wanted: impl Future<Output = T>) -> Result<T, Close> {
+        tokio::select! {
+            biased;
+            got = wanted => Ok(got),
+            close = self.asked_to_close() => Err(close),
+        }
     }
 
     /// Asks the connection to find out whether its client may stay.
@@ -332,6 +353,16 @@ impl Subscriber for Mailbox {
     fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
         self.lock().session.offer_kept(kept_item(num, message.clone(), recipient));
         self.work.notify_one();
+    }
+
+    fn not_kept(&self, message: &Message, recipient: &Recipient) {
+        let mut state = self.lock();
+        state.session.give_back(recipient.id, message);
+        // Where the session is over, nothing of it counts any more.
+        if state.record.is_some() {
+            self.count(&mut state);
+        }
+        self.drained(&mut state);
     }
 
     fn is_connected(&self) -> bool {

@@ -3,15 +3,21 @@
 
 use std::sync::Arc;
 
-use super::{connection::Connection, end::End, hub::Hub, inbound::Batch};
+use super::{
+    connection::Connection,
+    end::{End, Presence},
+    hub::Hub,
+    inbound::{Batch, weight},
+};
 use crate::{
+    ingest::NewEvent,
     model::{
         Message,
         broker::{BrokerChange, SessionNum},
     },
     session::{Ack, AckKind},
     store,
-    topics::{Pending, Subscriber as _},
+    topics::{Offer, Pending, Subscriber as _},
 };
 
 /// Acknowledgements that go to the log together, at most.
@@ -51,30 +57,60 @@ impl<H: Hub> Connection<H> {
         ack: Option<Ack>,
         batch: &mut Batch,
     ) -> Result<(), End> {
-        let event = self.presence.shared.hub.topic_event(&message);
+        let Presence { shared, mailbox, .. } = &self.presence;
+        let event = shared.hub.topic_event(&message);
         let message = Arc::new(message);
-        let from = Some(self.presence.mailbox.id());
-        let waiting = self.presence.shared.topics.deliver(&message, from, &mut batch.ordinary.pending);
-        if !waiting.is_empty() {
-            // Those who are full may be waiting for what is pending.
-            self.submit(batch).await?;
-            Box::pin(self.presence.shared.topics.wait(&message, waiting, &mut batch.ordinary.pending)).await;
-        }
-        if let Some(event) = event {
-            self.submit(batch).await?;
-            return self.submit_topic(event, ack).await;
-        }
-        let Some(ack) = ack else { return Ok(()) };
-        if ack.kind == AckKind::PubRec
+        let waiting = shared.topics.deliver(&message, Some(mailbox.id()), &mut batch.ordinary.pending);
+        // With the deliveries: what was delivered and is sent again after a crash is known then.
+        if let Some(Ack { kind: AckKind::PubRec, id, .. }) = ack
             && let Some(session) = self.durable_session()
         {
-            batch.ordinary.pending.push(BrokerChange::Received { session, id: ack.id });
+            batch.ordinary.pending.push(BrokerChange::Received { session, id });
         }
-        if batch.ordinary.is_empty() {
-            return self.acknowledge_now(ack);
+        match (ack, event) {
+            (None, None) => Ok(()),
+            (None, Some(event)) => Box::pin(self.publish_spare(event, batch)).await,
+            (Some(ack), event) if event.is_some() || !waiting.is_empty() => {
+                Box::pin(self.publish_slowly(message, waiting, event, ack, batch)).await
+            }
+            (Some(ack), _) if batch.ordinary.is_empty() => self.acknowledge_now(ack),
+            (Some(ack), _) => {
+                batch.ordinary.push(ack);
+                if batch.ordinary.is_full() { self.submit(batch).await } else { Ok(()) }
+            }
+        }
+    }
+
+    /// A message that triggers plugins, or for which somebody has no room.
+    async fn publish_slowly(
+        &mut self,
+        message: Arc<Message>,
+        waiting: Vec<Offer>,
+        mut event: Option<NewEvent>,
+        ack: Ack,
+        batch: &mut Batch,
+    ) -> Result<(), End> {
+        let mut result = Ok(());
+        if !waiting.is_empty() {
+            // Those who are full may be waiting for what is pending.
+            result = self.submit_ordinary(std::mem::take(&mut batch.ordinary), event.take()).await;
+            let Presence { shared, mailbox, .. } = &self.presence;
+            let closing = async { drop(mailbox.asked_to_close().await) };
+            shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, closing).await;
+            // The client has yet what comes behind it.
+            result = result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(End::Closed(close))));
         }
         batch.ordinary.push(ack);
-        if batch.ordinary.is_full() { self.submit(batch).await } else { Ok(()) }
+        if event.is_some() {
+            result = result.and(self.submit_ordinary(std::mem::take(&mut batch.ordinary), event).await);
+        }
+        result
+    }
+
+    /// A message of QoS 0 has been delivered; plugins get it where there is room.
+    async fn publish_spare(&mut self, event: NewEvent, batch: &mut Batch) -> Result<(), End> {
+        self.submit(batch).await?;
+        self.submit_spare(event).await
     }
 
     /// The session's number in the log, where it outlives the connection.
@@ -83,23 +119,32 @@ impl<H: Hub> Connection<H> {
         state.record.filter(|_| state.durable)
     }
 
-    /// What comes later is acknowledged behind it, also where it has no acknowledgement of its own.
-    pub(super) async fn submit_ordinary(&mut self, ordinary: Ordinary) -> Result<(), End> {
-        if ordinary.is_empty() {
+    /// Together with the message among them that triggers plugins, if one does. Subscribers have them already, so that they
+    /// go also where there is no room and the connection is to end.
+    pub(super) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
+        if ordinary.is_empty() && event.is_none() {
             return Ok(());
         }
         let Ordinary { pending, acks, received } = ordinary;
-        let mailbox = self.presence.mailbox.clone();
-        let generation = self.generation;
-        let (id, unacknowledged) = {
-            let mut state = mailbox.lock();
-            (state.session.ack_later(acks), state.session.unacknowledged())
+        let Presence { shared, mailbox, .. } = &self.presence;
+        let Some(event) = event else {
+            let room = mailbox.unless_closing(shared.topics.room_for(&pending)).await;
+            let (done, within) = self.acknowledge_later(acks, received);
+            let done = move |result: Result<(), store::Error>| done(result.map_err(Into::into));
+            shared.topics.keep_in(room.ok().flatten(), pending, done);
+            return within;
         };
-        let done = move |result: Result<(), store::Error>| {
-            mailbox.done(generation, id, &received, result.map_err(Into::into));
-        };
-        Box::pin(self.presence.shared.topics.keep(pending, done)).await;
-        self.check_receive_maximum(unacknowledged)
+        let bytes = weight(&event.data) + pending.bytes();
+        let room = self.reserve(bytes).await.ok();
+        let (done, within) = self.acknowledge_later(acks, received);
+        mailbox.submitted(bytes);
+        let writer = mailbox.clone();
+        let (changes, done) = pending.into_parts(move |result| {
+            writer.written(bytes);
+            done(result);
+        });
+        shared.hub.submit_topic(event, changes, room, Box::new(done));
+        within
     }
 
     /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     connection::Connection,
-    end::End,
+    end::{End, Presence},
     hub::{Hub, Online},
     mailbox::{Close, Kept, Mailbox},
     packet::{Filter, Subscribe, reason},
@@ -72,9 +72,12 @@ impl<H: Hub> Connection<H> {
         let done = move |result| {
             let _ = tell.send(result);
         };
-        self.presence.shared.topics.keep(pending, done).await;
+        let Presence { mailbox, shared, .. } = &self.presence;
+        let room = mailbox.unless_closing(shared.topics.room_for(&pending)).await;
+        shared.topics.keep_in(room.ok().flatten(), pending, done);
         let failed = |error: store::Error| End::Closed(Close::Asked(error.to_string()));
-        told.await.unwrap_or(Err(store::Error::Closed)).map_err(failed)
+        let told = mailbox.unless_closing(told).await.map_err(End::Closed)?;
+        told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
 
     /// The QoS granted, or the reason code and words.

@@ -79,7 +79,7 @@ async fn publish_message<H: Hub>(shared: &Shared<H>, client: &str, message: Mess
     shared.topics.publish(Arc::new(message), None).await;
     let Some(event) = event else { return };
     match shared.hub.reserve(bytes, Lane::Background).await {
-        Ok(room) => shared.hub.submit_topic(event, room, Box::new(|_| ())),
+        Ok(room) => shared.hub.submit_topic(event, Vec::new(), Some(room), Box::new(|_| ())),
         Err(error) => tracing::warn!(client, %error, "no plugin will see the will"),
     }
 }

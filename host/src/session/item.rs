@@ -61,6 +61,17 @@ pub struct Left<H> {
     pub held: bool,
 }
 
+/// How far a QoS 2 message of the client's is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// It came.
+    Here,
+    /// It is on its way to the log.
+    Submitted,
+    /// PUBREC says so.
+    Acknowledged,
+}
+
 /// What the hub delivers, as far as a session must know it.
 pub trait Weigh {
     /// About how much memory it holds, bytes.

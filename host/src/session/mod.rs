@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use self::{acks::Acks, resting::Resting};
+use self::{acks::Acks, item::Received, resting::Resting};
 pub use self::{
     acks::{Ack, AckKind, BatchId},
     item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Receipt, Weigh},
@@ -55,8 +55,8 @@ pub struct Session<H> {
     resent: usize,
     resting: Resting<H>,
     last_id: u16,
-    /// QoS 2 ids from the client; true = acknowledged with PUBREC.
-    received: HashMap<u16, bool>,
+    /// QoS 2 ids from the client.
+    received: HashMap<u16, Received>,
     acks: Acks,
     /// Packet identifiers of what is written down, from before it is until the client has it.
     ids: HashSet<u16>,
@@ -98,7 +98,7 @@ impl<H: Clone + Weigh> Session<H> {
     #[must_use]
     pub fn restore(left: Vec<Left<H>>, received: Vec<u16>) -> Self {
         let mut session = Self::new();
-        session.received = received.into_iter().map(|id| (id, true)).collect();
+        session.received = received.into_iter().map(|id| (id, Received::Acknowledged)).collect();
         for Left { item, sent, held } in left {
             if let Some(kept) = item.kept {
                 session.ids.insert(kept.id);
@@ -141,6 +141,8 @@ impl<H: Clone + Weigh> Session<H> {
     /// The connection ended: what cannot outlive it goes.
     pub fn disconnect(&mut self) {
         self.acks.clear();
+        // What was not accepted the client sends again.
+        self.received.retain(|_, state| *state != Received::Here);
         self.latest = VecDeque::new();
         self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_hub());
         self.queue.shrink_to_fit();
@@ -175,6 +177,13 @@ impl<H: Clone + Weigh> Session<H> {
         let id = self.free_id();
         self.ids.insert(id);
         Some(id)
+    }
+
+    /// Nothing comes for a place that was kept.
+    pub fn give_back(&mut self, id: u16, message: &Message) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(message.size());
+        self.ids.remove(&id);
     }
 
     /// Puts what is written down into its place.
@@ -390,11 +399,11 @@ impl<H: Clone + Weigh> Session<H> {
     pub fn receive(&mut self, id: u16) -> Receipt {
         match self.received.get(&id) {
             None => {
-                self.received.insert(id, false);
+                self.received.insert(id, Received::Here);
                 Receipt::New
             }
-            Some(true) => Receipt::Again,
-            Some(false) => Receipt::Waiting,
+            Some(Received::Acknowledged) => Receipt::Again,
+            Some(_) => Receipt::Waiting,
         }
     }
 
@@ -422,6 +431,9 @@ impl<H: Clone + Weigh> Session<H> {
 
     /// Acknowledges when [`Self::acks_ready`] is called with the batch.
     pub fn ack_later(&mut self, acks: Vec<Ack>) -> BatchId {
+        for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
+            self.received.entry(ack.id).and_modify(|state| *state = Received::Submitted);
+        }
         self.acks.push_later(acks)
     }
 
@@ -441,9 +453,9 @@ impl<H: Clone + Weigh> Session<H> {
     fn mark_received(&mut self, ack: &Ack) {
         if ack.kind == AckKind::PubRec
             && ack.reason < 0x80
-            && let Some(acknowledged) = self.received.get_mut(&ack.id)
+            && let Some(state) = self.received.get_mut(&ack.id)
         {
-            *acknowledged = true;
+            *state = Received::Acknowledged;
         }
     }
 

@@ -277,6 +277,16 @@ fn a_qos_2_message_that_becomes_durable_on_a_later_connection_is_acknowledged_th
 }
 
 #[test]
+fn a_qos_2_message_that_was_not_accepted_is_accepted_from_the_next_connection() {
+    let mut session = S::new();
+    session.connect(10);
+    session.receive(7);
+    session.disconnect();
+    session.connect(10);
+    assert_eq!(session.receive(7), Receipt::New);
+}
+
+#[test]
 fn acknowledgements_that_do_not_fit_the_exchange_change_nothing() {
     let mut session = S::new();
     session.connect(10);

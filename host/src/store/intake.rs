@@ -46,6 +46,8 @@ const REST: Duration = Duration::from_millis(1);
 
 pub(super) enum Item {
     Entry {
+        /// Goes before it, in the same commit.
+        first: Option<Box<Entry>>,
         entry: Entry,
         /// The commit waits for the disk.
         sync: bool,
@@ -140,23 +142,30 @@ impl Intake {
     }
 
     /// Numbers the entry's events and queues it, without waking the writer. Returns the first number; none when the store is
-    /// closed (`done` has been told).
-    pub(super) fn append(&self, mut entry: Entry, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
+    /// closed (`done` has been told). `first`: an entry without events that is written with it, or not at all.
+    pub(super) fn append(
+        &self,
+        first: Option<Entry>,
+        mut entry: Entry,
+        sync: bool,
+        room: Option<Room>,
+        done: Option<Done>,
+    ) -> Option<Seq> {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
             refuse(done);
             return None;
         }
-        let first = queue.next_seq;
+        let first_seq = Seq(queue.next_seq);
         for event in entry.events_mut() {
             event.seq = Seq(queue.next_seq);
             queue.next_seq += 1;
         }
         // Nobody waits for QoS 0 events; what plugins make of them comes with urgency of its own.
         queue.urgent |= sync;
-        queue.items.push(Item::Entry { entry, sync, done, room });
-        Some(Seq(first))
+        queue.items.push(Item::Entry { first: first.map(Box::new), entry, sync, done, room });
+        Some(first_seq)
     }
 
     /// Queues items in this order.
@@ -184,7 +193,7 @@ impl Intake {
             return;
         }
         let first = queue.items.is_empty();
-        queue.items.push(Item::Entry { entry, sync: false, done: None, room: None });
+        queue.items.push(Item::Entry { first: None, entry, sync: false, done: None, room: None });
         drop(queue);
         if first {
             self.filled.notify_one();
@@ -315,8 +324,8 @@ mod tests {
     #[test]
     fn events_are_numbered_in_the_order_of_the_log() {
         let intake = Intake::new(1024, 7);
-        assert_eq!(intake.append(Entry::Events(vec![event(), event()]), true, None, None), Some(Seq(7)));
-        assert_eq!(intake.append(Entry::Events(vec![event()]), false, None, None), Some(Seq(9)));
+        assert_eq!(intake.append(None, Entry::Events(vec![event(), event()]), true, None, None), Some(Seq(7)));
+        assert_eq!(intake.append(None, Entry::Events(vec![event()]), false, None, None), Some(Seq(9)));
         let mut items = Vec::new();
         assert!(intake.take(&mut items));
         assert_eq!(numbers(&items), [7, 8, 9]);
@@ -327,7 +336,7 @@ mod tests {
     fn what_nobody_waits_for_goes_with_what_somebody_does() {
         let intake = Intake::new(1024, 1);
         intake.push_lingering(Entry::Barrier);
-        intake.append(Entry::Events(vec![event()]), true, None, None);
+        intake.append(None, Entry::Events(vec![event()]), true, None, None);
         let mut items = Vec::new();
         assert!(intake.take(&mut items));
         assert_eq!(items.len(), 2);
@@ -344,7 +353,7 @@ mod tests {
         intake.close();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let done: Done = Box::new(move |result| tell.send(result).unwrap());
-        assert_eq!(intake.append(Entry::Events(vec![event()]), true, None, Some(done)), None);
+        assert_eq!(intake.append(None, Entry::Events(vec![event()]), true, None, Some(done)), None);
         assert!(matches!(told.recv().unwrap(), Err(Error::Closed)));
         let mut items = Vec::new();
         assert!(intake.take(&mut items));

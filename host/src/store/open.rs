@@ -197,8 +197,15 @@ impl Handle {
 
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
     /// store is closed, which `done` is told too.
-    pub fn append(&self, entry: Entry, sync: bool, room: Option<Room>, done: Option<Done>) -> Option<Seq> {
-        self.intake.append(entry, sync, room, done)
+    pub fn append(
+        &self,
+        first: Option<Entry>,
+        entry: Entry,
+        sync: bool,
+        room: Option<Room>,
+        done: Option<Done>,
+    ) -> Option<Seq> {
+        self.intake.append(first, entry, sync, room, done)
     }
 
     /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
@@ -210,7 +217,8 @@ impl Handle {
     /// Queues entries in this order. `sync`: their commit waits for the disk.
     pub fn submit(&self, entries: impl IntoIterator<Item = (Entry, Option<Done>)>, sync: bool, room: Option<Room>) {
         let mut room = room;
-        self.intake.push(entries.into_iter().map(|(entry, done)| Item::Entry { entry, sync, done, room: room.take() }));
+        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, room: room.take() };
+        self.intake.push(entries.into_iter().map(item));
     }
 
     /// Queues an entry that nobody waits for. After a crash it may be missing.
@@ -245,7 +253,7 @@ impl Handle {
     pub async fn settle(&self, low_water: Option<Seq>) -> Result<(), Error> {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
-        let barrier = Item::Entry { entry: Entry::Barrier, sync: true, done: None, room: None };
+        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, room: None };
         let items = low_water.is_some().then_some(barrier);
         self.intake.push(items.into_iter().chain([Item::Settle { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)

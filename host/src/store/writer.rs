@@ -61,8 +61,9 @@ impl Batch {
         let mut handled = 0;
         for item in items {
             match item {
-                Item::Entry { entry, sync, done, room } => {
+                Item::Entry { first, entry, sync, done, room } => {
                     self.durable |= sync;
+                    self.entries.extend(first.map(|first| Pending { entry: *first, done: None, room: None }));
                     handled += handled_events(&entry);
                     self.entries.push(Pending { entry, done, room });
                 }
@@ -231,6 +232,21 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_before_an_entry_is_in_the_same_commit_however_many_entries_wait() {
+        let intake = Intake::new(1024, 1);
+        (1..ENTRIES_MIN).for_each(|_| intake.push_lingering(Entry::Barrier));
+        let (published, event) = (Entry::Broker(Vec::new()), Entry::Events(Vec::new()));
+        intake.append(Some(published.clone()), event.clone(), true, None, None);
+        let mut items = Vec::new();
+        assert!(intake.take(&mut items));
+        assert_eq!(items.len(), ENTRIES_MIN, "they are one item, which is in one batch");
+        let mut batch = Batch::default();
+        batch.add(items.drain(..));
+        let last: Vec<_> = batch.entries.into_iter().skip(ENTRIES_MIN - 1).map(|pending| pending.entry).collect();
+        assert_eq!(last, [published, event]);
+    }
+
+    #[test]
     fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
         let intake = Arc::new(Intake::new(1024, 1));
         let (materialiser, work) = mpsc::sync_channel(8);
@@ -252,7 +268,7 @@ mod tests {
         let (settle, mut settled) = tokio::sync::oneshot::channel();
         let done: Done = Box::new(move |result| tell.send(result).unwrap());
         intake.push([
-            Item::Entry { entry: Entry::Barrier, sync: true, done: Some(done), room: None },
+            Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), room: None },
             Item::Settle { done: settle, low_water: Some(Seq(7)) },
         ]);
         writer.run();

@@ -46,21 +46,22 @@ impl Keeper {
         MessageNum(self.last.message.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Writes these together. Waits for room in the log's queue for so many bytes, not for the disk.
-    pub async fn keep(&self, changes: Vec<BrokerChange>, bytes: usize, done: Done) {
-        let Some(store) = &self.store else { return done(Ok(())) };
-        match store.reserve(bytes, Lane::Background).await {
-            Ok(room) => store.submit([(Entry::Broker(changes), Some(when(done)))], true, Some(room)),
-            Err(error) => done(Err(error)),
+    /// Waits for room in the log's queue for so many bytes. None: what is kept then needs none, or is refused.
+    pub(super) async fn reserve(&self, bytes: usize) -> Option<store::Room> {
+        self.store.as_ref()?.reserve(bytes, Lane::Background).await.ok()
+    }
+
+    /// Writes these together.
+    pub(super) fn keep(&self, changes: Vec<BrokerChange>, room: Option<store::Room>, done: Done) {
+        match &self.store {
+            Some(store) => store.submit([(Entry::Broker(changes), Some(when(done)))], true, room),
+            None => done(Ok(())),
         }
     }
 
     /// The same for a few bytes, from where nothing may wait.
     pub fn keep_soon(&self, changes: Vec<BrokerChange>, done: Done) {
-        match &self.store {
-            Some(store) => store.submit([(Entry::Broker(changes), Some(when(done)))], true, None),
-            None => done(Ok(())),
-        }
+        self.keep(changes, None, done);
     }
 
     /// Nobody waits for this: after a crash it may be missing.

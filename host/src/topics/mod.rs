@@ -82,6 +82,8 @@ pub trait Subscriber: Send + Sync {
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
     /// What [`Delivered::Keep`] asked for is durable.
     fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
+    /// It never will be.
+    fn not_kept(&self, message: &Message, recipient: &Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
     /// Notified (all waiters) when there is room again.
@@ -249,7 +251,7 @@ impl Handle {
         let waiting = self.deliver(&message, from, &mut pending);
         if !waiting.is_empty() {
             self.keep(std::mem::take(&mut pending), |_| ()).await;
-            Box::pin(self.wait(&message, waiting, &mut pending)).await;
+            Box::pin(self.wait(&message, waiting, &mut pending, std::future::pending())).await;
         }
         self.keep(pending, |_| ()).await;
     }
@@ -260,7 +262,7 @@ impl Handle {
         let Some(group) = self.0.table.read().groups.get(filter).cloned() else { return };
         let mut pending = Pending::default();
         let waiting = self.offer_in_turn(&mut pending.message(message), &group);
-        self.wait(message, waiting.into_iter().collect(), &mut pending).await;
+        self.wait(message, waiting.into_iter().collect(), &mut pending, std::future::pending()).await;
         self.keep(pending, |_| ()).await;
     }
 
@@ -288,9 +290,27 @@ impl Handle {
         full
     }
 
-    /// Writes down what is pending; `done` is called when it is durable, or never will be.
+    /// Writes down what is pending; `done` is called when it is durable, or never will be. Waits for room in the log's queue,
+    /// not for the disk.
     pub async fn keep(&self, pending: Pending, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
-        pending.keep(&self.0.keeper, done).await;
+        let room = self.room_for(&pending).await;
+        self.keep_in(room, pending, done);
+    }
+
+    /// Waits for room in the log's queue; none where it needs none.
+    pub async fn room_for(&self, pending: &Pending) -> Option<store::Room> {
+        if pending.is_empty() { None } else { self.0.keeper.reserve(pending.bytes()).await }
+    }
+
+    /// As [`Self::keep`], at once; what has no room goes as well.
+    pub fn keep_in(
+        &self,
+        room: Option<store::Room>,
+        pending: Pending,
+        done: impl FnOnce(Result<(), store::Error>) + Send + 'static,
+    ) {
+        let (changes, done) = pending.into_parts(done);
+        if changes.is_empty() { done(Ok(())) } else { self.0.keeper.keep(changes, room, Box::new(done)) }
     }
 
     /// Gives it back where it is worth waiting for room.
@@ -371,10 +391,18 @@ impl Handle {
         (offers, groups)
     }
 
-    /// Waits for those who are full, at most [`PATIENCE`] for all. What is pending must be on its way before: they may
-    /// be waiting for it.
-    pub async fn wait(&self, message: &Arc<Message>, waiting: Vec<Offer>, pending: &mut Pending) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    /// Waits for those who are full, at most [`PATIENCE`] for all, and no longer than for `hurry`. What is pending must be on
+    /// its way before: they may be waiting for it.
+    pub async fn wait(
+        &self,
+        message: &Arc<Message>,
+        waiting: Vec<Offer>,
+        pending: &mut Pending,
+        hurry: impl Future<Output = ()>,
+    ) {
+        let patience = tokio::time::timeout(PATIENCE, hurry);
+        tokio::pin!(patience);
+        let mut is_over = false;
         for mut offer in waiting {
             loop {
                 let subscriber = offer.subscriber.clone();
@@ -385,7 +413,13 @@ impl Handle {
                     None => break,
                     Some(full) => offer = full,
                 }
-                if tokio::time::timeout_at(deadline, room).await.is_err() {
+                is_over = is_over
+                    || tokio::select! {
+                        biased;
+                        () = room => false,
+                        _ = patience.as_mut() => true,
+                    };
+                if is_over {
                     self.drop_one();
                     break;
                 }

@@ -10,24 +10,41 @@ use crate::{
         Message,
         broker::{BrokerChange, MessageNum, Now, Recipient, StoredMessage},
     },
-    store,
 };
 
 /// What a change costs in the log's queue beside its message, bytes, about.
 const OVERHEAD: usize = 96;
 
-struct Delivery {
+/// A place in a subscriber's queue. Given back where nothing comes for it.
+struct Place {
     subscriber: Arc<dyn Subscriber>,
     num: MessageNum,
     message: Arc<Message>,
-    recipient: Recipient,
+    /// None: it is taken.
+    recipient: Option<Recipient>,
+}
+
+impl Place {
+    fn take(mut self) {
+        if let Some(recipient) = self.recipient.take() {
+            self.subscriber.kept(self.num, &self.message, recipient);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(recipient) = &self.recipient {
+            self.subscriber.not_kept(&self.message, recipient);
+        }
+    }
 }
 
 /// Changes that are one entry of the log, and what follows when it is durable.
 #[derive(Default)]
 pub struct Pending {
     changes: Vec<BrokerChange>,
-    deliveries: Vec<Delivery>,
+    places: Vec<Place>,
     bytes: usize,
 }
 
@@ -63,20 +80,19 @@ impl Pending {
         Written { pending: self, message, at: None }
     }
 
-    pub(super) async fn keep(self, keeper: &Keeper, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
-        let Self { changes, deliveries, bytes } = self;
-        if changes.is_empty() {
-            return done(Ok(()));
-        }
-        let deliver = move |result: Result<(), store::Error>| {
+    /// The changes, and what to do when they are durable or never will be: deliveries, then `done`.
+    pub fn into_parts<E: 'static>(
+        self,
+        done: impl FnOnce(Result<(), E>) + Send + 'static,
+    ) -> (Vec<BrokerChange>, impl FnOnce(Result<(), E>) + Send + 'static) {
+        let Self { changes, places, .. } = self;
+        let deliver = move |result: Result<(), E>| {
             if result.is_ok() {
-                for Delivery { subscriber, num, message, recipient } in deliveries {
-                    subscriber.kept(num, &message, recipient);
-                }
+                places.into_iter().for_each(Place::take);
             }
             done(result);
         };
-        keeper.keep(changes, bytes, Box::new(deliver)).await;
+        (changes, deliver)
     }
 }
 
@@ -101,7 +117,7 @@ impl Written<'_> {
         if let Some(BrokerChange::Published { num, to, .. }) = self.change(keeper) {
             let num = *num;
             to.push(recipient.clone());
-            self.pending.deliveries.push(Delivery { subscriber, num, message, recipient });
+            self.pending.places.push(Place { subscriber, num, message, recipient: Some(recipient) });
         }
     }
 

@@ -46,6 +46,8 @@ impl Subscriber for Fake {
 
     fn kept(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
 
+    fn not_kept(&self, _: &Message, _: &Recipient) {}
+
     fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }

@@ -18,6 +18,7 @@ use crate::{
     delivery::{Feed, JustTaken, Link, Outbound, Receipt},
     fairness::Lane,
     ingest::{self, Done, NewEvent},
+    model::broker::BrokerChange,
     model::registry::{DeviceSpec, GatewayAuth},
     model::{DeviceId, DeviceName, DeviceNum, EventData, Message, QoS, RegistryName, ServiceName},
     registry::{Changed, Device},
@@ -38,6 +39,10 @@ pub(super) struct State {
     held: Mutex<Vec<Done>>,
     hold: AtomicBool,
     pub(super) crowded: AtomicBool,
+    /// There is no room, and none comes.
+    pub(super) stuck: AtomicBool,
+    /// What was written together with messages that trigger plugins.
+    pub(super) written_with: Mutex<Vec<BrokerChange>>,
     batches: AtomicU64,
     config: Mutex<Option<(u64, Bytes)>>,
     /// Why nobody may stay.
@@ -185,6 +190,10 @@ impl Hub for FakeHub {
     }
 
     async fn reserve(&self, _bytes: usize, _lane: Lane) -> Result<(), ingest::Error> {
+        if self.0.stuck.load(Ordering::SeqCst) {
+            self.0.log.lock().push("waits for room".into());
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 
@@ -208,7 +217,8 @@ impl Hub for FakeHub {
         message.topic.starts_with("plugin/").then_some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
     }
 
-    fn submit_topic(&self, event: NewEvent, (): (), done: Done) {
+    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, _room: Option<()>, done: Done) {
+        self.0.written_with.lock().extend(changes);
         self.append(vec![event], done);
     }
 

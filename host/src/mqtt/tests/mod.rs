@@ -11,6 +11,7 @@ mod raw;
 mod sessions;
 mod sizes;
 mod standing;
+mod takeover;
 mod topics;
 
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};

@@ -1,0 +1,148 @@
+//! A connection that has to end while a publish of its client waits for room: what is accepted is finished, what is not is
+//! accepted from the next connection.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    raw::{ack, connect_v4, connect_v5, publish},
+    *,
+};
+use crate::{
+    model::{Message, QoS, broker::BrokerChange, limits},
+    topics::Pending,
+};
+
+const EVENTS: &str = "/devices/lamp-1/events";
+/// MQTT 5: session expiry of 100 s.
+const KEPT: [u8; 5] = [0x11, 0, 0, 0, 100];
+
+/// Connects with these bytes; gives "session present".
+async fn connect(front: &Front, bytes: &[u8]) -> (Client, bool) {
+    let mut client = front.open().await;
+    client.send(bytes).await;
+    let connack = client.packet().await;
+    assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
+    (client, connack[2] == 1)
+}
+
+fn message(topic: &str) -> Arc<Message> {
+    Arc::new(Message { qos: QoS::AtLeastOnce, ..Message::new(topic, "filling") })
+}
+
+/// A kept session, connected, that takes one message at a time and whose queue is full.
+async fn full(front: &Front, id: &str, topic: &str) -> Client {
+    let (mut client, _) = connect(front, &connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
+    client.subscribe(true, topic, 1).await;
+    for _ in 0..=limits::SESSION_QUEUE {
+        front.topics.publish(message(topic), None).await;
+    }
+    client.expect(&publish(0x32, topic, 1, Some(&[]), "filling")).await;
+    client
+}
+
+#[tokio::test]
+async fn a_qos_2_message_that_waited_for_a_full_subscriber_is_acknowledged_to_the_next_connection_and_taken_once() {
+    let v5 = (connect_v5("client-v5", 0, &KEPT), Some(&[][..]));
+    let v4 = (connect_v4("client-v4", 0, 60), None);
+    for (hello, properties) in [v5, v4] {
+        let front = Front::start().await;
+        let _full = full(&front, "client-full", "a").await;
+        let mut watcher = front.v4("client-watcher").await;
+        watcher.subscribe(false, "a", 0).await;
+        let (mut from, _) = connect(&front, &hello).await;
+        from.send(&publish(0x34, "a", 7, properties, "once")).await;
+        watcher.expect(&publish(0x30, "a", 0, None, "once")).await;
+        let (mut from, present) = connect(&front, &hello).await;
+        assert!(present);
+        from.send(&publish(0x3c, "a", 7, properties, "once")).await;
+        from.expect(&ack(0x50, 7)).await;
+        from.send(&ack(0x62, 7)).await;
+        from.expect(&ack(0x70, 7)).await;
+        watcher.expect_silence().await;
+    }
+}
+
+#[tokio::test]
+async fn a_qos_2_event_that_waited_for_the_journal_is_accepted_from_the_next_connection() {
+    let front = Front::start().await;
+    let hello = connect_v5("lamp-1", 0, &KEPT);
+    let (mut lamp, _) = connect(&front, &hello).await;
+    front.hub.0.stuck.store(true, Ordering::SeqCst);
+    lamp.send(&publish(0x34, EVENTS, 7, Some(&[]), "once")).await;
+    until("it waits", || front.hub.has_logged("waits for room")).await;
+    let (mut lamp, present) = connect(&front, &hello).await;
+    assert!(present);
+    front.hub.0.stuck.store(false, Ordering::SeqCst);
+    lamp.send(&publish(0x3c, EVENTS, 7, Some(&[]), "once")).await;
+    lamp.expect(&ack(0x50, 7)).await;
+    assert_eq!(front.hub.payloads(), ["once"]);
+}
+
+#[tokio::test]
+async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_also_when_its_client_is_taken_over() {
+    let front = Front::start().await;
+    let (mut kept, _) = connect(&front, &connect_v5("client-kept", 0, &KEPT)).await;
+    kept.subscribe(true, "plugin/a", 1).await;
+    let hello = connect_v5("client-from", 0, &KEPT);
+    let (mut from, _) = connect(&front, &hello).await;
+    front.hub.0.stuck.store(true, Ordering::SeqCst);
+    from.send(&publish(0x34, "plugin/a", 9, Some(&[]), "once")).await;
+    until("it waits", || front.hub.has_logged("waits for room")).await;
+    let (mut from, _) = connect(&front, &hello).await;
+    from.send(&publish(0x3c, "plugin/a", 9, Some(&[]), "once")).await;
+    from.expect(&ack(0x50, 9)).await;
+    kept.expect(&publish(0x32, "plugin/a", 1, Some(&[]), "once")).await;
+    kept.expect_silence().await;
+    assert_eq!(front.hub.payloads(), ["once"]);
+    let changes = front.hub.0.written_with.lock().clone();
+    assert!(
+        matches!(&changes[..], [BrokerChange::Published { .. }, BrokerChange::Received { id: 9, .. }]),
+        "{changes:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
+    let front = Front::start().await;
+    let mut one = full(&front, "client-one", "a/1").await;
+    let mut other = full(&front, "client-other", "a/2").await;
+    one.subscribe(true, "b", 1).await;
+    other.subscribe(true, "b", 1).await;
+    let mut watcher = front.v4("client-watcher").await;
+    watcher.subscribe(false, "b", 0).await;
+    let hello = connect_v5("client-from", 0, &KEPT);
+    let (mut from, _) = connect(&front, &hello).await;
+    from.send(&publish(0x32, "b", 7, Some(&[]), "late")).await;
+    watcher.expect(&publish(0x30, "b", 0, None, "late")).await;
+    one.send(&ack(0x40, 1)).await;
+    one.expect(&publish(0x32, "a/1", 2, Some(&[]), "filling")).await;
+    drop(connect(&front, &hello).await);
+    let last = u16::try_from(limits::SESSION_QUEUE).unwrap() + 1;
+    for id in 2..=last {
+        one.send(&ack(0x40, id)).await;
+        let (topic, payload) = if id == last { ("b", "late") } else { ("a/1", "filling") };
+        one.expect(&publish(0x32, topic, id + 1, Some(&[]), payload)).await;
+    }
+}
+
+#[tokio::test]
+async fn places_in_a_queue_that_are_not_used_are_free_again() {
+    let front = Front::start().await;
+    let hello = connect_v5("client-to", 0, &KEPT);
+    let (mut to, _) = connect(&front, &hello).await;
+    to.subscribe(true, "a", 1).await;
+    to.send(&[0xe0, 0]).await;
+    to.expect_end().await;
+    let mut pending = Pending::default();
+    for _ in 0..limits::SESSION_QUEUE {
+        assert!(front.topics.deliver(&message("a"), None, &mut pending).is_empty());
+    }
+    assert_eq!(front.limit_hits("session_queue"), 0);
+    drop(pending);
+    for _ in 0..limits::SESSION_QUEUE {
+        front.topics.publish(message("a"), None).await;
+    }
+    assert_eq!(front.limit_hits("session_queue"), 0);
+    front.topics.publish(message("a"), None).await;
+    assert_eq!(front.limit_hits("session_queue"), 1);
+}
