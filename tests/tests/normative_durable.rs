@@ -2,7 +2,7 @@
 //! moment, and stopped.
 
 use switchbox_tests::{
-    Place, Process,
+    Journal, Place, Process,
     raw::{Raw, ack, connect, packet, publish, text},
     until,
 };
@@ -297,6 +297,33 @@ fn v5_3_3_2_5_what_ran_out_of_time_in_a_full_queue_makes_room_and_does_not_come_
         to.send(&ack(0x40, id));
     }
     to.expect_silence();
+}
+
+#[test]
+fn v5_3_3_2_5_retained_messages_that_ran_out_of_time_make_room_and_do_not_come_back() {
+    let place = Place::new();
+    let host = place.start();
+    let mut from = clean(&host, "from");
+    for round in 0..20 {
+        let topic = |id| format!("old/{round}/{id}");
+        let some: Vec<u8> = (1..=500).flat_map(|id| publish(0x33, &topic(id), id, &[2, 0, 0, 0, 1], "x")).collect();
+        from.send(&some);
+        (1..=500).for_each(|id| from.expect(&ack(0x40, id)));
+    }
+    let sent = std::time::Instant::now();
+    until("a second to be over", || (sent.elapsed().as_millis() > 1_100).then_some(()));
+    from.send(&publish(0x33, "new", 9, &[], "new"));
+    from.expect(&ack(0x40, 9));
+    let mut host = host;
+    for kill in [true, false] {
+        host = again(&place, host, kill);
+        let mut late = clean(&host, "late");
+        late.subscribe("#", 0);
+        late.expect(&publish(0x31, "new", 0, &[], "new"));
+        late.expect_silence();
+    }
+    host.stop();
+    assert_eq!(Journal::open(&place).1.broker.retained.len(), 1);
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl StoredMessage {
     }
 
     #[must_use]
+    pub fn is_expired(&self, time_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at| at <= time_ms)
+    }
+
+    #[must_use]
     pub fn restore(self, now: Now) -> Message {
         let Self { topic, payload, qos, retain, expires_ms, properties } = self;
         let expires = expires_ms.map(|at| now.instant + Duration::from_millis(at.saturating_sub(now.ms)));
@@ -174,6 +179,11 @@ pub enum BrokerChange {
     Released {
         session: SessionNum,
         id: u16,
+    },
+    /// The retained messages of these topics are gone where they had run out of time by then; one that came meanwhile is not.
+    RetainedExpired {
+        topics: Vec<Arc<str>>,
+        time_ms: u64,
     },
 }
 

@@ -38,7 +38,7 @@ impl<H: Hub> Service<H> {
     /// Retained messages, sessions with what waits for them, wills. `device`: none where it is no more.
     pub fn restore(&self, docs: BrokerDocs, device: impl Fn(DeviceNum) -> Option<Arc<Device>>) {
         let now = Now { instant: std::time::Instant::now(), ms: clock::now_ms() };
-        self.shared.topics.restore_retained(docs.retained.into_iter().map(|message| message.restore(now)));
+        self.shared.topics.restore_retained(docs.retained, now);
         let restored: Vec<_> = docs.sessions.into_iter().map(|doc| self.restore_session(doc, &device, now)).collect();
         if !restored.is_empty() {
             tracing::info!(count = restored.len(), "sessions of clients that are away were taken up");

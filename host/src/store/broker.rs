@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
     Error,
@@ -72,6 +72,8 @@ pub(super) struct BrokerFold {
     held: Vec<(SessionNum, MessageNum)>,
     gone: Vec<(SessionNum, MessageNum)>,
     retained: HashMap<Arc<str>, Option<StoredMessage>>,
+    /// Topics whose retained message, if it stands there already, may have run out of time by then.
+    expired: HashMap<Arc<str>, u64>,
     last_message: u64,
 }
 
@@ -100,7 +102,20 @@ impl BrokerFold {
                 }
                 self.others.push(change);
             }
+            BrokerChange::RetainedExpired { topics, time_ms } => {
+                topics.into_iter().for_each(|topic| self.retained_expired(topic, time_ms));
+            }
             other => self.others.push(other),
+        }
+    }
+
+    fn retained_expired(&mut self, topic: Arc<str>, time_ms: u64) {
+        match self.retained.get_mut(&topic) {
+            Some(kept) => *kept = kept.take().filter(|message| !message.is_expired(time_ms)),
+            None => {
+                let known = self.expired.entry(topic).or_default();
+                *known = time_ms.max(*known);
+            }
         }
     }
 
@@ -153,6 +168,9 @@ impl BrokerFold {
             tx.prepare_cached("DELETE FROM queued WHERE session = ?1 AND message = ?2")?.execute([session.0, num.0])?;
             forget_unqueued(tx, *num)?;
         }
+        for (topic, time_ms) in &self.expired {
+            forget_expired(tx, topic, *time_ms)?;
+        }
         for (topic, message) in &self.retained {
             match message {
                 Some(message) => tx
@@ -171,6 +189,15 @@ impl BrokerFold {
 fn forget_unqueued(tx: &Transaction<'_>, num: MessageNum) -> Result<(), Error> {
     tx.prepare_cached("DELETE FROM message WHERE num = ?1 AND NOT EXISTS (SELECT 1 FROM queued WHERE message = ?1)")?
         .execute([num.0])?;
+    Ok(())
+}
+
+fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(), Error> {
+    let mut find = tx.prepare_cached("SELECT body FROM retained WHERE topic = ?1")?;
+    let message = find.query_row([topic], |r| parsed::<StoredMessage>(&r.get::<_, Vec<u8>>(0)?)).optional()?;
+    if message.is_some_and(|message| message.is_expired(time_ms)) {
+        tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
+    }
     Ok(())
 }
 
@@ -214,7 +241,10 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
                 .execute(params![session.0, id])?;
         }
         // Folded.
-        BrokerChange::Published { .. } | BrokerChange::Gone { .. } | BrokerChange::Held { .. } => {}
+        BrokerChange::Published { .. }
+        | BrokerChange::Gone { .. }
+        | BrokerChange::Held { .. }
+        | BrokerChange::RetainedExpired { .. } => {}
     }
     Ok(())
 }
@@ -386,6 +416,27 @@ mod tests {
         assert_eq!(after(vec![vec![published(1, true, &[])]]).0.retained, [message("x")]);
         assert!(after(vec![vec![published(1, true, &[]), empty.clone()]]).0.retained.is_empty());
         assert!(after(vec![vec![published(1, true, &[])], vec![empty]]).0.retained.is_empty());
+    }
+
+    #[test]
+    fn a_retained_message_goes_when_it_ran_out_of_time_and_no_newer_one_with_it() {
+        let retained = |expires_ms| {
+            let message = StoredMessage { expires_ms, ..message("x") };
+            BrokerChange::Published { num: MessageNum(1), message, retained: true, to: vec![] }
+        };
+        let expired = BrokerChange::RetainedExpired { topics: vec!["other".into(), "t".into()], time_ms: 100 };
+        for (changes, stays) in [
+            (vec![retained(Some(100)), expired.clone()], false),
+            (vec![retained(Some(101)), expired.clone()], true),
+            (vec![retained(None), expired.clone()], true),
+            (vec![retained(Some(9)), expired.clone(), retained(Some(200))], true),
+            (vec![retained(Some(9)), retained(Some(200)), expired.clone()], true),
+            (vec![retained(Some(9)), expired.clone(), expired.clone()], false),
+        ] {
+            let one_by_one = changes.iter().map(|change| vec![change.clone()]).collect();
+            assert_eq!(after(vec![changes.clone()]).0.retained.len(), usize::from(stays), "{changes:?}");
+            assert_eq!(after(one_by_one).0.retained.len(), usize::from(stays), "{changes:?}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
 pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes};
@@ -39,18 +39,21 @@ use self::{
     trie::Trie,
 };
 use crate::{
-    fairness,
+    clock, fairness,
     log_limit::LogLimit,
     metrics::Metrics,
     model::{
         Message, QoS,
-        broker::{MessageNum, Recipient},
+        broker::{BrokerChange, MessageNum, Now, Recipient, StoredMessage},
     },
     store,
 };
 
 /// How long a publisher waits for subscribers whose queues are full.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Topics of one entry of the log, at most: each may be long.
+const TOPICS_AT_ONCE: usize = 64;
 
 /// How one subscriber gets one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,13 +167,31 @@ impl Handle {
         &self.0.keeper
     }
 
-    /// Takes up the retained messages of an earlier process.
-    pub fn restore_retained(&self, messages: impl IntoIterator<Item = Message>) {
+    /// Takes up the retained messages of an earlier process, but for those that ran out of time meanwhile.
+    pub fn restore_retained(&self, messages: Vec<StoredMessage>, now: Now) {
+        let (expired, live): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.is_expired(now.ms));
+        self.forget_retained(&expired.into_iter().map(|message| message.topic).collect::<Vec<_>>());
         let mut retained = self.0.retained.lock();
-        for message in messages {
-            if let Err(limit) = retained.set(&Arc::new(message)) {
+        for message in live {
+            if let Err(limit) = retained.set(&Arc::new(message.restore(now))) {
                 self.0.metrics.limit(limit);
             }
+        }
+    }
+
+    /// Those of now: what ran out of time is gone.
+    fn live_retained(&self) -> MutexGuard<'_, Retained> {
+        let mut retained = self.0.retained.lock();
+        let expired = retained.purge(Instant::now());
+        self.forget_retained(&expired);
+        retained
+    }
+
+    /// They ran out of time, on the disk too. What is not written of it is found out again at the next start.
+    fn forget_retained(&self, expired: &[Arc<str>]) {
+        for topics in expired.chunks(TOPICS_AT_ONCE) {
+            let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
+            self.0.keeper.note(BrokerChange::RetainedExpired { topics, time_ms });
         }
     }
 
@@ -241,7 +262,7 @@ impl Handle {
     /// The retained messages that match.
     #[must_use]
     pub fn retained(&self, filter: &str) -> Vec<Arc<Message>> {
-        self.0.retained.lock().matching(filter, Instant::now())
+        self.live_retained().matching(filter)
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
@@ -272,8 +293,8 @@ impl Handle {
     pub fn deliver(&self, message: &Arc<Message>, from: Option<u64>, pending: &mut Pending) -> Vec<Offer> {
         let mut written = pending.message(message);
         if message.retain {
-            let mut retained = self.0.retained.lock();
-            match retained.set(message) {
+            let kept = self.live_retained().set(message);
+            match kept {
                 Ok(()) => written.retain(&self.0.keeper),
                 Err(limit) => {
                     self.0.metrics.limit(limit);

@@ -1,6 +1,11 @@
 //! The last retained message of each topic, bounded in number and in bytes. In memory.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+    time::Instant,
+};
 
 use super::filter;
 use crate::model::{Message, limits};
@@ -8,6 +13,8 @@ use crate::model::{Message, limits};
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, Arc<Message>>,
+    /// The topics of those that run out of time, by when.
+    expiring: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
 }
 
@@ -15,40 +22,52 @@ impl Retained {
     /// An empty payload clears the topic. Err with the limit's name when there is no room: the old message stays.
     pub(super) fn set(&mut self, message: &Arc<Message>) -> Result<(), &'static str> {
         if message.payload.is_empty() {
-            if let Some(old) = self.messages.remove(&message.topic) {
-                self.bytes -= old.size();
-            }
+            self.remove(&message.topic);
             return Ok(());
         }
         let old = self.messages.get(&message.topic).map(|old| old.size());
         if old.is_none() && self.messages.len() >= limits::RETAINED {
             return Err("retained_messages");
         }
-        let bytes = self.bytes - old.unwrap_or(0) + message.size();
-        if bytes > limits::RETAINED_BYTES {
+        if self.bytes - old.unwrap_or(0) + message.size() > limits::RETAINED_BYTES {
             return Err("retained_bytes");
         }
-        self.bytes = bytes;
+        self.remove(&message.topic);
+        self.bytes += message.size();
+        self.expiring.extend(message.expires.map(|at| (at, message.topic.clone())));
         self.messages.insert(message.topic.clone(), message.clone());
         Ok(())
     }
 
-    /// All that match, those that ran out of time removed.
-    pub(super) fn matching(&mut self, filter: &str, now: Instant) -> Vec<Arc<Message>> {
+    fn remove(&mut self, topic: &Arc<str>) {
+        let Some(message) = self.messages.remove(topic) else { return };
+        self.bytes -= message.size();
+        if let Some(at) = message.expires {
+            self.expiring.remove(&(at, topic.clone()));
+        }
+    }
+
+    /// Lets go of all that ran out of time; gives their topics.
+    pub(super) fn purge(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        while let Some((_, topic)) = self.expiring.first().filter(|(at, _)| *at <= now) {
+            let topic = topic.clone();
+            self.remove(&topic);
+            gone.push(topic);
+        }
+        gone
+    }
+
+    /// All that match.
+    pub(super) fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
         let prefix = filter::literal_prefix(filter);
         let from = (Bound::Included(prefix), Bound::Unbounded);
-        let (expired, found): (Vec<_>, Vec<_>) = self
-            .messages
+        self.messages
             .range::<str, _>(from)
             .take_while(|(topic, _)| topic.starts_with(prefix))
             .filter(|(topic, _)| filter::matches(filter, topic))
             .map(|(_, message)| message.clone())
-            .partition(|message| message.is_expired(now));
-        for message in expired {
-            self.messages.remove(&message.topic);
-            self.bytes -= message.size();
-        }
-        found
+            .collect()
     }
 }
 
@@ -62,8 +81,8 @@ mod tests {
         Arc::new(Message::new(topic, payload))
     }
 
-    fn topics(retained: &mut Retained, filter: &str) -> Vec<String> {
-        retained.matching(filter, Instant::now()).iter().map(|m| m.topic.to_string()).collect()
+    fn topics(retained: &Retained, filter: &str) -> Vec<String> {
+        retained.matching(filter).iter().map(|m| m.topic.to_string()).collect()
     }
 
     #[test]
@@ -80,9 +99,9 @@ mod tests {
             ("a", vec!["a"]),
             ("$x/+", vec!["$x/a"]),
         ] {
-            assert_eq!(topics(&mut retained, filter), expect, "{filter}");
+            assert_eq!(topics(&retained, filter), expect, "{filter}");
         }
-        assert_eq!(retained.matching("a", Instant::now())[0].payload, "2");
+        assert_eq!(retained.matching("a")[0].payload, "2");
     }
 
     #[test]
@@ -91,9 +110,20 @@ mod tests {
         retained.set(&message("a", "x")).unwrap();
         retained.set(&message("a", "")).unwrap();
         let now = Instant::now();
-        retained.set(&Arc::new(Message { expires: Some(now), ..Message::new("b", "x") })).unwrap();
-        assert!(retained.matching("#", now + Duration::from_secs(1)).is_empty());
-        assert_eq!(retained.bytes, 0);
+        let expiring = |topic, secs| {
+            Arc::new(Message { expires: Some(now + Duration::from_secs(secs)), ..Message::new(topic, "x") })
+        };
+        retained.set(&expiring("b", 0)).unwrap();
+        // What stands in its place now has its own time, or none.
+        for (topic, newer) in [("c", expiring("c", 9)), ("d", message("d", "x")), ("e", message("e", ""))] {
+            retained.set(&expiring(topic, 0)).unwrap();
+            retained.set(&newer).unwrap();
+        }
+        assert_eq!(retained.purge(now), ["b".into()] as [Arc<str>; 1]);
+        assert_eq!(topics(&retained, "#"), ["c", "d"]);
+        assert_eq!(retained.purge(now + Duration::from_secs(9)), ["c".into()] as [Arc<str>; 1]);
+        assert_eq!(retained.bytes, message("d", "x").size());
+        assert!(retained.expiring.is_empty());
     }
 
     #[test]
@@ -106,6 +136,6 @@ mod tests {
         retained.set(&message("0", "y")).unwrap();
         let big = Arc::new(Message::new("1", vec![0; limits::RETAINED_BYTES]));
         assert_eq!(retained.set(&big), Err("retained_bytes"));
-        assert_eq!(retained.matching("1", Instant::now())[0].payload, "x");
+        assert_eq!(retained.matching("1")[0].payload, "x");
     }
 }

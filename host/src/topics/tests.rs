@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::model::limits;
 
 struct Fake {
     id: u64,
@@ -186,4 +187,31 @@ fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
         assert!(topics.unsubscribe(filter, fake.id()));
     }
     assert!(!topics.is_watched());
+}
+
+#[tokio::test]
+async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
+    let metrics = Metrics::default();
+    let topics = Handle::new(metrics.clone(), Keeper::default());
+    let retain = |topic: String, expires| {
+        let message = Arc::new(Message { retain: true, expires, ..Message::new(&topic, "x") });
+        topics.publish(message, None)
+    };
+    for n in 0..limits::RETAINED {
+        retain(format!("old/{n}"), Some(Instant::now())).await;
+    }
+    retain("new".into(), None).await;
+    assert_eq!(topics.retained("#").len(), 1);
+    assert_eq!(metrics.limits.get_or_create(&crate::metrics::Limit { limit: "retained_messages" }).get(), 0);
+}
+
+#[test]
+fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let now = Now { instant: Instant::now(), ms: 1_000 };
+    let stored =
+        |topic: &str, expires_ms| StoredMessage { expires_ms, ..StoredMessage::of(&Message::new(topic, "x"), now) };
+    let left = vec![stored("over", Some(1_000)), stored("soon", Some(99_000)), stored("never", None)];
+    topics.restore_retained(left, now);
+    assert_eq!(topics.0.retained.lock().matching("#").len(), 2);
 }
