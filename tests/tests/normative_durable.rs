@@ -327,6 +327,46 @@ fn v5_3_3_2_5_retained_messages_that_ran_out_of_time_make_room_and_do_not_come_b
 }
 
 #[test]
+fn v5_3_3_2_5_after_a_kill_only_what_was_sent_for_sure_comes_after_its_time() {
+    let place = Place::new();
+    let host = place.start();
+    let one_by_one = |id| {
+        let body = [&text("MQTT")[..], &[5, 0, 0, 0, 8, 0x21, 0, 1, 0x11], &HOUR.to_be_bytes(), &text(id)].concat();
+        Raw::connect(host.mqtt(), &packet(0x10, &body)).0
+    };
+    let expiring = [2, 0, 0, 0, 2];
+    let (mut connected, mut away) = (one_by_one("connected"), one_by_one("away"));
+    [&mut connected, &mut away].into_iter().for_each(|to| to.subscribe("a", 1));
+    let mut from = clean(&host, "from");
+    from.send(&publish(0x32, "a", 9, &expiring, "sent"));
+    from.expect(&ack(0x40, 9));
+    for to in [&mut connected, &mut away] {
+        assert!(to.packet().ends_with(b"sent"));
+    }
+    away.goodbye();
+    for _ in 0..3 {
+        from.send(&publish(0x32, "a", 9, &expiring, "never sent"));
+        from.expect(&ack(0x40, 9));
+    }
+    publish_1(&mut from, "a", "live");
+    let sent = std::time::Instant::now();
+    let host = again(&place, host, true);
+    until("two seconds to be over", || (sent.elapsed().as_millis() > 2_100).then_some(()));
+    let (mut away, _) = kept(&host, "away");
+    away.expect(&publish(0x3a, "a", 1, &[2, 0, 0, 0, 0], "sent"));
+    away.expect(&publish(0x32, "a", 5, &[], "live"));
+    let (mut connected, _) = kept(&host, "connected");
+    connected.expect(&publish(0x3a, "a", 5, &[], "live"));
+    for to in [&mut away, &mut connected] {
+        to.expect_silence();
+    }
+    // What was let go stays so.
+    publish_1(&mut clean(&host, "from"), "a", "all before this is on the disk");
+    let host = again(&place, host, true);
+    kept(&host, "connected").0.expect(&publish(0x3a, "a", 5, &[], "live"));
+}
+
+#[test]
 fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
     let place = Place::new();
     let host = place.start();

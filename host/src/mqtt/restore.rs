@@ -21,7 +21,7 @@ use crate::{
         broker::{BrokerChange, Now, SessionKey, StoredSubscription, SubscriptionKind},
     },
     registry::Device,
-    session::{Left, Session},
+    session::{Left, Reached, Session},
     store::{BrokerDocs, QueuedDoc, SessionDoc},
     topics::{Options, Subscriber},
 };
@@ -67,7 +67,12 @@ impl<H: Hub> Service<H> {
         let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
         let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, &doc.key, device, &name, away));
-        let sent = |queued: &QueuedDoc| doc.left_ms.is_none() || queued.num <= doc.sent;
+        let reached = |queued: &QueuedDoc| match queued {
+            QueuedDoc { held: true, .. } => Reached::Held,
+            queued if queued.num <= doc.sent => Reached::Sent,
+            _ if doc.left_ms.is_none() => Reached::InDoubt,
+            _ => Reached::Queued,
+        };
         if doc.left_ms.is_none() {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, will.is_some());
@@ -75,13 +80,17 @@ impl<H: Hub> Service<H> {
             self.shared.topics.keeper().note(left);
         }
         let waiting = doc.queue.into_iter().map(|queued| Left {
-            sent: sent(&queued),
-            held: queued.held,
+            reached: reached(&queued),
             item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });
         let (subscriptions, carried) = subscriptions(&doc.subscriptions, own.as_ref());
+        let mut session = Session::restore(waiting.collect(), doc.received, now.instant);
+        let gone = session.take_gone();
+        if !gone.is_empty() {
+            self.shared.topics.keeper().note(BrokerChange::Gone { session: doc.num, nums: gone });
+        }
         let state = State {
-            session: Session::restore(waiting.collect(), doc.received),
+            session,
             subscriptions,
             carried,
             record: Some(doc.num),

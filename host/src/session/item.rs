@@ -55,10 +55,18 @@ impl Progress {
 #[derive(Debug)]
 pub struct Left<H> {
     pub item: Item<H>,
-    /// The client may have seen it.
-    pub sent: bool,
-    /// The client has it; PUBREL is to be sent.
-    pub held: bool,
+    pub reached: Reached,
+}
+
+/// How far an item had got on its way to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    Queued,
+    /// It may have been sent: the host was killed while the client was connected.
+    InDoubt,
+    Sent,
+    /// The client has it (QoS 2); PUBREL is to be sent.
+    Held,
 }
 
 /// How far a QoS 2 message of the client's is.

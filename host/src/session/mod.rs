@@ -8,6 +8,7 @@ mod acks;
 mod expiry;
 mod item;
 mod resting;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use std::{
 use self::{acks::Acks, item::Received, resting::Resting};
 pub use self::{
     acks::{Ack, AckKind, BatchId},
-    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Receipt, Weigh},
+    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Weigh},
 };
 use crate::model::{Message, QoS, broker::MessageNum, limits};
 
@@ -36,6 +37,8 @@ enum Sent {
 struct InFlight<H> {
     id: u16,
     state: Sent,
+    /// An earlier process sent it, or had no time to.
+    in_doubt: bool,
     item: Option<Item<H>>,
     kept: Option<MessageNum>,
 }
@@ -92,27 +95,6 @@ impl<H: Clone + Weigh> Session<H> {
             reserved_bytes: 0,
             progress: Progress::default(),
         }
-    }
-
-    /// Takes up what an earlier process left: in order, and the QoS 2 packet identifiers of the client.
-    #[must_use]
-    pub fn restore(left: Vec<Left<H>>, received: Vec<u16>) -> Self {
-        let mut session = Self::new();
-        session.received = received.into_iter().map(|id| (id, Received::Acknowledged)).collect();
-        for Left { item, sent, held } in left {
-            if let Some(kept) = item.kept {
-                session.ids.insert(kept.id);
-                session.last_id = kept.id;
-            }
-            match item.kept {
-                Some(Kept { num, id }) if sent || held => {
-                    let state = if held { Sent::Released } else { Sent::Published };
-                    session.in_flight.push_back(InFlight { id, state, item: (!held).then_some(item), kept: Some(num) });
-                }
-                _ => session.enqueue(item),
-            }
-        }
-        session
     }
 
     /// The newest of what is written down that the client may have seen.
@@ -223,6 +205,7 @@ impl<H: Clone + Weigh> Session<H> {
         if let Some(ack) = self.acks.pop() {
             return Some(Frame::Ack(ack));
         }
+        self.drop_doubtful(now);
         if self.resent < self.in_flight.len().min(self.window.into()) {
             return self.resend();
         }
@@ -237,7 +220,7 @@ impl<H: Clone + Weigh> Session<H> {
             }
             let id = item.kept.map_or_else(|| self.free_id(), |kept| kept.id);
             let kept = item.kept.map(|kept| kept.num);
-            self.in_flight.push_back(InFlight { id, state: Sent::Published, item: Some(item), kept });
+            self.in_flight.push_back(InFlight { id, state: Sent::Published, in_doubt: false, item: Some(item), kept });
             self.resent = self.in_flight.len();
             let item = self.in_flight.back()?.item.as_ref()?;
             return Some(Frame::Publish { id, dup: false, item: Cow::Borrowed(item) });
@@ -246,8 +229,9 @@ impl<H: Clone + Weigh> Session<H> {
 
     /// What an earlier connection sent, in its order, as far as the window of this one goes.
     fn resend(&mut self) -> Option<Frame<'_, H>> {
-        let entry = self.in_flight.get(self.resent)?;
+        let entry = self.in_flight.get_mut(self.resent)?;
         self.resent += 1;
+        entry.in_doubt = false;
         Some(match &entry.item {
             Some(item) if entry.state == Sent::Published => {
                 Frame::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }

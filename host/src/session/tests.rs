@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-type S = Session<u64>;
+pub(super) type S = Session<u64>;
 
 impl Weigh for u64 {
     fn size(&self) -> usize {
@@ -17,7 +17,7 @@ impl Weigh for u64 {
     }
 }
 
-fn item(qos: QoS, text: &'static str) -> Item<u64> {
+pub(super) fn item(qos: QoS, text: &'static str) -> Item<u64> {
     Item {
         qos,
         body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![], shared: None },
@@ -30,7 +30,7 @@ fn hub(version: u64) -> Item<u64> {
 }
 
 /// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
-fn written(session: &mut S) -> Vec<String> {
+pub(super) fn written(session: &mut S) -> Vec<String> {
     let mut written = Vec::new();
     while let Some(frame) = session.next(Instant::now()) {
         written.push(in_short(&frame));
@@ -38,7 +38,7 @@ fn written(session: &mut S) -> Vec<String> {
     written
 }
 
-fn in_short(frame: &Frame<'_, u64>) -> String {
+pub(super) fn in_short(frame: &Frame<'_, u64>) -> String {
     match frame {
         Frame::Ack(ack) => match ack.kind {
             AckKind::PubAck => format!("ack{}", ack.id),
@@ -358,29 +358,6 @@ fn a_place_that_is_kept_counts_as_taken() {
     session.connect(1);
     session.next(Instant::now());
     assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Taken);
-}
-
-#[test]
-fn what_an_earlier_process_left_is_taken_up_in_order() {
-    let left = |num, qos, sent, held| {
-        let kept = Some(Kept { num: MessageNum(num), id: num as u16 + 10 });
-        Left { item: Item { kept, ..item(qos, "x") }, sent, held }
-    };
-    let mut session = S::restore(
-        vec![
-            left(1, QoS::AtLeastOnce, true, false),
-            left(2, QoS::ExactlyOnce, true, true),
-            left(3, QoS::ExactlyOnce, true, false),
-            left(4, QoS::AtLeastOnce, false, false),
-        ],
-        vec![7],
-    );
-    session.connect(10);
-    session.offer(item(QoS::AtLeastOnce, "new"));
-    assert_eq!(written(&mut session), ["d11", "rel12", "d13", "p14", "p15"]);
-    assert_eq!(session.receive(7), Receipt::Again);
-    assert!(session.pubcomp(12));
-    assert_eq!(session.take_progress().gone, [MessageNum(2)]);
 }
 
 #[test]
