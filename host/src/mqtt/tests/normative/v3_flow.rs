@@ -170,7 +170,7 @@ async fn v3_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are()
     let front = Front::start().await;
     assert_eq!(front.fate(false, &publish(0x30, "", 0, None, "x")).await, 0);
     let mut client = front.v4("client").await;
-    for filter in ["ACCOUNTS", "/finance", "a//b"] {
+    for filter in ["ACCOUNTS", "/finance", "a//b", "Sport/+"] {
         client.subscribe(false, filter, 0).await;
     }
     for (topic, comes) in [
@@ -180,6 +180,8 @@ async fn v3_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are()
         ("/finance", true),
         ("a//b", true),
         ("a/b", false),
+        ("sport/x", false),
+        ("Sport/x", true),
     ] {
         client.send(&publish(0x30, topic, 0, None, "x")).await;
         if comes {

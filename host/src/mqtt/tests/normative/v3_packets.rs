@@ -168,6 +168,7 @@ async fn v3_3_14_1_1_a_disconnect_with_flags_is_none() {
         let (mut client, _) = front.connect(&connect_will("client", 2, None, "will", "gone")).await;
         client.send(&[0xe0 | flags, 0]).await;
         client.expect_end().await;
+        drop(client);
         watcher.expect(&publish(0x30, "will", 0, None, "gone")).await;
     }
 }

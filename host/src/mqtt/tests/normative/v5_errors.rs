@@ -52,6 +52,7 @@ async fn v5_3_14_1_1_a_disconnect_with_flags_is_malformed() {
         let (mut client, _) = front.connect(&connect_will("client", 2, Some((&[], &[])), "will", "gone")).await;
         client.send(&[0xe0 | flags, 0]).await;
         assert_eq!(client.expect_end().await, Some(0x81), "{flags:x}");
+        drop(client);
         // It was no goodbye.
         watcher.expect(&publish(0x30, "will", 0, Some(&[]), "gone")).await;
     }

@@ -77,3 +77,25 @@ async fn v5_3_1_2_14_and_15_a_will_is_retained_where_it_says_so() {
     late.expect(&publish(0x31, "will/kept", 0, Some(&[]), "gone")).await;
     late.expect_silence().await;
 }
+
+#[tokio::test]
+async fn v5_3_1_2_8_a_takeover_leaves_a_will_unless_its_delay_is_cut_short_by_it() {
+    let front = Front::start().await;
+    let mut watcher = front.v5("client-watcher").await;
+    watcher.subscribe(true, "will", 0).await;
+    // Clean start ends the session, and with it any delay.
+    for (delay, clean, comes) in [(0, 0, true), (100, 0, false), (0, 2, true), (100, 2, true)] {
+        let payload = format!("after {delay} s, {clean}");
+        let wills = [0x18, 0, 0, 0, delay];
+        let (mut old, _) = front.connect(&connect_will("client", 2, Some((&KEPT, &wills)), "will", &payload)).await;
+        let (new, present) = front.resume(&connect_v5("client", clean, &KEPT)).await;
+        assert_eq!(present, clean == 0);
+        assert_eq!(old.expect_end().await, Some(0x8e));
+        if comes {
+            watcher.expect(&publish(0x30, "will", 0, Some(&[]), &payload)).await;
+        }
+        watcher.expect_silence().await;
+        new.goodbye().await;
+    }
+    watcher.expect_silence().await;
+}
