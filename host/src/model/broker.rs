@@ -185,6 +185,11 @@ pub enum BrokerChange {
         topics: Vec<Arc<str>>,
         time_ms: u64,
     },
+    /// Stands behind `Left`: of what the client may have seen, it is not sure of this one and the newer ones.
+    InDoubt {
+        session: SessionNum,
+        from: MessageNum,
+    },
 }
 
 #[cfg(test)]

@@ -217,13 +217,16 @@ impl Clients {
     }
 
     fn left(&self, mailbox: &Mailbox, expiry: Duration, will: bool) {
-        let (record, sent) = {
+        let (record, sent, in_doubt_from) = {
             let state = mailbox.lock();
-            (state.record, state.session.newest_sent())
+            (state.record, state.session.newest_sent(), state.session.in_doubt_from())
         };
         let Some(session) = record else { return };
         let expiry_secs = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
         self.topics.keeper().note(BrokerChange::Left { session, time_ms: clock::now_ms(), expiry_secs, sent, will });
+        if let Some(from) = in_doubt_from {
+            self.topics.keeper().note(BrokerChange::InDoubt { session, from });
+        }
     }
 
     /// The session of a client of an earlier process, for as long as it has left.

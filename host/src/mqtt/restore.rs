@@ -18,7 +18,7 @@ use crate::{
     dialect::iot_core,
     model::{
         DeviceId, DeviceNum,
-        broker::{BrokerChange, Now, SessionKey, StoredSubscription, SubscriptionKind},
+        broker::{BrokerChange, MessageNum, Now, SessionKey, StoredSubscription, SubscriptionKind},
     },
     registry::Device,
     session::{Left, Reached, Session},
@@ -67,10 +67,11 @@ impl<H: Hub> Service<H> {
         let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
         let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, &doc.key, device, &name, away));
+        let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {
             QueuedDoc { held: true, .. } => Reached::Held,
-            queued if queued.num <= doc.sent => Reached::Sent,
-            _ if doc.left_ms.is_none() => Reached::InDoubt,
+            queued if queued.num < in_doubt_from => Reached::Sent,
+            queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
             _ => Reached::Queued,
         };
         if doc.left_ms.is_none() {
@@ -78,6 +79,7 @@ impl<H: Hub> Service<H> {
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, will.is_some());
             let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
             self.shared.topics.keeper().note(left);
+            self.shared.topics.keeper().note(BrokerChange::InDoubt { session, from: in_doubt_from });
         }
         let waiting = doc.queue.into_iter().map(|queued| Left {
             reached: reached(&queued),

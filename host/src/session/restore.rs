@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{InFlight, Item, Kept, Left, Reached, Sent, Session, Weigh, item::Received};
+use crate::model::broker::MessageNum;
 
 impl<H: Clone + Weigh> Session<H> {
     /// Takes it up: in order, without what ran out of time and was not sent for sure, and the QoS 2 packet identifiers of
@@ -33,6 +34,12 @@ impl<H: Clone + Weigh> Session<H> {
         self.in_flight.push_back(InFlight { id, state, in_doubt, item, kept: Some(num) });
     }
 
+    /// The first of what was in doubt and was not sent again yet.
+    #[must_use]
+    pub fn in_doubt_from(&self) -> Option<MessageNum> {
+        self.in_flight.iter().find(|entry| entry.in_doubt)?.kept
+    }
+
     /// What ran out of time is not sent again where it is not sure that it was sent.
     pub(super) fn drop_doubtful(&mut self, now: Instant) {
         let is_over =
@@ -51,7 +58,7 @@ mod tests {
 
     use super::{super::tests::*, *};
     use crate::{
-        model::{Message, QoS, broker::MessageNum},
+        model::{Message, QoS},
         session::{Body, Receipt},
     };
 
@@ -114,10 +121,12 @@ mod tests {
         let soon = Instant::now() + Duration::from_secs(1);
         let mut session =
             S::restore(vec![left(1, QoS::AtLeastOnce, Reached::InDoubt, Some(soon))], vec![], Instant::now());
+        assert_eq!(session.in_doubt_from(), Some(MessageNum(1)));
         for now in [Instant::now(), soon] {
             session.connect(10);
             assert_eq!(session.next(now).map(|frame| in_short(&frame)).as_deref(), Some("d11"));
             session.disconnect();
+            assert_eq!(session.in_doubt_from(), None);
         }
     }
 }

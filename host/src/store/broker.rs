@@ -29,6 +29,8 @@ pub struct SessionDoc {
     pub left_ms: Option<u64>,
     /// The newest message that the client had seen when it left.
     pub sent: MessageNum,
+    /// From which on it may not have seen them either.
+    pub in_doubt_from: Option<MessageNum>,
     pub will: Option<Box<StoredWill>>,
     pub subscriptions: Vec<(Arc<str>, StoredSubscription)>,
     /// In order.
@@ -214,10 +216,14 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
         }
         BrokerChange::Left { session, time_ms, expiry_secs, sent, will } => {
             tx.prepare_cached(
-                "UPDATE session SET expiry_secs = ?2, left_ms = ?3, sent = ?4, will = CASE ?5 WHEN 1 THEN will END
+                "UPDATE session SET expiry_secs = ?2, left_ms = ?3, sent = ?4, in_doubt_from = NULL,
+                 will = CASE ?5 WHEN 1 THEN will END
                  WHERE num = ?1",
             )?
             .execute(params![session.0, expiry_secs, time_ms, sent.0, will])?;
+        }
+        BrokerChange::InDoubt { session, from } => {
+            tx.prepare_cached("UPDATE session SET in_doubt_from = ?2 WHERE num = ?1")?.execute([session.0, from.0])?;
         }
         BrokerChange::Ended { session } => end_session(tx, *session)?,
         BrokerChange::Will { session, will } => {
@@ -273,7 +279,7 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
         ..BrokerDocs::default()
     };
     let mut at = HashMap::new();
-    each(db, "SELECT num, key, expiry_secs, left_ms, sent, will FROM session ORDER BY num", |r| {
+    each(db, "SELECT num, key, expiry_secs, left_ms, sent, will, in_doubt_from FROM session ORDER BY num", |r| {
         let num = SessionNum(r.get(0)?);
         at.insert(num, docs.sessions.len());
         docs.sessions.push(SessionDoc {
@@ -282,6 +288,7 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
             expiry_secs: r.get(2)?,
             left_ms: r.get(3)?,
             sent: MessageNum(r.get(4)?),
+            in_doubt_from: r.get::<_, Option<u64>>(6)?.map(MessageNum),
             will: r.get::<_, Option<Vec<u8>>>(5)?.map(|body| parsed(&body)).transpose()?,
             subscriptions: Vec::new(),
             queue: Vec::new(),
@@ -470,9 +477,14 @@ mod tests {
         assert_eq!(session.subscriptions, [("a".into(), subscription.clone())]);
         assert_eq!((session.received, session.will), (vec![2], Some(Box::new(will))));
         assert_eq!((session.left_ms, session.expiry_secs, session.sent), (Some(99), 8, MessageNum(4)));
+        changes.push(BrokerChange::InDoubt { session: ONE, from: MessageNum(3) });
         changes.push(BrokerChange::Resumed { session: ONE, expiry_secs: 7 });
+        let session = after(vec![changes.clone()]).0.sessions.remove(0);
+        assert_eq!(session.in_doubt_from, Some(MessageNum(3)));
+        changes.extend([left(true), BrokerChange::Resumed { session: ONE, expiry_secs: 7 }]);
         let session = after(vec![changes]).0.sessions.remove(0);
         assert_eq!((session.left_ms, session.expiry_secs, session.will), (None, 7, None));
+        assert_eq!(session.in_doubt_from, None);
         assert!(after(vec![vec![opened(ONE), left(false)]]).0.sessions[0].will.is_none());
     }
 }

@@ -71,6 +71,7 @@ const STEPS: &[&str] = &[
     "ALTER TABLE device ADD COLUMN error TEXT;",
     "ALTER TABLE device ADD COLUMN commands_in_doubt INTEGER NOT NULL DEFAULT 0;",
     "ALTER TABLE device ADD COLUMN gateway_access TEXT;",
+    "ALTER TABLE session ADD COLUMN in_doubt_from INTEGER;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.
