@@ -190,8 +190,7 @@ impl<H: Hub> Connection<H> {
         let message = Arc::new(Message::new(&topic, error.json()));
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
         let item = Item { qos: QoS::AtMostOnce, body, kept: None };
-        self.presence.mailbox.make_room(&mut state, item.size());
-        if state.session.offer(item) == Offer::Full {
+        if self.presence.mailbox.offer(&mut state, item) == Offer::Full {
             self.presence.shared.metrics.limit("session_queue");
         }
         true

@@ -249,8 +249,14 @@ impl Mailbox {
         }
     }
 
+    /// Into the session's queue, where there is room or what ran out of time makes some.
+    pub(super) fn offer(&self, state: &mut State, item: Item<Parcel>) -> Offer {
+        self.make_room(state, item.size());
+        state.session.offer(item)
+    }
+
     /// Where there is no room for so much more, what ran out of time gives up its place.
-    pub(super) fn make_room(&self, state: &mut State, bytes: usize) {
+    fn make_room(&self, state: &mut State, bytes: usize) {
         if state.session.has_room(bytes) && (state.online || self.away.has_room(bytes)) {
             return;
         }
@@ -300,8 +306,7 @@ impl Mailbox {
             state.session.offer_latest(item);
             true
         } else {
-            self.make_room(&mut state, item.size());
-            state.session.offer(item) == Offer::Taken
+            self.offer(&mut state, item) == Offer::Taken
         };
         drop(state);
         if taken {
@@ -340,8 +345,7 @@ impl Subscriber for Mailbox {
             return Delivered::Dropped;
         }
         let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, kept: None };
-        self.make_room(&mut state, item.size());
-        if state.session.offer(item) == Offer::Taken {
+        if self.offer(&mut state, item) == Offer::Taken {
             drop(state);
             self.work.notify_one();
             return Delivered::Queued;

@@ -293,8 +293,9 @@ impl Handle {
     pub fn deliver(&self, message: &Arc<Message>, from: Option<u64>, pending: &mut Pending) -> Vec<Offer> {
         let mut written = pending.message(message);
         if message.retain {
-            let kept = self.live_retained().set(message);
-            match kept {
+            // Held until the message has its number: the numbers are in the order of the table.
+            let mut retained = self.live_retained();
+            match retained.set(message) {
                 Ok(()) => written.retain(&self.0.keeper),
                 Err(limit) => {
                     self.0.metrics.limit(limit);

@@ -57,6 +57,21 @@ impl Front {
         Client::open(self.addr).await
     }
 
+    /// Connects with these bytes; gives the CONNACK.
+    async fn connect(&self, bytes: &[u8]) -> (Client, Vec<u8>) {
+        let mut client = self.open().await;
+        client.send(bytes).await;
+        let connack = client.packet().await;
+        assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
+        (client, connack)
+    }
+
+    /// Connects with these bytes; gives "session present".
+    async fn resume(&self, bytes: &[u8]) -> (Client, bool) {
+        let (client, connack) = self.connect(bytes).await;
+        (client, connack[2] == 1)
+    }
+
     /// A 3.1.1 client with a clean session.
     async fn v4(&self, id: &str) -> Client {
         let mut client = self.open().await;

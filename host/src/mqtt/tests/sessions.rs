@@ -24,15 +24,6 @@ const CONFIG: &str = "/devices/lamp-1/config";
 /// MQTT 5: session expiry of 100 s.
 const EXPIRY: [u8; 5] = [0x11, 0, 0, 0, 100];
 
-/// Connects with these bytes; gives "session present".
-async fn connect(front: &Front, bytes: &[u8]) -> (Client, bool) {
-    let mut client = front.open().await;
-    client.send(bytes).await;
-    let connack = client.packet().await;
-    assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
-    (client, connack[2] == 1)
-}
-
 fn will_v5(id: &str, topic: &str, delay_secs: u8, session: &[u8]) -> Vec<u8> {
     let properties = u8::try_from(session.len()).unwrap();
     let body = [
@@ -118,7 +109,7 @@ async fn a_kept_session_keeps_subscriptions_and_messages() {
     for (id, bytes) in [("client-4", connect_v4("client-4", 0, 60)), ("client-5", connect_v5("client-5", 0, &EXPIRY))] {
         let v5 = id == "client-5";
         let properties: Option<&[u8]> = v5.then_some(&[]);
-        let (mut client, present) = connect(&front, &bytes).await;
+        let (mut client, present) = front.resume(&bytes).await;
         assert!(!present);
         client.subscribe(v5, "news", 1).await;
         let mut other = front.v4("client-x").await;
@@ -131,7 +122,7 @@ async fn a_kept_session_keeps_subscriptions_and_messages() {
         other.send(&publish(0x30, "news", 0, None, "lost")).await;
         other.expect(&ack(0x40, 2)).await;
         other.expect_silence().await;
-        let (mut client, present) = connect(&front, &bytes).await;
+        let (mut client, present) = front.resume(&bytes).await;
         assert!(present);
         client.expect(&publish(0x3a, "news", 1, properties, "1")).await;
         client.expect(&publish(0x32, "news", 2, properties, "2")).await;
@@ -141,10 +132,10 @@ async fn a_kept_session_keeps_subscriptions_and_messages() {
         until("all are away", || front.metrics.connections.get() == 0).await;
         // Clean start throws it away.
         let clean = if v5 { connect_v5(id, 2, &[]) } else { connect_v4(id, 2, 60) };
-        let (_, present) = connect(&front, &clean).await;
+        let (_, present) = front.resume(&clean).await;
         assert!(!present);
         until("all are away", || front.metrics.connections.get() == 0).await;
-        let (_, present) = connect(&front, &bytes).await;
+        let (_, present) = front.resume(&bytes).await;
         assert!(!present);
         until("all are away", || front.metrics.connections.get() == 0).await;
     }
@@ -154,7 +145,7 @@ async fn a_kept_session_keeps_subscriptions_and_messages() {
 async fn a_kept_session_takes_up_the_feeds_of_its_device() {
     let front = Front::start().await;
     front.hub.set_config(1, "on");
-    let (mut client, _) = connect(&front, &connect_v4("lamp-1", 0, 60)).await;
+    let (mut client, _) = front.resume(&connect_v4("lamp-1", 0, 60)).await;
     client.subscribe(false, CONFIG, 1).await;
     client.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     client.send(&ack(0x40, 1)).await;
@@ -162,7 +153,7 @@ async fn a_kept_session_takes_up_the_feeds_of_its_device() {
     client.send(&[0xe0, 0]).await;
     client.expect_end().await;
     front.hub.set_config(2, "off");
-    let (mut client, present) = connect(&front, &connect_v4("lamp-1", 0, 60)).await;
+    let (mut client, present) = front.resume(&connect_v4("lamp-1", 0, 60)).await;
     assert!(present);
     client.expect(&publish(0x32, CONFIG, 2, None, "off")).await;
     assert!(!front.hub.has_logged("lamp-1 disconnected: connection lost"));
@@ -175,7 +166,7 @@ async fn a_will_comes_when_the_connection_is_lost_and_not_after_goodbye() {
     let mut watcher = front.v4("client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
     for (goodbye, expect) in [(&[0xe0, 0][..], false), (&[0xe0, 1, 4], true), (&[], true)] {
-        let (mut client, _) = connect(&front, &will_v5("client-w", "wills/w", 0, &[])).await;
+        let (mut client, _) = front.resume(&will_v5("client-w", "wills/w", 0, &[])).await;
         client.send(goodbye).await;
         drop(client);
         if expect {
@@ -193,9 +184,9 @@ async fn a_will_waits_for_its_delay_and_a_return_cancels_it() {
     let mut watcher = front.v4("client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
     let bytes = will_v5("client-w", "wills/w", 1, &EXPIRY);
-    let (client, _) = connect(&front, &bytes).await;
+    let (client, _) = front.resume(&bytes).await;
     drop(client);
-    let (client, present) = connect(&front, &bytes).await;
+    let (client, present) = front.resume(&bytes).await;
     assert!(present);
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     watcher.expect_silence().await;
@@ -210,7 +201,7 @@ async fn a_session_that_ends_publishes_the_will_that_waited() {
     let front = Front::start().await;
     let mut watcher = front.v4("client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
-    let (client, _) = connect(&front, &will_v5("client-w", "wills/w", 60, &EXPIRY)).await;
+    let (client, _) = front.resume(&will_v5("client-w", "wills/w", 60, &EXPIRY)).await;
     drop(client);
     until("it is away", || front.metrics.connections.get() == 1).await;
     let _clean = front.v5("client-w").await;
@@ -220,7 +211,7 @@ async fn a_session_that_ends_publishes_the_will_that_waited() {
 #[tokio::test]
 async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_anothers_is_refused() {
     let front = Front::start().await;
-    let (client, _) = connect(&front, &will_v5("lamp-1", "/devices/lamp-1/events/will", 0, &[])).await;
+    let (client, _) = front.resume(&will_v5("lamp-1", "/devices/lamp-1/events/will", 0, &[])).await;
     drop(client);
     until("the will is an event", || front.hub.payloads() == ["gone"]).await;
     let mut client = front.open().await;
@@ -232,17 +223,17 @@ async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_anothers_is_refused
 async fn a_session_expires() {
     let front = Front::start().await;
     let bytes = connect_v5("client-e", 0, &[0x11, 0, 0, 0, 1]);
-    let (client, _) = connect(&front, &bytes).await;
+    let (client, _) = front.resume(&bytes).await;
     drop(client);
     tokio::time::sleep(Duration::from_millis(1_300)).await;
-    assert!(!connect(&front, &bytes).await.1);
+    assert!(!front.resume(&bytes).await.1);
 }
 
 #[tokio::test]
 async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
     let front = Front::start().await;
     let kept = connect_v5("client-to", 0, &EXPIRY);
-    let (mut to, _) = connect(&front, &kept).await;
+    let (mut to, _) = front.resume(&kept).await;
     to.subscribe(true, "a", 1).await;
     drop(to);
     until("it is away", || front.metrics.connections.get() == 0).await;
@@ -253,7 +244,7 @@ async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
         from.expect(&ack(0x40, n)).await;
     }
     assert_eq!(front.limit_hits("session_queue"), 3);
-    let (mut to, _) = connect(&front, &kept).await;
+    let (mut to, _) = front.resume(&kept).await;
     for n in 1..=most {
         to.expect(&publish(0x32, "a", n, Some(&[]), &n.to_string())).await;
         to.send(&ack(0x40, n)).await;
@@ -264,8 +255,8 @@ async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
 #[tokio::test]
 async fn a_silent_client_is_closed_and_keep_alive_0_is_for_ever() {
     let front = Front::start().await;
-    let (mut silent, _) = connect(&front, &connect_v4("client-1", 2, 1)).await;
-    let (mut patient, _) = connect(&front, &connect_v4("client-2", 2, 0)).await;
+    let (mut silent, _) = front.resume(&connect_v4("client-1", 2, 1)).await;
+    let (mut patient, _) = front.resume(&connect_v4("client-2", 2, 0)).await;
     let start = Instant::now();
     silent.expect_end().await;
     assert!((1_400..2_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());

@@ -16,22 +16,13 @@ const EVENTS: &str = "/devices/lamp-1/events";
 /// MQTT 5: session expiry of 100 s.
 const KEPT: [u8; 5] = [0x11, 0, 0, 0, 100];
 
-/// Connects with these bytes; gives "session present".
-async fn connect(front: &Front, bytes: &[u8]) -> (Client, bool) {
-    let mut client = front.open().await;
-    client.send(bytes).await;
-    let connack = client.packet().await;
-    assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
-    (client, connack[2] == 1)
-}
-
 fn message(topic: &str) -> Arc<Message> {
     Arc::new(Message { qos: QoS::AtLeastOnce, ..Message::new(topic, "filling") })
 }
 
 /// A kept session, connected, that takes one message at a time and whose queue is full.
 async fn full(front: &Front, id: &str, topic: &str) -> Client {
-    let (mut client, _) = connect(front, &connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
+    let (mut client, _) = front.resume(&connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
     client.subscribe(true, topic, 1).await;
     for _ in 0..=limits::SESSION_QUEUE {
         front.topics.publish(message(topic), None).await;
@@ -49,10 +40,10 @@ async fn a_qos_2_message_that_waited_for_a_full_subscriber_is_acknowledged_to_th
         let _full = full(&front, "client-full", "a").await;
         let mut watcher = front.v4("client-watcher").await;
         watcher.subscribe(false, "a", 0).await;
-        let (mut from, _) = connect(&front, &hello).await;
+        let (mut from, _) = front.resume(&hello).await;
         from.send(&publish(0x34, "a", 7, properties, "once")).await;
         watcher.expect(&publish(0x30, "a", 0, None, "once")).await;
-        let (mut from, present) = connect(&front, &hello).await;
+        let (mut from, present) = front.resume(&hello).await;
         assert!(present);
         from.send(&publish(0x3c, "a", 7, properties, "once")).await;
         from.expect(&ack(0x50, 7)).await;
@@ -66,11 +57,11 @@ async fn a_qos_2_message_that_waited_for_a_full_subscriber_is_acknowledged_to_th
 async fn a_qos_2_event_that_waited_for_the_journal_is_accepted_from_the_next_connection() {
     let front = Front::start().await;
     let hello = connect_v5("lamp-1", 0, &KEPT);
-    let (mut lamp, _) = connect(&front, &hello).await;
+    let (mut lamp, _) = front.resume(&hello).await;
     front.hub.0.stuck.store(true, Ordering::SeqCst);
     lamp.send(&publish(0x34, EVENTS, 7, Some(&[]), "once")).await;
     until("it waits", || front.hub.has_logged("waits for room")).await;
-    let (mut lamp, present) = connect(&front, &hello).await;
+    let (mut lamp, present) = front.resume(&hello).await;
     assert!(present);
     front.hub.0.stuck.store(false, Ordering::SeqCst);
     lamp.send(&publish(0x3c, EVENTS, 7, Some(&[]), "once")).await;
@@ -81,14 +72,14 @@ async fn a_qos_2_event_that_waited_for_the_journal_is_accepted_from_the_next_con
 #[tokio::test]
 async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_also_when_its_client_is_taken_over() {
     let front = Front::start().await;
-    let (mut kept, _) = connect(&front, &connect_v5("client-kept", 0, &KEPT)).await;
+    let (mut kept, _) = front.resume(&connect_v5("client-kept", 0, &KEPT)).await;
     kept.subscribe(true, "plugin/a", 1).await;
     let hello = connect_v5("client-from", 0, &KEPT);
-    let (mut from, _) = connect(&front, &hello).await;
+    let (mut from, _) = front.resume(&hello).await;
     front.hub.0.stuck.store(true, Ordering::SeqCst);
     from.send(&publish(0x34, "plugin/a", 9, Some(&[]), "once")).await;
     until("it waits", || front.hub.has_logged("waits for room")).await;
-    let (mut from, _) = connect(&front, &hello).await;
+    let (mut from, _) = front.resume(&hello).await;
     from.send(&publish(0x3c, "plugin/a", 9, Some(&[]), "once")).await;
     from.expect(&ack(0x50, 9)).await;
     kept.expect(&publish(0x32, "plugin/a", 1, Some(&[]), "once")).await;
@@ -111,12 +102,12 @@ async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
     let mut watcher = front.v4("client-watcher").await;
     watcher.subscribe(false, "b", 0).await;
     let hello = connect_v5("client-from", 0, &KEPT);
-    let (mut from, _) = connect(&front, &hello).await;
+    let (mut from, _) = front.resume(&hello).await;
     from.send(&publish(0x32, "b", 7, Some(&[]), "late")).await;
     watcher.expect(&publish(0x30, "b", 0, None, "late")).await;
     one.send(&ack(0x40, 1)).await;
     one.expect(&publish(0x32, "a/1", 2, Some(&[]), "filling")).await;
-    drop(connect(&front, &hello).await);
+    drop(front.resume(&hello).await);
     let last = u16::try_from(limits::SESSION_QUEUE).unwrap() + 1;
     for id in 2..=last {
         one.send(&ack(0x40, id)).await;
@@ -129,7 +120,7 @@ async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
 async fn places_in_a_queue_that_are_not_used_are_free_again() {
     let front = Front::start().await;
     let hello = connect_v5("client-to", 0, &KEPT);
-    let (mut to, _) = connect(&front, &hello).await;
+    let (mut to, _) = front.resume(&hello).await;
     to.subscribe(true, "a", 1).await;
     to.send(&[0xe0, 0]).await;
     to.expect_end().await;

@@ -58,21 +58,6 @@ impl Front {
         Some(connack[3])
     }
 
-    /// Connects with these bytes; gives the CONNACK.
-    async fn connect(&self, bytes: &[u8]) -> (Client, Vec<u8>) {
-        let mut client = self.open().await;
-        client.send(bytes).await;
-        let connack = client.packet().await;
-        assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
-        (client, connack)
-    }
-
-    /// Connects with these bytes; gives "session present".
-    async fn resume(&self, bytes: &[u8]) -> (Client, bool) {
-        let (client, connack) = self.connect(bytes).await;
-        (client, connack[2] == 1)
-    }
-
     /// Waits until so many are connected.
     async fn connected(&self, count: i64) {
         until("the others are away", || self.metrics.connections.get() == count).await;
