@@ -168,7 +168,7 @@ impl<H: Hub> Connection<H> {
         }
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
-            self.process(packets).await?;
+            Box::pin(self.process(packets)).await?;
         }
         if let Some(fault) = self.fault.take() {
             return Err(Stop::End(fault.into()));
@@ -192,7 +192,8 @@ impl<H: Hub> Connection<H> {
                 if ready.map_err(End::from)?.is_readable() && self.reads() {
                     let packets = self.read()?;
                     self.turn += packets.len() + 1;
-                    self.process(packets).await?;
+                    // Large, and soon over: no connection shall have room for it all the time.
+                    Box::pin(self.process(packets)).await?;
                 }
             }
             close = presence.mailbox.asked_to_close() => return Err(End::Closed(close).into()),

@@ -22,5 +22,5 @@ fn size<A, F>(_: impl Fn(A) -> F) -> usize {
 fn an_idle_connections_task_is_small() {
     let task = size(|(shared, stream, door, pass, shutdown): Served| serve(shared, stream, door, pass, shutdown));
     let bytes = task + size_of::<Connection<FakeHub>>();
-    assert!(bytes <= 3_264, "{bytes}");
+    assert!(bytes <= 1_600, "{bytes}");
 }
