@@ -22,6 +22,17 @@ pub enum Principal {
     Client,
 }
 
+impl Principal {
+    /// None: it is no device.
+    #[must_use]
+    pub fn device(&self) -> Option<&Arc<Device>> {
+        match self {
+            Self::Device(device) => Some(device),
+            Self::Service(_) | Self::Client => None,
+        }
+    }
+}
+
 /// What a client proved itself with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {

@@ -141,17 +141,8 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
     }
-    let (key, name, device) = match &standing.principal {
-        Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into(), Some(device.clone())),
-        Principal::Client => {
-            let id: Arc<str> = (*connect.client_id).into();
-            (Key::Client(id.clone()), id, None)
-        }
-        Principal::Service(service) => {
-            let name: Arc<str> = format!("{}:{}", service.name, connect.client_id).into();
-            (owner::of_service(service, &connect.client_id), name, None)
-        }
-    };
+    let (key, name) = known_as(&standing.principal, &connect.client_id);
+    let device = standing.principal.device().cloned();
     connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, will))?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
@@ -211,6 +202,20 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         generation,
         unsent,
     })
+}
+
+/// Whose session it is, and the client's name for the log.
+fn known_as(principal: &Principal, client_id: &str) -> (Key, Arc<str>) {
+    match principal {
+        Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into()),
+        Principal::Client => {
+            let id = Arc::from(client_id);
+            (Key::Client(Arc::clone(&id)), id)
+        }
+        Principal::Service(service) => {
+            (owner::of_service(service, client_id), format!("{}:{client_id}", service.name).into())
+        }
+    }
 }
 
 fn peer(connect: &Connect) -> Peer {

@@ -58,17 +58,14 @@ pub(super) async fn publish<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, 
         return;
     }
     tracing::debug!(client = %client, topic = %will.topic, "publishing the will");
-    let device = match standing.principal {
-        Principal::Device(device) => Some(device),
-        Principal::Service(_) | Principal::Client => None,
-    };
-    let Some((device, data)) = device.and_then(|device| event(&device, &will).map(|data| (device, data))) else {
+    let device = standing.principal.device();
+    let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) else {
         publish_message(&shared, &client, message(*will)).await;
         return;
     };
     let durable = will.qos != QoS::AtMostOnce;
     match shared.hub.reserve(will.payload.len(), Lane::Background).await {
-        Ok(room) => shared.hub.submit(&device, vec![NewEvent { durable, data }], room, Box::new(|_| ())),
+        Ok(room) => shared.hub.submit(device, vec![NewEvent { durable, data }], room, Box::new(|_| ())),
         Err(error) => tracing::warn!(client = %client, %error, "the will was lost"),
     }
 }

@@ -18,6 +18,8 @@ use crate::model::broker::{
 
 const LAST_SESSION: &str = "last_session";
 const LAST_MESSAGE: &str = "last_message";
+/// That a topic was cleared is known for so many messages, so that an older one that comes late does not fill it again.
+const CLEARED_FOR: u64 = 10_000;
 
 /// A session as it was when the process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,8 @@ pub(super) struct BrokerFold {
     queued: BTreeMap<(SessionNum, MessageNum), Queued>,
     held: Vec<(SessionNum, MessageNum)>,
     gone: Vec<(SessionNum, MessageNum)>,
-    retained: HashMap<Arc<str>, Option<StoredMessage>>,
+    /// The newest by its number, as publishers that race for a topic may come in another order; None: it clears the topic.
+    retained: HashMap<Arc<str>, (MessageNum, Option<StoredMessage>)>,
     /// Topics whose retained message, if it stands there already, may have run out of time by then.
     expired: HashMap<Arc<str>, u64>,
     last_message: u64,
@@ -113,7 +116,7 @@ impl BrokerFold {
 
     fn retained_expired(&mut self, topic: Arc<str>, time_ms: u64) {
         match self.retained.get_mut(&topic) {
-            Some(kept) => *kept = kept.take().filter(|message| !message.is_expired(time_ms)),
+            Some((_, kept)) => *kept = kept.take().filter(|message| !message.is_expired(time_ms)),
             None => {
                 let known = self.expired.entry(topic).or_default();
                 *known = time_ms.max(*known);
@@ -125,7 +128,10 @@ impl BrokerFold {
         self.last_message = self.last_message.max(num.0);
         if retained {
             let kept = (!message.payload.is_empty()).then(|| message.clone());
-            self.retained.insert(message.topic.clone(), kept);
+            let newest = self.retained.entry(message.topic.clone()).or_default();
+            if num >= newest.0 {
+                *newest = (num, kept);
+            }
         }
         if !to.is_empty() {
             self.messages.insert(num, (message, to.len()));
@@ -173,15 +179,17 @@ impl BrokerFold {
         for (topic, time_ms) in &self.expired {
             forget_expired(tx, topic, *time_ms)?;
         }
-        for (topic, message) in &self.retained {
-            match message {
-                Some(message) => tx
-                    .prepare_cached("INSERT OR REPLACE INTO retained (topic, body) VALUES (?1, ?2)")?
-                    .execute(params![topic, blob(message)?])?,
-                None => tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?,
-            };
+        for (topic, (num, message)) in &self.retained {
+            let body = message.as_ref().map_or_else(|| Ok(Vec::new()), blob)?;
+            tx.prepare_cached(
+                "INSERT INTO retained (topic, num, body) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (topic) DO UPDATE SET num = excluded.num, body = excluded.body WHERE excluded.num >= num",
+            )?
+            .execute(params![topic, num.0, body])?;
         }
         if self.last_message > 0 {
+            tx.prepare_cached("DELETE FROM retained WHERE length(body) = 0 AND num < ?1")?
+                .execute([self.last_message.saturating_sub(CLEARED_FOR)])?;
             raise_meta(tx, LAST_MESSAGE, self.last_message)?;
         }
         Ok(())
@@ -195,7 +203,7 @@ fn forget_unqueued(tx: &Transaction<'_>, num: MessageNum) -> Result<(), Error> {
 }
 
 fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(), Error> {
-    let mut find = tx.prepare_cached("SELECT body FROM retained WHERE topic = ?1")?;
+    let mut find = tx.prepare_cached("SELECT body FROM retained WHERE topic = ?1 AND length(body) > 0")?;
     let message = find.query_row([topic], |r| parsed::<StoredMessage>(&r.get::<_, Vec<u8>>(0)?)).optional()?;
     if message.is_some_and(|message| message.is_expired(time_ms)) {
         tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
@@ -324,7 +332,7 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
         Ok(())
     })?;
     docs.sessions = sessions;
-    each(db, "SELECT body FROM retained", |r| {
+    each(db, "SELECT body FROM retained WHERE length(body) > 0", |r| {
         docs.retained.push(parsed(&r.get::<_, Vec<u8>>(0)?)?);
         Ok(())
     })?;
@@ -376,17 +384,19 @@ mod tests {
         BrokerChange::Opened { session, key: SessionKey::Client(format!("c{}", session.0).into()), expiry_secs: 9 }
     }
 
+    fn write(db: &mut Connection, changes: Vec<BrokerChange>) {
+        let mut fold = BrokerFold::default();
+        changes.into_iter().for_each(|change| fold.add(change));
+        let tx = db.transaction().unwrap();
+        fold.write(&tx).unwrap();
+        tx.commit().unwrap();
+    }
+
     /// Each list of changes is folded and written by itself.
     fn after(batches: Vec<Vec<BrokerChange>>) -> (BrokerDocs, u64) {
         let folder = tempfile::tempdir().unwrap();
         let mut db = schema::open_writer(folder.path()).unwrap();
-        for changes in batches {
-            let mut fold = BrokerFold::default();
-            changes.into_iter().for_each(|change| fold.add(change));
-            let tx = db.transaction().unwrap();
-            fold.write(&tx).unwrap();
-            tx.commit().unwrap();
-        }
+        batches.into_iter().for_each(|changes| write(&mut db, changes));
         let messages = db.query_row("SELECT count(*) FROM message", [], |r| r.get(0)).unwrap();
         (load(&db).unwrap(), messages)
     }
@@ -417,9 +427,43 @@ mod tests {
         }
     }
 
+    /// The topic's, or the one that clears it.
+    fn retained(num: u64, payload: &'static str) -> BrokerChange {
+        BrokerChange::Published { num: MessageNum(num), message: message(payload), retained: true, to: vec![] }
+    }
+
+    #[test]
+    fn of_retained_messages_that_raced_the_newest_stays_in_whatever_order_they_came() {
+        for (changes, stays) in [
+            ([retained(2, "new"), retained(1, "old")], Some("new")),
+            ([retained(2, ""), retained(1, "old")], None),
+            ([retained(2, "new"), retained(1, "")], Some("new")),
+        ] {
+            let expected: Vec<_> = stays.map(message).into_iter().collect();
+            assert_eq!(after(vec![changes.to_vec()]).0.retained, expected, "{changes:?}");
+            let one_by_one = changes.iter().map(|change| vec![change.clone()]).collect();
+            assert_eq!(after(one_by_one).0.retained, expected, "{changes:?}, written one by one");
+        }
+    }
+
+    #[test]
+    fn that_a_topic_was_cleared_is_not_kept_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = schema::open_writer(folder.path()).unwrap();
+        for (change, rows) in [
+            (retained(1, "x"), 1),
+            (retained(2, ""), 1),
+            (published(2 + CLEARED_FOR, false, &[]), 1),
+            (published(3 + CLEARED_FOR, false, &[]), 0),
+        ] {
+            write(&mut db, vec![change]);
+            assert_eq!(db.query_row("SELECT count(*) FROM retained", [], |r| r.get::<_, u64>(0)).unwrap(), rows);
+        }
+    }
+
     #[test]
     fn the_last_retained_message_stays_and_an_empty_one_clears() {
-        let empty = BrokerChange::Published { num: MessageNum(2), message: message(""), retained: true, to: vec![] };
+        let empty = retained(2, "");
         assert_eq!(after(vec![vec![published(1, true, &[])]]).0.retained, [message("x")]);
         assert!(after(vec![vec![published(1, true, &[]), empty.clone()]]).0.retained.is_empty());
         assert!(after(vec![vec![published(1, true, &[])], vec![empty]]).0.retained.is_empty());

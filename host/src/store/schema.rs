@@ -72,6 +72,9 @@ const STEPS: &[&str] = &[
     "ALTER TABLE device ADD COLUMN commands_in_doubt INTEGER NOT NULL DEFAULT 0;",
     "ALTER TABLE device ADD COLUMN gateway_access TEXT;",
     "ALTER TABLE session ADD COLUMN in_doubt_from INTEGER;",
+    // Without a body: the topic was cleared.
+    "ALTER TABLE retained ADD COLUMN num INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX retained_cleared ON retained (num) WHERE length(body) = 0;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.
