@@ -15,12 +15,20 @@ fn no_toml(error: &toml::de::Error) -> Error {
     Error::invalid(format!("the settings are no TOML: {}", error.to_string().trim_end()))
 }
 
+/// What is to be written, where the host can read it again.
+fn readable(text: String) -> Result<String, Error> {
+    parse(&text).map_err(|error| Error::invalid(format!("with this change {}", error.text)))?;
+    Ok(text)
+}
+
 /// Sets `enabled` and leaves the rest of the text, comments too, as it is.
 pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
     #[derive(Deserialize)]
     struct Where {
         enabled: Option<toml::Spanned<toml::Value>>,
     }
+    // Nothing may stand before a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
     let found: Where = toml::from_str(text).map_err(|e| no_toml(&e))?;
     let mut text = text.to_owned();
     match found.enabled {
@@ -28,7 +36,7 @@ pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
         // Before all tables, so that it belongs to none of them.
         None => text.insert_str(0, &format!("enabled = {enabled}\n")),
     }
-    Ok(text)
+    readable(text)
 }
 
 /// Merges JSON into the plugin's own settings; null takes a key away. The file is written anew: its comments go.
@@ -44,7 +52,7 @@ pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<S
             settings.insert(key.clone(), value);
         }
     }
-    toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))
+    readable(toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))?)
 }
 
 /// Sets what the plugin is granted. Where the text says nothing of grants they are added to it; else the file is written
@@ -74,11 +82,13 @@ mod tests {
             ("", "enabled = false\n"),
             ("enabled = true # why\n", "enabled = false # why\n"),
             ("# mine\n[settings]\nenabled = 1\n", "enabled = false\n# mine\n[settings]\nenabled = 1\n"),
+            ("\u{feff}a = 1\n", "enabled = false\na = 1\n"),
             ("a = '''\nenabled = 1\n'''\nenabled=\"no\"", "a = '''\nenabled = 1\n'''\nenabled=false"),
         ] {
             assert_eq!(set_enabled(text, false).unwrap(), expected);
         }
         assert!(set_enabled("enabled =", true).unwrap_err().text.contains("line 1"));
+        assert!(set_enabled("[enabled]\na = 1", true).unwrap_err().text.contains("with this change"));
     }
 
     #[test]
@@ -106,5 +116,9 @@ mod tests {
         let null = json!({"a": [null]});
         assert!(merge_settings("", null.as_object().unwrap()).unwrap_err().text.contains("settings.a"));
         assert!(merge_settings("settings = 1", patch.as_object().unwrap()).is_err());
+        // TOML is not read as deep as JSON is.
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        let deep = json!({ "a": deep });
+        assert!(merge_settings("", deep.as_object().unwrap()).unwrap_err().text.contains("with this change"));
     }
 }

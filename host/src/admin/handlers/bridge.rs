@@ -81,9 +81,9 @@ fn refused(app: &App, address: IpAddr, refusal: &Refusal, name: &DeviceName) -> 
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin) struct EventIn {
     #[serde(default, alias = "binary_data")]
-    binary_data: Base64,
+    pub(in crate::admin) binary_data: Base64,
     #[serde(default, alias = "subFolder", alias = "sub_folder")]
-    subfolder: String,
+    pub(in crate::admin) subfolder: String,
     #[serde(rename = "name")]
     _name: Option<String>,
 }
@@ -104,16 +104,16 @@ pub(in crate::admin) async fn publish_event(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct StateIn {
-    state: StateDataIn,
+    pub(in crate::admin) state: StateDataIn,
     #[serde(rename = "name")]
     _name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StateDataIn {
+pub(in crate::admin) struct StateDataIn {
     #[serde(default, alias = "binary_data")]
-    binary_data: Base64,
+    pub(in crate::admin) binary_data: Base64,
 }
 
 pub(in crate::admin) async fn set_state(
@@ -137,7 +137,7 @@ pub(in crate::admin) async fn config(Caller(device): Caller, params: Params) -> 
     Ok(Json(newest.map_or_else(|| json!({}), |config| convert::config_for_device(&config))))
 }
 
-fn within(what: &str, limit: usize, payload: Base64) -> Result<Vec<u8>, Error> {
+pub(in crate::admin) fn within(what: &str, limit: usize, payload: Base64) -> Result<Vec<u8>, Error> {
     let bytes = payload.0.len();
     if bytes > limit {
         return Err(Error::invalid(format!("{what} of {bytes} bytes is larger than {limit}")).of_field("binaryData"));

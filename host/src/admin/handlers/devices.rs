@@ -1,8 +1,8 @@
 //! Devices: what they are, and what is sent to them.
 
 pub(in crate::admin) mod commands;
-pub(super) mod credentials;
-mod send;
+pub(in crate::admin) mod credentials;
+pub(in crate::admin) mod send;
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -73,7 +73,7 @@ pub(in crate::admin) async fn follow(
 }
 
 /// As [`write_cursor`] writes it.
-fn read_cursor(text: &str) -> Result<Cursor, Error> {
+pub(in crate::admin) fn read_cursor(text: &str) -> Result<Cursor, Error> {
     let mut parts = text.trim().split('-').map(str::parse::<u64>);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(Ok(row)), Some(Ok(index)), Some(Ok(seq)), None) => Ok(Cursor {
@@ -85,7 +85,7 @@ fn read_cursor(text: &str) -> Result<Cursor, Error> {
     }
 }
 
-fn write_cursor(cursor: Cursor) -> String {
+pub(in crate::admin) fn write_cursor(cursor: Cursor) -> String {
     format!("{}-{}-{}", cursor.row, cursor.index, cursor.seq)
 }
 

@@ -29,9 +29,9 @@ const DEVICE_ID: &str = "gatewayListOptions.associationsDeviceId";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin) struct BindingIn {
     #[serde(alias = "gateway_id")]
-    gateway_id: String,
+    pub(in crate::admin) gateway_id: String,
     #[serde(alias = "device_id")]
-    device_id: String,
+    pub(in crate::admin) device_id: String,
     #[serde(rename = "parent")]
     _parent: Option<String>,
 }

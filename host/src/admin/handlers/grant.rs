@@ -24,7 +24,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct GrantIn {
     /// Patterns by capability. None: all that the component asks for.
-    grants: Option<Granted>,
+    pub(in crate::admin) grants: Option<Granted>,
 }
 
 pub(in crate::admin) async fn grant(

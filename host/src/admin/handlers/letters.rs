@@ -50,7 +50,7 @@ pub(in crate::admin) async fn redrive(State(app): State<App>, Path(id): Path<Str
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Which {
     /// None: those of all plugins.
-    plugin: Option<String>,
+    pub(in crate::admin) plugin: Option<String>,
 }
 
 /// All, or all of a plugin. Those of plugins that do not run stay.

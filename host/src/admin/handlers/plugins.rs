@@ -70,10 +70,10 @@ pub(in crate::admin) async fn put(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct PatchIn {
-    enabled: Option<bool>,
+    pub(in crate::admin) enabled: Option<bool>,
     /// Merged into the plugin's own settings; null takes a key away.
     #[serde(default)]
-    settings: Map<String, Value>,
+    pub(in crate::admin) settings: Map<String, Value>,
 }
 
 pub(in crate::admin) async fn patch(

@@ -41,8 +41,8 @@ pub(in crate::admin) async fn list(State(app): State<App>, params: Params) -> An
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct TokenIn {
-    name: String,
-    scope: Scope,
+    pub(in crate::admin) name: String,
+    pub(in crate::admin) scope: Scope,
 }
 
 pub(in crate::admin) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<TokenIn>) -> Answer {

@@ -133,7 +133,7 @@ impl Tokens {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     if first && name.len() <= LONGEST_NAME && name.bytes().all(fine) { Ok(()) } else { Err(Error::Name) }

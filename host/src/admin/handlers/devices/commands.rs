@@ -30,11 +30,11 @@ const LARGEST_PAGE: usize = 1_000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin) struct CommandIn {
     #[serde(default, alias = "binary_data")]
-    binary_data: Base64,
+    pub(in crate::admin) binary_data: Base64,
     #[serde(default)]
-    subfolder: String,
+    pub(in crate::admin) subfolder: String,
     /// Absent or `0s`: only for a device that takes it now.
-    ttl: Option<Span>,
+    pub(in crate::admin) ttl: Option<Span>,
     #[serde(rename = "name")]
     _name: Option<String>,
 }
@@ -66,7 +66,7 @@ pub(in crate::admin) async fn send(
 }
 
 /// It becomes topic levels.
-pub(in crate::admin::handlers) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
+pub(in crate::admin) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
     let bad = subfolder.len() > 256
         || subfolder.contains(['+', '#', '\0'])
         || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));

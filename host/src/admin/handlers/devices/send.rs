@@ -24,9 +24,9 @@ use crate::{
 pub(in crate::admin) struct ConfigIn {
     /// 0 = whichever is in force.
     #[serde(default, alias = "version_to_update")]
-    version_to_update: Int64,
+    pub(in crate::admin) version_to_update: Int64,
     #[serde(default, alias = "binary_data")]
-    binary_data: Base64,
+    pub(in crate::admin) binary_data: Base64,
     #[serde(rename = "name")]
     _name: Option<String>,
 }
@@ -51,10 +51,10 @@ pub(super) fn new_id() -> Result<String, Error> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin) struct MethodIn {
-    method: String,
+    pub(in crate::admin) method: String,
     #[serde(default)]
-    payload: Base64,
-    timeout: Option<Span>,
+    pub(in crate::admin) payload: Base64,
+    pub(in crate::admin) timeout: Option<Span>,
 }
 
 pub(super) async fn method(app: &App, device: &Device, who: Who, wanted: MethodIn) -> Answer {
