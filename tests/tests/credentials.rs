@@ -111,8 +111,12 @@ fn the_connection_ends_when_the_token_runs_out() {
     let host = place.start_with(CLOSED);
     let key = registered(&host, &place, "lamp-1");
     // The ten minutes by which clocks may differ are nearly over.
-    let lamp = connect(&host, "lamp-1", &key.token("local", now() - 3_600, now() - 597).unwrap());
+    let secret = key.token("local", now() - 3_600, now() - 597).unwrap();
+    let will = Some(LastWill::new("/devices/lamp-1/events", "gone", QoS::AtLeastOnce, false));
+    let lamp = Device::connect(host.mqtt(), Session { will, ..Session::with_secret("lamp-1", &secret) });
     ended(&lamp);
+    // Nobody took anything away: the will is published.
+    until("the will", || host.admin().get("/v1/events").ok().to_string().contains("Z29uZQ").then_some(()));
     host.stop();
 }
 

@@ -21,6 +21,7 @@ use super::{
     mailbox::Close,
     packet::{Fault, Packet, reason},
     parcel::Receipts,
+    retained::RetainedLeft,
     seats::Moving,
     socket::Socket,
 };
@@ -80,6 +81,8 @@ pub(super) struct Connection<H: Hub> {
     pub(super) unsent: BytesMut,
     /// Topics by their aliases, from 1.
     pub(super) aliases: Vec<Option<Arc<str>>>,
+    /// Of new subscriptions, what there was no room for yet.
+    pub(super) retained_left: Vec<RetainedLeft>,
     /// Of what it was refused.
     pub(super) log_limit: LogLimit,
     /// The log has told that events of this client are dropped.
@@ -114,6 +117,7 @@ impl<H: Hub> Connection<H> {
             generation,
             unsent,
             aliases: Vec::new(),
+            retained_left: Vec::new(),
             log_limit: LogLimit::new(REFUSALS_LOGGED, Instant::now()),
             told_of_shedding: false,
             stream,
@@ -174,6 +178,10 @@ impl<H: Hub> Connection<H> {
             return Err(Stop::End(fault.into()));
         }
         self.write()?;
+        if self.has_room_for_retained() {
+            // Rare, as all that is boxed here.
+            return Ok(Box::pin(self.send_retained()).await?);
+        }
         let now = Instant::now();
         self.stay(now)?;
         let deadline = self.deadline(now);
@@ -252,9 +260,7 @@ impl<H: Hub> Connection<H> {
             self.presence.shared.metrics.limit("packet_deadline");
             return Err(End::Lost("the client did not send the rest of a packet".into()));
         }
-        if self.runs_out.is_some_and(|at| now >= at) {
-            return Err(End::Closed(Close::Revoked("the token, key or certificate ran out".into())));
-        }
+        self.check_end(now)?;
         self.expire_attached(now);
         let silent = self.keep_alive.is_some_and(|patience| now >= self.heard + patience);
         if silent && !self.reads() {
@@ -266,13 +272,23 @@ impl<H: Hub> Connection<H> {
         Ok(())
     }
 
+    /// Whether what the client was let in by has run out.
+    pub(super) fn check_end(&self, now: Instant) -> Result<(), End> {
+        if self.runs_out.is_some_and(|at| now >= at) { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
+    }
+
     /// Reads once, and gives the packets that are whole.
     fn read(&mut self) -> Result<Vec<Packet>, End> {
         READ.with_borrow_mut(|scratch| {
             let length = match self.stream.try_read(scratch) {
                 Ok(0) => return Err(End::Lost("connection closed by the client without DISCONNECT".into())),
                 Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Vec::new()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.stream.is_half_read() {
+                        self.partial_since.get_or_insert_with(Instant::now);
+                    }
+                    return Ok(Vec::new());
+                }
                 Err(error) => return Err(error.into()),
             };
             self.heard = Instant::now();
@@ -286,7 +302,7 @@ impl<H: Hub> Connection<H> {
                 self.decode_partial()
             };
             self.partial_since = match self.partial_since {
-                _ if self.partial.is_empty() => None,
+                _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
                 Some(since) if packets.is_empty() => Some(since),
                 _ => Some(self.heard),
             };
@@ -358,6 +374,7 @@ impl<H: Hub> Connection<H> {
                 }
             }
         };
+        state.patience.took(published);
         mailbox.drained(&mut state);
         let progress = state.session.take_progress();
         let record = state.record.filter(|_| !progress.is_empty());

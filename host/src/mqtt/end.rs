@@ -56,6 +56,7 @@ impl End {
             Self::Fault(fault) => &fault.text,
             Self::Closed(Close::TakenOver) => "taken over by a new connection",
             Self::Closed(Close::Shutdown) => "server shutting down",
+            Self::Closed(Close::RanOut) => "the token, key or certificate ran out",
             Self::Closed(Close::Asked(text) | Close::Revoked(text)) => text,
         }
     }
@@ -68,7 +69,7 @@ impl End {
             Self::Closed(Close::TakenOver) => Some(reason::TAKEN_OVER),
             Self::Closed(Close::Shutdown) => Some(reason::SHUTTING_DOWN),
             Self::Closed(Close::Asked(_)) => Some(reason::ADMINISTRATIVE),
-            Self::Closed(Close::Revoked(_)) => Some(reason::NOT_AUTHORISED),
+            Self::Closed(Close::RanOut | Close::Revoked(_)) => Some(reason::NOT_AUTHORISED),
         }
     }
 
@@ -109,7 +110,7 @@ impl<H: Hub> Presence<H> {
     fn note_failure(&self, end: &End) {
         let kind = match end {
             End::Fault(_) => ErrorKind::InvalidArgument,
-            End::Closed(Close::Revoked(_)) => ErrorKind::PermissionDenied,
+            End::Closed(Close::RanOut | Close::Revoked(_)) => ErrorKind::PermissionDenied,
             End::Disconnected { .. } | End::Lost(_) | End::Closed(_) => return,
         };
         if let Some(device) = &self.device {

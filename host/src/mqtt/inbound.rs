@@ -82,6 +82,10 @@ impl<H: Hub> Connection<H> {
     ) -> Result<(), End> {
         for packet in packets {
             fairness::breathe();
+            if self.presence.mailbox.take_recheck() {
+                // What came before may have waited for others.
+                self.recheck()?;
+            }
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
                 Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), receipts, batch),

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -28,7 +28,7 @@ use crate::{
         limits,
     },
     session::{BatchId, Body, Item, Kept as KeptAs, Offer, Session},
-    topics::{Delivered, Delivery, Keeper, Subscriber},
+    topics::{Delivered, Delivery, Keeper, Patience, Subscriber},
 };
 
 /// Why somebody wants a connection closed.
@@ -38,6 +38,8 @@ pub(super) enum Close {
     Shutdown,
     /// With the reason, for the log and the client.
     Asked(String),
+    /// The token, key or certificate that the client was let in by.
+    RanOut,
     /// The client may not stay, with the reason.
     Revoked(String),
 }
@@ -71,6 +73,8 @@ pub(super) struct State {
     pub(super) closing: Option<Close>,
     /// A publisher waits for room.
     pub(super) starved: bool,
+    /// Of publishers that wait for room.
+    pub(super) patience: Patience,
     /// Under which number the log knows the session.
     pub(super) record: Option<SessionNum>,
     /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
@@ -371,6 +375,15 @@ impl Subscriber for Mailbox {
 
     fn is_connected(&self) -> bool {
         self.lock().online
+    }
+
+    fn patience(&self) -> Duration {
+        let state = self.lock();
+        if state.online { state.patience.left() } else { Duration::ZERO }
+    }
+
+    fn waited(&self, from: Instant, until: Instant) {
+        self.lock().patience.waited(from, until);
     }
 
     fn room(&self) -> &Notify {

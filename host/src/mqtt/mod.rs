@@ -29,6 +29,7 @@ mod parcel;
 mod properties;
 mod restore;
 mod resume;
+mod retained;
 mod seats;
 mod socket;
 mod subscribe;

@@ -1,7 +1,7 @@
 //! A client's messages on ordinary topics: delivered at once to those for whom nothing is written down, and acknowledged
 //! when what must be written down is durable. Never writes to the socket.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     connection::Connection,
@@ -99,6 +99,7 @@ impl<H: Hub> Connection<H> {
             shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, closing).await;
             // The client has yet what comes behind it.
             result = result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(End::Closed(close))));
+            result = result.and(self.check_end(Instant::now()));
         }
         batch.ordinary.push(ack);
         if event.is_some() {

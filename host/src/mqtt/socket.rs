@@ -161,6 +161,14 @@ impl Socket {
         }
     }
 
+    /// Something has begun to come that cannot be read before its rest is there.
+    pub(super) fn is_half_read(&self) -> bool {
+        match self {
+            Self::Direct(_) => false,
+            Self::Web(web) => web.is_half_read(),
+        }
+    }
+
     pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Direct(wire) => wire.try_write(bytes),

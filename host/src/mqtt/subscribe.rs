@@ -6,8 +6,9 @@ use super::{
     connection::Connection,
     end::{End, Presence},
     hub::{Hub, Online},
-    mailbox::{Close, Kept, Mailbox},
+    mailbox::{Close, Kept},
     packet::{Filter, Subscribe, reason},
+    retained::RetainedLeft,
 };
 use crate::{
     auth,
@@ -19,7 +20,7 @@ use crate::{
         broker::{BrokerChange, StoredSubscription, SubscriptionKind},
     },
     store,
-    topics::{self, Delivery, Pending, Subscriber},
+    topics::{self, Pending, Subscriber},
 };
 
 impl<H: Hub> Connection<H> {
@@ -64,7 +65,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Waits until it is durable.
-    async fn keep(&self, pending: Pending) -> Result<(), End> {
+    pub(super) async fn keep(&self, pending: Pending) -> Result<(), End> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -82,7 +83,7 @@ impl<H: Hub> Connection<H> {
 
     /// The QoS granted, or the reason code and words.
     fn one(
-        &self,
+        &mut self,
         filter: &Filter,
         id: Option<u32>,
         feeds: &mut Vec<(Option<DeviceId>, Feed)>,
@@ -130,32 +131,15 @@ impl<H: Hub> Connection<H> {
         })
     }
 
-    fn subscribe_topic(&self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {
+    fn subscribe_topic(&mut self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {
         let Filter { qos, no_local, retain_as_published, retain_handling, .. } = *filter;
         let options = topics::Options { qos, no_local, retain_as_published, id };
-        let topics = &self.presence.shared.topics;
-        let mailbox: &Arc<Mailbox> = &self.presence.mailbox;
-        let subscriber: Arc<dyn Subscriber> = mailbox.clone();
-        let known = topics.subscribe(&filter.filter, &subscriber, options);
+        let subscriber: Arc<dyn Subscriber> = self.presence.mailbox.clone();
+        let known = self.presence.shared.topics.subscribe(&filter.filter, &subscriber, options);
         if retain_handling == 2 || (retain_handling == 1 && known) || topics::is_shared(&filter.filter) {
             return;
         }
-        for message in topics.retained(&filter.filter) {
-            fairness::breathe();
-            let delivery =
-                Delivery { qos: qos.min(message.qos), retain: true, ids: id.into_iter().collect(), shared: None };
-            match mailbox.deliver(&message, delivery) {
-                topics::Delivered::Queued | topics::Delivered::Dropped => {}
-                topics::Delivered::Keep(recipient) => {
-                    pending.deliver(topics.keeper(), mailbox.clone(), &message, recipient);
-                }
-                topics::Delivered::Full => {
-                    // Nobody waits here who could send it later.
-                    self.presence.shared.metrics.limit("session_queue");
-                    self.presence.shared.metrics.drop_message("queue full");
-                }
-            }
-        }
+        self.begin_retained(RetainedLeft { filter: filter.filter.clone(), qos, id, after: None }, pending);
     }
 
     pub(super) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
@@ -174,7 +158,8 @@ impl<H: Hub> Connection<H> {
         Ok(())
     }
 
-    fn unsubscribe_one(&self, filter: &str) -> bool {
+    fn unsubscribe_one(&mut self, filter: &str) -> bool {
+        self.forget_retained(filter);
         let mailbox = &self.presence.mailbox;
         let removed = mailbox.lock().subscriptions.remove(filter);
         match removed {

@@ -1,7 +1,7 @@
 //! MQTT over WebSocket (MQTT 5, section 6): binary messages, cut wherever the client likes, are one stream of bytes.
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read, Write},
     net::IpAddr,
 };
 
@@ -22,8 +22,33 @@ const PROTOCOL: &str = "mqtt";
 /// Messages that are read before other clients get their turn, however small they are.
 const MESSAGES: usize = 4_096;
 
+/// The wire, as the library reads and writes it.
+struct Tapped {
+    wire: Wire,
+    /// Bytes came since the last whole message.
+    came: bool,
+}
+
+impl Read for Tapped {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let length = self.wire.read(to)?;
+        self.came |= length > 0;
+        Ok(length)
+    }
+}
+
+impl Write for Tapped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wire.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wire.flush()
+    }
+}
+
 pub(super) struct Web {
-    socket: WebSocket<Wire>,
+    socket: WebSocket<Tapped>,
     /// Of a message that did not fit where it was read to.
     rest: Bytes,
     /// The library may have read more than it gave.
@@ -50,13 +75,14 @@ impl Web {
     pub(super) async fn accept(wire: Wire, origins: Origins) -> io::Result<Self> {
         #[allow(clippy::result_large_err, reason = "the library's type, once a connection")]
         let check = move |request: &Request, response: Response| answer(request, response, origins);
+        let wire = Tapped { wire, came: false };
         let mut handshake = ServerHandshake::start(wire, check, Some(config(limits::CONNECT_PACKET_BYTES)));
         loop {
             match handshake.handshake() {
                 Ok(socket) => return Ok(Self { socket, rest: Bytes::new(), more: true, unsent: false }),
                 Err(HandshakeError::Failure(error)) => return Err(broken(error)),
                 Err(HandshakeError::Interrupted(mid)) => {
-                    mid.get_ref().get_ref().ready(Interest::READABLE).await?;
+                    mid.get_ref().get_ref().wire.ready(Interest::READABLE).await?;
                     handshake = mid;
                 }
             }
@@ -71,11 +97,16 @@ impl Web {
     }
 
     pub(super) fn wire(&self) -> &Wire {
-        self.socket.get_ref()
+        &self.socket.get_ref().wire
     }
 
     pub(super) fn wire_mut(&mut self) -> &mut Wire {
-        self.socket.get_mut()
+        &mut self.socket.get_mut().wire
+    }
+
+    /// A message has begun to come, and its rest has not.
+    pub(super) fn is_half_read(&self) -> bool {
+        self.socket.get_ref().came
     }
 
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
@@ -99,7 +130,9 @@ impl Web {
                 filled += length;
                 continue;
             }
-            match self.socket.read() {
+            let read = self.socket.read();
+            self.socket.get_mut().came &= read.is_err();
+            match read {
                 Ok(Message::Binary(bytes)) => self.rest = bytes,
                 Ok(Message::Text(_)) => return Err(io::Error::new(ErrorKind::InvalidData, "a WebSocket text message")),
                 Ok(Message::Close(_)) => return Ok(filled),

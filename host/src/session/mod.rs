@@ -148,6 +148,13 @@ impl<H: Clone + Weigh> Session<H> {
             && self.queue_bytes + self.reserved_bytes + size <= limits::SESSION_QUEUE_BYTES
     }
 
+    /// Half of the queue is free, by number and by bytes.
+    #[must_use]
+    pub fn is_half_empty(&self) -> bool {
+        self.queue.len() + self.reserved <= limits::SESSION_QUEUE / 2
+            && self.queue_bytes + self.reserved_bytes <= limits::SESSION_QUEUE_BYTES / 2
+    }
+
     /// Keeps a place in the queue for what must be written down first; gives its packet identifier. None: it is full.
     pub fn reserve(&mut self, message: &Message) -> Option<u16> {
         let size = message.size();

@@ -7,6 +7,7 @@
 
 mod filter;
 mod keeper;
+mod patience;
 mod pending;
 mod retained;
 mod shared;
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes};
 pub use self::{
     keeper::{Done, Keeper},
+    patience::Patience,
     pending::Pending,
 };
 use self::{
@@ -49,7 +51,7 @@ use crate::{
     store,
 };
 
-/// How long a publisher waits for subscribers whose queues are full.
+/// How long a publisher waits for subscribers whose queues are full, and how long all wait for one that takes nothing.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Topics of one entry of the log, at most: each may be long.
@@ -89,6 +91,10 @@ pub trait Subscriber: Send + Sync {
     fn not_kept(&self, message: &Message, recipient: &Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
+    /// How long it is still worth waiting for room.
+    fn patience(&self) -> Duration;
+    /// A publisher waited.
+    fn waited(&self, from: Instant, until: Instant);
     /// Notified (all waiters) when there is room again.
     fn room(&self) -> &Notify;
 }
@@ -259,10 +265,10 @@ impl Handle {
         (0..full).for_each(|_| self.drop_one());
     }
 
-    /// The retained messages that match.
+    /// The retained messages that match, by their topics; those behind `after`, if it is given.
     #[must_use]
-    pub fn retained(&self, filter: &str) -> Vec<Arc<Message>> {
-        self.live_retained().matching(filter)
+    pub fn retained(&self, filter: &str, after: Option<&str>) -> Vec<Arc<Message>> {
+        self.live_retained().matching(filter, after)
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
@@ -347,7 +353,7 @@ impl Handle {
             }
             Delivered::Full => {}
         }
-        if delivery.qos != QoS::AtMostOnce && subscriber.is_connected() {
+        if delivery.qos != QoS::AtMostOnce && !subscriber.patience().is_zero() {
             return Some(offer);
         }
         self.drop_one();
@@ -375,7 +381,7 @@ impl Handle {
             }
         }
         let offer = full?;
-        if offer.delivery.qos != QoS::AtMostOnce && offer.subscriber.is_connected() {
+        if offer.delivery.qos != QoS::AtMostOnce && !offer.subscriber.patience().is_zero() {
             return Some(offer);
         }
         self.drop_one();
@@ -435,13 +441,19 @@ impl Handle {
                     None => break,
                     Some(full) => offer = full,
                 }
-                is_over = is_over
-                    || tokio::select! {
+                let began = Instant::now();
+                let has_room = !is_over
+                    && tokio::select! {
                         biased;
-                        () = room => false,
-                        _ = patience.as_mut() => true,
+                        () = room => true,
+                        _ = patience.as_mut() => {
+                            is_over = true;
+                            false
+                        }
+                        () = tokio::time::sleep(subscriber.patience()) => false,
                     };
-                if is_over {
+                subscriber.waited(began, Instant::now());
+                if !has_room {
                     self.drop_one();
                     break;
                 }

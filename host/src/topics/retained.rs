@@ -58,12 +58,12 @@ impl Retained {
         gone
     }
 
-    /// All that match.
-    pub(super) fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
+    /// All that match, by their topics; those behind `after`, if it is given.
+    pub(super) fn matching(&self, filter: &str, after: Option<&str>) -> Vec<Arc<Message>> {
         let prefix = filter::literal_prefix(filter);
-        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.messages
-            .range::<str, _>(from)
+            .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(topic, _)| topic.starts_with(prefix))
             .filter(|(topic, _)| filter::matches(filter, topic))
             .map(|(_, message)| message.clone())
@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn topics(retained: &Retained, filter: &str) -> Vec<String> {
-        retained.matching(filter).iter().map(|m| m.topic.to_string()).collect()
+        retained.matching(filter, None).iter().map(|m| m.topic.to_string()).collect()
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         ] {
             assert_eq!(topics(&retained, filter), expect, "{filter}");
         }
-        assert_eq!(retained.matching("a")[0].payload, "2");
+        assert_eq!(retained.matching("a", None)[0].payload, "2");
     }
 
     #[test]
@@ -136,6 +136,6 @@ mod tests {
         retained.set(&message("0", "y")).unwrap();
         let big = Arc::new(Message::new("1", vec![0; limits::RETAINED_BYTES]));
         assert_eq!(retained.set(&big), Err("retained_bytes"));
-        assert_eq!(retained.matching("1")[0].payload, "x");
+        assert_eq!(retained.matching("1", None)[0].payload, "x");
     }
 }

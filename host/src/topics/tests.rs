@@ -12,6 +12,7 @@ struct Fake {
     room: Notify,
     connected: AtomicBool,
     capacity: Mutex<usize>,
+    patience: Mutex<Patience>,
     got: Mutex<Vec<(Arc<Message>, Delivery)>>,
 }
 
@@ -22,6 +23,7 @@ impl Fake {
             room: Notify::new(),
             connected: AtomicBool::new(true),
             capacity: Mutex::new(capacity),
+            patience: Mutex::default(),
             got: Mutex::default(),
         })
     }
@@ -51,6 +53,14 @@ impl Subscriber for Fake {
 
     fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_connected() { self.patience.lock().left() } else { Duration::ZERO }
+    }
+
+    fn waited(&self, from: Instant, until: Instant) {
+        self.patience.lock().waited(from, until);
     }
 
     fn room(&self) -> &Notify {
@@ -90,7 +100,7 @@ async fn no_local_and_retain_as_published_are_kept() {
     topics.publish(message("a", QoS::AtMostOnce, true), Some(1)).await;
     assert!(own.deliveries().is_empty());
     assert!(other.deliveries()[0].retain);
-    assert_eq!(topics.retained("#").len(), 1);
+    assert_eq!(topics.retained("#", None).len(), 1);
     assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
 }
 
@@ -120,6 +130,23 @@ async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     topics.publish(message("a", QoS::AtLeastOnce, false), None).await;
     assert!(before.elapsed() >= PATIENCE);
     assert_eq!(metrics.limits.get_or_create(&crate::metrics::Limit { limit: "session_queue" }).get(), 1);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
+    let (who, other) = (Fake::new(1, 0), Fake::new(2, 99));
+    subscribe(&topics, "a/#", &who, options);
+    subscribe(&topics, "a/b", &other, options);
+    let shared = Fake::new(3, 0);
+    subscribe(&topics, "$share/g/a/#", &shared, options);
+    let before = Instant::now();
+    for _ in 0..50 {
+        topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+    }
+    assert!(before.elapsed() < PATIENCE * 3, "{:?}", before.elapsed());
+    assert_eq!(other.deliveries().len(), 50);
 }
 
 #[tokio::test]
@@ -201,7 +228,7 @@ async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
         retain(format!("old/{n}"), Some(Instant::now())).await;
     }
     retain("new".into(), None).await;
-    assert_eq!(topics.retained("#").len(), 1);
+    assert_eq!(topics.retained("#", None).len(), 1);
     assert_eq!(metrics.limits.get_or_create(&crate::metrics::Limit { limit: "retained_messages" }).get(), 0);
 }
 
@@ -213,5 +240,5 @@ fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
         |topic: &str, expires_ms| StoredMessage { expires_ms, ..StoredMessage::of(&Message::new(topic, "x"), now) };
     let left = vec![stored("over", Some(1_000)), stored("soon", Some(99_000)), stored("never", None)];
     topics.restore_retained(left, now);
-    assert_eq!(topics.0.retained.lock().matching("#").len(), 2);
+    assert_eq!(topics.0.retained.lock().matching("#", None).len(), 2);
 }

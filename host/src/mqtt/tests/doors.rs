@@ -130,6 +130,23 @@ async fn half_a_packet_is_waited_for_only_so_long() {
     assert_eq!(front.limit_hits("packet_deadline"), 1);
 }
 
+#[tokio::test]
+async fn half_a_websocket_message_is_waited_for_only_so_long() {
+    let front = Front::start_at(web(), Options { packet_deadline: SHORT, ..Options::default() }).await;
+    let addr = front.addr;
+    tokio::task::spawn_blocking(move || {
+        let mut client = open(TcpStream::connect(addr).unwrap(), addr);
+        client.send(Message::Binary(connect_v4("client-half", 2, 0).into())).unwrap();
+        assert_eq!(came(&mut client, CONNACK.len()), CONNACK);
+        // A binary message of 1,000 bytes, masked, and none of them.
+        client.get_mut().write_all(&[0x82, 0x80 | 126, 0x03, 0xe8, 1, 2, 3, 4]).unwrap();
+        while client.read().is_ok() {}
+    })
+    .await
+    .unwrap();
+    assert_eq!(front.limit_hits("packet_deadline"), 1);
+}
+
 pub(super) fn request(
     addr: SocketAddr,
     protocol: Option<&'static str>,

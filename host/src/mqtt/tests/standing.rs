@@ -2,6 +2,7 @@
 
 use super::{
     raw::{ack, connect_v4, connect_v5, publish, text},
+    takeover::full,
     *,
 };
 use crate::{auth::Access, model::DeviceNum, registry::Changed};
@@ -25,6 +26,21 @@ async fn who_may_not_stay_is_told_so_and_leaves_no_will() {
     revoke(&front, "it is blocked");
     assert_eq!(lamp.expect_end().await, Some(0x87));
     until("it is told", || front.hub.has_logged("lamp-1 disconnected: it is blocked")).await;
+    watcher.expect_silence().await;
+}
+
+#[tokio::test]
+async fn who_may_not_stay_is_cut_off_also_in_the_middle_of_what_it_sent() {
+    let front = Front::start().await;
+    let _full = full(&front, "client-full", "a").await;
+    let mut watcher = front.v4("client-watcher").await;
+    watcher.subscribe(false, "a", 0).await;
+    let mut lamp = front.v5("lamp-1").await;
+    // The first waits for the full subscriber.
+    lamp.send(&[1, 2, 3].map(|id| publish(0x32, "a", id, Some(&[]), "late")).concat()).await;
+    watcher.expect(&publish(0x30, "a", 0, None, "late")).await;
+    revoke(&front, "it is blocked");
+    assert_eq!(lamp.expect_end().await, Some(0x87));
     watcher.expect_silence().await;
 }
 

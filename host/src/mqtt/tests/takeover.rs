@@ -21,7 +21,7 @@ fn message(topic: &str) -> Arc<Message> {
 }
 
 /// A kept session, connected, that takes one message at a time and whose queue is full.
-async fn full(front: &Front, id: &str, topic: &str) -> Client {
+pub(super) async fn full(front: &Front, id: &str, topic: &str) -> Client {
     let (mut client, _) = front.resume(&connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
     client.subscribe(true, topic, 1).await;
     for _ in 0..=limits::SESSION_QUEUE {

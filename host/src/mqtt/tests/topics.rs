@@ -1,12 +1,12 @@
 //! Ordinary topics among clients, byte by byte.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    raw::{ack, connect_v5, packet, publish, text, unsubscribe},
+    raw::{ack, connect_v4, connect_v5, packet, publish, text, unsubscribe},
     *,
 };
-use crate::model::{Message, QoS};
+use crate::model::{Message, QoS, limits};
 
 #[tokio::test]
 async fn all_qualities_of_service_both_ways() {
@@ -30,6 +30,68 @@ async fn all_qualities_of_service_both_ways() {
     to.send(&ack(0x50, 2)).await;
     to.expect(&ack(0x62, 2)).await;
     to.send(&ack(0x70, 2)).await;
+    to.expect_silence().await;
+}
+
+/// More than a queue holds.
+const MANY: usize = 1_500;
+
+async fn retain_many(front: &Front) {
+    for number in 0..MANY {
+        let topic = format!("many/{number:04}");
+        let retained = Message { qos: QoS::AtLeastOnce, retain: true, ..Message::new(&topic, "x") };
+        front.topics.publish(Arc::new(retained), None).await;
+    }
+}
+
+#[tokio::test]
+async fn all_retained_messages_come_however_many_match() {
+    let front = Front::start().await;
+    retain_many(&front).await;
+    // A clean session, and one whose messages are written down.
+    for hello in [connect_v4("client-a", 2, 60), connect_v4("client-b", 0, 60)] {
+        for qos in [0, 1] {
+            let (mut to, _) = front.resume(&hello).await;
+            assert_eq!(to.subscribe(false, "many/+", qos).await, qos);
+            for number in 0..MANY {
+                let packet = to.packet().await;
+                let topic = format!("many/{number:04}");
+                assert_eq!(&packet[4..4 + topic.len()], topic.as_bytes(), "{qos}");
+                if qos == 1 {
+                    to.send(&[0x40, 2, packet[13], packet[14]]).await;
+                }
+            }
+            to.expect_silence().await;
+        }
+    }
+    assert_eq!(front.limit_hits("session_queue"), 0);
+}
+
+#[tokio::test]
+async fn retained_messages_that_wait_for_room_are_not_sent_when_the_subscription_is_over() {
+    let front = Front::start().await;
+    retain_many(&front).await;
+    let mut to = front.v4("client-to").await;
+    to.subscribe(false, "many/+", 1).await;
+    let mut ids = Vec::new();
+    for _ in 0..limits::IN_FLIGHT {
+        ids.push(to.packet().await);
+    }
+    to.send(&unsubscribe(false, &["many/+"])).await;
+    let mut came = ids.len();
+    for packet in ids {
+        to.send(&[0x40, 2, packet[13], packet[14]]).await;
+    }
+    while let Some(packet) = to.try_packet().await {
+        if packet[0] == 0xb0 {
+            continue;
+        }
+        came += 1;
+        to.send(&[0x40, 2, packet[13], packet[14]]).await;
+        if came == limits::SESSION_QUEUE {
+            break;
+        }
+    }
     to.expect_silence().await;
 }
 
