@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
     documents::{each, from_json, json, raise_meta, read_meta},
+    retained::{self, RetainedFold},
 };
 use crate::model::broker::{
     BrokerChange, MessageNum, Recipient, SessionKey, SessionNum, StoredMessage, StoredSubscription, StoredWill,
@@ -18,8 +19,6 @@ use crate::model::broker::{
 
 const LAST_SESSION: &str = "last_session";
 const LAST_MESSAGE: &str = "last_message";
-/// That a topic was cleared is known for so many messages, so that an older one that comes late does not fill it again.
-const CLEARED_FOR: u64 = 10_000;
 
 /// A session as it was when the process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +74,7 @@ pub(super) struct BrokerFold {
     queued: BTreeMap<(SessionNum, MessageNum), Queued>,
     held: Vec<(SessionNum, MessageNum)>,
     gone: Vec<(SessionNum, MessageNum)>,
-    /// The newest by its number, as publishers that race for a topic may come in another order; None: it clears the topic.
-    retained: HashMap<Arc<str>, (MessageNum, Option<StoredMessage>)>,
-    /// Topics whose retained message, if it stands there already, may have run out of time by then.
-    expired: HashMap<Arc<str>, u64>,
+    retained: RetainedFold,
     last_message: u64,
 }
 
@@ -108,30 +104,16 @@ impl BrokerFold {
                 self.others.push(change);
             }
             BrokerChange::RetainedExpired { topics, time_ms } => {
-                topics.into_iter().for_each(|topic| self.retained_expired(topic, time_ms));
+                topics.into_iter().for_each(|topic| self.retained.expired(topic, time_ms));
             }
             other => self.others.push(other),
-        }
-    }
-
-    fn retained_expired(&mut self, topic: Arc<str>, time_ms: u64) {
-        match self.retained.get_mut(&topic) {
-            Some((_, kept)) => *kept = kept.take().filter(|message| !message.is_expired(time_ms)),
-            None => {
-                let known = self.expired.entry(topic).or_default();
-                *known = time_ms.max(*known);
-            }
         }
     }
 
     fn published(&mut self, num: MessageNum, message: StoredMessage, retained: bool, to: Vec<Recipient>) {
         self.last_message = self.last_message.max(num.0);
         if retained {
-            let kept = (!message.payload.is_empty()).then(|| message.clone());
-            let newest = self.retained.entry(message.topic.clone()).or_default();
-            if num >= newest.0 {
-                *newest = (num, kept);
-            }
+            self.retained.published(num, &message);
         }
         if !to.is_empty() {
             self.messages.insert(num, (message, to.len()));
@@ -176,20 +158,8 @@ impl BrokerFold {
             tx.prepare_cached("DELETE FROM queued WHERE session = ?1 AND message = ?2")?.execute([session.0, num.0])?;
             forget_unqueued(tx, *num)?;
         }
-        for (topic, time_ms) in &self.expired {
-            forget_expired(tx, topic, *time_ms)?;
-        }
-        for (topic, (num, message)) in &self.retained {
-            let body = message.as_ref().map_or_else(|| Ok(Vec::new()), blob)?;
-            tx.prepare_cached(
-                "INSERT INTO retained (topic, num, body) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (topic) DO UPDATE SET num = excluded.num, body = excluded.body WHERE excluded.num >= num",
-            )?
-            .execute(params![topic, num.0, body])?;
-        }
+        self.retained.write(tx, self.last_message)?;
         if self.last_message > 0 {
-            tx.prepare_cached("DELETE FROM retained WHERE length(body) = 0 AND num < ?1")?
-                .execute([self.last_message.saturating_sub(CLEARED_FOR)])?;
             raise_meta(tx, LAST_MESSAGE, self.last_message)?;
         }
         Ok(())
@@ -199,15 +169,6 @@ impl BrokerFold {
 fn forget_unqueued(tx: &Transaction<'_>, num: MessageNum) -> Result<(), Error> {
     tx.prepare_cached("DELETE FROM message WHERE num = ?1 AND NOT EXISTS (SELECT 1 FROM queued WHERE message = ?1)")?
         .execute([num.0])?;
-    Ok(())
-}
-
-fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(), Error> {
-    let mut find = tx.prepare_cached("SELECT body FROM retained WHERE topic = ?1 AND length(body) > 0")?;
-    let message = find.query_row([topic], |r| parsed::<StoredMessage>(&r.get::<_, Vec<u8>>(0)?)).optional()?;
-    if message.is_some_and(|message| message.is_expired(time_ms)) {
-        tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
-    }
     Ok(())
 }
 
@@ -332,18 +293,15 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
         Ok(())
     })?;
     docs.sessions = sessions;
-    each(db, "SELECT body FROM retained WHERE length(body) > 0", |r| {
-        docs.retained.push(parsed(&r.get::<_, Vec<u8>>(0)?)?);
-        Ok(())
-    })?;
+    docs.retained = retained::load(db)?;
     Ok(docs)
 }
 
-fn blob<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+pub(super) fn blob<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     postcard::to_stdvec(value).map_err(|e| Error::Sqlite(e.to_string()))
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> rusqlite::Result<T> {
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> rusqlite::Result<T> {
     let failed =
         |e: postcard::Error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(e));
     postcard::from_bytes(body).map_err(failed)
@@ -353,7 +311,7 @@ fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> rusqlite::Result<T> {
 mod tests {
     use bytes::Bytes;
 
-    use super::*;
+    use super::{super::retained::CLEARED_FOR, *};
     use crate::{
         model::{QoS, broker::SubscriptionKind},
         store::schema,

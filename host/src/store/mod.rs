@@ -18,6 +18,7 @@ mod open;
 pub mod private;
 mod reader;
 mod record;
+mod retained;
 mod schema;
 mod segment;
 mod spares;

@@ -111,6 +111,19 @@ pub(super) const ROWS: &[Row] = &[
             let _ = eve.glance();
         }
     }),
+    row("acknowledges-nothing", "fills its own queue, takes nothing out of it, and publishes on", |attack| {
+        let mut deaf = attack.target.let_in(&attack.target.eve("deaf"));
+        deaf.send(&subscribe(1, ["attack/deaf"], 1));
+        while attack.goes_on() {
+            let mut eve = attack.target.let_in(&attack.target.eve("loud"));
+            for id in 1..=500 {
+                eve.send(&publish(0x32, "attack/deaf", id, &[], b"x"));
+            }
+            let _ = eve.glance();
+            // So that it stays.
+            deaf.send(&[0xc0, 0]);
+        }
+    }),
     row("10,000-filters", "subscribes 10,000 filters in one packet", |attack| {
         let filters: Vec<_> = (0..10_000).map(|n| format!("attack/f/{n}/+/#")).collect();
         let bomb = subscribe(1, filters.iter().map(String::as_str), 1);
