@@ -152,6 +152,12 @@ pub struct Offer {
     delivery: Delivery,
 }
 
+impl Offer {
+    fn is_worth_waiting_for(&self) -> bool {
+        self.delivery.qos != QoS::AtMostOnce && !self.subscriber.patience().is_zero()
+    }
+}
+
 /// Groups stand among the subscribers of the trie, with ids from here on.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
@@ -353,16 +359,16 @@ impl Handle {
             }
             Delivered::Full => {}
         }
-        if delivery.qos != QoS::AtMostOnce && !subscriber.patience().is_zero() {
+        if offer.is_worth_waiting_for() {
             return Some(offer);
         }
         self.drop_one();
         None
     }
 
-    /// To the first member that takes it; gives back the first where it is worth waiting for room.
+    /// To the first member that takes it; gives back the first that is worth waiting for.
     fn offer_in_turn(&self, message: &mut Written<'_>, group: &Group) -> Option<Offer> {
-        let mut full = None;
+        let (mut full, mut is_lost) = (None, false);
         for Member { subscriber, options } in group.by_turns() {
             let delivery = Delivery {
                 qos: options.qos.min(message.message.qos),
@@ -377,15 +383,16 @@ impl Handle {
                     return None;
                 }
                 Delivered::Dropped => {}
-                Delivered::Full => full = full.or(Some(Offer { subscriber, delivery })),
+                Delivered::Full => {
+                    is_lost = true;
+                    full = full.or_else(|| Some(Offer { subscriber, delivery }).filter(Offer::is_worth_waiting_for));
+                }
             }
         }
-        let offer = full?;
-        if offer.delivery.qos != QoS::AtMostOnce && !offer.subscriber.patience().is_zero() {
-            return Some(offer);
+        if is_lost && full.is_none() {
+            self.drop_one();
         }
-        self.drop_one();
-        None
+        full
     }
 
     fn drop_one(&self) {

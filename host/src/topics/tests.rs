@@ -150,6 +150,28 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
 }
 
 #[tokio::test]
+async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_that_takes_nothing() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
+    let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
+    stuck.patience.lock().waited(Instant::now(), Instant::now() + PATIENCE);
+    for member in [&stuck, &slow] {
+        assert!(!subscribe(&topics, "$share/g/a", member, options));
+    }
+    for turn in 1..=2 {
+        let publishing = tokio::spawn({
+            let topics = topics.clone();
+            async move { topics.publish(message("a", QoS::AtLeastOnce, false), None).await }
+        });
+        tokio::task::yield_now().await;
+        *slow.capacity.lock() = turn;
+        slow.room.notify_waiters();
+        publishing.await.unwrap();
+        assert_eq!((stuck.deliveries().len(), slow.deliveries().len()), (0, turn));
+    }
+}
+
+#[tokio::test]
 async fn members_of_a_shared_subscription_take_turns() {
     let topics = Handle::new(Metrics::default(), Keeper::default());
     let members = [1, 2, 3].map(|id| Fake::new(id, 99));
