@@ -178,12 +178,14 @@ impl<H: Hub> Connection<H> {
             return Err(Stop::End(fault.into()));
         }
         self.write()?;
-        if self.has_room_for_retained() {
-            // Rare, as all that is boxed here.
-            return Ok(Box::pin(self.send_retained()).await?);
-        }
         let now = Instant::now();
         self.stay(now)?;
+        if self.has_room_for_retained() {
+            Box::pin(self.send_retained()).await?;
+            // There may be many times as many.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
         let deadline = self.deadline(now);
         if timer.deadline().into_std() > deadline {
             timer.as_mut().reset(deadline.into());
