@@ -48,18 +48,19 @@ fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer()
         body.len()
     );
     let address = host.admin().address().parse().unwrap();
-    for _ in 0..CALLS {
-        assert!(Conn::open(address).unwrap().send(call.as_bytes()));
-    }
     let version = || {
         let config = host.admin().get(&Admin::device_path("lamp-1", "")).ok()["config"]["version"].take();
         config.as_str().map_or(0, |version| version.parse().unwrap())
     };
-    until("all calls to be made", || (version() == CALLS).then_some(()));
+    // A caller may be gone before the host has read its call: then there is none.
+    until("the calls to be made", || {
+        assert!(Conn::open(address).unwrap().send(call.as_bytes()));
+        (version() >= CALLS).then_some(())
+    });
     until("each to be written down", || {
         let lines = host.admin().get("/v1/audit").ok()["lines"].take();
         let of_config = |line: &&serde_json::Value| line["call"] == format!("POST {path}") && line["status"] == 200;
-        (lines.as_array().unwrap().iter().filter(of_config).count() == CALLS).then_some(())
+        (lines.as_array().unwrap().iter().filter(of_config).count() == version()).then_some(())
     });
     host.stop();
 }
