@@ -65,6 +65,7 @@ fn the_demo_shows_both_scenarios_and_ends_by_itself() {
     for told in ["✓ hop relay", "✓ switch wakes", "mosquitto_pub -i switch-2"] {
         assert!(output.contains(told), "{told} is not in\n{output}");
     }
+    assert!(!demo.log().contains("WARN"), "{}", demo.log());
 }
 
 fn demo(place: &Place, more: &[&str], patience: Duration) -> (bool, String) {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     app::Host,
     settings::{Key, Settings},
+    store::private::make_folder,
 };
 
 /// The plugins of the play. `hop-*` only, so that the relay does not reject what the switch says.
@@ -43,8 +44,12 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let data = match &options.data {
         Some(data) => data.clone(),
-        None => tempfile::Builder::new().prefix("switchbox-demo-").tempdir().context("no folder for the demo")?.keep(),
+        None => {
+            let folder = tempfile::Builder::new().prefix("switchbox-demo-").tempdir();
+            folder.context("no folder for the demo")?.keep().join("data")
+        }
     };
+    make_folder(&data).context("no folder for the demo")?;
     let settings = settings(options, &data)?;
     write_plugins(&settings.plugins, &options.play.scene)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
