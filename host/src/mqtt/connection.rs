@@ -353,7 +353,7 @@ impl<H: Hub> Connection<H> {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = Instant::now();
-        let mut published = 0;
+        let (mut published, mut taken) = (0, 0);
         let mut refused = Receipts::default();
         let mut state = mailbox.lock();
         let more = loop {
@@ -365,6 +365,8 @@ impl<H: Hub> Connection<H> {
                 Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
                 Some(Frame::Publish { id, dup, item }) => {
                     published += 1;
+                    // What is sent again leaves no room in the queue.
+                    taken += u64::from(!dup);
                     if !self.peer.publish(id, dup, &item, device, now, out) {
                         shared.metrics.drop_message("larger than the client takes");
                         let item = match item {
@@ -376,7 +378,7 @@ impl<H: Hub> Connection<H> {
                 }
             }
         };
-        state.patience.took(published);
+        state.patience.took(taken);
         mailbox.drained(&mut state);
         let progress = state.session.take_progress();
         let record = state.record.filter(|_| !progress.is_empty());

@@ -2,7 +2,7 @@
 //! read and written at once, and waits for more only in [`Socket::ready`].
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     net::IpAddr,
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -49,14 +49,14 @@ impl Wire {
         }
     }
 
-    fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn try_read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => read_now(tcp, to),
             Self::Tls(tls) => tls.try_read(to),
         }
     }
 
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_write(bytes),
             Self::Tls(tls) => tls.try_write(bytes),
@@ -70,7 +70,7 @@ impl Wire {
         }
     }
 
-    fn try_flush(&mut self) -> io::Result<bool> {
+    pub(super) fn try_flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Plain(_) => Ok(true),
             Self::Tls(tls) => tls.try_flush(),
@@ -92,23 +92,6 @@ fn read_now(tcp: &mut TcpStream, to: &mut [u8]) -> io::Result<usize> {
     match Pin::new(tcp).poll_read(&mut nobody, &mut buffer) {
         Poll::Ready(read) => read.map(|()| buffer.filled().len()),
         Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-    }
-}
-
-/// For the WebSocket library.
-impl Read for Wire {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.try_read(to)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.try_flush()? { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
     }
 }
 

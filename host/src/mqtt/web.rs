@@ -31,7 +31,7 @@ struct Tapped {
 
 impl Read for Tapped {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let length = self.wire.read(to)?;
+        let length = self.wire.try_read(to)?;
         self.came |= length > 0;
         Ok(length)
     }
@@ -39,11 +39,11 @@ impl Read for Tapped {
 
 impl Write for Tapped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wire.write(bytes)
+        self.wire.try_write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.wire.flush()
+        if self.wire.try_flush()? { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
     }
 }
 

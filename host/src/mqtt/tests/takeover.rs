@@ -117,6 +117,24 @@ async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
 }
 
 #[tokio::test]
+async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
+    let front = Front::start().await;
+    let hello = connect_v5("client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
+    let _full = full(&front, "client-full", "a").await;
+    // Waits in vain.
+    front.topics.publish(message("a"), None).await;
+    let is_waited_for = || !front.topics.deliver(&message("a"), None, &mut Pending::default()).is_empty();
+    assert!(!is_waited_for());
+    let (mut again, _) = front.resume(&hello).await;
+    again.expect(&publish(0x3a, "a", 1, Some(&[]), "filling")).await;
+    assert!(!is_waited_for());
+    again.send(&ack(0x40, 1)).await;
+    again.expect(&publish(0x32, "a", 2, Some(&[]), "filling")).await;
+    front.topics.publish(message("a"), None).await;
+    assert!(is_waited_for());
+}
+
+#[tokio::test]
 async fn places_in_a_queue_that_are_not_used_are_free_again() {
     let front = Front::start().await;
     let hello = connect_v5("client-to", 0, &KEPT);
