@@ -104,19 +104,24 @@ async fn no_local_and_retain_as_published_are_kept() {
     assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
 }
 
-#[tokio::test]
-async fn a_publisher_waits_for_room() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
-    let who = Fake::new(1, 0);
-    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+/// Publishes to the topic a; the subscriber has room for so many messages in all when the publisher waits already.
+async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize) {
     let publish = tokio::spawn({
         let topics = topics.clone();
         async move { topics.publish(message("a", QoS::AtLeastOnce, false), None).await }
     });
     tokio::task::yield_now().await;
-    *who.capacity.lock() = 1;
+    *who.capacity.lock() = capacity;
     who.room.notify_waiters();
     publish.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publisher_waits_for_room() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let who = Fake::new(1, 0);
+    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    publish_while_room_is_made(&topics, &who, 1).await;
     assert_eq!(who.deliveries().len(), 1);
 }
 
@@ -159,14 +164,7 @@ async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_tha
         assert!(!subscribe(&topics, "$share/g/a", member, options));
     }
     for turn in 1..=2 {
-        let publishing = tokio::spawn({
-            let topics = topics.clone();
-            async move { topics.publish(message("a", QoS::AtLeastOnce, false), None).await }
-        });
-        tokio::task::yield_now().await;
-        *slow.capacity.lock() = turn;
-        slow.room.notify_waiters();
-        publishing.await.unwrap();
+        publish_while_room_is_made(&topics, &slow, turn).await;
         assert_eq!((stuck.deliveries().len(), slow.deliveries().len()), (0, turn));
     }
 }
