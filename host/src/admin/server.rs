@@ -21,7 +21,7 @@ use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
 use super::{patience::Patient, routes};
 use crate::{
-    fairness::move_listener_here,
+    fairness::{Breathing, move_listener_here},
     lobby::{self, Lobby, Names, Pass},
     metrics::Metrics,
     model::limits,
@@ -82,7 +82,8 @@ pub(super) async fn serve(doors: Vec<Door>, routes: Router, metrics: Metrics, sh
             Some(ended) = connections.join_next() => note(&ended),
             Some((stream, peer, tls)) = arrived.recv() => {
                 if let Some(pass) = lobby.enter(peer.ip()) {
-                    connections.spawn(connection(shared.clone(), stream, peer, tls, pass));
+                    let served = connection(shared.clone(), stream, peer, tls, pass);
+                    connections.spawn(Breathing::new(served));
                 }
             }
         }

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use self::{
     priority::{take_long_turns, take_short_turns},
     share::{Lane, Metered, Share, Shares},
-    turns::{breathe, breathe_at, has_foreground},
+    turns::{Breathing, breathe, breathe_at, has_foreground},
     waiting::{move_listener_here, move_stream_here},
 };
 

@@ -4,12 +4,16 @@
 
 use std::{
     cell::Cell,
+    pin::Pin,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
+
+use pin_project_lite::pin_project;
 
 /// How long a thread goes on before it gives way.
 const TURN: Duration = Duration::from_micros(100);
@@ -83,6 +87,30 @@ pub fn breathe_at(now: Instant) {
     }
 }
 
+pin_project! {
+    /// A future that gives way after each piece of its work, as by [`breathe_at`]: for those of whom there may be many at once.
+    pub struct Breathing<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Breathing<F> {
+    pub fn new(future: F) -> Self {
+        Self { future }
+    }
+}
+
+impl<F: Future> Future for Breathing<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = self.project().future.poll(cx);
+        breathe_at(Instant::now());
+        polled
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +135,19 @@ mod tests {
         assert_eq!(TURN_HERE.get().unwrap().began, began, "it just began");
         breathe_at(began + TURN);
         assert!(TURN_HERE.get().unwrap().began > began);
+    }
+
+    #[test]
+    fn a_breathing_future_gives_way_after_a_long_piece() {
+        give_way_from_now_on();
+        let began = TURN_HERE.get().unwrap().began;
+        let mut work = std::pin::pin!(Breathing::new(async {
+            while began.elapsed() < TURN {
+                std::hint::spin_loop();
+            }
+            foreground_at_work(Instant::now());
+        }));
+        assert!(work.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
+        assert!(TURN_HERE.get().unwrap().began > began, "its turn did not end");
     }
 }

@@ -167,9 +167,7 @@ impl<H: Hub> Connection<H> {
     /// Writes what there is, then waits for the next thing to happen and does it. What it has begun to process it ends, also
     /// where the connection is to end meanwhile: what waits there knows of that.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
-        if self.presence.mailbox.take_recheck() {
-            self.recheck()?;
-        }
+        self.recheck_if_asked()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
             Box::pin(self.process(packets)).await?;
@@ -272,11 +270,6 @@ impl<H: Hub> Connection<H> {
             return Err(Fault::new(reason::KEEP_ALIVE, "keep-alive time is over").into());
         }
         Ok(())
-    }
-
-    /// Whether what the client was let in by has run out.
-    pub(super) fn check_end(&self, now: Instant) -> Result<(), End> {
-        if self.runs_out.is_some_and(|at| now >= at) { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
     }
 
     /// Reads once, and gives the packets that are whole.

@@ -12,7 +12,11 @@ use super::{
     socket::{Socket, Wire},
     web::{Origins, Web},
 };
-use crate::{fairness::move_listener_here, metrics::Metrics, tls};
+use crate::{
+    fairness::{self, move_listener_here},
+    metrics::Metrics,
+    tls,
+};
 
 /// Pauses after accept failed, such as for want of file descriptors.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -64,6 +68,7 @@ pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mps
                 if arrivals.send((stream, door.clone())).await.is_err() {
                     return;
                 }
+                fairness::breathe();
             }
             Err(error) => {
                 metrics.limit("accept");

@@ -32,6 +32,7 @@ mod resume;
 mod retained;
 mod seats;
 mod socket;
+mod stay;
 mod subscribe;
 mod subscriptions;
 #[cfg(test)]
@@ -63,7 +64,7 @@ use self::{
 };
 pub use self::{listen::Door, web::Origins};
 use crate::{
-    fairness::Shares,
+    fairness::{self, Shares},
     lobby::{self, Lobby, Names, Pass},
     log_limit::LogLimits,
     metrics::Metrics,
@@ -213,6 +214,7 @@ impl<H: Hub> Service<H> {
                 changed = changes.recv() => shared.recheck(changed),
                 Some(arrival) = arrived.recv() => shared.welcome(arrival, &lobby, &mut seats, &shutdown),
             }
+            fairness::breathe();
         }
         doors.shutdown().await;
         drop(arrived);

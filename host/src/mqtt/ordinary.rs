@@ -8,6 +8,7 @@ use super::{
     end::{End, Presence},
     hub::Hub,
     inbound::{Batch, weight},
+    stay::apart,
 };
 use crate::{
     ingest::NewEvent,
@@ -127,25 +128,25 @@ impl<H: Hub> Connection<H> {
             return Ok(());
         }
         let Ordinary { pending, acks, received } = ordinary;
-        let Presence { shared, mailbox, .. } = &self.presence;
+        let shared = self.presence.shared.clone();
         let Some(event) = event else {
-            let room = mailbox.unless_closing(shared.topics.room_for(&pending)).await;
+            let (room, stays) = apart(self.while_it_stays(shared.topics.room_for(&pending)).await);
             let (done, within) = self.acknowledge_later(acks, received);
             let done = move |result: Result<(), store::Error>| done(result.map_err(Into::into));
-            shared.topics.keep_in(room.ok().flatten(), pending, done);
-            return within;
+            shared.topics.keep_in(room.flatten(), pending, done);
+            return stays.and(within);
         };
         let bytes = weight(&event.data) + pending.bytes();
-        let room = self.reserve(bytes).await.ok();
+        let (room, stays) = apart(self.reserve(bytes).await);
         let (done, within) = self.acknowledge_later(acks, received);
-        mailbox.submitted(bytes);
-        let writer = mailbox.clone();
+        let writer = self.presence.mailbox.clone();
+        writer.submitted(bytes);
         let (changes, done) = pending.into_parts(move |result| {
             writer.written(bytes);
             done(result);
         });
         shared.hub.submit_topic(event, changes, room, Box::new(done));
-        within
+        stays.and(within)
     }
 
     /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and

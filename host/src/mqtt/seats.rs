@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::{connection::Connection, hub::Hub};
-use crate::fairness::Lane;
+use crate::fairness::{Breathing, Lane};
 
 /// A connection that goes on in another lane; none when it has ended.
 pub(super) type Moving<H> = Option<Box<Connection<H>>>;
@@ -27,7 +27,7 @@ impl<H: Hub> Seats<H> {
 
     /// Serves a client that nobody knows yet.
     pub(super) fn newcomer(&mut self, served: impl Future<Output = Moving<H>> + Send + 'static) {
-        self.tasks.spawn_on(served, &self.background);
+        self.tasks.spawn_on(Breathing::new(served), &self.background);
     }
 
     /// Waits until a connection has ended. None: there is none.

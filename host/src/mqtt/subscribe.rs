@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::{
     connection::Connection,
-    end::{End, Presence},
+    end::End,
     hub::{Hub, Online},
     mailbox::{Close, Kept},
     packet::{Filter, Subscribe, reason},
     retained::RetainedLeft,
+    stay::apart,
 };
 use crate::{
     auth,
@@ -65,7 +66,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Waits until it is durable.
-    pub(super) async fn keep(&self, pending: Pending) -> Result<(), End> {
+    pub(super) async fn keep(&mut self, pending: Pending) -> Result<(), End> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -73,11 +74,12 @@ impl<H: Hub> Connection<H> {
         let done = move |result| {
             let _ = tell.send(result);
         };
-        let Presence { mailbox, shared, .. } = &self.presence;
-        let room = mailbox.unless_closing(shared.topics.room_for(&pending)).await;
-        shared.topics.keep_in(room.ok().flatten(), pending, done);
+        let shared = self.presence.shared.clone();
+        let (room, stays) = apart(self.while_it_stays(shared.topics.room_for(&pending)).await);
+        shared.topics.keep_in(room.flatten(), pending, done);
+        stays?;
         let failed = |error: store::Error| End::Closed(Close::Asked(error.to_string()));
-        let told = mailbox.unless_closing(told).await.map_err(End::Closed)?;
+        let told = self.while_it_stays(told).await?;
         told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
 

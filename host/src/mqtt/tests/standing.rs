@@ -1,5 +1,7 @@
 //! What becomes of a client whose standing changes while it is connected.
 
+use std::sync::atomic::Ordering;
+
 use super::{
     raw::{ack, connect_v4, connect_v5, publish, text},
     takeover::full,
@@ -42,6 +44,19 @@ async fn who_may_not_stay_is_cut_off_also_in_the_middle_of_what_it_sent() {
     revoke(&front, "it is blocked");
     assert_eq!(lamp.expect_end().await, Some(0x87));
     watcher.expect_silence().await;
+}
+
+#[tokio::test]
+async fn who_may_not_stay_is_cut_off_also_where_it_waits_for_the_journal() {
+    for topic in ["/devices/lamp-1/events", "plugin/a"] {
+        let front = Front::start().await;
+        front.hub.0.stuck.store(true, Ordering::SeqCst);
+        let mut lamp = front.v5("lamp-1").await;
+        lamp.send(&publish(0x32, topic, 1, Some(&[]), "x")).await;
+        until("it waits", || front.hub.has_logged("waits for room")).await;
+        revoke(&front, "it is blocked");
+        assert_eq!(lamp.expect_end().await, Some(0x87), "{topic}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,50 @@
+//! Whether a client may stay: looked at when what it was let in by changes, also where its connection waits for something.
+
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use super::{connection::Connection, end::End, hub::Hub, mailbox::Close};
+
+/// How soon a connection that waits finds out that something changed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl<H: Hub> Connection<H> {
+    /// Looks again where somebody asked for it.
+    pub(super) fn recheck_if_asked(&mut self) -> Result<(), End> {
+        if self.presence.mailbox.take_recheck() { self.recheck() } else { Ok(()) }
+    }
+
+    /// Whether what the client was let in by has run out.
+    pub(super) fn check_end(&self, now: Instant) -> Result<(), End> {
+        if self.runs_out.is_some_and(|at| now >= at) { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
+    }
+
+    /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
+    pub(super) async fn while_it_stays<T>(&mut self, wanted: impl Future<Output = T>) -> Result<T, End> {
+        let mailbox = self.presence.mailbox.clone();
+        let mut wanted = pin!(mailbox.unless_closing(wanted));
+        loop {
+            tokio::select! {
+                biased;
+                got = &mut wanted => {
+                    self.recheck_if_asked()?;
+                    return got.map_err(End::Closed);
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    self.recheck_if_asked()?;
+                    self.check_end(Instant::now())?;
+                }
+            }
+        }
+    }
+}
+
+/// What was waited for, if it came, and whether the client stays.
+pub(super) fn apart<T>(waited: Result<T, End>) -> (Option<T>, Result<(), End>) {
+    match waited {
+        Ok(got) => (Some(got), Ok(())),
+        Err(end) => (None, Err(end)),
+    }
+}
