@@ -1,7 +1,12 @@
 //! The API's listeners: connections, TLS, HTTP. Bounds what a client can take up before it has shown a token, and by being slow
 //! after that. Knows no calls.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -21,7 +26,7 @@ use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
 use super::{patience::Patient, routes};
 use crate::{
-    fairness::{Breathing, move_listener_here},
+    fairness::{self, Breathing, move_listener_here},
     lobby::{self, Lobby, Names, Pass},
     metrics::Metrics,
     model::limits,
@@ -173,6 +178,8 @@ async fn http(
 ) -> io::Result<()> {
     let routes = MapRequestLayer::new(routes::split_verb).layer(shared.routes.clone());
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
+        // A thousand calls may have come at once.
+        fairness::breathe_at(Instant::now());
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(visitor.clone());
