@@ -9,7 +9,7 @@ use super::{
     connection::Connection,
     content::{Content, Refusal, content, within},
     encode,
-    end::End,
+    end::{End, Presence},
     hub::{Hub, Online},
     mailbox::Close,
     ordinary::Ordinary,
@@ -325,16 +325,16 @@ impl<H: Hub> Connection<H> {
         within
     }
 
-    pub(super) async fn reserve(&mut self, bytes: usize) -> Result<H::Room, End> {
-        let (shared, lane) = (self.presence.shared.clone(), self.lane);
-        self.presence.share.writes(bytes, Instant::now());
-        self.while_it_stays(shared.hub.reserve(bytes, lane)).await?.map_err(closed)
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
+        let Presence { share, shared, .. } = &self.presence;
+        share.writes(bytes, Instant::now());
+        self.while_it_stays(shared.hub.reserve(bytes, self.lane)).await?.map_err(closed)
     }
 
-    async fn spare(&mut self, bytes: usize) -> Result<Option<H::Room>, End> {
-        let (shared, lane) = (self.presence.shared.clone(), self.lane);
-        self.presence.share.writes(bytes, Instant::now());
-        self.while_it_stays(shared.hub.spare(bytes, lane)).await?.map_err(closed)
+    async fn spare(&self, bytes: usize) -> Result<Option<H::Room>, End> {
+        let Presence { share, shared, .. } = &self.presence;
+        share.writes(bytes, Instant::now());
+        self.while_it_stays(shared.hub.spare(bytes, self.lane)).await?.map_err(closed)
     }
 
     /// What to do when the journal has the events, and whether the client keeps to its window.

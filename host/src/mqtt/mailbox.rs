@@ -242,8 +242,12 @@ impl Mailbox {
         self.work.notify_one();
     }
 
+    pub(super) fn is_to_recheck(&self) -> bool {
+        self.recheck.load(Ordering::Relaxed)
+    }
+
     pub(super) fn take_recheck(&self) -> bool {
-        self.recheck.load(Ordering::Relaxed) && self.recheck.swap(false, Ordering::Acquire)
+        self.is_to_recheck() && self.recheck.swap(false, Ordering::Acquire)
     }
 
     /// Lets publishers that wait go on, where there is room again.

@@ -128,7 +128,7 @@ impl<H: Hub> Connection<H> {
             return Ok(());
         }
         let Ordinary { pending, acks, received } = ordinary;
-        let shared = self.presence.shared.clone();
+        let Presence { shared, mailbox, .. } = &self.presence;
         let Some(event) = event else {
             let (room, stays) = apart(self.while_it_stays(shared.topics.room_for(&pending)).await);
             let (done, within) = self.acknowledge_later(acks, received);
@@ -139,8 +139,8 @@ impl<H: Hub> Connection<H> {
         let bytes = weight(&event.data) + pending.bytes();
         let (room, stays) = apart(self.reserve(bytes).await);
         let (done, within) = self.acknowledge_later(acks, received);
-        let writer = self.presence.mailbox.clone();
-        writer.submitted(bytes);
+        mailbox.submitted(bytes);
+        let writer = mailbox.clone();
         let (changes, done) = pending.into_parts(move |result| {
             writer.written(bytes);
             done(result);

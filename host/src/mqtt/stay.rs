@@ -1,11 +1,13 @@
 //! Whether a client may stay: looked at when what it was let in by changes, also where its connection waits for something.
 
-use std::{
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{connection::Connection, end::End, hub::Hub, mailbox::Close};
+use super::{
+    connection::Connection,
+    end::{End, Presence},
+    hub::Hub,
+    mailbox::Close,
+};
 
 /// How soon a connection that waits finds out that something changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -22,22 +24,32 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
-    pub(super) async fn while_it_stays<T>(&mut self, wanted: impl Future<Output = T>) -> Result<T, End> {
-        let mailbox = self.presence.mailbox.clone();
-        let mut wanted = pin!(mailbox.unless_closing(wanted));
-        loop {
-            tokio::select! {
-                biased;
-                got = &mut wanted => {
-                    self.recheck_if_asked()?;
-                    return got.map_err(End::Closed);
-                }
-                () = tokio::time::sleep(LOOK_EVERY) => {
-                    self.recheck_if_asked()?;
-                    self.check_end(Instant::now())?;
+    pub(super) async fn while_it_stays<T>(&self, wanted: impl Future<Output = T>) -> Result<T, End> {
+        let over = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if let Err(end) = self.may_stay().and_then(|()| self.check_end(Instant::now())) {
+                    return end;
                 }
             }
+        };
+        tokio::select! {
+            biased;
+            got = self.presence.mailbox.unless_closing(wanted) => {
+                self.may_stay()?;
+                got.map_err(End::Closed)
+            }
+            end = over => Err(end),
         }
+    }
+
+    /// As far as something changed. What else depends on it comes when the connection goes on.
+    fn may_stay(&self) -> Result<(), End> {
+        let Presence { shared, standing, mailbox, .. } = &self.presence;
+        if !mailbox.is_to_recheck() {
+            return Ok(());
+        }
+        shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why))).map(drop)
     }
 }
 

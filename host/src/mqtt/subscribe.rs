@@ -66,7 +66,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Waits until it is durable.
-    pub(super) async fn keep(&mut self, pending: Pending) -> Result<(), End> {
+    pub(super) async fn keep(&self, pending: Pending) -> Result<(), End> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl<H: Hub> Connection<H> {
         let done = move |result| {
             let _ = tell.send(result);
         };
-        let shared = self.presence.shared.clone();
+        let shared = &self.presence.shared;
         let (room, stays) = apart(self.while_it_stays(shared.topics.room_for(&pending)).await);
         shared.topics.keep_in(room.flatten(), pending, done);
         stays?;
