@@ -49,10 +49,11 @@ impl<H: Hub> Connection<H> {
         self.keep(pending).await
     }
 
-    /// Gives where to go on where there is no more room.
+    /// A page of them, as there may be many more. Gives where to go on, unless these were the last.
     fn offer_retained(&self, mut left: RetainedLeft, pending: &mut Pending) -> Option<RetainedLeft> {
         let Presence { shared, mailbox, .. } = &self.presence;
-        for message in shared.topics.retained(&left.filter, left.after.as_deref()) {
+        let page = shared.topics.retained(&left.filter, left.after.as_deref());
+        for message in page.messages {
             fairness::breathe();
             let qos = left.qos.min(message.qos);
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
@@ -65,6 +66,7 @@ impl<H: Hub> Connection<H> {
             }
             left.after = Some(message.topic.clone());
         }
-        None
+        left.after = Some(page.next?);
+        Some(left)
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct BrokerFold {
     /// Of sessions, in the order in which they came.
     others: Vec<BrokerChange>,
     /// With how many of `queued` are of it.
-    messages: HashMap<MessageNum, (StoredMessage, usize)>,
+    messages: BTreeMap<MessageNum, (StoredMessage, usize)>,
     queued: BTreeMap<(SessionNum, MessageNum), Queued>,
     held: Vec<(SessionNum, MessageNum)>,
     gone: Vec<(SessionNum, MessageNum)>,

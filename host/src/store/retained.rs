@@ -1,7 +1,10 @@
 //! The retained messages among the broker's documents. Publishers that race for a topic may come in another order than that in
 //! which the host took their messages: the number decides.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
@@ -18,8 +21,8 @@ pub(super) const CLEARED_FOR: u64 = 10_000;
 /// Changes that are not written yet.
 #[derive(Default)]
 pub(super) struct RetainedFold {
-    /// None: it clears the topic.
-    newest: HashMap<Arc<str>, (MessageNum, Option<StoredMessage>)>,
+    /// None: it clears the topic. In order, so that what is written together lies together: else each row costs a page.
+    newest: BTreeMap<Arc<str>, (MessageNum, Option<StoredMessage>)>,
     /// Topics whose retained message, if it stands there already, may have run out of time by then.
     expired: HashMap<Arc<str>, u64>,
 }

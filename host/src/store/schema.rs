@@ -75,6 +75,13 @@ const STEPS: &[&str] = &[
     // Without a body: the topic was cleared.
     "ALTER TABLE retained ADD COLUMN num INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX retained_cleared ON retained (num) WHERE length(body) = 0;",
+    // Where the topic is the row's key, a row of 1 KiB takes a page of 4.
+    "ALTER TABLE retained RENAME TO retained_before;
+    DROP INDEX retained_cleared;
+    CREATE TABLE retained (topic TEXT PRIMARY KEY, num INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+    INSERT INTO retained SELECT topic, num, body FROM retained_before ORDER BY topic;
+    DROP TABLE retained_before;
+    CREATE INDEX retained_cleared ON retained (num) WHERE length(body) = 0;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

@@ -271,10 +271,10 @@ impl Handle {
         (0..full).for_each(|_| self.drop_one());
     }
 
-    /// The retained messages that match, by their topics; those behind `after`, if it is given.
+    /// The first of the retained messages that match, by their topics; behind `after`, if it is given.
     #[must_use]
-    pub fn retained(&self, filter: &str, after: Option<&str>) -> Vec<Arc<Message>> {
-        self.live_retained().matching(filter, after)
+    pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
+        self.live_retained().page(filter, after)
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the

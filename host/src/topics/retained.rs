@@ -10,6 +10,17 @@ use std::{
 use super::filter;
 use crate::model::{Message, limits};
 
+/// Topics looked at in one go: who publishes retained messages waits for it.
+const PAGE_TOPICS: usize = 256;
+
+/// Some of the retained messages that match a filter.
+#[derive(Debug)]
+pub struct Page {
+    pub messages: Vec<Arc<Message>>,
+    /// Behind which topic there may be more; None: these are the last.
+    pub next: Option<Arc<str>>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     messages: BTreeMap<Arc<str>, Arc<Message>>,
@@ -58,16 +69,21 @@ impl Retained {
         gone
     }
 
-    /// All that match, by their topics; those behind `after`, if it is given.
-    pub(super) fn matching(&self, filter: &str, after: Option<&str>) -> Vec<Arc<Message>> {
+    /// The first that match, by their topics; behind `after`, if it is given. Looks at [`PAGE_TOPICS`], whether they match or not.
+    pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
         let prefix = filter::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        self.messages
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(topic, _)| topic.starts_with(prefix))
-            .filter(|(topic, _)| filter::matches(filter, topic))
-            .map(|(_, message)| message.clone())
-            .collect()
+        let behind = self.messages.range::<str, _>((from, Bound::Unbounded));
+        let mut topics = behind.take_while(|(topic, _)| topic.starts_with(prefix));
+        let (mut messages, mut last) = (Vec::new(), None);
+        for (topic, message) in topics.by_ref().take(PAGE_TOPICS) {
+            if filter::matches(filter, topic) {
+                messages.push(message.clone());
+            }
+            last = Some(topic);
+        }
+        let next = topics.next().and(last).cloned();
+        Page { messages, next }
     }
 }
 
@@ -82,7 +98,7 @@ mod tests {
     }
 
     fn topics(retained: &Retained, filter: &str) -> Vec<String> {
-        retained.matching(filter, None).iter().map(|m| m.topic.to_string()).collect()
+        retained.page(filter, None).messages.iter().map(|m| m.topic.to_string()).collect()
     }
 
     #[test]
@@ -101,7 +117,30 @@ mod tests {
         ] {
             assert_eq!(topics(&retained, filter), expect, "{filter}");
         }
-        assert_eq!(retained.matching("a", None)[0].payload, "2");
+        assert_eq!(retained.page("a", None).messages[0].payload, "2");
+    }
+
+    #[test]
+    fn pages_together_have_all_that_match_once() {
+        let mut retained = Retained::default();
+        for n in 0..3 * PAGE_TOPICS {
+            retained.set(&message(&format!("a/{n}/{}", if n % 3 == 0 { "x" } else { "y" }), "1")).unwrap();
+            retained.set(&message(&format!("b/{n}"), "1")).unwrap();
+        }
+        for (filter, pages, all) in [("a/+/x", 3, PAGE_TOPICS), ("a/#", 3, 3 * PAGE_TOPICS), ("#", 6, 6 * PAGE_TOPICS)]
+        {
+            let (mut found, mut after, mut count) = (BTreeSet::new(), None, 0);
+            loop {
+                let page = retained.page(filter, after.as_deref());
+                count += 1;
+                assert!(page.messages.iter().all(|message| found.insert(message.topic.clone())), "twice");
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!((count, found.len()), (pages, all), "{filter}");
+        }
     }
 
     #[test]
@@ -136,6 +175,6 @@ mod tests {
         retained.set(&message("0", "y")).unwrap();
         let big = Arc::new(Message::new("1", vec![0; limits::RETAINED_BYTES]));
         assert_eq!(retained.set(&big), Err("retained_bytes"));
-        assert_eq!(retained.matching("1", None)[0].payload, "x");
+        assert_eq!(retained.page("1", None).messages[0].payload, "x");
     }
 }
