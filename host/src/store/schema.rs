@@ -173,4 +173,19 @@ mod tests {
         let error = open_writer(folder.path()).unwrap_err();
         assert!(error.to_string().contains("state.db"), "{error}");
     }
+
+    #[test]
+    fn retained_messages_of_an_earlier_version_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = Connection::open(folder.path().join(FILE)).unwrap();
+        let before = STEPS.iter().position(|step| step.contains("retained_before")).unwrap();
+        migrate(&mut db, &STEPS[..before], FILE).unwrap();
+        db.execute("INSERT INTO retained (topic, num, body) VALUES ('b', 2, x'01'), ('a', 1, x'')", []).unwrap();
+        drop(db);
+        let db = open_writer(folder.path()).unwrap();
+        let mut rows = db.prepare("SELECT topic, num, body FROM retained ORDER BY topic").unwrap();
+        let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+        let rows: Vec<(String, u64, Vec<u8>)> = rows.map(Result::unwrap).collect();
+        assert_eq!(rows, [("a".to_owned(), 1, vec![]), ("b".to_owned(), 2, vec![1])]);
+    }
 }
