@@ -243,7 +243,7 @@ impl Mailbox {
     }
 
     pub(super) fn is_to_recheck(&self) -> bool {
-        self.recheck.load(Ordering::Relaxed)
+        self.recheck.load(Ordering::Acquire)
     }
 
     pub(super) fn take_recheck(&self) -> bool {
