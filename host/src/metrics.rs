@@ -1,15 +1,23 @@
 //! The host's counters, shared by every room and read by `/metrics`. Counts; never decides anything.
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-/// The name of a limit, as `/metrics` and the log show it.
+use crate::model::limits::LimitName;
+
+/// The label of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Limit {
-    pub limit: &'static str,
+struct Limit {
+    limit: LimitName,
+}
+
+impl EncodeLabelValue for LimitName {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
 }
 
 /// Why something was refused.
@@ -28,7 +36,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     /// A limit was hit, by its name.
-    pub limits: Family<Limit, Counter>,
+    limits: Family<Limit, Counter>,
     /// Things refused to clients, by the reason.
     pub refused: Family<Reason, Counter>,
     /// Connections open now.
@@ -51,13 +59,20 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counts that this limit was hit.
-    pub fn limit(&self, limit: &'static str) {
+    pub fn limit(&self, limit: LimitName) {
         self.limits.get_or_create(&Limit { limit }).inc();
     }
 
     /// Counts that it was hit so many times.
-    pub fn limit_by(&self, limit: &'static str, times: u64) {
+    pub fn limit_by(&self, limit: LimitName, times: u64) {
         self.limits.get_or_create(&Limit { limit }).inc_by(times);
+    }
+
+    /// How often the limit of this name was hit.
+    #[cfg(test)]
+    pub fn limit_hits(&self, limit: &str) -> u64 {
+        let limit = LimitName::find(limit).unwrap_or_else(|| panic!("there is no limit {limit}"));
+        self.limits.get_or_create(&Limit { limit }).get()
     }
 
     /// Counts something refused to a client.
@@ -97,13 +112,14 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits;
 
     #[test]
     fn what_was_counted_is_written_with_its_name() {
         let metrics = Metrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        metrics.clone().limit("session_queue");
+        metrics.clone().limit(limits::names::SESSION_QUEUE);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert!(text.contains(r#"limit_hits_total{limit="session_queue"} 1"#), "{text}");

@@ -1,6 +1,8 @@
 //! Holds the source to the house's rules: which room may use which, and what stands in no file. The rules are explained
 //! in ARCHITECTURE.md.
 
+#[path = "tidy/limits.rs"]
+mod limits;
 #[path = "tidy/mqtt.rs"]
 mod mqtt;
 
@@ -96,6 +98,11 @@ fn rooms_used(code: &str) -> Vec<String> {
         }
     }
     rooms
+}
+
+/// Each name that follows the prefix.
+fn words_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = String> + 'a {
+    code.match_indices(prefix).map(move |(at, _)| name(&code[at + prefix.len()..]))
 }
 
 fn name(text: &str) -> String {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::model::limits::{FOLLOWERS, FOLLOWERS_PER_TOKEN};
+use crate::model::limits::{FOLLOWERS, FOLLOWERS_PER_TOKEN, LimitName, names};
 
 /// Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -20,20 +20,21 @@ pub(super) struct Place {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
-    #[error("the limit \"followers\" is reached: {FOLLOWERS} follow the events already")]
+    #[error("the limit \"{}\" is reached: {FOLLOWERS} follow the events already", names::FOLLOWERS)]
     All,
     #[error(
-        "the limit \"followers_per_token\" is reached: {FOLLOWERS_PER_TOKEN} follow the events with this token already"
+        "the limit \"{}\" is reached: {FOLLOWERS_PER_TOKEN} follow the events with this token already",
+        names::FOLLOWERS_PER_TOKEN
     )]
     Token,
 }
 
 impl Full {
     /// As the metrics name it.
-    pub(super) fn limit(self) -> &'static str {
+    pub(super) fn limit(self) -> LimitName {
         match self {
-            Self::All => "followers",
-            Self::Token => "followers_per_token",
+            Self::All => names::FOLLOWERS,
+            Self::Token => names::FOLLOWERS_PER_TOKEN,
         }
     }
 }

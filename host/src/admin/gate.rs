@@ -26,6 +26,7 @@ use super::{
 use crate::{
     clock,
     lobby::{Rate, network},
+    model::limits,
 };
 
 /// A refused body of so many bytes is read to its end.
@@ -176,7 +177,7 @@ impl Gate {
             self.in_time(Caller::Token(name.to_owned()), rate::CALLS)?;
         }
         if content_length(headers).is_some_and(|length| length > self.body_bytes) {
-            self.app.parts.counters.limit("admin_body");
+            self.app.parts.counters.limit(limits::names::ADMIN_BODY);
             return Err(Error::too_large(self.body_bytes));
         }
         Ok(())
@@ -189,7 +190,7 @@ impl Gate {
 
 fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
     app.rates.take(caller, rate).map_err(|wait| {
-        app.parts.counters.limit("admin_rate");
+        app.parts.counters.limit(limits::names::ADMIN_RATE);
         Error::too_often(wait)
     })
 }

@@ -43,7 +43,7 @@ impl<T> Patient<T> {
         let patience = self.patience;
         let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(blocked.as_mut().poll(cx));
-        self.metrics.limit("admin_write_time");
+        self.metrics.limit(limits::names::ADMIN_WRITE_TIME);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -130,7 +130,7 @@ impl hyper::body::Body for Timely {
         } else {
             ready!(self.sleep.as_mut().poll(cx));
         }
-        self.metrics.limit("admin_body_time");
+        self.metrics.limit(limits::names::ADMIN_BODY_TIME);
         let slow = io::Error::new(io::ErrorKind::TimedOut, "the body came too slowly");
         Poll::Ready(Some(Err(axum::Error::new(slow))))
     }
@@ -150,12 +150,11 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::metrics::Limit;
 
     const SHORT: Duration = Duration::from_millis(20);
 
-    fn hits(metrics: &Metrics, limit: &'static str) -> u64 {
-        metrics.limits.get_or_create(&Limit { limit }).get()
+    fn hits(metrics: &Metrics, limit: &str) -> u64 {
+        metrics.limit_hits(limit)
     }
 
     #[tokio::test]

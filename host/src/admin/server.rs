@@ -134,7 +134,7 @@ async fn accept(door: Door, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
                 }
             }
             Err(error) => {
-                metrics.limit("admin_accept");
+                metrics.limit(limits::names::ADMIN_ACCEPT);
                 tracing::warn!(%error, "a connection to the admin API was not accepted");
                 tokio::time::sleep(BACK_OFF).await;
             }
@@ -154,7 +154,7 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, tls: Op
             Some(tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept_call(stream)).await {
                 Ok(accepted) => http(&shared, accepted?, peer, visitor).await,
                 Err(_) => {
-                    shared.metrics.limit("admin_handshake_time");
+                    shared.metrics.limit(limits::names::ADMIN_HANDSHAKE_TIME);
                     Ok(())
                 }
             },
@@ -201,7 +201,7 @@ async fn http(
     };
     match ended {
         Err(error) if error.is_timeout() => {
-            shared.metrics.limit("admin_head_time");
+            shared.metrics.limit(limits::names::ADMIN_HEAD_TIME);
             Ok(())
         }
         ended => ended.map_err(io::Error::other),

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     clock,
-    model::registry::{Credential, PasswordHash},
+    model::{
+        limits,
+        registry::{Credential, PasswordHash},
+    },
 };
 
 /// Whom a client claims to be. One that does not exist has neither keys nor a password, and costs the same work.
@@ -55,7 +58,7 @@ impl Handle {
                 Err(refused(format!("the password is not that of {}", claimed.name)))
             }
             Err(error) => {
-                self.metrics.limit("password_checks");
+                self.metrics.limit(limits::names::PASSWORD_CHECKS);
                 Err(Refusal::Unavailable(error.to_string()))
             }
         }

@@ -15,7 +15,10 @@ use std::{
 use parking_lot::Mutex;
 
 use super::password::Asker;
-use crate::{lobby::network, model::limits};
+use crate::{
+    lobby::network,
+    model::limits::{self, LimitName},
+};
 
 /// Failures that cost nothing yet: an address has many devices, each may once have an old password.
 const FREE: [u32; 2] = [5, 50];
@@ -40,11 +43,11 @@ pub(super) enum Throttled {
 
 impl Throttled {
     /// As the metrics name it.
-    pub(super) fn limit(self) -> &'static str {
+    pub(super) fn limit(self) -> LimitName {
         match self {
-            Self::Client(_) => "wrong_passwords_of_client",
-            Self::Address(_) => "wrong_passwords_of_address",
-            Self::Busy => "password_checks_per_address",
+            Self::Client(_) => limits::names::WRONG_PASSWORDS_OF_CLIENT,
+            Self::Address(_) => limits::names::WRONG_PASSWORDS_OF_ADDRESS,
+            Self::Busy => limits::names::PASSWORD_CHECKS_PER_ADDRESS,
         }
     }
 }

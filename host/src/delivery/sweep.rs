@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Handle, commands::PAGE, feeder};
 use crate::{
     clock,
-    model::CommandStatus,
+    model::{CommandStatus, limits},
     store::{self, DueCommand},
 };
 
@@ -77,7 +77,7 @@ impl Handle {
             let Some(device) = self.shared.registry.get(first.device) else { continue };
             let status = first.verdict.unwrap_or(CommandStatus::Expired);
             if status == CommandStatus::Rejected {
-                self.shared.metrics.limit("queued_commands");
+                self.shared.metrics.limit(limits::names::QUEUED_COMMANDS);
                 tracing::warn!(device = %device.name, limit = "queued_commands", "a command is rejected: too many wait");
             }
             count += self.shared.end_commands(&device, status, commands.into_iter(), None);

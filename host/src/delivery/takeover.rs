@@ -31,7 +31,7 @@ impl Handle {
     /// As [`Handle::connect`], over the connection of a gateway.
     pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
         if self.presence(device.num).is_some_and(|presence| stays(presence.taken(), Instant::now())) {
-            self.shared.metrics.limit("takeover_pause");
+            self.shared.metrics.limit(limits::names::TAKEOVER_PAUSE);
             return Err(JustTaken(device.name.id.clone()));
         }
         let online = self.place(device, link, &format!("attached to gateway {gateway}"));

@@ -108,7 +108,7 @@ impl Runner {
         if due && self.counters.delay_told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             let text = self.slow_text(version, slow, effects);
-            tracing::warn!(plugin = %self.name, limit = slow.limit, wait = ?wait, "effects are held back: {text}");
+            tracing::warn!(plugin = %self.name, limit = %slow.limit, wait = ?wait, "effects are held back: {text}");
         }
     }
 

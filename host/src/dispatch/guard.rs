@@ -6,7 +6,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use crate::{
-    model::{DeviceNum, Effect},
+    model::{DeviceNum, Effect, limits::LimitName},
     plugin::{Limits, Rate, limits::names},
 };
 
@@ -116,7 +116,7 @@ pub(super) enum Admission {
 /// What is to blame: the limit's name and the place of the effect among the event's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slow {
-    pub(super) limit: &'static str,
+    pub(super) limit: LimitName,
     pub(super) effect: usize,
 }
 

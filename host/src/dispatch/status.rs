@@ -8,7 +8,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::plugin::{Description, Execution, Grant, Trigger, Verdict};
+use crate::{
+    model::limits::LimitName,
+    plugin::{Description, Execution, Grant, Trigger, Verdict},
+};
 
 /// Warnings of one plugin that are shown.
 const WARNINGS_KEPT: usize = 8;
@@ -25,7 +28,7 @@ pub(super) struct Counters {
     pub(super) lagged: AtomicU64,
     guest_ns: AtomicU64,
     handling_ns: AtomicU64,
-    limits: Mutex<BTreeMap<&'static str, u64>>,
+    limits: Mutex<BTreeMap<LimitName, u64>>,
     /// When the log last told of effects that are held back.
     pub(super) delay_told_ms: AtomicU64,
     warnings: Mutex<VecDeque<String>>,
@@ -73,7 +76,7 @@ impl Counters {
         if !execution.limits_hit.is_empty() {
             let mut limits = self.limits.lock();
             for limit in &execution.limits_hit {
-                *limits.entry(limit).or_default() += 1;
+                *limits.entry(*limit).or_default() += 1;
             }
         }
     }
@@ -88,7 +91,7 @@ impl Counters {
     }
 
     /// A limit was hit outside of an execution.
-    pub(super) fn limit(&self, name: &'static str) {
+    pub(super) fn limit(&self, name: LimitName) {
         *self.limits.lock().entry(name).or_default() += 1;
     }
 
@@ -133,7 +136,7 @@ impl Counters {
             lagged: read(&self.lagged),
             guest_time: Duration::from_nanos(read(&self.guest_ns)),
             handling_time: Duration::from_nanos(read(&self.handling_ns)),
-            limits_hit: self.limits.lock().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            limits_hit: self.limits.lock().iter().map(|(name, count)| (name.to_string(), *count)).collect(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     metrics::Metrics,
     model::{
         Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, PluginName, RegistryChange,
-        Settlement,
+        Settlement, limits,
     },
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
@@ -99,7 +99,7 @@ impl Engine {
             Outcome::Dead { error, event } => {
                 let (id, oldest) = self.letters.add(&plugin);
                 if let Some(id) = oldest {
-                    self.metrics.limit("dead-letters");
+                    self.metrics.limit(limits::names::DEAD_LETTERS);
                     docs.push(Doc::DeadLetterGone { id });
                 }
                 let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event: *event };

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Options, STRANGER_PATIENCE, TELL_EVERY};
+use super::{LimitName, Options, STRANGER_PATIENCE, TELL_EVERY};
 
 #[derive(Debug, Default)]
 pub(super) struct Hall {
@@ -35,7 +35,7 @@ impl Hall {
         address: Option<IpAddr>,
         leave: Arc<Notify>,
         now: Instant,
-    ) -> Result<u64, &'static str> {
+    ) -> Result<u64, LimitName> {
         if self.here >= options.connections {
             return Err(options.names.connections);
         }

@@ -16,7 +16,10 @@ use tokio::sync::Notify;
 
 use self::hall::Hall;
 pub use self::rate::{Rate, Rates};
-use crate::{metrics::Metrics, model::limits};
+use crate::{
+    metrics::Metrics,
+    model::limits::{self, LimitName, names},
+};
 
 /// How much there is room for.
 #[derive(Debug, Clone, Copy)]
@@ -35,27 +38,27 @@ pub struct Options {
 /// The limits as the metrics and the log name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    connections: &'static str,
-    per_address: &'static str,
-    per_second: &'static str,
-    per_second_per_address: &'static str,
-    strangers: &'static str,
+    connections: LimitName,
+    per_address: LimitName,
+    per_second: LimitName,
+    per_second_per_address: LimitName,
+    strangers: LimitName,
 }
 
 impl Names {
     pub const MQTT: Self = Self {
-        connections: "connections",
-        per_address: "connections_per_address",
-        per_second: "connects_per_second",
-        per_second_per_address: "connects_per_second_per_address",
-        strangers: "strangers",
+        connections: names::CONNECTIONS,
+        per_address: names::CONNECTIONS_PER_ADDRESS,
+        per_second: names::CONNECTS_PER_SECOND,
+        per_second_per_address: names::CONNECTS_PER_SECOND_PER_ADDRESS,
+        strangers: names::STRANGERS,
     };
     pub const ADMIN: Self = Self {
-        connections: "admin_connections",
-        per_address: "admin_connections_per_address",
-        per_second: "admin_connects_per_second",
-        per_second_per_address: "admin_connects_per_second_per_address",
-        strangers: "admin_strangers",
+        connections: names::ADMIN_CONNECTIONS,
+        per_address: names::ADMIN_CONNECTIONS_PER_ADDRESS,
+        per_second: names::ADMIN_CONNECTS_PER_SECOND,
+        per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
+        strangers: names::ADMIN_STRANGERS,
     };
 }
 
@@ -129,7 +132,7 @@ impl Lobby {
     }
 
     /// An address first uses up what is its own, so that a flood from one is shed before it costs others anything.
-    fn in_time(&self, address: Option<IpAddr>, now: Instant) -> Result<(), &'static str> {
+    fn in_time(&self, address: Option<IpAddr>, now: Instant) -> Result<(), LimitName> {
         let Options { per_second, per_address, names, .. } = self.0.options;
         if let Some(address) = address {
             // All that may be there may also come at once, as after an outage.
@@ -143,11 +146,11 @@ impl Lobby {
 }
 
 impl Inner {
-    fn shed(&self, limit: &'static str, address: Option<IpAddr>, now: Instant) {
+    fn shed(&self, limit: LimitName, address: Option<IpAddr>, now: Instant) {
         self.metrics.limit(limit);
         if self.hall.lock().is_news(now) {
             let address = address.map_or_else(|| "this machine".to_owned(), |address| address.to_string());
-            tracing::warn!(limit, address, "connections are closed as they come: there are too many");
+            tracing::warn!(%limit, address, "connections are closed as they come: there are too many");
         }
     }
 }
@@ -174,7 +177,6 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Limit;
 
     const OPTIONS: Options =
         Options { connections: 5, per_address: 2, per_second: 10, strangers: 3, names: Names::MQTT };
@@ -188,8 +190,8 @@ mod tests {
     }
 
     impl Lobby {
-        fn hits(&self, limit: &'static str) -> u64 {
-            self.0.metrics.limits.get_or_create(&Limit { limit }).get()
+        fn hits(&self, limit: &str) -> u64 {
+            self.0.metrics.limit_hits(limit)
         }
 
         /// Known at once, so that strangers do not matter.

@@ -1,6 +1,10 @@
-//! Every fixed limit of the host, in one table. A limit that is hit is counted under its name.
+//! Every fixed limit of the host, in one table. A limit that is hit is counted under its name, which stands in `limits/table.rs`.
 
 use std::time::Duration;
+
+mod table;
+
+pub use table::{LimitName, host as names, plugin as plugin_names};
 
 /// Largest telemetry payload, bytes.
 pub const TELEMETRY_BYTES: usize = 256 * 1024;

@@ -19,7 +19,7 @@ use crate::{
         gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
         iot_core::{self, Control, Refused},
     },
-    model::{DeviceId, Message, QoS},
+    model::{DeviceId, Message, QoS, limits},
     session::{Ack, AckKind, Body, Expected, Item, Offer},
 };
 
@@ -191,7 +191,7 @@ impl<H: Hub> Connection<H> {
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
         let item = Item { qos: QoS::AtMostOnce, body, kept: None };
         if self.presence.mailbox.offer(&mut state, item) == Offer::Full {
-            self.presence.shared.metrics.limit("session_queue");
+            self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);
         }
         true
     }

@@ -65,7 +65,7 @@ impl<H: Hub> Connection<H> {
     fn note_carried(&self, id: &DeviceId, new: Carried) -> Result<(), Denied> {
         let mut state = self.presence.mailbox.lock();
         if state.carried.len() >= limits::ATTACHED_DEVICES && !state.carried.contains_key(id) {
-            self.presence.shared.metrics.limit("attached_devices");
+            self.presence.shared.metrics.limit(limits::names::ATTACHED_DEVICES);
             let most = limits::ATTACHED_DEVICES;
             let text = format!("a gateway may have subscriptions for at most {most} devices; unsubscribe others first");
             return Err((reason::QUOTA, Failure::new(ErrorType::Unknown, id.as_str(), text)));

@@ -197,7 +197,7 @@ impl Clients {
     fn is_one_more(&self, table: &Table, mailbox: &Mailbox) -> bool {
         let fits = table.kept < limits::SESSIONS_KEPT;
         if !fits {
-            self.not_kept(mailbox, "sessions_kept", "there are too many");
+            self.not_kept(mailbox, limits::names::SESSIONS_KEPT, "there are too many");
         }
         fits
     }
@@ -206,14 +206,18 @@ impl Clients {
     fn has_room(&self, mailbox: &Mailbox) -> bool {
         let fits = mailbox.keep_subscriptions();
         if !fits {
-            self.not_kept(mailbox, "sessions_subscription_bytes", "the filters of those away take too much memory");
+            self.not_kept(
+                mailbox,
+                limits::names::SESSIONS_SUBSCRIPTION_BYTES,
+                "the filters of those away take too much memory",
+            );
         }
         fits
     }
 
-    fn not_kept(&self, mailbox: &Mailbox, limit: &'static str, why: &str) {
+    fn not_kept(&self, mailbox: &Mailbox, limit: limits::LimitName, why: &str) {
         self.metrics.limit(limit);
-        tracing::warn!(client = %mailbox.name, limit, "the session is not kept: {why}");
+        tracing::warn!(client = %mailbox.name, %limit, "the session is not kept: {why}");
     }
 
     fn left(&self, mailbox: &Mailbox, expiry: Duration, will: bool) {

@@ -226,7 +226,7 @@ impl<H: Hub> Connection<H> {
             return Ok(());
         }
         if lane == Lane::Background {
-            self.presence.shared.metrics.limit("processor_share");
+            self.presence.shared.metrics.limit(limits::names::PROCESSOR_SHARE);
         }
         self.lane = lane;
         Err(Stop::Move)
@@ -253,11 +253,11 @@ impl<H: Hub> Connection<H> {
     fn check_time(&mut self, now: Instant) -> Result<(), End> {
         let options = &self.presence.shared.options;
         if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
-            self.presence.shared.metrics.limit("write_deadline");
+            self.presence.shared.metrics.limit(limits::names::WRITE_DEADLINE);
             return Err(End::Lost("the client does not read what is sent to it".into()));
         }
         if self.partial_since.is_some_and(|since| now >= since + options.packet_deadline) && self.reads() {
-            self.presence.shared.metrics.limit("packet_deadline");
+            self.presence.shared.metrics.limit(limits::names::PACKET_DEADLINE);
             return Err(End::Lost("the client did not send the rest of a packet".into()));
         }
         self.check_end(now)?;

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     dialect::iot_core::{self, Refused},
     metrics::Metrics,
-    model::{EventData, limits},
+    model::{
+        EventData,
+        limits::{self, LimitName, names},
+    },
 };
 
 /// What a publish on a device's topic holds.
@@ -38,16 +41,20 @@ pub(super) fn content(metrics: &Metrics, meaning: iot_core::Publish<'_>, publish
     let size = publish.payload.len();
     match meaning {
         iot_core::Publish::Event { subfolder } => {
-            within(metrics, size, (limits::TELEMETRY_BYTES, "telemetry_bytes", "the payload is larger than 256 KiB"))?;
+            within(
+                metrics,
+                size,
+                (limits::TELEMETRY_BYTES, names::TELEMETRY_BYTES, "the payload is larger than 256 KiB"),
+            )?;
             let (payload, properties) = (publish.payload, user_properties(publish.properties));
             Ok(Content::Event(EventData::Telemetry { subfolder: subfolder.to_owned(), payload, properties }))
         }
         iot_core::Publish::State => {
-            within(metrics, size, (limits::STATE_BYTES, "state_bytes", "the state is larger than 64 KiB"))?;
+            within(metrics, size, (limits::STATE_BYTES, names::STATE_BYTES, "the state is larger than 64 KiB"))?;
             Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
         }
         iot_core::Publish::Answer { rid, status } => {
-            within(metrics, size, (limits::METHOD_BYTES, "method_bytes", "the answer is larger than 256 KiB"))?;
+            within(metrics, size, (limits::METHOD_BYTES, names::METHOD_BYTES, "the answer is larger than 256 KiB"))?;
             answer(publish, rid, status)
         }
         iot_core::Publish::Refused(refused) => Err(refused.into()),
@@ -58,7 +65,7 @@ pub(super) fn content(metrics: &Metrics, meaning: iot_core::Publish<'_>, publish
 pub(super) fn within(
     metrics: &Metrics,
     size: usize,
-    (most, name, text): (usize, &'static str, &'static str),
+    (most, name, text): (usize, LimitName, &'static str),
 ) -> Result<(), Refusal> {
     if size <= most {
         return Ok(());

@@ -129,12 +129,12 @@ impl<H: Hub> Connection<H> {
             return Err(failed("the client is no gateway".into()));
         };
         if payload.len() > limits::CONTROL_BYTES {
-            shared.metrics.limit("control_bytes");
+            shared.metrics.limit(limits::names::CONTROL_BYTES);
             return Err(failed(format!("the payload is larger than {} bytes", limits::CONTROL_BYTES)));
         }
         let token = attach::token(payload).map_err(|text| failed(text.into()))?;
         if devices.attached.len() >= limits::ATTACHED_DEVICES && !devices.attached.contains_key(id) {
-            shared.metrics.limit("attached_devices");
+            shared.metrics.limit(limits::names::ATTACHED_DEVICES);
             let most = limits::ATTACHED_DEVICES;
             return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
         }

@@ -46,7 +46,7 @@ pub(super) async fn handshake<H: Hub>(
     door: Arc<Door>,
 ) -> Option<Box<Connection<H>>> {
     let deadline = tokio::time::Instant::now() + shared.options.connect_deadline;
-    let late = || shared.metrics.limit("connect_deadline");
+    let late = || shared.metrics.limit(limits::names::CONNECT_DEADLINE);
     let mut socket = match tokio::time::timeout_at(deadline, door.open(stream)).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => {

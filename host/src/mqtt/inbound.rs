@@ -202,7 +202,7 @@ impl<H: Hub> Connection<H> {
                 match within(
                     metrics,
                     size,
-                    (limits::TELEMETRY_BYTES, "message_bytes", "the payload is larger than 256 KiB"),
+                    (limits::TELEMETRY_BYTES, limits::names::MESSAGE_BYTES, "the payload is larger than 256 KiB"),
                 ) {
                     Ok(()) => Action::Message(message(publish)),
                     Err(refusal) => Action::Refuse(refusal),
@@ -306,7 +306,7 @@ impl<H: Hub> Connection<H> {
     }
 
     fn note_shed(&mut self, events: usize) {
-        self.presence.shared.metrics.limit_by("journal_queue_qos0", events as u64);
+        self.presence.shared.metrics.limit_by(limits::names::JOURNAL_QUEUE_QOS0, events as u64);
         if !std::mem::replace(&mut self.told_of_shedding, true) {
             let limit = "journal_queue_qos0";
             tracing::warn!(client = %self.presence.mailbox.name, limit, "events of QoS 0 are dropped: the journal's queue is full");

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     fairness::{self, move_listener_here},
     metrics::Metrics,
+    model::limits,
     tls,
 };
 
@@ -71,7 +72,7 @@ pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mps
                 fairness::breathe();
             }
             Err(error) => {
-                metrics.limit("accept");
+                metrics.limit(limits::names::ACCEPT);
                 tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}");
                 tokio::time::sleep(back_off).await;
                 back_off = (back_off * 2).min(BACK_OFF.1);

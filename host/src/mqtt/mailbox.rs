@@ -320,7 +320,7 @@ impl Mailbox {
         if taken {
             self.work.notify_one();
         } else {
-            self.metrics.limit("session_queue");
+            self.metrics.limit(limits::names::SESSION_QUEUE);
         }
         taken
     }
@@ -337,7 +337,7 @@ impl Subscriber for Mailbox {
         if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
             if !state.online && !self.away.has_room(message.size()) {
-                self.metrics.limit("sessions_queue_bytes");
+                self.metrics.limit(limits::names::SESSIONS_QUEUE_BYTES);
                 return Delivered::Full;
             }
             let Some(id) = state.session.reserve(message) else {

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use super::mailbox::Kept;
 use crate::{
     delivery::Feed,
-    model::{QoS, limits},
+    model::{
+        QoS,
+        limits::{self, LimitName},
+    },
     topics,
 };
 
@@ -25,13 +28,13 @@ fn counted(filter: &str) -> usize {
 
 impl Subscriptions {
     /// Err with the limit's name and what it is when there is no room for the filter.
-    pub(super) fn check_room(&self, filter: &str) -> Result<(), (&'static str, String)> {
+    pub(super) fn check_room(&self, filter: &str) -> Result<(), (LimitName, String)> {
         if self.filters.contains_key(filter) {
             return Ok(());
         }
         if self.filters.len() >= limits::SUBSCRIPTIONS {
             return Err((
-                "subscriptions",
+                limits::names::SUBSCRIPTIONS,
                 format!("a client may have at most {} subscriptions", limits::SUBSCRIPTIONS),
             ));
         }
@@ -39,7 +42,7 @@ impl Subscriptions {
             let (most, level) = (limits::SUBSCRIPTION_BYTES, limits::FILTER_LEVEL_BYTES);
             let text =
                 format!("a client's filters may have at most {most} bytes together, {level} more for each level");
-            return Err(("subscription_bytes", text));
+            return Err((limits::names::SUBSCRIPTION_BYTES, text));
         }
         Ok(())
     }
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     fn refused(subscriptions: &Subscriptions, filter: &str) -> Option<&'static str> {
-        subscriptions.check_room(filter).err().map(|(limit, _)| limit)
+        subscriptions.check_room(filter).err().map(|(limit, _)| limit.as_str())
     }
 
     #[test]

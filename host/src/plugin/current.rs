@@ -11,7 +11,7 @@ use super::{
     instance::{Called, KvChange},
     limits::names,
 };
-use crate::model::{DeviceName, Effect, PluginName, RegistryName, Seq};
+use crate::model::{DeviceName, Effect, PluginName, RegistryName, Seq, limits::LimitName};
 
 /// What the guest was called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) struct Current {
     pub(super) host_calls: u32,
     /// Waited for devices so far.
     pub(super) awaited: Duration,
-    pub(super) limits_hit: Vec<&'static str>,
+    pub(super) limits_hit: Vec<LimitName>,
     /// The guest's monotonic clock, nanoseconds. Never goes back.
     pub(super) monotonic: u64,
     random: Option<Random>,
@@ -106,7 +106,7 @@ impl Current {
     }
 
     /// Notes that a limit was hit, and makes the text that says so.
-    pub(super) fn hit(&mut self, limit: &'static str, text: &str) -> String {
+    pub(super) fn hit(&mut self, limit: LimitName, text: &str) -> String {
         if !self.limits_hit.contains(&limit) {
             self.limits_hit.push(limit);
         }

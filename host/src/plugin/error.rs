@@ -1,5 +1,7 @@
 //! Why a component cannot be loaded or started. The texts are for the person who wrote the component.
 
+use super::limits::names;
+
 /// The engine itself cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,7 +21,7 @@ pub enum LoadError {
     Import { name: String, why: String },
     #[error("the component does not export {wanted}: {found}")]
     Export { wanted: &'static str, found: String },
-    #[error("the component has {bytes} bytes; the limit \"component-bytes\" is {limit}")]
+    #[error("the component has {bytes} bytes; the limit \"{}\" is {limit}", names::COMPONENT_BYTES)]
     TooLarge { bytes: usize, limit: usize },
     #[error("the component does not compile: {0}")]
     Compile(String),
@@ -38,6 +40,6 @@ pub enum CallError {
     #[error("the component's description is wrong: {0}")]
     Description(String),
     /// All of the pool's instances are in use.
-    #[error("the limit \"instances\" is reached: {0}")]
+    #[error("the limit \"{limit}\" is reached: {0}", limit = names::INSTANCES)]
     NoRoom(String),
 }

@@ -3,19 +3,20 @@
 use wasmtime::{Trap, component::ResourceTableError};
 
 use super::limits::names;
+use crate::model::limits::LimitName;
 
 /// A limit that ends the call. Travels through the guest's frames as a trap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the limit \"{limit}\" is reached: {text}")]
 pub(super) struct LimitHit {
-    pub(super) limit: &'static str,
+    pub(super) limit: LimitName,
     pub(super) text: String,
 }
 
 /// How a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) limit: Option<&'static str>,
+    pub(super) limit: Option<LimitName>,
     pub(super) text: String,
 }
 

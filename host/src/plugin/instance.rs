@@ -17,7 +17,7 @@ use super::{
     limits::Limits,
     sandbox::{self, State},
 };
-use crate::model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName};
+use crate::model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName, limits::LimitName};
 
 /// What makes a component a plugin.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ pub struct Execution {
     /// What it waited for devices and slept.
     pub awaited: Duration,
     /// The names of the limits that were hit, each once.
-    pub limits_hit: Vec<&'static str>,
+    pub limits_hit: Vec<LimitName>,
 }
 
 /// A started guest. Handles one event at a time; dropping it gives its memory back to the pool.

@@ -6,27 +6,7 @@ use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::rate::Rate;
-
-/// Names of limits as they stand in texts, counters and `Execution::limits_hit`.
-pub mod names {
-    pub const DEADLINE: &str = "deadline";
-    pub const MEMORY: &str = "memory";
-    pub const TABLES: &str = "tables";
-    pub const STACK: &str = "stack";
-    pub const HANDLES: &str = "handles";
-    pub const OUTPUT: &str = "output";
-    pub const LOG_LINES: &str = "log-lines";
-    pub const HOST_CALLS: &str = "host-calls";
-    pub const HOST_CALL_TIME: &str = "host-call-time";
-    pub const EFFECTS_PER_EVENT: &str = "effects-per-event";
-    pub const QUEUED_COMMANDS: &str = "queued-commands";
-    pub const KV_BYTES: &str = "kv-bytes";
-    pub const TIMERS: &str = "timers";
-    pub const RATE_PER_TARGET: &str = "rate-per-target";
-    pub const EFFECTS_PER_SECOND: &str = "effects-per-second";
-    pub const DELAYED_BYTES: &str = "delayed-bytes";
-    pub const OUTGOING_BYTES: &str = "outgoing-bytes";
-}
+pub use crate::model::limits::plugin_names as names;
 
 /// More than any device takes: it bounds a loop that goes round within the host, and never paces a real device.
 const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);

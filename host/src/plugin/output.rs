@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::limits::{Limits, names};
+use crate::model::limits::LimitName;
 
 /// How much of the newest standard error is kept whatever the bounds say: the guest's panic text is there.
 const ERROR_TAIL_BYTES: usize = 2_048;
@@ -30,7 +31,7 @@ struct Captured {
     max_bytes: usize,
     max_lines: usize,
     /// The limit that was hit; all that comes after is dropped.
-    cut: Option<&'static str>,
+    cut: Option<LimitName>,
     /// Lines not yet ended.
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -56,7 +57,7 @@ impl Output {
     }
 
     /// The lines of this call and the limit that was hit, if one was; empties it for the next call.
-    pub(super) fn take(&self) -> (Vec<String>, Option<&'static str>) {
+    pub(super) fn take(&self) -> (Vec<String>, Option<LimitName>) {
         self.0.lock().take()
     }
 
@@ -85,7 +86,7 @@ impl Captured {
         }
     }
 
-    fn cut(&mut self, limit: &'static str, value: usize) {
+    fn cut(&mut self, limit: LimitName, value: usize) {
         self.cut = Some(limit);
         self.lines.push(format!("warn: the limit \"{limit}\" ({value}) is reached; the rest is dropped"));
     }
@@ -117,7 +118,7 @@ impl Captured {
         }
     }
 
-    fn take(&mut self) -> (Vec<String>, Option<&'static str>) {
+    fn take(&mut self) -> (Vec<String>, Option<LimitName>) {
         for (source, open) in
             [("stdout", std::mem::take(&mut self.stdout)), ("stderr", std::mem::take(&mut self.stderr))]
         {
@@ -186,14 +187,14 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_dropped_and_said() {
-        for (output, limit) in [(output(1_000, 2), "log-lines"), (output(9, 100), "output")] {
+        for (output, limit) in [(output(1_000, 2), names::LOG_LINES), (output(9, 100), names::OUTPUT)] {
             for _ in 0..5 {
                 output.log("info", "1234");
             }
             let (lines, cut) = output.take();
             assert_eq!(lines.len(), 3);
             assert_eq!(cut, Some(limit));
-            assert!(lines[2].contains(limit), "{lines:?}");
+            assert!(lines[2].contains(limit.as_str()), "{lines:?}");
             output.log("info", "1234");
             assert_eq!(output.take(), (vec!["info: 1234".into()], None));
         }

@@ -147,7 +147,7 @@ impl Handle {
             return Err(Error::NotAllowed(endpoint.place()));
         }
         let Ok(_place) = self.0.places.try_acquire() else {
-            self.0.metrics.limit("proxy_calls");
+            self.0.metrics.limit(limits::names::PROXY_CALLS);
             return Err(Error::Busy(limits::PROXY_CALLS));
         };
         let exchange = async {

@@ -47,6 +47,7 @@ use crate::{
     model::{
         Message, QoS,
         broker::{BrokerChange, MessageNum, Now, Recipient, StoredMessage},
+        limits,
     },
     store,
 };
@@ -313,7 +314,7 @@ impl Handle {
                     self.0.metrics.limit(limit);
                     if let Some(more) = self.0.log_limit.lock().note(Instant::now()) {
                         let topic = &message.topic;
-                        tracing::warn!(%topic, limit, "a retained message was not kept: there are too many{more}");
+                        tracing::warn!(%topic, %limit, "a retained message was not kept: there are too many{more}");
                     }
                 }
             }
@@ -396,7 +397,7 @@ impl Handle {
     }
 
     fn drop_one(&self) {
-        self.0.metrics.limit("session_queue");
+        self.0.metrics.limit(limits::names::SESSION_QUEUE);
         self.0.metrics.drop_message("queue full");
     }
 

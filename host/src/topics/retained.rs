@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::filter;
-use crate::model::{Message, limits};
+use crate::model::{
+    Message,
+    limits::{self, LimitName},
+};
 
 /// Topics looked at in one go: who publishes retained messages waits for it.
 const PAGE_TOPICS: usize = 256;
@@ -31,17 +34,17 @@ pub(super) struct Retained {
 
 impl Retained {
     /// An empty payload clears the topic. Err with the limit's name when there is no room: the old message stays.
-    pub(super) fn set(&mut self, message: &Arc<Message>) -> Result<(), &'static str> {
+    pub(super) fn set(&mut self, message: &Arc<Message>) -> Result<(), LimitName> {
         if message.payload.is_empty() {
             self.remove(&message.topic);
             return Ok(());
         }
         let old = self.messages.get(&message.topic).map(|old| old.size());
         if old.is_none() && self.messages.len() >= limits::RETAINED {
-            return Err("retained_messages");
+            return Err(limits::names::RETAINED_MESSAGES);
         }
         if self.bytes - old.unwrap_or(0) + message.size() > limits::RETAINED_BYTES {
-            return Err("retained_bytes");
+            return Err(limits::names::RETAINED_BYTES);
         }
         self.remove(&message.topic);
         self.bytes += message.size();
@@ -171,10 +174,10 @@ mod tests {
         for n in 0..limits::RETAINED {
             retained.set(&message(&n.to_string(), "x")).unwrap();
         }
-        assert_eq!(retained.set(&message("more", "x")), Err("retained_messages"));
+        assert_eq!(retained.set(&message("more", "x")), Err(limits::names::RETAINED_MESSAGES));
         retained.set(&message("0", "y")).unwrap();
         let big = Arc::new(Message::new("1", vec![0; limits::RETAINED_BYTES]));
-        assert_eq!(retained.set(&big), Err("retained_bytes"));
+        assert_eq!(retained.set(&big), Err(limits::names::RETAINED_BYTES));
         assert_eq!(retained.page("1", None).messages[0].payload, "x");
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{fake::FakeHub, raw::Client};
 use super::{Door, Options, Service};
-use crate::metrics::{Limit, Metrics, Reason};
+use crate::metrics::{Metrics, Reason};
 
 /// A running front.
 struct Front {
@@ -90,8 +90,8 @@ impl Front {
         client
     }
 
-    fn limit_hits(&self, limit: &'static str) -> u64 {
-        self.metrics.limits.get_or_create(&Limit { limit }).get()
+    fn limit_hits(&self, limit: &str) -> u64 {
+        self.metrics.limit_hits(limit)
     }
 
     fn refused(&self, reason: &'static str) -> u64 {

@@ -307,7 +307,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         again.mailbox.begin(10);
         assert!(clients.away.keep_subscriptions(&mut others, limits::SESSIONS_SUBSCRIPTION_BYTES));
     }
-    assert_eq!(metrics.limits.get_or_create(&Limit { limit: "sessions_subscription_bytes" }).get(), 1);
+    assert_eq!(metrics.limit_hits("sessions_subscription_bytes"), 1);
 }
 
 #[test]

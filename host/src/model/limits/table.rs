@@ -1,0 +1,135 @@
+//! The name of every limit, in one table. Docs/security.md has a line for each of the host's, docs/plugins.md for each of the
+//! plugins'; `tests/tests/tidy/limits.rs` holds the pages to this file.
+
+use std::fmt;
+
+/// What counts a limit, logs it or puts it into an error takes this type, so a limit without a line in the table cannot be hit.
+/// Only this file makes one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitName(&'static str);
+
+impl LimitName {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl LimitName {
+    /// The limit of this name, of the host's or of the plugins'.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        [host::ALL, plugin::ALL].into_iter().flatten().map(|(limit, _)| *limit).find(|limit| limit.0 == name)
+    }
+}
+
+impl fmt::Display for LimitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for LimitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.0, f)
+    }
+}
+
+impl PartialEq<&str> for LimitName {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+macro_rules! table {
+    ($(#[$about:meta])* $module:ident { $($name:ident = $text:literal,)* }) => {
+        $(#[$about])*
+        pub mod $module {
+            use super::LimitName;
+
+            $(pub const $name: LimitName = LimitName($text);)*
+
+            /// Each with the name of its constant.
+            pub const ALL: &[(LimitName, &str)] = &[$(($name, stringify!($name))),*];
+        }
+    };
+}
+
+table! {
+    /// The host's own: the label of `switchbox_limit_hits_total`.
+    host {
+        ACCEPT = "accept",
+        ADMIN_ACCEPT = "admin_accept",
+        ADMIN_BODY = "admin_body",
+        ADMIN_BODY_TIME = "admin_body_time",
+        ADMIN_CONNECTIONS = "admin_connections",
+        ADMIN_CONNECTIONS_PER_ADDRESS = "admin_connections_per_address",
+        ADMIN_CONNECTS_PER_SECOND = "admin_connects_per_second",
+        ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS = "admin_connects_per_second_per_address",
+        ADMIN_HANDSHAKE_TIME = "admin_handshake_time",
+        ADMIN_HEAD_TIME = "admin_head_time",
+        ADMIN_RATE = "admin_rate",
+        ADMIN_STRANGERS = "admin_strangers",
+        ADMIN_WRITE_TIME = "admin_write_time",
+        ATTACHED_DEVICES = "attached_devices",
+        CONNECT_DEADLINE = "connect_deadline",
+        CONNECTIONS = "connections",
+        CONNECTIONS_PER_ADDRESS = "connections_per_address",
+        CONNECTS_PER_SECOND = "connects_per_second",
+        CONNECTS_PER_SECOND_PER_ADDRESS = "connects_per_second_per_address",
+        CONTROL_BYTES = "control_bytes",
+        DEAD_LETTERS = "dead_letters",
+        FOLLOWERS = "followers",
+        FOLLOWERS_PER_TOKEN = "followers_per_token",
+        JOURNAL_QUEUE_QOS0 = "journal_queue_qos0",
+        MESSAGE_BYTES = "message_bytes",
+        METHOD_BYTES = "method_bytes",
+        PACKET_DEADLINE = "packet_deadline",
+        PASSWORD_CHECKS = "password_checks",
+        PASSWORD_CHECKS_PER_ADDRESS = "password_checks_per_address",
+        PROCESSOR_SHARE = "processor_share",
+        PROXY_CALLS = "proxy_calls",
+        QUEUED_COMMANDS = "queued_commands",
+        RETAINED_BYTES = "retained_bytes",
+        RETAINED_MESSAGES = "retained_messages",
+        SESSION_QUEUE = "session_queue",
+        SESSIONS_KEPT = "sessions_kept",
+        SESSIONS_QUEUE_BYTES = "sessions_queue_bytes",
+        SESSIONS_SUBSCRIPTION_BYTES = "sessions_subscription_bytes",
+        STATE_BYTES = "state_bytes",
+        STRANGERS = "strangers",
+        SUBSCRIPTION_BYTES = "subscription_bytes",
+        SUBSCRIPTIONS = "subscriptions",
+        TAKEOVER_PAUSE = "takeover_pause",
+        TELEMETRY_BYTES = "telemetry_bytes",
+        WRITE_DEADLINE = "write_deadline",
+        WRONG_PASSWORDS_OF_ADDRESS = "wrong_passwords_of_address",
+        WRONG_PASSWORDS_OF_CLIENT = "wrong_passwords_of_client",
+    }
+}
+
+table! {
+    /// Those of one plugin: the label of `switchbox_plugin_limit_hits_total`, and what its executions and error texts name. Where
+    /// a limit is a setting, its key under `[limits]` is the same.
+    plugin {
+        COMPONENT_BYTES = "component-bytes",
+        DEADLINE = "deadline",
+        DELAYED_BYTES = "delayed-bytes",
+        EFFECTS_PER_EVENT = "effects-per-event",
+        EFFECTS_PER_SECOND = "effects-per-second",
+        HANDLES = "handles",
+        HOST_CALL_TIME = "host-call-time",
+        HOST_CALLS = "host-calls",
+        INSTANCES = "instances",
+        KV_BYTES = "kv-bytes",
+        LOG_LINES = "log-lines",
+        MEMORY = "memory",
+        OUTGOING_BYTES = "outgoing-bytes",
+        OUTPUT = "output",
+        QUEUED_COMMANDS = "queued-commands",
+        RATE_PER_TARGET = "rate-per-target",
+        STACK = "stack",
+        TABLES = "tables",
+        TIMERS = "timers",
+    }
+}

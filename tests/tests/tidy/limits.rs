@@ -1,0 +1,44 @@
+//! Holds the pages to the table of limits, and the table to the code: every limit that can be hit has a line that says what it
+//! is and what happens past it, and no line is about a limit that is not there.
+
+use std::{collections::BTreeSet, fs};
+
+use switchbox::model::limits::{LimitName, names, plugin_names};
+
+/// The names in the first column of the table below this heading.
+fn listed(page: &str, heading: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(super::workspace().join(page)).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with(heading));
+    let section = section.unwrap_or_else(|| panic!("{page} has no section {heading:?}"));
+    let first_cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+fn held(page: &str, heading: &str, all: &[(LimitName, &str)]) {
+    let there: BTreeSet<_> = all.iter().map(|(limit, _)| limit.to_string()).collect();
+    assert_eq!(there.len(), all.len(), "two limits have one name");
+    let listed = listed(page, heading);
+    let apart: Vec<_> = there.symmetric_difference(&listed).collect();
+    assert!(apart.is_empty(), "in {page} or in host/src/model/limits/table.rs, not in both: {apart:?}");
+}
+
+#[test]
+fn every_limit_of_the_host_has_a_line_on_the_page_on_security() {
+    held("docs/security.md", "What is bounded", names::ALL);
+}
+
+#[test]
+fn every_limit_of_plugins_has_a_line_on_the_page_on_plugins() {
+    held("docs/plugins.md", "Limits", plugin_names::ALL);
+}
+
+/// A limit that nothing counts is a promise that nobody keeps.
+#[test]
+fn every_limit_in_the_table_is_used() {
+    let sources = super::sources(&["host/src"]);
+    let code: Vec<_> = sources.iter().map(|(_, text)| super::code(text)).collect();
+    let used =
+        |constant: &str| code.iter().any(|text| super::words_after(text, "names::").any(|word| word == constant));
+    let idle: Vec<_> = [names::ALL, plugin_names::ALL].concat().into_iter().filter(|(_, name)| !used(name)).collect();
+    assert!(idle.is_empty(), "in host/src/model/limits/table.rs and nowhere else: {idle:?}");
+}
