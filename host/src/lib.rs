@@ -5,6 +5,7 @@ pub mod clock;
 pub mod log_limit;
 pub mod metrics;
 pub mod model;
+pub mod tasks;
 
 pub mod fairness;
 pub mod lobby;

@@ -26,6 +26,12 @@ pub struct Reason {
     pub reason: &'static str,
 }
 
+/// A task, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Task {
+    task: &'static str,
+}
+
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
@@ -39,6 +45,8 @@ pub struct Metrics {
     limits: Family<Limit, Counter>,
     /// Things refused to clients, by the reason.
     pub refused: Family<Reason, Counter>,
+    /// Panics that were caught, by the task; each is a defect.
+    panics: Family<Task, Counter>,
     /// Connections open now.
     pub connections: Gauge,
     /// CONNECTs that were let in.
@@ -75,6 +83,11 @@ impl Metrics {
         self.limits.get_or_create(&Limit { limit }).get()
     }
 
+    /// Counts a panic in this task.
+    pub fn panic(&self, task: &'static str) {
+        self.panics.get_or_create(&Task { task }).inc();
+    }
+
     /// Counts something refused to a client.
     pub fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
@@ -98,6 +111,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("limit_hits", "Times a limit was hit", self.limits.clone());
         registry.register("mqtt_refused", "Things refused to clients", self.refused.clone());
+        registry.register("panics", "Panics that were caught, by the task", self.panics.clone());
         registry.register("mqtt_connections", "Connections open now", self.connections.clone());
         registry.register("mqtt_connects", "Clients let in", self.connects.clone());
         registry.register("mqtt_connection_panics", "Connection tasks that panicked", self.connection_panics.clone());

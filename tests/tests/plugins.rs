@@ -367,6 +367,7 @@ fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
     let admin = host.admin();
     let waiting = admin.wait_plugin("counter", "to wait", |plugin| plugin["state"] == "waiting-for-consent");
     assert_eq!(waiting["grants"], serde_json::json!(["config tally-*"]));
+    assert_eq!(waiting["grantsInForce"], serde_json::json!([]));
     host.logged(&["counter", "waits for consent"]);
     let mut pair = Pair::new(&host, "source-1");
     pair.source.event("before");
@@ -387,6 +388,9 @@ fn grants_that_change_hold_from_the_next_event_on() {
     place.plugin("relay.toml", granting("lamp-*"));
     let host = place.start();
     let admin = host.admin();
+    let shown = admin.wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!(shown["grants"], serde_json::json!(["config *"]), "what it asks for");
+    assert_eq!(shown["grantsInForce"], serde_json::json!(["config lamp-*"]), "what it may do");
     let mut lamp = host.device("lamp-1");
     lamp.subscribe_config();
     let record = |hops: u32| format!(r#"{{"deviceId":"lamp-1","hops":{hops}}}"#);

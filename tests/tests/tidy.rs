@@ -1,6 +1,8 @@
 //! Holds the source to the house's rules: which room may use which, and what stands in no file. The rules are explained
 //! in ARCHITECTURE.md.
 
+#[path = "tidy/imports.rs"]
+mod imports;
 #[path = "tidy/limits.rs"]
 mod limits;
 #[path = "tidy/mqtt.rs"]
@@ -14,7 +16,7 @@ use std::{
 /// The rooms by rank. A room uses only rooms of lower ranks, those of its own rank that stand before it here, and itself:
 /// so nothing goes round.
 const RANKS: &[&[&str]] = &[
-    &["model", "clock", "log_limit", "metrics", "builtins"],
+    &["model", "clock", "log_limit", "metrics", "tasks", "builtins"],
     &["fairness", "lobby", "settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "ingest", "timers", "engine", "plugin"],

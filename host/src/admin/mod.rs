@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth, delivery, explain, ingest, journal, log_limit::LogLimits, metrics::Metrics, model::limits, outbox, registry,
-    settings::AdminAuth, store, tls,
+    settings::AdminAuth, store, tasks::Tasks, tls,
 };
 
 /// Lines of a log in a minute that tell what one address, or one token, was refused.
@@ -78,6 +78,8 @@ pub struct Parts {
     pub auth: auth::Handle,
     pub ingest: ingest::Handle,
     pub counters: Metrics,
+    /// Those that must live.
+    pub tasks: Tasks,
     pub reach: Reach,
     /// The counters in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -194,13 +196,14 @@ impl Service {
     /// Serves until `shutdown`, then lets the calls under way end.
     pub async fn run(self, shutdown: CancellationToken) {
         let (stopping, metrics) = (self.app.stopping.clone(), self.app.parts.counters.clone());
+        let tasks = self.app.parts.tasks.clone();
         let origins = self.app.cors_origins.clone();
         let routes = web::guard(routes::routes(self.app), &origins);
         let stop_streams = async {
             shutdown.cancelled().await;
             stopping.cancel();
         };
-        tokio::join!(server::serve(self.doors, routes, metrics, shutdown.clone()), stop_streams);
+        tokio::join!(server::serve(self.doors, routes, metrics, tasks, shutdown.clone()), stop_streams);
     }
 }
 

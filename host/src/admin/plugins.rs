@@ -59,7 +59,10 @@ pub struct PluginView {
     /// The settings in force: TOML.
     pub settings: String,
     pub triggers: Vec<String>,
+    /// What the component asks for.
     pub grants: Vec<String>,
+    /// What is left of that with the settings' `[grants]`: what it may do.
+    pub grants_in_force: Vec<String>,
     pub counters: Counters,
     pub timers: Timers,
     pub last_error: Option<String>,

@@ -30,6 +30,7 @@ use crate::{
     lobby::{self, Lobby, Names, Pass},
     metrics::Metrics,
     model::limits,
+    tasks::Tasks,
     tls,
 };
 
@@ -73,13 +74,20 @@ struct Shared {
 }
 
 /// Serves until `shutdown`, then lets the calls under way end, for a while.
-pub(super) async fn serve(doors: Vec<Door>, routes: Router, metrics: Metrics, shutdown: CancellationToken) {
+pub(super) async fn serve(
+    doors: Vec<Door>,
+    routes: Router,
+    metrics: Metrics,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+) {
     let lobby = Lobby::new(room(), metrics.clone());
     let shared = Shared { routes, metrics, shutdown: shutdown.clone() };
     let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
     let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
     for door in doors {
-        accepting.spawn(accept(door, arrivals.clone(), shared.metrics.clone()));
+        let accepts = accept(door, arrivals.clone(), shared.metrics.clone());
+        accepting.spawn(tasks.clone().supervised("admin listener", shutdown.clone(), accepts));
     }
     loop {
         tokio::select! {

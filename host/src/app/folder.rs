@@ -15,6 +15,7 @@ use crate::{
     dispatch::{Component, Manager, PluginState},
     model::PluginName,
     settings::Settings,
+    tasks::Tasks,
     watch::{self, Change, Source},
 };
 
@@ -37,12 +38,14 @@ impl Service {
 pub(super) async fn start(
     settings: &Settings,
     plugins: Arc<Manager>,
+    tasks: &Tasks,
     shutdown: CancellationToken,
 ) -> Result<Service, watch::Error> {
     let (service, changes) = watch::Service::new(watch::Options::new(&settings.plugins))?;
     let (looked, first_look) = oneshot::channel();
-    let watching = tokio::spawn(service.run(shutdown.clone()));
-    let applying = tokio::spawn(apply_all(changes, plugins, Previous::new(&settings.data), looked));
+    let watching = tasks.spawn("plugin folder", &shutdown, service.run(shutdown.clone()));
+    let applying = apply_all(changes, plugins, Previous::new(&settings.data), looked);
+    let applying = tasks.spawn("plugin loader", &shutdown, applying);
     tokio::select! {
         _ = first_look => {}
         () = shutdown.cancelled() => {}

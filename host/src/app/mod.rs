@@ -39,7 +39,9 @@ use crate::{
     mqtt, outbox, plugin, proxy,
     registry::{self, Changed},
     settings::{Grant, Settings},
-    store, timers, tls, topics,
+    store,
+    tasks::Tasks,
+    timers, tls, topics,
 };
 
 /// A host that runs in this process.
@@ -79,6 +81,7 @@ pub struct Parts {
     pub topics: topics::Handle,
     pub auth: auth::Handle,
     pub metrics: Metrics,
+    pub tasks: Tasks,
 }
 
 impl Host {
@@ -96,8 +99,9 @@ impl Host {
         let mut opened = tokio::task::spawn_blocking(move || store::open(options)).await??;
         let store = opened.handle();
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
-        let dispatch = dispatch::Handle::new(store.clone(), registry.clone());
         let metrics = Metrics::default();
+        let tasks = Tasks::new(metrics.clone());
+        let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), tasks.clone());
         let shown = watchers::Shown::default();
         let offer = Watched::new(dispatch.clone(), &shown);
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
@@ -128,11 +132,12 @@ impl Host {
         })?;
         let consent = settings.grant == Grant::Consent;
         let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
-        let timers = tokio::spawn(timers::run(dispatch.timers(), ingest.clone(), shutdown.child_token()));
-        let folder = folder::start(settings, plugins.clone(), shutdown.clone()).await?;
+        let timers = timers::run(dispatch.timers(), ingest.clone(), shutdown.child_token());
+        let timers = tasks.spawn("timers", &shutdown, timers);
+        let folder = folder::start(settings, plugins.clone(), &tasks, shutdown.clone()).await?;
         delivery.end_left().await?;
         delivery.expire_left().await?;
-        let expiry = tokio::spawn(keep_time(delivery.clone(), shutdown.child_token()));
+        let expiry = tasks.spawn("expiry", &shutdown, keep_time(delivery.clone(), shutdown.child_token()));
 
         let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
         let parts = Parts {
@@ -145,13 +150,14 @@ impl Host {
             delivery,
             plugins,
             metrics,
+            tasks,
         };
         let _ = shown.set(parts.topics.clone());
         let front = bind_front(settings, &parts, tls.as_ref()).await?;
         front.restore(std::mem::take(&mut loaded.broker), |num| parts.registry.get(num));
         // Not before those who subscribed are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());
-        let publisher = tokio::spawn(publisher.run(shutdown.child_token()));
+        let publisher = parts.tasks.spawn("publisher", &shutdown, publisher.run(shutdown.child_token()));
         let listeners = Listeners::of(settings, &front);
         let reach = listeners.reach(settings, tls.as_ref());
         let api = bind_api(settings, &parts, tls.clone(), reach).await?;
@@ -160,16 +166,15 @@ impl Host {
         if let Some(tls) = tls {
             let registry = parts.registry.clone();
             let renewed = move || registry.announce(Changed::Registry(RegistryName::default_registry()));
-            tokio::spawn(tls.watch(shutdown.child_token(), renewed));
+            let watching = tls.watch(shutdown.child_token(), renewed);
+            drop(parts.tasks.spawn("certificates", &shutdown, watching));
         }
-        let front = background.handle().spawn(front.run(shutdown.child_token()));
-        let api = background.handle().spawn(api.run(shutdown.child_token()));
-        let housekeeping = tokio::spawn(housekeeping::run(
-            parts.store.clone(),
-            parts.ingest.clone(),
-            dispatch.clone(),
-            shutdown.child_token(),
-        ));
+        let tasks = &parts.tasks;
+        let front = tasks.spawn_on(background.handle(), "mqtt", &shutdown, front.run(shutdown.child_token()));
+        let api = tasks.spawn_on(background.handle(), "admin", &shutdown, api.run(shutdown.child_token()));
+        let (store, ingest) = (parts.store.clone(), parts.ingest.clone());
+        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), shutdown.child_token());
+        let housekeeping = tasks.spawn("housekeeping", &shutdown, housekeeping);
         ready.store(true, Ordering::Release);
         Ok(Self {
             mqtt: listeners.mqtt,
@@ -237,6 +242,7 @@ async fn bind_front(
         connections_per_address: settings.max_connections_per_address,
         connects_per_second: settings.max_connects_per_second,
         foreground: Some(tokio::runtime::Handle::current()),
+        tasks: parts.tasks.clone(),
         ..mqtt::Options::default()
     };
     mqtt::Service::bind(options, hub, parts.topics.clone(), parts.metrics.clone()).await
@@ -260,6 +266,7 @@ async fn bind_api(
         auth: parts.auth.clone(),
         ingest: parts.ingest.clone(),
         counters: parts.metrics.clone(),
+        tasks: parts.tasks.clone(),
         reach,
         registry: parts.registry.clone(),
         outbox: parts.outbox.clone(),

@@ -66,6 +66,7 @@ fn view(status: PluginStatus) -> PluginView {
         settings: status.settings,
         triggers: status.triggers.iter().map(trigger).collect(),
         grants: status.grants.iter().map(grant).collect(),
+        grants_in_force: status.grants_in_force.iter().map(grant).collect(),
         counters: Counters {
             events: totals.done + totals.rejected + totals.failed + totals.retried,
             done: totals.done,

@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::bench;
+use crate::{bench, plugin::compile};
 
 /// Lets devices drive other devices: an MQTT broker, a device registry and sandboxed plugins in one program
 #[derive(Debug, Parser)]
@@ -76,6 +76,11 @@ enum Command {
     DeadLetters(letters::Options),
     /// Measure this host, and mosquitto beside it where it is installed
     Bench(Box<bench::Options>),
+    /// For the host itself: compiles the component on standard input to standard output
+    #[command(hide = true, name = compile::COMMAND)]
+    CompileComponent {
+        reservation: u64,
+    },
 }
 
 impl Command {
@@ -92,11 +97,26 @@ impl Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::CompileComponent { reservation } = cli.command {
+        return compiled(reservation);
+    }
+    compile::in_child_processes();
     let started = log::start(cli.log.as_deref(), cli.command.log());
     match started.and_then(|()| run(cli.command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("switchbox: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says on standard error what is wrong, in no more words than the compiler's.
+fn compiled(reservation: u64) -> ExitCode {
+    match compile::child(reservation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
@@ -118,6 +138,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(options) => events::run(&options)?,
         Command::DeadLetters(options) => show(&letters::run(&options)?),
         Command::Bench(options) => block_on(bench::run(*options))?,
+        Command::CompileComponent { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -143,10 +143,20 @@ fn list(answer: &Value) -> String {
 
 fn details(plugin: &Value) -> String {
     let mut rows = Vec::new();
-    for name in
-        ["name", "state", "summary", "version", "component", "digest", "triggers", "grants", "lastError", "warnings"]
-    {
-        rows.push(vec![name.to_owned(), text(plugin, &format!("/{name}"))]);
+    for (field, shown) in [
+        ("name", "name"),
+        ("state", "state"),
+        ("summary", "summary"),
+        ("version", "version"),
+        ("component", "component"),
+        ("digest", "digest"),
+        ("triggers", "triggers"),
+        ("grants", "asks for"),
+        ("grantsInForce", "may do"),
+        ("lastError", "lastError"),
+        ("warnings", "warnings"),
+    ] {
+        rows.push(vec![shown.to_owned(), text(plugin, &format!("/{field}"))]);
     }
     for (field, what) in [("counters", ""), ("limitsHit", "limit hit: ")] {
         if let Some(Value::Object(counts)) = plugin.get(field) {

@@ -22,7 +22,9 @@ use super::{
 };
 use crate::{
     model::{PluginName, Seq},
-    plugin, registry, store, timers,
+    plugin, registry, store,
+    tasks::Tasks,
+    timers,
 };
 
 pub(super) struct Context {
@@ -31,6 +33,7 @@ pub(super) struct Context {
     pub(super) kv: Kv,
     pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
+    pub(super) vital: Tasks,
     /// Where they run.
     runtime: runtime::Handle,
     pub(super) stopping: CancellationToken,
@@ -51,13 +54,14 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(store: store::Handle, registry: registry::Handle) -> Self {
+    pub(super) fn new(store: store::Handle, registry: registry::Handle, vital: Tasks) -> Self {
         Self {
             store,
             registry,
             kv: Kv::default(),
             timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
+            vital,
             runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),
@@ -74,7 +78,8 @@ impl Context {
     /// Begins a task of the plugins, on the host's own threads whoever begins it: a client whose event starts a worker may be
     /// served by threads that stand behind all others.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn_on(task, &self.runtime);
+        // A panic here leaves its event unhandled and in the journal: the next start takes it up.
+        self.tasks.spawn_on(self.vital.clone().guard("dispatch", task), &self.runtime);
     }
 
     /// What an instance of a plugin calls. Each has one of its own, lest all processors count references in one place.

@@ -137,16 +137,25 @@ pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Dura
     };
     let lane = rest.lane;
     runner.put_back_behind(pending.job.event.seq, rest);
-    let held = runner.clone();
+    let held = Held(runner.clone());
     runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
-            () = tokio::time::sleep_until(until) => release(&held, *pending, lane).await,
+            () = tokio::time::sleep_until(until) => release(&held.0, *pending, lane).await,
             // The event is in the journal and comes again.
-            () = held.ending.cancelled() => {}
+            () = held.0.ending.cancelled() => {}
         }
-        held.released();
+        drop(held);
     });
+}
+
+/// An event whose effects are held back. Dropped when they are released, also by a panic.
+struct Held(Arc<Runner>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.released();
+    }
 }
 
 async fn release(runner: &Arc<Runner>, pending: Pending, lane: super::queue::Lane) {

@@ -81,10 +81,12 @@ impl Host for PluginHost {
         after: Option<&str>,
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,
-    ) -> Vec<DeviceView> {
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
         let after = after.and_then(|after| DeviceId::new(after).ok());
         let found = self.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
-        found.unwrap_or_default().iter().map(|device| self.view(device)).collect()
+        // Each is made when the one before is taken: one may have much metadata.
+        let _ = found.unwrap_or_default().iter().all(|device| take(self.view(device)));
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock,
     model::{Entry, PluginName, Seq},
-    plugin::{self, CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers},
+    plugin::{self, CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers, futile},
     store::{self, Loaded},
 };
 
@@ -115,6 +115,9 @@ impl Manager {
             Ok(Prepared::Version(version)) => *version,
             Ok(Prepared::Asks(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
+                if let Error::Call(CallError::Panicked { what, panic }) = &error {
+                    self.context.vital.count_panic(*what, panic);
+                }
                 self.broken(name, &error.to_string());
                 return Err(error);
             }
@@ -204,7 +207,21 @@ impl Manager {
         let digest = component.digest().into();
         let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
         let paces = Paces::new(&settings.limits);
-        let version = Version { component, digest, setup, triggers, shown_triggers: shown, description, paces };
+        let granted = settings.grants.as_ref();
+        let version = Version {
+            component,
+            digest,
+            setup,
+            triggers,
+            grants_in_force: futile::in_force(&description.grants, granted),
+            warnings: futile::warnings(&description.grants, granted, &shown),
+            shown_triggers: shown,
+            description,
+            paces,
+        };
+        for warning in &version.warnings {
+            tracing::warn!(plugin = %name, "{warning}");
+        }
         Ok(Prepared::Version(Box::new(version)))
     }
 
@@ -319,12 +336,16 @@ impl Manager {
             component: slot.origin.clone(),
             triggers: version.as_ref().map(|version| version.shown_triggers.clone()).unwrap_or_default(),
             grants: description.map(|description| description.grants.clone()).unwrap_or_default(),
+            grants_in_force: version.as_ref().map(|version| version.grants_in_force.clone()).unwrap_or_default(),
             settings: version.as_ref().map_or_else(|| "{}".into(), |version| version.setup.settings.clone()),
             description: description.cloned(),
             last_error: slot.error.clone().or_else(|| runner.as_ref().and_then(|runner| runner.counters.last_error())),
             queued,
             lagging,
-            warnings: runner.as_ref().map(|runner| runner.counters.warnings()).unwrap_or_default(),
+            warnings: {
+                let of_files = version.iter().flat_map(|version| version.warnings.iter().cloned());
+                of_files.chain(runner.iter().flat_map(|runner| runner.counters.warnings())).collect()
+            },
             timers: self.context.timers.count(name),
             next_timer_ms: self.context.timers.next_due_of(name),
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),

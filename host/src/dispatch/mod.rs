@@ -34,7 +34,9 @@ use crate::{
     ingest::Offer,
     model::{Event, Seq},
     registry::{self, Device},
-    store, timers,
+    store,
+    tasks::Tasks,
+    timers,
 };
 
 /// The door for events. Cheap to clone.
@@ -53,8 +55,8 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     /// Plugins run on the runtime that this is called on.
     #[must_use]
-    pub fn new(store: store::Handle, registry: registry::Handle) -> Self {
-        Self { context: Arc::new(Context::new(store, registry)), routes: Arc::default() }
+    pub fn new(store: store::Handle, registry: registry::Handle, tasks: Tasks) -> Self {
+        Self { context: Arc::new(Context::new(store, registry, tasks)), routes: Arc::default() }
     }
 
     /// The connections, for the plugins. To be set once, before the first plugin is installed.

@@ -260,6 +260,15 @@ fn judge(runner: &Runner, version: &Arc<Version>, verdict: Verdict) -> Option<Pr
             }
             Some(Problem { text, retry: true })
         }
+        // Another try would most likely end in the same way.
+        Verdict::Panicked(text) => {
+            runner.context.vital.count_panic("guest call", &text);
+            if runner.take_back(version) {
+                runner.context.changed();
+                tracing::error!(plugin = %runner.name, "the new version made the host panic in its first events; the one before is back");
+            }
+            Some(Problem { text: format!("the host panicked in a call of the plugin: {text}"), retry: false })
+        }
     }
 }
 

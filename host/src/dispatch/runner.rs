@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{Event, EventData, PluginName, Seq},
-    plugin::{Component, Description, Instance, Setup, Trigger, Triggers},
+    plugin::{Component, Description, Grant, Instance, Setup, Trigger, Triggers},
     registry::Device,
 };
 
@@ -51,6 +51,10 @@ pub(super) struct Version {
     /// The same, to be shown.
     pub(super) shown_triggers: Vec<Trigger>,
     pub(super) description: Description,
+    /// What is asked for and granted, to be shown.
+    pub(super) grants_in_force: Vec<Grant>,
+    /// What of its files is of no use.
+    pub(super) warnings: Vec<String>,
     /// How fast its effects may come.
     pub(super) paces: Paces,
 }
@@ -274,6 +278,15 @@ impl Runner {
             woken.await;
             self.inner.lock().idle -= 1;
         }
+    }
+
+    /// A worker panicked outside of its guest. What it was at stays in the journal, and its lane waits for the next start.
+    pub(super) fn worker_lost(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
+        inner.workers -= 1;
+        self.staff(&mut inner);
+        drop(inner);
+        self.done.notify_waiters();
     }
 
     /// All that was taken of the lane is handed to the log.

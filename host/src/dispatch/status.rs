@@ -65,7 +65,7 @@ impl Counters {
         let counter = match execution.verdict {
             Verdict::Done => Some(&self.done),
             Verdict::Reject(_) => Some(&self.rejected),
-            Verdict::Failed(_) => Some(&self.failed),
+            Verdict::Failed(_) | Verdict::Panicked(_) => Some(&self.failed),
             Verdict::Retry(_) => None,
         };
         if let Some(counter) = counter {
@@ -185,7 +185,10 @@ pub struct PluginStatus {
     pub description: Option<Description>,
     /// In force: the operator's, or what the component describes.
     pub triggers: Vec<Trigger>,
+    /// What the component asks for.
     pub grants: Vec<Grant>,
+    /// What it may do: asked for and granted.
+    pub grants_in_force: Vec<Grant>,
     /// JSON, as the component got it.
     pub settings: String,
     /// Why the newest files are not what runs, or what went wrong last.

@@ -20,11 +20,23 @@ fn back_off(attempt: u32) -> Duration {
 }
 
 pub(super) async fn run(runner: Arc<Runner>) {
+    let _place = LostWorker(&runner);
     let mut running = None;
     while let Some(work) = runner.next().await {
         handle(&runner, &mut running, work).await;
         // So that a busy plugin does not keep connections from their turn.
         tokio::task::yield_now().await;
+    }
+}
+
+/// Gives the worker's place back when it panics; a worker that ends gives it back itself.
+struct LostWorker<'a>(&'a Arc<Runner>);
+
+impl Drop for LostWorker<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.worker_lost();
+        }
     }
 }
 
@@ -94,8 +106,12 @@ async fn ready<'a>(
 }
 
 fn not_started(error: &CallError) -> Execution {
+    let verdict = match error {
+        CallError::Panicked { .. } => Verdict::Panicked(error.to_string()),
+        _ => Verdict::Failed(error.to_string()),
+    };
     Execution {
-        verdict: Verdict::Failed(error.to_string()),
+        verdict,
         effects: Vec::new(),
         kv: Vec::new(),
         calls: Vec::new(),

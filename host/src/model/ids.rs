@@ -198,7 +198,8 @@ impl DeviceName {
     pub fn parse(text: &str, home: &RegistryName) -> Result<Self, InvalidName> {
         let invalid = |rule| InvalidName { what: "device name", name: text.chars().take(80).collect(), rule };
         let forms = "must be {d}, {r}/{d} or projects/{p}/locations/{l}/registries/{r}/devices/{d}";
-        match text.split('/').collect::<Vec<_>>().as_slice() {
+        // Nine parts are too many already: how many there are may be a stranger's to say.
+        match text.splitn(9, '/').collect::<Vec<_>>().as_slice() {
             [id] => Ok(Self { registry: home.clone(), id: DeviceId::new(id)? }),
             [registry, id] => Ok(Self {
                 registry: RegistryName::of(home.project(), home.location(), registry)?,

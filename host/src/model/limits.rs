@@ -40,6 +40,50 @@ pub const ENDPOINT_URL_BYTES: usize = 2_048;
 pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
 /// Longest topic that a plugin publishes to, bytes.
 pub const TOPIC_BYTES: usize = 1_024;
+/// Longest reference to a device from a plugin, bytes: room for its full resource name.
+pub const DEVICE_NAME_BYTES: usize = CLIENT_ID_BYTES;
+/// Longest glob or topic filter of a plugin's, bytes.
+pub const PATTERN_BYTES: usize = CLIENT_ID_BYTES;
+/// Longest sub-folder of a command from a plugin, bytes.
+pub const SUBFOLDER_BYTES: usize = 256;
+/// Longest cron expression together with its time zone, bytes.
+pub const SCHEDULE_BYTES: usize = 512;
+/// Entries of one list that a plugin asks for.
+pub const LIST_ENTRIES: usize = 1_000;
+/// Bytes of one list of devices that a plugin gets.
+pub const LIST_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of all arguments of one host call of a plugin, and of what its own functions return.
+pub const GUEST_CALL_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes kept of a text from a plugin: a log line, why it rejects an event, what its description says in words.
+pub const GUEST_TEXT_BYTES: usize = 4 * 1024;
+/// Functions of a component, in all modules within it. The largest language runtimes have some 40,000.
+pub const COMPONENT_FUNCTIONS: usize = 100_000;
+/// Code of one function, bytes.
+pub const COMPONENT_FUNCTION_BYTES: usize = 1024 * 1024;
+/// Modules and components within a component, itself included.
+pub const COMPONENT_MODULES: usize = 200;
+/// How deep components may stand within each other.
+pub const COMPONENT_DEPTH: usize = 16;
+/// Types, imports, exports, tables, globals, segments, instances and the like of a component, in all.
+pub const COMPONENT_ITEMS: usize = 200_000;
+/// Compiled code of one component, bytes.
+pub const COMPILED_CODE_BYTES: usize = 512 * 1024 * 1024;
+/// Address space of the process that compiles a component, bytes.
+pub const COMPILE_MEMORY_BYTES: u64 = 3 * 1024 * 1024 * 1024;
+/// How long it may take.
+pub const COMPILE_TIME: Duration = Duration::from_secs(120);
+/// Files of compiled code that are kept.
+pub const COMPILED_FILES: usize = 256;
+/// Bytes of them.
+pub const COMPILED_BYTES: u64 = 1024 * 1024 * 1024;
+/// Triggers of a plugin.
+pub const TRIGGERS: usize = 256;
+/// Patterns of a plugin's grants.
+pub const GRANTS: usize = 1_024;
+/// Bytes of all globs and topic filters of a plugin's triggers, and of its grants.
+pub const PATTERNS_BYTES: usize = 32 * 1024;
+/// A plugin's settings as JSON, bytes.
+pub const SETTINGS_BYTES: usize = 256 * 1024;
 /// Dead letters of one plugin; past it, its oldest go.
 pub const DEAD_LETTERS: usize = 1_000;
 /// Clients of the admin API that follow the events at a time.

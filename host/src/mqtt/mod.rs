@@ -70,6 +70,7 @@ use crate::{
     metrics::Metrics,
     model::limits,
     registry::Changed,
+    tasks::Tasks,
     topics,
 };
 
@@ -97,6 +98,8 @@ pub struct Options {
     pub write_deadline: Duration,
     /// Who serves the clients that do not keep the host busy. None: who serves all.
     pub foreground: Option<runtime::Handle>,
+    /// Those that must live: the listeners are among them.
+    pub tasks: Tasks,
 }
 
 impl Default for Options {
@@ -110,6 +113,7 @@ impl Default for Options {
             packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
             foreground: None,
+            tasks: Tasks::default(),
         }
     }
 }
@@ -205,7 +209,8 @@ impl<H: Hub> Service<H> {
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
         let mut doors = JoinSet::new();
         for (listener, door) in listeners {
-            doors.spawn(listen::accept(listener, door, arrivals.clone(), shared.metrics.clone()));
+            let accepting = listen::accept(listener, door, arrivals.clone(), shared.metrics.clone());
+            doors.spawn(shared.options.tasks.clone().supervised("mqtt listener", shutdown.clone(), accepting));
         }
         loop {
             tokio::select! {

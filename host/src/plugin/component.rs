@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tokio::task::JoinError;
 use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre};
 
 use super::{
     binary::{self, Kind, MAX_COMPONENT_BYTES},
     bindings::exports::{Handling, HandlingIndices},
-    convert,
+    compile, contents, convert,
     engine::Engine,
     error::{CallError, LoadError},
     grants::{Grant, Grants},
@@ -16,10 +18,15 @@ use super::{
     instance::{Instance, OnEvent, Setup},
     limits::{Limits, MAX_MEMORY, Size},
     sandbox::{self, State},
+    text,
     trigger::Trigger,
     wasi,
 };
-use crate::{clock, model::PluginName};
+use crate::{
+    clock,
+    model::PluginName,
+    tasks::{self, Panicked},
+};
 
 /// What a component must export.
 const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
@@ -91,7 +98,8 @@ impl Component {
         let settings = store.data().setup.settings.clone();
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_describe(&mut store, &settings);
-        let described = sandbox::measured(&meter, call).await;
+        let described = tasks::caught(sandbox::measured(&meter, call)).await;
+        let described = described.map_err(|panic| panicked("describe", &panic))?;
         let described = described.map_err(|error| self.failed("describe", &store, &error))?;
         convert::description(described).map_err(CallError::Description)
     }
@@ -102,9 +110,10 @@ impl Component {
         let (guest, on_event) = self.instantiate(&mut store).await?;
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_start(&mut store, &setup.settings);
-        match sandbox::measured(&meter, call).await {
+        let started = tasks::caught(sandbox::measured(&meter, call)).await;
+        match started.map_err(|panic| panicked("start", &panic))? {
             Ok(Ok(())) => Ok(Instance::new(self.clone(), store, on_event)),
-            Ok(Err(text)) => Err(CallError::Refused(text)),
+            Ok(Err(text)) => Err(CallError::Refused(text::cut(text))),
             Err(error) => Err(self.failed("start", &store, &error)),
         }
     }
@@ -114,7 +123,8 @@ impl Component {
         let deadline = store.data().setup.limits.start_deadline;
         sandbox::arm(store, deadline);
         let meter = Arc::clone(&store.data().meter);
-        let made = sandbox::measured(&meter, self.0.pre.instantiate_async(&mut *store)).await;
+        let made = tasks::caught(sandbox::measured(&meter, self.0.pre.instantiate_async(&mut *store))).await;
+        let made = made.map_err(|panic| panicked("start", &panic))?;
         let made = made.and_then(|instance| {
             let guest = self.0.indices.load(&mut *store, &instance)?;
             let on_event = instance.get_func(&mut *store, self.0.on_event);
@@ -133,8 +143,36 @@ impl Component {
     }
 }
 
-/// Checks, compiles (or takes the compiled code from the cache), checks what only the compiler can see. Blocks.
-pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
+fn panicked(what: &'static str, panic: &Panicked) -> CallError {
+    CallError::Panicked { what, panic: panic.to_string() }
+}
+
+/// A component whose frame, contents and names are in order.
+pub(super) struct Checked {
+    digest: String,
+    /// `None`: it has to be compiled.
+    compiled: Option<Compiled>,
+}
+
+/// Checks, compiles (or takes the compiled code from the cache), checks what only the compiler can see.
+pub(super) async fn load(engine: &Engine, bytes: Bytes) -> Result<Component, LoadError> {
+    let (size, on) = (bytes.len(), engine.threads());
+    let broken = |error: JoinError| LoadError::Compile(error.to_string());
+    let checked = {
+        let (engine, bytes) = (engine.clone(), bytes.clone());
+        on.spawn_blocking(move || check(&engine, &bytes)).await.map_err(broken)??
+    };
+    let code = match checked.compiled {
+        Some(_) => Vec::new(),
+        None => compile::compile(engine, &bytes).await?,
+    };
+    drop(bytes);
+    let engine = engine.clone();
+    on.spawn_blocking(move || finish(&engine, checked, &code, size)).await.map_err(broken)?
+}
+
+/// Refuses what need not be compiled to be seen to be no plugin. Blocks.
+fn check(engine: &Engine, bytes: &[u8]) -> Result<Checked, LoadError> {
     if bytes.len() > MAX_COMPONENT_BYTES {
         return Err(LoadError::TooLarge { bytes: bytes.len(), limit: MAX_COMPONENT_BYTES });
     }
@@ -144,9 +182,25 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError
         Err(problem) => return Err(LoadError::NotAComponent(problem.to_string())),
     }
     let digest = digest(bytes);
-    let compiled = compiled(engine, &digest, bytes)?;
-    check_imports(engine, &compiled)?;
-    check_exports(engine, &compiled)?;
+    let compiled = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), &digest));
+    if compiled.is_none() {
+        let surface = contents::read(bytes)?;
+        check_imports(surface.imports.iter().map(String::as_str))?;
+        check_exports(&surface.exports)?;
+    }
+    Ok(Checked { digest, compiled })
+}
+
+/// Blocks.
+fn finish(engine: &Engine, checked: Checked, code: &[u8], size: usize) -> Result<Component, LoadError> {
+    let Checked { digest, compiled: known } = checked;
+    let is_new = known.is_none();
+    let compiled = match known {
+        Some(known) => known,
+        None => compile::deserialize(engine, code)?,
+    };
+    let ty = compiled.component_type();
+    check_imports(ty.imports(engine.wasmtime()).map(|(name, _)| name))?;
     let pre = engine.linker().instantiate_pre(&compiled).map_err(|error| LoadError::Import {
         name: "something that this host has in another form".into(),
         why: format!("{error:#}"),
@@ -156,7 +210,11 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError
     let handler = compiled.get_export_index(None, HANDLER);
     let on_event = handler.and_then(|handler| compiled.get_export_index(Some(&handler), "on-event"));
     let on_event = on_event.ok_or_else(|| other(wasmtime::format_err!("it has no on-event")))?;
-    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size: bytes.len(), pre, indices, on_event })))
+    // What is refused leaves nothing behind.
+    if let Some(cache) = engine.cache().filter(|_| is_new) {
+        cache.put(&digest, code);
+    }
+    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, pre, indices, on_event })))
 }
 
 const CORE_MODULE: &str = "it is a core WebAssembly module. Build it for the target wasm32-wasip2, or make a component of it \
@@ -172,21 +230,9 @@ pub fn digest(bytes: &[u8]) -> String {
     })
 }
 
-fn compiled(engine: &Engine, digest: &str, bytes: &[u8]) -> Result<Compiled, LoadError> {
-    if let Some(known) = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), digest)) {
-        return Ok(known);
-    }
-    let compiled =
-        Compiled::from_binary(engine.wasmtime(), bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    if let Some(cache) = engine.cache() {
-        cache.put(digest, &compiled);
-    }
-    Ok(compiled)
-}
-
-fn check_imports(engine: &Engine, compiled: &Compiled) -> Result<(), LoadError> {
-    for (name, _) in compiled.component_type().imports(engine.wasmtime()) {
-        import_allowed(name).map_err(|why| LoadError::Import { name: name.into(), why })?;
+fn check_imports<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
+    for name in names {
+        import_allowed(name).map_err(|why| LoadError::Import { name: text::cut(name.into()), why })?;
     }
     Ok(())
 }
@@ -211,13 +257,12 @@ fn import_allowed(name: &str) -> Result<(), String> {
     if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
 }
 
-fn check_exports(engine: &Engine, compiled: &Compiled) -> Result<(), LoadError> {
-    let ty = compiled.component_type();
-    let names: Vec<_> = ty.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+fn check_exports(names: &[String]) -> Result<(), LoadError> {
     if names.iter().any(|name| name == HANDLER) {
         return Ok(());
     }
     let found = if names.is_empty() { "it exports nothing".into() } else { format!("it exports {}", names.join(", ")) };
+    let found = text::cut(found);
     Err(LoadError::Export { wanted: HANDLER, found })
 }
 

@@ -11,9 +11,11 @@ use super::{
     component::Description,
     grants::{Capability, Grant},
     instance::Call,
+    limits::names,
+    text,
     trigger::Trigger,
 };
-use crate::model::{CommandStatus, EventData, EventKind, Property, RegistryName};
+use crate::model::{CommandStatus, EventData, EventKind, Property, RegistryName, limits::SETTINGS_BYTES};
 
 /// `properties` is room for the references that the event holds.
 pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
@@ -62,8 +64,19 @@ fn status(status: CommandStatus) -> WitStatus {
     }
 }
 
+/// Settings go into the guest, and are shown with the plugin.
+pub(super) fn check_settings(bytes: usize) -> Result<(), String> {
+    let limit = names::SETTINGS_BYTES;
+    if bytes <= SETTINGS_BYTES {
+        Ok(())
+    } else {
+        Err(format!("{bytes} bytes of JSON; the limit \"{limit}\" is {SETTINGS_BYTES}"))
+    }
+}
+
 /// Checks what can be checked: patterns are globs, the default settings are JSON.
 pub(super) fn description(described: wit::Description) -> Result<Description, String> {
+    check_settings(described.default_settings.len()).map_err(|error| format!("default-settings: {error}"))?;
     let triggers: Vec<_> = described.triggers.into_iter().map(trigger).collect();
     let grants: Vec<_> = described.grants.into_iter().map(grant).collect();
     super::Triggers::new(&triggers).map_err(|error| format!("triggers: {error}"))?;
@@ -71,9 +84,9 @@ pub(super) fn description(described: wit::Description) -> Result<Description, St
     serde_json::from_str::<serde_json::Value>(&described.default_settings)
         .map_err(|error| format!("default-settings is no JSON: {error}"))?;
     Ok(Description {
-        name: described.name,
-        version: described.version,
-        summary: described.summary,
+        name: text::cut(described.name),
+        version: text::cut(described.version),
+        summary: text::cut(described.summary),
         triggers,
         grants,
         default_settings: described.default_settings,

@@ -1,6 +1,6 @@
 //! The WebAssembly engine of the process: how code is compiled, pooled, interrupted and linked. Never runs a guest.
 
-use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -54,25 +54,40 @@ struct Inner {
     engine: wasmtime::Engine,
     linker: Linker<State>,
     cache: Option<Cache>,
+    reservation: u64,
     background: Option<Handle>,
 }
 
 impl Engine {
     pub fn new(options: Options) -> Result<Self, Error> {
         let failed = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
-        let engine = reserving(WHOLE_MEMORY, options.max_instances).map_err(failed)?;
+        let (engine, reservation) = reserving(WHOLE_MEMORY, options.max_instances).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
         tick(engine.weak())?;
-        Ok(Self(Arc::new(Inner { engine, linker, cache, background: options.background })))
+        Ok(Self(Arc::new(Inner { engine, linker, cache, reservation, background: options.background })))
     }
 
     /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
     pub async fn load(&self, bytes: Bytes) -> Result<Component, LoadError> {
-        let engine = self.clone();
-        let threads = self.0.background.clone().unwrap_or_else(Handle::current);
-        let loaded = threads.spawn_blocking(move || component::load(&engine, &bytes)).await;
-        loaded.unwrap_or_else(|error| Err(LoadError::Compile(error.to_string())))
+        component::load(self, bytes).await
+    }
+
+    /// Lets go of all compiled code in the cache but that of components with these digests. Blocks.
+    pub fn retain_compiled(&self, digests: &HashSet<String>) {
+        if let Some(cache) = &self.0.cache {
+            cache.retain(digests);
+        }
+    }
+
+    /// Where components are checked and compiled.
+    pub(super) fn threads(&self) -> Handle {
+        self.0.background.clone().unwrap_or_else(Handle::current)
+    }
+
+    /// Address space of a memory, which compiled code rests on.
+    pub(super) fn reservation(&self) -> u64 {
+        self.0.reservation
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -89,11 +104,30 @@ impl Engine {
 }
 
 /// An engine whose memories have so much address space each, or as much as they need where there is less.
-fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<wasmtime::Engine> {
-    wasmtime::Engine::new(&config(max_instances, reservation)).or_else(|error| {
+fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<(wasmtime::Engine, u64)> {
+    let engine =
+        |reservation| wasmtime::Engine::new(&config(max_instances, reservation)).map(|made| (made, reservation));
+    engine(reservation).or_else(|error| {
         tracing::info!(%error, "there is little address space (ulimit -v?): plugins run somewhat slower");
-        wasmtime::Engine::new(&config(max_instances, MAX_MEMORY))
+        engine(MAX_MEMORY)
     })
+}
+
+/// An engine that compiles what one with this reservation runs, and runs nothing itself.
+pub(super) fn for_compiling(reservation: u64) -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&compiling(reservation))
+}
+
+/// What compiled code rests on.
+fn compiling(reservation: u64) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .memory_reservation(reservation)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES);
+    config
 }
 
 /// `reservation`: address space for each memory.
@@ -109,14 +143,8 @@ fn config(max_instances: u32, reservation: u64) -> Config {
         .max_memories_per_component(4)
         .max_tables_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .concurrency_support(false)
-        .memory_reservation(reservation)
-        .max_wasm_stack(GUEST_STACK_BYTES)
-        .async_stack_size(FIBER_STACK_BYTES)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let mut config = compiling(reservation);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
 
@@ -160,5 +188,16 @@ mod tests {
         let (reservation, max_instances) = (1 << 44, 8);
         assert!(wasmtime::Engine::new(&config(max_instances, reservation)).is_err(), "no process has so much");
         reserving(reservation, max_instances).unwrap();
+    }
+
+    #[test]
+    fn what_is_compiled_elsewhere_runs_here() {
+        for reservation in [WHOLE_MEMORY, MAX_MEMORY] {
+            let code = for_compiling(reservation).unwrap().precompile_module(b"\0asm\x01\0\0\0").unwrap();
+            let here = wasmtime::Engine::new(&config(8, reservation)).unwrap();
+            #[allow(unsafe_code, reason = "compiled in the line above")]
+            // SAFETY: see the reason above.
+            unsafe { wasmtime::Module::deserialize(&here, code) }.unwrap();
+        }
     }
 }

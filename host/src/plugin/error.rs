@@ -1,6 +1,7 @@
 //! Why a component cannot be loaded or started. The texts are for the person who wrote the component.
 
 use super::limits::names;
+use crate::model::limits::LimitName;
 
 /// The engine itself cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,8 @@ pub enum LoadError {
     Export { wanted: &'static str, found: String },
     #[error("the component has {bytes} bytes; the limit \"{}\" is {limit}", names::COMPONENT_BYTES)]
     TooLarge { bytes: usize, limit: usize },
+    #[error("the component has {found} {what}; the limit \"{limit}\" is {most}")]
+    TooMuch { what: &'static str, limit: LimitName, found: usize, most: usize },
     #[error("the component does not compile: {0}")]
     Compile(String),
 }
@@ -36,6 +39,9 @@ pub enum CallError {
     /// A trap or a limit, named in the text.
     #[error("{0}")]
     Failed(String),
+    /// The host itself panicked in one of the guest's calls.
+    #[error("the host panicked in {what} of the component: {panic}")]
+    Panicked { what: &'static str, panic: String },
     /// What the component says of itself cannot be used.
     #[error("the component's description is wrong: {0}")]
     Description(String),

@@ -2,8 +2,11 @@
 
 use wasmtime::{Trap, component::ResourceTableError};
 
-use super::limits::names;
-use crate::model::limits::LimitName;
+use super::{
+    limits::{Size, names},
+    text,
+};
+use crate::model::limits::{GUEST_CALL_BYTES, LimitName};
 
 /// A limit that ends the call. Travels through the guest's frames as a trap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +31,11 @@ pub(super) fn explain(error: &wasmtime::Error, last_words: &str) -> Failure {
         (Some(names::STACK), format!("the limit \"{}\" is reached: the guest's calls go too deep", names::STACK))
     } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
         (Some(names::HANDLES), format!("the limit \"{}\" is reached: too many open streams and timers", names::HANDLES))
+    } else if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
+        // The runtime's own type is private.
+        let most = Size(GUEST_CALL_BYTES as u64);
+        let text = format!("the limit \"{}\" is reached: {most} for all arguments of one call", names::CALL_BYTES);
+        (Some(names::CALL_BYTES), text)
     } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         (None, format!("the guest called exit({})", exit.0))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
@@ -35,6 +43,7 @@ pub(super) fn explain(error: &wasmtime::Error, last_words: &str) -> Failure {
     } else {
         (None, format!("the guest failed: {}", error.root_cause()))
     };
+    text = text::cut(text);
     if !last_words.is_empty() {
         text.push_str("; its last words: ");
         text.push_str(last_words);

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DeviceName, RegistryName};
+use super::limits::names;
+use crate::model::{
+    DeviceName, RegistryName,
+    limits::{GRANTS, LimitName, PATTERN_BYTES, PATTERNS_BYTES},
+};
 
 /// Something that needs a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -121,6 +125,8 @@ fn beside(device: &DeviceName, home: &RegistryName) -> bool {
 
 impl Side {
     fn new(granted: &Granted) -> Result<Self, String> {
+        check_count("patterns", granted.values().map(Vec::len).sum(), names::GRANTS, GRANTS)?;
+        check_patterns(granted.values().flatten().map(String::as_str))?;
         let of = |capability| granted.get(&capability).map_or(&[] as &[String], Vec::as_slice);
         let globs = |capability| globs(of(capability));
         of(Capability::Publish).iter().try_for_each(|filter| check_filter(filter))?;
@@ -151,6 +157,29 @@ impl Side {
             || (beside(device, home) && globs.is_match(format!("{}/{}", device.registry.id(), device.id)))
             || globs.is_match(device.to_string())
     }
+}
+
+/// A compiled pattern takes some hundred bytes for each of its own, so they are measured first.
+pub(super) fn check_patterns<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut bytes = 0_usize;
+    for pattern in patterns {
+        bytes = bytes.saturating_add(pattern.len());
+        if pattern.len() > PATTERN_BYTES {
+            let (begins, limit) = (pattern.chars().take(40).collect::<String>(), names::PATTERN_BYTES);
+            let found = pattern.len();
+            return Err(format!("{begins:?}… has {found} bytes; the limit \"{limit}\" is {PATTERN_BYTES}"));
+        }
+        if bytes > PATTERNS_BYTES {
+            let limit = names::PATTERNS_BYTES;
+            return Err(format!("all patterns together have more bytes than the limit \"{limit}\", {PATTERNS_BYTES}"));
+        }
+    }
+    Ok(())
+}
+
+/// Not more than so many of something.
+pub(super) fn check_count(what: &str, found: usize, limit: LimitName, most: usize) -> Result<(), String> {
+    if found <= most { Ok(()) } else { Err(format!("there are {found} {what}; the limit \"{limit}\" is {most}")) }
 }
 
 /// Compiles globs in which `*` and `?` stay within one level.

@@ -86,14 +86,16 @@ pub trait Host: Send + Sync + 'static {
         self.device(name).map(|device| device.num)
     }
 
-    /// Devices of the registry whose id `wanted` likes, in order of their ids, after the id `after`, at most `limit`.
+    /// Gives `take` devices of the registry whose id `wanted` likes, in order of their ids, after the id `after`, at most `limit`
+    /// and only as long as `take` returns true.
     fn list(
         &self,
         registry: &RegistryName,
         after: Option<&str>,
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,
-    ) -> Vec<DeviceView>;
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    );
 
     /// The config in force; none = there never was one.
     fn config(&self, device: DeviceNum) -> Option<ConfigView>;

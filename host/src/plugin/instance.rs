@@ -14,10 +14,14 @@ use super::{
     component::Component,
     convert,
     grants::Grants,
-    limits::Limits,
+    limits::{Limits, names},
     sandbox::{self, State},
+    text,
 };
-use crate::model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName, limits::LimitName};
+use crate::{
+    model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName, limits::LimitName},
+    tasks,
+};
 
 /// What makes a component a plugin.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub enum Verdict {
     Reject(String),
     /// A trap or a limit; the instance is poisoned. Names the limit and holds the guest's last words.
     Failed(String),
+    /// The host itself panicked in one of the guest's calls; the instance is poisoned.
+    Panicked(String),
 }
 
 /// A write to the plugin's own state, in the order of the writes. A write's revision is that of the value before it
@@ -158,24 +164,37 @@ impl Instance {
         let mut properties = Vec::new();
         let event = convert::event(&call, &home, &mut properties);
         let handled = self.on_event.call(&mut self.store, event);
-        let verdict = match sandbox::measured(&meter, handled).await {
-            Ok(disposition) => {
+        let handled = tasks::caught(sandbox::measured(&meter, handled)).await;
+        let verdict = match handled {
+            Ok(Ok(disposition)) => {
                 self.poisoned = false;
                 match disposition {
                     Ok(()) => Verdict::Done,
-                    Err(Disposition::Retry(text)) => Verdict::Retry(text),
-                    Err(Disposition::Reject(text)) => Verdict::Reject(text),
+                    Err(Disposition::Retry(text)) => Verdict::Retry(self.cut(text)),
+                    Err(Disposition::Reject(text)) => Verdict::Reject(self.cut(text)),
                 }
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 let failure = sandbox::failure(self.store.data(), &error);
                 if let Some(limit) = failure.limit {
                     self.store.data_mut().current.limits_hit.push(limit);
                 }
                 Verdict::Failed(failure.text)
             }
+            Err(panic) => Verdict::Panicked(panic.to_string()),
         };
         self.execution(verdict)
+    }
+
+    /// A text of the guest's, which may be as long as its memory.
+    fn cut(&mut self, text: String) -> String {
+        match text::too_long(&text) {
+            None => text,
+            Some(short) => {
+                self.store.data_mut().current.limits_hit.push(names::TEXT_BYTES);
+                short
+            }
+        }
     }
 
     fn execution(&mut self, verdict: Verdict) -> Execution {

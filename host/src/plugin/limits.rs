@@ -17,6 +17,11 @@ const EFFECTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 /// No plugin gets more memory than the pool's slots have, bytes.
 pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
+/// No event leaves more output, bytes: all of it stands in one entry of the journal.
+const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
+/// No event has more lines, host calls or effects.
+const MAX_COUNT: u32 = 1_000_000;
+
 /// The `[limits]` of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -91,6 +96,18 @@ impl Limits {
         durations("deadline", self.deadline, Duration::from_secs(60));
         durations("start-deadline", self.start_deadline, Duration::from_secs(60));
         durations("host-call-time", self.host_call_time, Duration::from_secs(600));
+        if self.output.0 > MAX_OUTPUT {
+            problems.push(("output", format!("must be at most {}", Size(MAX_OUTPUT))));
+        }
+        for (key, value) in [
+            ("log-lines", self.log_lines),
+            ("host-calls", self.host_calls),
+            ("effects-per-event", self.effects_per_event),
+        ] {
+            if value > MAX_COUNT {
+                problems.push((key, format!("must be at most {MAX_COUNT}")));
+            }
+        }
         if self.memory.0 == 0 || self.memory.0 > MAX_MEMORY {
             problems.push(("memory", format!("must be more than 0 and at most {}", Size(MAX_MEMORY))));
         }

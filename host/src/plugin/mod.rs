@@ -6,12 +6,15 @@
 mod binary;
 mod bindings;
 mod cache;
+pub mod compile;
 mod component;
+mod contents;
 mod convert;
 mod current;
 mod engine;
 mod error;
 mod failure;
+pub mod futile;
 pub mod grants;
 pub mod host;
 mod imports;
@@ -22,6 +25,7 @@ mod output;
 mod rate;
 mod sandbox;
 pub mod settings;
+mod text;
 pub mod trigger;
 mod wasi;
 

@@ -5,13 +5,20 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::limits::{Limits, names};
+use super::{
+    failure::LimitHit,
+    limits::{Limits, names},
+    text,
+};
 use crate::model::limits::LimitName;
 
 /// How much of the newest standard error is kept whatever the bounds say: the guest's panic text is there.
 const ERROR_TAIL_BYTES: usize = 2_048;
+
+/// What a guest may write at once.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// Where standard output or standard error goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +39,8 @@ struct Captured {
     max_lines: usize,
     /// The limit that was hit; all that comes after is dropped.
     cut: Option<LimitName>,
+    /// A line was too long, and only its beginning is kept.
+    shortened: bool,
     /// Lines not yet ended.
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -56,8 +65,8 @@ impl Output {
         self.0.lock().write(source, bytes);
     }
 
-    /// The lines of this call and the limit that was hit, if one was; empties it for the next call.
-    pub(super) fn take(&self) -> (Vec<String>, Option<LimitName>) {
+    /// The lines of this call and the limits that were hit; empties it for the next call.
+    pub(super) fn take(&self) -> (Vec<String>, Vec<LimitName>) {
         self.0.lock().take()
     }
 
@@ -82,7 +91,9 @@ impl Captured {
             self.cut(names::OUTPUT, self.max_bytes);
         } else {
             self.bytes += message.len();
-            self.lines.push(format!("{level}: {message}"));
+            let short = text::too_long(message);
+            self.shortened |= short.is_some();
+            self.lines.push(format!("{level}: {}", short.as_deref().unwrap_or(message)));
         }
     }
 
@@ -118,7 +129,7 @@ impl Captured {
         }
     }
 
-    fn take(&mut self) -> (Vec<String>, Option<LimitName>) {
+    fn take(&mut self) -> (Vec<String>, Vec<LimitName>) {
         for (source, open) in
             [("stdout", std::mem::take(&mut self.stdout)), ("stderr", std::mem::take(&mut self.stderr))]
         {
@@ -128,7 +139,8 @@ impl Captured {
         }
         self.bytes = 0;
         self.error_tail.clear();
-        (std::mem::take(&mut self.lines), self.cut.take())
+        let shortened = std::mem::take(&mut self.shortened).then_some(names::TEXT_BYTES);
+        (std::mem::take(&mut self.lines), self.cut.take().into_iter().chain(shortened).collect())
     }
 }
 
@@ -150,6 +162,10 @@ impl Pollable for Stream {
 
 impl OutputStream for Stream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES {
+            let text = format!("{} bytes in one write, {WRITE_BYTES} are allowed", bytes.len());
+            return Err(StreamError::Trap(LimitHit { limit: names::OUTPUT, text }.into()));
+        }
         self.output.write(self.source, &bytes);
         Ok(())
     }
@@ -159,7 +175,7 @@ impl OutputStream for Stream {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(64 * 1024)
+        Ok(WRITE_BYTES)
     }
 }
 
@@ -181,8 +197,8 @@ mod tests {
         output.write(Source::Stderr, b"\xff\n");
         let (lines, cut) = output.take();
         assert_eq!(lines, ["stdout: one", "info: between", "stdout: two", "stderr: \u{fffd}", "stdout: three"]);
-        assert_eq!(cut, None);
-        assert_eq!(output.take(), (vec![], None));
+        assert!(cut.is_empty());
+        assert_eq!(output.take(), (vec![], vec![]));
     }
 
     #[test]
@@ -193,11 +209,22 @@ mod tests {
             }
             let (lines, cut) = output.take();
             assert_eq!(lines.len(), 3);
-            assert_eq!(cut, Some(limit));
+            assert_eq!(cut, [limit]);
             assert!(lines[2].contains(limit.as_str()), "{lines:?}");
             output.log("info", "1234");
-            assert_eq!(output.take(), (vec!["info: 1234".into()], None));
+            assert_eq!(output.take(), (vec!["info: 1234".into()], vec![]));
         }
+    }
+
+    #[test]
+    fn a_long_line_keeps_its_beginning() {
+        let output = output(100_000, 10);
+        output.log("info", &"x".repeat(20_000));
+        output.write(Source::Stdout, &[&[b'y'; 20_000][..], b"\n"].concat());
+        let (lines, cut) = output.take();
+        assert_eq!(lines.iter().map(|line| line.len() < 5_000).collect::<Vec<_>>(), [true, true]);
+        assert!(lines.iter().all(|line| line.ends_with("(cut: it had 20000 bytes)")), "{lines:?}");
+        assert_eq!(cut, [names::TEXT_BYTES]);
     }
 
     #[test]

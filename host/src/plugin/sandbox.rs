@@ -16,12 +16,16 @@ use super::{
     meter::{Meter, Metered},
     output::Output,
 };
+use crate::model::limits::GUEST_CALL_BYTES;
 
 /// Elements of all tables of an instance.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
 
 /// Streams and timers that an instance may hold open.
-const MAX_HANDLES: usize = 1_000;
+pub(super) const MAX_HANDLES: usize = 1_000;
+
+/// Handles of resources of all kinds in an instance, the component's own included.
+const MAX_COMPONENT_HANDLES: usize = 10_000;
 
 /// What host functions see.
 pub(super) struct State {
@@ -60,6 +64,8 @@ pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Hos
     };
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| &mut state.bounds);
+    store.set_hostcall_fuel(GUEST_CALL_BYTES);
+    store.set_max_component_handles(MAX_COMPONENT_HANDLES);
     store.epoch_deadline_callback(move |_| {
         if meter.left().is_zero() {
             return Err(out_of_time().into());

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
 use super::{
+    convert::check_settings,
+    futile,
     grants::{Capability, Granted, Grants},
     limits::Limits,
     trigger::{Trigger, Triggers},
@@ -142,8 +144,15 @@ impl Reader {
             let Some(trigger) = self.value::<Trigger>(&key, entry) else { continue };
             if let Err(error) = Triggers::new(std::slice::from_ref(&trigger)) {
                 self.problem(key, error);
+            } else if let Some(why) = futile::trigger(&trigger) {
+                self.problem(key, why);
             }
             triggers.push(trigger);
+        }
+        if self.0.is_empty()
+            && let Err(error) = Triggers::new(&triggers)
+        {
+            self.problem("trigger", error);
         }
         triggers
     }
@@ -163,7 +172,16 @@ impl Reader {
                 .map(|(capability, patterns)| Grants::new(&[], Some(&Granted::from([(*capability, patterns.clone())]))))
             {
                 self.problem(path, error);
+                continue;
             }
+            let futile = granted.get(&capability).into_iter().flatten().filter_map(|p| futile::grant(capability, p));
+            let futile: Vec<_> = futile.collect();
+            futile.into_iter().for_each(|why| self.problem(path.clone(), why));
+        }
+        if self.0.is_empty()
+            && let Err(error) = Grants::new(&[], Some(&granted))
+        {
+            self.problem("grants", error);
         }
         granted
     }
@@ -186,8 +204,9 @@ impl Reader {
 
     fn settings(&mut self, value: Value) -> Option<serde_json::Value> {
         let table = self.table("settings", value)?;
-        let json = serde_json::to_value(table);
-        json.map_err(|error| self.problem("settings", error.to_string())).ok()
+        let json = serde_json::to_value(table).map_err(|error| error.to_string());
+        let json = json.and_then(|json| check_settings(json.to_string().len()).map(|()| json));
+        json.map_err(|error| self.problem("settings", error)).ok()
     }
 }
 
@@ -268,6 +287,28 @@ mod tests {
             let mut found: Vec<_> = parse(text).unwrap_err().0.into_iter().map(|p| p.key).collect();
             found.sort();
             assert_eq!(found, keys, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_work_is_refused() {
+        let many = "[[trigger]]\nevent = \"state\"\n".repeat(300);
+        let long = format!("[grants]\nconfig = [\"{}\"]", "?".repeat(2_000));
+        let large = format!("[settings]\na = \"{}\"", "x".repeat(300_000));
+        for (text, key, part) in [
+            ("[[trigger]]\nevent = \"state\"\nsubfolder = \"a\"", "trigger[1]", "telemetry"),
+            ("[[trigger]]\nevent = \"telemetry\"\ndevice = \"hall/lamp\"", "trigger[1]", "no /"),
+            ("[[trigger]]\nevent = \"topic\"\ndevice = \"/devices/+/events\"", "trigger[1]", "the host's own"),
+            ("[grants]\npublish = [\"a\", \"registries/x\"]", "grants.publish", "the host's own"),
+            ("[grants]\nconfig = [\"/devices/lamp-1\"]", "grants.config", "matches no device"),
+            ("[limits]\nlog-lines = 4000000000", "limits.log-lines", "at most 1000000"),
+            (&many, "trigger", "\"triggers\""),
+            (&long, "grants.config", "\"pattern-bytes\""),
+            (&large, "settings", "\"settings-bytes\""),
+        ] {
+            let [problem] = &parse(text).unwrap_err().0[..] else { panic!("{text:.80}") };
+            assert_eq!(problem.key, key, "{}", problem.text);
+            assert!(problem.text.contains(part) && problem.text.len() < 400, "{}", problem.text);
         }
     }
 

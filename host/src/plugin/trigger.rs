@@ -3,8 +3,11 @@
 use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
-use super::grants::{check_filter, filter_matches, globs};
-use crate::model::{EventData, EventKind};
+use super::{
+    grants::{check_count, check_filter, check_patterns, filter_matches, globs},
+    limits::names,
+};
+use crate::model::{EventData, EventKind, limits::TRIGGERS};
 
 /// One kind of event that a plugin sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,9 @@ struct Compiled {
 impl Triggers {
     /// The error names the pattern that is no glob.
     pub fn new(triggers: &[Trigger]) -> Result<Self, String> {
+        check_count("triggers", triggers.len(), names::TRIGGERS, TRIGGERS)?;
+        let subfolders = triggers.iter().filter_map(|trigger| trigger.subfolder.as_deref());
+        check_patterns(triggers.iter().map(|trigger| trigger.device.as_str()).chain(subfolders))?;
         let compile = |trigger: &Trigger| {
             Ok(Compiled {
                 event: trigger.event,

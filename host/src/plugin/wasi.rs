@@ -16,9 +16,11 @@ use wasmtime_wasi::{
 };
 
 use super::{
+    failure::LimitHit,
+    limits::names,
     meter::Meter,
     output::{Source, Stream},
-    sandbox::{State, out_of_time},
+    sandbox::{MAX_HANDLES, State, out_of_time},
 };
 
 /// Most random bytes in one call.
@@ -145,6 +147,10 @@ async fn within<T>(left: Duration, waiting: impl Future<Output = wasmtime::Resul
 
 impl io::poll::Host for State {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        if pollables.len() > MAX_HANDLES {
+            let text = format!("{} timers and streams to wait for at once, {MAX_HANDLES} are allowed", pollables.len());
+            return Err(LimitHit { limit: names::HANDLES, text }.into());
+        }
         within(self.meter.left(), io::poll::Host::poll(&mut self.table, pollables)).await
     }
 }
@@ -166,7 +172,8 @@ impl io::poll::HostPollable for State {
 impl random::random::Host for State {
     fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
         if length > MAX_RANDOM_BYTES {
-            wasmtime::bail!("at most {MAX_RANDOM_BYTES} random bytes in one call");
+            let text = format!("{length} random bytes in one call, {MAX_RANDOM_BYTES} are allowed");
+            return Err(LimitHit { limit: names::RANDOM_BYTES, text }.into());
         }
         let random = self.current.random(&self.setup.name);
         Ok(random.bytes(usize::try_from(length).unwrap_or_default()))

@@ -33,6 +33,19 @@ pub(super) const ROWS: &[Row] = &[
             tried(attack, "compile", &[module(&deep), module(&locals), module(&wide)]);
         },
     ),
+    row(
+        "function-bomb-component",
+        "puts components into the folder that have a million empty functions, or as many types",
+        |attack| {
+            let module = |body: &str| format!("(component (core module {body}))");
+            let bombs = [module(&"(func)".repeat(1_000_000)), module(&"(type (func))".repeat(400_000))];
+            attack.target.reset_peak();
+            let idle = attack.target.resident_mib();
+            tried(attack, "functions", &bombs);
+            let peak = attack.target.peak_mib();
+            assert!(peak <= idle + 128, "the host took {peak} MiB, and {idle} before");
+        },
+    ),
     row("type-bomb-component", "puts a component into the folder whose types double at every step", |attack| {
         let mut types = String::from("(component (type $t0 (tuple u64 u64))");
         for step in 1..40 {

@@ -5,6 +5,7 @@
 mod admin;
 mod components;
 mod floods;
+mod guests;
 mod healthy;
 mod packets;
 mod sessions;
@@ -65,6 +66,7 @@ pub fn rows() -> Vec<Row> {
         web::ROWS,
         admin::ROWS,
         components::ROWS,
+        guests::ROWS,
     ]
     .concat()
 }
@@ -148,6 +150,23 @@ impl Target {
         resident_mib(self.pid)
     }
 
+    /// From now on [`Target::peak_mib`] is the most that it had since now.
+    fn reset_peak(&self) {
+        // Where this is not allowed, the peak is that of the host's whole life, which is harder on it.
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
+    }
+
+    /// The largest resident size of the host, MiB.
+    fn peak_mib(&self) -> u64 {
+        memory_mib(self.pid, "VmHWM:")
+    }
+
+    /// How many events the plugin has handled, well or not. None: there is no such plugin, or the token has no call left.
+    fn handled(&self, name: &str) -> Option<u64> {
+        let answer = self.api.get(&format!("/v1/plugins/{name}"));
+        (answer.status == 200).then(|| answer.ok()["counters"]["events"].as_u64().unwrap_or(0))
+    }
+
     /// One more device, with a token of its own.
     #[must_use]
     pub fn newcomer(&self, number: u32) -> Login {
@@ -218,8 +237,12 @@ pub struct Attack {
 /// When there is no such process.
 #[must_use]
 pub fn resident_mib(pid: u32) -> u64 {
+    memory_mib(pid, "VmRSS:")
+}
+
+fn memory_mib(pid: u32, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the host is gone");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the host is ending");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the host is ending");
     line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kib| kib / 1024)
 }
 

@@ -28,8 +28,8 @@ async fn what_is_no_component_is_told_apart() {
     }
     let error = refused(vec![0; 65 << 20]).await;
     assert!(error.to_string().contains("component-bytes"), "{error}");
-    // Whole sections, but no sense in them.
-    let error = refused(b"\0asm\x0d\0\x01\0\x02\x03abc".to_vec()).await;
+    // Whole sections, but no sense in the last of them.
+    let error = refused([&guest()[..], b"\x02\x03abc"].concat()).await;
     assert!(matches!(error, LoadError::Compile(_)), "{error:?}");
 }
 
@@ -75,9 +75,53 @@ async fn a_component_describes_itself() {
 }
 
 #[tokio::test]
+async fn a_description_is_bounded() {
+    let component = hostile().await;
+    for (what, limit) in [("triggers", "triggers"), ("glob", "pattern-bytes"), ("globs", "patterns-bytes")] {
+        let settings = format!(r#"{{"describe":"{what}"}}"#);
+        let error = component.describe(&settings).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("\"{limit}\"")) && error.len() < 8_000, "{error}");
+    }
+    let description = component.describe(r#"{"describe":"texts"}"#).await.unwrap();
+    assert!(description.summary.ends_with("(cut: it had 3000000 bytes)"), "{} bytes", description.summary.len());
+}
+
+/// A small file can hold much to compile.
+#[tokio::test]
+async fn what_would_take_long_to_compile_is_refused_before() {
+    let began = std::time::Instant::now();
+    let functions = format!("(component (core module {}))", "(func)".repeat(100_001));
+    let types = format!("(component (core module {}))", "(type (func))".repeat(200_001));
+    let depth = (0..20).fold(String::new(), |inner, _| format!("(component {inner})"));
+    for (text, limit) in [(functions, "component-functions"), (types, "component-items"), (depth, "component-depth")] {
+        let error = refused(wat::parse_str(&text).unwrap()).await;
+        assert!(matches!(error, LoadError::TooMuch { .. }) && error.to_string().contains(limit), "{error}");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_no_compiled_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { cache: Some(folder.path().join("cache")), max_instances: 2, background: None };
+    let engine = Engine::new(options).unwrap();
+    let instance = r#"(component (component $c) (instance $i (instantiate $c)) (export "switchbox:plugin/handler@0.1.0" (instance $i)))"#;
+    engine.load(wat::parse_str(instance).unwrap().into()).await.unwrap_err();
+    let files = || std::fs::read_dir(folder.path().join("cache")).unwrap().count();
+    assert_eq!(files(), 0);
+    let digest = engine.load(guest().into()).await.unwrap().digest().to_owned();
+    assert_eq!(files(), 1);
+    engine.retain_compiled(&[digest].into());
+    assert_eq!(files(), 1);
+    engine.retain_compiled(&std::collections::HashSet::new());
+    assert_eq!(files(), 0, "no plugin uses it");
+}
+
+#[tokio::test]
 async fn a_start_that_fails_says_why() {
     for (settings, expect) in [
         (r#"{"start":"refuse"}"#, "the plugin does not start: `target` is missing"),
+        (r#"{"start":"words"}"#, "(cut: it had 3000000 bytes)"),
         (r#"{"start":"panic"}"#, "no start today"),
         (r#"{"start":"effect"}"#, "there is no event to do this for"),
         (r#"{"start":"loop"}"#, "\"deadline\""),

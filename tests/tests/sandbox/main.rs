@@ -1,5 +1,6 @@
 //! The sandbox against guests that mean harm: every limit ends what it should, names itself, and leaves others alone.
 
+mod arguments;
 mod capabilities;
 mod hostile;
 mod limits;

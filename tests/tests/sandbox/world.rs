@@ -37,6 +37,8 @@ pub struct World {
     pub calls: Mutex<Vec<MethodCall>>,
     /// How long a device takes to answer a method call; none = it never does.
     pub answers_after: Option<Duration>,
+    /// Looking for a device is a defect.
+    pub panics: bool,
 }
 
 impl World {
@@ -66,12 +68,14 @@ impl World {
             kv: BTreeMap::new(),
             calls: Mutex::default(),
             answers_after: Some(Duration::ZERO),
+            panics: false,
         }
     }
 }
 
 impl Host for World {
     fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        assert!(!self.panics, "as the test asked");
         self.devices.iter().find(|device| device.name == *name).cloned()
     }
 
@@ -81,11 +85,13 @@ impl Host for World {
         after: Option<&str>,
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,
-    ) -> Vec<DeviceView> {
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
         let mut all: Vec<_> = self.devices.iter().filter(|device| device.name.registry == *registry).collect();
         all.sort_by(|a, b| a.name.id.cmp(&b.name.id));
         let late = |device: &&&DeviceView| after.is_none_or(|after| device.name.id.as_str() > after);
-        all.iter().filter(late).filter(|d| wanted(d.name.id.as_str())).take(limit).map(|d| (*d).clone()).collect()
+        let mut found = all.iter().filter(late).filter(|d| wanted(d.name.id.as_str())).take(limit);
+        let _ = found.all(|device| take((*device).clone()));
     }
 
     fn config(&self, device: DeviceNum) -> Option<ConfigView> {

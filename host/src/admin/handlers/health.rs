@@ -13,9 +13,19 @@ pub(in crate::admin) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Ready = listeners are open and the plugins of the folder have been loaded once.
-pub(in crate::admin) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    if app.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+/// Ready = listeners are open, the plugins of the folder have been loaded once, and every task that must live does.
+pub(in crate::admin) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+    let failed = app.parts.tasks.failed();
+    if !failed.is_empty() {
+        let lines =
+            failed.iter().map(|(task, how)| format!("not ready: the task \"{task}\" {how}; restart the host\n"));
+        return (StatusCode::SERVICE_UNAVAILABLE, lines.collect());
+    }
+    if app.is_ready() {
+        (StatusCode::OK, "ready\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into())
+    }
 }
 
 /// Where to connect to.

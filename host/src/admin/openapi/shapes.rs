@@ -278,6 +278,7 @@ const PLUGINS: &[Shape] = &[
             ("settings", Text),
             ("triggers", ManyTexts),
             ("grants", ManyTexts),
+            ("grantsInForce", ManyTexts),
             ("counters", Any),
             ("timers", One("PluginTimers")),
             ("lastError", Text),

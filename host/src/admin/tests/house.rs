@@ -26,6 +26,7 @@ use crate::{
     registry::{self, Device},
     settings::AdminAuth,
     store,
+    tasks::Tasks,
 };
 
 /// Commands that may wait for one device.
@@ -149,6 +150,7 @@ impl House {
             auth: auth::Handle::new(registry.clone(), auth::Enroll::Open, None, Metrics::default()),
             ingest: ingest.clone(),
             counters: Metrics::default(),
+            tasks: Tasks::default(),
             reach: Reach::default(),
             explain: explain::Handle::new(handle.clone(), registry.clone()),
             registry,

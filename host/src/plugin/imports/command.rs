@@ -10,21 +10,15 @@ use super::{
         limits::names,
         sandbox::State,
     },
-    no_such_device, too_large,
+    args::{COMMAND, DEVICE, SUBFOLDER},
+    no_such_device,
 };
-use crate::model::{
-    Effect,
-    limits::{COMMAND_BYTES, COMMAND_TTL_MAX_MS},
-};
-
-/// Longest sub-folder, bytes.
-const MAX_SUBFOLDER_BYTES: usize = 256;
+use crate::model::{Effect, limits::COMMAND_TTL_MAX_MS};
 
 impl Host for State {
     fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
-        let host = self.admit_effect()?;
+        let host = self.admit_effect([DEVICE.of(&device), COMMAND.of(&payload), SUBFOLDER.of(&options.subfolder)])?;
         let name = self.granted(Capability::Command, &device)?;
-        too_large("command", payload.len(), COMMAND_BYTES)?;
         check_subfolder(&options.subfolder)?;
         if options.ttl_ms > COMMAND_TTL_MAX_MS {
             return Err(Error::Invalid(format!("ttl-ms may be at most {COMMAND_TTL_MAX_MS}")));
@@ -56,9 +50,7 @@ impl Host for State {
 
 /// It becomes the end of a topic name.
 fn check_subfolder(subfolder: &str) -> Result<(), Error> {
-    let rule = if subfolder.len() > MAX_SUBFOLDER_BYTES {
-        "must be at most 256 bytes long"
-    } else if subfolder.contains(['+', '#', '\0']) {
+    let rule = if subfolder.contains(['+', '#', '\0']) {
         "must not hold + # or NUL"
     } else if subfolder.starts_with('/') || subfolder.ends_with('/') || subfolder.contains("//") {
         "must not have empty levels"

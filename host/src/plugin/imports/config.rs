@@ -9,13 +9,14 @@ use super::{
         grants::Capability,
         sandbox::State,
     },
-    expect, found, too_large,
+    args::{CONFIG, DEVICE},
+    expect, found,
 };
-use crate::model::{Effect, limits::CONFIG_BYTES};
+use crate::model::Effect;
 
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Option<Version>, Error> {
-        let host = self.admit()?;
+        let host = self.admit([DEVICE.of(&device)])?;
         let name = self.granted(Capability::Read, &device)?;
         let config = host.config(found(&*host, &name)?);
         Ok(config.map(|config| Version {
@@ -27,9 +28,8 @@ impl Host for State {
     }
 
     fn set(&mut self, device: String, payload: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
-        let host = self.admit_effect()?;
+        let host = self.admit_effect([DEVICE.of(&device), CONFIG.of(&payload)])?;
         let name = self.last_granted(Capability::Config, &device)?;
-        too_large("config", payload.len(), CONFIG_BYTES)?;
         let num = found(&*host, name)?;
         // Versions that this event has made already count as in force.
         expect(expected, || host.config(num).map_or(0, |config| config.version) + self.versions_made(num))?;

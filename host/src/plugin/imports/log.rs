@@ -13,6 +13,7 @@ impl Host for State {
             Level::Warn => "warn",
             Level::Error => "error",
         };
+        // What is too long is cut there, where standard output is too.
         self.output.log(level, &message);
     }
 }

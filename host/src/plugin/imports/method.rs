@@ -19,13 +19,14 @@ use super::{
         limits::names,
         sandbox::State,
     },
-    no_such_device, too_large,
+    args::{DEVICE, METHOD, METHOD_NAME},
+    no_such_device,
 };
 use crate::{
     clock,
     model::{
         CallRecord, CallResult,
-        limits::{METHOD_BYTES, METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
+        limits::{METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
         method::check_name,
     },
 };
@@ -38,7 +39,8 @@ impl Host for State {
         payload: Vec<u8>,
         timeout_ms: u32,
     ) -> Result<Response, Error> {
-        let Prepared { host, call, refused } = self.prepare(&device, name, payload, timeout_ms)?;
+        let host = self.admit_effect([DEVICE.of(&device), METHOD_NAME.of(&name), METHOD.of(&payload)])?;
+        let Prepared { host, call, refused } = self.prepare(host, &device, name, payload, timeout_ms)?;
         let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
         let time_ms = clock::now_ms();
         let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
@@ -76,10 +78,15 @@ struct Prepared {
 }
 
 impl State {
-    fn prepare(&mut self, device: &str, method: String, payload: Vec<u8>, timeout_ms: u32) -> Result<Prepared, Error> {
-        let host = self.admit_effect()?;
+    fn prepare(
+        &mut self,
+        host: Arc<dyn super::super::Host>,
+        device: &str,
+        method: String,
+        payload: Vec<u8>,
+        timeout_ms: u32,
+    ) -> Result<Prepared, Error> {
         let name = self.granted(Capability::Method, device)?;
-        too_large("method's payload", payload.len(), METHOD_BYTES)?;
         check_name(&method).map_err(Error::Invalid)?;
         let timeout = timeout_of(timeout_ms)?;
         let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;

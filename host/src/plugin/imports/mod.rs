@@ -1,6 +1,7 @@
 //! What guests call, one file a capability. Each call is counted, then checked against the grants, then done; an effect
 //! is only noted.
 
+mod args;
 mod command;
 mod config;
 mod log;
@@ -13,6 +14,7 @@ mod twin;
 
 use std::sync::Arc;
 
+use self::args::Arg;
 use super::{
     bindings::imports::switchbox::plugin::types::{self, Error},
     current::{LastGranted, Phase},
@@ -21,27 +23,25 @@ use super::{
     limits::names,
     sandbox::State,
 };
-use crate::model::{DeviceName, DeviceNum};
+use crate::model::{DeviceName, DeviceNum, limits::LIST_ENTRIES};
 
 impl types::Host for State {}
 
-/// Most entries of one list.
-const MAX_LIST: u32 = 1_000;
-
 impl State {
-    /// Counts a call that reads.
-    fn admit(&mut self) -> Result<Arc<dyn Host>, Error> {
+    /// Counts a call that reads, and checks its arguments.
+    fn admit<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
         let most = self.setup.limits.host_calls;
         if self.current.host_calls >= most {
             return Err(Error::Limit(self.current.hit(names::HOST_CALLS, &format!("{most} calls for one event"))));
         }
         self.current.host_calls += 1;
+        args::check(&mut self.current, &args)?;
         self.host.clone().ok_or_else(|| Error::Unavailable("`describe` must call nothing".into()))
     }
 
-    /// Counts a call that makes something happen.
-    fn admit_effect(&mut self) -> Result<Arc<dyn Host>, Error> {
-        let host = self.admit()?;
+    /// Counts a call that makes something happen, and checks its arguments.
+    fn admit_effect<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
+        let host = self.admit(args)?;
         match self.current.phase {
             Phase::Event => Ok(host),
             Phase::Start | Phase::Describe => {
@@ -97,18 +97,12 @@ fn no_such_device(name: &DeviceName) -> Error {
     Error::NotFound(format!("there is no device {name}"))
 }
 
-fn too_large(what: &str, bytes: usize, limit: usize) -> Result<(), Error> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!("the {what} has {bytes} bytes, at most {limit} are allowed")))
-}
-
+/// It is within its bound already.
 fn list_size(limit: u32) -> Result<usize, Error> {
-    if (1..=MAX_LIST).contains(&limit) {
-        return Ok(limit as usize);
+    match limit {
+        0 => Err(Error::Invalid(format!("limit 0 is not between 1 and {LIST_ENTRIES}"))),
+        limit => Ok(limit as usize),
     }
-    Err(Error::Invalid(format!("limit {limit} is not between 1 and {MAX_LIST}")))
 }
 
 /// The version or revision that a caller expects.

@@ -10,21 +10,23 @@ use super::{
         },
         grants::Capability,
         host::DeviceView,
+        limits::names,
         sandbox::State,
     },
+    args::{DEVICE, LIST, PATTERN},
     list_size, no_such_device,
 };
-use crate::model::{DeviceId, DeviceName};
+use crate::model::{DeviceId, DeviceName, limits::LIST_BYTES};
 
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Device, Error> {
-        let host = self.admit()?;
+        let host = self.admit([DEVICE.of(&device)])?;
         let name = self.granted(Capability::Read, &device)?;
         host.device(&name).map(view).ok_or_else(|| no_such_device(&name))
     }
 
     fn list(&mut self, pattern: String, after: Option<String>, limit: u32) -> Result<Vec<Device>, Error> {
-        let host = self.admit()?;
+        let host = self.admit([PATTERN.of(&pattern), DEVICE.of(&after), LIST.of(&limit)])?;
         let limit = list_size(limit)?;
         let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
         let glob = glob.map_err(|error| Error::Invalid(format!("{pattern:?} is no glob: {}", error.kind())))?;
@@ -35,8 +37,28 @@ impl Host for State {
             name.is_ok_and(|name| grants.device(Capability::Read, &name, home).is_ok())
         };
         let wanted = |id: &str| glob.is_match(id) && readable(id);
-        Ok(host.list(home, after.as_deref(), limit, &wanted).into_iter().map(view).collect())
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
+        host.list(home, after.as_deref(), limit, &wanted, &mut |device| {
+            bytes = bytes.saturating_add(weight(&device));
+            let fits = bytes <= LIST_BYTES;
+            if fits {
+                found.push(view(device));
+            }
+            fits
+        });
+        if bytes > LIST_BYTES {
+            let text = format!("{LIST_BYTES} bytes of devices and their metadata in one list; ask for fewer at a time");
+            return Err(Error::Limit(self.current.hit(names::LIST_BYTES, &text)));
+        }
+        Ok(found)
     }
+}
+
+/// Bytes that the guest gets of it, about.
+fn weight(device: &DeviceView) -> usize {
+    const ENTRY_BYTES: usize = 64;
+    let metadata = device.metadata.iter().map(|(name, value)| ENTRY_BYTES + name.len() + value.len());
+    ENTRY_BYTES + 2 * device.name.id.as_str().len() + device.name.registry.as_str().len() + metadata.sum::<usize>()
 }
 
 fn view(device: DeviceView) -> Device {

@@ -15,25 +15,26 @@ use super::{
         limits::names,
         sandbox::State,
     },
+    args::{KEY, LIST, VALUE},
     expect, list_size,
 };
 use crate::model::limits::{KV_BYTES, KV_KEY_BYTES};
 
 impl Host for State {
     fn get(&mut self, key: String) -> Result<Option<Entry>, Error> {
-        let host = self.admit()?;
+        let host = self.admit([KEY.of(&key)])?;
         check_key(&key)?;
         Ok(self.read(&*host, &key).map(|(value, revision)| Entry { value: value.to_vec(), revision }))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
-        let host = self.admit_effect()?;
+        let host = self.admit_effect([KEY.of(&key), VALUE.of(&value)])?;
         check_key(&key)?;
         self.write(&host, key, Some(value.into()), expected)
     }
 
     fn delete(&mut self, key: String) -> Result<(), Error> {
-        let host = self.admit_effect()?;
+        let host = self.admit_effect([KEY.of(&key)])?;
         check_key(&key)?;
         match self.read(&*host, &key) {
             Some(_) => self.write(&host, key, None, None),
@@ -42,7 +43,7 @@ impl Host for State {
     }
 
     fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Error> {
-        let host = self.admit()?;
+        let host = self.admit([KEY.of(&prefix), KEY.of(&after), LIST.of(&limit)])?;
         let limit = list_size(limit)?;
         let deleted = self.current.overlay.values().filter(|(value, _)| value.is_none()).count();
         let stored = host.kv_keys(&self.setup.name, &prefix, after.as_deref(), limit + deleted);
@@ -93,8 +94,5 @@ impl State {
 }
 
 fn check_key(key: &str) -> Result<(), Error> {
-    if (1..=KV_KEY_BYTES).contains(&key.len()) {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!("a key has 1 to {KV_KEY_BYTES} bytes, not {}", key.len())))
+    if key.is_empty() { Err(Error::Invalid(format!("a key has 1 to {KV_KEY_BYTES} bytes, not 0"))) } else { Ok(()) }
 }

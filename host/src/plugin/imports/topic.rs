@@ -3,24 +3,23 @@
 use super::{
     super::{
         bindings::imports::switchbox::plugin::{
-            topic::{Host, Options},
+            topic::{Host, Options as PublishOptions},
             types::Error,
         },
         sandbox::State,
     },
-    too_large,
+    args::{MESSAGE, TOPIC},
 };
 use crate::model::{
     Effect, QoS,
-    limits::{TELEMETRY_BYTES, TOPIC_BYTES, TOPIC_LEVELS},
+    limits::{TOPIC_BYTES, TOPIC_LEVELS},
 };
 
 impl Host for State {
-    fn publish(&mut self, topic: String, payload: Vec<u8>, options: Options) -> Result<(), Error> {
-        self.admit_effect()?;
+    fn publish(&mut self, topic: String, payload: Vec<u8>, options: PublishOptions) -> Result<(), Error> {
+        self.admit_effect([TOPIC.of(&topic), MESSAGE.of(&payload)])?;
         check_topic(&topic)?;
         self.setup.grants.topic(&topic).map_err(Error::Denied)?;
-        too_large("message", payload.len(), TELEMETRY_BYTES)?;
         let qos =
             QoS::of(options.qos).ok_or_else(|| Error::Invalid(format!("qos {} is not 0, 1 or 2", options.qos)))?;
         self.room_for_effect()?;

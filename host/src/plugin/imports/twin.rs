@@ -11,16 +11,17 @@ use super::{
         limits::names,
         sandbox::State,
     },
-    expect, found, too_large,
+    args::{DEVICE, PATCH},
+    expect, found,
 };
 use crate::{
-    model::{DeviceNum, Effect, limits::CONFIG_BYTES},
+    model::{DeviceNum, Effect},
     twin,
 };
 
 impl Host for State {
     async fn get(&mut self, device: String) -> Result<String, Error> {
-        let host = self.admit()?;
+        let host = self.admit([DEVICE.of(&device)])?;
         let name = self.granted(Capability::Read, &device)?;
         let asked = host.twin(found(&*host, &name)?);
         let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
@@ -37,9 +38,8 @@ impl Host for State {
     }
 
     fn patch_desired(&mut self, device: String, patch: String, expected: Option<u64>) -> Result<(), Error> {
-        let host = self.admit_effect()?;
+        let host = self.admit_effect([DEVICE.of(&device), PATCH.of(&patch)])?;
         let name = self.granted(Capability::Config, &device)?;
-        too_large("patch", patch.len(), CONFIG_BYTES)?;
         let num = found(&*host, &name)?;
         let in_force = host.config(num);
         expect(expected, || in_force.as_ref().map_or(0, |config| config.version) + self.versions_made(num))?;

@@ -5,6 +5,8 @@
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "the generated bindings")]
 
+mod arguments;
+
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
 use std::{
@@ -24,31 +26,22 @@ struct Hostile;
 impl Guest for Hostile {
     fn describe(settings: String) -> Description {
         match settings.as_str() {
+            r#"{"describe":"triggers"}"# => return described(vec![seen("*"); 100_000], ""),
+            r#"{"describe":"glob"}"# => return described(vec![seen(&"?".repeat(2_000_000))], ""),
+            r#"{"describe":"globs"}"# => return described(vec![seen(&"?".repeat(1_000)); 200], ""),
+            r#"{"describe":"texts"}"# => return described(vec![seen("*")], &"s".repeat(3_000_000)),
             r#"{"describe":"loop"}"# => endless_loop(),
             r#"{"describe":"call"}"# => drop(registry::get("lamp-1")),
             _ => {}
         }
-        let grants = [
-            (Capability::Config, "report"),
-            (Capability::Config, "lamp-*"),
-            (Capability::Command, "lamp-*"),
-            (Capability::Method, "lamp-*"),
-            (Capability::Read, "*"),
-            (Capability::Publish, "alerts/#"),
-        ];
-        Description {
-            name: "hostile".into(),
-            version: "0.1.0".into(),
-            summary: "Does on request what a plugin should not.".into(),
-            triggers: vec![Trigger { event: EventKind::Telemetry, device: "*".into(), subfolder: None }],
-            grants: grants.map(|(capability, pattern)| Grant { capability, pattern: pattern.into() }).into(),
-            default_settings: "{}".into(),
-        }
+        described(vec![seen("*")], "Does on request what a plugin should not.")
     }
 
     fn start(settings: String) -> Result<(), String> {
         match settings.as_str() {
             r#"{"start":"refuse"}"# => Err("`target` is missing".into()),
+            r#"{"start":"words"}"# => Err("w".repeat(3_000_000)),
+            r#"{"start":"read"}"# => registry::get("lamp-1").map(|_| ()).map_err(|e| e.to_string()),
             r#"{"start":"panic"}"# => panic!("no start today"),
             r#"{"start":"loop"}"# => endless_loop(),
             r#"{"start":"effect"}"# => config::set("lamp-1", b"x", None).map_err(|e| e.to_string()),
@@ -59,8 +52,37 @@ impl Guest for Hostile {
     fn on_event(event: Event) -> Result<(), Disposition> {
         let EventData::Telemetry(telemetry) = &event.data else { return Ok(()) };
         let text = String::from_utf8_lossy(&telemetry.payload).into_owned();
-        let mut words = text.split(' ');
-        misdeed(words.next().unwrap_or_default(), words.next().unwrap_or_default(), &event)
+        let mut words = text.splitn(4, ' ');
+        let [what, argument] = [(); 2].map(|()| words.next().unwrap_or_default());
+        if what == "argue" {
+            let size = words.next().and_then(|size| size.parse().ok()).unwrap_or(0);
+            report(&arguments::argue(argument, size, words.next().unwrap_or("x")));
+            return Ok(());
+        }
+        misdeed(what, argument, &event)
+    }
+}
+
+fn seen(device: &str) -> Trigger {
+    Trigger { event: EventKind::Telemetry, device: device.into(), subfolder: None }
+}
+
+fn described(triggers: Vec<Trigger>, summary: &str) -> Description {
+    let grants = [
+        (Capability::Config, "report"),
+        (Capability::Config, "lamp-*"),
+        (Capability::Command, "lamp-*"),
+        (Capability::Method, "lamp-*"),
+        (Capability::Read, "*"),
+        (Capability::Publish, "alerts/#"),
+    ];
+    Description {
+        name: "hostile".into(),
+        version: "0.1.0".into(),
+        summary: summary.into(),
+        triggers,
+        grants: grants.map(|(capability, pattern)| Grant { capability, pattern: pattern.into() }).into(),
+        default_settings: "{}".into(),
     }
 }
 
@@ -91,6 +113,7 @@ fn misdeed(what: &str, argument: &str, event: &Event) -> Result<(), Disposition>
             drop(config::set("lamp-1", b"never", None));
             return Err(Disposition::Retry("later".into()));
         }
+        "reject-bytes" => return Err(Disposition::Reject("r".repeat(number as usize))),
         "reject" => return Err(Disposition::Reject("not mine".into())),
         "set" => report(&format!("{:?}", config::set(argument, b"on", None))),
         "set-expected" => report(&format!("{:?}", config::set("lamp-1", b"on", Some(number)))),

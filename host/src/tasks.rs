@@ -1,0 +1,164 @@
+//! Tasks and threads that must live as long as the host. A panic in one is caught, counted (`switchbox_panics_total`) and shown by
+//! `/readyz`, by the task's name; so is one that ends before the host does. Never restarts anything.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use parking_lot::Mutex;
+use tokio::{runtime, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Which tasks have ended that must not. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    metrics: Metrics,
+    /// By the task's name: how it ended.
+    ended: Mutex<BTreeMap<&'static str, String>>,
+}
+
+/// The text of a panic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Panicked(String);
+
+impl Panicked {
+    fn new(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Self(text.unwrap_or("a panic without a text").to_owned())
+    }
+}
+
+/// Runs the future; a panic in one of its polls is its result.
+pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(payload) => Poll::Ready(Err(Panicked::new(&*payload))),
+    })
+    .await
+}
+
+impl Tasks {
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        Self(Arc::new(Inner { metrics, ended: Mutex::default() }))
+    }
+
+    /// Starts a task that must live until `shutdown` is cancelled.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        shutdown: &CancellationToken,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        self.spawn_on(&runtime::Handle::current(), name, shutdown, task)
+    }
+
+    /// The same, on the threads of this runtime.
+    pub fn spawn_on(
+        &self,
+        runtime: &runtime::Handle,
+        name: &'static str,
+        shutdown: &CancellationToken,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        runtime.spawn(self.clone().supervised(name, shutdown.clone(), task))
+    }
+
+    /// The task, for whoever starts it by other means.
+    pub async fn supervised(self, name: &'static str, shutdown: CancellationToken, task: impl Future<Output = ()>) {
+        match caught(task).await {
+            Ok(()) if shutdown.is_cancelled() => {}
+            Ok(()) => self.ended(name, "ended before the host did".into()),
+            Err(panic) => self.panicked(name, &panic),
+        }
+    }
+
+    /// Runs a task that may end at any time, but not by a panic.
+    pub async fn guard(self, name: &'static str, task: impl Future<Output = ()>) {
+        if let Err(panic) = caught(task).await {
+            self.panicked(name, &panic);
+        }
+    }
+
+    /// Runs the work of a thread that must not panic. `None`: it did.
+    pub fn run<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        done.map_err(|payload| self.panicked(name, &Panicked::new(&*payload))).ok()
+    }
+
+    /// Counts a panic that harms one plugin, device or call alone.
+    pub fn count_panic(&self, what: &'static str, panic: &str) {
+        self.0.metrics.panic(what);
+        tracing::error!(task = what, "panicked: {panic}; this is a defect of the host, please report it");
+    }
+
+    fn panicked(&self, name: &'static str, panic: &Panicked) {
+        self.count_panic(name, &panic.0);
+        self.ended(name, format!("panicked: {panic}"));
+    }
+
+    fn ended(&self, name: &'static str, how: String) {
+        tracing::error!(task = name, "the task {how}; the host is not ready any more, restart it");
+        self.0.ended.lock().insert(name, how);
+    }
+
+    /// Each task that has ended and should not have: its name, and how. Empty: all is well.
+    #[must_use]
+    pub fn failed(&self) -> Vec<(&'static str, String)> {
+        self.0.ended.lock().iter().map(|(name, how)| (*name, how.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_ends_too_early_is_named() {
+        let tasks = Tasks::default();
+        let shutdown = CancellationToken::new();
+        tasks.spawn("first", &shutdown, async { panic!("no more") }).await.unwrap();
+        tasks.spawn("second", &shutdown, async {}).await.unwrap();
+        tasks.clone().guard("third", async {}).await;
+        assert_eq!(tasks.run("fourth", || 4), Some(4));
+        assert_eq!(tasks.run("fifth", || -> u32 { panic!("{}", 5) }), None);
+        let failed: Vec<_> = tasks.failed().into_iter().map(|(name, how)| format!("{name} {how}")).collect();
+        assert_eq!(failed, ["fifth panicked: 5", "first panicked: no more", "second ended before the host did"]);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_with_the_host_is_well() {
+        let tasks = Tasks::default();
+        let shutdown = CancellationToken::new();
+        let ends = shutdown.clone();
+        let task = tasks.spawn("timers", &shutdown, async move { ends.cancelled().await });
+        assert!(!task.is_finished());
+        shutdown.cancel();
+        task.await.unwrap();
+        assert_eq!(tasks.failed(), []);
+    }
+
+    #[tokio::test]
+    async fn a_panic_after_a_wait_is_caught_as_well() {
+        let waits = async {
+            tokio::task::yield_now().await;
+            panic!("late")
+        };
+        assert_eq!(caught(waits).await, Err::<(), _>(Panicked("late".into())));
+    }
+}

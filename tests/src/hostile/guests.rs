@@ -1,0 +1,112 @@
+//! Plugins that mean harm: a component that is let in and then misuses each call, each text and each start. Another plugin is
+//! served meanwhile, and the host's memory stays where it was.
+
+use std::fs;
+
+use super::{
+    Attack, Row, row,
+    wire::{packet, publish},
+};
+use crate::{HOSTILE, until};
+
+/// The host may take so much more than when it is idle, MiB, whatever a guest gives to a call.
+const GROWTH_MIB: u64 = 64;
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        "argument-bomb-plugin",
+        "has its plugin call the host with arguments of 8 MB, and with patterns that are long to compile",
+        |attack| {
+            let calls = [
+                "registry.list-pattern",
+                "registry.get",
+                "config.set-payload",
+                "timer.set-cron",
+                "state.keys-prefix",
+                "topic.publish-topic",
+            ];
+            let units = ["?", "*", "{a,", "[a-", "/", "**/"];
+            let bombs = calls.iter().flat_map(|call| units.map(|unit| format!("argue {call} 8000000 {unit}")));
+            bounded(attack, &bombs.collect::<Vec<_>>());
+        },
+    ),
+    row("text-bomb-plugin", "has its plugin reject events with reasons of 12 MB, and log lines of 8 MB", |attack| {
+        bounded(attack, &["reject-bytes 12000000".to_owned(), "argue log.write 8000000 x".to_owned()]);
+        let letters = attack.target.api.dead_letters();
+        let longest = letters.iter().map(|letter| letter.to_string().len()).max().unwrap_or(0);
+        assert!(longest < 100_000, "a dead letter of {longest} bytes");
+    }),
+    row(
+        "start-bomb-component",
+        "puts components into the folder that panic, loop, or say 3 MB when they are started",
+        |attack| {
+            tried(
+                attack,
+                "start",
+                &[r#"start = "panic""#, r#"start = "words""#, r#"start = "loop""#, r#"describe = "loop""#],
+            );
+        },
+    ),
+    row(
+        "description-bomb-component",
+        "puts components into the folder that ask for 100,000 triggers, or for patterns of 2 MB",
+        |attack| {
+            tried(attack, "describe", &[r#"describe = "triggers""#, r#"describe = "glob""#, r#"describe = "globs""#]);
+        },
+    ),
+];
+
+fn component() -> Vec<u8> {
+    fs::read(HOSTILE).expect("the guest is not there")
+}
+
+/// Runs the plugin for the attackers' own device, and gives it these events in turn.
+fn bounded(attack: &Attack, events: &[String]) {
+    let name = "hostile";
+    let plugins = &attack.target.plugins;
+    let settings = "[[trigger]]\nevent = \"telemetry\"\ndevice = \"mallory\"\n[limits]\ndeadline = \"20s\"\n";
+    fs::write(plugins.join("hostile.toml"), settings).expect("no room");
+    fs::write(plugins.join("hostile.wasm"), component()).expect("no room");
+    until("the plugin to run", || attack.target.plugin(name).filter(|text| text.contains("\"running\"")));
+    let idle = attack.target.resident_mib();
+    attack.target.reset_peak();
+    let mut conn = attack.target.let_in(&attack.target.mallory());
+    let mut sent = 0;
+    for event in events.iter().cycle() {
+        sent += 1;
+        conn.send(&publish(0x32, "/devices/mallory/events", (sent % 60_000 + 1) as u16, &[], event.as_bytes()));
+        let _ = conn.packet();
+        until("the event to be handled", || (attack.target.handled(name)? >= sent).then_some(()));
+        let peak = attack.target.peak_mib();
+        assert!(peak <= idle + GROWTH_MIB, "{event}: the host took {peak} MiB, and {idle} before");
+        // All of them, also when it is called off early.
+        if !attack.goes_on() && sent >= events.len() as u64 {
+            break;
+        }
+    }
+    conn.send(&packet(0xe0, &[]));
+    for file in ["hostile.toml", "hostile.wasm"] {
+        let _ = fs::remove_file(plugins.join(file));
+    }
+    until("the plugin to be gone", || attack.target.plugin(name).is_none().then_some(()));
+}
+
+/// Each of these settings keeps the component from running.
+fn tried(attack: &Attack, name: &str, settings: &[&str]) {
+    let plugins = &attack.target.plugins;
+    fs::write(plugins.join(format!("{name}.wasm")), component()).expect("no room");
+    for settings in settings.iter().cycle() {
+        let file = format!("[limits]\nstart-deadline = \"300ms\"\n[settings]\n{settings}\n");
+        fs::write(plugins.join(format!("{name}.toml")), file).expect("no room");
+        let text = until("the host to look at the component", || {
+            attack.target.plugin(name).filter(|text| text.contains("\"lastError\":\""))
+        });
+        assert!(!text.contains("\"running\"") && text.len() < 100_000, "it runs, or says too much: {text:.300}");
+        if !attack.goes_on() {
+            break;
+        }
+    }
+    for ending in ["toml", "wasm"] {
+        let _ = fs::remove_file(plugins.join(format!("{name}.{ending}")));
+    }
+}
