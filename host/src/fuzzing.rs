@@ -49,4 +49,5 @@ pub fn host_settings(data: &[u8]) {
 /// What is looked at before anything is compiled.
 pub fn component(data: &[u8]) {
     let _ = plugin::inspect(data);
+    let _ = plugin::look_through(data);
 }

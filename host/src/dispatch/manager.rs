@@ -116,7 +116,7 @@ impl Manager {
             Ok(Prepared::Asks(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
                 if let Error::Call(CallError::Panicked { what, panic }) = &error {
-                    self.context.vital.count_panic(*what, panic);
+                    self.context.vital.count_panic(what, panic);
                 }
                 self.broken(name, &error.to_string());
                 return Err(error);

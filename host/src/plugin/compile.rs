@@ -45,7 +45,7 @@ pub fn in_child_processes() {
 /// Compiled code: what the cache keeps.
 pub(super) async fn compile(engine: &Engine, bytes: &Bytes) -> Result<Vec<u8>, LoadError> {
     if IN_CHILDREN.load(Ordering::Relaxed) {
-        match timeout(COMPILE_TIME, in_child(engine.reservation(), bytes)).await {
+        match timeout(2 * COMPILE_TIME, in_child(engine.reservation(), bytes)).await {
             Ok(Ok((status, code, words))) => return judged(status, code, &words),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no process can be started to compile a component; the host compiles it itself");

@@ -31,6 +31,7 @@ mod wasi;
 
 pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
 pub use component::{Component, Description, digest};
+pub use contents::look_through;
 pub use engine::{Engine, Options};
 pub use error::{CallError, Error, LoadError};
 pub use grants::{Capability, Grant, Granted, Grants};

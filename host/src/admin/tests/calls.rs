@@ -34,6 +34,12 @@ fn only_who_shows_the_token_is_let_in() {
     assert_eq!(house.raw("GET", "/readyz", &[], None).0, 503);
     house.ready.store(true, Ordering::Release);
     assert_eq!(house.raw("GET", "/readyz", &[], None).0, 200);
+    // The log has the panic's text; here is whose it was.
+    assert_eq!(house.parts.tasks.run("timers", || -> u8 { panic!("as the test asked") }), None);
+    let mut answer = house.answer("GET", "/readyz", &[], None);
+    assert_eq!(answer.status(), 503);
+    let text = answer.body_mut().read_to_string().unwrap();
+    assert_eq!(text, "not ready: the task \"timers\" panicked: as the test asked; restart the host\n");
     assert_eq!(house.call("GET", "/metrics", None).0, 200);
 }
 
