@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::model::limits::LimitName;
+use crate::model::limits::{self, LimitName};
 
 /// The label of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +88,13 @@ impl Metrics {
         self.panics.get_or_create(&Task { task }).inc();
     }
 
+    /// The counters of messages that found a subscriber's queue full, for where these are many.
+    #[must_use]
+    pub fn queue_full(&self) -> [Counter; 2] {
+        let limit = self.limits.get_or_create(&Limit { limit: limits::names::SESSION_QUEUE }).clone();
+        [limit, self.dropped.get_or_create(&Reason { reason: "queue full" }).clone()]
+    }
+
     /// Counts something refused to a client.
     pub fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
@@ -126,7 +133,6 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::limits;
 
     #[test]
     fn what_was_counted_is_written_with_its_name() {

@@ -3,6 +3,9 @@
 //!
 //! `SWITCHBOX_CRASH_ROUNDS` says how often (20), `SWITCHBOX_CRASH_SEED` when to kill (printed).
 
+#[path = "crash/wills.rs"]
+mod wills;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::atomic::{AtomicUsize, Ordering},

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Handle, Shared};
+use super::{Handle, Shared, lane::outbound, presence::Presence};
 use crate::{
+    clock,
     ingest::{self, Done, EndedCommand},
     metrics::Reason,
     model::{CommandStatus, DeviceNum},
     registry::Device,
-    store,
+    store::{self, CommandDoc},
 };
 
 /// Commands that one record of the log ends at most.
@@ -52,6 +53,19 @@ impl Shared {
             self.ingest.commands_settled(device, ended, done);
         }
         count
+    }
+
+    /// Sends a command to a device that acknowledges none (its subscription has QoS 0): once, whatever happens. So it ends first, and
+    /// is sent when that is durable.
+    pub(super) fn send_unconfirmed(&self, presence: &Arc<Presence>, command: CommandDoc) {
+        let to = presence.clone();
+        let ended = (command.num, command.id.clone());
+        let send: Done = Box::new(move |result| {
+            if result.is_ok() && !to.link().deliver(outbound(&command, false, clock::now_ms())) {
+                tracing::debug!(device = %to.device().name, id = command.id, "the connection ended before a command was sent");
+            }
+        });
+        self.end_commands(presence.device(), CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
     }
 
     /// Purges these and waits until that is durable; how many had not ended yet.

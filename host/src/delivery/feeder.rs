@@ -4,11 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Shared, lane::Fed, presence::Presence};
-use crate::{
-    clock,
-    model::{CommandStatus, Settlement},
-    store,
-};
+use crate::{clock, model::CommandStatus, store};
 
 /// When to offer again what the connection had no room for, or what could not be read.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -70,12 +66,13 @@ async fn run(shared: &Arc<Shared>, presence: &Arc<Presence>) -> Result<(), store
     Ok(())
 }
 
-fn note(shared: &Arc<Shared>, presence: &Presence, fed: Fed) {
-    let (device, time_ms) = (presence.device(), clock::now_ms());
-    let sent = fed.sent.into_iter().map(|num| Settlement::CommandSent { device: device.num, num, time_ms });
-    shared.settle(sent.collect());
+fn note(shared: &Arc<Shared>, presence: &Arc<Presence>, fed: Fed) {
     let expired = fed.expired.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
-    shared.end_commands(device, CommandStatus::Expired, expired, None);
+    shared.end_commands(presence.device(), CommandStatus::Expired, expired, None);
+    fed.unconfirmed.into_iter().for_each(|command| shared.send_unconfirmed(presence, command));
+    // They may have been sent: without DUP the device could not tell that it has them.
+    let doubtful = fed.doubtful.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
+    shared.end_commands(presence.device(), CommandStatus::SentUnconfirmed, doubtful, None);
 }
 
 /// Asks until the store answers, or is closed.

@@ -45,8 +45,8 @@ struct State {
 pub(super) enum Offered {
     /// The connection has it.
     Sent,
-    /// The connection has it, and no acknowledgement can come: the subscription has QoS 0.
-    SentUnconfirmed,
+    /// The connection would take it, and no acknowledgement can come: the subscription has QoS 0.
+    Unconfirmed,
     /// It waits for its turn in the store.
     Waits,
     /// The device does not take commands.
@@ -56,7 +56,10 @@ pub(super) enum Offered {
 /// What came of a part of the queue.
 #[derive(Debug, Default)]
 pub(super) struct Fed {
-    pub(super) sent: Vec<u64>,
+    /// To be sent to a device that acknowledges none.
+    pub(super) unconfirmed: Vec<CommandDoc>,
+    /// For such a device, and may have been sent before.
+    pub(super) doubtful: Vec<Handed>,
     /// Their time is over.
     pub(super) expired: Vec<Handed>,
     /// The connection takes no more just now.
@@ -96,10 +99,13 @@ impl Lane {
             return Offered::Absent;
         }
         if !state.behind && state.handed.len() < COMMANDS_IN_FLIGHT {
-            match hand(&mut state, link, command, false, clock::now_ms()) {
-                Some(true) => return Offered::Sent,
-                Some(false) => return Offered::SentUnconfirmed,
-                None => {}
+            if !link.confirms_commands() {
+                if link.has_room() {
+                    state.cursor = command.num;
+                    return Offered::Unconfirmed;
+                }
+            } else if hand(&mut state, link, command, false, clock::now_ms()) {
+                return Offered::Sent;
             }
         }
         state.behind = true;
@@ -152,12 +158,22 @@ impl Lane {
                 continue;
             }
             let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
-            if !state.open || hand(&mut state, link, &command, again, now_ms).is_none() {
+            let confirms = link.confirms_commands();
+            let takes = state.open
+                && if confirms { hand(&mut state, link, &command, again, now_ms) } else { again || link.has_room() };
+            if !takes {
                 fed.blocked = true;
                 return fed;
             }
+            state.cursor = command.num;
             state.waiting.retain(|waiting| waiting.num != command.num);
-            fed.sent.push(command.num);
+            match (confirms, again) {
+                (true, _) => {}
+                (false, true) => {
+                    fed.doubtful.push(Handed { num: command.num, id: command.id.into(), only_now: false });
+                }
+                (false, false) => fed.unconfirmed.push(command),
+            }
         }
         fed
     }
@@ -190,26 +206,27 @@ impl Lane {
     }
 }
 
-/// None: the connection does not take it. Else whether the device will acknowledge it.
-fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> Option<bool> {
-    let id: Arc<str> = command.id.as_str().into();
-    let outbound = Outbound::Command {
+/// False: the connection does not take it.
+fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> bool {
+    let taken = link.deliver(outbound(command, again, now_ms));
+    if taken {
+        state.cursor = command.num;
+        let (num, id) = (command.num, command.id.as_str().into());
+        state.handed.push(Handed { num, id, only_now: command.ttl_ms == 0 });
+    }
+    taken
+}
+
+/// As the connection gets it.
+pub(super) fn outbound(command: &CommandDoc, again: bool, now_ms: u64) -> Outbound {
+    Outbound::Command {
         num: command.num,
-        id: id.clone(),
+        id: command.id.as_str().into(),
         subfolder: command.subfolder.as_str().into(),
         payload: command.payload.clone(),
         again,
         expires: command.expires_ms.map(|ms| Instant::now() + Duration::from_millis(ms.saturating_sub(now_ms))),
-    };
-    let confirms = link.confirms_commands();
-    if !link.deliver(outbound) {
-        return None;
     }
-    state.cursor = command.num;
-    if confirms {
-        state.handed.push(Handed { num: command.num, id, only_now: command.ttl_ms == 0 });
-    }
-    Some(confirms)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -178,7 +178,8 @@ impl Handle {
         let waiting = presence.calls();
         let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
         let _guard = Guard { waiting, rid };
-        if !presence.link().deliver(Outbound::Method { rid, name: name.into(), payload }) {
+        let expires = Instant::now() + timeout;
+        if !presence.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
             return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {

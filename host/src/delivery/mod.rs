@@ -59,7 +59,8 @@ pub enum Outbound {
         expires: Option<Instant>,
     },
     /// `rid` is unique among the device's calls under way.
-    Method { rid: u64, name: Arc<str>, payload: Bytes },
+    /// After `expires` nobody waits for its answer: it is not sent then.
+    Method { rid: u64, name: Arc<str>, payload: Bytes, expires: Instant },
 }
 
 /// A device's connection, as delivery sees it. Called from the log's writer thread and from plugins: must not block.
@@ -68,6 +69,10 @@ pub trait Link: Send + Sync {
     fn deliver(&self, item: Outbound) -> bool;
     /// The device acknowledges the commands that it gets: its subscription has not QoS 0.
     fn confirms_commands(&self) -> bool {
+        true
+    }
+    /// What is given now is sent soon.
+    fn has_room(&self) -> bool {
         true
     }
     /// Ends the connection; `reason` goes to the log (and the MQTT 5 reason string).
@@ -82,9 +87,17 @@ pub enum Feed {
     Methods,
 }
 
-/// What a device acknowledged (its PUBACK; for QoS 0 deliveries nothing), or cannot take.
+/// What was written to a device's socket, what it acknowledged (its PUBACK; for QoS 0 deliveries nothing), or cannot take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receipt {
+    ConfigSent,
+    CommandSent {
+        num: u64,
+    },
+    /// Refused by a reason code, or too large for the device.
+    ConfigRefused {
+        version: u64,
+    },
     Config {
         version: u64,
     },
@@ -240,14 +253,11 @@ impl Sink for Handle {
         let Some(presence) = self.presence(device.num) else { return false };
         let offered = presence.commands().offer(presence.link(), command);
         match offered {
-            Offered::Sent | Offered::SentUnconfirmed => {
-                let time_ms = clock::now_ms();
-                self.shared.settle(vec![Settlement::CommandSent { device: device.num, num: command.num, time_ms }]);
-            }
+            Offered::Unconfirmed => self.shared.send_unconfirmed(&presence, command.clone()),
             Offered::Waits => feeder::wake(&self.shared, &presence),
-            Offered::Absent => {}
+            Offered::Sent | Offered::Absent => {}
         }
-        matches!(offered, Offered::Sent | Offered::Waits)
+        offered != Offered::Absent
     }
 
     fn publish(&self, id: String, message: Message) {
@@ -271,7 +281,17 @@ impl std::fmt::Debug for Online {
 impl Online {
     /// Config: its newest version is delivered at once, if there is one, and every later one.
     pub fn subscribe(&self, feed: Feed) {
-        self.presence.subscribe(feed);
+        self.begin(feed, false);
+    }
+
+    /// The same for a subscription of a session that was kept. Where the client subscribes again now, as many do on each connect,
+    /// it has the newest version already.
+    pub fn resume(&self, feed: Feed) {
+        self.begin(feed, true);
+    }
+
+    fn begin(&self, feed: Feed, resumed: bool) {
+        self.presence.subscribe(feed, resumed);
         if feed == Feed::Commands && self.presence.commands().open(&self.shared.queues, self.presence.device().num) {
             feeder::wake_soon(&self.shared, &self.presence);
         }
@@ -286,9 +306,13 @@ impl Online {
 
     /// The session was kept, and was sent this without an acknowledgement: it sends it again as MQTT demands, under the
     /// same packet id, and delivery does not. Asked before any subscription is taken up. False: nobody is to get it any
-    /// more.
+    /// more, such as a method call, whose caller was told that the device was lost.
     pub fn resumes(&self, outbound: &Outbound) -> bool {
-        let Outbound::Command { num, id, .. } = outbound else { return true };
+        let (num, id) = match outbound {
+            Outbound::Config { .. } => return true,
+            Outbound::Command { num, id, .. } => (num, id),
+            Outbound::Method { .. } => return false,
+        };
         let open = self.shared.queues.is_open(self.presence.device().num, *num);
         if open {
             self.presence.commands().resume(*num, id);
@@ -302,6 +326,15 @@ impl Online {
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
             Receipt::Config { version } => Some(Settlement::ConfigAcknowledged { device, version, time_ms }),
+            Receipt::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
+            Receipt::ConfigSent => {
+                self.presence.device().config_sent(time_ms);
+                None
+            }
+            Receipt::ConfigRefused { version } => {
+                self.presence.refused_config(version, time_ms);
+                None
+            }
             Receipt::Command { num, id } => {
                 taken.push((num, id.as_ref().into()));
                 None

@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::Handle;
 use crate::{
     fairness, ingest,
-    model::{Entry, Message, QoS, Settlement, limits},
+    model::{Entry, Message, QoS, Settlement, broker::Owner, limits},
     store::{self, OutgoingDoc},
-    topics,
+    topics::{self, WaitBudget},
 };
 
 /// Messages on different topics that may be on their way at the same time: a subscriber that does not read holds up one.
@@ -139,6 +139,7 @@ impl Publisher {
 
     async fn lane(self, lane: usize, shutdown: CancellationToken) {
         let Some(lane) = self.queue.lanes.get(lane) else { return };
+        let mut budget = WaitBudget::default();
         while !shutdown.is_cancelled() {
             let items: Vec<Item> = {
                 let mut items = lane.items.lock();
@@ -151,16 +152,16 @@ impl Publisher {
                     () = shutdown.cancelled() => {}
                 }
             }
-            self.give(items, &shutdown).await;
+            self.give(items, &mut budget, &shutdown).await;
         }
     }
 
-    async fn give(&self, items: Vec<Item>, shutdown: &CancellationToken) {
+    async fn give(&self, items: Vec<Item>, budget: &mut WaitBudget, shutdown: &CancellationToken) {
         let mut settled = Vec::new();
         for Item { id, message } in items {
             let bytes = message.size();
             let kept = message.qos != QoS::AtMostOnce;
-            if !shutdown.is_cancelled() && self.give_one(&id, message).await.is_ok() && kept {
+            if !shutdown.is_cancelled() && self.give_one(&id, message, budget).await.is_ok() && kept {
                 settled.push(Settlement::Published { id });
             }
             self.queue.given(bytes);
@@ -170,10 +171,10 @@ impl Publisher {
         }
     }
 
-    async fn give_one(&self, id: &str, message: Arc<Message>) -> Result<(), ingest::Error> {
+    async fn give_one(&self, id: &str, message: Arc<Message>, budget: &mut WaitBudget) -> Result<(), ingest::Error> {
         let event = self.ingest.topic_event(&message);
         let bytes = message.size();
-        self.topics.publish(message, None).await;
+        self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;
         if let Some(event) = event {
             let room = self.ingest.reserve(bytes, fairness::Lane::Foreground).await?;
             self.ingest.submit_published(event, id.parse().ok(), room);

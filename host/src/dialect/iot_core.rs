@@ -268,7 +268,12 @@ mod tests {
             (command(""), "/devices/lamp-1/commands"),
             (command("a/b"), "/devices/lamp-1/commands/a/b"),
             (
-                Outbound::Method { rid: 7, name: "dim".into(), payload: Bytes::new() },
+                Outbound::Method {
+                    rid: 7,
+                    name: "dim".into(),
+                    payload: Bytes::new(),
+                    expires: std::time::Instant::now(),
+                },
                 "/devices/lamp-1/methods/dim/request/7",
             ),
         ] {

@@ -113,6 +113,9 @@ fn happened(event: &Event, names: Names<'_>) -> String {
         EventData::CommandSettled { id, status: CommandStatus::Expired } => {
             format!("command {id} of {} expired", who())
         }
+        EventData::CommandSettled { id, status: CommandStatus::SentUnconfirmed } => {
+            format!("command {id} of {} was sent to a subscription of QoS 0, which acknowledges nothing", who())
+        }
         EventData::CommandSettled { id, status } => format!("command {id} of {} was {}", who(), status.as_str()),
         EventData::Timer { plugin, name, .. } if name == timer::START => {
             format!("plugin {plugin} was new, or its component or settings changed,")
@@ -181,6 +184,9 @@ fn command_line(command: &CommandDoc, names: Names<'_>) -> String {
         CommandStatus::Queued => "queued".into(),
         CommandStatus::Sent => format!("sent{later}, not acknowledged yet"),
         CommandStatus::Acknowledged => format!("sent → acknowledged{later}"),
+        CommandStatus::SentUnconfirmed => {
+            format!("sent once{later}; a subscription of QoS 0 acknowledges nothing")
+        }
         CommandStatus::Expired | CommandStatus::Rejected | CommandStatus::Purged => {
             format!("{}{later}", command.status.as_str())
         }

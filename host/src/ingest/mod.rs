@@ -126,6 +126,13 @@ impl Handle {
         self.append_after(changes, None, vec![event], room, Some(done), Entry::Events);
     }
 
+    /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
+    /// number of connections.
+    pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done) {
+        let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
+        self.append_after(changes, Some(device), vec![event], None, Some(done), Entry::Events);
+    }
+
     /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, room: Room) {
         self.append(None, vec![event], Some(room), None, |events| Entry::EventsBy { events, by: vec![by] });

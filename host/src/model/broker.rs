@@ -1,6 +1,7 @@
 //! What must outlive the process of the clients' sessions and of ordinary topics, as it stands in the log.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,6 +27,36 @@ pub struct MessageNum(pub u64);
 pub enum SessionKey {
     Device(DeviceNum),
     Client(Arc<str>),
+}
+
+/// Whose quota something takes that outlives its connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Owner {
+    /// All clients together that are neither a device nor an account, and what was kept before owners were written down.
+    #[default]
+    Everyone,
+    Device(DeviceNum),
+    /// The account of this name.
+    Service(Arc<str>),
+    Plugins,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("clients without credentials"),
+            Self::Device(num) => write!(f, "device {}", num.0),
+            Self::Service(name) => write!(f, "account {name}"),
+            Self::Plugins => f.write_str("plugins"),
+        }
+    }
+}
+
+/// A retained message as it was when the process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainedDoc {
+    pub message: StoredMessage,
+    pub owner: Owner,
 }
 
 /// A message as it is written down. Times are milliseconds since the Unix epoch.
@@ -189,6 +220,11 @@ pub enum BrokerChange {
     InDoubt {
         session: SessionNum,
         from: MessageNum,
+    },
+    /// Stands behind the `Published` of a retained message: whose quota it takes.
+    RetainedBy {
+        num: MessageNum,
+        owner: Owner,
     },
 }
 

@@ -105,7 +105,7 @@ impl EventData {
     }
 }
 
-/// A command's life. The last four are final.
+/// A command's life. All but the first two are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommandStatus {
@@ -115,6 +115,9 @@ pub enum CommandStatus {
     Expired,
     Rejected,
     Purged,
+    /// It was for a device that acknowledges no commands (its subscription has QoS 0), and is never sent again.
+    #[serde(rename = "sent-unconfirmed")]
+    SentUnconfirmed,
 }
 
 impl CommandStatus {
@@ -132,6 +135,7 @@ impl CommandStatus {
             Self::Expired => "expired",
             Self::Rejected => "rejected",
             Self::Purged => "purged",
+            Self::SentUnconfirmed => "sent-unconfirmed",
         }
     }
 }

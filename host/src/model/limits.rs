@@ -209,19 +209,23 @@ pub const SUBSCRIPTIONS: usize = 1_000;
 pub const SUBSCRIPTION_BYTES: usize = 256 * 1024;
 /// What a level of a filter counts for beside its text, bytes: it takes memory however short it is.
 pub const FILTER_LEVEL_BYTES: usize = 24;
-/// Sessions kept for clients that are away.
+/// Sessions that are kept for clients that are away, beside as many as there may be connections.
 pub const SESSIONS_KEPT: usize = 10_000;
-/// Bytes of messages that may wait in the sessions of all clients that are away.
+/// Of these, of one account: connected and away.
+pub const SESSIONS_KEPT_OF_ONE: usize = 2_500;
+/// Bytes of messages that may wait in the sessions of all clients that are away and need no credentials; all others have a third
+/// of it besides, as has one account.
 pub const SESSIONS_QUEUE_BYTES: usize = 256 * 1024 * 1024;
 /// Memory of the subscriptions of all clients that are away, bytes, about: without [`SUBSCRIPTIONS_EASY_BYTES`] of each.
+/// Shared as [`SESSIONS_QUEUE_BYTES`] is.
 pub const SESSIONS_SUBSCRIPTION_BYTES: usize = 128 * 1024 * 1024;
 /// Memory of subscriptions with which a session is kept whatever others leave behind, bytes, about.
 pub const SUBSCRIPTIONS_EASY_BYTES: usize = 8 * 1024;
 /// Longest time that a session is kept for a client that is away, seconds.
 pub const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3_600;
-/// Retained messages.
+/// Retained messages of all clients that need no credentials; all others have a third of it besides, as has one account.
 pub const RETAINED: usize = 10_000;
-/// Bytes of retained messages together.
+/// Bytes of retained messages, shared in the same way.
 pub const RETAINED_BYTES: usize = 64 * 1024 * 1024;
 /// Longest client id, bytes: room for the full resource name of a device.
 pub const CLIENT_ID_BYTES: usize = 1_100;

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod method;
+pub mod quota;
 pub mod registry;
 pub mod timer;
 

@@ -50,6 +50,10 @@ impl Link for AttachedLink {
         qos != Some(QoS::AtMostOnce)
     }
 
+    fn has_room(&self) -> bool {
+        self.over().is_none() && self.mailbox.has_room_for_unconfirmed(self.generation)
+    }
+
     /// Not the gateway's connection: that one only lets go of the device.
     fn close(&self, reason: &str) {
         let _ = self.over.set(reason.to_owned());

@@ -119,6 +119,7 @@ impl<H: Hub> Connection<H> {
             }
             Ok(Content::Answer { rid, status, payload }) => {
                 self.submit(batch).await?;
+                self.presence.mailbox.answered(rid);
                 if let Some(attached) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id)) {
                     attached.online.answer(rid, status, payload);
                 }

@@ -24,16 +24,13 @@ use super::{
     retained::RetainedLeft,
     seats::Moving,
     socket::Socket,
+    window::Slow,
 };
 use crate::{
     fairness::{self, Lane, Metered},
     log_limit::LogLimit,
-    model::{
-        broker::{BrokerChange, SessionNum},
-        limits,
-    },
-    session::{Ack, AckKind, BatchId, Frame, Progress},
-    store,
+    model::limits,
+    session::{Ack, AckKind, Frame},
 };
 
 /// Lines of the log in a minute that tell what a connection was refused.
@@ -87,6 +84,7 @@ pub(super) struct Connection<H: Hub> {
     pub(super) log_limit: LogLimit,
     /// The log has told that events of this client are dropped.
     pub(super) told_of_shedding: bool,
+    pub(super) slow: Option<Box<Slow>>,
     stream: Socket,
     decoder: Decoder,
     /// Bytes of a packet that is not whole.
@@ -120,6 +118,7 @@ impl<H: Hub> Connection<H> {
             retained_left: Vec::new(),
             log_limit: LogLimit::new(REFUSALS_LOGGED, Instant::now()),
             told_of_shedding: false,
+            slow: None,
             stream,
             decoder,
             partial,
@@ -245,7 +244,9 @@ impl<H: Hub> Connection<H> {
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.runs_out());
-        let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(self.runs_out).chain(attached).min();
+        let others =
+            self.runs_out.into_iter().chain(attached).chain(self.slow.as_ref().and_then(|slow| slow.window.deadline()));
+        let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(others).min();
         // A day: nothing to wait for.
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
     }
@@ -262,6 +263,9 @@ impl<H: Hub> Connection<H> {
         }
         self.check_end(now)?;
         self.expire_attached(now);
+        if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
+            self.tell_of_full_window();
+        }
         let silent = self.keep_alive.is_some_and(|patience| now >= self.heard + patience);
         if silent && !self.reads() {
             // It is we who do not listen.
@@ -273,7 +277,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Reads once, and gives the packets that are whole.
-    fn read(&mut self) -> Result<Vec<Packet>, End> {
+    pub(super) fn read(&mut self) -> Result<Vec<Packet>, End> {
         READ.with_borrow_mut(|scratch| {
             let length = match self.stream.try_read(scratch) {
                 Ok(0) => return Err(End::Lost("connection closed by the client without DISCONNECT".into())),
@@ -317,9 +321,10 @@ impl<H: Hub> Connection<H> {
 
     /// Writes until there is nothing more, or the socket takes no more.
     pub(super) fn write(&mut self) -> Result<(), End> {
+        let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
         loop {
             let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };
-            let more = self.fill(&mut out);
+            let more = self.fill(&mut out, &mut sent);
             let result = self.write_out(&mut out);
             if out.is_empty() {
                 out.clear();
@@ -330,8 +335,12 @@ impl<H: Hub> Connection<H> {
             let blocked = !self.unsent.is_empty() || !self.stream.is_flushed();
             if blocked {
                 self.blocked_since.get_or_insert_with(Instant::now);
+                if !sent.is_empty() {
+                    self.slow.get_or_insert_default().sent = std::mem::take(&mut sent);
+                }
             } else {
                 self.blocked_since = None;
+                self.acknowledged(std::mem::take(&mut sent));
             }
             result?;
             if !more || blocked {
@@ -341,8 +350,8 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    /// Encodes what the mailbox has. True: there may be more.
-    fn fill(&mut self, out: &mut BytesMut) -> bool {
+    /// Encodes what the mailbox has, and adds to `sent` what the hub wants to know of. True: there may be more.
+    fn fill(&mut self, out: &mut BytesMut, sent: &mut Receipts) -> bool {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = Instant::now();
@@ -360,7 +369,9 @@ impl<H: Hub> Connection<H> {
                     published += 1;
                     // What is sent again leaves no room in the queue.
                     taken += u64::from(!dup);
-                    if !self.peer.publish(id, dup, &item, device, now, out) {
+                    if self.peer.publish(id, dup, &item, device, now, out) {
+                        sent.sent(&item, dup);
+                    } else {
                         shared.metrics.drop_message("larger than the client takes");
                         let item = match item {
                             Cow::Owned(item) => Some(item),
@@ -371,6 +382,10 @@ impl<H: Hub> Connection<H> {
                 }
             }
         };
+        let stuck_on = if more { None } else { state.session.stuck_on() };
+        if stuck_on.is_some() || self.slow.is_some() {
+            self.slow.get_or_insert_default().window.note(stuck_on, now);
+        }
         state.patience.took(taken);
         mailbox.drained(&mut state);
         let progress = state.session.take_progress();
@@ -384,22 +399,6 @@ impl<H: Hub> Connection<H> {
         self.acknowledged(refused);
         shared.metrics.publishes_out.inc_by(published);
         more
-    }
-
-    /// Writes down what became of messages that are written down. `held`: the PUBRELs that wait for it.
-    fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
-        let keeper = self.presence.shared.topics.keeper();
-        if let Some(batch) = held {
-            let changes = progress.held.iter().map(|kept| BrokerChange::Held { session, num: kept.num }).collect();
-            let (mailbox, generation) = (self.presence.mailbox.clone(), self.generation);
-            let done = move |result: Result<(), store::Error>| {
-                mailbox.done(generation, batch, &[], result.map_err(Into::into))
-            };
-            keeper.keep_soon(changes, Box::new(done));
-        }
-        if !progress.gone.is_empty() {
-            keeper.note(BrokerChange::Gone { session, nums: progress.gone });
-        }
     }
 
     fn write_out(&mut self, out: &mut BytesMut) -> Result<(), End> {
@@ -417,6 +416,9 @@ impl<H: Hub> Connection<H> {
 
     /// The last words, then the end.
     async fn finish(mut self: Box<Self>, end: End) {
+        let end = if matches!(end, End::Closed(Close::TakenOver)) { self.taken_over().await } else { end };
+        // Perhaps the client has it.
+        self.note_sent();
         let name = &self.presence.mailbox.name;
         match &end {
             End::Fault(fault) => {

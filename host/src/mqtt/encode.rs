@@ -208,7 +208,7 @@ impl Peer {
                 let mut properties = BytesMut::new();
                 let payload = match outbound {
                     Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload,
-                    Outbound::Method { payload, name, rid } => {
+                    Outbound::Method { payload, name, rid, .. } => {
                         if self.version == Version::V5 {
                             put_method_properties(device, name, *rid, &mut properties);
                         }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     Shared,
-    clients::{Key, Legacy, WillTask},
+    clients::{DueWill, Key, Legacy},
     gateway::Gateway,
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
@@ -17,8 +17,12 @@ use crate::{
     auth::Standing,
     clock,
     fairness::Share,
-    model::registry::{DeviceError, ErrorKind},
+    model::{
+        broker::BrokerChange,
+        registry::{DeviceError, ErrorKind},
+    },
     registry::Device,
+    topics::Pending,
 };
 
 /// Why a connection ended.
@@ -91,7 +95,10 @@ pub(super) struct Presence<H: Hub> {
     /// Where the device is a gateway.
     pub(super) gateway: Option<Box<Gateway<H>>>,
     pub(super) will: Option<Box<Will>>,
+    /// 0: the session ends with the connection.
     pub(super) session_expiry: Duration,
+    /// The client asked for a session that outlives the connection.
+    pub(super) may_keep: bool,
     pub(super) share: Arc<Share>,
     pub(super) end: Option<End>,
 }
@@ -100,9 +107,16 @@ impl<H: Hub> Presence<H> {
     /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
     fn will_first(&mut self, end: &End) {
         let no_session = self.session_expiry.is_zero();
-        let due = |will: &mut Box<Will>| end.publishes_will() && (no_session || will.delay.is_zero());
-        if let Some(will) = self.will.take_if(due) {
-            self.will = will::publish_now(&self.shared.hub, &self.standing, will);
+        let Self { shared, standing, mailbox, will, .. } = self;
+        let is_first = |will: &mut Box<Will>| {
+            end.publishes_will() && (no_session || will.delay.is_zero()) && will::is_event(standing, will)
+        };
+        if let Some(will) = will.take_if(is_first) {
+            let record = mailbox.lock().record;
+            let mut pending = Pending::default();
+            pending.extend(record.map(|session| BrokerChange::Will { session, will: None }));
+            // An event waits for no subscriber.
+            let _ = will::publish(shared, standing, &mailbox.name, *will, pending);
         }
     }
 
@@ -119,11 +133,10 @@ impl<H: Hub> Presence<H> {
         }
     }
 
-    fn will_task(&mut self, end: &End) -> Option<(Duration, WillTask)> {
+    fn due_will(&mut self, end: &End) -> Option<(Duration, DueWill)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
-        let task = will::publish(self.shared.clone(), self.standing.clone(), self.mailbox.name.clone(), will);
-        Some((delay, Box::pin(task)))
+        Some((delay, will::due(self.shared.clone(), self.standing.clone(), self.mailbox.name.clone(), will)))
     }
 }
 
@@ -139,7 +152,7 @@ impl<H: Hub> Drop for Presence<H> {
         let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
         let can_return = owner::can_return(&self.shared.hub, &self.key);
         let expiry = if can_return { self.session_expiry } else { Duration::ZERO };
-        let legacy = Legacy { expiry, will: self.will_task(&end), will_later };
+        let legacy = Legacy { expiry, will: self.due_will(&end), will_later };
         self.shared.clients.release(&self.key, &self.mailbox, legacy);
     }
 }

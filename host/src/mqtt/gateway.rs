@@ -161,6 +161,7 @@ impl<H: Hub> Connection<H> {
 
     /// Speaks for the device no more. False: it did not.
     pub(super) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
+        self.note_sent();
         let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
         let Some(attachment) = gateway.attached.remove(id) else { return false };
         gateway.note_runs_out();

@@ -151,7 +151,8 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     let mut accepted = Accepted {
         session_present: false,
         assigned_id: assigned.as_deref(),
-        session_expiry_secs: (granted_expiry != connect.session_expiry_secs).then_some(granted_expiry),
+        // As long as it may become.
+        session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
         keep_alive_secs: told_keep_alive,
         response_info: answers.as_deref(),
     };
@@ -161,10 +162,12 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         return Err(fault.into());
     }
     let will = connect.will.as_deref().map(|will| Box::new(will.stored()));
-    let wanted = Wanted { name, clean: connect.clean, expiry_secs: granted_expiry, will };
+    let owner = owner::of_retained(&standing);
+    let wanted = Wanted { name, owner, clean: connect.clean, expiry_secs: granted_expiry, will };
     let claim = shared.clients.claim(&key, &wanted).await;
-    let Claim { mailbox, present, changes } =
+    let Claim { mailbox, present, expiry_secs, changes } =
         claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
+    accepted.session_expiry_secs = (expiry_secs != connect.session_expiry_secs).then_some(expiry_secs);
     let generation = mailbox.begin(connect.receive_maximum);
     let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
     let presence = Presence {
@@ -176,7 +179,8 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         device,
         standing,
         will: connect.will,
-        session_expiry: Duration::from_secs(granted_expiry.into()),
+        session_expiry: Duration::from_secs(expiry_secs.into()),
+        may_keep: connect.session_expiry_secs > 0,
         end: None,
         shared,
     };

@@ -33,12 +33,12 @@ pub trait Hub: Clone + Send + Sync + 'static {
     /// What changes that decides who may stay.
     fn changes(&self) -> broadcast::Receiver<Changed>;
     fn reserve(&self, bytes: usize, lane: Lane) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
-    /// None: there is no room now.
-    fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Self::Room>;
     /// Room for what may be lost. None: it is better not queued.
     fn spare(&self, bytes: usize, lane: Lane)
     -> impl Future<Output = Result<Option<Self::Room>, ingest::Error>> + Send;
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
+    /// One event of the device's and these changes, or neither. Waits for no room.
+    fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
     /// With the changes that the message brings about.
@@ -59,6 +59,7 @@ pub trait Hub: Clone + Send + Sync + 'static {
 /// A connected device, as `delivery::Online`.
 pub trait Online: Send + Sync + 'static {
     fn subscribe(&self, feed: Feed);
+    fn resume(&self, feed: Feed);
     fn unsubscribe(&self, feed: Feed);
     fn resumes(&self, outbound: &Outbound) -> bool;
     fn acknowledged(&self, receipts: Vec<Receipt>);
@@ -106,16 +107,16 @@ impl Hub for Live {
         self.ingest.reserve(bytes, lane).await
     }
 
-    fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Self::Room> {
-        self.ingest.try_reserve(bytes, lane)
-    }
-
     async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Self::Room>, ingest::Error> {
         self.ingest.spare(bytes, lane).await
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {
         self.ingest.submit(device, events, room, done);
+    }
+
+    fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done) {
+        self.ingest.submit_with(device, event, changes, done);
     }
 
     fn topic_event(&self, message: &Message) -> Option<NewEvent> {
@@ -146,6 +147,10 @@ impl Hub for Live {
 impl Online for delivery::Online {
     fn subscribe(&self, feed: Feed) {
         Self::subscribe(self, feed);
+    }
+
+    fn resume(&self, feed: Feed) {
+        Self::resume(self, feed);
     }
 
     fn unsubscribe(&self, feed: Feed) {

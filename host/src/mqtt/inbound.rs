@@ -132,6 +132,7 @@ impl<H: Hub> Connection<H> {
             }
             Action::Answer { rid, status, payload } => {
                 self.submit(batch).await?;
+                self.presence.mailbox.answered(rid);
                 if let Some(online) = &self.presence.online {
                     online.answer(rid, status, payload);
                 }
@@ -403,11 +404,14 @@ impl<H: Hub> Connection<H> {
 
     fn disconnect(&mut self, disconnect: &Disconnect) -> End {
         if let Some(secs) = disconnect.session_expiry_secs {
-            if self.presence.session_expiry.is_zero() && secs > 0 {
+            if !self.presence.may_keep && secs > 0 {
                 return Fault::protocol("a session expiry in DISCONNECT after none in CONNECT").into();
             }
             let secs = secs.min(limits::SESSION_EXPIRY_SECS);
-            self.presence.session_expiry = std::time::Duration::from_secs(secs.into());
+            // Where there was no place for the session, there is none now.
+            if !self.presence.session_expiry.is_zero() {
+                self.presence.session_expiry = std::time::Duration::from_secs(secs.into());
+            }
         }
         End::Disconnected { with_will: disconnect.with_will }
     }

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
-    away::{Away, Share},
+    away::{Holding, Share},
     parcel::Parcel,
     subscriptions::Subscriptions,
 };
@@ -114,12 +114,12 @@ pub(super) struct Mailbox {
     /// Bytes of the client's events that are on their way to the journal.
     unwritten_bytes: AtomicUsize,
     metrics: Metrics,
-    away: Away,
+    away: Holding,
     keeper: Keeper,
 }
 
 impl Mailbox {
-    pub(super) fn new(name: Arc<str>, metrics: Metrics, away: Away, keeper: Keeper) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, metrics: Metrics, away: Holding, keeper: Keeper) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
@@ -156,10 +156,16 @@ impl Mailbox {
     }
 
     /// The session of an earlier process.
-    pub(super) fn restore(name: Arc<str>, metrics: Metrics, away: Away, keeper: Keeper, state: State) -> Arc<Self> {
+    pub(super) fn restore(name: Arc<str>, metrics: Metrics, away: Holding, keeper: Keeper, state: State) -> Arc<Self> {
         let mailbox = Self::new(name, metrics, away, keeper);
-        *mailbox.lock() = state;
-        mailbox.count(&mut mailbox.lock());
+        {
+            let mut current = mailbox.lock();
+            *current = state;
+            if current.durable {
+                mailbox.away.restore_session(&mut current.share);
+            }
+            mailbox.count(&mut current);
+        }
         mailbox
     }
 
@@ -169,9 +175,14 @@ impl Mailbox {
         self.away.set(&mut state.share, bytes);
     }
 
-    /// The session is to be kept for a client that is away: its subscriptions count together with those of others. False:
-    /// there is no room for them.
-    pub(super) fn keep_subscriptions(&self) -> bool {
+    /// The session is to be kept when its client is away. The error is the limit that leaves no place for it.
+    pub(super) fn keep_session(&self) -> Result<(), limits::LimitName> {
+        self.away.keep_session(&mut self.lock().share)
+    }
+
+    /// The session is kept for a client that is away: its subscriptions count together with those of others. The error is the
+    /// limit that leaves no room for them.
+    pub(super) fn keep_subscriptions(&self) -> Result<(), limits::LimitName> {
         let mut state = self.lock();
         let memory_bytes = state.subscriptions.memory_bytes();
         self.away.keep_subscriptions(&mut state.share, memory_bytes)
@@ -181,6 +192,7 @@ impl Mailbox {
     pub(super) fn uncount(&self, state: &mut State) {
         self.away.set(&mut state.share, 0);
         self.away.forget_subscriptions(&mut state.share);
+        self.away.forget_session(&mut state.share);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -265,7 +277,7 @@ impl Mailbox {
 
     /// Where there is no room for so much more, what ran out of time gives up its place.
     fn make_room(&self, state: &mut State, bytes: usize) {
-        if state.session.has_room(bytes) && (state.online || self.away.has_room(bytes)) {
+        if state.session.has_room(bytes) && (state.online || self.away.room(bytes).is_ok()) {
             return;
         }
         let purged = state.session.purge(Instant::now());
@@ -296,6 +308,18 @@ impl Mailbox {
             drop(state);
             self.close(Close::Asked(error.to_string()));
         }
+    }
+
+    /// The client answered this method call, so nobody waits for its acknowledgement any more.
+    pub(super) fn answered(&self, call: u64) {
+        self.lock().session.release_hub(|parcel| parcel.is_call(call));
+    }
+
+    /// What cannot be taken back is only given to a connection that sends it soon.
+    pub(super) fn has_room_for_unconfirmed(&self, generation: u64) -> bool {
+        let state = self.lock();
+        let is_open = state.online && state.generation == generation && state.closing.is_none();
+        is_open && state.session.is_half_empty()
     }
 
     /// True when it will be sent on this connection.
@@ -336,8 +360,8 @@ impl Subscriber for Mailbox {
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
-            if !state.online && !self.away.has_room(message.size()) {
-                self.metrics.limit(limits::names::SESSIONS_QUEUE_BYTES);
+            if let (false, Err(limit)) = (state.online, self.away.room(message.size())) {
+                self.metrics.limit(limit);
                 return Delivered::Full;
             }
             let Some(id) = state.session.reserve(message) else {
@@ -414,6 +438,10 @@ impl Link for DeviceLink {
 
     fn confirms_commands(&self) -> bool {
         self.mailbox.lock().feed(Feed::Commands) != Some(QoS::AtMostOnce)
+    }
+
+    fn has_room(&self) -> bool {
+        self.mailbox.has_room_for_unconfirmed(self.generation)
     }
 
     fn close(&self, reason: &str) {

@@ -17,6 +17,7 @@ mod end;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;
+mod hand_on;
 mod handshake;
 mod hub;
 mod inbound;
@@ -39,6 +40,7 @@ mod subscriptions;
 mod tests;
 mod web;
 mod will;
+mod window;
 
 use std::{
     io,
@@ -183,7 +185,7 @@ impl<H: Hub> Service<H> {
             listeners.push((listener, Arc::new(door.clone())));
         }
         let lobby = Lobby::new(options.lobby(), metrics.clone());
-        let clients = Arc::new(Clients::new(topics.clone(), metrics.clone()));
+        let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (carriers, shares) = (Carriers::default(), Shares::default());
         let refusals_logged = LogLimits::new(REFUSALS_LOGGED);
         let shared = Shared { options, hub, topics, clients, carriers, shares, refusals_logged, metrics };

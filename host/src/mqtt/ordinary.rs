@@ -5,26 +5,32 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     connection::Connection,
+    content::Refusal,
     end::{End, Presence},
     hub::Hub,
     inbound::{Batch, weight},
+    owner,
+    packet::{Version, reason},
     stay::apart,
 };
 use crate::{
     ingest::NewEvent,
     model::{
         Message,
-        broker::{BrokerChange, SessionNum},
+        broker::{BrokerChange, Owner, SessionNum},
     },
-    session::{Ack, AckKind},
+    session::{Ack, AckKind, BatchId, Progress},
     store,
-    topics::{Offer, Pending, Subscriber as _},
+    topics::{Offer, Pending, Publisher, Subscriber as _},
 };
 
 /// Acknowledgements that go to the log together, at most.
 const MOST_ACKS: usize = 256;
 /// Bytes that go to the log together, about.
 const MOST_BYTES: usize = 1024 * 1024;
+
+const NOT_RETAINED: Refusal =
+    Refusal { reason: reason::QUOTA, text: "there is no room for one more retained message of this client" };
 
 /// Messages that are acknowledged together.
 #[derive(Default)]
@@ -58,10 +64,15 @@ impl<H: Hub> Connection<H> {
         ack: Option<Ack>,
         batch: &mut Batch,
     ) -> Result<(), End> {
-        let Presence { shared, mailbox, .. } = &self.presence;
+        let Presence { shared, .. } = &self.presence;
         let event = shared.hub.topic_event(&message);
         let message = Arc::new(message);
-        let waiting = shared.topics.deliver(&message, Some(mailbox.id()), &mut batch.ordinary.pending);
+        let publisher = self.publisher(message.retain, ack.is_some());
+        let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
+        let Ok(waiting) = delivered else {
+            self.submit(batch).await?;
+            return self.refuse(&message.topic, &NOT_RETAINED, ack);
+        };
         // With the deliveries: what was delivered and is sent again after a crash is known then.
         if let Some(Ack { kind: AckKind::PubRec, id, .. }) = ack
             && let Some(session) = self.durable_session()
@@ -82,6 +93,14 @@ impl<H: Hub> Connection<H> {
         }
     }
 
+    /// As topics know the client. Who retains nothing has no quota to look at.
+    fn publisher(&self, retains: bool, is_acknowledged: bool) -> Publisher {
+        let Presence { standing, mailbox, .. } = &self.presence;
+        let owner = if retains { owner::of_retained(standing) } else { Owner::default() };
+        let hears_refusals = is_acknowledged && self.peer.version == Version::V5;
+        Publisher { subscriber: Some(mailbox.id()), owner, hears_refusals }
+    }
+
     /// A message that triggers plugins, or for which somebody has no room.
     async fn publish_slowly(
         &mut self,
@@ -95,9 +114,10 @@ impl<H: Hub> Connection<H> {
         if !waiting.is_empty() {
             // Those who are full may be waiting for what is pending.
             result = self.submit_ordinary(std::mem::take(&mut batch.ordinary), event.take()).await;
-            let Presence { shared, mailbox, .. } = &self.presence;
+            let Self { presence: Presence { shared, mailbox, .. }, slow, .. } = self;
             let closing = async { drop(mailbox.asked_to_close().await) };
-            shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, closing).await;
+            let budget = &mut slow.get_or_insert_default().wait_budget;
+            shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, budget, closing).await;
             // The client has yet what comes behind it.
             result = result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(End::Closed(close))));
             result = result.and(self.check_end(Instant::now()));
@@ -155,6 +175,22 @@ impl<H: Hub> Connection<H> {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
             self.presence.shared.topics.keeper().keep_soon(changes, Box::new(|_| ()));
+        }
+    }
+
+    /// Writes down what became of messages that are written down. `held`: the PUBRELs that wait for it.
+    pub(super) fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
+        let keeper = self.presence.shared.topics.keeper();
+        if let Some(batch) = held {
+            let changes = progress.held.iter().map(|kept| BrokerChange::Held { session, num: kept.num }).collect();
+            let (mailbox, generation) = (self.presence.mailbox.clone(), self.generation);
+            let done = move |result: Result<(), store::Error>| {
+                mailbox.done(generation, batch, &[], result.map_err(Into::into))
+            };
+            keeper.keep_soon(changes, Box::new(done));
+        }
+        if !progress.gone.is_empty() {
+            keeper.note(BrokerChange::Gone { session, nums: progress.gone });
         }
     }
 }

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use super::{clients::Key, hub::Hub};
-use crate::{auth::Principal, model::ServiceName, registry::Device, store::ServiceDoc};
+use crate::{
+    auth::{Access, Principal, Standing},
+    model::{ServiceName, broker::Owner},
+    registry::Device,
+    store::ServiceDoc,
+};
 
 /// A session belongs to the account, its lists and the client id: with other lists it is another one, so that nothing of
 /// what was allowed before is left in it.
@@ -14,6 +19,15 @@ pub(super) fn of_service(service: &ServiceDoc, client_id: &str) -> Key {
 /// How the keys of the account's sessions begin. No client id holds a NUL, so no other client has such a key.
 fn place(ServiceDoc { name, spec, .. }: &ServiceDoc) -> String {
     format!("{name}\0{}\0{}\0", spec.publish.join("\0"), spec.subscribe.join("\0"))
+}
+
+/// Whose quota a client's session and retained messages take. Where doors are open, nobody proves who it is, so all count as one.
+pub(super) fn of_retained(standing: &Standing) -> Owner {
+    match (&standing.access, &standing.principal) {
+        (Access::Open, _) | (_, Principal::Client) => Owner::Everyone,
+        (_, Principal::Device(device)) => Owner::Device(device.num),
+        (_, Principal::Service(service)) => Owner::Service(service.name.as_str().into()),
+    }
 }
 
 /// Who a client with such a key is. `device`: where the key is one's.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Service,
-    clients::WillTask,
+    clients::DueWill,
     hub::Hub,
     mailbox::{Carried, Kept, Mailbox, State, kept_item},
     owner,
@@ -13,6 +13,7 @@ use super::{
     will,
 };
 use crate::{
+    auth::Standing,
     clock,
     delivery::Feed,
     dialect::iot_core,
@@ -30,7 +31,7 @@ use crate::{
 struct Restored {
     key: SessionKey,
     mailbox: Arc<Mailbox>,
-    will: Option<(Duration, WillTask)>,
+    will: Option<(Duration, DueWill)>,
     left: Duration,
 }
 
@@ -65,8 +66,10 @@ impl<H: Hub> Service<H> {
         let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
         let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
+        let standing = self.shared.hub.standing_of(owner::principal(&self.shared.hub, &doc.key, device));
+        let owner = owner::of_retained(&standing);
         let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
-        let will = will.and_then(|will| self.restore_will(will, &doc.key, device, &name, away));
+        let will = will.and_then(|will| self.restore_will(will, standing, &name, away));
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {
             QueuedDoc { held: true, .. } => Reached::Held,
@@ -99,7 +102,8 @@ impl<H: Hub> Service<H> {
             durable: doc.expiry_secs > 0,
             ..State::default()
         };
-        let (metrics, away) = (self.shared.metrics.clone(), self.shared.clients.away.clone());
+        let metrics = self.shared.metrics.clone();
+        let away = self.shared.clients.away.of(owner);
         let keeper = self.shared.topics.keeper().clone();
         let mailbox = Mailbox::restore(name, metrics, away, keeper, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
@@ -115,20 +119,17 @@ impl<H: Hub> Service<H> {
     fn restore_will(
         &self,
         will: Box<Will>,
-        key: &SessionKey,
-        device: Option<Arc<Device>>,
+        standing: Standing,
         name: &Arc<str>,
         away: Duration,
-    ) -> Option<(Duration, WillTask)> {
-        let hub = &self.shared.hub;
-        let standing = hub.standing_of(owner::principal(hub, key, device.clone()));
-        if let Err(fault) = will::check(device.as_deref(), &standing.access, &will) {
+    ) -> Option<(Duration, DueWill)> {
+        let device = standing.principal.device().map(|device| &**device);
+        if let Err(fault) = will::check(device, &standing.access, &will) {
             tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
             return None;
         }
         let delay = will.delay.saturating_sub(away);
-        let task = will::publish(self.shared.clone(), standing, name.clone(), will);
-        Some((delay, Box::pin(task)))
+        Some((delay, will::due(self.shared.clone(), standing, name.clone(), will)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     end::Presence,
+    hand_on::{hand_on, hand_on_waiting},
     hub::{Hub, Online},
     mailbox::{Kept, Mailbox},
 };
@@ -10,7 +11,7 @@ use crate::{
     delivery::Feed,
     model::broker::BrokerChange,
     registry::Device,
-    topics::{self, Subscriber as _},
+    topics::{self, Pending, Subscriber as _},
 };
 
 /// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
@@ -28,7 +29,7 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
         let subscribed = presence.mailbox.lock().feed(feed).is_some();
         if subscribed {
-            online.subscribe(feed);
+            online.resume(feed);
         }
     }
 }
@@ -37,7 +38,16 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
 /// before the gateway left, under its packet identifiers, and then the subscriptions. All of it rested.
 pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
-    let resting = mailbox.lock().session.hub_resting();
+    let (in_flight, resting) = {
+        let session = &mailbox.lock().session;
+        (session.hub_in_flight(), session.hub_resting())
+    };
+    // Sent on this very connection before the device was detached, and not acknowledged: it is not sent a second time.
+    for (_, parcel) in in_flight {
+        if parcel.device.as_ref().is_some_and(|of| of.num == device.num) {
+            online.resumes(&parcel.outbound);
+        }
+    }
     for (packet_id, parcel) in resting {
         let Some(of) = parcel.device.as_ref().filter(|of| of.name.id == *id) else { continue };
         let subscribed = mailbox.lock().carried_feed(id, parcel.feed()).is_some();
@@ -48,7 +58,7 @@ pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &M
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
         let subscribed = mailbox.lock().carried_feed(id, feed).is_some();
         if subscribed {
-            online.subscribe(feed);
+            online.resume(feed);
         }
     }
 }
@@ -75,11 +85,18 @@ fn prune<H: Hub>(presence: &Presence<H>) {
             topics.keeper().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
         }
     }
-    let left = mailbox.lock().session.revoke(|message| may(&message.topic));
-    let topics = topics.clone();
-    tokio::spawn(async move {
-        for (filter, message) in left {
-            topics.redeliver(&filter, &message).await;
-        }
-    });
+    let (left, mut gone) = {
+        let session = &mut mailbox.lock().session;
+        (session.revoke(|message| may(&message.topic)), session.take_gone())
+    };
+    let mut pending = Pending::default();
+    let waiting = hand_on(topics, record, left, &mut pending);
+    // Those stay where they are until another has them.
+    gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
+    pending.extend(record.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
+    topics.keep_in(None, pending, |_| ());
+    if !waiting.is_empty() {
+        let topics = topics.clone();
+        tokio::spawn(async move { drop(hand_on_waiting(&topics, record, waiting).await) });
+    }
 }

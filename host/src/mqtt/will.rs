@@ -7,13 +7,14 @@ use std::{
 
 use super::{
     Shared,
+    clients::{DueWill, Rest},
     hub::Hub,
+    owner,
     packet::{Fault, Will, reason},
 };
 use crate::{
-    auth::{self, Access, Action, Principal, Standing},
+    auth::{self, Access, Action, Standing},
     dialect::iot_core::{self, Publish},
-    fairness::Lane,
     ingest::NewEvent,
     model::{
         EventData, Message, MessageProperties, Property, QoS,
@@ -21,6 +22,7 @@ use crate::{
         limits,
     },
     registry::Device,
+    topics::{Pending, Publisher, WaitBudget},
 };
 
 /// Checks at CONNECT whether the client may publish it.
@@ -38,47 +40,61 @@ pub(super) fn check(device: Option<&Device>, access: &Access, will: &Will) -> Re
     }
 }
 
-/// Publishes what is telemetry or state of the device itself, without waiting. Gives back what is none, or finds no room in
-/// the journal now: that is for [`publish`].
-pub(super) fn publish_now<H: Hub>(hub: &H, standing: &Standing, will: Box<Will>) -> Option<Box<Will>> {
-    let Principal::Device(device) = &standing.principal else { return Some(will) };
-    let Some(data) = event(device, &will).filter(|_| hub.still_holds(standing).is_ok()) else { return Some(will) };
-    let Some(room) = hub.try_reserve(will.payload.len(), Lane::Background) else { return Some(will) };
-    tracing::debug!(device = %device.name, topic = %will.topic, "publishing the will");
-    let durable = will.qos != QoS::AtMostOnce;
-    hub.submit(device, vec![NewEvent { durable, data }], room, Box::new(|_| ()));
-    None
-}
-
-/// Publishes it, as telemetry or state where its topic says so.
-pub(super) async fn publish<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, client: Arc<str>, will: Box<Will>) {
+/// Publishes it at once, as telemetry or state where its topic says so: in one entry of the log with what is pending, which
+/// takes the will away. Waits for no room, as there is one will a connection and each is small. Gives what is left to do for
+/// subscribers whose queues are full.
+pub(super) fn publish<H: Hub>(
+    shared: &Shared<H>,
+    standing: &Standing,
+    client: &str,
+    will: Will,
+    mut pending: Pending,
+) -> Option<Rest> {
+    let topics = &shared.topics;
     // A delayed will may come after its client was shut out.
-    if let Err(why) = shared.hub.still_holds(&standing) {
-        tracing::info!(client = %client, topic = %will.topic, "the will is not published: {why}");
-        return;
+    if let Err(why) = shared.hub.still_holds(standing) {
+        tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
+        topics.keep_in(None, pending, |_| ());
+        return None;
     }
-    tracing::debug!(client = %client, topic = %will.topic, "publishing the will");
+    tracing::debug!(client, topic = %will.topic, "publishing the will");
     let device = standing.principal.device();
-    let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) else {
-        publish_message(&shared, &client, message(*will)).await;
-        return;
-    };
-    let durable = will.qos != QoS::AtMostOnce;
-    match shared.hub.reserve(will.payload.len(), Lane::Background).await {
-        Ok(room) => shared.hub.submit(device, vec![NewEvent { durable, data }], room, Box::new(|_| ())),
-        Err(error) => tracing::warn!(client = %client, %error, "the will was lost"),
+    if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
+        let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
+        let (changes, done) = pending.into_parts(|_| ());
+        shared.hub.submit_with(device, event, changes, Box::new(done));
+        return None;
     }
+    let message = Arc::new(message(will));
+    let event = shared.hub.topic_event(&message);
+    let publisher = Publisher::of(owner::of_retained(standing));
+    let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
+    match event {
+        None => topics.keep_in(None, pending, |_| ()),
+        Some(event) => {
+            let (changes, done) = pending.into_parts(|_| ());
+            shared.hub.submit_topic(event, changes, None, Box::new(done));
+        }
+    }
+    if waiting.is_empty() {
+        return None;
+    }
+    let topics = topics.clone();
+    Some(Box::pin(async move {
+        let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
+        topics.wait(&message, waiting, &mut pending, &mut budget, std::future::pending()).await;
+        topics.keep_in(None, pending, |_| ());
+    }))
 }
 
-async fn publish_message<H: Hub>(shared: &Shared<H>, client: &str, message: Message) {
-    let event = shared.hub.topic_event(&message);
-    let bytes = message.size();
-    shared.topics.publish(Arc::new(message), None).await;
-    let Some(event) = event else { return };
-    match shared.hub.reserve(bytes, Lane::Background).await {
-        Ok(room) => shared.hub.submit_topic(event, Vec::new(), Some(room), Box::new(|_| ())),
-        Err(error) => tracing::warn!(client, %error, "no plugin will see the will"),
-    }
+/// The same later, when its time has come.
+pub(super) fn due<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, client: Arc<str>, will: Box<Will>) -> DueWill {
+    Box::new(move |pending| publish(&shared, &standing, &client, *will, pending))
+}
+
+/// It is telemetry or state of the device itself.
+pub(super) fn is_event(standing: &Standing, will: &Will) -> bool {
+    standing.principal.device().is_some_and(|device| event(device, will).is_some())
 }
 
 fn event(device: &Device, will: &Will) -> Option<EventData> {

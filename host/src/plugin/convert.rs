@@ -58,7 +58,8 @@ fn properties<'a>(properties: &'a [Property], room: &'a mut Vec<WitProperty<'a>>
 fn status(status: CommandStatus) -> WitStatus {
     match status {
         CommandStatus::Acknowledged => WitStatus::Acknowledged,
-        CommandStatus::Expired => WitStatus::Expired,
+        // The interface has no case of its own for a command that nobody can acknowledge, and a new one would break plugins.
+        CommandStatus::Expired | CommandStatus::SentUnconfirmed => WitStatus::Expired,
         CommandStatus::Purged => WitStatus::Purged,
         CommandStatus::Rejected | CommandStatus::Queued | CommandStatus::Sent => WitStatus::Rejected,
     }

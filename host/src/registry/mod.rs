@@ -8,7 +8,10 @@ mod last_gateway;
 mod maps;
 mod services;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
@@ -170,6 +173,10 @@ impl Handle {
 
     /// Applies a change that is in the log.
     pub fn apply(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
+        if let RegistryChange::DeviceCreated { num, .. } = &change {
+            // Also while the log is replayed: no number is given twice.
+            self.last_num.fetch_max(num.0, Ordering::Relaxed);
+        }
         let changed = Changed::of(&change);
         let applied = self.maps.write().apply(change, docs);
         if let (Ok(()), Some(changed)) = (&applied, changed) {

@@ -86,6 +86,13 @@ pub trait Weigh {
     fn size(&self) -> usize;
     /// Where only the newest of several that wait is sent: this one makes an older one needless.
     fn replaces(&self, older: &Self) -> bool;
+    /// It is the same once more: one of them is enough, sent or not, until it is acknowledged.
+    fn repeats(&self, older: &Self) -> bool;
+    /// From when on nobody waits for it, so that it needs no place in the window also where it was sent; none = it does until it is
+    /// acknowledged.
+    fn over(&self) -> Option<Instant> {
+        None
+    }
     /// When it is not to be sent any more; none = never.
     fn expires(&self) -> Option<Instant> {
         None
@@ -106,10 +113,11 @@ impl<H: Weigh> Item<H> {
         matches!(self.body, Body::Hub(_))
     }
 
-    /// The message and the filter, where it came by a shared subscription.
-    pub(super) fn shared(self) -> Option<(Arc<str>, Arc<Message>)> {
+    /// Where it came by a shared subscription.
+    pub(super) fn shared(self) -> Option<Shared> {
+        let num = self.kept.map(|kept| kept.num);
         match self.body {
-            Body::Message { message, shared: Some(filter), .. } => Some((filter, message)),
+            Body::Message { message, shared: Some(filter), .. } => Some(Shared { num, filter, message }),
             _ => None,
         }
     }
@@ -124,6 +132,15 @@ impl<H: Weigh> Item<H> {
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.expires().is_some_and(|at| at <= now)
     }
+}
+
+/// A message that came by a shared subscription, and that another of its members may have instead.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where it is written down.
+    pub num: Option<MessageNum>,
+    pub filter: Arc<str>,
+    pub message: Arc<Message>,
 }
 
 /// What became of an item that was offered.

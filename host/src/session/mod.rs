@@ -7,6 +7,8 @@
 mod acks;
 mod expiry;
 mod item;
+mod latest;
+mod released;
 mod resting;
 mod restore;
 #[cfg(test)]
@@ -15,14 +17,13 @@ mod tests;
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
     time::Instant,
 };
 
-use self::{acks::Acks, item::Received, resting::Resting};
+use self::{acks::Acks, item::Received, released::Released, resting::Resting};
 pub use self::{
     acks::{Ack, AckKind, BatchId},
-    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Weigh},
+    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Shared, Weigh},
 };
 use crate::model::{Message, QoS, broker::MessageNum, limits};
 
@@ -57,6 +58,9 @@ pub struct Session<H> {
     /// In-flight entries before this one were written on this connection.
     resent: usize,
     resting: Resting<H>,
+    released: Released,
+    /// The client's own: how many messages may wait for its acknowledgement.
+    receive_maximum: u16,
     last_id: u16,
     /// QoS 2 ids from the client.
     received: HashMap<u16, Received>,
@@ -87,6 +91,8 @@ impl<H: Clone + Weigh> Session<H> {
             in_flight: VecDeque::new(),
             resent: 0,
             resting: Resting::default(),
+            released: Released::default(),
+            receive_maximum: u16::MAX,
             last_id: 0,
             received: HashMap::new(),
             acks: Acks::default(),
@@ -116,6 +122,8 @@ impl<H: Clone + Weigh> Session<H> {
     /// A connection begins, with the client's receive maximum. What was in flight is sent again first.
     pub fn connect(&mut self, receive_maximum: u16) {
         self.window = receive_maximum.clamp(1, limits::IN_FLIGHT);
+        self.receive_maximum = receive_maximum.max(1);
+        self.released.clear();
         self.resent = 0;
         self.acks.clear();
     }
@@ -133,7 +141,7 @@ impl<H: Clone + Weigh> Session<H> {
 
     /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
     /// this one with QoS 2 is not among it, as MQTT asks.
-    pub fn end(&mut self) -> Vec<(Arc<str>, Arc<Message>)> {
+    pub fn end(&mut self) -> Vec<Shared> {
         self.resting = Resting::default();
         let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
         let sent = sent.filter(|item| item.qos == QoS::AtLeastOnce);
@@ -191,22 +199,6 @@ impl<H: Clone + Weigh> Session<H> {
         Offer::Taken
     }
 
-    /// Puts it into the queue while the in-flight window has room; else it waits beside it, in place of what it replaces.
-    pub fn offer_latest(&mut self, item: Item<H>) {
-        let ahead = self.in_flight.len() + self.queue.len();
-        let replaces = |older: &Item<H>| match (&item.body, &older.body) {
-            (Body::Hub(newer), Body::Hub(older)) => newer.replaces(older),
-            _ => false,
-        };
-        if let Some(older) = self.latest.iter_mut().find(|older| replaces(older)) {
-            *older = item;
-        } else if !self.latest.is_empty() || ahead >= usize::from(self.window) {
-            self.latest.push_back(item);
-        } else {
-            self.enqueue(item);
-        }
-    }
-
     /// What to write next; None until something comes or is acknowledged.
     pub fn next(&mut self, now: Instant) -> Option<Frame<'_, H>> {
         if let Some(ack) = self.acks.pop() {
@@ -217,7 +209,7 @@ impl<H: Clone + Weigh> Session<H> {
             return self.resend();
         }
         loop {
-            let item = self.take_next()?;
+            let item = self.take_next(now)?;
             if item.is_expired(now) {
                 self.forget_kept(item.kept);
                 continue;
@@ -248,8 +240,11 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// The next item that may be sent now. QoS 0 does not overtake what waits for the window.
-    fn take_next(&mut self) -> Option<Item<H>> {
-        let room = self.in_flight.len() < usize::from(self.window);
+    fn take_next(&mut self, now: Instant) -> Option<Item<H>> {
+        if self.queue.is_empty() && self.latest.is_empty() {
+            return None;
+        }
+        let room = self.has_window(now);
         match self.queue.front() {
             Some(item) if room || item.qos == QoS::AtMostOnce => {
                 let item = self.queue.pop_front()?;
@@ -267,7 +262,8 @@ impl<H: Clone + Weigh> Session<H> {
     fn free_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            let taken = self.ids.contains(&self.last_id) || self.resting.has(self.last_id);
+            let id = self.last_id;
+            let taken = self.ids.contains(&id) || self.resting.has(id) || self.released.has(id);
             if !taken && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
                 return self.last_id;
             }
@@ -296,6 +292,9 @@ impl<H: Clone + Weigh> Session<H> {
 
     /// PUBACK. Gives what was acknowledged; None when nothing of QoS 1 waits under this id.
     pub fn puback(&mut self, id: u16) -> Option<Item<H>> {
+        if self.released.forget(id) {
+            return None;
+        }
         let waits = |entry: &InFlight<H>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
         self.in_flight.iter().find(|entry| entry.id == id).filter(|entry| waits(entry))?;
         self.settle(id, Sent::Published)?.item
@@ -360,6 +359,7 @@ impl<H: Clone + Weigh> Session<H> {
         let entry = match kind {
             AckKind::PubRel if self.received.contains_key(&id) => return Expected::Yes,
             AckKind::PubRel => return Expected::Nothing,
+            AckKind::PubAck if self.released.has(id) => return Expected::Yes,
             _ => self.in_flight.iter().find(|entry| entry.id == id),
         };
         let Some(entry) = entry else { return Expected::Nothing };
@@ -373,7 +373,7 @@ impl<H: Clone + Weigh> Session<H> {
 
     /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent
     /// yet, and another client may have.
-    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<(Arc<str>, Arc<Message>)> {
+    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<Shared> {
         let denied = |item: &Item<H>| matches!(&item.body, Body::Message { message, .. } if !may(message));
         let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
         for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {

@@ -1,6 +1,6 @@
 //! The session's exchanges, step by step.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 
@@ -15,6 +15,15 @@ impl Weigh for u64 {
     fn replaces(&self, older: &Self) -> bool {
         self / 100 == older / 100
     }
+
+    fn repeats(&self, older: &Self) -> bool {
+        self == older
+    }
+
+    /// From 900 on nobody waits for it.
+    fn over(&self) -> Option<Instant> {
+        (*self >= 900).then(|| Instant::now().checked_sub(Duration::from_secs(1)).unwrap())
+    }
 }
 
 pub(super) fn item(qos: QoS, text: &'static str) -> Item<u64> {
@@ -25,7 +34,7 @@ pub(super) fn item(qos: QoS, text: &'static str) -> Item<u64> {
     }
 }
 
-fn hub(version: u64) -> Item<u64> {
+pub(super) fn hub(version: u64) -> Item<u64> {
     Item { qos: QoS::AtLeastOnce, body: Body::Hub(version), kept: None }
 }
 
@@ -157,7 +166,7 @@ fn what_another_member_may_have_is_given_back_at_the_end() {
     session.offer(item(QoS::AtLeastOnce, "its own"));
     session.offer(shared(QoS::ExactlyOnce, "never sent"));
     assert_eq!(written(&mut session), ["p1", "p2"]);
-    let texts: Vec<_> = session.end().into_iter().map(|(_, message)| message.payload.clone()).collect();
+    let texts: Vec<_> = session.end().into_iter().map(|shared| shared.message.payload.clone()).collect();
     assert_eq!(texts, ["sent once or twice", "never sent"]);
 }
 
@@ -376,7 +385,7 @@ fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_a
     session.disconnect();
     session.connect(9);
     let left = session.revoke(|message| &*message.topic == "news");
-    assert_eq!(left.iter().map(|(filter, _)| &**filter).collect::<Vec<_>>(), ["$share/g/secret"]);
+    assert_eq!(left.iter().map(|shared| &*shared.filter).collect::<Vec<_>>(), ["$share/g/secret"]);
     assert_eq!((written(&mut session), session.queued_bytes()), (vec!["p2".to_owned()], 0));
     let kept = kept(&mut session, QoS::AtLeastOnce, 7);
     session.offer_kept(kept);

@@ -44,10 +44,11 @@ fn sql_ms(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-/// The first time counts: what is sent again was sent then.
+/// The first time counts: what is sent again was sent then. What nobody acknowledges has ended before it is sent.
 pub(super) fn write_sent(tx: &Transaction<'_>, device: DeviceNum, num: u64, time_ms: u64) -> Result<(), Error> {
     tx.prepare_cached(
-        "UPDATE command SET status = 'sent', sent_ms = ?3 WHERE device = ?1 AND num = ?2 AND status = 'queued'",
+        "UPDATE command SET status = CASE status WHEN 'queued' THEN 'sent' ELSE status END, sent_ms = ?3
+         WHERE device = ?1 AND num = ?2 AND sent_ms IS NULL AND status IN ('queued', 'sent-unconfirmed')",
     )?
     .execute(params![device.0, num, time_ms])?;
     Ok(())

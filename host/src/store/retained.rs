@@ -11,9 +11,9 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use super::{
     Error,
     broker::{blob, parsed},
-    documents::each,
+    documents::{each, from_json, json},
 };
-use crate::model::broker::{MessageNum, StoredMessage};
+use crate::model::broker::{MessageNum, Owner, RetainedDoc, StoredMessage};
 
 /// That a topic was cleared is known for so many messages, so that an older one that comes late does not fill it again.
 pub(super) const CLEARED_FOR: u64 = 10_000;
@@ -23,6 +23,8 @@ pub(super) const CLEARED_FOR: u64 = 10_000;
 pub(super) struct RetainedFold {
     /// None: it clears the topic. In order, so that what is written together lies together: else each row costs a page.
     newest: BTreeMap<Arc<str>, (MessageNum, Option<StoredMessage>)>,
+    /// Of messages among these; the others are everyone's.
+    owners: HashMap<MessageNum, Owner>,
     /// Topics whose retained message, if it stands there already, may have run out of time by then.
     expired: HashMap<Arc<str>, u64>,
 }
@@ -33,6 +35,10 @@ impl RetainedFold {
         if num >= newest.0 {
             *newest = (num, (!message.payload.is_empty()).then(|| message.clone()));
         }
+    }
+
+    pub(super) fn owned(&mut self, num: MessageNum, owner: Owner) {
+        self.owners.insert(num, owner);
     }
 
     pub(super) fn expired(&mut self, topic: Arc<str>, time_ms: u64) {
@@ -53,10 +59,11 @@ impl RetainedFold {
         for (topic, (num, message)) in &self.newest {
             let body = message.as_ref().map_or_else(|| Ok(Vec::new()), blob)?;
             tx.prepare_cached(
-                "INSERT INTO retained (topic, num, body) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (topic) DO UPDATE SET num = excluded.num, body = excluded.body WHERE excluded.num >= num",
+                "INSERT INTO retained (topic, num, body, owner) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (topic) DO UPDATE SET num = excluded.num, body = excluded.body, owner = excluded.owner
+                 WHERE excluded.num >= num",
             )?
-            .execute(params![topic, num.0, body])?;
+            .execute(params![topic, num.0, body, self.owners.get(num).map(json).transpose()?])?;
         }
         tx.prepare_cached("DELETE FROM retained WHERE length(body) = 0 AND num < ?1")?
             .execute([last_message.saturating_sub(CLEARED_FOR)])?;
@@ -73,10 +80,12 @@ fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(),
     Ok(())
 }
 
-pub(super) fn load(db: &Connection) -> Result<Vec<StoredMessage>, Error> {
+pub(super) fn load(db: &Connection) -> Result<Vec<RetainedDoc>, Error> {
     let mut retained = Vec::new();
-    each(db, "SELECT body FROM retained WHERE length(body) > 0", |r| {
-        retained.push(parsed(&r.get::<_, Vec<u8>>(0)?)?);
+    each(db, "SELECT body, owner FROM retained WHERE length(body) > 0", |r| {
+        let message = parsed(&r.get::<_, Vec<u8>>(0)?)?;
+        let owner = r.get::<_, Option<String>>(1)?.map(|owner| from_json(&owner)).transpose()?.unwrap_or_default();
+        retained.push(RetainedDoc { message, owner });
         Ok(())
     })?;
     Ok(retained)

@@ -82,6 +82,7 @@ const STEPS: &[&str] = &[
     INSERT INTO retained SELECT topic, num, body FROM retained_before ORDER BY topic;
     DROP TABLE retained_before;
     CREATE INDEX retained_cleared ON retained (num) WHERE length(body) = 0;",
+    "ALTER TABLE retained ADD COLUMN owner TEXT;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

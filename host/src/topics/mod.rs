@@ -1,9 +1,9 @@
 //! Ordinary topics: who subscribes to what, and the retained messages. Never knows devices, packets or sockets.
 //!
 //! Where a subscriber's queue is full, QoS 0 is dropped and counted at once, and so is what is for a client that is away:
-//! the newest is dropped, what waits already stays. For QoS 1 and 2 to a client that is connected the publisher waits, at
-//! most [`PATIENCE`] for one message, then it is dropped and counted too: waiting for ever would let two clients that
-//! publish to each other stop each other.
+//! the newest is dropped, what waits already stays. For QoS 1 and 2 to a client that is connected the publisher waits as long
+//! as its [`WaitBudget`] and the subscriber's [`Patience`] allow, then the message is dropped and counted too: waiting for
+//! ever would let two clients that publish to each other stop each other.
 
 mod filter;
 mod keeper;
@@ -14,6 +14,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod trie;
+mod wait;
 
 use std::{
     borrow::Cow,
@@ -26,12 +27,13 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes};
 pub use self::{
     keeper::{Done, Keeper},
-    patience::Patience,
+    patience::{Patience, WaitBudget},
     pending::Pending,
 };
 use self::{
@@ -46,13 +48,13 @@ use crate::{
     metrics::Metrics,
     model::{
         Message, QoS,
-        broker::{BrokerChange, MessageNum, Now, Recipient, StoredMessage},
-        limits,
+        broker::{BrokerChange, MessageNum, Now, Owner, Recipient, RetainedDoc},
+        limits::LimitName,
     },
     store,
 };
 
-/// How long a publisher waits for subscribers whose queues are full, and how long all wait for one that takes nothing.
+/// How long all publishers together wait for a subscriber that takes nothing.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Topics of one entry of the log, at most: each may be long.
@@ -140,12 +142,33 @@ struct Inner {
     /// Subscriptions to what the host shows.
     watchers: AtomicUsize,
     metrics: Metrics,
+    /// Of messages that a subscriber had no room for: may be many for each message that is published.
+    full: [Counter; 2],
     keeper: Keeper,
 }
 
 /// The topics. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
+
+/// Who publishes a message.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    /// Among the subscribers, for those that want no local messages.
+    pub subscriber: Option<u64>,
+    /// Whose quota a retained message takes.
+    pub owner: Owner,
+    /// It is told where a retained message is not kept, and so the message goes to nobody.
+    pub hears_refusals: bool,
+}
+
+impl Publisher {
+    /// One that is no client, or is gone.
+    #[must_use]
+    pub fn of(owner: Owner) -> Self {
+        Self { subscriber: None, owner, hears_refusals: false }
+    }
+}
 
 /// Who is to get a message, or could not take it just now.
 pub struct Offer {
@@ -165,7 +188,9 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 impl Handle {
     #[must_use]
     pub fn new(metrics: Metrics, keeper: Keeper) -> Self {
+        let full = metrics.queue_full();
         Self(Arc::new(Inner {
+            full,
             table: RwLock::default(),
             retained: Mutex::default(),
             log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
@@ -181,14 +206,12 @@ impl Handle {
     }
 
     /// Takes up the retained messages of an earlier process, but for those that ran out of time meanwhile.
-    pub fn restore_retained(&self, messages: Vec<StoredMessage>, now: Now) {
-        let (expired, live): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.is_expired(now.ms));
-        self.forget_retained(&expired.into_iter().map(|message| message.topic).collect::<Vec<_>>());
+    pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: Now) {
+        let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
+        self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
         let mut retained = self.0.retained.lock();
-        for message in live {
-            if let Err(limit) = retained.set(&Arc::new(message.restore(now))) {
-                self.0.metrics.limit(limit);
-            }
+        for RetainedDoc { message, owner } in live {
+            retained.restore(&Arc::new(message.restore(now)), owner);
         }
     }
 
@@ -280,49 +303,65 @@ impl Handle {
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
     /// room's page says. What must be durable is on its way to the log when this returns.
-    pub async fn publish(&self, message: Arc<Message>, from: Option<u64>) {
+    pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = Pending::default();
-        let waiting = self.deliver(&message, from, &mut pending);
+        let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
         if !waiting.is_empty() {
             self.keep(std::mem::take(&mut pending), |_| ()).await;
-            Box::pin(self.wait(&message, waiting, &mut pending, std::future::pending())).await;
+            Box::pin(self.wait(&message, waiting, &mut pending, budget, std::future::pending())).await;
         }
         self.keep(pending, |_| ()).await;
     }
 
-    /// Delivers to another member of a shared subscription what the one who had it will never take, its session being
-    /// over.
-    pub async fn redeliver(&self, filter: &str, message: &Arc<Message>) {
-        let Some(group) = self.0.table.read().groups.get(filter).cloned() else { return };
-        let mut pending = Pending::default();
-        let waiting = self.offer_in_turn(&mut pending.message(message), &group);
-        self.wait(message, waiting.into_iter().collect(), &mut pending, std::future::pending()).await;
-        self.keep(pending, |_| ()).await;
+    /// As [`Self::publish`], for tests: nobody's message, with all the time there is at first.
+    #[cfg(test)]
+    pub async fn publish_alone(&self, message: Arc<Message>) {
+        self.publish(message, &Publisher::of(Owner::Everyone), &mut WaitBudget::default()).await;
+    }
+
+    /// Delivers to another member of a shared subscription what the one that had it will never take. Gives the member that is
+    /// full and worth waiting for.
+    #[must_use]
+    pub fn deliver_shared(&self, filter: &str, message: &Arc<Message>, pending: &mut Pending) -> Option<Offer> {
+        let group = self.0.table.read().groups.get(filter).cloned()?;
+        self.offer_in_turn(&mut pending.message(message), &group)
     }
 
     /// Keeps it as the topic's retained message where it is one, and offers it to all who match. Gives who is full and
-    /// worth waiting for, and adds to `pending` what must be durable first.
-    #[must_use]
-    pub fn deliver(&self, message: &Arc<Message>, from: Option<u64>, pending: &mut Pending) -> Vec<Offer> {
+    /// worth waiting for, and adds to `pending` what must be durable first. The error, only for a publisher that reads it:
+    /// the limit that leaves no room for one more retained message, which is delivered to nobody then.
+    pub fn deliver(
+        &self,
+        message: &Arc<Message>,
+        from: &Publisher,
+        pending: &mut Pending,
+    ) -> Result<Vec<Offer>, LimitName> {
         let mut written = pending.message(message);
         if message.retain {
             // Held until the message has its number: the numbers are in the order of the table.
             let mut retained = self.live_retained();
-            match retained.set(message) {
-                Ok(()) => written.retain(&self.0.keeper),
+            match retained.set(message, &from.owner) {
+                Ok(()) => written.retain(&self.0.keeper, &from.owner),
                 Err(limit) => {
+                    drop(retained);
                     self.0.metrics.limit(limit);
-                    if let Some(more) = self.0.log_limit.lock().note(Instant::now()) {
-                        let topic = &message.topic;
-                        tracing::warn!(%topic, %limit, "a retained message was not kept: there are too many{more}");
+                    if from.hears_refusals {
+                        return Err(limit);
                     }
+                    self.log_not_retained(&message.topic, &from.owner, limit);
                 }
             }
         }
-        let (offers, groups) = self.targets(message, &message.topic, from);
+        let (offers, groups) = self.targets(message, &message.topic, from.subscriber);
         let mut full: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer)).collect();
         full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)));
-        full
+        Ok(full)
+    }
+
+    fn log_not_retained(&self, topic: &str, owner: &Owner, limit: LimitName) {
+        if let Some(more) = self.0.log_limit.lock().note(Instant::now()) {
+            tracing::warn!(topic, %owner, %limit, "a retained message was not kept: there are too many{more}");
+        }
     }
 
     /// Writes down what is pending; `done` is called when it is durable, or never will be. Waits for room in the log's queue,
@@ -397,8 +436,9 @@ impl Handle {
     }
 
     fn drop_one(&self) {
-        self.0.metrics.limit(limits::names::SESSION_QUEUE);
-        self.0.metrics.drop_message("queue full");
+        for counter in &self.0.full {
+            counter.inc();
+        }
     }
 
     /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match; and the groups.
@@ -425,47 +465,5 @@ impl Handle {
             }
         });
         (offers, groups)
-    }
-
-    /// Waits for those who are full, at most [`PATIENCE`] for all, and no longer than for `hurry`. What is pending must be on
-    /// its way before: they may be waiting for it.
-    pub async fn wait(
-        &self,
-        message: &Arc<Message>,
-        waiting: Vec<Offer>,
-        pending: &mut Pending,
-        hurry: impl Future<Output = ()>,
-    ) {
-        let patience = tokio::time::timeout(PATIENCE, hurry);
-        tokio::pin!(patience);
-        let mut is_over = false;
-        for mut offer in waiting {
-            loop {
-                let subscriber = offer.subscriber.clone();
-                let room = subscriber.room().notified();
-                tokio::pin!(room);
-                room.as_mut().enable();
-                match self.offer(&mut pending.message(message), offer) {
-                    None => break,
-                    Some(full) => offer = full,
-                }
-                let began = Instant::now();
-                let has_room = !is_over
-                    && tokio::select! {
-                        biased;
-                        () = room => true,
-                        _ = patience.as_mut() => {
-                            is_over = true;
-                            false
-                        }
-                        () = tokio::time::sleep(subscriber.patience()) => false,
-                    };
-                subscriber.waited(began, Instant::now());
-                if !has_room {
-                    self.drop_one();
-                    break;
-                }
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     clock,
     model::{
         Message,
-        broker::{BrokerChange, MessageNum, Now, Recipient, StoredMessage},
+        broker::{BrokerChange, MessageNum, Now, Owner, Recipient, StoredMessage},
     },
 };
 
@@ -65,6 +65,10 @@ impl Pending {
         self.changes.push(change);
     }
 
+    pub fn extend(&mut self, changes: impl IntoIterator<Item = BrokerChange>) {
+        changes.into_iter().for_each(|change| self.push(change));
+    }
+
     /// A message that a session gets which is already known to want it, such as a retained one.
     pub fn deliver(
         &mut self,
@@ -104,10 +108,14 @@ pub(super) struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// It is its topic's retained message.
-    pub(super) fn retain(&mut self, keeper: &Keeper) {
-        if let Some(BrokerChange::Published { retained, .. }) = self.change(keeper) {
+    /// It is its topic's retained message, and takes this one's quota.
+    pub(super) fn retain(&mut self, keeper: &Keeper, owner: &Owner) {
+        if let Some(BrokerChange::Published { num, retained, .. }) = self.change(keeper) {
             *retained = true;
+            let num = *num;
+            if !self.message.payload.is_empty() && *owner != Owner::default() {
+                self.pending.changes.push(BrokerChange::RetainedBy { num, owner: owner.clone() });
+            }
         }
     }
 

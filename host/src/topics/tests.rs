@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::model::limits;
+use crate::model::{broker::StoredMessage, limits};
 
 struct Fake {
     id: u64,
@@ -84,7 +84,7 @@ async fn overlapping_subscriptions_give_one_delivery() {
     assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
     assert!(!subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 2)));
     assert!(subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 3)));
-    topics.publish(message("a/b", QoS::ExactlyOnce, true), None).await;
+    topics.publish_alone(message("a/b", QoS::ExactlyOnce, true)).await;
     let deliveries = who.deliveries();
     assert_eq!(deliveries.len(), 1);
     assert_eq!((deliveries[0].qos, deliveries[0].retain), (QoS::AtLeastOnce, false));
@@ -97,7 +97,8 @@ async fn no_local_and_retain_as_published_are_kept() {
     let (own, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "a", &own, Options { no_local: true, ..Options::default() });
     subscribe(&topics, "a", &other, Options { retain_as_published: true, ..Options::default() });
-    topics.publish(message("a", QoS::AtMostOnce, true), Some(1)).await;
+    let publisher = Publisher { subscriber: Some(1), ..Publisher::of(Owner::Everyone) };
+    topics.publish(message("a", QoS::AtMostOnce, true), &publisher, &mut WaitBudget::default()).await;
     assert!(own.deliveries().is_empty());
     assert!(other.deliveries()[0].retain);
     assert_eq!(topics.retained("#", None).messages.len(), 1);
@@ -108,7 +109,7 @@ async fn no_local_and_retain_as_published_are_kept() {
 async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize) {
     let publish = tokio::spawn({
         let topics = topics.clone();
-        async move { topics.publish(message("a", QoS::AtLeastOnce, false), None).await }
+        async move { topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await }
     });
     tokio::task::yield_now().await;
     *who.capacity.lock() = capacity;
@@ -132,8 +133,8 @@ async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     let before = Instant::now();
-    topics.publish(message("a", QoS::AtLeastOnce, false), None).await;
-    assert!(before.elapsed() >= PATIENCE);
+    topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await;
+    assert!(before.elapsed() >= PATIENCE / 2, "{:?}", before.elapsed());
     assert_eq!(metrics.limit_hits("session_queue"), 1);
 }
 
@@ -146,12 +147,15 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
     subscribe(&topics, "a/b", &other, options);
     let shared = Fake::new(3, 0);
     subscribe(&topics, "$share/g/a/#", &shared, options);
-    topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
-    // Whom it has not waited for yet, it waits for now.
-    topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
-    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), None, &mut Pending::default());
-    assert!(waiting.is_empty());
-    assert_eq!(other.deliveries().len(), 3);
+    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    // Each publisher waits no longer than its budget lasts: the second for the rest, the others for the other subscriber.
+    for _ in 0..3 {
+        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    }
+    let nobody = Publisher::of(Owner::Everyone);
+    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &nobody, &mut Pending::default());
+    assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
+    assert_eq!(other.deliveries().len(), 5);
 }
 
 #[tokio::test]
@@ -179,7 +183,7 @@ async fn members_of_a_shared_subscription_take_turns() {
     let alone = Fake::new(4, 99);
     subscribe(&topics, "$share/other/a/#", &alone, Options::default());
     for _ in 0..6 {
-        topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
     }
     assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 2]);
     assert_eq!(alone.deliveries().len(), 6);
@@ -187,17 +191,17 @@ async fn members_of_a_shared_subscription_take_turns() {
     members[0].connected.store(false, Ordering::Relaxed);
     *members[1].capacity.lock() = 2;
     for _ in 0..4 {
-        topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
     }
     assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 6]);
     members[2].connected.store(false, Ordering::Relaxed);
     members[1].connected.store(false, Ordering::Relaxed);
-    topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
     assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
     for member in &members {
         assert!(topics.unsubscribe("$share/g/a/+", member.id));
     }
-    topics.publish(message("a/b", QoS::AtLeastOnce, false), None).await;
+    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
     assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
     assert!(!topics.unsubscribe("$share/g/a/+", 1));
 }
@@ -209,10 +213,12 @@ async fn what_a_member_left_goes_to_another() {
     subscribe(&topics, "$share/g/a", &gone, Options::default());
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     topics.unsubscribe("$share/g/a", 1);
-    topics.redeliver("$share/g/a", &message("a", QoS::AtLeastOnce, false)).await;
+    let deliver =
+        || topics.deliver_shared("$share/g/a", &message("a", QoS::AtLeastOnce, false), &mut Pending::default());
+    assert!(deliver().is_none());
     assert_eq!(other.deliveries()[0].shared.as_deref(), Some("$share/g/a"));
     topics.unsubscribe("$share/g/a", 2);
-    topics.redeliver("$share/g/a", &message("a", QoS::AtLeastOnce, false)).await;
+    assert!(deliver().is_none());
     assert_eq!(other.deliveries().len(), 1);
 }
 
@@ -242,7 +248,7 @@ async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
     let topics = Handle::new(metrics.clone(), Keeper::default());
     let retain = |topic: String, expires| {
         let message = Arc::new(Message { retain: true, expires, ..Message::new(&topic, "x") });
-        topics.publish(message, None)
+        topics.publish_alone(message)
     };
     for n in 0..limits::RETAINED {
         retain(format!("old/{n}"), Some(Instant::now())).await;
@@ -258,7 +264,47 @@ fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
     let now = Now { instant: Instant::now(), ms: 1_000 };
     let stored =
         |topic: &str, expires_ms| StoredMessage { expires_ms, ..StoredMessage::of(&Message::new(topic, "x"), now) };
-    let left = vec![stored("over", Some(1_000)), stored("soon", Some(99_000)), stored("never", None)];
-    topics.restore_retained(left, now);
+    let left = [stored("over", Some(1_000)), stored("soon", Some(99_000)), stored("never", None)];
+    topics.restore_retained(left.map(|message| RetainedDoc { message, owner: Owner::Everyone }).into(), now);
     assert_eq!(topics.0.retained.lock().page("#", None).messages.len(), 2);
+}
+
+/// Messages that a publisher got rid of, to subscribers of which each takes one message in so long.
+async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();
+    for who in &slow {
+        subscribe(&topics, "a", who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+        let who = who.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(takes_one_every).await;
+                *who.capacity.lock() += 1;
+                who.patience.lock().took(1);
+                who.room.notify_waiters();
+            }
+        });
+    }
+    let (publisher, mut budget, mut count) = (Publisher::of(Owner::Everyone), WaitBudget::default(), 0);
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        topics.publish(message("a", QoS::AtLeastOnce, false), &publisher, &mut budget).await;
+        // What a publisher has to do beside.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test]
+async fn a_publisher_keeps_half_of_its_rate_beside_subscribers_that_take_a_message_now_and_then() {
+    let cases = [(0, 1_000), (20, 500), (20, 100), (20, 20), (200, 1_000), (1, 100)];
+    let running = cases.map(|(many, every_ms)| tokio::spawn(published(many, Duration::from_millis(every_ms))));
+    let mut rates = Vec::new();
+    for rate in running {
+        rates.push(rate.await.unwrap());
+    }
+    for (case, rate) in cases.iter().zip(&rates) {
+        assert!(rate * 2 >= rates[0], "{rate} of {} with {case:?}: {rates:?}", rates[0]);
+    }
 }

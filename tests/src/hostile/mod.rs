@@ -9,6 +9,7 @@ mod guests;
 mod healthy;
 mod packets;
 mod sessions;
+mod shares;
 mod tokens;
 mod transport;
 mod web;
@@ -61,6 +62,7 @@ pub fn rows() -> Vec<Row> {
         transport::ROWS,
         packets::ROWS,
         sessions::ROWS,
+        shares::ROWS,
         floods::ROWS,
         tokens::ROWS,
         web::ROWS,
@@ -87,6 +89,7 @@ pub struct Target {
     device_key: SigningKey,
     device_token: String,
     service_token: String,
+    other_service_token: String,
     healthy_token: String,
     gateway_token: String,
 }
@@ -117,7 +120,9 @@ impl Target {
         let _ = host.cli(place, &["device", "create", "confused", "--public-key", "rsa.pem"]);
         // Its key's file has the name of the account.
         let lists = ["--publish", "attack/#", "--subscribe", "attack/#"];
-        let _ = host.cli(place, &[&["service", "create", "eve", "--new-key"], &lists[..]].concat());
+        for account in ["eve", "adam"] {
+            let _ = host.cli(place, &[&["service", "create", account, "--new-key"], &lists[..]].concat());
+        }
         let target = Self::of(place, &host);
         (host, target)
     }
@@ -138,6 +143,7 @@ impl Target {
             admin_token: admin_token.trim().to_owned(),
             device_token: sign(&device_key, "local"),
             service_token: sign(&private_key(place, "eve"), "serviceAccounts/eve"),
+            other_service_token: sign(&private_key(place, "adam"), "serviceAccounts/adam"),
             healthy_token: sign(&private_key(place, "healthy"), "local"),
             gateway_token: sign(&private_key(place, "oscar"), "local"),
             device_key,
@@ -193,6 +199,12 @@ impl Target {
     fn eve(&self, id: &str) -> Login {
         let user = "serviceAccounts/eve".to_owned();
         Login { user, password: Some(self.service_token.clone()), ..Login::new(id) }
+    }
+
+    /// A client of another account, which has the same topics.
+    fn adam(&self, id: &str) -> Login {
+        let user = "serviceAccounts/adam".to_owned();
+        Login { user, password: Some(self.other_service_token.clone()), ..Login::new(id) }
     }
 
     /// What the API says of a plugin. None: there is none yet, or the row before has used up the token's calls.

@@ -85,7 +85,9 @@ pub(in crate::admin) fn gateway_filter(text: &str) -> Result<Option<bool>, Error
 /// The kind of an event, as triggers name it.
 pub(in crate::admin) fn command_status(text: &str) -> Result<CommandStatus, Error> {
     serde_json::from_value(text.into()).map_err(|_| {
-        Error::invalid(format!("status must be queued, sent, acknowledged, expired, rejected or purged, not {text:?}"))
+        Error::invalid(format!(
+            "status must be queued, sent, acknowledged, expired, rejected, purged or sent-unconfirmed, not {text:?}"
+        ))
     })
 }
 

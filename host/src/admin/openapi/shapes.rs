@@ -33,7 +33,7 @@ pub(super) struct Shape {
 use Kind::{Any, Bytes, Enum, Flag, Int64, Many, ManyTexts, Number, One, Span, Text, Texts, Time};
 
 const LOG_LEVELS: Kind = Enum(&["LOG_LEVEL_UNSPECIFIED", "NONE", "ERROR", "INFO", "DEBUG"]);
-const STATUSES: Kind = Enum(&["queued", "sent", "acknowledged", "expired", "rejected", "purged"]);
+const STATUSES: Kind = Enum(&["queued", "sent", "acknowledged", "expired", "rejected", "purged", "sent-unconfirmed"]);
 
 const fn shape(name: &'static str, fields: &'static [(&'static str, Kind)]) -> Shape {
     Shape { name, fields }

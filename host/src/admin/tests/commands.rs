@@ -82,6 +82,12 @@ fn got(received: &Receiver<Outbound>) -> Got {
     }
 }
 
+/// The connection wrote it to its socket.
+fn written(online: &Online, got: Got) -> Got {
+    online.acknowledged(vec![Receipt::CommandSent { num: got.num }]);
+    got
+}
+
 fn acknowledge(online: &Online, got: &Got) {
     online.acknowledged(vec![Receipt::Command { num: got.num, id: got.id.as_str().into() }]);
 }
@@ -114,6 +120,8 @@ fn ttl_0_goes_only_to_a_device_that_takes_it_now() {
     let id = send(&house, "on", None);
     let sent = got(&received);
     assert_eq!((sent.id.as_str(), sent.text.as_str(), sent.again), (id.as_str(), "on", false));
+    assert_eq!(status(&house, &id), "queued", "it is not on the wire yet");
+    let sent = written(&online, sent);
     assert_eq!(status(&house, &id), "sent", "not acknowledged without a PUBACK");
     acknowledge(&online, &sent);
     assert_eq!(status(&house, &id), "acknowledged");
@@ -128,13 +136,55 @@ fn ttl_0_goes_only_to_a_device_that_takes_it_now() {
 }
 
 #[test]
+fn a_command_to_a_device_that_acknowledges_none_is_sent_once_and_says_so() {
+    let house = house_with_lamp();
+    let waiting = send(&house, "waiting", Some("60s"));
+    for round in 0..3 {
+        let (online, received) = house.connect_as("lamp", false);
+        online.subscribe(Feed::Commands);
+        if round == 0 {
+            let first = written(&online, got(&received));
+            assert_eq!((first.text.as_str(), first.again), ("waiting", false));
+            let shown = wait_status(&house, &waiting, "sent-unconfirmed");
+            assert!(shown["times"]["sent-unconfirmed"].is_string(), "{shown}");
+        }
+        for ttl in [Some("60s"), None] {
+            let text = format!("{round} {ttl:?}");
+            let id = send(&house, &text, ttl);
+            let sent = written(&online, got(&received));
+            assert_eq!((&sent.id, &sent.text), (&id, &text));
+            assert!(wait_status(&house, &id, "sent-unconfirmed")["times"]["sent"].is_string(), "{text}");
+            acknowledge(&online, &sent);
+        }
+        assert!(received.try_recv().is_err(), "one came twice");
+        online.disconnect("test");
+    }
+    assert!(ends(&house).iter().all(|(_, status)| status == "sent-unconfirmed"));
+    assert_eq!(ends(&house).len(), 7);
+}
+
+#[test]
+fn what_may_have_been_sent_is_not_sent_again_to_a_device_that_acknowledges_none() {
+    let house = house_with_lamp();
+    let (online, received) = subscribed(&house);
+    let id = send(&house, "on", Some("60s"));
+    written(&online, got(&received));
+    online.disconnect("test");
+    let (online, received) = house.connect_as("lamp", false);
+    online.subscribe(Feed::Commands);
+    wait_status(&house, &id, "sent-unconfirmed");
+    send(&house, "next", None);
+    assert_eq!(got(&received).text, "next");
+}
+
+#[test]
 fn a_command_waits_for_its_device_in_order_with_the_time_of_each_status() {
     let house = house_with_lamp();
     let ids: Vec<_> = (0..20).map(|n| send(&house, &n.to_string(), Some("60s"))).collect();
     assert_eq!(status(&house, &ids[0]), "queued");
     let (online, received) = subscribed(&house);
     for (n, id) in ids.iter().enumerate() {
-        let sent = got(&received);
+        let sent = written(&online, got(&received));
         assert_eq!((sent.text, &sent.id), (n.to_string(), id));
         acknowledge(&online, &Got { text: String::new(), ..sent });
     }
@@ -174,6 +224,9 @@ fn what_was_sent_and_not_acknowledged_is_sent_again_and_says_so() {
     assert!(!got(&received).again);
     online.disconnect("test");
     let (online, received) = subscribed(&house);
+    assert!(!written(&online, got(&received)).again, "it was not on the wire");
+    online.disconnect("test");
+    let (online, received) = subscribed(&house);
     let again = got(&received);
     assert_eq!((again.id.as_str(), again.again), (id.as_str(), true));
     acknowledge(&online, &again);
@@ -210,7 +263,7 @@ fn a_time_to_live_that_is_over_ends_a_command_once_queued_or_sent() {
     assert!(shown["times"]["expired"].as_str().unwrap() >= shown["expireTime"].as_str().unwrap(), "{shown}");
     let (online, received) = subscribed(&house);
     let sent = send(&house, "sent", Some("0.05s"));
-    let late = got(&received);
+    let late = written(&online, got(&received));
     assert_eq!(late.id, sent);
     let shown = wait_status(&house, &sent, "expired");
     assert!(shown["times"]["sent"].is_string(), "{shown}");

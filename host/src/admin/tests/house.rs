@@ -82,12 +82,16 @@ impl Plugins for OnePlugin {
     }
 }
 
-/// A device's connection that hands on what it gets.
-pub(crate) struct Recorder(mpsc::SyncSender<Outbound>);
+/// A device's connection that hands on what it gets, and whether the device acknowledges commands.
+pub(crate) struct Recorder(mpsc::SyncSender<Outbound>, bool);
 
 impl Link for Recorder {
     fn deliver(&self, item: Outbound) -> bool {
         self.0.try_send(item).is_ok()
+    }
+
+    fn confirms_commands(&self) -> bool {
+        self.1
     }
 
     fn close(&self, _: &str) {}
@@ -241,9 +245,14 @@ impl House {
 
     /// Connects a device, without subscribing it to anything.
     pub(crate) fn connect(&self, id: &str) -> (delivery::Online, mpsc::Receiver<Outbound>) {
+        self.connect_as(id, true)
+    }
+
+    /// The same for a device that acknowledges commands, or does not.
+    pub(crate) fn connect_as(&self, id: &str, confirms: bool) -> (delivery::Online, mpsc::Receiver<Outbound>) {
         let (sender, received) = mpsc::sync_channel(16);
         let _inside = self.runtime.enter();
-        (self.parts.delivery.connect(&self.device(id), Arc::new(Recorder(sender))), received)
+        (self.parts.delivery.connect(&self.device(id), Arc::new(Recorder(sender, confirms))), received)
     }
 
     /// Journals telemetry of a device and waits until it is durable.

@@ -29,7 +29,7 @@ pub(super) enum Command {
     /// The newest commands, and what became of them
     List {
         device: String,
-        /// Only those that are queued, sent, acknowledged, expired, rejected or purged
+        /// Only those that are queued, sent, acknowledged, expired, rejected, purged or sent-unconfirmed
         #[arg(long)]
         status: Option<String>,
         /// At most so many
@@ -102,7 +102,7 @@ fn details(command: &Value) -> anyhow::Result<String> {
     let named = |name: &str| vec![name.to_owned(), field(command, name)];
     let mut rows: Vec<_> = ["name", "status", "ttl", "expireTime", "subfolder"].map(named).into();
     let times = command.get("times").and_then(Value::as_object).cloned().unwrap_or_default();
-    for status in ["queued", "sent", "acknowledged", "expired", "rejected", "purged"] {
+    for status in ["queued", "sent", "acknowledged", "expired", "rejected", "purged", "sent-unconfirmed"] {
         let time = times.get(status).and_then(Value::as_str);
         rows.extend(time.map(|time| vec![status.to_owned(), time.to_owned()]));
     }

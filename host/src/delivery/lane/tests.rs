@@ -37,6 +37,10 @@ impl Link for Connection {
         self.confirms.load(Ordering::Relaxed)
     }
 
+    fn has_room(&self) -> bool {
+        self.room.load(Ordering::Relaxed) > 0
+    }
+
     fn close(&self, _: &str) {}
 }
 
@@ -75,7 +79,8 @@ fn page(commands: impl IntoIterator<Item = CommandDoc>) -> CommandPage {
 fn a_command_is_sent_at_once_where_none_stands_before_it_and_the_device_takes_it() {
     for (rule, subscribed, waiting, room, confirms, expect) in [
         ("nothing before it", true, 0, 1, true, Offered::Sent),
-        ("QoS 0: no acknowledgement will come", true, 0, 1, false, Offered::SentUnconfirmed),
+        ("QoS 0: no acknowledgement will come", true, 0, 1, false, Offered::Unconfirmed),
+        ("QoS 0, and the connection is full", true, 0, 0, false, Offered::Waits),
         ("not subscribed", false, 0, 1, true, Offered::Absent),
         ("others wait in the store", true, 3, 1, true, Offered::Waits),
         ("the connection is full", true, 0, 0, true, Offered::Waits),
@@ -85,7 +90,7 @@ fn a_command_is_sent_at_once_where_none_stands_before_it_and_the_device_takes_it
             lane.open(&queues, LAMP);
         }
         assert_eq!(lane.offer(&link, &command(waiting as u64 + 1, 30_000)), expect, "{rule}");
-        let sent = matches!(expect, Offered::Sent | Offered::SentUnconfirmed);
+        let sent = expect == Offered::Sent;
         assert_eq!(link.got.lock().len(), usize::from(sent), "{rule}");
     }
 }
@@ -120,7 +125,7 @@ fn a_queue_is_fed_in_order_without_what_has_ended_or_is_on_its_way() {
     queued[5].verdict = Some(CommandStatus::Rejected);
     let fed = lane.feed(&link, &queues, NOW_MS, page(queued));
     assert_eq!(*link.got.lock(), [(1, false), (5, true)], "what was sent before says so");
-    assert_eq!((fed.sent, fed.blocked), (vec![1, 5], false));
+    assert!(!fed.blocked && fed.unconfirmed.is_empty() && fed.doubtful.is_empty());
     assert_eq!(fed.expired.iter().map(|expired| expired.num).collect::<Vec<_>>(), [4], "looked at once more");
     assert!(lane.caught_up(&queues, LAMP, 6));
     assert_eq!(lane.offer(&link, &command(7, 30_000)), Offered::Sent, "the next one is sent at once again");
@@ -166,4 +171,17 @@ fn only_what_was_for_now_ends_with_the_connection() {
     assert_eq!(lane.offer(&link, &command(4, 30_000)), Offered::Waits);
     assert_eq!(lane.end().iter().map(|ended| ended.num).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(lane.offer(&link, &command(5, 0)), Offered::Absent);
+}
+
+#[test]
+fn a_device_that_acknowledges_nothing_gets_nothing_that_may_have_been_sent_before() {
+    let (lane, queues, link) = (Lane::default(), queues(4), Connection::new(9, false));
+    assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
+    let mut queued: Vec<_> = (1..=4).map(|num| command(num, 30_000)).collect();
+    queued[2].sent_ms = Some(1);
+    let fed = lane.feed(&link, &queues, NOW_MS, CommandPage { in_doubt: 1, ..page(queued) });
+    assert_eq!(fed.doubtful.iter().map(|handed| handed.num).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(fed.unconfirmed.iter().map(|command| command.num).collect::<Vec<_>>(), [2, 4]);
+    assert!(link.got.lock().is_empty(), "they end first");
+    assert!(lane.caught_up(&queues, LAMP, 4));
 }

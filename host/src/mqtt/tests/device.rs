@@ -254,7 +254,7 @@ async fn methods_are_answered_by_topic_or_by_properties() {
     let front = Front::start().await;
     let mut client = front.v5("lamp-1").await;
     client.subscribe(true, "/devices/lamp-1/methods/#", 1).await;
-    front.hub.deliver("lamp-1", Outbound::Method { rid: 7, name: "dim".into(), payload: Bytes::from_static(b"50") });
+    front.hub.deliver("lamp-1", call(7));
     let properties = [&[0x08][..], &text("/devices/lamp-1/methods/dim/response/7"), &[0x09], &text("7")].concat();
     client.expect(&publish(0x32, "/devices/lamp-1/methods/dim/request/7", 1, Some(&properties), "50")).await;
     let status = [&[0x09][..], &text("9"), &[0x26], &text("status"), &text("404")].concat();
@@ -324,4 +324,97 @@ async fn a_client_is_read_no_more_while_too_much_of_it_is_on_its_way_to_the_jour
     front.hub.make_durable(&Ok(()));
     lamp.expect(&[0xd0, 0]).await;
     assert_eq!(front.hub.payloads()[2], "third");
+}
+
+#[tokio::test]
+async fn one_version_of_a_config_is_in_flight_once_however_often_its_device_subscribes_and_comes_back() {
+    let front = Front::start().await;
+    front.hub.set_config(3, "on");
+    let hello = connect_v4("lamp-1", 0, 60);
+    let (mut client, _) = front.resume(&hello).await;
+    for first in [0x32, 0x3a, 0x3a, 0x3a] {
+        client.subscribe(false, CONFIG, 1).await;
+        if first == 0x32 {
+            client.expect(&publish(first, CONFIG, 1, None, "on")).await;
+        }
+        assert_eq!(client.subscribe(false, CONFIG, 1).await, 1);
+        client.expect_silence().await;
+        drop(client);
+        until("it is away", || front.metrics.connections.get() == 0).await;
+        client = front.resume(&hello).await.0;
+        client.expect(&publish(0x3a, CONFIG, 1, None, "on")).await;
+    }
+    client.send(&ack(0x40, 1)).await;
+    until("it is acknowledged", || front.hub.has_logged("lamp-1 acknowledged config 3")).await;
+    client.expect_silence().await;
+}
+
+pub(super) fn call(rid: u64) -> Outbound {
+    let expires = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    Outbound::Method { rid, name: "dim".into(), payload: Bytes::from_static(b"50"), expires }
+}
+
+#[tokio::test]
+async fn an_answer_frees_the_place_of_its_call_though_it_is_never_acknowledged() {
+    let front = Front::start().await;
+    let mut client = front.v4("lamp-1").await;
+    client.subscribe(false, "/devices/lamp-1/methods/#", 1).await;
+    client.subscribe(false, CONFIG, 1).await;
+    let mut ids = std::collections::HashSet::new();
+    for rid in 1..=100 {
+        assert!(front.hub.deliver("lamp-1", call(rid)));
+        let got = client.packet().await;
+        assert!(ids.insert(u16::from_be_bytes([got[got.len() - 4], got[got.len() - 3]])), "{got:?}");
+        client.send(&publish(0x30, &format!("/devices/lamp-1/methods/dim/response/{rid}/200"), 0, None, "ok")).await;
+        until("it is answered", || front.hub.has_logged(&format!("lamp-1 answered {rid} 200 ok"))).await;
+    }
+    assert!(front.hub.config("lamp-1", 1));
+    assert!(client.packet().await.ends_with(b"c1"));
+}
+
+#[tokio::test]
+async fn only_what_was_written_to_the_socket_counts_as_sent() {
+    let front = Front::start().await;
+    let mut client = front.open().await;
+    // One message at a time, of 64 bytes at most.
+    client.send(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 1, 0x27, 0, 0, 0, 64])).await;
+    client.packet().await;
+    for topic in ["/devices/lamp-1/commands/#", CONFIG] {
+        client.subscribe(true, topic, 1).await;
+    }
+    let command = |num: u64| match command(&format!("c{num}"), "") {
+        Outbound::Command { id, subfolder, payload, again, expires, .. } => {
+            Outbound::Command { num, id, subfolder, payload, again, expires }
+        }
+        other => other,
+    };
+    assert!(front.hub.deliver("lamp-1", command(1)) && front.hub.deliver("lamp-1", command(2)));
+    client.expect(&publish(0x32, "/devices/lamp-1/commands", 1, Some(&[]), "go")).await;
+    until("the first is sent", || front.hub.has_logged("lamp-1 sent command 1")).await;
+    let large = Outbound::Config { version: 7, payload: Bytes::from(vec![0; 100]) };
+    assert!(front.hub.deliver("lamp-1", large));
+    client.expect_silence().await;
+    assert!(!front.hub.has_logged("lamp-1 sent command 2"), "the window is full");
+    for id in [1, 2] {
+        client.send(&ack(0x40, id)).await;
+        if id == 1 {
+            client.expect(&publish(0x32, "/devices/lamp-1/commands", 2, Some(&[]), "go")).await;
+        }
+    }
+    until("the config is given up", || front.hub.has_logged("lamp-1 refused config 7")).await;
+    assert!(front.hub.has_logged("lamp-1 sent command 2") && !front.hub.has_logged("lamp-1 sent config"));
+    assert!(front.hub.config("lamp-1", 8));
+    client.packet().await;
+    until("a smaller one is sent", || front.hub.has_logged("lamp-1 sent config")).await;
+}
+
+#[tokio::test]
+async fn a_method_call_is_not_sent_when_nobody_waits_for_its_answer_any_more() {
+    let front = Front::start().await;
+    let hello = connect_v4("lamp-1", 0, 60);
+    let (mut client, _) = front.resume(&hello).await;
+    client.subscribe(false, "/devices/lamp-1/methods/#", 1).await;
+    let Outbound::Method { rid, name, payload, .. } = call(1) else { panic!("no call") };
+    assert!(front.hub.deliver("lamp-1", Outbound::Method { rid, name, payload, expires: std::time::Instant::now() }));
+    client.expect_silence().await;
 }

@@ -197,10 +197,6 @@ impl Hub for FakeHub {
         Ok(())
     }
 
-    fn try_reserve(&self, _bytes: usize, _lane: Lane) -> Option<()> {
-        Some(())
-    }
-
     async fn spare(&self, _bytes: usize, _lane: Lane) -> Result<Option<()>, ingest::Error> {
         Ok((!self.0.crowded.load(Ordering::SeqCst)).then_some(()))
     }
@@ -208,6 +204,11 @@ impl Hub for FakeHub {
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, _room: (), done: Done) {
         self.0.senders.lock().extend(events.iter().map(|_| device.name.id.to_string()));
         self.append(events, done);
+    }
+
+    fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done) {
+        self.0.written_with.lock().extend(changes);
+        self.submit(device, vec![event], (), done);
     }
 
     /// As if a plugin were triggered by `plugin/#`.
@@ -274,6 +275,10 @@ impl Online for FakeOnline {
         }
     }
 
+    fn resume(&self, feed: Feed) {
+        self.subscribe(feed);
+    }
+
     fn unsubscribe(&self, feed: Feed) {
         self.say(&format!("unsubscribed {feed:?}"));
     }
@@ -288,6 +293,9 @@ impl Online for FakeOnline {
                 Receipt::Config { version } => self.say(&format!("acknowledged config {version}")),
                 Receipt::CommandRefused { id, .. } => self.say(&format!("refused command {id}")),
                 Receipt::Command { id, .. } => self.say(&format!("acknowledged command {id}")),
+                Receipt::ConfigSent => self.say("sent config"),
+                Receipt::ConfigRefused { version } => self.say(&format!("refused config {version}")),
+                Receipt::CommandSent { num } => self.say(&format!("sent command {num}")),
             }
         }
     }

@@ -7,12 +7,14 @@ mod gateway;
 mod library;
 mod normative;
 mod packets;
+mod quotas;
 mod raw;
 mod sessions;
 mod sizes;
 mod standing;
 mod takeover;
 mod topics;
+mod wills;
 
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     model::{
         Message, QoS,
-        broker::{MessageNum, SessionNum},
+        broker::{MessageNum, Owner, SessionNum},
         limits,
     },
     topics::{Delivered, Delivery, Subscriber as _},
@@ -286,16 +286,16 @@ async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told()
 async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few() {
     let (metrics, topics) = (Metrics::default(), crate::topics::Keeper::default());
     let topics = crate::topics::Handle::new(metrics.clone(), topics);
-    let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone()));
+    let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone(), 9));
     let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
-    let mut others = Share::default();
+    let (everyone, mut others) = (clients.away.of(Owner::Everyone), Share::default());
     for (id, filter, crowded, kept) in
         [("1", &few, false, true), ("2", &many, false, true), ("3", &few, true, true), ("4", &many, true, false)]
     {
         let bytes = if crowded { limits::SESSIONS_SUBSCRIPTION_BYTES - 100_000 } else { 0 };
-        assert!(clients.away.keep_subscriptions(&mut others, bytes));
+        assert!(everyone.keep_subscriptions(&mut others, bytes).is_ok());
         let key = Key::Client(id.into());
-        let wanted = Wanted { name: id.into(), clean: false, expiry_secs: 100, will: None };
+        let wanted = Wanted { name: id.into(), owner: Owner::Everyone, clean: false, expiry_secs: 100, will: None };
         let claim = clients.claim(&key, &wanted).await.unwrap();
         claim.mailbox.begin(10);
         claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), Kept::Topic);
@@ -305,15 +305,15 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         assert_eq!(again.present, kept, "{id}");
         // Connected, it takes no room among those away.
         again.mailbox.begin(10);
-        assert!(clients.away.keep_subscriptions(&mut others, limits::SESSIONS_SUBSCRIPTION_BYTES));
+        assert!(everyone.keep_subscriptions(&mut others, limits::SESSIONS_SUBSCRIPTION_BYTES).is_ok());
     }
-    assert_eq!(metrics.limit_hits("sessions_subscription_bytes"), 1);
+    assert_eq!(metrics.limit_hits("sessions_subscription_bytes_of_one"), 1);
 }
 
 #[test]
 fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
-        let (metrics, away) = (Metrics::default(), Away::default());
+        let (metrics, away) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
         let mailbox = Mailbox::new("a".into(), metrics.clone(), away.clone(), crate::topics::Keeper::default());
         (mailbox.lock().durable, mailbox.lock().record) = (durable, durable.then_some(SessionNum(1)));
         let deliver = |num, expires| {
@@ -339,6 +339,6 @@ fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
         assert_eq!(metrics.dropped.get_or_create(&Reason { reason: "expired" }).get(), 990);
         let bytes = mailbox.lock().session.queued_bytes();
         let left = limits::SESSIONS_QUEUE_BYTES - bytes;
-        assert!(!durable || (away.has_room(left) && !away.has_room(left + 1)), "counted anew");
+        assert!(!durable || (away.room(left).is_ok() && away.room(left + 1).is_err()), "counted anew");
     }
 }

@@ -8,8 +8,12 @@ use super::{
     *,
 };
 use crate::{
-    model::{Message, QoS, broker::BrokerChange, limits},
-    topics::Pending,
+    model::{
+        Message, QoS,
+        broker::{BrokerChange, Owner},
+        limits,
+    },
+    topics::{Pending, Publisher},
 };
 
 const EVENTS: &str = "/devices/lamp-1/events";
@@ -25,7 +29,7 @@ pub(super) async fn full(front: &Front, id: &str, topic: &str) -> Client {
     let (mut client, _) = front.resume(&connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
     client.subscribe(true, topic, 1).await;
     for _ in 0..=limits::SESSION_QUEUE {
-        front.topics.publish(message(topic), None).await;
+        front.topics.publish_alone(message(topic)).await;
     }
     client.expect(&publish(0x32, topic, 1, Some(&[]), "filling")).await;
     client
@@ -121,16 +125,24 @@ async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
     let front = Front::start().await;
     let hello = connect_v5("client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
     let _full = full(&front, "client-full", "a").await;
-    // Waits in vain.
-    front.topics.publish(message("a"), None).await;
-    let is_waited_for = || !front.topics.deliver(&message("a"), None, &mut Pending::default()).is_empty();
+    // Both wait in vain.
+    front.topics.publish_alone(message("a")).await;
+    front.topics.publish_alone(message("a")).await;
+    let nobody = Publisher::of(Owner::Everyone);
+    let is_waited_for =
+        || front.topics.deliver(&message("a"), &nobody, &mut Pending::default()).is_ok_and(|full| !full.is_empty());
     assert!(!is_waited_for());
     let (mut again, _) = front.resume(&hello).await;
     again.expect(&publish(0x3a, "a", 1, Some(&[]), "filling")).await;
     assert!(!is_waited_for());
-    again.send(&ack(0x40, 1)).await;
-    again.expect(&publish(0x32, "a", 2, Some(&[]), "filling")).await;
-    front.topics.publish(message("a"), None).await;
+    // It takes some, and its queue is filled again.
+    for id in 1..=10 {
+        again.send(&ack(0x40, id)).await;
+        again.expect(&publish(0x32, "a", id + 1, Some(&[]), "filling")).await;
+    }
+    for _ in 1..=10 {
+        front.topics.publish_alone(message("a")).await;
+    }
     assert!(is_waited_for());
 }
 
@@ -144,14 +156,15 @@ async fn places_in_a_queue_that_are_not_used_are_free_again() {
     to.expect_end().await;
     let mut pending = Pending::default();
     for _ in 0..limits::SESSION_QUEUE {
-        assert!(front.topics.deliver(&message("a"), None, &mut pending).is_empty());
+        let waiting = front.topics.deliver(&message("a"), &Publisher::of(Owner::Everyone), &mut pending);
+        assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     }
     assert_eq!(front.limit_hits("session_queue"), 0);
     drop(pending);
     for _ in 0..limits::SESSION_QUEUE {
-        front.topics.publish(message("a"), None).await;
+        front.topics.publish_alone(message("a")).await;
     }
     assert_eq!(front.limit_hits("session_queue"), 0);
-    front.topics.publish(message("a"), None).await;
+    front.topics.publish_alone(message("a")).await;
     assert_eq!(front.limit_hits("session_queue"), 1);
 }

@@ -40,7 +40,7 @@ async fn retain_many(front: &Front) {
     for number in 0..MANY {
         let topic = format!("many/{number:04}");
         let retained = Message { qos: QoS::AtLeastOnce, retain: true, ..Message::new(&topic, "x") };
-        front.topics.publish(Arc::new(retained), None).await;
+        front.topics.publish_alone(Arc::new(retained)).await;
     }
 }
 
@@ -208,7 +208,7 @@ async fn what_is_larger_than_a_client_takes_is_not_sent_to_it() {
     client.subscribe(true, "a", 1).await;
     for payload in ["x".repeat(100), "small".to_owned()] {
         let message = Message { qos: QoS::AtLeastOnce, ..Message::new("a", payload) };
-        front.topics.publish(message.into(), None).await;
+        front.topics.publish_alone(message.into()).await;
     }
     client.expect(&publish(0x32, "a", 2, Some(&[]), "small")).await;
 }
@@ -224,7 +224,7 @@ async fn a_slow_subscriber_slows_its_publisher_and_loses_nothing() {
         async move {
             for n in 0..count {
                 let message = Message { qos: QoS::AtLeastOnce, ..Message::new("a", n.to_string()) };
-                topics.publish(message.into(), None).await;
+                topics.publish_alone(message.into()).await;
             }
         }
     });
@@ -245,7 +245,7 @@ async fn a_client_that_does_not_read_is_closed() {
     until("it is closed", || {
         let topics = front.topics.clone();
         let message = Message::new("a", payload.clone());
-        tokio::spawn(async move { topics.publish(message.into(), None).await });
+        tokio::spawn(async move { topics.publish_alone(message.into()).await });
         front.metrics.connections.get() == 0
     })
     .await;
