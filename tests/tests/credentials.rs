@@ -54,8 +54,10 @@ fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another
         ("lamp-1", Some(sign(now(), now() + 90_000)), "more than 86400"),
         ("lamp-1", Some("a password".into()), "the password is not that of"),
         ("lamp-1", None, "sent no password"),
-        ("lamp-9", Some(token(&key)), "lamp-9: no key"),
-        ("lamp-9", Some("a password".into()), "lamp-9"),
+        ("lamp-9", Some(token(&key)), "devices/lamp-9 is not registered"),
+        ("lamp-8", Some("a password".into()), "devices/lamp-8 is not registered"),
+        ("lamp-7", None, "devices/lamp-7 is not registered"),
+        ("hall/lamp-9", Some(token(&key)), "its registry does not exist"),
         ("no device/at/all", Some(token(&key)), "names no device"),
     ] {
         let secret = secret.clone();

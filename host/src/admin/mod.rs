@@ -219,6 +219,14 @@ impl App {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// The error of a call about a device that is not there. Where its registry is not there either, it names that.
+    fn no_device(&self, name: &crate::model::DeviceName) -> error::Error {
+        match self.parts.registry.registry(&name.registry) {
+            Some(_) => error::Error::not_found(format!("device {name}")),
+            None => error::Error::not_found(format!("registry {}", name.registry)),
+        }
+    }
+
     /// The name of a device for what is shown of the past; none when it is gone.
     fn name_of(&self, num: crate::model::DeviceNum) -> Option<crate::model::DeviceName> {
         self.parts.registry.get(num).map(|device| device.name.clone())

@@ -79,9 +79,7 @@ impl Handle {
         };
         // A token that nobody asked for is not looked at.
         let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
-            Some(token) => {
-                self.prove_token(&device, token).inspect_err(|refusal| note_failure(Some(&device), refusal))?
-            }
+            Some(token) => self.prove_token(&device, token).inspect_err(|refusal| note_failure(&device, refusal))?,
             None => (Proof::None, End::default()),
         };
         let standing = Standing { principal: Principal::Device(device), access: Access::Own, proof, end };

@@ -139,9 +139,10 @@ impl Handle {
             None if open => Ok(Standing::open(Principal::Device(self.enroll(name).await?))),
             Some(device) if open && !has_credentials(&device) => Ok(Standing::open(Principal::Device(device))),
             device => {
+                // A device that is not registered costs as much work as one with a wrong key. The log says which it is.
                 let proved = self.prove_device(device.as_deref(), &name, credentials).await;
-                let (proof, end) = proved.inspect_err(|refusal| note_failure(device.as_deref(), refusal))?;
-                let device = device.ok_or_else(|| refused(format!("device {name} is not registered")))?;
+                let Some(device) = device else { return Err(unknown(self.not_registered(&name), proved.err())) };
+                let (proof, end) = proved.inspect_err(|refusal| note_failure(&device, refusal))?;
                 let access = if open { Access::Open } else { Access::Own };
                 Ok(Standing { principal: Principal::Device(device), access, proof, end })
             }
@@ -185,10 +186,18 @@ impl Handle {
             keys: service.as_ref().map(|service| service.spec.credentials.as_slice()).unwrap_or_default(),
             password: service.as_ref().and_then(|service| service.password.clone()),
         };
-        let (proof, end) = self.prove(claimed, credentials).await?;
-        let service = service.ok_or_else(|| refused(format!("{shown} does not exist")))?;
+        let proved = self.prove(claimed, credentials).await;
+        let Some(service) = service else { return Err(unknown(format!("{shown} does not exist"), proved.err())) };
+        let (proof, end) = proved?;
         let access = Access::Service(Arc::new(service.spec.clone()));
         Ok(Standing { principal: Principal::Service(service), access, proof, end })
+    }
+
+    fn not_registered(&self, name: &DeviceName) -> String {
+        match self.registry.registry(&name.registry) {
+            Some(_) => format!("device {name} is not registered; `switchbox device create {name}` registers it"),
+            None => format!("device {name} is not registered, and its registry does not exist"),
+        }
     }
 
     /// The authorities whose certificates count in this registry.
@@ -256,9 +265,17 @@ impl Handle {
     }
 }
 
+/// The refusal of a client that claims to be what is not there. What is wrong with its credentials says nothing then.
+fn unknown(text: String, proved: Option<Refusal>) -> Refusal {
+    match proved {
+        Some(busy @ Refusal::Unavailable(_)) => busy,
+        _ => refused(text),
+    }
+}
+
 /// For the operator of the device.
-fn note_failure(device: Option<&Device>, refusal: &Refusal) {
-    if let (Some(device), Refusal::NotAuthorised(why)) = (device, refusal) {
+fn note_failure(device: &Device, refusal: &Refusal) {
+    if let Refusal::NotAuthorised(why) = refusal {
         let message = format!("not let in: {why}");
         device.failed(DeviceError { time_ms: clock::now_ms(), kind: ErrorKind::Unauthenticated, message });
     }

@@ -46,6 +46,12 @@ impl Handle {
     }
 
     fn device(&self, name: &DeviceName) -> Result<std::sync::Arc<registry::Device>, Error> {
-        self.registry.find(name).ok_or_else(|| Error::NotFound(format!("device {name} does not exist")))
+        self.registry.find(name).ok_or_else(|| {
+            let missing = match self.registry.registry(&name.registry) {
+                Some(_) => format!("device {name}"),
+                None => format!("registry {}", name.registry),
+            };
+            Error::NotFound(format!("{missing} does not exist"))
+        })
     }
 }

@@ -17,22 +17,26 @@ use crate::{
 
 impl Handle {
     pub async fn create_registry(&self, name: RegistryName, spec: RegistrySpec) -> Result<(), Error> {
-        let what = name.to_string();
+        let what = format!("registry {name}");
         self.change(RegistryChange::RegistryCreatedAs { name, spec, time_ms: clock::now_ms() }, &what).await
     }
 
     /// Replaces what an operator says of a registry.
     pub async fn change_registry(&self, name: &RegistryName, spec: RegistrySpec) -> Result<(), Error> {
-        self.change(RegistryChange::RegistryChanged { name: name.clone(), spec }, name.as_str()).await
+        let what = format!("registry {name}");
+        self.change(RegistryChange::RegistryChanged { name: name.clone(), spec }, &what).await
     }
 
     pub async fn delete_registry(&self, name: &RegistryName) -> Result<(), Error> {
-        self.change(RegistryChange::RegistryDeleted { name: name.clone() }, name.as_str()).await
+        self.change(RegistryChange::RegistryDeleted { name: name.clone() }, &format!("registry {name}")).await
     }
 
     /// Registers a device.
     pub async fn create(&self, name: DeviceName, spec: DeviceSpec) -> Result<Arc<Device>, Error> {
         check(&spec)?;
+        if self.registry(&name.registry).is_none() {
+            return Err(Error::NoSuch(format!("registry {}", name.registry)));
+        }
         let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
         let time_ms = clock::now_ms();
         let change = RegistryChange::DeviceCreated { num, name: name.clone(), spec, time_ms };

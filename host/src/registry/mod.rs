@@ -30,7 +30,7 @@ pub enum Error {
     NoSuch(String),
     #[error("{0} exists already")]
     Exists(String),
-    #[error("registry {0} still has devices; delete them first")]
+    #[error("{0} still has devices; delete them first")]
     NotEmpty(String),
     #[error("{0} still has bound devices; unbind them first")]
     HasBound(String),

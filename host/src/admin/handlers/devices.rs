@@ -36,7 +36,7 @@ pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<De
         (device.name.registry == name.registry).then_some(device)
     };
     let found = app.parts.registry.find(&name).or_else(by_number);
-    found.ok_or_else(|| Error::not_found(format!("device {name}")))
+    found.ok_or_else(|| app.no_device(&name))
 }
 
 pub(super) fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
