@@ -3,7 +3,7 @@
 
 use rumqttc::QoS;
 use serde_json::Value;
-use switchbox_tests::{Admin, Device, Place, config, events, limited_puppet};
+use switchbox_tests::{Admin, Device, Place, config, events, limited_puppet, until};
 
 /// Runs the puppet under this name.
 fn hits(plugin: &Value) -> u64 {
@@ -73,6 +73,39 @@ fn what_would_wait_too_long_goes_to_the_dead_letters_with_the_reason() {
     let letters = admin.dead_letters();
     let error = letters[0]["error"].as_str().unwrap();
     assert!(error.contains("\"rate-per-target\"") && error.contains("switch-1 gets more than 1/m"), "{error}");
+    host.stop();
+}
+
+#[test]
+fn explain_tells_what_a_rate_held_back_apart_from_what_the_device_took() {
+    let place = Place::new();
+    let limits = "rate-per-target = \"2/s\"\nburst-per-target = 1";
+    limited_puppet(&place, "echo", ("telemetry", "switch-*"), limits, ECHO);
+    let host = place.start();
+    let mut switch = host.device("switch-1");
+    switch.subscribe_config();
+    switch.event("first");
+    switch.event("second");
+    switch.message_with("second");
+    let why = until("the acknowledgement", || {
+        let why = host.admin().get("/v1/explain/switch-1@2").ok();
+        why["text"].as_str().unwrap().contains("→ acknowledged ").then_some(why)
+    });
+    let text = why["text"].as_str().unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let [_, plugin, held, config] = lines.as_slice() else { panic!("{text}") };
+    assert!(plugin.starts_with("→ plugin echo "), "{text}");
+    assert!(held.starts_with("→ held back for "), "{text}");
+    assert!(held.ends_with(" by limits.rate-per-target: switch-1 gets more than 2/s from this plugin"), "{text}");
+    let held_ms = why["chain"][2]["heldBack"]["ms"].as_u64().unwrap();
+    let (_, later) = config.rsplit_once("acknowledged ").unwrap();
+    let later: u64 = later.strip_suffix(" ms later").unwrap_or_else(|| panic!("{text}")).parse().unwrap();
+    assert!(later < held_ms, "the device took {later} ms, the rate {held_ms} ms: {text}");
+    let event = why["chain"][0]["event"]["id"].as_str().unwrap();
+    for id in [event.to_owned(), format!("{event}.echo")] {
+        let other = host.admin().get(&format!("/v1/explain/{id}")).ok();
+        assert!(other["text"].as_str().unwrap().contains("→ held back for "), "{id}: {other}");
+    }
     host.stop();
 }
 

@@ -28,6 +28,8 @@ pub(super) const DELAYED_BYTES: usize = 16 * 1024 * 1024;
 /// Permits are for so many bytes.
 const UNIT_BYTES: usize = 1_024;
 pub(super) const DELAYED_UNITS: usize = DELAYED_BYTES / UNIT_BYTES;
+/// Of the text that explains what was held back, characters: it has the target's name in it.
+const WHY_CHARS: usize = 300;
 /// The log tells of held back effects of a plugin at most so often.
 const TELL_EVERY_MS: u64 = 10_000;
 
@@ -99,17 +101,18 @@ impl Runner {
         }
     }
 
-    /// Counts it, and now and then says so in the log.
-    pub(super) fn note_delay(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) {
+    /// Counts it, and now and then says so in the log. Returns the limit and what reached it, for people.
+    pub(super) fn note_delay(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(slow.limit);
+        let text = self.slow_text(version, slow, effects);
         let now = clock::now_ms();
         let told = self.counters.delay_told_ms.load(Ordering::Relaxed);
         let due = now >= told.saturating_add(TELL_EVERY_MS);
         if due && self.counters.delay_told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            let text = self.slow_text(version, slow, effects);
             tracing::warn!(plugin = %self.name, limit = %slow.limit, wait = ?wait, "effects are held back: {text}");
         }
+        format!("limits.{}: {text}", slow.limit).chars().take(WHY_CHARS).collect()
     }
 
     /// The text of a dead letter.
@@ -125,7 +128,8 @@ impl Runner {
 
 /// Takes over an event whose effects must wait, and what else was taken of its lane.
 pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Duration, rest: Work) {
-    let until = tokio::time::Instant::now() + wait;
+    let began = tokio::time::Instant::now();
+    let until = began + wait;
     let units = (pending.bytes() / UNIT_BYTES + 1).min(DELAYED_UNITS);
     if runner.delayed.available_permits() < units {
         runner.counters.limit(names::DELAYED_BYTES);
@@ -141,7 +145,7 @@ pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Dura
     runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
-            () = tokio::time::sleep_until(until) => release(&held.0, *pending, lane).await,
+            () = tokio::time::sleep_until(until) => release(&held.0, *pending, began.elapsed(), lane).await,
             // The event is in the journal and comes again.
             () = held.0.ending.cancelled() => {}
         }
@@ -158,8 +162,9 @@ impl Drop for Held {
     }
 }
 
-async fn release(runner: &Arc<Runner>, pending: Pending, lane: super::queue::Lane) {
+async fn release(runner: &Arc<Runner>, mut pending: Pending, held: Duration, lane: super::queue::Lane) {
     let mut settled = Settled::new(runner);
+    settled.add_held_back(&mut pending, held);
     let next = outcome::finish(&mut settled, pending).await;
     settled.submit().await;
     match next {

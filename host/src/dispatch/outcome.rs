@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Anchor,
     fairness::Lane,
-    model::{CallRecord, Cause, Effect, Entry, Handled, HandledInRun, HandledRun, Outcome},
+    model::{CallRecord, Cause, Effect, Entry, Handled, HandledInRun, HandledRun, HeldBack, Outcome},
     plugin::{Called, Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
 };
@@ -39,6 +39,8 @@ pub(super) struct Pending {
     pub(super) job: Job,
     handled: Handled,
     kv: Vec<KvChange>,
+    /// What holds its effects back; empty: nothing.
+    why_held: String,
 }
 
 impl Pending {
@@ -110,6 +112,22 @@ impl<'a> Settled<'a> {
         let (plugin, digest) = (self.runner.name.clone(), digest.clone());
         let run = HandledRun { plugin, digest, time_ms, events: vec![handled] };
         self.entries.push((Entry::HandledRun(run), None));
+    }
+
+    /// The effects were held back for so long and are made now. Without this, what follows would count from when the guest
+    /// ended, and the device would seem slow.
+    pub(super) fn add_held_back(&mut self, pending: &mut Pending, held: Duration) {
+        let handled = &mut pending.handled;
+        handled.time_ms = self.clock.ms(Instant::now());
+        let held_back = HeldBack {
+            plugin: handled.plugin.clone(),
+            seq: handled.seq,
+            attempt: handled.attempt,
+            held_ms: u64::try_from(held.as_millis()).unwrap_or(u64::MAX),
+            why: std::mem::take(&mut pending.why_held),
+        };
+        self.bytes += ENTRY_BYTES + held_back.why.len();
+        self.entries.push((Entry::HeldBack(held_back), None));
     }
 
     /// Calls have happened, whatever becomes of the event.
@@ -227,14 +245,14 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
         logs,
         outcome: Outcome::Done { effects },
     };
-    let pending = Pending { job, handled, kv };
+    let mut pending = Pending { job, handled, kv, why_held: String::new() };
     if let Some(problem) = problem {
         return give_up(settled, pending, problem);
     }
     match admission {
         Admission::Now => finish(settled, pending).await,
         Admission::Later { wait, slow } => {
-            runner.note_delay(version, slow, wait, pending.effects());
+            pending.why_held = runner.note_delay(version, slow, wait, pending.effects());
             Next::Later(Box::new(pending), wait)
         }
         Admission::Never { wait, slow } => {

@@ -213,7 +213,7 @@ impl Machine for Engine {
                 docs.extend(of_operators.map(|call| Doc::Call(Box::new(call))));
             }
             Entry::Broker(changes) => docs.extend(changes.into_iter().map(|change| Doc::Broker(Box::new(change)))),
-            Entry::Barrier => {}
+            Entry::Barrier | Entry::HeldBack(_) => {}
             Entry::CommandsSettled { nums, events } => self.commands_settled(nums, events, docs),
         }
         Reply::Done

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    model::{CallRecord, CommandStatus, DeadLetter, DeviceNum, Event, Handled, KvWrite, PluginName, Seq, timer::Timer},
+    model::{
+        CallRecord, CommandStatus, DeadLetter, DeviceNum, Event, Handled, HeldBack, KvWrite, PluginName, Seq,
+        timer::Timer,
+    },
     store::{CommandDoc, ConfigVersion},
 };
 
@@ -42,6 +45,8 @@ pub enum Step {
         who: String,
     },
     Execution(Box<ExecutionStep>),
+    /// A rate held the execution's effects back.
+    HeldBack(Box<HeldBack>),
     Config(Box<ConfigStep>),
     Command(Box<CommandDoc>),
     Call(Box<CallRecord>),

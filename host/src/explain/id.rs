@@ -47,12 +47,18 @@ pub struct InvalidId {
 impl Id {
     /// Short device names are those of the default registry.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        Self::parse_in(text, &RegistryName::default_registry())
+    }
+
+    /// Short device names are those of `home`.
+    pub fn parse_in(text: &str, home: &RegistryName) -> Result<Self, InvalidId> {
         let text = text.trim().trim_start_matches("/v1/");
-        read(text).ok_or_else(|| InvalidId { text: text.chars().take(200).collect() })
+        read(text, home).ok_or_else(|| InvalidId { text: text.chars().take(200).collect() })
     }
 }
 
-fn read(text: &str) -> Option<Id> {
+fn read(text: &str, home: &RegistryName) -> Option<Id> {
+    let device_name = |text| DeviceName::parse(text, home).ok();
     if let Some(letter) = text.strip_prefix("deadLetters/") {
         return letter.parse().ok().map(Id::DeadLetter);
     }
@@ -88,10 +94,6 @@ fn of_plugin(text: &str) -> Option<Id> {
     Some(Id::Execution { seq, plugin: PluginName::new(rest).ok()? })
 }
 
-fn device_name(text: &str) -> Option<DeviceName> {
-    DeviceName::parse(text, &RegistryName::default_registry()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +101,7 @@ mod tests {
     #[test]
     fn everything_that_can_be_asked_about_has_a_form() {
         let plugin = |name| PluginName::new(name).unwrap();
+        let device_name = |text| DeviceName::parse(text, &RegistryName::default_registry());
         let config = |device, version| Some(Id::Config { device: device_name(device).unwrap(), version });
         let full = "projects/p/locations/l/registries/r/devices/lamp-1";
         for (text, expected) in [
@@ -129,6 +132,8 @@ mod tests {
         ] {
             assert_eq!(Id::parse(text).ok(), expected, "{text}");
         }
+        let hall = RegistryName::of("local", "local", "hall").unwrap();
+        assert_eq!(Id::parse_in("lamp-1@7", &hall).ok(), config("hall/lamp-1", Some(7)));
         assert!(Id::parse("a b").unwrap_err().to_string().contains("lamp-1@7"));
     }
 }

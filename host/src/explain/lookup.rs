@@ -34,25 +34,24 @@ impl Handle {
     }
 
     async fn event(&self, seq: Seq) -> Result<Explanation, Error> {
-        let story = self.journal.story(seq, None).await?;
-        let Some(event) = story.event else { return Err(Self::missing(format!("event {seq}"))) };
+        let mut story = self.journal.story(seq, None).await?;
+        let Some(event) = story.event.take() else { return Err(Self::missing(format!("event {seq}"))) };
         let mut branches = Vec::new();
-        let mut handled = story.handled.into_iter();
-        while let Some(execution) = handled.next() {
-            let refused = was_refused(&execution, handled.as_slice());
-            branches.push(self.branch(execution, &story.calls, refused).await?);
+        for (index, execution) in story.handled.iter().enumerate() {
+            let refused = was_refused(execution, story.handled.get(index + 1..).unwrap_or_default());
+            branches.push(self.branch(execution.clone(), &story, refused).await?);
         }
         Ok(Explanation { chain: self.until(event, story.by).await?, branches, cut: story.cut })
     }
 
     async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
-        let Story { event, by, handled, calls, .. } = self.journal.story(seq, Some(plugin)).await?;
-        let Some(handled) = handled.into_iter().rfind(|handled| handled.plugin == *plugin) else {
+        let story = self.journal.story(seq, Some(plugin)).await?;
+        let Some(handled) = story.handled.iter().rfind(|handled| handled.plugin == *plugin).cloned() else {
             return Err(Self::missing(format!("what plugin {plugin} made of event {seq}")));
         };
-        let Branch { step, branches } = self.branch(handled, &calls, false).await?;
-        let mut chain = match event {
-            Some(event) => self.until(event, by).await?,
+        let Branch { step, branches } = self.branch(handled, &story, false).await?;
+        let mut chain = match story.event {
+            Some(event) => self.until(event, story.by).await?,
             None => vec![Step::Gone(Gone::Event(seq))],
         };
         chain.push(step);
@@ -80,8 +79,12 @@ impl Handle {
             Err(Error::NotFound(_)) => return self.command(&format!("{seq}.{plugin}.{index}")).await,
             Err(error) => return Err(error),
         };
-        let effects = branches.into_iter().filter(|branch| !matches!(branch.step, Step::Call(_)));
-        let Some(Branch { step, branches }) = effects.into_iter().nth(index) else {
+        chain.extend(
+            branches.iter().map(|branch| &branch.step).filter(|step| matches!(step, Step::HeldBack(_))).cloned(),
+        );
+        let mut effects =
+            branches.into_iter().filter(|branch| !matches!(branch.step, Step::Call(_) | Step::HeldBack(_)));
+        let Some(Branch { step, branches }) = effects.nth(index) else {
             return Err(Self::missing(format!("effect {index} of plugin {plugin} for event {seq}")));
         };
         chain.push(step);
@@ -125,13 +128,15 @@ impl Handle {
     }
 
     /// What came of an execution.
-    async fn branch(&self, handled: Handled, calls: &[CallRecord], refused: bool) -> Result<Branch, Error> {
+    async fn branch(&self, handled: Handled, story: &Story, refused: bool) -> Result<Branch, Error> {
         let mut branches = Vec::new();
         let made = |call: &&CallRecord| is_of(&call.cause, &handled.plugin, handled.attempt);
-        branches.extend(calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));
+        branches.extend(story.calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));
         if refused {
             branches.push(Step::Refused.into());
         } else if let Outcome::Done { effects } = &handled.outcome {
+            let held = story.held_back(&handled.plugin, handled.attempt);
+            branches.extend(held.map(|held| Step::HeldBack(Box::new(held.clone())).into()));
             for (index, effect) in (0..).zip(effects) {
                 branches.push(self.fate(&handled, index, effect).await?.into());
             }
@@ -199,6 +204,8 @@ impl Handle {
                 Cause::Plugin { seq, plugin, digest, attempt, .. } => {
                     let story = self.journal.story(seq, Some(&plugin)).await?;
                     let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
+                    let held = story.held_back(&plugin, attempt);
+                    steps.extend(held.map(|held| Step::HeldBack(Box::new(held.clone()))));
                     // A dead letter that was driven again has failed before under the same numbers.
                     let record = story.handled.into_iter().rfind(is_it);
                     steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));

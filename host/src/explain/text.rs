@@ -63,6 +63,7 @@ fn line(step: &Step, names: Names<'_>) -> String {
         Step::Event(event) => happened(event, names),
         Step::Operator { who } => format!("an operator ({who}) called the admin API"),
         Step::Execution(execution) => handled(execution),
+        Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
         Step::Config(config) => config_line(config, names),
         Step::Command(command) => command_line(command, names),
         Step::Call(call) => call_line(call, names),

@@ -2,7 +2,7 @@
 
 use super::Handle;
 use crate::{
-    model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, PluginName, Seq},
+    model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, HeldBack, PluginName, Seq},
     store::{self, LogPage},
 };
 
@@ -20,14 +20,24 @@ pub struct Story {
     pub by: Option<EffectKey>,
     pub handled: Vec<Handled>,
     pub calls: Vec<CallRecord>,
+    /// What a rate held back, and for how long. Not kept longer than the journal.
+    pub held: Vec<HeldBack>,
     /// There is more of the log than was looked through.
     pub cut: bool,
 }
 
 impl Story {
+    /// What a rate held back of this try.
+    #[must_use]
+    pub fn held_back(&self, plugin: &PluginName, attempt: u32) -> Option<&HeldBack> {
+        // A dead letter that was driven again has been held back before under the same numbers.
+        self.held.iter().rfind(|held| held.plugin == *plugin && held.attempt == attempt)
+    }
+
     fn add(&mut self, seq: Seq, entry: Entry) {
         match entry {
             Entry::Handled(handled) if handled.seq == seq => self.handled.push(handled),
+            Entry::HeldBack(held) if held.seq == seq => self.held.push(held),
             Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
             entry if self.event.is_none() => {
                 if let Some((event, by)) = entry.into_event(seq) {

@@ -70,6 +70,8 @@ pub enum Entry {
         events: Vec<Event>,
         by: Vec<Option<EffectKey>>,
     },
+    /// A rate held the effects of an event back. It stands before the `Handled` of the same event, and only explains it.
+    HeldBack(HeldBack),
 }
 
 impl Entry {
@@ -123,13 +125,25 @@ pub struct Handled {
     pub digest: Arc<str>,
     pub seq: Seq,
     pub attempt: u32,
-    /// When it ended, milliseconds since the Unix epoch.
+    /// When it ended, and its effects were no longer held back. Milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// Guest time, microseconds.
     pub took_us: u32,
     /// The plugin's log lines.
     pub logs: Vec<String>,
     pub outcome: Outcome,
+}
+
+/// A limit of a plugin held the effects of an event back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    pub plugin: PluginName,
+    pub seq: Seq,
+    pub attempt: u32,
+    /// For how long, milliseconds.
+    pub held_ms: u64,
+    /// The limit, and what reached it.
+    pub why: String,
 }
 
 /// Guest time from which on an execution is slow, microseconds.

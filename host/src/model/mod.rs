@@ -20,7 +20,7 @@ pub use call::{CallRecord, CallResult};
 pub use cause::{Cause, EffectKey};
 pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite};
-pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, Outcome, RegistryChange, Settlement};
+pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, HeldBack, Outcome, RegistryChange, Settlement};
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
 pub use hosts::AllowedHosts;
 pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName};

@@ -31,6 +31,7 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
         Step::Event(event) => json!({"event": history::event(event, names)}),
         Step::Operator { who } => json!({"operator": {"who": who}}),
         Step::Execution(execution) => json!({"execution": self::execution(execution, names)}),
+        Step::HeldBack(held) => json!({"heldBack": {"ms": held.held_ms, "why": held.why}}),
         Step::Config(config) => json!({"config": self::config(config, names)}),
         Step::Command(command) => {
             let name = names(command.device);

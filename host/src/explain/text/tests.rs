@@ -1,7 +1,7 @@
 //! Chains and the texts that they become.
 
 use super::*;
-use crate::model::{Cause, DeadLetter, Handled, KvWrite, PluginName, RegistryName, Seq};
+use crate::model::{Cause, DeadLetter, Handled, HeldBack, KvWrite, PluginName, RegistryName, Seq};
 use crate::store::ConfigVersion;
 
 const TIME_MS: u64 = 1_792_404_123_114;
@@ -95,6 +95,26 @@ fn the_chain_to_a_config_reads_from_its_beginning() {
         "switch-1 sent {\"state\":\"awake\"} at 2026-10-19 10:02:03.114 UTC (event 42)\n\
          → plugin wake (sha256:ab12cd34ef56…, execution 42.wake, 41 µs)\n\
          → config version 7 for lamp-1: {\"state\":\"awake\"} → sent → acknowledged 12 ms later\n"
+    );
+}
+
+#[test]
+fn time_that_a_rate_held_back_is_a_step_of_its_own() {
+    let held = HeldBack {
+        plugin: PluginName::new("wake").unwrap(),
+        seq: Seq(42),
+        attempt: 1,
+        held_ms: 1_200,
+        why: "limits.rate-per-target: lamp-1 gets more than 1/s from this plugin".into(),
+    };
+    let chain =
+        vec![sent("x"), execution(1, done()), Step::HeldBack(Box::new(held)), config(1, 7, Some(TIME_MS + 12), 7)];
+    let text = text(chain, vec![]);
+    assert!(
+        text.contains(
+            "\n→ held back for 1.2 s by limits.rate-per-target: lamp-1 gets more than 1/s from this plugin\n→ config version 7"
+        ),
+        "{text}"
     );
 }
 
