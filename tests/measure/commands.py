@@ -120,7 +120,7 @@ class Host:
         arguments = [program, "serve", "--data", f"{folder}/data", "--plugins", f"{folder}/plugins"]
         self.process = subprocess.Popen(
             arguments + ["--mqtt", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "a"), env={**os.environ, "RUST_LOG": "warn"})
+            stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "a"), env={**os.environ, "RUST_LOG": "warn", "XDG_CONFIG_HOME": folder})
         ready = json.loads(self.process.stdout.readline())
         name, port = ready["mqtt"].rsplit(":", 1)
         self.mqtt, self.admin = (name, int(port)), ready["admin"]

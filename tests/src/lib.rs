@@ -24,7 +24,7 @@ pub use in_process::InProcess;
 pub use journal::{Execution, Journal};
 pub use keys::{CLOSED, now, private_key, registered, token};
 pub use place::Place;
-pub use process::Process;
+pub use process::{Process, program};
 pub use tools::{python_with, runs, there, workspace};
 pub use wait::{LIMIT, until, until_within};
 

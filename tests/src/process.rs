@@ -21,7 +21,12 @@ const SHOWN: usize = 6_000;
 
 /// Cargo puts the program of this package beside the folder of its tests, and has built it before they run. Measurements
 /// name another, built for speed.
-fn program() -> PathBuf {
+///
+/// # Panics
+///
+/// When this test has no path.
+#[must_use]
+pub fn program() -> PathBuf {
     if let Some(named) = env::var_os("SWITCHBOX_PROGRAM") {
         return named.into();
     }
@@ -100,6 +105,8 @@ impl Process {
         let child = Command::new(program())
             .args(arguments)
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
+            // Where the host runs is noted there: not in the files of whoever runs the tests.
+            .env("XDG_CONFIG_HOME", place.root().join("config"))
             .stdin(Stdio::null())
             .stdout(File::create(&output).expect("no output"))
             .stderr(file)
@@ -194,6 +201,7 @@ impl Process {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(place.root()).stdin(Stdio::null());
         command.env("SWITCHBOX_ADMIN", &self.ready().admin).env("SWITCHBOX_DATA", &self.data);
+        command.env("XDG_CONFIG_HOME", place.root().join("config"));
         command
     }
 

@@ -1,5 +1,8 @@
 //! What the README tells a newcomer to do, done.
 
+#[path = "first_steps/readme.rs"]
+mod readme;
+
 use std::{
     ffi::OsStr,
     fs,

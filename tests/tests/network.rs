@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -86,44 +85,6 @@ fn live(place: &Place, host: &Process, id: &str, how: &[String]) -> Live {
     let live = Live(command.args(["-t", &switchbox_tests::config(id)]).spawn().unwrap());
     connected(host, id, true);
     live
-}
-
-/// The commands of the README's section "On a network", one by one.
-#[test]
-fn the_readme_leads_from_nothing_to_a_device_with_tls_and_a_token() {
-    if !mosquitto_is_there() {
-        return;
-    }
-    let place = Place::new();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let (_, section) = readme.split_once("## On a network").expect("the section is not there");
-    let block = section.split("```").nth(1).unwrap().trim_start_matches("sh\n").replace("\\\n", " ");
-    let commands: Vec<Vec<&str>> = block
-        .lines()
-        .map(|line| line.split(" # ").next().unwrap_or_default().split_whitespace().collect())
-        .filter(|words: &Vec<_>| !words.is_empty())
-        .collect();
-    let [cert, serve, create, publish] = commands.as_slice() else { panic!("{commands:?}") };
-
-    // Only loopback addresses and free ports here; the rest is as it stands.
-    let certs = folder(&place, "switchbox-certs");
-    let _ = switchbox(&place, &[&cert[1..], &["localhost", "--folder", &certs]].concat());
-    let here = |word: &&str| match *word {
-        "0.0.0.0:8883" => "127.0.0.1:0".to_owned(),
-        word => word.replace("switchbox-certs", &certs),
-    };
-    let arguments: Vec<String> = serve[2..].iter().map(here).chain(["--enroll".into(), "closed".into()]).collect();
-    let host = place.start_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let printed = host.cli(&place, &create[1..]);
-    assert!(printed.contains("mosquitto_pub") && printed.contains("lamp-1.key.pem"), "{printed}");
-    let token = host.cli(&place, &["device", "token", "--key", "lamp-1.key.pem"]);
-    let publish = publish.join(" ").replace("$(switchbox device token --key lamp-1.key.pem)", &token);
-    let publish = publish.replace("switchbox.example", "localhost").replace("8883", &host.mqtts().port().to_string());
-    let status = Command::new("sh").args(["-c", &publish]).current_dir(place.root()).status().unwrap();
-    assert!(status.success(), "{publish}");
-    let events = host.admin().get("/v1/events").ok().to_string();
-    assert!(events.contains("lamp-1") && events.contains("telemetry"), "{events}");
-    host.stop();
 }
 
 #[test]

@@ -5,8 +5,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Host;
 use crate::{fairness, settings::Settings};
 
-/// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready. Blocking.
-pub fn serve(settings: &Settings) -> anyhow::Result<()> {
+/// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready, and calls `ready`
+/// before that. Blocking.
+pub fn serve(settings: &Settings, ready: &dyn Fn(&Host)) -> anyhow::Result<()> {
     keep_memory_private();
     fairness::take_short_turns();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -14,6 +15,7 @@ pub fn serve(settings: &Settings) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let host = Host::start(settings).await?;
+        ready(&host);
         println!("{}", ready_line(&host, settings));
         let shutdown = host.shutdown();
         let why = tokio::select! {

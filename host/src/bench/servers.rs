@@ -61,6 +61,7 @@ impl Server {
     pub(super) async fn host(folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join("host.log");
         let mut child = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
+            .env("XDG_CONFIG_HOME", folder)
             .args(["serve", "--mqtt", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
             .arg("--plugins")

@@ -1,6 +1,7 @@
 //! Talking to a running host over its admin API.
 
 use std::{
+    fmt::Write as _,
     io::Read,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,8 +14,15 @@ use ureq::{
     tls::Certificate,
 };
 
-use super::trust;
-use crate::{admin::TOKEN_FILE, model::DeviceName};
+use super::{
+    advice,
+    context::{self, Asked},
+    readable, trust,
+};
+use crate::{
+    admin::TOKEN_FILE,
+    model::{DeviceName, RegistryName},
+};
 
 /// Longest wait for an answer: the longest method call, and some.
 const PATIENCE: Duration = Duration::from_secs(310);
@@ -24,30 +32,36 @@ const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// Which host
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Host {
-    /// The host's admin API
-    #[arg(long, value_name = "URL", env = "SWITCHBOX_ADMIN", default_value = "http://127.0.0.1:8080", global = true)]
-    admin: String,
+    /// The host's admin API [default: that of the host of the data folder]
+    #[arg(long, value_name = "URL", env = "SWITCHBOX_ADMIN", global = true)]
+    admin: Option<String>,
     /// The admin token [default: the one in the data folder]
     #[arg(long, value_name = "TOKEN", env = "SWITCHBOX_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
     /// An authority (PEM) to trust beside this machine's own, for https
     #[arg(long, value_name = "FILE", env = "SWITCHBOX_CA", global = true)]
     ca: Option<PathBuf>,
-    /// The host's data folder, to read the token from
-    #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", default_value = "switchbox-data", global = true)]
-    data: PathBuf,
-    /// Print the host's answer as JSON
+    /// The host's data folder, to read the token from [default: that of the host that runs on this machine]
+    #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", global = true)]
+    data: Option<PathBuf>,
+    /// Print the host's answer as JSON, with payloads that are text as text beside their base64
     #[arg(long, global = true)]
     json: bool,
 }
 
 impl Host {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let target = context::find(Asked { admin: self.admin.as_deref(), data: self.data.as_deref() })?;
         let authorities = match &self.ca {
-            Some(file) if self.admin.starts_with("https:") => trust::read(file)?,
+            Some(file) if target.admin.starts_with("https:") => trust::read(file)?,
             _ => Vec::new(),
         };
-        Ok(Client::with(&self.admin, self.token.clone(), &self.data, authorities))
+        Ok(Client::with(&target.admin, self.token.clone(), &target.data, authorities))
+    }
+
+    /// The same, for a command in which device names may be short.
+    pub(super) fn client_in(&self, names: &Names) -> anyhow::Result<Client> {
+        Ok(Client { names: names.clone(), ..self.client()? })
     }
 
     pub(super) fn wants_json(&self) -> bool {
@@ -56,8 +70,42 @@ impl Host {
 
     /// The answer for a program, or the text for a person.
     pub(super) fn show(&self, answer: &Value, text: String) -> String {
-        if self.json { format!("{answer:#}") } else { text }
+        if self.json { format!("{:#}", readable::with_texts(answer.clone())) } else { text }
     }
+}
+
+/// Which device a name stands for
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Names {
+    /// The registry of devices that are named by their id alone: its id, or its full name [default: default]
+    #[arg(long, value_name = "REGISTRY", env = "SWITCHBOX_REGISTRY", global = true)]
+    registry: Option<String>,
+}
+
+impl Names {
+    /// The registry in which short names are looked up.
+    pub(super) fn home(&self) -> anyhow::Result<RegistryName> {
+        self.registry.as_deref().map_or_else(|| Ok(RegistryName::default_registry()), registry_name)
+    }
+
+    /// A device as a person names it: `lamp-1`, `hall/lamp-1` or in full.
+    pub(super) fn device(&self, text: &str) -> anyhow::Result<DeviceName> {
+        let home = self.home()?;
+        let name = DeviceName::parse(text, &home)?;
+        if self.registry.is_some() && name.registry != home {
+            bail!("{text} is a device of {}, but --registry says {home}; leave one of the two out", name.registry);
+        }
+        Ok(name)
+    }
+}
+
+/// A registry as a person names it: `hall` or in full.
+pub(super) fn registry_name(text: &str) -> anyhow::Result<RegistryName> {
+    let home = RegistryName::default_registry();
+    if text.contains('/') {
+        return Ok(RegistryName::new(text)?);
+    }
+    Ok(RegistryName::of(home.project(), home.location(), text)?)
 }
 
 pub(super) struct Client {
@@ -65,6 +113,7 @@ pub(super) struct Client {
     base: String,
     token: Option<String>,
     data: PathBuf,
+    names: Names,
 }
 
 impl Client {
@@ -85,7 +134,22 @@ impl Client {
             .timeout_global(Some(PATIENCE));
         let config = if base.starts_with("https:") { config.tls_config(trust::config(authorities)) } else { config };
         let config = config.build();
-        Self { agent: config.new_agent(), base, token, data: data.to_owned() }
+        Self { agent: config.new_agent(), base, token, data: data.to_owned(), names: Names::default() }
+    }
+
+    /// A device as a person names it.
+    pub(super) fn device(&self, text: &str) -> anyhow::Result<DeviceName> {
+        self.names.device(text)
+    }
+
+    /// The API's path of a device as a person names it, and what follows it.
+    pub(super) fn path(&self, device: &str, rest: &str) -> anyhow::Result<String> {
+        Ok(format!("{}{rest}", device_path(&self.device(device)?)))
+    }
+
+    /// The registry in which short names are looked up.
+    pub(super) fn home(&self) -> anyhow::Result<RegistryName> {
+        self.names.home()
     }
 
     /// Where the admin API is.
@@ -114,7 +178,11 @@ impl Client {
     }
 
     fn nobody(&self) -> String {
-        format!("no host answers at {}; start one with `switchbox serve`, or name another with --admin", self.base)
+        let data = self.data.display();
+        format!(
+            "no host answers at {}; start it with `switchbox serve --data {data}`, or name another with --data or --admin",
+            self.base
+        )
     }
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
@@ -151,11 +219,15 @@ impl Client {
     fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
         let text = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("something else than a host");
         if status != StatusCode::UNAUTHORIZED {
-            return anyhow::anyhow!("{text}");
+            let kind = answer.pointer("/error/status").and_then(Value::as_str).unwrap_or_default();
+            return match advice::for_answer(kind, text) {
+                Some(advice) => anyhow::anyhow!("{text}; {advice}"),
+                None => anyhow::anyhow!("{text}"),
+            };
         }
         let where_from = match &self.token {
             Some(_) => "the token given".to_owned(),
-            None => format!("{} has none", self.data.display()),
+            None => format!("{} has none that this user can read", self.data.display()),
         };
         anyhow::anyhow!("{text} ({where_from}); use --token, or --data with the host's data folder")
     }
@@ -166,9 +238,17 @@ pub(super) fn device_path(name: &DeviceName) -> String {
     escape(&format!("/v1/{name}"))
 }
 
-/// Of all that a name may hold, only `%` means something in a path.
+/// Percent-encodes what would end a path or a query parameter, or means something else there.
 pub(super) fn escape(path: &str) -> String {
-    path.replace('%', "%25")
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@,".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
 }
 
 /// What a person gives as data: the text itself, `@FILE`, or `-` for standard input.
@@ -195,12 +275,4 @@ pub(super) fn shown(value: Option<&Value>) -> anyhow::Result<String> {
 pub(super) fn encoded(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// A device as a person names it.
-pub(super) fn device_name(text: &str) -> anyhow::Result<DeviceName> {
-    match DeviceName::parse(text, &crate::model::RegistryName::default_registry()) {
-        Ok(name) => Ok(name),
-        Err(error) => bail!("{error}"),
-    }
 }

@@ -1,22 +1,23 @@
 //! `switchbox device`: keys, certificates and passwords of devices. Private keys stay on this machine.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{
-    client::{Client, device_name, device_path},
-    example,
-    table::table,
-};
+use super::{client::Client, example, table::table};
 use crate::{
     auth::keys::{self, KeyError},
     model::{
@@ -154,17 +155,13 @@ fn read(file: &Path) -> anyhow::Result<Value> {
     Err(problem).with_context(|| format!("{} cannot be used", file.display()))
 }
 
-fn path(device: &str, rest: &str) -> anyhow::Result<String> {
-    Ok(format!("{}{rest}", device_path(&device_name(device)?)))
-}
-
 fn listed(client: &Client, device: &str) -> anyhow::Result<Vec<Value>> {
-    let answer = client.get(&path(device, "?fieldMask=credentials")?)?;
+    let answer = client.get(&client.path(device, "?fieldMask=credentials")?)?;
     Ok(answer.get("credentials").and_then(Value::as_array).cloned().unwrap_or_default())
 }
 
 fn replace(client: &Client, device: &str, credentials: &[Value]) -> anyhow::Result<Value> {
-    client.patch(&path(device, "?updateMask=credentials")?, &json!({ "credentials": credentials }))
+    client.patch(&client.path(device, "?updateMask=credentials")?, &json!({ "credentials": credentials }))
 }
 
 pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
@@ -182,12 +179,15 @@ pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, St
         Action::List { device } => {
             let credentials = listed(client, device)?;
             let rows: Vec<_> = (1..).zip(&credentials).map(|(number, credential)| row(number, credential)).collect();
-            Ok((json!({ "credentials": credentials }), table(&["NUMBER", "FORMAT", "EXPIRES"], &rows)))
+            Ok((json!({ "credentials": credentials }), table(&["NUMBER", "FORMAT", "FINGERPRINT", "EXPIRES"], &rows)))
         }
         Action::Remove { device, number } => {
             let mut credentials = listed(client, device)?;
             let at = number.checked_sub(1).filter(|at| *at < credentials.len());
-            let at = at.with_context(|| format!("{device} has {} credential(s)", credentials.len()))?;
+            let at = at.with_context(|| {
+                let count = credentials.len();
+                format!("{device} has {count} credential(s); `switchbox device credential list {device}` numbers them")
+            })?;
             credentials.remove(at);
             let answer = replace(client, device, &credentials)?;
             Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
@@ -196,12 +196,41 @@ pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, St
 }
 
 fn row(number: usize, credential: &Value) -> Vec<String> {
-    let text = |pointer| credential.pointer(pointer).and_then(Value::as_str).unwrap_or("never").to_owned();
-    vec![number.to_string(), text("/publicKey/format"), text("/expirationTime")]
+    vec![number.to_string(), format(credential), fingerprint(credential), expires(credential)]
+}
+
+/// A public key or a certificate on one line.
+pub(super) fn described(credential: &Value) -> String {
+    format!("{} {} expires {}", format(credential), fingerprint(credential), expires(credential))
+}
+
+fn text<'a>(credential: &'a Value, pointer: &str) -> Option<&'a str> {
+    credential.pointer(pointer).and_then(Value::as_str)
+}
+
+fn format(credential: &Value) -> String {
+    text(credential, "/publicKey/format").unwrap_or("-").to_owned()
+}
+
+fn expires(credential: &Value) -> String {
+    text(credential, "/expirationTime").unwrap_or("never").to_owned()
+}
+
+/// SHA-256 of what the PEM holds: of a certificate as `openssl x509 -fingerprint -sha256` has it, of a key that of
+/// `openssl pkey -pubin -outform der`.
+fn fingerprint(credential: &Value) -> String {
+    let pem = text(credential, "/publicKey/key").unwrap_or_default();
+    let base64: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    let Ok(der) = STANDARD.decode(base64) else { return "-".into() };
+    let mut hex = String::from("sha256:");
+    for byte in Sha256::digest(der) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 pub(super) fn password(client: &Client, options: &Password) -> anyhow::Result<(Value, String)> {
-    options.secret.set(client, &options.device, &path(&options.device, ":setPassword")?)
+    options.secret.set(client, &options.device, &client.path(&options.device, ":setPassword")?)
 }
 
 impl Secret {

@@ -1,17 +1,23 @@
 //! `switchbox events`: what happened on a running host, and what happens.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context;
 use serde_json::Value;
 
-use super::client::{Host, escape, shown};
+use super::{
+    client::{Host, Names, escape, shown},
+    readable,
+};
+use crate::model::{DeviceName, RegistryName};
 
 /// Events, newest first; with --follow those to come, as they come
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
     host: Host,
+    #[command(flatten)]
+    names: Names,
     /// Only those of this device
     #[arg(long)]
     device: Option<String>,
@@ -33,44 +39,55 @@ pub(super) struct Options {
 }
 
 impl Options {
-    fn filters(&self) -> String {
+    fn filters(&self) -> anyhow::Result<String> {
+        let device = self.device.as_deref().map(|device| self.names.device(device)).transpose()?;
+        let device = device.map(|device| device.to_string());
         let mut filters = Vec::new();
-        for (name, value) in [("device", &self.device), ("kind", &self.kind), ("plugin", &self.plugin)] {
+        for (name, value) in [("device", &device), ("kind", &self.kind), ("plugin", &self.plugin)] {
             filters.extend(value.as_ref().map(|value| format!("{name}={}", escape(value))));
         }
         filters.extend(self.executions.then(|| "executions=true".to_owned()));
-        filters.join("&")
+        Ok(filters.join("&"))
     }
 }
 
 /// Prints as it goes.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
-    if options.follow {
-        return follow(options);
-    }
-    let path = format!("/v1/events?pageSize={}&{}", options.limit.max(1), options.filters());
+    if options.follow { follow(options) } else { super::show(&listed(options)?) }
+}
+
+/// Those that are there.
+pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
+    let path = format!("/v1/events?pageSize={}&{}", options.limit.max(1), options.filters()?);
     let answer = options.host.client()?.get(&path)?;
     let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
     let lines: Vec<_> = events.iter().map(|event| line("event", event)).collect::<anyhow::Result<_>>()?;
-    super::show(&options.host.show(&answer, lines.join("\n")));
-    Ok(())
+    Ok(options.host.show(&answer, lines.join("\n")))
 }
 
 fn follow(options: &Options) -> anyhow::Result<()> {
-    let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()))?;
+    let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
+    each(stream, |kind, told| {
+        super::show(&if options.host.wants_json() {
+            readable::with_texts(told).to_string()
+        } else {
+            line(kind, &told)?
+        })
+    })
+}
+
+/// Gives what a stream of server-sent events tells to `tell`, each with its kind, until the host ends it.
+pub(super) fn each(stream: impl Read, mut tell: impl FnMut(&str, Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut kind = String::new();
-    let mut out = std::io::stdout().lock();
     for read in BufReader::new(stream).lines() {
-        let read = read.context("the host has gone away")?;
+        let read = read.context("the host has gone away; start this again when it is back")?;
         if let Some(name) = read.strip_prefix("event: ") {
             kind = name.to_owned();
         } else if let Some(data) = read.strip_prefix("data: ") {
-            let told: Value = serde_json::from_str(data).context("the host's answer is no JSON")?;
-            let text = if options.host.wants_json() { data.to_owned() } else { line(&kind, &told)? };
-            writeln!(out, "{text}").and_then(|()| out.flush())?;
+            tell(&kind, serde_json::from_str(data).context("the host's answer is no JSON")?)?;
         }
     }
-    anyhow::bail!("the host has stopped")
+    anyhow::bail!("the host has stopped; start this again when it is back")
 }
 
 fn field<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -78,13 +95,15 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// One event, or what came of one, on one line.
-fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
+pub(super) fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
     Ok(match kind {
         "event" => {
-            let device = field(told, "device").rsplit('/').next().unwrap_or_default();
-            let what =
-                [device, field(told, "kind"), field(told, "subfolder"), field(told, "topic"), field(told, "reason")];
-            let what: Vec<_> = what.into_iter().filter(|part| !part.is_empty()).collect();
+            let device = short(field(told, "device"));
+            // Each kind of event has some of these.
+            let details = ["kind", "subfolder", "topic", "reason", "commandId", "status", "plugin", "name"];
+            let details = details.into_iter().map(|name| field(told, name));
+            let what: Vec<_> =
+                std::iter::once(device.as_str()).chain(details).filter(|part| !part.is_empty()).collect();
             let (id, time, data) = (field(told, "id"), field(told, "time"), shown(told.get("binaryData"))?);
             format!("{time} {id:>6} {} {data}", what.join(" ")).trim_end().to_owned()
         }
@@ -103,8 +122,22 @@ fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
             let missed = told.get("events").and_then(Value::as_u64).unwrap_or(0);
             format!("({missed} events were left out: more happens than can be shown)")
         }
-        other => anyhow::bail!("the host tells of {other:?}, which this version does not know"),
+        other => anyhow::bail!("the host tells of {other:?}, which this version does not know; use that of the host"),
     })
+}
+
+/// The shortest form that every command takes for the same device.
+fn short(name: &str) -> String {
+    let home = RegistryName::default_registry();
+    match DeviceName::parse(name, &home) {
+        Ok(DeviceName { registry, id }) if registry == home => id.to_string(),
+        Ok(DeviceName { registry, id })
+            if (registry.project(), registry.location()) == (home.project(), home.location()) =>
+        {
+            format!("{}/{id}", registry.id())
+        }
+        _ => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +159,27 @@ mod tests {
                 "event",
                 json!({"id": "7", "time": "T", "kind": "disconnected", "device": name, "reason": "gone"}),
                 "T      7 switch-1 disconnected gone",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "command-settled", "device": name, "commandId": "3.wake.0",
+                       "status": "acknowledged"}),
+                "T      7 switch-1 command-settled 3.wake.0 acknowledged",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "timer", "plugin": "night", "name": "off", "binaryData": "b24="}),
+                "T      7 timer night off on",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "connected", "device": name.replace("default", "hall")}),
+                "T      7 hall/switch-1 connected",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "connected", "device": name.replace("projects/local", "projects/p")}),
+                "T      7 projects/p/locations/local/registries/default/devices/switch-1 connected",
             ),
             (
                 "event",

@@ -1,6 +1,6 @@
 //! How to be a device: the part of a line to paste that says where the host is, from what the host says of its listeners.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
@@ -17,18 +17,23 @@ pub(super) fn destination(listeners: &Value, admin: &str) -> String {
             None => format!("--capath {PUBLIC_AUTHORITIES}"),
         };
         let names = listeners.get("tlsNames").and_then(Value::as_array).into_iter().flatten();
-        let host = called(at, names.filter_map(Value::as_str).collect(), admin);
+        let names: Vec<_> = names.filter_map(Value::as_str).collect();
+        let host = called(at, &names, admin);
         return format!("-h {host} -p {} {trusted}", at.port());
     }
     let at = address("mqtt").unwrap_or(([127, 0, 0, 1], 1883).into());
     format!("-h {} -p {}", reached(at, admin), at.port())
 }
 
-/// The certificate must be for the name that a device uses.
-fn called(at: SocketAddr, names: Vec<&str>, admin: &str) -> String {
-    let local = names.iter().find(|name| at.ip().is_loopback() && **name == "localhost");
-    let name = local.or_else(|| names.first());
-    name.map_or_else(|| reached(at, admin), |name| (*name).to_owned())
+/// The certificate must be for the name that a device uses, and that name must lead to where the host listens.
+fn called(at: SocketAddr, names: &[&str], admin: &str) -> String {
+    let reached = reached(at, admin);
+    let leads_there = |name: &&&str| match (at.ip(), name.parse::<IpAddr>()) {
+        (ip, Ok(named)) => ip.is_unspecified() || ip == named,
+        (ip, Err(_)) => ip.is_loopback() == (**name == "localhost"),
+    };
+    let fits = names.iter().find(|name| **name == reached).or_else(|| names.iter().find(leads_there));
+    fits.map_or(reached, |name| (*name).to_owned())
 }
 
 /// A host that listens everywhere is where its admin API is.
@@ -63,6 +68,26 @@ mod tests {
                 json!({"mqtts": "127.0.0.1:8884", "tlsNames": ["hub.example", "localhost"]}),
                 here,
                 "-h localhost -p 8884 --capath /etc/ssl/certs",
+            ),
+            (
+                json!({"mqtts": "192.0.2.7:8883", "tlsNames": ["localhost", "127.0.0.1", "hub.example", "192.0.2.7"]}),
+                here,
+                "-h 192.0.2.7 -p 8883 --capath /etc/ssl/certs",
+            ),
+            (
+                json!({"mqtts": "192.0.2.7:8883", "tlsNames": ["localhost", "127.0.0.1", "hub.example"]}),
+                here,
+                "-h hub.example -p 8883 --capath /etc/ssl/certs",
+            ),
+            (
+                json!({"mqtts": "192.0.2.7:8883", "tlsNames": ["localhost", "127.0.0.1"]}),
+                here,
+                "-h 192.0.2.7 -p 8883 --capath /etc/ssl/certs",
+            ),
+            (
+                json!({"mqtts": "0.0.0.0:8883", "tlsNames": ["localhost", "127.0.0.1"]}),
+                here,
+                "-h 127.0.0.1 -p 8883 --capath /etc/ssl/certs",
             ),
             (json!({"mqtts": "192.0.2.7:8883"}), here, "-h 192.0.2.7 -p 8883 --capath /etc/ssl/certs"),
             (Value::Null, here, "-h 127.0.0.1 -p 1883"),

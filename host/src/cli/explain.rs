@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::client::{Host, escape};
+use super::client::{Host, Names, escape};
+use crate::explain::Id;
 
 /// Why did this lamp turn on? Shows what led to a config, a command or a method call, and what came of an event
 ///
@@ -13,12 +14,24 @@ use super::client::{Host, escape};
 pub(super) struct Options {
     #[command(flatten)]
     host: Host,
+    #[command(flatten)]
+    names: Names,
     id: String,
 }
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let answer = options.host.client()?.get(&format!("/v1/explain/{}", escape(options.id.trim())))?;
+    let id = whole(&options.names, options.id.trim())?;
+    let answer = options.host.client()?.get(&format!("/v1/explain/{}", escape(&id)))?;
     let text = answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(options.host.show(&answer, text))
+}
+
+/// The host knows nothing of --registry: it gets the device's full name.
+fn whole(names: &Names, id: &str) -> anyhow::Result<String> {
+    Ok(match Id::parse_in(id, &names.home()?)? {
+        Id::Config { device, version: Some(version) } => format!("{device}@{version}"),
+        Id::Config { device, version: None } => device.to_string(),
+        _ => id.to_owned(),
+    })
 }

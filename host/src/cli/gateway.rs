@@ -4,7 +4,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Host, device_name, device_path, escape},
+    client::{Client, Host, Names, escape},
     table::table,
 };
 use crate::model::{DeviceName, RegistryName};
@@ -14,6 +14,8 @@ use crate::model::{DeviceName, RegistryName};
 pub(super) struct Options {
     #[command(flatten)]
     host: Host,
+    #[command(flatten)]
+    names: Names,
     #[command(subcommand)]
     action: Action,
 }
@@ -50,22 +52,19 @@ enum Action {
     },
     /// Make a gateway a plain device again; its bound devices must be unbound first
     Unmake { gateway: String },
-    /// Let a gateway speak for a device
+    /// Let a gateway speak for a device of its registry
     Bind { gateway: String, device: String },
     /// Take that back; a device that is attached is detached at once
     Unbind { gateway: String, device: String },
     /// All gateways of a registry
-    List {
-        #[arg(long, default_value = "default")]
-        registry: String,
-    },
+    List,
     /// The devices that are bound to a gateway
     Devices { gateway: String },
 }
 
 /// Returns what is to be printed.
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let (answer, text) = act(&options.host.client()?, &options.action)?;
+    let (answer, text) = act(&options.host.client_in(&options.names)?, &options.action)?;
     Ok(options.host.show(&answer, text))
 }
 
@@ -87,27 +86,27 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             let answer = associate(client, "unbindDeviceFromGateway", gateway, device)?;
             Ok((answer, format!("{device} is not bound to {gateway} any more")))
         }
-        Action::List { registry } => {
-            let registry = RegistryName::new(registry).or_else(|_| RegistryName::of("local", "local", registry))?;
-            list(client, &registry, "gatewayType=GATEWAY")
-        }
+        Action::List => list(client, &client.home()?, "gatewayType=GATEWAY"),
         Action::Devices { gateway } => {
-            let DeviceName { registry, id } = device_name(gateway)?;
+            let DeviceName { registry, id } = client.device(gateway)?;
             list(client, &registry, &format!("associationsGatewayId={}", escape(id.as_str())))
         }
     }
 }
 
 fn configure(client: &Client, device: &str, config: &Value) -> anyhow::Result<Value> {
-    let path = format!("{}?updateMask=gatewayConfig", device_path(&device_name(device)?));
-    client.patch(&path, &json!({ "gatewayConfig": config }))
+    client.patch(&client.path(device, "?updateMask=gatewayConfig")?, &json!({ "gatewayConfig": config }))
 }
 
 fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow::Result<Value> {
-    let (gateway, device) = (device_name(gateway)?, device_name(device)?);
+    let gateway = client.device(gateway)?;
+    // A gateway speaks for devices of its registry, so that is the one that a short name is of.
+    let device = DeviceName::parse(device, &gateway.registry)?;
     if gateway.registry != device.registry {
         anyhow::bail!(
-            "{gateway} and {device} are in different registries, and a gateway speaks for devices of its own"
+            "{gateway} and {device} are in different registries; a gateway speaks for devices of its own registry only, so \
+             register the device in {}",
+            gateway.registry
         );
     }
     let path = escape(&format!("/v1/{}:{verb}", gateway.registry));

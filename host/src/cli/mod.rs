@@ -2,10 +2,12 @@
 //! anything that a host does.
 
 mod admin_token;
+mod advice;
 mod cert;
 mod client;
 #[cfg(test)]
 mod command_tests;
+mod context;
 mod credential;
 mod demo;
 mod demo_house;
@@ -17,10 +19,15 @@ mod gateway;
 mod letters;
 mod log;
 mod narrator;
+#[cfg(test)]
+mod newcomer_tests;
 mod pace;
 mod plugin;
+mod plugin_logs;
 pub mod plugin_new;
 mod puppet;
+mod readable;
+mod registry;
 mod scenes;
 mod serve;
 mod service;
@@ -33,15 +40,24 @@ mod token;
 mod trust;
 mod virtual_device;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{bench, plugin::compile};
 
+const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
+    3 = `device method`: the device answered, with a status of 400 or more";
+/// The exit code of `device method` when the device answers that it failed.
+const DEVICE_REFUSED: u8 = 3;
+
 /// Lets devices drive other devices: an MQTT broker, a device registry and sandboxed plugins in one program
 #[derive(Debug, Parser)]
-#[command(name = "switchbox", version, max_term_width = 110)]
+#[command(name = "switchbox", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
     /// What to log to standard error, such as info, debug or switchbox::mqtt=trace [env: RUST_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
@@ -61,6 +77,8 @@ enum Command {
     /// Look at devices of a running host, change them, send to them
     Device(device::Options),
     Gateway(gateway::Options),
+    /// Registries: groups of devices with names of their own
+    Registry(registry::Options),
     /// Accounts of programs that are no devices, such as a dashboard that watches
     Service(service::Options),
     /// Look at plugins of a running host, switch them on and off
@@ -90,6 +108,18 @@ impl Command {
             Self::Serve(_) => "info",
             _ => "warn",
         }
+    }
+}
+
+/// What a command prints, and the code that it ends with.
+struct Printed {
+    text: String,
+    code: u8,
+}
+
+impl From<String> for Printed {
+    fn from(text: String) -> Self {
+        Self { text, code: 0 }
     }
 }
 
@@ -123,28 +153,33 @@ fn compiled(reservation: u64) -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Serve(options) => serve::run(&options)?,
+    let printed: Printed = match command {
+        Command::Serve(options) => return serve::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => return demo_house::run(&options),
-        Command::Simulate(options) => block_on(simulate::run(options))?,
-        Command::Device(options) => show(&device::run(&options)?),
-        Command::Gateway(options) => show(&gateway::run(&options)?),
-        Command::Service(options) => show(&service::run(&options)?),
-        Command::Plugin(options) => show(&plugin::run(&options)?),
-        Command::Token(options) => show(&admin_token::run(&options)?),
-        Command::Audit(options) => show(&admin_token::audit(&options)?),
-        Command::Explain(options) => show(&explain::run(&options)?),
-        Command::Cert(options) => show(&cert::run(&options)?),
-        Command::Events(options) => events::run(&options)?,
-        Command::DeadLetters(options) => show(&letters::run(&options)?),
-        Command::Bench(options) => block_on(bench::run(*options))?,
-        Command::CompileComponent { .. } => {}
-    }
-    Ok(ExitCode::SUCCESS)
+        Command::Simulate(options) => return block_on(simulate::run(options)),
+        Command::Events(options) => return events::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Bench(options) => return block_on(bench::run(*options)),
+        Command::CompileComponent { reservation } => return Ok(compiled(reservation)),
+        Command::Device(options) => device::run(&options)?,
+        Command::Gateway(options) => gateway::run(&options)?.into(),
+        Command::Registry(options) => registry::run(&options)?.into(),
+        Command::Service(options) => service::run(&options)?.into(),
+        Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
+            return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);
+        }
+        Command::Plugin(options) => plugin::run(&options)?.into(),
+        Command::Token(options) => admin_token::run(&options)?.into(),
+        Command::Audit(options) => admin_token::audit(&options)?.into(),
+        Command::Explain(options) => explain::run(&options)?.into(),
+        Command::Cert(options) => cert::run(&options)?.into(),
+        Command::DeadLetters(options) => letters::run(&options)?.into(),
+    };
+    show(&printed.text)?;
+    Ok(ExitCode::from(printed.code))
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work).map(|()| ExitCode::SUCCESS)
 }
 
 /// Waits for Ctrl-C or SIGTERM.
@@ -157,8 +192,13 @@ async fn interrupted() {
     }
 }
 
-fn show(text: &str) {
-    println!("{}", text.trim_end_matches('\n'));
+/// Prints it. A reader that has gone away, as `head` does, ends the program.
+fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.context("standard output cannot be written"),
+    }
 }
 
 /// The error and its causes as one text, without saying twice what a cause's parent says already.

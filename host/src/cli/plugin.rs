@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, Host, escape},
-    plugin_new,
+    plugin_logs, plugin_new,
     table::table,
 };
 use crate::model::PluginName;
@@ -15,13 +15,13 @@ use crate::model::PluginName;
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    host: Host,
+    pub(super) host: Host,
     #[command(subcommand)]
-    action: Action,
+    pub(super) action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// Write a new plugin's project: it builds, its test passes, and it runs when its .wasm is dropped into the folder
     New {
         name: String,
@@ -36,6 +36,8 @@ enum Action {
     List,
     /// Everything about one plugin
     Get { name: String },
+    /// What it wrote to its log, and its failures, the newest last
+    Logs(plugin_logs::Options),
     /// Let it run
     Enable { name: String },
     /// Keep its files and its state, but let it see no events
@@ -81,7 +83,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             let text = details(&answer);
             Ok((answer, text))
         }
-        Action::New { .. } => anyhow::bail!("new needs no host"),
+        Action::New { .. } | Action::Logs(_) => anyhow::bail!("this is done elsewhere"),
         Action::Enable { name } => post(name, "enable", "is enabled"),
         Action::Disable { name } => post(name, "disable", "is disabled"),
         Action::Reload { name } => post(name, "reload", "is being read again"),
@@ -102,8 +104,9 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 fn granted(grants: &[String]) -> anyhow::Result<Value> {
     let mut by_capability: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for grant in grants {
-        let (capability, pattern) =
-            grant.split_once('=').ok_or_else(|| anyhow::anyhow!("{grant}: write CAPABILITY=PATTERN"))?;
+        let (capability, pattern) = grant
+            .split_once('=')
+            .ok_or_else(|| anyhow::anyhow!("{grant}: write CAPABILITY=PATTERN, such as config=lamp-*"))?;
         by_capability.entry(capability).or_default().push(pattern);
     }
     Ok(if by_capability.is_empty() { json!({}) } else { json!({ "grants": by_capability }) })

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::context::{self, Started};
 use crate::{
     app,
     settings::{Key, Settings, resolve},
@@ -138,5 +139,16 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         print!("{settings}");
         return Ok(());
     }
-    app::serve(&settings)
+    app::serve(&settings, &|host| remember(host, &settings))
+}
+
+/// So that the other commands find the host without --data.
+fn remember(host: &app::Host, settings: &Settings) {
+    let remembered = std::path::absolute(&settings.data).and_then(|data| {
+        let (admin, mqtt) = (format!("http://{}", context::local(host.admin)), context::local(host.mqtt));
+        context::remember(Started { data, admin, mqtt, pid: std::process::id() })
+    });
+    if let Err(error) = remembered {
+        tracing::warn!(%error, "where the host runs cannot be written to its user's configuration; commands need --data");
+    }
 }

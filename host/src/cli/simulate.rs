@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{
-    interrupted,
+    context, interrupted,
     narrator::{Colour, Narrator},
     virtual_device::{self, Kind, Seen, VirtualDevice, What},
 };
@@ -25,9 +25,9 @@ pub(super) struct Options {
     /// The device's id [default: the kind and -1, such as hop-1]
     #[arg(long, value_name = "DEVICE")]
     pub(super) id: Option<String>,
-    /// Where the host listens for MQTT
-    #[arg(long, value_name = "HOST:PORT", env = "SWITCHBOX_MQTT", default_value = "127.0.0.1:1883", value_parser = address)]
-    pub(super) mqtt: (String, u16),
+    /// Where the host listens for MQTT [default: where the host that runs on this machine does]
+    #[arg(long, value_name = "HOST:PORT", env = "SWITCHBOX_MQTT", value_parser = address)]
+    pub(super) mqtt: Option<(String, u16)>,
     /// At most so many messages a second; 0 = as fast as the host answers [default: 4 for hop, else 0]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
@@ -40,7 +40,15 @@ pub(super) struct Options {
 }
 
 impl Options {
-    fn device(&self, orders: mpsc::Receiver<virtual_device::Order>) -> VirtualDevice {
+    fn address(&self) -> anyhow::Result<(String, u16)> {
+        if let Some(said) = &self.mqtt {
+            return Ok(said.clone());
+        }
+        let found = context::mqtt()?;
+        Ok((found.ip().to_string(), found.port()))
+    }
+
+    fn device(&self, (host, port): &(String, u16), orders: mpsc::Receiver<virtual_device::Order>) -> VirtualDevice {
         let (name, rate) = match self.kind {
             Kind::Hop => ("hop-1", Some(HOP_RATE)),
             Kind::Switch => ("switch-1", None),
@@ -49,8 +57,8 @@ impl Options {
         VirtualDevice {
             id: self.id.clone().unwrap_or_else(|| name.to_owned()),
             kind: self.kind,
-            host: self.mqtt.0.clone(),
-            port: self.mqtt.1,
+            host: host.clone(),
+            port: *port,
             rate: self.rate.or(rate),
             every: Some(self.every),
             orders: Some(orders),
@@ -65,9 +73,10 @@ impl Options {
 pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let (order, orders) = mpsc::channel(1);
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
-    let device = options.device(orders);
+    let address = options.address()?;
+    let device = options.device(&address, orders);
     let mut narrator = Narrator::stdout();
-    let (host, port) = &options.mqtt;
+    let (host, port) = &address;
     narrator.note(&device.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
     let mut totals = Totals::new();
     let running = tokio::spawn(virtual_device::run(device, seen_tx));
@@ -91,7 +100,10 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     running.abort();
     narrator.line(&totals.text());
-    anyhow::ensure!(totals.connected > 0, "the device was never connected to {host}:{port}");
+    anyhow::ensure!(
+        totals.connected > 0,
+        "the device was never connected to {host}:{port}; start a host with `switchbox serve`, or name another with --mqtt"
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS,
-    SubscribeReasonCode,
+    SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::{
     sync::mpsc,
@@ -36,7 +36,7 @@ pub(super) enum Kind {
     Hop,
     /// Says awake and asleep by turns
     Switch,
-    /// Is what its config says
+    /// Is what its config says, takes commands, and answers every method call with 200 and what it was called with
     Lamp,
 }
 
@@ -229,13 +229,17 @@ impl Actor {
         self.retries.worked();
         self.tell(What::Connected).await;
         match self.device.kind {
-            Kind::Hop | Kind::Lamp => {
-                let topic = self.topic("config");
-                if self.client.try_subscribe(&topic, QoS::AtLeastOnce).is_err() {
-                    self.tell(What::Dropped { topic }).await;
-                }
-            }
+            Kind::Hop => self.subscribe(&["config"]).await,
+            Kind::Lamp => self.subscribe(&["config", "commands/#", "methods/#"]).await,
             Kind::Switch => self.due = self.device.every.map(|_| Instant::now()),
+        }
+    }
+
+    async fn subscribe(&mut self, kinds: &[&str]) {
+        let filter = |kind: &&str| SubscribeFilter::new(self.topic(kind), QoS::AtLeastOnce);
+        let filters: Vec<_> = kinds.iter().map(filter).collect();
+        if self.client.try_subscribe_many(filters).is_err() {
+            self.tell(What::Dropped { topic: self.topic("config") }).await;
         }
     }
 
@@ -252,11 +256,25 @@ impl Actor {
     }
 
     async fn received(&mut self, topic: String, payload: Bytes) {
-        self.tell(What::Received { topic, payload: payload.clone() }).await;
+        self.tell(What::Received { topic: topic.clone(), payload: payload.clone() }).await;
+        if let Some(call) = topic.strip_prefix(&self.topic("methods/")) {
+            return self.answer_call(call, payload).await;
+        }
         if self.device.kind == Kind::Hop && !payload.is_empty() {
             self.silences.worked();
             self.answer(payload).await;
         }
+    }
+
+    /// `call`: the method's name, `request`, and the call's id.
+    async fn answer_call(&mut self, call: &str, payload: Bytes) {
+        let Some((method, id)) = call.split_once("/request/") else { return };
+        let topic = self.topic(&format!("methods/{method}/response/{id}/200"));
+        let what = match self.client.try_publish(&topic, QoS::AtLeastOnce, false, payload.clone()) {
+            Ok(()) => What::Sent { topic, payload },
+            Err(_) => What::Dropped { topic },
+        };
+        self.tell(what).await;
     }
 
     /// Publishes what came, as soon as the rate allows; only the newest counts.

@@ -23,6 +23,8 @@ const PAGE_ROWS: usize = 16 * 1024;
 const DEVICE_PAGES: usize = 64;
 /// A [`Position`] with this row is among what outlived the log: rows of the log begin with 1.
 const OUTLIVED: i64 = 0;
+/// Executions stand in the log in the order in which they were written. By their times they may differ from it by this much.
+const OUT_OF_ORDER_MS: u64 = 60_000;
 /// Dead letters that are read in one go.
 const LETTERS: usize = 100;
 
@@ -62,6 +64,10 @@ pub struct ExecutionFilter {
     pub event: Option<Seq>,
     /// Only those in which something happened; see [`Handled::is_interesting`].
     pub interesting: bool,
+    /// Only those that wrote to their log, or failed.
+    pub logged: bool,
+    /// Only those that ended at this time or later, milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
     /// For what this device sent, or with an effect on it.
     pub device: Option<DeviceNum>,
 }
@@ -79,6 +85,13 @@ impl ExecutionFilter {
         self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
             && self.event.is_none_or(|event| handled.seq == event)
             && (!self.interesting || handled.is_interesting())
+            && (!self.logged || !handled.logs.is_empty() || matches!(handled.outcome, Outcome::Dead { .. }))
+            && self.since_ms.is_none_or(|since| handled.time_ms >= since)
+    }
+
+    /// What stands before it in the log is older than what is asked for.
+    fn ends_at(&self, handled: &Handled) -> bool {
+        self.since_ms.is_some_and(|since| handled.time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
     }
 }
 
@@ -142,14 +155,18 @@ impl Handle {
         if let Some(position) = before.filter(|position| position.row == OUTLIVED) {
             return self.outlived(position.index, limit, filter).await;
         }
+        let mut ended = false;
         let mut page = self
             .walk(before, limit, |entry, found| {
                 if let Entry::Handled(handled) = entry {
+                    ended |= filter.ends_at(&handled);
                     found.push(filter.takes(&handled).then_some(handled));
                 }
             })
             .await?;
-        if page.next.is_none() {
+        if ended {
+            page.next = None;
+        } else if page.next.is_none() {
             let older = self.outlived(usize::MAX, limit - page.items.len(), filter).await?;
             page.items.extend(older.items);
             page.next = older.next;

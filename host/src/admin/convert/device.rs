@@ -69,6 +69,8 @@ pub(in crate::admin) struct DeviceIn {
     _last_error_time: Option<Value>,
     #[serde(rename = "lastErrorStatus")]
     _last_error_status: Option<Value>,
+    #[serde(rename = "hasPassword")]
+    _has_password: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,17 +149,17 @@ pub(super) fn credential(credential: CredentialIn) -> Result<Credential, Error> 
     let format = enums::read("publicKey.format", &credential.public_key.format, enums::KEY_FORMATS)?;
     let expires_ms = match credential.expiration_time.as_deref() {
         None | Some("") => None,
-        Some(text) => Some(time(text)?).filter(|ms| *ms > 0),
+        Some(text) => Some(time("expirationTime", text)?).filter(|ms| *ms > 0),
     };
     let credential = Credential { format, key: credential.public_key.key, expires_ms };
     keys::parse(&credential).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
     Ok(credential)
 }
 
-fn time(text: &str) -> Result<u64, Error> {
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| Error::invalid(format!("expirationTime must be like 2030-01-01T00:00:00Z, not {text:?}")))?;
+/// A time as the API writes it, milliseconds since the Unix epoch; 0 for what is before that.
+pub(in crate::admin) fn time(field: &str, text: &str) -> Result<u64, Error> {
+    let time: jiff::Timestamp =
+        text.parse().map_err(|_| Error::invalid(format!("{field} must be like 2030-01-01T00:00:00Z, not {text:?}")))?;
     Ok(u64::try_from(time.as_millisecond()).unwrap_or(0))
 }
 
@@ -229,6 +231,9 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
     put("gatewayConfig", gateway_out(spec.gateway, device.gateway_access(), style));
     if !spec.credentials.is_empty() {
         put("credentials", spec.credentials.iter().map(|credential| credential_out(credential, style)).collect());
+    }
+    if device.password().is_some() {
+        put("hasPassword", json!(true));
     }
     if !spec.metadata.is_empty() {
         put("metadata", json!(spec.metadata));

@@ -12,7 +12,7 @@ mod scalars;
 mod service;
 
 pub(super) use body::read;
-pub(super) use device::{DeviceIn, apply_mask, device, list_mask, names_endpoint};
+pub(super) use device::{DeviceIn, apply_mask, device, list_mask, names_endpoint, time};
 pub(super) use enums::{EnumStyle, command_status, event_kind, gateway_filter};
 pub(super) use explain::{branches, step};
 pub(super) use history::{command, command_name, config, config_for_device, dead_letter, event, execution, state};

@@ -33,7 +33,7 @@ pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>,
     let Some(text) = params.one("device") else { return Ok(None) };
     let name = DeviceName::parse(text, &RegistryName::default_registry())?;
     let device = app.parts.registry.find(&name);
-    Ok(Some(device.ok_or_else(|| Error::not_found(format!("device {name}")))?.num))
+    Ok(Some(device.ok_or_else(|| app.no_device(&name))?.num))
 }
 
 pub(in crate::admin) async fn events(State(app): State<App>, params: Params) -> Answer {
@@ -49,19 +49,27 @@ pub(in crate::admin) async fn events(State(app): State<App>, params: Params) -> 
 }
 
 pub(in crate::admin) async fn executions(State(app): State<App>, params: Params) -> Answer {
-    params.only(&["pageSize", "pageToken", "plugin", "event", "device", "interesting"])?;
-    let event = params.one("event").map(|text| number("event", text).map(Seq)).transpose()?;
-    let interesting = match params.one("interesting") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => return Err(Error::invalid(format!("interesting must be true or false, not {other:?}"))),
+    params.only(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])?;
+    let filter = ExecutionFilter {
+        plugin: params.one("plugin").map(PluginName::new).transpose()?,
+        event: params.one("event").map(|text| number("event", text).map(Seq)).transpose()?,
+        interesting: flag(&params, "interesting")?,
+        logged: flag(&params, "logged")?,
+        since_ms: params.one("since").map(|text| convert::time("since", text)).transpose()?,
+        device: device_of(&app, &params)?,
     };
-    let plugin = params.one("plugin").map(PluginName::new).transpose()?;
-    let filter = ExecutionFilter { plugin, event, interesting, device: device_of(&app, &params)? };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.parts.journal.executions(params.position()?, limit, &filter).await?;
     let items = found.items.iter().map(|handled| convert::execution(handled, &|num| app.name_of(num))).collect();
     page("executions", items, next(found.next))
+}
+
+fn flag(params: &Params, name: &str) -> Result<bool, Error> {
+    match params.one(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(Error::invalid(format!("{name} must be true or false, not {other:?}"))),
+    }
 }
 
 pub(super) fn number(what: &str, text: &str) -> Result<u64, Error> {

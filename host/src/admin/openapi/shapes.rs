@@ -82,6 +82,7 @@ const DEVICES: &[Shape] = &[
             ("connected", Flag),
             ("blocked", Flag),
             ("credentials", Many("DeviceCredential")),
+            ("hasPassword", Flag),
             ("metadata", Texts),
             ("logLevel", LOG_LEVELS),
             ("gatewayConfig", One("GatewayConfig")),

@@ -48,7 +48,7 @@ pub(super) fn calls() -> Vec<Call> {
             .answers(Other(&["text/event-stream"])),
         get("/v1/executions", history::executions)
             .says("What plugins did with events, newest first")
-            .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting"])
+            .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])
             .answers(Json("ListExecutionsResponse")),
         get("/v1/deadLetters", letters::list)
             .says("Events that no plugin could handle, oldest first")

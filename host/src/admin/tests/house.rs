@@ -21,7 +21,7 @@ use crate::{
     ingest::{self, Offer},
     journal,
     metrics::Metrics,
-    model::{DeviceName, Event, PluginName, RegistryName},
+    model::{DeviceName, Event, EventData, PluginName, RegistryName},
     outbox,
     registry::{self, Device},
     settings::AdminAuth,
@@ -257,11 +257,16 @@ impl House {
 
     /// Journals telemetry of a device and waits until it is durable.
     pub(crate) fn telemetry(&self, id: &str, payload: &'static str) {
-        let data = crate::model::EventData::Telemetry {
-            subfolder: String::new(),
-            payload: Bytes::from_static(payload.as_bytes()),
-            properties: vec![],
-        };
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.event(id, EventData::Telemetry { subfolder: String::new(), payload, properties: vec![] });
+    }
+
+    /// The same for a reported state.
+    pub(crate) fn state(&self, id: &str, payload: &'static str) {
+        self.event(id, EventData::State { version: 0, payload: Bytes::from_static(payload.as_bytes()) });
+    }
+
+    fn event(&self, id: &str, data: EventData) {
         let (done, durable) = mpsc::sync_channel(1);
         let room = self.runtime.block_on(self.ingest.reserve(1024, Lane::Foreground)).unwrap();
         let event = ingest::NewEvent { durable: true, data };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{field, path};
+use super::field;
 use crate::cli::{
     client::{Client, data, encoded, escape, shown},
     table::table,
@@ -49,22 +49,22 @@ pub(super) fn act(client: &Client, command: &Command) -> anyhow::Result<(Value, 
         Command::Send { device, payload, subfolder, ttl } => {
             let ttl = format!("{}s", ttl.as_secs_f64());
             let body = json!({"binaryData": encoded(&data(payload)?), "subfolder": subfolder, "ttl": ttl});
-            let answer = client.post(&path(device, ":sendCommandToDevice")?, &body)?;
+            let answer = client.post(&client.path(device, ":sendCommandToDevice")?, &body)?;
             let text = format!("taken: command {}", field(&answer, "id"));
             Ok((answer, text))
         }
         Command::List { device, status, limit } => list(client, device, status.as_deref(), *limit),
         Command::Show { device, id } => {
-            let answer = client.get(&of(device, id)?)?;
+            let answer = client.get(&of(client, device, id)?)?;
             let text = details(&answer)?;
             Ok((answer, text))
         }
         Command::Cancel { device, id } => {
-            let answer = client.delete(&of(device, id)?)?;
+            let answer = client.delete(&of(client, device, id)?)?;
             Ok((answer, format!("command {id} is taken back")))
         }
         Command::Purge { device } => {
-            let answer = client.delete(&path(device, "/commands")?)?;
+            let answer = client.delete(&client.path(device, "/commands")?)?;
             let text = format!("{} command(s) taken back", field(&answer, "purged"));
             Ok((answer, text))
         }
@@ -72,12 +72,12 @@ pub(super) fn act(client: &Client, command: &Command) -> anyhow::Result<(Value, 
 }
 
 /// The path of one command.
-fn of(device: &str, id: &str) -> anyhow::Result<String> {
-    path(device, &format!("/commands/{}", escape(id)))
+fn of(client: &Client, device: &str, id: &str) -> anyhow::Result<String> {
+    client.path(device, &format!("/commands/{}", escape(id)))
 }
 
 fn list(client: &Client, device: &str, status: Option<&str>, limit: usize) -> anyhow::Result<(Value, String)> {
-    let (base, status) = (path(device, "/commands")?, status.unwrap_or_default());
+    let (base, status) = (client.path(device, "/commands")?, status.unwrap_or_default());
     let mut commands: Vec<Value> = Vec::new();
     let mut token = String::new();
     while commands.len() < limit {

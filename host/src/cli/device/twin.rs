@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{field, path};
+use super::field;
 use crate::cli::{
     client::{Client, data},
     table::table,
@@ -27,12 +27,12 @@ pub(super) enum Twin {
 
 pub(super) fn act(client: &Client, action: &Twin) -> anyhow::Result<(Value, String)> {
     let answer = match action {
-        Twin::Get { device } => client.get(&path(device, "/twin")?)?,
+        Twin::Get { device } => client.get(&client.path(device, "/twin")?)?,
         Twin::Patch { device, patch, version } => {
             let patch: Value = serde_json::from_slice(&data(patch)?)
                 .map_err(|e| anyhow::anyhow!("the patch is no JSON: {e}; write it as '{{\"on\": true}}'"))?;
             let only = version.map(|version| format!("?versionToUpdate={version}")).unwrap_or_default();
-            client.patch(&path(device, &format!("/twin{only}"))?, &patch)?
+            client.patch(&client.path(device, &format!("/twin{only}"))?, &patch)?
         }
     };
     let text = shown(&answer);
