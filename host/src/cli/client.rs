@@ -177,6 +177,10 @@ impl Client {
         Err(self.refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
+    fn misspelt(&self) -> String {
+        format!("{} is no address of a host; write --admin like http://127.0.0.1:8080", self.base)
+    }
+
     fn nobody(&self) -> String {
         let data = self.data.display();
         format!(
@@ -203,10 +207,10 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let answer = match body {
-            None => self.agent.run(request.body(()).context("the address of the host is wrong")?),
+            None => self.agent.run(request.body(()).with_context(|| self.misspelt())?),
             Some(body) => {
                 let request = request.header("content-type", "application/json");
-                self.agent.run(request.body(body.to_string()).context("the address of the host is wrong")?)
+                self.agent.run(request.body(body.to_string()).with_context(|| self.misspelt())?)
             }
         };
         let answer = answer.with_context(|| self.nobody())?;
@@ -217,7 +221,12 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
-        let text = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("something else than a host");
+        let Some(text) = answer.pointer("/error/message").and_then(Value::as_str) else {
+            return anyhow::anyhow!(
+                "what answers at {} is no Switchbox host ({status}); name one with --data or --admin",
+                self.base
+            );
+        };
         if status != StatusCode::UNAUTHORIZED {
             let kind = answer.pointer("/error/status").and_then(Value::as_str).unwrap_or_default();
             return match advice::for_answer(kind, text) {

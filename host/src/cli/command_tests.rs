@@ -150,6 +150,17 @@ fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
     assert!(no_token.contains("/nowhere has none"), "{no_token}");
     let wrong = run(&["device", "list"], &house.base, Some("x")).unwrap_err();
     assert!(wrong.contains("not this host's (the token given)"), "{wrong}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        io::Read::read(&mut stream, &mut [0; 4_096]).unwrap();
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nhello").unwrap();
+    });
+    let other = run(&["device", "list"], &elsewhere, None).unwrap_err();
+    assert!(other.contains("is no Switchbox host (404 Not Found); name one with"), "{other}");
+    let misspelt = run(&["device", "list"], "http://a b", None).unwrap_err();
+    assert!(misspelt.contains("write --admin like http://127.0.0.1:8080"), "{misspelt}");
     let nobody = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
     assert!(nobody.contains("no host answers at http://127.0.0.1:1") && nobody.contains("switchbox serve"), "{nobody}");
 }

@@ -133,7 +133,10 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let failed = || format!("{} cannot be made", path.display());
-    let mut file = options.open(path).with_context(failed)?;
+    let mut file = options.open(path).with_context(|| match path.exists() {
+        true => format!("{} is there already and is left alone; move it away first", path.display()),
+        false => failed(),
+    })?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
 }
 
