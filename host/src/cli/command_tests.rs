@@ -4,7 +4,10 @@ use anyhow::Context;
 use clap::CommandFactory;
 
 use super::*;
-use crate::{admin::tests::house::House, delivery::Feed};
+use crate::{
+    admin::tests::house::House,
+    delivery::{Feed, Outbound, Receipt},
+};
 
 #[test]
 fn the_arguments_fit_together() {
@@ -136,9 +139,11 @@ fn an_operator_follows_a_command_to_its_end() {
     assert!(shown.lines().any(|line| line.starts_with("purged ")), "every status has its time: {shown}");
     assert!(command(&["list", "lamp-1", "--status", "lost"]).unwrap_err().contains("status must be queued"));
 
-    let (online, _received) = house.connect("lamp-1");
+    let (online, received) = house.connect("lamp-1");
     online.subscribe(Feed::Commands);
     let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
+    let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
+    online.acknowledged(vec![Receipt::CommandSent { num }]);
     assert!(has_row(&command(&["show", "lamp-1", &now]).unwrap(), "status sent"));
 }
 
