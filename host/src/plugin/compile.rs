@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::process::{Resource, Rlimit, Signal, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
@@ -142,7 +142,11 @@ pub fn child(reservation: u64) -> Result<(), String> {
 }
 
 fn bound_this_process() -> io::Result<()> {
-    let bound = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    let bound = |resource: Resource, most: u64| {
+        // The host itself may have less.
+        let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+    };
     bound(Resource::As, COMPILE_MEMORY_BYTES)?;
     bound(Resource::Cpu, COMPILE_TIME.as_secs())?;
     bound(Resource::Core, 0)?;

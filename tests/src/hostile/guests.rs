@@ -38,12 +38,18 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row(
         "start-bomb-component",
-        "puts components into the folder that panic, loop, or say 3 MB when they are started",
+        "puts components into the folder that panic, loop, call the host with 8 MB, or say 3 MB when they are started",
         |attack| {
             tried(
                 attack,
                 "start",
-                &[r#"start = "panic""#, r#"start = "words""#, r#"start = "loop""#, r#"describe = "loop""#],
+                &[
+                    r#"start = "list""#,
+                    r#"start = "panic""#,
+                    r#"start = "words""#,
+                    r#"start = "loop""#,
+                    r#"describe = "loop""#,
+                ],
             );
         },
     ),

@@ -41,6 +41,9 @@ impl Guest for Hostile {
         match settings.as_str() {
             r#"{"start":"refuse"}"# => Err("`target` is missing".into()),
             r#"{"start":"words"}"# => Err("w".repeat(3_000_000)),
+            r#"{"start":"list"}"# => {
+                registry::list(&"?".repeat(8_000_000), None, 10).map(|_| ()).map_err(|e| e.to_string())
+            }
             r#"{"start":"read"}"# => registry::get("lamp-1").map(|_| ()).map_err(|e| e.to_string()),
             r#"{"start":"panic"}"# => panic!("no start today"),
             r#"{"start":"loop"}"# => endless_loop(),
