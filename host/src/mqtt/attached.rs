@@ -33,6 +33,7 @@ impl AttachedLink {
         let _ = self.over.set(why.to_owned());
         let of_this = |parcel: &Parcel| parcel.device.as_ref().is_some_and(|device| device.num == self.device.num);
         state.session.withdraw(of_this);
+        self.mailbox.drained(&mut state);
     }
 }
 

@@ -104,6 +104,8 @@ pub(super) struct Mailbox {
     state: Mutex<State>,
     /// Something changed that decides whether the client may stay.
     recheck: AtomicBool,
+    /// The queue takes nothing, whatever it is, and publishers do not wait for it.
+    crowded: AtomicBool,
     /// There is something to write.
     pub(super) work: Notify,
     /// The connection is to end.
@@ -126,6 +128,7 @@ impl Mailbox {
             name,
             state: Mutex::default(),
             recheck: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             work: Notify::new(),
             closing: Notify::new(),
             gone: Notify::new(),
@@ -216,6 +219,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.online = false;
         state.session.disconnect();
+        self.crowded.store(false, Ordering::Relaxed);
         self.count(&mut state);
         drop(state);
         self.room.notify_waiters();
@@ -264,9 +268,17 @@ impl Mailbox {
 
     /// Lets publishers that wait go on, where there is room again.
     pub(super) fn drained(&self, state: &mut State) {
+        self.crowded.store(false, Ordering::Relaxed);
         if std::mem::take(&mut state.starved) {
             self.room.notify_waiters();
         }
+    }
+
+    /// There was no room for a message.
+    fn note_full(&self, state: &mut State) {
+        state.starved = true;
+        let crowded = state.online && state.patience.left().is_zero() && state.session.is_full_for_good();
+        self.crowded.store(crowded, Ordering::Relaxed);
     }
 
     /// Into the session's queue, where there is room or what ran out of time makes some.
@@ -365,7 +377,7 @@ impl Subscriber for Mailbox {
                 return Delivered::Full;
             }
             let Some(id) = state.session.reserve(message) else {
-                state.starved = true;
+                self.note_full(&mut state);
                 return Delivered::Full;
             };
             if !state.online {
@@ -382,7 +394,7 @@ impl Subscriber for Mailbox {
             self.work.notify_one();
             return Delivered::Queued;
         }
-        state.starved = true;
+        self.note_full(&mut state);
         Delivered::Full
     }
 
@@ -403,6 +415,10 @@ impl Subscriber for Mailbox {
 
     fn is_connected(&self) -> bool {
         self.lock().online
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 
     fn patience(&self) -> Duration {

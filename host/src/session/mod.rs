@@ -156,6 +156,12 @@ impl<H: Clone + Weigh> Session<H> {
             && self.queue_bytes + self.reserved_bytes + size <= limits::SESSION_QUEUE_BYTES
     }
 
+    /// There is no room for any message, and none comes by what runs out of time.
+    #[must_use]
+    pub fn is_full_for_good(&self) -> bool {
+        self.queue.len() + self.reserved >= limits::SESSION_QUEUE && self.expires_from.is_none()
+    }
+
     /// Half of the queue is free, by number and by bytes.
     #[must_use]
     pub fn is_half_empty(&self) -> bool {

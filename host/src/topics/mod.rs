@@ -94,6 +94,11 @@ pub trait Subscriber: Send + Sync {
     fn not_kept(&self, message: &Message, recipient: &Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
+    /// Its queue is full, whatever the message is, and it is not worth waiting for. Asked for every message: must be quick, and
+    /// may be a moment late.
+    fn is_crowded(&self) -> bool {
+        false
+    }
     /// How long it is still worth waiting for room.
     fn patience(&self) -> Duration;
     /// A publisher waited.
@@ -172,11 +177,17 @@ impl Publisher {
 
 /// Who is to get a message, or could not take it just now.
 pub struct Offer {
+    /// Of the subscriber.
+    id: u64,
     subscriber: Arc<dyn Subscriber>,
     delivery: Delivery,
 }
 
 impl Offer {
+    fn new(subscriber: Arc<dyn Subscriber>, delivery: Delivery) -> Self {
+        Self { id: subscriber.id(), subscriber, delivery }
+    }
+
     fn is_worth_waiting_for(&self) -> bool {
         self.delivery.qos != QoS::AtMostOnce && !self.subscriber.patience().is_zero()
     }
@@ -390,7 +401,11 @@ impl Handle {
     /// Gives it back where it is worth waiting for room.
     fn offer(&self, message: &mut Written<'_>, offer: Offer) -> Option<Offer> {
         fairness::breathe();
-        let Offer { subscriber, delivery } = &offer;
+        let Offer { subscriber, delivery, .. } = &offer;
+        if subscriber.is_crowded() {
+            self.drop_one();
+            return None;
+        }
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,
             Delivered::Keep(recipient) => {
@@ -425,7 +440,7 @@ impl Handle {
                 Delivered::Dropped => {}
                 Delivered::Full => {
                     is_lost = true;
-                    full = full.or_else(|| Some(Offer { subscriber, delivery }).filter(Offer::is_worth_waiting_for));
+                    full = full.or_else(|| Some(Offer::new(subscriber, delivery)).filter(Offer::is_worth_waiting_for));
                 }
             }
         }
@@ -451,13 +466,14 @@ impl Handle {
             Target::One { subscriber, options } => {
                 let qos = options.qos.min(message.qos);
                 let retain = message.retain && options.retain_as_published;
-                match offers.iter_mut().find(|offer| offer.subscriber.id() == id) {
+                match offers.iter_mut().find(|offer| offer.id == id) {
                     Some(Offer { delivery, .. }) => {
                         delivery.qos = delivery.qos.max(qos);
                         delivery.retain |= retain;
                         delivery.ids.extend(options.id);
                     }
                     None => offers.push(Offer {
+                        id,
                         subscriber: subscriber.clone(),
                         delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
                     }),

@@ -342,3 +342,22 @@ fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
         assert!(!durable || (away.room(left).is_ok() && away.room(left + 1).is_err()), "counted anew");
     }
 }
+
+#[test]
+fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
+    let (metrics, away) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
+    let mailbox = Mailbox::new("a".into(), metrics, away, crate::topics::Keeper::default());
+    mailbox.begin(10);
+    let deliver = || {
+        let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };
+        mailbox.deliver(&std::sync::Arc::new(Message::new("a", "x")), delivery)
+    };
+    while deliver() != Delivered::Full {}
+    assert!(!mailbox.is_crowded(), "publishers wait for it");
+    let now = Instant::now();
+    mailbox.waited(now, now + Duration::from_secs(1));
+    assert_eq!((deliver(), mailbox.is_crowded()), (Delivered::Full, true));
+    assert!(mailbox.lock().session.next(now).is_some());
+    mailbox.drained(&mut mailbox.lock());
+    assert_eq!((mailbox.is_crowded(), deliver()), (false, Delivered::Queued));
+}
