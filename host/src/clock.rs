@@ -1,12 +1,72 @@
 //! The only place that reads the wall clock. Never used for measuring time that passed: `Instant` does that.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch; 0 for a clock before it.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "the one place")]
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    now_ms.saturating_add_signed(shift::ms())
+}
+
+/// The wall clock of a test: `SWITCHBOX_TEST_CLOCK` names a file that holds by how many milliseconds it is wrong. Builds for
+/// use have none.
+#[cfg(debug_assertions)]
+mod shift {
+    use std::{ffi::OsString, sync::LazyLock};
+
+    static FILE: LazyLock<Option<OsString>> = LazyLock::new(|| std::env::var_os("SWITCHBOX_TEST_CLOCK"));
+
+    pub(super) fn ms() -> i64 {
+        let shift = FILE.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        shift.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod shift {
+    pub(super) const fn ms() -> i64 {
+        0
+    }
+}
+
+/// A step of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Back(Duration),
+    Ahead(Duration),
+}
+
+/// Finds steps of the wall clock by the monotonic one. A machine that slept looks like a step ahead.
+#[derive(Debug)]
+pub struct Watch {
+    last: Anchor,
+}
+
+impl Watch {
+    /// Smaller differences between the two clocks are no steps.
+    const TOLERANCE_MS: u64 = 500;
+
+    #[must_use]
+    pub fn new(now: Anchor) -> Self {
+        Self { last: now }
+    }
+
+    /// The step since the last look.
+    pub fn look(&mut self, now: Anchor) -> Option<Step> {
+        let expected = self.last.ms(now.at);
+        self.last = now;
+        let (back, ahead) = (expected.saturating_sub(now.ms), now.ms.saturating_sub(expected));
+        if back > Self::TOLERANCE_MS {
+            Some(Step::Back(Duration::from_millis(back)))
+        } else if ahead > Self::TOLERANCE_MS {
+            Some(Step::Ahead(Duration::from_millis(ahead)))
+        } else {
+            None
+        }
+    }
 }
 
 /// The wall clock, read once: gives the wall time of moments soon after, for who has those anyway.
@@ -45,13 +105,31 @@ pub fn rfc3339(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use super::{Duration, Step, Watch};
 
     #[test]
     fn the_wall_time_of_a_later_moment_is_known_without_asking_again() {
         let anchor = super::Anchor { ms: 1_000, ..super::Anchor::now() };
         for (micros, ms) in [(0, 1_000), (999, 1_000), (1_000, 1_001), (60_000_000, 61_000)] {
             assert_eq!(anchor.ms(anchor.at() + Duration::from_micros(micros)), ms);
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_told_once_and_by_how_much() {
+        let start = super::Anchor { ms: 1_000_000, ..super::Anchor::now() };
+        let at = |secs: u64, ms: u64| super::Anchor { at: start.at + Duration::from_secs(secs), ms };
+        let mut watch = Watch::new(start);
+        for (now, expected) in [
+            (at(1, 1_001_000), None),
+            (at(2, 1_002_400), None),
+            (at(3, 87_403_400), Some(Step::Ahead(Duration::from_secs(86_400)))),
+            (at(6, 87_406_400), None),
+            (at(7, 1_007_400), Some(Step::Back(Duration::from_secs(86_400)))),
+            (at(8, 1_008_400), None),
+            (at(9, 0), Some(Step::Back(Duration::from_millis(1_009_400)))),
+        ] {
+            assert_eq!(watch.look(now), expected, "{now:?}");
         }
     }
 

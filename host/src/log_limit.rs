@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     hash::Hash,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 const TIME: Duration = Duration::from_secs(60);
-/// Those who are told apart in a minute.
+/// Keys that are told apart in a minute.
 const KEPT: usize = 1_000;
 
 #[derive(Debug)]
@@ -18,30 +19,84 @@ pub struct LogLimit {
     /// Lines in a minute.
     most: u32,
     since: Instant,
-    count: u32,
+    count: u64,
+    /// Lines of the minute before that the log did not get.
+    left_out: u64,
+}
+
+/// What is added to a line, so that the log tells how many there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    Nothing,
+    /// The last line of this minute, but for its count.
+    Last,
+    /// So many lines of this minute.
+    Count(u64),
+    /// The first line after so many that were left out.
+    LeftOut(u64),
+}
+
+impl fmt::Display for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Last => f.write_str(" (no more of these for a minute, but how many there are)"),
+            Self::Count(count) => write!(f, " ({count} of these in this minute)"),
+            Self::LeftOut(count) => write!(f, " ({count} of these were left out before)"),
+        }
+    }
 }
 
 impl LogLimit {
     #[must_use]
     pub fn new(most: u32, now: Instant) -> Self {
-        Self { most, since: now, count: 0 }
+        Self { most, since: now, count: 0, left_out: 0 }
     }
 
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.since) >= TIME
     }
 
-    /// One more. None: not for the log; else what is added to the line.
-    pub fn note(&mut self, now: Instant) -> Option<&'static str> {
+    /// One more. `None`: not for the log; else what is added to the line. Past the first few of a minute only every tenth, then
+    /// every hundredth line and so on is for the log, each with its number.
+    pub fn note(&mut self, now: Instant) -> Option<More> {
+        let most = u64::from(self.most);
         if self.is_over(now) {
-            *self = Self::new(self.most, now);
+            *self = Self { left_out: self.count.saturating_sub(most), ..Self::new(self.most, now) };
         }
         self.count = self.count.saturating_add(1);
+        let left_out = std::mem::take(&mut self.left_out);
         match self.count {
-            count if count < self.most => Some(""),
-            count if count == self.most => Some(" (no more of these for a minute)"),
+            _ if left_out > 0 => Some(More::LeftOut(left_out)),
+            count if count < most => Some(More::Nothing),
+            count if count == most => Some(More::Last),
+            count if count > most && count >= 100 && is_power_of_ten(count) => Some(More::Count(count)),
             _ => None,
         }
+    }
+}
+
+fn is_power_of_ten(count: u64) -> bool {
+    10_u64.checked_pow(count.ilog10()) == Some(count)
+}
+
+/// The same for one place of the code, whoever comes by there.
+#[derive(Debug)]
+pub struct SiteLimit {
+    most: u32,
+    limit: Mutex<Option<LogLimit>>,
+}
+
+impl SiteLimit {
+    #[must_use]
+    pub const fn new(most: u32) -> Self {
+        Self { most, limit: Mutex::new(None) }
+    }
+
+    /// As [`LogLimit::note`].
+    pub fn note(&self) -> Option<More> {
+        let now = Instant::now();
+        self.limit.lock().get_or_insert_with(|| LogLimit::new(self.most, now)).note(now)
     }
 }
 
@@ -59,15 +114,15 @@ impl<K: Eq + Hash> LogLimits<K> {
     }
 
     /// As [`LogLimit::note`].
-    pub fn note(&self, who: K, now: Instant) -> Option<&'static str> {
+    pub fn note(&self, key: K, now: Instant) -> Option<More> {
         let mut by = self.by.lock();
-        if by.len() >= KEPT && !by.contains_key(&who) {
+        if by.len() >= KEPT && !by.contains_key(&key) {
             by.retain(|_, limit| !limit.is_over(now));
             if by.len() >= KEPT {
                 return None;
             }
         }
-        by.entry(who).or_insert_with(|| LogLimit::new(self.most, now)).note(now)
+        by.entry(key).or_insert_with(|| LogLimit::new(self.most, now)).note(now)
     }
 }
 
@@ -86,17 +141,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_few_of_a_minute_are_told() {
+    fn the_first_few_of_a_minute_are_logged_and_then_how_many_there_are() {
         let start = Instant::now();
         for most in [1, 10] {
             let mut limit = LogLimit::new(most, start);
-            for minute in 0..3 {
-                let now = start + TIME * minute;
-                let told: Vec<_> = (0..most * 2).filter_map(|_| limit.note(now)).collect();
-                assert_eq!(told.len(), most as usize);
-                assert!(told.iter().all(|more| more.is_empty() != (*more == told[told.len() - 1])));
-                assert!(limit.note(now + TIME - Duration::from_millis(1)).is_none());
-            }
+            let minute = |limit: &mut LogLimit, n: u32| -> Vec<_> {
+                (0..50_000).filter_map(|_| limit.note(start + TIME * n)).map(|more| more.to_string()).collect()
+            };
+            let first = minute(&mut limit, 0);
+            let counts = [
+                " (100 of these in this minute)",
+                " (1000 of these in this minute)",
+                " (10000 of these in this minute)",
+            ];
+            assert_eq!(first.len(), most as usize + counts.len());
+            assert!(first[..most as usize - 1].iter().all(String::is_empty));
+            assert_eq!(first[most as usize..], counts);
+            let second = minute(&mut limit, 1);
+            assert_eq!(second[0], format!(" ({} of these were left out before)", 50_000 - most));
+            assert_eq!(limit.note(start + TIME * 9), Some(More::LeftOut(u64::from(50_000 - most))));
         }
     }
 }

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{log_limit::SiteLimit, metrics::Metrics};
+
+/// A guest may bring about one with each of its events.
+static PANICS: SiteLimit = SiteLimit::new(10);
 
 /// Which tasks have ended that must not. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +107,9 @@ impl Tasks {
     /// Counts a panic that harms one plugin, device or call alone.
     pub fn count_panic(&self, what: &'static str, panic: &str) {
         self.0.metrics.panic(what);
-        tracing::error!(task = what, "panicked: {panic}; this is a defect of the host, please report it");
+        if let Some(more) = PANICS.note() {
+            tracing::error!(task = what, "panicked: {panic}; this is a defect of the host, please report it{more}");
+        }
     }
 
     fn panicked(&self, name: &'static str, panic: &Panicked) {

@@ -51,6 +51,23 @@ impl Place {
         self.root.path().join("host.log")
     }
 
+    /// The file that holds by how many milliseconds the hosts' wall clock is wrong.
+    #[must_use]
+    pub fn clock(&self) -> PathBuf {
+        self.root().join("clock")
+    }
+
+    /// Sets the hosts' wall clock so many milliseconds ahead, or back.
+    ///
+    /// # Panics
+    ///
+    /// When the file system fails.
+    pub fn set_clock(&self, shift_ms: i64) {
+        let beside = self.root().join("clock.new");
+        std::fs::write(&beside, shift_ms.to_string()).expect("the clock cannot be set");
+        std::fs::rename(beside, self.clock()).expect("the clock cannot be set");
+    }
+
     #[must_use]
     pub fn root(&self) -> &Path {
         self.root.path()

@@ -107,6 +107,7 @@ impl Process {
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
             // Where the host runs is noted there: not in the files of whoever runs the tests.
             .env("XDG_CONFIG_HOME", place.root().join("config"))
+            .env("SWITCHBOX_TEST_CLOCK", place.clock())
             .stdin(Stdio::null())
             .stdout(File::create(&output).expect("no output"))
             .stderr(file)

@@ -123,6 +123,18 @@ fn the_connection_ends_when_the_token_runs_out() {
 }
 
 /// Gives the first key of the device an end, so many milliseconds from now.
+#[test]
+fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
+    let place = Place::new();
+    let host = place.start_with(CLOSED);
+    let key = registered(&host, &place, "lamp-1");
+    let mut lamp = connect(&host, "lamp-1", &token(&key));
+    lamp.event("hello");
+    place.set_clock(3 * 86_400_000);
+    let _ = ended(&lamp);
+    host.stop();
+}
+
 fn give_end(host: &Process, id: &str, in_ms: u64) {
     let path = Admin::device_path(id, "");
     let mut credentials = host.admin().get(&path).ok()["credentials"].take();

@@ -169,25 +169,90 @@ fn only_the_plugin_that_set_a_timer_sees_it() {
 }
 
 #[test]
-fn a_removed_plugins_timers_go_and_a_replaced_components_stay() {
+fn timers_stay_when_the_component_is_replaced_or_the_files_are_away() {
     let place = place();
     let host = place.start();
     let admin = host.admin();
     order(&host, &json!([{"after": {"timer": "t", "ms": 3_600_000}}]));
     until("the timer", || (timers(&admin, "deputy") == 1).then_some(()));
     let before = admin.plugin("deputy").unwrap()["digest"].clone();
-    place.plugin("deputy.wasm", stamped(&fs::read(DEPUTY).unwrap(), "another"));
+    let two = stamped(&fs::read(DEPUTY).unwrap(), "another");
+    place.plugin("deputy.wasm", &two);
     admin.wait_plugin("deputy", "in another version", |plugin| plugin["digest"] != before);
     assert_eq!(timers(&admin, "deputy"), 1);
-    place.remove_plugin("deputy.wasm");
-    place.remove_plugin("deputy.toml");
-    until("the plugin to go", || admin.plugin("deputy").is_none().then_some(()));
-    deputy(&place, "deputy");
+    remove(&place, &admin);
+    place.plugin("deputy.wasm", &two);
     admin.wait_plugin("deputy", "back", |plugin| plugin["state"] == "running");
-    assert_eq!(timers(&admin, "deputy"), 0);
+    assert_eq!(timers(&admin, "deputy"), 1, "its files were away for a moment");
+    remove(&place, &admin);
     host.stop();
     let host = place.start();
-    assert_eq!(timers(&host.admin(), "deputy"), 0);
+    let admin = host.admin();
+    // What comes is another component: it is another plugin.
+    place.plugin("deputy.wasm", fs::read(DEPUTY).unwrap());
+    admin.wait_plugin("deputy", "another one", |plugin| plugin["state"] == "running");
+    assert_eq!(timers(&admin, "deputy"), 0);
+    host.logged(&["deputy", "is another plugin than"]);
+}
+
+fn remove(place: &Place, admin: &Admin) {
+    for file in ["deputy.wasm", "deputy.toml"] {
+        let _ = fs::remove_file(place.plugins().join(file));
+    }
+    until("the plugin to go", || admin.plugin("deputy").is_none().then_some(()));
+}
+
+#[test]
+fn a_plugin_that_is_off_gets_late_what_was_due_meanwhile() {
+    let place = place();
+    let host = place.start();
+    let (admin, report) = (host.admin(), report(&host));
+    let switch = |verb: &str, state: &str| {
+        let answer = admin.post(&format!("/v1/plugins/deputy:{verb}"), &json!({})).ok();
+        assert_eq!(answer["state"], state, "what it answers is true");
+    };
+    let set = now_ms();
+    order(&host, &json!([{"every": {"timer": "every", "ms": 200}}, {"after": {"timer": "once", "ms": 1_500}}]));
+    fired(&report, "every", 1);
+    switch("disable", "disabled");
+    let due = admin.plugin("deputy").unwrap()["timers"].clone();
+    assert_eq!(due["count"], 2, "{due}");
+    until("the time of the other", || (now_ms() > set + 2_000).then_some(()));
+    assert!(reports(&report, "once").is_empty());
+    switch("enable", "running");
+    let once = fired(&report, "once", 1);
+    assert_eq!(once[0]["late"], true, "{once:?}");
+    let seen = reports(&report, "every").len();
+    fired(&report, "every", seen + 2);
+    host.stop();
+}
+
+#[test]
+fn timers_go_on_when_the_wall_clock_goes_back_also_over_a_restart() {
+    const DAY: i64 = 86_400_000;
+    let place = place();
+    place.set_clock(365 * DAY);
+    let host = place.start();
+    let report = report(&host);
+    let orders = json!([{"every": {"timer": "every", "ms": 300}}, {"after": {"timer": "after", "ms": 4_000}}]);
+    order(&host, &orders);
+    fired(&report, "every", 1);
+    place.set_clock(0);
+    host.logged(&["the wall clock went back"]);
+    let seen = reports(&report, "every").len();
+    let reported = fired(&report, "every", seen + 3);
+    assert_eq!(reported.last().unwrap()["late"], false);
+    fired(&report, "after", 1);
+    place.set_clock(DAY);
+    host.logged(&["the wall clock went ahead"]);
+    let seen = reports(&report, "every").len();
+    fired(&report, "every", seen + 2);
+    host.kill();
+    place.set_clock(0);
+    let host = place.start();
+    let report = self::report(&host);
+    fired(&report, "every", 2);
+    host.stop();
 }
 
 #[test]

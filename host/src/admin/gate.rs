@@ -26,8 +26,13 @@ use super::{
 use crate::{
     clock,
     lobby::{Rate, network},
+    log_limit::{More, SiteLimit},
     model::limits,
 };
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static AUDIT_NOT_SYNCED: SiteLimit = SiteLimit::new(10);
+static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
 
 /// A refused body of so many bytes is read to its end.
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
@@ -101,10 +106,11 @@ fn call_of(request: &Request) -> String {
 
 /// What is added to the audit log's line of a refused write. None: there is no line, lest a token that may not write makes
 /// the log forget what others wrote.
-fn refused_line(app: &App, who: &str, error: &Error) -> Option<&'static str> {
+fn refused_line(app: &App, who: &str, error: &Error) -> Option<More> {
     match error.kind {
         Kind::ResourceExhausted => None,
-        _ => app.scope_log_limit.note(who.to_owned(), Instant::now()),
+        // Its size is bounded by the number of lines, so that one that only counts has no place there.
+        _ => app.scope_log_limit.note(who.to_owned(), Instant::now()).filter(|more| !matches!(more, More::Count(_))),
     }
 }
 
@@ -216,14 +222,18 @@ async fn note(app: &App, who: String, address: SocketAddr, call: String, status:
         // Nobody waits for this one.
         tokio::spawn(async move {
             tokio::time::sleep(audit::TOGETHER).await;
-            if let Err(error) = blocking(move || Ok(log.sync()?)).await {
-                tracing::error!(%error, "the audit log cannot be put on the disk");
+            if let Err(error) = blocking(move || Ok(log.sync()?)).await
+                && let Some(more) = AUDIT_NOT_SYNCED.note()
+            {
+                tracing::error!(%error, "the audit log cannot be put on the disk{more}");
             }
         });
     }
     if let Err(error) = written {
         app.parts.counters.refuse("audit_write");
-        tracing::error!(%error, "a line of the audit log cannot be written");
+        if let Some(more) = AUDIT_NOT_WRITTEN.note() {
+            tracing::error!(%error, "a line of the audit log cannot be written{more}");
+        }
     }
 }
 

@@ -34,7 +34,7 @@ use std::{
     },
 };
 
-pub use plugins::{Counters, Later, PluginView, Plugins, RedriveError, Timers};
+pub use plugins::{Counters, DeleteError, Later, PluginView, Plugins, RedriveError, TakenBackView, Timers};
 use serde::Serialize;
 pub use tokens::FILE as TOKEN_FILE;
 use tokio::net::TcpListener;

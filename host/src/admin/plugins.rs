@@ -16,6 +16,8 @@ pub trait Plugins: Send + Sync {
     fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>>;
     /// The component that ran before the one that runs, which has this digest, when the host has it.
     fn previous(&self, name: &PluginName, digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;
+    /// Deletes the state and the timers of a plugin whose files are gone.
+    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>>;
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
     /// handled.
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;
@@ -31,6 +33,28 @@ pub enum RedriveError {
     UnderWay(u64),
     #[error("{0}")]
     Failed(String),
+}
+
+/// Why what a removed plugin kept is not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    #[error("{0}")]
+    IsThere(String),
+    #[error("{0}")]
+    NothingKept(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A version that was taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenBackView {
+    pub digest: String,
+    pub error: String,
+    pub time: String,
+    /// What ends it.
+    pub until: String,
 }
 
 /// The timers that a plugin has set.
@@ -66,6 +90,9 @@ pub struct PluginView {
     pub counters: Counters,
     pub timers: Timers,
     pub last_error: Option<String>,
+    /// The version that its files say, where that failed and the one before it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<TakenBackView>,
     /// By the limit's name: how often it was hit.
     pub limits_hit: BTreeMap<String, u64>,
     /// What an operator should look at, such as plugins that feed each other.

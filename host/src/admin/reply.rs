@@ -13,6 +13,10 @@ use super::{
     convert::{Params, read},
     error::{Error, Kind},
 };
+use crate::log_limit::SiteLimit;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
 
 /// What a handler gives.
 pub(super) type Answer = Result<axum::Json<Value>, Error>;
@@ -36,8 +40,10 @@ fn code(kind: Kind) -> StatusCode {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let code = code(self.kind);
-        if self.kind == Kind::Internal {
-            tracing::error!(error = %self.text, "a call of the admin API failed");
+        if self.kind == Kind::Internal
+            && let Some(more) = FAILED_CALLS.note()
+        {
+            tracing::error!(error = %self.text, "a call of the admin API failed{more}");
         }
         let mut error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
         if let (Some(field), Some(fields)) = (&self.field, error.as_object_mut()) {

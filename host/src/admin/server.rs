@@ -28,11 +28,15 @@ use super::{patience::Patient, routes};
 use crate::{
     fairness::{self, Breathing, move_listener_here},
     lobby::{self, Lobby, Names, Pass},
+    log_limit::SiteLimit,
     metrics::Metrics,
     model::limits,
     tasks::Tasks,
     tls,
 };
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
@@ -143,7 +147,9 @@ async fn accept(door: Door, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
             }
             Err(error) => {
                 metrics.limit(limits::names::ADMIN_ACCEPT);
-                tracing::warn!(%error, "a connection to the admin API was not accepted");
+                if let Some(more) = NOT_ACCEPTED.note() {
+                    tracing::warn!(%error, "a connection to the admin API was not accepted{more}");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }

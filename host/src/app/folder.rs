@@ -1,22 +1,24 @@
-//! From the watched folder to the plugins that run: takes the changes one after the other.
+//! From the watched folder to the plugins that run: the changes of one plugin are made one after the other, those of different
+//! plugins beside each other, so that a large component that compiles holds up nothing else.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    sync::Arc,
+};
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{self, JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::previous::Previous;
+use super::{changes, previous::Previous};
 use crate::{
-    builtins,
-    dispatch::{Component, Manager, PluginState},
+    dispatch::Manager,
     model::PluginName,
     settings::Settings,
     tasks::Tasks,
-    watch::{self, Change, Source},
+    watch::{self, Change},
 };
 
 pub(super) struct Service {
@@ -44,8 +46,9 @@ pub(super) async fn start(
     let (service, changes) = watch::Service::new(watch::Options::new(&settings.plugins))?;
     let (looked, first_look) = oneshot::channel();
     let watching = tasks.spawn("plugin folder", &shutdown, service.run(shutdown.clone()));
-    let applying = apply_all(changes, plugins, Previous::new(&settings.data), looked);
-    let applying = tasks.spawn("plugin loader", &shutdown, applying);
+    let previous = Previous::new(&settings.data);
+    let queues = Queues::new(move |change| changes::make(plugins.clone(), previous.clone(), change), tasks.clone());
+    let applying = tasks.spawn("plugin loader", &shutdown, queues.run(changes, looked));
     tokio::select! {
         _ = first_look => {}
         () = shutdown.cancelled() => {}
@@ -53,71 +56,156 @@ pub(super) async fn start(
     Ok(Service { watching, applying })
 }
 
-async fn apply_all(
-    mut changes: mpsc::Receiver<Change>,
-    plugins: Arc<Manager>,
-    previous: Previous,
-    looked: oneshot::Sender<()>,
-) {
-    let mut looked = Some(looked);
-    while let Some(change) = changes.recv().await {
-        let done = match change {
-            Change::Upsert { name, component, settings } => match component_of(component) {
-                Ok(component) => {
-                    let bytes = component.origin.ends_with(".wasm").then(|| component.bytes.clone());
-                    let done = plugins.upsert(&name, component, *settings).await;
-                    let runs = plugins.get(&name).is_some_and(|plugin| plugin.state == PluginState::Running);
-                    if let (Ok(()), true, Some(bytes)) = (&done, runs, bytes) {
-                        remember(&previous, &name, bytes).await;
-                    }
-                    done
-                }
-                Err(problem) => {
-                    plugins.broken(&name, &problem);
-                    Ok(())
-                }
-            },
-            Change::Removed { name } => {
-                let done = plugins.remove(&name).await;
-                let previous = previous.clone();
-                let _ = tokio::task::spawn_blocking(move || previous.forget(&name)).await;
-                done
+/// The changes that wait, by their plugins.
+struct Queues<M> {
+    make: M,
+    /// Plugins of which a change is being made, each with those that come next.
+    plugins: BTreeMap<PluginName, Vec<Change>>,
+    tasks: JoinSet<()>,
+    /// Which plugin's change a task makes.
+    names: HashMap<task::Id, PluginName>,
+    supervisor: Tasks,
+}
+
+impl<M, F> Queues<M>
+where
+    M: Fn(Change) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn new(make: M, supervisor: Tasks) -> Self {
+        Self { make, plugins: BTreeMap::new(), tasks: JoinSet::new(), names: HashMap::new(), supervisor }
+    }
+
+    async fn run(mut self, mut changes: mpsc::Receiver<Change>, looked: oneshot::Sender<()>) {
+        let mut looked = Some(looked);
+        let mut first_look = None;
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(change) => match change.plugin().cloned() {
+                        Some(name) => self.push(name, change),
+                        // It comes after all that was told before it.
+                        None => first_look = Some(change),
+                    },
+                    None => break,
+                },
+                Some(done) = self.tasks.join_next_with_id() => self.done(done),
             }
-            Change::Broken { name, error } => {
-                plugins.broken(&name, &error);
-                Ok(())
-            }
-            Change::FirstLook { unready } => {
-                let done = plugins.first_look_done(&unready).await;
+            if self.tasks.is_empty()
+                && let Some(change) = first_look.take()
+            {
+                (self.make)(change).await;
                 looked.take().map(|looked| looked.send(()));
-                done
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+
+    fn push(&mut self, name: PluginName, change: Change) {
+        match self.plugins.entry(name) {
+            Entry::Occupied(mut waiting) => {
+                // Of what the files were meanwhile only the newest counts, and that they were away.
+                let waiting = waiting.get_mut();
+                waiting.retain(|earlier| matches!(earlier, Change::Removed { .. }) && *earlier != change);
+                waiting.push(change);
+            }
+            Entry::Vacant(free) => {
+                let name = free.key().clone();
+                free.insert(Vec::new());
+                self.begin(name, change);
+            }
+        }
+    }
+
+    fn begin(&mut self, name: PluginName, change: Change) {
+        let task = self.tasks.spawn((self.make)(change));
+        self.names.insert(task.id(), name);
+    }
+
+    /// Also after a panic the plugin's next change is made.
+    fn done(&mut self, done: Result<(task::Id, ()), task::JoinError>) {
+        let id = match done {
+            Ok((id, ())) => id,
+            Err(error) => {
+                self.supervisor.count_panic("plugin change", &error.to_string());
+                error.id()
             }
         };
-        // What is wrong with a plugin is in the log and in the API already; this is for what is wrong with the host.
-        if let Err(error) = done {
-            tracing::debug!(%error, "a change of the plugin folder is not in force");
+        let Some(name) = self.names.remove(&id) else { return };
+        match self.plugins.remove(&name) {
+            Some(mut waiting) if !waiting.is_empty() => {
+                let next = waiting.remove(0);
+                self.plugins.insert(name.clone(), waiting);
+                self.begin(name, next);
+            }
+            _ => {}
         }
     }
 }
 
-/// For a rollback. That this fails costs no more than that.
-async fn remember(previous: &Previous, name: &PluginName, bytes: Bytes) {
-    let (previous, plugin) = (previous.clone(), name.clone());
-    let written = tokio::task::spawn_blocking(move || previous.runs(&plugin, &bytes)).await;
-    if let Err(error) = written.map_err(std::io::Error::other).flatten() {
-        tracing::warn!(plugin = %name, %error, "the component cannot be kept for a rollback");
-    }
-}
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use tokio::sync::Semaphore;
 
-fn component_of(source: Source) -> Result<Component, String> {
-    match source {
-        Source::File { path, bytes } => Ok(Component { origin: path.display().to_string(), bytes }),
-        Source::Builtin(name) => match builtins::find(&name) {
-            Some(bytes) => Ok(Component { origin: format!("builtin:{name}"), bytes: Bytes::from_static(bytes) }),
-            None => {
-                let known: Vec<_> = builtins::names().collect();
-                Err(format!("component: there is no builtin:{name}; there are {}", known.join(", ")))
-            }
-        },
+    use super::*;
+
+    fn broken(name: &str, error: &str) -> Change {
+        Change::Broken { name: PluginName::new(name).unwrap(), error: error.into() }
+    }
+
+    fn removed(name: &str) -> Change {
+        Change::Removed { name: PluginName::new(name).unwrap() }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_takes_long_holds_up_its_own_plugin_alone() {
+        let (made, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+        let queues = Queues::new(
+            {
+                let (made, gate) = (made.clone(), gate.clone());
+                move |change: Change| {
+                    let (made, gate) = (made.clone(), gate.clone());
+                    async move {
+                        let text = match &change {
+                            Change::Broken { name, error } => format!("{name} {error}"),
+                            Change::Removed { name } => format!("{name} removed"),
+                            _ => "first look".into(),
+                        };
+                        if text == "slow compiles" {
+                            let _ = gate.acquire().await;
+                        }
+                        assert_ne!(text, "other panics");
+                        made.lock().push(text);
+                    }
+                }
+            },
+            Tasks::default(),
+        );
+        let (tell, changes) = mpsc::channel(16);
+        let (looked, first_look) = oneshot::channel();
+        let running = tokio::spawn(queues.run(changes, looked));
+        for change in [
+            broken("slow", "compiles"),
+            broken("slow", "was edited"),
+            removed("slow"),
+            broken("slow", "is back"),
+            broken("slow", "is back again"),
+            Change::FirstLook { unready: vec![] },
+            broken("other", "panics"),
+            broken("other", "is disabled"),
+        ] {
+            tell.send(change).await.unwrap();
+        }
+        while made.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*made.lock(), ["other is disabled"]);
+        gate.add_permits(1);
+        first_look.await.unwrap();
+        let expected = ["other is disabled", "slow compiles", "slow removed", "slow is back again", "first look"];
+        assert_eq!(*made.lock(), expected);
+        drop(tell);
+        running.await.unwrap();
     }
 }

@@ -1,24 +1,44 @@
 //! Notes now and then up to where all events are handled, and lets old rows of the journal go.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{dispatch, ingest, store};
+use crate::{
+    clock,
+    dispatch::{self, Manager},
+    ingest,
+    log_limit::LogLimit,
+    store,
+};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for removed plugins whose time is over.
+const DELETE_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(
     store: store::Handle,
     ingest: ingest::Handle,
     dispatch: dispatch::Handle,
+    plugins: Arc<Manager>,
     shutdown: CancellationToken,
 ) {
     let mut noted = None;
+    let mut log_limit = LogLimit::new(1, Instant::now());
+    let mut looked = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.cancelled() => return,
+        }
+        if looked.elapsed() >= DELETE_EVERY {
+            looked = Instant::now();
+            if let Err(error) = plugins.delete_overdue(clock::now_ms()).await {
+                tracing::warn!(%error, "what removed plugins kept cannot be deleted");
+            }
         }
         let low_water = dispatch.low_water(ingest.offered());
         // An idle host writes nothing.
@@ -31,7 +51,11 @@ pub(super) async fn run(
                 noted = Some(low_water);
             }
             Err(store::Error::Closed) => return,
-            Err(error) => tracing::warn!(%error, "old events cannot be let go"),
+            Err(error) => {
+                if let Some(more) = log_limit.note(Instant::now()) {
+                    tracing::warn!(%error, "old events cannot be let go{more}");
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The one place that wires the rooms together, starts them in order and stops them in the reverse order. Decides nothing.
 
+mod changes;
+mod clock_watch;
 mod folder;
 mod housekeeping;
 mod listeners;
@@ -61,6 +63,7 @@ pub struct Host {
     api: JoinHandle<()>,
     folder: folder::Service,
     housekeeping: JoinHandle<()>,
+    clock_watch: JoinHandle<()>,
     timers: JoinHandle<()>,
     publisher: JoinHandle<()>,
     expiry: JoinHandle<()>,
@@ -131,7 +134,7 @@ impl Host {
             ..plugin::Options::default()
         })?;
         let consent = settings.grant == Grant::Consent;
-        let plugins = Arc::new(Manager::recover(&dispatch, engine, &loaded, consent).await?);
+        let plugins = Arc::new(Manager::recover(&dispatch, engine, &mut loaded, consent).await?);
         let timers = timers::run(dispatch.timers(), ingest.clone(), shutdown.child_token());
         let timers = tasks.spawn("timers", &shutdown, timers);
         let folder = folder::start(settings, plugins.clone(), &tasks, shutdown.clone()).await?;
@@ -173,8 +176,12 @@ impl Host {
         let front = tasks.spawn_on(background.handle(), "mqtt", &shutdown, front.run(shutdown.child_token()));
         let api = tasks.spawn_on(background.handle(), "admin", &shutdown, api.run(shutdown.child_token()));
         let (store, ingest) = (parts.store.clone(), parts.ingest.clone());
-        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), shutdown.child_token());
+        let plugins = parts.plugins.clone();
+        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), plugins, shutdown.child_token());
         let housekeeping = tasks.spawn("housekeeping", &shutdown, housekeeping);
+        let (plugins, registry) = (parts.plugins.clone(), parts.registry.clone());
+        let clock_watch = clock_watch::run(plugins, parts.delivery.clone(), registry, shutdown.child_token());
+        let clock_watch = tasks.spawn("clock", &shutdown, clock_watch);
         ready.store(true, Ordering::Release);
         Ok(Self {
             mqtt: listeners.mqtt,
@@ -189,6 +196,7 @@ impl Host {
             api,
             folder,
             housekeeping,
+            clock_watch,
             timers,
             publisher,
             expiry,
@@ -215,6 +223,7 @@ impl Host {
         self.timers.await.context("the timers ended badly")?;
         self.dispatch.stop().await;
         self.housekeeping.await.context("housekeeping ended badly")?;
+        self.clock_watch.await.context("the watch over the wall clock ended badly")?;
         self.publisher.await.context("publishing ended badly")?;
         self.expiry.await.context("the expiry of commands ended badly")?;
         drop(self.background);

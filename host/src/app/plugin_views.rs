@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::previous::Previous;
 use crate::{
-    admin::{Counters, Later, PluginView, Plugins, RedriveError, Timers},
+    admin::{Counters, DeleteError, Later, PluginView, Plugins, RedriveError, TakenBackView, Timers},
     clock,
     dispatch::{self, Manager, PluginState, PluginStatus},
     model::PluginName,
@@ -38,6 +38,17 @@ impl Plugins for Views {
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || previous.before(&name, &digest)).await;
             read.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        })
+    }
+
+    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>> {
+        let name = name.clone();
+        Box::pin(async move {
+            self.plugins.delete_kept(&name).await.map_err(|error| match error {
+                dispatch::DeleteError::IsThere(_) => DeleteError::IsThere(error.to_string()),
+                dispatch::DeleteError::NothingKept(_) => DeleteError::NothingKept(error.to_string()),
+                dispatch::DeleteError::Store(error) => DeleteError::Failed(error.to_string()),
+            })
         })
     }
 
@@ -77,6 +88,12 @@ fn view(status: PluginStatus) -> PluginView {
         },
         timers: Timers { count: status.timers, next_time: status.next_timer_ms.map(clock::rfc3339) },
         last_error: status.last_error,
+        taken_back: status.taken_back.map(|taken_back| TakenBackView {
+            digest: taken_back.digest,
+            error: taken_back.error,
+            time: clock::rfc3339(taken_back.time_ms),
+            until: "the plugin's files change, or it is disabled and enabled".into(),
+        }),
         limits_hit: totals.limits_hit,
         warnings: status.warnings,
     }

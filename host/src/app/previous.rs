@@ -1,14 +1,31 @@
 //! The components that run, and those that ran before them, so that a plugin can be rolled back: two files a plugin in the
-//! data folder. Only components of the watched folder; a built-in changes with the host.
+//! data folder. Only components of the watched folder; a built-in changes with the host. Beside them the settings that each of
+//! the last few versions had, so that a version that came back by itself comes back after a restart too.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::{model::PluginName, plugin, store::private};
 
 const FOLDER: &str = "components";
+/// Versions of a plugin whose settings are kept.
+const VERSIONS: usize = 4;
+
+/// A version that a plugin has run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ran {
+    /// Stands for the component with all of its settings.
+    pub(super) version: String,
+    /// `builtin:…`, or the digest of a component of the watched folder.
+    pub(super) component: String,
+    /// Its settings file.
+    pub(super) settings: Arc<str>,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Previous(PathBuf);
@@ -49,11 +66,48 @@ impl Previous {
         Ok(None)
     }
 
+    /// Keeps the version. Blocks.
+    pub(super) fn note_version(&self, plugin: &PluginName, ran: Ran) -> io::Result<()> {
+        let mut versions = self.versions(plugin);
+        if versions.last() == Some(&ran) {
+            return Ok(());
+        }
+        versions.retain(|known| known.version != ran.version);
+        versions.push(ran);
+        let old = versions.len().saturating_sub(VERSIONS);
+        versions.drain(..old);
+        private::make_folder(&self.0)?;
+        let (path, beside) = (self.versions_path(plugin), self.path(plugin, "new"));
+        fs::write(&beside, serde_json::to_vec(&versions)?)?;
+        fs::rename(beside, path)
+    }
+
+    /// A version as it was kept, with the bytes of its component unless that is a built-in. Blocks.
+    pub(super) fn version(&self, plugin: &PluginName, version: &str) -> Option<(Ran, Option<Vec<u8>>)> {
+        let ran = self.versions(plugin).into_iter().find(|ran| ran.version == version)?;
+        if ran.component.starts_with("builtin:") {
+            return Some((ran, None));
+        }
+        let files = ["current", "previous"].into_iter().filter_map(|which| fs::read(self.path(plugin, which)).ok());
+        let bytes = files.into_iter().find(|bytes| plugin::digest(bytes) == ran.component)?;
+        Some((ran, Some(bytes)))
+    }
+
+    /// None where there is no such file, or one that cannot be read: it costs no more than going back.
+    fn versions(&self, plugin: &PluginName) -> Vec<Ran> {
+        let text = fs::read(self.versions_path(plugin)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    fn versions_path(&self, plugin: &PluginName) -> PathBuf {
+        self.0.join(format!("{plugin}.versions.json"))
+    }
+
     /// The plugin is gone. Blocks.
     pub(super) fn forget(&self, plugin: &PluginName) {
-        for which in ["current", "previous"] {
+        for path in [self.path(plugin, "current"), self.path(plugin, "previous"), self.versions_path(plugin)] {
             // There may be none.
-            let _ = fs::remove_file(self.path(plugin, which));
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -76,6 +130,22 @@ mod tests {
             assert_eq!(before(bytes).as_deref(), expected.map(str::as_bytes), "after {bytes}");
         }
         assert_eq!(before("two").as_deref(), Some(b"one".as_slice()), "it went back already, which is not noted yet");
+        let ran = |version: &str, component: &str| Ran {
+            version: version.into(),
+            component: component.into(),
+            settings: "a = 1".into(),
+        };
+        let one = ran("v1", &plugin::digest(b"one"));
+        for ran in [one.clone(), ran("v2", "builtin:x"), ran("v3", &plugin::digest(b"lost"))] {
+            previous.note_version(&name, ran).unwrap();
+        }
+        assert_eq!(previous.version(&name, "v1"), Some((one, Some(b"one".to_vec()))));
+        assert_eq!(previous.version(&name, "v2").unwrap().1, None);
+        assert_eq!(previous.version(&name, "v3"), None, "its component is not there");
+        for n in 4..9 {
+            previous.note_version(&name, ran(&format!("v{n}"), "builtin:x")).unwrap();
+        }
+        assert_eq!(previous.version(&name, "v2"), None, "only the last few are kept");
         previous.forget(&name);
         assert_eq!(fs::read_dir(data.path().join(FOLDER)).unwrap().count(), 0);
     }

@@ -52,8 +52,14 @@ pub(super) enum Action {
         #[arg(value_name = "CAPABILITY=PATTERN")]
         grants: Vec<String>,
     },
-    /// Delete its files
-    Remove { name: String },
+    /// Delete its files; its state and timers are kept for 7 days, for the case that they come back
+    #[command(visible_alias = "delete")]
+    Remove {
+        name: String,
+        /// Delete its state and timers at once, also those of a plugin that was removed before
+        #[arg(long)]
+        purge_state: bool,
+    },
 }
 
 /// Returns what is to be printed.
@@ -84,8 +90,22 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer, text))
         }
         Action::New { .. } | Action::Logs(_) => anyhow::bail!("this is done elsewhere"),
-        Action::Enable { name } => post(name, "enable", "is enabled"),
-        Action::Disable { name } => post(name, "disable", "is disabled"),
+        Action::Enable { name } => {
+            let answer = client.post(&format!("{}:enable", path(name)?), &json!({}))?;
+            let done = match text(&answer, "/state").as_str() {
+                "" | "disabled" => "will be enabled when its change before is done".to_owned(),
+                state => format!("is enabled; its state: {state}"),
+            };
+            Ok((answer, format!("{name} {done}")))
+        }
+        Action::Disable { name } => {
+            let answer = client.post(&format!("{}:disable", path(name)?), &json!({}))?;
+            let done = match text(&answer, "/state").as_str() {
+                "disabled" => "is disabled".to_owned(),
+                state => format!("will be disabled when its change before is done; its state now: {state}"),
+            };
+            Ok((answer, format!("{name} {done}")))
+        }
         Action::Reload { name } => post(name, "reload", "is being read again"),
         Action::Rollback { name } => post(name, "rollback", "goes back to the component that ran before"),
         Action::Grant { name, grants } => {
@@ -93,9 +113,11 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             let text = format!("{name} may do this now: {}", answer.get("grants").unwrap_or(&Value::Null));
             Ok((answer, text))
         }
-        Action::Remove { name } => {
-            let answer = client.delete(&path(name)?)?;
-            Ok((answer, format!("{name} is removed")))
+        Action::Remove { name, purge_state } => {
+            let query = if *purge_state { "?purgeState=true" } else { "" };
+            let answer = client.delete(&format!("{}{query}", path(name)?))?;
+            let kept = if *purge_state { ", and its state and timers are deleted" } else { "" };
+            Ok((answer, format!("{name} is removed{kept}")))
         }
     }
 }
@@ -160,6 +182,11 @@ fn details(plugin: &Value) -> String {
         ("warnings", "warnings"),
     ] {
         rows.push(vec![shown.to_owned(), text(plugin, &format!("/{field}"))]);
+    }
+    if plugin.get("takenBack").is_some() {
+        for (field, what) in [("digest", "taken back"), ("error", "because"), ("time", "at"), ("until", "until")] {
+            rows.push(vec![what.to_owned(), text(plugin, &format!("/takenBack/{field}"))]);
+        }
     }
     for (field, what) in [("counters", ""), ("limitsHit", "limit hit: ")] {
         if let Some(Value::Object(counts)) = plugin.get(field) {

@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Shared, lane::Fed, presence::Presence};
-use crate::{clock, model::CommandStatus, store};
+use crate::{clock, log_limit::SiteLimit, model::CommandStatus, store};
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_READ: SiteLimit = SiteLimit::new(10);
 
 /// When to offer again what the connection had no room for, or what could not be read.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -81,7 +84,9 @@ async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() ->
         match ask().await {
             Err(store::Error::Closed) => return Err(store::Error::Closed),
             Err(error) => {
-                tracing::error!(%error, "a device's queue cannot be read; trying again");
+                if let Some(more) = NOT_READ.note() {
+                    tracing::error!(%error, "a device's queue cannot be read; trying again{more}");
+                }
                 tokio::time::sleep(PATIENCE).await;
             }
             read => return read,

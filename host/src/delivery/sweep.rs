@@ -8,9 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Handle, commands::PAGE, feeder};
 use crate::{
     clock,
+    log_limit::SiteLimit,
     model::{CommandStatus, limits},
     store::{self, DueCommand},
 };
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_READ: SiteLimit = SiteLimit::new(10);
+static REJECTED: SiteLimit = SiteLimit::new(10);
 
 /// The wall clock may jump: it is looked at so often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,11 +44,18 @@ impl Handle {
                 Ok(()) => {}
                 Err(store::Error::Closed) => return,
                 Err(error) => {
-                    tracing::error!(%error, "commands that are due cannot be read; trying again");
+                    if let Some(more) = NOT_READ.note() {
+                        tracing::error!(%error, "commands that are due cannot be read; trying again{more}");
+                    }
                     self.shared.queues.note_due(clock::now_ms() + 1_000);
                 }
             }
         }
+    }
+
+    /// The wall clock went back, and open commands have got new times.
+    pub fn clock_set(&self) {
+        self.shared.queues.note_due(clock::now_ms());
     }
 
     async fn sweep(&self, left: bool) -> Result<(), store::Error> {
@@ -78,7 +90,9 @@ impl Handle {
             let status = first.verdict.unwrap_or(CommandStatus::Expired);
             if status == CommandStatus::Rejected {
                 self.shared.metrics.limit(limits::names::QUEUED_COMMANDS);
-                tracing::warn!(device = %device.name, limit = "queued_commands", "a command is rejected: too many wait");
+                if let Some(more) = REJECTED.note() {
+                    tracing::warn!(device = %device.name, limit = "queued_commands", "a command is rejected: too many wait{more}");
+                }
             }
             count += self.shared.end_commands(&device, status, commands.into_iter(), None);
             if let Some(presence) = self.presence(device.num) {

@@ -1,7 +1,10 @@
 //! Reads a plugin's events from the log: those that its full queue could not take, and after a start those that were not
 //! handled before. Ends when the plugin has caught up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{queue::Job, runner::Runner};
 use crate::{
@@ -25,7 +28,9 @@ pub(super) async fn run(runner: Arc<Runner>) {
             Ok(Step::NothingYet) => tokio::time::sleep(NOT_WRITTEN_YET).await,
             Err(Error::Closed) => return,
             Err(error) => {
-                tracing::error!(plugin = %runner.name, %error, "the journal cannot be read; trying again");
+                if let Some(more) = runner.log_limits.note("journal", Instant::now()) {
+                    tracing::error!(plugin = %runner.name, %error, "the journal cannot be read; trying again{more}");
+                }
                 tokio::time::sleep(NOT_READABLE).await;
             }
         }

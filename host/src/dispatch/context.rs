@@ -16,6 +16,7 @@ use super::{
     cycles::Cycles,
     host::{PluginHost, Reach},
     kv::Kv,
+    life::Lives,
     recovery::Left,
     routes::Table,
     runner::Runner,
@@ -41,6 +42,7 @@ pub(super) struct Context {
     pub(super) boot: OnceLock<Seq>,
     /// The plugins that were there when the host stopped and do not run yet.
     pub(super) left: Mutex<Left>,
+    pub(super) lives: Mutex<Lives>,
     /// The plugins that run. Replaced as a whole.
     pub(super) table: RwLock<Arc<Table>>,
     /// Some plugin that runs is triggered by messages on ordinary topics.
@@ -66,6 +68,7 @@ impl Context {
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),
             left: Mutex::default(),
+            lives: Mutex::default(),
             table: RwLock::default(),
             topics: AtomicBool::new(false),
             generation: AtomicU64::new(1),

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,6 @@ use super::{
     worker,
 };
 use crate::{
-    clock,
     model::{Effect, EventData},
     plugin::limits::names,
 };
@@ -30,8 +29,6 @@ const UNIT_BYTES: usize = 1_024;
 pub(super) const DELAYED_UNITS: usize = DELAYED_BYTES / UNIT_BYTES;
 /// Of the text that explains what was held back, characters: it has the target's name in it.
 const WHY_CHARS: usize = 300;
-/// The log tells of held back effects of a plugin at most so often.
-const TELL_EVERY_MS: u64 = 10_000;
 
 impl Runner {
     /// Whether the event's effects may happen now, later or never; notes who feeds whom.
@@ -105,12 +102,8 @@ impl Runner {
     pub(super) fn note_delay(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(slow.limit);
         let text = self.slow_text(version, slow, effects);
-        let now = clock::now_ms();
-        let told = self.counters.delay_told_ms.load(Ordering::Relaxed);
-        let due = now >= told.saturating_add(TELL_EVERY_MS);
-        if due && self.counters.delay_told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            tracing::warn!(plugin = %self.name, limit = %slow.limit, wait = ?wait, "effects are held back: {text}");
+        if let Some(more) = self.log_limits.note("delay", Instant::now()) {
+            tracing::warn!(plugin = %self.name, limit = %slow.limit, wait = ?wait, "effects are held back: {text}{more}");
         }
         format!("limits.{}: {text}", slow.limit).chars().take(WHY_CHARS).collect()
     }

@@ -68,6 +68,10 @@ impl PluginKv {
         Ok(writes)
     }
 
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     pub(super) fn apply(&mut self, write: &KvWrite) {
         if let Some((old, _)) = self.entries.remove(&write.key) {
             self.bytes -= write.key.len() + old.len();
@@ -99,6 +103,12 @@ impl Kv {
             let write = KvWrite { key: doc.key.clone(), value: doc.value.clone(), revision: doc.revision };
             self.of(&doc.plugin).data.lock().apply(&write);
         }
+    }
+
+    /// Plugins that have some.
+    pub(super) fn plugins(&self) -> Vec<PluginName> {
+        let plugins = self.plugins.read();
+        plugins.iter().filter(|(_, cell)| cell.data.lock().bytes() > 0).map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn of(&self, plugin: &PluginName) -> Arc<Cell> {

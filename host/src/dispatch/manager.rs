@@ -1,16 +1,21 @@
 //! Which plugins there are: takes new components and settings, tries them, and puts them in force between two events.
 //! Whatever ran before keeps running when the new one is not good.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::{
     Handle,
     context::Context,
     guard::Paces,
-    queue::Job,
+    life::{self, Lives},
     recovery::Left,
     routes::Table,
     runner::{Lag, Runner, Version},
@@ -18,7 +23,11 @@ use super::{
 };
 use crate::{
     clock,
-    model::{Entry, PluginName, Seq},
+    log_limit::LogLimits,
+    model::{
+        Entry, PluginName, Seq,
+        life::{Identity, PluginChange},
+    },
     plugin::{self, CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers, futile},
     store::{self, Loaded},
 };
@@ -58,10 +67,10 @@ pub struct Component {
 }
 
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     state: Option<PluginState>,
     origin: Option<String>,
-    error: Option<String>,
+    pub(super) error: Option<String>,
     /// What it asks for, while it waits for consent.
     asked: Option<Description>,
 }
@@ -73,13 +82,25 @@ enum Prepared {
     Asks(Box<Description>),
 }
 
-/// The set of plugins. One call at a time: whoever watches the folder makes them one after the other.
+/// Components of at least so many bytes are large: one is compiled at a time.
+const LARGE_BYTES: usize = 2 * 1024 * 1024;
+/// Other components that are compiled at the same time.
+const COMPILED_TOGETHER: usize = 4;
+
+/// The set of plugins. Changes of one plugin are made one after the other, by whoever watches the folder; those of different
+/// plugins may be made at the same time.
 pub struct Manager {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     engine: Engine,
-    slots: Mutex<BTreeMap<PluginName, Slot>>,
+    pub(super) slots: Mutex<BTreeMap<PluginName, Slot>>,
     /// A plugin whose settings say nothing of grants waits, unless its component asks for nothing.
     consent: bool,
+    compiling: Semaphore,
+    compiling_large: Semaphore,
+    /// Of lines that a plugin's files are no good, by what is wrong with them.
+    log_limits: LogLimits<(PluginName, String)>,
+    /// Held while a change of the plugin is made.
+    changing: Mutex<BTreeMap<PluginName, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Manager {
@@ -87,7 +108,7 @@ impl Manager {
     pub async fn recover(
         dispatch: &Handle,
         engine: Engine,
-        loaded: &Loaded,
+        loaded: &mut Loaded,
         consent: bool,
     ) -> Result<Self, store::Error> {
         let context = dispatch.context.clone();
@@ -95,23 +116,39 @@ impl Manager {
         let _ = context.boot.set(boot);
         context.kv.load(&loaded.kv);
         context.timers.load(&loaded.timers);
-        let left = Left::read(&context.store, &loaded.plugins, loaded.low_water).await?;
+        *context.lives.lock() = Lives::load(std::mem::take(&mut loaded.lives));
+        let left = Left::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
         *context.left.lock() = left;
-        Ok(Self { context, engine, slots: Mutex::default(), consent })
+        let manager = Self {
+            context,
+            engine,
+            slots: Mutex::default(),
+            consent,
+            compiling: Semaphore::new(COMPILED_TOGETHER),
+            compiling_large: Semaphore::new(1),
+            log_limits: LogLimits::new(10),
+            changing: Mutex::default(),
+        };
+        manager.clock_set().await?;
+        Ok(manager)
     }
 
     /// Puts a plugin's component and settings in force, or says why not; what ran before keeps running then.
     pub async fn upsert(&self, name: &PluginName, component: Component, settings: PluginSettings) -> Result<(), Error> {
+        let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
+        let id = version_id(&component.bytes, &settings);
         if !settings.enabled {
-            self.end(name).await?;
+            self.turn_off(name, false).await?;
+            // Who switches it on again wants it tried again.
+            self.forget_taken_back(name, "").await?;
             self.note(name, |slot| {
                 *slot = Slot { state: Some(PluginState::Disabled), origin: Some(origin), ..Slot::default() }
             });
             tracing::info!(plugin = %name, "disabled");
             return Ok(());
         }
-        let version = match self.prepare(name, component, &settings).await {
+        let version = match self.prepare(name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => *version,
             Ok(Prepared::Asks(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
@@ -122,9 +159,11 @@ impl Manager {
                 return Err(error);
             }
         };
+        let identity = Identity { kind: life::kind(&version.description.name), digest: version.digest.to_string() };
+        self.end_another(name, &identity).await?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
-        self.put_in_force(name, version).await?;
+        self.put_in_force(name, version, identity).await?;
         if let Some(version) = starts {
             self.start_timer(name, version).await?;
         }
@@ -135,7 +174,7 @@ impl Manager {
 
     /// It sees no events until its settings have grants; those that come meanwhile are not for it.
     async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
-        self.end(name).await?;
+        self.turn_off(name, false).await?;
         let state = Some(PluginState::WaitingForConsent);
         self.note(name, |slot| *slot = Slot { state, origin: Some(origin), asked: Some(asked), error: None });
         tracing::warn!(plugin = %name, "waits for consent to what it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
@@ -145,43 +184,33 @@ impl Manager {
     /// The plugin's files are no good; `error` says why.
     pub fn broken(&self, name: &PluginName, error: &str) {
         let running = self.context.runner(name).is_some();
-        tracing::error!(plugin = %name, "{error}{}", if running { "; the version before keeps running" } else { "" });
+        if let Some(more) = self.log_limits.note((name.clone(), error.to_owned()), Instant::now()) {
+            let keeps = if running { "; the version before keeps running" } else { "" };
+            tracing::error!(plugin = %name, "{error}{keeps}{more}");
+        }
         self.note(name, |slot| {
             slot.error = Some(error.to_owned());
             slot.state = Some(if running { PluginState::Running } else { PluginState::Broken });
         });
     }
 
-    /// The plugin's files are gone.
-    pub async fn remove(&self, name: &PluginName) -> Result<(), Error> {
-        self.end(name).await?;
-        self.slots.lock().remove(name);
-        tracing::info!(plugin = %name, "removed");
-        Ok(())
+    /// Lets go of the compiled code of components that no plugin runs or ran last.
+    pub(super) async fn tidy_compiled(&self) {
+        let mut used: HashSet<_> = self.context.lives.lock().digests();
+        let runners = self.context.table.read().clone();
+        used.extend(runners.runners.iter().map(|runner| runner.version().digest.to_string()));
+        let engine = self.engine.clone();
+        // That this fails costs no more than the room on the disk.
+        let _ = tokio::task::spawn_blocking(move || engine.retain_compiled(&used)).await;
     }
 
-    /// All files of the folder were looked at: a plugin that was there before and is not now is gone. One whose files are
-    /// broken, or `unready`, keeps its place in the journal until they are mended.
-    pub async fn first_look_done(&self, unready: &[PluginName]) -> Result<(), Error> {
-        let gone = {
-            let slots = self.slots.lock();
-            self.context.left.lock().rest(|name| slots.contains_key(name) || unready.contains(name))
-        };
-        for plugin in gone {
-            self.gone(plugin).await?;
-        }
-        Ok(())
+    /// Waits until no change of the plugin is being made.
+    pub(super) async fn lock(&self, name: &PluginName) -> OwnedMutexGuard<()> {
+        let lock = self.changing.lock().entry(name.clone()).or_default().clone();
+        lock.lock_owned().await
     }
 
-    /// A plugin is gone for good, and its timers with it.
-    async fn gone(&self, plugin: PluginName) -> Result<(), store::Error> {
-        let timers = self.context.timers.hold(&plugin).await;
-        self.context.store.call(Entry::PluginRemoved { plugin }).await?;
-        timers.forget();
-        Ok(())
-    }
-
-    fn note(&self, name: &PluginName, change: impl FnOnce(&mut Slot)) {
+    pub(super) fn note(&self, name: &PluginName, change: impl FnOnce(&mut Slot)) {
         change(self.slots.lock().entry(name.clone()).or_default());
     }
 
@@ -191,8 +220,9 @@ impl Manager {
         name: &PluginName,
         component: Component,
         settings: &PluginSettings,
+        id: String,
     ) -> Result<Prepared, Error> {
-        let component = self.engine.load(component.bytes).await?;
+        let component = self.compile(component.bytes).await?;
         let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
         let description = component.describe(&text).await?;
         let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
@@ -211,6 +241,7 @@ impl Manager {
         let version = Version {
             component,
             digest,
+            id,
             setup,
             triggers,
             grants_in_force: futile::in_force(&description.grants, granted),
@@ -225,22 +256,46 @@ impl Manager {
         Ok(Prepared::Version(Box::new(version)))
     }
 
-    async fn put_in_force(&self, name: &PluginName, version: Version) -> Result<(), Error> {
+    /// Compiles a component, a large one after the other, so that small ones wait for no large one.
+    async fn compile(&self, bytes: Bytes) -> Result<plugin::Component, Error> {
+        let permits = if bytes.len() >= LARGE_BYTES { &self.compiling_large } else { &self.compiling };
+        let _permit = permits.acquire().await;
+        Ok(self.engine.load(bytes).await?)
+    }
+
+    async fn put_in_force(&self, name: &PluginName, version: Version, identity: Identity) -> Result<(), Error> {
         if let Some(runner) = self.context.runner(name) {
+            let known = self.context.lives.lock().get(name).and_then(|life| life.identity.clone());
+            if known.as_ref() != Some(&identity) {
+                self.change(name, PluginChange::Upgraded { identity: identity.clone() }).await?;
+                self.context.lives.lock().change(name, |life| life.identity = Some(identity));
+            }
+            self.forget_taken_back(name, &version.id).await?;
             runner.replace(version);
             self.context.changed();
             return Ok(());
         }
         let left = self.context.left.lock().resume(name);
+        let known = self
+            .context
+            .lives
+            .lock()
+            .get(name)
+            .is_some_and(|life| life.off_ms.is_none() && life.identity.as_ref() == Some(&identity));
         let (cursor, handled) = match left {
-            Some(left) => left,
-            None => {
-                let from = self.context.store.next_seq();
+            Some((cursor, handled)) if known => (cursor, handled),
+            left => {
+                let next = self.context.store.next_seq();
+                let (from, handled) = left.unwrap_or_else(|| (next, std::collections::HashSet::new()));
                 self.context.left.lock().hold(name.clone(), from);
-                self.context.store.call(Entry::PluginAdded { plugin: name.clone(), from }).await?;
-                (from, std::collections::HashSet::new())
+                self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
+                self.context.lives.lock().change(name, |life| {
+                    (life.identity, life.off_ms, life.removed) = (Some(identity), None, false);
+                });
+                (from, handled)
             }
         };
+        self.forget_taken_back(name, &version.id).await?;
         let lag = Lag { cursor, newest: Seq(u64::MAX), handled };
         let runner = Runner::new(name.clone(), self.context.clone(), version, lag);
         {
@@ -270,47 +325,6 @@ impl Manager {
         Ok(())
     }
 
-    async fn end(&self, name: &PluginName) -> Result<(), Error> {
-        let ended = {
-            let mut table = self.context.table.write();
-            let (ended, runners): (Vec<_>, Vec<_>) = table.runners.iter().cloned().partition(|r| r.name == *name);
-            *table = Arc::new(Table { runners });
-            ended
-        };
-        self.context.changed();
-        let was_left = self.context.left.lock().forget(name);
-        for runner in &ended {
-            runner.stop().await;
-        }
-        if was_left || !ended.is_empty() {
-            self.gone(name.clone()).await?;
-        }
-        Ok(())
-    }
-
-    /// Gives the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
-    /// handled.
-    pub async fn redrive(&self, id: u64) -> Result<(), RedriveError> {
-        let store = &self.context.store;
-        let letter = store.dead_letter(id).await?.ok_or(RedriveError::NoSuchLetter)?;
-        let not_running = || RedriveError::NotRunning(letter.plugin.clone());
-        let runner = self.context.runner(&letter.plugin).ok_or_else(not_running)?;
-        if !runner.has_room().await {
-            return Err(not_running());
-        }
-        if !runner.claim_letter(id) {
-            return Err(RedriveError::UnderWay);
-        }
-        // Somebody else's claim may have ended, and the letter gone, since it was read.
-        let Some(letter) = store.dead_letter(id).await? else {
-            runner.release_letter(id);
-            return Err(RedriveError::NoSuchLetter);
-        };
-        let device = letter.event.device.and_then(|num| self.context.registry.get(num));
-        let job = Job { event: letter.event, device, attempt: 1, letter: Some(id) };
-        if runner.redrive(job) { Ok(()) } else { Err(RedriveError::NotRunning(letter.plugin)) }
-    }
-
     /// Every plugin that there is, in order of the names.
     #[must_use]
     pub fn list(&self) -> Vec<PluginStatus> {
@@ -329,6 +343,7 @@ impl Manager {
         let version = runner.as_ref().map(|runner| runner.version());
         let description = version.as_ref().map(|version| &version.description).or(slot.asked.as_ref());
         let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog());
+        let taken_back = self.context.lives.lock().get(name).and_then(|life| life.taken_back.clone());
         PluginStatus {
             name: name.to_string(),
             state: slot.state.unwrap_or(PluginState::Broken),
@@ -348,12 +363,20 @@ impl Manager {
             },
             timers: self.context.timers.count(name),
             next_timer_ms: self.context.timers.next_due_of(name),
+            taken_back,
             totals: runner.as_ref().map_or_else(Totals::default, |runner| runner.counters.totals()),
         }
     }
 }
 
-/// Stands for a component with these settings.
+/// Stands for a component with all that its settings file says.
+#[must_use]
+pub fn version_id(component: &[u8], settings: &PluginSettings) -> String {
+    let settings = serde_json::to_string(settings).unwrap_or_default();
+    plugin::digest(format!("{}\n{settings}", plugin::digest(component)).as_bytes())
+}
+
+/// Stands for a component with the settings that are its own.
 fn started_as(digest: &str, settings: &str) -> String {
     plugin::digest(format!("{digest}\n{settings}").as_bytes())
 }

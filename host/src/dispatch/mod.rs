@@ -5,13 +5,16 @@ mod catch_up;
 mod context;
 mod cycles;
 mod delay;
+mod ending;
 mod guard;
 mod host;
 mod kv;
+mod life;
 mod manager;
 mod outcome;
 mod queue;
 mod recovery;
+mod redrive;
 mod routes;
 mod runner;
 mod status;
@@ -22,8 +25,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+pub use ending::DeleteError;
 pub use host::Reach;
-pub use manager::{Component, Error, Manager, RedriveError};
+pub use life::REMOVED_KEPT;
+pub use manager::{Component, Error, Manager, RedriveError, version_id};
 pub use status::{PluginState, PluginStatus, Totals};
 
 use context::Context;

@@ -13,17 +13,24 @@ use super::{
     worker::ATTEMPTS,
 };
 use crate::{
-    clock::Anchor,
+    clock::{self, Anchor},
     fairness::Lane,
-    model::{CallRecord, Cause, Effect, Entry, Handled, HandledInRun, HandledRun, HeldBack, Outcome},
+    model::{
+        CallRecord, Cause, Effect, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack, Outcome,
+        life::{PluginChange, TakenBack},
+    },
     plugin::{Called, Execution, KvChange, Verdict, limits::names},
     store::{Done, Refused, Reply},
+    timers,
 };
 
 /// Bytes that an entry without effects takes up in the log's queue, roughly.
 const ENTRY_BYTES: usize = 128;
 /// The same for a method call: two beginnings of payloads, names, and an error's text.
 const CALL_BYTES: usize = 1024;
+
+/// Characters of the error that a version was taken back for that are kept.
+const ERROR_CHARS: usize = 1_000;
 
 /// What goes on with the event.
 pub(super) enum Next {
@@ -90,6 +97,7 @@ impl<'a> Settled<'a> {
     }
 
     fn add(&mut self, handled: Handled, job: &Job, done: Option<Done>) {
+        self.handled_timer(job);
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
         self.entries.push((Entry::Handled(handled), done));
@@ -128,6 +136,35 @@ impl<'a> Settled<'a> {
         };
         self.bytes += ENTRY_BYTES + held_back.why.len();
         self.entries.push((Entry::HeldBack(held_back), None));
+    }
+
+    /// In the same batch as the event's end, so that a timer whose event is handled is never due again.
+    fn handled_timer(&self, job: &Job) {
+        if let EventData::Timer { name, .. } = &job.event.data
+            && job.letter.is_none()
+        {
+            self.runner.context.timers.handled(&self.runner.name, name);
+        }
+    }
+
+    /// A new version failed, and `instead` is in force again. Kept over a restart.
+    fn taken_back(&mut self, failed: &Version, instead: &Version, error: &str) {
+        let name = &self.runner.name;
+        self.runner.context.changed();
+        tracing::error!(
+            plugin = %name, digest = %failed.digest,
+            "the new version failed in its first events; the one before is back until the plugin's files change: {error}"
+        );
+        let taken_back = TakenBack {
+            digest: failed.digest.to_string(),
+            version: failed.id.clone(),
+            instead: instead.id.clone(),
+            error: error.chars().take(ERROR_CHARS).collect(),
+            time_ms: self.clock.ms(Instant::now()),
+        };
+        self.runner.context.lives.lock().change(name, |life| life.taken_back = Some(taken_back.clone()));
+        let change = Box::new(PluginChange::TakenBack(Some(taken_back)));
+        self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
     }
 
     /// Calls have happened, whatever becomes of the event.
@@ -213,8 +250,10 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
     if !settled.tally.take(&execution, took) {
         runner.counters.note(&execution, took);
     }
-    if !execution.limits_hit.is_empty() {
-        tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit");
+    if !execution.limits_hit.is_empty()
+        && let Some(more) = runner.log_limits.note("limits", now)
+    {
+        tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit{more}");
     }
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
@@ -223,7 +262,7 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
     for line in &logs {
         tracing::info!(target: "plugin", plugin = %runner.name, event = %job.event.seq, "{line}");
     }
-    let problem = judge(runner, version, verdict);
+    let problem = judge(settled, version, verdict);
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
     let admission = match problem {
         None => runner.admit(version, &job, &effects, now),
@@ -232,6 +271,7 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
     let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
         let handled = HandledInRun { seq: job.event.seq, took_us, effects };
+        settled.handled_timer(&job);
         settled.add_plain(&version.digest, time_ms, job.event.durable, handled);
         return Next::Handled;
     }
@@ -263,7 +303,8 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
 }
 
 /// None: all is well.
-fn judge(runner: &Runner, version: &Arc<Version>, verdict: Verdict) -> Option<Problem> {
+fn judge(settled: &mut Settled<'_>, version: &Arc<Version>, verdict: Verdict) -> Option<Problem> {
+    let runner = settled.runner;
     match verdict {
         Verdict::Done => {
             runner.note_handled(version);
@@ -272,20 +313,19 @@ fn judge(runner: &Runner, version: &Arc<Version>, verdict: Verdict) -> Option<Pr
         Verdict::Reject(text) => Some(Problem { text, retry: false }),
         Verdict::Retry(text) => Some(Problem { text, retry: true }),
         Verdict::Failed(text) => {
-            if runner.take_back(version) {
-                runner.context.changed();
-                tracing::error!(plugin = %runner.name, "the new version failed in its first events; the one before is back");
+            if let Some(instead) = runner.take_back(version) {
+                settled.taken_back(version, &instead, &text);
             }
             Some(Problem { text, retry: true })
         }
         // Another try would most likely end in the same way.
         Verdict::Panicked(text) => {
             runner.context.vital.count_panic("guest call", &text);
-            if runner.take_back(version) {
-                runner.context.changed();
-                tracing::error!(plugin = %runner.name, "the new version made the host panic in its first events; the one before is back");
+            let text = format!("the host panicked in a call of the plugin: {text}");
+            if let Some(instead) = runner.take_back(version) {
+                settled.taken_back(version, &instead, &text);
             }
-            Some(Problem { text: format!("the host panicked in a call of the plugin: {text}"), retry: false })
+            Some(Problem { text, retry: false })
         }
     }
 }
@@ -308,11 +348,15 @@ fn give_up(settled: &mut Settled<'_>, pending: Pending, problem: Problem) -> Nex
     runner.counters.set_last_error(&problem.text);
     if problem.retry && job.attempt < ATTEMPTS {
         runner.counters.retried();
-        tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again", problem.text);
+        if let Some(more) = runner.log_limits.note("retry", Instant::now()) {
+            tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; trying again{more}", problem.text);
+        }
         return Next::Again(Box::new(job));
     }
     runner.counters.dead();
-    tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters", problem.text);
+    if let Some(more) = runner.log_limits.note("dead letter", Instant::now()) {
+        tracing::warn!(plugin = %runner.name, event = %job.event.seq, attempt = job.attempt, "{}; to the dead letters{more}", problem.text);
+    }
     handled.outcome = Outcome::Dead { error: problem.text, event: Box::new(job.event.clone()) };
     settled.add(handled, &job, None);
     Next::Handled
@@ -326,7 +370,8 @@ struct Problem {
 
 /// Hands the effects to the log. What can be refused there is waited for; the rest goes with the batch. The error has what
 /// is needed to give the event up.
-async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(Problem, Pending)>> {
+async fn commit(settled: &mut Settled<'_>, mut pending: Pending) -> Result<(), Box<(Problem, Pending)>> {
+    realign_timers(&mut pending.handled.outcome);
     wait_to_publish(settled, pending.effects()).await;
     let conditional = has_condition(pending.effects());
     let of_timers = (0..).zip(pending.effects()).filter(|(_, effect)| is_of_timer(effect));
@@ -363,6 +408,20 @@ async fn commit(settled: &mut Settled<'_>, pending: Pending) -> Result<(), Box<(
     let mut data = state.data.lock();
     writes.iter().for_each(|write| data.apply(write));
     Ok(())
+}
+
+/// A guest sets timers by the time of its event, which may be of before the wall clock went back.
+fn realign_timers(outcome: &mut Outcome) {
+    if let Outcome::Done { effects } = outcome
+        && effects.iter().any(|effect| matches!(effect, Effect::TimerSet(_)))
+    {
+        let now_ms = clock::now_ms();
+        for effect in effects {
+            if let Effect::TimerSet(timer) = effect {
+                timers::realign(timer, now_ms);
+            }
+        }
+    }
 }
 
 /// Where plugins publish more than subscribers take, the plugins are slowed down.

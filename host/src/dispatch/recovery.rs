@@ -4,11 +4,23 @@ use std::collections::{HashMap, HashSet};
 
 use super::HandledBefore;
 use crate::{
-    model::{Entry, PluginName, Seq},
+    model::{
+        EffectKey, Entry, Event, EventData, PluginName, Seq,
+        life::SetTimer,
+        timer::{Schedule, Timer},
+    },
     store::{self, LogPage, PluginDoc},
+    timers,
 };
 
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The timer that the event is of, as one that fires once.
+fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, SetTimer)> {
+    let EventData::Timer { plugin, name, payload, due_ms, .. } = event.data else { return None };
+    let timer = Timer { name, schedule: Schedule::Once, payload, due_ms };
+    Some((PluginName::new(&plugin).ok()?, event.seq, SetTimer { timer, by }))
+}
 
 /// Where each plugin that was there goes on.
 #[derive(Debug, Default)]
@@ -23,9 +35,12 @@ impl Left {
         store: &store::Handle,
         plugins: &[PluginDoc],
         low_water: Seq,
+        timers: &timers::Handle,
     ) -> Result<Self, store::Error> {
-        let from = plugins.iter().map(|doc| (doc.plugin.clone(), doc.from.max(low_water))).collect();
+        let from: HashMap<PluginName, Seq> =
+            plugins.iter().map(|doc| (doc.plugin.clone(), doc.from.max(low_water))).collect();
         let mut handled = HandledBefore::new();
+        let mut fired = Vec::new();
         let mut row = store.row_of(low_water).await?;
         while let Some(start) = row {
             let LogPage { rows, next } = store.log_page(start, PAGE_BYTES).await?;
@@ -33,7 +48,15 @@ impl Left {
             for entry in rows.into_iter().flat_map(|row| row.entries) {
                 if let Entry::Handled(done) = entry {
                     handled.entry(done.plugin).or_default().insert(done.seq);
+                } else {
+                    fired.extend(entry.into_events_by().filter_map(|(event, by)| fired_timer(event, by)));
                 }
+            }
+        }
+        for (plugin, seq, SetTimer { timer, by }) in fired {
+            let is_handled = handled.get(&plugin).is_some_and(|handled| handled.contains(&seq));
+            if !is_handled && from.get(&plugin).is_some_and(|from| seq >= *from) {
+                timers.load_unhandled(&plugin, timer, by);
             }
         }
         Ok(Self { from, handled })
@@ -62,13 +85,8 @@ impl Left {
         self.from.values().copied().min()
     }
 
-    /// The plugins that were there and have not come back, but for those that `known` holds for.
-    pub(super) fn rest(&mut self, known: impl Fn(&PluginName) -> bool) -> Vec<PluginName> {
-        let gone: Vec<_> = self.from.keys().filter(|name| !known(name)).cloned().collect();
-        for name in &gone {
-            self.from.remove(name);
-        }
-        self.handled.retain(|name, _| self.from.contains_key(name));
-        gone
+    /// The plugins that were there and have not come back.
+    pub(super) fn plugins(&self) -> Vec<PluginName> {
+        self.from.keys().cloned().collect()
     }
 }

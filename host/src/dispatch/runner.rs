@@ -24,6 +24,7 @@ use super::{
     worker,
 };
 use crate::{
+    log_limit::LogLimits,
     model::{Event, EventData, PluginName, Seq},
     plugin::{Component, Description, Grant, Instance, Setup, Trigger, Triggers},
     registry::Device,
@@ -42,10 +43,15 @@ const WORKERS_MAX: usize = 1_024;
 /// A new version that traps within so many events is taken back.
 const TRIAL_EVENTS: u64 = 10;
 
+/// Lines of one kind about one plugin's events that the log gets in a minute.
+const LINES_A_MINUTE: u32 = 10;
+
 /// A component with its settings, ready to handle events.
 pub(super) struct Version {
     pub(super) component: Component,
     pub(super) digest: Arc<str>,
+    /// Stands for the component and all of its settings.
+    pub(super) id: String,
     pub(super) setup: Arc<Setup>,
     pub(super) triggers: Triggers,
     /// The same, to be shown.
@@ -96,6 +102,8 @@ pub(super) struct Runner {
     pub(super) name: PluginName,
     pub(super) context: Arc<Context>,
     pub(super) counters: Counters,
+    /// Of lines about its events, by what they are about.
+    pub(super) log_limits: LogLimits<&'static str>,
     /// The loop guard.
     pub(super) guard: Mutex<Guard>,
     /// Room for effects that are held back.
@@ -123,6 +131,7 @@ impl Runner {
             name,
             context,
             counters: Counters::default(),
+            log_limits: LogLimits::new(LINES_A_MINUTE),
             guard: Mutex::default(),
             delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
             ending: CancellationToken::new(),
@@ -150,24 +159,27 @@ impl Runner {
     pub(super) fn replace(&self, version: Version) {
         let mut versions = self.versions.write();
         let before = std::mem::replace(&mut versions.current, Arc::new(version));
-        versions.previous = Some(before);
+        // One that is still on trial itself is nothing to go back to.
+        if versions.previous.is_none() || !self.on_trial.load(Ordering::Acquire) {
+            versions.previous = Some(before);
+        }
         versions.handled = 0;
         self.on_trial.store(true, Ordering::Release);
         self.turns.fetch_add(1, Ordering::Release);
     }
 
-    /// A worker's instance trapped. True when the version was new and the one before it is back.
-    pub(super) fn take_back(&self, failed: &Arc<Version>) -> bool {
+    /// A worker's instance trapped. If its version was new, the one before it is in force again and is returned.
+    pub(super) fn take_back(&self, failed: &Arc<Version>) -> Option<Arc<Version>> {
         let mut versions = self.versions.write();
         if versions.handled >= TRIAL_EVENTS || !Arc::ptr_eq(&versions.current, failed) {
-            return false;
+            return None;
         }
-        let Some(previous) = versions.previous.take() else { return false };
-        versions.current = previous;
+        let previous = versions.previous.take()?;
+        versions.current = previous.clone();
         versions.handled = TRIAL_EVENTS;
         self.on_trial.store(false, Ordering::Release);
         self.turns.fetch_add(1, Ordering::Release);
-        true
+        Some(previous)
     }
 
     /// A version that has handled its first events stays.

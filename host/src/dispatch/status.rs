@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    model::limits::LimitName,
+    model::{life::TakenBack, limits::LimitName},
     plugin::{Description, Execution, Grant, Trigger, Verdict},
 };
 
@@ -29,8 +29,6 @@ pub(super) struct Counters {
     guest_ns: AtomicU64,
     handling_ns: AtomicU64,
     limits: Mutex<BTreeMap<LimitName, u64>>,
-    /// When the log last told of effects that are held back.
-    pub(super) delay_told_ms: AtomicU64,
     warnings: Mutex<VecDeque<String>>,
     last_error: Mutex<Option<String>>,
 }
@@ -202,5 +200,7 @@ pub struct PluginStatus {
     pub timers: usize,
     /// When the next one is due, milliseconds since the Unix epoch.
     pub next_timer_ms: Option<u64>,
+    /// The version that the plugin's files say, where it failed and the one before it is in force.
+    pub taken_back: Option<TakenBack>,
     pub totals: Totals,
 }

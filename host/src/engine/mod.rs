@@ -13,7 +13,7 @@ use crate::{
     metrics::Metrics,
     model::{
         Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, PluginName, RegistryChange,
-        Settlement, limits,
+        Settlement, life::PluginChange, limits,
     },
     outbox::{self, Origin, Queues, Sink},
     registry::{self, Device},
@@ -172,6 +172,15 @@ impl Engine {
         }
     }
 
+    fn plugin(&mut self, plugin: PluginName, mut change: PluginChange, docs: &mut Vec<Doc>) {
+        if let PluginChange::Off { due_again, .. } = &mut change {
+            docs.extend(self.timers.off(&plugin, std::mem::take(due_again)));
+        }
+        let life = Doc::PluginLife { plugin, change };
+        self.timers.note(std::iter::once(&life));
+        docs.push(life);
+    }
+
     fn registry(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
         if let RegistryChange::DeviceDeleted { num } = &change {
             self.queues.forget(*num);
@@ -202,6 +211,11 @@ impl Machine for Engine {
                 let gone = Doc::PluginGone { plugin };
                 self.timers.note(std::iter::once(&gone));
                 docs.push(gone);
+            }
+            Entry::Plugin { plugin, change } => self.plugin(plugin, *change, docs),
+            Entry::ClockSet { time_ms } => {
+                docs.extend(self.timers.realign(time_ms));
+                docs.push(Doc::ClockSet { time_ms });
             }
             Entry::DeadLettersDropped { ids } => {
                 self.letters.drop(&ids);

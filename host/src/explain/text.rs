@@ -132,7 +132,7 @@ fn happened(event: &Event, names: Names<'_>) -> String {
 fn timer_line(timer: &Timer) -> String {
     let (name, due) = (&timer.name, time(timer.due_ms));
     match &timer.schedule {
-        Schedule::Once | Schedule::Start => format!("timer {name:?} set for {due}"),
+        Schedule::Once | Schedule::After { .. } | Schedule::Start => format!("timer {name:?} set for {due}"),
         Schedule::Every { period_ms } => format!("timer {name:?} set for every {}, first at {due}", span(*period_ms)),
         Schedule::Cron { expression, time_zone } => {
             format!("timer {name:?} set for {expression} in {time_zone}, first at {due}")

@@ -138,11 +138,14 @@ impl Handle {
         self.append(None, vec![event], Some(room), None, |events| Entry::EventsBy { events, by: vec![by] });
     }
 
-    /// Appends timers that fired, in this order, each with the effect that set it. Does not block.
-    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, room: Room) {
+    /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
+    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, room: Room) {
         let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
-        let events = fired.into_iter().map(|data| NewEvent { durable: true, data }).collect();
-        self.append(None, events, Some(room), None, |events| Entry::EventsBy { events, by });
+        let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
+        let events: Vec<_> = fired.into_iter().map(event).collect();
+        let _offering = self.gate.lock();
+        let entry = Entry::EventsBy { events: events.clone(), by };
+        self.offer_appended(None, events, self.store.append(None, entry, true, Some(room), None));
     }
 
     /// The number of the next event; all events before it have been offered.
@@ -192,7 +195,7 @@ impl Handle {
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let _order = device.map(|device| device.order());
-        let mut events: Vec<Event> = events
+        let events: Vec<Event> = events
             .into_iter()
             .map(|NewEvent { durable, mut data }| {
                 if let (EventData::State { version, .. }, Some(device)) = (&mut data, device) {
@@ -204,7 +207,13 @@ impl Handle {
         let done: Option<store::Done> =
             done.map(|done| -> store::Done { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
         let _offering = self.gate.lock();
-        let Some(seq) = self.store.append(first, entry(events.clone()), sync, room, done) else { return };
+        let seq = self.store.append(first, entry(events.clone()), sync, room, done);
+        self.offer_appended(device, events, seq);
+    }
+
+    /// `seq` is the number of the first of them. To be called with the gate held.
+    fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Option<Seq>) {
+        let Some(seq) = seq else { return };
         for (event, seq) in events.iter_mut().zip(seq.0..) {
             event.seq = Seq(seq);
         }

@@ -12,6 +12,7 @@ use super::{
     effect::Effect,
     event::{CommandStatus, Event},
     ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
+    life::PluginChange,
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
 };
 
@@ -72,6 +73,16 @@ pub enum Entry {
     },
     /// A rate held the effects of an event back. It stands before the `Handled` of the same event, and only explains it.
     HeldBack(HeldBack),
+    /// A change in the life of a plugin.
+    Plugin {
+        plugin: PluginName,
+        change: Box<PluginChange>,
+    },
+    /// The wall clock says this, after a start or after it went back. No repeating timer, delay or time-to-live lasts longer
+    /// from here than from the moment it was set.
+    ClockSet {
+        time_ms: u64,
+    },
 }
 
 impl Entry {

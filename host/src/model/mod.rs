@@ -9,6 +9,7 @@ pub mod entry;
 pub mod event;
 pub mod hosts;
 pub mod ids;
+pub mod life;
 pub mod limits;
 pub mod message;
 pub mod method;

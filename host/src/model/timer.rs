@@ -22,6 +22,10 @@ pub enum Schedule {
     },
     /// Never; it stays, to tell by its payload for which version of the plugin it fired.
     Start,
+    /// Never; it was set to be due so long after that moment.
+    After {
+        delay_ms: u64,
+    },
 }
 
 /// One timer of a plugin.

@@ -14,10 +14,14 @@ use super::{
 };
 use crate::{
     fairness::{self, move_listener_here},
+    log_limit::SiteLimit,
     metrics::Metrics,
     model::limits,
     tls,
 };
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 
 /// Pauses after accept failed, such as for want of file descriptors.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -73,7 +77,9 @@ pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mps
             }
             Err(error) => {
                 metrics.limit(limits::names::ACCEPT);
-                tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}");
+                if let Some(more) = NOT_ACCEPTED.note() {
+                    tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}{more}");
+                }
                 tokio::time::sleep(back_off).await;
                 back_off = (back_off * 2).min(BACK_OFF.1);
             }

@@ -247,7 +247,7 @@ impl<H: Hub> Shared<H> {
                 self.clients.forget(&clients::Key::Device(num));
                 self.carriers.recheck(num);
             }
-            Ok(Changed::Registry(_)) => self.clients.recheck(None),
+            Ok(Changed::Registry(_) | Changed::Clock) => self.clients.recheck(None),
             // Too many changes at once to hear of each.
             Ok(Changed::Service(_)) | Err(RecvError::Lagged(_)) => {
                 self.clients.forget_all(|key| !owner::can_return(&self.hub, key));

@@ -9,10 +9,14 @@ use super::{
 use crate::{
     auth::{self, Action},
     delivery::Feed,
+    log_limit::SiteLimit,
     model::broker::BrokerChange,
     registry::Device,
     topics::{self, Pending, Subscriber as _},
 };
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static ENDED: SiteLimit = SiteLimit::new(10);
 
 /// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
 pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
@@ -79,7 +83,9 @@ fn prune<H: Hub>(presence: &Presence<H>) {
     let topics = &presence.shared.topics;
     for filter in &denied {
         presence.shared.metrics.refuse("kept subscription");
-        tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more");
+        if let Some(more) = ENDED.note() {
+            tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more{more}");
+        }
         topics.unsubscribe(filter, mailbox.id());
         if let Some(session) = record {
             topics.keeper().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });

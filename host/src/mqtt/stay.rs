@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     connection::Connection,
     end::{End, Presence},
+    handshake::runs_out,
     hub::Hub,
     mailbox::Close,
 };
@@ -49,7 +50,9 @@ impl<H: Hub> Connection<H> {
         if !mailbox.is_to_recheck() {
             return Ok(());
         }
-        shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why))).map(drop)
+        let until = shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let is_over = runs_out(until).is_some_and(|at| at <= Instant::now());
+        if is_over { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Changed {
     /// Its authorities: what becomes of its devices' connections.
     Registry(RegistryName),
     Service(ServiceName),
+    /// The wall clock went ahead: what has an end may have come to it.
+    Clock,
 }
 
 impl Changed {

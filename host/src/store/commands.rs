@@ -59,6 +59,16 @@ pub(super) fn write_in_doubt(tx: &Transaction<'_>, device: DeviceNum, upto: u64)
     Ok(())
 }
 
+/// No command has more time left than its whole time-to-live.
+pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE command SET expires_ms = ?1 + ttl_ms
+         WHERE settled_ms IS NULL AND ttl_ms > 0 AND expires_ms > ?1 + ttl_ms",
+        [sql_ms(now_ms)],
+    )?;
+    Ok(())
+}
+
 /// The first final status is the only one.
 pub(super) fn write_settled(
     tx: &Transaction<'_>,

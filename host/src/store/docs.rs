@@ -11,6 +11,7 @@ use crate::model::{
     ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
+    life::{Identity, PluginChange, TakenBack},
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
@@ -97,6 +98,14 @@ pub enum Doc {
     TimerGone {
         plugin: PluginName,
         name: String,
+    },
+    PluginLife {
+        plugin: PluginName,
+        change: PluginChange,
+    },
+    /// The wall clock was set.
+    ClockSet {
+        time_ms: u64,
     },
     /// An operator called a method.
     Call(Box<CallRecord>),
@@ -266,6 +275,19 @@ pub struct PluginDoc {
     pub from: Seq,
 }
 
+/// A plugin that there is or was, and what of it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLifeDoc {
+    pub plugin: PluginName,
+    /// `None`: it has not run since plugins have one.
+    pub identity: Option<Identity>,
+    /// Since when it is off. `None`: it is on.
+    pub off_ms: Option<u64>,
+    /// Its files are gone.
+    pub removed: bool,
+    pub taken_back: Option<TakenBack>,
+}
+
 /// Everything that the host keeps in memory, as it stands in `state.db`.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -281,6 +303,7 @@ pub struct Loaded {
     pub kv: Vec<KvDoc>,
     pub timers: Vec<TimerDoc>,
     pub plugins: Vec<PluginDoc>,
+    pub lives: Vec<PluginLifeDoc>,
     /// Of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,

@@ -12,7 +12,7 @@ use super::{
     },
     keep,
     materialise::Gathered,
-    timers,
+    plugins, timers,
 };
 use crate::model::{
     CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
@@ -159,6 +159,11 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::PluginGone { plugin } => {
             tx.execute("DELETE FROM plugin WHERE name = ?1", [plugin.as_str()])?;
             timers::delete_all(tx, plugin)?;
+        }
+        Doc::PluginLife { plugin, change } => plugins::write(tx, plugin, change)?,
+        Doc::ClockSet { time_ms } => {
+            commands::clock_set(tx, *time_ms)?;
+            plugins::clock_set(tx, *time_ms)?;
         }
         Doc::Timer(doc) => timers::write(tx, doc)?,
         Doc::TimerGone { plugin, name } => timers::delete(tx, plugin, name)?,
@@ -320,6 +325,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         low_water: Seq(meta(db, LOW_WATER)?),
         broker: broker::load(db)?,
         timers: timers::load(db)?,
+        lives: plugins::load(db)?,
         ..Loaded::default()
     };
     each(db, "SELECT name, spec, created_ms FROM registry", |r| {

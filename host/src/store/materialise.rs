@@ -22,7 +22,7 @@ use super::{
     keep::{self, Change},
     log::Files,
 };
-use crate::model::{DeviceNum, PluginName, Seq, limits::VERSIONS_KEPT};
+use crate::model::{DeviceNum, PluginName, Seq, life::PluginChange, limits::VERSIONS_KEPT};
 
 /// How long a change may wait for more.
 const GATHER: Duration = Duration::from_millis(250);
@@ -86,6 +86,10 @@ impl Gathered {
                 self.configs.remove(&num);
                 self.states.remove(&num);
                 self.seen.remove(&num);
+                self.others.push(doc);
+            }
+            Doc::PluginLife { ref plugin, change: PluginChange::Deleted } => {
+                self.kv.retain(|(of, _), _| of != plugin);
                 self.others.push(doc);
             }
             Doc::Outgoing(message) => self.outgoing.push_back(message),

@@ -15,6 +15,7 @@ mod keep;
 mod log;
 mod materialise;
 mod open;
+mod plugins;
 pub mod private;
 mod reader;
 mod record;
@@ -30,7 +31,7 @@ use std::path::PathBuf;
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
-    PluginDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
+    PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
 };
 pub use intake::{Done, Room};
 pub use keep::Kept;

@@ -83,6 +83,9 @@ const STEPS: &[&str] = &[
     DROP TABLE retained_before;
     CREATE INDEX retained_cleared ON retained (num) WHERE length(body) = 0;",
     "ALTER TABLE retained ADD COLUMN owner TEXT;",
+    "CREATE TABLE plugin_life (
+        name TEXT PRIMARY KEY, kind TEXT, digest TEXT, off_ms INTEGER, removed INTEGER NOT NULL DEFAULT 0,
+        taken_back TEXT) STRICT, WITHOUT ROWID;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

@@ -1,14 +1,8 @@
 //! When a timer is due, and when it is due again. Pure: knows no clock but what it is told.
-//!
-//! Cron follows the clocks of its zone: a time that is skipped in spring comes at the first moment after the gap, a fixed time
-//! that comes twice in autumn is taken once, the first time, and a pattern such as `*/15 * * * *` goes on through both.
 
-use croner::{
-    Cron,
-    parser::{CronParser, Seconds, Year},
-};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
+use super::cron::Expression;
 use crate::model::{limits::TIMER_MIN_INTERVAL_MS, timer::Schedule};
 
 /// 9999-12-31: past it no time can be written down.
@@ -28,7 +22,10 @@ pub enum Wanted {
 pub fn first(wanted: Wanted, now_ms: u64) -> Result<(Schedule, u64), String> {
     let soonest = now_ms.saturating_add(TIMER_MIN_INTERVAL_MS);
     let (schedule, due_ms) = match wanted {
-        Wanted::AfterMs(ms) => (Schedule::Once, now_ms.saturating_add(ms).max(soonest)),
+        Wanted::AfterMs(ms) => {
+            let delay_ms = ms.max(TIMER_MIN_INTERVAL_MS);
+            (Schedule::After { delay_ms }, now_ms.saturating_add(delay_ms))
+        }
         Wanted::AtMs(ms) => (Schedule::Once, ms.max(soonest)),
         Wanted::EveryMs(period_ms) if period_ms < TIMER_MIN_INTERVAL_MS => {
             return Err(format!(
@@ -52,7 +49,7 @@ pub fn first(wanted: Wanted, now_ms: u64) -> Result<(Schedule, u64), String> {
 #[must_use]
 pub(super) fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
     let next = match schedule {
-        Schedule::Once => return None,
+        Schedule::Once | Schedule::After { .. } => return None,
         Schedule::Start => LAST_MS,
         Schedule::Every { period_ms } => {
             let missed = now_ms.saturating_sub(due_ms) / (*period_ms).max(1);
@@ -64,26 +61,53 @@ pub(super) fn next(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64>
     (next <= LAST_MS).then_some(next)
 }
 
-fn after(expression: &str, time_zone: &str, now_ms: u64) -> Result<u64, String> {
-    let zone = TimeZone::get(time_zone).map_err(|_| {
-        let short: String = time_zone.chars().take(80).collect();
-        format!("there is no time zone {short:?}; write its IANA name, such as Europe/Berlin or UTC")
-    })?;
-    let now = Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX)).map_err(|e| e.to_string())?;
-    let never = |_| format!("cron expression {expression:?} names a time that never comes");
-    let found = parsed(expression)?.find_next_occurrence(&now.to_zoned(zone), false).map_err(never)?;
-    u64::try_from(found.timestamp().as_millisecond()).map_err(|e| e.to_string())
+/// It fires more than once.
+pub(super) fn comes_again(schedule: &Schedule) -> bool {
+    match schedule {
+        Schedule::Every { .. } | Schedule::Cron { .. } | Schedule::Start => true,
+        Schedule::Once | Schedule::After { .. } => false,
+    }
 }
 
-fn parsed(expression: &str) -> Result<Cron, String> {
-    let short: String = expression.chars().take(80).collect();
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    parser.parse(expression).map_err(|error| {
-        format!(
-            "cron expression {short:?} cannot be read ({error}); it has five fields, minute, hour, day of the month, month and \
-             day of the week, such as \"30 2 * * *\""
-        )
-    })
+/// A cron timer that is due later than an expression evaluated so much later would be is due too late: its time comes from a
+/// wall clock that was ahead. Smaller corrections of the clock repeat no time that has just come.
+const CRON_TOLERANCE_MS: u64 = 60_000;
+
+/// When the timer is due if the wall clock says `now_ms`: no later than if it were set now. Only `At` timers name a moment of
+/// the wall clock and keep it. `None`: it is due when it says.
+#[must_use]
+pub(super) fn realigned(schedule: &Schedule, due_ms: u64, now_ms: u64) -> Option<u64> {
+    let due = match schedule {
+        Schedule::Once => return None,
+        Schedule::After { delay_ms } => now_ms.saturating_add(*delay_ms),
+        Schedule::Every { period_ms } => {
+            let period_ms = (*period_ms).max(1);
+            // In step with the times before.
+            let ahead = due_ms.saturating_sub(now_ms.saturating_add(period_ms));
+            due_ms.saturating_sub(ahead.div_ceil(period_ms).saturating_mul(period_ms))
+        }
+        Schedule::Start if due_ms >= LAST_MS => return None,
+        Schedule::Start => now_ms,
+        Schedule::Cron { expression, time_zone } => {
+            let tolerated = after(expression, time_zone, now_ms.saturating_add(CRON_TOLERANCE_MS)).ok()?;
+            if due_ms <= tolerated {
+                return None;
+            }
+            after(expression, time_zone, now_ms).ok()?
+        }
+    };
+    (due < due_ms).then_some(due)
+}
+
+/// The first time of the expression after this moment.
+pub(super) fn after(expression: &str, time_zone: &str, now_ms: u64) -> Result<u64, String> {
+    let now = Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX)).map_err(|e| e.to_string())?;
+    let found = Expression::parse(expression, time_zone)?.after(now);
+    let never = || {
+        let short: String = expression.chars().take(80).collect();
+        format!("cron expression {short:?} names a time that never comes")
+    };
+    u64::try_from(found.ok_or_else(never)?.as_millisecond()).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -128,6 +152,32 @@ mod tests {
             assert_eq!(next(&every, due, now), Some(next_due), "due {due}, fired {now}");
         }
         assert_eq!(next(&Schedule::Once, 1_000, 1_000), None);
+    }
+
+    #[test]
+    fn after_the_clock_went_back_nothing_is_due_later_than_if_it_were_set_now() {
+        const YEAR: u64 = 365 * 24 * 3_600_000;
+        let cron = |text: &str| Schedule::Cron { expression: text.into(), time_zone: "UTC".into() };
+        let (now, hour) = (ms("2026-03-01T12:00:30Z"), 3_600_000);
+        let every = Schedule::Every { period_ms: 1_000 };
+        let after = Schedule::After { delay_ms: 5_000 };
+        for (schedule, due, expected) in [
+            (every.clone(), now + YEAR + 300, Some(now + 300)),
+            (every.clone(), now + 1_000, None),
+            (every, now - YEAR, None),
+            (after.clone(), now + YEAR, Some(now + 5_000)),
+            (after, now + 4_999, None),
+            (cron("0 13 * * *"), now + YEAR, Some(ms("2026-03-01T13:00:00Z"))),
+            (cron("0 12 * * *"), ms("2026-03-02T12:00:00Z"), None),
+            // The clock went back by half a minute over a time that had just come: it does not come twice.
+            (cron("1 12 * * *"), ms("2026-03-02T12:01:00Z"), None),
+            (cron("1 12 * * *"), ms("2026-03-03T12:01:00Z"), Some(ms("2026-03-01T12:01:00Z"))),
+            (Schedule::Once, now + YEAR, None),
+            (Schedule::Start, LAST_MS, None),
+            (Schedule::Start, now + hour, Some(now)),
+        ] {
+            assert_eq!(realigned(&schedule, due, now), expected, "{schedule:?} due {due}");
+        }
     }
 
     /// Clocks in Berlin went forward at 01:00 UTC on 2026-03-29 and go back at 01:00 UTC on 2026-10-25.

@@ -1,9 +1,12 @@
 //! The files of the folder: which are there, which have come to rest, and what is in them. Knows no plugins.
 
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
@@ -22,14 +25,16 @@ const MAX_SETTINGS_BYTES: u64 = 256 * 1024;
 /// A file that was last written so long ago is at rest at first sight.
 const OLD: Duration = Duration::from_secs(2);
 
-/// What two looks compare.
+/// What two looks compare: where it differs, the file is read again, and its bytes decide whether it changed. The inode and
+/// the time of its last change tell it from one of the same size and age that was copied or renamed into its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
     modified_ns: u128,
-    /// Tells a file from another that was renamed into its place.
     #[cfg(unix)]
-    inode: u64,
+    changed_ns: i128,
+    #[cfg(unix)]
+    inode: (u64, u64),
 }
 
 /// What is in a file at rest. The error says what is wrong with it.
@@ -48,6 +53,8 @@ struct File {
     content: Option<Content>,
     /// A component's bytes, until they are taken.
     bytes: Option<Bytes>,
+    /// A settings file's text.
+    text: Option<Arc<str>>,
     /// It is at rest, but incomplete: more may come.
     incomplete: bool,
     /// When it was first missed.
@@ -60,6 +67,10 @@ pub(super) struct Files {
     settle: Duration,
     patience: Duration,
     files: BTreeMap<String, File>,
+    /// What symbolic links in the folder lead to.
+    targets: BTreeSet<PathBuf>,
+    /// Entries that look like a plugin's and are no files, each already logged.
+    refused: BTreeSet<String>,
 }
 
 impl Files {
@@ -69,6 +80,8 @@ impl Files {
             settle: options.settle,
             patience: options.patience,
             files: BTreeMap::new(),
+            targets: BTreeSet::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -84,6 +97,16 @@ impl Files {
     /// None while it has not come to rest.
     pub(super) fn content(&self, name: &str) -> Option<&Content> {
         self.files.get(name).and_then(|file| file.content.as_ref())
+    }
+
+    /// A settings file as it was read.
+    pub(super) fn text(&self, name: &str) -> Option<Arc<str>> {
+        self.files.get(name).and_then(|file| file.text.clone())
+    }
+
+    /// Files elsewhere that links in the folder lead to.
+    pub(super) fn targets(&self) -> &BTreeSet<PathBuf> {
+        &self.targets
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -127,10 +150,9 @@ impl Files {
             now.duration_since(*file.gone.get_or_insert(now)) < settle
         });
         for (name, stamp) in seen {
-            let fresh = File { stamp, since: now, content: None, bytes: None, incomplete: false, gone: None };
-            let file = self.files.entry(name.clone()).or_insert(fresh);
+            let file = self.files.entry(name.clone()).or_insert_with(|| File::new(stamp, now));
             if file.stamp != stamp {
-                *file = File { stamp, since: now, content: None, bytes: None, incomplete: false, gone: None };
+                *file = File::new(stamp, now);
             }
             if file.content.is_none() && (now.duration_since(file.since) >= settle || is_old(stamp)) {
                 let patient = now.duration_since(file.since) < self.patience && !is_old_for(stamp, self.patience);
@@ -140,21 +162,44 @@ impl Files {
         Ok(())
     }
 
-    fn list(&self) -> io::Result<BTreeMap<String, Stamp>> {
+    fn list(&mut self) -> io::Result<BTreeMap<String, Stamp>> {
         let mut seen = BTreeMap::new();
+        let mut refused = BTreeSet::new();
+        self.targets.clear();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            let ours = !name.starts_with('.') && (name.ends_with(".wasm") || name.ends_with(".toml"));
-            // A link's target could change without the folder noticing, and lies outside of it.
-            if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                // Gone since it was listed: so be it.
-                if let Ok(metadata) = entry.metadata() {
+            if name.starts_with('.') || !(name.ends_with(".wasm") || name.ends_with(".toml")) {
+                continue;
+            }
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() => {
+                    if is_link {
+                        self.targets.extend(fs::canonicalize(&path));
+                    }
                     seen.insert(name, stamp(&metadata));
+                }
+                // It was removed since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link => {}
+                found => {
+                    if !self.refused.contains(&name) {
+                        let why = found.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_owned());
+                        tracing::warn!(path = %path.display(), is_link, "this makes no plugin: {why}");
+                    }
+                    refused.insert(name);
                 }
             }
         }
+        self.refused = refused;
         Ok(seen)
+    }
+}
+
+impl File {
+    fn new(stamp: Stamp, now: Instant) -> Self {
+        Self { stamp, since: now, content: None, bytes: None, text: None, incomplete: false, gone: None }
     }
 }
 
@@ -164,7 +209,9 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
         bytes: metadata.len(),
         modified_ns: modified.unwrap_or_default().as_nanos(),
         #[cfg(unix)]
-        inode: std::os::unix::fs::MetadataExt::ino(metadata),
+        changed_ns: i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()),
+        #[cfg(unix)]
+        inode: (metadata.dev(), metadata.ino()),
     }
 }
 
@@ -173,7 +220,11 @@ fn is_old(stamp: Stamp) -> bool {
 }
 
 fn is_old_for(stamp: Stamp, age: Duration) -> bool {
-    stamp.modified_ns / 1_000_000 + age.as_millis() < u128::from(clock::now_ms())
+    let last_ns = stamp.modified_ns;
+    // A copy may keep the age of what it is a copy of.
+    #[cfg(unix)]
+    let last_ns = last_ns.max(u128::try_from(stamp.changed_ns).unwrap_or(0));
+    last_ns / 1_000_000 + age.as_millis() < u128::from(clock::now_ms())
 }
 
 /// Reads a file that looks at rest. When it changed meanwhile, it was not.
@@ -193,12 +244,15 @@ fn read(path: &std::path::Path, name: &str, file: &mut File, patient: bool) {
             return;
         }
     };
-    if !fs::symlink_metadata(path).is_ok_and(|metadata| stamp(&metadata) == file.stamp) {
+    if !fs::metadata(path).is_ok_and(|metadata| stamp(&metadata) == file.stamp) {
         return;
     }
     if !component {
         let text = String::from_utf8(bytes).map_err(|error| error.to_string());
-        let settings = text.and_then(|text| PluginSettings::parse(&text).map_err(|error| error.to_string()));
+        let settings = text.and_then(|text| {
+            file.text = Some(text.as_str().into());
+            PluginSettings::parse(&text).map_err(|error| error.to_string())
+        });
         file.content = Some(Content::Settings(settings.map(Box::new).map_err(|error| format!("{name}: {error}"))));
         return;
     }

@@ -2,16 +2,20 @@
 //! that is still being written is not read.
 
 mod files;
+mod notifications;
 mod plan;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{model::PluginName, plugin::PluginSettings};
+use crate::{log_limit::LogLimit, model::PluginName, plugin::PluginSettings};
 
 /// Changes that may wait for whoever takes them; the folder is not read on while they do.
 const QUEUE: usize = 16;
@@ -59,7 +63,13 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// The plugin is new, or its component or settings are.
-    Upsert { name: PluginName, component: Source, settings: Box<PluginSettings> },
+    Upsert {
+        name: PluginName,
+        component: Source,
+        settings: Box<PluginSettings>,
+        /// The settings as they stand in their file.
+        text: Arc<str>,
+    },
     /// The plugin's files are gone.
     Removed { name: PluginName },
     /// The plugin's files cannot be used; the text names the file or the key.
@@ -67,6 +77,17 @@ pub enum Change {
     /// All that was there at the start has been told, but for these plugins, whose files are still being written. Comes
     /// once.
     FirstLook { unready: Vec<PluginName> },
+}
+
+impl Change {
+    /// Which plugin it is of.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&PluginName> {
+        match self {
+            Self::Upsert { name, .. } | Self::Removed { name } | Self::Broken { name, .. } => Some(name),
+            Self::FirstLook { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +104,10 @@ pub struct Service {
     plan: plan::Plan,
     changes: mpsc::Sender<Change>,
     /// None where the system has no notifications left: then there is only the poll.
-    watcher: Option<RecommendedWatcher>,
+    notifications: Option<notifications::Notifications>,
     told: mpsc::Receiver<()>,
+    /// Of lines that the folder cannot be read.
+    lost: LogLimit,
 }
 
 impl Service {
@@ -95,27 +118,19 @@ impl Service {
         std::fs::read_dir(&options.folder).map_err(failed)?;
         let (changes, receiver) = mpsc::channel(QUEUE);
         let (tell, told) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Looking at the folder is an event too, but no news.
-            if !event.is_ok_and(|event| event.kind.is_access()) {
-                let _ = tell.try_send(());
-            }
-        })
-        .and_then(|mut watcher| {
-            watcher.watch(&options.folder, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        let watcher = watcher
+        let notifications = notifications::Notifications::new(&options.folder, tell)
             .inspect_err(|error| tracing::warn!(%error, poll = ?options.poll, "no notifications of the plugin folder"))
             .ok();
         let files = files::Files::new(&options);
-        Ok((Self { options, files, plan: plan::Plan::default(), changes, watcher, told }, receiver))
+        let lost = LogLimit::new(1, Instant::now());
+        Ok((Self { options, files, plan: plan::Plan::default(), changes, notifications, told, lost }, receiver))
     }
 
     /// Looks until it is told to stop or nobody takes the changes any more.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let began = tokio::time::Instant::now();
         let mut first_look = true;
+        let mut is_lost = false;
         loop {
             let mut files = self.files;
             let looking = tokio::task::spawn_blocking(move || {
@@ -127,11 +142,13 @@ impl Service {
                 Err(error) => return tracing::error!(%error, "the plugin folder is no longer watched"),
             };
             self.files = files;
-            if let Err(error) = read {
-                tracing::warn!(%error, folder = %self.options.folder.display(), "the plugin folder cannot be read");
+            is_lost = self.note_read(read, is_lost);
+            if let Some(notifications) = &mut self.notifications {
+                notifications.follow(self.files.targets());
             }
             let mut changes = self.plan.changes(&mut self.files);
-            let unsettled = self.files.unsettled();
+            // What cannot be read does not come to rest.
+            let unsettled = !is_lost && self.files.unsettled();
             if first_look && (!unsettled || began.elapsed() > FIRST_LOOK_AT_MOST) {
                 first_look = false;
                 changes.push(Change::FirstLook { unready: self.plan.unready(&self.files) });
@@ -142,12 +159,34 @@ impl Service {
                     () = shutdown.cancelled() => return,
                 }
             }
-            let pause = if unsettled || self.files.waiting() { self.options.settle } else { self.options.poll };
+            let pause =
+                if unsettled || (!is_lost && self.files.waiting()) { self.options.settle } else { self.options.poll };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
                 // Then look again soon, but not at every single notification of a long copy.
-                Some(()) = self.told.recv(), if self.watcher.is_some() && !unsettled => {}
+                Some(()) = self.told.recv(), if self.notifications.is_some() && !unsettled && !is_lost => {}
+            }
+        }
+    }
+
+    /// What runs keeps running while the folder cannot be read. True: it cannot.
+    fn note_read(&mut self, read: std::io::Result<()>, was_lost: bool) -> bool {
+        let folder = self.options.folder.display();
+        match read {
+            Ok(()) if was_lost => {
+                tracing::info!(%folder, "the plugin folder can be read again");
+                if let Some(notifications) = &mut self.notifications {
+                    notifications.watch_again();
+                }
+                false
+            }
+            Ok(()) => false,
+            Err(error) => {
+                if let Some(more) = self.lost.note(Instant::now()) {
+                    tracing::warn!(%error, %folder, "the plugin folder cannot be read; what runs keeps running{more}");
+                }
+                true
             }
         }
     }

@@ -100,11 +100,13 @@ fn change(name: &PluginName, made: &Made, files: &mut Files) -> Option<Change> {
     Some(match made {
         Made::Broken(error) => Change::Broken { name, error: error.clone() },
         Made::Builtin(builtin, settings) => {
-            Change::Upsert { name, component: Source::Builtin(builtin.clone()), settings: settings.clone() }
+            let text = files.text(&format!("{name}.toml")).unwrap_or_default();
+            Change::Upsert { name, component: Source::Builtin(builtin.clone()), settings: settings.clone(), text }
         }
         Made::File(file, _, settings) => {
             let component = Source::File { path: files.path(file), bytes: files.bytes(file)? };
-            Change::Upsert { name, component, settings: settings.clone() }
+            let text = files.text(&format!("{name}.toml")).unwrap_or_default();
+            Change::Upsert { name, component, settings: settings.clone(), text }
         }
     })
 }

@@ -50,7 +50,7 @@ impl Watched {
         let change = timeout(Duration::from_secs(10), self.changes.recv()).await.expect("no change came").unwrap();
         match change {
             Change::Upsert { name, component: Source::Builtin(builtin), .. } => format!("{name} = builtin:{builtin}"),
-            Change::Upsert { name, component: Source::File { path, bytes }, settings } => {
+            Change::Upsert { name, component: Source::File { path, bytes }, settings, .. } => {
                 let file = path.file_name().unwrap().to_str().unwrap();
                 let enabled = if settings.enabled { "" } else { ", disabled" };
                 format!("{name} = {file} {}{enabled}", bytes.last().unwrap())
@@ -172,14 +172,73 @@ async fn a_component_that_plugins_share_changes_each_of_them() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_folders_hidden_and_temporary_files_are_not_seen() {
+async fn folders_hidden_and_temporary_files_are_not_seen() {
     let mut watched = Watched::empty().await;
     let path = |name: &str| watched.folder.path().join(name);
-    fs::write(path("real"), component(1)).unwrap();
-    std::os::unix::fs::symlink(path("real"), path("link.wasm")).unwrap();
+    std::os::unix::fs::symlink(path("nowhere"), path("link.wasm")).unwrap();
+    std::os::unix::fs::symlink(path("round.wasm"), path("round.wasm")).unwrap();
     fs::create_dir(path("folder.wasm")).unwrap();
     for name in [".a.wasm", "a.wasm~", "a.toml.swp", "#a.toml#", "a.wasm.part", "README.md", " .toml"] {
         fs::write(path(name), component(1)).unwrap();
     }
     watched.nothing_more().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_are_followed_and_their_targets_watched() {
+    use std::os::unix::fs::symlink;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut watched = Watched::empty().await;
+    let folder = watched.folder.path().to_owned();
+    fs::write(elsewhere.path().join("built.wasm"), component(1)).unwrap();
+    symlink(elsewhere.path().join("built.wasm"), folder.join("absolute.wasm")).unwrap();
+    assert_eq!(watched.next().await, "absolute = absolute.wasm 1");
+    fs::write(elsewhere.path().join("built.wasm"), component(2)).unwrap();
+    assert_eq!(watched.next().await, "absolute = absolute.wasm 2");
+    // As Kubernetes gives a ConfigMap: a link to a link to a folder, which is replaced by a rename.
+    for (version, byte) in [("..one", 3), ("..two", 4)] {
+        fs::create_dir(folder.join(version)).unwrap();
+        fs::write(folder.join(version).join("mapped.wasm"), component(byte)).unwrap();
+    }
+    symlink("..one", folder.join("..data")).unwrap();
+    symlink("..data/mapped.wasm", folder.join("mapped.wasm")).unwrap();
+    assert_eq!(watched.next().await, "mapped = mapped.wasm 3");
+    symlink("..two", folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    assert_eq!(watched.next().await, "mapped = mapped.wasm 4");
+    fs::remove_file(elsewhere.path().join("built.wasm")).unwrap();
+    assert_eq!(watched.next().await, "absolute removed");
+}
+
+#[tokio::test]
+async fn a_file_with_other_bytes_of_the_same_size_and_age_is_another() {
+    let mut watched = Watched::empty().await;
+    let age = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let write = |watched: &Watched, name: &str, byte: u8| {
+        watched.write(name, component(byte));
+        let file = fs::File::options().append(true).open(watched.folder.path().join(name)).unwrap();
+        file.set_modified(age).unwrap();
+    };
+    write(&watched, "a.wasm", 1);
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    // In place, as `cp -p` does, and by a rename, as `install -p` does.
+    write(&watched, "a.wasm", 2);
+    assert_eq!(watched.next().await, "a = a.wasm 2");
+    write(&watched, ".a.wasm.part", 3);
+    fs::rename(watched.folder.path().join(".a.wasm.part"), watched.folder.path().join("a.wasm")).unwrap();
+    assert_eq!(watched.next().await, "a = a.wasm 3");
+}
+
+#[tokio::test]
+async fn what_runs_keeps_running_while_the_folder_is_away() {
+    let mut watched = Watched::empty().await;
+    watched.write("a.wasm", component(1));
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    let (folder, aside) = (watched.folder.path().to_owned(), watched.folder.path().with_extension("aside"));
+    fs::rename(&folder, &aside).unwrap();
+    assert!(timeout(Duration::from_millis(300), watched.changes.recv()).await.is_err(), "it was told of");
+    fs::rename(&aside, &folder).unwrap();
+    watched.write("a.wasm", component(2));
+    assert_eq!(watched.next().await, "a = a.wasm 2");
 }

@@ -1,5 +1,7 @@
 //! Too much of what is allowed.
 
+use std::fs;
+
 use super::{
     Row, row,
     wire::{packet, publish, subscribe},
@@ -25,6 +27,18 @@ pub(super) const ROWS: &[Row] = &[
                 let _ = mallory.packet();
             }
         }
+    }),
+    row("rejected-events", "publishes telemetry that a plugin rejects as fast as it can", |attack| {
+        let lines =
+            || fs::read_to_string(&attack.target.log).map_or(0, |log| log.matches("to the dead letters").count());
+        let before = lines();
+        let mut mallory = attack.target.let_in(&attack.target.mallory());
+        let burst = publish(0x30, "/devices/mallory/events/rejected", 0, &[], &[b'x'; 100]).repeat(500);
+        while attack.goes_on() {
+            mallory.send(&burst);
+        }
+        let more = lines() - before;
+        assert!(more <= 40, "{more} lines of the log");
     }),
     row("large-telemetry-flood", "publishes telemetry of 200 kB without reading the acknowledgements", |attack| {
         while attack.goes_on() {

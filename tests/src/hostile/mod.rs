@@ -108,6 +108,11 @@ impl Target {
         let cert = ["cert", "server", "localhost", "127.0.0.1", "--folder", certs];
         assert!(Process::run(place, cert.iter().map(AsRef::as_ref)).wait().success(), "no certificate");
         place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
+        place.plugin(
+            "picky.toml",
+            "component = \"builtin:switch-wakes-device\"\n[[trigger]]\nevent = \"telemetry\"\ndevice = \"mallory\"\n\
+             subfolder = \"rejected\"\n[settings]\ntarget = \"oscar\"\n",
+        );
         let (pem, key_pem) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
         let free = "127.0.0.1:0";
         let doors = ["--enroll", "closed", "--mqtt-tls", free, "--ws", free, "--tls-cert", &pem, "--tls-key", &key_pem];

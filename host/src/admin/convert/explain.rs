@@ -70,7 +70,7 @@ fn with_device(mut shown: Value, num: DeviceNum, names: Names<'_>) -> Value {
 fn timer(timer: &Timer) -> Value {
     let mut shown = json!({"name": timer.name, "dueTime": clock::rfc3339(timer.due_ms)});
     let (field, value) = match &timer.schedule {
-        Schedule::Once | Schedule::Start => return shown,
+        Schedule::Once | Schedule::After { .. } | Schedule::Start => return shown,
         Schedule::Every { period_ms } => ("everyMs", json!(period_ms)),
         Schedule::Cron { expression, time_zone } => ("cron", json!({"expression": expression, "timeZone": time_zone})),
     };

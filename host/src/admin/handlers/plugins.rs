@@ -1,5 +1,7 @@
 //! Plugins: what runs is asked of those who run it; what should run is written into the watched folder.
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -15,7 +17,7 @@ use crate::{
         convert::Params,
         edit,
         error::{Error, Kind},
-        plugins::PluginView,
+        plugins::{DeleteError, PluginView},
         reply::{Answer, Body, Raw},
     },
     model::PluginName,
@@ -106,10 +108,36 @@ async fn change(app: &App, name: PluginName, wanted: PatchIn) -> Answer {
 }
 
 pub(in crate::admin) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
-    params.only(&[])?;
+    params.only(&["purgeState"])?;
+    let purge = match params.one("purgeState") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(Error::invalid(format!("purgeState is {other:?}; it is true or false"))),
+    };
     let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
-    blocking(move || folder.remove(&name)).await?;
-    Ok(Json(json!({})))
+    let removed = blocking({
+        let name = name.clone();
+        move || folder.remove(&name)
+    });
+    let removed = removed.await;
+    if !purge {
+        return removed.map(|()| Json(json!({})));
+    }
+    // Where there are no files any more, something of the plugin may still be kept.
+    let had_files = removed.is_ok();
+    if let Err(error) = removed
+        && error.kind != Kind::NotFound
+    {
+        return Err(error);
+    }
+    wait(&app, &name, |view| view.is_none()).await;
+    match app.parts.plugins.delete_kept(&name).await {
+        Ok(()) => Ok(Json(json!({}))),
+        Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(json!({}))),
+        Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
+        Err(DeleteError::IsThere(text)) => Err(Error::new(Kind::FailedPrecondition, text)),
+        Err(DeleteError::Failed(text)) => Err(Error::new(Kind::Internal, text)),
+    }
 }
 
 pub(in crate::admin) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
@@ -122,8 +150,29 @@ pub(in crate::admin) async fn disable(State(app): State<App>, Path(name): Path<S
     switch(&app, &name, false).await
 }
 
+/// How long a call waits until what it wrote into the folder is in force.
+const IN_FORCE_WITHIN: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Answers with the state that the plugin has by then: another one than was asked for where an earlier change of the plugin
+/// still takes its time.
 async fn switch(app: &App, name: &str, enabled: bool) -> Answer {
-    change(app, PluginName::new(name)?, PatchIn { enabled: Some(enabled), settings: Map::new() }).await
+    let name = PluginName::new(name)?;
+    let _ = change(app, name.clone(), PatchIn { enabled: Some(enabled), settings: Map::new() }).await?;
+    let view = wait(app, &name, |view| view.is_some_and(|view| (view.state != "disabled") == enabled)).await;
+    Ok(Json(json!({"name": name.as_str(), "state": view.map(|view| view.state)})))
+}
+
+/// Looks at the plugin until it is as it should be, or for as long as a call may wait.
+async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&PluginView>) -> bool) -> Option<PluginView> {
+    let until = Instant::now() + IN_FORCE_WITHIN;
+    loop {
+        let view = app.parts.plugins.get(name).await;
+        if done(view.as_ref()) || Instant::now() >= until {
+            return view;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 pub(in crate::admin) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {

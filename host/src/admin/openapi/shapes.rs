@@ -283,12 +283,14 @@ const PLUGINS: &[Shape] = &[
             ("counters", Any),
             ("timers", One("PluginTimers")),
             ("lastError", Text),
+            ("takenBack", One("PluginTakenBack")),
             ("limitsHit", Any),
             ("warnings", ManyTexts),
         ],
     ),
-    shape("PluginFile", &[("name", Text), ("file", Text)]),
+    shape("PluginFile", &[("name", Text), ("file", Text), ("state", Text)]),
     shape("PluginPatch", &[("enabled", Flag), ("settings", Any)]),
+    shape("PluginTakenBack", &[("digest", Text), ("error", Text), ("time", Time), ("until", Text)]),
     shape("PluginTimers", &[("count", Number), ("nextTime", Time)]),
 ];
 

@@ -25,7 +25,9 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Changes the settings file")
             .takes(Json("PluginPatch"))
             .answers(Json("PluginFile")),
-        delete(PLUGIN, plugins::delete).says("Removes its files from the watched folder"),
+        delete(PLUGIN, plugins::delete)
+            .says("Removes its files from the watched folder, and with purgeState=true also its state and its timers")
+            .params(&["purgeState"]),
         verb(PLUGIN, "enable", plugins::enable).says("Switches it on").answers(Json("PluginFile")),
         verb(PLUGIN, "disable", plugins::disable).says("Switches it off").answers(Json("PluginFile")),
         verb(PLUGIN, "reload", plugins::reload).says("Loads its files again").answers(Json("PluginFile")),

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE},
+    admin::{DeleteError, Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE},
     auth,
     delivery::{self, Link, Outbound},
     engine::Engine,
@@ -71,6 +71,12 @@ impl Plugins for OnePlugin {
     fn previous(&self, name: &PluginName, _digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
         let before = (name.as_str() == "relay").then(|| b"\0asm\x0d\0\x01\0before".to_vec());
         Box::pin(async { Ok(before) })
+    }
+
+    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>> {
+        let kept = name.as_str() == "gone";
+        let text = name.to_string();
+        Box::pin(async move { if kept { Ok(()) } else { Err(DeleteError::NothingKept(text)) } })
     }
 
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {

@@ -1,0 +1,56 @@
+//! Notices that somebody sets the wall clock, and tells those whose timers and deadlines are times of it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Anchor, Step, Watch},
+    delivery,
+    dispatch::Manager,
+    log_limit::LogLimit,
+    registry::{self, Changed},
+    store,
+};
+
+/// How soon a step is noticed.
+const EVERY: Duration = Duration::from_secs(1);
+/// Steps in a minute that the log tells of.
+const LOGGED: u32 = 5;
+
+pub(super) async fn run(
+    plugins: Arc<Manager>,
+    delivery: delivery::Handle,
+    registry: registry::Handle,
+    shutdown: CancellationToken,
+) {
+    let mut watch = Watch::new(Anchor::now());
+    let mut log_limit = LogLimit::new(LOGGED, Instant::now());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = shutdown.cancelled() => return,
+        }
+        let Some(step) = watch.look(Anchor::now()) else { continue };
+        if let Some(more) = log_limit.note(Instant::now()) {
+            match step {
+                Step::Back(by) => {
+                    tracing::warn!(?by, "the wall clock went back; timers and deadlines are computed anew{more}")
+                }
+                Step::Ahead(by) => tracing::warn!(?by, "the wall clock went ahead, or the machine slept{more}"),
+            }
+        }
+        match step {
+            Step::Back(_) => match plugins.clock_set().await {
+                Ok(()) => delivery.clock_set(),
+                Err(store::Error::Closed) => return,
+                Err(error) => tracing::error!(%error, "timers cannot be computed anew"),
+            },
+            // What clients were let in by may have run out.
+            Step::Ahead(_) => registry.announce(Changed::Clock),
+        }
+    }
+}

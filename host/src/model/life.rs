@@ -1,0 +1,55 @@
+//! What becomes of a plugin, as it stands in the log.
+
+use serde::{Deserialize, Serialize};
+
+use super::{cause::EffectKey, ids::Seq, timer::Timer};
+
+/// Which component a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The name that the component gives itself. A component with another one is another plugin.
+    pub kind: String,
+    /// `sha256:…` of the component.
+    pub digest: String,
+}
+
+/// A timer with the effect that set it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetTimer {
+    pub timer: Timer,
+    pub by: Option<EffectKey>,
+}
+
+/// A change in the life of one plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PluginChange {
+    /// It sees events from this one on, with the state and the timers that it had.
+    On { from: Seq, identity: Identity },
+    /// Another component of the same kind took the place of the one before.
+    Upgraded { identity: Identity },
+    /// It sees no events from now on; its state and its timers stay. `due_again` are timers whose events it has not handled.
+    Off {
+        time_ms: u64,
+        /// Its files are gone.
+        removed: bool,
+        due_again: Vec<SetTimer>,
+    },
+    /// Its state and its timers are deleted.
+    Deleted,
+    /// A new version failed in its first events, and the version before it is in force again; `None` ends that.
+    TakenBack(Option<TakenBack>),
+}
+
+/// Which version was taken back, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenBack {
+    /// `sha256:…` of the component that failed.
+    pub digest: String,
+    /// Stands for the component and all of its settings.
+    pub version: String,
+    /// The same of the version that is in force instead.
+    pub instead: String,
+    pub error: String,
+    pub time_ms: u64,
+}

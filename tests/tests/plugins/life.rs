@@ -1,0 +1,101 @@
+//! What becomes of a plugin's versions, of its state, and of what it makes the log say.
+
+use std::fs;
+
+use switchbox_tests::{Place, events, stamped, until};
+
+use super::{Pair, counter, counting, expected};
+
+#[test]
+fn what_was_taken_back_is_shown_and_stays_taken_back_over_a_restart() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    place.plugin("counter.toml", counting("good", ""));
+    let host = place.start();
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
+    place.plugin("counter.wasm", stamped(&counter(), "two"));
+    place.plugin("counter.toml", counting("bad", "trap = true"));
+    host.admin().wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("bad"));
+    assert_eq!(pair.round_trip("b"), expected("good", 2, "b"));
+    let shown = host.admin().plugin("counter").unwrap();
+    assert!(shown["takenBack"]["error"].as_str().unwrap().contains("told to trap"), "{shown}");
+    assert!(shown["settings"].to_string().contains("good"), "it shows what runs: {shown}");
+    host.stop();
+    let host = place.start();
+    let admin = host.admin();
+    let shown = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    assert!(shown["settings"].to_string().contains("good"), "{shown}");
+    assert!(shown["takenBack"]["until"].as_str().unwrap().contains("change"), "{shown}");
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("c"), expected("good", 3, "c"));
+    place.plugin("counter.toml", counting("mended", ""));
+    let shown = admin.wait_plugin("counter", "mended", |plugin| plugin["settings"].to_string().contains("mended"));
+    assert!(shown["takenBack"].is_null(), "{shown}");
+    assert_eq!(pair.round_trip("d"), expected("mended", 4, "d"));
+    host.stop();
+}
+
+#[test]
+fn state_belongs_to_a_plugin_as_long_as_it_exists() {
+    let place = Place::new();
+    let files = |component: &[u8]| {
+        place.plugin("counter.toml", counting("", ""));
+        place.plugin("counter.wasm", component);
+    };
+    files(&counter());
+    let host = place.start();
+    let admin = host.admin();
+    let mut pair = Pair::new(&host, "source-1");
+    let gone = || until("the plugin to go", || admin.plugin("counter").is_none().then_some(()));
+    let remove = || {
+        place.remove_plugin("counter.toml");
+        place.remove_plugin("counter.wasm");
+        gone();
+    };
+    let digest = admin.plugin("counter").unwrap()["digest"].clone();
+    let runs =
+        || admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running" && plugin["digest"] == digest);
+    assert_eq!(pair.round_trip("a"), expected("", 1, "a"));
+    remove();
+    files(&counter());
+    runs();
+    assert_eq!(pair.round_trip("b"), expected("", 2, "b"), "its files were away for a moment");
+    // Another component takes the name and gives it back.
+    place.plugin("counter.wasm", fs::read(switchbox_tests::DEPUTY).unwrap());
+    place.plugin("counter.toml", "");
+    host.logged(&["counter", "is another plugin than \"counter\""]);
+    files(&counter());
+    host.logged(&["counter", "is another plugin than \"deputy\""]);
+    runs();
+    assert_eq!(pair.round_trip("c"), expected("", 1, "c"));
+    let removed = host.cli(&place, &["plugin", "remove", "counter", "--purge-state"]);
+    assert!(removed.contains("deleted"), "{removed}");
+    gone();
+    host.stop();
+    files(&counter());
+    let host = place.start();
+    assert_eq!(Pair::new(&host, "source-1").round_trip("d"), expected("", 1, "d"));
+    host.stop();
+}
+
+/// What the log says of one kind is bounded, and tells how often it was.
+#[test]
+fn a_plugin_that_rejects_everything_does_not_fill_the_log() {
+    const EVENTS: usize = 3_000;
+    let place = Place::new();
+    place.plugin("thermostat.toml", "component = \"builtin:switch-wakes-device\"\n[settings]\ntarget = \"lamp-1\"\n");
+    let host = place.start();
+    let mut switch = host.device("switch-1");
+    for _ in 0..EVENTS {
+        switch.publish(&events("switch-1"), "no JSON");
+    }
+    host.admin().wait_plugin("thermostat", "to reject them", |plugin| {
+        plugin["counters"]["rejected"].as_u64() == Some(EVENTS as u64)
+    });
+    let log = host.log();
+    let lines = log.lines().filter(|line| line.contains("to the dead letters")).count();
+    assert!((1..=12).contains(&lines), "{lines} lines");
+    assert!(log.contains("1000 of these"), "{log}");
+    host.stop();
+}
