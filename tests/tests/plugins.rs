@@ -415,3 +415,24 @@ fn grants_that_change_hold_from_the_next_event_on() {
     assert!(lamp.seen().messages.iter().all(|message| message.text() != record(21)));
     host.stop();
 }
+
+#[test]
+fn compiled_code_that_no_plugin_uses_any_more_goes() {
+    let place = Place::new();
+    place.plugin("counter.toml", counting("", ""));
+    place.plugin("counter.wasm", counter());
+    let host = place.start();
+    let admin = host.admin();
+    let mut digest = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running")["digest"].clone();
+    for version in ["two", "three"] {
+        place.plugin("counter.wasm", stamped(&counter(), version));
+        let next = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != digest);
+        digest = next["digest"].clone();
+    }
+    place.plugin("refused.toml", "[settings]\nstart = \"refuse\"\n");
+    place.plugin("refused.wasm", std::fs::read(HOSTILE).unwrap());
+    admin.wait_plugin("refused", "to be refused", |plugin| plugin["state"] == "broken");
+    let files = || std::fs::read_dir(place.data().join("compiled")).unwrap().count();
+    until("the code of what runs to be all that is kept", || (files() == 1).then_some(()));
+    host.stop();
+}

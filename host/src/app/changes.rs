@@ -16,7 +16,12 @@ use crate::{
 pub(super) async fn make(plugins: Arc<Manager>, previous: Previous, change: Change) {
     let done = match change {
         Change::Upsert { name, component, settings, text } => match component_of(component) {
-            Ok(component) => upsert(&plugins, &previous, &name, Files { component, settings: *settings, text }).await,
+            Ok(component) => {
+                let files = Files { component, settings: *settings, text };
+                let done = upsert(&plugins, &previous, &name, files).await;
+                plugins.tidy_after_change().await;
+                done
+            }
             Err(problem) => {
                 plugins.broken(&name, &problem);
                 Ok(())
@@ -25,6 +30,7 @@ pub(super) async fn make(plugins: Arc<Manager>, previous: Previous, change: Chan
         Change::Removed { name } => {
             let done = plugins.remove(&name).await;
             blocking(move || previous.forget(&name)).await;
+            plugins.tidy_after_change().await;
             done
         }
         Change::Broken { name, error } => {

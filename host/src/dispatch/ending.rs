@@ -1,7 +1,7 @@
 //! Plugins that are switched off, removed, replaced by others, and deleted with what they kept.
 
 use super::{Manager, life::REMOVED_KEPT, manager::Error, routes::Table, runner::Runner};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     clock,
@@ -56,6 +56,7 @@ impl Manager {
                 self.remove(&plugin).await?;
             }
         }
+        self.looked.store(true, Ordering::Relaxed);
         self.tidy_compiled().await;
         Ok(())
     }

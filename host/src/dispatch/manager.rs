@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -101,6 +104,8 @@ pub struct Manager {
     log_limits: LogLimits<(PluginName, String)>,
     /// Held while a change of the plugin is made.
     changing: Mutex<BTreeMap<PluginName, Arc<tokio::sync::Mutex<()>>>>,
+    /// All files of the folder were looked at once.
+    pub(super) looked: AtomicBool,
 }
 
 impl Manager {
@@ -128,6 +133,7 @@ impl Manager {
             compiling_large: Semaphore::new(1),
             log_limits: LogLimits::new(10),
             changing: Mutex::default(),
+            looked: AtomicBool::new(false),
         };
         manager.clock_set().await?;
         Ok(manager)
@@ -192,6 +198,15 @@ impl Manager {
             slot.error = Some(error.to_owned());
             slot.state = Some(if running { PluginState::Running } else { PluginState::Broken });
         });
+    }
+
+    /// A change was made: the compiled code that no plugin uses any more goes, unless another change is being made, which sees to
+    /// it then.
+    pub async fn tidy_after_change(&self) {
+        let busy = self.changing.lock().values().any(|lock| lock.try_lock().is_err());
+        if !busy && self.looked.load(Ordering::Relaxed) {
+            self.tidy_compiled().await;
+        }
     }
 
     /// Lets go of the compiled code of components that no plugin runs or ran last.
