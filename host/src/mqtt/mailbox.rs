@@ -104,7 +104,7 @@ pub(super) struct Mailbox {
     state: Mutex<State>,
     /// Something changed that decides whether the client may stay.
     recheck: AtomicBool,
-    /// The queue takes nothing, whatever it is, and publishers do not wait for it.
+    /// The queue takes nothing, whatever it is.
     crowded: AtomicBool,
     /// There is something to write.
     pub(super) work: Notify,
@@ -277,8 +277,7 @@ impl Mailbox {
     /// There was no room for a message.
     fn note_full(&self, state: &mut State) {
         state.starved = true;
-        let crowded = state.online && state.patience.left().is_zero() && state.session.is_full_for_good();
-        self.crowded.store(crowded, Ordering::Relaxed);
+        self.crowded.store(state.online && state.session.is_full_for_good(), Ordering::Relaxed);
     }
 
     /// Into the session's queue, where there is room or what ran out of time makes some.

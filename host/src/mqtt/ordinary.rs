@@ -64,10 +64,10 @@ impl<H: Hub> Connection<H> {
         ack: Option<Ack>,
         batch: &mut Batch,
     ) -> Result<(), End> {
+        let publisher = self.publisher(message.retain, ack.is_some());
         let Presence { shared, .. } = &self.presence;
         let event = shared.hub.topic_event(&message);
         let message = Arc::new(message);
-        let publisher = self.publisher(message.retain, ack.is_some());
         let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
         let Ok(waiting) = delivered else {
             self.submit(batch).await?;
@@ -94,11 +94,13 @@ impl<H: Hub> Connection<H> {
     }
 
     /// As topics know the client. Who retains nothing has no quota to look at.
-    fn publisher(&self, retains: bool, is_acknowledged: bool) -> Publisher {
+    fn publisher(&mut self, retains: bool, is_acknowledged: bool) -> Publisher {
+        // Who never waited has not looked at the time for it.
+        let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.left(Instant::now()).is_zero());
         let Presence { standing, mailbox, .. } = &self.presence;
         let owner = if retains { owner::of_retained(standing) } else { Owner::default() };
         let hears_refusals = is_acknowledged && self.peer.version == Version::V5;
-        Publisher { subscriber: Some(mailbox.id()), owner, hears_refusals }
+        Publisher { subscriber: Some(mailbox.id()), owner, hears_refusals, waits }
     }
 
     /// A message that triggers plugins, or for which somebody has no room.

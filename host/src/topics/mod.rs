@@ -94,8 +94,7 @@ pub trait Subscriber: Send + Sync {
     fn not_kept(&self, message: &Message, recipient: &Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
-    /// Its queue is full, whatever the message is, and it is not worth waiting for. Asked for every message: must be quick, and
-    /// may be a moment late.
+    /// Its queue is full, whatever the message is. Asked for every message: must be quick, and may be a moment late.
     fn is_crowded(&self) -> bool {
         false
     }
@@ -165,13 +164,15 @@ pub struct Publisher {
     pub owner: Owner,
     /// It is told where a retained message is not kept, and so the message goes to nobody.
     pub hears_refusals: bool,
+    /// It waits for subscribers whose queues are full. False: it has used up what it may wait.
+    pub waits: bool,
 }
 
 impl Publisher {
     /// One that is no client, or is gone.
     #[must_use]
     pub fn of(owner: Owner) -> Self {
-        Self { subscriber: None, owner, hears_refusals: false }
+        Self { subscriber: None, owner, hears_refusals: false, waits: true }
     }
 }
 
@@ -301,7 +302,7 @@ impl Handle {
         let (offers, groups) = self.targets(message, &format!("{SHOWN_ROOT}{}", message.topic), None);
         let mut pending = Pending::default();
         let mut written = pending.message(message);
-        let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer)).count();
+        let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, false)).count();
         let full = full + groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)).count();
         (0..full).for_each(|_| self.drop_one());
     }
@@ -316,6 +317,7 @@ impl Handle {
     /// room's page says. What must be durable is on its way to the log when this returns.
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = Pending::default();
+        let from = &Publisher { waits: !budget.left(Instant::now()).is_zero(), ..from.clone() };
         let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
         if !waiting.is_empty() {
             self.keep(std::mem::take(&mut pending), |_| ()).await;
@@ -364,7 +366,8 @@ impl Handle {
             }
         }
         let (offers, groups) = self.targets(message, &message.topic, from.subscriber);
-        let mut full: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer)).collect();
+        let mut full: Vec<_> =
+            offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, from.waits)).collect();
         full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)));
         Ok(full)
     }
@@ -398,11 +401,11 @@ impl Handle {
         if changes.is_empty() { done(Ok(())) } else { self.0.keeper.keep(changes, room, Box::new(done)) }
     }
 
-    /// Gives it back where it is worth waiting for room.
-    fn offer(&self, message: &mut Written<'_>, offer: Offer) -> Option<Offer> {
+    /// Gives it back where its publisher waits and it is worth waiting for room.
+    fn offer(&self, message: &mut Written<'_>, offer: Offer, waits: bool) -> Option<Offer> {
         fairness::breathe();
         let Offer { subscriber, delivery, .. } = &offer;
-        if subscriber.is_crowded() {
+        if !waits && subscriber.is_crowded() {
             self.drop_one();
             return None;
         }
@@ -414,7 +417,7 @@ impl Handle {
             }
             Delivered::Full => {}
         }
-        if offer.is_worth_waiting_for() {
+        if waits && offer.is_worth_waiting_for() {
             return Some(offer);
         }
         self.drop_one();

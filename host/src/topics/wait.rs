@@ -27,7 +27,7 @@ impl Handle {
                 let room = subscriber.room().notified();
                 tokio::pin!(room);
                 room.as_mut().enable();
-                match self.offer(&mut pending.message(message), offer) {
+                match self.offer(&mut pending.message(message), offer, true) {
                     None => break,
                     Some(full) => offer = full,
                 }
