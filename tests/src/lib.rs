@@ -25,7 +25,7 @@ pub use journal::{Execution, Journal};
 pub use keys::{CLOSED, now, private_key, registered, token};
 pub use place::Place;
 pub use process::{Process, program};
-pub use tools::{python_with, runs, there, workspace};
+pub use tools::{more_descriptors, python_with, runs, there, workspace};
 pub use wait::{LIMIT, until, until_within};
 
 /// The topic of a device's telemetry.

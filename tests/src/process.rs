@@ -91,18 +91,40 @@ impl Process {
         Self::run(place, arguments.into_iter().chain(ports).chain(more.iter().map(OsStr::new)))
     }
 
+    /// The same, started by another program, whose last arguments are the program and its arguments.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn_under(place: &Place, wrapper: &[&str], more: &[&str]) -> Self {
+        let (program, data, plugins) = (program(), place.data(), place.plugins());
+        let free = OsStr::new("127.0.0.1:0");
+        let arguments =
+            [program.as_os_str(), "serve".as_ref(), "--data".as_ref(), data.as_os_str(), "--plugins".as_ref()];
+        let ports = [plugins.as_os_str(), "--mqtt".as_ref(), free, "--admin".as_ref(), free];
+        let all = wrapper.iter().map(OsStr::new).chain(arguments).chain(ports).chain(more.iter().map(OsStr::new));
+        let mut all = all.collect::<Vec<_>>().into_iter();
+        let first = all.next().unwrap_or_default();
+        Self::run_program(place, first, all)
+    }
+
     /// The program with these arguments.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
     pub fn run<'a>(place: &Place, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
+        Self::run_program(place, program().as_os_str(), arguments)
+    }
+
+    fn run_program<'a>(place: &Place, program: &OsStr, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let output = place.root().join(format!("output-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let log = place.log();
         let file = File::options().create(true).append(true).open(&log).expect("no log");
         let log_from = usize::try_from(file.metadata().expect("no log").len()).expect("too long a log");
-        let child = Command::new(program())
+        let child = Command::new(program)
             .args(arguments)
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
             // Where the host runs is noted there: not in the files of whoever runs the tests.

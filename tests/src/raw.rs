@@ -18,15 +18,17 @@ pub fn text(text: &str) -> Vec<u8> {
     [&length.to_be_bytes(), text.as_bytes()].concat()
 }
 
-/// A packet of less than 128 bytes.
-///
-/// # Panics
-///
-/// When it is longer.
+/// A packet with its length.
 #[must_use]
 pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(body.len()).ok().filter(|length| *length < 128).expect("too long a packet");
-    [&[first, length], body].concat()
+    let (mut packet, mut length) = (vec![first], body.len());
+    while length > 127 {
+        packet.push((length & 127) as u8 | 128);
+        length >>= 7;
+    }
+    packet.push(length as u8);
+    packet.extend(body);
+    packet
 }
 
 /// CONNECT of MQTT 5: a session expiry, and a will of QoS 1 with its delay, topic and payload.
@@ -76,6 +78,12 @@ impl Raw {
     /// When the connection is gone.
     pub fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).expect("the connection is gone");
+    }
+
+    /// False: the connection is gone.
+    #[must_use]
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
     }
 
     /// The next packet.

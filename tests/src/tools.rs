@@ -32,6 +32,16 @@ pub fn there(what: &str, found: bool) -> bool {
     found
 }
 
+/// Lets this process have as many files open as it may.
+///
+/// # Panics
+///
+/// When `prlimit` (of util-linux) is not there.
+pub fn more_descriptors() {
+    let raise = format!("prlimit --pid {} --nofile=$(ulimit -Hn):", std::process::id());
+    assert!(runs(Command::new("sh").args(["-c", &raise])), "{raise}");
+}
+
 /// True when the program is there and ends well.
 #[must_use]
 pub fn runs(command: &mut Command) -> bool {

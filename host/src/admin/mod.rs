@@ -55,6 +55,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where it listens with TLS as well.
     pub tls: Option<(SocketAddr, tls::Handle)>,
+    /// Connections at a time.
+    pub connections: usize,
     pub auth: AdminAuth,
     /// The data folder, where the token is.
     pub data: PathBuf,
@@ -140,6 +142,7 @@ pub struct Service {
     doors: Vec<server::Door>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
+    connections: usize,
     app: App,
 }
 
@@ -173,7 +176,7 @@ impl Service {
             stopping: CancellationToken::new(),
             parts,
         };
-        Ok(Self { doors, address, tls_address, app })
+        Ok(Self { doors, address, tls_address, connections: options.connections, app })
     }
 
     #[must_use]
@@ -203,7 +206,8 @@ impl Service {
             shutdown.cancelled().await;
             stopping.cancel();
         };
-        tokio::join!(server::serve(self.doors, routes, metrics, tasks, shutdown.clone()), stop_streams);
+        let served = server::serve(self.doors, self.connections, routes, metrics, tasks, shutdown.clone());
+        tokio::join!(served, stop_streams);
     }
 }
 

@@ -80,12 +80,13 @@ struct Shared {
 /// Serves until `shutdown`, then lets the calls under way end, for a while.
 pub(super) async fn serve(
     doors: Vec<Door>,
+    connections: usize,
     routes: Router,
     metrics: Metrics,
     tasks: Tasks,
     shutdown: CancellationToken,
 ) {
-    let lobby = Lobby::new(room(), metrics.clone());
+    let lobby = Lobby::new(room(connections), metrics.clone());
     let shared = Shared { routes, metrics, shutdown: shutdown.clone() };
     let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
     let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
@@ -113,12 +114,13 @@ pub(super) async fn serve(
     connections.shutdown().await;
 }
 
-fn room() -> lobby::Options {
+fn room(connections: usize) -> lobby::Options {
     lobby::Options {
-        connections: limits::ADMIN_CONNECTIONS,
+        connections,
         per_address: limits::ADMIN_CONNECTIONS_PER_ADDRESS,
         per_second: limits::ADMIN_CONNECTS_PER_SECOND,
-        strangers: limits::ADMIN_STRANGERS,
+        // Those that have proved nothing never have all of the connections.
+        strangers: limits::ADMIN_STRANGERS.min((connections / 2).max(8)),
         names: Names::ADMIN,
     }
 }

@@ -24,6 +24,7 @@ pub(super) async fn run(
     ingest: ingest::Handle,
     dispatch: dispatch::Handle,
     plugins: Arc<Manager>,
+    fatal: impl Fn(&store::Error),
     shutdown: CancellationToken,
 ) {
     let mut noted = None;
@@ -33,6 +34,9 @@ pub(super) async fn run(
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.cancelled() => return,
+        }
+        if let Err(error) = store.look().await {
+            return fatal(&error);
         }
         if looked.elapsed() >= DELETE_EVERY {
             looked = Instant::now();
@@ -60,7 +64,7 @@ pub(super) async fn run(
     }
 }
 
-async fn tidy(store: &store::Handle, low_water: crate::model::Seq) -> Result<(), store::Error> {
+pub(super) async fn tidy(store: &store::Handle, low_water: crate::model::Seq) -> Result<(), store::Error> {
     store.settle(Some(low_water)).await?;
     store.trim(low_water).await
 }

@@ -11,6 +11,7 @@ use crate::dispatch::PluginStatus;
 pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
     let mut registry = Registry::with_prefix("switchbox");
     parts.metrics.register(&mut registry);
+    let store = parts.store.clone();
     let (plugins, delivery, devices) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
     Arc::new(move || {
         let mut text = String::new();
@@ -18,6 +19,9 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         let text = text.trim_end().trim_end_matches("# EOF").trim_end().to_owned();
         let mut text = format!("{text}\n");
+        if let Some(free) = store.free_bytes().and_then(|free| usize::try_from(free).ok()) {
+            gauge(&mut text, "switchbox_disk_free_bytes", "Bytes free where the data folder is", free);
+        }
         gauge(&mut text, "switchbox_devices", "Devices registered", devices.devices());
         gauge(&mut text, "switchbox_devices_connected", "Devices connected now", delivery.connected());
         gauge(&mut text, "switchbox_commands_open", "Commands without a final status", delivery.open_commands());

@@ -2,6 +2,8 @@
 
 mod changes;
 mod clock_watch;
+mod descriptors;
+mod ending;
 mod folder;
 mod housekeeping;
 mod listeners;
@@ -9,6 +11,7 @@ mod metrics_text;
 mod plugin_views;
 mod previous;
 mod serve;
+mod stop;
 mod watchers;
 
 use std::{
@@ -24,9 +27,11 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use ending::{ExitStatus, Failure, STOP_DEADLINE, code};
 pub use listeners::Listeners;
 pub use serve::serve;
 
+use descriptors::Connections;
 use watchers::Watched;
 
 use crate::{
@@ -90,6 +95,7 @@ pub struct Parts {
 impl Host {
     /// Opens the store, takes up what was left, loads the plugins, and only then lets clients in.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let connections = descriptors::connections(settings, descriptors::raise())?;
         let background = Background::start().context("the background's threads cannot be started")?;
         let shutdown = CancellationToken::new();
         let fatal = Arc::new(Mutex::new(None));
@@ -98,6 +104,8 @@ impl Host {
             queue_bytes: settings.journal_queue_bytes,
             keep_bytes: settings.journal_keep_bytes,
             keep_executions_bytes: settings.journal_keep_executions_bytes,
+            reserve_bytes: settings.disk_reserve_bytes,
+            warn_free_bytes: settings.disk_warn_free_bytes,
         };
         let mut opened = tokio::task::spawn_blocking(move || store::open(options)).await??;
         let store = opened.handle();
@@ -126,6 +134,8 @@ impl Host {
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
         let store_service = opened.start(engine, stop_on_failure(&shutdown, &fatal))?;
+        // Where the disk is full, what may go makes room for what comes.
+        store.trim(loaded.low_water).await?;
 
         registry.make_default().await?;
         let engine = plugin::Engine::new(plugin::Options {
@@ -156,14 +166,14 @@ impl Host {
             tasks,
         };
         let _ = shown.set(parts.topics.clone());
-        let front = bind_front(settings, &parts, tls.as_ref()).await?;
+        let front = bind_front(settings, connections, &parts, tls.as_ref()).await?;
         front.restore(std::mem::take(&mut loaded.broker), |num| parts.registry.get(num));
         // Not before those who subscribed are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());
         let publisher = parts.tasks.spawn("publisher", &shutdown, publisher.run(shutdown.child_token()));
         let listeners = Listeners::of(settings, &front);
         let reach = listeners.reach(settings, tls.as_ref());
-        let api = bind_api(settings, &parts, tls.clone(), reach).await?;
+        let api = bind_api(settings, connections, &parts, tls.clone(), reach).await?;
         let ready = api.readiness();
         let (admin, admin_tls) = (api.local_addr(), api.tls_addr());
         if let Some(tls) = tls {
@@ -176,8 +186,9 @@ impl Host {
         let front = tasks.spawn_on(background.handle(), "mqtt", &shutdown, front.run(shutdown.child_token()));
         let api = tasks.spawn_on(background.handle(), "admin", &shutdown, api.run(shutdown.child_token()));
         let (store, ingest) = (parts.store.clone(), parts.ingest.clone());
-        let plugins = parts.plugins.clone();
-        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), plugins, shutdown.child_token());
+        let (plugins, fatal_here) = (parts.plugins.clone(), stop_on_failure(&shutdown, &fatal));
+        let shutdown_here = shutdown.child_token();
+        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), plugins, fatal_here, shutdown_here);
         let housekeeping = tasks.spawn("housekeeping", &shutdown, housekeeping);
         let (plugins, registry) = (parts.plugins.clone(), parts.registry.clone());
         let clock_watch = clock_watch::run(plugins, parts.delivery.clone(), registry, shutdown.child_token());
@@ -211,28 +222,6 @@ impl Host {
     pub fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
-
-    /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is under way is
-    /// finished or left in the journal. The error is why the host had to stop, if it had to.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        self.ready.store(false, Ordering::Release);
-        self.shutdown.cancel();
-        self.front.await.context("the front ended badly")?;
-        self.api.await.context("the admin API ended badly")?;
-        self.folder.stop().await;
-        self.timers.await.context("the timers ended badly")?;
-        self.dispatch.stop().await;
-        self.housekeeping.await.context("housekeeping ended badly")?;
-        self.clock_watch.await.context("the watch over the wall clock ended badly")?;
-        self.publisher.await.context("publishing ended badly")?;
-        self.expiry.await.context("the expiry of commands ended badly")?;
-        drop(self.background);
-        tokio::task::spawn_blocking(move || self.store_service.stop()).await?;
-        match self.fatal.lock().take() {
-            Some(problem) => Err(anyhow::anyhow!(problem).context("the host had to stop")),
-            None => Ok(()),
-        }
-    }
 }
 
 async fn keep_time(delivery: delivery::Handle, shutdown: CancellationToken) {
@@ -241,13 +230,14 @@ async fn keep_time(delivery: delivery::Handle, shutdown: CancellationToken) {
 
 async fn bind_front(
     settings: &Settings,
+    connections: Connections,
     parts: &Parts,
     tls: Option<&tls::Handle>,
 ) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
     let hub = mqtt::Live { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
     let options = mqtt::Options {
         doors: listeners::doors(settings, tls),
-        connections: settings.max_connections,
+        connections: connections.mqtt,
         connections_per_address: settings.max_connections_per_address,
         connects_per_second: settings.max_connects_per_second,
         foreground: Some(tokio::runtime::Handle::current()),
@@ -259,12 +249,14 @@ async fn bind_front(
 
 async fn bind_api(
     settings: &Settings,
+    connections: Connections,
     parts: &Parts,
     tls: Option<tls::Handle>,
     reach: admin::Reach,
 ) -> Result<admin::Service, admin::Error> {
     let options = admin::Options {
         listen: settings.admin,
+        connections: connections.admin,
         tls: settings.admin_tls.zip(tls),
         auth: settings.admin_auth,
         data: settings.data.clone(),

@@ -1,8 +1,8 @@
 //! `switchbox serve`: a host from its settings until somebody ends it.
 
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Context as _;
 
-use super::Host;
+use super::{Host, ending::Ending};
 use crate::{fairness, settings::Settings};
 
 /// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready, and calls `ready`
@@ -10,24 +10,38 @@ use crate::{fairness, settings::Settings};
 pub fn serve(settings: &Settings, ready: &dyn Fn(&Host)) -> anyhow::Result<()> {
     keep_memory_private();
     fairness::take_short_turns();
+    let ending = Ending::watch().context("the thread that takes signals cannot be started")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let host = Host::start(settings).await?;
-        ready(&host);
-        println!("{}", ready_line(&host, settings));
-        let shutdown = host.shutdown();
-        let why = tokio::select! {
-            _ = interrupt.recv() => "interrupted",
-            _ = terminate.recv() => "terminated",
-            () = shutdown.cancelled() => "the store failed",
-        };
-        tracing::info!(why, "stopping");
-        let stopped = host.stop().await;
-        tracing::info!("stopped");
-        stopped
-    })
+    let ended = runtime.block_on(run(settings, ready, &ending));
+    // A thread that hangs does not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(settings: &Settings, ready: &dyn Fn(&Host), ending: &Ending) -> anyhow::Result<()> {
+    let starting = {
+        let settings = settings.clone();
+        // In a task of its own, so that a start that computes or waits for the disk keeps no signal waiting.
+        tokio::spawn(async move { Host::start(&settings).await })
+    };
+    let host = tokio::select! {
+        started = starting => started.context("the start ended badly")??,
+        () = ending.asked() => {
+            tracing::info!("stopped before the start had ended; the next one takes it up");
+            return Ok(());
+        }
+    };
+    ready(&host);
+    println!("{}", ready_line(&host, settings));
+    let shutdown = host.shutdown();
+    tokio::select! {
+        () = ending.asked() => {}
+        () = shutdown.cancelled() => tracing::info!("stopping, as the store failed"),
+    }
+    ending.begin();
+    let stopped = host.stop_noting(&|phase| ending.phase(phase)).await;
+    tracing::info!("stopped");
+    stopped
 }
 
 /// No core dump, and no look into the memory for other programs of the same user: what clients prove themselves with goes through

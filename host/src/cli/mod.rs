@@ -38,6 +38,7 @@ mod table;
 mod tests;
 mod token;
 mod trust;
+mod upkeep;
 mod virtual_device;
 
 use std::{
@@ -48,10 +49,10 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, plugin::compile};
+use crate::{app, bench, plugin::compile};
 
 const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
-    3 = `device method`: the device answered, with a status of 400 or more";
+    3 = `device method`: the device answered, with a status of 400 or more; `serve` and `check`: see docs/operations.md";
 /// The exit code of `device method` when the device answers that it failed.
 const DEVICE_REFUSED: u8 = 3;
 
@@ -92,6 +93,10 @@ enum Command {
     Cert(cert::Options),
     Events(events::Options),
     DeadLetters(letters::Options),
+    Check(upkeep::Check),
+    Repair(upkeep::Repair),
+    Backup(upkeep::Backup),
+    Restore(upkeep::Restore),
     /// Measure this host, and mosquitto beside it where it is installed
     Bench(Box<bench::Options>),
     /// For the host itself: compiles the component on standard input to standard output
@@ -136,7 +141,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("switchbox: {}", chain(&error));
-            ExitCode::FAILURE
+            ExitCode::from(app::code(&error))
         }
     }
 }
@@ -173,6 +178,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(options) => explain::run(&options)?.into(),
         Command::Cert(options) => cert::run(&options)?.into(),
         Command::DeadLetters(options) => letters::run(&options)?.into(),
+        Command::Check(options) => return upkeep::check(&options),
+        Command::Repair(options) => upkeep::repair(&options)?.into(),
+        Command::Backup(options) => upkeep::backup(&options)?.into(),
+        Command::Restore(options) => upkeep::restore(&options)?.into(),
     };
     show(&printed.text)?;
     Ok(ExitCode::from(printed.code))

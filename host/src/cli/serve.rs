@@ -87,6 +87,12 @@ pub(super) struct Options {
     /// Bytes of events that may wait for the journal [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     journal_queue_bytes: Option<String>,
+    /// Bytes kept in reserve on the disk, so that a start on a full one can trim the journal [default: 33554432]
+    #[arg(long, value_name = "BYTES")]
+    disk_reserve_bytes: Option<String>,
+    /// Where less is free on the disk, the journal keeps less and a warning is logged [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    disk_warn_free_bytes: Option<String>,
     /// Show what is in force and where each value comes from, and end
     #[arg(long)]
     print_settings: bool,
@@ -119,6 +125,8 @@ impl Options {
             (Key::JournalKeepBytes, &self.journal_keep_bytes),
             (Key::JournalKeepExecutionsBytes, &self.journal_keep_executions_bytes),
             (Key::JournalQueueBytes, &self.journal_queue_bytes),
+            (Key::DiskReserveBytes, &self.disk_reserve_bytes),
+            (Key::DiskWarnFreeBytes, &self.disk_warn_free_bytes),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
     }

@@ -126,7 +126,8 @@ impl Options {
             connections: self.connections,
             per_address: self.connections_per_address,
             per_second: self.connects_per_second,
-            strangers: limits::STRANGERS,
+            // Those that have proved nothing never have all of the connections.
+            strangers: limits::STRANGERS.min((self.connections / 2).max(64)),
             names: Names::MQTT,
         }
     }

@@ -30,6 +30,9 @@ const WHOLE_MEMORY: u64 = 1 << 32;
 /// Core modules in one component: a Rust component has three or four, one made by composition has more.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
+/// A host with room for fewer instances than this does not start.
+const LEAST_INSTANCES: u32 = 8;
+
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder for compiled code, written by this host alone. None = compile each time.
@@ -103,14 +106,36 @@ impl Engine {
     }
 }
 
-/// An engine whose memories have so much address space each, or as much as they need where there is less.
+/// An engine whose memories have so much address space each. Where there is less, they have as much as they need; where that is
+/// still too much, there are fewer instances. Returns how much each memory has, too.
 fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<(wasmtime::Engine, u64)> {
     let engine =
-        |reservation| wasmtime::Engine::new(&config(max_instances, reservation)).map(|made| (made, reservation));
-    engine(reservation).or_else(|error| {
-        tracing::info!(%error, "there is little address space (ulimit -v?): plugins run somewhat slower");
-        engine(MAX_MEMORY)
-    })
+        |instances, reservation| wasmtime::Engine::new(&config(instances, reservation)).map(|made| (made, reservation));
+    let error = match engine(max_instances, reservation) {
+        Ok(made) => return Ok(made),
+        Err(error) => error,
+    };
+    let mut instances = max_instances;
+    loop {
+        match engine(instances, MAX_MEMORY) {
+            // All that there was would leave nothing for the rest of the process, so half of it is taken.
+            Ok(_) if instances < max_instances => break,
+            Ok(made) => {
+                tracing::info!(%error, "there is little address space (ulimit -v?): plugins run somewhat slower");
+                return Ok(made);
+            }
+            Err(error) if instances <= LEAST_INSTANCES => return Err(error),
+            Err(_) => instances = (instances / 2).max(LEAST_INSTANCES),
+        }
+    }
+    let instances = (instances / 2).max(LEAST_INSTANCES);
+    tracing::warn!(
+        %error,
+        instances,
+        of = max_instances,
+        "there is little address space (ulimit -v, or a processor with 39 bits of it): fewer plugins can run at a time"
+    );
+    engine(instances, MAX_MEMORY)
 }
 
 /// An engine that compiles what one with this reservation runs, and runs nothing itself.
@@ -187,6 +212,14 @@ mod tests {
     fn where_address_space_is_short_the_engine_makes_do_with_less() {
         let (reservation, max_instances) = (1 << 44, 8);
         assert!(wasmtime::Engine::new(&config(max_instances, reservation)).is_err(), "no process has so much");
+        reserving(reservation, max_instances).unwrap();
+    }
+
+    #[test]
+    fn where_even_that_is_too_much_there_are_fewer_instances() {
+        // 256 TiB at the least that memories need; x86-64 has 128.
+        let (reservation, max_instances) = (1 << 40, 1 << 20);
+        assert!(wasmtime::Engine::new(&config(max_instances, MAX_MEMORY)).is_err(), "no process has so much");
         reserving(reservation, max_instances).unwrap();
     }
 

@@ -27,6 +27,8 @@ pub enum Key {
     JournalKeepBytes,
     JournalKeepExecutionsBytes,
     JournalQueueBytes,
+    DiskReserveBytes,
+    DiskWarnFreeBytes,
 }
 
 /// In the order in which they are shown.
@@ -55,6 +57,8 @@ pub const KEYS: &[Key] = &[
     Key::JournalKeepBytes,
     Key::JournalKeepExecutionsBytes,
     Key::JournalQueueBytes,
+    Key::DiskReserveBytes,
+    Key::DiskWarnFreeBytes,
 ];
 
 impl Key {
@@ -86,6 +90,8 @@ impl Key {
             Self::JournalKeepBytes => "journal.keep-bytes",
             Self::JournalKeepExecutionsBytes => "journal.keep-executions-bytes",
             Self::JournalQueueBytes => "journal.queue-bytes",
+            Self::DiskReserveBytes => "disk.reserve-bytes",
+            Self::DiskWarnFreeBytes => "disk.warn-free-bytes",
         }
     }
 
@@ -116,6 +122,8 @@ impl Key {
             Self::JournalKeepBytes => "268435456",
             Self::JournalKeepExecutionsBytes => "67108864",
             Self::JournalQueueBytes => "67108864",
+            Self::DiskReserveBytes => "33554432",
+            Self::DiskWarnFreeBytes => "268435456",
         }
     }
 
@@ -129,6 +137,8 @@ impl Key {
                 | Self::JournalKeepBytes
                 | Self::JournalKeepExecutionsBytes
                 | Self::JournalQueueBytes
+                | Self::DiskReserveBytes
+                | Self::DiskWarnFreeBytes
         )
     }
 

@@ -304,6 +304,8 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let journal_keep_executions_bytes = check.at_least(Key::JournalKeepExecutionsBytes, 0);
     // One event of the largest size must fit.
     let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 1024 * 1024);
+    let disk_reserve_bytes = check.at_least(Key::DiskReserveBytes, 0);
+    let disk_warn_free_bytes = check.at_least(Key::DiskWarnFreeBytes, 0);
     insecure?;
     Some(Settings {
         data: data?,
@@ -327,6 +329,8 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         journal_keep_bytes: journal_keep_bytes?,
         journal_keep_executions_bytes: journal_keep_executions_bytes?,
         journal_queue_bytes: journal_queue_bytes?,
+        disk_reserve_bytes: disk_reserve_bytes?,
+        disk_warn_free_bytes: disk_warn_free_bytes?,
         in_force: values,
     })
 }

@@ -115,6 +115,10 @@ pub struct Settings {
     pub journal_keep_executions_bytes: u64,
     /// Bytes of events that may wait for the journal; past it, publishers wait.
     pub journal_queue_bytes: usize,
+    /// Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none.
+    pub disk_reserve_bytes: u64,
+    /// Where less is free on the disk, the journal keeps less and a warning is logged.
+    pub disk_warn_free_bytes: u64,
     in_force: BTreeMap<Key, (String, Origin)>,
 }
 

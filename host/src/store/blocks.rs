@@ -104,6 +104,17 @@ impl BlockFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
+        Self::open_with(path, options)
+    }
+
+    /// Opens a file that is there, to read it.
+    pub(super) fn open_to_read(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        Self::open_with(path, options)
+    }
+
+    fn open_with(path: &Path, mut options: OpenOptions) -> io::Result<Self> {
         let cached = options.open(path)?;
         // Some file systems refuse it only when it is used.
         let direct = options.custom_flags(DIRECT).open(path).ok().filter(|direct| {

@@ -56,7 +56,7 @@ pub(super) enum Item {
         room: Option<Room>,
     },
     /// Rows up to and with this one may go.
-    Trim { row: i64 },
+    Trim { row: i64, reuse: bool },
     /// Before rows go: what is to outlive them.
     Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
     /// All documents made from what was submitted before are in `state.db`.
@@ -80,8 +80,16 @@ pub(super) struct Intake {
     background_units: usize,
     /// Entries that plugins are about to submit, as far as anybody knows.
     expected: AtomicU64,
+    written: tokio::sync::watch::Sender<Written>,
+}
+
+/// How far the log has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
     /// The last event that is in the log.
-    written: tokio::sync::watch::Sender<Seq>,
+    seq: Seq,
+    /// No more will be written.
+    ended: bool,
 }
 
 impl Intake {
@@ -96,7 +104,7 @@ impl Intake {
             background: Arc::new(Semaphore::new(background_units)),
             background_units,
             expected: AtomicU64::new(0),
-            written: tokio::sync::watch::Sender::new(Seq(next_seq - 1)),
+            written: tokio::sync::watch::Sender::new(Written { seq: Seq(next_seq - 1), ended: false }),
         }
     }
 
@@ -213,8 +221,8 @@ impl Intake {
         let _ = self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Takes what comes until then, if anything is expected at all. False when nothing came in time: what was expected
-    /// is not, then.
+    /// Takes what comes until then, if anything is expected at all. Returns false if nothing came in time, so that nothing is expected
+    /// any more, or if the queue is closed and empty.
     pub(super) fn take_expected(&self, until: Instant, into: &mut Vec<Item>) -> bool {
         if self.expected.load(Ordering::Relaxed) == 0 {
             return false;
@@ -227,8 +235,9 @@ impl Intake {
             }
         }
         queue.urgent = false;
+        let came = !queue.items.is_empty();
         into.append(&mut queue.items);
-        true
+        came
     }
 
     /// The number that the next event will get.
@@ -254,12 +263,19 @@ impl Intake {
 
     /// All events up to and with this one are in the log.
     pub(super) fn note_written(&self, seq: Seq) {
-        self.written.send_if_modified(|written| std::mem::replace(written, seq) != seq);
+        self.written.send_if_modified(|written| std::mem::replace(&mut written.seq, seq) != seq);
     }
 
-    /// Waits until the event is in the log.
+    /// The writer has ended: what is not in the log by now will never be.
+    pub(super) fn note_ended(&self) {
+        self.written.send_modify(|written| written.ended = true);
+    }
+
+    /// Waits until the event is in the log. The error: it never will be.
     pub(super) async fn written(&self, seq: Seq) -> Result<(), Error> {
-        self.written.subscribe().wait_for(|written| *written >= seq).await.map(drop).map_err(|_| Error::Closed)
+        let mut written = self.written.subscribe();
+        let reached = written.wait_for(|written| written.seq >= seq || written.ended).await;
+        if reached.is_ok_and(|written| written.seq >= seq) { Ok(()) } else { Err(Error::Closed) }
     }
 
     /// Takes nothing new; what is queued is still written.
@@ -411,11 +427,30 @@ mod tests {
         let soon = || Instant::now() + Duration::from_millis(1);
         assert!(!intake.take_expected(soon(), &mut items), "nothing was expected");
         intake.wake(2);
-        intake.push([Item::Trim { row: 1 }]);
+        intake.push([Item::Trim { row: 1, reuse: true }]);
         assert!(intake.take_expected(soon(), &mut items));
         intake.came(1);
         assert!(!intake.take_expected(soon(), &mut items), "the second did not come");
-        intake.push([Item::Trim { row: 2 }]);
+        intake.push([Item::Trim { row: 2, reuse: true }]);
         assert!(!intake.take_expected(soon(), &mut items), "it is not expected any more");
+    }
+
+    #[test]
+    fn nothing_is_expected_of_a_queue_that_is_closed() {
+        let intake = Intake::new(1024, 1);
+        intake.wake(2);
+        intake.push([Item::Trim { row: 1, reuse: true }]);
+        intake.close();
+        let (mut items, until) = (Vec::new(), Instant::now() + Duration::from_secs(3600));
+        assert!(intake.take_expected(until, &mut items), "what is queued is still given out");
+        assert!(!intake.take_expected(until, &mut items), "the writer would ask again, for ever");
+    }
+
+    #[test]
+    fn nobody_waits_for_an_event_that_will_never_be_in_the_log() {
+        let intake = Intake::new(1024, 1);
+        assert!(at_once(intake.written(Seq(1))).is_none());
+        intake.note_ended();
+        assert!(matches!(at_once(intake.written(Seq(1))), Some(Err(Error::Closed))));
     }
 }

@@ -3,10 +3,11 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use parking_lot::RwLock;
@@ -14,24 +15,29 @@ use parking_lot::RwLock;
 use super::{
     Error,
     blocks::BlockFile,
+    inspect::Found,
     keep::Oldest,
     record::{self, End},
     segment::{self, Part, Pen, Segment},
-    spares::{SPARE, Spares},
+    spares::Spares,
 };
-use crate::model::Seq;
+use crate::{log_limit::LogLimit, model::Seq};
 
 /// Bytes of a file, unless one record alone is larger.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
-const FOLDER: &str = "log";
+pub(super) const FOLDER: &str = "log";
 
 /// The writer's end of the log.
 pub(super) struct Log {
     folder: PathBuf,
+    /// The same, open: descriptors may be short when its names are to be made durable.
+    opened: File,
     files: Arc<Files>,
     pen: Pen,
     segment_bytes: u64,
     spares: Spares,
+    /// Lines of the log about a want of descriptors.
+    short: LogLimit,
 }
 
 /// The log's files, as the writer and the readers share them.
@@ -47,27 +53,47 @@ struct Inner {
 }
 
 impl Log {
-    /// Opens or makes the log in the data folder.
+    /// Opens or makes the log in the data folder, unless it is damaged.
+    #[cfg(test)]
     pub(super) fn open(data: &Path) -> Result<Self, Error> {
         Self::open_with(data, SEGMENT_BYTES)
     }
 
+    #[cfg(test)]
     fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
-        let folder = data.join(FOLDER);
+        let found = super::inspect::inspect(&data.join(FOLDER))?;
+        match &found.damage {
+            Some(damage) => Err(Error::Damaged(damage.to_string())),
+            None => Self::resume_with(found, segment_bytes),
+        }
+    }
+
+    /// Goes on with a log that is not damaged: the first change of its files.
+    pub(super) fn resume(found: Found) -> Result<Self, Error> {
+        Self::resume_with(found, SEGMENT_BYTES)
+    }
+
+    fn resume_with(found: Found, segment_bytes: u64) -> Result<Self, Error> {
+        let folder = found.folder;
         let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
         fs::create_dir_all(&folder).map_err(problem)?;
-        let mut older = read_files(&folder)?;
+        for path in found.unbegun.iter().chain(&found.spares) {
+            fs::remove_file(path).map_err(problem)?;
+        }
+        let mut older = found.segments;
         let mut pen = Pen::default();
         let last = match older.pop_back() {
-            Some(last) => last.resume(&mut pen).map(|()| last),
+            Some(mut last) => last.resume(&mut pen).map(|()| last),
             None => Segment::begin(&folder, End::default(), &mut pen),
         };
         let last = last.map_err(problem)?;
-        sync_folder(&folder).map_err(problem)?;
+        let opened = File::open(&folder).map_err(problem)?;
+        opened.sync_all().map_err(problem)?;
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
         let spares = Spares::new(&folder);
-        Ok(Self { folder, files, pen, segment_bytes, spares })
+        let short = LogLimit::new(1, Instant::now());
+        Ok(Self { folder, opened, files, pen, segment_bytes, spares, short })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -79,16 +105,20 @@ impl Log {
     pub(super) fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<End, Error> {
         let before = self.files.end();
         let end = End { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
-        record::seal(record, end.row, last_seq)?;
-        self.write(record, before, durable).map_err(|e| Error::Log(e.to_string()))?;
+        self.make_room(record.len() as u64, before).map_err(|e| Error::Log(e.to_string()))?;
+        // Files of version 1 do not tell synced records from others.
+        let synced = durable || self.files.version() < 2;
+        record::seal(record, end.row, last_seq, synced)?;
+        self.write(record, durable).map_err(|e| Error::Log(e.to_string()))?;
         self.files.note(end, durable);
         Ok(end)
     }
 
-    fn write(&mut self, record: &[u8], before: End, durable: bool) -> io::Result<()> {
+    /// Goes on in another file where the last one has no room for so many bytes.
+    fn make_room(&mut self, bytes: u64, before: End) -> io::Result<()> {
         let (until, has_rows) = {
             let inner = self.files.0.read();
-            (inner.last.used() + record.len() as u64, inner.last.start() != before)
+            (inner.last.used() + bytes, inner.last.start() != before)
         };
         // That a file grows takes as long as many commits do.
         let full = until > self.segment_bytes || (self.pen.grows(until) && self.spares.is_ready());
@@ -97,6 +127,10 @@ impl Log {
         } else if until > segment::AHEAD {
             self.spares.want(self.segment_bytes);
         }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &[u8], durable: bool) -> io::Result<()> {
         let (file, used) = self.files.last();
         self.pen.write(&file, used, record, durable)?;
         if durable { file.sync() } else { Ok(()) }
@@ -105,11 +139,26 @@ impl Log {
     /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
     fn roll(&mut self, start: End) -> io::Result<()> {
         self.files.last().0.sync()?;
-        if let Some(spare) = self.spares.take() {
-            fs::rename(spare, self.folder.join(segment::name(start)))?;
+        let path = self.folder.join(segment::name(start));
+        let spare = self.spares.take();
+        if let Some(spare) = &spare {
+            fs::rename(spare, &path)?;
         }
-        let segment = Segment::begin(&self.folder, start, &mut self.pen)?;
-        sync_folder(&self.folder)?;
+        let segment = match Segment::begin(&self.folder, start, &mut self.pen) {
+            Err(error) if is_short_of_descriptors(&error) => {
+                // The last file goes on until there are some.
+                if let Some(spare) = spare {
+                    fs::rename(path, &spare)?;
+                    self.spares.put_back(spare);
+                }
+                if let Some(more) = self.short.note(Instant::now()) {
+                    tracing::warn!(%error, "no new file of the log can be opened (ulimit -n); the last one grows{more}");
+                }
+                return Ok(());
+            }
+            begun => begun?,
+        };
+        self.opened.sync_all()?;
         let mut inner = self.files.0.write();
         let full = std::mem::replace(&mut inner.last, segment);
         inner.older.push_back(full);
@@ -117,11 +166,24 @@ impl Log {
         Ok(())
     }
 
-    /// Lets go of the files whose rows are all up to and with `row`, never of the last one.
-    pub(super) fn trim(&mut self, row: i64) -> io::Result<()> {
+    /// Lets go of the files whose rows are all up to and with `row`, never of the last one, and of none while a backup copies them.
+    /// `reuse`: keep some files to be used again.
+    pub(super) fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
+        if matches!(self.opened.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Ok(());
+        }
+        let trimmed = self.trim_now(row, reuse);
+        self.opened.unlock()?;
+        trimmed
+    }
+
+    fn trim_now(&mut self, row: i64, reuse: bool) -> io::Result<()> {
+        if !reuse {
+            self.spares.clear()?;
+        }
         while let Some(segment) = self.files.take_oldest(row) {
             // Who still reads it must not find other bytes there.
-            if segment.is_read() {
+            if segment.is_read() || !reuse {
                 fs::remove_file(segment.path())?;
             } else {
                 self.spares.put(segment.path())?;
@@ -131,50 +193,35 @@ impl Log {
     }
 }
 
-/// The files of the log in order. Throws away what was left of files to be used again.
-fn read_files(folder: &Path) -> Result<VecDeque<Segment>, Error> {
-    let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(problem)? {
-        let path = entry.map_err(problem)?.path();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("log") => paths.push(path),
-            Some(SPARE) => fs::remove_file(path).map_err(problem)?,
-            _ => {}
-        }
-    }
-    paths.sort();
-    let mut segments: VecDeque<Segment> = VecDeque::new();
-    let count = paths.len();
-    for (index, path) in paths.into_iter().enumerate() {
-        match Segment::open(&path)? {
-            Some(segment) => {
-                // Each file goes on where the one before ends: else records are missing.
-                if let Some(before) = segments.back().filter(|before| before.end() != segment.start()) {
-                    return Err(damaged(before.path(), &format!("it is damaged behind row {}", before.end().row)));
-                }
-                segments.push_back(segment);
-            }
-            // The host ended when it had just begun the file.
-            None if index + 1 == count => fs::remove_file(&path).map_err(problem)?,
-            None => return Err(damaged(&path, "it is no file of the log, or its first bytes are damaged")),
-        }
-    }
-    Ok(segments)
-}
-
-fn damaged(path: &Path, problem: &str) -> Error {
-    Error::Open { path: path.display().to_string(), problem: problem.to_owned() }
+fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Makes new names in the folder durable.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 impl Files {
+    /// To be read only.
+    pub(super) fn of(mut segments: VecDeque<Segment>) -> Option<Self> {
+        let last = segments.pop_back()?;
+        let durable = last.end().row;
+        Some(Self(RwLock::new(Inner { older: segments, last, durable })))
+    }
+
+    pub(super) fn into_segments(self) -> VecDeque<Segment> {
+        let Inner { mut older, last, .. } = self.0.into_inner();
+        older.push_back(last);
+        older
+    }
+
     pub(super) fn end(&self) -> End {
         self.0.read().last.end()
+    }
+
+    fn version(&self) -> u32 {
+        self.0.read().last.version()
     }
 
     /// The file that is written to, and where it goes on.
@@ -222,10 +269,10 @@ impl Files {
     /// The newest file that begins before `row`, to be read from `rows` before that or from its own beginning.
     pub(super) fn back(&self, row: i64, rows: i64) -> Option<(i64, Part)> {
         let inner = self.0.read();
+        // The last file may have no row yet.
+        let has_some = |segment: &&Segment| segment.start().row + 1 < row && segment.end().row > segment.start().row;
         let older = inner.older.partition_point(|segment| segment.start().row + 1 < row);
-        let found =
-            if inner.last.start().row + 1 < row { Some(&inner.last) } else { inner.older.get(older.checked_sub(1)?) };
-        let found = found.filter(|found| found.end().row > found.start().row)?;
+        let found = Some(&inner.last).filter(has_some).or_else(|| inner.older.get(older.checked_sub(1)?))?;
         let from = (row.min(found.end().row + 1) - rows).max(found.start().row + 1);
         Some((from, found.part(|place| place.row < from)))
     }
@@ -268,5 +315,9 @@ impl Log {
     }
 }
 
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod repair_tests;
 #[cfg(test)]
 mod tests;

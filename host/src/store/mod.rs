@@ -5,13 +5,18 @@
 //! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
 //! it has got; what is missing is made again from the log at the next start.
 
+mod aside;
+mod backup;
 mod blocks;
 mod broker;
 mod commands;
+mod decide;
 mod docs;
 mod documents;
+mod inspect;
 mod intake;
 mod keep;
+mod lock;
 mod log;
 mod materialise;
 mod open;
@@ -19,15 +24,19 @@ mod plugins;
 pub mod private;
 mod reader;
 mod record;
+mod repair;
 mod retained;
+mod runs;
 mod schema;
 mod segment;
+mod space;
 mod spares;
 mod timers;
 mod writer;
 
 use std::path::PathBuf;
 
+pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
@@ -37,6 +46,7 @@ pub use intake::{Done, Room};
 pub use keep::Kept;
 pub use open::{Handle, Opened, Service, open};
 pub use reader::{LogPage, LogRow};
+pub use repair::{Checked, Repaired, check, repair};
 
 use crate::model::{DeviceNum, Entry};
 
@@ -51,6 +61,10 @@ pub struct Options {
     pub keep_bytes: u64,
     /// Bytes of executions in which something happened that are kept longer than the log, about.
     pub keep_executions_bytes: u64,
+    /// Bytes kept in reserve for a start on a full disk; 0 = none.
+    pub reserve_bytes: u64,
+    /// Where less is free, the log keeps less and a warning is logged.
+    pub warn_free_bytes: u64,
 }
 
 impl Options {
@@ -61,6 +75,8 @@ impl Options {
             queue_bytes: 64 * 1024 * 1024,
             keep_bytes: 256 * 1024 * 1024,
             keep_executions_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 0,
+            warn_free_bytes: 0,
         }
     }
 }
@@ -75,12 +91,19 @@ pub enum Error {
     Newer { path: String, found: i64, known: i64 },
     #[error("{path} is in use by another switchbox; stop that one, or use another --data folder")]
     Locked { path: String },
+    /// Says what is damaged, where, and what to do about it.
+    #[error("{0}")]
+    Damaged(String),
     #[error("database: {0}")]
     Sqlite(String),
     #[error("log: {0}")]
     Log(String),
     #[error("row {row} of the log cannot be read: {problem}")]
     Corrupt { row: i64, problem: String },
+    #[error("the thread {thread} of the store panicked; this is a fault of switchbox")]
+    Panicked { thread: &'static str },
+    #[error("the data folder is not where it was: {0}; stop whatever moves it, and start again")]
+    Gone(String),
     #[error("the store is closed")]
     Closed,
 }

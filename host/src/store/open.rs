@@ -1,7 +1,7 @@
 //! Opening the store, replaying what the documents miss, and the handle that everybody else uses.
 
 use std::{
-    fs::File as LockFile,
+    panic::AssertUnwindSafe,
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
@@ -9,16 +9,19 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Error, LogPage, LogRow, Machine, Options, Reply, commands,
+    Error, LogPage, LogRow, Machine, Options, Reply, aside, commands,
+    decide::{Decided, decide},
     docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
     documents,
     intake::{Done, Intake, Item, Room},
     keep::{Keeper, Kept},
+    lock::Lock,
     log::Log,
     materialise::{self, Gathered},
     private,
     reader::Reader,
     schema,
+    space::Space,
     writer::Writer,
 };
 use crate::{
@@ -38,7 +41,10 @@ pub struct Opened {
     state: rusqlite::Connection,
     reader: Arc<Reader>,
     intake: Arc<Intake>,
-    lock: LockFile,
+    lock: Arc<Lock>,
+    space: Arc<Space>,
+    /// The row up to which the documents have got.
+    applied: i64,
     /// What the host keeps in memory.
     pub loaded: Loaded,
 }
@@ -53,23 +59,26 @@ pub fn open(options: Options) -> Result<Opened, Error> {
         let data = folder.display();
         tracing::warn!(%data, "others of this machine can look into the data folder; `chmod 700` keeps them out");
     }
-    let lock = LockFile::create(folder.join("lock")).map_err(|e| problem(&e))?;
-    if lock.try_lock().is_err() {
-        return Err(Error::Locked { path: folder.display().to_string() });
+    let mut lock = Lock::take(folder)?;
+    let Decided { found, applied, loaded } = decide(folder)?;
+    // Nothing was changed so far.
+    let space = Arc::new(Space::new(folder, options.reserve_bytes, options.warn_free_bytes));
+    space.let_go().map_err(|e| problem(&e))?;
+    lock.make_file()?;
+    if let Some(torn) = &found.torn {
+        let aside = aside::keep_torn(folder, torn).map_err(|e| problem(&e))?;
+        tracing::warn!(
+            file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
+            "the log's last write never ended, so nobody was told that it is kept; it is cut off, and its bytes are kept aside"
+        );
     }
-    let log = Log::open(folder)?;
+    let log = Log::resume(found)?;
     let state = schema::open_writer(folder)?;
     let end = log.files().end();
-    let applied = documents::applied(&state)?;
-    if applied > end.row {
-        let missing =
-            format!("the log ends at row {}, but the documents know row {applied}; files of it are missing", end.row);
-        return Err(Error::Open { path: folder.display().to_string(), problem: missing });
-    }
     let reader = Arc::new(Reader::open(folder, log.files().clone())?);
-    let loaded = documents::load(&state)?;
+    let loaded = loaded.map_or_else(|| documents::load(&state), Ok)?;
     let intake = Arc::new(Intake::new(options.queue_bytes, end.last_seq.0 + 1));
-    Ok(Opened { options, log, state, reader, intake, lock, loaded })
+    Ok(Opened { options, log, state, reader, intake, lock: Arc::new(lock), space, applied, loaded })
 }
 
 impl Opened {
@@ -80,6 +89,8 @@ impl Opened {
             intake: self.intake.clone(),
             reader: self.reader.clone(),
             keeper: Arc::default(),
+            lock: self.lock.clone(),
+            space: self.space.clone(),
             keep_bytes: self.options.keep_bytes,
         }
     }
@@ -93,7 +104,7 @@ impl Opened {
         let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
         let (state, log) = (self.state, self.log.files().clone());
         let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
-        let materialiser = spawn("materialiser", move || {
+        let materialiser = spawn("materialiser", self.intake.clone(), fatal.clone(), move || {
             fairness::take_long_turns();
             materialise::run(state, &log, &work, keep, &materialiser_fatal);
         })?;
@@ -106,15 +117,15 @@ impl Opened {
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
             failed: None,
-            fatal: Box::new(fatal),
+            fatal: Box::new(fatal.clone()),
         };
-        let writer = spawn("log-writer", move || writer.run())?;
+        let writer = spawn("log-writer", self.intake.clone(), fatal, move || writer.run())?;
         Ok(Service { intake: self.intake, threads: vec![writer, materialiser], _lock: self.lock })
     }
 
     /// Replays into the machine what the documents miss, and makes them whole. `loaded` is up to date afterwards.
     pub fn replay(&mut self, machine: &mut impl Machine) -> Result<(), Error> {
-        let applied = documents::applied(&self.state)?;
+        let applied = self.applied;
         let mut from = applied + 1;
         loop {
             let LogPage { rows, next } = self.reader.log_page(from, REPLAY_BYTES)?;
@@ -137,10 +148,24 @@ impl Opened {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+/// Starts a thread of the store. When it panics the store takes nothing more, and `fatal` is called: nothing that others wait
+/// for could be written without it.
+fn spawn(
+    name: &'static str,
+    intake: Arc<Intake>,
+    fatal: impl Fn(&Error) + Send + 'static,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let guarded = move || {
+        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            intake.close();
+            intake.note_ended();
+            fatal(&Error::Panicked { thread: name });
+        }
+    };
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(run)
+        .spawn(guarded)
         .map_err(|e| Error::Open { path: format!("thread {name}"), problem: e.to_string() })
 }
 
@@ -149,7 +174,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 pub struct Service {
     intake: Arc<Intake>,
     threads: Vec<JoinHandle<()>>,
-    _lock: LockFile,
+    _lock: Arc<Lock>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -174,6 +199,8 @@ pub struct Handle {
     intake: Arc<Intake>,
     reader: Arc<Reader>,
     keeper: Arc<Mutex<Keeper>>,
+    lock: Arc<Lock>,
+    space: Arc<Space>,
     keep_bytes: u64,
 }
 
@@ -261,7 +288,7 @@ impl Handle {
 
     /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
     pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
-        let keep = self.keep_bytes;
+        let keep = self.space.keep(self.keep_bytes);
         let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
         let Some(row) = row else { return Ok(()) };
         let keeper = self.keeper.clone();
@@ -270,8 +297,27 @@ impl Handle {
         let (done, kept) = tokio::sync::oneshot::channel();
         self.intake.push([Item::Keep { change: Box::new(change), done }]);
         kept.await.map_err(|_| Error::Closed)?;
-        self.intake.push([Item::Trim { row }]);
+        self.intake.push([Item::Trim { row, reuse: !self.space.is_little() }]);
         Ok(())
+    }
+
+    /// Bytes that are free where the data folder is; `None` if the system does not say.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.space.free().ok()
+    }
+
+    /// Looks whether the data folder is still in its place, and how much room is left. The error: the host cannot go on.
+    pub async fn look(&self) -> Result<(), Error> {
+        let (lock, space) = (self.lock.clone(), self.space.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            lock.check().map_err(|error| Error::Gone(error.to_string()))?;
+            if let Err(error) = space.look() {
+                tracing::debug!(%error, "how much room is left on the disk is not known");
+            }
+            Ok(())
+        });
+        looked.await.map_err(|_| Error::Closed)?
     }
 
     async fn read<T: Send + 'static>(

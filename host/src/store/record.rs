@@ -11,11 +11,14 @@ use crate::model::{Entry, Seq};
 
 pub(super) const FILE_HEADER: usize = 48;
 pub(super) const RECORD_HEADER: usize = 28;
-/// The version of this format; a file of a newer one is refused.
-pub(super) const VERSION: u32 = 1;
+/// The version of this format; a file of a newer one is refused. Files of version 1 do not say which commits were synced.
+pub(super) const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"swbx-log";
 /// How a body is encoded: postcard, one entry after the other.
 const ENTRIES: u8 = 1;
+/// The same, of a commit that did not wait for the disk. After a power failure such a record may be whole where one before it is
+/// not; where a synced one is, the one before it was damaged later.
+const ENTRIES_NOT_SYNCED: u8 = 2;
 
 /// A place between two records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,8 +34,8 @@ pub(super) struct End {
 /// What a file's first bytes are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// The file begins here.
-    Starts(End),
+    /// The file begins here, and is of this version.
+    Starts(End, u32),
     Newer(u32),
     /// It was never written whole.
     Unfinished,
@@ -64,7 +67,7 @@ pub(super) fn read_file_header(bytes: &[u8]) -> Header {
         let offset = u64::from_le_bytes(rest.take()?);
         let sum = XxHash3_64::oneshot(bytes.get(..FILE_HEADER - 8)?);
         let whole = magic == MAGIC && sum.to_le_bytes() == rest.take()?;
-        whole.then_some(Header::Starts(End { row, last_seq, offset }))
+        whole.then_some(Header::Starts(End { row, last_seq, offset }, version))
     };
     read().unwrap_or(Header::Unfinished)
 }
@@ -81,10 +84,11 @@ pub(super) fn encode(entry: &Entry, record: &mut Vec<u8>) -> Result<(), Error> {
     postcard::to_io(entry, record).map(drop).map_err(|e| Error::Log(format!("an entry cannot be encoded: {e}")))
 }
 
-/// Writes the record's header.
-pub(super) fn seal(record: &mut [u8], row: i64, last_seq: Seq) -> Result<(), Error> {
+/// Writes the record's header. `synced`: its commit waits for the disk.
+pub(super) fn seal(record: &mut [u8], row: i64, last_seq: Seq, synced: bool) -> Result<(), Error> {
     let length = u32::try_from(record.len().saturating_sub(RECORD_HEADER));
     let length = length.map_err(|_| Error::Log("a batch is larger than 4 GiB".into()))?;
+    put(record, RECORD_HEADER, &[if synced { ENTRIES } else { ENTRIES_NOT_SYNCED }]);
     put(record, 12, &row.to_le_bytes());
     put(record, 20, &last_seq.0.to_le_bytes());
     let sum = checksum(length, record.get(12..).unwrap_or_default());
@@ -112,10 +116,19 @@ pub(super) struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Its commit waited for the disk, or it is not known whether.
+    pub(super) fn is_synced(&self) -> bool {
+        self.body.first() != Some(&ENTRIES_NOT_SYNCED)
+    }
+
+    /// Bytes of it in the file.
+    pub(super) fn size(&self) -> usize {
+        RECORD_HEADER + self.body.len()
+    }
+
     /// The place after it, when it stands after `before`.
     pub(super) fn end(&self, before: End) -> End {
-        let size = RECORD_HEADER + self.body.len();
-        End { row: self.row, last_seq: self.last_seq, offset: before.offset + size as u64 }
+        End { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
     }
 }
 
@@ -138,10 +151,16 @@ pub(super) fn first(bytes: &[u8], before: i64) -> Option<Record<'_>> {
     whole.then_some(Record { row, last_seq, body: fields.0 })
 }
 
+/// The row and the last event that a record beginning here would have, whether or not it is whole.
+pub(super) fn claims(bytes: &[u8]) -> Option<(i64, Seq)> {
+    let mut fields = Fields(bytes.get(12..)?);
+    Some((i64::from_le_bytes(fields.take()?), Seq(u64::from_le_bytes(fields.take()?))))
+}
+
 /// The entries of a record's body.
 pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
     let corrupt = |problem: String| Error::Corrupt { row, problem };
-    let Some((&ENTRIES, mut rest)) = body.split_first() else {
+    let Some((&(ENTRIES | ENTRIES_NOT_SYNCED), mut rest)) = body.split_first() else {
         return Err(corrupt("unknown format".into()));
     };
     let mut entries = Vec::new();
@@ -180,7 +199,7 @@ mod tests {
         let mut record = Vec::new();
         begin(&mut record);
         encode(&Entry::Barrier, &mut record).unwrap();
-        seal(&mut record, row, Seq(7)).unwrap();
+        seal(&mut record, row, Seq(7), true).unwrap();
         record
     }
 
@@ -207,7 +226,7 @@ mod tests {
         let mut record = Vec::new();
         begin(&mut record);
         encode(&Entry::HandledRun(run.clone()), &mut record).unwrap();
-        seal(&mut record, 1, Seq(2)).unwrap();
+        seal(&mut record, 1, Seq(2), false).unwrap();
         let entries = decode(1, first(&record, 0).unwrap().body).unwrap();
         assert_eq!(entries, run.each().map(Entry::Handled).collect::<Vec<_>>());
         assert_eq!(entries.len(), 2);
@@ -229,10 +248,10 @@ mod tests {
     fn a_file_says_where_it_begins_and_of_which_version_it_is() {
         let start = End { row: 9, last_seq: Seq(80), offset: 700 };
         let header = file_header(start);
-        assert_eq!(read_file_header(&header), Header::Starts(start));
+        assert_eq!(read_file_header(&header), Header::Starts(start, VERSION));
         let mut newer = header;
-        newer[8] = 2;
-        assert_eq!(read_file_header(&newer), Header::Newer(2));
+        newer[8] = 3;
+        assert_eq!(read_file_header(&newer), Header::Newer(3));
         let mut torn = header;
         torn[20] ^= 1;
         assert_eq!(read_file_header(&torn), Header::Unfinished);

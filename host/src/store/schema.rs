@@ -1,8 +1,11 @@
 //! The tables of `state.db`, and how an older file becomes a newer one.
 
-use std::path::Path;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::Error;
 use crate::fairness;
@@ -121,11 +124,80 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     db.pragma_update(None, "journal_mode", "WAL").map_err(problem)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(problem)?;
     db.pragma_update(None, "wal_autocheckpoint", 4_000).map_err(problem)?;
+    // A file of its own for what does not fit would be opened when descriptors may be short.
+    db.pragma_update(None, "temp_store", "MEMORY").map_err(problem)?;
     migrate(&mut db, STEPS, &path.display().to_string())?;
     // A transaction of many rows lets others go on between them. What is left for the commit is no more than the cache holds.
     db.progress_handler(STEPS_BETWEEN_BREATHS, Some(breathe)).map_err(problem)?;
     db.pragma_update(None, "cache_size", CACHE_PAGES).map_err(problem)?;
     Ok(db)
+}
+
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+/// The file as it is.
+pub(super) struct Unchanged {
+    pub(super) db: Connection,
+    /// It has the newest schema.
+    pub(super) is_current: bool,
+}
+
+/// Opens the file to read it while no host runs, without changing a byte of it or beside it. Returns `None` if there is none.
+pub(super) fn open_unchanged(folder: &Path) -> Result<Option<Unchanged>, Error> {
+    let path = path(folder);
+    let problem = |e: &dyn std::fmt::Display| Error::Open { path: path.display().to_string(), problem: e.to_string() };
+    let length = |path: &Path| fs::metadata(path).map(|found| found.len());
+    match length(&path) {
+        Ok(0) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(|e| problem(&e))?,
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let has_log = length(&path.with_extension("db-wal")).is_ok_and(|length| length > 0);
+    let db = if has_log {
+        // This way of locking keeps the index of the write-ahead log in memory, not in a file.
+        Connection::open_with_flags_and_vfs(&path, flags, c"unix-excl")
+    } else {
+        // Where there is no write-ahead log, one would be made.
+        Connection::open_with_flags(uri(&path), flags | OpenFlags::SQLITE_OPEN_URI)
+    };
+    let db = db.map_err(|e| problem(&e))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.pragma_update(None, "temp_store", "MEMORY").map_err(|e| problem(&e))?;
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| problem(&e))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(Error::Newer { path: path.display().to_string(), found, known });
+    }
+    // Interrupted while it was made.
+    let is_new = found == 0;
+    Ok((!is_new).then_some(Unchanged { db, is_current: found == known }))
+}
+
+/// What SQLite finds wrong with the file. `None` if there is none.
+pub(super) fn integrity(folder: &Path) -> Result<Option<Vec<String>>, Error> {
+    let Some(Unchanged { db, .. }) = open_unchanged(folder)? else { return Ok(None) };
+    let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+    let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    Ok(Some(if found == ["ok"] { Vec::new() } else { found }))
+}
+
+/// Says that nobody changes the file meanwhile.
+fn uri(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+    let encoded = path.as_os_str().as_bytes().iter().fold(String::new(), |mut uri, byte| {
+        if plain(*byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+        uri
+    });
+    format!("file:{encoded}?immutable=1")
 }
 
 fn breathe() -> bool {
@@ -139,6 +211,7 @@ pub(super) fn open_reader(folder: &Path) -> Result<Connection, Error> {
     let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|e| Error::Open { path: path.display().to_string(), problem: e.to_string() })?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
 

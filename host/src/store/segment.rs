@@ -22,6 +22,7 @@ const MARK_EVERY: u64 = 64 * 1024;
 pub(super) struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,
+    version: u32,
     start: End,
     end: End,
     /// Some places between records, in order, the first at the start: where readers begin to look.
@@ -32,24 +33,29 @@ pub(super) fn name(start: End) -> String {
     format!("{:020}.log", start.row)
 }
 
+/// The row before the first, by the file's name.
+pub(super) fn row_of_name(path: &Path) -> Option<i64> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
 impl Segment {
     /// Begins a file; what it has of an earlier use is overwritten.
     pub(super) fn begin(folder: &Path, start: End, pen: &mut Pen) -> io::Result<Self> {
         let path = folder.join(name(start));
         let file = BlockFile::open(&path)?;
         pen.begin(&file, &record::file_header(start))?;
-        Ok(Self { path, file: Arc::new(file), start, end: start, marks: vec![start] })
+        Ok(Self { path, file: Arc::new(file), version: record::VERSION, start, end: start, marks: vec![start] })
     }
 
-    /// Opens a file. None when it was never begun in truth.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
+    /// Reads a file that is there, up to its last whole record. Changes nothing. Returns `None` if it has no whole header.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
         let problem = |e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
-        let file = Arc::new(BlockFile::open(path).map_err(problem)?);
+        let file = Arc::new(BlockFile::open_to_read(path).map_err(problem)?);
         let length = file.len().map_err(problem)?;
         let mut blocks = Blocks::default();
         let found = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
-        let start = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
-            Header::Starts(start) => start,
+        let (start, version) = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
+            Header::Starts(start, version) => (start, version),
             Header::Unfinished => return Ok(None),
             Header::Newer(found) => {
                 let (found, known) = (i64::from(found), i64::from(record::VERSION));
@@ -57,13 +63,18 @@ impl Segment {
             }
         };
         let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
-        let mut segment = Self { path: path.to_owned(), file, start, end: start, marks: vec![start] };
-        // What follows the last whole record is no record, however it ends.
+        let mut segment = Self { path: path.to_owned(), file, version, start, end: start, marks: vec![start] };
+        // What follows the last whole record is looked at by `inspect`.
         all.walk(|_, end, _| {
             segment.note(end);
             Ok(true)
         })?;
         Ok(Some(segment))
+    }
+
+    /// The format of its records, see [`record::VERSION`].
+    pub(super) fn version(&self) -> u32 {
+        self.version
     }
 
     pub(super) fn start(&self) -> End {
@@ -103,10 +114,13 @@ impl Segment {
     }
 
     /// Lets go of what follows the last record, so that nothing of it can ever be taken for one, and gets ready to go on.
-    pub(super) fn resume(&self, pen: &mut Pen) -> io::Result<()> {
-        self.file.set_len(self.used())?;
-        self.file.sync_with_length()?;
-        pen.resume(&self.file, self.used())
+    pub(super) fn resume(&mut self, pen: &mut Pen) -> io::Result<()> {
+        let file = BlockFile::open(&self.path)?;
+        file.set_len(self.used())?;
+        file.sync_with_length()?;
+        pen.resume(&file, self.used())?;
+        self.file = Arc::new(file);
+        Ok(())
     }
 
     /// The log goes up to here.

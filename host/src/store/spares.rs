@@ -50,6 +50,16 @@ impl Spares {
         Ok(())
     }
 
+    /// Takes back a file that was not used after all.
+    pub(super) fn put_back(&mut self, path: PathBuf) {
+        self.ready.push(path);
+    }
+
+    /// Removes all files that are kept.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.ready.drain(..).try_for_each(fs::remove_file)
+    }
+
     pub(super) fn is_ready(&mut self) -> bool {
         self.collect();
         !self.ready.is_empty()

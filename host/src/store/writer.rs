@@ -101,6 +101,7 @@ impl<M: Machine> Writer<M> {
                 self.batch(&mut waiting, &mut record);
             }
         }
+        self.intake.note_ended();
     }
 
     /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
@@ -190,14 +191,15 @@ impl<M: Machine> Writer<M> {
             }
         }
         self.intake.close();
+        self.intake.note_ended();
         (self.fatal)(&error);
         self.failed = Some(error);
     }
 
     fn chore(&mut self, chore: Item) {
         match chore {
-            Item::Trim { row } => {
-                if let Err(error) = self.log.trim(row) {
+            Item::Trim { row, reuse } => {
+                if let Err(error) = self.log.trim(row, reuse) {
                     tracing::warn!(%error, "old files of the log cannot be let go");
                 }
             }
@@ -271,6 +273,8 @@ mod tests {
             Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), room: None },
             Item::Settle { done: settle, low_water: Some(Seq(7)) },
         ]);
+        // More is expected than ever comes: a plugin is handling an event.
+        intake.wake(8);
         writer.run();
         assert!(told.recv().unwrap().is_err());
         assert!(settled.try_recv().is_err(), "it was said to be settled");

@@ -37,7 +37,7 @@ pub use self::{
 use crate::{Admin, Place, Process, now, private_key, until};
 
 /// Connections that one row has open at a time.
-pub const MOST_CONNECTIONS: usize = 600;
+pub const MOST_CONNECTIONS: usize = 1_100;
 
 /// A public key that no one here has the private half of.
 const RSA_PUBLIC: &str = include_str!("rsa.public.pem");

@@ -62,6 +62,11 @@ pub(super) const ROWS: &[Row] = &[
         let _held = attack.open(attack.target.mqtt, 500, b"");
         attack.drips(|_| ());
     }),
+    row("descriptors-taken", "opens 1,099 connections and says nothing, more than 1,024 descriptors", |attack| {
+        crate::more_descriptors();
+        let _held = attack.open(attack.target.mqtt, 1_099, b"");
+        attack.drips(|_| ());
+    }),
     row("half-connect", "sends half a CONNECT on 200 connections and stops", |attack| {
         let connect = attack.target.mallory().packet();
         let _held = attack.open(attack.target.mqtt, 200, &connect[..connect.len() / 2]);

@@ -174,6 +174,7 @@ impl House {
         let folder = data.path().join("plugins");
         let listen = "127.0.0.1:0".parse().unwrap();
         let options = Options {
+            connections: 1_000,
             listen,
             tls: None,
             auth,

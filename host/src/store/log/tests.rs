@@ -5,7 +5,11 @@ use std::fs;
 use super::*;
 use crate::{
     model::{Entry, Event, EventData},
-    store::{LogRow, reader::Reader, spares},
+    store::{
+        LogRow,
+        reader::Reader,
+        spares::{self, SPARE},
+    },
 };
 
 const SMALL: u64 = 4_096;
@@ -92,19 +96,47 @@ fn a_torn_end_is_cut_off_and_written_over() {
     let mut log = Log::open(folder.path()).unwrap();
     (1..=2).for_each(|number| append(&mut log, number));
     let kept = log.files().end();
-    (3..=5).for_each(|number| append(&mut log, number));
+    // It is not synced, and neither is anything behind it.
+    append(&mut log, 3);
     drop(log);
-    let path = files(folder.path(), "log").remove(0);
-    let mut bytes = fs::read(&path).unwrap();
-    // Row 3 never became whole, the rows behind it did.
-    bytes[record::FILE_HEADER + usize::try_from(kept.offset).unwrap() + 40] ^= 1;
-    fs::write(&path, bytes).unwrap();
+    damage(&files(folder.path(), "log")[0], place(kept) + 40);
     let mut log = Log::open(folder.path()).unwrap();
     assert_eq!(log.files().end(), kept);
     append(&mut log, 3);
     drop(log);
     let log = Log::open(folder.path()).unwrap();
     assert_eq!(all(&log), [1, 2, 3], "a row of before came back");
+}
+
+/// Where in the first file a place of the log is.
+fn place(end: End) -> usize {
+    record::FILE_HEADER + usize::try_from(end.offset).unwrap()
+}
+
+fn damage(path: &Path, at: usize) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_damaged_record_before_one_that_was_synced_is_named_and_nothing_is_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path()).unwrap();
+    (1..=2).for_each(|number| append(&mut log, number));
+    let kept = log.files().end();
+    (3..=7).for_each(|number| append(&mut log, number));
+    drop(log);
+    let path = files(folder.path(), "log").remove(0);
+    let bytes = damage(&path, place(kept) + 40);
+    let error = Log::open(folder.path()).err().unwrap().to_string();
+    let expected = format!(
+        "row 3 should stand at byte {}; behind it 4 records are whole, from row 4 on, with events up to 7",
+        place(kept)
+    );
+    assert!(error.contains(&expected), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
 #[test]
@@ -114,11 +146,9 @@ fn damage_in_a_full_file_is_named_and_nothing_is_thrown_away() {
     (1..=60).for_each(|number| append(&mut log, number));
     drop(log);
     let path = files(folder.path(), "log").remove(1);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[500] ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    let bytes = damage(&path, 500);
     let error = Log::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains(path.to_str().unwrap()) && error.contains("damaged behind row"), "{error}");
+    assert!(error.contains(path.to_str().unwrap()) && error.contains("records are whole"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
@@ -164,7 +194,7 @@ fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
     assert!((20..50).contains(&row), "{row}");
     let count = |extension| files(folder.path(), extension).len();
     let full = count("log");
-    log.trim(row).unwrap();
+    log.trim(row, true).unwrap();
     assert_eq!(all(&log), (row + 1..=100).collect::<Vec<_>>());
     let (trimmed, spare) = (count("log"), count(SPARE));
     assert!(trimmed < full);

@@ -1,0 +1,83 @@
+//! File descriptors: how many the process may have, and how many connections that allows. The store needs some at any moment, so
+//! connections never get all of them.
+
+use anyhow::bail;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{model::limits, settings::Settings};
+
+/// For everything but connections and the log: listeners, `state.db`, runtimes, files that are read now and then, calls over HTTP.
+const RESERVED: u64 = 128;
+/// A file of the log, and the descriptors that each takes.
+const LOG_FILE_BYTES: u64 = 16 * 1024 * 1024;
+const PER_LOG_FILE: u64 = 2;
+/// Files of the log beyond those that are kept for looking back.
+const LOG_FILES: u64 = 8;
+/// Fewer connections than this are of no use.
+const LEAST: u64 = 64;
+
+/// Connections at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Connections {
+    pub(super) mqtt: usize,
+    pub(super) admin: usize,
+}
+
+/// Raises the limit as far as the process may, which children and `select` have no part in. Returns `None` if there is none.
+pub(super) fn raise() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
+    }
+    getrlimit(Resource::Nofile).current
+}
+
+/// How many connections there may be with so many descriptors.
+pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyhow::Result<Connections> {
+    let wanted = Connections { mqtt: settings.max_connections, admin: limits::ADMIN_CONNECTIONS };
+    let Some(descriptors) = descriptors else { return Ok(wanted) };
+    let of_log = (settings.journal_keep_bytes / LOG_FILE_BYTES + LOG_FILES).saturating_mul(PER_LOG_FILE);
+    let left = descriptors.saturating_sub(RESERVED).saturating_sub(of_log);
+    if left < LEAST {
+        bail!(
+            "the process may have {descriptors} files open (ulimit -n), and needs {} for a journal of {} bytes: raise the limit \
+             (LimitNOFILE= in systemd), or lower journal.keep-bytes",
+            RESERVED.saturating_add(of_log).saturating_add(LEAST),
+            settings.journal_keep_bytes
+        );
+    }
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    let admin = wanted.admin.min((left / 8).max(16));
+    let given = Connections { mqtt: wanted.mqtt.min(left - admin), admin };
+    if given != wanted {
+        tracing::warn!(
+            descriptors,
+            mqtt = given.mqtt,
+            admin = given.admin,
+            "fewer connections than set (mqtt.max-connections), as the process may have no more files open (ulimit -n)"
+        );
+    }
+    Ok(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Key;
+
+    #[test]
+    fn connections_leave_descriptors_to_the_store() {
+        let settings = Settings::with(&[]).unwrap();
+        let wanted = Connections { mqtt: 20_000, admin: 1_000 };
+        assert_eq!(connections(&settings, None).unwrap(), wanted);
+        assert_eq!(connections(&settings, Some(1 << 20)).unwrap(), wanted);
+        let few = connections(&settings, Some(1_024)).unwrap();
+        assert!((600..900).contains(&(few.mqtt + few.admin)) && few.admin > 64, "{few:?}");
+        assert!(connections(&settings, Some(200)).unwrap_err().to_string().contains("ulimit -n"));
+        let large = Settings::with(&[(Key::JournalKeepBytes, (20_u64 << 30).to_string())]).unwrap();
+        assert!(connections(&large, Some(1_024)).unwrap_err().to_string().contains("journal.keep-bytes"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Stopping a host: its parts in the reverse order of their start, each with a deadline, so that one that hangs does not keep the
+//! store from writing what is acknowledged.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use tokio::{
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
+
+use super::{Failure, Host};
+
+/// How long each part may take. Together they are less than [`super::STOP_DEADLINE`].
+const CONNECTIONS: Duration = Duration::from_secs(11);
+const PLUGINS: Duration = Duration::from_secs(8);
+const TASK: Duration = Duration::from_secs(1);
+const STORE: Duration = Duration::from_secs(6);
+
+impl Host {
+    /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is under way is
+    /// finished or left in the journal. The error is why the host had to stop, if it had to.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop_noting(&|_| ()).await
+    }
+
+    /// The same; `note` is told what is waited for.
+    pub async fn stop_noting(self, note: &(dyn Fn(&'static str) + Sync)) -> anyhow::Result<()> {
+        self.ready.store(false, Ordering::Release);
+        self.shutdown.cancel();
+        let phases = Phases { note };
+        let connections = async { tokio::join!(self.front, self.api) };
+        if let Some((front, api)) = phases.wait("connections", CONNECTIONS, connections).await {
+            ended("the MQTT server", &front);
+            ended("the admin API", &api);
+        }
+        phases.wait("the watched folder", TASK, self.folder.stop()).await;
+        phases.task("timers", self.timers).await;
+        phases.wait("plugins", PLUGINS, self.dispatch.stop()).await;
+        phases.task("housekeeping", self.housekeeping).await;
+        phases.task("the watch over the wall clock", self.clock_watch).await;
+        phases.task("publishing", self.publisher).await;
+        phases.task("the expiry of commands", self.expiry).await;
+        drop(self.background);
+        let store = spawn_blocking(move || self.store_service.stop());
+        let stored = phases.wait("the store", STORE, store).await;
+        if let Some(problem) = self.fatal.lock().take() {
+            return Err(Failure::Store(problem).into());
+        }
+        match stored {
+            Some(stored) => Ok(stored?),
+            None => Err(Failure::StoreHangs.into()),
+        }
+    }
+}
+
+struct Phases<'a> {
+    note: &'a (dyn Fn(&'static str) + Sync),
+}
+
+impl Phases<'_> {
+    /// Returns `None` if the part did not end in time.
+    async fn wait<T>(&self, what: &'static str, limit: Duration, part: impl Future<Output = T>) -> Option<T> {
+        (self.note)(what);
+        let ended = timeout(limit, part).await.ok();
+        if ended.is_none() {
+            tracing::warn!(part = what, "did not end within {limit:?}; stopping goes on without it");
+        }
+        ended
+    }
+
+    async fn task(&self, what: &'static str, task: impl Future<Output = Result<(), JoinError>>) {
+        if let Some(result) = self.wait(what, TASK, task).await {
+            ended(what, &result);
+        }
+    }
+}
+
+fn ended(what: &str, result: &Result<(), JoinError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, part = what, "ended badly");
+    }
+}

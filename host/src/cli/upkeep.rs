@@ -1,0 +1,107 @@
+//! `switchbox check`, `repair`, `backup` and `restore`: what is done with a data folder beside running a host on it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::anyhow;
+
+use crate::{app::ExitStatus, store};
+
+/// Which data folder
+#[derive(Debug, clap::Args)]
+struct Data {
+    /// The data folder
+    #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", default_value = "switchbox-data")]
+    data: PathBuf,
+}
+
+impl Data {
+    /// There has to be one.
+    fn folder(&self) -> anyhow::Result<&Path> {
+        if self.data.is_dir() {
+            Ok(&self.data)
+        } else {
+            Err(anyhow!("there is no data folder {}; name it with --data", self.data.display()))
+        }
+    }
+}
+
+/// Look at all files of a data folder that no host is using. Ends with 0 if all is well, and with 3 if something is damaged
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    data: Data,
+}
+
+/// Make a damaged data folder one that starts. What cannot be read is moved to the folder `damaged` in it, never deleted
+#[derive(Debug, clap::Args)]
+pub(super) struct Repair {
+    #[command(flatten)]
+    data: Data,
+    /// Go on with what state.db has, and move the whole log aside: where state.db is older than the log, and there is no backup
+    #[arg(long)]
+    without_log: bool,
+}
+
+/// Copy a data folder to a new folder, also while a host is using it. Secrets are in it (the admin token, hashes of
+/// passwords, what devices sent): keep it as safe as the data folder
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    /// The folder to make
+    to: PathBuf,
+    #[command(flatten)]
+    data: Data,
+    /// The folder of plugins, where it is not in the data folder
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+}
+
+/// Make a data folder of a backup
+#[derive(Debug, clap::Args)]
+pub(super) struct Restore {
+    /// The backup's folder
+    from: PathBuf,
+    #[command(flatten)]
+    data: Data,
+}
+
+pub(super) fn check(options: &Check) -> anyhow::Result<ExitCode> {
+    let checked = store::check(options.data.folder()?)?;
+    checked.lines.iter().for_each(|line| println!("{line}"));
+    for problem in &checked.problems {
+        println!("DAMAGED {problem}");
+    }
+    if checked.problems.is_empty() {
+        println!("all is well");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::from(ExitStatus::Damaged as u8))
+}
+
+pub(super) fn repair(options: &Repair) -> anyhow::Result<String> {
+    let done = store::repair(options.data.folder()?, options.without_log)?;
+    let aside = done.aside.map(|aside| format!("what was cut is in {}", aside.display()));
+    Ok(done.lines.into_iter().chain(aside).collect::<Vec<_>>().join("\n"))
+}
+
+pub(super) fn backup(options: &Backup) -> anyhow::Result<String> {
+    let made = store::backup(options.data.folder()?, options.plugins.as_deref(), &options.to)?;
+    Ok(format!(
+        "{}: {} files, up to event {} (row {} of the log)\nit holds secrets: keep it as safe as the data folder",
+        options.to.display(),
+        made.files.len(),
+        made.last_event,
+        made.last_row
+    ))
+}
+
+pub(super) fn restore(options: &Restore) -> anyhow::Result<String> {
+    let found = store::restore(&options.from, &options.data.data)?;
+    let data = options.data.data.display();
+    Ok(format!(
+        "{data}: as it was at {}, up to event {} (row {} of the log)",
+        found.time, found.last_event, found.last_row
+    ))
+}

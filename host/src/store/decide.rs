@@ -1,0 +1,99 @@
+//! Whether the store can be opened: looks at the log and at `state.db`, changes nothing, and refuses with the reason and with what to
+//! do about it.
+
+use std::path::Path;
+
+use super::{
+    Error,
+    docs::Loaded,
+    documents,
+    inspect::{self, Found},
+    log::{self, Files},
+    reader::Reader,
+    schema::{self, Unchanged},
+};
+
+/// What is done about damage.
+const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` goes on without it and moves it aside, \
+                    `switchbox restore` brings a backup back (docs/operations.md)";
+/// Rows of the log that are decoded in one go.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// What was found, and can be used.
+pub(super) struct Decided {
+    pub(super) found: Found,
+    /// The row up to which the documents have got.
+    pub(super) applied: i64,
+    /// All documents; `None` if `state.db` is to be brought to the newest schema first.
+    pub(super) loaded: Option<Loaded>,
+}
+
+pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
+    let mut found = inspect::inspect(&data.join(log::FOLDER))?;
+    if let Some(damage) = &found.damage {
+        return Err(Error::Damaged(format!("{damage}; {HELP}")));
+    }
+    let documents = documents_of(data)?;
+    let (start, end) = (found.start(), found.end());
+    let applied = documents.applied;
+    let file = |segment: Option<&super::segment::Segment>| {
+        segment.map_or_else(|| found.folder.clone(), |segment| segment.path().to_owned()).display().to_string()
+    };
+    if applied > end.row {
+        let (last, used) = (file(found.segments.back()), found.segments.back().map_or(0, |last| last.used()));
+        return Err(Error::Damaged(format!(
+            "{last}: the log ends with row {} at byte {used}, but state.db knows rows up to {applied}: the end of the log is damaged, \
+             or files of it are missing; {HELP}",
+            end.row
+        )));
+    }
+    if start.row > applied {
+        let first = file(found.segments.front());
+        let known = if documents.is_there { format!("knows rows up to {applied}") } else { "is missing".into() };
+        return Err(Error::Damaged(format!(
+            "{first}: the log begins with row {}, but state.db {known}: it is older than the log, and what is between them (devices, \
+             credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-log` goes on with \
+             what state.db has and moves the log aside (docs/operations.md)",
+            start.row + 1
+        )));
+    }
+    decode(&mut found, applied)?;
+    Ok(Decided { found, applied, loaded: documents.loaded })
+}
+
+/// Rows that the documents miss are replayed: they have to be readable.
+fn decode(found: &mut Found, applied: i64) -> Result<(), Error> {
+    let Some(files) = Files::of(std::mem::take(&mut found.segments)) else { return Ok(()) };
+    let mut from = applied + 1;
+    loop {
+        let page = Reader::page(&files, from, PAGE_BYTES).map_err(|error| {
+            Error::Damaged(format!("{}: {error}; was it written by a newer switchbox? {HELP}", found.folder.display()))
+        })?;
+        if page.rows.is_empty() {
+            break;
+        }
+        from = page.next;
+    }
+    found.segments = files.into_segments();
+    Ok(())
+}
+
+#[derive(Default)]
+pub(super) struct Documents {
+    pub(super) is_there: bool,
+    pub(super) applied: i64,
+    pub(super) loaded: Option<Loaded>,
+}
+
+pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
+    let Some(Unchanged { db, is_current }) = schema::open_unchanged(data)? else { return Ok(Documents::default()) };
+    let damaged = |error: Error| {
+        Error::Damaged(format!(
+            "{}: {error}; `switchbox check` looks at all of it, {HELP}",
+            schema::path(data).display()
+        ))
+    };
+    let applied = documents::applied(&db).map_err(damaged)?;
+    let loaded = is_current.then(|| documents::load(&db)).transpose().map_err(damaged)?;
+    Ok(Documents { is_there: true, applied, loaded })
+}

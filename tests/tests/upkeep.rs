@@ -1,0 +1,311 @@
+//! What is done with a data folder beside running a host on it: a backup under load and its restore, check and repair of a damaged
+//! one; and what a host does when the machine fails it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use switchbox_tests::{Journal, Place, Process, more_descriptors, until};
+
+fn cli(place: &Place, arguments: &[&str]) -> (i32, String, String) {
+    let mut run = Process::run(place, arguments.iter().map(AsRef::as_ref));
+    let code = run.wait().code().expect("it was killed");
+    (code, run.output(), run.log())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn payloads(place: &Place) -> BTreeSet<String> {
+    let (journal, _) = Journal::open(place);
+    journal.telemetry().map(|(_, payload)| String::from_utf8_lossy(payload).into_owned()).collect()
+}
+
+#[test]
+fn a_backup_taken_under_load_has_everything_that_was_acknowledged_before_it_began() {
+    let place = Place::new();
+    place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
+    // Old files go all the time.
+    let host = place.start_with(&["--journal-keep-bytes", "0"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|number| {
+            let (mut device, stop) = (host.device(&format!("source-{number}")), stop.clone());
+            std::thread::spawn(move || {
+                let mut sent = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    device.event(format!("{number}-{sent}-{}", "x".repeat(2_000)));
+                    sent += 1;
+                }
+            })
+        })
+        .collect();
+    let mut device = host.device("witness");
+    let mut backups = Vec::new();
+    for round in 0..3 {
+        (0..20).for_each(|number| device.event(format!("kept-{round}-{number}")));
+        let to = place.root().join(format!("backup-{round}"));
+        let (code, output, log) =
+            cli(&place, &["backup", text(&to), "--data", text(&place.data()), "--plugins", text(&place.plugins())]);
+        assert_eq!(code, 0, "{output}{log}");
+        backups.push(to);
+    }
+    stop.store(true, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    drop(device);
+    host.stop();
+    for (round, backup) in backups.iter().enumerate() {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(backup).unwrap().permissions().mode() & 0o077, 0, "others can look into it");
+        assert!(backup.join("plugins/relay.toml").exists());
+        let restored = Place::new();
+        let (code, output, log) = cli(&restored, &["restore", text(backup), "--data", text(&restored.data())]);
+        assert_eq!(code, 0, "{output}{log}");
+        let host = restored.start();
+        assert_eq!(host.cli(&restored, &["device", "list"]).matches("witness").count(), 1);
+        host.stop();
+        let found = payloads(&restored);
+        let missing: Vec<_> =
+            (0..20).map(|number| format!("kept-{round}-{number}")).filter(|text| !found.contains(text)).collect();
+        assert!(missing.is_empty(), "of backup {round}: {missing:?}");
+    }
+    // What was changed since is noticed, and nothing is written over.
+    let restored = Place::new();
+    let tampered = backups[0].join("state.db");
+    let mut bytes = fs::read(&tampered).unwrap();
+    bytes[5_000] ^= 1;
+    fs::write(&tampered, bytes).unwrap();
+    let (code, _, log) = cli(&restored, &["restore", text(&backups[0]), "--data", text(&restored.data())]);
+    assert!(code == 3 && log.contains("not as it was written") && !restored.data().exists(), "{log}");
+    let (code, _, log) = cli(&place, &["restore", text(&backups[1]), "--data", text(&place.data())]);
+    assert!(code == 1 && log.contains("it is not empty"), "{log}");
+}
+
+/// The newest file of the log that has rows.
+fn newest(place: &Place) -> PathBuf {
+    let files = fs::read_dir(place.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|e| e == "log")).max().unwrap()
+}
+
+#[test]
+fn damage_is_refused_shown_and_repaired_with_nothing_deleted() {
+    let place = Place::new();
+    let host = place.start();
+    let mut device = host.device("source-1");
+    (0..40).for_each(|number| device.event(format!("event {number} of forty")));
+    host.kill();
+    let whole = newest(&place);
+    let mut bytes = fs::read(&whole).unwrap();
+    let needle = b"event 20 of forty";
+    let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&whole, &bytes).unwrap();
+
+    let mut host = Process::spawn(&place);
+    assert_eq!(host.wait().code(), Some(3));
+    let log = host.log();
+    assert!(
+        log.contains(text(&whole)) && log.contains("records are whole") && log.contains("switchbox repair"),
+        "{log}"
+    );
+    assert!(fs::read(&whole).unwrap() == bytes, "it was changed");
+    let (code, output, log) = cli(&place, &["check", "--data", text(&place.data())]);
+    assert!(code == 3 && output.contains("DAMAGED") && output.contains("behind the damage"), "{output}{log}");
+    assert!(fs::read(&whole).unwrap() == bytes, "it was changed");
+
+    let (code, output, log) = cli(&place, &["repair", "--data", text(&place.data())]);
+    assert!(code == 0 && output.contains("what was cut is in"), "{output}{log}");
+    let aside: Vec<_> =
+        fs::read_dir(place.data().join("damaged")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(fs::read(aside[0].join(whole.file_name().unwrap())).unwrap() == bytes, "the damaged file is kept");
+    let (code, output, _) = cli(&place, &["check", "--data", text(&place.data())]);
+    assert!(code == 0 && output.contains("all is well"), "{output}");
+    let host = place.start();
+    host.device("source-1").event("after the repair");
+    host.stop();
+    let found = payloads(&place);
+    assert!(found.contains("event 19 of forty") && found.contains("after the repair"), "{found:?}");
+    assert!(!found.contains("event 20 of forty"));
+}
+
+#[test]
+fn a_second_host_is_refused_though_the_lock_file_was_removed() {
+    let place = Place::new();
+    let first = place.start();
+    fs::remove_file(place.data().join("lock")).unwrap();
+    let mut second = Process::spawn(&place);
+    assert_eq!(second.wait().code(), Some(4));
+    assert!(second.log().contains("is in use by another switchbox"), "{}", second.log());
+    first.device("device-1").event("still here");
+    first.stop();
+}
+
+#[test]
+fn a_host_whose_folder_was_replaced_stops_and_says_so() {
+    let place = Place::new();
+    let mut host = place.start();
+    fs::rename(place.data(), place.root().join("elsewhere")).unwrap();
+    fs::create_dir(place.data()).unwrap();
+    assert_eq!(host.wait().code(), Some(5));
+    assert!(host.log().contains("another folder stands in its place"), "{}", host.log());
+}
+
+#[test]
+fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
+    let place = Place::new();
+    // Files may have 3 MiB: `state.db` and the log's beginning have room, what is sent has none.
+    let mut host = Process::spawn_under(&place, &["prlimit", "--fsize=3145728", "--"], &[]);
+    host.wait_ready();
+    let (mqtt, began) = (host.mqtt(), Instant::now());
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..4)
+        .map(|number| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                let mut raw = switchbox_tests::raw::Raw::connect(
+                    mqtt,
+                    &switchbox_tests::raw::connect(&format!("s-{number}"), true, 0, None),
+                )
+                .0;
+                let publish = switchbox_tests::raw::publish(
+                    0x32,
+                    &format!("/devices/s-{number}/events"),
+                    1,
+                    &[],
+                    &"x".repeat(50_000),
+                );
+                while !stop.load(Ordering::Relaxed) && raw.try_send(&publish) {}
+            })
+        })
+        .collect();
+    let status = host.wait();
+    stop.store(true, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| drop(writer.join()));
+    assert_eq!(status.code(), Some(5), "{}", host.log());
+    assert!(host.log().contains("the host had to stop: log: "), "{}", host.log());
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_signal_during_the_start_ends_it() {
+    let place = Place::new();
+    let mut host = Process::spawn(&place);
+    until("the data folder", || place.data().join("log").exists().then_some(()));
+    host.terminate();
+    let status = host.wait();
+    assert!(status.success(), "{status}: {}", host.log());
+    place.start().stop();
+}
+
+#[test]
+fn a_host_starts_with_the_addresses_of_a_39_bit_processor() {
+    let place = Place::new();
+    let mut host = Process::spawn_under(&place, &["prlimit", "--as=549755813888", "--"], &[]);
+    host.wait_ready();
+    host.device("device-1").event("hello");
+    host.stop();
+}
+
+#[test]
+fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_log_goes_on() {
+    let place = Place::new();
+    let mut host = Process::spawn_under(&place, &["prlimit", "--nofile=1024:1024", "--"], &[]);
+    host.wait_ready();
+    more_descriptors();
+    let mut device = host.device("device-1");
+    let silent: Vec<_> = (0..1_099).filter_map(|_| std::net::TcpStream::connect(host.mqtt()).ok()).collect();
+    assert!(silent.len() > 1_000, "{}", silent.len());
+    // More than a file of the log holds.
+    let large = "x".repeat(200_000);
+    (0..100).for_each(|_| device.event(large.as_str()));
+    let files = fs::read_dir(place.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
+    assert!(files.filter(|path| path.extension().is_some_and(|e| e == "log")).count() > 1, "the log did not go on");
+    let mut other = host.device("device-2");
+    other.event("let in beside them");
+    let _ = host.admin().get("/readyz").ok();
+    assert!(host.log().contains("fewer connections than set"), "{}", host.log());
+    drop(silent);
+    host.stop();
+}
+
+/// A small disk of memory in place of the data folder, which only programs see that are started by [`Disk::wrapper`]. None: this
+/// machine does not allow it.
+struct Disk(std::process::Child, String);
+
+impl Disk {
+    fn mount(place: &Place, size: &str) -> Option<Self> {
+        use std::io::Read as _;
+        fs::create_dir(place.data()).unwrap();
+        let script = format!(
+            "mount -t tmpfs -o mode=700,size={size} none '{}' && echo ready && exec sleep 120",
+            text(&place.data())
+        );
+        let mut child = std::process::Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", &script])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut ready = [0; 5];
+        let is_ready = child.stdout.take().unwrap().read_exact(&mut ready).is_ok();
+        let pid = child.id().to_string();
+        let disk = Self(child, pid);
+        if !is_ready {
+            eprintln!("skipped: no disk can be mounted here");
+        }
+        is_ready.then_some(disk)
+    }
+
+    fn wrapper(&self) -> [&str; 5] {
+        ["nsenter", "-m", "-t", &self.1, "--"]
+    }
+
+    fn sh(&self, command: &str) -> bool {
+        let [program, arguments @ ..] = self.wrapper();
+        std::process::Command::new(program).args(arguments).args(["sh", "-c", command]).status().unwrap().success()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_host_on_a_full_disk_ends_with_a_reason_and_starts_again_on_its_reserve() {
+    let place = Place::new();
+    let Some(disk) = Disk::mount(&place, "64m") else { return };
+    let few = ["--disk-reserve-bytes", "8388608", "--disk-warn-free-bytes", "16777216"];
+    let start = |more: &[&str]| {
+        let mut host = Process::spawn_under(&place, &disk.wrapper(), &[&few[..], more].concat());
+        host.wait_ready();
+        host
+    };
+    let host = start(&[]);
+    host.device("device-1").event("kept");
+    until("the reserve", || disk.sh(&format!("test -e '{}'", text(&place.data().join("reserve")))).then_some(()));
+    // Whatever else fills it.
+    assert!(!disk.sh(&format!("head -c 100m /dev/zero > '{}/else' 2>/dev/null", text(&place.data()))));
+    host.logged(&["little room is left on the disk"]);
+    let (mut host, mut raw) = {
+        let mqtt = host.mqtt();
+        (host, switchbox_tests::raw::Raw::connect(mqtt, &switchbox_tests::raw::connect("device-2", true, 0, None)).0)
+    };
+    let publish = switchbox_tests::raw::publish(0x32, "/devices/device-2/events", 1, &[], &"x".repeat(200_000));
+    while host.try_wait().is_none() && raw.try_send(&publish) {}
+    assert_eq!(host.wait().code(), Some(5), "{}", host.log());
+    let host = start(&["--journal-keep-bytes", "0"]);
+    assert!(host.log().contains("the reserve is let go"), "{}", host.log());
+    host.device("device-3").event("it goes on");
+    host.stop();
+}
