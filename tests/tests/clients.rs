@@ -15,12 +15,17 @@ use switchbox_tests::{Admin, Place, Process, python_with, runs, there, until, wo
 fn start() -> (Place, Process) {
     let place = Place::new();
     place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
+    start_in(place, &[])
+}
+
+fn start_in(place: Place, more: &[&str]) -> (Place, Process) {
     let certs = place.root().join("certs").display().to_string();
     let made = ["cert", "server", "localhost", "127.0.0.1", "--folder", &certs];
     assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
     let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
     let mut arguments = vec!["--tls-cert", &cert, "--tls-key", &key];
     arguments.extend(["--ws", "--mqtt-tls", "--wss"].into_iter().flat_map(|listener| [listener, "127.0.0.1:0"]));
+    arguments.extend(more);
     let host = place.start_with(&arguments);
     (place, host)
 }
@@ -249,4 +254,39 @@ fn mqtt_js_does_all_that_a_device_does_over_websocket_and_tls_too() {
             check(&converse(&host, command));
         }
     }
+}
+
+#[test]
+fn the_public_samples_of_cloud_iot_core_work_with_only_their_endpoints_changed() {
+    let folder = workspace().join(".ci/tools/node");
+    let installed = ["mqtt", "googleapis"].iter().all(|name| folder.join("node_modules").join(name).is_dir());
+    if !there("MQTT.js and googleapis", installed && runs(Command::new("node").arg("--version"))) {
+        return;
+    }
+    let (place, host) = start_in(Place::new(), &["--enroll", "closed"]);
+    let certs = place.root().join("certs");
+    // As the tutorial makes it.
+    let words =
+        "req -x509 -newkey rsa:2048 -days 3650 -keyout rsa_private.pem -nodes -out rsa_cert.pem -subj /CN=unused";
+    let made = Command::new("openssl").args(words.split(' ')).current_dir(&certs).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let certificate = certs.join("rsa_cert.pem").display().to_string();
+    for device in ["hop-1", "hub"] {
+        let _ = host.cli(&place, &["device", "create", device, "--public-key", &certificate]);
+    }
+    let _ = host.cli(&place, &["device", "create", "lamp-1"]);
+    let _ = host.cli(&place, &["gateway", "make", "hub"]);
+    let _ = host.cli(&place, &["gateway", "bind", "hub", "lamp-1"]);
+    let token = std::fs::read_to_string(place.data().join("admin-token")).unwrap();
+    let mut command = Command::new("node");
+    command.arg(workspace().join("tests/clients/iot_core_samples.cjs")).env("NODE_CLIENTS", &folder);
+    command
+        .args([host.mqtts().port().to_string(), format!("http://{}", host.admin().address()), token.trim().to_owned()])
+        .arg(&certs);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.ends_with("done\n"), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let events = host.admin().get("/v1/events?device=lamp-1").ok();
+    let found = |kind: &str| events["events"].as_array().unwrap().iter().any(|event| event["kind"] == kind);
+    assert!(["connected", "telemetry", "state", "disconnected"].into_iter().all(found), "{events}");
 }

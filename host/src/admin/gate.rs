@@ -1,8 +1,9 @@
 //! Who may call: shows a token whose scope is wide enough, not too often, with a body that is not too large. Every write goes into
-//! the audit log, with what came of it.
+//! the audit log, with what came of it; one that cannot be written there is not carried out.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Instant,
 };
 
@@ -14,7 +15,10 @@ use axum::{
 };
 
 use super::{
-    App, audit,
+    App,
+    answers::{self, Full},
+    audit::{self, Line, Reserved},
+    details::{self, Details},
     error::{Error, Kind},
     handlers::blocking,
     patience,
@@ -38,6 +42,8 @@ static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
 const DRAINED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest method and path in the audit log.
 const CALL_BYTES: usize = 512;
+/// Which thing a call was about.
+const OBJECT: HeaderName = HeaderName::from_static("switchbox-object");
 
 /// Who calls, for audit lines and for the cause of what the call brings about.
 #[derive(Debug, Clone)]
@@ -64,30 +70,68 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
         visitor.known();
     }
     if let Err(error) = gate.allow(&name, scope, request.headers()) {
-        let line = is_write(&gate, &request).then(|| refused_line(&gate.app, &name, &error)).flatten();
-        let call = line.map(|more| format!("{}{more}", call_of(&request)));
+        let remark = is_write(&gate, &request).then(|| refused_line(&gate.app, &name, &error)).flatten();
+        let call = remark.map(|more| format!("{}{more}", call_of(&request)));
         drain(request).await;
         let response = error.into_response();
         if let Some(call) = call {
-            note(&gate.app, name, address, call, response.status()).await;
+            note(&gate.app, line(name, address, call, response.status(), None), None).await;
         }
         return response;
     }
     request.extensions_mut().insert(Who(name.clone()));
+    let details = Details::new(request.uri());
     if !is_write(&gate, &request) {
-        return next.run(request).await;
+        return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
     }
-    let call = call_of(&request);
     // A task of its own: what was begun is done and written down, also when the caller hangs up meanwhile.
-    let done = tokio::spawn(async move {
-        let response = next.run(request).await;
-        note(&gate.app, name, address, call, response.status()).await;
-        response
-    });
+    let done = tokio::spawn(write(gate.app, name, address, request, next, details));
     done.await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Error::new(Kind::Unavailable, "the host is stopping").into_response(),
     })
+}
+
+/// Carries a write out, if there is room for its line in the audit log.
+async fn write(
+    app: App,
+    name: String,
+    address: SocketAddr,
+    request: Request,
+    next: Next,
+    details: Arc<Details>,
+) -> Response {
+    let log = app.audit.clone();
+    let reserved = match blocking(move || Ok(log.reserve()?)).await {
+        Ok(reserved) => reserved,
+        Err(error) => {
+            app.parts.counters.refuse("audit_write");
+            tracing::error!(%error, "the audit log cannot be written; writes are refused until it can");
+            drain(request).await;
+            let text = format!(
+                "nothing was changed: the audit log cannot be written ({error}); make room for it in audit/ in the data folder"
+            );
+            return Error::new(Kind::Unavailable, text).into_response();
+        }
+    };
+    let call = call_of(&request);
+    // One that panics has its line as well.
+    let ran = tokio::spawn(details::of(details.clone(), next.run(request))).await;
+    let response = ran.unwrap_or_else(|error| {
+        Error::new(Kind::Internal, format!("the call failed on its way, and may be done in part: {error}"))
+            .into_response()
+    });
+    let line = line(name, address, call, response.status(), Some(&details));
+    note(&app, line, Some(reserved)).await;
+    named(response, &details)
+}
+
+/// Names in a header what the call was found to be about: a path may name a device by its number.
+fn named(mut response: Response, details: &Details) -> Response {
+    if let Some(object) = details.header() {
+        response.headers_mut().insert(OBJECT, object);
+    }
+    response
 }
 
 fn is_write(gate: &Gate, request: &Request) -> bool {
@@ -189,6 +233,21 @@ impl Gate {
         Ok(())
     }
 
+    /// Carries a reading call out. Of those that show a token only so many have their answers in memory.
+    async fn read(&self, name: &str, call: impl Future<Output = Response>, details: &Details) -> Response {
+        if !self.scope.needs_token() {
+            return named(call.await, details);
+        }
+        match self.app.answers.enter(name).await {
+            Ok(place) => answers::hold(place, named(call.await, details)),
+            Err(full) => {
+                self.app.parts.counters.limit(limits::names::ADMIN_ANSWERS);
+                let error = Error::new(Kind::ResourceExhausted, full.to_string());
+                Error { wait: Some(Full::RETRY), ..error }.into_response()
+            }
+        }
+    }
+
     fn in_time(&self, caller: Caller, rate: Rate) -> Result<(), Error> {
         in_time(&self.app, caller, rate)
     }
@@ -206,17 +265,29 @@ pub(super) fn passes_by(app: &App, request: &Request) -> Result<(), Error> {
     in_time(app, Caller::Passer(network(address_of(request).ip())), rate::CALLS)
 }
 
-async fn note(app: &App, who: String, address: SocketAddr, call: String, status: StatusCode) {
-    tracing::info!(target: "audit", who, call, status = status.as_u16());
-    let line = audit::Line {
+fn line(who: String, address: SocketAddr, call: String, status: StatusCode, details: Option<&Details>) -> Line {
+    Line {
         time: clock::rfc3339(clock::now_ms()),
         who,
         address: address.ip().to_string(),
         call,
+        object: details.and_then(Details::object),
+        parameters: details.and_then(Details::parameters),
         status: status.as_u16(),
-    };
+    }
+}
+
+async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
+    let Line { who, call, status, object, .. } = &line;
+    tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
     let log = app.audit.clone();
-    let written = blocking(move || Ok(log.append(&line)?)).await;
+    let written = blocking(move || {
+        Ok(match reserved {
+            Some(reserved) => reserved.append(&line)?,
+            None => log.append(&line)?,
+        })
+    })
+    .await;
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // Nobody waits for this one.
@@ -232,7 +303,7 @@ async fn note(app: &App, who: String, address: SocketAddr, call: String, status:
     if let Err(error) = written {
         app.parts.counters.refuse("audit_write");
         if let Some(more) = AUDIT_NOT_WRITTEN.note() {
-            tracing::error!(%error, "a line of the audit log cannot be written{more}");
+            tracing::error!(%error, "a line of the audit log cannot be written; it is tried again with the next call{more}");
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The HTTP API for operators and their programs: Google Cloud IoT Core's resources, and Switchbox's own beside them.
 //! Never decides what a change means: it asks the rooms that do, and shows what they answer.
 
+mod answers;
 mod audit;
 mod convert;
+mod details;
 mod edit;
 mod error;
 mod folder;
@@ -125,6 +127,7 @@ struct App {
     /// None: nobody is asked for one.
     tokens: Option<tokens::Tokens>,
     rates: rate::Rates,
+    answers: answers::Answers,
     audit: audit::Audit,
     cors_origins: Arc<[String]>,
     ready: Arc<AtomicBool>,
@@ -167,6 +170,7 @@ impl Service {
             folder: folder::Folder(options.plugins),
             tokens,
             rates: rate::Rates::new(limits::ADMIN_CALLERS),
+            answers: answers::Answers::default(),
             audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
             cors_origins: options.cors_origins.into(),
             ready: Arc::default(),

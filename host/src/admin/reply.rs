@@ -3,23 +3,97 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection},
-    http::{StatusCode, header, request::Parts},
+    http::{StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    convert::{Params, read},
+    convert::{BodyShape, Params, read},
+    details,
     error::{Error, Kind},
 };
-use crate::log_limit::SiteLimit;
+use crate::{log_limit::SiteLimit, metrics::Metrics, model::limits};
 
 /// Of such lines the log gets ten a minute, and how many there are.
 static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
 
 /// What a handler gives.
 pub(super) type Answer = Result<axum::Json<Value>, Error>;
+/// What the handler of a list gives.
+pub(super) type Page = Result<Response, Error>;
+
+/// A page of a list, written as it grows, so that what it is made of need not be in memory with it.
+pub(super) struct List {
+    field: &'static str,
+    text: Vec<u8>,
+    items: usize,
+    full: bool,
+    /// The field is there also where there are no items, as in Switchbox's own lists. Google's APIs leave it out.
+    always: bool,
+}
+
+impl List {
+    pub(super) fn new(field: &'static str) -> Self {
+        Self { field, text: Vec::new(), items: 0, full: false, always: false }
+    }
+
+    pub(super) fn always(self) -> Self {
+        Self { always: true, ..self }
+    }
+
+    /// False: the page has no room for it. The first item has always.
+    pub(super) fn push(&mut self, item: &Value) -> bool {
+        let at = self.text.len();
+        self.write(item);
+        self.full = self.text.len() > limits::ADMIN_PAGE_BYTES && self.items > 0;
+        if self.full {
+            self.text.truncate(at);
+        } else {
+            self.items += 1;
+        }
+        !self.full
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items
+    }
+
+    /// All of them, whose size somebody else has looked at; `full`: they are not all that were wanted because of that.
+    pub(super) fn of<T>(field: &'static str, items: &[T], show: impl Fn(&T) -> Value, full: bool) -> Self {
+        let mut list = Self::new(field);
+        items.iter().for_each(|item| list.write(&show(item)));
+        (list.items, list.full) = (items.len(), full);
+        list
+    }
+
+    fn write(&mut self, item: &Value) {
+        if !self.text.is_empty() {
+            self.text.push(b',');
+        }
+        self.text.extend_from_slice(item.to_string().as_bytes());
+    }
+
+    /// The page. `next` is where the next one begins.
+    pub(super) fn page(self, next: Option<String>, metrics: &Metrics) -> Response {
+        if self.full {
+            metrics.limit(limits::names::ADMIN_PAGE_BYTES);
+        }
+        let (mut text, shown) = (vec![b'{'], self.items > 0 || self.always);
+        if shown {
+            text.extend_from_slice(format!("{}:[", json!(self.field)).as_bytes());
+            text.extend_from_slice(&self.text);
+            text.push(b']');
+        }
+        if let Some(next) = next {
+            let comma = if shown { "," } else { "" };
+            text.extend_from_slice(format!("{comma}\"nextPageToken\":{}", json!(next)).as_bytes());
+        }
+        text.push(b'}');
+        ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+    }
+}
 
 fn code(kind: Kind) -> StatusCode {
     match kind {
@@ -73,24 +147,30 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let limit = request.extensions().get::<BodyBytes>().map_or(0, |BodyBytes(limit)| *limit);
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection: BytesRejection| {
-            match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Error::too_large(limit),
-                _ => Error::invalid(rejection.body_text()),
-            }
-        })
+        let read = Bytes::from_request(request, state).await;
+        let read = read.map_err(|rejection: BytesRejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Error::too_large(limit),
+            _ => Error::invalid(rejection.body_text()),
+        })?;
+        details::body(&read);
+        Ok(Self(read))
     }
 }
 
-/// A body that is JSON of this shape. An empty one counts as `{}`.
+/// A body that is JSON of this shape, with those of its fields that stand in the query. An empty one counts as `{}`.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let shape = request.extensions().get::<BodyShape>().copied();
+        let pairs = shape.map_or(Ok(Vec::new()), |_| query(request.uri()))?;
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        read(&bytes).map(Self)
+        match shape {
+            Some(shape) if !pairs.is_empty() => read(&shape.body(&bytes, pairs)?).map(Self),
+            _ => read(&bytes).map(Self),
+        }
     }
 }
 
@@ -98,7 +178,45 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        query.map(|Query(pairs)| Self::new(pairs)).map_err(|e| Error::invalid(e.body_text()))
+        let pairs = query(&parts.uri)?;
+        Ok(match parts.extensions.get::<BodyShape>() {
+            Some(shape) => shape.parameters(pairs),
+            None => Self::new(pairs),
+        })
+    }
+}
+
+fn query(uri: &Uri) -> Result<Vec<(String, String)>, Error> {
+    Query::try_from_uri(uri).map(|Query(pairs)| pairs).map_err(|error| Error::invalid(error.body_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn written(list: List, next: Option<&str>) -> Value {
+        let metrics = Metrics::default();
+        let page = list.page(next.map(str::to_owned), &metrics);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bytes = runtime.block_on(page.into_body().collect()).unwrap().to_bytes();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_page_is_json_with_what_fits_in_it() {
+        let text = "x".repeat(limits::ADMIN_PAGE_BYTES / 2 - 100);
+        let mut list = List::new("items");
+        let taken = [(); 3].map(|()| list.push(&json!(text)));
+        assert_eq!(taken, [true, true, false]);
+        assert_eq!(written(list, Some("2")), json!({"items": [text, text], "nextPageToken": "2"}));
+        let mut list = List::new("items");
+        let huge = "x".repeat(limits::ADMIN_PAGE_BYTES * 2);
+        assert!(list.push(&json!(huge)) && !list.push(&json!(1)));
+        assert_eq!(written(list, None), json!({"items": [huge]}));
+        assert_eq!(written(List::new("items"), None), json!({}));
+        assert_eq!(written(List::new("items"), Some("a")), json!({"nextPageToken": "a"}));
+        assert_eq!(written(List::new("items").always(), Some("a")), json!({"items": [], "nextPageToken": "a"}));
     }
 }

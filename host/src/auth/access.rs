@@ -67,6 +67,57 @@ pub fn may(access: &Access, action: Action, topic: &str) -> Result<(), Denied> {
     }
 }
 
+/// Why an entry of a service account's list can never allow anything. `None` if it can.
+#[must_use]
+pub fn useless(action: Action, filter: &str) -> Option<&'static str> {
+    if filter.starts_with("$share/") {
+        return Some(
+            "write the filter without $share/GROUP/: a shared subscription is allowed by the filter that it shares",
+        );
+    }
+    if filter.starts_with("/devices/") {
+        return Some(match action {
+            Action::Publish => "topics under /devices/ belong to their devices; send to a device over the admin API",
+            Action::Subscribe => {
+                "topics under /devices/ belong to their devices; what happens to them is under registries/{r}/devices/{d}/"
+            }
+        });
+    }
+    match action {
+        _ if !filter.starts_with(WATCH) => None,
+        Action::Publish => Some(RESERVED),
+        Action::Subscribe if may_be_watched(filter) => None,
+        Action::Subscribe => Some(
+            "nothing is published there; there are registries/{r}/devices/{d}/ and events/#, state, config, commands/#, lifecycle",
+        ),
+    }
+}
+
+/// The filter matches a topic that the host shows something under.
+fn may_be_watched(filter: &str) -> bool {
+    let shown = [
+        "registries/+/devices/+/events/#",
+        "registries/+/devices/+/state",
+        "registries/+/devices/+/config",
+        "registries/+/devices/+/commands/#",
+        "registries/+/devices/+/lifecycle",
+    ];
+    shown.iter().any(|shown| overlap(shown, filter))
+}
+
+/// Some topic is matched by both.
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        match (one.next(), other.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "+" || b == "+" => {}
+            // `a/#` matches `a` as well.
+            (Some(_), None) | (None, Some(_)) | (Some(_), Some(_)) => return false,
+        }
+    }
+}
+
 /// Whether every topic that the second filter matches is matched by the first.
 fn covers(given: &str, wanted: &str) -> bool {
     if wanted.starts_with('$') && given.starts_with(['+', '#']) {
@@ -115,6 +166,36 @@ mod tests {
             ("", "a", false),
         ] {
             assert_eq!(covers(given, wanted), expect, "{given} {wanted}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_can_never_allow_anything_is_told_with_the_reason() {
+        use Action::{Publish, Subscribe};
+        for (action, filter, part) in [
+            (Publish, "alerts/#", None),
+            (Publish, "#", None),
+            (Publish, "+/devices/x", None),
+            (Publish, "/devices/lamp-1/commands", Some("belong to their devices; send")),
+            (Publish, "/devices/#", Some("belong to their devices")),
+            (Publish, "registries/default/devices/x/events", Some("only the host publishes")),
+            (Publish, "$share/g/alerts", Some("without $share/GROUP/")),
+            (Subscribe, "/devices/+/events/#", Some("is under registries/{r}/devices/{d}/")),
+            (Subscribe, "$share/g/alerts/#", Some("without $share/GROUP/")),
+            (Subscribe, "#", None),
+            (Subscribe, "registries/#", None),
+            (Subscribe, "registries/default/devices/+/#", None),
+            (Subscribe, "registries/default/devices/lamp-1/events/a/b", None),
+            (Subscribe, "registries/default/devices/lamp-1/events", None),
+            (Subscribe, "registries/+/+/+/state", None),
+            (Subscribe, "registries/default/lamp-1/events", Some("nothing is published there")),
+            (Subscribe, "registries/default/devices/lamp-1/telemetry", Some("nothing is published there")),
+            (Subscribe, "registries/default/devices/lamp-1/state/x", Some("nothing is published there")),
+            (Subscribe, "registries/default", Some("nothing is published there")),
+        ] {
+            let found = useless(action, filter);
+            assert_eq!(found.is_some(), part.is_some(), "{action:?} {filter}: {found:?}");
+            assert!(part.is_none_or(|part| found.unwrap().contains(part)), "{action:?} {filter}: {found:?}");
         }
     }
 

@@ -1,12 +1,12 @@
 //! Client certificates: one that is registered for the device, or one by an authority of the device's registry that names
 //! the device as its common name. That the client holds the key was found in the TLS handshake. Pure.
 
-use rustls::pki_types::{CertificateDer, UnixTime, pem::PemObject};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::{
-    keys::{self, KeyError},
+    keys::{self, KeyError, Validity},
     standing::Proof,
 };
 use crate::model::{DeviceId, registry::DeviceSpec};
@@ -22,6 +22,8 @@ pub(super) enum CertificateError {
     CommonName(String),
     #[error("the certificate ran out")]
     Expired,
+    #[error("the certificate is not valid yet; is this host's clock right?")]
+    NotYet,
 }
 
 /// An authority's digest, by which it is known again.
@@ -31,7 +33,7 @@ pub(super) fn digest(authority: &CertificateDer<'_>) -> [u8; 32] {
 
 /// The certificates in a registry's own list; what cannot be read counts for nothing.
 pub(super) fn authorities(pems: &[String]) -> Vec<CertificateDer<'static>> {
-    pems.iter().filter_map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).ok()).collect()
+    pems.iter().filter_map(|pem| Some(keys::authority(pem).ok()?.certificate)).collect()
 }
 
 /// What the chain proves, and until when, milliseconds since the Unix epoch. Its first certificate is the client's own.
@@ -47,11 +49,10 @@ pub(super) fn prove(
     for credential in &spec.credentials {
         let Ok(parsed) = keys::parse(credential) else { continue };
         if parsed.certificate.as_deref() == Some(own.as_ref()) {
-            let expires_ms = parsed.expires_ms.unwrap_or(0);
-            return if expires_ms > now_ms {
-                Ok((Proof::of(credential), expires_ms))
-            } else {
-                Err(CertificateError::Expired)
+            return match parsed.time(now_ms) {
+                Validity::Now => Ok((Proof::of(credential), parsed.expires_ms.unwrap_or(0))),
+                Validity::NotYet(_) => Err(CertificateError::NotYet),
+                Validity::Expired(_) => Err(CertificateError::Expired),
             };
         }
     }

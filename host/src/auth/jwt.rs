@@ -1,28 +1,72 @@
 //! JSON Web Tokens as devices show them: RS256 and ES256, nothing else. The key decides the algorithm; a token whose
 //! header names another one is refused, so neither `none` nor a public key used as a secret gets anybody in. Pure.
+//!
+//! Old device libraries write base64 with padding or in the standard alphabet, and sign as ASN.1. These are taken, since the
+//! signature is checked over the bytes as they were sent: none of it lets anything in that the key did not sign.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm};
-use serde::Deserialize;
+mod claims;
+
+use std::fmt;
+
+use base64::{
+    Engine,
+    alphabet::{STANDARD, URL_SAFE},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::keys::{Algorithm, PublicKey};
-use crate::model::limits::{TOKEN_LIFE_SECS, TOKEN_SKEW_SECS};
+use crate::model::limits::TOKEN_LIFE_SECS;
+
+/// What a token consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Header,
+    Claims,
+    Signature,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Claims => "claims",
+            Self::Signature => "signature",
+        })
+    }
+}
 
 /// Why a token is not taken. For the log only: the client is told nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    #[error("the token is malformed")]
-    Malformed,
+    #[error("the token has {0} parts between dots, not 3; was it cut off?")]
+    Parts(usize),
+    #[error("the token's {0} is no base64: {1}")]
+    Base64(Part, String),
+    #[error("the token's {0} is not JSON as a token has it: {1}")]
+    Json(Part, String),
+    #[error("the token is no text")]
+    NoText,
+    #[error("the token's header asks for extensions (crit), and none is supported")]
+    Critical,
     #[error("the token's algorithm {0:?} is not supported, only RS256 and ES256")]
     Algorithm(String),
     #[error("no key that is registered and valid fits the token's algorithm {0}")]
     NoKey(&'static str),
     #[error("the token's signature is of none of the keys")]
     Signature,
+    #[error("the token's signature has {0} bytes; one of ES256 has 64, or up to 72 in ASN.1 DER")]
+    SignatureSize(usize),
     #[error("the token is for {found:?}, not for {expected:?}")]
     Audience { found: String, expected: String },
     #[error("the token has no {0}")]
     Missing(&'static str),
+    #[error("the token's {claim} is {value}: {problem}")]
+    Time { claim: &'static str, value: String, problem: &'static str },
     #[error("the token ran out {0} s ago")]
     Expired(u64),
     #[error("the token is valid only in {0} s; is the device's clock right?")]
@@ -47,37 +91,27 @@ struct Header {
     crit: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
+/// Both alphabets, with or without padding; one part is in one alphabet.
+fn decode(part: Part, text: &str) -> Result<Vec<u8>, JwtError> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let alphabet = if text.contains(['+', '/']) { &STANDARD } else { &URL_SAFE };
+    GeneralPurpose::new(alphabet, LENIENT).decode(text).map_err(|error| JwtError::Base64(part, error.to_string()))
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    aud: Option<Audience>,
-    exp: Option<f64>,
-    iat: Option<f64>,
-    nbf: Option<f64>,
+fn json<T: DeserializeOwned>(part: Part, text: &str) -> Result<T, JwtError> {
+    serde_json::from_slice(&decode(part, text)?).map_err(|error| JwtError::Json(part, error.to_string()))
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, JwtError> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| JwtError::Malformed)
-}
-
-fn header(part: &str) -> Result<Header, JwtError> {
-    serde_json::from_slice(&decode(part)?).map_err(|_| JwtError::Malformed)
-}
-
-/// True for what is a token and no password: three parts, of which the first is a header.
+/// True for what is a token and no password: a header, as base64 of a JSON object, and a dot. What is wrong with the rest is then
+/// a wrong token, which is not counted as a guessed password.
 #[must_use]
 pub fn is_token(password: &[u8]) -> bool {
+    /// Base64 of the first bytes of a header: `{"`.
+    const BEGINNING: &str = "eyJ";
     let Ok(text) = std::str::from_utf8(password) else { return false };
-    match text.split('.').collect::<Vec<_>>().as_slice() {
-        [first, _, _] => header(first).is_ok(),
-        _ => false,
-    }
+    let Some((first, _)) = text.trim_ascii().split_once('.') else { return false };
+    first.starts_with(BEGINNING) || json::<Header>(Part::Header, first).is_ok()
 }
 
 /// Checks the token's signature against the keys, and then what it says. `audience` is the project's id.
@@ -87,83 +121,51 @@ pub fn verify<'k>(
     audience: &str,
     now_ms: u64,
 ) -> Result<Verified, JwtError> {
-    let (signed, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
-    let (first, claims) = signed.split_once('.').ok_or(JwtError::Malformed)?;
-    let header = header(first)?;
+    // A token that was read from a file often ends in a line break.
+    let token = token.trim_ascii();
+    let parts = || JwtError::Parts(token.split('.').count());
+    let (signed, signature) = token.rsplit_once('.').ok_or_else(parts)?;
+    let (first, second) = signed.split_once('.').filter(|(_, second)| !second.contains('.')).ok_or_else(parts)?;
+    let header: Header = json(Part::Header, first)?;
     let algorithm = match header.alg.as_str() {
         "RS256" => Algorithm::Rs256,
         "ES256" => Algorithm::Es256,
         other => return Err(JwtError::Algorithm(other.chars().take(16).collect())),
     };
     if header.crit.is_some() {
-        return Err(JwtError::Malformed);
+        return Err(JwtError::Critical);
     }
-    let key = signer(keys, algorithm, signed.as_bytes(), &decode(signature)?)?;
-    let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| JwtError::Malformed)?;
-    Ok(Verified { key, runs_out_ms: check(&claims, audience, now_ms)? })
+    let key = signer(keys, algorithm, signed.as_bytes(), &decode(Part::Signature, signature)?)?;
+    let claims: claims::Claims = json(Part::Claims, second)?;
+    Ok(Verified { key, runs_out_ms: claims.check(audience, now_ms)? })
 }
 
+/// Which of the keys made the signature.
 fn signer<'k>(
     keys: impl IntoIterator<Item = &'k PublicKey>,
     algorithm: Algorithm,
     signed: &[u8],
     signature: &[u8],
 ) -> Result<usize, JwtError> {
+    let scheme: &'static dyn VerificationAlgorithm = match (algorithm, signature.len()) {
+        (Algorithm::Rs256, _) => &RSA_PKCS1_2048_8192_SHA256,
+        (Algorithm::Es256, 64) => &ECDSA_P256_SHA256_FIXED,
+        // What mbedTLS and OpenSSL make by themselves.
+        (Algorithm::Es256, _) => &ECDSA_P256_SHA256_ASN1,
+    };
     let mut fitting = 0;
     for (index, key) in keys.into_iter().enumerate() {
         if key.algorithm != algorithm {
             continue;
         }
         fitting += 1;
-        let scheme: &'static dyn VerificationAlgorithm = match key.algorithm {
-            Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
-            Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
-        };
         if UnparsedPublicKey::new(scheme, &key.bytes).verify(signed, signature).is_ok() {
             return Ok(index);
         }
     }
-    Err(if fitting == 0 { JwtError::NoKey(algorithm.name()) } else { JwtError::Signature })
-}
-
-fn check(claims: &Claims, audience: &str, now_ms: u64) -> Result<u64, JwtError> {
-    let fits = match &claims.aud {
-        None => return Err(JwtError::Missing("aud")),
-        Some(Audience::One(one)) => one == audience,
-        Some(Audience::Many(many)) => many.iter().any(|one| one == audience),
-    };
-    if !fits {
-        let found = match &claims.aud {
-            Some(Audience::One(one)) => one.chars().take(80).collect(),
-            _ => "others".to_owned(),
-        };
-        return Err(JwtError::Audience { found, expected: audience.to_owned() });
-    }
-    let now = now_ms / 1_000;
-    let issued = seconds(claims.iat, "iat")?;
-    let expires = seconds(claims.exp, "exp")?;
-    let not_before = claims.nbf.map_or(Ok(issued), |nbf| seconds(Some(nbf), "nbf"))?.max(issued);
-    if not_before > now + TOKEN_SKEW_SECS {
-        return Err(JwtError::NotYet(not_before - now));
-    }
-    if expires.saturating_add(TOKEN_SKEW_SECS) <= now {
-        return Err(JwtError::Expired(now - expires));
-    }
-    match expires.checked_sub(issued) {
-        Some(life) if life > TOKEN_LIFE_SECS => Err(JwtError::TooLong(life)),
-        Some(_) => Ok((expires + TOKEN_SKEW_SECS) * 1_000),
-        None => Err(JwtError::Expired(issued - expires)),
-    }
-}
-
-/// A time of the token, whole seconds since the Unix epoch.
-fn seconds(value: Option<f64>, name: &'static str) -> Result<u64, JwtError> {
-    /// Past the year 9999 nothing is a time.
-    const LAST: f64 = 253_402_300_800.0;
-    let value = value.ok_or(JwtError::Missing(name))?;
-    if !(0.0..LAST).contains(&value) {
-        return Err(JwtError::Malformed);
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
-    Ok(value as u64)
+    Err(match (fitting, algorithm, signature.len()) {
+        (0, ..) => JwtError::NoKey(algorithm.name()),
+        (_, Algorithm::Es256, bytes) if !(8..=72).contains(&bytes) => JwtError::SignatureSize(bytes),
+        _ => JwtError::Signature,
+    })
 }

@@ -4,12 +4,14 @@
 
 pub mod access;
 mod certificates;
+mod curve;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateways;
 pub mod jwt;
 pub mod keys;
 pub mod password;
+pub mod pem;
 mod proving;
 pub mod signing;
 mod standing;
@@ -37,10 +39,12 @@ pub use self::{
 pub use crate::settings::Enroll;
 use crate::{
     clock,
+    log_limit::LogLimits,
     metrics::Metrics,
     model::{
         DeviceName, DeviceNum, RegistryName, ServiceName,
         ids::MAX_ID_BYTES,
+        limits,
         registry::{DeviceError, DeviceSpec, ErrorKind},
     },
     registry::{self, Changed, Device},
@@ -97,12 +101,30 @@ pub struct Handle {
     throttle: Throttle,
     metrics: Metrics,
     tls: Option<tls::Handle>,
+    crowded_log_limit: Arc<LogLimits<()>>,
+    /// See [`limits::ENROLLED_NEVER_USED`].
+    most_enrolled: usize,
 }
 
 impl Handle {
     #[must_use]
     pub fn new(registry: registry::Handle, enroll: Enroll, tls: Option<tls::Handle>, metrics: Metrics) -> Self {
-        Self { registry, enroll, checker: Checker::new(), throttle: Throttle::default(), metrics, tls }
+        let crowded_log_limit = Arc::new(LogLimits::new(1));
+        Self {
+            registry,
+            enroll,
+            checker: Checker::new(),
+            throttle: Throttle::default(),
+            metrics,
+            tls,
+            crowded_log_limit,
+            most_enrolled: limits::ENROLLED_NEVER_USED,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_most_enrolled(self, most_enrolled: usize) -> Self {
+        Self { most_enrolled, ..self }
     }
 
     /// Finds the device that the client id names and checks that it is the device. Where enrolment is open, a device
@@ -136,6 +158,10 @@ impl Handle {
             };
         };
         match self.registry.find(&name) {
+            None if open && self.is_crowded() => {
+                self.metrics.limit(limits::names::ENROLLED_NEVER_USED);
+                Ok(Standing::open(Principal::Client))
+            }
             None if open => Ok(Standing::open(Principal::Device(self.enroll(name).await?))),
             Some(device) if open && !has_credentials(&device) => Ok(Standing::open(Principal::Device(device))),
             device => {
@@ -210,8 +236,22 @@ impl Handle {
         all
     }
 
+    /// There are so many devices that enrolled by themselves and were never used that no more are made: clients with ids of chance
+    /// would fill the host.
+    fn is_crowded(&self) -> bool {
+        let limit = self.most_enrolled;
+        let crowded = self.registry.devices() >= limit && self.registry.never_used(None, limit).len() >= limit;
+        if crowded && let Some(more) = self.crowded_log_limit.note((), Instant::now()) {
+            tracing::warn!(
+                "{limit} devices enrolled by themselves and were never used: an unknown client is no device now; remove them with \
+                 `switchbox device prune --never-used`{more}"
+            );
+        }
+        crowded
+    }
+
     async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, Refusal> {
-        match self.registry.create(name.clone(), DeviceSpec::default()).await {
+        match self.registry.create(name.clone(), DeviceSpec::enrolled()).await {
             Ok(device) => Ok(device),
             // Somebody else registered it meanwhile.
             Err(registry::Error::Exists(_)) => {

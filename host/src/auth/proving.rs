@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Credentials, Handle, Refusal, jwt,
-    keys::parse,
+    keys::{Algorithm, Validity, parse},
     refused,
     standing::{End, Proof},
     throttle::Throttled,
@@ -68,17 +68,34 @@ impl Handle {
 /// The key that signed the token, and until when that counts.
 pub(super) fn by_token(name: &str, audience: &str, keys: &[Credential], token: &[u8]) -> Result<(Proof, End), Refusal> {
     let now_ms = clock::now_ms();
-    let token = std::str::from_utf8(token).map_err(|_| refused(jwt::JwtError::Malformed))?;
-    let usable = keys.iter().filter_map(|credential| {
-        let parsed = parse(credential).ok().filter(|parsed| parsed.expires_ms.is_none_or(|at| at > now_ms))?;
-        Some((credential, parsed))
-    });
-    let (credentials, parsed): (Vec<_>, Vec<_>) = usable.unzip();
-    let verified = jwt::verify(token, parsed.iter().map(|parsed| &parsed.key), audience, now_ms);
-    let verified = verified.map_err(|error| refused(format!("{name}: {error}")))?;
-    let (Some(credential), Some(parsed)) = (credentials.get(verified.key), parsed.get(verified.key)) else {
+    let token = std::str::from_utf8(token).map_err(|_| refused(format!("{name}: {}", jwt::JwtError::NoText)))?;
+    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+    for credential in keys {
+        let Ok(parsed) = parse(credential) else { continue };
+        match parsed.time(now_ms) {
+            Validity::Now => usable.push((credential, parsed)),
+            other => unusable.push((parsed.key.algorithm, other)),
+        }
+    }
+    let verified = jwt::verify(token, usable.iter().map(|(_, parsed)| &parsed.key), audience, now_ms);
+    let verified = verified.map_err(|error| refused(format!("{name}: {error}{}", why_no_key(&error, &unusable))))?;
+    let Some((credential, parsed)) = usable.get(verified.key) else {
         return Err(refused(jwt::JwtError::Signature));
     };
     let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
     Ok((Proof::of(credential), End(Some(runs_out_ms))))
+}
+
+/// Of the keys that would fit but for their time.
+fn why_no_key(error: &jwt::JwtError, unusable: &[(Algorithm, Validity)]) -> String {
+    let jwt::JwtError::NoKey(wanted) = error else { return String::new() };
+    let fitting = unusable.iter().filter(|(algorithm, _)| algorithm.name() == *wanted);
+    fitting.fold(String::new(), |mut text, (_, time)| {
+        match time {
+            Validity::Expired(at) => text.push_str(&format!("; one ran out at {}", clock::rfc3339(*at))),
+            Validity::NotYet(at) => text.push_str(&format!("; one counts only from {} on", clock::rfc3339(*at))),
+            Validity::Now => {}
+        }
+        text
+    })
 }

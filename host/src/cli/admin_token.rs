@@ -71,8 +71,16 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 
 /// Returns what is to be printed.
 pub(super) fn audit(options: &AuditOptions) -> anyhow::Result<String> {
-    let answer = options.host.client()?.get(&format!("/v1/audit?pageSize={}", options.count))?;
-    let columns = [("TIME", "time"), ("WHO", "who"), ("FROM", "address"), ("STATUS", "status"), ("CALL", "call")];
+    let answer = options.host.client()?.list("/v1/audit", "lines", options.count)?;
+    let columns = [
+        ("TIME", "time"),
+        ("WHO", "who"),
+        ("FROM", "address"),
+        ("STATUS", "status"),
+        ("CALL", "call"),
+        ("OBJECT", "object"),
+        ("PARAMETERS", "parameters"),
+    ];
     let text = rows(&answer, "lines", &columns);
     Ok(options.host.show(&answer, text))
 }

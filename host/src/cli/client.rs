@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::{
     http::{Method, Request, StatusCode},
     tls::Certificate,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     admin::TOKEN_FILE,
-    model::{DeviceName, RegistryName},
+    model::{DeviceName, DeviceNum, RegistryName},
 };
 
 /// Longest wait for an answer: the longest method call, and some.
@@ -95,6 +95,9 @@ impl Names {
         if self.registry.is_some() && name.registry != home {
             bail!("{text} is a device of {}, but --registry says {home}; leave one of the two out", name.registry);
         }
+        if DeviceNum::parse_num_id(name.id.as_str()).is_some() {
+            bail!("{text} is a device's number (numId); name the device by its id, which `switchbox device list` shows");
+        }
         Ok(name)
     }
 }
@@ -161,6 +164,28 @@ impl Client {
         self.call(Method::GET, path, None)
     }
 
+    /// The first `most` items of a list, however many pages they come in, as one page.
+    pub(super) fn list(&self, path: &str, field: &str, most: u32) -> anyhow::Result<Value> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let (mut items, mut token) = (Vec::new(), String::new());
+        loop {
+            let left = most.saturating_sub(items.len()).max(1);
+            let page = self.get(&format!("{path}{mark}pageSize={left}&pageToken={}", escape(&token)))?;
+            items.extend(page.get(field).and_then(Value::as_array).into_iter().flatten().cloned());
+            match page.get("nextPageToken").and_then(Value::as_str) {
+                Some(next) if items.len() < most => next.clone_into(&mut token),
+                next => {
+                    let mut page = json!({ field: items });
+                    if let (Some(next), Some(fields)) = (next, page.as_object_mut()) {
+                        fields.insert("nextPageToken".to_owned(), next.into());
+                    }
+                    return Ok(page);
+                }
+            }
+        }
+    }
+
     /// An answer that has no end, as it comes.
     pub(super) fn stream(&self, path: &str) -> anyhow::Result<impl Read + use<>> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
@@ -217,7 +242,11 @@ impl Client {
         let status = answer.status();
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() { Ok(value) } else { Err(self.refused(status, &value)) }
+        if !status.is_success() {
+            return Err(self.refused(status, &value));
+        }
+        show_warnings(&value);
+        Ok(value)
     }
 
     fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
@@ -239,6 +268,14 @@ impl Client {
             None => format!("{} has none that this user can read", self.data.display()),
         };
         anyhow::anyhow!("{text} ({where_from}); use --token, or --data with the host's data folder")
+    }
+}
+
+/// What the host warns of is for who reads the terminal, whatever is done with the answer.
+fn show_warnings(answer: &Value) {
+    let warnings = answer.get("warnings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for warning in warnings.iter().filter_map(Value::as_str) {
+        eprintln!("warning: {warning}");
     }
 }
 
@@ -284,4 +321,21 @@ pub(super) fn shown(value: Option<&Value>) -> anyhow::Result<String> {
 pub(super) fn encoded(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_named_by_its_id_and_never_by_its_number() {
+        let names = Names::default();
+        let id = |text: &str| names.device(text).map(|name| name.id.to_string()).map_err(|error| error.to_string());
+        assert_eq!(id("2"), Ok("2".into()));
+        assert_eq!(id("hall/356938035643809"), Ok("356938035643809".into()));
+        let number = DeviceNum(2).num_id();
+        for text in [format!("{number}"), format!("default/{number}")] {
+            assert!(id(&text).unwrap_err().contains("name the device by its id"), "{text}");
+        }
+    }
 }

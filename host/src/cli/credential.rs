@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{client::Client, example, table::table};
 use crate::{
-    auth::keys::{self, KeyError},
+    auth::{keys, pem},
     model::{
         DeviceName,
         registry::{Credential, KeyFormat},
@@ -142,20 +142,25 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// A public key or certificate as the API takes it: its kind is found by reading it.
 fn read(file: &Path) -> anyhow::Result<Value> {
-    let key = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let formats = if key.contains("BEGIN CERTIFICATE") {
+    let shown = file.display();
+    let bytes = fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
+    let key = pem::text(&bytes).with_context(|| {
+        format!("{shown} is no text; if it is a key in DER: openssl pkey -pubin -inform DER -in OLD -out NEW")
+    })?;
+    let formats = if key.contains("CERTIFICATE-----") {
         [(KeyFormat::RsaX509Pem, "RSA_X509_PEM"), (KeyFormat::Es256X509Pem, "ES256_X509_PEM")]
     } else {
         [(KeyFormat::RsaPem, "RSA_PEM"), (KeyFormat::Es256Pem, "ES256_PEM")]
     };
-    let mut problem = KeyError::Malformed;
+    let mut problem = None;
     for (format, name) in formats {
-        match keys::parse(&Credential { format, key: key.clone(), expires_ms: None }) {
+        match keys::parse(&Credential { format, key: key.clone().into_owned(), expires_ms: None }) {
             Ok(_) => return Ok(json!({"publicKey": {"format": name, "key": key}})),
-            Err(error) => problem = error,
+            Err(error) => problem = Some(error),
         }
     }
-    Err(problem).with_context(|| format!("{} cannot be used", file.display()))
+    let problem = problem.context("there is no key in it");
+    problem.and_then(|problem| Err(problem.into())).with_context(|| format!("{shown} cannot be used"))
 }
 
 fn listed(client: &Client, device: &str) -> anyhow::Result<Vec<Value>> {

@@ -3,6 +3,7 @@
 mod command;
 mod create;
 mod look;
+mod prune;
 mod twin;
 
 use clap::Subcommand;
@@ -35,9 +36,13 @@ enum Action {
     /// All devices of a registry
     List,
     /// Everything about one device
-    Get { device: String },
+    Get {
+        device: String,
+    },
     /// Take a device out of the registry
-    Delete { device: String },
+    Delete {
+        device: String,
+    },
     /// The config that the device should have
     #[command(subcommand)]
     Config(Config),
@@ -67,9 +72,13 @@ enum Action {
         newest: bool,
     },
     /// Shut a device out; its connection ends at once
-    Block { device: String },
+    Block {
+        device: String,
+    },
     /// Let a blocked device in again
-    Unblock { device: String },
+    Unblock {
+        device: String,
+    },
     /// The public keys and certificates by which the device is known
     #[command(subcommand)]
     Credential(credential::Action),
@@ -77,6 +86,7 @@ enum Action {
     Password(credential::Password),
     /// Print a token that the private key signs; needs no host
     Token(token::Options),
+    Prune(prune::Prune),
     /// Config and state together: desired, reported, and where they differ
     #[command(subcommand)]
     Twin(twin::Twin),
@@ -154,6 +164,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::Credential(action) => credential::run(client, action),
         Action::Password(options) => credential::password(client, options),
         Action::Token(options) => Ok((Value::Null, token::run(options)?)),
+        Action::Prune(options) => prune::run(client, options),
         Action::Twin(action) => twin::act(client, action),
     }
 }

@@ -58,8 +58,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Those that are there.
 pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
-    let path = format!("/v1/events?pageSize={}&{}", options.limit.max(1), options.filters()?);
-    let answer = options.host.client()?.get(&path)?;
+    let path = format!("/v1/events?{}", options.filters()?);
+    let answer = options.host.client()?.list(&path, "events", options.limit.max(1))?;
     let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
     let lines: Vec<_> = events.iter().map(|event| line("event", event)).collect::<anyhow::Result<_>>()?;
     Ok(options.host.show(&answer, lines.join("\n")))

@@ -78,7 +78,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer?, format!("{text}{how}")))
         }
         Action::List => {
-            let answer = client.get(PATH)?;
+            let answer = client.list(PATH, "serviceAccounts", u32::MAX)?;
             let accounts = answer.get("serviceAccounts").and_then(Value::as_array).cloned().unwrap_or_default();
             let rows: Vec<_> = accounts.iter().map(row).collect();
             let text = table(&["ACCOUNT", "PUBLISH", "SUBSCRIBE"], &rows);

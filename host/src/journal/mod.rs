@@ -4,14 +4,18 @@
 mod follow;
 mod origin;
 mod story;
+mod weight;
 
 use origin::Origins;
+use weight::Weight;
 
 pub use follow::{Cursor, FollowFilter, Follower, Told};
 pub use story::Story;
 
 use crate::{
-    model::{DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, Outcome, PluginName, Seq},
+    model::{
+        DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, Outcome, PluginName, Seq, limits::ADMIN_PAGE_BYTES,
+    },
     store,
 };
 
@@ -36,11 +40,52 @@ pub struct Position {
     pub index: usize,
 }
 
-/// Newest first, and where to go on; none at the beginning of the log.
+/// Newest first, and where to go on; none at the beginning of the log. A page ends once its items are larger than
+/// [`ADMIN_PAGE_BYTES`] as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<Position>,
+    /// It ended because of the size.
+    pub full: bool,
+}
+
+/// Dead letters in order of their ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letters {
+    pub items: Vec<DeadLetter>,
+    /// There may be more behind the last.
+    pub more: bool,
+}
+
+/// The items of a page that is being made.
+struct Items<T> {
+    items: Vec<T>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl<T: Weight> Items<T> {
+    fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// Gives the item back if the page has no room for it. The first one always has.
+    fn push(&mut self, item: T) -> Result<(), T> {
+        let bytes = item.weight();
+        let full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();
+        if full || self.items.len() >= self.limit {
+            return Err(item);
+        }
+        self.bytes += bytes;
+        self.items.push(item);
+        Ok(())
+    }
+
+    fn page(self, next: Option<Position>) -> Page<T> {
+        let full = self.items.len() < self.limit && self.bytes > ADMIN_PAGE_BYTES / 2 && next.is_some();
+        Page { items: self.items, next, full }
+    }
 }
 
 /// Which events.
@@ -114,10 +159,11 @@ impl Handle {
         limit: usize,
         filter: &EventFilter,
     ) -> Result<Page<Event>, store::Error> {
-        self.walk(before, limit, |entry, found| {
+        let take = |entry: Entry, found: &mut Vec<Option<Event>>| {
             found.extend(entry.into_events().into_iter().map(|event| filter.takes(&event).then_some(event)));
-        })
-        .await
+        };
+        let (items, next) = self.walk(before, limit, take).await?;
+        Ok(items.page(next))
     }
 
     /// At most `limit` executions before `before` (none = from the newest on).
@@ -129,20 +175,22 @@ impl Handle {
     ) -> Result<Page<Handled>, store::Error> {
         let Some(device) = filter.device else { return self.all_executions(before, limit, filter).await };
         let mut origins = Origins::new(&self.store);
-        let (mut items, mut from) = (Vec::new(), before);
+        let (mut items, mut from) = (Items::new(usize::MAX), before);
         for _ in 0..DEVICE_PAGES {
-            let page = self.all_executions(from, limit - items.len(), filter).await?;
+            let page = self.all_executions(from, limit - items.items.len(), filter).await?;
             for handled in page.items {
                 if touches(&handled, device) || origins.of(handled.seq).await? == Some(device) {
-                    items.push(handled);
+                    items.bytes += handled.weight();
+                    items.items.push(handled);
                 }
             }
             from = page.next;
-            if items.len() == limit || from.is_none() {
+            // Two of these pages may be one and a half times as large as one.
+            if items.items.len() == limit || items.bytes > ADMIN_PAGE_BYTES / 2 || from.is_none() {
                 break;
             }
         }
-        Ok(Page { items, next: from })
+        Ok(items.page(from))
     }
 
     /// Of any device: those of the log, then those that outlived it.
@@ -153,10 +201,10 @@ impl Handle {
         filter: &ExecutionFilter,
     ) -> Result<Page<Handled>, store::Error> {
         if let Some(position) = before.filter(|position| position.row == OUTLIVED) {
-            return self.outlived(position.index, limit, filter).await;
+            return self.outlived(position.index, Items::new(limit), filter).await;
         }
         let mut ended = false;
-        let mut page = self
+        let (items, next) = self
             .walk(before, limit, |entry, found| {
                 if let Entry::Handled(handled) = entry {
                     ended |= filter.ends_at(&handled);
@@ -164,57 +212,57 @@ impl Handle {
                 }
             })
             .await?;
-        if ended {
-            page.next = None;
-        } else if page.next.is_none() {
-            let older = self.outlived(usize::MAX, limit - page.items.len(), filter).await?;
-            page.items.extend(older.items);
-            page.next = older.next;
+        match next {
+            _ if ended => Ok(items.page(None)),
+            Some(next) => Ok(items.page(Some(next))),
+            None => self.outlived(usize::MAX, items, filter).await,
         }
-        Ok(page)
     }
 
+    /// Those that outlived the log, onto a page that others may stand on.
     async fn outlived(
         &self,
         before: usize,
-        limit: usize,
+        mut items: Items<Handled>,
         filter: &ExecutionFilter,
     ) -> Result<Page<Handled>, store::Error> {
-        let (mut items, mut before) = (Vec::new(), before);
+        let mut before = before;
         for _ in 0..PAGE_ROWS / CHUNK_ROWS {
             let num = i64::try_from(before).unwrap_or(i64::MAX);
             let found = self.store.kept_before(num, CHUNK_ROWS).await?;
-            let Some((oldest, _)) = found.last() else { return Ok(Page { items, next: None }) };
+            let Some((oldest, _)) = found.last() else { return Ok(items.page(None)) };
             let oldest = usize::try_from(*oldest).unwrap_or(0);
             for (num, kept) in found {
-                if items.len() == limit {
-                    return Ok(Page { items, next: Some(Position { row: OUTLIVED, index: before }) });
+                let taken = kept.handled.filter(|handled| filter.takes(handled));
+                if taken.is_some_and(|handled| items.push(handled).is_err()) {
+                    return Ok(items.page(Some(Position { row: OUTLIVED, index: before })));
                 }
                 before = usize::try_from(num).unwrap_or(0);
-                items.extend(kept.handled.filter(|handled| filter.takes(handled)));
             }
             before = oldest;
         }
-        Ok(Page { items, next: Some(Position { row: OUTLIVED, index: before }) })
+        Ok(items.page(Some(Position { row: OUTLIVED, index: before })))
     }
 
-    /// In order of their ids, after `after`; with `plugin` only those of that one.
+    /// In order of their ids, after `after`; with `plugin` only those of that one. Not many more bytes than a page has.
     pub async fn dead_letters(
         &self,
         after: u64,
         limit: usize,
         plugin: Option<&PluginName>,
-    ) -> Result<Vec<DeadLetter>, store::Error> {
-        let Some(plugin) = plugin else { return self.store.dead_letters(after, limit).await };
-        let (mut found, mut after) = (Vec::new(), after);
+    ) -> Result<Letters, store::Error> {
+        let (mut found, mut after) = (Items::new(limit), after);
         loop {
             let page = self.store.dead_letters(after, LETTERS).await?;
-            let Some(last) = page.last() else { return Ok(found) };
-            after = last.id;
-            found.extend(page.into_iter().filter(|letter| letter.plugin == *plugin));
-            if found.len() >= limit {
-                found.truncate(limit);
-                return Ok(found);
+            if page.is_empty() {
+                return Ok(Letters { items: found.items, more: false });
+            }
+            for letter in page.into_iter() {
+                after = letter.id;
+                let taken = plugin.is_none_or(|plugin| letter.plugin == *plugin);
+                if taken && found.push(letter).is_err() {
+                    return Ok(Letters { items: found.items, more: true });
+                }
             }
         }
     }
@@ -225,31 +273,33 @@ impl Handle {
 
     /// Goes back through the log. `pick` gives all items of an entry, none for those that are filtered out, so that an
     /// item's index in its row does not depend on the filter.
-    async fn walk<T>(
+    async fn walk<T: Weight>(
         &self,
         before: Option<Position>,
         limit: usize,
         mut pick: impl FnMut(Entry, &mut Vec<Option<T>>),
-    ) -> Result<Page<T>, store::Error> {
-        let mut items = Vec::new();
+    ) -> Result<(Items<T>, Option<Position>), store::Error> {
+        let mut items = Items::new(limit);
         // The row of the position itself is looked at again, up to its index.
         let mut from = before.map_or(i64::MAX, |position| position.row.saturating_add(1));
-        for _ in 0..PAGE_ROWS / CHUNK_ROWS {
+        let mut looked_at = 0;
+        while looked_at < PAGE_ROWS {
             let rows = self.store.log_back(from, CHUNK_ROWS).await?;
-            let Some(oldest) = rows.last().map(|row| row.row) else { return Ok(Page { items, next: None }) };
+            let Some(oldest) = rows.last().map(|row| row.row) else { return Ok((items, None)) };
+            looked_at += rows.len();
             for row in rows {
                 let mut found = Vec::new();
                 row.entries.into_iter().for_each(|entry| pick(entry, &mut found));
                 let end = before.filter(|position| position.row == row.row).map_or(usize::MAX, |p| p.index);
-                for (index, item) in found.into_iter().enumerate().take(end).rev() {
-                    if items.len() == limit {
-                        return Ok(Page { items, next: Some(Position { row: row.row, index: index + 1 }) });
+                let found = found.into_iter().enumerate().take(end).rev();
+                for (index, item) in found.filter_map(|(index, item)| Some((index, item?))) {
+                    if items.push(item).is_err() {
+                        return Ok((items, Some(Position { row: row.row, index: index + 1 })));
                     }
-                    items.extend(item);
                 }
             }
             from = oldest;
         }
-        Ok(Page { items, next: Some(Position { row: from, index: 0 }) })
+        Ok((items, Some(Position { row: from, index: 0 })))
     }
 }

@@ -223,6 +223,28 @@ impl fmt::Display for DeviceName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceNum(pub u64);
 
+/// Where the numbers of devices begin in the API. No id that a person types, nor one of a maker (IMEI, ICCID, EUI), is in the
+/// range that follows, so that the id of a device that was deleted never names another one by its number.
+const NUM_IDS_FROM: u64 = 1 << 62;
+/// How many there can be: so few that the ids of SIM cards, which have as many digits, are not among them.
+const NUM_IDS: u64 = 1 << 40;
+
+impl DeviceNum {
+    /// As the API shows it: Google's `numId`.
+    #[must_use]
+    pub fn num_id(self) -> u64 {
+        NUM_IDS_FROM | self.0
+    }
+
+    /// Reads a `numId`. `None` for any other text.
+    #[must_use]
+    pub fn parse_num_id(text: &str) -> Option<Self> {
+        let number: u64 = text.parse().ok()?;
+        let num = Self(number.checked_sub(NUM_IDS_FROM).filter(|num| *num > 0 && *num < NUM_IDS)?);
+        (num.num_id().to_string() == text).then_some(num)
+    }
+}
+
 /// An event's place in the journal; grows by one from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 pub struct Seq(pub u64);
@@ -246,6 +268,27 @@ mod tests {
             ("projects/a/locations/b/registries/c/devices/d", "projects/a/locations/b/registries/c/devices/d"),
         ] {
             assert_eq!(DeviceName::parse(text, &home).unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_is_shown_and_no_other() {
+        let shown = DeviceNum(2).num_id().to_string();
+        assert_eq!((shown.as_str(), DeviceNum::parse_num_id(&shown)), ("4611686018427387906", Some(DeviceNum(2))));
+        for text in [
+            "2",
+            "0",
+            "",
+            "x",
+            "-1",
+            "4611686018427387904",
+            "04611686018427387906",
+            "+4611686018427387906",
+            "356938035643809",
+            "8944500102198304826",
+            "18446744073709551615",
+        ] {
+            assert_eq!(DeviceNum::parse_num_id(text), None, "{text}");
         }
     }
 

@@ -106,6 +106,8 @@ pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
+/// Devices that enrolled by themselves and were never used since; past it, an unknown client is no device.
+pub const ENROLLED_NEVER_USED: usize = 10_000;
 /// MQTT connections at a time that have not been let in yet: TLS, WebSocket and CONNECT are under way.
 pub const STRANGERS: usize = 2_000;
 /// Connections of one address that come in a second, once as many came at once as it may have. Not for this machine's own.
@@ -126,6 +128,14 @@ pub const ADMIN_HEADERS: usize = 100;
 pub const ADMIN_HEADER_BYTES: usize = 64 * 1024;
 /// A body may take 30 s, and after that must have come with so many bytes a second.
 pub const ADMIN_BODY_BYTES_PER_SECOND: usize = 16 * 1024;
+/// One page of a list, bytes of JSON, and about as many of what is read for it. One item that is larger comes alone.
+pub const ADMIN_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Answers to reading calls that are made, or are larger than [`ADMIN_SMALL_ANSWER_BYTES`] and wait for their callers, at a time.
+pub const ADMIN_ANSWERS: usize = 16;
+/// The same of one token.
+pub const ADMIN_ANSWERS_PER_TOKEN: usize = ADMIN_ANSWERS / 2;
+/// An answer up to this size, bytes, may wait for its caller without counting.
+pub const ADMIN_SMALL_ANSWER_BYTES: usize = 64 * 1024;
 /// Tokens of the admin API, beside the host's own.
 pub const ADMIN_TOKENS: usize = 100;
 /// Calls of one token at once, and of one address that needs none.
@@ -142,6 +152,10 @@ pub const ADMIN_CALLERS: usize = 10_000;
 pub const AUDIT_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Files of the audit log that are kept.
 pub const AUDIT_FILES: usize = 4;
+/// Bytes of one line of the audit log that tell a call's parameters.
+pub const AUDIT_PARAMETERS_BYTES: usize = 2 * 1024;
+/// One line of the audit log, bytes, at the most: what is reserved on the disk before a call is carried out.
+pub const AUDIT_LINE_BYTES: u64 = 16 * 1024;
 /// Devices bound to one gateway.
 pub const DEVICES_OF_GATEWAY: usize = 10_000;
 /// Gateways that one device is bound to.

@@ -17,6 +17,23 @@ pub struct DeviceSpec {
     pub log_level: Option<String>,
 }
 
+/// The field of a device's metadata that says that nobody registered it: it enrolled by itself.
+pub const ENROLLED: &str = "switchbox-enrolled";
+
+impl DeviceSpec {
+    /// Of a device that enrols by itself.
+    #[must_use]
+    pub fn enrolled() -> Self {
+        Self { metadata: BTreeMap::from([(ENROLLED.to_owned(), "by itself".to_owned())]), ..Self::default() }
+    }
+
+    /// Nobody has said anything of the device since it enrolled by itself.
+    #[must_use]
+    pub fn is_enrolled(&self) -> bool {
+        self.metadata.contains_key(ENROLLED) && *self == Self::enrolled()
+    }
+}
+
 /// Where a device's methods are called over HTTP instead of MQTT.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MethodEndpoint {

@@ -189,6 +189,14 @@ impl Device {
         }
     }
 
+    /// It enrolled by itself, and has sent nothing and was sent nothing since: registering it again loses nothing.
+    #[must_use]
+    pub fn never_used(&self) -> bool {
+        let inner = self.inner.lock();
+        let untouched = inner.config.is_none() && inner.state.is_none() && inner.password.is_none();
+        untouched && inner.endpoint.is_none() && inner.seen.event_ms.is_none() && inner.spec.is_enrolled()
+    }
+
     #[must_use]
     pub fn deleted(&self) -> bool {
         self.inner.lock().deleted

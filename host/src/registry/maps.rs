@@ -71,6 +71,13 @@ impl Maps {
         self.by_num.values().filter(|device| device.seen().connected == Some(true))
     }
 
+    /// Neither such as are bound to a gateway: it speaks for them.
+    pub(super) fn never_used(&self, registry: Option<&RegistryName>, limit: usize) -> Vec<Arc<Device>> {
+        let of_registry = |device: &&Arc<Device>| registry.is_none_or(|registry| device.name.registry == *registry);
+        let unused = |device: &&Arc<Device>| device.never_used() && self.bindings.gateways_of(device.num).is_empty();
+        self.by_num.values().filter(of_registry).filter(unused).take(limit).cloned().collect()
+    }
+
     fn insert(&mut self, device: Device) {
         let device = Arc::new(device);
         if let Some(registry) = self.registries.get_mut(&device.name.registry) {

@@ -167,6 +167,13 @@ impl Handle {
         self.maps.read().left_connected().cloned().collect()
     }
 
+    /// Devices that enrolled by themselves and were never used since; see [`Device::never_used`]. At most `limit`; of one registry
+    /// or of all.
+    #[must_use]
+    pub fn never_used(&self, registry: Option<&RegistryName>, limit: usize) -> Vec<Arc<Device>> {
+        self.maps.read().never_used(registry, limit)
+    }
+
     /// How many devices there are.
     #[must_use]
     pub fn devices(&self) -> usize {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     CommandStatus, DeviceNum,
-    limits::{COMMANDS_KEPT, COMMANDS_READ_BYTES},
+    limits::{ADMIN_PAGE_BYTES, COMMANDS_KEPT, COMMANDS_READ_BYTES},
 };
 
 const COLUMNS: &str = "device, num, id, subfolder, payload, ttl_ms, expires_ms, verdict, status, created_ms, sent_ms, \
@@ -126,7 +126,8 @@ fn status(text: &str) -> Result<CommandStatus, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 
-/// Newest first.
+/// Newest first: at most `limit`, and no more once their payloads are larger than a page, so that the last of them shows that
+/// there are more.
 pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -> Result<Vec<CommandDoc>, Error> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM command WHERE device = ?1 AND num < ?2 AND (?3 IS NULL OR status = ?3)
@@ -134,8 +135,14 @@ pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -
     ))?;
     let before = filter.before.map_or(i64::MAX, sql_ms);
     let wanted = filter.status.map(CommandStatus::as_str);
-    let rows = statement.query_map(params![device.0, before, wanted, filter.limit], command)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query(params![device.0, before, wanted, filter.limit])?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()?.filter(|_| bytes <= ADMIN_PAGE_BYTES || found.len() < 2) {
+        let doc = command(row)?;
+        bytes += doc.payload.len();
+        found.push(doc);
+    }
+    Ok(found)
 }
 
 /// `device` none = of any.

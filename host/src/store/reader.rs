@@ -1,6 +1,6 @@
 //! Reads beside the writers. Blocking: callers move it off the event path.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -13,7 +13,10 @@ use super::{
     log::Files,
     record, schema,
 };
-use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
+use crate::model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq, limits};
+
+/// Bytes that are read at once for who looks back.
+const READ_BYTES: usize = limits::ADMIN_PAGE_BYTES;
 
 /// One commit of the log.
 #[derive(Debug)]
@@ -61,23 +64,27 @@ impl Reader {
         Ok(page)
     }
 
-    /// At most `rows` rows before `before`, newest first. None = the beginning.
+    /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at once, but at least
+    /// one. None = the beginning.
     pub(super) fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
         Self::back(&self.log, before, rows)
     }
 
     pub(super) fn back(log: &Files, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let mut page = Vec::new();
-        let Some((from, part)) = log.back(before, rows) else { return Ok(page) };
+        let Some((from, part)) = log.back(before, rows) else { return Ok(Vec::new()) };
+        let (mut newest, mut bytes) = (VecDeque::new(), 0);
         part.each(|_, end, body| {
             if end.row >= from && end.row < before {
-                page.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
+                bytes += body.len();
+                newest.push_back((end.row, body.to_vec()));
+            }
+            while bytes > READ_BYTES && newest.len() > 1 {
+                bytes -= newest.pop_front().map_or(0, |(_, body)| body.len());
             }
             Ok(end.row + 1 < before)
         })?;
-        page.reverse();
-        Ok(page)
+        newest.into_iter().rev().map(|(row, body)| Ok(LogRow { row, entries: record::decode(row, &body)? })).collect()
     }
 
     /// For reading more than one thing of the documents.
@@ -98,16 +105,20 @@ impl Reader {
         rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| keep::read(&body, by.as_deref()))).collect()
     }
 
-    /// What outlived the log, each with its number, newest first, before the number.
+    /// What outlived the log, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
+    /// read at once, but at least one where there is one.
     pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
         let db = self.state.lock();
         let mut statement =
             db.prepare_cached("SELECT num, body, came_of FROM kept WHERE num < ?1 ORDER BY num DESC LIMIT ?2")?;
-        let rows = statement.query_map(params![num, limit], |r| {
-            Ok((r.get(0)?, r.get::<_, Vec<u8>>(1)?, r.get::<_, Option<String>>(2)?))
-        })?;
-        let kept = |(num, body, by): (i64, Vec<u8>, Option<String>)| Ok((num, keep::read(&body, by.as_deref())?));
-        rows.map(|row| row.map_err(Error::from).and_then(kept)).collect()
+        let mut rows = statement.query(params![num, limit])?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()?.filter(|_| bytes < READ_BYTES) {
+            let (body, by): (Vec<u8>, Option<String>) = (row.get(1)?, row.get(2)?);
+            bytes += body.len();
+            found.push((row.get(0)?, keep::read(&body, by.as_deref())?));
+        }
+        Ok(found)
     }
 
     /// The last row of the log and the last event in it or before it.
@@ -181,12 +192,19 @@ impl Reader {
         body.map(|body| documents::call(&body)).transpose()
     }
 
-    /// In order of their ids, after `after`.
+    /// In order of their ids, after `after`: at most `limit`, and not many more bytes than are read at once, but at least one
+    /// where there is one.
     pub(super) fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let db = self.state.lock();
         let mut statement = db.prepare_cached("SELECT body FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let bodies = statement.query_map(params![after, limit], |r| r.get::<_, Vec<u8>>(0))?;
-        bodies.map(|body| documents::dead_letter(&body?)).collect()
+        let mut bodies = statement.query(params![after, limit])?;
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = bodies.next()?.filter(|_| bytes < READ_BYTES) {
+            let body: Vec<u8> = row.get(0)?;
+            bytes += body.len();
+            letters.push(documents::dead_letter(&body)?);
+        }
+        Ok(letters)
     }
 
     /// The newest that there ever was.

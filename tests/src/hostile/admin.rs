@@ -160,6 +160,23 @@ pub(super) const ROWS: &[Row] = &[
             });
         }
     }),
+    row("admin-large-pages", "asks for pages of large events on 20 connections and reads no answer", |attack| {
+        let path = "/v1/projects/local/locations/local/registries/default/devices/mallory:publishEvent";
+        let headers =
+            format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", attack.target.device_token);
+        let body = format!("{{\"binaryData\":\"{}\"}}", "A".repeat(340_000));
+        for _ in 0..60 {
+            let status = asked(attack, &request("POST", path, &headers, &body));
+            assert!(matches!(status, 200 | 429 | 503), "{status} for an event");
+        }
+        let page = with_token(attack, "GET", "/v1/events?pageSize=1000", "", "");
+        let mut deaf = attack.open(attack.target.admin, 20, b"");
+        while attack.goes_on() {
+            deaf.iter_mut().for_each(|conn| {
+                let _ = conn.send(page.as_bytes());
+            });
+        }
+    }),
     row("bridge-abuse", "pretends over HTTP to be the other device", |attack| {
         let path = "/v1/projects/local/locations/local/registries/default/devices/healthy:publishEvent";
         let body = "{\"binaryData\":\"eA==\"}";

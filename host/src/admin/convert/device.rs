@@ -10,11 +10,10 @@ use super::{
     body::null_is_default,
     config,
     enums::{self, EnumStyle},
-    state,
+    state, validity,
 };
 use crate::{
     admin::error::Error,
-    auth::keys,
     clock,
     model::{
         limits::ENDPOINT_URL_BYTES,
@@ -71,6 +70,8 @@ pub(in crate::admin) struct DeviceIn {
     _last_error_status: Option<Value>,
     #[serde(rename = "hasPassword")]
     _has_password: Option<Value>,
+    #[serde(rename = "warnings")]
+    _warnings: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,7 +153,7 @@ pub(super) fn credential(credential: CredentialIn) -> Result<Credential, Error> 
         Some(text) => Some(time("expirationTime", text)?).filter(|ms| *ms > 0),
     };
     let credential = Credential { format, key: credential.public_key.key, expires_ms };
-    keys::parse(&credential).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
+    validity::check_key(&credential, clock::now_ms()).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
     Ok(credential)
 }
 
@@ -224,7 +225,7 @@ pub(in crate::admin) fn device(device: &Device, connected: bool, style: EnumStyl
     let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
     put("id", json!(device.name.id.as_str()));
     put("name", json!(device.name.to_string()));
-    put("numId", json!(device.num.0.to_string()));
+    put("numId", json!(device.num.num_id().to_string()));
     put("createTime", json!(clock::rfc3339(device.created_ms)));
     put("connected", json!(connected));
     put("blocked", json!(spec.blocked));

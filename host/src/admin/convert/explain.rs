@@ -62,7 +62,10 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
 
 fn with_device(mut shown: Value, num: DeviceNum, names: Names<'_>) -> Value {
     if let Some(fields) = shown.as_object_mut() {
-        fields.insert("device".into(), names(num).map_or_else(|| num.0.to_string(), |name| name.to_string()).into());
+        fields.insert(
+            "device".into(),
+            names(num).map_or_else(|| num.num_id().to_string(), |name| name.to_string()).into(),
+        );
     }
     shown
 }

@@ -96,7 +96,7 @@ pub(in crate::admin) fn event(event: &Event, names: Names<'_>) -> Value {
     shown.insert("kind".into(), json!(event.data.kind()));
     shown.insert("durable".into(), event.durable.into());
     if let Some(num) = event.device {
-        shown.insert("deviceNumId".into(), num.0.to_string().into());
+        shown.insert("deviceNumId".into(), num.num_id().to_string().into());
         if let Some(name) = names(num) {
             shown.insert("device".into(), name.to_string().into());
         }
@@ -154,7 +154,7 @@ pub(in crate::admin) fn execution(handled: &Handled, names: Names<'_>) -> Value 
 }
 
 fn effect(effect: &Effect, names: Names<'_>) -> Value {
-    let device = |num: &DeviceNum| names(*num).map_or_else(|| num.0.to_string(), |name| name.to_string());
+    let device = |num: &DeviceNum| names(*num).map_or_else(|| num.num_id().to_string(), |name| name.to_string());
     match effect {
         Effect::Config { device: num, payload, .. } => {
             json!({"config": {"device": device(num), "binaryData": bytes(payload)}})
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(
             shown,
             json!({"id": "5", "time": "1970-01-01T00:00:00.000Z", "kind": "telemetry", "durable": true,
-                   "deviceNumId": "9", "subfolder": "a", "binaryData": "eA==", "properties": []})
+                   "deviceNumId": "4611686018427387913", "subfolder": "a", "binaryData": "eA==", "properties": []})
         );
     }
 }

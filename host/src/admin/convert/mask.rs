@@ -45,7 +45,7 @@ fn copy(from: &Value, to: &mut Value, path: &str) {
 }
 
 /// `log_level` → `logLevel`.
-pub(super) fn camel(name: &str) -> String {
+pub(in crate::admin) fn camel(name: &str) -> String {
     let mut upper = false;
     let mut camel = String::with_capacity(name.len());
     for c in name.chars() {

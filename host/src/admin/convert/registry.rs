@@ -8,6 +8,7 @@ use super::{
     EnumStyle, Mask,
     body::null_is_default,
     enums::{self, Case},
+    validity,
 };
 use crate::{
     admin::error::Error,
@@ -46,6 +47,8 @@ pub(in crate::admin) struct RegistryIn {
     _name: Option<Value>,
     #[serde(rename = "createTime", alias = "create_time")]
     _create_time: Option<Value>,
+    #[serde(rename = "warnings")]
+    _warnings: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,10 +132,8 @@ fn authorities(credentials: Vec<CredentialIn>) -> Result<Vec<String>, Error> {
     let certificate = |credential: CredentialIn| {
         let CertificateIn { format, certificate, .. } = credential.public_key_certificate;
         enums::read("credentials.publicKeyCertificate.format", &format, CERTIFICATE_FORMATS)?;
-        if !certificate.trim_start().starts_with("-----BEGIN CERTIFICATE-----") {
-            let text = "a registry's certificate must be a PEM text, which begins with -----BEGIN CERTIFICATE-----";
-            return Err(Error::invalid(text).of_field("credentials.publicKeyCertificate.certificate"));
-        }
+        validity::check_authority(&certificate, clock::now_ms())
+            .map_err(|text| Error::invalid(text).of_field("credentials.publicKeyCertificate.certificate"))?;
         Ok(certificate)
     };
     credentials.into_iter().map(certificate).collect()
@@ -241,6 +242,29 @@ mod tests {
         super::super::body::read::<RegistryIn>(text.as_bytes())?.spec()
     }
 
+    /// That of an authority, for these years.
+    fn certificate(from: i32, to: i32) -> String {
+        let mut params = rcgen::CertificateParams::default();
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        params.self_signed(&key).unwrap().pem()
+    }
+
+    #[test]
+    fn an_authority_that_is_not_valid_yet_is_refused_and_one_no_more_is_warned_of() {
+        let written = |text: &str| {
+            json!({"credentials": [{"publicKeyCertificate": {"format": 1, "certificate": text}}]}).to_string()
+        };
+        let error = read(&written(&certificate(2900, 3000))).unwrap_err().text;
+        assert!(error.contains("valid only from 2900-01-01T00:00:00.000Z on"), "{error}");
+        for (text, warnings) in [(certificate(2020, 3000), 0), (certificate(2000, 2001), 1)] {
+            let spec = read(&written(&text)).unwrap();
+            assert_eq!(validity::authority_warnings(&spec.authorities).len(), warnings);
+        }
+        let error = read(&written("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")).unwrap_err().text;
+        assert!(error.contains("cannot be read"), "{error}");
+    }
+
     #[test]
     fn a_registry_comes_back_as_it_was_written() {
         let written = json!({
@@ -250,7 +274,7 @@ mod tests {
                 {"pubsubTopicName": "projects/p/topics/a", "subfolderMatches": "alarms"},
                 {"pubsubTopicName": "projects/p/topics/b"}],
             "stateNotificationConfig": {"pubsubTopicName": "projects/p/topics/c"},
-            "credentials": [{"publicKeyCertificate": {"format": 1, "certificate": "-----BEGIN CERTIFICATE-----"}}],
+            "credentials": [{"publicKeyCertificate": {"format": 1, "certificate": certificate(2020, 3000)}}],
         });
         let name = RegistryName::of("p", "l", "hall").unwrap();
         let doc = RegistryDoc { name, spec: read(&written.to_string()).unwrap(), created_ms: 0 };

@@ -8,7 +8,14 @@ use super::{
     device::{CredentialIn, credential, credential_out},
     enums::EnumStyle,
 };
-use crate::{admin::error::Error, clock, model::registry::ServiceSpec, store::ServiceDoc, topics};
+use crate::{
+    admin::error::Error,
+    auth::{Action, access},
+    clock,
+    model::registry::ServiceSpec,
+    store::ServiceDoc,
+    topics,
+};
 
 /// A service account as a caller writes it.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +32,8 @@ pub(in crate::admin) struct ServiceIn {
     subscribe: Vec<String>,
     #[serde(rename = "createTime")]
     _create_time: Option<Value>,
+    #[serde(rename = "warnings")]
+    _warnings: Option<Value>,
 }
 
 impl ServiceIn {
@@ -33,9 +42,8 @@ impl ServiceIn {
     }
 
     pub(in crate::admin) fn spec(self) -> Result<ServiceSpec, Error> {
-        for filter in self.publish.iter().chain(&self.subscribe) {
-            topics::check_filter(filter).map_err(|e| Error::invalid(format!("{filter:?} is no topic filter: {e}")))?;
-        }
+        check("publish", &self.publish, Action::Publish)?;
+        check("subscribe", &self.subscribe, Action::Subscribe)?;
         Ok(ServiceSpec {
             disabled: self.disabled,
             credentials: self.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
@@ -43,6 +51,19 @@ impl ServiceIn {
             subscribe: self.subscribe,
         })
     }
+}
+
+/// Refuses what is no filter and what would never allow anything, so that it is found now and not by the program.
+fn check(list: &str, filters: &[String], action: Action) -> Result<(), Error> {
+    for (index, filter) in filters.iter().enumerate() {
+        let field = format!("{list}[{index}]");
+        let refused = |why: String| Error::invalid(format!("{field}: {filter:?} {why}")).of_field(&field);
+        topics::check_filter(filter).map_err(|error| refused(format!("is no topic filter: {error}")))?;
+        if let Some(why) = access::useless(action, filter) {
+            return Err(refused(format!("would never allow anything: {why}")));
+        }
+    }
+    Ok(())
 }
 
 /// The account's spec with the fields that the mask names taken from `new`.
@@ -78,4 +99,24 @@ pub(in crate::admin) fn service(service: &ServiceDoc, style: EnumStyle) -> Value
         "subscribe": spec.subscribe,
         "createTime": clock::rfc3339(*created_ms),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_can_never_work_is_refused_by_its_place() {
+        let read = |text: Value| serde_json::from_value::<ServiceIn>(text).unwrap().spec();
+        assert!(read(json!({"publish": ["alerts/#"], "subscribe": ["registries/+/devices/+/#"]})).is_ok());
+        for (written, field) in [
+            (json!({"publish": ["alerts/#", "/devices/lamp-1/commands"]}), "publish[1]"),
+            (json!({"publish": ["registries/#"]}), "publish[0]"),
+            (json!({"subscribe": ["/devices/+/events"]}), "subscribe[0]"),
+            (json!({"subscribe": ["a#"]}), "subscribe[0]"),
+        ] {
+            let error = read(written).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some(field), "{error}");
+        }
+    }
 }

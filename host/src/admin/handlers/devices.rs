@@ -12,14 +12,15 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name};
+use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name, warned};
 use crate::{
     admin::{
         App,
         convert::{self, DeviceIn, Params, bad_token},
+        details,
         error::Error,
         gate::Who,
-        reply::{Answer, Body},
+        reply::{Answer, Body, List, Page},
     },
     model::{Cause, DeviceId, DeviceName, DeviceNum, RegistryName, limits},
     registry::Device,
@@ -28,15 +29,18 @@ use crate::{
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
 
-/// By its id, or by its number as Google's API allows.
+/// By its id, or by its `numId` as Google's API allows where no device has that id. The call's answer and its line in the audit
+/// log name the device that was found.
 pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
     let name = DeviceName { registry, id: DeviceId::new(id)? };
     let by_number = || {
-        let device = app.parts.registry.get(DeviceNum(id.parse().ok()?))?;
+        let device = app.parts.registry.get(DeviceNum::parse_num_id(id)?)?;
         (device.name.registry == name.registry).then_some(device)
     };
     let found = app.parts.registry.find(&name).or_else(by_number);
-    found.ok_or_else(|| app.no_device(&name))
+    let found = found.ok_or_else(|| app.no_device(&name))?;
+    details::object(&found.name);
+    Ok(found)
 }
 
 pub(super) fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
@@ -47,7 +51,13 @@ fn whole(app: &App, device: &Device, params: &Params) -> Value {
     convert::device(device, app.parts.delivery.is_connected(device.num), params.enums())
 }
 
-pub(in crate::admin) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
+/// The device for who has just made or changed it.
+fn changed(app: &App, device: &Device, params: &Params) -> Value {
+    let warnings = convert::key_warnings(&device.spec().credentials);
+    warned(whole(app, device, params), &device.name, &warnings)
+}
+
+pub(in crate::admin) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
     params.only(&[
         "pageSize",
         "pageToken",
@@ -70,18 +80,19 @@ pub(in crate::admin) async fn list(State(app): State<App>, Path((p, l, r)): Regi
     let associated = gateways::associated(&app, &registry, &params)?;
     let keep = |device: &Device| {
         (ids.is_empty() || ids.contains(device.name.id.as_str()))
-            && (nums.is_empty() || nums.contains(device.num.0.to_string().as_str()))
+            && (nums.is_empty() || nums.contains(device.num.num_id().to_string().as_str()))
             && associated.as_ref().is_none_or(|nums| nums.binary_search(&device.num).is_ok())
             && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
     };
     let devices = app.parts.registry.list(&registry, after.as_ref(), limit + 1, &keep);
-    let mut devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
-    let more = devices.len() > limit;
-    devices.truncate(limit);
+    let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
     let mask = convert::list_mask(params.mask("fieldMask"));
-    let shown = devices.iter().map(|device| mask.cut(&whole(&app, device, &params))).collect();
-    let next = devices.last().filter(|_| more).map(|last| last.name.id.to_string());
-    Ok(Json(insert_page("devices", shown, next)))
+    let mut list = List::new("devices");
+    let show = |device: &&Arc<Device>| mask.cut(&whole(&app, device, &params));
+    let shown = devices.iter().take(limit).take_while(|device| list.push(&show(device))).last();
+    let more = shown.is_some_and(|shown| devices.last().is_some_and(|last| last.num != shown.num));
+    let next = shown.filter(|_| more).map(|last| last.name.id.to_string());
+    Ok(list.page(next, &app.parts.counters))
 }
 
 pub(in crate::admin) async fn create(
@@ -96,6 +107,7 @@ pub(in crate::admin) async fn create(
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
     let endpoint = wanted.endpoint()?;
+    details::object(&name);
     let device = app.parts.registry.create(name, wanted.spec()?).await?;
     if endpoint.is_some() {
         app.parts.registry.set_endpoint(&device, endpoint).await?;
@@ -104,7 +116,7 @@ pub(in crate::admin) async fn create(
         let cause = Cause::Api { who: who.0 };
         app.parts.outbox.set_config(&device, payload.into(), None, cause).await?;
     }
-    Ok(Json(whole(&app, &device, &params)))
+    Ok(Json(changed(&app, &device, &params)))
 }
 
 pub(in crate::admin) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
@@ -128,7 +140,7 @@ pub(in crate::admin) async fn patch(
         app.parts.registry.set_endpoint(&device, endpoint).await?;
     }
     app.parts.registry.change_spec(&device, spec).await?;
-    Ok(Json(whole(&app, &device, &params)))
+    Ok(Json(changed(&app, &device, &params)))
 }
 
 pub(in crate::admin) async fn delete(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {

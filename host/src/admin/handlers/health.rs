@@ -7,25 +7,34 @@ use axum::{
     response::IntoResponse,
 };
 
+use super::blocking;
 use crate::admin::{App, Reach};
 
 pub(in crate::admin) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Ready = listeners are open, the plugins of the folder have been loaded once, and every task that must live does.
+/// Ready = listeners are open, the plugins of the folder have been loaded once, every task that must live does, and the audit
+/// log can be written.
 pub(in crate::admin) async fn ready(State(app): State<App>) -> (StatusCode, String) {
+    let no = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
     let failed = app.parts.tasks.failed();
     if !failed.is_empty() {
         let lines =
             failed.iter().map(|(task, how)| format!("not ready: the task \"{task}\" {how}; restart the host\n"));
         return (StatusCode::SERVICE_UNAVAILABLE, lines.collect());
     }
-    if app.is_ready() {
-        (StatusCode::OK, "ready\n".into())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into())
+    if !app.is_ready() {
+        return no("not ready\n");
     }
+    if !app.audit.works() {
+        // Nobody may try a write meanwhile.
+        let log = app.audit.clone();
+        if blocking(move || Ok(log.reserve().map(drop)?)).await.is_err() {
+            return no("not ready: the audit log cannot be written\n");
+        }
+    }
+    (StatusCode::OK, "ready\n".into())
 }
 
 /// Where to connect to.

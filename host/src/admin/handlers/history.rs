@@ -1,14 +1,13 @@
 //! What happened: events and executions.
 
-use axum::{Json, extract::State};
-use serde_json::Value;
+use axum::extract::State;
 
 use crate::{
     admin::{
         App,
         convert::{self, Params, token},
         error::Error,
-        reply::Answer,
+        reply::{List, Page},
     },
     journal::{EventFilter, ExecutionFilter, Position},
     model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq},
@@ -16,13 +15,6 @@ use crate::{
 
 pub(super) const PAGE: usize = 50;
 pub(super) const LARGEST_PAGE: usize = 1_000;
-
-pub(super) fn page(field: &str, items: Vec<Value>, next: Option<String>) -> Answer {
-    let mut answer = serde_json::Map::new();
-    answer.insert(field.to_owned(), items.into());
-    answer.extend(next.map(|next| ("nextPageToken".to_owned(), next.into())));
-    Ok(Json(Value::Object(answer)))
-}
 
 fn next(position: Option<Position>) -> Option<String> {
     position.map(token)
@@ -36,7 +28,7 @@ pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>,
     Ok(Some(device.ok_or_else(|| app.no_device(&name))?.num))
 }
 
-pub(in crate::admin) async fn events(State(app): State<App>, params: Params) -> Answer {
+pub(in crate::admin) async fn events(State(app): State<App>, params: Params) -> Page {
     params.only(&["pageSize", "pageToken", "device", "kind"])?;
     let filter = EventFilter {
         device: device_of(&app, &params)?,
@@ -44,11 +36,12 @@ pub(in crate::admin) async fn events(State(app): State<App>, params: Params) -> 
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.parts.journal.events(params.position()?, limit, &filter).await?;
-    let items = found.items.iter().map(|event| convert::event(event, &|num| app.name_of(num))).collect();
-    page("events", items, next(found.next))
+    let show = |event: &_| convert::event(event, &|num| app.name_of(num));
+    let list = List::of("events", &found.items, show, found.full).always();
+    Ok(list.page(next(found.next), &app.parts.counters))
 }
 
-pub(in crate::admin) async fn executions(State(app): State<App>, params: Params) -> Answer {
+pub(in crate::admin) async fn executions(State(app): State<App>, params: Params) -> Page {
     params.only(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])?;
     let filter = ExecutionFilter {
         plugin: params.one("plugin").map(PluginName::new).transpose()?,
@@ -60,8 +53,9 @@ pub(in crate::admin) async fn executions(State(app): State<App>, params: Params)
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.parts.journal.executions(params.position()?, limit, &filter).await?;
-    let items = found.items.iter().map(|handled| convert::execution(handled, &|num| app.name_of(num))).collect();
-    page("executions", items, next(found.next))
+    let show = |handled: &_| convert::execution(handled, &|num| app.name_of(num));
+    let list = List::of("executions", &found.items, show, found.full).always();
+    Ok(list.page(next(found.next), &app.parts.counters))
 }
 
 fn flag(params: &Params, name: &str) -> Result<bool, Error> {

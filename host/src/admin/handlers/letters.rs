@@ -7,29 +7,32 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::history::{LARGEST_PAGE, PAGE, number, page};
+use super::history::{LARGEST_PAGE, PAGE, number};
 use crate::{
     admin::{
         App, RedriveError,
         convert::{self, Params, bad_token},
         error::{Error, Kind},
-        reply::{Answer, Body},
+        reply::{Answer, Body, List, Page},
     },
-    model::{Entry, PluginName},
+    model::{DeadLetter, Entry, PluginName},
 };
 
 /// Letters that are taken up or thrown away in one go.
 const CHUNK: usize = 100;
 
-pub(in crate::admin) async fn list(State(app): State<App>, params: Params) -> Answer {
+pub(in crate::admin) async fn list(State(app): State<App>, params: Params) -> Page {
     params.only(&["pageSize", "pageToken", "plugin"])?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let after = params.one("pageToken").map_or(Ok(0), |text| text.parse::<u64>().map_err(|_| bad_token(text)))?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
-    let letters = app.parts.journal.dead_letters(after, limit, plugin.as_ref()).await?;
-    let next = letters.last().filter(|_| letters.len() == limit).map(|letter| letter.id.to_string());
-    let items = letters.iter().map(|letter| convert::dead_letter(letter, &|num| app.name_of(num))).collect();
-    page("deadLetters", items, next)
+    let found = app.parts.journal.dead_letters(after, limit, plugin.as_ref()).await?;
+    let mut list = List::new("deadLetters").always();
+    let show = |letter: &&DeadLetter| convert::dead_letter(letter, &|num| app.name_of(num));
+    let shown = found.items.iter().take_while(|letter| list.push(&show(letter))).last();
+    let more = found.more || shown.is_some_and(|shown| found.items.last().is_some_and(|last| last.id != shown.id));
+    let next = shown.filter(|_| more).map(|letter| letter.id.to_string());
+    Ok(list.page(next, &app.parts.counters))
 }
 
 pub(in crate::admin) async fn get(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
@@ -61,7 +64,7 @@ pub(in crate::admin) async fn redrive_all(State(app): State<App>, params: Params
     // Letters that come of this are not driven again: they are newer.
     let newest = newest(&app).await?;
     loop {
-        let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?;
+        let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
         let Some(last) = letters.last().map(|letter| letter.id) else { break };
         after = last;
         for letter in letters.iter().filter(|letter| letter.id <= newest) {
@@ -104,7 +107,7 @@ pub(in crate::admin) async fn purge_all(State(app): State<App>, params: Params) 
     let newest = newest(&app).await?;
     let mut purged = 0;
     loop {
-        let letters = app.parts.journal.dead_letters(0, CHUNK, plugin.as_ref()).await?;
+        let letters = app.parts.journal.dead_letters(0, CHUNK, plugin.as_ref()).await?.items;
         let ids: Vec<_> = letters.iter().map(|letter| letter.id).filter(|id| *id <= newest).collect();
         if ids.is_empty() {
             return Ok(Json(json!({"purged": purged})));

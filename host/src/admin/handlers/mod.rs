@@ -40,6 +40,17 @@ fn insert_page(field: &str, items: Vec<Value>, next: Option<String>) -> Value {
     Value::Object(page)
 }
 
+/// The answer with what the caller is to look at, which the log tells too. No warnings: the answer as it is.
+fn warned(mut answer: Value, what: &dyn std::fmt::Display, warnings: &[String]) -> Value {
+    for warning in warnings {
+        tracing::warn!(%what, warning, "a call of the admin API was taken, with a warning");
+    }
+    if let (false, Some(fields)) = (warnings.is_empty(), answer.as_object_mut()) {
+        fields.insert("warnings".to_owned(), warnings.into());
+    }
+    answer
+}
+
 /// Runs what blocks on the disk beside the calls.
 pub(super) async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, Error> + Send + 'static,

@@ -4,22 +4,25 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{RegistryPath, insert_page, registry_name};
+use super::{RegistryPath, registry_name, warned};
 use crate::{
     admin::{
         App,
         convert::{self, Params, RegistryIn, bad_token},
         error::Error,
-        reply::{Answer, Body},
+        reply::{Answer, Body, List, Page},
     },
-    model::RegistryName,
-    store::RegistryDoc,
+    model::{DeviceId, RegistryName},
+    store::{CommandFilter, RegistryDoc},
 };
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
+/// Devices that were pruned and are named in the answer.
+const PRUNED_SHOWN: usize = 1_000;
 
 fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
     app.parts.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
@@ -29,11 +32,18 @@ fn show(app: &App, name: &RegistryName, params: &Params) -> Answer {
     Ok(Json(convert::registry(&find(app, name)?, params.enums())))
 }
 
+/// The registry for who has just made or changed it.
+fn changed(app: &App, name: &RegistryName, params: &Params) -> Answer {
+    let registry = find(app, name)?;
+    let warnings = convert::authority_warnings(&registry.spec.authorities);
+    Ok(Json(warned(convert::registry(&registry, params.enums()), name, &warnings)))
+}
+
 pub(in crate::admin) async fn list(
     State(app): State<App>,
     Path((p, l)): Path<(String, String)>,
     params: Params,
-) -> Answer {
+) -> Page {
     params.only(&["pageSize", "pageToken"])?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let after = match params.one("pageToken") {
@@ -44,10 +54,15 @@ pub(in crate::admin) async fn list(
     let mut found = all.into_iter().filter(|RegistryDoc { name, .. }| {
         name.project() == p && name.location() == l && after.as_ref().is_none_or(|after| name > after)
     });
-    let page: Vec<_> = found.by_ref().take(limit).collect();
-    let next = found.next().and_then(|_| page.last()).map(|last| last.name.id().to_owned());
-    let shown = page.iter().map(|registry| convert::registry(registry, params.enums())).collect();
-    Ok(Json(insert_page("deviceRegistries", shown, next)))
+    let (mut list, mut last) = (List::new("deviceRegistries"), None);
+    let more = loop {
+        let Some(registry) = found.next() else { break false };
+        if list.len() == limit || !list.push(&convert::registry(&registry, params.enums())) {
+            break true;
+        }
+        last = Some(registry.name.id().to_owned());
+    };
+    Ok(list.page(last.filter(|_| more), &app.parts.counters))
 }
 
 pub(in crate::admin) async fn create(
@@ -59,7 +74,7 @@ pub(in crate::admin) async fn create(
     params.only(&[])?;
     let name = registry_name(&p, &l, wanted.id()?)?;
     app.parts.registry.create_registry(name.clone(), wanted.spec()?).await?;
-    show(&app, &name, &params)
+    changed(&app, &name, &params)
 }
 
 pub(in crate::admin) async fn get(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
@@ -78,13 +93,55 @@ pub(in crate::admin) async fn patch(
     let name = registry_name(&p, &l, &r)?;
     let spec = convert::apply_registry_mask(&find(&app, &name)?.spec, &wanted.spec()?, &mask)?;
     app.parts.registry.change_registry(&name, spec).await?;
-    show(&app, &name, &params)
+    changed(&app, &name, &params)
 }
 
 pub(in crate::admin) async fn delete(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
     params.only(&[])?;
     app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?).await?;
     Ok(Json(json!({})))
+}
+
+/// Which devices are to go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::admin) struct PruneIn {
+    #[serde(default, alias = "never_used")]
+    pub(in crate::admin) never_used: bool,
+    /// Say which, and leave them.
+    #[serde(default, alias = "dry_run")]
+    pub(in crate::admin) dry_run: bool,
+}
+
+/// Deletes devices that enrolled by themselves and were never used. One that is connected stays, as does one with a command.
+pub(in crate::admin) async fn prune(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+    Body(wanted): Body<PruneIn>,
+) -> Answer {
+    params.only(&[])?;
+    let name = find(&app, &registry_name(&p, &l, &r)?)?.name;
+    if !wanted.never_used {
+        return Err(Error::invalid("say which devices: neverUsed must be true").of_field("neverUsed"));
+    }
+    let mut pruned = Vec::new();
+    for device in app.parts.registry.never_used(Some(&name), usize::MAX) {
+        let one = CommandFilter { before: None, status: None, limit: 1 };
+        if app.parts.delivery.is_connected(device.num)
+            || !app.parts.store.commands(device.num, one).await?.is_empty()
+            // It may have been used just now.
+            || !device.never_used()
+        {
+            continue;
+        }
+        if !wanted.dry_run {
+            app.parts.registry.delete(&device).await?;
+        }
+        pruned.push(device.name.id.clone());
+    }
+    let shown: Vec<_> = pruned.iter().take(PRUNED_SHOWN).map(DeviceId::as_str).collect();
+    Ok(Json(json!({"pruned": pruned.len(), "deviceIds": shown})))
 }
 
 pub(in crate::admin) async fn no_policies() -> Answer {

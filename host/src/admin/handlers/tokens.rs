@@ -13,7 +13,7 @@ use crate::{
         App,
         convert::{Params, bad_token},
         error::{Error, Kind},
-        reply::{Answer, Body},
+        reply::{Answer, Body, List, Page},
         scope::Scope,
         tokens::{self, Known, Tokens},
     },
@@ -59,14 +59,17 @@ pub(in crate::admin) async fn delete(State(app): State<App>, Path(name): Path<St
     Ok(Json(json!({})))
 }
 
-pub(in crate::admin) async fn audit(State(app): State<App>, params: Params) -> Answer {
+pub(in crate::admin) async fn audit(State(app): State<App>, params: Params) -> Page {
     params.only(&["pageSize", "pageToken"])?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let before = params.one("pageToken").map(|text| text.parse().map_err(|_| bad_token(text))).transpose()?;
     let log = app.audit.clone();
     let lines = blocking(move || Ok(log.back(before, limit)?)).await?;
-    let next = lines.last().filter(|(at, _)| lines.len() == limit && *at > 0).map(|(at, _)| at.to_string());
-    Ok(Json(insert_page("lines", lines.into_iter().map(|(_, line)| json!(line)).collect(), next)))
+    let mut list = List::new("lines");
+    let shown = lines.iter().take_while(|(_, line)| list.push(&json!(line))).last();
+    let more = |at: u64| at > 0 && (lines.len() == limit || lines.last().is_some_and(|(last, _)| *last != at));
+    let next = shown.filter(|(at, _)| more(*at)).map(|(at, _)| at.to_string());
+    Ok(list.page(next, &app.parts.counters))
 }
 
 impl From<tokens::Error> for Error {

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 use axum::{body::Bytes, http::header, response::IntoResponse};
 use serde_json::{Map, Value, json};
-use shapes::{Kind as Field, SHAPES};
+pub(super) use shapes::Kind as Field;
+use shapes::SHAPES;
 
 use super::{
     error::Kind,
@@ -19,6 +20,11 @@ use super::{
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&calls()));
 /// Written once, as everybody may ask for it without end.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
+
+/// The fields of an object of the document.
+pub(super) fn fields(shape: &str) -> Option<&'static [(&'static str, Field)]> {
+    SHAPES.iter().copied().flatten().find(|found| found.name == shape).map(|found| found.fields)
+}
 
 pub(super) async fn show() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())

@@ -2,7 +2,7 @@
 
 /// What stands in a field.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(in crate::admin) enum Kind {
     Text,
     /// Base64, in both alphabets, padded or not.
     Bytes,
@@ -56,6 +56,7 @@ const REGISTRIES: &[Shape] = &[
             ("credentials", Many("RegistryCredential")),
             ("eventNotificationConfigs", Many("EventNotificationConfig")),
             ("stateNotificationConfig", One("StateNotificationConfig")),
+            ("warnings", ManyTexts),
         ],
     ),
     shape("EventNotificationConfig", &[("subfolderMatches", Text), ("pubsubTopicName", Text)]),
@@ -66,6 +67,8 @@ const REGISTRIES: &[Shape] = &[
         "PublicKeyCertificate",
         &[("format", Enum(&["X509_CERTIFICATE_PEM"])), ("certificate", Text), ("x509Details", Any)],
     ),
+    shape("PruneDevicesRequest", &[("neverUsed", Flag), ("dryRun", Flag)]),
+    shape("PruneDevicesResponse", &[("pruned", Number), ("deviceIds", ManyTexts)]),
     shape("RegistryCredential", &[("publicKeyCertificate", One("PublicKeyCertificate"))]),
     shape("StateNotificationConfig", &[("pubsubTopicName", Text)]),
     shape("UnbindDeviceFromGatewayRequest", &[("gatewayId", Text), ("deviceId", Text), ("parent", Text)]),
@@ -96,6 +99,7 @@ const DEVICES: &[Shape] = &[
             ("lastConfigSendTime", Time),
             ("lastErrorTime", Time),
             ("lastErrorStatus", Any),
+            ("warnings", ManyTexts),
         ],
     ),
     shape(
@@ -249,7 +253,7 @@ const HISTORY: &[Shape] = &[
 ];
 
 const SERVICES: &[Shape] = &[
-    shape("ListServiceAccountsResponse", &[("serviceAccounts", Many("ServiceAccount"))]),
+    shape("ListServiceAccountsResponse", &[("serviceAccounts", Many("ServiceAccount")), ("nextPageToken", Text)]),
     shape(
         "ServiceAccount",
         &[
@@ -259,6 +263,7 @@ const SERVICES: &[Shape] = &[
             ("publish", ManyTexts),
             ("subscribe", ManyTexts),
             ("createTime", Time),
+            ("warnings", ManyTexts),
         ],
     ),
 ];
@@ -297,7 +302,18 @@ const PLUGINS: &[Shape] = &[
 const SCOPES: Kind = Enum(&["read", "operate", "admin"]);
 
 const HOST: &[Shape] = &[
-    shape("AuditLine", &[("time", Time), ("who", Text), ("address", Text), ("call", Text), ("status", Number)]),
+    shape(
+        "AuditLine",
+        &[
+            ("time", Time),
+            ("who", Text),
+            ("address", Text),
+            ("call", Text),
+            ("object", Text),
+            ("parameters", Any),
+            ("status", Number),
+        ],
+    ),
     shape("CreateTokenRequest", &[("name", Text), ("scope", SCOPES)]),
     shape("ListAuditResponse", &[("lines", Many("AuditLine")), ("nextPageToken", Text)]),
     shape(

@@ -48,6 +48,10 @@ fn registries() -> Vec<Call> {
         verb(REGISTRY, "unbindDeviceFromGateway", gateways::unbind)
             .says("Takes that back")
             .takes(Json("UnbindDeviceFromGatewayRequest")),
+        verb(REGISTRY, "pruneDevices", registries::prune)
+            .says("Deletes devices that enrolled by themselves, were never used and are not connected")
+            .takes(Json("PruneDevicesRequest"))
+            .answers(Json("PruneDevicesResponse")),
         policies("getIamPolicy").scope(Scope::Read),
         policies("setIamPolicy"),
         policies("testIamPermissions").scope(Scope::Read),

@@ -21,6 +21,7 @@ pub(super) use call::{Call, Shape};
 
 use super::{
     App,
+    convert::BodyShape,
     error::{Error, Kind},
     gate::{self, Gate},
     reply::BodyBytes,
@@ -38,6 +39,13 @@ pub(super) fn routes(app: App) -> Router {
         let gate = Gate { app: app.clone(), scope: call.scope, body_bytes: call.body_bytes };
         let route: MethodRouter<App> = call.route.layer(DefaultBodyLimit::max(call.body_bytes));
         let route: MethodRouter<App> = route.layer(Extension(BodyBytes(call.body_bytes)));
+        let route = match call.takes {
+            // Google's names and Switchbox's own beside them; the rest of the API is newer than Google's way with queries.
+            Some(Shape::Json(name)) if call.path.starts_with("/v1/projects/") => {
+                route.layer(Extension(BodyShape { name, parameters: call.params }))
+            }
+            _ => route,
+        };
         let route = route.layer(middleware::from_fn_with_state(gate, gate::check));
         let path = call.verb.map_or(call.path.clone(), |verb| format!("{}/:{verb}", call.path));
         router = router.route(&path, route);

@@ -8,7 +8,10 @@ const SERVICE: &str = "/v1/serviceAccounts/{name}";
 
 pub(super) fn calls() -> Vec<Call> {
     vec![
-        get(SERVICES, services::list).says("All service accounts").answers(Json("ListServiceAccountsResponse")),
+        get(SERVICES, services::list)
+            .says("All service accounts, in order of their names")
+            .params(&["pageSize", "pageToken"])
+            .answers(Json("ListServiceAccountsResponse")),
         post(SERVICES, services::create)
             .says("Makes an account for a program, with the topics that it may use")
             .takes(Json("ServiceAccount"))

@@ -87,7 +87,8 @@ fn a_device_is_made_changed_listed_and_deleted() {
     assert_eq!((&changed["blocked"], &changed["metadata"]["room"]), (&json!(true), &json!("hall")));
     assert!(house.refused("PATCH", &device("lamp-1"), Some(&json!({"blocked": true}))).2.contains("updateMask"));
 
-    let by_number = house.ok("GET", &device("1?$alt=json;enum-encoding=int&field_mask=id,log_level"), None);
+    let by_number =
+        house.ok("GET", &device("4611686018427387905?$alt=json;enum-encoding=int&field_mask=id,log_level"), None);
     assert_eq!(by_number, json!({"id": "lamp-1", "logLevel": 30}));
 
     for id in ["lamp-2", "lamp-3", "odd:name"] {
@@ -95,7 +96,10 @@ fn a_device_is_made_changed_listed_and_deleted() {
     }
     let page = house.ok("GET", &format!("{DEVICES}?pageSize=2"), None);
     let second = page["devices"][1]["numId"].clone();
-    assert_eq!(page["devices"], json!([{"id": "lamp-1", "numId": "1"}, {"id": "lamp-2", "numId": second}]));
+    assert_eq!(
+        page["devices"],
+        json!([{"id": "lamp-1", "numId": "4611686018427387905"}, {"id": "lamp-2", "numId": second}])
+    );
     let token = page["nextPageToken"].as_str().unwrap();
     let page = house.ok("GET", &format!("{DEVICES}?pageSize=2&pageToken={token}&fieldMask=blocked"), None);
     assert_eq!(page["devices"][0], json!({"id": "lamp-3", "numId": page["devices"][0]["numId"], "blocked": false}));
@@ -262,4 +266,95 @@ fn plugins_are_files_in_the_watched_folder() {
     house.ok("DELETE", "/v1/plugins/relay", None);
     assert_eq!(std::fs::read_dir(&house.folder).unwrap().count(), 0);
     assert_eq!(house.refused("POST", "/v1/plugins/relay:enable", None).1, "NOT_FOUND");
+}
+
+#[test]
+fn devices_that_enrolled_by_themselves_and_were_never_used_go_in_one_call() {
+    use crate::model::registry::DeviceSpec;
+    let house = House::new();
+    let enrol = |id: &str| {
+        let name = crate::model::DeviceName::parse(id, &crate::model::RegistryName::default_registry()).unwrap();
+        house.runtime.block_on(house.parts.registry.create(name, DeviceSpec::enrolled())).unwrap();
+    };
+    for id in ["mqttjs_1", "mqttjs_2", "there", "sender", "lamp", "queued", "named"] {
+        enrol(id);
+    }
+    house.ok("POST", DEVICES, Some(&json!({"id": "made"})));
+    let (_online, _received) = house.connect("there");
+    house.telemetry("sender", "x");
+    house.ok("POST", &device("lamp:modifyCloudToDeviceConfig"), Some(&json!({"binaryData": "eA=="})));
+    house.ok("POST", &device("queued:sendCommandToDevice"), Some(&json!({"binaryData": "eA==", "ttl": "60s"})));
+    house.ok("PATCH", &device("named?updateMask=metadata"), Some(&json!({"metadata": {"switchbox-enrolled": "mine"}})));
+    let prune = format!("{REGISTRIES}/default:pruneDevices");
+    assert_eq!(house.refused("POST", &prune, None).1, "INVALID_ARGUMENT");
+    for dry_run in [true, false] {
+        let mut answer = house.ok("POST", &prune, Some(&json!({"neverUsed": true, "dryRun": dry_run})));
+        let ids = answer["deviceIds"].as_array_mut().unwrap();
+        ids.sort_by_key(ToString::to_string);
+        assert_eq!(answer, json!({"pruned": 2, "deviceIds": ["mqttjs_1", "mqttjs_2"]}));
+    }
+    let left = house.ok("GET", DEVICES, None);
+    let left: Vec<_> =
+        left["devices"].as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap()).collect();
+    assert_eq!(left, ["lamp", "made", "named", "queued", "sender", "there"]);
+}
+
+#[test]
+fn clients_of_chance_become_devices_up_to_a_limit() {
+    use crate::auth::Credentials;
+    let house = House::new();
+    let auth = house.parts.auth.clone().with_most_enrolled(2);
+    let admit = |client_id: &str| {
+        let address = std::net::IpAddr::from([127, 0, 0, 1]);
+        let shown = Credentials { client_id, user_name: None, password: None, address, certificates: &[] };
+        house.runtime.block_on(auth.admit(shown)).unwrap().principal.device().is_some()
+    };
+    assert_eq!(["a", "b", "c", "a"].map(admit), [true, true, false, true]);
+    house.telemetry("a", "used");
+    assert_eq!(["c", "d"].map(admit), [true, false]);
+    let enrolled = house.ok("GET", &device("c"), None);
+    assert_eq!(enrolled["metadata"], json!({"switchbox-enrolled": "by itself"}));
+}
+
+#[test]
+fn a_page_ends_before_it_is_too_large_and_goes_on_where_it_ended() {
+    const LARGE: &str = "256 KiB of telemetry";
+    let house = House::new();
+    house.ok("POST", DEVICES, Some(&json!({"id": "lamp"})));
+    let payload: &'static str = Box::leak(LARGE.repeat(256 * 1024 / LARGE.len()).into_boxed_str());
+    for _ in 0..30 {
+        house.telemetry("lamp", payload);
+    }
+    for n in 0..20 {
+        let body = json!({"binaryData": "A".repeat(340_000), "ttl": "60s", "subfolder": n.to_string()});
+        house.ok("POST", &device("lamp:sendCommandToDevice"), Some(&body));
+        let metadata = json!({"id": format!("d-{n}"), "metadata": {"x": "y".repeat(250_000)}});
+        house.ok("POST", DEVICES, Some(&metadata));
+    }
+    for (path, field, all) in [
+        ("/v1/events?kind=telemetry&pageSize=1000".to_owned(), "events", 30),
+        (format!("{DEVICES}/lamp/commands?pageSize=1000"), "commands", 20),
+        (format!("{DEVICES}?pageSize=1000&fieldMask=metadata"), "devices", 21),
+    ] {
+        let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let (status, page) = house.call("GET", &format!("{path}&pageToken={token}"), None);
+            assert_eq!(status, 200);
+            let bytes = page.to_string().len();
+            assert!(bytes <= 4 * 1024 * 1024 + 1024, "{path}: a page of {bytes} bytes");
+            found.extend(page[field].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+            pages += 1;
+            match page["nextPageToken"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
+        }
+        let mut once = found.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!((found.len(), once.len()), (all, all), "{path}");
+        assert!(pages > 1, "{path}: {pages} pages");
+    }
+    let hits = house.parts.counters.limit_hits("admin_page_bytes");
+    assert!(hits >= 3, "{hits}");
 }

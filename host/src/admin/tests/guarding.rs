@@ -93,6 +93,91 @@ fn every_write_is_in_the_audit_log_with_who_and_what_came_of_it() {
 }
 
 #[test]
+fn a_line_names_the_object_and_the_parameters_that_matter() {
+    let house = House::new();
+    let devices = format!("{REGISTRY}/devices");
+    house.ok("POST", &devices, Some(&json!({"id": "lamp", "metadata": {"owner": "secret"}})));
+    let number = house.ok("GET", &format!("{devices}/lamp"), None)["numId"].as_str().unwrap().to_owned();
+    house.ok("PATCH", &format!("{devices}/{number}?updateMask=blocked"), Some(&json!({"blocked": true})));
+    house.ok("POST", &format!("{devices}/lamp:setPassword"), Some(&json!({"password": "secret"})));
+    let lines = house.ok("GET", "/v1/audit", None)["lines"].take();
+    let found: Vec<_> = lines.as_array().unwrap().iter().map(|line| (&line["object"], &line["parameters"])).collect();
+    let lamp = json!("projects/local/locations/local/registries/default/devices/lamp");
+    assert_eq!(
+        found,
+        [
+            (&lamp, &json!({"password": "(6 bytes)"})),
+            (&lamp, &json!({"updateMask": "blocked", "blocked": true})),
+            (&lamp, &json!({"id": "lamp", "metadata": {"fields": ["owner"]}})),
+        ]
+    );
+    assert!(!lines.to_string().contains("secret"));
+    let bearer = format!("Bearer {}", house.token.as_deref().unwrap());
+    let answer = house.answer("GET", &format!("{devices}/{number}"), &[("authorization", &bearer)], None);
+    assert_eq!(answer.headers()["switchbox-object"], lamp.as_str().unwrap());
+}
+
+#[test]
+fn a_write_that_cannot_be_written_down_is_not_carried_out() {
+    let house = House::new();
+    house.ready.store(true, std::sync::atomic::Ordering::Release);
+    let devices = format!("{REGISTRY}/devices");
+    house.ok("POST", &devices, Some(&json!({"id": "before"})));
+    let audit = house.folder.parent().unwrap().join("audit");
+    std::fs::remove_dir_all(&audit).unwrap();
+    std::fs::write(&audit, "in the way").unwrap();
+    let (status, word, text) = house.refused("POST", &devices, Some(&json!({"id": "lost"})));
+    assert_eq!((status, word.as_str()), (503, "UNAVAILABLE"));
+    assert!(text.starts_with("nothing was changed: the audit log cannot be written"), "{text}");
+    assert_eq!(house.refused("GET", &format!("{devices}/lost"), None).0, 404);
+    assert_eq!(house.raw("GET", "/readyz", &[], None).0, 503);
+    std::fs::remove_file(&audit).unwrap();
+    assert_eq!(house.raw("GET", "/readyz", &[], None).0, 200);
+    house.ok("POST", &devices, Some(&json!({"id": "after"})));
+    assert_eq!(house.ok("GET", "/v1/audit", None)["lines"][0]["parameters"]["id"], "after");
+}
+
+#[test]
+fn a_number_names_a_device_only_where_no_id_could_be_meant() {
+    let house = House::new();
+    let devices = format!("{REGISTRY}/devices");
+    for id in ["a", "b", "c", "2"] {
+        house.ok("POST", &devices, Some(&json!({"id": id})));
+    }
+    house.ok(
+        "PATCH",
+        &format!("{devices}/a?updateMask=gatewayConfig"),
+        Some(&json!({"gatewayConfig": {"gatewayType": 1}})),
+    );
+    house.ok("DELETE", &format!("{devices}/2"), None);
+    let binding = |device: &str| json!({"gatewayId": "a", "deviceId": device});
+    for (method, path, body) in [
+        ("DELETE", format!("{devices}/2"), json!({})),
+        ("GET", format!("{devices}/2"), json!(null)),
+        ("PATCH", format!("{devices}/3?updateMask=blocked"), json!({"blocked": true})),
+        ("POST", format!("{devices}/3:sendCommandToDevice"), json!({"binaryData": "eA==", "ttl": "60s"})),
+        ("POST", format!("{devices}/3:modifyCloudToDeviceConfig"), json!({"binaryData": "eA=="})),
+        ("POST", format!("{devices}/3:invokeMethod"), json!({"method": "x"})),
+        ("POST", format!("{devices}/3:setPassword"), json!({"password": "x"})),
+        ("PATCH", format!("{devices}/3/twin"), json!({"x": 1})),
+        ("DELETE", format!("{devices}/3/commands"), json!({})),
+        ("POST", format!("{REGISTRY}:bindDeviceToGateway"), binding("3")),
+        ("POST", format!("{REGISTRY}:unbindDeviceFromGateway"), binding("3")),
+    ] {
+        let refused = house.refused(method, &path, (method != "GET").then_some(&body));
+        assert_eq!(refused.1, "NOT_FOUND", "{method} {path}: {refused:?}");
+    }
+    assert_eq!(house.ok("GET", &devices, None)["devices"].as_array().unwrap().len(), 3);
+    // As Google's clients name it.
+    let number = house.device("b").num.num_id().to_string();
+    assert_eq!(house.ok("GET", &format!("{devices}/{number}"), None)["id"], "b");
+    house.ok("POST", &format!("{REGISTRY}:bindDeviceToGateway"), Some(&binding(&number)));
+    let object = house.ok("GET", "/v1/audit", None)["lines"][0]["object"].take();
+    let object = object.as_str().unwrap();
+    assert!(object.ends_with("/devices/b") && object.contains("/devices/a, "), "{object}");
+}
+
+#[test]
 fn a_token_that_may_not_write_cannot_make_the_audit_log_forget() {
     let house = House::new();
     let bearer = token(&house, "read");

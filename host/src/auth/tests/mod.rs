@@ -1,6 +1,7 @@
 //! Keys and tokens as tables: what is taken, and why the rest is not.
 
 mod certificates;
+mod openssl;
 mod tokens;
 
 use crate::model::registry::{Credential, KeyFormat};

@@ -60,6 +60,7 @@ table! {
     host {
         ACCEPT = "accept",
         ADMIN_ACCEPT = "admin_accept",
+        ADMIN_ANSWERS = "admin_answers",
         ADMIN_BODY = "admin_body",
         ADMIN_BODY_TIME = "admin_body_time",
         ADMIN_CONNECTIONS = "admin_connections",
@@ -68,6 +69,7 @@ table! {
         ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS = "admin_connects_per_second_per_address",
         ADMIN_HANDSHAKE_TIME = "admin_handshake_time",
         ADMIN_HEAD_TIME = "admin_head_time",
+        ADMIN_PAGE_BYTES = "admin_page_bytes",
         ADMIN_RATE = "admin_rate",
         ADMIN_STRANGERS = "admin_strangers",
         ADMIN_WRITE_TIME = "admin_write_time",
@@ -79,6 +81,7 @@ table! {
         CONNECTS_PER_SECOND_PER_ADDRESS = "connects_per_second_per_address",
         CONTROL_BYTES = "control_bytes",
         DEAD_LETTERS = "dead_letters",
+        ENROLLED_NEVER_USED = "enrolled_never_used",
         FOLLOWERS = "followers",
         FOLLOWERS_PER_TOKEN = "followers_per_token",
         IN_FLIGHT_WINDOW = "in_flight_window",

@@ -15,12 +15,12 @@ use crate::{
         error::{Error, Kind},
         gate::Who,
         handlers::DevicePath,
-        reply::{Answer, Body},
+        reply::{Answer, Body, List, Page},
     },
     delivery::{CancelError, Feed},
     model::Cause,
     outbox::NewCommand,
-    store::CommandFilter,
+    store::{CommandDoc, CommandFilter},
 };
 
 const PAGE: usize = 100;
@@ -79,22 +79,20 @@ pub(in crate::admin) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
 }
 
 /// Newest first.
-pub(in crate::admin) async fn list(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+pub(in crate::admin) async fn list(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {
     params.only(&["pageSize", "pageToken", "status"])?;
     let device = found(&app, &path)?;
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let before = params.one("pageToken").map(|token| token.parse().map_err(|_| bad_token(token))).transpose()?;
     let status = params.one("status").map(convert::command_status).transpose()?;
     let filter = CommandFilter { before, status, limit: limit + 1 };
-    let mut commands = app.parts.store.commands(device.num, filter).await?;
-    let more = commands.len() > limit;
-    commands.truncate(limit);
-    let shown: Vec<_> = commands.iter().map(|command| convert::command(Some(&device.name), command)).collect();
-    let mut answer = json!({ "commands": shown });
-    if let (true, Some(last), Some(fields)) = (more, commands.last(), answer.as_object_mut()) {
-        fields.insert("nextPageToken".into(), last.num.to_string().into());
-    }
-    Ok(Json(answer))
+    let commands = app.parts.store.commands(device.num, filter).await?;
+    let mut list = List::new("commands").always();
+    let show = |command: &&CommandDoc| convert::command(Some(&device.name), command);
+    let shown = commands.iter().take(limit).take_while(|command| list.push(&show(command))).last();
+    let more = shown.is_some_and(|shown| commands.last().is_some_and(|last| last.num != shown.num));
+    let next = shown.filter(|_| more).map(|command| command.num.to_string());
+    Ok(list.page(next, &app.parts.counters))
 }
 
 /// A command's path.
