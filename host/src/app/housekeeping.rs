@@ -35,8 +35,10 @@ pub(super) async fn run(
             () = tokio::time::sleep(EVERY) => {}
             () = shutdown.cancelled() => return,
         }
-        if let Err(error) = store.look().await {
-            return fatal(&error);
+        match store.look().await {
+            Ok(()) => {}
+            Err(store::Error::Closed) => return,
+            Err(error) => return fatal(&error),
         }
         if looked.elapsed() >= DELETE_EVERY {
             looked = Instant::now();

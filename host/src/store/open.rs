@@ -2,7 +2,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, mpsc},
+    sync::{Arc, Weak, mpsc},
     thread::JoinHandle,
 };
 
@@ -89,7 +89,7 @@ impl Opened {
             intake: self.intake.clone(),
             reader: self.reader.clone(),
             keeper: Arc::default(),
-            lock: self.lock.clone(),
+            lock: Arc::downgrade(&self.lock),
             space: self.space.clone(),
             keep_bytes: self.options.keep_bytes,
         }
@@ -199,7 +199,8 @@ pub struct Handle {
     intake: Arc<Intake>,
     reader: Arc<Reader>,
     keeper: Arc<Mutex<Keeper>>,
-    lock: Arc<Lock>,
+    /// Held by the service alone: who still has a handle when it has stopped keeps no other host out.
+    lock: Weak<Lock>,
     space: Arc<Space>,
     keep_bytes: u64,
 }
@@ -311,6 +312,7 @@ impl Handle {
     pub async fn look(&self) -> Result<(), Error> {
         let (lock, space) = (self.lock.clone(), self.space.clone());
         let looked = tokio::task::spawn_blocking(move || {
+            let lock = lock.upgrade().ok_or(Error::Closed)?;
             lock.check().map_err(|error| Error::Gone(error.to_string()))?;
             if let Err(error) = space.look() {
                 tracing::debug!(%error, "how much room is left on the disk is not known");
