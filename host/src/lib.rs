@@ -6,6 +6,7 @@ pub mod log_limit;
 pub mod metrics;
 pub mod model;
 pub mod tasks;
+pub mod terminal;
 
 pub mod fairness;
 pub mod lobby;

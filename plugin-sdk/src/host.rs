@@ -62,7 +62,7 @@ impl Host {
         self.backend.config_get(device)
     }
 
-    /// Gives the device a new config. Needs the grant `config`.
+    /// Gives the device a new config, unless the one in force has the same bytes. Needs the grant `config`.
     pub fn set_config(&self, device: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         self.backend.config_set(device, payload.as_ref(), None)
     }
@@ -118,11 +118,12 @@ impl Host {
     /// # }
     /// ```
     pub fn twin(&self, device: &str) -> Result<Twin> {
-        from_json(self.backend.twin_get(device)?.as_bytes())
+        Twin::read(&self.backend.twin_get(device)?)
     }
 
     /// Changes desired by a JSON merge patch (RFC 7396): what the patch names is set, what it names as null is taken
-    /// out, everything else stays as it is by the time the event's effects commit, so two patches never lose one another.
+    /// out, everything else stays as it is, byte for byte, by the time the event's effects commit, so two patches never lose
+    /// one another. A patch that changes nothing makes no version and sends nothing.
     /// [`Error::Invalid`] where the config in force is no JSON object. Needs the grant `config`.
     ///
     /// ```

@@ -1,9 +1,12 @@
 //! The twin of a device, typed. Never asks the host: [`Host::twin`](crate::Host::twin) does.
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
+use serde_json::{Value, from_value};
 
-/// What a device should be and what it says it is.
+use crate::{Error, Result};
+
+/// What a device should be and what it says it is. Numbers are as `serde_json` has them: whole ones of 64 bits are exact,
+/// others are the nearest 64-bit floating point number (1e400 is the largest). `differs` compares them exactly all the same.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
@@ -45,7 +48,18 @@ pub struct Difference {
     pub since: String,
 }
 
+/// How much deeper than a document the host's answer is.
+const AROUND: usize = 8;
+
 impl Twin {
+    /// Reads the host's answer, whatever numbers a device put into it.
+    pub(crate) fn read(text: &str) -> Result<Self> {
+        let depth = switchbox_json::DEPTH + AROUND;
+        let read = switchbox_json::parse_within(text.as_bytes(), depth).map_err(|e| e.to_string());
+        let read = read.and_then(|value| from_value(switchbox_json::to_serde(&value)).map_err(|e| e.to_string()));
+        read.map_err(|e| Error::Unavailable(format!("the host's twin cannot be read: {e}")))
+    }
+
     /// Whether the device says that it is as it should be.
     #[must_use]
     pub fn in_sync(&self) -> bool {
@@ -54,7 +68,7 @@ impl Twin {
 }
 
 /// The host writes 64-bit numbers as texts.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
     number.ok_or_else(|| de::Error::custom(format!("{value} is no version")))
@@ -75,6 +89,11 @@ mod tests {
         assert_eq!((twin.desired_version, twin.acknowledged_version, twin.reported_version), (7, 0, 0));
         assert_eq!((twin.differs[0].path.as_str(), &twin.differs[0].reported), ("/on", &None));
         assert!(!twin.in_sync());
+        let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        let twin = Twin::read(&format!(r#"{{"desired": {{"a": 1e400}}, "reported": {{"a": "\ud800", "b": {deep}}}}}"#))
+            .unwrap();
+        assert_eq!(twin.desired["a"], f64::MAX);
+        assert!(twin.reported["b"].is_array());
         assert!(serde_json::from_str::<Twin>(r#"{"desiredVersion": "x"}"#).is_err());
     }
 }

@@ -1,7 +1,9 @@
 //! What guards the admin API outlives a kill.
 
+use std::process::{Command, Stdio};
+
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process, hostile::Conn, until};
+use switchbox_tests::{Admin, Place, Process, hostile::Conn, runs, there, until};
 
 const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
 
@@ -40,7 +42,7 @@ fn a_write_is_in_the_audit_log_also_when_its_caller_hangs_up_before_the_answer()
     let _ = host.admin().post(DEVICES, &json!({"id": "lamp-1"})).ok();
     let token = std::fs::read_to_string(place.data().join("admin-token")).unwrap();
     let path = Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig");
-    let body = r#"{"binaryData": "eA=="}"#;
+    let body = r#"{"binaryData": "eA==", "force": true}"#;
     let call = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
@@ -106,6 +108,56 @@ fn tokens_are_made_and_writes_are_read_on_the_command_line() {
     let audit = switchbox(&place, &host, &["audit", "--count", "2"]);
     let calls: Vec<_> = audit.lines().skip(1).map(|line| line.rsplit("  ").next().unwrap()).collect();
     assert_eq!(calls, ["DELETE /v1/tokens/shop", "POST /v1/tokens"], "{audit}");
+    host.stop();
+}
+
+/// What the program prints on a terminal.
+fn on_a_terminal(place: &Place, host: &Process, arguments: &str) -> String {
+    let plain = host.command(place, &[]);
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("stty cols 100; '{}' {arguments}", plain.get_program().display()), "/dev/null"]);
+    script.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = script.current_dir(place.root()).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_strangers_sent_does_not_act_on_a_terminal() {
+    let has_script = runs(Command::new("script").arg("--version"));
+    if !there("script, of bsdutils", has_script) {
+        return;
+    }
+    let place = Place::new();
+    let host = place.start();
+    let evil = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}x\nFORGED";
+    host.device("lamp-1").event(evil);
+    host.device("lamp-1").publish("/devices/lamp-1/state", format!("{evil}{}", "y".repeat(60_000)));
+    let _ = switchbox(&place, &host, &["device", "config", "set", "lamp-1", evil]);
+    let _ = switchbox(&place, &host, &["device", "command", "send", "lamp-1", evil, "--ttl", "1h"]);
+    for arguments in [
+        "events",
+        "events --json",
+        "explain lamp-1",
+        "device get lamp-1",
+        "device get lamp-1 --json",
+        "device state lamp-1",
+        "device config get lamp-1",
+        "device config get lamp-1 --all",
+        "device command list lamp-1",
+        "device twin get lamp-1",
+        "device twin get lamp-1 --json",
+        "device state '\u{1b}[2J\u{202e}'",
+    ] {
+        let shown = on_a_terminal(&place, &host, arguments);
+        let acts = |c: &char| (c.is_control() && !"\r\n\t".contains(*c)) || *c == '\u{202e}';
+        assert!(!shown.is_empty() && !shown.chars().any(|c| acts(&c)), "{arguments}: {shown:.500?}");
+        let piped = host.command(&place, &arguments.split(' ').collect::<Vec<_>>()).output().unwrap();
+        assert!(!String::from_utf8(piped.stdout).unwrap().contains("\\u{1b}") || arguments.starts_with("explain"));
+    }
+    let list = on_a_terminal(&place, &host, "device config get lamp-1 --all");
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
+    assert!(switchbox(&place, &host, &["device", "config", "get", "lamp-1"]).contains(evil));
     host.stop();
 }
 

@@ -16,7 +16,7 @@ use std::{
 /// The rooms by rank. A room uses only rooms of lower ranks, those of its own rank that stand before it here, and itself:
 /// so nothing goes round.
 const RANKS: &[&[&str]] = &[
-    &["model", "clock", "log_limit", "metrics", "tasks", "builtins"],
+    &["model", "clock", "terminal", "log_limit", "metrics", "tasks", "builtins"],
     &["fairness", "lobby", "settings", "store", "tls"],
     &["registry", "twin", "outbox", "journal", "explain"],
     &["auth", "ingest", "timers", "engine", "plugin"],
@@ -62,7 +62,7 @@ fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
-const ALL: &[&str] = &["host", "plugin-sdk", "plugins", "tests"];
+const ALL: &[&str] = &["host", "json", "plugin-sdk", "plugins", "tests"];
 
 /// The code of a text: comments and what stands in quotes on one line are blanked, lines stay.
 fn code(text: &str) -> String {
@@ -218,4 +218,23 @@ fn what_stands_in_no_file() {
         }
     }
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// Text of strangers reaches a terminal through `terminal.rs` alone, which takes the escape sequences out of it.
+#[test]
+fn one_file_prints() {
+    let mut found = Vec::new();
+    for (path, text) in sources(&["host/src"]) {
+        let tests = path.to_str().unwrap().contains("tests");
+        if path == Path::new("host/src/terminal.rs") || tests {
+            continue;
+        }
+        let code = code(text.split("#[cfg(test)]").next().unwrap());
+        for words in ["println!", "print!(", "io::stdout", "io::stderr", "stdout()", "stderr()"] {
+            if code.contains(words) {
+                found.push(format!("{words} in {}", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "print with crate::terminal instead: {found:?}");
 }

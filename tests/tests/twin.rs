@@ -294,3 +294,32 @@ fn a_plugin_patches_desired_and_reads_the_twin() {
     host.logged(&["deputy", "version 3 is in force"]);
     assert_eq!(twin(&admin, "lamp-1")["desired"], json!({"on": true}));
 }
+
+#[test]
+fn a_plugin_that_asks_for_what_is_in_force_makes_no_version_and_explain_says_so() {
+    let place = place();
+    let host = place.start();
+    let admin = host.admin();
+    create(&admin, "lamp-1");
+    let lamp = subscriber(&host, Session::new("lamp-1"));
+    let patch = json!([{"patch": {"device": "lamp-1", "patch": {"level": 40}, "expected": 0}}]);
+    order(&host, &patch);
+    lamp.message_with(r#"{"level":40}"#);
+    let same = json!([
+        {"patch": {"device": "lamp-1", "patch": {"level": 4e1}}},
+        {"patch": {"device": "lamp-1", "patch": {}, "expected": 1}},
+        {"patch": {"device": "lamp-1", "patch": {"on": true}, "expected": 1}},
+        {"patch": {"device": "lamp-1", "patch": {"on": true}, "expected": 2}},
+    ]);
+    order(&host, &same);
+    lamp.message_with("true");
+    assert_eq!(texts(&lamp), [r#"{"level":40}"#, r#"{"level":40,"on":true}"#]);
+    assert_eq!(twin(&admin, "lamp-1")["desiredVersion"], "2");
+    let events = admin.get("/v1/events?device=boss&kind=telemetry").ok();
+    let event = events["events"][0]["id"].as_str().unwrap().to_owned();
+    let why = admin.get(&format!("/v1/explain/{event}")).ok()["text"].as_str().unwrap().to_owned();
+    let in_force = r#"config version 1 for lamp-1: {"level":40} → in force already, so nothing changed"#;
+    assert_eq!(why.matches(in_force).count(), 2, "{why}");
+    let made = r#"config version 2 for lamp-1: {"level":40,"on":true} → "#;
+    assert_eq!((why.matches(made).count(), why.matches("nothing changed").count()), (2, 3), "{why}");
+}

@@ -151,8 +151,9 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
     let host = place.start();
     let admin = host.admin();
     let mut switch = host.device("switch-1");
-    for _ in 0..3 {
-        switch.event(AWAKE);
+    // What is the same as before would make no version.
+    for said in [AWAKE, &AWAKE.replace("awake", "asleep"), AWAKE] {
+        switch.event(said);
     }
     until("the dead letters", || (admin.dead_letters().len() == 3).then_some(()));
     let list = run(&place, &host, &["dead-letters", "list", "--plugin", "wake"]);

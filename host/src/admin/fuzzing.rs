@@ -202,11 +202,13 @@ fn settings(body: &[u8]) {
 fn desired(body: &[u8]) {
     let Some((patch, desired)) = two(body) else { return };
     let Ok(merged) = twin::patched(desired.as_bytes(), patch.as_bytes()) else { return };
-    let object = |text: &[u8]| serde_json::from_slice::<Map<String, Value>>(text).ok();
-    let both = object(&merged).zip(object(patch.as_bytes()));
-    let follows = both
-        .is_some_and(|(merged, patch)| patch.iter().all(|(key, value)| merged.contains_key(key) != value.is_null()));
+    let merged = merged.unwrap_or_else(|| desired.to_owned().into());
+    let both = switchbox_json::object(&merged).ok().zip(switchbox_json::object(patch.as_bytes()).ok());
+    let follows = both.is_some_and(|(merged, patch)| {
+        patch.sorted().all(|member| merged.get(&member.key).is_some() == (member.value.text != "null"))
+    });
     assert!(follows, "desired is an object, without what the patch takes away and with all else that it names");
+    assert_eq!(twin::patched(&merged, patch.as_bytes()), Ok(None), "the same patch once more changes nothing");
 }
 
 /// The part of a URL after its question mark, and what a mask in it is for.

@@ -95,6 +95,15 @@ impl List {
     }
 }
 
+/// JSON that is text already.
+pub(super) struct JsonText(pub(super) String);
+
+impl IntoResponse for JsonText {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
 fn code(kind: Kind) -> StatusCode {
     match kind {
         Kind::InvalidArgument | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,

@@ -2,7 +2,7 @@
 //! waits for signals has a runtime of its own, so it answers while every other thread hangs.
 
 use std::{
-    io::{self, Write as _},
+    io,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::store;
+use crate::{store, terminal};
 
 /// How long a stop may take, from the signal or the failure that began it. Then the process ends as it is, which is what a crash
 /// looks like to the next start.
@@ -129,10 +129,7 @@ impl Ending {
             }
         };
         let phase = *self.0.phase.lock();
-        end_now(
-            status,
-            format!("switchbox: {why} while it waited for {phase}; the next start takes up what was left\n"),
-        );
+        end_now(status, format!("switchbox: {why} while it waited for {phase}; the next start takes up what was left"));
     }
 }
 
@@ -168,7 +165,7 @@ impl Signals {
 fn end_now(status: ExitStatus, line: String) -> ! {
     let (written, is_written) = mpsc::sync_channel(1);
     let write = move || {
-        let _ = io::stderr().write_all(line.as_bytes());
+        let _ = terminal::print_error(&line);
         let _ = written.send(());
     };
     if thread::Builder::new().spawn(write).is_ok() {

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use super::{Host, ending::Ending};
-use crate::{fairness, settings::Settings};
+use crate::{fairness, settings::Settings, terminal};
 
 /// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready, and calls `ready`
 /// before that. Blocking.
@@ -32,7 +32,7 @@ async fn run(settings: &Settings, ready: &dyn Fn(&Host), ending: &Ending) -> any
         }
     };
     ready(&host);
-    println!("{}", ready_line(&host, settings));
+    terminal::print(&ready_line(&host, settings).to_string())?;
     let shutdown = host.shutdown();
     tokio::select! {
         () = ending.asked() => {}

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::clock;
+use crate::{clock, terminal};
 
 mod admin;
 mod frames;
@@ -97,7 +97,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         report = measure(&options, folder.path()) => report?,
         signal = interrupted() => return Err(anyhow::anyhow!("interrupted by {signal}")),
     };
-    print!("{}", report.text());
+    terminal::print(report.text().trim_end_matches('\n'))?;
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&report)? + "\n";
         std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;

@@ -1,8 +1,10 @@
 //! Shows on standard error how far the benchmark is: a bar on a terminal, plain lines elsewhere.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::terminal;
 
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -11,7 +13,7 @@ pub(super) struct Progress {
 impl Progress {
     /// `steps`: how often `step` will be called.
     pub(super) fn new(steps: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = terminal::log().1.then(|| {
             let bar = ProgressBar::new(steps as u64);
             let style = ProgressStyle::with_template("{spinner} {bar:28} {pos}/{len} {elapsed} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -28,7 +30,8 @@ impl Progress {
                 bar.set_message(what.to_owned());
                 bar.inc(1);
             }
-            None => eprintln!("bench: {what}"),
+            // There is nobody left to tell.
+            None => drop(terminal::print_error(&format!("bench: {what}"))),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     admin::TOKEN_FILE,
     model::{DeviceName, DeviceNum, RegistryName},
+    terminal,
 };
 
 /// Longest wait for an answer: the longest method call, and some.
@@ -70,7 +71,15 @@ impl Host {
 
     /// The answer for a program, or the text for a person.
     pub(super) fn show(&self, answer: &Value, text: String) -> String {
-        if self.json { format!("{:#}", readable::with_texts(answer.clone())) } else { text }
+        if !self.json {
+            return text;
+        }
+        terminal::json_piece(&format!("{:#}", readable::with_texts(answer.clone()))).into_owned()
+    }
+
+    /// The same for an answer in which documents stand byte for byte.
+    pub(super) fn show_document(&self, answer: &switchbox_json::Value<'_>, text: String) -> String {
+        if self.json { terminal::json_piece(&switchbox_json::pretty(answer)).into_owned() } else { text }
     }
 }
 
@@ -96,7 +105,9 @@ impl Names {
             bail!("{text} is a device of {}, but --registry says {home}; leave one of the two out", name.registry);
         }
         if DeviceNum::parse_num_id(name.id.as_str()).is_some() {
-            bail!("{text} is a device's number (numId); name the device by its id, which `switchbox device list` shows");
+            bail!(
+                "{text} is a device's number (numId); name the device by its id, which `switchbox device list` shows"
+            );
         }
         Ok(name)
     }
@@ -227,6 +238,23 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let text = self.call_text(method, path, body.map(ToString::to_string))?;
+        let value = serde_json::from_str(&text).context("the host's answer is no JSON")?;
+        show_warnings(&value);
+        Ok(value)
+    }
+
+    /// The answer as it came, for one in which documents stand byte for byte.
+    pub(super) fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        self.call_text(Method::GET, path, None)
+    }
+
+    /// The same, for a body that is JSON already.
+    pub(super) fn patch_text(&self, path: &str, body: String) -> anyhow::Result<String> {
+        self.call_text(Method::PATCH, path, Some(body))
+    }
+
+    fn call_text(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<String> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -235,18 +263,16 @@ impl Client {
             None => self.agent.run(request.body(()).with_context(|| self.misspelt())?),
             Some(body) => {
                 let request = request.header("content-type", "application/json");
-                self.agent.run(request.body(body.to_string()).with_context(|| self.misspelt())?)
+                self.agent.run(request.body(body).with_context(|| self.misspelt())?)
             }
         };
         let answer = answer.with_context(|| self.nobody())?;
         let status = answer.status();
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_string()?;
-        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if !status.is_success() {
-            return Err(self.refused(status, &value));
+        if status.is_success() {
+            return Ok(text);
         }
-        show_warnings(&value);
-        Ok(value)
+        Err(self.refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
     fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
@@ -275,7 +301,8 @@ impl Client {
 fn show_warnings(answer: &Value) {
     let warnings = answer.get("warnings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for warning in warnings.iter().filter_map(Value::as_str) {
-        eprintln!("warning: {warning}");
+        // There is nobody left to tell.
+        let _ = terminal::print_error(&format!("warning: {warning}"));
     }
 }
 

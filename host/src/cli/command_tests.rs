@@ -1,5 +1,7 @@
 //! The command line against a real host.
 
+use std::io::Write as _;
+
 use anyhow::Context;
 use clap::CommandFactory;
 
@@ -111,6 +113,59 @@ fn an_operator_works_with_devices_and_plugins() {
     assert!(has_row(&run(&["plugin", "list"]).unwrap(), "relay running 0 0 0"));
     assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
     assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+}
+
+#[test]
+fn payloads_of_any_size_and_with_any_bytes_are_shown() {
+    let house = House::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref()).unwrap();
+    run(&["device", "create", "lamp-1"]);
+    let long = format!(r#"{{"text":"{}","n":12345678901234567890123}}"#, "x".repeat(65_536 - 40));
+    house.report("lamp-1", &long);
+    let file = house.folder.with_extension("config");
+    std::fs::write(&file, &long).unwrap();
+    run(&["device", "config", "set", "lamp-1", &format!("@{}", file.display())]);
+    run(&["device", "command", "send", "lamp-1", "x\u{1b}[2J\ny", "--ttl", "1h"]);
+    for arguments in [
+        &["device", "twin", "get", "lamp-1"][..],
+        &["device", "get", "lamp-1"],
+        &["device", "state", "lamp-1"],
+        &["device", "config", "get", "lamp-1", "--all"],
+        &["device", "config", "get", "lamp-1"],
+    ] {
+        assert!(run(arguments).contains(&long), "{arguments:?}");
+    }
+    assert!(run(&["device", "command", "list", "lamp-1"]).contains("x\u{1b}[2J\ny"));
+    let twin = run(&["device", "twin", "get", "lamp-1", "--json"]);
+    assert!(twin.starts_with("{\n  \"desired\": {\n    \"text\": \"xxx"), "{twin:.80}");
+    assert!(twin.contains("\n    \"n\": 12345678901234567890123\n  },\n  \"desiredVersion\": \"1\","));
+}
+
+#[test]
+fn a_twin_is_patched_and_compared_without_loss() {
+    let house = House::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    run(&["device", "create", "lamp-1"]).unwrap();
+    let patch = r#"{"z": 1.50, "id": 12345678901234567890123, "t": 1e400}"#;
+    run(&["device", "twin", "patch", "lamp-1", patch]).unwrap();
+    house.report("lamp-1", r#"{"z":1.5000001,"id":12345678901234567890123}"#);
+    let twin = run(&["device", "twin", "get", "lamp-1"]).unwrap();
+    assert!(twin.contains(r#"{"z":1.50,"id":12345678901234567890123,"t":1e400}"#), "{twin}");
+    assert!(twin.contains("/z") && twin.contains("/t"), "{twin}");
+    let twin = run(&["device", "twin", "get", "lamp-1", "--tolerance", "1e-6"]).unwrap();
+    assert!(!twin.contains("/z") && twin.contains("/t"), "{twin}");
+    assert!(run(&["device", "twin", "get", "lamp-1", "--tolerance", "7"]).unwrap_err().contains("from 0 up to 1"));
+    for wrong in ["[1]", "on", "{\"a\":", ""] {
+        let refused = run(&["device", "twin", "patch", "lamp-1", wrong]).unwrap_err();
+        assert!(refused.contains("patch must be a JSON object, such as"), "{wrong}: {refused}");
+    }
+    let unchanged = run(&["device", "config", "set", "lamp-1", r#"{"z":1.50,"id":12345678901234567890123,"t":1e400}"#]);
+    assert_eq!(
+        unchanged.unwrap(),
+        "lamp-1 has config version 1 already, with these bytes; --force makes a new version"
+    );
+    let forced = run(&["device", "config", "set", "lamp-1", r#"{"z":1.50}"#, "--force"]).unwrap();
+    assert_eq!(forced, "lamp-1 has config version 2");
 }
 
 #[test]

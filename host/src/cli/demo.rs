@@ -112,7 +112,7 @@ impl<'a> Stage<'a> {
         let (seen_tx, seen) = mpsc::channel(QUEUE);
         Self {
             place,
-            narrator: Narrator::stdout(),
+            narrator: Narrator::printing(),
             story: Story::default(),
             seen,
             seen_tx,

@@ -94,7 +94,7 @@ enum Action {
 
 #[derive(Debug, Subcommand)]
 enum Config {
-    /// Make a new version
+    /// Make a new version, unless the one in force has the same bytes
     Set {
         device: String,
         /// The text itself, @FILE, or - for standard input
@@ -103,6 +103,9 @@ enum Config {
         /// Only if this version is in force
         #[arg(long, value_name = "N")]
         version: Option<u64>,
+        /// Make a new version also if the one in force has the same bytes
+        #[arg(long)]
+        force: bool,
     },
     /// Show the newest version, or with --all those that are kept
     Get {
@@ -117,7 +120,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
     if let Action::Token(options) = &options.action {
         return Ok(token::run(options)?.into());
     }
-    let (answer, text) = act(&options.host.client_in(&options.names)?, &options.action)?;
+    let client = options.host.client_in(&options.names)?;
+    if let Action::Twin(action) = &options.action {
+        return Ok(twin::run(&options.host, &client, action)?.into());
+    }
+    let (answer, text) = act(&client, &options.action)?;
     let code = if failed(&options.action, &answer) { DEVICE_REFUSED } else { 0 };
     Ok(Printed { text: options.host.show(&answer, text), code })
 }
@@ -142,11 +149,16 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             let answer = client.delete(&client.path(device, "")?)?;
             Ok((answer, format!("{device} is deleted")))
         }
-        Action::Config(Config::Set { device, payload: text, version }) => {
-            let body =
+        Action::Config(Config::Set { device, payload: text, version, force }) => {
+            let mut body =
                 json!({"binaryData": encoded(&data(text)?), "versionToUpdate": version.unwrap_or(0).to_string()});
+            if let (true, Some(fields)) = (force, body.as_object_mut()) {
+                fields.insert("force".into(), true.into());
+            }
             let answer = client.post(&client.path(device, ":modifyCloudToDeviceConfig")?, &body)?;
-            let text = format!("{device} has config version {}", field(&answer, "version"));
+            let unchanged = answer.get("unchanged") == Some(&Value::Bool(true));
+            let already = if unchanged { " already, with these bytes; --force makes a new version" } else { "" };
+            let text = format!("{device} has config version {}{already}", field(&answer, "version"));
             Ok((answer, text))
         }
         Action::Config(Config::Get { device, all }) => look::configs(client, device, *all),
@@ -165,7 +177,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::Password(options) => credential::password(client, options),
         Action::Token(options) => Ok((Value::Null, token::run(options)?)),
         Action::Prune(options) => prune::run(client, options),
-        Action::Twin(action) => twin::act(client, action),
+        Action::Twin(_) => anyhow::bail!("a twin is shown as it is"),
     }
 }
 

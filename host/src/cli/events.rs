@@ -9,7 +9,10 @@ use super::{
     client::{Host, Names, escape, shown},
     readable,
 };
-use crate::model::{DeviceName, RegistryName};
+use crate::{
+    model::{DeviceName, RegistryName},
+    terminal,
+};
 
 /// Events, newest first; with --follow those to come, as they come
 #[derive(Debug, clap::Args)]
@@ -61,18 +64,16 @@ pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
     let path = format!("/v1/events?{}", options.filters()?);
     let answer = options.host.client()?.list(&path, "events", options.limit.max(1))?;
     let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
-    let lines: Vec<_> = events.iter().map(|event| line("event", event)).collect::<anyhow::Result<_>>()?;
+    let one = |event| Ok(terminal::piece(&line("event", event)?).into_owned());
+    let lines: Vec<_> = events.iter().map(one).collect::<anyhow::Result<_>>()?;
     Ok(options.host.show(&answer, lines.join("\n")))
 }
 
 fn follow(options: &Options) -> anyhow::Result<()> {
     let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
-    each(stream, |kind, told| {
-        super::show(&if options.host.wants_json() {
-            readable::with_texts(told).to_string()
-        } else {
-            line(kind, &told)?
-        })
+    each(stream, |kind, told| match options.host.wants_json() {
+        true => super::show(&terminal::json_piece(&readable::with_texts(told).to_string())),
+        false => super::show(&terminal::piece(&line(kind, &told)?)),
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, Host, escape, shown},
-    table::table,
+    table::{self, table},
 };
 use crate::model::PluginName;
 
@@ -140,5 +140,5 @@ fn details(letter: &Value) -> anyhow::Result<String> {
     rows.push(vec!["data".into(), shown(letter.pointer("/event/binaryData"))?]);
     let logs = letter.get("logs").and_then(Value::as_array).cloned().unwrap_or_default();
     rows.extend(logs.iter().map(|line| vec!["log".into(), line.as_str().unwrap_or_default().to_owned()]));
-    Ok(table(&["FIELD", "VALUE"], &rows))
+    Ok(table::details(&rows))
 }

@@ -41,15 +41,12 @@ mod trust;
 mod upkeep;
 mod virtual_device;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::{app, bench, plugin::compile};
+use crate::{app, bench, plugin::compile, terminal};
 
 const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
     3 = `device method`: the device answered, with a status of 400 or more; `serve` and `check`: see docs/operations.md";
@@ -140,7 +137,8 @@ pub fn main() -> ExitCode {
     match started.and_then(|()| run(cli.command)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("switchbox: {}", chain(&error));
+            // There is nobody left to tell.
+            let _ = terminal::print_error(&format!("switchbox: {}", chain(&error)));
             ExitCode::from(app::code(&error))
         }
     }
@@ -151,7 +149,8 @@ fn compiled(reservation: u64) -> ExitCode {
     match compile::child(reservation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            // There is nobody left to tell.
+            let _ = terminal::print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -201,12 +200,11 @@ async fn interrupted() {
     }
 }
 
-/// Prints it. A reader that has gone away, as `head` does, ends the program.
+/// Prints what a command has to say. A reader that has gone away, as `head` does, ends the program.
 fn show(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
+    match terminal::print(text.trim_end_matches('\n')) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        written => written.context("standard output cannot be written"),
+        printed => printed.context("standard output cannot be written"),
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::{
     collections::HashMap,
-    io::{IsTerminal as _, Write},
+    io::Write,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 use super::virtual_device::{Seen, What};
+use crate::terminal;
 
 /// Hops of one device are shown at most so often; the others are counted only.
 const HOP_EVERY: Duration = Duration::from_millis(250);
@@ -62,10 +63,9 @@ struct Hops {
 
 impl Narrator {
     /// Writes to standard output; colours when it is a terminal and `NO_COLOR` is not set.
-    pub(super) fn stdout() -> Self {
+    pub(super) fn printing() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let colours = wanted && std::io::stdout().is_terminal();
-        Self::new(Box::new(std::io::stdout()), colours)
+        Self::new(terminal::raw(), wanted && terminal::is_terminal())
     }
 
     fn new(out: Box<dyn Write + Send>, colours: bool) -> Self {
@@ -116,7 +116,7 @@ impl Narrator {
             }
             What::Left => (Colour::Dim, "has left".to_owned()),
         };
-        let text = self.paint(colour, &text) + &self.rate(seen);
+        let text = self.paint(colour, &terminal::line(&text)) + &self.rate(seen);
         self.note(&seen.device, device_colour(&seen.device), &text);
     }
 
@@ -200,11 +200,11 @@ fn summary(payload: &[u8]) -> String {
 /// Bytes as text that cannot disturb a terminal.
 fn shown(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
-    let mut shown: String = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if text.chars().nth(SHOWN_CHARS).is_some() {
         shown.push('…');
     }
-    shown.replace("\\\"", "\"")
+    terminal::line(&shown).into_owned()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, Host, escape},
     plugin_logs, plugin_new,
-    table::table,
+    table::{self, table},
 };
 use crate::model::PluginName;
 
@@ -195,5 +195,5 @@ fn details(plugin: &Value) -> String {
     }
     let settings = text(plugin, "/settings");
     let settings = if settings.trim().is_empty() { String::new() } else { format!("\n{}", settings.trim_end()) };
-    format!("{}{settings}", table(&["FIELD", "VALUE"], &rows))
+    format!("{}{settings}", table::details(&rows))
 }

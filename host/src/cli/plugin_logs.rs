@@ -8,7 +8,7 @@ use super::{
     client::{Client, Host, escape},
     events,
 };
-use crate::{clock, model::PluginName};
+use crate::{clock, model::PluginName, terminal};
 
 /// Executions in one page.
 const PAGE: usize = 200;
@@ -37,7 +37,10 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
     let stream = client.stream(&format!("/v1/events:follow?{}", query(&options.name)?))?;
     let past = past(&client, options)?;
     let known: HashSet<_> = past.iter().map(identity).collect();
-    let print = |line: &Line| super::show(&if host.wants_json() { line.json().to_string() } else { line.text() });
+    let print = |line: &Line| match host.wants_json() {
+        true => super::show(&terminal::json_piece(&line.json().to_string())),
+        false => super::show(&terminal::piece(&line.text())),
+    };
     newest(&past, options.limit).iter().try_for_each(print)?;
     events::each(stream, |kind, told| match kind {
         "execution" if !known.contains(&identity(&told)) => lines_of(&told).iter().try_for_each(print),
@@ -55,7 +58,7 @@ pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
         client.get(&format!("/v1/plugins/{}", escape(&options.name)))?;
     }
     let lines = newest(&past, options.limit);
-    let texts: Vec<_> = lines.iter().map(Line::text).collect();
+    let texts: Vec<_> = lines.iter().map(|line| terminal::piece(&line.text()).into_owned()).collect();
     let answer = json!({ "lines": lines.iter().map(Line::json).collect::<Vec<_>>() });
     Ok(host.show(&answer, texts.join("\n")))
 }

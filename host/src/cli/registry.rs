@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     client::{Client, Host, escape, registry_name},
-    table::table,
+    table::{self, table},
 };
 use crate::model::RegistryName;
 
@@ -165,5 +165,5 @@ fn details(registry: &Value) -> String {
     let mut rows: Vec<_> = fields.map(|(name, at)| vec![name.to_owned(), text(registry, at)]).into();
     let authorities = registry.get("credentials").and_then(Value::as_array).map_or(0, Vec::len);
     rows.push(vec!["authorities".into(), authorities.to_string()]);
-    table(&["FIELD", "VALUE"], &rows)
+    table::details(&rows)
 }

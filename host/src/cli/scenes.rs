@@ -105,7 +105,7 @@ impl Scene {
 
 /// The scenes in this order, whatever becomes of each, for so long at most as was asked for.
 pub(super) async fn play(place: &Place, scenes: &[Scene], length: Option<Duration>) -> bool {
-    let mut narrator = Narrator::stdout();
+    let mut narrator = Narrator::printing();
     demo::title(place, &mut narrator);
     let length = length.unwrap_or(LONGEST);
     let end = At::now() + length;

@@ -144,8 +144,7 @@ impl Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let settings = options.resolve()?;
     if options.print_settings {
-        print!("{settings}");
-        return Ok(());
+        return super::show(&settings.to_string());
     }
     app::serve(&settings, &|host| remember(host, &settings))
 }

@@ -75,7 +75,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
     let address = options.address()?;
     let device = options.device(&address, orders);
-    let mut narrator = Narrator::stdout();
+    let mut narrator = Narrator::printing();
     let (host, port) = &address;
     narrator.note(&device.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
     let mut totals = Totals::new();

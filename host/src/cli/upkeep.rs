@@ -69,12 +69,11 @@ pub(super) struct Restore {
 
 pub(super) fn check(options: &Check) -> anyhow::Result<ExitCode> {
     let checked = store::check(options.data.folder()?)?;
-    checked.lines.iter().for_each(|line| println!("{line}"));
-    for problem in &checked.problems {
-        println!("DAMAGED {problem}");
-    }
+    let damaged = checked.problems.iter().map(|problem| format!("DAMAGED {problem}"));
+    let well = checked.problems.is_empty().then(|| "all is well".to_owned());
+    let lines: Vec<_> = checked.lines.iter().map(ToString::to_string).chain(damaged).chain(well).collect();
+    super::show(&lines.join("\n"))?;
     if checked.problems.is_empty() {
-        println!("all is well");
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::from(ExitStatus::Damaged as u8))

@@ -58,7 +58,10 @@ impl Runner {
 
     fn target(&self, effect: &Effect) -> Option<Node> {
         match effect {
-            Effect::Config { device, .. } | Effect::PatchDesired { device, .. } | Effect::Command { device, .. } => {
+            Effect::Config { device, .. }
+            | Effect::ConfigForced { device, .. }
+            | Effect::PatchDesired { device, .. }
+            | Effect::Command { device, .. } => {
                 let found = self.context.registry.get(*device)?;
                 Some(Node::Device(*device, found.name.id.as_str().into()))
             }

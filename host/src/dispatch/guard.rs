@@ -30,9 +30,10 @@ enum Target<'a> {
 impl<'a> Target<'a> {
     fn of(effect: &'a Effect) -> Option<Self> {
         match effect {
-            Effect::Config { device, .. } | Effect::PatchDesired { device, .. } | Effect::Command { device, .. } => {
-                Some(Self::Device(*device))
-            }
+            Effect::Config { device, .. }
+            | Effect::ConfigForced { device, .. }
+            | Effect::PatchDesired { device, .. }
+            | Effect::Command { device, .. } => Some(Self::Device(*device)),
             Effect::Publish { topic, .. } => Some(Self::Topic(topic)),
             Effect::Kv(_) | Effect::TimerSet(_) | Effect::TimerCancel { .. } => None,
         }

@@ -102,10 +102,13 @@ impl Host for PluginHost {
     fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>> {
         let context = self.context.upgrade();
         Box::pin(async move {
-            let store = &context.ok_or("the host is stopping")?.store;
-            let configs = store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
-            let states = store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
-            Ok(twin::document(&configs, &states).to_string())
+            let context = context.ok_or("the host is stopping")?;
+            let configs = context.store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let states = context.store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let found = context.registry.get(device).ok_or("the device was deleted")?;
+            // One that cannot be read was there before they were checked.
+            let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
+            Ok(twin::document(&configs, &states, tolerance).text)
         })
     }
 

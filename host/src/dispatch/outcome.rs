@@ -234,6 +234,7 @@ fn weight(effects: &[Effect]) -> usize {
             Effect::TimerSet(timer) => ENTRY_BYTES + timer.name.len() + timer.payload.len(),
             Effect::TimerCancel { name } => ENTRY_BYTES + name.len(),
             Effect::Config { payload, .. }
+            | Effect::ConfigForced { payload, .. }
             | Effect::Command { payload, .. }
             | Effect::PatchDesired { patch: payload, .. } => ENTRY_BYTES + payload.len(),
             Effect::Kv(write) => ENTRY_BYTES + write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len),

@@ -48,6 +48,10 @@ pub enum Step {
     /// A rate held the execution's effects back.
     HeldBack(Box<HeldBack>),
     Config(Box<ConfigStep>),
+    /// A patch of a device that has no config took out what is not there.
+    NothingToPatch {
+        device: DeviceNum,
+    },
     Command(Box<CommandDoc>),
     Call(Box<CallRecord>),
     /// The plugin wrote to its own state.
@@ -117,6 +121,8 @@ impl From<Handled> for ExecutionStep {
 pub struct ConfigStep {
     pub version: ConfigVersion,
     pub fate: ConfigFate,
+    /// The effect asked for what this version, which was in force, says already. So it made none of its own.
+    pub unchanged: bool,
 }
 
 /// How far a config version has got.
@@ -139,7 +145,7 @@ impl ConfigStep {
             None if newest > version.version => ConfigFate::Superseded { by: version.version + 1 },
             None => ConfigFate::Waiting,
         };
-        Self { version, fate }
+        Self { version, fate, unchanged: false }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
         CallRecord, Cause, DeviceNum, Effect, EffectKey, Event, EventData, Handled, Outcome, PluginName, Seq, limits,
     },
     registry::Device,
-    store::CommandDoc,
+    store::{CommandDoc, ConfigVersion},
+    twin,
 };
 
 /// Links of a chain at most: causes that go round for ever end here.
@@ -147,19 +148,11 @@ impl Handle {
     /// What became of an effect.
     async fn fate(&self, handled: &Handled, index: u32, effect: &Effect) -> Result<Step, Error> {
         Ok(match effect {
-            Effect::Config { device, .. } | Effect::PatchDesired { device, .. } => {
+            Effect::Config { device, .. }
+            | Effect::ConfigForced { device, .. }
+            | Effect::PatchDesired { device, .. } => {
                 let versions = self.store.configs(*device, limits::VERSIONS_KEPT).await?;
-                let newest = versions.first().map_or(0, |newest| newest.version);
-                let made = |cause: &Cause| match cause {
-                    Cause::Plugin { seq, plugin, index: at, .. } => {
-                        (*seq, plugin, *at) == (handled.seq, &handled.plugin, index)
-                    }
-                    Cause::Api { .. } => false,
-                };
-                match versions.into_iter().find(|version| made(&version.cause)) {
-                    Some(version) => Step::Config(Box::new(ConfigStep::new(version, newest))),
-                    None => Step::Gone(Gone::Config { device: *device }),
-                }
+                config_fate(versions, handled, (index, effect), *device)
             }
             Effect::Command { device, id, .. } => match self.command_of(*device, id).await? {
                 Some(command) => Step::Command(Box::new(command)),
@@ -255,6 +248,48 @@ impl Handle {
     }
 }
 
+/// What became of a config effect. `versions`: those of the device that are kept, newest first.
+fn config_fate(
+    versions: Vec<ConfigVersion>,
+    handled: &Handled,
+    (index, effect): (u32, &Effect),
+    device: DeviceNum,
+) -> Step {
+    let newest = versions.first().map_or(0, |newest| newest.version);
+    // Which of the execution's effects made the version.
+    let maker = |version: &ConfigVersion| match &version.cause {
+        Cause::Plugin { seq, plugin, index, .. } => {
+            (*seq == handled.seq && *plugin == handled.plugin).then_some(*index)
+        }
+        Cause::Api { .. } => None,
+    };
+    if let Some(version) = versions.iter().find(|version| maker(version) == Some(index)) {
+        return Step::Config(Box::new(ConfigStep::new(version.clone(), newest)));
+    }
+    if versions.is_empty() && is_what_is_asked(b"", effect) {
+        return Step::NothingToPatch { device };
+    }
+    // The one that was in force then. Those of the same millisecond may have come before or after.
+    let (same_time, before): (Vec<_>, Vec<_>) = versions
+        .into_iter()
+        .filter(|version| version.time_ms <= handled.time_ms && maker(version).is_none_or(|maker| maker < index))
+        .partition(|version| version.time_ms == handled.time_ms);
+    let mut in_force = same_time.into_iter().chain(before.into_iter().take(1));
+    match in_force.find(|version| is_what_is_asked(&version.payload, effect)) {
+        Some(version) => Step::Config(Box::new(ConfigStep { unchanged: true, ..ConfigStep::new(version, newest) })),
+        None => Step::Gone(Gone::Config { device }),
+    }
+}
+
+/// Whether the effect changes nothing in this config.
+fn is_what_is_asked(config: &[u8], effect: &Effect) -> bool {
+    match effect {
+        Effect::Config { payload, .. } => payload == config,
+        Effect::PatchDesired { patch, .. } => twin::patched(config, patch) == Ok(None),
+        _ => false,
+    }
+}
+
 /// What an event came of.
 #[derive(Default)]
 struct Before {
@@ -284,6 +319,49 @@ fn is_of(cause: &Cause, of: &PluginName, on: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_config_that_was_in_force_already_is_found_by_what_it_says() {
+        let version = |version, time_ms, payload: &'static str| ConfigVersion {
+            device: DeviceNum(1),
+            version,
+            time_ms,
+            payload: payload.into(),
+            cause: Cause::Api { who: "test".into() },
+            acknowledged_ms: None,
+        };
+        let handled = Handled {
+            plugin: PluginName::new("wake").unwrap(),
+            digest: "sha256:ab".into(),
+            seq: Seq(42),
+            attempt: 1,
+            time_ms: 20,
+            took_us: 1,
+            logs: Vec::new(),
+            outcome: Outcome::Done { effects: Vec::new() },
+        };
+        let set =
+            |payload: &'static str| Effect::Config { device: DeviceNum(1), payload: payload.into(), expected: None };
+        let patch =
+            |patch: &'static str| Effect::PatchDesired { device: DeviceNum(1), patch: patch.into(), expected: None };
+        let old =
+            || vec![version(7, 30, "{}"), version(6, 20, "[]"), version(5, 10, r#"{"a":1}"#), version(4, 5, "on")];
+        for (versions, effect, expected) in [
+            (old(), set(r#"{"a":1}"#), Some(5)),
+            (old(), patch(r#"{"a":1.0,"b":null}"#), Some(5)),
+            (old(), set("[]"), Some(6)),
+            (old(), set("on"), None),
+            (old(), set("{}"), None),
+            (vec![], set("on"), None),
+        ] {
+            match config_fate(versions, &handled, (0, &effect), DeviceNum(1)) {
+                Step::Config(step) => assert_eq!((Some(step.version.version), step.unchanged), (expected, true)),
+                other => assert_eq!((expected, other), (None, Step::Gone(Gone::Config { device: DeviceNum(1) }))),
+            }
+        }
+        let nothing = config_fate(vec![], &handled, (0, &patch(r#"{"a":null}"#)), DeviceNum(1));
+        assert_eq!(nothing, Step::NothingToPatch { device: DeviceNum(1) });
+    }
 
     #[test]
     fn what_was_done_and_tried_again_was_refused() {

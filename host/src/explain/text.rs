@@ -12,6 +12,7 @@ use crate::{
         timer::{self, Schedule, Timer},
     },
     store::CommandDoc,
+    terminal,
 };
 
 /// How a device is called; none when it is gone.
@@ -58,13 +59,21 @@ fn nothing_came(step: &Step) -> Option<&'static str> {
     }
 }
 
+/// One line, whatever devices and plugins put into it.
 fn line(step: &Step, names: Names<'_>) -> String {
+    terminal::line(&words_of(step, names)).into_owned()
+}
+
+fn words_of(step: &Step, names: Names<'_>) -> String {
     match step {
         Step::Event(event) => happened(event, names),
         Step::Operator { who } => format!("an operator ({who}) called the admin API"),
         Step::Execution(execution) => handled(execution),
         Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
         Step::Config(config) => config_line(config, names),
+        Step::NothingToPatch { device } => {
+            format!("a patch for {}, which has no config, and nothing in it to change", name(*device, names))
+        }
         Step::Command(command) => command_line(command, names),
         Step::Call(call) => call_line(call, names),
         Step::Kv(write) => match &write.value {
@@ -169,8 +178,9 @@ fn micros(took_us: u32) -> String {
 }
 
 fn config_line(config: &ConfigStep, names: Names<'_>) -> String {
-    let ConfigStep { version, fate } = config;
+    let ConfigStep { version, fate, unchanged } = config;
     let fate = match fate {
+        _ if *unchanged => "in force already, so nothing changed".into(),
         ConfigFate::Acknowledged { after_ms } => format!("sent → acknowledged {} later", span(*after_ms)),
         ConfigFate::Waiting => "waits for the device to acknowledge it".into(),
         ConfigFate::Superseded { by } => format!("replaced by version {by} before the device acknowledged it"),

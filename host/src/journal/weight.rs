@@ -54,7 +54,7 @@ impl Weight for Event {
 fn effect(effect: &Effect) -> usize {
     FRAME
         + match effect {
-            Effect::Config { payload, .. } => base64(payload),
+            Effect::Config { payload, .. } | Effect::ConfigForced { payload, .. } => base64(payload),
             Effect::Command { id, subfolder, payload, .. } => text(id) + text(subfolder) + base64(payload),
             Effect::Publish { topic, payload, .. } => text(topic) + base64(payload),
             Effect::TimerSet(timer) => text(&timer.name) + base64(&timer.payload),

@@ -8,7 +8,8 @@ use super::{ids::DeviceNum, message::QoS, timer::Timer};
 /// One effect. All effects of an event commit together with "this plugin has handled this event".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
-    /// A new config version for the device. With `expected` the version in force must be that one (0 = none yet).
+    /// A new config version for the device, unless the one in force has the same bytes. With `expected` the version in force
+    /// must be that one (0 = none yet).
     Config { device: DeviceNum, payload: Bytes, expected: Option<u64> },
     /// A message to the device. `ttl_ms` 0: only if it is connected and subscribed now.
     Command { device: DeviceNum, id: String, subfolder: String, payload: Bytes, ttl_ms: u64 },
@@ -17,27 +18,14 @@ pub enum Effect {
     /// A message on an ordinary topic, which was checked.
     Publish { topic: String, payload: Bytes, qos: QoS, retain: bool },
     /// A JSON merge patch (RFC 7396) on the device's config, done when the effects are applied, so that of two patches
-    /// none is lost. Makes a new version. With `expected` the version in force must be that one.
+    /// none is lost. Makes a new version, unless it changes nothing. With `expected` the version in force must be that one.
     PatchDesired { device: DeviceNum, patch: Bytes, expected: Option<u64> },
     /// Sets a timer of the plugin, in the place of one of the same name.
     TimerSet(Box<Timer>),
     /// Takes a timer of the plugin back. One that is not there is fine.
     TimerCancel { name: String },
-}
-
-impl Effect {
-    /// The device of which this makes a new config version.
-    #[must_use]
-    pub fn configures(&self) -> Option<DeviceNum> {
-        match self {
-            Self::Config { device, .. } | Self::PatchDesired { device, .. } => Some(*device),
-            Self::Command { .. }
-            | Self::Kv(_)
-            | Self::Publish { .. }
-            | Self::TimerSet(_)
-            | Self::TimerCancel { .. } => None,
-        }
-    }
+    /// As `Config`, but a new version in any case. Only operators can ask for it.
+    ConfigForced { device: DeviceNum, payload: Bytes, expected: Option<u64> },
 }
 
 impl Effect {
@@ -45,9 +33,10 @@ impl Effect {
     #[must_use]
     pub fn device(&self) -> Option<DeviceNum> {
         match self {
-            Self::Config { device, .. } | Self::Command { device, .. } | Self::PatchDesired { device, .. } => {
-                Some(*device)
-            }
+            Self::Config { device, .. }
+            | Self::ConfigForced { device, .. }
+            | Self::Command { device, .. }
+            | Self::PatchDesired { device, .. } => Some(*device),
             Self::Kv(_) | Self::Publish { .. } | Self::TimerSet(_) | Self::TimerCancel { .. } => None,
         }
     }

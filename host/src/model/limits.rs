@@ -22,6 +22,12 @@ pub const COMMANDS_IN_FLIGHT: usize = IN_FLIGHT as usize;
 pub const COMMANDS_KEPT: usize = 100;
 /// Bytes of one device's queued commands that are read into memory at once, beside the first of them.
 pub const COMMANDS_READ_BYTES: usize = 1024 * 1024;
+/// How deep objects and arrays may be nested in a document that is read as JSON.
+pub const DOCUMENT_DEPTH: usize = switchbox_json::DEPTH;
+/// Differences that one twin document names.
+pub const TWIN_DIFFERENCES: usize = 1_000;
+/// Bytes of the names of members that lead to these differences.
+pub const TWIN_DIFFERENCE_BYTES: usize = 256 * 1024;
 /// Versions of config and of state kept for each device.
 pub const VERSIONS_KEPT: usize = 10;
 /// Largest method request or response payload, bytes.

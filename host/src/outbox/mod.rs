@@ -12,8 +12,8 @@ use crate::{
     clock,
     model::{Cause, Effect, Entry, Message, QoS, limits},
     registry::{self, Device},
-    store::{self, CommandDoc, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc},
-    twin,
+    store::{self, CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc},
+    twin::{self, Desired},
 };
 
 pub use commands::NewCommand;
@@ -48,6 +48,16 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+/// A config that an operator sets.
+#[derive(Debug, Clone, Default)]
+pub struct NewConfig {
+    pub payload: Bytes,
+    /// The version that must be in force.
+    pub expected: Option<u64>,
+    /// Makes a new version also where the one in force has the same bytes.
+    pub force: bool,
+}
+
 /// The doors for operators. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -61,36 +71,35 @@ impl Handle {
         Self { store, queues }
     }
 
-    /// A new config version for the device; returns its number. With `expected` that version must be in force.
-    pub async fn set_config(
-        &self,
-        device: &Device,
-        payload: Bytes,
-        expected: Option<u64>,
-        cause: Cause,
-    ) -> Result<u64, Error> {
+    /// A new config version for the device, unless the one in force has the same bytes.
+    pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
+        let NewConfig { payload, expected, force } = config;
         check_size("a config", payload.len(), limits::CONFIG_BYTES)?;
-        let effect = Effect::Config { device: device.num, payload, expected };
+        let device = device.num;
+        let effect = match force {
+            false => Effect::Config { device, payload, expected },
+            true => Effect::ConfigForced { device, payload, expected },
+        };
         self.submit_config(effect, cause).await
     }
 
-    /// A new config version: the one in force, changed by a JSON merge patch. Returns its number. With `expected` that
-    /// version must be in force.
+    /// A new config version: the one in force, changed by a JSON merge patch, unless that changes nothing. With `expected`
+    /// that version must be in force.
     pub async fn patch_desired(
         &self,
         device: &Device,
         patch: Bytes,
         expected: Option<u64>,
         cause: Cause,
-    ) -> Result<u64, Error> {
+    ) -> Result<ConfigReply, Error> {
         check_size("a patch", patch.len(), limits::CONFIG_BYTES)?;
         let effect = Effect::PatchDesired { device: device.num, patch, expected };
         self.submit_config(effect, cause).await
     }
 
-    async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<u64, Error> {
+    async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<ConfigReply, Error> {
         match self.submit(effect, cause).await? {
-            Reply::Configs(versions) => versions.first().copied().ok_or(Error::DeviceGone),
+            Reply::Configs(replies) => replies.first().copied().ok_or(Error::DeviceGone),
             other => refused(other).and(Err(Error::DeviceGone)),
         }
     }
@@ -134,11 +143,11 @@ pub fn apply(
         Ok(targets) => targets,
         Err(refused) => return Reply::Refused(refused),
     };
-    let mut versions = Vec::new();
+    let mut replies = Vec::new();
     for ((index, effect), target) in (0..).zip(effects).zip(targets) {
-        versions.extend(perform(queues, sink, origin, (index, effect, target), docs));
+        replies.extend(perform(queues, sink, origin, (index, effect, target), docs));
     }
-    if versions.is_empty() { Reply::Done } else { Reply::Configs(versions) }
+    if replies.is_empty() { Reply::Done } else { Reply::Configs(replies) }
 }
 
 /// As [`apply`], for effects none of which can be refused, one at a time.
@@ -157,19 +166,30 @@ pub fn apply_plain(
     }
 }
 
-/// Does what was looked at before. Returns the new config's version.
+/// Does what was looked at before. Returns what became of the config.
 fn perform(
     queues: &Queues,
     sink: &dyn Sink,
     origin: &Origin<'_>,
     (index, effect, target): (u32, Effect, Target),
     docs: &mut Vec<Doc>,
-) -> Option<u64> {
+) -> Option<ConfigReply> {
     let cause = || (origin.cause)(index);
     match (effect, target) {
-        (Effect::Config { payload, .. }, Target::Device(device))
-        | (Effect::PatchDesired { .. }, Target::Patched(device, payload)) => {
-            return Some(set_config(&device, payload, origin.time_ms, cause(), sink, docs));
+        (Effect::Config { payload, .. }, Target::Device(device)) => {
+            let (version, unchanged) = device.compare_config(&payload);
+            if unchanged {
+                return Some(ConfigReply { version, unchanged });
+            }
+            return Some(set_config(&device, (version + 1, payload), origin.time_ms, cause(), sink, docs));
+        }
+        (Effect::ConfigForced { payload, .. }, Target::Device(device))
+        | (Effect::PatchDesired { .. }, Target::Patched(device, Some(payload))) => {
+            let version = device.config_version() + 1;
+            return Some(set_config(&device, (version, payload), origin.time_ms, cause(), sink, docs));
+        }
+        (Effect::PatchDesired { .. }, Target::Patched(device, None)) => {
+            return Some(ConfigReply { version: device.config_version(), unchanged: true });
         }
         (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Target::Device(device)) => {
             let time_ms = origin.time_ms;
@@ -196,7 +216,11 @@ fn perform(
             let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
             publish(OutgoingDoc { id, topic, payload, qos, retain }, sink, docs);
         }
-        (Effect::Config { .. } | Effect::Command { .. } | Effect::PatchDesired { .. }, _) => {}
+        // The device is gone.
+        (
+            Effect::Config { .. } | Effect::ConfigForced { .. } | Effect::Command { .. } | Effect::PatchDesired { .. },
+            _,
+        ) => {}
     }
     None
 }
@@ -206,18 +230,18 @@ enum Target {
     /// It has no device, or one that was deleted meanwhile: that counts as done just before the deletion.
     Nothing,
     Device(Arc<Device>),
-    /// With desired as the patch makes it.
-    Patched(Arc<Device>, Bytes),
+    /// With desired as the patch makes it. `None`: the patch changes nothing.
+    Patched(Arc<Device>, Option<Bytes>),
 }
 
 /// Looks every effect's device up, checks expected versions and does the patches, with what comes before in this entry.
 fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, Refused> {
     let mut targets: Vec<Target> = Vec::with_capacity(effects.len());
-    for (index, effect) in effects.iter().enumerate() {
+    for effect in effects {
         let (num, expected) = match effect {
-            Effect::Config { device, expected, .. } | Effect::PatchDesired { device, expected, .. } => {
-                (*device, *expected)
-            }
+            Effect::Config { device, expected, .. }
+            | Effect::ConfigForced { device, expected, .. }
+            | Effect::PatchDesired { device, expected, .. } => (*device, *expected),
             Effect::Command { device, .. } => (*device, None),
             Effect::Kv(_) | Effect::Publish { .. } | Effect::TimerSet(_) | Effect::TimerCancel { .. } => {
                 targets.push(Target::Nothing);
@@ -229,17 +253,16 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>,
             continue;
         };
         if let Some(expected) = expected {
-            let before = effects.iter().take(index).filter(|e| e.configures() == Some(num)).count();
-            let current = device.config_version() + u64::try_from(before).unwrap_or(0);
+            let current = in_force(&device, effects, &targets).version;
             if current != expected {
                 return Err(Refused::Conflict { device: num, expected, current });
             }
         }
         targets.push(match effect {
             Effect::PatchDesired { patch, .. } => {
-                let desired = desired_of(&device, effects, &targets);
+                let desired = in_force(&device, effects, &targets).document;
                 let patched = twin::patched(&desired, patch).map_err(|problem| Refused::Patch(problem.to_string()))?;
-                Target::Patched(device, patched.into())
+                Target::Patched(device, patched)
             }
             _ => Target::Device(device),
         });
@@ -247,14 +270,21 @@ fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>,
     Ok(targets)
 }
 
-/// The config that is in force once the effects before are done. Empty: there is none.
-fn desired_of(device: &Device, effects: &[Effect], before: &[Target]) -> Bytes {
-    let made = effects.iter().zip(before).rev().find_map(|(effect, target)| match (effect, target) {
-        (Effect::Config { device: num, payload, .. }, _) if *num == device.num => Some(payload.clone()),
-        (_, Target::Patched(patched, payload)) if patched.num == device.num => Some(payload.clone()),
-        _ => None,
-    });
-    made.or_else(|| device.config().map(|config| config.payload.clone())).unwrap_or_default()
+/// The config that is in force once the effects before are done.
+fn in_force(device: &Device, effects: &[Effect], before: &[Target]) -> Desired {
+    let mut desired = device
+        .config()
+        .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload.clone() });
+    for (effect, target) in effects.iter().zip(before).filter(|(effect, _)| effect.device() == Some(device.num)) {
+        match (effect, target) {
+            (Effect::Config { payload, .. }, _) => desired.set(payload),
+            (Effect::ConfigForced { payload, .. }, _) | (_, Target::Patched(_, Some(payload))) => {
+                desired.replace(payload.clone());
+            }
+            _ => {}
+        }
+    }
+    desired
 }
 
 /// Nobody was promised anything of QoS 0, so it leaves no document.
@@ -272,24 +302,16 @@ fn publish(outgoing: OutgoingDoc, sink: &dyn Sink, docs: &mut Vec<Doc>) {
 
 fn set_config(
     device: &Arc<Device>,
-    payload: Bytes,
+    (version, payload): (u64, Bytes),
     time_ms: u64,
     cause: Cause,
     sink: &dyn Sink,
     docs: &mut Vec<Doc>,
-) -> u64 {
-    let version = ConfigVersion {
-        device: device.num,
-        version: device.config_version() + 1,
-        time_ms,
-        payload,
-        cause,
-        acknowledged_ms: None,
-    };
-    let number = version.version;
-    let shared = Arc::new(version);
+) -> ConfigReply {
+    let config = ConfigVersion { device: device.num, version, time_ms, payload, cause, acknowledged_ms: None };
+    let shared = Arc::new(config);
     device.set_config(shared.clone());
     sink.config(device, &shared);
     docs.push(Doc::Config(shared));
-    number
+    ConfigReply { version, unchanged: false }
 }

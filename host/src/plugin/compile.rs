@@ -24,7 +24,10 @@ use super::{
     limits::{Size, names},
     text,
 };
-use crate::model::limits::{COMPILE_MEMORY_BYTES, COMPILE_TIME, COMPILED_CODE_BYTES, LimitName};
+use crate::{
+    model::limits::{COMPILE_MEMORY_BYTES, COMPILE_TIME, COMPILED_CODE_BYTES, LimitName},
+    terminal,
+};
 
 /// The command that [`child`] stands behind.
 pub const COMMAND: &str = "compile-component";
@@ -137,7 +140,7 @@ pub fn child(reservation: u64) -> Result<(), String> {
     io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(text)?;
     let engine = engine::for_compiling(reservation).map_err(|error| format!("{error:#}"))?;
     let code = engine.precompile_component(&bytes).map_err(|error| format!("{error:#}"))?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::raw();
     out.write_all(&code).and_then(|()| out.flush()).map_err(text)
 }
 

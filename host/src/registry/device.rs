@@ -208,6 +208,12 @@ impl Device {
         self.inner.lock().config.as_ref().map_or(0, |c| c.version)
     }
 
+    /// The version in force, and whether it has these bytes. 0 = there is none yet.
+    #[must_use]
+    pub fn compare_config(&self, payload: &[u8]) -> (u64, bool) {
+        self.inner.lock().config.as_ref().map_or((0, false), |config| (config.version, config.payload == payload))
+    }
+
     /// For what applies the log only.
     pub fn set_config(&self, version: Arc<ConfigVersion>) {
         self.inner.lock().config = Some(version);

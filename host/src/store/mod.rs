@@ -118,9 +118,18 @@ impl From<rusqlite::Error> for Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Done,
-    /// New config versions, in the order of the entry's config effects.
-    Configs(Vec<u64>),
+    /// What the entry's config effects did, in their order.
+    Configs(Vec<ConfigReply>),
     Refused(Refused),
+}
+
+/// What a config effect did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigReply {
+    /// The version in force after it.
+    pub version: u64,
+    /// It made no version, as the one in force is what it asked for. 0 is no version: there is none yet.
+    pub unchanged: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,39 +1,42 @@
-//! The twin document, made of the versions that are kept. Since when a path differs is read from their history, so that
-//! it costs nothing while configs are made and survives every restart.
+//! The twin document, made of the versions that are kept. Since when a path differs is computed from their history, so that
+//! it costs nothing while configs are made and survives every restart. Both documents stand in it byte for byte.
 
-use serde_json::{Value, json};
+use switchbox_json::{Difference, Invalid, Object, Tolerance, differences, fulfils, object};
 
-use super::{
-    Object,
-    diff::{differences, fulfils},
-    object,
-};
 use crate::{
     clock,
+    model::limits,
     store::{ConfigVersion, StateVersion},
 };
 
+/// The twin as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    pub text: String,
+    /// Differences that are not in it, as there are more than [`limits::TWIN_DIFFERENCES`].
+    pub left_out: usize,
+}
+
 /// One kept version of either document.
-struct Version {
+struct Version<'a> {
     number: u64,
     time_ms: u64,
-    document: Result<Object, String>,
+    payload: &'a [u8],
+    document: Result<Object<'a>, Invalid>,
 }
 
 /// All that is kept of one of the two documents, oldest first.
-struct History(Vec<Version>);
+struct History<'a>(Vec<Version<'a>>);
 
-impl History {
-    fn newest(&self) -> Option<&Version> {
-        self.0.last()
+impl<'a> History<'a> {
+    /// Newest first, as the store has them.
+    fn new(versions: impl DoubleEndedIterator<Item = (u64, u64, &'a [u8])>) -> Self {
+        let read = |(number, time_ms, payload)| Version { number, time_ms, payload, document: object(payload) };
+        Self(versions.rev().map(read).collect())
     }
 
-    /// What is in force; an object without members where there is none yet. None: it is no JSON object.
-    fn in_force(&self) -> Option<Object> {
-        match self.newest() {
-            None => Some(Object::new()),
-            Some(version) => version.document.as_ref().ok().cloned(),
-        }
+    fn newest(&self) -> Option<&Version<'a>> {
+        self.0.last()
     }
 
     /// From when on it is known what was in force.
@@ -41,8 +44,8 @@ impl History {
         self.0.first().filter(|oldest| oldest.number > 1).map_or(0, |oldest| oldest.time_ms)
     }
 
-    /// What was in force then, as a value in which a path can be looked up.
-    fn at(&self, time_ms: u64) -> Option<&Object> {
+    /// What was in force then. `None`: nothing, or no JSON object.
+    fn at(&self, time_ms: u64) -> Option<&Object<'a>> {
         let version = self.0.iter().rev().find(|version| version.time_ms <= time_ms)?;
         version.document.as_ref().ok()
     }
@@ -50,76 +53,128 @@ impl History {
 
 /// Desired and reported together. Both lists newest first, as the store has them.
 #[must_use]
-pub fn document(configs: &[ConfigVersion], states: &[StateVersion]) -> Value {
-    let desired = configs.iter().rev().map(|v| (v.version, v.time_ms, &v.payload));
-    let reported = states.iter().rev().map(|v| (v.version, v.time_ms, &v.payload));
-    let read =
-        |(number, time_ms, payload): (u64, u64, &bytes::Bytes)| Version { number, time_ms, document: object(payload) };
-    let (desired, reported) = (History(desired.map(read).collect()), History(reported.map(read).collect()));
-    let mut twin = Object::new();
+pub fn document(configs: &[ConfigVersion], states: &[StateVersion], tolerance: Tolerance) -> Twin {
+    let desired = History::new(configs.iter().map(|v| (v.version, v.time_ms, v.payload.as_ref())));
+    let reported = History::new(states.iter().map(|v| (v.version, v.time_ms, v.payload.as_ref())));
+    let mut twin = Fields::default();
     side(&mut twin, "desired", &desired);
-    if let Some(config) = configs.iter().find(|config| config.acknowledged_ms.is_some()) {
-        twin.insert("acknowledgedVersion".into(), config.version.to_string().into());
-        twin.insert("acknowledgedTime".into(), config.acknowledged_ms.map(clock::rfc3339).into());
+    if let Some((config, time_ms)) = configs.iter().find_map(|config| Some((config, config.acknowledged_ms?))) {
+        twin.text("acknowledgedVersion", &config.version.to_string());
+        twin.text("acknowledgedTime", &clock::rfc3339(time_ms));
     }
     side(&mut twin, "reported", &reported);
-    if let (Some(wanted), Some(is)) = (desired.in_force(), reported.in_force()) {
-        twin.insert("differs".into(), differs(&wanted, &is, &desired, &reported));
-    }
-    Value::Object(twin)
-}
-
-fn side(twin: &mut Object, name: &str, history: &History) {
-    let mut put = |field: String, value: Value| drop(twin.insert(field, value));
-    put(name.to_owned(), history.in_force().map_or(Value::Null, Value::Object));
-    put(format!("{name}Version"), history.newest().map_or(0, |v| v.number).to_string().into());
-    let Some(newest) = history.newest() else { return };
-    put(format!("{name}Time"), clock::rfc3339(newest.time_ms).into());
-    if let Err(problem) = &newest.document {
-        put(format!("{name}Problem"), format!("version {} is no JSON object: {problem}", newest.number).into());
-    }
-}
-
-fn differs(wanted: &Object, is: &Object, desired: &History, reported: &History) -> Value {
-    let known_from = desired.known_from_ms().max(reported.known_from_ms());
-    let mut moments: Vec<u64> =
-        desired.0.iter().chain(&reported.0).map(|v| v.time_ms).filter(|t| *t >= known_from).collect();
-    moments.sort_unstable();
-    let shown = differences(wanted, is).into_iter().map(|difference| {
-        let held = |moment: &&u64| differed(&difference.path, desired.at(**moment), reported.at(**moment));
-        let run: Vec<_> = moments.iter().rev().take_while(held).collect();
-        let since = run.last().map_or(known_from, |moment| **moment);
-        let mut shown = json!({"path": difference.path, "desired": difference.desired, "since": clock::rfc3339(since)});
-        if let Some(fields) = shown.as_object_mut() {
-            fields.extend(difference.reported.map(|value| ("reported".to_owned(), value.clone())));
-            // The versions that would tell more are not kept any more.
-            if known_from > 0 && run.len() == moments.len() {
-                fields.insert("orBefore".into(), true.into());
-            }
+    let nothing = Object::default();
+    let in_force = |history: &History<'_>| history.newest().is_none_or(|newest| newest.document.is_ok());
+    let mut left_out = 0;
+    if in_force(&desired) && in_force(&reported) {
+        let newest = |history| newest_object(history).unwrap_or(&nothing);
+        let limit = (limits::TWIN_DIFFERENCES, limits::TWIN_DIFFERENCE_BYTES);
+        let found = differences(newest(&desired), newest(&reported), tolerance, limit);
+        let since = Since { desired: &desired, reported: &reported, tolerance };
+        let shown: Vec<_> = found.found.iter().map(|difference| since.shown(difference)).collect();
+        twin.raw("differs", &format!("[{}]", shown.join(",")));
+        left_out = found.left_out;
+        if left_out > 0 {
+            twin.raw("differsLeftOut", &left_out.to_string());
         }
-        shown
-    });
-    shown.collect()
+    }
+    Twin { text: twin.finish(), left_out }
 }
 
-/// Whether the two differed in this path at one moment.
-fn differed(path: &str, desired: Option<&Object>, reported: Option<&Object>) -> bool {
-    let look = |object: Option<&Object>| object.and_then(|object| pointer(object, path)).cloned();
-    look(desired).is_some_and(|wanted| !fulfils(&wanted, look(reported).as_ref()))
+fn newest_object<'h, 'a>(history: &'h History<'a>) -> Option<&'h Object<'a>> {
+    history.newest()?.document.as_ref().ok()
 }
 
-/// As `Value::pointer`, from an object.
-fn pointer<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
-    let (first, rest) = match path.strip_prefix('/')?.split_once('/') {
-        Some((first, _)) => (first, path.get(first.len() + 1..)?),
-        None => (path.get(1..)?, ""),
+fn side(twin: &mut Fields, name: &str, history: &History<'_>) {
+    let newest = history.newest();
+    let shown = match newest {
+        Some(Version { document: Err(_), .. }) => "null",
+        Some(Version { payload, .. }) if !payload.trim_ascii().is_empty() => {
+            // It is UTF-8, as it could be parsed.
+            std::str::from_utf8(payload.trim_ascii()).unwrap_or("null")
+        }
+        _ => "{}",
     };
-    object.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
+    twin.raw(name, shown);
+    twin.text(&format!("{name}Version"), &newest.map_or(0, |v| v.number).to_string());
+    let Some(newest) = newest else { return };
+    twin.text(&format!("{name}Time"), &clock::rfc3339(newest.time_ms));
+    if let Err(problem) = &newest.document {
+        let what = match problem {
+            Invalid::TooDeep(_) => "cannot be part of a twin",
+            _ => "is no JSON object",
+        };
+        twin.text(&format!("{name}Problem"), &format!("version {} {what}: {problem}", newest.number));
+    }
+}
+
+/// Finds out since when places differ.
+struct Since<'h, 'a> {
+    desired: &'h History<'a>,
+    reported: &'h History<'a>,
+    tolerance: Tolerance,
+}
+
+impl Since<'_, '_> {
+    fn shown(&self, difference: &Difference<'_, '_>) -> String {
+        let known_from = self.desired.known_from_ms().max(self.reported.known_from_ms());
+        let times = self.desired.0.iter().chain(&self.reported.0).map(|version| version.time_ms);
+        let mut moments: Vec<u64> = times.filter(|time| *time >= known_from).collect();
+        moments.sort_unstable();
+        let run: Vec<_> = moments.iter().rev().take_while(|moment| self.differed(&difference.keys, **moment)).collect();
+        let since = run.last().map_or(known_from, |moment| **moment);
+        let mut shown = Fields::default();
+        shown.text("path", &difference.pointer());
+        shown.raw("desired", difference.desired.text);
+        if let Some(reported) = difference.reported {
+            shown.raw("reported", reported.text);
+        }
+        shown.text("since", &clock::rfc3339(since));
+        // The versions that would tell more are not kept any more.
+        if known_from > 0 && run.len() == moments.len() {
+            shown.raw("orBefore", "true");
+        }
+        shown.finish()
+    }
+
+    /// Whether the two differed in this place at one moment.
+    fn differed(&self, keys: &[&[u8]], moment: u64) -> bool {
+        let wanted = self.desired.at(moment).and_then(|object| object.at(keys));
+        let is = self.reported.at(moment).and_then(|object| object.at(keys));
+        wanted.is_some_and(|wanted| !fulfils(wanted, is, self.tolerance))
+    }
+}
+
+/// Writes a JSON object.
+#[derive(Default)]
+struct Fields(String);
+
+impl Fields {
+    fn raw(&mut self, name: &str, json: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0.push_str(&string(name));
+        self.0.push(':');
+        self.0.push_str(json);
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.raw(name, &string(text));
+    }
+
+    fn finish(mut self) -> String {
+        self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
+        self.0
+    }
+}
+
+fn string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::model::{Cause, DeviceNum};
@@ -151,7 +206,7 @@ mod tests {
                 payload: payload(text),
             })
             .collect();
-        document(&configs, &states)
+        serde_json::from_str(&document(&configs, &states, Tolerance::EXACT).text).unwrap()
     }
 
     #[test]
@@ -215,5 +270,43 @@ mod tests {
             assert_eq!(found.get("orBefore").is_some(), or_before, "{name}");
             assert_eq!(shown["differs"].as_array().unwrap().len(), 1, "{name}");
         }
+    }
+
+    #[test]
+    fn the_documents_stand_in_it_byte_for_byte() {
+        let (desired, reported) = (r#"{"z" : 1.50, "a":12345678901234567890123}"#, r#"{"z":1e400}"#);
+        let configs = [config(desired)];
+        let states = [StateVersion { device: DeviceNum(1), version: 1, time_ms: 0, payload: reported.into() }];
+        let shown = document(&configs, &states, Tolerance::EXACT).text;
+        for part in [
+            format!(r#"{{"desired":{desired},"#),
+            format!(r#""reported":{reported},"#),
+            r#"{"path":"/z","desired":1.50,"reported":1e400,"since":"#.into(),
+        ] {
+            assert!(shown.contains(&part), "{part} is not in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_differs_in_too_many_places_is_cut_short() {
+        let members: Vec<_> = (0..limits::TWIN_DIFFERENCES + 7).map(|n| format!(r#""{n}":1"#)).collect();
+        let shown = document(&[config(&format!("{{{}}}", members.join(",")))], &[], Tolerance::EXACT);
+        assert_eq!(shown.left_out, 7);
+        assert!(shown.text.ends_with(r#""differsLeftOut":7}"#));
+        let members: Vec<_> = (0..1_000).map(|n| format!(r#""{n}":1"#)).collect();
+        let long = format!(r#"{{"{}":{{{}}}}}"#, "x".repeat(50_000), members.join(","));
+        let states = [StateVersion {
+            device: DeviceNum(1),
+            version: 1,
+            time_ms: 0,
+            payload: format!(r#"{{"{}":{{}}}}"#, "x".repeat(50_000)).into(),
+        }];
+        let shown = document(&[config(&long)], &states, Tolerance::EXACT);
+        assert!(shown.left_out > 900 && shown.text.len() < 1_000_000, "{} left out", shown.left_out);
+    }
+
+    fn config(text: &str) -> ConfigVersion {
+        let (device, payload, cause) = (DeviceNum(1), text.to_owned().into(), Cause::Api { who: "test".into() });
+        ConfigVersion { device, version: 1, time_ms: 0, payload, cause, acknowledged_ms: None }
     }
 }

@@ -1,27 +1,19 @@
 //! A device's config and state read together: desired and reported, where they differ and since when, and desired after
-//! a merge patch. Pure: knows documents, keeps none.
+//! changes. Pure: it computes with documents and stores none. What the documents are as JSON is in `switchbox-json`.
 
-mod diff;
+mod desired;
 mod document;
-mod merge;
 
-pub use document::document;
-pub use merge::{Problem, patched};
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+pub use desired::{Desired, patched};
+pub use document::{Twin, document};
+pub use switchbox_json::{InvalidTolerance, Problem, Tolerance};
 
-/// A JSON object.
-type Object = Map<String, Value>;
+/// The device metadata that holds the tolerance with which its twin is compared.
+pub const TOLERANCE: &str = "twin-tolerance";
 
-/// Reads a document as a JSON object; an empty one counts as `{}`. The error says what it is instead.
-fn object(document: &[u8]) -> Result<Object, String> {
-    if document.trim_ascii().is_empty() {
-        return Ok(Object::new());
-    }
-    match serde_json::from_slice(document) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(Value::Array(_)) => Err("it is a JSON array".into()),
-        Ok(_) => Err("it is a single JSON value".into()),
-        Err(error) => Err(format!("it is no JSON: {error}")),
-    }
+/// With what tolerance the twin of a device with this metadata is compared, unless the caller names another one.
+pub fn tolerance(metadata: &BTreeMap<String, String>) -> Result<Tolerance, InvalidTolerance> {
+    metadata.get(TOLERANCE).map_or(Ok(Tolerance::EXACT), |text| text.parse())
 }

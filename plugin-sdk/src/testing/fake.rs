@@ -5,14 +5,15 @@ use std::{
     rc::Rc,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use switchbox_json::{Difference, Tolerance, differences, object, patched};
 
 use crate::{
     CommandOptions, ConfigVersion, Device, Entry, Error, Level, PublishOptions, Response, Result, Schedule,
     bindings::exports::switchbox::plugin::handler::Capability,
     testing::{
         patterns,
-        world::{FakeDevice, SentCommand, SentMessage, World, expect_version},
+        world::{SentCommand, SentMessage, World, expect_version},
     },
 };
 
@@ -65,8 +66,7 @@ impl FakeHost {
             )));
         }
         expect_version(expected, device.about.config_version)?;
-        device.configs.push((now, payload.into()));
-        device.about.config_version += 1;
+        device.set_config(now, payload);
         Ok(())
     }
 
@@ -103,31 +103,28 @@ impl FakeHost {
     pub(crate) fn twin_get(&self, device: &str) -> Result<String> {
         let mut world = self.world();
         let device = world.device(device, Capability::Read)?;
-        let desired = desired_of(device);
-        let mut differs = Vec::new();
-        if let (Ok(desired), Some(reported)) = (&desired, device.reported.as_object()) {
-            collect_differences(desired, reported, "", &mut differs);
+        let desired = (device.configs.last().map_or(&[][..], |(_, payload)| payload), device.about.config_version);
+        let reported = (&*device.reported, device.about.state_version);
+        let mut fields = [side("desired", desired), side("reported", reported)].concat();
+        if let (Ok(desired), Ok(reported)) = (object(desired.0), object(reported.0)) {
+            let found = differences(&desired, &reported, Tolerance::EXACT, (usize::MAX, usize::MAX)).found;
+            let shown: Vec<_> = found.iter().map(difference).collect();
+            fields.push(format!(r#""differs":[{}]"#, shown.join(",")));
         }
-        let (versions, problem) = (&device.about, desired.as_ref().err().cloned());
-        Ok(json!({
-            "desired": desired.map_or(Value::Null, Value::Object),
-            "desiredVersion": versions.config_version,
-            "desiredProblem": problem,
-            "reported": device.reported,
-            "reportedVersion": versions.state_version,
-            "differs": differs,
-        })
-        .to_string())
+        Ok(format!("{{{}}}", fields.join(",")))
     }
 
     pub(crate) fn twin_patch(&self, device: &str, patch: &str, expected: Option<u64>) -> Result<()> {
-        let Ok(patch @ Value::Object(_)) = serde_json::from_str(patch) else {
-            return Err(Error::Invalid("a patch must be a JSON object".into()));
-        };
-        let in_force = desired_of(self.world().device(device, Capability::Config)?);
-        let mut desired = Value::Object(in_force.map_err(|problem| Error::Invalid(format!("desired: {problem}")))?);
-        merge(&mut desired, patch);
-        self.config_set(device, desired.to_string().as_bytes(), expected)
+        let mut world = self.world();
+        let now = world.now;
+        let device = world.device(device, Capability::Config)?;
+        expect_version(expected, device.about.config_version)?;
+        let desired = device.configs.last().map_or(&[][..], |(_, payload)| payload);
+        let patched = patched(desired, patch.as_bytes(), CONFIG_BYTES);
+        if let Some(desired) = patched.map_err(|problem| Error::Invalid(problem.to_string()))? {
+            device.set_config(now, desired.as_bytes());
+        }
+        Ok(())
     }
 
     pub(crate) fn state_get(&self, key: &str) -> Result<Option<Entry>> {
@@ -176,67 +173,21 @@ impl FakeHost {
     }
 }
 
-/// The newest config as a JSON object; the error says what it is instead.
-fn desired_of(device: &FakeDevice) -> std::result::Result<Map<String, Value>, String> {
-    match device.configs.last().map(|(_, payload)| serde_json::from_slice(payload)) {
-        None => Ok(Map::new()),
-        Some(Ok(Value::Object(desired))) => Ok(desired),
-        Some(_) => Err("it is no JSON object".into()),
-    }
-}
-
-/// Where reported is not what desired asks for, as the host finds it.
-fn collect_differences(
-    desired: &Map<String, Value>,
-    reported: &Map<String, Value>,
-    base: &str,
-    found: &mut Vec<Value>,
-) {
-    for (key, wanted) in desired {
-        let path = format!("{base}/{}", key.replace('~', "~0").replace('/', "~1"));
-        match (wanted, reported.get(key)) {
-            (Value::Object(wanted), Some(Value::Object(is))) => collect_differences(wanted, is, &path, found),
-            (wanted, Some(is)) if wanted == is => {}
-            (wanted, is) => found.push(json!({"path": path, "desired": wanted, "reported": is, "since": ""})),
-        }
-    }
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
+/// One of the two documents with its version, as fields of the twin.
+fn side(name: &str, (payload, version): (&[u8], u64)) -> Vec<String> {
+    let text = std::str::from_utf8(payload.trim_ascii()).unwrap_or_default();
+    let shown = match object(payload) {
+        Ok(_) if text.is_empty() => "{}",
+        Ok(_) => text,
+        Err(_) => "null",
     };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Some(object) = target.as_object_mut() else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            object.remove(&key);
-        } else {
-            merge(object.entry(key).or_insert(Value::Null), value);
-        }
-    }
+    let problem = object(payload).err().map(|is| format!(r#""{name}Problem":{}"#, json!(is.to_string())));
+    let fields = [format!(r#""{name}":{shown}"#), format!(r#""{name}Version":"{version}""#)];
+    fields.into_iter().chain(problem).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn merge_patches_as_the_rfc_has_them() {
-        for (target, patch, expected) in [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"a": null}), json!({})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({"a": [1]}), json!({"a": {"b": {"c": null}}}), json!({"a": {"b": {}}})),
-            (json!(["a"]), json!({"a": 1}), json!({"a": 1})),
-        ] {
-            let mut value = target;
-            merge(&mut value, patch);
-            assert_eq!(value, expected);
-        }
-    }
+fn difference(difference: &Difference<'_, '_>) -> String {
+    let (path, desired) = (json!(difference.pointer()), difference.desired.text);
+    let reported = difference.reported.map_or("null", |value| value.text);
+    format!(r#"{{"path":{path},"desired":{desired},"reported":{reported},"since":""}}"#)
 }

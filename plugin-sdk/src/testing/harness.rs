@@ -71,8 +71,7 @@ impl<P: Plugin> Harness<P> {
         let config = serde_json::to_vec(&config).unwrap_or_else(|e| panic!("no JSON can be made of it: {e}"));
         let now = self.host.world().now;
         self.change(device, |device| {
-            device.configs.push((now, config));
-            device.about.config_version += 1;
+            device.set_config(now, &config);
         })
     }
 
@@ -100,7 +99,7 @@ impl<P: Plugin> Harness<P> {
         let payload = payload.as_ref();
         self.device(device).change(device, |device| {
             device.about.state_version += 1;
-            device.reported = from_slice(payload).unwrap_or_default();
+            device.reported = payload.into();
         });
         let version = self.look(device, |device| device.about.state_version);
         self.event(device, EventData::State(StateUpdate { version, payload: payload.into() }))

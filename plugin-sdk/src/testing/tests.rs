@@ -100,6 +100,21 @@ fn effects_are_kept_in_order() {
 }
 
 #[test]
+fn a_patch_keeps_what_it_does_not_name_and_changes_make_versions() {
+    let mut t = harness();
+    order(&mut t, "config lamp-1").unwrap();
+    order(&mut t, "config lamp-1").unwrap();
+    assert_eq!(t.configs("lamp-1").len(), 1);
+    let config = r#"{"z": 1.50, "id": 12345678901234567890123, "on": 1}"#;
+    t.desire("lamp-1", serde_json::value::RawValue::from_string(config.into()).unwrap());
+    order(&mut t, "patch lamp-1").unwrap();
+    order(&mut t, "patch lamp-1").unwrap();
+    let configs = t.raw_configs("lamp-1");
+    assert_eq!(configs.len(), 3);
+    assert_eq!(configs[2], br#"{"z": 1.50, "id": 12345678901234567890123,"dim":3}"#);
+}
+
+#[test]
 fn a_failed_event_leaves_nothing_but_its_log() {
     let mut t = harness();
     order(&mut t, "count").unwrap();

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
-use serde_json::Value;
-
 use crate::{
     Device, Entry, Error, Level, Response, Result, Schedule,
     bindings::exports::switchbox::plugin::handler::{Capability, Grant},
@@ -39,9 +37,20 @@ pub(super) struct FakeDevice {
     pub(super) about: Device,
     /// Every config it ever got, version 1 first, with the time of each.
     pub(super) configs: Vec<(u64, Vec<u8>)>,
-    pub(super) reported: Value,
+    /// What it last reported, as it came.
+    pub(super) reported: Vec<u8>,
     pub(super) commands: Vec<SentCommand>,
     pub(super) methods: BTreeMap<String, Answer>,
+}
+
+impl FakeDevice {
+    /// A new version, unless the one in force has the same bytes: as the host does it.
+    pub(super) fn set_config(&mut self, time: u64, payload: &[u8]) {
+        if self.configs.last().is_none_or(|(_, in_force)| in_force != payload) {
+            self.configs.push((time, payload.into()));
+            self.about.config_version += 1;
+        }
+    }
 }
 
 impl fmt::Debug for FakeDevice {
@@ -126,7 +135,7 @@ impl World {
         Ok(self.devices.entry(name).or_insert_with(|| FakeDevice {
             about,
             configs: Vec::new(),
-            reported: serde_json::json!({}),
+            reported: Vec::new(),
             commands: Vec::new(),
             methods: BTreeMap::new(),
         }))

@@ -5,7 +5,11 @@ mod request;
 
 use std::time::Duration;
 
-use switchbox_plugin::{Error, TopicMessage, prelude::*, serde_json::Value};
+use switchbox_plugin::{
+    Error, TopicMessage,
+    prelude::*,
+    serde_json::{to_string, value::RawValue},
+};
 
 /// What an operator can set.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,14 +46,14 @@ pub struct GarageDoor {
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
+    id: Option<&'a RawValue>,
     ok: bool,
     /// The door's own status, 100 to 599.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     /// What the door said: its JSON, or its text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Value>,
+    answer: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -84,23 +88,19 @@ impl Plugin for GarageDoor {
         let called = host.call_method(door, &request.action, request.arguments(), Duration::from_secs(*timeout_s));
         let answer = match called {
             Ok(response) => Answer {
-                id: request.id.as_ref(),
+                id: request.id,
                 ok: (200..300).contains(&response.status),
                 status: Some(response.status),
                 answer: request::said(&response.payload),
                 error: None,
             },
             // The phone waits: it is told now, instead of a door that moves when nobody expects it any more.
-            Err(error @ (Error::Offline(_) | Error::TimedOut(_) | Error::NotFound(_) | Error::Denied(_))) => Answer {
-                id: request.id.as_ref(),
-                ok: false,
-                status: None,
-                answer: None,
-                error: Some(error.to_string()),
-            },
+            Err(error @ (Error::Offline(_) | Error::TimedOut(_) | Error::NotFound(_) | Error::Denied(_))) => {
+                Answer { id: request.id, ok: false, status: None, answer: None, error: Some(error.to_string()) }
+            }
             Err(error) => return Err(error.into()),
         };
-        host.publish(&format!("{topic}/{door}/response"), json!(answer).to_string())?;
+        host.publish(&format!("{topic}/{door}/response"), to_string(&answer)?)?;
         Ok(())
     }
 }

@@ -1,22 +1,24 @@
 //! What a phone asks for, and what a door says. Knows no host.
 
 use serde::Deserialize;
-use switchbox_plugin::serde_json::{Value, from_slice, to_vec};
+use switchbox_plugin::serde_json::{from_slice, value::RawValue, value::to_raw_value};
 
 /// `{"action": "open", "id": 7, "arguments": {…}}`.
-#[derive(Debug, PartialEq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     pub(crate) action: String,
-    /// Comes back with the answer.
-    pub(crate) id: Option<Value>,
-    /// Handed on to the door.
-    arguments: Option<Value>,
+    /// Comes back with the answer, byte for byte.
+    #[serde(borrow)]
+    pub(crate) id: Option<&'a RawValue>,
+    /// Handed on to the door, byte for byte.
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
-impl Request {
-    pub(crate) fn arguments(&self) -> Vec<u8> {
-        self.arguments.as_ref().and_then(|arguments| to_vec(arguments).ok()).unwrap_or_default()
+impl Request<'_> {
+    pub(crate) fn arguments(&self) -> &[u8] {
+        self.arguments.map_or(&[], |arguments| arguments.get().as_bytes())
     }
 }
 
@@ -26,26 +28,25 @@ pub(crate) fn door(topic: &str) -> Option<&str> {
 }
 
 /// The error says what is wrong.
-pub(crate) fn read(payload: &[u8], actions: &[String]) -> Result<Request, String> {
-    let request: Request = from_slice(payload).map_err(|e| format!("payload is no request: {e}"))?;
+pub(crate) fn read<'a>(payload: &'a [u8], actions: &[String]) -> Result<Request<'a>, String> {
+    let request: Request<'_> = from_slice(payload).map_err(|e| format!("payload is no request: {e}"))?;
     if actions.contains(&request.action) {
         return Ok(request);
     }
     Err(format!("action is {:?}, not one of {actions:?}", request.action))
 }
 
-/// JSON as it is, anything else as text; none where there is nothing.
-pub(crate) fn said(payload: &[u8]) -> Option<Value> {
+/// JSON as it is, byte for byte; anything else as text. `None`: there is nothing.
+pub(crate) fn said(payload: &[u8]) -> Option<Box<RawValue>> {
     if payload.is_empty() {
         return None;
     }
-    Some(from_slice(payload).unwrap_or_else(|_| String::from_utf8_lossy(payload).into()))
+    from_slice(payload).or_else(|_| to_raw_value(&String::from_utf8_lossy(payload))).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use switchbox_plugin::serde_json::json;
 
     #[test]
     fn the_door_is_the_level_before_the_last() {
@@ -62,7 +63,9 @@ mod tests {
     #[test]
     fn a_request_is_read_or_the_reason_is_said() {
         let actions = ["open".to_owned()];
-        assert_eq!(read(br#"{"action": "open", "id": 7}"#, &actions).unwrap().id, Some(json!(7)));
+        assert_eq!(read(br#"{"action": "open", "id": 7.0}"#, &actions).unwrap().id.unwrap().get(), "7.0");
+        let request = read(br#"{"action": "open", "arguments": {"b": 1e400, "a": 12345678901234567890123}}"#, &actions);
+        assert_eq!(request.unwrap().arguments(), br#"{"b": 1e400, "a": 12345678901234567890123}"#);
         for (payload, text) in [
             (r#"{"action": "explode"}"#, r#"action is "explode", not one of ["open"]"#),
             (r#"{"id": 7}"#, "payload is no request: missing field `action`"),
@@ -76,8 +79,9 @@ mod tests {
 
     #[test]
     fn what_a_door_says_is_json_or_text() {
-        assert_eq!(said(br#"{"door": "open"}"#), Some(json!({"door": "open"})));
-        assert_eq!(said(b"jammed"), Some(json!("jammed")));
-        assert_eq!(said(b""), None);
+        let text = |payload: &[u8]| said(payload).map(|said| said.get().to_owned());
+        assert_eq!(text(br#"{"n": 1.50}"#).unwrap(), r#"{"n": 1.50}"#);
+        assert_eq!(text(b"jammed").unwrap(), r#""jammed""#);
+        assert_eq!(text(b""), None);
     }
 }

@@ -12,7 +12,7 @@ use super::GarageDoor;
 fn garage() -> Harness<GarageDoor> {
     let mut t = Harness::new(json!({})).unwrap();
     t.device("door-1").answers("door-1", "open", |arguments| {
-        let slowly = arguments == br#"{"speed":"slow"}"#;
+        let slowly = arguments == br#"{"speed": "slow"}"#;
         Response { status: 200, payload: json!({"opens": true, "slowly": slowly}).to_string().into() }
     });
     t

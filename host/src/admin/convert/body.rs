@@ -14,7 +14,7 @@ pub(in crate::admin) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Erro
 }
 
 fn problem(path: &str, error: &serde_json::Error) -> Error {
-    let text = error.to_string();
+    let text = switchbox_json::explain(error);
     let path = if path == "." || path == "?" { "" } else { path };
     let unknown = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((name, known)) = unknown else {

@@ -21,6 +21,7 @@ use crate::{
     },
     proxy,
     registry::Device,
+    twin,
 };
 
 /// A device as a caller writes it. What only the host says (`numId`, `lastEventTime`, …) is taken and without effect, so
@@ -133,6 +134,8 @@ impl DeviceIn {
 
     /// What an operator says of the device.
     pub(in crate::admin) fn spec(self) -> Result<DeviceSpec, Error> {
+        twin::tolerance(&self.metadata)
+            .map_err(|error| Error::invalid(format!("metadata.{}: {error}", twin::TOLERANCE)))?;
         Ok(DeviceSpec {
             blocked: self.blocked,
             metadata: self.metadata,

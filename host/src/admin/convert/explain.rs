@@ -33,6 +33,9 @@ pub(in crate::admin) fn step(step: &Step, names: Names<'_>) -> Value {
         Step::Execution(execution) => json!({"execution": self::execution(execution, names)}),
         Step::HeldBack(held) => json!({"heldBack": {"ms": held.held_ms, "why": held.why}}),
         Step::Config(config) => json!({"config": self::config(config, names)}),
+        Step::NothingToPatch { device } => {
+            json!({"config": with_device(json!({"version": "0", "unchanged": true}), *device, names)})
+        }
         Step::Command(command) => {
             let name = names(command.device);
             json!({"command": with_device(history::command(name.as_ref(), command), command.device, names)})
@@ -104,6 +107,7 @@ fn config(step: &ConfigStep, names: Names<'_>) -> Value {
     let mut shown = with_device(history::config(&step.version), step.version.device, names);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("fate".into(), fate.into());
+        fields.extend(step.unchanged.then(|| ("unchanged".to_owned(), true.into())));
     }
     shown
 }

@@ -156,7 +156,7 @@ pub(in crate::admin) fn execution(handled: &Handled, names: Names<'_>) -> Value 
 fn effect(effect: &Effect, names: Names<'_>) -> Value {
     let device = |num: &DeviceNum| names(*num).map_or_else(|| num.num_id().to_string(), |name| name.to_string());
     match effect {
-        Effect::Config { device: num, payload, .. } => {
+        Effect::Config { device: num, payload, .. } | Effect::ConfigForced { device: num, payload, .. } => {
             json!({"config": {"device": device(num), "binaryData": bytes(payload)}})
         }
         Effect::Command { device: num, id, subfolder, payload, .. } => json!({"command": {

@@ -23,6 +23,7 @@ use crate::{
         reply::{Answer, Body, List, Page},
     },
     model::{Cause, DeviceId, DeviceName, DeviceNum, RegistryName, limits},
+    outbox::NewConfig,
     registry::Device,
 };
 
@@ -114,7 +115,8 @@ pub(in crate::admin) async fn create(
     }
     if let Some(convert::Base64(payload)) = first {
         let cause = Cause::Api { who: who.0 };
-        app.parts.outbox.set_config(&device, payload.into(), None, cause).await?;
+        let config = NewConfig { payload: payload.into(), ..NewConfig::default() };
+        app.parts.outbox.set_config(&device, config, cause).await?;
     }
     Ok(Json(changed(&app, &device, &params)))
 }

@@ -1,7 +1,7 @@
 //! The twin of a device: config and state read together, desired changed by a merge patch.
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::{Path, State},
 };
 
@@ -12,16 +12,24 @@ use crate::{
         convert::Params,
         error::Error,
         gate::Who,
-        reply::{Answer, Raw},
+        reply::{JsonText, Raw},
     },
-    model::{Cause, limits::VERSIONS_KEPT},
+    model::{
+        Cause,
+        limits::{VERSIONS_KEPT, names},
+    },
     registry::Device,
-    twin,
+    twin::{self, Tolerance},
 };
 
+/// The documents stand in the answer byte for byte, so it is never a `serde_json::Value`.
+type Answer = Result<JsonText, Error>;
+
 pub(in crate::admin) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
-    params.only(&[])?;
-    shown(&app, found(&app, &path)?.as_ref()).await
+    params.only(&["tolerance"])?;
+    let tolerance = params.one("tolerance").map(str::parse).transpose();
+    let tolerance = tolerance.map_err(|error: twin::InvalidTolerance| Error::invalid(format!("tolerance: {error}")))?;
+    shown(&app, found(&app, &path)?.as_ref(), tolerance).await
 }
 
 /// The body is a JSON merge patch of desired. `versionToUpdate` as for a config: 0 or absent = any.
@@ -42,11 +50,18 @@ pub(in crate::admin) async fn patch(
     twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
     let device = found(&app, &path)?;
     app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
-    shown(&app, &device).await
+    shown(&app, &device, None).await
 }
 
-async fn shown(app: &App, device: &Device) -> Answer {
+/// Compared with this tolerance, or with the device's own.
+async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> Answer {
     let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
     let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
-    Ok(Json(twin::document(&configs, &states)))
+    // One that cannot be read was there before they were checked.
+    let own = || twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
+    let twin = twin::document(&configs, &states, tolerance.unwrap_or_else(own));
+    if twin.left_out > 0 {
+        app.parts.counters.limit(names::TWIN_DIFFERENCES);
+    }
+    Ok(JsonText(twin.text))
 }

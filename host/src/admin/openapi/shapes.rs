@@ -110,6 +110,7 @@ const DEVICES: &[Shape] = &[
             ("deviceAckTime", Time),
             ("binaryData", Bytes),
             ("cause", Any),
+            ("unchanged", Flag),
         ],
     ),
     shape("DeviceCredential", &[("publicKey", One("PublicKeyCredential")), ("expirationTime", Time)]),
@@ -155,6 +156,7 @@ const DEVICES: &[Shape] = &[
             ("reportedTime", Time),
             ("reportedProblem", Text),
             ("differs", Many("Difference")),
+            ("differsLeftOut", Number),
         ],
     ),
 ];
@@ -179,7 +181,10 @@ const SENDING: &[Shape] = &[
     shape("InvokeMethodRequest", &[("method", Text), ("payload", Bytes), ("timeout", Span)]),
     shape("InvokeMethodResponse", &[("id", Text), ("status", Number), ("payload", Bytes)]),
     shape("ListCommandsResponse", &[("commands", Many("Command")), ("nextPageToken", Text)]),
-    shape("ModifyCloudToDeviceConfigRequest", &[("versionToUpdate", Int64), ("binaryData", Bytes), ("name", Text)]),
+    shape(
+        "ModifyCloudToDeviceConfigRequest",
+        &[("versionToUpdate", Int64), ("binaryData", Bytes), ("force", Flag), ("name", Text)],
+    ),
     shape("PurgeCommandsResponse", &[("purged", Number)]),
     shape("SendCommandToDeviceRequest", &[("binaryData", Bytes), ("subfolder", Text), ("ttl", Span), ("name", Text)]),
     shape("SendCommandToDeviceResponse", &[("id", Text), ("name", Text)]),

@@ -90,7 +90,7 @@ fn devices() -> Vec<Call> {
 fn sending() -> Vec<Call> {
     vec![
         verb(DEVICE, "modifyCloudToDeviceConfig", devices::set_config)
-            .says("Makes a new config version")
+            .says("Makes a new config version, unless the one in force has the same bytes")
             .scope(Scope::Operate)
             .takes(Json("ModifyCloudToDeviceConfigRequest"))
             .answers(Json("DeviceConfig")),
@@ -151,6 +151,7 @@ fn history() -> Vec<Call> {
             .scope(Scope::Operate),
         get(&device("twin"), twin::get)
             .says("Desired and reported together, where they differ and since when")
+            .params(&["tolerance"])
             .answers(Json("Twin")),
         patch(&device("twin"), twin::patch)
             .says("Changes desired by a JSON merge patch (RFC 7396), which is the body")

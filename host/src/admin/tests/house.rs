@@ -273,6 +273,11 @@ impl House {
         self.event(id, EventData::State { version: 0, payload: Bytes::from_static(payload.as_bytes()) });
     }
 
+    /// The same for any text.
+    pub(crate) fn report(&self, id: &str, state: &str) {
+        self.event(id, EventData::State { version: 0, payload: Bytes::copy_from_slice(state.as_bytes()) });
+    }
+
     fn event(&self, id: &str, data: EventData) {
         let (done, durable) = mpsc::sync_channel(1);
         let room = self.runtime.block_on(self.ingest.reserve(1024, Lane::Foreground)).unwrap();

@@ -8,3 +8,4 @@ mod gateways;
 mod guarding;
 pub(crate) mod house;
 mod sending;
+mod twins;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::field;
 use crate::cli::{
     client::{Client, data, encoded, escape, shown},
-    table::table,
+    table::{self, table},
 };
 
 #[derive(Debug, Subcommand)]
@@ -108,5 +108,5 @@ fn details(command: &Value) -> anyhow::Result<String> {
     }
     rows.push(named("cause"));
     rows.push(vec!["data".to_owned(), shown(command.get("binaryData"))?]);
-    Ok(table(&["FIELD", "VALUE"], &rows))
+    Ok(table::details(&rows))
 }

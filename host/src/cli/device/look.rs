@@ -6,7 +6,7 @@ use super::field;
 use crate::cli::{
     client::{Client, escape, shown},
     credential,
-    table::table,
+    table::{self, table},
 };
 
 pub(super) fn list(client: &Client) -> anyhow::Result<(Value, String)> {
@@ -71,7 +71,7 @@ pub(super) fn details(device: &Value) -> anyhow::Result<String> {
             rows.push(vec![document.to_owned(), shown(found.get("binaryData"))?]);
         }
     }
-    Ok(table(&["FIELD", "VALUE"], &rows))
+    Ok(table::details(&rows))
 }
 
 fn text_of(value: &Value) -> String {

@@ -163,6 +163,10 @@ fn every_kind_of_step_has_its_words() {
     let kv = |value: Option<&'static str>| {
         Step::Kv(KvWrite { key: "count".into(), value: value.map(Into::into), revision: 2 })
     };
+    let mut unchanged = config(1, 7, None, 7);
+    if let Step::Config(config) = &mut unchanged {
+        config.unchanged = true;
+    }
     let state = EventData::State { version: 3, payload: "on".into() };
     let topic = EventData::Topic { topic: "a/b".into(), payload: "on".into(), properties: vec![] };
     let folder = EventData::Telemetry { subfolder: "light".into(), payload: "on".into(), properties: vec![] };
@@ -206,6 +210,8 @@ fn every_kind_of_step_has_its_words() {
         (Step::Execution(Box::new(record)), "plugin wake (sha256:ab12cd34ef56…, execution 42.wake)".into()),
         (Step::Execution(Box::new(cut.into())), "plugin wake (sha256:ab12cd34ef56…, execution 42.wake, 12 ms) → it wanted nothing to happen".into()),
         (config(1, 7, None, 9), "config version 7 for lamp-1: {\"state\":\"awake\"} → replaced by version 8 before the device acknowledged it".into()),
+        (unchanged, "config version 7 for lamp-1: {\"state\":\"awake\"} → in force already, so nothing changed".into()),
+        (Step::NothingToPatch { device: DeviceNum(1) }, "a patch for lamp-1, which has no config, and nothing in it to change".into()),
         (command(CommandStatus::Queued, TIME_MS), "command api.7 for hall/lamp-2 on light: blink → queued".into()),
         (command(CommandStatus::Sent, TIME_MS + 2), "command api.7 for hall/lamp-2 on light: blink → sent 2 ms later, not acknowledged yet".into()),
         (command(CommandStatus::Acknowledged, TIME_MS + 5), "command api.7 for hall/lamp-2 on light: blink → sent → acknowledged 5 ms later".into()),

@@ -112,6 +112,7 @@ table! {
         SUBSCRIPTIONS = "subscriptions",
         TAKEOVER_PAUSE = "takeover_pause",
         TELEMETRY_BYTES = "telemetry_bytes",
+        TWIN_DIFFERENCES = "twin_differences",
         WRITE_DEADLINE = "write_deadline",
         WRONG_PASSWORDS_OF_ADDRESS = "wrong_passwords_of_address",
         WRONG_PASSWORDS_OF_CLIENT = "wrong_passwords_of_client",

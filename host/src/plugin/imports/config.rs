@@ -31,8 +31,10 @@ impl Host for State {
         let host = self.admit_effect([DEVICE.of(&device), CONFIG.of(&payload)])?;
         let name = self.last_granted(Capability::Config, &device)?;
         let num = found(&*host, name)?;
-        // Versions that this event has made already count as in force.
-        expect(expected, || host.config(num).map_or(0, |config| config.version) + self.versions_made(num))?;
+        if expected.is_some() {
+            let in_force = self.desired(&*host, num)?.version;
+            expect(expected, || in_force)?;
+        }
         self.room_for_effect()?;
         self.current.note(Effect::Config { device: num, payload: payload.into(), expected });
         Ok(())

@@ -77,11 +77,6 @@ impl State {
         Ok(name)
     }
 
-    /// How many versions of the device's config the effects noted so far make.
-    fn versions_made(&self, num: DeviceNum) -> u64 {
-        self.current.effects.iter().filter(|effect| effect.configures() == Some(num)).count() as u64
-    }
-
     /// Notes room for one effect more.
     fn room_for_effect(&mut self) -> Result<(), Error> {
         let most = self.setup.limits.effects_per_event;

@@ -8,6 +8,7 @@ use super::{
     super::{
         bindings::imports::switchbox::plugin::{twin::Host, types::Error},
         grants::Capability,
+        host,
         limits::names,
         sandbox::State,
     },
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     model::{DeviceNum, Effect},
-    twin,
+    twin::Desired,
 };
 
 impl Host for State {
@@ -41,12 +42,10 @@ impl Host for State {
         let host = self.admit_effect([DEVICE.of(&device), PATCH.of(&patch)])?;
         let name = self.granted(Capability::Config, &device)?;
         let num = found(&*host, &name)?;
-        let in_force = host.config(num);
-        expect(expected, || in_force.as_ref().map_or(0, |config| config.version) + self.versions_made(num))?;
+        let mut desired = self.desired(&*host, num)?;
+        expect(expected, || desired.version)?;
         // Only to tell the guest what is wrong: the patch itself is done when the event's effects are.
-        let desired = in_force.map(|config| config.payload.to_vec()).unwrap_or_default();
-        let desired = self.with_own_changes(num, desired)?;
-        twin::patched(&desired, patch.as_bytes()).map_err(|problem| Error::Invalid(problem.to_string()))?;
+        desired.patch(patch.as_bytes()).map_err(|problem| Error::Invalid(problem.to_string()))?;
         self.room_for_effect()?;
         self.current.note(Effect::PatchDesired { device: num, patch: patch.into(), expected });
         Ok(())
@@ -54,13 +53,16 @@ impl Host for State {
 }
 
 impl State {
-    /// Desired as the effects noted so far make it.
-    fn with_own_changes(&self, num: DeviceNum, mut desired: Vec<u8>) -> Result<Vec<u8>, Error> {
+    /// The config in force once the effects noted so far are done.
+    pub(super) fn desired(&self, host: &dyn host::Host, num: DeviceNum) -> Result<Desired, Error> {
+        let mut desired = host
+            .config(num)
+            .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload });
         for effect in &self.current.effects {
             match effect {
-                Effect::Config { device, payload, .. } if *device == num => desired = payload.to_vec(),
+                Effect::Config { device, payload, .. } if *device == num => desired.set(payload),
                 Effect::PatchDesired { device, patch, .. } if *device == num => {
-                    desired = twin::patched(&desired, patch).map_err(|problem| Error::Invalid(problem.to_string()))?;
+                    desired.patch(patch).map_err(|problem| Error::Invalid(problem.to_string()))?;
                 }
                 _ => {}
             }

@@ -16,7 +16,9 @@ use crate::{
     },
     clock,
     model::{CallRecord, CallResult, Cause, Entry, limits},
+    outbox::NewConfig,
     registry::Device,
+    store::ConfigReply,
 };
 
 #[derive(Debug, Deserialize)]
@@ -27,6 +29,9 @@ pub(in crate::admin) struct ConfigIn {
     pub(in crate::admin) version_to_update: Int64,
     #[serde(default, alias = "binary_data")]
     pub(in crate::admin) binary_data: Base64,
+    /// Makes a new version also where the one in force has the same bytes.
+    #[serde(default)]
+    pub(in crate::admin) force: bool,
     #[serde(rename = "name")]
     _name: Option<String>,
 }
@@ -34,12 +39,16 @@ pub(in crate::admin) struct ConfigIn {
 pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigIn) -> Answer {
     let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
     let cause = Cause::Api { who: who.0.clone() };
-    let payload = wanted.binary_data.0.into();
-    let version = app.parts.outbox.set_config(device, payload, expected, cause).await?;
+    let config = NewConfig { payload: wanted.binary_data.0.into(), expected, force: wanted.force };
+    let ConfigReply { version, unchanged } = app.parts.outbox.set_config(device, config, cause).await?;
     // A newer one may be in force already.
     let versions = app.parts.store.configs(device.num, limits::VERSIONS_KEPT).await?;
     let shown = versions.iter().find(|config| config.version == version).map(convert::config);
-    Ok(Json(shown.unwrap_or_else(|| json!({"version": version.to_string()}))))
+    let mut shown = shown.unwrap_or_else(|| json!({"version": version.to_string()}));
+    if let Some(fields) = shown.as_object_mut().filter(|_| unchanged) {
+        fields.insert("unchanged".into(), true.into());
+    }
+    Ok(Json(shown))
 }
 
 /// Of a command or a call, so that it can be asked about.

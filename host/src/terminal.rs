@@ -1,0 +1,184 @@
+//! The one place that writes to standard output and standard error. What devices, callers and plugins sent may hold escape
+//! sequences and characters that turn the text around them: on a terminal these are shown as escapes, into a pipe or a file
+//! every byte goes as it is.
+
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write},
+};
+
+use unicode_width::UnicodeWidthChar as _;
+
+/// Narrower terminals are treated as if they were this wide.
+const LEAST_WIDTH: usize = 40;
+
+/// Whether a terminal would do something else with the character than show it where it stands: control characters (C0, DEL,
+/// C1), those that change the direction of writing, other line ends, and text that is never shown.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn escaped<'t>(text: &'t str, keeps: &[char], escape: impl Fn(&mut String, char)) -> Cow<'t, str> {
+    let is_shown = |c: char| !acts(c) || keeps.contains(&c);
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_shown(c) { shown.push(c) } else { escape(&mut shown, c) }
+    }
+    Cow::Owned(shown)
+}
+
+fn as_in_rust(shown: &mut String, c: char) {
+    match c {
+        '\n' => shown.push_str("\\n"),
+        '\r' => shown.push_str("\\r"),
+        '\t' => shown.push_str("\\t"),
+        c => shown.extend(c.escape_unicode()),
+    }
+}
+
+fn as_in_json(shown: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        shown.push_str(&format!("\\u{unit:04x}"));
+    }
+}
+
+/// Text of several lines, with nothing in it that acts on a terminal but line feeds and tabs.
+#[must_use]
+pub fn block(text: &str) -> Cow<'_, str> {
+    escaped(text, &['\n', '\t'], as_in_rust)
+}
+
+/// Text on one line, with nothing in it that acts on a terminal.
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, &[], as_in_rust)
+}
+
+/// JSON that means the same, with nothing in it that acts on a terminal: outside of strings JSON has no such characters but line
+/// feeds, tabs and carriage returns.
+fn json(text: &str) -> Cow<'_, str> {
+    escaped(text, &['\n', '\t', '\r'], as_in_json)
+}
+
+/// Whether standard output is a terminal. Unit tests are to do the same whoever runs them where.
+#[must_use]
+pub fn is_terminal() -> bool {
+    !cfg!(test) && io::stdout().is_terminal()
+}
+
+/// How many columns the terminal has. `None`: standard output is no terminal.
+#[must_use]
+pub fn width() -> Option<usize> {
+    let columns = || terminal_size::terminal_size().map_or(80, |(terminal_size::Width(columns), _)| columns);
+    is_terminal().then(|| usize::from(columns()).max(LEAST_WIDTH))
+}
+
+/// One piece of text for a line that holds several: on a terminal without line ends.
+#[must_use]
+pub fn piece(text: &str) -> Cow<'_, str> {
+    if is_terminal() { line(text) } else { Cow::Borrowed(text) }
+}
+
+/// JSON to be printed: on a terminal with escapes for what acts there, which for a reader of JSON is the same.
+#[must_use]
+pub fn json_piece(text: &str) -> Cow<'_, str> {
+    if is_terminal() { json(text) } else { Cow::Borrowed(text) }
+}
+
+/// How many columns the text takes up, each character by itself.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// The longest beginning of the text that fits, and the rest of it. It goes forward by a character in any case.
+#[must_use]
+pub fn split_at_width(text: &str, width: usize) -> (&str, &str) {
+    let mut taken = 0;
+    for (at, c) in text.char_indices() {
+        taken += c.width().unwrap_or(0);
+        if taken > width && at > 0 {
+            return text.split_at(at);
+        }
+    }
+    (text, "")
+}
+
+/// Prints text and a line end.
+pub fn print(text: &str) -> io::Result<()> {
+    let shown = if is_terminal() { block(text) } else { Cow::Borrowed(text) };
+    write(io::stdout().lock(), &shown)
+}
+
+/// Prints text and a line end on standard error.
+pub fn print_error(text: &str) -> io::Result<()> {
+    let shown = if io::stderr().is_terminal() { block(text) } else { Cow::Borrowed(text) };
+    write(io::stderr().lock(), &shown)
+}
+
+fn write(mut out: impl Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Standard output as it is: for bytes that are no text, and for text that its caller has made safe and painted.
+#[must_use]
+pub fn raw() -> Box<dyn Write + Send> {
+    Box::new(io::stdout())
+}
+
+/// Standard error for the log, and whether it is a terminal.
+#[must_use]
+pub fn log() -> (io::Stderr, bool) {
+    (io::stderr(), io::stderr().is_terminal())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, test_runner::Config};
+
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown_instead() {
+        for (text, on_one_line, as_json) in [
+            ("plain, grün, 中文, 😀", "plain, grün, 中文, 😀", "plain, grün, 中文, 😀"),
+            ("\u{1b}[31mred\u{7}", "\\u{1b}[31mred\\u{7}", "\\u001b[31mred\\u0007"),
+            ("\u{9b}31m\u{7f}\0", "\\u{9b}31m\\u{7f}\\u{0}", "\\u009b31m\\u007f\\u0000"),
+            ("safe\u{202e}exe.txt", "safe\\u{202e}exe.txt", "safe\\u202eexe.txt"),
+            ("\u{2066}a\u{2069}\u{200f}", "\\u{2066}a\\u{2069}\\u{200f}", "\\u2066a\\u2069\\u200f"),
+            ("a\u{e0041}", "a\\u{e0041}", "a\\udb40\\udc41"),
+        ] {
+            assert_eq!((line(text), block(text), json(text)), (on_one_line.into(), on_one_line.into(), as_json.into()));
+        }
+        assert_eq!((line("a\n\tb\r"), block("a\n\tb\r")), ("a\\n\\tb\\r".into(), "a\n\tb\\r".into()));
+    }
+
+    proptest! {
+        #![proptest_config(Config { failure_persistence: None, ..Config::with_cases(256) })]
+
+        #[test]
+        fn nothing_acts_any_more(text in any::<String>()) {
+            prop_assert!(!line(&text).chars().any(acts));
+            prop_assert!(!block(&text).chars().any(|c| acts(c) && !"\n\t".contains(c)));
+            let written = serde_json::to_string(&text).unwrap();
+            let shown = json(&written);
+            prop_assert!(!shown.chars().any(acts));
+            prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
+
+        #[test]
+        fn text_is_split_without_loss(text in any::<String>(), width in 0_usize..20) {
+            let (first, rest) = split_at_width(&text, width);
+            prop_assert_eq!([first, rest].concat(), text.clone());
+            prop_assert!(!first.is_empty() || text.is_empty());
+            prop_assert!(columns(first) <= width || first.chars().count() == 1, "{first} is wider than {width}");
+        }
+    }
+}
