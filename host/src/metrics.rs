@@ -47,6 +47,8 @@ pub struct Metrics {
     pub refused: Family<Reason, Counter>,
     /// Panics that were caught, by the task; each is a defect.
     panics: Family<Task, Counter>,
+    /// Connections of clients that the host ended, by the reason.
+    pub closed: Family<Reason, Counter>,
     /// Connections open now.
     pub connections: Gauge,
     /// CONNECTs that were let in.
@@ -100,6 +102,11 @@ impl Metrics {
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
+    /// Counts a client's connection that the host ended.
+    pub fn close(&self, reason: &'static str) {
+        self.closed.get_or_create(&Reason { reason }).inc();
+    }
+
     /// Counts a message that a subscriber will not get.
     pub fn drop_message(&self, reason: &'static str) {
         self.drop_messages(reason, 1);
@@ -119,6 +126,7 @@ impl Metrics {
         registry.register("limit_hits", "Times a limit was hit", self.limits.clone());
         registry.register("mqtt_refused", "Things refused to clients", self.refused.clone());
         registry.register("panics", "Panics that were caught, by the task", self.panics.clone());
+        registry.register("mqtt_closed", "Connections that the host ended", self.closed.clone());
         registry.register("mqtt_connections", "Connections open now", self.connections.clone());
         registry.register("mqtt_connects", "Clients let in", self.connects.clone());
         registry.register("mqtt_connection_panics", "Connection tasks that panicked", self.connection_panics.clone());

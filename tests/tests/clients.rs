@@ -1,5 +1,11 @@
-//! Clients that no one here wrote, against a running host: mosquitto's, Eclipse Paho for Python, MQTT.js. One that is not
+//! Clients that no one here wrote, against a running host: mosquitto's, Eclipse Paho for Python, MQTT.js, a browser, and
+//! mosquitto itself as a bridge. One that is not
 //! installed is skipped with a word, but never where `CI` is `true`.
+
+#[path = "clients/bridge.rs"]
+mod bridge;
+#[path = "clients/browser.rs"]
+mod browser;
 
 use std::{
     ffi::OsStr,

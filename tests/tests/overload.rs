@@ -69,6 +69,49 @@ fn those_who_ask_the_admin_api_nothing_keep_nobody_from_it() {
     host.stop();
 }
 
+/// An old client that takes no for an answer by trying again.
+fn sends_again_and_again(host: &switchbox_tests::Process, packets: &[u8], times: usize) {
+    let connect = b"\x10\x12\0\x04MQTT\x04\x02\0\x3c\0\x06lamp-1";
+    for _ in 0..times {
+        let mut conn = Conn::open(host.mqtt()).expect("no connection");
+        conn.send(connect);
+        assert!(conn.is_let_in());
+        conn.send(packets);
+        let _ = conn.last_words();
+    }
+}
+
+#[test]
+fn a_client_that_publishes_what_it_may_not_again_and_again_is_counted_each_time_and_logged_once() {
+    let place = Place::new();
+    let host = place.start_with(&["--max-telemetry-bytes", "1000"]);
+    let publish = |bytes: usize| {
+        let topic = events("lamp-1");
+        let length = u16::try_from(bytes + topic.len() + 4).unwrap();
+        let length = [(length & 0x7f) as u8 | 0x80, (length >> 7) as u8];
+        let topic_length = u16::try_from(topic.len()).unwrap().to_be_bytes();
+        [&[0x32][..], &length, &topic_length, topic.as_bytes(), &[0, 1], &vec![b'x'; bytes]].concat()
+    };
+    sends_again_and_again(&host, &publish(1_001), 3);
+    assert_eq!(hits(&host.admin(), "telemetry_bytes"), 3);
+    let parts = ["publish refused", "lamp-1", "/devices/lamp-1/events", "1001", "1000", "telemetry_bytes"];
+    let line = host.logged(&parts);
+    assert!(line.contains("devices.max-telemetry-bytes"), "{line}");
+    assert_eq!(host.log().matches("publish refused").count(), 1, "{}", host.log());
+    assert_eq!(host.log().matches("connection closed").count(), 1, "{}", host.log());
+
+    // Not even a packet.
+    sends_again_and_again(&host, &[0x32, 0xff, 0xff, 0x7f, 0, 3, b'a', b'/', b'b'], 2);
+    assert_eq!(hits(&host.admin(), "packet_bytes"), 2);
+    // The same for what it may send: it comes through, and over HTTP the same limit holds.
+    let mut lamp = host.device("lamp-1");
+    lamp.event("x".repeat(1_000));
+    let large = serde_json::json!({"binaryData": "eHh4".repeat(400)});
+    let answer = host.admin().try_post(&Admin::device_path("lamp-1", ":publishEvent"), &large);
+    assert!(answer.is_none_or(|answer| answer.status == 400));
+    host.stop();
+}
+
 /// Telemetry with QoS 0 and 1 by turns, so many of each; waits until those of QoS 1 are acknowledged. Gives the payloads.
 fn by_turns(device: &mut Device, count: usize) -> (Vec<String>, Vec<String>) {
     let topic = events(&device.id);

@@ -43,8 +43,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth, delivery, explain, ingest, journal, log_limit::LogLimits, metrics::Metrics, model::limits, outbox, registry,
-    settings::AdminAuth, store, tasks::Tasks, tls,
+    auth, delivery, explain, ingest, journal,
+    log_limit::LogLimits,
+    metrics::Metrics,
+    model::{PayloadLimits, limits},
+    outbox, registry,
+    settings::AdminAuth,
+    store,
+    tasks::Tasks,
+    tls,
 };
 
 /// Lines of a log in a minute that tell what one address, or one token, was refused.
@@ -66,6 +73,8 @@ pub struct Options {
     pub plugins: PathBuf,
     /// Web pages that may call, by their origins.
     pub cors_origins: Vec<String>,
+    /// How large what devices send may be.
+    pub payloads: PayloadLimits,
 }
 
 /// The rooms that the API speaks for.
@@ -130,6 +139,7 @@ struct App {
     answers: answers::Answers,
     audit: audit::Audit,
     cors_origins: Arc<[String]>,
+    payloads: PayloadLimits,
     ready: Arc<AtomicBool>,
     followers: followers::Followers,
     /// Of devices that are not let in over HTTP.
@@ -173,6 +183,7 @@ impl Service {
             answers: answers::Answers::default(),
             audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
             cors_origins: options.cors_origins.into(),
+            payloads: options.payloads,
             ready: Arc::default(),
             followers: followers::Followers::default(),
             bridge_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),

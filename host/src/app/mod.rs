@@ -240,6 +240,9 @@ async fn bind_front(
         connections: connections.mqtt,
         connections_per_address: settings.max_connections_per_address,
         connects_per_second: settings.max_connects_per_second,
+        connect_deadline: settings.connect_deadline,
+        packet_deadline: settings.packet_deadline,
+        payloads: settings.payloads,
         foreground: Some(tokio::runtime::Handle::current()),
         tasks: parts.tasks.clone(),
         ..mqtt::Options::default()
@@ -262,6 +265,7 @@ async fn bind_api(
         data: settings.data.clone(),
         plugins: settings.plugins.clone(),
         cors_origins: settings.cors_origins.clone(),
+        payloads: settings.payloads,
     };
     let parts = admin::Parts {
         auth: parts.auth.clone(),

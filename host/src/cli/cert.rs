@@ -7,11 +7,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use getrandom::SysRng;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PKCS_RSA_SHA256,
 };
+use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
 use zeroize::Zeroizing;
 
 use super::credential::write_private;
@@ -23,6 +25,8 @@ const AUTHORITY_DAYS: i64 = 3_650;
 /// What Apple's systems take at most.
 const CERTIFICATE_DAYS: i64 = 825;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
+/// The least that anybody takes, and small clients compute long enough with it.
+const RSA_BITS: usize = 2_048;
 
 /// Make certificates for TLS: an authority (CA) of your own, and by it those of the host and of devices
 #[derive(Debug, clap::Args)]
@@ -32,6 +36,32 @@ pub(super) struct Options {
     /// Where the certificates and keys are kept
     #[arg(long, value_name = "DIR", default_value = "switchbox-certs", global = true)]
     folder: PathBuf,
+    /// The kind of key: ec (P-256), or rsa (2048 bits) for clients that know RSA alone, such as an ESP8266
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = KeyType::Ec, global = true)]
+    key_type: KeyType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KeyType {
+    Ec,
+    Rsa,
+}
+
+impl KeyType {
+    fn of(key: &KeyPair) -> Self {
+        if *key.algorithm() == PKCS_RSA_SHA256 { Self::Rsa } else { Self::Ec }
+    }
+
+    fn generate(self) -> anyhow::Result<KeyPair> {
+        match self {
+            Self::Ec => Ok(KeyPair::generate()?),
+            Self::Rsa => {
+                let key = rsa::PrivateKey::new(&mut SysRng, RSA_BITS).context("an RSA key cannot be made")?;
+                let pem = key.to_pkcs8_pem(LineEnding::LF).context("an RSA key cannot be written")?;
+                Ok(KeyPair::from_pem(&pem)?)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,31 +86,38 @@ struct Issued {
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     let folder = &options.folder;
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let authority = authority(folder)?;
+    let key_type = options.key_type;
+    let (authority, authority_type) = authority(folder, key_type)?;
+    let note = if authority_type == KeyType::Ec && key_type == KeyType::Rsa {
+        "\n\nThe authority in this folder has an EC key: a client that knows RSA alone cannot check what it issues. Use \
+         another --folder, where the authority is made with the same kind of key."
+    } else {
+        ""
+    };
     match &options.action {
         Action::Server { names } => {
-            write(folder, "server", &server(&authority, names)?)?;
+            write(folder, "server", &server(&authority, key_type, names)?)?;
             let folder = folder.display();
             Ok(format!(
                 "{folder}/server.pem is good for {} and {CERTIFICATE_DAYS} days; devices trust it by {folder}/ca.pem\n\n  \
-                 switchbox serve --mqtt-tls 0.0.0.0:8883 --tls-cert {folder}/server.pem --tls-key {folder}/server.key.pem",
+                 switchbox serve --mqtt-tls 0.0.0.0:8883 --tls-cert {folder}/server.pem --tls-key {folder}/server.key.pem{note}",
                 names.join(", ")
             ))
         }
         Action::Device { device } => {
             let id = DeviceId::new(device)?;
-            write(folder, device, &client(&authority, &id)?)?;
+            write(folder, device, &client(&authority, key_type, &id)?)?;
             let folder = folder.display();
             Ok(format!(
                 "{folder}/{id}.pem lets {id} in where the host runs with --tls-client-ca {folder}/ca.pem, or once it is \
-                 registered:\n\n  switchbox device credential add {id} {folder}/{id}.pem"
+                 registered:\n\n  switchbox device credential add {id} {folder}/{id}.pem{note}"
             ))
         }
     }
 }
 
-/// The one in the folder, or a new one.
-fn authority(folder: &Path) -> anyhow::Result<Issuer<'static, KeyPair>> {
+/// The one in the folder, or a new one with this kind of key; and which kind it has.
+fn authority(folder: &Path, key_type: KeyType) -> anyhow::Result<(Issuer<'static, KeyPair>, KeyType)> {
     let (certificate_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key.pem"));
     let mut params = params(AUTHORITY, vec![], AUTHORITY_DAYS)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -89,12 +126,13 @@ fn authority(folder: &Path) -> anyhow::Result<Issuer<'static, KeyPair>> {
         let pem = fs::read_to_string(&key_path).map(Zeroizing::new);
         let pem = pem.with_context(|| format!("{} cannot be read", key_path.display()))?;
         let key = KeyPair::from_pem(&pem).with_context(|| format!("{} is no key", key_path.display()))?;
-        return Ok(Issuer::new(params, key));
+        let key_type = KeyType::of(&key);
+        return Ok((Issuer::new(params, key), key_type));
     }
-    let key = KeyPair::generate()?;
+    let key = key_type.generate()?;
     let certificate = params.self_signed(&key)?;
     write(folder, "ca", &issued(&certificate, &key))?;
-    Ok(Issuer::new(params, key))
+    Ok((Issuer::new(params, key), key_type))
 }
 
 fn params(name: &str, names: Vec<String>, days: i64) -> anyhow::Result<CertificateParams> {
@@ -115,22 +153,26 @@ fn date(days: i64) -> anyhow::Result<(i32, u8, u8)> {
     Ok((date.year().into(), date.month().try_into()?, date.day().try_into()?))
 }
 
-fn server(authority: &Issuer<'static, KeyPair>, names: &[String]) -> anyhow::Result<Issued> {
+fn server(authority: &Issuer<'static, KeyPair>, key_type: KeyType, names: &[String]) -> anyhow::Result<Issued> {
     let first = names.first().map_or("localhost", String::as_str);
     let mut params = params(first, names.to_vec(), CERTIFICATE_DAYS)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    issue(authority, params)
+    issue(authority, key_type, params)
 }
 
-fn client(authority: &Issuer<'static, KeyPair>, id: &DeviceId) -> anyhow::Result<Issued> {
+fn client(authority: &Issuer<'static, KeyPair>, key_type: KeyType, id: &DeviceId) -> anyhow::Result<Issued> {
     let mut params = params(id.as_str(), vec![], CERTIFICATE_DAYS)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    issue(authority, params)
+    issue(authority, key_type, params)
 }
 
-fn issue(authority: &Issuer<'static, KeyPair>, mut params: CertificateParams) -> anyhow::Result<Issued> {
+fn issue(
+    authority: &Issuer<'static, KeyPair>,
+    key_type: KeyType,
+    mut params: CertificateParams,
+) -> anyhow::Result<Issued> {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    let key = KeyPair::generate()?;
+    let key = key_type.generate()?;
     Ok(issued(&params.signed_by(&key, authority)?, &key))
 }
 

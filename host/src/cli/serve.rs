@@ -78,6 +78,21 @@ pub(super) struct Options {
     /// MQTT connections that come in a second; twice as many at once [default: 5000]
     #[arg(long, value_name = "N")]
     max_connects_per_second: Option<String>,
+    /// How long a client may take for TLS, WebSocket and CONNECT together, seconds [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    connect_deadline_seconds: Option<String>,
+    /// How long a client may take for the rest of a packet, seconds [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    packet_deadline_seconds: Option<String>,
+    /// Largest message on an ordinary topic, bytes [default: 262144]
+    #[arg(long, value_name = "BYTES")]
+    max_message_bytes: Option<String>,
+    /// Largest telemetry of a device, bytes [default: 262144]
+    #[arg(long, value_name = "BYTES")]
+    max_telemetry_bytes: Option<String>,
+    /// Largest state of a device, bytes [default: 65536]
+    #[arg(long, value_name = "BYTES")]
+    max_state_bytes: Option<String>,
     /// Bytes of the journal kept for looking back [default: 268435456]
     #[arg(long, value_name = "BYTES")]
     journal_keep_bytes: Option<String>,
@@ -110,6 +125,11 @@ impl Options {
             (Key::MqttWssListen, &self.wss),
             (Key::MqttMaxConnectionsPerAddress, &self.max_connections_per_address),
             (Key::MqttMaxConnectsPerSecond, &self.max_connects_per_second),
+            (Key::MqttConnectDeadlineSeconds, &self.connect_deadline_seconds),
+            (Key::MqttPacketDeadlineSeconds, &self.packet_deadline_seconds),
+            (Key::MqttMaxMessageBytes, &self.max_message_bytes),
+            (Key::DevicesMaxTelemetryBytes, &self.max_telemetry_bytes),
+            (Key::DevicesMaxStateBytes, &self.max_state_bytes),
             (Key::TlsCert, &self.tls_cert),
             (Key::TlsKey, &self.tls_key),
             (Key::TlsClientCa, &self.tls_client_ca),

@@ -6,10 +6,12 @@ mod table;
 
 pub use table::{LimitName, host as names, plugin as plugin_names};
 
-/// Largest telemetry payload, bytes.
+/// Largest telemetry payload, and message on an ordinary topic, bytes, unless settings say otherwise.
 pub const TELEMETRY_BYTES: usize = 256 * 1024;
-/// Largest state document, bytes.
+/// Largest state document, bytes, unless a setting says otherwise.
 pub const STATE_BYTES: usize = 64 * 1024;
+/// What the settings for the largest telemetry, state and message may say at most, bytes.
+pub const PAYLOAD_BYTES_MOST: usize = 1024 * 1024;
 /// Largest config document, bytes.
 pub const CONFIG_BYTES: usize = 64 * 1024;
 /// Largest command payload, bytes.
@@ -208,8 +210,14 @@ pub const SESSION_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 pub const IN_FLIGHT: u16 = 32;
 /// Largest packet before and with CONNECT, bytes.
 pub const CONNECT_PACKET_BYTES: usize = 8 * 1024;
-/// Largest packet of a client that was let in, bytes: the largest payload with its topic and properties.
-pub const PACKET_BYTES: usize = TELEMETRY_BYTES + 64 * 1024;
+/// What a packet may have beside its payload, bytes: topic and properties.
+pub const PACKET_OVERHEAD_BYTES: usize = 64 * 1024;
+/// The request that a WebSocket begins with, bytes, about.
+pub const UPGRADE_BYTES: usize = 16 * 1024;
+/// Lines of its header.
+pub const UPGRADE_HEADERS: usize = 100;
+/// Longest time that a setting gives a client for TLS, WebSocket and CONNECT, or for the rest of a packet, seconds.
+pub const DEADLINE_SECS_MOST: u64 = 600;
 /// QoS 1 and 2 messages from a client that may wait for our acknowledgement (the receive maximum that we tell).
 pub const RECEIVE_MAXIMUM: u16 = 1_024;
 /// Bytes of one client's events that may be under way to the journal before it is read no more: others' events stand behind

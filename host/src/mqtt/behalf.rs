@@ -35,7 +35,7 @@ fn errand(topic: &str) -> Result<Errand<'_>, Failure> {
     let id = match iot_core::addressee(topic) {
         Some(Ok(id)) => id,
         Some(Err(id)) => return Err(invalid(id, format!("{id:?} is no device id"))),
-        None => return Err(invalid("", Refused::Unknown.to_string())),
+        None => return Err(invalid("", "a gateway may use topics under /devices/ only".into())),
     };
     match iot_core::publish(Some(&id), topic) {
         iot_core::Publish::Control(control) => Ok(Errand::Control(control, id)),
@@ -108,8 +108,9 @@ impl<H: Hub> Connection<H> {
         let device = attached.device.clone();
         device.heard_by_gateway(clock::now_ms());
         let qos = publish.qos;
-        match content(&self.presence.shared.metrics, meaning, publish) {
-            Err(Refusal { text, .. }) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), text))),
+        let shared = &self.presence.shared;
+        match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
+            Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.in_full()))),
             Ok(Content::Event(data)) => {
                 if !batch.takes_of(&device) {
                     self.submit(batch).await?;
@@ -128,6 +129,25 @@ impl<H: Hub> Connection<H> {
         }
     }
 
+    /// A publish of the gateway's own is not allowed. Those that it speaks for stay connected.
+    pub(super) fn refuse_gateways_own(
+        &mut self,
+        topic: &str,
+        packet_id: u16,
+        refusal: &Refusal,
+        ack: Option<Ack>,
+    ) -> Result<(), End> {
+        let own = self.presence.device.as_ref().map_or("", |device| device.name.id.as_str()).to_owned();
+        let failure = Failure::new(ErrorType::Unknown, own, refusal.in_full());
+        let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_owned(), packet_id };
+        if self.peer.version == Version::V311 {
+            return self.fail(&failure, info, ack);
+        }
+        self.log_refusal("gateway message", topic, &failure.text);
+        self.tell(&failure, Some(info));
+        self.acknowledge_refused(refusal, ack)
+    }
+
     /// A message of the gateway's failed.
     fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), End> {
         self.log_refusal("gateway message", &info.topic, &format!("{}: {}", failure.kind.as_str(), failure.text));
@@ -144,6 +164,13 @@ impl<H: Hub> Connection<H> {
                 let text = Some(failure.kind.as_str());
                 self.acknowledge_now(Ack { reason: reason_of(failure.kind), text, ..ack })
             }
+        }
+    }
+
+    /// The same for a filter that names none of its devices.
+    pub(super) fn fail_own_subscription(&mut self, text: &str, filter: &str, packet_id: u16) {
+        if self.is_gateway() {
+            self.fail_subscription(&Failure::new(ErrorType::InvalidTopic, "", text), filter, packet_id);
         }
     }
 

@@ -31,13 +31,24 @@ pub(super) fn frame(bytes: &[u8], limit: usize) -> Result<Option<Frame<'_>>, Fau
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
     let Some((length, header)) = variable_length(rest)? else { return Ok(None) };
     if 1 + header + length > limit {
-        let text = format!("a packet of {length} bytes is over the limit of {limit}");
-        return Err(Fault::new(reason::TOO_LARGE, text));
+        return Err(too_large(first, rest.get(header..).unwrap_or_default(), 1 + header + length, limit));
     }
     match (bytes.get(1 + header..1 + header + length), bytes.get(..1 + header + length)) {
         (Some(body), Some(whole)) => Ok(Some(Frame { first, body, whole })),
         _ => Ok(None),
     }
+}
+
+/// Names the topic where that has come.
+fn too_large(first: u8, body: &[u8], bytes: usize, limit: usize) -> Fault {
+    /// Of a topic.
+    const SHOWN: usize = 200;
+    let topic = take_binary(body).filter(|_| first >> 4 == 3);
+    let packet = match topic.map(|(topic, _)| String::from_utf8_lossy(topic.get(..SHOWN).unwrap_or(topic))) {
+        Some(topic) => format!("a PUBLISH to {topic:?}"),
+        None => "a packet".to_owned(),
+    };
+    Fault::new(reason::TOO_LARGE, format!("{packet} of {bytes} bytes is over the limit of {limit}"))
 }
 
 /// A variable byte integer and how many bytes it takes; None when it goes on beyond the end.
@@ -88,13 +99,19 @@ impl Payloads {
 #[derive(Debug)]
 pub(super) struct Decoder {
     version: Version,
+    /// Of MQTT 3.1.1, as [`super::bridge`] says.
+    bridge: bool,
     /// The topic of the last PUBLISH, shared by the next one to the same.
     last_topic: Arc<str>,
 }
 
 impl Decoder {
     pub(super) fn new(version: Version) -> Self {
-        Self { version, last_topic: "".into() }
+        Self { version, bridge: false, last_topic: "".into() }
+    }
+
+    pub(super) fn of_bridge(self, bridge: bool) -> Self {
+        Self { bridge, ..self }
     }
 
     pub(super) fn decode(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Packet, Fault> {
@@ -185,13 +202,13 @@ impl Decoder {
 
     fn rare(&self, frame: Frame<'_>) -> Result<Packet, Fault> {
         match self.version {
-            Version::V311 => rare_v311(frame).and_then(without_nul),
+            Version::V311 => rare_v311(frame, self.bridge).and_then(without_nul),
             Version::V5 => rare_v5(frame).and_then(without_nul),
         }
     }
 }
 
-fn rare_v311(frame: Frame<'_>) -> Result<Packet, Fault> {
+fn rare_v311(frame: Frame<'_>, bridge: bool) -> Result<Packet, Fault> {
     match library_v3(frame)? {
         v3::Packet::Subscribe { packet_id, topic_filters } => {
             check_v311_options(frame.body)?;
@@ -200,8 +217,8 @@ fn rare_v311(frame: Frame<'_>) -> Result<Packet, Fault> {
                 .map(|(filter, qos)| Filter {
                     filter: (*filter).into(),
                     qos: from_library(qos),
-                    no_local: false,
-                    retain_as_published: false,
+                    no_local: bridge && !topics::is_shared(&filter),
+                    retain_as_published: bridge,
                     retain_handling: 0,
                 })
                 .collect();

@@ -7,6 +7,7 @@ use rmqtt_codec::{v3, v5};
 use zeroize::Zeroizing;
 
 use super::{
+    bridge,
     codec::{self, Frame},
     packet::{Connect, Fault, Version, Will, reason},
     properties::{self, Checked},
@@ -61,6 +62,11 @@ pub(super) fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
     if frame.first != 0x10 {
         return Err((Fault::protocol("the first packet is no CONNECT"), None));
     }
+    if let Some(whole) = bridge::as_client(frame.body)
+        && let Some(frame) = bridge::frame(&whole)
+    {
+        return read(frame).map(|connect| Connect { bridge: true, ..connect });
+    }
     let reader = |version| Reader::of(version, frame.body);
     let version = version(frame.body).map_err(|(fault, version)| (fault, version.map(reader)))?;
     let read = match version {
@@ -74,13 +80,14 @@ pub(super) fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
 /// Or what is wrong with it, and in which version to say so.
 fn version(body: &[u8]) -> Result<Version, (Fault, Option<Version>)> {
     let unsupported = |level: u8| {
-        let text = format!("protocol level {level} is not supported, only 4 (MQTT 3.1.1) and 5");
+        let text =
+            format!("protocol level {level} is not supported, only 4 (MQTT 3.1.1), 5, and 131 and 132 of bridges");
         Fault::new(reason::UNSUPPORTED_VERSION, text)
     };
     match codec::take_binary(body) {
         Some((b"MQTT", [4, ..])) => Ok(Version::V311),
         Some((b"MQTT", [5, ..])) => Ok(Version::V5),
-        Some((b"MQTT", [level, ..])) if *level > 5 => Err((unsupported(*level), Some(Version::V5))),
+        Some((b"MQTT", [level, ..])) if !bridge::is_level_of_3(*level) => Err((unsupported(*level), Some(Version::V5))),
         Some((b"MQTT" | b"MQIsdp", [level, ..])) => Err((unsupported(*level), Some(Version::V311))),
         _ => Err((Fault::protocol("a CONNECT of another protocol"), None)),
     }
@@ -167,6 +174,7 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
     });
     Ok(Connect {
         version: Version::V311,
+        bridge: false,
         client_id: (*connect.client_id).into(),
         clean: connect.clean_session,
         keep_alive_secs: connect.keep_alive,
@@ -204,6 +212,7 @@ fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
     }
     Ok(Connect {
         version: Version::V5,
+        bridge: false,
         client_id: (*connect.client_id).into(),
         clean: flags & CLEAN != 0,
         keep_alive_secs: connect.keep_alive,

@@ -18,7 +18,6 @@ use super::{
     end::{End, Presence},
     handshake::Admitted,
     hub::Hub,
-    mailbox::Close,
     packet::{Fault, Packet, reason},
     parcel::Receipts,
     retained::RetainedLeft,
@@ -28,13 +27,10 @@ use super::{
 };
 use crate::{
     fairness::{self, Lane, Metered},
-    log_limit::LogLimit,
     model::limits,
     session::{Ack, AckKind, Frame},
 };
 
-/// Lines of the log in a minute that tell what a connection was refused.
-const REFUSALS_LOGGED: u32 = 10;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Room for what was read is made for packets of this size, and at first for no more than so many.
@@ -47,10 +43,6 @@ const WRITE_BYTES: usize = 128 * 1024;
 const TURN_PACKETS: usize = 256;
 /// Bytes of answers that may wait before a client is read no more.
 const UNSENT_BYTES: usize = 256 * 1024;
-/// How long what is acknowledged may take to be written when the host shuts down.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the last words to a client may take.
-const GOODBYE_PATIENCE: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// Where a worker thread reads into, and where it gathers what it writes: never kept across an await.
@@ -80,12 +72,12 @@ pub(super) struct Connection<H: Hub> {
     pub(super) aliases: Vec<Option<Arc<str>>>,
     /// Of new subscriptions, what there was no room for yet.
     pub(super) retained_left: Vec<RetainedLeft>,
-    /// Of what it was refused.
-    pub(super) log_limit: LogLimit,
+    /// It is about to end: nothing but acknowledgements is written any more.
+    pub(super) ends: bool,
     /// The log has told that events of this client are dropped.
     pub(super) told_of_shedding: bool,
     pub(super) slow: Option<Box<Slow>>,
-    stream: Socket,
+    pub(super) stream: Socket,
     decoder: Decoder,
     /// Bytes of a packet that is not whole.
     partial: BytesMut,
@@ -116,7 +108,7 @@ impl<H: Hub> Connection<H> {
             unsent,
             aliases: Vec::new(),
             retained_left: Vec::new(),
-            log_limit: LogLimit::new(REFUSALS_LOGGED, Instant::now()),
+            ends: false,
             told_of_shedding: false,
             slow: None,
             stream,
@@ -169,9 +161,12 @@ impl<H: Hub> Connection<H> {
         self.recheck_if_asked()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
+            // What came with CONNECT may end in half a packet, too.
+            self.note_partial(!packets.is_empty());
             Box::pin(self.process(packets)).await?;
         }
         if let Some(fault) = self.fault.take() {
+            self.note_if_large(&fault);
             return Err(Stop::End(fault.into()));
         }
         self.write()?;
@@ -218,6 +213,18 @@ impl<H: Hub> Connection<H> {
         Ok(())
     }
 
+    /// A packet that is too large is counted, and the log says what bounds it.
+    fn note_if_large(&mut self, fault: &Fault) {
+        const SETTINGS: &str = "devices.max-telemetry-bytes, devices.max-state-bytes and mqtt.max-message-bytes";
+        if fault.reason == reason::TOO_LARGE {
+            self.presence.shared.metrics.limit(limits::names::PACKET_BYTES);
+            let more = limits::PACKET_OVERHEAD_BYTES;
+            let text =
+                format!("{} bytes (limit: packet_bytes, {more} more than the largest of {SETTINGS})", fault.text);
+            self.log_line(("packet", limits::names::PACKET_BYTES.as_str()), "", &text);
+        }
+    }
+
     /// Whether the client is still in the right lane. Nothing of what it sent is under way here.
     fn stay(&mut self, now: Instant) -> Result<(), Stop> {
         let lane = self.presence.share.lane(self.lane, now);
@@ -255,11 +262,15 @@ impl<H: Hub> Connection<H> {
         let options = &self.presence.shared.options;
         if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
             self.presence.shared.metrics.limit(limits::names::WRITE_DEADLINE);
-            return Err(End::Lost("the client does not read what is sent to it".into()));
+            let text = format!("the client did not read what is sent to it for {} s", options.write_deadline.as_secs());
+            return Err(End::Late { limit: limits::names::WRITE_DEADLINE, text });
         }
         if self.partial_since.is_some_and(|since| now >= since + options.packet_deadline) && self.reads() {
             self.presence.shared.metrics.limit(limits::names::PACKET_DEADLINE);
-            return Err(End::Lost("the client did not send the rest of a packet".into()));
+            let secs = options.packet_deadline.as_secs();
+            let text =
+                format!("the client did not send the rest of a packet in {secs} s (mqtt.packet-deadline-seconds)");
+            return Err(End::Late { limit: limits::names::PACKET_DEADLINE, text });
         }
         self.check_end(now)?;
         self.expire_attached(now);
@@ -278,6 +289,7 @@ impl<H: Hub> Connection<H> {
 
     /// Reads once, and gives the packets that are whole.
     pub(super) fn read(&mut self) -> Result<Vec<Packet>, End> {
+        let packet_bytes = self.packet_bytes();
         READ.with_borrow_mut(|scratch| {
             let length = match self.stream.try_read(scratch) {
                 Ok(0) => return Err(End::Lost("connection closed by the client without DISCONNECT".into())),
@@ -293,24 +305,35 @@ impl<H: Hub> Connection<H> {
             self.heard = Instant::now();
             let bytes = scratch.get(..length).unwrap_or_default();
             let packets = if self.partial.is_empty() {
-                let (packets, rest) = decode(&mut self.decoder, bytes, &mut self.fault);
+                let (packets, rest) = decode(&mut self.decoder, bytes, packet_bytes, &mut self.fault);
                 self.partial.extend_from_slice(rest);
                 packets
             } else {
                 self.partial.extend_from_slice(bytes);
                 self.decode_partial()
             };
-            self.partial_since = match self.partial_since {
-                _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
-                Some(since) if packets.is_empty() => Some(since),
-                _ => Some(self.heard),
-            };
+            self.note_partial(!packets.is_empty());
             Ok(packets)
         })
     }
 
+    /// Since when the rest of a packet is missing: since the last that was whole, if there was one.
+    fn note_partial(&mut self, some_whole: bool) {
+        self.partial_since = match self.partial_since {
+            _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
+            Some(since) if !some_whole => Some(since),
+            _ => Some(Instant::now()),
+        };
+    }
+
+    /// The largest packet that is read.
+    fn packet_bytes(&self) -> usize {
+        self.presence.shared.options.payloads.packet_bytes()
+    }
+
     fn decode_partial(&mut self) -> Vec<Packet> {
-        let (packets, rest) = decode(&mut self.decoder, &self.partial, &mut self.fault);
+        let packet_bytes = self.packet_bytes();
+        let (packets, rest) = decode(&mut self.decoder, &self.partial, packet_bytes, &mut self.fault);
         let used = self.partial.len() - rest.len();
         self.partial.advance(used);
         if self.partial.is_empty() {
@@ -362,7 +385,8 @@ impl<H: Hub> Connection<H> {
             if out.len() >= WRITE_BYTES {
                 break true;
             }
-            match state.session.next(now) {
+            let next = if self.ends { state.session.next_ack() } else { state.session.next(now) };
+            match next {
                 None => break false,
                 Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
                 Some(Frame::Publish { id, dup, item }) => {
@@ -413,60 +437,20 @@ impl<H: Hub> Connection<H> {
         }
         Ok(())
     }
-
-    /// The last words, then the end.
-    async fn finish(mut self: Box<Self>, end: End) {
-        let end = if matches!(end, End::Closed(Close::TakenOver)) { self.taken_over().await } else { end };
-        // Perhaps the client has it.
-        self.note_sent();
-        let name = &self.presence.mailbox.name;
-        match &end {
-            End::Fault(fault) => {
-                self.presence.shared.metrics.refuse("packet");
-                tracing::warn!(client = %name, reason = fault.reason, "connection closed: {}", fault.text);
-            }
-            end => tracing::debug!(client = %name, "connection ended: {}", end.text()),
-        }
-        if matches!(end, End::Closed(Close::Shutdown)) {
-            // A client that does not read does not get more time.
-            let _ = tokio::time::timeout(FLUSH_PATIENCE, self.flush()).await;
-        }
-        if let Some(reason) = end.reason() {
-            let mut words = std::mem::take(&mut self.unsent);
-            self.peer.disconnect(reason, end.text(), &mut words);
-            if matches!(end, End::Closed(Close::TakenOver)) {
-                // The new connection waits for this one.
-                let _ = self.stream.try_write(&words);
-            } else {
-                say_goodbye(&mut self.stream, &words).await;
-            }
-        }
-        self.presence.end = Some(end);
-    }
-
-    /// Writes the acknowledgements of all that was read.
-    async fn flush(&mut self) -> Result<(), End> {
-        loop {
-            self.write()?;
-            if !self.unsent.is_empty() || !self.stream.is_flushed() {
-                self.stream.ready(Interest::WRITABLE).await?;
-                continue;
-            }
-            if self.presence.mailbox.lock().session.all_durable() {
-                return Ok(());
-            }
-            self.presence.mailbox.work.notified().await;
-        }
-    }
 }
 
 /// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
-pub(super) fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Option<Fault>) -> (Vec<Packet>, &'a [u8]) {
+pub(super) fn decode<'a>(
+    decoder: &mut Decoder,
+    bytes: &'a [u8],
+    packet_bytes: usize,
+    fault: &mut Option<Fault>,
+) -> (Vec<Packet>, &'a [u8]) {
     let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
     let mut payloads = Payloads::new(bytes.len());
     let mut rest = bytes;
     loop {
-        let read = match codec::frame(rest, limits::PACKET_BYTES) {
+        let read = match codec::frame(rest, packet_bytes) {
             Ok(None) => return (packets, rest),
             Ok(Some(frame)) => decoder.decode(frame, &mut payloads).map(|packet| (packet, frame.whole.len())),
             Err(fault) => Err(fault),
@@ -482,10 +466,4 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, bytes: &'a [u8], fault: &mut Opt
             }
         }
     }
-}
-
-/// Writes the last words and waits a moment for the client to close.
-pub(super) async fn say_goodbye(socket: &mut Socket, words: &[u8]) {
-    // Whatever goes wrong here, the connection is over.
-    let _ = tokio::time::timeout(GOODBYE_PATIENCE, Box::pin(socket.say_goodbye(words))).await;
 }

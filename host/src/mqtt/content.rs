@@ -1,5 +1,7 @@
 //! What a publish on a device's topic holds, or why it is refused. Never says whose topic it is.
 
+use std::borrow::Cow;
+
 use super::{
     packet::{Publish, reason},
     will::user_properties,
@@ -7,10 +9,7 @@ use super::{
 use crate::{
     dialect::iot_core::{self, Refused},
     metrics::Metrics,
-    model::{
-        EventData,
-        limits::{self, LimitName, names},
-    },
+    model::{EventData, PayloadLimit, PayloadLimits},
 };
 
 /// What a publish on a device's topic holds.
@@ -22,6 +21,31 @@ pub(super) enum Content {
 pub(super) struct Refusal {
     pub(super) reason: u8,
     pub(super) text: &'static str,
+    /// What was too large: its bytes, and what bounds them.
+    too_large: Option<(usize, PayloadLimit)>,
+}
+
+impl Refusal {
+    pub(super) const fn new(reason: u8, text: &'static str) -> Self {
+        Self { reason, text, too_large: None }
+    }
+
+    pub(super) const fn not_authorised(text: &'static str) -> Self {
+        Self::new(reason::NOT_AUTHORISED, text)
+    }
+
+    /// For the log: of each kind a client has its own lines.
+    pub(super) fn kind(&self) -> &'static str {
+        self.too_large.map_or("publish", |(_, limit)| limit.limit.as_str())
+    }
+
+    /// With all that whoever looks after the client has to know.
+    pub(super) fn in_full(&self) -> Cow<'static, str> {
+        let Some((size, PayloadLimit { bytes, limit, setting, .. })) = self.too_large else { return self.text.into() };
+        let setting = if setting.is_empty() { "none: it is fixed" } else { setting };
+        format!("{}: it has {size} bytes, at most {bytes} are taken (limit: {limit}, setting: {setting})", self.text)
+            .into()
+    }
 }
 
 impl From<Refused> for Refusal {
@@ -32,29 +56,30 @@ impl From<Refused> for Refusal {
             Refused::Unknown => "there is no such topic under /devices/",
             Refused::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
         };
-        Self { reason: reason::NOT_AUTHORISED, text }
+        Self::not_authorised(text)
     }
 }
 
 /// Reads what was published on a topic of this meaning.
-pub(super) fn content(metrics: &Metrics, meaning: iot_core::Publish<'_>, publish: Publish) -> Result<Content, Refusal> {
+pub(super) fn content(
+    metrics: &Metrics,
+    payloads: &PayloadLimits,
+    meaning: iot_core::Publish<'_>,
+    publish: Publish,
+) -> Result<Content, Refusal> {
     let size = publish.payload.len();
     match meaning {
         iot_core::Publish::Event { subfolder } => {
-            within(
-                metrics,
-                size,
-                (limits::TELEMETRY_BYTES, names::TELEMETRY_BYTES, "the payload is larger than 256 KiB"),
-            )?;
+            within(metrics, size, payloads.telemetry())?;
             let (payload, properties) = (publish.payload, user_properties(publish.properties));
             Ok(Content::Event(EventData::Telemetry { subfolder: subfolder.to_owned(), payload, properties }))
         }
         iot_core::Publish::State => {
-            within(metrics, size, (limits::STATE_BYTES, names::STATE_BYTES, "the state is larger than 64 KiB"))?;
+            within(metrics, size, payloads.state())?;
             Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
         }
         iot_core::Publish::Answer { rid, status } => {
-            within(metrics, size, (limits::METHOD_BYTES, names::METHOD_BYTES, "the answer is larger than 256 KiB"))?;
+            within(metrics, size, payloads.answer())?;
             answer(publish, rid, status)
         }
         iot_core::Publish::Refused(refused) => Err(refused.into()),
@@ -62,16 +87,12 @@ pub(super) fn content(metrics: &Metrics, meaning: iot_core::Publish<'_>, publish
     }
 }
 
-pub(super) fn within(
-    metrics: &Metrics,
-    size: usize,
-    (most, name, text): (usize, LimitName, &'static str),
-) -> Result<(), Refusal> {
-    if size <= most {
+pub(super) fn within(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), Refusal> {
+    if size <= limit.bytes {
         return Ok(());
     }
-    metrics.limit(name);
-    Err(Refusal { reason: reason::QUOTA, text })
+    metrics.limit(limit.limit);
+    Err(Refusal { reason: reason::QUOTA, text: limit.text, too_large: Some((size, limit)) })
 }
 
 /// What the topic does not say stands in the correlation data and in the user property `status`; no status is 200.

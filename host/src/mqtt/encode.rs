@@ -35,6 +35,8 @@ pub(super) struct Peer {
 #[derive(Debug, Default)]
 pub(super) struct Accepted<'a> {
     pub(super) session_present: bool,
+    /// The largest packet that is read.
+    pub(super) packet_bytes: usize,
     pub(super) assigned_id: Option<&'a str>,
     pub(super) session_expiry_secs: Option<u32>,
     pub(super) keep_alive_secs: Option<u16>,
@@ -60,7 +62,7 @@ impl Peer {
                     session_present: accepted.session_present,
                     session_expiry_interval_secs: accepted.session_expiry_secs,
                     receive_max: limits::RECEIVE_MAXIMUM.try_into().unwrap_or(std::num::NonZeroU16::MIN),
-                    max_packet_size: u32::try_from(limits::PACKET_BYTES).ok(),
+                    max_packet_size: u32::try_from(accepted.packet_bytes).ok(),
                     assigned_client_id: accepted.assigned_id.map(Into::into),
                     topic_alias_max: limits::TOPIC_ALIASES,
                     server_keepalive_sec: accepted.keep_alive_secs,
@@ -370,7 +372,7 @@ fn variable_length_size(length: usize) -> usize {
     }
 }
 
-fn put_variable_length(mut length: usize, to: &mut BytesMut) {
+pub(super) fn put_variable_length(mut length: usize, to: &mut impl BufMut) {
     while length > 0x7f {
         to.put_u8((length & 0x7f) as u8 | 0x80);
         length >>= 7;

@@ -11,6 +11,7 @@ use super::{
     mailbox::{Close, Mailbox},
     owner,
     packet::{Fault, Will, reason},
+    web::{Closing, Failure, status},
     will,
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     fairness::Share,
     model::{
         broker::BrokerChange,
+        limits::LimitName,
         registry::{DeviceError, ErrorKind},
     },
     registry::Device,
@@ -34,6 +36,11 @@ pub(super) enum End {
     },
     /// The network.
     Lost(Cow<'static, str>),
+    /// The client took longer than the limit of this name allows.
+    Late {
+        limit: LimitName,
+        text: String,
+    },
     /// The client broke the rules.
     Fault(Fault),
     Closed(Close),
@@ -47,6 +54,10 @@ impl From<Fault> for End {
 
 impl From<std::io::Error> for End {
     fn from(error: std::io::Error) -> Self {
+        let broken = error.get_ref().and_then(|error| error.downcast_ref::<Failure>());
+        if let Some(failure) = broken {
+            return Self::Fault(Fault::protocol(failure.text));
+        }
         Self::Lost(format!("connection lost: {error}").into())
     }
 }
@@ -57,6 +68,7 @@ impl End {
         match self {
             Self::Disconnected { .. } => "disconnected by the client",
             Self::Lost(text) => text,
+            Self::Late { text, .. } => text,
             Self::Fault(fault) => &fault.text,
             Self::Closed(Close::TakenOver) => "taken over by a new connection",
             Self::Closed(Close::Shutdown) => "server shutting down",
@@ -68,13 +80,38 @@ impl End {
     /// The reason code of the DISCONNECT that we send; none where the client is gone.
     pub(super) fn reason(&self) -> Option<u8> {
         match self {
-            Self::Disconnected { .. } | Self::Lost(_) => None,
+            Self::Disconnected { .. } | Self::Lost(_) | Self::Late { .. } => None,
             Self::Fault(fault) => Some(fault.reason),
             Self::Closed(Close::TakenOver) => Some(reason::TAKEN_OVER),
             Self::Closed(Close::Shutdown) => Some(reason::SHUTTING_DOWN),
             Self::Closed(Close::Asked(_)) => Some(reason::ADMINISTRATIVE),
             Self::Closed(Close::RanOut | Close::Revoked(_)) => Some(reason::NOT_AUTHORISED),
         }
+    }
+
+    /// For `/metrics` and the log; none where it was the client that ended it.
+    pub(super) fn label(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Disconnected { .. } | Self::Lost(_) => return None,
+            Self::Late { limit, .. } => limit.as_str(),
+            Self::Fault(_) => "wrong packet",
+            Self::Closed(Close::TakenOver) => "taken over",
+            Self::Closed(Close::Shutdown) => "shutdown",
+            Self::Closed(Close::RanOut) => "ran out",
+            Self::Closed(Close::Asked(_)) => "asked",
+            Self::Closed(Close::Revoked(_)) => "revoked",
+        })
+    }
+
+    /// The same for WebSocket.
+    pub(super) fn closing(&self) -> Closing<'_> {
+        let status = match self {
+            Self::Disconnected { .. } => status::NORMAL,
+            Self::Lost(_) | Self::Closed(Close::Shutdown) => status::GOING_AWAY,
+            Self::Fault(fault) => return fault.closing(),
+            Self::Late { .. } | Self::Closed(_) => status::POLICY,
+        };
+        Closing { status, text: self.text() }
     }
 
     /// When the whole host goes down, nobody is there to read wills: they are published at the next start. Who may not stay
@@ -123,7 +160,7 @@ impl<H: Hub> Presence<H> {
     /// For the device's operator: what ended its connection, where that was an error of its own.
     fn note_failure(&self, end: &End) {
         let kind = match end {
-            End::Fault(_) => ErrorKind::InvalidArgument,
+            End::Fault(_) | End::Late { .. } => ErrorKind::InvalidArgument,
             End::Closed(Close::RanOut | Close::Revoked(_)) => ErrorKind::PermissionDenied,
             End::Disconnected { .. } | End::Lost(_) | End::Closed(_) => return,
         };

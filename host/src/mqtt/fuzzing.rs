@@ -6,7 +6,7 @@ use super::{
     connection::decode,
     packet::Version,
 };
-use crate::model::limits;
+use crate::model::{PayloadLimits, limits};
 
 /// Reads a CONNECT where there is one and then packets, once in one piece and once in two: both must give the same.
 pub fn packets(data: &[u8], v5: bool) {
@@ -18,16 +18,17 @@ pub fn packets(data: &[u8], v5: bool) {
         }
         _ => data,
     };
+    let most = PayloadLimits::default().packet_bytes();
     let mut fault = None;
-    let (packets, rest) = decode(&mut Decoder::new(version), data, &mut fault);
+    let (packets, rest) = decode(&mut Decoder::new(version), data, most, &mut fault);
     let at = data.first().map_or(0, |first| usize::from(*first) % data.len());
     let (first, second) = data.split_at(at);
     let mut decoder = Decoder::new(version);
     let mut later = None;
-    let (mut again, left) = decode(&mut decoder, first, &mut later);
+    let (mut again, left) = decode(&mut decoder, first, most, &mut later);
     if later.is_none() {
         let joined = [left, second].concat();
-        let (more, left) = decode(&mut decoder, &joined, &mut later);
+        let (more, left) = decode(&mut decoder, &joined, most, &mut later);
         again.extend(more);
         assert_eq!(left.len(), rest.len());
     }

@@ -15,20 +15,23 @@ use zeroize::Zeroizing;
 use super::{
     Shared,
     aliases::Aliases,
+    bridge,
     clients::{Claim, Key, Wanted},
     codec::{self, Decoder},
     connect::{self, Reader},
-    connection::{self, Connection},
+    connection::Connection,
     encode::{Accepted, Peer},
     end::Presence,
     gateway::Gateway,
+    goodbye::say_goodbye,
     hub::Hub,
     listen::Door,
     mailbox::DeviceLink,
     owner,
-    packet::{Connect, Fault, Version, reason},
+    packet::{Connect, Fault, Version, Will, reason},
     resume::resume,
     socket::Socket,
+    web::{Closing, Failure, status},
     will,
 };
 use crate::{
@@ -39,50 +42,117 @@ use crate::{
     model::limits,
 };
 
-/// Lets a client in. None: it was refused and told so, or it never said who it is.
+/// Lets a client in. None: it was refused and told so, it never said who it is, or it is to leave before that.
 pub(super) async fn handshake<H: Hub>(
     shared: Arc<Shared<H>>,
     stream: TcpStream,
     door: Arc<Door>,
+    leaving: impl Future<Output = ()>,
 ) -> Option<Box<Connection<H>>> {
+    tokio::pin!(leaving);
+    let address = stream.peer_addr().ok()?.ip();
     let deadline = tokio::time::Instant::now() + shared.options.connect_deadline;
-    let late = || shared.metrics.limit(limits::names::CONNECT_DEADLINE);
-    let mut socket = match tokio::time::timeout_at(deadline, door.open(stream)).await {
+    let opened = tokio::select! {
+        opened = tokio::time::timeout_at(deadline, door.open(stream)) => opened,
+        () = &mut leaving => return None,
+    };
+    let mut socket = match opened {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => {
             shared.metrics.refuse("handshake");
-            tracing::debug!(%error, "a client did not get as far as MQTT");
+            log_failure(&shared, address, &format!("{} failed: {}", door.handshakes(), explained(&error)));
             return None;
         }
         Err(_) => {
-            late();
+            late(&shared, address, door.handshakes());
             return None;
         }
     };
-    let (connect, rest) = match tokio::time::timeout_at(deadline, read_connect(&mut socket)).await {
-        Ok(Ok(Ok(read))) => read,
-        Ok(Ok(Err((fault, reader)))) => {
+    let read = tokio::select! {
+        read = tokio::time::timeout_at(deadline, read_connect(&mut socket)) => Some(read),
+        () = &mut leaving => None,
+    };
+    let (connect, rest) = match read {
+        Some(Ok(Ok(Ok(read)))) => read,
+        Some(Ok(Ok(Err((fault, reader))))) => {
             refuse(&shared, &mut socket, "", fault.into(), reader).await;
             return None;
         }
-        Ok(Err(_)) => return None,
-        Err(_) => {
-            late();
+        Some(Ok(Err(error))) => {
+            broken(&shared, &mut socket, address, error).await;
+            return None;
+        }
+        Some(Err(_)) => {
+            late(&shared, address, "CONNECT");
+            let text = "CONNECT did not come in time";
+            say_goodbye(&mut socket, &[], Closing { status: status::POLICY, text }).await;
+            return None;
+        }
+        None => {
+            let text = "the host makes room, or shuts down";
+            say_goodbye(&mut socket, &[], Closing { status: status::GOING_AWAY, text }).await;
             return None;
         }
     };
     let name = connect.client_id.clone();
     let reader = Reader { version: connect.version, maximum_packet: connect.maximum_packet };
-    match admit(shared.clone(), connect, &socket).await {
-        Ok(admitted) => {
-            socket.admitted();
-            Some(Box::new(Connection::new(socket, rest, admitted)))
+    let admitted = tokio::select! {
+        admitted = admit(shared.clone(), connect, &socket) => admitted,
+        () = &mut leaving => {
+            let fault = Fault::new(reason::UNAVAILABLE, "the server is busy, or shuts down");
+            Err(fault.into())
         }
+    };
+    match admitted {
+        Ok(admitted) => Some(Box::new(Connection::new(socket, rest, admitted))),
         Err(refused) => {
             refuse(&shared, &mut socket, &name, refused, Some(reader)).await;
             None
         }
     }
+}
+
+/// The log is told of a client that does not get as far as MQTT.
+fn log_failure<H: Hub>(shared: &Shared<H>, address: IpAddr, what: &str) {
+    if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
+        tracing::warn!(%address, "a client did not get as far as CONNECT: {what}{more}");
+    }
+}
+
+/// The time for CONNECT is over.
+fn late<H: Hub>(shared: &Shared<H>, address: IpAddr, what: &str) {
+    shared.metrics.limit(limits::names::CONNECT_DEADLINE);
+    let secs = shared.options.connect_deadline.as_secs_f32();
+    log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline-seconds)"));
+}
+
+/// The connection ended before CONNECT was whole. One that never said anything, as the probes of load balancers do, is nothing to
+/// tell of.
+async fn broken<H: Hub>(shared: &Shared<H>, socket: &mut Socket, address: IpAddr, error: io::Error) {
+    let Some(failure) = error.get_ref().and_then(|error| error.downcast_ref::<Failure>()) else {
+        tracing::debug!(%address, %error, "a client left before CONNECT");
+        return;
+    };
+    shared.metrics.refuse("connect");
+    log_failure(shared, address, failure.text);
+    say_goodbye(socket, &[], Closing { status: failure.status, text: failure.text }).await;
+}
+
+/// What went wrong in a handshake, with what to do about it where that is known.
+fn explained(error: &io::Error) -> String {
+    let text = error.to_string();
+    let incompatible = ["NoSignatureSchemesInCommon", "NoCipherSuitesInCommon", "NoKxGroupsInCommon"];
+    let old = ["Tls12NotOffered", "SupportedVersionsExtensionRequired"];
+    let advice = if incompatible.iter().any(|name| text.contains(name)) {
+        "; a client that knows RSA alone needs a certificate by `switchbox cert server --key-type rsa`"
+    } else if old.iter().any(|name| text.contains(name)) {
+        "; the client must know TLS 1.2 or 1.3"
+    } else if text.contains("InvalidContentType") {
+        "; the client does not speak TLS, which this listener does"
+    } else {
+        ""
+    };
+    text + advice
 }
 
 /// Reads until CONNECT is whole; also gives what came after it.
@@ -101,10 +171,8 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
             Err(error) => return Err(error),
         }
         match codec::frame(&buffer, limits::CONNECT_PACKET_BYTES) {
+            _ if buffer.first().is_some_and(|first| *first != 0x10) => return Ok(Err((no_connect(&buffer), None))),
             Err(fault) => return Ok(Err((fault, connect::begun(&buffer)))),
-            Ok(None) if buffer.first().is_some_and(|first| *first != 0x10) => {
-                return Ok(Err((Fault::protocol("the first packet is no CONNECT"), None)));
-            }
             Ok(None) => {}
             Ok(Some(frame)) => {
                 let rest = buffer.get(frame.whole.len()..).unwrap_or_default();
@@ -112,6 +180,16 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
             }
         }
     }
+}
+
+fn no_connect(bytes: &[u8]) -> Fault {
+    Fault::protocol(match bytes {
+        [0x16, 3, ..] => "the first packet is no CONNECT: TLS begins, and this listener is without",
+        [b'G', b'E', b'T', b' ', ..] => {
+            "the first packet is no CONNECT: HTTP begins, and WebSocket has a listener of its own"
+        }
+        _ => "the first packet is no CONNECT",
+    })
 }
 
 /// A client that was let in.
@@ -143,13 +221,16 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     }
     let (key, name) = known_as(&standing.principal, &connect.client_id);
     let device = standing.principal.device().cloned();
-    connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, will))?;
+    leave_out_notification(&shared, &standing, &mut connect.will);
+    let payloads = &shared.options.payloads;
+    connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, payloads, will))?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
     let answers = if connect.response_info { place_for_answers(&standing, &connect.client_id) } else { None };
     let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut accepted = Accepted {
         session_present: false,
+        packet_bytes: payloads.packet_bytes(),
         assigned_id: assigned.as_deref(),
         // As long as it may become.
         session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
@@ -198,7 +279,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     // What changed before the connection could be told.
     presence.mailbox.recheck();
     Ok(Admitted {
-        decoder: Decoder::new(peer.version),
+        decoder: Decoder::new(peer.version).of_bridge(connect.bridge),
         keep_alive: keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs)),
         runs_out: runs_out(presence.standing.end()),
         presence,
@@ -206,6 +287,14 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         generation,
         unsent,
     })
+}
+
+/// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
+fn leave_out_notification<H: Hub>(shared: &Shared<H>, standing: &Standing, will: &mut Option<Box<Will>>) {
+    let may = |topic: &str| auth::may(&standing.access, auth::Action::Publish, topic).is_ok();
+    if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
+        shared.metrics.refuse("bridge notification");
+    }
 }
 
 /// Whose session it is, and the client's name for the log.
@@ -301,6 +390,9 @@ async fn refuse<H: Hub>(
     reader: Option<Reader>,
 ) {
     shared.metrics.refuse("connect");
+    if fault.reason == reason::TOO_LARGE {
+        shared.metrics.limit(limits::names::CONNECT_PACKET_BYTES);
+    }
     let address = address(socket);
     if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
         tracing::warn!(client, %address, reason = fault.reason, "CONNECT refused: {why}{more}");
@@ -315,5 +407,5 @@ async fn refuse<H: Hub>(
         }
         None => {}
     }
-    connection::say_goodbye(socket, &answer).await;
+    say_goodbye(socket, &answer, fault.closing()).await;
 }

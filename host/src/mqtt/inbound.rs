@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
+    bridge,
     connection::Connection,
     content::{Content, Refusal, content, within},
     encode,
@@ -56,8 +57,10 @@ enum Action {
         status: u16,
         payload: Bytes,
     },
-    /// Under `/devices/`, and not the client's own: for who is a gateway.
+    /// Under `/devices/`, and not the client's own, or where a gateway may not publish: for who is a gateway.
     Elsewhere(Publish),
+    /// Acknowledged, and nothing more.
+    LeaveOut,
     Refuse(Refusal),
 }
 
@@ -114,7 +117,7 @@ impl<H: Hub> Connection<H> {
             return Ok(());
         }
         let ack = acknowledgement(publish.qos, publish.id);
-        let qos = publish.qos;
+        let (qos, id) = (publish.qos, publish.id);
         let topic = publish.topic.clone();
         match self.action(publish) {
             Action::Event(data) => {
@@ -138,8 +141,12 @@ impl<H: Hub> Connection<H> {
                 }
             }
             Action::Elsewhere(publish) => return Box::pin(self.publish_elsewhere(publish, ack, batch)).await,
+            Action::LeaveOut => self.submit(batch).await?,
             Action::Refuse(refusal) => {
                 self.submit(batch).await?;
+                if self.is_gateway() {
+                    return self.refuse_gateways_own(&topic, id, &refusal, ack);
+                }
                 return self.refuse(&topic, &refusal, ack);
             }
         }
@@ -186,7 +193,7 @@ impl<H: Hub> Connection<H> {
     fn action(&self, publish: Publish) -> Action {
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
         let topic = publish.topic.clone();
-        let metrics = &self.presence.shared.metrics;
+        let shared = &self.presence.shared;
         match iot_core::publish(device, &topic) {
             iot_core::Publish::Refused(Refused::OtherDevice) | iot_core::Publish::Control(_) => {
                 Action::Elsewhere(publish)
@@ -197,19 +204,21 @@ impl<H: Hub> Connection<H> {
             iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
             iot_core::Publish::Ordinary => {
                 if let Err(denied) = auth::may(&self.presence.standing.access, auth::Action::Publish, &topic) {
-                    return Action::Refuse(Refusal { reason: reason::NOT_AUTHORISED, text: denied.text() });
+                    if bridge::is_notification(&topic) {
+                        shared.metrics.refuse("bridge notification");
+                        return Action::LeaveOut;
+                    }
+                    if self.presence.gateway.is_some() {
+                        return Action::Elsewhere(publish);
+                    }
+                    return Action::Refuse(Refusal::not_authorised(denied.text()));
                 }
-                let size = publish.payload.len();
-                match within(
-                    metrics,
-                    size,
-                    (limits::TELEMETRY_BYTES, limits::names::MESSAGE_BYTES, "the payload is larger than 256 KiB"),
-                ) {
+                match within(&shared.metrics, publish.payload.len(), shared.options.payloads.message()) {
                     Ok(()) => Action::Message(message(publish)),
                     Err(refusal) => Action::Refuse(refusal),
                 }
             }
-            meaning => match content(metrics, meaning, publish) {
+            meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
                 Ok(Content::Event(data)) => Action::Event(data),
                 Ok(Content::Answer { rid, status, payload }) => Action::Answer { rid, status, payload },
                 Err(refusal) => Action::Refuse(refusal),
@@ -219,10 +228,15 @@ impl<H: Hub> Connection<H> {
 
     /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
     pub(super) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
-        self.log_refusal("publish", topic, refusal.text);
+        self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
         }
+        self.acknowledge_refused(refusal, ack)
+    }
+
+    /// MQTT 5.
+    pub(super) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
         let Some(ack) = ack else { return Ok(()) };
         if ack.kind == AckKind::PubRec {
             self.presence.mailbox.lock().session.unreceive(ack.id);
@@ -230,15 +244,21 @@ impl<H: Hub> Connection<H> {
         self.acknowledge_now(Ack { reason: refusal.reason, text: Some(refusal.text), ..ack })
     }
 
-    /// One log line for each thing refused, the first few of a minute; all are counted.
+    /// One log line a minute for a client and what it is refused, also where it comes back and asks for it again; all are
+    /// counted.
     pub(super) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
-        self.presence.shared.metrics.refuse(what);
-        if let Some(device) = &self.presence.device {
+        self.log_line((what, what), topic, text);
+    }
+
+    pub(super) fn log_line(&mut self, (what, kind): (&'static str, &'static str), topic: &str, text: &str) {
+        let Presence { shared, device, mailbox, .. } = &self.presence;
+        shared.metrics.refuse(what);
+        if let Some(device) = device {
             let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
             device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
         }
-        if let Some(more) = self.log_limit.note(Instant::now()) {
-            tracing::warn!(client = %self.presence.mailbox.name, topic, "{what} refused: {text}{more}");
+        if let Some(more) = shared.client_lines.note((mailbox.name.clone(), kind), Instant::now()) {
+            tracing::warn!(client = %mailbox.name, topic, "{what} refused: {text}{more}");
         }
     }
 

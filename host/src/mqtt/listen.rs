@@ -46,6 +46,16 @@ impl Door {
         Self { listen, tls: None, web: None }
     }
 
+    /// What comes before MQTT, for the log.
+    pub(super) fn handshakes(&self) -> &'static str {
+        match (self.tls.is_some(), self.web.is_some()) {
+            (false, false) => "the connection",
+            (true, false) => "the TLS handshake",
+            (false, true) => "the WebSocket upgrade",
+            (true, true) => "the TLS handshake and the WebSocket upgrade",
+        }
+    }
+
     /// Does the handshakes that come before MQTT; the caller limits their time.
     pub(super) async fn open(&self, tcp: TcpStream) -> io::Result<Socket> {
         let wire = match &self.tls {

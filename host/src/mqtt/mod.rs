@@ -5,6 +5,7 @@ mod aliases;
 mod attached;
 mod away;
 mod behalf;
+mod bridge;
 mod carriers;
 mod carry;
 mod clients;
@@ -17,6 +18,7 @@ mod end;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;
+mod goodbye;
 mod hand_on;
 mod handshake;
 mod hub;
@@ -70,7 +72,7 @@ use crate::{
     lobby::{self, Lobby, Names, Pass},
     log_limit::LogLimits,
     metrics::Metrics,
-    model::limits,
+    model::{PayloadLimits, limits},
     registry::Changed,
     tasks::Tasks,
     topics,
@@ -92,12 +94,14 @@ pub struct Options {
     pub connections_per_address: usize,
     /// Connections that come in a second.
     pub connects_per_second: u32,
-    /// How long a client may take to send CONNECT.
+    /// How long a client may take for TLS, WebSocket and CONNECT together.
     pub connect_deadline: Duration,
     /// How long a client may take to send the rest of a packet.
     pub packet_deadline: Duration,
     /// How long a client may leave what is sent to it unread.
     pub write_deadline: Duration,
+    /// How large what is published may be.
+    pub payloads: PayloadLimits,
     /// Who serves the clients that do not keep the host busy. None: who serves all.
     pub foreground: Option<runtime::Handle>,
     /// Those that must live: the listeners are among them.
@@ -111,9 +115,10 @@ impl Default for Options {
             connections: 100_000,
             connections_per_address: 1_000,
             connects_per_second: 100_000,
-            connect_deadline: Duration::from_secs(10),
+            connect_deadline: Duration::from_secs(20),
             packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
+            payloads: PayloadLimits::default(),
             foreground: None,
             tasks: Tasks::default(),
         }
@@ -150,6 +155,8 @@ struct Shared<H: Hub> {
     shares: Shares,
     /// Of clients that are not let in, by their networks.
     refusals_logged: LogLimits<IpAddr>,
+    /// Of clients by their names, and what is told of them: one line a minute, however often they come back.
+    client_lines: LogLimits<(Arc<str>, &'static str)>,
     metrics: Metrics,
 }
 
@@ -188,8 +195,8 @@ impl<H: Hub> Service<H> {
         let lobby = Lobby::new(options.lobby(), metrics.clone());
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (carriers, shares) = (Carriers::default(), Shares::default());
-        let refusals_logged = LogLimits::new(REFUSALS_LOGGED);
-        let shared = Shared { options, hub, topics, clients, carriers, shares, refusals_logged, metrics };
+        let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
+        let shared = Shared { options, hub, topics, clients, carriers, shares, refusals_logged, client_lines, metrics };
         Ok(Self { listeners, addrs, lobby, shared: Arc::new(shared) })
     }
 
@@ -295,16 +302,14 @@ async fn serve<H: Hub>(
     pass: Pass,
     shutdown: CancellationToken,
 ) -> Moving<H> {
-    let connection = {
-        // Boxed, so that its memory is free while the connection lives on.
-        let handshake = Box::pin(handshake::handshake(shared, stream, door));
+    let leaving = async {
         tokio::select! {
-            connection = handshake => connection,
-            () = pass.asked_to_leave() => None,
-            () = shutdown.cancelled_owned() => None,
+            () = pass.asked_to_leave() => {}
+            () = shutdown.cancelled_owned() => {}
         }
     };
-    let connection = connection?;
+    // Boxed, so that its memory is free while the connection lives on.
+    let connection = Box::pin(handshake::handshake(shared, stream, door, leaving)).await?;
     pass.known();
     connection.run().await
 }

@@ -30,7 +30,7 @@ const MOST_ACKS: usize = 256;
 const MOST_BYTES: usize = 1024 * 1024;
 
 const NOT_RETAINED: Refusal =
-    Refusal { reason: reason::QUOTA, text: "there is no room for one more retained message of this client" };
+    Refusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
 
 /// Messages that are acknowledged together.
 #[derive(Default)]

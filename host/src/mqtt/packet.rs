@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::web::{Closing, status};
 use crate::{
     model::{MessageProperties, QoS},
     session::AckKind,
@@ -58,6 +59,16 @@ impl Fault {
 
     pub(super) fn new(reason: u8, text: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, text: text.into() }
+    }
+
+    /// The same for WebSocket.
+    pub(super) fn closing(&self) -> Closing<'_> {
+        let status = match self.reason {
+            reason::MALFORMED | reason::PROTOCOL => status::PROTOCOL,
+            reason::TOO_LARGE => status::TOO_BIG,
+            _ => status::POLICY,
+        };
+        Closing { status, text: &self.text }
     }
 }
 
@@ -116,6 +127,8 @@ pub(super) struct Disconnect {
 
 pub(super) struct Connect {
     pub(super) version: Version,
+    /// It is another broker: its subscriptions are no-local, and what they bring is retained as published.
+    pub(super) bridge: bool,
     pub(super) client_id: Box<str>,
     pub(super) clean: bool,
     pub(super) keep_alive_secs: u16,

@@ -124,7 +124,7 @@ impl<H: Hub> Service<H> {
         away: Duration,
     ) -> Option<(Duration, DueWill)> {
         let device = standing.principal.device().map(|device| &**device);
-        if let Err(fault) = will::check(device, &standing.access, &will) {
+        if let Err(fault) = will::check(device, &standing.access, &self.shared.options.payloads, &will) {
             tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
             return None;
         }

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::web::Web;
+use super::web::{Closing, Web};
 use crate::{fairness, tls};
 
 /// What a connection is made of below MQTT and WebSocket.
@@ -80,6 +80,41 @@ impl Wire {
     pub(super) fn close(&mut self) {
         if let Self::Tls(tls) = self {
             tls.close();
+        }
+    }
+
+    /// Writes all of it, and waits until the system has it.
+    pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => drop(self.ready(Interest::WRITABLE).await?),
+                Err(error) => return Err(error),
+            }
+        }
+        while !self.try_flush()? {
+            self.ready(Interest::WRITABLE).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes, and waits until the client has closed too: closing at once, with bytes of the client unread,
+    /// would throw the last words away.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.close();
+        while !self.try_flush()? {
+            self.ready(Interest::WRITABLE).await?;
+        }
+        self.tcp_mut().shutdown().await?;
+        let mut sink = [0; 512];
+        loop {
+            self.tcp().readable().await?;
+            match self.tcp().try_read(&mut sink) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }
@@ -174,16 +209,8 @@ impl Socket {
         }
     }
 
-    /// The client was let in: it may send packets of the full size.
-    pub(super) fn admitted(&mut self) {
-        if let Self::Web(web) = self {
-            web.admitted();
-        }
-    }
-
-    /// Writes the last words, closes, and waits until the client has closed too: closing at once, with bytes of the
-    /// client unread, would throw the words away. The caller limits the time.
-    pub(super) async fn say_goodbye(&mut self, mut words: &[u8]) -> io::Result<()> {
+    /// Writes the last words, closes, and waits until the client has closed too. The caller limits the time.
+    pub(super) async fn say_goodbye(&mut self, mut words: &[u8], closing: Closing<'_>) -> io::Result<()> {
         while !words.is_empty() {
             match self.try_write(words) {
                 Ok(written) => words = words.get(written..).unwrap_or_default(),
@@ -191,27 +218,23 @@ impl Socket {
                 Err(error) => return Err(error),
             }
         }
-        self.close();
+        self.close(closing);
+        self.linger().await
+    }
+
+    /// Waits until the client has closed too. The caller limits the time.
+    pub(super) async fn linger(&mut self) -> io::Result<()> {
         while !self.try_flush()? {
             self.ready(Interest::WRITABLE).await?;
         }
-        self.wire_mut().tcp_mut().shutdown().await?;
-        let mut sink = [0; 512];
-        loop {
-            self.wire().tcp().readable().await?;
-            match self.wire().tcp().try_read(&mut sink) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.wire_mut().finish().await
     }
 
-    fn close(&mut self) {
+    /// Closes without waiting, where the client may be gone.
+    pub(super) fn close(&mut self, closing: Closing<'_>) {
         match self {
             Self::Direct(wire) => wire.close(),
-            Self::Web(web) => web.close(),
+            Self::Web(web) => web.close(closing),
         }
     }
 }

@@ -37,7 +37,10 @@ impl<H: Hub> Connection<H> {
         for filter in &subscribe.filters {
             fairness::breathe();
             let granted = match self.anothers(&filter.filter) {
-                None => self.one(filter, subscribe.subscription, &mut feeds, &mut pending),
+                None => {
+                    let granted = self.one(filter, subscribe.subscription, &mut feeds, &mut pending);
+                    granted.inspect_err(|(_, text)| self.fail_own_subscription(text, &filter.filter, subscribe.id))
+                }
                 Some(id) => self.subscribe_for(id, filter, &mut feeds, &mut pending).map_err(|(code, failure)| {
                     self.fail_subscription(&failure, &filter.filter, subscribe.id);
                     (code, failure.text)

@@ -17,26 +17,33 @@ use crate::{
     dialect::iot_core::{self, Publish},
     ingest::NewEvent,
     model::{
-        EventData, Message, MessageProperties, Property, QoS,
+        EventData, Message, MessageProperties, PayloadLimit, PayloadLimits, Property, QoS,
         broker::{StoredMessage, StoredWill},
-        limits,
     },
     registry::Device,
     topics::{Pending, Publisher, WaitBudget},
 };
 
 /// Checks at CONNECT whether the client may publish it.
-pub(super) fn check(device: Option<&Device>, access: &Access, will: &Will) -> Result<(), Fault> {
+pub(super) fn check(
+    device: Option<&Device>,
+    access: &Access,
+    payloads: &PayloadLimits,
+    will: &Will,
+) -> Result<(), Fault> {
+    let within = |limit: PayloadLimit| match will.payload.len() <= limit.bytes {
+        true => Ok(()),
+        false => Err(Fault::new(reason::QUOTA, format!("the will: {}", limit.text))),
+    };
     match iot_core::publish(device.map(|device| &device.name.id), &will.topic) {
         Publish::Ordinary => auth::may(access, Action::Publish, &will.topic)
-            .map_err(|denied| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {denied}"))),
+            .map_err(|denied| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {denied}")))
+            .and_then(|()| within(payloads.message())),
         Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
         Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
         Publish::Control(_) => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot attach or detach a device")),
-        Publish::State if will.payload.len() > limits::STATE_BYTES => {
-            Err(Fault::new(reason::QUOTA, "the will is larger than a state may be"))
-        }
-        _ => Ok(()),
+        Publish::State => within(payloads.state()),
+        Publish::Event { .. } => within(payloads.telemetry()),
     }
 }
 

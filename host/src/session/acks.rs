@@ -109,10 +109,6 @@ impl Acks {
         self.closing
     }
 
-    pub(super) fn all_ready(&self) -> bool {
-        self.batches.iter().all(|batch| batch.id == 0)
-    }
-
     /// Forgets all; later batches still get ids that were never used.
     pub(super) fn clear(&mut self) {
         self.batches = VecDeque::new();
@@ -143,7 +139,6 @@ mod tests {
         assert_eq!(ids(&mut acks), [1]);
         assert!(acks.ready(second));
         assert!(ids(&mut acks).is_empty());
-        assert!(!acks.all_ready());
         assert!(acks.ready(first));
         assert_eq!(ids(&mut acks), [2, 3, 4, 5]);
         assert_eq!(acks.len(), 0);

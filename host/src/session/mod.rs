@@ -468,10 +468,9 @@ impl<H: Clone + Weigh> Session<H> {
         self.acks.len()
     }
 
-    /// Nothing of the client waits for the journal.
-    #[must_use]
-    pub fn all_durable(&self) -> bool {
-        self.acks.all_ready()
+    /// The next acknowledgement that may be written; what else there is waits for another connection.
+    pub fn next_ack(&mut self) -> Option<Frame<'_, H>> {
+        self.acks.pop().map(Frame::Ack)
     }
 
     /// About how much memory the queue holds, and what has a place in it, bytes.

@@ -11,6 +11,9 @@ pub enum Key {
     MqttMaxConnections,
     MqttMaxConnectionsPerAddress,
     MqttMaxConnectsPerSecond,
+    MqttMaxMessageBytes,
+    MqttConnectDeadlineSeconds,
+    MqttPacketDeadlineSeconds,
     TlsCert,
     TlsKey,
     TlsClientCa,
@@ -23,6 +26,8 @@ pub enum Key {
     PluginsGrant,
     DevicesEnroll,
     DevicesQueuedCommands,
+    DevicesMaxTelemetryBytes,
+    DevicesMaxStateBytes,
     MethodsAllowedHosts,
     JournalKeepBytes,
     JournalKeepExecutionsBytes,
@@ -41,6 +46,9 @@ pub const KEYS: &[Key] = &[
     Key::MqttMaxConnections,
     Key::MqttMaxConnectionsPerAddress,
     Key::MqttMaxConnectsPerSecond,
+    Key::MqttMaxMessageBytes,
+    Key::MqttConnectDeadlineSeconds,
+    Key::MqttPacketDeadlineSeconds,
     Key::TlsCert,
     Key::TlsKey,
     Key::TlsClientCa,
@@ -53,6 +61,8 @@ pub const KEYS: &[Key] = &[
     Key::PluginsGrant,
     Key::DevicesEnroll,
     Key::DevicesQueuedCommands,
+    Key::DevicesMaxTelemetryBytes,
+    Key::DevicesMaxStateBytes,
     Key::MethodsAllowedHosts,
     Key::JournalKeepBytes,
     Key::JournalKeepExecutionsBytes,
@@ -74,6 +84,9 @@ impl Key {
             Self::MqttMaxConnections => "mqtt.max-connections",
             Self::MqttMaxConnectionsPerAddress => "mqtt.max-connections-per-address",
             Self::MqttMaxConnectsPerSecond => "mqtt.max-connects-per-second",
+            Self::MqttMaxMessageBytes => "mqtt.max-message-bytes",
+            Self::MqttConnectDeadlineSeconds => "mqtt.connect-deadline-seconds",
+            Self::MqttPacketDeadlineSeconds => "mqtt.packet-deadline-seconds",
             Self::TlsCert => "tls.cert",
             Self::TlsKey => "tls.key",
             Self::TlsClientCa => "tls.client-ca",
@@ -86,6 +99,8 @@ impl Key {
             Self::PluginsGrant => "plugins.grant",
             Self::DevicesEnroll => "devices.enroll",
             Self::DevicesQueuedCommands => "devices.queued-commands",
+            Self::DevicesMaxTelemetryBytes => "devices.max-telemetry-bytes",
+            Self::DevicesMaxStateBytes => "devices.max-state-bytes",
             Self::MethodsAllowedHosts => "methods.allowed-hosts",
             Self::JournalKeepBytes => "journal.keep-bytes",
             Self::JournalKeepExecutionsBytes => "journal.keep-executions-bytes",
@@ -115,6 +130,10 @@ impl Key {
             Self::TlsCert | Self::TlsKey | Self::TlsClientCa | Self::PluginsFolder | Self::DevicesEnroll => "",
             Self::MqttMaxConnectionsPerAddress => "1000",
             Self::MqttMaxConnectsPerSecond => "5000",
+            Self::MqttMaxMessageBytes | Self::DevicesMaxTelemetryBytes => "262144",
+            Self::DevicesMaxStateBytes => "65536",
+            Self::MqttConnectDeadlineSeconds => "20",
+            Self::MqttPacketDeadlineSeconds => "60",
             Self::InsecureListener => "false",
             Self::PluginsGrant => "asked",
             Self::DevicesQueuedCommands => "1000",
@@ -133,6 +152,11 @@ impl Key {
             Self::MqttMaxConnections
                 | Self::MqttMaxConnectionsPerAddress
                 | Self::MqttMaxConnectsPerSecond
+                | Self::MqttMaxMessageBytes
+                | Self::MqttConnectDeadlineSeconds
+                | Self::MqttPacketDeadlineSeconds
+                | Self::DevicesMaxTelemetryBytes
+                | Self::DevicesMaxStateBytes
                 | Self::DevicesQueuedCommands
                 | Self::JournalKeepBytes
                 | Self::JournalKeepExecutionsBytes

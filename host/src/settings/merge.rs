@@ -6,10 +6,11 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
+    time::Duration,
 };
 
 use super::{AdminAuth, Enroll, Grant, KEYS, Key, Origin, Settings, TlsFiles};
-use crate::model::AllowedHosts;
+use crate::model::{AllowedHosts, PayloadLimits, limits};
 
 /// One thing that is wrong, with the key as the file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,32 @@ impl<'a> Check<'a> {
         found
     }
 
+    fn between<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T, most: T) -> Option<T> {
+        let found = self.text(key).parse::<T>().ok().filter(|number| (least..=most).contains(number));
+        if found.is_none() {
+            let text = self.text(key).to_owned();
+            self.problem(key, format!("must be a whole number from {least} to {most}, not {text:?}"));
+        }
+        found
+    }
+
+    fn seconds(&mut self, key: Key) -> Option<Duration> {
+        self.between(key, 1, limits::DEADLINE_SECS_MOST).map(Duration::from_secs)
+    }
+
+    fn payloads(&mut self) -> Option<PayloadLimits> {
+        let mut bytes = |key| self.between(key, 1, limits::PAYLOAD_BYTES_MOST);
+        // Each is read before any is missed.
+        let telemetry_bytes = bytes(Key::DevicesMaxTelemetryBytes);
+        let state_bytes = bytes(Key::DevicesMaxStateBytes);
+        let message_bytes = bytes(Key::MqttMaxMessageBytes);
+        Some(PayloadLimits {
+            telemetry_bytes: telemetry_bytes?,
+            state_bytes: state_bytes?,
+            message_bytes: message_bytes?,
+        })
+    }
+
     fn hosts(&mut self, key: Key) -> Option<AllowedHosts> {
         let hosts = self.text(key).parse();
         hosts.map_err(|text: String| self.problem(key, text)).ok()
@@ -293,6 +320,9 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let max_connections = check.at_least(Key::MqttMaxConnections, 1);
     let max_connections_per_address = check.at_least(Key::MqttMaxConnectionsPerAddress, 1);
     let max_connects_per_second = check.at_least(Key::MqttMaxConnectsPerSecond, 1);
+    let connect_deadline = check.seconds(Key::MqttConnectDeadlineSeconds);
+    let packet_deadline = check.seconds(Key::MqttPacketDeadlineSeconds);
+    let payloads = check.payloads();
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
     let cors_origins = check.origins(Key::AdminCorsOrigins);
     let plugins = check.path(Key::PluginsFolder);
@@ -302,8 +332,9 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
     let journal_keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
     let journal_keep_executions_bytes = check.at_least(Key::JournalKeepExecutionsBytes, 0);
-    // One event of the largest size must fit.
-    let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 1024 * 1024);
+    // One event of the largest size must fit into what QoS 0 may take of it, which is three quarters.
+    let largest_bytes = payloads.unwrap_or_default().largest_bytes().max(limits::TELEMETRY_BYTES);
+    let journal_queue_bytes = check.at_least(Key::JournalQueueBytes, 4 * largest_bytes);
     let disk_reserve_bytes = check.at_least(Key::DiskReserveBytes, 0);
     let disk_warn_free_bytes = check.at_least(Key::DiskWarnFreeBytes, 0);
     insecure?;
@@ -317,6 +348,9 @@ fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
         max_connections: max_connections?,
         max_connections_per_address: max_connections_per_address?,
         max_connects_per_second: max_connects_per_second?,
+        connect_deadline: connect_deadline?,
+        packet_deadline: packet_deadline?,
+        payloads: payloads?,
         admin: admin?,
         admin_tls: admin_tls.ok()?,
         admin_auth: admin_auth?,

@@ -6,13 +6,13 @@ mod merge;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use keys::{KEYS, Key};
 pub use merge::{Problem, Problems, resolve};
 use serde::{Deserialize, Serialize};
 
-use crate::model::AllowedHosts;
+use crate::model::{AllowedHosts, PayloadLimits};
 
 /// Who may register itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,12 @@ pub struct Settings {
     pub max_connections_per_address: usize,
     /// MQTT connections that come in a second.
     pub max_connects_per_second: u32,
+    /// How long an MQTT client may take for TLS, WebSocket and CONNECT together.
+    pub connect_deadline: Duration,
+    /// How long it may take for the rest of a packet.
+    pub packet_deadline: Duration,
+    /// How large what is published may be.
+    pub payloads: PayloadLimits,
     /// Where the admin API listens. Port 0 = a free one.
     pub admin: SocketAddr,
     /// Where it listens with TLS.

@@ -67,6 +67,10 @@ fn what_is_refused_says_why() {
         (Key::DevicesEnroll, "maybe", "must be open or closed"),
         (Key::JournalKeepBytes, "-1", "whole number from 0 on"),
         (Key::Data, "", "must not be empty"),
+        (Key::MqttConnectDeadlineSeconds, "0", "from 1 to 600"),
+        (Key::MqttPacketDeadlineSeconds, "601", "from 1 to 600"),
+        (Key::DevicesMaxTelemetryBytes, "1048577", "from 1 to 1048576"),
+        (Key::MqttMaxMessageBytes, "large", "from 1 to 1048576"),
         (Key::MethodsAllowedHosts, "a b", "\"a b\" is no host"),
     ] {
         let error = Settings::with(&[(key, value.into())]).unwrap_err().to_string();
@@ -74,6 +78,17 @@ fn what_is_refused_says_why() {
     }
     let error = resolve(Some("mqtt = ["), &nothing, &[]).unwrap_err().to_string();
     assert!(error.contains("settings file") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn the_journals_queue_has_room_for_the_largest_payload() {
+    let with = |queue: &str| {
+        let flags = [(Key::MqttMaxMessageBytes, "1000000"), (Key::JournalQueueBytes, queue)];
+        Settings::with(&flags.map(|(key, value)| (key, value.to_owned())))
+    };
+    assert_eq!(with("4000000").unwrap().payloads.largest_bytes(), 1_000_000);
+    let error = with("3999999").unwrap_err().to_string();
+    assert!(error.contains("journal.queue-bytes") && error.contains("from 4000000 on"), "{error}");
 }
 
 #[test]

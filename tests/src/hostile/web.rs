@@ -38,6 +38,33 @@ pub(super) const ROWS: &[Row] = &[
         let fragments = [frame(0x02, b"\x10"), frame(0x00, &[b'x'; 100]).repeat(1_000)].concat();
         ended_by(attack, &[fragments]);
     }),
+    row(
+        "websocket-endless-packets",
+        "sends one message without end that is made of good packets, and reads no answer",
+        |attack| {
+            let ping = frame(0x00, &[0xc0, 0].repeat(60));
+            while attack.goes_on() {
+                let mut conn = upgraded(attack);
+                let connect = attack.target.mallory().packet();
+                let (one, other) = connect.split_at(100.min(connect.len()));
+                conn.send(&[frame(0x02, one), pieces(other)].concat());
+                for _ in 0..2_000 {
+                    if !attack.goes_on() || !conn.send(&ping.repeat(20)) {
+                        break;
+                    }
+                }
+            }
+        },
+    ),
+    row(
+        "websocket-endless-packets-before-connect",
+        "sends one message without end of packets, and CONNECT is not among them",
+        |attack| {
+            let endless = [frame(0x02, &[0xc0, 0]), frame(0x00, &[0xc0, 0].repeat(60)).repeat(1_000)].concat();
+            let empty = [frame(0x02, &[]), frame(0x00, &[]).repeat(20_000), frame(0x00, &[0xc0, 0])].concat();
+            ended_by(attack, &[endless, empty]);
+        },
+    ),
     row("websocket-wrong-frames", "sends text, reserved bits, unmasked frames, long pings", |attack| {
         let wrong =
             [frame(0x81, b"hello"), frame(0xf2, b"x"), vec![0x82, 1, 0x10], frame(0x89, &[0; 126]), frame(0x80, b"x")];
@@ -62,6 +89,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("too long a frame");
     let length = if length < 126 { vec![0x80 | length] } else { vec![0xfe, 0, length] };
     [&[first], &length[..], &[0; 4], payload].concat()
+}
+
+/// Bytes in frames that go on with a message.
+fn pieces(bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks(120).flat_map(|piece| frame(0x00, piece)).collect()
 }
 
 fn upgraded(attack: &Attack) -> Conn {

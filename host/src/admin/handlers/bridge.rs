@@ -28,7 +28,7 @@ use crate::{
     fairness::Lane,
     ingest::{self, NewEvent},
     lobby::network,
-    model::{DeviceId, DeviceName, EventData, limits},
+    model::{DeviceId, DeviceName, EventData, PayloadLimit},
     registry::Device,
 };
 
@@ -96,7 +96,7 @@ pub(in crate::admin) async fn publish_event(
 ) -> Answer {
     params.only(&[])?;
     check_subfolder(&wanted.subfolder)?;
-    let payload = within("telemetry", limits::TELEMETRY_BYTES, wanted.binary_data)?;
+    let payload = bounded(&app, "telemetry", app.payloads.telemetry(), wanted.binary_data)?;
     let data = EventData::Telemetry { subfolder: wanted.subfolder, payload: payload.into(), properties: vec![] };
     send(&app, &device, data).await
 }
@@ -123,7 +123,7 @@ pub(in crate::admin) async fn set_state(
     Body(wanted): Body<StateIn>,
 ) -> Answer {
     params.only(&[])?;
-    let payload = within("the state", limits::STATE_BYTES, wanted.state.binary_data)?;
+    let payload = bounded(&app, "the state", app.payloads.state(), wanted.state.binary_data)?;
     send(&app, &device, EventData::State { version: 0, payload: payload.into() }).await
 }
 
@@ -135,6 +135,10 @@ pub(in crate::admin) async fn config(Caller(device): Caller, params: Params) -> 
     })?;
     let newest = device.config().filter(|config| config.version > local);
     Ok(Json(newest.map_or_else(|| json!({}), |config| convert::config_for_device(&config))))
+}
+
+fn bounded(app: &App, what: &str, limit: PayloadLimit, payload: Base64) -> Result<Vec<u8>, Error> {
+    within(what, limit.bytes, payload).inspect_err(|_| app.parts.counters.limit(limit.limit))
 }
 
 pub(in crate::admin) fn within(what: &str, limit: usize, payload: Base64) -> Result<Vec<u8>, Error> {

@@ -21,7 +21,7 @@ use crate::{
     ingest::{self, Offer},
     journal,
     metrics::Metrics,
-    model::{DeviceName, Event, EventData, PluginName, RegistryName},
+    model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName},
     outbox,
     registry::{self, Device},
     settings::AdminAuth,
@@ -181,6 +181,7 @@ impl House {
             data: data.path().into(),
             plugins: folder.clone(),
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            payloads: PayloadLimits::default(),
         };
         let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());

@@ -6,7 +6,11 @@ use super::{
     raw::{ack, connect_v4, publish, text},
     *,
 };
-use crate::{model::DeviceNum, registry::Changed};
+use crate::{
+    auth::Access,
+    model::{DeviceNum, limits},
+    registry::Changed,
+};
 
 const ERRORS: &str = "/devices/gateway/errors";
 const ATTACH: &str = "/devices/bound/attach";
@@ -401,4 +405,41 @@ async fn a_gateway_attaches_so_many_devices_and_no_more() {
     attach(&mut gateway, "bound-7").await;
     success(&mut gateway, "/devices/bound-7/detach", 2_001, "").await;
     attach(&mut gateway, "bound").await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_publishes_where_or_what_it_may_not_is_told_and_keeps_its_devices() {
+    let front = Front::start().await;
+    *front.hub.0.access.lock() = Some(Access::Own);
+    let mut v4 = attached(&front).await;
+    let large = "x".repeat(limits::TELEMETRY_BYTES + 1);
+    for (topic, payload, kind, device) in [
+        ("/foo", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
+        ("foo/bar", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
+        ("/devices", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
+        ("registries/default/devices/bound/state", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
+        ("/devices/gateway/events", &large, "UNKNOWN", "gateway"),
+        ("/devices/bound/events", &large, "UNKNOWN", "bound"),
+    ] {
+        assert_eq!((parts(&failure(&mut v4, topic, 7, payload).await).0, device), (kind, device), "{topic}");
+        success(&mut v4, "/devices/bound/events", 8, "still attached").await;
+    }
+    assert_eq!(front.limit_hits("telemetry_bytes"), 2);
+    assert_eq!(v4.subscribe(false, "/foo", 1).await, 0x80);
+    let info = error_and(&mut v4, None).await["mqtt_message_info"].clone();
+    assert_eq!(info, json!({"message_type": "SUBSCRIBE", "topic": "/foo", "packet_id": 77}));
+
+    // One that does not read its errors gets no acknowledgement, and stays connected as well.
+    let mut deaf = front.v4("gateway-deaf").await;
+    deaf.send(&publish(0x32, "/foo", 1, None, "x")).await;
+    deaf.expect_silence().await;
+    // MQTT 5 has codes for it.
+    let mut v5 = front.v5("gateway-v5").await;
+    v5.subscribe(true, "/devices/gateway-v5/errors", 0).await;
+    for (topic, payload, code) in [("/foo", "x", 0x90), ("/devices/gateway-v5/events", large.as_str(), 0x97)] {
+        v5.send(&publish(0x32, topic, 1, Some(&[]), payload)).await;
+        let packets = [v5.packet().await, v5.packet().await];
+        let puback = packets.iter().find(|packet| packet[0] == 0x40).expect("no PUBACK");
+        assert_eq!(puback[4], code, "{topic}");
+    }
 }

@@ -1,7 +1,9 @@
 //! The front over real sockets, against a stand-in for the rooms behind it.
 
+mod bridge;
 mod device;
 mod doors;
+mod ends;
 mod fake;
 mod gateway;
 mod library;
@@ -14,6 +16,7 @@ mod sizes;
 mod standing;
 mod takeover;
 mod topics;
+mod web;
 mod wills;
 
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};

@@ -61,12 +61,13 @@ impl Client {
         self.expect(&[0xd0, 0]).await;
     }
 
-    /// The connection is closed, perhaps after a DISCONNECT, whose reason code this gives.
+    /// The connection is closed, perhaps after acknowledgements of what was accepted and a DISCONNECT, whose reason code this
+    /// gives.
     pub(super) async fn expect_end(&mut self) -> Option<u8> {
         let mut reason = None;
         while let Some(packet) = self.try_packet().await {
-            assert_eq!(packet[0], 0xe0, "{packet:?}");
-            reason = packet.get(2).copied();
+            assert!(reason.is_none() && matches!(packet[0], 0x40 | 0x50 | 0x70 | 0xe0), "{packet:?}");
+            reason = packet.get(2).copied().filter(|_| packet[0] == 0xe0);
         }
         reason
     }

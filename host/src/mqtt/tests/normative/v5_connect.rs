@@ -166,7 +166,7 @@ async fn v5_3_2_2_what_the_server_bears_is_told() {
     assert_eq!(property(&connack, 0x11, 4).unwrap(), crate::model::limits::SESSION_EXPIRY_SECS.to_be_bytes());
     assert_eq!(property(&connack, 0x21, 2).unwrap(), crate::model::limits::RECEIVE_MAXIMUM.to_be_bytes());
     assert_eq!(property(&connack, 0x22, 2).unwrap(), crate::model::limits::TOPIC_ALIASES.to_be_bytes());
-    let largest = u32::try_from(crate::model::limits::PACKET_BYTES).unwrap();
+    let largest = u32::try_from(crate::model::PayloadLimits::default().packet_bytes()).unwrap();
     assert_eq!(property(&connack, 0x27, 4).unwrap(), largest.to_be_bytes());
     // All of these are available, which is what their absence says.
     for available in [0x24, 0x25, 0x28, 0x29, 0x2a] {
