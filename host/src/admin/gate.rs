@@ -106,7 +106,9 @@ async fn write(
         Ok(reserved) => reserved,
         Err(error) => {
             app.parts.counters.refuse("audit_write");
-            tracing::error!(%error, "the audit log cannot be written; writes are refused until it can");
+            if let Some(more) = AUDIT_NOT_WRITTEN.note() {
+                tracing::error!(%error, "the audit log cannot be written; writes are refused until it can{more}");
+            }
             drain(request).await;
             let text = format!(
                 "nothing was changed: the audit log cannot be written ({error}); make room for it in audit/ in the data folder"
@@ -282,10 +284,11 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
     let log = app.audit.clone();
     let written = blocking(move || {
-        Ok(match reserved {
+        match reserved {
             Some(reserved) => reserved.append(&line)?,
             None => log.append(&line)?,
-        })
+        }
+        Ok(())
     })
     .await;
     if app.audit.wants_sync() {
