@@ -110,14 +110,19 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
     let place = Place::new();
     let slow = "rate-per-target = \"100/s\"";
     limited_puppet(&place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
-    let back = r#"{ publish = { topic = "ping" } }, { config = { device = "lamp-1" } }"#;
+    let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
     limited_puppet(&place, "back", ("topic", "pong"), slow, back);
     let host = place.start();
-    let lamp = listening(&host, "lamp-1");
+    let mut lamp = host.device("lamp-1");
+    assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
     host.device("phone-1").publish("ping", "ball");
     lamp.wait("many rounds", |seen| (seen.messages.len() >= 30).then_some(()));
-    let told = chain(&host.admin(), "lamp-1");
-    assert_eq!(told[0], "(it began earlier; explain the first event below to go on)");
+    let admin = host.admin();
+    let told = until("a command of a late round that has ended", || {
+        let settled = newest_event(&admin, "kind=command-settled&device=lamp-1");
+        let told = chain(&admin, settled["commandId"].as_str().unwrap());
+        (told[0] == "(it began earlier; explain the first event below to go on)").then_some(told)
+    });
     assert_eq!(told[1..3], ["→ ball was published on ping", "→ plugin there"]);
     host.stop();
 }

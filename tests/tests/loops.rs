@@ -141,7 +141,9 @@ fn plugins_that_feed_each_other_through_devices_are_named() {
     switch.subscribe_config();
     lamp.subscribe_config();
     let mut round = 0;
-    let warned = |plugin: &Value| !plugin["warnings"].as_array().unwrap().is_empty();
+    let warned = |plugin: &Value| {
+        plugin["warnings"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().starts_with("feeds itself"))
+    };
     while round % 50 > 0 || !warned(&host.admin().plugin("plugin-a").unwrap()) {
         round += 1;
         assert!(round < 20_000, "nobody was warned in {round} rounds");

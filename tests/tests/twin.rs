@@ -261,7 +261,7 @@ fn a_state_over_64_kib_is_refused_and_the_log_says_why() {
     lamp.publish(&state("lamp-1"), vec![b' '; 64 * 1024]);
     lamp.send(&state("lamp-1"), QoS::AtLeastOnce, vec![b' '; 64 * 1024 + 1]);
     lamp.wait("the end of the connection", |seen| seen.ended.is_some().then_some(()));
-    host.logged(&["lamp-1", "the state is larger than 64 KiB"]);
+    host.logged(&["lamp-1", "the state is larger than devices.max-state-bytes: it has 65537 bytes, at most 65536"]);
     assert_eq!(twin(&host.admin(), "lamp-1")["reportedVersion"], "1");
 }
 

@@ -28,6 +28,7 @@ const SHOWN: &[&str] = &[
     "logLevel",
     "method",
     "mqttEnabledState",
+    "name",
     "neverUsed",
     "plugin",
     "publish",

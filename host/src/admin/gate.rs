@@ -152,11 +152,15 @@ fn call_of(request: &Request) -> String {
 
 /// What is added to the audit log's line of a refused write. None: there is no line, lest a token that may not write makes
 /// the log forget what others wrote.
-fn refused_line(app: &App, who: &str, error: &Error) -> Option<More> {
-    match error.kind {
-        Kind::ResourceExhausted => None,
-        // Its size is bounded by the number of lines, so that one that only counts has no place there.
-        _ => app.scope_log_limit.note(who.to_owned(), Instant::now()).filter(|more| !matches!(more, More::Count(_))),
+fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
+    if error.kind == Kind::ResourceExhausted {
+        return None;
+    }
+    match app.scope_log_limit.note(who.to_owned(), Instant::now())? {
+        // The audit log is bounded by the number of its lines, so lines that only count are left out of it.
+        More::Count(_) => None,
+        More::Last => Some(" (no more of these for a minute)".into()),
+        more @ (More::Nothing | More::LeftOut(_)) => Some(more.to_string()),
     }
 }
 

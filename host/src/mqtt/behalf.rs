@@ -150,7 +150,8 @@ impl<H: Hub> Connection<H> {
 
     /// A message of the gateway's failed.
     fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), End> {
-        self.log_refusal("gateway message", &info.topic, &format!("{}: {}", failure.kind.as_str(), failure.text));
+        let text = format!("{}: {}", failure.kind.as_str(), failure.text);
+        self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
         let told = self.tell(failure, Some(info));
         let Some(ack) = ack else { return Ok(()) };
         let refused = self.peer.version == Version::V5;
@@ -199,7 +200,7 @@ impl<H: Hub> Connection<H> {
             AckKind::PubRel => "PUBREL",
             AckKind::PubComp => "PUBCOMP",
         };
-        self.log_refusal("gateway message", message_type, &format!("{}: {text}", error.as_str()));
+        self.log_line(("gateway message", error.as_str()), message_type, &format!("{}: {text}", error.as_str()));
         let info = MessageInfo { message_type, topic: String::new(), packet_id: id };
         self.tell(&Failure::new(error, "", text), Some(info));
     }
