@@ -123,7 +123,7 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
         let told = chain(&admin, settled["commandId"].as_str().unwrap());
         (told[0] == "(it began earlier; explain the first event below to go on)").then_some(told)
     });
-    assert_eq!(told[1..3], ["→ ball was published on ping", "→ plugin there"]);
+    assert_eq!(told[1..3], ["→ ball was published on pong", "→ plugin back"]);
     host.stop();
 }
 

@@ -42,7 +42,10 @@ impl Wire {
         }
     }
 
+    /// Uses up budget of the task. `try_read` does too, and gives `WouldBlock` when there is none left although bytes are there:
+    /// a loop of the two would never leave the thread to others, nor to its own deadline, if this came back at once.
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        tokio::task::coop::consume_budget().await;
         match self {
             Self::Plain(tcp) => tcp.ready(interest).await,
             Self::Tls(tls) => tls.ready(interest).await,
@@ -108,6 +111,8 @@ impl Wire {
         self.tcp_mut().shutdown().await?;
         let mut sink = [0; 512];
         loop {
+            // A client that sends without end keeps the socket readable; the caller's deadline must be looked at all the same.
+            tokio::task::coop::consume_budget().await;
             self.tcp().readable().await?;
             match self.tcp().try_read(&mut sink) {
                 Ok(0) => return Ok(()),
