@@ -239,6 +239,6 @@ async fn what_is_no_mqtt_over_websocket_is_refused() {
         .await;
         assert_eq!(status, expect, "{protocol:?} {origin:?}");
     }
-    assert_eq!(front.refused("handshake"), 3);
+    until("each is counted", || front.refused("handshake") == 3).await;
     until("all are gone", || front.metrics.connections.get() == 0).await;
 }
