@@ -258,10 +258,7 @@ impl Disk {
         let is_ready = child.stdout.take().unwrap().read_exact(&mut ready).is_ok();
         let pid = child.id().to_string();
         let disk = Self(child, pid);
-        if !is_ready {
-            eprintln!("skipped: no disk can be mounted here");
-        }
-        is_ready.then_some(disk)
+        switchbox_tests::there("a disk that can be mounted (it takes root)", is_ready).then_some(disk)
     }
 
     fn wrapper(&self) -> [&str; 5] {
