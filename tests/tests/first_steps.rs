@@ -1,7 +1,7 @@
-//! What the README tells a newcomer to do, done.
+//! What README.md and the pages of docs/ tell a newcomer to do, done.
 
-#[path = "first_steps/readme.rs"]
-mod readme;
+#[path = "first_steps/pages.rs"]
+mod pages;
 
 use std::{
     ffi::OsStr,

@@ -63,11 +63,11 @@ fn no_row_of_the_table_harms_the_host_or_another_device() {
 }
 
 #[test]
-fn the_page_on_security_lists_the_table() {
+fn the_page_on_hostile_clients_lists_the_table() {
     let rows = rows();
     assert!(rows.len() >= 40, "{}", rows.len());
-    let page = fs::read_to_string(workspace().join("docs/security.md")).unwrap();
+    let page = fs::read_to_string(workspace().join("docs/hostile-clients.md")).unwrap();
     let listed: Vec<_> = rows.iter().map(|row| format!("| {} | {} |", row.name, row.does)).collect();
     let missing: Vec<_> = listed.iter().filter(|line| !page.contains(*line)).cloned().collect();
-    assert!(missing.is_empty(), "not in docs/security.md:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "not in docs/hostile-clients.md:\n{}", missing.join("\n"));
 }

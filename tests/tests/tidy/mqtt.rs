@@ -1,4 +1,4 @@
-//! Holds docs/mqtt.md to the tests that it lists, and both to the specifications: no normative statement is left out.
+//! Holds docs/mqtt-conformance.md to the tests that it lists, and both to the specifications: no normative statement is left out.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ struct Page {
 }
 
 fn page() -> Page {
-    let text = std::fs::read_to_string(super::workspace().join("docs/mqtt.md")).unwrap();
+    let text = std::fs::read_to_string(super::workspace().join("docs/mqtt-conformance.md")).unwrap();
     let words: Vec<_> = text.split_whitespace().collect();
     let mut page = Page { text: words.join(" "), tests: Vec::new(), without: Vec::new() };
     for line in text.lines() {
@@ -100,7 +100,7 @@ fn the_page_on_mqtt_lists_the_tests_by_their_statements() {
     let tests: BTreeSet<_> = listed.iter().map(|[.., test]| test.clone()).collect();
     assert_eq!(tests.len(), listed.len(), "one is listed twice");
     let apart: Vec<_> = there.symmetric_difference(&tests).collect();
-    assert!(apart.is_empty(), "in docs/mqtt.md or among the tests, not in both: {apart:#?}");
+    assert!(apart.is_empty(), "in docs/mqtt-conformance.md or among the tests, not in both: {apart:#?}");
 }
 
 #[test]
@@ -123,5 +123,5 @@ fn every_statement_has_a_test_or_a_reason_why_not() {
     let apart: Vec<_> = all.symmetric_difference(&named).collect();
     assert!(apart.is_empty(), "neither tested nor explained, or no statement: {apart:?}");
     let told = format!("Of the {} statements of both versions {} have a test", all.len(), tested.len());
-    assert!(text.contains(&told), "docs/mqtt.md does not say: {told}");
+    assert!(text.contains(&told), "docs/mqtt-conformance.md does not say: {told}");
 }

@@ -1,7 +1,8 @@
-//! The commands of README.md, run as they are printed and in their order: in a home of their own, on free loopback ports. What
-//! cannot be run so is in the two lists below, with what stands for it.
+//! The commands of README.md and of pages of docs/, run as they are printed and in their order: in a home folder of their own, on
+//! free loopback ports. The lists below name the commands that cannot be run like that, with the test that stands for each.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
@@ -18,7 +19,6 @@ const NOT_RUN: &[(&str, &str)] = &[
         "cargo run --release -- demo",
         "the_demo_shows_both_scenarios_and_ends_by_itself runs the same without a release build",
     ),
-    ("cargo run --release -- demo --scene garage-door", "the_demo_plays_the_examples_and_says_why_what_happened"),
     (
         "cargo test",
         "of the repository: this test is part of it; of the new plugin: `cli::plugin_new::tests` in the host's unit tests",
@@ -28,27 +28,62 @@ const NOT_RUN: &[(&str, &str)] = &[
 
 /// What is not there on a machine that only has loopback addresses, and what stands for it.
 const INSTEAD: &[(&str, &str)] = &[("0.0.0.0:8883", "127.0.0.1:0"), ("switchbox.example", "localhost")];
-/// Of the port in `mosquitto_pub -p 8883` the one that the host got.
+/// Replaced by the port that the host got.
 const TLS_PORT: &str = "-p 8883 ";
+const ADMIN_ADDRESS: &str = "127.0.0.1:8080";
 
 /// What some of the commands print. A command that only looks is repeated until it does.
 const PRINTS: &[(&str, &str)] = &[
     ("switchbox plugin new", "cargo wasm"),
     ("switchbox plugin list", "night_light  running"),
-    ("switchbox device twin patch", r#""level":40"#),
+    ("switchbox device config get fan-1", r#"{"on":true}"#),
+    ("switchbox plugin logs night_light", "sensor-1 is at 30: on = true"),
+    ("switchbox explain fan-1", "plugin night_light"),
+    ("switchbox dead-letters list", "night_light"),
+    ("switchbox plugin get night_light", "35"),
+    ("switchbox device config get lamp-1 --versions", "light"),
+    ("switchbox device twin patch lamp-2", r#""level":40"#),
+    ("switchbox device twin get lamp-1", "/light"),
     ("switchbox device command send", "taken: command "),
+    ("switchbox device command list", "queued"),
     ("switchbox device method", "200 50"),
+    ("switchbox gateway bind", "lamp-1 is bound to hub"),
+    ("switchbox events", "telemetry"),
     ("switchbox device create door-1", "-i projects/local/locations/local/registries/default/devices/door-1"),
     ("switchbox device credential add", "door-1 has 2 credential(s)"),
     ("switchbox device get door-1", "credential 2"),
-    ("switchbox gateway bind", "lamp-1 is bound to hub"),
-    ("switchbox audit", "token"),
+    ("switchbox audit", "POST /v1/tokens"),
+    ("curl -K api.curl $API/v1/listeners", "127.0.0.1:"),
+    ("curl -K api.curl $REGISTRY/devices/lamp-1", r#""room":"hall""#),
+    ("curl -K api.curl $REGISTRY/devices/lamp-1:modifyCloudToDeviceConfig", r#""version":"1""#),
+    ("curl -K api.curl -X PATCH $REGISTRY/devices/lamp-1/twin", r#""desiredVersion":"2""#),
+    ("curl -K api.curl $REGISTRY/devices/lamp-1/twin", r#""differs":[{"#),
+    ("curl -K api.curl $REGISTRY/devices/lamp-1/configVersions", r#""version":"2""#),
+    ("curl -K api.curl $REGISTRY/devices/lamp-1:sendCommandToDevice", r#""id":"api."#),
+    ("curl -K api.curl $REGISTRY/devices/lamp-1/commands", r#""status":"queued""#),
+    ("curl -K api.curl $REGISTRY/devices/lamp-2:invokeMethod", r#""status":200"#),
+    ("curl -K api.curl $API/v1/plugins", r#""name":"wake""#),
+    ("curl -K api.curl $API/v1/plugins/wake:disable", r#""state":"disabled""#),
+    (r#"curl -K api.curl "$API/v1/events?kind=connected"#, "lamp-2"),
+    ("curl -K api.curl $API/v1/explain/lamp-1", "config version 2"),
+    ("curl -K api.curl $API/v1/tokens", r#""token":"#),
+    (r#"curl -K api.curl "$API/v1/audit"#, "POST /v1/tokens"),
+    ("curl -sf http://127.0.0.1:8080/readyz", "ready"),
+    ("curl -K api.curl $API/metrics", "switchbox_devices 2"),
 ];
-const LOOKS: &[&str] = &["switchbox plugin list"];
+const LOOKS: &[&str] = &[
+    "switchbox plugin list",
+    "switchbox device config get fan-1",
+    "switchbox plugin logs",
+    "switchbox plugin get",
+    "switchbox explain",
+    "switchbox dead-letters list",
+    "curl -K api.curl $API/v1/plugins",
+];
 
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Somebody who follows the README: a home, two terminals, and what runs in them.
+/// A reader who follows the pages: a home folder, two terminals, and what runs in them.
 struct Newcomer {
     place: Place,
     /// Where the first terminal is.
@@ -57,6 +92,8 @@ struct Newcomer {
     ready: Value,
     /// What was started with `&`.
     beside: Vec<Child>,
+    /// Variables of the shell.
+    variables: BTreeMap<String, String>,
     runs: usize,
 }
 
@@ -67,7 +104,15 @@ impl Newcomer {
         fs::create_dir_all(home.join("bin")).unwrap();
         fs::create_dir_all(home.join(".config")).unwrap();
         symlink(switchbox_tests::program(), home.join("bin/switchbox")).unwrap();
-        Self { folder: home, place, host: None, ready: Value::Null, beside: Vec::new(), runs: 0 }
+        Self {
+            folder: home,
+            place,
+            host: None,
+            ready: Value::Null,
+            beside: Vec::new(),
+            variables: BTreeMap::new(),
+            runs: 0,
+        }
     }
 
     fn home(&self) -> PathBuf {
@@ -93,21 +138,27 @@ impl Newcomer {
             .env("RUSTUP_HOME", tools("RUSTUP_HOME", ".rustup"))
             .env("SWITCHBOX_MQTT_LISTEN", "127.0.0.1:0")
             .env("SWITCHBOX_ADMIN_LISTEN", "127.0.0.1:0")
+            .envs(&self.variables)
             .stdin(Stdio::null());
         shell
     }
 
-    fn follow(&mut self, line: &str) {
-        let line = INSTEAD.iter().fold(line.to_owned(), |line, (printed, here)| line.replace(printed, here));
+    fn follow(&mut self, on_page: &str) {
+        let line = INSTEAD.iter().fold(on_page.to_owned(), |line, (printed, here)| line.replace(printed, here));
         let line = line.replace(TLS_PORT, &format!("-p {} ", self.port("mqtts")));
-        if let Some(folder) = line.strip_prefix("cd ") {
+        let line = line.replace(ADMIN_ADDRESS, &format!("127.0.0.1:{}", self.port("admin")));
+        if let Some(name) = variable(&line) {
+            let (worked, value, errors) = self.once(&format!("{line}; printf %s \"${name}\""));
+            assert!(worked, "{line}: {errors}");
+            self.variables.insert(name.to_owned(), value);
+        } else if let Some(folder) = line.strip_prefix("cd ") {
             self.folder = self.folder.join(folder);
         } else if line.starts_with("switchbox serve") {
             self.serve(&line);
         } else if let Some(line) = line.strip_suffix('&') {
             self.start(line);
         } else {
-            self.run(&line);
+            self.run(on_page, &line);
         }
         if line.starts_with("switchbox plugin new") {
             // So that what the SDK needs is not built anew each time.
@@ -155,9 +206,12 @@ impl Newcomer {
         });
     }
 
-    fn run(&mut self, line: &str) {
-        let expect = PRINTS.iter().find(|(command, _)| line.starts_with(command)).map_or("", |(_, printed)| printed);
-        let looks = LOOKS.iter().any(|command| line.starts_with(command));
+    fn run(&mut self, on_page: &str, line: &str) {
+        // The longest says most of the command.
+        let known =
+            PRINTS.iter().filter(|(command, _)| on_page.starts_with(command)).max_by_key(|(command, _)| command.len());
+        let expect = known.map_or("", |(_, printed)| printed);
+        let looks = LOOKS.iter().any(|command| on_page.starts_with(command));
         let mut last = String::new();
         until(&format!("{line} to work"), || {
             let (worked, printed, errors) = self.once(line);
@@ -205,35 +259,78 @@ impl Drop for Newcomer {
     }
 }
 
+/// The variable that a line sets.
+fn variable(line: &str) -> Option<&str> {
+    let (name, _) = line.split_once('=')?;
+    name.bytes().all(|b| b.is_ascii_uppercase()).then_some(name)
+}
+
 /// The commands of the blocks that are marked as shell, without their comments; lines that go on are one.
-fn commands(readme: &str) -> Vec<String> {
-    let blocks = readme.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
     let text = blocks.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
     let commands = text.lines().map(|line| line.split(" # ").next().unwrap_or_default().trim().to_owned());
     commands.filter(|line| !line.is_empty()).collect()
 }
 
-#[test]
-fn the_commands_of_the_readme_work_as_printed_in_their_order() {
-    let installed = |program: &str| Command::new(program).arg("--help").output().is_ok();
-    if !there("mosquitto_pub", installed("mosquitto_pub")) || !there("openssl", installed("openssl")) {
-        return;
-    }
-    let commands = commands(&fs::read_to_string(workspace().join("README.md")).unwrap());
-    for (command, _) in NOT_RUN {
-        assert!(commands.iter().any(|line| line == command), "{command} is not in the README any more");
-    }
-    for (command, _) in PRINTS {
-        assert!(commands.iter().any(|line| line.starts_with(command)), "{command} is not in the README any more");
+fn read(page: &str) -> Vec<String> {
+    commands(&fs::read_to_string(workspace().join(page)).unwrap())
+}
+
+/// The pages that are followed, each list by a reader of its own.
+const FIRST: &[&str] = &["README.md", "docs/first-plugin.md", "docs/devices.md", "docs/explain.md"];
+const NETWORK: &[&str] = &["docs/network.md"];
+const HTTP: &[&str] = &["docs/http-api.md"];
+
+/// None: a program that the pages use is not installed.
+fn followed(pages: &[&str], before: &[&str]) -> Option<Newcomer> {
+    for program in ["mosquitto_pub", "openssl", "curl"] {
+        if !there(program, Command::new(program).arg("--help").output().is_ok()) {
+            return None;
+        }
     }
     let mut newcomer = Newcomer::new();
-    for line in commands.iter().filter(|line| !NOT_RUN.iter().any(|(not, _)| line == not)) {
-        newcomer.follow(line);
+    before.iter().for_each(|line| newcomer.follow(line));
+    for page in pages {
+        let commands = read(page);
+        assert!(!commands.is_empty(), "{page} has no commands");
+        for line in commands.iter().filter(|line| !NOT_RUN.iter().any(|(not, _)| line == not)) {
+            newcomer.follow(line);
+        }
     }
+    Some(newcomer)
+}
+
+#[test]
+fn every_command_of_the_lists_is_on_a_page() {
+    let all: Vec<_> = [FIRST, NETWORK, HTTP].concat().into_iter().flat_map(read).collect();
+    for (command, _) in NOT_RUN {
+        assert!(all.iter().any(|line| line == command), "{command} is on no page any more");
+    }
+    for command in PRINTS.iter().map(|(command, _)| command).chain(LOOKS) {
+        assert!(all.iter().any(|line| line.starts_with(command)), "{command} is on no page any more");
+    }
+}
+
+#[test]
+fn the_commands_of_the_readme_and_of_the_first_pages_work_as_printed_in_their_order() {
+    let Some(mut newcomer) = followed(FIRST, &[]) else { return };
+    newcomer.stop();
+}
+
+#[test]
+fn the_commands_of_the_page_on_networks_work_as_printed_in_their_order() {
+    let Some(mut newcomer) = followed(NETWORK, &[]) else { return };
     let (worked, events, _) = newcomer.once("switchbox events --kind telemetry");
     assert!(
         worked && events.contains("lamp-3 telemetry hello"),
         "what lamp-3 sent with TLS and a token came: {events}"
     );
+    newcomer.stop();
+}
+
+#[test]
+fn the_examples_of_the_http_api_work_as_printed_in_their_order() {
+    let Some(mut newcomer) = followed(HTTP, &["switchbox serve --data ~/switchbox"]) else { return };
     newcomer.stop();
 }
