@@ -42,6 +42,7 @@ pub mod watch;
 pub mod app;
 pub mod bench;
 pub mod cli;
+pub mod commands;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -10,7 +10,7 @@ use super::{
 
 /// Tokens are for programs: each has a name, which the audit log shows, and a scope
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(subcommand)]
@@ -36,7 +36,7 @@ enum Action {
 
 /// The newest writes through the API, and what came of them
 #[derive(Debug, clap::Args)]
-pub(super) struct AuditOptions {
+pub struct AuditOptions {
     #[command(flatten)]
     host: Host,
     /// How many

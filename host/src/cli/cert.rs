@@ -30,7 +30,7 @@ const RSA_BITS: usize = 2_048;
 
 /// Make certificates for TLS: an authority (CA) of your own, and by it those of the host and of devices
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(subcommand)]
     action: Action,
     /// Where the certificates and keys are kept

@@ -27,28 +27,28 @@ const CONNECT: Duration = Duration::from_millis(500);
 
 /// A host that was started on this machine by this user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Started {
+pub struct Started {
     /// Absolute.
-    pub(super) data: PathBuf,
+    pub data: PathBuf,
     /// `http://127.0.0.1:8080`
-    pub(super) admin: String,
+    pub admin: String,
     /// Where MQTT clients connect.
-    pub(super) mqtt: SocketAddr,
-    pub(super) pid: u32,
+    pub mqtt: SocketAddr,
+    pub pid: u32,
 }
 
 /// What the caller said of the host, by flags or in the environment.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Asked<'a> {
-    pub(super) admin: Option<&'a str>,
-    pub(super) data: Option<&'a Path>,
+pub struct Asked<'a> {
+    pub admin: Option<&'a str>,
+    pub data: Option<&'a Path>,
 }
 
 /// The host to talk to. The token is read from `data` unless the caller gave one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) admin: String,
-    pub(super) data: PathBuf,
+pub struct Target {
+    pub admin: String,
+    pub data: PathBuf,
 }
 
 /// `$XDG_CONFIG_HOME/switchbox` or `~/.config/switchbox`. Returns `None` if the environment names neither.
@@ -59,7 +59,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// Notes that a host runs. An error is no reason for the host not to run.
-pub(super) fn remember(started: Started) -> io::Result<()> {
+pub fn remember(started: Started) -> io::Result<()> {
     folder().map_or(Ok(()), |folder| remember_in(&folder, started))
 }
 
@@ -93,13 +93,13 @@ fn read(folder: &Path) -> Vec<Started> {
 }
 
 /// The host that a command is to talk to. The error says how to choose between several.
-pub(super) fn find(asked: Asked<'_>) -> anyhow::Result<Target> {
+pub fn find(asked: Asked<'_>) -> anyhow::Result<Target> {
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
     choose(asked, &hosts, &runs, &std::path::absolute(DEFAULT_DATA)?)
 }
 
 /// Where devices connect to the host that a command would talk to.
-pub(super) fn mqtt() -> anyhow::Result<SocketAddr> {
+pub fn mqtt() -> anyhow::Result<SocketAddr> {
     let data = env::var_os("SWITCHBOX_DATA").map(PathBuf::from);
     let target = find(Asked { admin: None, data: data.as_deref() })?;
     let hosts = folder().map(|folder| read(&folder)).unwrap_or_default();
@@ -165,7 +165,7 @@ fn runs(host: &Started) -> bool {
 }
 
 /// The address by which this machine reaches what listens there.
-pub(super) fn local(listens: SocketAddr) -> SocketAddr {
+pub fn local(listens: SocketAddr) -> SocketAddr {
     let ip = match listens.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -39,27 +39,27 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Show the hop relay and the switch waking its lamp, live; or the example plugins, one after the other
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
-pub(super) struct Options {
+pub struct Options {
     /// End after this time, with exit code 0 if everything shown worked [default: at Ctrl-C; scenes end by themselves]
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub(super) length: Option<Duration>,
+    pub length: Option<Duration>,
     /// Play these example plugins instead, once each
     #[arg(long, value_name = "NAME", value_enum, num_args = 1..)]
-    pub(super) scene: Vec<Scene>,
+    pub scene: Vec<Scene>,
 }
 
 /// Where the host is that the demo plays on.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) mqtt: SocketAddr,
+pub struct Place {
+    pub mqtt: SocketAddr,
     /// `http://…`
-    pub(super) admin: String,
-    pub(super) plugins: PathBuf,
-    pub(super) data: PathBuf,
+    pub admin: String,
+    pub plugins: PathBuf,
+    pub data: PathBuf,
 }
 
 /// Plays until the time is over or Ctrl-C. True if both scenarios worked; else the reason has been printed.
-pub(super) async fn run(place: &Place, options: &Options) -> bool {
+pub async fn run(place: &Place, options: &Options) -> bool {
     if !options.scene.is_empty() {
         return tokio::select! {
             worked = scenes::play(place, &options.scene, options.length) => worked,

@@ -20,7 +20,7 @@ const FAILED: u64 = 400;
 
 /// Devices are named lamp-1 (in the default registry, or that of --registry), REGISTRY/lamp-1, or in full
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(flatten)]

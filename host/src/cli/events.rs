@@ -16,7 +16,7 @@ use crate::{
 
 /// Events, newest first; with --follow those to come, as they come
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::explain::Id;
 /// 42 is 42.wake, its first effect 42.wake.0 and its first method call 42.wake.m0; a command or a call of an operator
 /// api.…; a dead letter deadLetters/3. Full resource names will do as well
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::model::{DeviceName, RegistryName};
 
 /// Gateways: devices that speak for others, which attach over the gateway's connection
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::model::PluginName;
 
 /// Events that a plugin rejected, or could not handle in five tries
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(subcommand)]

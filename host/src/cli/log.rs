@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::terminal;
 
 /// `filter`: as in `RUST_LOG`, which counts where there is none.
-pub(super) fn start(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
+pub fn start(filter: Option<&str>, default: &str) -> anyhow::Result<()> {
     let from_environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(from_environment.as_deref()).unwrap_or(default);
     let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter}: {e}"))?;

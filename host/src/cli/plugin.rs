@@ -13,7 +13,7 @@ use super::{
 use crate::model::PluginName;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     pub(super) host: Host,
     #[command(subcommand)]

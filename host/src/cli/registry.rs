@@ -14,7 +14,7 @@ use crate::model::RegistryName;
 
 /// Registries: each has devices with names of its own. A registry is named by its id, such as hall, or in full
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(subcommand)]

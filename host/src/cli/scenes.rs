@@ -27,7 +27,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 
 /// An example plugin
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Scene {
+pub enum Scene {
     /// A phone opens a garage door and reads what the door answers
     GarageDoor,
     /// A phone is alerted when something moves, but not all the time
@@ -40,7 +40,7 @@ pub(super) enum Scene {
 
 impl Scene {
     /// The plugin's name.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::GarageDoor => "garage-door",
             Self::MotionAlert => "motion-alert",
@@ -50,7 +50,7 @@ impl Scene {
     }
 
     /// Its file in the plugin folder.
-    pub(super) fn settings(self) -> String {
+    pub fn settings(self) -> String {
         let settings = match self {
             Self::MotionAlert => format!("\n[settings]\nquiet_s = {}\n", QUIET.as_secs()),
             Self::NightRestart => "\n[settings]\ncron = \"* * * * *\"\n".to_owned(),

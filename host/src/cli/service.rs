@@ -14,7 +14,7 @@ const PATH: &str = "/v1/serviceAccounts";
 
 /// Accounts of programs: they publish and subscribe what their lists say, and can watch devices
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     #[command(flatten)]
     host: Host,
     #[command(subcommand)]

@@ -19,7 +19,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Be a device: connect to a host and show what is sent and received
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Options {
+pub struct Options {
     /// What the device does
     pub(super) kind: Kind,
     /// The device's id [default: the kind and -1, such as hop-1]

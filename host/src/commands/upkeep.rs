@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 
-use crate::{app::ExitStatus, store};
+use crate::{app::ExitStatus, cli, store};
 
 /// Which data folder
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ pub(super) fn check(options: &Check) -> anyhow::Result<ExitCode> {
     let damaged = checked.problems.iter().map(|problem| format!("DAMAGED {problem}"));
     let well = checked.problems.is_empty().then(|| "all is well".to_owned());
     let lines: Vec<_> = checked.lines.iter().map(ToString::to_string).chain(damaged).chain(well).collect();
-    super::show(&lines.join("\n"))?;
+    cli::show(&lines.join("\n"))?;
     if checked.problems.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::context::{self, Started};
 use crate::{
     app,
+    cli::{
+        self,
+        context::{self, Started},
+    },
     settings::{Key, Settings, resolve},
 };
 
@@ -164,7 +167,7 @@ impl Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let settings = options.resolve()?;
     if options.print_settings {
-        return super::show(&settings.to_string());
+        return cli::show(&settings.to_string());
     }
     app::serve(&settings, &|host| remember(host, &settings))
 }

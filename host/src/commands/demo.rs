@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{
-    demo::{self, Place},
-    scenes::Scene,
-};
 use crate::{
     app::Host,
+    cli::{
+        demo::{self, Place},
+        scenes::Scene,
+    },
     settings::{Key, Settings},
     store::private::make_folder,
 };

@@ -1,0 +1,91 @@
+//! The program's arguments. The commands that run, check, repair or copy a host are here; all others are in the command-line
+//! crate and talk to a running host.
+
+mod demo;
+mod serve;
+mod upkeep;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{app, bench, cli, plugin::compile, terminal};
+
+const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
+    3 = `device method`: the device answered, with a status of 400 or more; `serve` and `check`: see docs/operations.md";
+
+/// Lets devices drive other devices: an MQTT broker, a device registry and sandboxed plugins in one program
+#[derive(Debug, Parser)]
+#[command(name = "switchbox", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Arguments {
+    /// What to log to standard error, such as info, debug or switchbox::mqtt=trace [env: RUST_LOG]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host
+    Serve(Box<serve::Options>),
+    /// Run a host with the built-in plugins and simulated devices, and watch them
+    Demo(demo::Options),
+    Check(upkeep::Check),
+    Repair(upkeep::Repair),
+    Backup(upkeep::Backup),
+    Restore(upkeep::Restore),
+    #[command(flatten)]
+    Client(cli::Command),
+    /// Measure this host, and mosquitto beside it where it is installed
+    Bench(Box<bench::Options>),
+    /// For the host itself: compiles the component on standard input to standard output
+    #[command(hide = true, name = compile::COMMAND)]
+    CompileComponent {
+        reservation: u64,
+    },
+}
+
+/// Reads the arguments and does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { log, command } = Arguments::parse();
+    if let Command::CompileComponent { reservation } = command {
+        return compile_component(reservation);
+    }
+    compile::in_child_processes();
+    let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let done = cli::log::start(log.as_deref(), default).and_then(|()| run(command));
+    done.unwrap_or_else(|error| {
+        // Standard error is closed: no reader is left.
+        let _ = terminal::print_error(&format!("switchbox: {}", cli::chain(&error)));
+        ExitCode::from(app::code(&error))
+    })
+}
+
+/// Standard error gets the compiler's message and nothing else.
+fn compile_component(reservation: u64) -> ExitCode {
+    match compile::child(reservation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is closed: no reader is left.
+            let _ = terminal::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(options) => return serve::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Demo(options) => return demo::run(&options),
+        Command::Check(options) => return upkeep::check(&options),
+        Command::Client(command) => return cli::run(command),
+        Command::Bench(options) => return cli::block_on(bench::run(*options)),
+        Command::CompileComponent { reservation } => return Ok(compile_component(reservation)),
+        Command::Repair(options) => cli::show(&upkeep::repair(&options)?)?,
+        Command::Backup(options) => cli::show(&upkeep::backup(&options)?)?,
+        Command::Restore(options) => cli::show(&upkeep::restore(&options)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
