@@ -1,11 +1,13 @@
 //! Doors for the fuzz targets of `fuzz/`: each takes bytes that anybody may send, and must come back, whatever they are.
 //! Only there when built for fuzzing (`--cfg fuzzing`).
 
-use crate::{
-    admin, auth, dialect,
-    model::{DeviceId, DeviceName, RegistryName},
-    mqtt, plugin, settings, topics,
-};
+use switchbox_admin as admin;
+use switchbox_auth as auth;
+use switchbox_model::{DeviceId, DeviceName, RegistryName};
+use switchbox_mqtt::{self as mqtt, dialect};
+use switchbox_mqtt_session::topics;
+use switchbox_plugin_runtime as plugin;
+use switchbox_settings as settings;
 
 pub use admin::fuzzing::api_bodies;
 pub use auth::fuzzing::{keys, tokens};

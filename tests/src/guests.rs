@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use switchbox::builtins;
+use switchbox_builtins as builtins;
 
 use crate::Place;
 

@@ -2,10 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use switchbox::{
-    app::{Host, Parts},
-    settings::{Key, Settings},
-};
+use switchbox::app::{Host, Parts};
+use switchbox_settings::{Key, Settings};
 use tokio::runtime::Runtime;
 
 use crate::{Admin, Device, Journal, Place, Session};

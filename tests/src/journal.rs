@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use switchbox::{
-    model::{DeviceNum, Effect, Entry, Event, EventData, Outcome, RegistryChange, Seq},
-    store::{self, Loaded, LogPage, Options},
-};
+use switchbox_model::{DeviceNum, Effect, Entry, Event, EventData, Outcome, RegistryChange, Seq};
+use switchbox_store as store;
+use switchbox_store::{Loaded, LogPage, Options};
 
 use crate::Place;
 

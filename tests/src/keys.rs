@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use switchbox::{auth::signing::SigningKey, clock};
+use switchbox_auth::signing::SigningKey;
+use switchbox_support::clock;
 
 use crate::{Place, Process};
 

@@ -2,7 +2,7 @@
 //! where they are not, and end as the rules say; also when the host is killed meanwhile.
 
 use serde_json::{Value, json};
-use switchbox::clock;
+use switchbox_support::clock;
 use switchbox_tests::{Admin, Device, Message, PUPPET, Place, Process, Session, until};
 
 const LONG: &str = "600s";

@@ -13,7 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use rumqttc::QoS;
-use switchbox::{model::Outcome, store::ConfigVersion};
+use switchbox_model::Outcome;
+use switchbox_store::ConfigVersion;
 use switchbox_tests::{
     COUNTER, Device, Dice, InProcess, Journal, LIMIT, Place, Process, config, crash_plan, events, until,
 };

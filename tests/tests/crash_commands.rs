@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox::model::{CommandStatus, EventData};
+use switchbox_model::{CommandStatus, EventData};
 use switchbox_tests::{Admin, Device, Dice, Journal, LIMIT, Message, Place, Process, Session, crash_plan, until};
 
 const LAMPS: usize = 4;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox::model::{Effect, EventData};
+use switchbox_model::{Effect, EventData};
 use switchbox_tests::{Admin, Device, Dice, Journal, LIMIT, Place, Process, Session, crash_plan, deputy, events};
 
 const LAMPS: u64 = 3;

@@ -8,7 +8,8 @@ use std::{
 
 use rumqttc::{LastWill, QoS};
 use serde_json::{Value, json};
-use switchbox::{clock, model::broker::SessionKey};
+use switchbox_model::broker::SessionKey;
+use switchbox_support::clock;
 use switchbox_tests::{
     Admin, CLOSED, Device, Journal, Place, Process, Session,
     hostile::{Conn, Login},

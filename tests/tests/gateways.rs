@@ -3,7 +3,8 @@
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox::{auth::signing::SigningKey, clock};
+use switchbox_auth::signing::SigningKey;
+use switchbox_support::clock;
 use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, now, registered, token, until};
 
 fn authorization(token: &str) -> String {

@@ -1,7 +1,7 @@
 //! More than the host can do is shed where it costs least. Who is there already is served.
 
 use rumqttc::QoS;
-use switchbox::fairness::Lane;
+use switchbox_support::fairness::Lane;
 use switchbox_tests::{
     Admin, Device, InProcess, Place, events,
     hostile::{Conn, Login},

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rumqttc::QoS;
-use switchbox::model::Outcome;
+use switchbox_model::Outcome;
 use switchbox_tests::{
     COUNTER, Device, HOSTILE, Journal, Place, Process, component_of, config, events, stamped, until,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use switchbox::model::Outcome;
+use switchbox_model::Outcome;
 use switchbox_tests::{Admin, COUNTER, Device, Journal, Place, Process, Session, config};
 
 fn relay(place: &Place) {

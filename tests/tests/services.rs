@@ -2,7 +2,7 @@
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
-use switchbox::model::broker::SessionKey;
+use switchbox_model::broker::SessionKey;
 use switchbox_tests::{CLOSED, Device, Journal, Place, Process, Session, now, private_key};
 
 /// Makes the account; gives its password.

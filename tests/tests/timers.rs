@@ -3,7 +3,8 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use switchbox::{clock::now_ms, model::EventData};
+use switchbox_model::EventData;
+use switchbox_support::clock::now_ms;
 use switchbox_tests::{Admin, DEPUTY, Device, Journal, Place, Process, deputy, stamped, until};
 
 fn place() -> Place {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::previous::{Previous, Ran};
-use crate::{
-    builtins,
-    dispatch::{Component, Manager, PluginState, version_id},
-    model::PluginName,
-    plugin::{self, PluginSettings},
-    watch::{Change, Source},
-};
+use switchbox_builtins as builtins;
+use switchbox_dispatch::{Component, Manager, PluginState, version_id};
+use switchbox_model::PluginName;
+use switchbox_plugin_folder::{Change, Source};
+use switchbox_plugin_runtime as plugin;
+use switchbox_plugin_runtime::PluginSettings;
 
 pub(super) async fn make(plugins: Arc<Manager>, previous: Previous, change: Change) {
     let done = match change {
@@ -57,7 +56,7 @@ async fn upsert(
     previous: &Previous,
     name: &PluginName,
     files: Files,
-) -> Result<(), crate::dispatch::Error> {
+) -> Result<(), switchbox_dispatch::Error> {
     let Files { component, settings, text } = files;
     let version = version_id(&component.bytes, &settings);
     let taken_back = plugins.taken_back(name);

@@ -7,13 +7,13 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{
+use switchbox_core::registry::{self, Changed};
+use switchbox_delivery as delivery;
+use switchbox_dispatch::Manager;
+use switchbox_store as store;
+use switchbox_support::{
     clock::{Anchor, Step, Watch},
-    delivery,
-    dispatch::Manager,
     log_limit::LogLimit,
-    registry::{self, Changed},
-    store,
 };
 
 /// How soon a step is noticed.

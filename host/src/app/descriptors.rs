@@ -4,7 +4,8 @@
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{model::limits, settings::Settings};
+use switchbox_model::limits;
+use switchbox_settings::Settings;
 
 /// For everything but connections and the log: listeners, `state.db`, runtimes, files that are read now and then, calls over HTTP.
 const RESERVED: u64 = 128;
@@ -67,7 +68,7 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyh
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Key;
+    use switchbox_settings::Key;
 
     #[test]
     fn connections_leave_descriptors_to_the_store() {

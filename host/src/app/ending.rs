@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{store, terminal};
+use switchbox_store as store;
+use switchbox_support::terminal;
 
 /// How long a stop may take, from the signal or the failure that began it. Then the process ends as it is, which is what a crash
 /// looks like to the next start.

@@ -13,13 +13,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{changes, previous::Previous};
-use crate::{
-    dispatch::Manager,
-    model::PluginName,
-    settings::Settings,
-    tasks::Tasks,
-    watch::{self, Change},
-};
+use switchbox_dispatch::Manager;
+use switchbox_model::PluginName;
+use switchbox_plugin_folder as watch;
+use switchbox_plugin_folder::Change;
+use switchbox_settings::Settings;
+use switchbox_support::tasks::Tasks;
 
 pub(super) struct Service {
     watching: JoinHandle<()>,

@@ -7,13 +7,11 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    clock,
-    dispatch::{self, Manager},
-    ingest,
-    log_limit::LogLimit,
-    store,
-};
+use switchbox_core::ingest;
+use switchbox_dispatch as dispatch;
+use switchbox_dispatch::Manager;
+use switchbox_store as store;
+use switchbox_support::{clock, log_limit::LogLimit};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for removed plugins whose time is over.
@@ -66,7 +64,7 @@ pub(super) async fn run(
     }
 }
 
-pub(super) async fn tidy(store: &store::Handle, low_water: crate::model::Seq) -> Result<(), store::Error> {
+pub(super) async fn tidy(store: &store::Handle, low_water: switchbox_model::Seq) -> Result<(), store::Error> {
     store.settle(Some(low_water)).await?;
     store.trim(low_water).await
 }

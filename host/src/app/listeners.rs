@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{
-    admin::Reach,
-    mqtt::{self, Door, Origins},
-    settings::{Enroll, Settings},
-    tls,
-};
+use switchbox_admin::Reach;
+use switchbox_mqtt::{self as mqtt, Door, Origins};
+use switchbox_settings::{Enroll, Settings};
+use switchbox_transport::tls;
 
 /// Where MQTT clients connect; none = not there.
 #[derive(Debug, Clone, Copy)]

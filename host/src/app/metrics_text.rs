@@ -5,7 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use prometheus_client::registry::Registry;
 
 use super::Parts;
-use crate::dispatch::PluginStatus;
+use switchbox_dispatch::PluginStatus;
 
 /// A function that writes the metrics as they are when it is called.
 pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {

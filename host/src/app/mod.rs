@@ -34,22 +34,26 @@ pub use serve::serve;
 use descriptors::Connections;
 use watchers::Watched;
 
-use crate::{
-    admin, auth, delivery,
-    dispatch::{self, Manager},
+use switchbox_admin as admin;
+use switchbox_auth as auth;
+use switchbox_core::{
     engine::Engine,
-    explain,
-    fairness::Background,
-    ingest, journal,
-    metrics::Metrics,
-    model::RegistryName,
-    mqtt, outbox, plugin, proxy,
+    explain, ingest, journal, outbox,
     registry::{self, Changed},
-    settings::{Grant, Settings},
-    store,
-    tasks::Tasks,
-    timers, tls, topics,
+    timers,
 };
+use switchbox_delivery as delivery;
+use switchbox_dispatch as dispatch;
+use switchbox_dispatch::Manager;
+use switchbox_model::RegistryName;
+use switchbox_mqtt as mqtt;
+use switchbox_mqtt_session::topics;
+use switchbox_plugin_runtime as plugin;
+use switchbox_proxy as proxy;
+use switchbox_settings::{Grant, Settings};
+use switchbox_store as store;
+use switchbox_support::{fairness::Background, metrics::Metrics, tasks::Tasks};
+use switchbox_transport::tls;
 
 /// A host that runs in this process.
 pub struct Host {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::previous::Previous;
-use crate::{
-    admin::{Counters, DeleteError, Later, PluginView, Plugins, RedriveError, TakenBackView, Timers},
-    clock,
-    dispatch::{self, Manager, PluginState, PluginStatus},
-    model::PluginName,
-    plugin::{Grant, Trigger},
-};
+use switchbox_admin::{Counters, DeleteError, Later, PluginView, Plugins, RedriveError, TakenBackView, Timers};
+use switchbox_dispatch as dispatch;
+use switchbox_dispatch::{Manager, PluginState, PluginStatus};
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime::{Grant, Trigger};
+use switchbox_support::clock;
 
 pub(super) struct Views {
     plugins: Arc<Manager>,

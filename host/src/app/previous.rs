@@ -10,7 +10,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{model::PluginName, plugin, store::private};
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime as plugin;
+use switchbox_store::private;
 
 const FOLDER: &str = "components";
 /// Versions of a plugin whose settings are kept.

@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 
 use super::{Host, ending::Ending};
-use crate::{fairness, settings::Settings, terminal};
+use switchbox_settings::Settings;
+use switchbox_support::{fairness, terminal};
 
 /// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready, and calls `ready`
 /// before that. Blocking.

@@ -6,15 +6,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{
-    clock,
-    ingest::Offer,
-    model::{Event, EventData, Message, MessageProperties},
-    outbox::Sink,
-    registry::Device,
-    store::{CommandDoc, ConfigVersion},
-    topics,
-};
+use switchbox_core::{ingest::Offer, outbox::Sink, registry::Device};
+use switchbox_model::{Event, EventData, Message, MessageProperties};
+use switchbox_mqtt_session::topics;
+use switchbox_store::{CommandDoc, ConfigVersion};
+use switchbox_support::clock;
 
 /// Where it is shown, once there is a front.
 pub(super) type Shown = Arc<OnceLock<topics::Handle>>;

@@ -8,15 +8,13 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{
-    app::Host,
-    cli::{
-        demo::{self, Place},
-        scenes::Scene,
-    },
-    settings::{Key, Settings},
-    store::private::make_folder,
+use crate::app::Host;
+use switchbox_cli::{
+    demo::{self, Place},
+    scenes::Scene,
 };
+use switchbox_settings::{Key, Settings};
+use switchbox_store::private::make_folder;
 
 /// The plugins of the play. `hop-*` only, so that the relay does not reject what the switch says.
 const PLUGINS: [(&str, &str); 2] = [

@@ -9,7 +9,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{app, bench, cli, plugin::compile, terminal};
+use crate::app;
+use switchbox_bench as bench;
+use switchbox_cli as cli;
+use switchbox_plugin_runtime::compile;
+use switchbox_support::terminal;
 
 const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
     3 = `device method`: the device answered, with a status of 400 or more; `serve` and `check`: see docs/operations.md";
@@ -18,7 +22,7 @@ const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard erro
 #[derive(Debug, Parser)]
 #[command(name = "switchbox", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Arguments {
-    /// What to log to standard error, such as info, debug or switchbox::mqtt=trace [env: RUST_LOG]
+    /// What to log to standard error, such as info, debug or switchbox_mqtt=trace [env: RUST_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
@@ -88,4 +92,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(options) => cli::show(&upkeep::restore(&options)?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -4,14 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::{
-    app,
-    cli::{
-        self,
-        context::{self, Started},
-    },
-    settings::{Key, Settings, resolve},
-};
+use crate::app;
+use switchbox_cli as cli;
+use switchbox_cli::context::{self, Started};
+use switchbox_settings::{Key, Settings, resolve};
 
 /// Every flag can stand in the settings file and in the environment (SWITCHBOX_MQTT_LISTEN for mqtt.listen); a flag counts
 /// more than the environment, and that more than the file.

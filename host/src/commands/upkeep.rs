@@ -7,7 +7,9 @@ use std::{
 
 use anyhow::anyhow;
 
-use crate::{app::ExitStatus, cli, store};
+use crate::app::ExitStatus;
+use switchbox_cli as cli;
+use switchbox_store as store;
 
 /// Which data folder
 #[derive(Debug, clap::Args)]

@@ -25,8 +25,15 @@ pub const TARGET: &str = "wasm32-wasip2";
 pub const PROFILE: &str = "guest";
 
 /// What every guest depends on, from the workspace's root.
-const SHARED_INPUTS: &[&str] =
-    &["Cargo.toml", "Cargo.lock", "json/Cargo.toml", "json/src", "plugin-sdk/Cargo.toml", "plugin-sdk/src", "wit"];
+const SHARED_INPUTS: &[&str] = &[
+    "Cargo.toml",
+    "Cargo.lock",
+    "crates/json/Cargo.toml",
+    "crates/json/src",
+    "plugin-sdk/Cargo.toml",
+    "plugin-sdk/src",
+    "wit",
+];
 
 /// One guest, built.
 #[derive(Debug, Clone, PartialEq, Eq)]

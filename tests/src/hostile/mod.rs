@@ -28,7 +28,7 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox::auth::signing::SigningKey;
+use switchbox_auth::signing::SigningKey;
 
 pub use self::{
     healthy::Healthy,

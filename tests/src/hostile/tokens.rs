@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
-use switchbox::auth::signing::SigningKey;
+use switchbox_auth::signing::SigningKey;
 
 use super::{Attack, Login, RSA_PUBLIC, Row, Target, now, row};
 

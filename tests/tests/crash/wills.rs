@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use switchbox::model::EventData;
+use switchbox_model::EventData;
 use switchbox_tests::{
     Dice, Journal, Place, Process, crash_plan,
     raw::{Raw, ack, connect, packet, text},

@@ -21,7 +21,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     (
         "cargo test",
-        "of the repository: this test is part of it; of the new plugin: `cli::plugin_new::tests` in the host's unit tests",
+        "of the repository: this test is part of it; of the new plugin: `plugin_new::tests` in the unit tests of the command line",
     ),
     ("cargo install --path host", "a link to the program of these tests, in a folder of PATH"),
 ];

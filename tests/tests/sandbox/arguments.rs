@@ -6,10 +6,8 @@ use std::{
 };
 
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
-use switchbox::{
-    model::limits::{GUEST_CALL_BYTES, GUEST_TEXT_BYTES},
-    plugin::{Instance, Limits, Verdict},
-};
+use switchbox_model::limits::{GUEST_CALL_BYTES, GUEST_TEXT_BYTES};
+use switchbox_plugin_runtime::{Instance, Limits, Verdict};
 
 use crate::world::{World, ask, report, start};
 
@@ -149,7 +147,7 @@ async fn what_is_larger_than_its_bound_is_refused_by_the_bounds_name() {
 
 #[tokio::test]
 async fn more_than_all_arguments_of_a_call_may_have_ends_the_call() {
-    let memory = switchbox::plugin::limits::Size(200 << 20);
+    let memory = switchbox_plugin_runtime::limits::Size(200 << 20);
     let limits = Limits { deadline: Duration::from_secs(30), memory, ..Limits::default() };
     let mut instance = start(World::new(), limits).await;
     let size = GUEST_CALL_BYTES + 1;

@@ -1,10 +1,8 @@
 //! What a guest may do is what it was granted, and each call answers as `wit/` says.
 
 use bytes::Bytes;
-use switchbox::{
-    model::{DeviceNum, Effect, QoS, Seq, limits::KV_BYTES},
-    plugin::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict},
-};
+use switchbox_model::{DeviceNum, Effect, QoS, Seq, limits::KV_BYTES};
+use switchbox_plugin_runtime::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict};
 
 use crate::world::{World, alone, ask, event, hostile, name, report, setup, start};
 
@@ -55,7 +53,7 @@ async fn each_call_answers_as_the_interface_says() {
         ("publish-qos", "Error::Invalid(\"qos 3"),
     ] {
         let execution = alone(World::new(), misdeed).await;
-        let text = report(&execution).replace("switchbox::plugin::types::", "");
+        let text = report(&execution).replace("switchbox_plugin_runtime::types::", "");
         assert!(text.contains(answer), "{misdeed}: {text}");
     }
 }

@@ -1,6 +1,6 @@
 //! What a trap costs: its event and its instance, nothing else.
 
-use switchbox::plugin::{Limits, Verdict};
+use switchbox_plugin_runtime::{Limits, Verdict};
 
 use crate::world::{World, ask, start};
 

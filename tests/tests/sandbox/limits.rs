@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchbox::plugin::{Limits, Verdict, limits::Size};
+use switchbox_plugin_runtime::{Limits, Verdict, limits::Size};
 
 use crate::world::{World, alone, ask, report, start};
 

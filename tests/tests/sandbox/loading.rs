@@ -1,7 +1,7 @@
 //! What is no plugin is refused with a text that says why; what is one is compiled once.
 
 use bytes::Bytes;
-use switchbox::plugin::{Engine, LoadError, Options};
+use switchbox_plugin_runtime::{Engine, LoadError, Options};
 
 use crate::world::{World, hostile, setup};
 

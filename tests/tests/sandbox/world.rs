@@ -7,12 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use switchbox::{
-    model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq},
-    plugin::{
-        Call, Component, ConfigView, DeviceView, Engine, Execution, Granted, Grants, Host, Instance, Limits,
-        MethodCall, MethodError, MethodResponse, Options, Setup, Verdict, host::Waiting,
-    },
+use switchbox_model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq};
+use switchbox_plugin_runtime::{
+    Call, Component, ConfigView, DeviceView, Engine, Execution, Granted, Grants, Host, Instance, Limits, MethodCall,
+    MethodError, MethodResponse, Options, Setup, Verdict, host::Waiting,
 };
 use tokio::sync::OnceCell;
 

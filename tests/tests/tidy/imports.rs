@@ -49,7 +49,7 @@ fn unbounded(import: &Import) -> Option<String> {
 #[test]
 fn every_argument_of_a_host_call_is_bounded_before_anything_is_done_with_it() {
     let (mut seen, mut wrong) = (0, Vec::new());
-    for (path, text) in super::sources(&["host/src/plugin/imports"]) {
+    for (path, text) in super::sources(&["crates/plugin-runtime/src/imports"]) {
         let code = super::code(&text);
         let all = imports(&code);
         seen += all.len();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use switchbox::model::limits::{LimitName, names, plugin_names};
+use switchbox_model::limits::{LimitName, names, plugin_names};
 
 /// The names in the first column of the table below this heading.
 fn listed(page: &str, heading: &str) -> BTreeSet<String> {
@@ -19,7 +19,7 @@ fn held(page: &str, heading: &str, all: &[(LimitName, &str)]) {
     assert_eq!(there.len(), all.len(), "two limits have one name");
     let listed = listed(page, heading);
     let apart: Vec<_> = there.symmetric_difference(&listed).collect();
-    assert!(apart.is_empty(), "in {page} or in host/src/model/limits/table.rs, not in both: {apart:?}");
+    assert!(apart.is_empty(), "in {page} or in crates/model/src/limits/table.rs, not in both: {apart:?}");
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn every_limit_of_plugins_has_a_line_on_the_page_on_plugins() {
 /// A limit that nothing counts is a promise that nobody keeps.
 #[test]
 fn every_limit_in_the_table_is_used() {
-    let sources = super::sources(&["host/src"]);
+    let sources = super::sources(&["crates", "host/src"]);
     let code: Vec<_> = sources.iter().map(|(_, text)| super::code(text)).collect();
     let used =
         |constant: &str| code.iter().any(|text| super::words_after(text, "names::").any(|word| word == constant));
     let idle: Vec<_> = [names::ALL, plugin_names::ALL].concat().into_iter().filter(|(_, name)| !used(name)).collect();
-    assert!(idle.is_empty(), "in host/src/model/limits/table.rs and nowhere else: {idle:?}");
+    assert!(idle.is_empty(), "in crates/model/src/limits/table.rs and nowhere else: {idle:?}");
 }

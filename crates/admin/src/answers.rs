@@ -1,0 +1,147 @@
+//! How many answers to reading calls may be in memory at a time: those that are being made, and large ones that their callers have
+//! not read yet. A caller that reads nothing is given up by [`super::patience`]; until then it holds its own place only.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    response::Response,
+};
+use hyper::body::{Body as _, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use switchbox_model::limits;
+
+/// How long a call waits for a place.
+const WAIT: Duration = Duration::from_secs(5);
+/// So much of an answer is given away at once: it stays in memory until it is sent.
+const SLICE_BYTES: usize = 64 * 1024;
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Answers {
+    all: Arc<Semaphore>,
+    /// Those of each token, by its name.
+    of_token: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+    wait: Duration,
+}
+
+/// One answer's place.
+#[derive(Debug)]
+pub(super) struct Place(#[allow(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+
+/// All places are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many large answers were asked for and not read yet; read them, or ask again later")]
+pub(super) struct Full;
+
+impl Full {
+    /// When it may be better.
+    pub(super) const RETRY: Duration = WAIT;
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(limits::ADMIN_ANSWERS)), of_token: Arc::default(), wait: WAIT }
+    }
+}
+
+impl Answers {
+    /// Waits for a place for a caller, for a while.
+    pub(super) async fn enter(&self, token: &str) -> Result<Place, Full> {
+        let own = self.of(token);
+        let both = async { Ok::<_, Full>(Place([acquire(own).await?, acquire(self.all.clone()).await?])) };
+        timeout(self.wait, both).await.unwrap_or(Err(Full))
+    }
+
+    fn of(&self, token: &str) -> Arc<Semaphore> {
+        let mut all = self.of_token.lock();
+        if all.len() > limits::ADMIN_TOKENS {
+            // Tokens come and go; the semaphore of one that holds no place is made again.
+            all.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        let places = || Arc::new(Semaphore::new(limits::ADMIN_ANSWERS_PER_TOKEN));
+        all.entry(token.to_owned()).or_insert_with(places).clone()
+    }
+}
+
+async fn acquire(places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Full> {
+    places.acquire_owned().await.map_err(|_| Full)
+}
+
+/// The answer, which keeps its place until it is sent, if it is large. A stream has bounds of its own.
+pub(super) fn hold(place: Place, answer: Response) -> Response {
+    let large = answer.body().size_hint().exact().is_some_and(|bytes| bytes > limits::ADMIN_SMALL_ANSWER_BYTES as u64);
+    if !large {
+        return answer;
+    }
+    answer.map(|body| Body::new(Held { body, rest: Bytes::new(), _place: place }))
+}
+
+/// A body in slices, so that it is not given to the connection whole, as nobody would see then when it is sent.
+struct Held {
+    body: Body,
+    rest: Bytes,
+    _place: Place,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let bytes = self.rest.len().min(SLICE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(bytes)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64 + self.body.size_hint().exact().unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_token_has_half_of_the_places_and_small_answers_hold_none() {
+        let answers = Answers { wait: Duration::from_millis(10), ..Answers::default() };
+        let mut held = Vec::new();
+        for _ in 0..limits::ADMIN_ANSWERS_PER_TOKEN {
+            let large = Response::new(Body::from(vec![b'x'; limits::ADMIN_SMALL_ANSWER_BYTES + 1]));
+            held.push(hold(answers.enter("a").await.unwrap(), large));
+        }
+        assert_eq!(answers.enter("a").await.unwrap_err(), Full);
+        let small = hold(answers.enter("b").await.unwrap(), Response::new(Body::from("small")));
+        assert_eq!(answers.all.available_permits(), limits::ADMIN_ANSWERS_PER_TOKEN);
+        drop(small);
+        let read = held.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(read.len(), limits::ADMIN_SMALL_ANSWER_BYTES + 1);
+        assert!(answers.enter("a").await.is_ok());
+    }
+}

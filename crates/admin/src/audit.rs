@@ -1,0 +1,410 @@
+//! The audit log: who wrote what through this API, when, and what came of it. Lines of JSON in files of the data folder that are
+//! only ever appended to; nothing but this room writes there, and plugins have no files at all. Room for a call's line is reserved
+//! before the call is carried out; its line is in the file before the call is answered, and on the disk soon after. A file is named
+//! by where it begins in the whole log, so that a place in the log stays the same when old files go.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use switchbox_model::limits;
+use switchbox_store::private;
+
+/// The folder in the data folder.
+const FOLDER: &str = "audit";
+/// Lines of as long a time go to the disk together: the log of events waits behind each time.
+pub(super) const TOGETHER: Duration = Duration::from_millis(100);
+/// Read at a time when looking back: thousands of lines.
+const LOOK_BACK_BYTES: u64 = 1024 * 1024;
+
+/// Lines that are kept in memory while they cannot be written: those of calls that were under way when that began.
+const OWED: usize = 1_000;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) time: String,
+    /// The token's name.
+    pub(super) who: String,
+    pub(super) address: String,
+    /// Method and path, without parameters.
+    pub(super) call: String,
+    /// The full names of what was found for the names in the path and the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) object: Option<String>,
+    /// Those parameters that matter, and none that is a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<Map<String, Value>>,
+    /// The HTTP status that answered it.
+    pub(super) status: u16,
+}
+
+#[derive(Debug)]
+struct Current {
+    file: File,
+    start: u64,
+    bytes: u64,
+    /// What calls under way have reserved behind that.
+    reserved: u64,
+    /// Lines of calls that were carried out and could not be written. They come before any other.
+    owed: Vec<Vec<u8>>,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Audit {
+    folder: PathBuf,
+    current: Arc<Mutex<Current>>,
+    /// Somebody is about to call [`Audit::sync`].
+    to_sync: Arc<AtomicBool>,
+    /// The last attempt to write or to reserve failed.
+    broken: Arc<AtomicBool>,
+}
+
+/// Room for one line.
+#[derive(Debug)]
+pub(super) struct Reserved(Audit);
+
+impl Reserved {
+    /// Writes the line. Blocks for as long as the disk takes.
+    pub(super) fn append(self, line: &Line) -> io::Result<()> {
+        self.0.append(line)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut current = self.0.current.lock();
+        current.reserved = current.reserved.saturating_sub(limits::AUDIT_LINE_BYTES);
+    }
+}
+
+impl Audit {
+    pub(super) fn open(data: &Path) -> io::Result<Self> {
+        let folder = data.join(FOLDER);
+        private::make_folder(&folder)?;
+        let start = starts(&folder)?.pop().unwrap_or(0);
+        let mut current = open(&folder, start)?;
+        if !ends_well(&folder, start)? {
+            // A line that a crash cut off stays one that cannot be read, and takes no other with it.
+            current.file.write_all(b"\n")?;
+            current.bytes += 1;
+        }
+        let (to_sync, broken) = (Arc::default(), Arc::default());
+        Ok(Self { folder, current: Arc::new(Mutex::new(current)), to_sync, broken })
+    }
+
+    /// False: a line could not be written or reserved, and none was since.
+    pub(super) fn works(&self) -> bool {
+        !self.broken.load(Ordering::Acquire)
+    }
+
+    /// Reserves room for a line, so that what is carried out can be written down. Blocks for as long as the disk takes.
+    pub(super) fn reserve(&self) -> io::Result<Reserved> {
+        let mut current = self.current.lock();
+        let reserved = self.prepare(&mut current).and_then(|()| current.reserve());
+        self.broken.store(reserved.is_err(), Ordering::Release);
+        drop(current);
+        reserved.map(|()| Reserved(self.clone()))
+    }
+
+    /// Appends a line. Blocks for as long as the disk takes.
+    pub(super) fn append(&self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let mut current = self.current.lock();
+        let written = self.prepare(&mut current).and_then(|()| current.write(&text));
+        self.broken.store(written.is_err(), Ordering::Release);
+        if written.is_err() && current.owed.len() < OWED {
+            current.owed.push(text);
+        }
+        written
+    }
+
+    /// Makes a file ready that is there and not full, with all lines that are owed.
+    fn prepare(&self, current: &mut Current) -> io::Result<()> {
+        if is_gone(&current.file)? {
+            tracing::error!(folder = %self.folder.display(), "a file of the audit log was removed; a new one is begun");
+            private::make_folder(&self.folder)?;
+            self.next(current)?;
+        } else if current.bytes >= limits::AUDIT_FILE_BYTES {
+            current.file.sync_data()?;
+            self.next(current)?;
+            self.forget_old()?;
+        }
+        while let Some(line) = current.owed.first().cloned() {
+            current.write(&line)?;
+            current.owed.remove(0);
+        }
+        Ok(())
+    }
+
+    fn next(&self, current: &mut Current) -> io::Result<()> {
+        let mut next = open(&self.folder, current.start + current.bytes)?;
+        (next.reserved, next.owed) = (current.reserved, std::mem::take(&mut current.owed));
+        *current = next;
+        Ok(())
+    }
+
+    /// Whether somebody has to call [`Audit::sync`], [`TOGETHER`] from now, for what was appended. One of many is told so.
+    pub(super) fn wants_sync(&self) -> bool {
+        !self.to_sync.swap(true, Ordering::AcqRel)
+    }
+
+    /// Puts on the disk what was appended. Blocks.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.to_sync.store(false, Ordering::Release);
+        let file = self.current.lock().file.try_clone()?;
+        file.sync_data()
+    }
+
+    fn forget_old(&self) -> io::Result<()> {
+        let starts = starts(&self.folder)?;
+        let old = starts.len().saturating_sub(limits::AUDIT_FILES);
+        starts.iter().take(old).try_for_each(|start| fs::remove_file(path(&self.folder, *start)))
+    }
+
+    /// At most `limit` lines before this place, newest first, each with its place. Blocks for as long as the disk takes.
+    pub(super) fn back(&self, before: Option<u64>, limit: usize) -> io::Result<Vec<(u64, Line)>> {
+        let mut found = Vec::new();
+        for start in starts(&self.folder)?.into_iter().rev() {
+            let mut end = fs::metadata(path(&self.folder, start))?.len();
+            if let Some(before) = before {
+                end = end.min(before.saturating_sub(start));
+            }
+            while end > 0 && found.len() < limit {
+                let from = end.saturating_sub(LOOK_BACK_BYTES);
+                let (first, lines) = read_lines(&path(&self.folder, start), from, end)?;
+                found.extend(lines.into_iter().rev().map(|(at, line)| (start + at, line)));
+                end = if first < end { first } else { from };
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
+impl Current {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        // A line that was written in part is cut off, so that the next one is not part of it.
+        self.file.write_all(line).inspect_err(|_| drop(self.file.set_len(self.bytes)))?;
+        self.bytes += u64::try_from(line.len()).unwrap_or(0);
+        Ok(())
+    }
+
+    /// Has the file system set blocks aside for all lines under way and one more.
+    fn reserve(&mut self) -> io::Result<()> {
+        let wanted = self.reserved + limits::AUDIT_LINE_BYTES;
+        set_aside(&self.file, self.bytes, wanted)?;
+        self.reserved = wanted;
+        Ok(())
+    }
+}
+
+/// Sets blocks aside behind the end of the file, whose length stays. Some file systems cannot.
+#[cfg(target_os = "linux")]
+fn set_aside(file: &File, from: u64, bytes: u64) -> io::Result<()> {
+    use rustix::{
+        fs::{FallocateFlags, fallocate},
+        io::Errno,
+    };
+    match fallocate(file, FallocateFlags::KEEP_SIZE, from, bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_aside(_file: &File, _from: u64, _bytes: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// The file was removed: what is written into it nobody can read.
+#[cfg(unix)]
+fn is_gone(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
+}
+
+#[cfg(not(unix))]
+fn is_gone(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// The lines that begin in this part of a file, each with its place, and where the first of them begins.
+fn read_lines(path: &Path, from: u64, end: u64) -> io::Result<(u64, Vec<(u64, Line)>)> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut text = Vec::new();
+    file.take(end - from).read_to_end(&mut text)?;
+    let (mut at, mut lines, mut first) = (from, Vec::new(), None);
+    for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        // What stands before the first line's end began before this part.
+        if index > 0 || from == 0 {
+            first.get_or_insert(at);
+            lines.extend(serde_json::from_slice(line).ok().map(|line| (at, line)));
+        }
+        at += u64::try_from(line.len()).unwrap_or(0);
+    }
+    Ok((first.unwrap_or(end), lines))
+}
+
+fn path(folder: &Path, start: u64) -> PathBuf {
+    folder.join(format!("{start:020}.jsonl"))
+}
+
+/// Where the files begin, in order.
+fn starts(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut starts = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        starts.extend(name.to_str().and_then(|name| name.strip_suffix(".jsonl")?.parse::<u64>().ok()));
+    }
+    starts.sort_unstable();
+    Ok(starts)
+}
+
+fn open(folder: &Path, start: u64) -> io::Result<Current> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path(folder, start))?;
+    let bytes = file.metadata()?.len();
+    Ok(Current { file, start, bytes, reserved: 0, owed: Vec::new() })
+}
+
+fn ends_well(folder: &Path, start: u64) -> io::Result<bool> {
+    let mut file = File::open(path(folder, start))?;
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(n: u16) -> Line {
+        let text = |what: &str| format!("{what} {n}");
+        Line {
+            time: text("time"),
+            who: text("who"),
+            address: String::new(),
+            call: "x".repeat(1_000),
+            object: None,
+            parameters: None,
+            status: n,
+        }
+    }
+
+    fn statuses(lines: &[(u64, Line)]) -> Vec<u16> {
+        lines.iter().map(|(_, line)| line.status).collect()
+    }
+
+    #[test]
+    fn lines_are_read_newest_first_page_by_page_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        // More than is read at a time.
+        (0..2_500).for_each(|n| audit.append(&line(n)).unwrap());
+        let audit = Audit::open(folder.path()).unwrap();
+        audit.append(&line(2_500)).unwrap();
+        assert_eq!([(); 2].map(|()| audit.wants_sync()), [true, false]);
+        audit.sync().unwrap();
+        assert!(audit.wants_sync(), "for what is appended from now on");
+        let (mut seen, mut before) = (Vec::new(), None);
+        loop {
+            let page = audit.back(before, 700).unwrap();
+            let Some((last, _)) = page.last() else { break };
+            before = Some(*last);
+            seen.extend(statuses(&page));
+        }
+        assert_eq!(seen, (0..=2_500).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_off_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        Audit::open(folder.path()).unwrap().append(&line(1)).unwrap();
+        let file = path(&folder.path().join(FOLDER), 0);
+        OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"time\":\"").unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        audit.append(&line(2)).unwrap();
+        assert_eq!(statuses(&audit.back(None, 10).unwrap()), [2, 1]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_is_reserved_where_nothing_can_be_written_and_what_is_owed_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        let under_way = audit.reserve().unwrap();
+        let at = folder.path().join(FOLDER);
+        fs::remove_dir_all(&at).unwrap();
+        // Where the folder was, nothing can be made.
+        fs::write(&at, "").unwrap();
+        assert!(audit.reserve().is_err() && !audit.works());
+        assert!(under_way.append(&line(1)).is_err());
+        fs::remove_file(&at).unwrap();
+        audit.reserve().unwrap().append(&line(2)).unwrap();
+        assert!(audit.works());
+        assert_eq!(statuses(&audit.back(None, 10).unwrap()), [2, 1]);
+        // A disk that is full.
+        let full = tempfile::tempdir().unwrap();
+        fs::create_dir(full.path().join(FOLDER)).unwrap();
+        std::os::unix::fs::symlink("/dev/full", path(&full.path().join(FOLDER), 0)).unwrap();
+        assert!(Audit::open(full.path()).unwrap().reserve().is_err());
+    }
+
+    #[test]
+    fn what_is_reserved_is_no_part_of_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        let both = [audit.reserve().unwrap(), audit.reserve().unwrap()];
+        assert_eq!(audit.current.lock().reserved, 2 * limits::AUDIT_LINE_BYTES);
+        both.into_iter().zip(1..).for_each(|(reserved, n)| reserved.append(&line(n)).unwrap());
+        assert_eq!(audit.current.lock().reserved, 0);
+        let bytes = fs::read(path(&folder.path().join(FOLDER), 0)).unwrap();
+        assert!(bytes.ends_with(b"}\n") && !bytes.contains(&0));
+        let mut longest = line(1);
+        (longest.call, longest.object) = ("\"".repeat(600), Some("x".repeat(4 * 1024)));
+        let text = serde_json::to_vec(&longest).unwrap().len() + limits::AUDIT_PARAMETERS_BYTES;
+        assert!(text as u64 <= limits::AUDIT_LINE_BYTES, "{text}");
+    }
+
+    #[test]
+    fn old_files_go_and_places_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        let files = || starts(&folder.path().join(FOLDER)).unwrap();
+        audit.append(&line(1)).unwrap();
+        // As if the file were full.
+        for n in 2..=limits::AUDIT_FILES + 2 {
+            let mut current = audit.current.lock();
+            current.file.set_len(limits::AUDIT_FILE_BYTES).unwrap();
+            current.bytes = limits::AUDIT_FILE_BYTES;
+            drop(current);
+            audit.append(&line(u16::try_from(n).unwrap())).unwrap();
+        }
+        let full = limits::AUDIT_FILE_BYTES;
+        let expected: Vec<_> = (2..).map(|n| n * full).take(limits::AUDIT_FILES).collect();
+        assert_eq!(files(), expected);
+        let newest = audit.back(None, 1).unwrap();
+        assert_eq!(newest.first().map(|(at, line)| (*at, line.status)), Some((files()[limits::AUDIT_FILES - 1], 6)));
+    }
+}

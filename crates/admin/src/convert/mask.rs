@@ -1,0 +1,84 @@
+//! Field masks: which fields a caller means. Paths are camelCase or snake_case, separated by commas.
+
+use serde_json::{Map, Value};
+
+/// The paths of a mask; none given = all fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Mask(Vec<String>);
+
+impl Mask {
+    /// None for an absent or empty mask, or `*`.
+    pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
+        let paths: Vec<String> = text?.split(',').map(str::trim).filter(|path| !path.is_empty()).map(camel).collect();
+        (!paths.is_empty() && !paths.iter().any(|path| path == "*")).then_some(Self(paths))
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// The mask with this path as well.
+    pub(crate) fn and(mut self, path: &str) -> Self {
+        self.0.push(path.to_owned());
+        self
+    }
+
+    /// Leaves only what the mask names.
+    pub(crate) fn cut(&self, value: &Value) -> Value {
+        let mut kept = Value::Object(Map::new());
+        for path in &self.0 {
+            copy(value, &mut kept, path);
+        }
+        kept
+    }
+}
+
+fn copy(from: &Value, to: &mut Value, path: &str) {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let (Some(found), Value::Object(to)) = (from.get(head), to) else { return };
+    match rest {
+        None => {
+            to.insert(head.to_owned(), found.clone());
+        }
+        Some(rest) => copy(found, to.entry(head).or_insert_with(|| Value::Object(Map::new())), rest),
+    }
+}
+
+/// `log_level` → `logLevel`.
+pub(crate) fn camel(name: &str) -> String {
+    let mut upper = false;
+    let mut camel = String::with_capacity(name.len());
+    for c in name.chars() {
+        match (c, upper) {
+            ('_', _) => upper = true,
+            (c, true) => {
+                camel.push(c.to_ascii_uppercase());
+                upper = false;
+            }
+            (c, false) => camel.push(c),
+        }
+    }
+    camel
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mask_leaves_what_it_names() {
+        let value = json!({"id": "a", "logLevel": "INFO", "config": {"version": "1", "binaryData": "eA=="}});
+        for (mask, kept) in [
+            ("id", json!({"id": "a"})),
+            ("log_level,config.version", json!({"logLevel": "INFO", "config": {"version": "1"}})),
+            ("nothing", json!({})),
+        ] {
+            assert_eq!(Mask::parse(Some(mask)).unwrap().cut(&value), kept, "{mask}");
+        }
+        for all in [None, Some(""), Some("*"), Some(" , ")] {
+            assert_eq!(Mask::parse(all), None);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Query parameters: known by name, refused when they are not, with page sizes and tokens read the same way everywhere.
+
+use super::{EnumStyle, Mask, mask::camel};
+use crate::error::Error;
+use switchbox_core::journal::Position;
+
+/// What Google's clients may add to any call; taken and without effect, but for `$alt`.
+const EVERYWHERE: &[&str] = &[
+    "$alt",
+    "alt",
+    "key",
+    "accessToken",
+    "oauthToken",
+    "prettyPrint",
+    "$prettyPrint",
+    "quotaUser",
+    "fields",
+    "callback",
+    "uploadType",
+    "uploadProtocol",
+    "$.xgafv",
+    "$apiVersion",
+];
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn new(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (camel(&name), value)).collect())
+    }
+
+    /// Refuses parameters that the call does not have.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Error> {
+        let unknown =
+            self.0.iter().find(|(name, _)| !known.contains(&name.as_str()) && !EVERYWHERE.contains(&name.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some((name, _)) => {
+                let known = if known.is_empty() { "none" } else { &known.join(", ") };
+                let text = format!(
+                    "Invalid JSON payload received. Unknown name {name:?}: Cannot bind query parameter; this call has {known}"
+                );
+                Err(Error::invalid(text).of_field(name))
+            }
+        }
+    }
+
+    /// The last value of that name that is not empty.
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of that name, each of them also separated by commas.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let values = self.0.iter().filter(|(n, _)| n == name).flat_map(|(_, value)| value.split(','));
+        values.filter(|value| !value.is_empty()).collect()
+    }
+
+    /// A number up to `most`, which larger ones are cut to; `default` when absent or 0.
+    pub(crate) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Error> {
+        match self.one(name).map(str::parse::<usize>) {
+            None | Some(Ok(0)) => Ok(default),
+            Some(Ok(number)) => Ok(number.min(most)),
+            Some(Err(_)) => Err(Error::invalid(format!("{name} must be a whole number that is not negative"))),
+        }
+    }
+
+    pub(crate) fn mask(&self, name: &str) -> Option<Mask> {
+        Mask::parse(self.one(name))
+    }
+
+    /// The mask of an update, which must name something.
+    pub(crate) fn update_mask(&self, example: &str) -> Result<Mask, Error> {
+        self.mask("updateMask").ok_or_else(|| {
+            let text = format!("updateMask is missing: name the fields to change, such as ?updateMask={example}");
+            Error::invalid(text).of_field("updateMask")
+        })
+    }
+
+    pub(crate) fn enums(&self) -> EnumStyle {
+        let numbers = self.one("$alt").is_some_and(|alt| alt.split(';').any(|part| part == "enum-encoding=int"));
+        if numbers { EnumStyle::Numbers } else { EnumStyle::Names }
+    }
+
+    /// A page token that names a place in the log.
+    pub(crate) fn position(&self) -> Result<Option<Position>, Error> {
+        let Some(token) = self.one("pageToken") else { return Ok(None) };
+        let parts = token.split_once('-').and_then(|(row, index)| Some((row.parse().ok()?, index.parse().ok()?)));
+        let (row, index) = parts.ok_or_else(|| bad_token(token))?;
+        Ok(Some(Position { row, index }))
+    }
+}
+
+/// What [`Params::position`] reads.
+pub(crate) fn token(position: Position) -> String {
+    format!("{}-{}", position.row, position.index)
+}
+
+pub(crate) fn bad_token(token: &str) -> Error {
+    Error::invalid(format!("pageToken {token:?} is not one that this call gave"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(pairs: &[(&str, &str)]) -> Params {
+        Params::new(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn parameters_are_known_by_either_spelling() {
+        let params = params(&[
+            ("page_size", "7"),
+            ("deviceIds", "a,b"),
+            ("device_ids", "c"),
+            ("$alt", "json;enum-encoding=int"),
+        ]);
+        assert_eq!(params.number("pageSize", 1, 5).unwrap(), 5);
+        assert_eq!(params.all("deviceIds"), ["a", "b", "c"]);
+        assert_eq!(params.enums(), EnumStyle::Numbers);
+        assert!(params.only(&["pageSize", "deviceIds"]).is_ok());
+        let error = params.only(&["deviceIds"]).unwrap_err().text;
+        assert!(
+            error.ends_with("Unknown name \"pageSize\": Cannot bind query parameter; this call has deviceIds"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_page_token_comes_back_as_the_place_it_named() {
+        let place = Position { row: 12, index: 3 };
+        assert_eq!(params(&[("pageToken", &token(place))]).position().unwrap(), Some(place));
+        assert!(params(&[("pageToken", "soon")]).position().is_err());
+        assert_eq!(params(&[]).position().unwrap(), None);
+    }
+}

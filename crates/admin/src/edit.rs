@@ -1,0 +1,124 @@
+//! Changes to the text of a plugin's settings file. Pure.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::error::Error;
+use switchbox_plugin_runtime::Granted;
+
+/// Reads TOML, or says where it is none.
+pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
+    text.parse().map_err(|e: toml::de::Error| no_toml(&e))
+}
+
+fn no_toml(error: &toml::de::Error) -> Error {
+    Error::invalid(format!("the settings are no TOML: {}", error.to_string().trim_end()))
+}
+
+/// What is to be written, where the host can read it again.
+fn readable(text: String) -> Result<String, Error> {
+    parse(&text).map_err(|error| Error::invalid(format!("with this change {}", error.text)))?;
+    Ok(text)
+}
+
+/// Sets `enabled` and leaves the rest of the text, comments too, as it is.
+pub(super) fn set_enabled(text: &str, enabled: bool) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Where {
+        enabled: Option<toml::Spanned<toml::Value>>,
+    }
+    // Nothing may stand before a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
+    let found: Where = toml::from_str(text).map_err(|e| no_toml(&e))?;
+    let mut text = text.to_owned();
+    match found.enabled {
+        Some(value) => text.replace_range(value.span(), if enabled { "true" } else { "false" }),
+        // Before all tables, so that it belongs to none of them.
+        None => text.insert_str(0, &format!("enabled = {enabled}\n")),
+    }
+    readable(text)
+}
+
+/// Merges JSON into the plugin's own settings; null takes a key away. The file is written anew: its comments go.
+pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<String, Error> {
+    let mut document = parse(text)?;
+    let settings = document.entry("settings").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let settings = settings.as_table_mut().ok_or_else(|| Error::invalid("`settings` in the file is no table"))?;
+    for (key, value) in patch {
+        if value.is_null() {
+            settings.remove(key);
+        } else {
+            let value = toml::Value::try_from(value).map_err(|e| Error::invalid(format!("settings.{key}: {e}")))?;
+            settings.insert(key.clone(), value);
+        }
+    }
+    readable(toml::to_string(&document).map_err(|e| Error::invalid(e.to_string()))?)
+}
+
+/// Sets what the plugin is granted. Where the text says nothing of grants they are added to it; else the file is written
+/// anew: its comments go.
+pub(super) fn set_grants(text: &str, granted: &Granted) -> Result<String, Error> {
+    let mut document = parse(text)?;
+    let wrong = |e: toml::ser::Error| Error::invalid(e.to_string());
+    let grants = toml::Table::try_from(granted).map_err(wrong)?;
+    if document.contains_key("grants") {
+        document.insert("grants".into(), grants.into());
+        return toml::to_string(&document).map_err(wrong);
+    }
+    let break_before = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let alone = toml::Table::from_iter([("grants".to_owned(), grants.into())]);
+    Ok(format!("{text}{break_before}{}", toml::to_string(&alone).map_err(wrong)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn enabling_changes_one_word() {
+        for (text, expected) in [
+            ("", "enabled = false\n"),
+            ("enabled = true # why\n", "enabled = false # why\n"),
+            ("# mine\n[settings]\nenabled = 1\n", "enabled = false\n# mine\n[settings]\nenabled = 1\n"),
+            ("\u{feff}a = 1\n", "enabled = false\na = 1\n"),
+            ("a = '''\nenabled = 1\n'''\nenabled=\"no\"", "a = '''\nenabled = 1\n'''\nenabled=false"),
+        ] {
+            assert_eq!(set_enabled(text, false).unwrap(), expected);
+        }
+        assert!(set_enabled("enabled =", true).unwrap_err().text.contains("line 1"));
+        assert!(set_enabled("[enabled]\na = 1", true).unwrap_err().text.contains("with this change"));
+    }
+
+    #[test]
+    fn grants_are_added_or_replaced() {
+        let granted = Granted::from([(switchbox_plugin_runtime::Capability::Config, vec!["lamp-*".to_owned()])]);
+        for (text, expected) in [
+            ("", "[grants]\nconfig = [\"lamp-*\"]\n"),
+            ("# mine\n[settings]\na = 1", "# mine\n[settings]\na = 1\n[grants]\nconfig = [\"lamp-*\"]\n"),
+            ("[grants]\nread = ['*']\n", "[grants]\nconfig = [\"lamp-*\"]\n"),
+        ] {
+            assert_eq!(set_grants(text, &granted).unwrap(), expected);
+        }
+        assert!(set_grants("a = [", &granted).unwrap_err().text.contains("line 1"));
+    }
+
+    #[test]
+    fn settings_are_merged() {
+        let patch = json!({"gone": null, "new": {"a": [1, 2.5, "x", true]}});
+        let text = "component = 'a'\n[settings]\nold = 1\ngone = 2\n";
+        let merged = parse(&merge_settings(text, patch.as_object().unwrap()).unwrap()).unwrap();
+        assert_eq!(
+            serde_json::to_value(&merged).unwrap(),
+            json!({"component": "a", "settings": {"old": 1, "new": {"a": [1, 2.5, "x", true]}}})
+        );
+        let null = json!({"a": [null]});
+        assert!(merge_settings("", null.as_object().unwrap()).unwrap_err().text.contains("settings.a"));
+        assert!(merge_settings("settings = 1", patch.as_object().unwrap()).is_err());
+        // TOML is not read as deep as JSON is.
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        let deep = json!({ "a": deep });
+        assert!(merge_settings("", deep.as_object().unwrap()).unwrap_err().text.contains("with this change"));
+    }
+}

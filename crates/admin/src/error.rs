@@ -1,0 +1,180 @@
+//! What can go wrong with a call, in the API's own words. Knows nothing of HTTP: `reply` turns it into an answer.
+
+use std::{io, time::Duration};
+
+use switchbox_core::{outbox, registry};
+use switchbox_delivery as delivery;
+use switchbox_model::InvalidName;
+use switchbox_store as store;
+
+/// The kinds of failure, named as Google's APIs name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    InvalidArgument,
+    FailedPrecondition,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    Aborted,
+    AlreadyExists,
+    ResourceExhausted,
+    Unimplemented,
+    Internal,
+    Unavailable,
+    DeadlineExceeded,
+    /// HTTP has a code for it, Google's words have none.
+    TooLarge,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 12] = [
+        Self::InvalidArgument,
+        Self::FailedPrecondition,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
+        Self::NotFound,
+        Self::Aborted,
+        Self::AlreadyExists,
+        Self::ResourceExhausted,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DeadlineExceeded,
+    ];
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::InvalidArgument | Self::TooLarge => "INVALID_ARGUMENT",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::NotFound => "NOT_FOUND",
+            Self::Aborted => "ABORTED",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        }
+    }
+}
+
+/// A refused call; the text is for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Error {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+    /// The path of the field that is wrong, where it is one.
+    pub(super) field: Option<String>,
+    /// How long to wait before the call is made again.
+    pub(super) wait: Option<Duration>,
+}
+
+impl Error {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), field: None, wait: None }
+    }
+
+    /// Names the field that is wrong; an empty path names none.
+    pub(super) fn of_field(mut self, path: &str) -> Self {
+        self.field = Some(path.to_owned()).filter(|path| !path.is_empty());
+        self
+    }
+
+    /// Names the method call that failed, which can be asked about.
+    pub(super) fn of_call(mut self, id: &str) -> Self {
+        self.text.push_str(&format!(" (call {id})"));
+        self
+    }
+
+    pub(super) fn invalid(text: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidArgument, text)
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        let text = format!("the request's body is larger than the {limit} bytes that this call takes");
+        Self::new(Kind::TooLarge, text)
+    }
+
+    pub(super) fn too_often(wait: Duration) -> Self {
+        let text = "too many calls in a short time; Retry-After says how long to wait";
+        Self { wait: Some(wait), ..Self::new(Kind::ResourceExhausted, text) }
+    }
+
+    pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(Kind::NotFound, format!("{what} does not exist"))
+    }
+
+    /// `what` this version does not do.
+    pub(super) fn unimplemented(what: &str) -> Self {
+        Self::new(Kind::Unimplemented, format!("{what}: not in this version of switchbox"))
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::new(Kind::Internal, error.to_string())
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        let kind = if matches!(error, store::Error::Closed) { Kind::Unavailable } else { Kind::Internal };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        let kind = match error {
+            registry::Error::NoSuch(_) => Kind::NotFound,
+            registry::Error::Exists(_) => Kind::AlreadyExists,
+            registry::Error::NotEmpty(_) | registry::Error::HasBound(_) | registry::Error::NotBindable(_) => {
+                Kind::FailedPrecondition
+            }
+            registry::Error::NotBound { .. } => Kind::NotFound,
+            registry::Error::Full { .. } => Kind::ResourceExhausted,
+            registry::Error::Invalid(_) => Kind::InvalidArgument,
+            registry::Error::Store(error) => return error.into(),
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<outbox::Error> for Error {
+    fn from(error: outbox::Error) -> Self {
+        let kind = match error {
+            outbox::Error::Conflict { .. } => Kind::Aborted,
+            outbox::Error::DeviceGone => Kind::NotFound,
+            outbox::Error::Patch(_) => Kind::FailedPrecondition,
+            outbox::Error::TooLarge { .. } | outbox::Error::TooLong { .. } => Kind::InvalidArgument,
+            outbox::Error::QueueFull { .. } => Kind::ResourceExhausted,
+            outbox::Error::Store(error) => return error.into(),
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<delivery::CallError> for Error {
+    fn from(error: delivery::CallError) -> Self {
+        let kind = match error {
+            delivery::CallError::Offline(_)
+            | delivery::CallError::NotSubscribed(_)
+            | delivery::CallError::NotAllowed(_)
+            | delivery::CallError::Unreachable(_) => Kind::FailedPrecondition,
+            delivery::CallError::Broken(_) => Kind::Unavailable,
+            delivery::CallError::TimedOut(..) => Kind::DeadlineExceeded,
+            delivery::CallError::Busy(..) => Kind::ResourceExhausted,
+            delivery::CallError::Invalid(_) => Kind::InvalidArgument,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,89 @@
+//! Who follows the events: so many in all, and no more than half of them with one token, so that one program's does not keep
+//! others from looking.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use switchbox_model::limits::{FOLLOWERS, FOLLOWERS_PER_TOKEN, LimitName, names};
+
+/// Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Followers(Arc<Mutex<HashMap<String, usize>>>);
+
+/// Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    followers: Followers,
+    token: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Full {
+    #[error("the limit \"{}\" is reached: {FOLLOWERS} follow the events already", names::FOLLOWERS)]
+    All,
+    #[error(
+        "the limit \"{}\" is reached: {FOLLOWERS_PER_TOKEN} follow the events with this token already",
+        names::FOLLOWERS_PER_TOKEN
+    )]
+    Token,
+}
+
+impl Full {
+    /// As the metrics name it.
+    pub(super) fn limit(self) -> LimitName {
+        match self {
+            Self::All => names::FOLLOWERS,
+            Self::Token => names::FOLLOWERS_PER_TOKEN,
+        }
+    }
+}
+
+impl Followers {
+    /// `token`: its name.
+    pub(super) fn enter(&self, token: &str) -> Result<Place, Full> {
+        let mut places = self.0.lock();
+        if places.values().sum::<usize>() >= FOLLOWERS {
+            return Err(Full::All);
+        }
+        let of_token = places.entry(token.to_owned()).or_default();
+        if *of_token >= FOLLOWERS_PER_TOKEN {
+            return Err(Full::Token);
+        }
+        *of_token += 1;
+        Ok(Place { followers: self.clone(), token: token.to_owned() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.followers.0.lock();
+        if let Some(of_token) = places.get_mut(&self.token) {
+            *of_token -= 1;
+            if *of_token == 0 {
+                places.remove(&self.token);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_has_half_of_the_places_and_gives_them_back() {
+        let followers = Followers::default();
+        let enter = |token: &str| std::iter::from_fn(|| followers.enter(token).ok()).collect::<Vec<_>>();
+        let first = enter("first");
+        assert_eq!(first.len(), FOLLOWERS_PER_TOKEN);
+        assert_eq!(followers.enter("first").unwrap_err(), Full::Token);
+        let second = enter("second");
+        assert_eq!(first.len() + second.len(), FOLLOWERS);
+        assert_eq!(followers.enter("third").unwrap_err(), Full::All);
+        drop(first);
+        assert_eq!(enter("third").len(), FOLLOWERS_PER_TOKEN);
+        drop(second);
+        assert!(followers.0.lock().is_empty());
+    }
+}

@@ -1,0 +1,260 @@
+//! What the API does with the bodies of its clients, without a client. Only what is pure: nothing is stored, sent or hashed.
+
+use axum::{extract::Query, http::Uri};
+use serde_json::{Map, Value};
+
+use super::{
+    convert::{self, Base64, DeviceIn, EnumStyle, Int64, Mask, Params, RegistryIn, ServiceIn, Span, read},
+    edit,
+    handlers::{
+        bridge::{self, EventIn, StateIn},
+        devices::{
+            commands::{CommandIn, check_subfolder},
+            credentials::SetPassword,
+            send::{ConfigIn, MethodIn},
+        },
+        follow,
+        gateways::BindingIn,
+        grant::GrantIn,
+        letters::Which,
+        plugins::PatchIn,
+        tokens::TokenIn,
+    },
+    tokens,
+};
+use switchbox_core::{explain, twin};
+use switchbox_model::{
+    DeviceId, PluginName, RegistryName, ServiceName, limits,
+    registry::{DeviceSpec, RegistrySpec, ServiceSpec},
+};
+use switchbox_mqtt_session::topics::{self, TopicError};
+use switchbox_plugin_runtime::PluginSettings;
+use switchbox_store::{RegistryDoc, ServiceDoc};
+
+const STYLES: [EnumStyle; 2] = [EnumStyle::Names, EnumStyle::Numbers];
+/// All that an update may name.
+const DEVICE_FIELDS: &str = "blocked,metadata,credentials,log_level,gatewayConfig,methodEndpoint";
+const REGISTRY_FIELDS: &str =
+    "logLevel,http_config,mqttConfig,credentials,eventNotificationConfigs,stateNotificationConfig";
+const SERVICE_FIELDS: &str = "disabled,credentials,publish,subscribe";
+
+/// The first byte says what the body is for.
+pub fn api_bodies(data: &[u8]) {
+    let Some((kind, body)) = data.split_first() else { return };
+    match kind % 18 {
+        0 => device(body),
+        1 => registry(body),
+        2 => enabled(body),
+        3 => service(body),
+        4 => event(body),
+        5 => state(body),
+        6 => config(body),
+        7 => command(body),
+        8 => method(body),
+        9 => grants(body),
+        10 => settings(body),
+        11 => desired(body),
+        12 => query(body),
+        13 => token(body),
+        14 => drop(read::<SetPassword>(body)),
+        15 => binding(body),
+        16 => letters(body),
+        _ => places(body),
+    }
+}
+
+/// Two texts, separated by a line break.
+fn two(body: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(body).ok()?;
+    Some(text.split_once('\n').unwrap_or((text, "")))
+}
+
+fn device(body: &[u8]) {
+    let (Ok(wanted), Ok(again)) = (read::<DeviceIn>(body), read::<DeviceIn>(body)) else { return };
+    let _ = wanted.id.as_deref().map(DeviceId::new);
+    let _ = wanted.endpoint();
+    if let Some(payload) = wanted.config.as_ref().and_then(|config| config.binary_data.as_ref()) {
+        bytes(payload);
+    }
+    let (Ok(spec), Some(all)) = (wanted.spec(), Mask::parse(Some(DEVICE_FIELDS))) else { return };
+    let changed = convert::apply_mask(&DeviceSpec::default(), again, &all);
+    assert_eq!(changed.as_ref(), Ok(&spec), "an update of all fields makes the device that was written");
+}
+
+fn registry(body: &[u8]) {
+    let Ok(wanted) = read::<RegistryIn>(body) else { return };
+    let name = wanted.id().and_then(|id| Ok(RegistryName::of("local", "local", id)?));
+    let (Ok(spec), Ok(name)) = (wanted.spec(), name) else { return };
+    let Some(all) = Mask::parse(Some(REGISTRY_FIELDS)) else { return };
+    let changed = convert::apply_registry_mask(&RegistrySpec::default(), &spec, &all);
+    assert_eq!(changed.as_ref(), Ok(&spec), "an update of all fields makes the registry that was written");
+    let doc = RegistryDoc { name, spec, created_ms: 0 };
+    for style in STYLES {
+        let shown = convert::registry(&doc, style).to_string();
+        let again = read::<RegistryIn>(shown.as_bytes()).and_then(RegistryIn::spec);
+        assert_eq!(again.as_ref(), Ok(&doc.spec), "what is shown can be sent back");
+    }
+}
+
+fn service(body: &[u8]) {
+    let Ok(wanted) = read::<ServiceIn>(body) else { return };
+    let name = wanted.id().and_then(|id| Ok(ServiceName::new(id)?));
+    let (Ok(spec), Ok(name)) = (wanted.spec(), name) else { return };
+    let Some(all) = Mask::parse(Some(SERVICE_FIELDS)) else { return };
+    let changed = convert::apply_service_mask(&ServiceSpec::default(), spec.clone(), &all);
+    assert_eq!(changed.as_ref(), Ok(&spec), "an update of all fields makes the account that was written");
+    let doc = ServiceDoc { name, spec, password: None, created_ms: 0 };
+    for style in STYLES {
+        let shown = convert::service(&doc, style).to_string();
+        let again = read::<ServiceIn>(shown.as_bytes()).and_then(ServiceIn::spec);
+        assert_eq!(again.as_ref(), Ok(&doc.spec), "what is shown can be sent back");
+    }
+}
+
+/// A settings file.
+fn enabled(body: &[u8]) {
+    let Ok(text) = std::str::from_utf8(body) else { return };
+    let Ok(changed) = edit::set_enabled(text, true) else { return };
+    let after = edit::parse(&changed).ok().and_then(|mut after| after.remove("enabled"));
+    assert_eq!(after, Some(toml::Value::Boolean(true)), "the file says so afterwards");
+}
+
+fn event(body: &[u8]) {
+    let Ok(wanted) = read::<EventIn>(body) else { return };
+    subfolder(&wanted.subfolder);
+    bytes(&wanted.binary_data);
+    let _ = bridge::within("telemetry", limits::TELEMETRY_BYTES, wanted.binary_data);
+}
+
+fn state(body: &[u8]) {
+    let Ok(wanted) = read::<StateIn>(body) else { return };
+    bytes(&wanted.state.binary_data);
+    let _ = bridge::within("the state", limits::STATE_BYTES, wanted.state.binary_data);
+}
+
+fn config(body: &[u8]) {
+    let Ok(wanted) = read::<ConfigIn>(body) else { return };
+    bytes(&wanted.binary_data);
+    let again = serde_json::from_value::<Int64>(wanted.version_to_update.0.to_string().into());
+    assert_eq!(again.ok(), Some(wanted.version_to_update), "a version is read as it is written");
+}
+
+fn command(body: &[u8]) {
+    let Ok(wanted) = read::<CommandIn>(body) else { return };
+    subfolder(&wanted.subfolder);
+    bytes(&wanted.binary_data);
+    span(wanted.ttl);
+}
+
+fn method(body: &[u8]) {
+    let Ok(wanted) = read::<MethodIn>(body) else { return };
+    let _ = topics::check_name(&wanted.method);
+    bytes(&wanted.payload);
+    span(wanted.timeout);
+}
+
+fn bytes(bytes: &Base64) {
+    let again = serde_json::from_value::<Base64>(Base64::encode(&bytes.0).into());
+    assert_eq!(again.ok().as_ref(), Some(bytes), "bytes are read as they are written");
+}
+
+fn span(span: Option<Span>) {
+    let Some(Span(span)) = span else { return };
+    let shown = format!("{}s", span.as_secs_f64());
+    assert!(serde_json::from_value::<Span>(shown.into()).is_ok(), "a duration is read as it is written");
+}
+
+fn subfolder(subfolder: &str) {
+    if check_subfolder(subfolder).is_ok() {
+        let problem = topics::check_name(subfolder);
+        assert!(!matches!(problem, Err(TopicError::Nul | TopicError::Wildcard)), "it becomes topic levels");
+    }
+}
+
+/// An operator's consent, and the settings file that it is written into.
+fn grants(body: &[u8]) {
+    let Some((body, text)) = two(body) else { return };
+    let Ok(GrantIn { grants: Some(granted) }) = read::<GrantIn>(body.as_bytes()) else { return };
+    let Ok(text) = edit::set_grants(text, &granted) else { return };
+    if let Ok(settings) = PluginSettings::parse(&text) {
+        assert_eq!(settings.grants, Some(granted), "a plugin has the grants that were given, neither more nor fewer");
+    }
+}
+
+/// A change of a settings file, and the file.
+fn settings(body: &[u8]) {
+    let Some((body, text)) = two(body) else { return };
+    let Ok(wanted) = read::<PatchIn>(body.as_bytes()) else { return };
+    let Ok(merged) = edit::merge_settings(text, &wanted.settings) else { return };
+    let _ = wanted.enabled.map(|enabled| edit::set_enabled(&merged, enabled));
+    let merged = edit::parse(&merged);
+    assert!(merged.is_ok(), "what is written can be read again");
+    let Some(toml::Value::Table(merged)) = merged.ok().and_then(|mut merged| merged.remove("settings")) else { return };
+    for (key, value) in &wanted.settings {
+        assert_eq!(merged.contains_key(key), !value.is_null(), "null takes {key:?} away, all else puts it there");
+    }
+}
+
+/// A merge patch, and what it is for.
+fn desired(body: &[u8]) {
+    let Some((patch, desired)) = two(body) else { return };
+    let Ok(merged) = twin::patched(desired.as_bytes(), patch.as_bytes()) else { return };
+    let merged = merged.unwrap_or_else(|| desired.to_owned().into());
+    let both = switchbox_json::object(&merged).ok().zip(switchbox_json::object(patch.as_bytes()).ok());
+    let follows = both.is_some_and(|(merged, patch)| {
+        patch.sorted().all(|member| merged.get(&member.key).is_some() == (member.value.text != "null"))
+    });
+    assert!(follows, "desired is an object, without what the patch takes away and with all else that it names");
+    assert_eq!(twin::patched(&merged, patch.as_bytes()), Ok(None), "the same patch once more changes nothing");
+}
+
+/// The part of a URL after its question mark, and what a mask in it is for.
+fn query(body: &[u8]) {
+    let Some((query, shown)) = two(body) else { return };
+    let Ok(uri) = format!("/?{query}").parse::<Uri>() else { return };
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&uri) else { return };
+    let params = Params::new(pairs);
+    let _ = params.only(&["pageSize", "pageToken", "fieldMask"]);
+    let _ = (params.enums(), params.all("deviceIds"));
+    let _ = params.one("kind").map(convert::event_kind);
+    let _ = params.one("status").map(convert::command_status);
+    let _ = params.one("gatewayListOptions.gatewayType").map(convert::gateway_filter);
+    if let Ok(number) = params.number("pageSize", 50, 1_000) {
+        assert!((1..=1_000).contains(&number), "a page of {number}");
+    }
+    if let Ok(Some(place)) = params.position() {
+        let again = Params::new(vec![("pageToken".to_owned(), convert::token(place))]);
+        assert_eq!(again.position(), Ok(Some(place)), "a page's token names its place");
+    }
+    let _ = params.update_mask("blocked").map(|mask| convert::names_endpoint(&mask));
+    if let Ok(value) = serde_json::from_str::<Value>(shown) {
+        let mask = convert::list_mask(params.mask("fieldMask"));
+        let cut = mask.cut(&value);
+        assert_eq!(mask.cut(&cut), cut, "what the mask names is all that is left");
+    }
+}
+
+fn token(body: &[u8]) {
+    let Ok(wanted) = read::<TokenIn>(body) else { return };
+    assert!(wanted.scope.needs_token(), "no token has the scope of those who show none");
+    let _ = tokens::check_name(&wanted.name);
+}
+
+fn binding(body: &[u8]) {
+    let Ok(wanted) = read::<BindingIn>(body) else { return };
+    let _ = (DeviceId::new(&wanted.gateway_id), DeviceId::new(&wanted.device_id));
+}
+
+fn letters(body: &[u8]) {
+    let Ok(wanted) = read::<Which>(body) else { return };
+    let _ = wanted.plugin.as_deref().map(PluginName::new);
+}
+
+/// What is asked about, by its id, and how far a follower had got.
+fn places(body: &[u8]) {
+    let Ok(text) = std::str::from_utf8(body) else { return };
+    let _ = explain::Id::parse(text);
+    if let Ok(cursor) = follow::read_cursor(text) {
+        assert_eq!(follow::read_cursor(&follow::write_cursor(cursor)), Ok(cursor), "a place is read as it is written");
+    }
+}

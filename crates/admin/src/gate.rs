@@ -1,0 +1,354 @@
+//! Who may call: shows a token whose scope is wide enough, not too often, with a body that is not too large. Every write goes into
+//! the audit log, with what came of it; one that cannot be written there is not carried out.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    App,
+    answers::{self, Full},
+    audit::{self, Line, Reserved},
+    details::{self, Details},
+    error::{Error, Kind},
+    handlers::blocking,
+    patience,
+    rate::{self, Caller},
+    routes,
+    scope::Scope,
+    server::Visitor,
+};
+use switchbox_model::limits;
+use switchbox_support::{
+    clock,
+    log_limit::{More, SiteLimit},
+};
+use switchbox_transport::lobby::{Rate, network};
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static AUDIT_NOT_SYNCED: SiteLimit = SiteLimit::new(10);
+static AUDIT_NOT_WRITTEN: SiteLimit = SiteLimit::new(10);
+
+/// A refused body of so many bytes is read to its end.
+const DRAINED_BYTES: usize = 4 * 1024 * 1024;
+/// Longest method and path in the audit log.
+const CALL_BYTES: usize = 512;
+/// Which thing a call was about.
+const OBJECT: HeaderName = HeaderName::from_static("switchbox-object");
+
+/// Who calls, for audit lines and for the cause of what the call brings about.
+#[derive(Debug, Clone)]
+pub(super) struct Who(pub(super) String);
+
+/// What one call asks of its callers.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) app: App,
+    pub(super) scope: Scope,
+    pub(super) body_bytes: usize,
+}
+
+pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let address = address_of(&request);
+    let mut request = request.map(|body| patience::timely(body, &gate.app.parts.counters));
+    let (name, scope) = match gate.admit(request.headers(), address.ip()) {
+        Ok(admitted) => admitted,
+        Err(error) => return error.into_response(),
+    };
+    if gate.scope.needs_token()
+        && let Some(visitor) = request.extensions().get::<Visitor>()
+    {
+        visitor.known();
+    }
+    if let Err(error) = gate.allow(&name, scope, request.headers()) {
+        let remark = is_write(&gate, &request).then(|| refused_line(&gate.app, &name, &error)).flatten();
+        let call = remark.map(|more| format!("{}{more}", call_of(&request)));
+        drain(request).await;
+        let response = error.into_response();
+        if let Some(call) = call {
+            note(&gate.app, line(name, address, call, response.status(), None), None).await;
+        }
+        return response;
+    }
+    request.extensions_mut().insert(Who(name.clone()));
+    let details = Details::new(request.uri());
+    if !is_write(&gate, &request) {
+        return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
+    }
+    // A task of its own: what was begun is done and written down, also when the caller hangs up meanwhile.
+    let done = tokio::spawn(write(gate.app, name, address, request, next, details));
+    done.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Error::new(Kind::Unavailable, "the host is stopping").into_response(),
+    })
+}
+
+/// Carries a write out, if there is room for its line in the audit log.
+async fn write(
+    app: App,
+    name: String,
+    address: SocketAddr,
+    request: Request,
+    next: Next,
+    details: Arc<Details>,
+) -> Response {
+    let log = app.audit.clone();
+    let reserved = match blocking(move || Ok(log.reserve()?)).await {
+        Ok(reserved) => reserved,
+        Err(error) => {
+            app.parts.counters.refuse("audit_write");
+            if let Some(more) = AUDIT_NOT_WRITTEN.note() {
+                tracing::error!(%error, "the audit log cannot be written; writes are refused until it can{more}");
+            }
+            drain(request).await;
+            let text = format!(
+                "nothing was changed: the audit log cannot be written ({error}); make room for it in audit/ in the data folder"
+            );
+            return Error::new(Kind::Unavailable, text).into_response();
+        }
+    };
+    let call = call_of(&request);
+    // One that panics has its line as well.
+    let ran = tokio::spawn(details::of(details.clone(), next.run(request))).await;
+    let response = ran.unwrap_or_else(|error| {
+        Error::new(Kind::Internal, format!("the call failed on its way, and may be done in part: {error}"))
+            .into_response()
+    });
+    let line = line(name, address, call, response.status(), Some(&details));
+    note(&app, line, Some(reserved)).await;
+    named(response, &details)
+}
+
+/// Names in a header what the call was found to be about: a path may name a device by its number.
+fn named(mut response: Response, details: &Details) -> Response {
+    if let Some(object) = details.header() {
+        response.headers_mut().insert(OBJECT, object);
+    }
+    response
+}
+
+fn is_write(gate: &Gate, request: &Request) -> bool {
+    gate.scope.needs_token() && !matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// As the audit log shows it: a path may be far longer than any that this API has.
+fn call_of(request: &Request) -> String {
+    let mut call = format!("{} {}", request.method(), routes::shown(request.uri()));
+    if call.len() > CALL_BYTES {
+        call.truncate(call.floor_char_boundary(CALL_BYTES));
+        call.push('…');
+    }
+    call
+}
+
+/// What is added to the audit log's line of a refused write. None: there is no line, lest a token that may not write makes
+/// the log forget what others wrote.
+fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
+    if error.kind == Kind::ResourceExhausted {
+        return None;
+    }
+    match app.scope_log_limit.note(who.to_owned(), Instant::now())? {
+        // The audit log is bounded by the number of its lines, so lines that only count are left out of it.
+        More::Count(_) => None,
+        More::Last => Some(" (no more of these for a minute)".into()),
+        more @ (More::Nothing | More::LeftOut(_)) => Some(more.to_string()),
+    }
+}
+
+/// Many clients read no answer before they have sent all; what is not much too large is taken and thrown away for them.
+async fn drain(request: Request) {
+    let small = content_length(request.headers()).is_some_and(|length| length <= DRAINED_BYTES);
+    if small {
+        // What cannot be read need not be thrown away.
+        let _ = axum::body::to_bytes(request.into_body(), DRAINED_BYTES).await;
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    text(headers, &header::CONTENT_LENGTH)?.parse().ok()
+}
+
+/// Absent only where a test calls the router without a socket.
+fn address_of(request: &Request) -> SocketAddr {
+    let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    info.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(address)| *address)
+}
+
+impl Gate {
+    /// Whose call this is, and what that caller may do.
+    fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
+        if !self.scope.needs_token() {
+            self.in_time(Caller::Passer(network(address)), rate::CALLS)?;
+            return self.passes(headers).map(|()| ("nobody".into(), self.scope));
+        }
+        let shown = self.shown(headers);
+        if let Err(error) = &shown {
+            self.app.parts.counters.refuse("admin_token");
+            // Only those who are wrong are slowed down: nobody can keep another at the same address out.
+            self.in_time(Caller::Stranger(network(address)), rate::STRANGERS)?;
+            return Err(error.clone());
+        }
+        shown
+    }
+
+    /// A device that needs no credential is let in like a caller that needs no token.
+    fn passes(&self, headers: &HeaderMap) -> Result<(), Error> {
+        let bare = self.scope == Scope::Device && !headers.contains_key(header::AUTHORIZATION);
+        if bare && !from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN)) {
+            return Err(only_from_here());
+        }
+        Ok(())
+    }
+
+    fn shown(&self, headers: &HeaderMap) -> Result<(String, Scope), Error> {
+        let Some(tokens) = &self.app.tokens else {
+            let here = from_this_machine(text(headers, &header::HOST), text(headers, &header::ORIGIN));
+            return if here { Ok(("anybody".into(), Scope::Admin)) } else { Err(only_from_here()) };
+        };
+        let refused = |text: String| Error::new(Kind::Unauthenticated, text);
+        let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {
+            let file = super::TOKEN_FILE;
+            return Err(refused(format!("a bearer token is needed: the one in {file} in the host's data folder")));
+        };
+        tokens.find(shown.trim()).ok_or_else(|| refused("the bearer token is not this host's".into()))
+    }
+
+    fn allow(&self, name: &str, scope: Scope, headers: &HeaderMap) -> Result<(), Error> {
+        if scope < self.scope {
+            self.app.parts.counters.refuse("admin_scope");
+            let (wanted, had) = (self.scope.name(), scope.name());
+            let text = format!("this call needs a token with the scope {wanted}; {name} has {had}");
+            return Err(Error::new(Kind::PermissionDenied, text));
+        }
+        if self.scope.needs_token() {
+            self.in_time(Caller::Token(name.to_owned()), rate::CALLS)?;
+        }
+        if content_length(headers).is_some_and(|length| length > self.body_bytes) {
+            self.app.parts.counters.limit(limits::names::ADMIN_BODY);
+            return Err(Error::too_large(self.body_bytes));
+        }
+        Ok(())
+    }
+
+    /// Carries a reading call out. Of those that show a token only so many have their answers in memory.
+    async fn read(&self, name: &str, call: impl Future<Output = Response>, details: &Details) -> Response {
+        if !self.scope.needs_token() {
+            return named(call.await, details);
+        }
+        match self.app.answers.enter(name).await {
+            Ok(place) => answers::hold(place, named(call.await, details)),
+            Err(full) => {
+                self.app.parts.counters.limit(limits::names::ADMIN_ANSWERS);
+                let error = Error::new(Kind::ResourceExhausted, full.to_string());
+                Error { wait: Some(Full::RETRY), ..error }.into_response()
+            }
+        }
+    }
+
+    fn in_time(&self, caller: Caller, rate: Rate) -> Result<(), Error> {
+        in_time(&self.app, caller, rate)
+    }
+}
+
+fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
+    app.rates.take(caller, rate).map_err(|wait| {
+        app.parts.counters.limit(limits::names::ADMIN_RATE);
+        Error::too_often(wait)
+    })
+}
+
+/// Whether who asks for what there is not asks too often.
+pub(super) fn passes_by(app: &App, request: &Request) -> Result<(), Error> {
+    in_time(app, Caller::Passer(network(address_of(request).ip())), rate::CALLS)
+}
+
+fn line(who: String, address: SocketAddr, call: String, status: StatusCode, details: Option<&Details>) -> Line {
+    Line {
+        time: clock::rfc3339(clock::now_ms()),
+        who,
+        address: address.ip().to_string(),
+        call,
+        object: details.and_then(Details::object),
+        parameters: details.and_then(Details::parameters),
+        status: status.as_u16(),
+    }
+}
+
+async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
+    let Line { who, call, status, object, .. } = &line;
+    tracing::info!(target: "audit", who, call, object = object.as_deref().unwrap_or_default(), status);
+    let log = app.audit.clone();
+    let written = blocking(move || {
+        match reserved {
+            Some(reserved) => reserved.append(&line)?,
+            None => log.append(&line)?,
+        }
+        Ok(())
+    })
+    .await;
+    if app.audit.wants_sync() {
+        let log = app.audit.clone();
+        // Nobody waits for this one.
+        tokio::spawn(async move {
+            tokio::time::sleep(audit::TOGETHER).await;
+            if let Err(error) = blocking(move || Ok(log.sync()?)).await
+                && let Some(more) = AUDIT_NOT_SYNCED.note()
+            {
+                tracing::error!(%error, "the audit log cannot be put on the disk{more}");
+            }
+        });
+    }
+    if let Err(error) = written {
+        app.parts.counters.refuse("audit_write");
+        if let Some(more) = AUDIT_NOT_WRITTEN.note() {
+            tracing::error!(%error, "a line of the audit log cannot be written; it is tried again with the next call{more}");
+        }
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn only_from_here() -> Error {
+    let reason = "without a token, the API answers calls to a loopback address only, and none of other web pages";
+    Error::new(Kind::PermissionDenied, reason)
+}
+
+/// A web page that an operator visits must not be able to call a host without a token: neither as itself (its origin)
+/// nor under a name of its own that points to loopback.
+fn from_this_machine(host: Option<&str>, origin: Option<&str>) -> bool {
+    let Some(host) = host else { return false };
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = name.trim_matches(['[', ']']);
+    let local = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    local && origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_token_only_this_machine_is_let_in() {
+        for (host, origin, admitted) in [
+            (Some("127.0.0.1:8080"), None, true),
+            (Some("localhost:8080"), Some("http://localhost:8080"), true),
+            (Some("[::1]:8080"), None, true),
+            (Some("127.0.0.1:8080"), Some("http://evil.example"), false),
+            (Some("evil.example:8080"), None, false),
+            (None, None, false),
+        ] {
+            assert_eq!(from_this_machine(host, origin), admitted, "{host:?} {origin:?}");
+        }
+    }
+}

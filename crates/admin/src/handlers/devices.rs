@@ -1,0 +1,198 @@
+//! Devices: what they are, and what is sent to them.
+
+pub(crate) mod commands;
+pub(crate) mod credentials;
+pub(crate) mod send;
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use serde_json::{Value, json};
+
+use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name, warned};
+use crate::{
+    App,
+    convert::{self, DeviceIn, Params, bad_token},
+    details,
+    error::Error,
+    gate::Who,
+    reply::{Answer, Body, List, Page},
+};
+use switchbox_core::{outbox::NewConfig, registry::Device};
+use switchbox_model::{Cause, DeviceId, DeviceName, DeviceNum, RegistryName, limits};
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 10_000;
+
+/// By its id, or by its `numId` as Google's API allows where no device has that id. The call's answer and its line in the audit
+/// log name the device that was found.
+pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
+    let name = DeviceName { registry, id: DeviceId::new(id)? };
+    let by_number = || {
+        let device = app.parts.registry.get(DeviceNum::parse_num_id(id)?)?;
+        (device.name.registry == name.registry).then_some(device)
+    };
+    let found = app.parts.registry.find(&name).or_else(by_number);
+    let found = found.ok_or_else(|| app.no_device(&name))?;
+    details::object(&found.name);
+    Ok(found)
+}
+
+pub(super) fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
+    find(app, registry_name(p, l, r)?, d)
+}
+
+fn whole(app: &App, device: &Device, params: &Params) -> Value {
+    convert::device(device, app.parts.delivery.is_connected(device.num), params.enums())
+}
+
+/// The device for who has just made or changed it.
+fn changed(app: &App, device: &Device, params: &Params) -> Value {
+    let warnings = convert::key_warnings(&device.spec().credentials);
+    warned(whole(app, device, params), &device.name, &warnings)
+}
+
+pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
+    params.only(&[
+        "pageSize",
+        "pageToken",
+        "deviceIds",
+        "deviceNumIds",
+        "fieldMask",
+        "gatewayListOptions.gatewayType",
+        "gatewayListOptions.associationsGatewayId",
+        "gatewayListOptions.associationsDeviceId",
+    ])?;
+    let gateways = params.one("gatewayListOptions.gatewayType").map_or(Ok(None), convert::gateway_filter)?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let after = match params.one("pageToken") {
+        Some(token) => Some(DeviceId::new(token).map_err(|_| bad_token(token))?),
+        None => None,
+    };
+    let ids: HashSet<&str> = params.all("deviceIds").into_iter().collect();
+    let nums: HashSet<&str> = params.all("deviceNumIds").into_iter().collect();
+    let registry = registry_name(&p, &l, &r)?;
+    let associated = gateways::associated(&app, &registry, &params)?;
+    let keep = |device: &Device| {
+        (ids.is_empty() || ids.contains(device.name.id.as_str()))
+            && (nums.is_empty() || nums.contains(device.num.num_id().to_string().as_str()))
+            && associated.as_ref().is_none_or(|nums| nums.binary_search(&device.num).is_ok())
+            && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
+    };
+    let devices = app.parts.registry.list(&registry, after.as_ref(), limit + 1, &keep);
+    let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
+    let mask = convert::list_mask(params.mask("fieldMask"));
+    let mut list = List::new("devices");
+    let show = |device: &&Arc<Device>| mask.cut(&whole(&app, device, &params));
+    let shown = devices.iter().take(limit).take_while(|device| list.push(&show(device))).last();
+    let more = shown.is_some_and(|shown| devices.last().is_some_and(|last| last.num != shown.num));
+    let next = shown.filter(|_| more).map(|last| last.name.id.to_string());
+    Ok(list.page(next, &app.parts.counters))
+}
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<DeviceIn>,
+) -> Answer {
+    params.only(&[])?;
+    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
+    let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
+    let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
+    let endpoint = wanted.endpoint()?;
+    details::object(&name);
+    let device = app.parts.registry.create(name, wanted.spec()?).await?;
+    if endpoint.is_some() {
+        app.parts.registry.set_endpoint(&device, endpoint).await?;
+    }
+    if let Some(convert::Base64(payload)) = first {
+        let cause = Cause::Api { who: who.0 };
+        let config = NewConfig { payload: payload.into(), ..NewConfig::default() };
+        app.parts.outbox.set_config(&device, config, cause).await?;
+    }
+    Ok(Json(changed(&app, &device, &params)))
+}
+
+pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["fieldMask"])?;
+    let device = whole(&app, found(&app, &path)?.as_ref(), &params);
+    Ok(Json(params.mask("fieldMask").map_or_else(|| device.clone(), |mask| mask.cut(&device))))
+}
+
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Body(wanted): Body<DeviceIn>,
+) -> Answer {
+    params.only(&["updateMask"])?;
+    let mask = params.update_mask("blocked,metadata")?;
+    let device = found(&app, &path)?;
+    let endpoint = convert::names_endpoint(&mask).then(|| wanted.endpoint()).transpose()?;
+    let spec = convert::apply_mask(device.spec().as_ref(), wanted, &mask)?;
+    if let Some(endpoint) = endpoint {
+        app.parts.registry.set_endpoint(&device, endpoint).await?;
+    }
+    app.parts.registry.change_spec(&device, spec).await?;
+    Ok(Json(changed(&app, &device, &params)))
+}
+
+pub(crate) async fn delete(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &path)?;
+    // While there is a device whose commands have ended.
+    app.parts.delivery.purge(&device).await?;
+    app.parts.registry.delete(&device).await?;
+    Ok(Json(json!({})))
+}
+
+pub(crate) async fn set_config(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<send::ConfigIn>,
+) -> Answer {
+    params.only(&[])?;
+    send::config(&app, found(&app, &path)?.as_ref(), who, wanted).await
+}
+
+pub(crate) async fn invoke_method(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<send::MethodIn>,
+) -> Answer {
+    params.only(&[])?;
+    send::method(&app, found(&app, &path)?.as_ref(), who, wanted).await
+}
+
+pub(crate) async fn set_password(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Body(wanted): Body<credentials::SetPassword>,
+) -> Answer {
+    params.only(&[])?;
+    credentials::set_password(&app, found(&app, &path)?.as_ref(), wanted).await
+}
+
+pub(crate) async fn config_versions(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["numVersions"])?;
+    let limit = params.number("numVersions", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
+    let versions = app.parts.store.configs(found(&app, &path)?.num, limit).await?;
+    Ok(Json(insert_page("deviceConfigs", versions.iter().map(convert::config).collect(), None)))
+}
+
+pub(crate) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["numStates"])?;
+    let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
+    let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
+    Ok(Json(insert_page("deviceStates", versions.iter().map(convert::state).collect(), None)))
+}

@@ -1,0 +1,144 @@
+//! Commands: sending one, what became of it, taking it back.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{found, send::new_id};
+use crate::{
+    App,
+    convert::{self, Base64, Params, Span, bad_token},
+    error::{Error, Kind},
+    gate::Who,
+    handlers::DevicePath,
+    reply::{Answer, Body, List, Page},
+};
+use switchbox_core::outbox::NewCommand;
+use switchbox_delivery::{CancelError, Feed};
+use switchbox_model::Cause;
+use switchbox_store::{CommandDoc, CommandFilter};
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CommandIn {
+    #[serde(default, alias = "binary_data")]
+    pub(crate) binary_data: Base64,
+    #[serde(default)]
+    pub(crate) subfolder: String,
+    /// Absent or `0s`: only for a device that takes it now.
+    pub(crate) ttl: Option<Span>,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+}
+
+pub(crate) async fn send(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Body(wanted): Body<CommandIn>,
+) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &path)?;
+    check_subfolder(&wanted.subfolder)?;
+    let ttl = wanted.ttl.map_or_else(Default::default, |ttl| ttl.0);
+    if ttl.is_zero() && !app.parts.delivery.takes(device.num, Feed::Commands) {
+        let connected = app.parts.delivery.is_connected(device.num);
+        let state = if connected { "does not subscribe to its commands" } else { "is not connected" };
+        let advice = "give the command a ttl to let it wait";
+        return Err(Error::new(Kind::FailedPrecondition, format!("{} {state}; {advice}", device.name)));
+    }
+    let id = new_id()?;
+    let cause = Cause::Api { who: who.0 };
+    let answer = json!({"id": id, "name": convert::command_name(&device.name, &id)});
+    let payload = wanted.binary_data.0.into();
+    let command = NewCommand { id, subfolder: wanted.subfolder, payload, ttl };
+    app.parts.outbox.send_command(&device, command, cause).await?;
+    Ok(Json(answer))
+}
+
+/// It becomes topic levels.
+pub(crate) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
+    let bad = subfolder.len() > 256
+        || subfolder.contains(['+', '#', '\0'])
+        || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));
+    if bad {
+        return Err(Error::invalid(format!(
+            "subfolder {subfolder:?} must be topic levels without + and #, none of them empty, at most 256 bytes"
+        )));
+    }
+    Ok(())
+}
+
+/// Newest first.
+pub(crate) async fn list(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken", "status"])?;
+    let device = found(&app, &path)?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let before = params.one("pageToken").map(|token| token.parse().map_err(|_| bad_token(token))).transpose()?;
+    let status = params.one("status").map(convert::command_status).transpose()?;
+    let filter = CommandFilter { before, status, limit: limit + 1 };
+    let commands = app.parts.store.commands(device.num, filter).await?;
+    let mut list = List::new("commands").always();
+    let show = |command: &&CommandDoc| convert::command(Some(&device.name), command);
+    let shown = commands.iter().take(limit).take_while(|command| list.push(&show(command))).last();
+    let more = shown.is_some_and(|shown| commands.last().is_some_and(|last| last.num != shown.num));
+    let next = shown.filter(|_| more).map(|command| command.num.to_string());
+    Ok(list.page(next, &app.parts.counters))
+}
+
+/// A command's path.
+pub(crate) type CommandPath = Path<(String, String, String, String, String)>;
+
+pub(crate) async fn get(State(app): State<App>, Path((p, l, r, d, id)): CommandPath, params: Params) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &(p, l, r, d))?;
+    let command = app.parts.store.command(device.num, id.clone()).await?;
+    let command = command.ok_or_else(|| Error::not_found(format!("command {id} of {}", device.name)))?;
+    Ok(Json(convert::command(Some(&device.name), &command)))
+}
+
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Path((p, l, r, d, id)): CommandPath,
+    params: Params,
+    Extension(who): Extension<Who>,
+) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &(p, l, r, d))?;
+    app.parts.delivery.cancel(&device, &id).await?;
+    tracing::info!(device = %device.name, command = id, who = %who.0, "command cancelled");
+    Ok(Json(json!({})))
+}
+
+/// All that have not ended.
+pub(crate) async fn purge(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+) -> Answer {
+    params.only(&[])?;
+    let device = found(&app, &path)?;
+    let purged = app.parts.delivery.purge(&device).await?;
+    tracing::info!(device = %device.name, purged, who = %who.0, "commands purged");
+    Ok(Json(json!({ "purged": purged })))
+}
+
+impl From<CancelError> for Error {
+    fn from(error: CancelError) -> Self {
+        let kind = match error {
+            CancelError::NoSuch(_) => Kind::NotFound,
+            CancelError::Ended(..) => Kind::FailedPrecondition,
+            CancelError::Journal(_) => Kind::Unavailable,
+            CancelError::Store(error) => return error.into(),
+        };
+        Self::new(kind, error.to_string())
+    }
+}

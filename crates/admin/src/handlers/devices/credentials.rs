@@ -1,0 +1,50 @@
+//! A device's password. Its public keys are a field of the device itself.
+
+use axum::Json;
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::{
+    App,
+    error::{Error, Kind},
+    handlers::blocking,
+    reply::Answer,
+};
+use switchbox_auth::password;
+use switchbox_core::registry::Device;
+use switchbox_model::registry::PasswordHash;
+
+/// A body without a password takes the password away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetPassword {
+    password: Option<String>,
+}
+
+impl SetPassword {
+    /// What is to be kept of it.
+    pub(crate) async fn hash(self) -> Result<Option<PasswordHash>, Error> {
+        match self.password.map(Zeroizing::new) {
+            None => Ok(None),
+            Some(password) => blocking(move || Ok(password::hash(password.as_bytes())?)).await.map(Some),
+        }
+    }
+}
+
+pub(super) async fn set_password(app: &App, device: &Device, body: SetPassword) -> Answer {
+    let hash = body.hash().await?;
+    app.parts.registry.set_password(device, hash).await?;
+    Ok(Json(json!({})))
+}
+
+impl From<password::Error> for Error {
+    fn from(error: password::Error) -> Self {
+        let kind = match error {
+            password::Error::Length => Kind::InvalidArgument,
+            password::Error::Busy => Kind::Unavailable,
+            password::Error::Random(_) | password::Error::Hash => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,40 @@
+//! Why something happened.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::json;
+
+use crate::{
+    App,
+    convert::{self, Params},
+    error::{Error, Kind},
+    reply::Answer,
+};
+use switchbox_core::explain::{self, Id};
+
+/// Ids hold slashes where they are resource names.
+pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
+    let explanation = app.parts.explain.explain(&wanted).await?;
+    let text = app.parts.explain.text(&explanation);
+    let names = |num| app.name_of(num);
+    Ok(Json(json!({
+        "id": id,
+        "text": text,
+        "chain": explanation.chain.iter().map(|step| convert::step(step, &names)).collect::<Vec<_>>(),
+        "branches": convert::branches(&explanation.branches, &names),
+        "cut": explanation.cut,
+    })))
+}
+
+impl From<explain::Error> for Error {
+    fn from(error: explain::Error) -> Self {
+        match error {
+            explain::Error::NotFound(text) => Self::new(Kind::NotFound, text),
+            explain::Error::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Which devices a gateway may speak for.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{RegistryPath, devices, registry_name};
+use crate::{
+    App,
+    convert::Params,
+    error::Error,
+    reply::{Answer, Body},
+};
+use switchbox_core::registry::Device;
+use switchbox_model::{DeviceNum, RegistryName};
+
+const GATEWAY_ID: &str = "gatewayListOptions.associationsGatewayId";
+const DEVICE_ID: &str = "gatewayListOptions.associationsDeviceId";
+
+/// Ids, or numbers as Google's API allows.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct BindingIn {
+    #[serde(alias = "gateway_id")]
+    pub(crate) gateway_id: String,
+    #[serde(alias = "device_id")]
+    pub(crate) device_id: String,
+    #[serde(rename = "parent")]
+    _parent: Option<String>,
+}
+
+fn both(
+    app: &App,
+    (p, l, r): &(String, String, String),
+    wanted: &BindingIn,
+) -> Result<(Arc<Device>, Arc<Device>), Error> {
+    let registry = registry_name(p, l, r)?;
+    let find = |id: &str| devices::find(app, registry.clone(), id);
+    Ok((find(&wanted.gateway_id)?, find(&wanted.device_id)?))
+}
+
+pub(crate) async fn bind(
+    State(app): State<App>,
+    Path(path): RegistryPath,
+    params: Params,
+    Body(wanted): Body<BindingIn>,
+) -> Answer {
+    params.only(&[])?;
+    let (gateway, device) = both(&app, &path, &wanted)?;
+    app.parts.registry.bind(&gateway, &device).await?;
+    Ok(Json(json!({})))
+}
+
+pub(crate) async fn unbind(
+    State(app): State<App>,
+    Path(path): RegistryPath,
+    params: Params,
+    Body(wanted): Body<BindingIn>,
+) -> Answer {
+    params.only(&[])?;
+    let (gateway, device) = both(&app, &path, &wanted)?;
+    app.parts.registry.unbind(&gateway, &device).await?;
+    Ok(Json(json!({})))
+}
+
+/// What a list is cut down to: the devices of a gateway, or the gateways of a device. None = not cut.
+pub(super) fn associated(app: &App, registry: &RegistryName, params: &Params) -> Result<Option<Vec<DeviceNum>>, Error> {
+    let find = |id: &str| devices::find(app, registry.clone(), id);
+    let nums = match (params.one(GATEWAY_ID), params.one(DEVICE_ID)) {
+        (None, None) => return Ok(None),
+        (Some(gateway), None) => app.parts.registry.devices_of(find(gateway)?.num),
+        (None, Some(device)) => app.parts.registry.gateways_of(find(device)?.num),
+        (Some(_), Some(_)) => return Err(Error::invalid(format!("give {GATEWAY_ID} or {DEVICE_ID}, not both"))),
+    };
+    Ok(Some(nums.into_iter().collect()))
+}

@@ -1,0 +1,69 @@
+//! What happened: events and executions.
+
+use axum::extract::State;
+
+use crate::{
+    App,
+    convert::{self, Params, token},
+    error::Error,
+    reply::{List, Page},
+};
+use switchbox_core::journal::{EventFilter, ExecutionFilter, Position};
+use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
+
+pub(super) const PAGE: usize = 50;
+pub(super) const LARGEST_PAGE: usize = 1_000;
+
+fn next(position: Option<Position>) -> Option<String> {
+    position.map(token)
+}
+
+/// The parameter `device`, in any of the forms of a device's name.
+pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>, Error> {
+    let Some(text) = params.one("device") else { return Ok(None) };
+    let name = DeviceName::parse(text, &RegistryName::default_registry())?;
+    let device = app.parts.registry.find(&name);
+    Ok(Some(device.ok_or_else(|| app.no_device(&name))?.num))
+}
+
+pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken", "device", "kind"])?;
+    let filter = EventFilter {
+        device: device_of(&app, &params)?,
+        kind: params.one("kind").map(convert::event_kind).transpose()?,
+    };
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let found = app.parts.journal.events(params.position()?, limit, &filter).await?;
+    let show = |event: &_| convert::event(event, &|num| app.name_of(num));
+    let list = List::of("events", &found.items, show, found.full).always();
+    Ok(list.page(next(found.next), &app.parts.counters))
+}
+
+pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])?;
+    let filter = ExecutionFilter {
+        plugin: params.one("plugin").map(PluginName::new).transpose()?,
+        event: params.one("event").map(|text| number("event", text).map(Seq)).transpose()?,
+        interesting: flag(&params, "interesting")?,
+        logged: flag(&params, "logged")?,
+        since_ms: params.one("since").map(|text| convert::time("since", text)).transpose()?,
+        device: device_of(&app, &params)?,
+    };
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let found = app.parts.journal.executions(params.position()?, limit, &filter).await?;
+    let show = |handled: &_| convert::execution(handled, &|num| app.name_of(num));
+    let list = List::of("executions", &found.items, show, found.full).always();
+    Ok(list.page(next(found.next), &app.parts.counters))
+}
+
+fn flag(params: &Params, name: &str) -> Result<bool, Error> {
+    match params.one(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(Error::invalid(format!("{name} must be true or false, not {other:?}"))),
+    }
+}
+
+pub(super) fn number(what: &str, text: &str) -> Result<u64, Error> {
+    text.parse().map_err(|_| Error::invalid(format!("{what} must be a whole number, not {text:?}")))
+}

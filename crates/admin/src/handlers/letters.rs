@@ -1,0 +1,127 @@
+//! Dead letters: what no plugin could handle, for an operator to look at, to drive again or to throw away.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::history::{LARGEST_PAGE, PAGE, number};
+use crate::{
+    App, RedriveError,
+    convert::{self, Params, bad_token},
+    error::{Error, Kind},
+    reply::{Answer, Body, List, Page},
+};
+use switchbox_model::{DeadLetter, Entry, PluginName};
+
+/// Letters that are taken up or thrown away in one go.
+const CHUNK: usize = 100;
+
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken", "plugin"])?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let after = params.one("pageToken").map_or(Ok(0), |text| text.parse::<u64>().map_err(|_| bad_token(text)))?;
+    let plugin = params.one("plugin").map(PluginName::new).transpose()?;
+    let found = app.parts.journal.dead_letters(after, limit, plugin.as_ref()).await?;
+    let mut list = List::new("deadLetters").always();
+    let show = |letter: &&DeadLetter| convert::dead_letter(letter, &|num| app.name_of(num));
+    let shown = found.items.iter().take_while(|letter| list.push(&show(letter))).last();
+    let more = found.more || shown.is_some_and(|shown| found.items.last().is_some_and(|last| last.id != shown.id));
+    let next = shown.filter(|_| more).map(|letter| letter.id.to_string());
+    Ok(list.page(next, &app.parts.counters))
+}
+
+pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let letter = app.parts.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
+    let letter = letter.ok_or_else(|| Error::not_found(format!("dead letter {id}")))?;
+    Ok(Json(convert::dead_letter(&letter, &|num| app.name_of(num))))
+}
+
+pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    app.parts.plugins.redrive(number("the id of a dead letter", &id)?).await?;
+    Ok(Json(json!({})))
+}
+
+/// Which letters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    /// None: those of all plugins.
+    pub(crate) plugin: Option<String>,
+}
+
+/// All, or all of a plugin. Those of plugins that do not run stay.
+pub(crate) async fn redrive_all(State(app): State<App>, params: Params, Body(which): Body<Which>) -> Answer {
+    params.only(&[])?;
+    let plugin = which.plugin.as_deref().map(PluginName::new).transpose()?;
+    let (mut after, mut redriven, mut left) = (0, 0_u64, 0_u64);
+    // Letters that come of this are not driven again: they are newer.
+    let newest = newest(&app).await?;
+    loop {
+        let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
+        let Some(last) = letters.last().map(|letter| letter.id) else { break };
+        after = last;
+        for letter in letters.iter().filter(|letter| letter.id <= newest) {
+            match app.parts.plugins.redrive(letter.id).await {
+                Ok(()) => redriven += 1,
+                Err(RedriveError::NotRunning(_) | RedriveError::UnderWay(_)) => left += 1,
+                Err(RedriveError::NoSuchLetter(_)) => {}
+                Err(error @ RedriveError::Failed(_)) => return Err(error.into()),
+            }
+        }
+        if last > newest {
+            break;
+        }
+    }
+    Ok(Json(json!({"redriven": redriven, "left": left})))
+}
+
+async fn newest(app: &App) -> Result<u64, Error> {
+    Ok(app.parts.store.last_dead_letter().await?)
+}
+
+pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let number = number("the id of a dead letter", &id)?;
+    if app.parts.journal.dead_letter(number).await?.is_none() {
+        return Err(Error::not_found(format!("dead letter {id}")));
+    }
+    app.parts.store.call(Entry::DeadLettersDropped { ids: vec![number] }).await?;
+    Ok(Json(json!({})))
+}
+
+/// `?plugin=NAME`, or `?all=true`: nobody is to lose all by leaving something out.
+pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer {
+    params.only(&["plugin", "all"])?;
+    let plugin = match (params.one("plugin"), params.one("all")) {
+        (Some(plugin), None) => Some(PluginName::new(plugin)?),
+        (None, Some("true")) => None,
+        _ => return Err(Error::invalid("say which dead letters: ?plugin=NAME for those of a plugin, or ?all=true")),
+    };
+    let newest = newest(&app).await?;
+    let mut purged = 0;
+    loop {
+        let letters = app.parts.journal.dead_letters(0, CHUNK, plugin.as_ref()).await?.items;
+        let ids: Vec<_> = letters.iter().map(|letter| letter.id).filter(|id| *id <= newest).collect();
+        if ids.is_empty() {
+            return Ok(Json(json!({"purged": purged})));
+        }
+        purged += ids.len();
+        app.parts.store.call(Entry::DeadLettersDropped { ids }).await?;
+    }
+}
+
+impl From<RedriveError> for Error {
+    fn from(error: RedriveError) -> Self {
+        let kind = match error {
+            RedriveError::NoSuchLetter(_) => Kind::NotFound,
+            RedriveError::NotRunning(_) | RedriveError::UnderWay(_) => Kind::FailedPrecondition,
+            RedriveError::Failed(_) => Kind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

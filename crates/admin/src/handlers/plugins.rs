@@ -1,0 +1,182 @@
+//! Plugins: what runs is asked of those who run it; what should run is written into the watched folder.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, header},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::blocking;
+use crate::{
+    App,
+    convert::Params,
+    edit,
+    error::{Error, Kind},
+    plugins::{DeleteError, PluginView},
+    reply::{Answer, Body, Raw},
+};
+use switchbox_model::PluginName;
+
+fn show(view: &PluginView) -> Answer {
+    serde_json::to_value(view).map(Json).map_err(|e| Error::new(Kind::Internal, e.to_string()))
+}
+
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer {
+    params.only(&[])?;
+    Ok(Json(json!({"plugins": app.parts.plugins.list().await})))
+}
+
+pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let view = app.parts.plugins.get(&name).await;
+    show(&view.ok_or_else(|| Error::not_found(format!("plugin {name}")))?)
+}
+
+/// A component (`application/wasm`, or anything that begins like one) or a settings file (`application/toml`).
+pub(crate) async fn put(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Answer {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_component = match kind.split(';').next().unwrap_or_default().trim() {
+        "application/wasm" => true,
+        "application/toml" | "text/plain" | "text/toml" => false,
+        "" | "application/octet-stream" => body.starts_with(b"\0asm"),
+        other => {
+            return Err(Error::invalid(format!(
+                "content type {other:?}: send a component as application/wasm or settings as application/toml"
+            )));
+        }
+    };
+    let file = blocking({
+        let (folder, name) = (app.folder.clone(), name.clone());
+        move || if is_component { folder.put_component(&name, &body) } else { folder.put_settings(&name, &body) }
+    })
+    .await?;
+    Ok(Json(json!({"name": name.as_str(), "file": file.display().to_string()})))
+}
+
+/// A change of the settings file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PatchIn {
+    pub(crate) enabled: Option<bool>,
+    /// Merged into the plugin's own settings; null takes a key away.
+    #[serde(default)]
+    pub(crate) settings: Map<String, Value>,
+}
+
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(wanted): Body<PatchIn>,
+) -> Answer {
+    params.only(&[])?;
+    change(&app, PluginName::new(&name)?, wanted).await
+}
+
+async fn change(app: &App, name: PluginName, wanted: PatchIn) -> Answer {
+    let folder = app.folder.clone();
+    let shown = name.clone();
+    blocking(move || {
+        folder.edit(&name, |text| {
+            let mut text = text.to_owned();
+            if !wanted.settings.is_empty() {
+                text = edit::merge_settings(&text, &wanted.settings)?;
+            }
+            if let Some(enabled) = wanted.enabled {
+                text = edit::set_enabled(&text, enabled)?;
+            }
+            Ok(text)
+        })
+    })
+    .await?;
+    Ok(Json(json!({"name": shown.as_str()})))
+}
+
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&["purgeState"])?;
+    let purge = match params.one("purgeState") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(Error::invalid(format!("purgeState is {other:?}; it is true or false"))),
+    };
+    let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
+    let removed = blocking({
+        let name = name.clone();
+        move || folder.remove(&name)
+    });
+    let removed = removed.await;
+    if !purge {
+        return removed.map(|()| Json(json!({})));
+    }
+    // Where there are no files any more, something of the plugin may still be kept.
+    let had_files = removed.is_ok();
+    if let Err(error) = removed
+        && error.kind != Kind::NotFound
+    {
+        return Err(error);
+    }
+    wait(&app, &name, |view| view.is_none()).await;
+    match app.parts.plugins.delete_kept(&name).await {
+        Ok(()) => Ok(Json(json!({}))),
+        Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(json!({}))),
+        Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
+        Err(DeleteError::IsThere(text)) => Err(Error::new(Kind::FailedPrecondition, text)),
+        Err(DeleteError::Failed(text)) => Err(Error::new(Kind::Internal, text)),
+    }
+}
+
+pub(crate) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    switch(&app, &name, true).await
+}
+
+pub(crate) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    switch(&app, &name, false).await
+}
+
+/// How long a call waits until what it wrote into the folder is in force.
+const IN_FORCE_WITHIN: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Answers with the state that the plugin has by then: another one than was asked for where an earlier change of the plugin
+/// still takes its time.
+async fn switch(app: &App, name: &str, enabled: bool) -> Answer {
+    let name = PluginName::new(name)?;
+    let _ = change(app, name.clone(), PatchIn { enabled: Some(enabled), settings: Map::new() }).await?;
+    let view = wait(app, &name, |view| view.is_some_and(|view| (view.state != "disabled") == enabled)).await;
+    Ok(Json(json!({"name": name.as_str(), "state": view.map(|view| view.state)})))
+}
+
+/// Looks at the plugin until it is as it should be, or for as long as a call may wait.
+async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&PluginView>) -> bool) -> Option<PluginView> {
+    let until = Instant::now() + IN_FORCE_WITHIN;
+    loop {
+        let view = app.parts.plugins.get(name).await;
+        if done(view.as_ref()) || Instant::now() >= until {
+            return view;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+pub(crate) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
+    let shown = name.clone();
+    blocking(move || folder.touch(&name)).await?;
+    Ok(Json(json!({"name": shown.as_str()})))
+}

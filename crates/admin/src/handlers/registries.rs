@@ -1,0 +1,143 @@
+//! Registries.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{RegistryPath, registry_name, warned};
+use crate::{
+    App,
+    convert::{self, Params, RegistryIn, bad_token},
+    error::Error,
+    reply::{Answer, Body, List, Page},
+};
+use switchbox_model::{DeviceId, RegistryName};
+use switchbox_store::{CommandFilter, RegistryDoc};
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 10_000;
+/// Devices that were pruned and are named in the answer.
+const PRUNED_SHOWN: usize = 1_000;
+
+fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
+    app.parts.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
+}
+
+fn show(app: &App, name: &RegistryName, params: &Params) -> Answer {
+    Ok(Json(convert::registry(&find(app, name)?, params.enums())))
+}
+
+/// The registry for who has just made or changed it.
+fn changed(app: &App, name: &RegistryName, params: &Params) -> Answer {
+    let registry = find(app, name)?;
+    let warnings = convert::authority_warnings(&registry.spec.authorities);
+    Ok(Json(warned(convert::registry(&registry, params.enums()), name, &warnings)))
+}
+
+pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, String)>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken"])?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let after = match params.one("pageToken") {
+        Some(token) => Some(RegistryName::of(&p, &l, token).map_err(|_| bad_token(token))?),
+        None => None,
+    };
+    let all = app.parts.registry.registries();
+    let mut found = all.into_iter().filter(|RegistryDoc { name, .. }| {
+        name.project() == p && name.location() == l && after.as_ref().is_none_or(|after| name > after)
+    });
+    let (mut list, mut last) = (List::new("deviceRegistries"), None);
+    let more = loop {
+        let Some(registry) = found.next() else { break false };
+        if list.len() == limit || !list.push(&convert::registry(&registry, params.enums())) {
+            break true;
+        }
+        last = Some(registry.name.id().to_owned());
+    };
+    Ok(list.page(last.filter(|_| more), &app.parts.counters))
+}
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    Path((p, l)): Path<(String, String)>,
+    params: Params,
+    Body(wanted): Body<RegistryIn>,
+) -> Answer {
+    params.only(&[])?;
+    let name = registry_name(&p, &l, wanted.id()?)?;
+    app.parts.registry.create_registry(name.clone(), wanted.spec()?).await?;
+    changed(&app, &name, &params)
+}
+
+pub(crate) async fn get(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
+    params.only(&[])?;
+    show(&app, &registry_name(&p, &l, &r)?, &params)
+}
+
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+    Body(wanted): Body<RegistryIn>,
+) -> Answer {
+    params.only(&["updateMask"])?;
+    let mask = params.update_mask("logLevel,httpConfig")?;
+    let name = registry_name(&p, &l, &r)?;
+    let spec = convert::apply_registry_mask(&find(&app, &name)?.spec, &wanted.spec()?, &mask)?;
+    app.parts.registry.change_registry(&name, spec).await?;
+    changed(&app, &name, &params)
+}
+
+pub(crate) async fn delete(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
+    params.only(&[])?;
+    app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?).await?;
+    Ok(Json(json!({})))
+}
+
+/// Which devices are to go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PruneIn {
+    #[serde(default, alias = "never_used")]
+    pub(crate) never_used: bool,
+    /// Say which, and leave them.
+    #[serde(default, alias = "dry_run")]
+    pub(crate) dry_run: bool,
+}
+
+/// Deletes devices that enrolled by themselves and were never used. One that is connected stays, as does one with a command.
+pub(crate) async fn prune(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+    Body(wanted): Body<PruneIn>,
+) -> Answer {
+    params.only(&[])?;
+    let name = find(&app, &registry_name(&p, &l, &r)?)?.name;
+    if !wanted.never_used {
+        return Err(Error::invalid("say which devices: neverUsed must be true").of_field("neverUsed"));
+    }
+    let mut pruned = Vec::new();
+    for device in app.parts.registry.never_used(Some(&name), usize::MAX) {
+        let one = CommandFilter { before: None, status: None, limit: 1 };
+        if app.parts.delivery.is_connected(device.num)
+            || !app.parts.store.commands(device.num, one).await?.is_empty()
+            // It may have been used just now.
+            || !device.never_used()
+        {
+            continue;
+        }
+        if !wanted.dry_run {
+            app.parts.registry.delete(&device).await?;
+        }
+        pruned.push(device.name.id.clone());
+    }
+    let shown: Vec<_> = pruned.iter().take(PRUNED_SHOWN).map(DeviceId::as_str).collect();
+    Ok(Json(json!({"pruned": pruned.len(), "deviceIds": shown})))
+}
+
+pub(crate) async fn no_policies() -> Answer {
+    Err(Error::unimplemented("policies of a registry"))
+}

@@ -1,0 +1,36 @@
+//! Back to the component that ran before: the host has kept it, and writes it into the watched folder again.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::json;
+
+use super::blocking;
+use crate::{
+    App,
+    convert::Params,
+    error::{Error, Kind},
+    reply::Answer,
+};
+use switchbox_model::PluginName;
+
+pub(crate) async fn rollback(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let view = app.parts.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
+    let refused = |text: String| Error::new(Kind::FailedPrecondition, text);
+    // Another file may be other plugins' component too, and a built-in changes with the host alone.
+    if !view.component.ends_with(&format!("{name}.wasm")) {
+        return Err(refused(format!(
+            "the component of {name} is {}; only one of the plugin's own, {name}.wasm, can be rolled back",
+            view.component
+        )));
+    }
+    let before =
+        app.parts.plugins.previous(&name, &view.digest).await.map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+    let before = before.ok_or_else(|| refused(format!("no other component of {name} has run before on this host")))?;
+    let (folder, shown) = (app.folder.clone(), name.clone());
+    let file = blocking(move || folder.put_component(&name, &before)).await?;
+    Ok(Json(json!({"name": shown.as_str(), "file": file.display().to_string()})))
+}

@@ -1,0 +1,92 @@
+//! Service accounts: programs that are no devices.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::json;
+
+use super::{devices::credentials::SetPassword, warned};
+use crate::{
+    App,
+    convert::{self, Params, ServiceIn, bad_token},
+    error::Error,
+    reply::{Answer, Body, List, Page},
+};
+use switchbox_model::{ServiceName, limits::SERVICES};
+use switchbox_store::ServiceDoc;
+
+fn find(app: &App, name: &ServiceName) -> Result<Arc<ServiceDoc>, Error> {
+    app.parts.registry.service(name).ok_or_else(|| Error::not_found(format!("service account {name}")))
+}
+
+fn show(app: &App, name: &ServiceName, params: &Params) -> Answer {
+    Ok(Json(convert::service(find(app, name)?.as_ref(), params.enums())))
+}
+
+/// The account for who has just made or changed it.
+fn changed(app: &App, name: &ServiceName, params: &Params) -> Answer {
+    let service = find(app, name)?;
+    let warnings = convert::key_warnings(&service.spec.credentials);
+    Ok(Json(warned(convert::service(&service, params.enums()), name, &warnings)))
+}
+
+/// In order of their names; a page token is the name of the last one.
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken"])?;
+    let limit = params.number("pageSize", SERVICES, SERVICES)?;
+    let after = params.one("pageToken").map(|text| ServiceName::new(text).map_err(|_| bad_token(text))).transpose()?;
+    let all = app.parts.registry.services();
+    let found: Vec<_> = all.iter().filter(|service| after.as_ref().is_none_or(|after| service.name > *after)).collect();
+    let mut list = List::new("serviceAccounts");
+    let show = |service: &&&Arc<ServiceDoc>| convert::service(service, params.enums());
+    let shown = found.iter().take(limit).take_while(|service| list.push(&show(service))).last();
+    let more = shown.is_some_and(|shown| found.last().is_some_and(|last| last.name != shown.name));
+    let next = shown.filter(|_| more).map(|last| last.name.to_string());
+    Ok(list.page(next, &app.parts.counters))
+}
+
+pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceIn>) -> Answer {
+    params.only(&[])?;
+    let name = ServiceName::new(wanted.id()?)?;
+    app.parts.registry.create_service(name.clone(), wanted.spec()?).await?;
+    changed(&app, &name, &params)
+}
+
+pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    show(&app, &ServiceName::new(&name)?, &params)
+}
+
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(wanted): Body<ServiceIn>,
+) -> Answer {
+    params.only(&["updateMask"])?;
+    let mask = params.update_mask("disabled,publish,subscribe")?;
+    let name = ServiceName::new(&name)?;
+    let spec = convert::apply_service_mask(&find(&app, &name)?.spec, wanted.spec()?, &mask)?;
+    app.parts.registry.change_service(&name, spec).await?;
+    changed(&app, &name, &params)
+}
+
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    app.parts.registry.delete_service(&ServiceName::new(&name)?).await?;
+    Ok(Json(json!({})))
+}
+
+pub(crate) async fn set_password(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(body): Body<SetPassword>,
+) -> Answer {
+    params.only(&[])?;
+    app.parts.registry.set_service_password(&ServiceName::new(&name)?, body.hash().await?).await?;
+    Ok(Json(json!({})))
+}

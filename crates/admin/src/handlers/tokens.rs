@@ -1,0 +1,85 @@
+//! Who may call this API, and who did.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{blocking, insert_page};
+use crate::{
+    App,
+    convert::{Params, bad_token},
+    error::{Error, Kind},
+    reply::{Answer, Body, List, Page},
+    scope::Scope,
+    tokens::{self, Known, Tokens},
+};
+use switchbox_support::clock;
+
+const PAGE: usize = 50;
+const LARGEST_PAGE: usize = 1_000;
+
+fn tokens(app: &App) -> Result<Tokens, Error> {
+    app.tokens.clone().ok_or_else(|| {
+        Error::new(Kind::FailedPrecondition, "this host was started with --admin-auth none; it asks nobody for a token")
+    })
+}
+
+fn show(token: &Known) -> Value {
+    json!({"name": token.name, "scope": token.scope, "createTime": clock::rfc3339(token.created_ms)})
+}
+
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer {
+    params.only(&[])?;
+    Ok(Json(insert_page("tokens", tokens(&app)?.list().iter().map(show).collect(), None)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenIn {
+    pub(crate) name: String,
+    pub(crate) scope: Scope,
+}
+
+pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<TokenIn>) -> Answer {
+    params.only(&[])?;
+    let (tokens, name, scope) = (tokens(&app)?, wanted.name.clone(), wanted.scope);
+    let text = blocking(move || Ok(tokens.create(&name, scope)?)).await?;
+    Ok(Json(json!({"name": wanted.name, "scope": scope, "token": text})))
+}
+
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+    params.only(&[])?;
+    let tokens = tokens(&app)?;
+    blocking(move || Ok(tokens.delete(&name)?)).await?;
+    Ok(Json(json!({})))
+}
+
+pub(crate) async fn audit(State(app): State<App>, params: Params) -> Page {
+    params.only(&["pageSize", "pageToken"])?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let before = params.one("pageToken").map(|text| text.parse().map_err(|_| bad_token(text))).transpose()?;
+    let log = app.audit.clone();
+    let lines = blocking(move || Ok(log.back(before, limit)?)).await?;
+    let mut list = List::new("lines");
+    let shown = lines.iter().take_while(|(_, line)| list.push(&json!(line))).last();
+    let more = |at: u64| at > 0 && (lines.len() == limit || lines.last().is_some_and(|(last, _)| *last != at));
+    let next = shown.filter(|(at, _)| more(*at)).map(|(at, _)| at.to_string());
+    Ok(list.page(next, &app.parts.counters))
+}
+
+impl From<tokens::Error> for Error {
+    fn from(error: tokens::Error) -> Self {
+        let kind = match error {
+            tokens::Error::Name => Kind::InvalidArgument,
+            tokens::Error::Exists(_) => Kind::AlreadyExists,
+            tokens::Error::NoSuch(_) => Kind::NotFound,
+            tokens::Error::Own => Kind::FailedPrecondition,
+            tokens::Error::Full(_) => Kind::ResourceExhausted,
+            tokens::Error::Io(_) => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

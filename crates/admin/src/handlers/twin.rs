@@ -1,0 +1,67 @@
+//! The twin of a device: config and state read together, desired changed by a merge patch.
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+};
+
+use super::{DevicePath, devices::found};
+use crate::{
+    App,
+    convert::Params,
+    error::Error,
+    gate::Who,
+    reply::{JsonText, Raw},
+};
+use switchbox_core::{
+    registry::Device,
+    twin::{self, Tolerance},
+};
+use switchbox_model::{
+    Cause,
+    limits::{VERSIONS_KEPT, names},
+};
+
+/// The documents stand in the answer byte for byte, so it is never a `serde_json::Value`.
+type Answer = Result<JsonText, Error>;
+
+pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+    params.only(&["tolerance"])?;
+    let tolerance = params.one("tolerance").map(str::parse).transpose();
+    let tolerance = tolerance.map_err(|error: twin::InvalidTolerance| Error::invalid(format!("tolerance: {error}")))?;
+    shown(&app, found(&app, &path)?.as_ref(), tolerance).await
+}
+
+/// The body is a JSON merge patch of desired. `versionToUpdate` as for a config: 0 or absent = any.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+    Extension(who): Extension<Who>,
+    Raw(body): Raw,
+) -> Answer {
+    params.only(&["versionToUpdate"])?;
+    let expected = match params.one("versionToUpdate").map(str::parse::<u64>) {
+        None => None,
+        Some(Ok(version)) => Some(version).filter(|version| *version > 0),
+        Some(Err(_)) => return Err(Error::invalid("versionToUpdate must be the number of a config version")),
+    };
+    // So that what is wrong with the patch itself is told apart from what is wrong with desired.
+    twin::patched(b"{}", &body).map_err(|problem| Error::invalid(problem.to_string()))?;
+    let device = found(&app, &path)?;
+    app.parts.outbox.patch_desired(&device, body, expected, Cause::Api { who: who.0 }).await?;
+    shown(&app, &device, None).await
+}
+
+/// Compared with this tolerance, or with the device's own.
+async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> Answer {
+    let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
+    let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
+    // One that cannot be read was there before they were checked.
+    let own = || twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
+    let twin = twin::document(&configs, &states, tolerance.unwrap_or_else(own));
+    if twin.left_out > 0 {
+        app.parts.counters.limit(names::TWIN_DIFFERENCES);
+    }
+    Ok(JsonText(twin.text))
+}

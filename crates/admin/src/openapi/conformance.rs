@@ -1,0 +1,74 @@
+//! Compares answers with the document, for tests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "only tests use this module")]
+
+use serde_json::{Value, json};
+
+use super::DOCUMENT;
+
+/// The operations: method, path, and what the document says.
+pub(super) fn operations() -> Vec<(String, String, Value)> {
+    let paths = DOCUMENT["paths"].as_object().unwrap();
+    let all = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(|(method, said)| (method.to_uppercase(), path.clone(), said.clone()))
+    });
+    all.collect()
+}
+
+pub(super) fn schema<'a>(said: &'a Value, part: &str) -> Option<&'a str> {
+    let name = said.pointer(&format!("{part}/content/application~1json/schema/$ref"))?.as_str()?;
+    name.strip_prefix("#/components/schemas/")
+}
+
+/// What is wrong with an answer, by the document: fields that it does not name, or of another kind.
+pub(crate) fn problem(method: &str, path: &str, answer: &Value) -> Option<String> {
+    let path = path.split('?').next().unwrap_or_default();
+    let found = operations().into_iter().find(|(m, pattern, _)| m == method && fits(pattern, path));
+    let (_, pattern, said) = found.or_else(|| panic!("{method} {path} is not in the document"))?;
+    let name = schema(&said, "/responses/200")?;
+    let problem = mismatch(&json!({"$ref": format!("#/components/schemas/{name}")}), answer)?;
+    Some(format!("{method} {pattern} answers {name}: {problem}; openapi/shapes.rs says what it has"))
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+    let one = |pattern: &str, word: &str| match pattern.split_once('}') {
+        None => pattern == word,
+        Some((_, "")) => true,
+        Some((_, verb)) => word.ends_with(verb),
+    };
+    let rest = pattern.contains(&"explain") && path.len() >= pattern.len();
+    (pattern.len() == path.len() || rest) && pattern.iter().zip(&path).all(|(pattern, word)| one(pattern, word))
+}
+
+fn mismatch(schema: &Value, value: &Value) -> Option<String> {
+    if let Some(name) = schema["$ref"].as_str() {
+        let named = DOCUMENT.pointer(name.trim_start_matches('#')).unwrap();
+        return mismatch(named, value).map(|problem| format!("{name}: {problem}"));
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let fits = choices.iter().any(|choice| mismatch(choice, value).is_none());
+        return (!fits).then(|| format!("{value} is none of {schema}"));
+    }
+    let right = match schema["type"].as_str() {
+        None => true,
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("boolean") => value.is_boolean(),
+        Some("array") => value.is_array(),
+        Some(_) => value.is_object(),
+    };
+    if !right && !value.is_null() {
+        return Some(format!("{value} is no {}", schema["type"]));
+    }
+    if let Some(names) = schema["enum"].as_array().filter(|names| !names.contains(value)) {
+        return Some(format!("{value} is none of {names:?}"));
+    }
+    if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
+        return fields.iter().find_map(|(name, value)| match properties.get(name) {
+            None => Some(format!("the field {name:?} is not in it")),
+            Some(schema) => mismatch(schema, value).map(|problem| format!("{name}: {problem}")),
+        });
+    }
+    value.as_array()?.iter().find_map(|item| mismatch(&schema["items"], item))
+}

@@ -1,0 +1,109 @@
+//! The document and the running API are the same: every call of the one is in the other, with the same parameters and fields.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    DOCUMENT,
+    conformance::{operations, schema},
+};
+use crate::testing::TestHost;
+
+/// The path of something that is there.
+fn existing(path: &str) -> String {
+    let path = path.replace("{p}", "local").replace("{l}", "local").replace("{r}", "default").replace("{d}", "lamp");
+    path.replace("{name}", "relay").replace("{id}", "1")
+}
+
+fn house() -> TestHost {
+    let house = TestHost::new();
+    let devices = "/v1/projects/local/locations/local/registries/default/devices";
+    house.ok("POST", devices, Some(&json!({"id": "lamp"})));
+    house.ok("POST", "/v1/serviceAccounts", Some(&json!({"id": "relay"})));
+    house
+}
+
+fn fields(schema: &str) -> Option<&'static Map<String, Value>> {
+    DOCUMENT["components"]["schemas"][schema]["properties"].as_object()
+}
+
+#[test]
+fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
+    let house = house();
+    for (method, path, said) in operations() {
+        if said["security"] == json!([]) {
+            assert_ne!(house.call(&method, &existing(&path), None).0, 404, "{method} {path}");
+            continue;
+        }
+        if said["x-switchbox-scope"] == "device" {
+            // Where enrolment is open, as here, a device without a credential is let in.
+            assert_ne!(house.raw(&method, &existing(&path), &[], None).0, 404, "{method} {path}");
+            continue;
+        }
+        assert_eq!(house.raw(&method, &existing(&path), &[], None).0, 401, "{method} {path} asks for no token");
+        let asked = format!("{}?noSuchParameter=1", existing(&path));
+        let (status, answer) = house.call(&method, &asked, None);
+        let text = answer["error"]["message"].as_str().unwrap_or_default();
+        let missing = ["this API has no", "cannot be done with"].iter().any(|part| text.contains(part));
+        assert!(status != 404 && status != 405 && !missing, "{method} {path}: {status} {text}");
+        // What has no parameters because it is not there yet, and what answers no JSON, says nothing of them.
+        let Some((_, known)) = text.split_once("this call has ") else { continue };
+        let documented: Vec<_> = said["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query").collect();
+        let documented: Vec<_> = documented.iter().map(|p| p["name"].as_str().unwrap()).collect();
+        let known: Vec<_> = known.split(", ").filter(|name| *name != "none").collect();
+        assert_eq!(documented, known, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_is_not_documented_is_not_there() {
+    let house = house();
+    let documented = operations();
+    // With another method, what follows a colon is part of a name.
+    for path in documented.iter().map(|(_, path, _)| path).filter(|path| !path.contains("}:")) {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if documented.iter().any(|(m, p, _)| m == method && p == path) {
+                continue;
+            }
+            let (_, answer) = house.call(method, &existing(path), None);
+            let text = answer["error"]["message"].as_str().unwrap_or_default();
+            let missing = ["this API has no", "cannot be done with", "not in this version"];
+            assert!(missing.iter().any(|part| text.contains(part)), "{method} {path}: {answer}");
+        }
+    }
+}
+
+/// A body with a field that nothing has is refused with those that there are.
+#[test]
+fn every_documented_body_has_the_fields_that_the_call_takes() {
+    let house = house();
+    for (method, path, said) in operations() {
+        let Some(name) = schema(&said, "/requestBody") else { continue };
+        let (_, answer) = house.call(&method, &existing(&path), Some(&json!({"?": 1})));
+        let text = answer["error"]["message"].as_str().unwrap();
+        let (_, known) = text.split_once("Cannot find field; expected ").unwrap_or_else(|| panic!("{path}: {text}"));
+        // serde names both spellings; the document has the one that answers have.
+        let known = known.split('`').skip(1).step_by(2).filter(|field| !field.contains('_'));
+        let (mut known, mut documented): (Vec<_>, Vec<_>) = (known.collect(), fields(name).unwrap().keys().collect());
+        known.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(known, documented, "{name}, which {method} {path} takes");
+    }
+}
+
+#[test]
+fn every_schema_that_is_named_is_there() {
+    let mut open = vec![&*DOCUMENT];
+    let mut seen = 0;
+    while let Some(value) = open.pop() {
+        if let Some(name) = value.get("$ref").and_then(Value::as_str) {
+            assert!(DOCUMENT.pointer(name.trim_start_matches('#')).is_some(), "{name} is nowhere");
+            seen += 1;
+        }
+        match value {
+            Value::Object(fields) => open.extend(fields.values()),
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    assert!(seen > 50, "only {seen}");
+}

@@ -1,0 +1,24 @@
+//! How often a caller may call.
+
+use std::net::IpAddr;
+
+use switchbox_model::limits;
+use switchbox_transport::lobby::{self, Rate};
+
+/// Who has a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Caller {
+    Token(String),
+    /// Whoever shows no token, or none that is right.
+    Stranger(IpAddr),
+    /// Whoever asks for what needs no token.
+    Passer(IpAddr),
+}
+
+pub(super) type Rates = lobby::Rates<Caller>;
+
+/// For who has shown a token.
+pub(super) const CALLS: Rate = Rate { burst: limits::ADMIN_CALL_BURST, per_second: limits::ADMIN_CALLS_PER_SECOND };
+/// For who has not.
+pub(super) const STRANGERS: Rate =
+    Rate { burst: limits::ADMIN_STRANGER_BURST, per_second: limits::ADMIN_STRANGERS_PER_SECOND };

@@ -1,0 +1,232 @@
+//! Where the API meets HTTP: status codes, bodies, what a request carries. The only file that knows both sides.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection},
+    http::{StatusCode, Uri, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    convert::{BodyShape, Params, read},
+    details,
+    error::{Error, Kind},
+};
+use switchbox_model::limits;
+use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
+
+/// What a handler gives.
+pub(super) type Answer = Result<axum::Json<Value>, Error>;
+/// What the handler of a list gives.
+pub(super) type Page = Result<Response, Error>;
+
+/// A page of a list, written as it grows, so that what it is made of need not be in memory with it.
+pub(super) struct List {
+    field: &'static str,
+    text: Vec<u8>,
+    items: usize,
+    full: bool,
+    /// The field is there also where there are no items, as in Switchbox's own lists. Google's APIs leave it out.
+    always: bool,
+}
+
+impl List {
+    pub(super) fn new(field: &'static str) -> Self {
+        Self { field, text: Vec::new(), items: 0, full: false, always: false }
+    }
+
+    pub(super) fn always(self) -> Self {
+        Self { always: true, ..self }
+    }
+
+    /// False: the page has no room for it. The first item has always.
+    pub(super) fn push(&mut self, item: &Value) -> bool {
+        let at = self.text.len();
+        self.write(item);
+        self.full = self.text.len() > limits::ADMIN_PAGE_BYTES && self.items > 0;
+        if self.full {
+            self.text.truncate(at);
+        } else {
+            self.items += 1;
+        }
+        !self.full
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items
+    }
+
+    /// All of them, whose size somebody else has looked at; `full`: they are not all that were wanted because of that.
+    pub(super) fn of<T>(field: &'static str, items: &[T], show: impl Fn(&T) -> Value, full: bool) -> Self {
+        let mut list = Self::new(field);
+        items.iter().for_each(|item| list.write(&show(item)));
+        (list.items, list.full) = (items.len(), full);
+        list
+    }
+
+    fn write(&mut self, item: &Value) {
+        if !self.text.is_empty() {
+            self.text.push(b',');
+        }
+        self.text.extend_from_slice(item.to_string().as_bytes());
+    }
+
+    /// The page. `next` is where the next one begins.
+    pub(super) fn page(self, next: Option<String>, metrics: &Metrics) -> Response {
+        if self.full {
+            metrics.limit(limits::names::ADMIN_PAGE_BYTES);
+        }
+        let (mut text, shown) = (vec![b'{'], self.items > 0 || self.always);
+        if shown {
+            text.extend_from_slice(format!("{}:[", json!(self.field)).as_bytes());
+            text.extend_from_slice(&self.text);
+            text.push(b']');
+        }
+        if let Some(next) = next {
+            let comma = if shown { "," } else { "" };
+            text.extend_from_slice(format!("{comma}\"nextPageToken\":{}", json!(next)).as_bytes());
+        }
+        text.push(b'}');
+        ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+    }
+}
+
+/// JSON that is text already.
+pub(super) struct JsonText(pub(super) String);
+
+impl IntoResponse for JsonText {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+fn code(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::InvalidArgument | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::PermissionDenied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Aborted | Kind::AlreadyExists => StatusCode::CONFLICT,
+        Kind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let code = code(self.kind);
+        if self.kind == Kind::Internal
+            && let Some(more) = FAILED_CALLS.note()
+        {
+            tracing::error!(error = %self.text, "a call of the admin API failed{more}");
+        }
+        let mut error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
+        if let (Some(field), Some(fields)) = (&self.field, error.as_object_mut()) {
+            let violation = json!({"field": field, "description": self.text});
+            let details =
+                json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]);
+            fields.insert("details".into(), details);
+        }
+        let mut response = (code, axum::Json(json!({ "error": error }))).into_response();
+        if let Some(wait) = self.wait {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// The largest body that a call takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyBytes(pub(super) usize);
+
+/// A request's body, within its limit.
+pub(super) struct Raw(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let limit = request.extensions().get::<BodyBytes>().map_or(0, |BodyBytes(limit)| *limit);
+        let read = Bytes::from_request(request, state).await;
+        let read = read.map_err(|rejection: BytesRejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Error::too_large(limit),
+            _ => Error::invalid(rejection.body_text()),
+        })?;
+        details::body(&read);
+        Ok(Self(read))
+    }
+}
+
+/// A body that is JSON of this shape, with those of its fields that stand in the query. An empty one counts as `{}`.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let shape = request.extensions().get::<BodyShape>().copied();
+        let pairs = shape.map_or(Ok(Vec::new()), |_| query(request.uri()))?;
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        match shape {
+            Some(shape) if !pairs.is_empty() => read(&shape.body(&bytes, pairs)?).map(Self),
+            _ => read(&bytes).map(Self),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let pairs = query(&parts.uri)?;
+        Ok(match parts.extensions.get::<BodyShape>() {
+            Some(shape) => shape.parameters(pairs),
+            None => Self::new(pairs),
+        })
+    }
+}
+
+fn query(uri: &Uri) -> Result<Vec<(String, String)>, Error> {
+    Query::try_from_uri(uri).map(|Query(pairs)| pairs).map_err(|error| Error::invalid(error.body_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn written(list: List, next: Option<&str>) -> Value {
+        let metrics = Metrics::default();
+        let page = list.page(next.map(str::to_owned), &metrics);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bytes = runtime.block_on(page.into_body().collect()).unwrap().to_bytes();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_page_is_json_with_what_fits_in_it() {
+        let text = "x".repeat(limits::ADMIN_PAGE_BYTES / 2 - 100);
+        let mut list = List::new("items");
+        let taken = [(); 3].map(|()| list.push(&json!(text)));
+        assert_eq!(taken, [true, true, false]);
+        assert_eq!(written(list, Some("2")), json!({"items": [text, text], "nextPageToken": "2"}));
+        let mut list = List::new("items");
+        let huge = "x".repeat(limits::ADMIN_PAGE_BYTES * 2);
+        assert!(list.push(&json!(huge)) && !list.push(&json!(1)));
+        assert_eq!(written(list, None), json!({"items": [huge]}));
+        assert_eq!(written(List::new("items"), None), json!({}));
+        assert_eq!(written(List::new("items"), Some("a")), json!({"nextPageToken": "a"}));
+        assert_eq!(written(List::new("items").always(), Some("a")), json!({"items": [], "nextPageToken": "a"}));
+    }
+}

@@ -1,0 +1,110 @@
+//! One call of the API: what the router needs to answer it, and what the document says of it.
+
+use axum::{
+    handler::Handler,
+    http::Method,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use crate::{App, scope::Scope};
+
+/// The largest body unless a call says otherwise, bytes.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// JSON, with no field that means anything.
+    Empty,
+    /// JSON of this name in the document's schemas.
+    Json(&'static str),
+    /// JSON of any shape.
+    Any,
+    /// Something else, with these content types.
+    Other(&'static [&'static str]),
+}
+
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// `{d}` stands for one segment.
+    pub(crate) path: String,
+    /// What follows the path after a colon.
+    pub(crate) verb: Option<&'static str>,
+    pub(crate) scope: Scope,
+    /// One line for the document.
+    pub(crate) says: &'static str,
+    /// Query parameters, as the handler knows them.
+    pub(crate) params: &'static [&'static str],
+    pub(crate) takes: Option<Shape>,
+    pub(crate) answers: Shape,
+    pub(crate) body_bytes: usize,
+    pub(super) route: MethodRouter<App>,
+}
+
+impl Call {
+    fn new<T: 'static>(method: Method, filter: MethodFilter, path: &str, handler: impl Handler<T, App>) -> Self {
+        let scope = if method == Method::GET { Scope::Read } else { Scope::Admin };
+        Self {
+            method,
+            path: path.to_owned(),
+            verb: None,
+            scope,
+            says: "",
+            params: &[],
+            takes: None,
+            answers: Shape::Empty,
+            body_bytes: BODY_BYTES,
+            route: on(filter, handler),
+        }
+    }
+
+    pub(super) fn says(self, says: &'static str) -> Self {
+        Self { says, ..self }
+    }
+
+    /// Who may call; without this word whoever may read a GET, and an admin anything else.
+    pub(super) fn scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    pub(super) fn params(self, params: &'static [&'static str]) -> Self {
+        Self { params, ..self }
+    }
+
+    pub(super) fn takes(self, shape: Shape) -> Self {
+        Self { takes: Some(shape), ..self }
+    }
+
+    pub(super) fn answers(self, answers: Shape) -> Self {
+        Self { answers, ..self }
+    }
+
+    pub(super) fn body_bytes(self, body_bytes: usize) -> Self {
+        Self { body_bytes, ..self }
+    }
+}
+
+pub(super) fn get<T: 'static>(path: &str, handler: impl Handler<T, App>) -> Call {
+    Call::new(Method::GET, MethodFilter::GET, path, handler)
+}
+
+pub(super) fn post<T: 'static>(path: &str, handler: impl Handler<T, App>) -> Call {
+    Call::new(Method::POST, MethodFilter::POST, path, handler)
+}
+
+pub(super) fn put<T: 'static>(path: &str, handler: impl Handler<T, App>) -> Call {
+    Call::new(Method::PUT, MethodFilter::PUT, path, handler)
+}
+
+pub(super) fn patch<T: 'static>(path: &str, handler: impl Handler<T, App>) -> Call {
+    Call::new(Method::PATCH, MethodFilter::PATCH, path, handler)
+}
+
+pub(super) fn delete<T: 'static>(path: &str, handler: impl Handler<T, App>) -> Call {
+    Call::new(Method::DELETE, MethodFilter::DELETE, path, handler)
+}
+
+/// `POST path:verb`.
+pub(super) fn verb<T: 'static>(path: &str, verb: &'static str, handler: impl Handler<T, App>) -> Call {
+    Call { verb: Some(verb), ..post(path, handler) }
+}

@@ -1,0 +1,163 @@
+//! Registries, devices and gateways, with Google Cloud IoT Core's names.
+
+use super::call::{
+    Call,
+    Shape::{Any, Json},
+    delete, get, patch, post, verb,
+};
+use crate::{
+    handlers::{
+        bridge,
+        devices::{self, commands},
+        gateways, registries, twin,
+    },
+    scope::Scope,
+};
+
+const REGISTRIES: &str = "/v1/projects/{p}/locations/{l}/registries";
+const REGISTRY: &str = "/v1/projects/{p}/locations/{l}/registries/{r}";
+const DEVICES: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices";
+const DEVICE: &str = "/v1/projects/{p}/locations/{l}/registries/{r}/devices/{d}";
+
+pub(super) fn calls() -> Vec<Call> {
+    [registries(), devices(), sending(), history(), bridge()].into_iter().flatten().collect()
+}
+
+fn registries() -> Vec<Call> {
+    let policies =
+        |verb_name| verb(REGISTRY, verb_name, registries::no_policies).says("Policies (not in this version)");
+    vec![
+        get(REGISTRIES, registries::list)
+            .says("The registries of a location")
+            .params(&["pageSize", "pageToken"])
+            .answers(Json("ListDeviceRegistriesResponse")),
+        post(REGISTRIES, registries::create)
+            .says("Makes a registry")
+            .takes(Json("DeviceRegistry"))
+            .answers(Json("DeviceRegistry")),
+        get(REGISTRY, registries::get).says("A registry").answers(Json("DeviceRegistry")),
+        patch(REGISTRY, registries::patch)
+            .says("Changes the fields that the mask names")
+            .params(&["updateMask"])
+            .takes(Json("DeviceRegistry"))
+            .answers(Json("DeviceRegistry")),
+        delete(REGISTRY, registries::delete).says("Deletes a registry without devices"),
+        verb(REGISTRY, "bindDeviceToGateway", gateways::bind)
+            .says("Lets a gateway speak for a device")
+            .takes(Json("BindDeviceToGatewayRequest")),
+        verb(REGISTRY, "unbindDeviceFromGateway", gateways::unbind)
+            .says("Takes that back")
+            .takes(Json("UnbindDeviceFromGatewayRequest")),
+        verb(REGISTRY, "pruneDevices", registries::prune)
+            .says("Deletes devices that enrolled by themselves, were never used and are not connected")
+            .takes(Json("PruneDevicesRequest"))
+            .answers(Json("PruneDevicesResponse")),
+        policies("getIamPolicy").scope(Scope::Read),
+        policies("setIamPolicy"),
+        policies("testIamPermissions").scope(Scope::Read),
+    ]
+}
+
+fn devices() -> Vec<Call> {
+    vec![
+        get(DEVICES, devices::list)
+            .says("The devices of a registry, in order of their ids")
+            .params(&[
+                "pageSize",
+                "pageToken",
+                "deviceIds",
+                "deviceNumIds",
+                "fieldMask",
+                "gatewayListOptions.gatewayType",
+                "gatewayListOptions.associationsGatewayId",
+                "gatewayListOptions.associationsDeviceId",
+            ])
+            .answers(Json("ListDevicesResponse")),
+        post(DEVICES, devices::create).says("Registers a device").takes(Json("Device")).answers(Json("Device")),
+        get(DEVICE, devices::get).says("A device").params(&["fieldMask"]).answers(Json("Device")),
+        patch(DEVICE, devices::patch)
+            .says("Changes the fields that the mask names")
+            .params(&["updateMask"])
+            .takes(Json("Device"))
+            .answers(Json("Device")),
+        delete(DEVICE, devices::delete).says("Deletes a device with all that belongs to it"),
+        verb(DEVICE, "setPassword", devices::set_password)
+            .says("Gives the device a password, or takes it away")
+            .takes(Json("SetPasswordRequest")),
+    ]
+}
+
+fn sending() -> Vec<Call> {
+    vec![
+        verb(DEVICE, "modifyCloudToDeviceConfig", devices::set_config)
+            .says("Makes a new config version, unless the one in force has the same bytes")
+            .scope(Scope::Operate)
+            .takes(Json("ModifyCloudToDeviceConfigRequest"))
+            .answers(Json("DeviceConfig")),
+        verb(DEVICE, "sendCommandToDevice", commands::send)
+            .says("Sends a command: with a ttl as soon as the device takes it, else only if it does so now")
+            .scope(Scope::Operate)
+            .takes(Json("SendCommandToDeviceRequest"))
+            .answers(Json("SendCommandToDeviceResponse")),
+        verb(DEVICE, "invokeMethod", devices::invoke_method)
+            .says("Calls a method and waits for the device's answer")
+            .scope(Scope::Operate)
+            .takes(Json("InvokeMethodRequest"))
+            .answers(Json("InvokeMethodResponse")),
+    ]
+}
+
+/// What a device does that speaks HTTP.
+fn bridge() -> Vec<Call> {
+    vec![
+        verb(DEVICE, "publishEvent", bridge::publish_event)
+            .says("As the device: sends telemetry; answered when it is durable")
+            .scope(Scope::Device)
+            .takes(Json("PublishEventRequest")),
+        verb(DEVICE, "setState", bridge::set_state)
+            .says("As the device: reports its state; answered when it is durable")
+            .scope(Scope::Device)
+            .takes(Json("SetStateRequest")),
+        get(&format!("{DEVICE}/config"), bridge::config)
+            .says("As the device: fetches the newest config when it is newer than localVersion")
+            .scope(Scope::Device)
+            .params(&["localVersion"])
+            .answers(Json("DeviceConfig")),
+    ]
+}
+
+fn history() -> Vec<Call> {
+    let device = |rest: &str| format!("{DEVICE}/{rest}");
+    vec![
+        get(&device("configVersions"), devices::config_versions)
+            .says("The newest config versions")
+            .params(&["numVersions"])
+            .answers(Json("ListDeviceConfigVersionsResponse")),
+        get(&device("states"), devices::states)
+            .says("The newest reported states")
+            .params(&["numStates"])
+            .answers(Json("ListDeviceStatesResponse")),
+        get(&device("commands"), commands::list)
+            .says("The newest commands and what became of them")
+            .params(&["pageSize", "pageToken", "status"])
+            .answers(Json("ListCommandsResponse")),
+        delete(&device("commands"), commands::purge)
+            .says("Takes back all commands that have not ended")
+            .scope(Scope::Operate)
+            .answers(Json("PurgeCommandsResponse")),
+        get(&device("commands/{id}"), commands::get).says("One of them").answers(Json("Command")),
+        delete(&device("commands/{id}"), commands::cancel)
+            .says("Takes back a command that has not ended")
+            .scope(Scope::Operate),
+        get(&device("twin"), twin::get)
+            .says("Desired and reported together, where they differ and since when")
+            .params(&["tolerance"])
+            .answers(Json("Twin")),
+        patch(&device("twin"), twin::patch)
+            .says("Changes desired by a JSON merge patch (RFC 7396), which is the body")
+            .params(&["versionToUpdate"])
+            .scope(Scope::Operate)
+            .takes(Any)
+            .answers(Json("Twin")),
+    ]
+}

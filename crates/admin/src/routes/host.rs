@@ -1,0 +1,75 @@
+//! The host itself: its health, this document, and what happened.
+
+use super::call::{
+    Call,
+    Shape::{Json, Other},
+    delete, get, post, verb,
+};
+use crate::{
+    handlers::{explain, follow, health, history, letters, tokens},
+    openapi,
+    scope::Scope,
+};
+
+const TEXT: super::Shape = Other(&["text/plain"]);
+
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get("/healthz", health::alive).says("Is the host alive?").scope(Scope::Open).answers(TEXT),
+        get("/readyz", health::ready).says("Does it take clients? 503 until it does").scope(Scope::Open).answers(TEXT),
+        get("/openapi.json", openapi::show).says("This document").scope(Scope::Open).answers(super::Shape::Any),
+        get("/metrics", health::metrics)
+            .says("Counters, in OpenMetrics' text format")
+            .answers(Other(&["application/openmetrics-text"])),
+        get("/v1/listeners", health::listeners)
+            .says("Where devices and programs reach the host")
+            .answers(Json("Listeners")),
+        get("/v1/tokens", tokens::list)
+            .says("Who may call this API")
+            .scope(Scope::Admin)
+            .answers(Json("ListTokensResponse")),
+        post("/v1/tokens", tokens::create)
+            .says("Makes a token, which is shown this once")
+            .takes(Json("CreateTokenRequest"))
+            .answers(Json("Token")),
+        delete("/v1/tokens/{name}", tokens::delete).says("Lets nobody in with that token from now on"),
+        get("/v1/audit", tokens::audit)
+            .says("Who changed what, newest first")
+            .scope(Scope::Admin)
+            .params(&["pageSize", "pageToken"])
+            .answers(Json("ListAuditResponse")),
+        get("/v1/events", history::events)
+            .says("What happened, newest first")
+            .params(&["pageSize", "pageToken", "device", "kind"])
+            .answers(Json("ListEventsResponse")),
+        get("/v1/events:follow", follow::follow)
+            .says("Events as they come, as server-sent events; goes on behind the Last-Event-ID")
+            .params(&["device", "kind", "plugin", "executions"])
+            .answers(Other(&["text/event-stream"])),
+        get("/v1/executions", history::executions)
+            .says("What plugins did with events, newest first")
+            .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])
+            .answers(Json("ListExecutionsResponse")),
+        get("/v1/deadLetters", letters::list)
+            .says("Events that no plugin could handle, oldest first")
+            .params(&["pageSize", "pageToken", "plugin"])
+            .answers(Json("ListDeadLettersResponse")),
+        delete("/v1/deadLetters", letters::purge_all)
+            .says("Throws away those of a plugin, or all of them")
+            .params(&["plugin", "all"])
+            .answers(Json("PurgeDeadLettersResponse")),
+        verb("/v1/deadLetters", "redrive", letters::redrive_all)
+            .says("Hands the events of all of them, or of all of a plugin's, to their plugins again")
+            .scope(Scope::Operate)
+            .takes(Json("RedriveDeadLettersRequest"))
+            .answers(Json("RedriveDeadLettersResponse")),
+        get("/v1/deadLetters/{id}", letters::get).says("One of them").answers(Json("DeadLetter")),
+        delete("/v1/deadLetters/{id}", letters::purge).says("Throws it away"),
+        verb("/v1/deadLetters/{id}", "redrive", letters::redrive)
+            .says("Hands the event to its plugin again")
+            .scope(Scope::Operate),
+        get("/v1/explain/{*id}", explain::explain)
+            .says("Why something happened, from an effect back to its event, or from an event to what came of it")
+            .answers(Json("Explanation")),
+    ]
+}

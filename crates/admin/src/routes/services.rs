@@ -1,0 +1,30 @@
+//! Accounts of programs that are no devices.
+
+use super::call::{Call, Shape::Json, delete, get, patch, post, verb};
+use crate::handlers::services;
+
+const SERVICES: &str = "/v1/serviceAccounts";
+const SERVICE: &str = "/v1/serviceAccounts/{name}";
+
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        get(SERVICES, services::list)
+            .says("All service accounts, in order of their names")
+            .params(&["pageSize", "pageToken"])
+            .answers(Json("ListServiceAccountsResponse")),
+        post(SERVICES, services::create)
+            .says("Makes an account for a program, with the topics that it may use")
+            .takes(Json("ServiceAccount"))
+            .answers(Json("ServiceAccount")),
+        get(SERVICE, services::get).says("A service account").answers(Json("ServiceAccount")),
+        patch(SERVICE, services::patch)
+            .says("Changes the fields that the mask names; connections end when its lists are others")
+            .params(&["updateMask"])
+            .takes(Json("ServiceAccount"))
+            .answers(Json("ServiceAccount")),
+        delete(SERVICE, services::delete).says("Deletes an account; its connections end"),
+        verb(SERVICE, "setPassword", services::set_password)
+            .says("Gives the account a password, or takes it away")
+            .takes(Json("SetPasswordRequest")),
+    ]
+}

@@ -1,0 +1,309 @@
+//! A host without MQTT and plugins: store, registry, delivery and the API, in a folder that goes away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "only tests use this module"
+)]
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::{DeleteError, Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE};
+use switchbox_auth as auth;
+use switchbox_core::{
+    engine::Engine,
+    explain,
+    ingest::{self, Offer},
+    journal, outbox,
+    registry::{self, Device},
+};
+use switchbox_delivery as delivery;
+use switchbox_delivery::{Link, Outbound};
+use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
+use switchbox_settings::AdminAuth;
+use switchbox_store as store;
+use switchbox_support::{fairness::Lane, metrics::Metrics, tasks::Tasks};
+
+/// Commands that may wait for one device.
+pub const QUEUED: usize = 50;
+
+struct NoPlugins;
+
+impl Offer for NoPlugins {
+    fn wants_topic(&self, _: &str) -> bool {
+        false
+    }
+
+    fn offer(&self, _: Option<&Arc<Device>>, _: Vec<Event>) -> usize {
+        0
+    }
+}
+
+/// One plugin that is always there, and what was to be driven again.
+#[derive(Default)]
+pub struct OnePlugin {
+    pub redriven: Mutex<Vec<u64>>,
+}
+
+impl Plugins for OnePlugin {
+    fn list(&self) -> Later<'_, Vec<PluginView>> {
+        Box::pin(async {
+            vec![PluginView {
+                name: "relay".into(),
+                state: "running".into(),
+                component: "plugins/relay.wasm".into(),
+                grants: vec!["config lamp-*".into()],
+                ..PluginView::default()
+            }]
+        })
+    }
+
+    fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
+        let name = name.to_string();
+        Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
+    }
+
+    fn previous(&self, name: &PluginName, _digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>> {
+        let before = (name.as_str() == "relay").then(|| b"\0asm\x0d\0\x01\0before".to_vec());
+        Box::pin(async { Ok(before) })
+    }
+
+    fn delete_kept(&self, name: &PluginName) -> Later<'_, Result<(), DeleteError>> {
+        let kept = name.as_str() == "gone";
+        let text = name.to_string();
+        Box::pin(async move { if kept { Ok(()) } else { Err(DeleteError::NothingKept(text)) } })
+    }
+
+    fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
+        if id > 1 {
+            return Box::pin(async move { Err(RedriveError::NoSuchLetter(id)) });
+        }
+        self.redriven.lock().push(id);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A device's connection that hands on what it gets, and whether the device acknowledges commands.
+pub struct Recorder(mpsc::SyncSender<Outbound>, bool);
+
+impl Link for Recorder {
+    fn deliver(&self, item: Outbound) -> bool {
+        self.0.try_send(item).is_ok()
+    }
+
+    fn confirms_commands(&self) -> bool {
+        self.1
+    }
+
+    fn close(&self, _: &str) {}
+}
+
+pub struct TestHost {
+    pub runtime: Runtime,
+    pub parts: Parts,
+    pub ingest: ingest::Handle,
+    pub plugins: Arc<OnePlugin>,
+    pub folder: PathBuf,
+    pub ready: Arc<std::sync::atomic::AtomicBool>,
+    pub base: String,
+    pub token: Option<String>,
+    shutdown: CancellationToken,
+    store: Option<store::Service>,
+    _data: tempfile::TempDir,
+}
+
+impl Default for TestHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestHost {
+    pub fn new() -> Self {
+        Self::with(AdminAuth::Token)
+    }
+
+    pub fn with(auth: AdminAuth) -> Self {
+        Self::with_all(auth, &[])
+    }
+
+    pub fn with_origins(origins: &[&str]) -> Self {
+        Self::with_all(AdminAuth::Token, origins)
+    }
+
+    fn with_all(auth: AdminAuth, origins: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let runtime = Runtime::new().unwrap();
+        let opened = store::open(store::Options::new(data.path())).unwrap();
+        let handle = opened.handle();
+        let registry = registry::Handle::load(handle.clone(), &opened.loaded);
+        let ingest = ingest::Handle::new(handle.clone(), Arc::new(NoPlugins));
+        let queues = outbox::Queues::new(opened.loaded.commands.clone(), QUEUED);
+        let delivery = delivery::Handle::new(delivery::Parts {
+            store: handle.clone(),
+            ingest: ingest.clone(),
+            registry: registry.clone(),
+            queues: queues.clone(),
+            metrics: Metrics::default(),
+            runtime: runtime.handle().clone(),
+        });
+        let engine = Engine::new(
+            registry.clone(),
+            queues.clone(),
+            Arc::new(delivery.clone()),
+            &opened.loaded,
+            Metrics::default(),
+        );
+        let store = opened.start(engine, |_| {}).unwrap();
+        runtime.block_on(registry.make_default()).unwrap();
+        let plugins = Arc::new(OnePlugin::default());
+        let parts = Parts {
+            auth: auth::Handle::new(registry.clone(), auth::Enroll::Open, None, Metrics::default()),
+            ingest: ingest.clone(),
+            counters: Metrics::default(),
+            tasks: Tasks::default(),
+            reach: Reach::default(),
+            explain: explain::Handle::new(handle.clone(), registry.clone()),
+            registry,
+            outbox: outbox::Handle::new(handle.clone(), queues),
+            delivery,
+            journal: journal::Handle::new(handle.clone()),
+            store: handle,
+            plugins: plugins.clone(),
+            metrics: Arc::new(|| "# EOF\n".into()),
+        };
+        let folder = data.path().join("plugins");
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let options = Options {
+            connections: 1_000,
+            listen,
+            tls: None,
+            auth,
+            data: data.path().into(),
+            plugins: folder.clone(),
+            cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            payloads: PayloadLimits::default(),
+        };
+        let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
+        let base = format!("http://{}", service.local_addr());
+        let token = std::fs::read_to_string(data.path().join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
+        let (shutdown, ready) = (CancellationToken::new(), service.readiness());
+        let (keeper, stop) = (parts.delivery.clone(), shutdown.clone());
+        runtime.spawn(async move { keeper.keep_time(stop).await });
+        runtime.spawn(service.run(shutdown.clone()));
+        let store = Some(store);
+        Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, store, _data: data }
+    }
+
+    /// Status and JSON (null when the answer is none).
+    pub fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> (u16, Value) {
+        let mut answer = self.answer(method, path, headers, body);
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    pub fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> ureq::http::Response<ureq::Body> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let answer = match body {
+            Some(body) => agent.run(request.body(body).unwrap()),
+            None => agent.run(request.body(()).unwrap()),
+        };
+        answer.unwrap()
+    }
+
+    pub fn bytes(&self, method: &str, path: &str, kind: &str, body: Option<&[u8]>) -> (u16, Value) {
+        let bearer = format!("Bearer {}", self.token.as_deref().unwrap_or_default());
+        self.raw(method, path, &[("authorization", &bearer), ("content-type", kind)], body)
+    }
+
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.bytes(method, path, "application/json", body.map(ToString::to_string).as_deref().map(str::as_bytes))
+    }
+
+    /// A call that must succeed.
+    pub fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.call(method, path, body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        assert_eq!(crate::openapi::conformance::problem(method, path, &answer), None);
+        answer
+    }
+
+    /// A call that must fail: its status code, Google's word, and the text.
+    pub fn refused(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String, String) {
+        let (status, answer) = self.call(method, path, body);
+        assert_ne!(status, 200, "{method} {path} was taken: {answer}");
+        assert_eq!(answer["error"]["code"], status);
+        let text = |field: &str| answer["error"][field].as_str().unwrap().to_owned();
+        (status, text("status"), text("message"))
+    }
+
+    pub fn device(&self, id: &str) -> Arc<Device> {
+        let name = DeviceName::parse(id, &RegistryName::default_registry()).unwrap();
+        self.parts.registry.find(&name).unwrap()
+    }
+
+    /// Connects a device, without subscribing it to anything.
+    pub fn connect(&self, id: &str) -> (delivery::Online, mpsc::Receiver<Outbound>) {
+        self.connect_as(id, true)
+    }
+
+    /// The same for a device that acknowledges commands, or does not.
+    pub fn connect_as(&self, id: &str, confirms: bool) -> (delivery::Online, mpsc::Receiver<Outbound>) {
+        let (sender, received) = mpsc::sync_channel(16);
+        let _inside = self.runtime.enter();
+        (self.parts.delivery.connect(&self.device(id), Arc::new(Recorder(sender, confirms))), received)
+    }
+
+    /// Journals telemetry of a device and waits until it is durable.
+    pub fn telemetry(&self, id: &str, payload: &'static str) {
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.event(id, EventData::Telemetry { subfolder: String::new(), payload, properties: vec![] });
+    }
+
+    /// The same for a reported state.
+    pub fn state(&self, id: &str, payload: &'static str) {
+        self.event(id, EventData::State { version: 0, payload: Bytes::from_static(payload.as_bytes()) });
+    }
+
+    /// The same for any text.
+    pub fn report(&self, id: &str, state: &str) {
+        self.event(id, EventData::State { version: 0, payload: Bytes::copy_from_slice(state.as_bytes()) });
+    }
+
+    fn event(&self, id: &str, data: EventData) {
+        let (done, durable) = mpsc::sync_channel(1);
+        let room = self.runtime.block_on(self.ingest.reserve(1024, Lane::Foreground)).unwrap();
+        let event = ingest::NewEvent { durable: true, data };
+        self.ingest.submit(&self.device(id), vec![event], room, Box::new(move |result| done.send(result).unwrap()));
+        durable.recv().unwrap().unwrap();
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        if let Some(store) = self.store.take() {
+            store.stop();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The API through a real socket, over a real store.
+
+mod bridge;
+mod calls;
+mod commands;
+mod following;
+mod gateways;
+mod guarding;
+mod sending;
+mod twins;

@@ -1,0 +1,146 @@
+//! Which devices a gateway may speak for: decided when it attaches one, and again when something changes.
+
+use std::sync::Arc;
+
+use super::{
+    Access, End, Enroll, Handle, Principal, Refusal, Standing, has_credentials, note_failure, proving, refused,
+    standing::Proof,
+};
+use switchbox_core::registry::Device;
+use switchbox_model::{DeviceId, DeviceName, registry::GatewayAuth};
+
+/// What is known of a gateway and a device when it is decided whether the one speaks for the other.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    /// None: it is no gateway.
+    method: Option<GatewayAuth>,
+    /// The device is a gateway itself.
+    device_is_gateway: bool,
+    bound: bool,
+    /// The device's own token was shown, and was right.
+    token: bool,
+    /// No token is asked for: the doors are open and the device has no credential to sign one with.
+    open: bool,
+}
+
+/// Why a gateway may not speak for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    NoGateway,
+    IsGateway,
+    NotBound,
+    NoToken,
+}
+
+fn asks_for_token(method: GatewayAuth) -> bool {
+    matches!(method, GatewayAuth::DeviceAuthTokenOnly | GatewayAuth::AssociationAndDeviceAuthToken)
+}
+
+fn asks_for_binding(method: GatewayAuth) -> bool {
+    matches!(method, GatewayAuth::AssociationOnly | GatewayAuth::AssociationAndDeviceAuthToken)
+}
+
+fn judge(facts: Facts) -> Result<(), Obstacle> {
+    let method = facts.method.ok_or(Obstacle::NoGateway)?;
+    if facts.device_is_gateway {
+        return Err(Obstacle::IsGateway);
+    }
+    if asks_for_binding(method) && !facts.bound {
+        return Err(Obstacle::NotBound);
+    }
+    if asks_for_token(method) && !facts.token && !facts.open {
+        return Err(Obstacle::NoToken);
+    }
+    Ok(())
+}
+
+fn text(obstacle: Obstacle, gateway: &DeviceName, device: &DeviceName) -> String {
+    let (gateway, device) = (&gateway.id, &device.id);
+    match obstacle {
+        Obstacle::NoGateway => format!("{gateway} is no gateway"),
+        Obstacle::IsGateway => format!("{device} is a gateway itself, and gateways are not attached"),
+        Obstacle::NotBound => format!("{device} is not bound to {gateway}"),
+        Obstacle::NoToken => format!("{gateway} must show a token of {device}: {{\"authorization\": \"JWT\"}}"),
+    }
+}
+
+impl Handle {
+    /// Whether the gateway may speak for the device of its registry that has this id. Where enrolment is open, a device that
+    /// is not known is registered and bound, as it would be registered if it connected itself.
+    pub async fn attach(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<Standing, Refusal> {
+        let method = gateway.spec().gateway;
+        let name = DeviceName { registry: gateway.name.registry.clone(), id: id.clone() };
+        let device = match self.registry.find(&name) {
+            Some(device) => device,
+            None if self.enroll == Enroll::Open && method.is_some() => self.introduce(gateway, name).await?,
+            None => return Err(refused(format!("device {id} is not registered"))),
+        };
+        // A token that nobody asked for is not looked at.
+        let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
+            Some(token) => self.prove_token(&device, token).inspect_err(|refusal| note_failure(&device, refusal))?,
+            None => (Proof::None, End::default()),
+        };
+        let standing = Standing { principal: Principal::Device(device), access: Access::Own, proof, end };
+        self.attachment_holds(gateway, &standing).map_err(refused)?;
+        Ok(standing)
+    }
+
+    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, End), Refusal> {
+        let spec = device.spec();
+        if self.enroll == Enroll::Open && !has_credentials(device) {
+            return Ok((Proof::None, End::default()));
+        }
+        proving::by_token(&device.name.to_string(), device.name.registry.project(), &spec.credentials, token.as_bytes())
+    }
+
+    async fn introduce(&self, gateway: &Device, name: DeviceName) -> Result<Arc<Device>, Refusal> {
+        let device = self.enroll(name).await?;
+        self.registry.bind(gateway, &device).await.map_err(refused)?;
+        Ok(device)
+    }
+
+    /// Whether a gateway may still speak for a device that it attached, and until when; the error says why not.
+    pub fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String> {
+        let Principal::Device(device) = &attached.principal else {
+            return Err("only devices can be attached".into());
+        };
+        let end = self.still_holds(attached)?;
+        let facts = Facts {
+            method: gateway.spec().gateway,
+            device_is_gateway: device.spec().gateway.is_some(),
+            bound: self.registry.bound(gateway.num, device.num),
+            token: attached.proof != Proof::None,
+            open: self.enroll == Enroll::Open && !has_credentials(device),
+        };
+        judge(facts).map(|()| end).map_err(|obstacle| text(obstacle, &gateway.name, &device.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_method_asks_for_what_its_name_says() {
+        use GatewayAuth::{AssociationAndDeviceAuthToken, AssociationOnly, DeviceAuthTokenOnly};
+        use Obstacle::{IsGateway, NoGateway, NoToken, NotBound};
+        // By (bound, token).
+        let all = [(false, false), (false, true), (true, false), (true, true)];
+        for (method, expect) in [
+            (None, [Err(NoGateway); 4]),
+            (Some(AssociationOnly), [Err(NotBound), Err(NotBound), Ok(()), Ok(())]),
+            (Some(DeviceAuthTokenOnly), [Err(NoToken), Ok(()), Err(NoToken), Ok(())]),
+            (Some(AssociationAndDeviceAuthToken), [Err(NotBound), Err(NotBound), Err(NoToken), Ok(())]),
+        ] {
+            for ((bound, token), expect) in all.into_iter().zip(expect) {
+                let facts = Facts { method, device_is_gateway: false, bound, token, open: false };
+                assert_eq!(judge(facts), expect, "{facts:?}");
+                let nested = Facts { device_is_gateway: true, ..facts };
+                assert_eq!(judge(nested), Err(if method.is_some() { IsGateway } else { NoGateway }), "{nested:?}");
+                // Open doors ask for no token of a device that has no key, and for a binding all the same.
+                let open = Facts { open: true, ..facts };
+                assert_eq!(judge(open), if expect == Err(NoToken) { Ok(()) } else { expect }, "{open:?}");
+            }
+        }
+    }
+}

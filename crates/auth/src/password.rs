@@ -1,0 +1,159 @@
+//! Passwords: argon2id, checked on threads of their own, a bounded number at a time. Never keeps one, never shows one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use switchbox_model::{limits, registry::PasswordHash};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("a password must have 1 to {} bytes", limits::PASSWORD_BYTES)]
+    Length,
+    #[error("the system has no random numbers: {0}")]
+    Random(String),
+    #[error("the password cannot be hashed")]
+    Hash,
+    /// Others wait already.
+    #[error("too many passwords wait to be checked")]
+    Busy,
+}
+
+/// What is to be kept of a password. Takes some tens of milliseconds.
+pub fn hash(password: &[u8]) -> Result<PasswordHash, Error> {
+    if password.is_empty() || password.len() > limits::PASSWORD_BYTES {
+        return Err(Error::Length);
+    }
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|e| Error::Random(e.to_string()))?;
+    // The crate's default costs are those that OWASP recommends: 19 MiB, two passes.
+    let hash = Argon2::default().hash_password_with_salt(password, &salt).map_err(|_| Error::Hash)?;
+    Ok(PasswordHash(hash.to_string().into()))
+}
+
+fn matches(password: &[u8], hash: &PasswordHash) -> bool {
+    let verified: Result<(), _> = Argon2::default().verify_password(password, &*hash.0);
+    verified.is_ok()
+}
+
+/// Whose password it is, as far as anybody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Got in from the same address before.
+    Known,
+    Stranger,
+}
+
+/// Checks passwords. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Checker {
+    permits: Arc<Semaphore>,
+    /// Of strangers no more stand before the permits than there are, so that all other strangers are behind who is known.
+    strangers: Arc<Semaphore>,
+    /// How many wait, of those who are known and of strangers.
+    waiting: Arc<[AtomicUsize; 2]>,
+    /// Checked where there is no password, so that the answer takes as long.
+    decoy: Option<PasswordHash>,
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Checker {
+    pub(super) fn new() -> Self {
+        let mut secret = [0; 32];
+        let decoy = getrandom::fill(&mut secret).ok().and_then(|()| hash(&secret).ok());
+        let permits = || Arc::new(Semaphore::new(limits::PASSWORD_CHECKS));
+        Self { permits: permits(), strangers: permits(), waiting: Arc::default(), decoy }
+    }
+
+    /// Whether it is the password. None: there is none, which takes as long to find out.
+    pub(super) async fn check(&self, password: &[u8], hash: Option<PasswordHash>, asker: Asker) -> Result<bool, Error> {
+        let exists = hash.is_some();
+        if password.len() > limits::PASSWORD_BYTES {
+            return Ok(false);
+        }
+        let Some(hash) = hash.or_else(|| self.decoy.clone()) else { return Ok(false) };
+        let [known, strangers] = &*self.waiting;
+        let count = if asker == Asker::Known { known } else { strangers };
+        let waiting = Waiting(count);
+        if count.fetch_add(1, Ordering::Relaxed) >= limits::PASSWORD_CHECKS_WAITING {
+            return Err(Error::Busy);
+        }
+        let in_line = match asker {
+            Asker::Known => None,
+            Asker::Stranger => Some(self.strangers.clone().acquire_owned().await.map_err(|_| Error::Busy)?),
+        };
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
+        let password = Zeroizing::new(password.to_vec());
+        let checked = tokio::task::spawn_blocking(move || {
+            let _one_of_few = (permit, in_line);
+            matches(&password, &hash)
+        });
+        drop(waiting);
+        Ok(checked.await.unwrap_or(false) && exists)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_kept_as_a_salted_hash_only() {
+        let (one, other) = (hash(b"open sesame").unwrap(), hash(b"open sesame").unwrap());
+        assert_ne!(one, other);
+        assert!(one.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", one.0);
+        assert_eq!(format!("{one:?}"), "PasswordHash");
+        let checker = Checker::new();
+        for (password, hash, expect) in [
+            (&b"open sesame"[..], Some(one.clone()), true),
+            (b"open sesame ", Some(one.clone()), false),
+            (b"", Some(one.clone()), false),
+            (one.0.as_bytes(), Some(one.clone()), false),
+            (b"open sesame", None, false),
+            (&[b'x'; limits::PASSWORD_BYTES + 1], Some(one.clone()), false),
+            (b"open sesame", Some(PasswordHash("broken".into())), false),
+        ] {
+            assert_eq!(checker.check(password, hash, Asker::Stranger).await, Ok(expect));
+        }
+        assert_eq!(hash(b"").unwrap_err(), Error::Length);
+        assert!(checker.waiting.iter().all(|count| count.load(Ordering::Relaxed) == 0));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_so_many_wait_for_their_check_and_who_is_known_is_checked_before_the_strangers() {
+        let checker = Checker::new();
+        let all = checker.permits.clone().acquire_many_owned(limits::PASSWORD_CHECKS as u32).await.unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..=limits::PASSWORD_CHECKS_WAITING {
+            let checker = checker.clone();
+            waiting.spawn(async move { checker.check(b"x", None, Asker::Stranger).await.map(|_| Asker::Stranger) });
+        }
+        assert_eq!(waiting.join_next().await.unwrap().unwrap(), Err(Error::Busy));
+        let known = checker.clone();
+        waiting.spawn(async move { known.check(b"x", None, Asker::Known).await.map(|_| Asker::Known) });
+        while checker.waiting[0].load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(all);
+        let mut order = Vec::new();
+        while let Some(done) = waiting.join_next().await {
+            order.push(done.unwrap().unwrap());
+        }
+        let place = order.iter().position(|asker| *asker == Asker::Known).unwrap();
+        assert!(place <= 2 * limits::PASSWORD_CHECKS, "{place} were checked before it");
+        assert_eq!(order.len(), limits::PASSWORD_CHECKS_WAITING + 1);
+    }
+}

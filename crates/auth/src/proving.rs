@@ -1,0 +1,99 @@
+//! Checks what a client shows against what is registered: a token against the keys, else a password against its hash.
+
+use std::time::Instant;
+
+use super::{
+    Credentials, Handle, Refusal, jwt,
+    keys::{Algorithm, Validity, parse},
+    refused,
+    standing::{End, Proof},
+    throttle::Throttled,
+};
+use switchbox_model::{
+    limits,
+    registry::{Credential, PasswordHash},
+};
+use switchbox_support::clock;
+
+/// Whom a client claims to be. One that does not exist has neither keys nor a password, and costs the same work.
+pub(super) struct Claimed<'a> {
+    /// For the log, and what failed attempts are counted for.
+    pub(super) name: &'a str,
+    /// What a token must be for.
+    pub(super) audience: &'a str,
+    pub(super) keys: &'a [Credential],
+    pub(super) password: Option<PasswordHash>,
+}
+
+impl Handle {
+    /// What the client proves itself with, and until when that counts.
+    pub(super) async fn prove(
+        &self,
+        claimed: Claimed<'_>,
+        credentials: Credentials<'_>,
+    ) -> Result<(Proof, End), Refusal> {
+        let Some(secret) = credentials.password else {
+            return Err(refused(format!("{} sent no password; it needs a token or its password there", claimed.name)));
+        };
+        if jwt::is_token(secret) {
+            return by_token(claimed.name, claimed.audience, claimed.keys, secret);
+        }
+        let attempt = self.throttle.begin(credentials.address, claimed.name, Instant::now());
+        let attempt = attempt.map_err(|throttled| {
+            self.metrics.limit(throttled.limit());
+            match throttled {
+                Throttled::Busy => Refusal::Unavailable(throttled.to_string()),
+                _ => refused(throttled),
+            }
+        })?;
+        match self.checker.check(secret, claimed.password.clone(), attempt.asker()).await {
+            Ok(true) => {
+                attempt.succeeded(Instant::now());
+                Ok((Proof::Password(claimed.password), End::default()))
+            }
+            Ok(false) => {
+                attempt.failed(Instant::now());
+                Err(refused(format!("the password is not that of {}", claimed.name)))
+            }
+            Err(error) => {
+                self.metrics.limit(limits::names::PASSWORD_CHECKS);
+                Err(Refusal::Unavailable(error.to_string()))
+            }
+        }
+    }
+}
+
+/// The key that signed the token, and until when that counts.
+pub(super) fn by_token(name: &str, audience: &str, keys: &[Credential], token: &[u8]) -> Result<(Proof, End), Refusal> {
+    let now_ms = clock::now_ms();
+    let token = std::str::from_utf8(token).map_err(|_| refused(format!("{name}: {}", jwt::JwtError::NoText)))?;
+    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+    for credential in keys {
+        let Ok(parsed) = parse(credential) else { continue };
+        match parsed.time(now_ms) {
+            Validity::Now => usable.push((credential, parsed)),
+            other => unusable.push((parsed.key.algorithm, other)),
+        }
+    }
+    let verified = jwt::verify(token, usable.iter().map(|(_, parsed)| &parsed.key), audience, now_ms);
+    let verified = verified.map_err(|error| refused(format!("{name}: {error}{}", why_no_key(&error, &unusable))))?;
+    let Some((credential, parsed)) = usable.get(verified.key) else {
+        return Err(refused(jwt::JwtError::Signature));
+    };
+    let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
+    Ok((Proof::of(credential), End(Some(runs_out_ms))))
+}
+
+/// Of the keys that would fit but for their time.
+fn why_no_key(error: &jwt::JwtError, unusable: &[(Algorithm, Validity)]) -> String {
+    let jwt::JwtError::NoKey(wanted) = error else { return String::new() };
+    let fitting = unusable.iter().filter(|(algorithm, _)| algorithm.name() == *wanted);
+    fitting.fold(String::new(), |mut text, (_, time)| {
+        match time {
+            Validity::Expired(at) => text.push_str(&format!("; one ran out at {}", clock::rfc3339(*at))),
+            Validity::NotYet(at) => text.push_str(&format!("; one counts only from {} on", clock::rfc3339(*at))),
+            Validity::Now => {}
+        }
+        text
+    })
+}

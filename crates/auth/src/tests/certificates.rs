@@ -1,0 +1,82 @@
+//! Client certificates as a table: whom they let in, until when, and why the others are not let in.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
+use rustls::pki_types::CertificateDer;
+
+use crate::{
+    certificates::{CertificateError, digest, prove},
+    standing::Proof,
+};
+use switchbox_model::{
+    DeviceId,
+    registry::{Credential, DeviceSpec, KeyFormat},
+};
+
+const YEAR_MS: u64 = 365 * 86_400_000;
+/// The start of 2026; certificates here run out a year later.
+const NOW_MS: u64 = 1_767_225_600_000;
+
+fn params(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2027, 1, 1));
+    params
+}
+
+struct Authority {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let (mut params, key) = (params("authority"), KeyPair::generate().unwrap());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate for this name: the one that is shown, and as it is registered.
+    fn signs(&self, common_name: &str) -> (CertificateDer<'static>, Credential) {
+        let mut params = params(common_name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let signed = params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap();
+        let credential = Credential { format: KeyFormat::Es256X509Pem, key: signed.pem(), expires_ms: None };
+        (signed.der().clone(), credential)
+    }
+}
+
+#[test]
+fn a_certificate_lets_in_whom_it_is_registered_for_or_whom_an_authority_names_until_it_runs_out() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let (own, registered) = ours.signs("lamp-1");
+    let (others, _) = ours.signs("lamp-2");
+    let (foreign, foreign_registered) = theirs.signs("anything");
+    let brief = Credential { expires_ms: Some(NOW_MS + 5), ..registered.clone() };
+    let by_authority = |until| Ok((Proof::Authority(digest(&ours.certificate)), until));
+    let by_itself = |credential: &Credential, until| Ok((Proof::of(credential), until));
+    let end = NOW_MS + YEAR_MS;
+    for (what, shown, credentials, now_ms, expect) in [
+        ("by the authority", &own, vec![], NOW_MS, by_authority(end)),
+        ("another name", &others, vec![], NOW_MS, Err("common name is \"lamp-2\"")),
+        ("another authority", &foreign, vec![], NOW_MS, Err("nor is it by an authority")),
+        ("by the authority, too late", &own, vec![], end + 1_000, Err("CertExpired")),
+        ("registered", &foreign, vec![&foreign_registered], NOW_MS, by_itself(&foreign_registered, end)),
+        ("registered, too late", &foreign, vec![&foreign_registered], end, Err("ran out")),
+        ("registered for a while", &own, vec![&brief], NOW_MS, by_itself(&brief, NOW_MS + 5)),
+        ("no longer registered", &own, vec![&brief], NOW_MS + 5, Err("ran out")),
+    ] {
+        let spec = DeviceSpec { credentials: credentials.into_iter().cloned().collect(), ..DeviceSpec::default() };
+        let device = DeviceId::new("lamp-1").unwrap();
+        let proved =
+            prove(std::slice::from_ref(shown), &device, &spec, std::slice::from_ref(&ours.certificate), now_ms);
+        match expect {
+            Ok(expect) => assert_eq!(proved.as_ref(), Ok(&expect), "{what}"),
+            Err(part) => assert!(proved.as_ref().unwrap_err().to_string().contains(part), "{what}: {proved:?}"),
+        }
+    }
+    let none = prove(&[], &DeviceId::new("lamp-1").unwrap(), &DeviceSpec::default(), &[], NOW_MS);
+    assert_eq!(none, Err(CertificateError::Unknown("there is none".into())));
+}

@@ -1,0 +1,192 @@
+//! `switchbox cert`: an authority of one's own and certificates by it, for a house, a hall, or trying things out. Needs
+//! no host. Where there are certificates already, by whomever, this is not needed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
+use getrandom::SysRng;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256,
+};
+use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
+use zeroize::Zeroizing;
+
+use super::credential::write_private;
+use switchbox_model::DeviceId;
+use switchbox_support::clock;
+
+/// The authority's name; all that is issued here names it.
+const AUTHORITY: &str = "Switchbox development CA";
+const AUTHORITY_DAYS: i64 = 3_650;
+/// What Apple's systems take at most.
+const CERTIFICATE_DAYS: i64 = 825;
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
+/// The least that anybody takes, and small clients compute long enough with it.
+const RSA_BITS: usize = 2_048;
+
+/// Make certificates for TLS: an authority (CA) of your own, and by it those of the host and of devices
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(subcommand)]
+    action: Action,
+    /// Where the certificates and keys are kept
+    #[arg(long, value_name = "DIR", default_value = "switchbox-certs", global = true)]
+    folder: PathBuf,
+    /// The kind of key: ec (P-256), or rsa (2048 bits) for clients that know RSA alone, such as an ESP8266
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = KeyType::Ec, global = true)]
+    key_type: KeyType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KeyType {
+    Ec,
+    Rsa,
+}
+
+impl KeyType {
+    fn of(key: &KeyPair) -> Self {
+        if *key.algorithm() == PKCS_RSA_SHA256 { Self::Rsa } else { Self::Ec }
+    }
+
+    fn generate(self) -> anyhow::Result<KeyPair> {
+        match self {
+            Self::Ec => Ok(KeyPair::generate()?),
+            Self::Rsa => {
+                let key = rsa::PrivateKey::new(&mut SysRng, RSA_BITS).context("an RSA key cannot be made")?;
+                let pem = key.to_pkcs8_pem(LineEnding::LF).context("an RSA key cannot be written")?;
+                Ok(KeyPair::from_pem(&pem)?)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// For the host: server.pem and server.key.pem; and ca.pem, which devices must have to trust it
+    Server {
+        /// The names and addresses by which devices reach the host
+        #[arg(value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+        names: Vec<String>,
+    },
+    /// For a device: NAME.pem and NAME.key.pem, with the device's id as the common name
+    Device { device: String },
+}
+
+/// A certificate with its key, in PEM.
+struct Issued {
+    certificate: String,
+    key: Zeroizing<String>,
+}
+
+/// Returns what is to be printed.
+pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+    let folder = &options.folder;
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let key_type = options.key_type;
+    let (authority, authority_type) = authority(folder, key_type)?;
+    let note = if authority_type == KeyType::Ec && key_type == KeyType::Rsa {
+        "\n\nThe authority in this folder has an EC key: a client that knows RSA alone cannot check what it issues. Use \
+         another --folder, where the authority is made with the same kind of key."
+    } else {
+        ""
+    };
+    match &options.action {
+        Action::Server { names } => {
+            write(folder, "server", &server(&authority, key_type, names)?)?;
+            let folder = folder.display();
+            Ok(format!(
+                "{folder}/server.pem is good for {} and {CERTIFICATE_DAYS} days; devices trust it by {folder}/ca.pem\n\n  \
+                 switchbox serve --mqtt-tls 0.0.0.0:8883 --tls-cert {folder}/server.pem --tls-key {folder}/server.key.pem{note}",
+                names.join(", ")
+            ))
+        }
+        Action::Device { device } => {
+            let id = DeviceId::new(device)?;
+            write(folder, device, &client(&authority, key_type, &id)?)?;
+            let folder = folder.display();
+            Ok(format!(
+                "{folder}/{id}.pem lets {id} in where the host runs with --tls-client-ca {folder}/ca.pem, or once it is \
+                 registered:\n\n  switchbox device credential add {id} {folder}/{id}.pem{note}"
+            ))
+        }
+    }
+}
+
+/// The one in the folder, or a new one with this kind of key; and which kind it has.
+fn authority(folder: &Path, key_type: KeyType) -> anyhow::Result<(Issuer<'static, KeyPair>, KeyType)> {
+    let (certificate_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key.pem"));
+    let mut params = params(AUTHORITY, vec![], AUTHORITY_DAYS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    if certificate_path.exists() {
+        let pem = fs::read_to_string(&key_path).map(Zeroizing::new);
+        let pem = pem.with_context(|| format!("{} cannot be read", key_path.display()))?;
+        let key = KeyPair::from_pem(&pem).with_context(|| format!("{} is no key", key_path.display()))?;
+        let key_type = KeyType::of(&key);
+        return Ok((Issuer::new(params, key), key_type));
+    }
+    let key = key_type.generate()?;
+    let certificate = params.self_signed(&key)?;
+    write(folder, "ca", &issued(&certificate, &key))?;
+    Ok((Issuer::new(params, key), key_type))
+}
+
+fn params(name: &str, names: Vec<String>, days: i64) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::new(names).context("a name is neither a host's name nor an address")?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.use_authority_key_identifier_extension = true;
+    // A day back: the clocks of devices are not always right.
+    let ((from_year, from_month, from_day), (to_year, to_month, to_day)) = (date(-1)?, date(days)?);
+    params.not_before = rcgen::date_time_ymd(from_year, from_month, from_day);
+    params.not_after = rcgen::date_time_ymd(to_year, to_month, to_day);
+    Ok(params)
+}
+
+/// Year, month and day so many days from now.
+fn date(days: i64) -> anyhow::Result<(i32, u8, u8)> {
+    let at = i64::try_from(clock::now_ms())? + days * DAY_MS;
+    let date = jiff::Timestamp::from_millisecond(at)?.to_zoned(jiff::tz::TimeZone::UTC).date();
+    Ok((date.year().into(), date.month().try_into()?, date.day().try_into()?))
+}
+
+fn server(authority: &Issuer<'static, KeyPair>, key_type: KeyType, names: &[String]) -> anyhow::Result<Issued> {
+    let first = names.first().map_or("localhost", String::as_str);
+    let mut params = params(first, names.to_vec(), CERTIFICATE_DAYS)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    issue(authority, key_type, params)
+}
+
+fn client(authority: &Issuer<'static, KeyPair>, key_type: KeyType, id: &DeviceId) -> anyhow::Result<Issued> {
+    let mut params = params(id.as_str(), vec![], CERTIFICATE_DAYS)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    issue(authority, key_type, params)
+}
+
+fn issue(
+    authority: &Issuer<'static, KeyPair>,
+    key_type: KeyType,
+    mut params: CertificateParams,
+) -> anyhow::Result<Issued> {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let key = key_type.generate()?;
+    Ok(issued(&params.signed_by(&key, authority)?, &key))
+}
+
+fn issued(certificate: &Certificate, key: &KeyPair) -> Issued {
+    Issued { certificate: certificate.pem(), key: key.serialize_pem().into() }
+}
+
+/// A certificate may be made anew; its key is thrown away with it.
+fn write(folder: &Path, name: &str, issued: &Issued) -> anyhow::Result<()> {
+    let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key.pem")));
+    let beside = folder.join(format!(".{name}.key.pem.new"));
+    let _ = fs::remove_file(&beside);
+    write_private(&beside, &issued.key)?;
+    fs::rename(&beside, &key).with_context(|| format!("{} cannot be written", key.display()))?;
+    fs::write(&certificate, &issued.certificate).with_context(|| format!("{} cannot be written", certificate.display()))
+}

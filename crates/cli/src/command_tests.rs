@@ -1,0 +1,225 @@
+//! The command line against a real host.
+
+use std::io::Write as _;
+
+use anyhow::Context;
+use clap::Parser;
+
+use super::*;
+use switchbox_admin::testing::TestHost;
+use switchbox_delivery::{Feed, Outbound, Receipt};
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[test]
+fn an_error_says_everything_once() {
+    let error: anyhow::Result<()> =
+        Err(std::io::Error::other("disk is full")).context("cannot write a: disk is full").context("no start");
+    assert_eq!(chain(&error.unwrap_err()), "no start: cannot write a: disk is full");
+}
+
+/// What the command prints, or its error.
+pub(super) fn run(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<String, String> {
+    ended(arguments, admin, token).map(|printed| printed.text)
+}
+
+pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Result<Printed, String> {
+    let mut all = vec!["switchbox"];
+    all.extend(arguments);
+    all.extend(["--admin", admin, "--data", "/nowhere"]);
+    all.extend(token.map(|token| ["--token", token]).into_iter().flatten());
+    let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+    let printed = match cli.command {
+        Command::Device(options) => device::run(&options),
+        Command::Gateway(options) => gateway::run(&options).map(Printed::from),
+        Command::Registry(options) => registry::run(&options).map(Printed::from),
+        Command::Explain(options) => explain::run(&options).map(Printed::from),
+        Command::Events(options) => events::listed(&options).map(Printed::from),
+        Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
+            plugin_logs::listed(&host, &options).map(Printed::from)
+        }
+        Command::Plugin(options) => plugin::run(&options).map(Printed::from),
+        Command::Service(options) => service::run(&options).map(Printed::from),
+        _ => panic!("no command for a running host"),
+    };
+    printed.map_err(|error| chain(&error))
+}
+
+/// The table has this row, however wide its columns are.
+pub(super) fn has_row(table: &str, row: &str) -> bool {
+    table.lines().any(|line| line.split_whitespace().eq(row.split_whitespace()))
+}
+
+#[test]
+fn an_operator_makes_gateways_and_binds_devices_to_them() {
+    let house = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    for id in ["hub", "lamp-1"] {
+        run(&["device", "create", id]).unwrap();
+    }
+    assert!(run(&["gateway", "bind", "hub", "lamp-1"]).unwrap_err().contains("only to a gateway"));
+    let made = run(&["gateway", "make", "hub", "--auth", "association-and-device-auth-token"]).unwrap();
+    assert_eq!(made, "hub is a gateway with ASSOCIATION_AND_DEVICE_AUTH_TOKEN");
+    assert_eq!(run(&["gateway", "bind", "hub", "lamp-1"]).unwrap(), "lamp-1 is bound to hub");
+    let gateways = run(&["gateway", "list"]).unwrap();
+    assert!(has_row(&gateways, "hub no no ASSOCIATION_AND_DEVICE_AUTH_TOKEN"), "{gateways}");
+    assert!(!gateways.contains("lamp-1"), "{gateways}");
+    assert!(has_row(&run(&["gateway", "devices", "hub"]).unwrap(), "lamp-1 no no -"));
+    assert!(run(&["gateway", "unmake", "hub"]).unwrap_err().contains("unbind them first"));
+    assert_eq!(run(&["gateway", "unbind", "hub", "lamp-1"]).unwrap(), "lamp-1 is not bound to hub any more");
+    assert_eq!(run(&["gateway", "unmake", "hub"]).unwrap(), "hub is no gateway any more");
+    assert!(run(&["gateway", "bind", "hub", "other/lamp-1"]).unwrap_err().contains("different registries"));
+}
+
+#[test]
+fn an_operator_works_with_devices_and_plugins() {
+    let house = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    let name = "projects/local/locations/local/registries/default/devices/lamp-1";
+    assert_eq!(
+        run(&["device", "create", "lamp-1", "--metadata", "room=hall"]).unwrap(),
+        format!("{name} is registered")
+    );
+    let twice = run(&["device", "create", "lamp-1"]).unwrap_err();
+    assert!(twice.starts_with(&format!("{name} exists already; choose another name")), "{twice}");
+    assert_eq!(run(&["device", "config", "set", "lamp-1", "on"]).unwrap(), "lamp-1 has config version 1");
+    assert_eq!(run(&["device", "config", "get", "lamp-1"]).unwrap(), "on");
+    assert!(
+        run(&["device", "config", "set", "lamp-1", "off", "--version", "7"])
+            .unwrap_err()
+            .contains("version 1 is in force")
+    );
+    assert!(run(&["device", "config", "get", "lamp-1", "--all"]).unwrap().contains("ACKNOWLEDGED"));
+    assert!(run(&["device", "twin", "get", "lamp-1"]).unwrap().contains("version 1 is no JSON object"));
+    run(&["device", "config", "set", "lamp-1", "{}"]).unwrap();
+    let twin = run(&["device", "twin", "patch", "lamp-1", r#"{"on": true}"#, "--version", "2"]).unwrap();
+    assert!(has_row(&twin, &format!("/on true - {}", twin.split_whitespace().last().unwrap())), "{twin}");
+    let conflict = run(&["device", "twin", "patch", "lamp-1", "{}", "--version", "2"]).unwrap_err();
+    assert!(conflict.contains("version 3 is in force"), "{conflict}");
+    assert!(has_row(&run(&["device", "get", name]).unwrap(), "metadata room hall"));
+    let list = run(&["device", "list"]).unwrap();
+    assert!(list.starts_with("DEVICE  CONNECTED") && has_row(&list, "lamp-1 no no 3 -"), "{list}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["device", "list", "--json"]).unwrap()).unwrap();
+    assert_eq!(json["devices"][0]["id"], "lamp-1");
+    assert!(run(&["device", "state", "lamp-1"]).unwrap_err().contains("has not reported a state yet"));
+    run(&["device", "delete", "lamp-1"]).unwrap();
+    assert!(run(&["device", "get", "lamp-1"]).unwrap_err().contains("does not exist"));
+
+    assert!(has_row(&run(&["plugin", "list"]).unwrap(), "relay running 0 0 0"));
+    assert!(has_row(&run(&["plugin", "get", "relay"]).unwrap(), "state running"));
+    assert!(run(&["plugin", "disable", "relay"]).unwrap_err().contains("does not exist"));
+}
+
+#[test]
+fn payloads_of_any_size_and_with_any_bytes_are_shown() {
+    let house = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref()).unwrap();
+    run(&["device", "create", "lamp-1"]);
+    let long = format!(r#"{{"text":"{}","n":12345678901234567890123}}"#, "x".repeat(65_536 - 40));
+    house.report("lamp-1", &long);
+    let file = house.folder.with_extension("config");
+    std::fs::write(&file, &long).unwrap();
+    run(&["device", "config", "set", "lamp-1", &format!("@{}", file.display())]);
+    run(&["device", "command", "send", "lamp-1", "x\u{1b}[2J\ny", "--ttl", "1h"]);
+    for arguments in [
+        &["device", "twin", "get", "lamp-1"][..],
+        &["device", "get", "lamp-1"],
+        &["device", "state", "lamp-1"],
+        &["device", "config", "get", "lamp-1", "--all"],
+        &["device", "config", "get", "lamp-1"],
+    ] {
+        assert!(run(arguments).contains(&long), "{arguments:?}");
+    }
+    assert!(run(&["device", "command", "list", "lamp-1"]).contains("x\u{1b}[2J\ny"));
+    let twin = run(&["device", "twin", "get", "lamp-1", "--json"]);
+    assert!(twin.starts_with("{\n  \"desired\": {\n    \"text\": \"xxx"), "{twin:.80}");
+    assert!(twin.contains("\n    \"n\": 12345678901234567890123\n  },\n  \"desiredVersion\": \"1\","));
+}
+
+#[test]
+fn a_twin_is_patched_and_compared_without_loss() {
+    let house = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    run(&["device", "create", "lamp-1"]).unwrap();
+    let patch = r#"{"z": 1.50, "id": 12345678901234567890123, "t": 1e400}"#;
+    run(&["device", "twin", "patch", "lamp-1", patch]).unwrap();
+    house.report("lamp-1", r#"{"z":1.5000001,"id":12345678901234567890123}"#);
+    let twin = run(&["device", "twin", "get", "lamp-1"]).unwrap();
+    assert!(twin.contains(r#"{"z":1.50,"id":12345678901234567890123,"t":1e400}"#), "{twin}");
+    assert!(twin.contains("/z") && twin.contains("/t"), "{twin}");
+    let twin = run(&["device", "twin", "get", "lamp-1", "--tolerance", "1e-6"]).unwrap();
+    assert!(!twin.contains("/z") && twin.contains("/t"), "{twin}");
+    assert!(run(&["device", "twin", "get", "lamp-1", "--tolerance", "7"]).unwrap_err().contains("from 0 up to 1"));
+    for wrong in ["[1]", "on", "{\"a\":", ""] {
+        let refused = run(&["device", "twin", "patch", "lamp-1", wrong]).unwrap_err();
+        assert!(refused.contains("patch must be a JSON object, such as"), "{wrong}: {refused}");
+    }
+    let unchanged = run(&["device", "config", "set", "lamp-1", r#"{"z":1.50,"id":12345678901234567890123,"t":1e400}"#]);
+    assert_eq!(
+        unchanged.unwrap(),
+        "lamp-1 has config version 1 already, with these bytes; --force makes a new version"
+    );
+    let forced = run(&["device", "config", "set", "lamp-1", r#"{"z":1.50}"#, "--force"]).unwrap();
+    assert_eq!(forced, "lamp-1 has config version 2");
+}
+
+#[test]
+fn an_operator_follows_a_command_to_its_end() {
+    let house = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    run(&["device", "create", "lamp-1"]).unwrap();
+    let command = |arguments: &[&str]| run(&[&["device", "command"][..], arguments].concat());
+    assert!(command(&["send", "lamp-1", "blink"]).unwrap_err().contains("is not connected; give the command a ttl"));
+    let id = |taken: String| taken.strip_prefix("taken: command ").unwrap().to_owned();
+    let first = id(command(&["send", "lamp-1", "blink", "--ttl", "30min"]).unwrap());
+    let second = id(command(&["send", "lamp-1", "ring", "--ttl", "1h", "--subfolder", "bell"]).unwrap());
+    command(&["send", "lamp-1", "sing", "--ttl", "1h"]).unwrap();
+
+    let queued = command(&["list", "lamp-1", "--status", "queued"]).unwrap();
+    let ids: Vec<_> = queued.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!((ids.len(), ids[1], ids[2]), (3, second.as_str(), first.as_str()), "newest first: {queued}");
+    assert_eq!(command(&["list", "lamp-1", "--limit", "1"]).unwrap().lines().count(), 2);
+    assert_eq!(command(&["cancel", "lamp-1", &first]).unwrap(), format!("command {first} is taken back"));
+    assert!(command(&["cancel", "lamp-1", &first]).unwrap_err().contains("has ended already: purged"));
+    assert!(command(&["cancel", "lamp-1", "none"]).unwrap_err().contains("command none does not exist"));
+    assert_eq!(command(&["purge", "lamp-1"]).unwrap(), "2 command(s) taken back");
+    let shown = command(&["show", "lamp-1", &second]).unwrap();
+    assert!(has_row(&shown, "status purged") && has_row(&shown, "ttl 3600s"), "{shown}");
+    assert!(has_row(&shown, "subfolder bell") && has_row(&shown, "data ring"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("purged ")), "every status has its time: {shown}");
+    assert!(command(&["list", "lamp-1", "--status", "lost"]).unwrap_err().contains("status must be queued"));
+
+    let (online, received) = house.connect("lamp-1");
+    online.subscribe(Feed::Commands);
+    let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
+    let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
+    online.acknowledged(vec![Receipt::CommandSent { num }]);
+    assert!(has_row(&command(&["show", "lamp-1", &now]).unwrap(), "status sent"));
+}
+
+#[test]
+fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
+    let house = TestHost::new();
+    let no_token = run(&["device", "list"], &house.base, None).unwrap_err();
+    assert!(no_token.contains("a bearer token is needed") && no_token.contains("--data"), "{no_token}");
+    assert!(no_token.contains("/nowhere has none"), "{no_token}");
+    let wrong = run(&["device", "list"], &house.base, Some("x")).unwrap_err();
+    assert!(wrong.contains("not this host's (the token given)"), "{wrong}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        io::Read::read(&mut stream, &mut [0; 4_096]).unwrap();
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nhello").unwrap();
+    });
+    let other = run(&["device", "list"], &elsewhere, None).unwrap_err();
+    assert!(other.contains("is no Switchbox host (404 Not Found); name one with"), "{other}");
+    let misspelt = run(&["device", "list"], "http://a b", None).unwrap_err();
+    assert!(misspelt.contains("write --admin like http://127.0.0.1:8080"), "{misspelt}");
+    let nobody = run(&["device", "list"], "127.0.0.1:1", None).unwrap_err();
+    assert!(nobody.contains("no host answers at http://127.0.0.1:1") && nobody.contains("switchbox serve"), "{nobody}");
+}

@@ -1,0 +1,261 @@
+//! `switchbox device`: keys, certificates and passwords of devices. Private keys stay on this machine.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::{client::Client, example, table::table};
+use switchbox_auth::{keys, pem};
+use switchbox_model::{
+    DeviceName,
+    registry::{Credential, KeyFormat},
+};
+
+/// How a new device is to be known
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+pub(super) struct NewKey {
+    /// Make a key pair (ES256): the private half into NAME.key.pem, the public half to the host
+    #[arg(long)]
+    new_key: bool,
+    /// Register this public key or certificate (PEM; RSA or EC P-256)
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Register one more public key or certificate (PEM)
+    Add {
+        device: String,
+        file: PathBuf,
+        /// When it stops counting, such as 2030-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// Show them, numbered
+    List { device: String },
+    /// Take one away; a connection that it let in ends at once
+    Remove {
+        device: String,
+        /// As `list` numbers them
+        number: usize,
+    },
+}
+
+/// Give the device a password, made here or read from standard input
+#[derive(Debug, clap::Args)]
+pub(super) struct Password {
+    device: String,
+    #[command(flatten)]
+    secret: Secret,
+}
+
+/// Where a password comes from
+#[derive(Debug, clap::Args)]
+pub(super) struct Secret {
+    /// Read the password from standard input instead of making one
+    #[arg(long, conflicts_with = "remove")]
+    stdin: bool,
+    /// Take the password away
+    #[arg(long)]
+    remove: bool,
+}
+
+/// The key of a device that is being registered.
+pub(super) struct Key {
+    /// As the API takes it.
+    pub(super) credential: Value,
+    /// The private half's file, made just now.
+    pub(super) made: Option<PathBuf>,
+}
+
+impl NewKey {
+    pub(super) fn make(&self, id: &str) -> anyhow::Result<Option<Key>> {
+        if let Some(file) = &self.public_key {
+            return Ok(Some(Key { credential: read(file)?, made: None }));
+        }
+        if !self.new_key {
+            return Ok(None);
+        }
+        let pair = rcgen::KeyPair::generate().context("no key could be made")?;
+        let path = PathBuf::from(format!("{id}.key.pem"));
+        write_private(&path, &Zeroizing::new(pair.serialize_pem()))?;
+        let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
+        Ok(Some(Key { credential, made: Some(path) }))
+    }
+}
+
+impl Key {
+    /// The device was not registered: its key is of no use.
+    pub(super) fn forget(&self) {
+        if let Some(path) = &self.made {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// How to be the device, ready to be pasted.
+    pub(super) fn example(&self, client: &Client, name: &DeviceName) -> String {
+        let Some(path) = &self.made else { return String::new() };
+        // Whoever may not read that is told the usual.
+        let listeners = client.get("/v1/listeners").unwrap_or(Value::Null);
+        let destination = example::destination(&listeners, client.base());
+        let (path, id, project) = (path.display(), &name.id, name.registry.project());
+        format!(
+            "\nits private key is in {path}; keep it, nobody else has it\n\n\
+             Be this device:\n\n  \
+             mosquitto_pub {destination} -i {name} -u unused \\\n    \
+             -P \"$(switchbox device token --key {path} --audience {project})\" \\\n    \
+             -t /devices/{id}/events -q 1 -m hello"
+        )
+    }
+}
+
+/// Makes a file that only its owner reads; one that is there already is left alone.
+pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let failed = || format!("{} cannot be made", path.display());
+    let mut file = options.open(path).with_context(|| match path.exists() {
+        true => format!("{} is there already and is left alone; move it away first", path.display()),
+        false => failed(),
+    })?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
+}
+
+/// A public key or certificate as the API takes it: its kind is found by reading it.
+fn read(file: &Path) -> anyhow::Result<Value> {
+    let shown = file.display();
+    let bytes = fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
+    let key = pem::text(&bytes).with_context(|| {
+        format!("{shown} is no text; if it is a key in DER: openssl pkey -pubin -inform DER -in OLD -out NEW")
+    })?;
+    let formats = if key.contains("CERTIFICATE-----") {
+        [(KeyFormat::RsaX509Pem, "RSA_X509_PEM"), (KeyFormat::Es256X509Pem, "ES256_X509_PEM")]
+    } else {
+        [(KeyFormat::RsaPem, "RSA_PEM"), (KeyFormat::Es256Pem, "ES256_PEM")]
+    };
+    let mut problem = None;
+    for (format, name) in formats {
+        match keys::parse(&Credential { format, key: key.clone().into_owned(), expires_ms: None }) {
+            Ok(_) => return Ok(json!({"publicKey": {"format": name, "key": key}})),
+            Err(error) => problem = Some(error),
+        }
+    }
+    let problem = problem.context("there is no key in it");
+    problem.and_then(|problem| Err(problem.into())).with_context(|| format!("{shown} cannot be used"))
+}
+
+fn listed(client: &Client, device: &str) -> anyhow::Result<Vec<Value>> {
+    let answer = client.get(&client.path(device, "?fieldMask=credentials")?)?;
+    Ok(answer.get("credentials").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+fn replace(client: &Client, device: &str, credentials: &[Value]) -> anyhow::Result<Value> {
+    client.patch(&client.path(device, "?updateMask=credentials")?, &json!({ "credentials": credentials }))
+}
+
+pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
+    match action {
+        Action::Add { device, file, expires } => {
+            let mut new = read(file)?;
+            if let (Some(expires), Some(fields)) = (expires, new.as_object_mut()) {
+                fields.insert("expirationTime".into(), json!(expires));
+            }
+            let mut credentials = listed(client, device)?;
+            credentials.push(new);
+            let answer = replace(client, device, &credentials)?;
+            Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
+        }
+        Action::List { device } => {
+            let credentials = listed(client, device)?;
+            let rows: Vec<_> = (1..).zip(&credentials).map(|(number, credential)| row(number, credential)).collect();
+            Ok((json!({ "credentials": credentials }), table(&["NUMBER", "FORMAT", "FINGERPRINT", "EXPIRES"], &rows)))
+        }
+        Action::Remove { device, number } => {
+            let mut credentials = listed(client, device)?;
+            let at = number.checked_sub(1).filter(|at| *at < credentials.len());
+            let at = at.with_context(|| {
+                let count = credentials.len();
+                format!("{device} has {count} credential(s); `switchbox device credential list {device}` numbers them")
+            })?;
+            credentials.remove(at);
+            let answer = replace(client, device, &credentials)?;
+            Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
+        }
+    }
+}
+
+fn row(number: usize, credential: &Value) -> Vec<String> {
+    vec![number.to_string(), format(credential), fingerprint(credential), expires(credential)]
+}
+
+/// A public key or a certificate on one line.
+pub(super) fn described(credential: &Value) -> String {
+    format!("{} {} expires {}", format(credential), fingerprint(credential), expires(credential))
+}
+
+fn text<'a>(credential: &'a Value, pointer: &str) -> Option<&'a str> {
+    credential.pointer(pointer).and_then(Value::as_str)
+}
+
+fn format(credential: &Value) -> String {
+    text(credential, "/publicKey/format").unwrap_or("-").to_owned()
+}
+
+fn expires(credential: &Value) -> String {
+    text(credential, "/expirationTime").unwrap_or("never").to_owned()
+}
+
+/// SHA-256 of what the PEM holds: of a certificate as `openssl x509 -fingerprint -sha256` has it, of a key that of
+/// `openssl pkey -pubin -outform der`.
+fn fingerprint(credential: &Value) -> String {
+    let pem = text(credential, "/publicKey/key").unwrap_or_default();
+    let base64: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    let Ok(der) = STANDARD.decode(base64) else { return "-".into() };
+    let mut hex = String::from("sha256:");
+    for byte in Sha256::digest(der) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+pub(super) fn password(client: &Client, options: &Password) -> anyhow::Result<(Value, String)> {
+    options.secret.set(client, &options.device, &client.path(&options.device, ":setPassword")?)
+}
+
+impl Secret {
+    /// Sets it by a call to this path.
+    pub(super) fn set(&self, client: &Client, whose: &str, path: &str) -> anyhow::Result<(Value, String)> {
+        if self.remove {
+            return Ok((client.post(path, &json!({}))?, format!("{whose} has no password any more")));
+        }
+        let mut password = Zeroizing::new(String::new());
+        if self.stdin {
+            std::io::stdin().read_to_string(&mut password).context("standard input cannot be read")?;
+        } else {
+            let mut random = Zeroizing::new([0; 18]);
+            getrandom::fill(random.as_mut()).context("the system has no random numbers")?;
+            URL_SAFE_NO_PAD.encode_string(random.as_ref(), &mut password);
+        }
+        let secret = password.trim_end_matches(['\r', '\n']);
+        let answer = client.post(path, &json!({ "password": secret }))?;
+        let text = if self.stdin { format!("{whose} has a new password") } else { secret.to_owned() };
+        Ok((answer, text))
+    }
+}

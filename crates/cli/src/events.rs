@@ -1,0 +1,203 @@
+//! `switchbox events`: what happened on a running host, and what happens.
+
+use std::io::{BufRead, BufReader, Read};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::{
+    client::{Host, Names, escape, shown},
+    readable,
+};
+use switchbox_model::{DeviceName, RegistryName};
+use switchbox_support::terminal;
+
+/// Events, newest first; with --follow those to come, as they come
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    host: Host,
+    #[command(flatten)]
+    names: Names,
+    /// Only those of this device
+    #[arg(long)]
+    device: Option<String>,
+    /// telemetry, state, connected, disconnected, command-settled, timer or topic
+    #[arg(long)]
+    kind: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: u32,
+    /// Go on until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// With --follow: show what plugins make of them, too
+    #[arg(long, requires = "follow")]
+    executions: bool,
+    /// With --follow: show what this plugin does, and nothing else
+    #[arg(long, requires = "follow", value_name = "NAME")]
+    plugin: Option<String>,
+}
+
+impl Options {
+    fn filters(&self) -> anyhow::Result<String> {
+        let device = self.device.as_deref().map(|device| self.names.device(device)).transpose()?;
+        let device = device.map(|device| device.to_string());
+        let mut filters = Vec::new();
+        for (name, value) in [("device", &device), ("kind", &self.kind), ("plugin", &self.plugin)] {
+            filters.extend(value.as_ref().map(|value| format!("{name}={}", escape(value))));
+        }
+        filters.extend(self.executions.then(|| "executions=true".to_owned()));
+        Ok(filters.join("&"))
+    }
+}
+
+/// Prints as it goes.
+pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+    if options.follow { follow(options) } else { super::show(&listed(options)?) }
+}
+
+/// Those that are there.
+pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
+    let path = format!("/v1/events?{}", options.filters()?);
+    let answer = options.host.client()?.list(&path, "events", options.limit.max(1))?;
+    let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
+    let one = |event| Ok(terminal::piece(&line("event", event)?).into_owned());
+    let lines: Vec<_> = events.iter().map(one).collect::<anyhow::Result<_>>()?;
+    Ok(options.host.show(&answer, lines.join("\n")))
+}
+
+fn follow(options: &Options) -> anyhow::Result<()> {
+    let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
+    each(stream, |kind, told| match options.host.wants_json() {
+        true => super::show(&terminal::json_piece(&readable::with_texts(told).to_string())),
+        false => super::show(&terminal::piece(&line(kind, &told)?)),
+    })
+}
+
+/// Gives what a stream of server-sent events tells to `tell`, each with its kind, until the host ends it.
+pub(super) fn each(stream: impl Read, mut tell: impl FnMut(&str, Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut kind = String::new();
+    for read in BufReader::new(stream).lines() {
+        let read = read.context("the host has gone away; start this again when it is back")?;
+        if let Some(name) = read.strip_prefix("event: ") {
+            kind = name.to_owned();
+        } else if let Some(data) = read.strip_prefix("data: ") {
+            tell(&kind, serde_json::from_str(data).context("the host's answer is no JSON")?)?;
+        }
+    }
+    anyhow::bail!("the host has stopped; start this again when it is back")
+}
+
+fn field<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// One event, or what came of one, on one line.
+pub(super) fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
+    Ok(match kind {
+        "event" => {
+            let device = short(field(told, "device"));
+            // Each kind of event has some of these.
+            let details = ["kind", "subfolder", "topic", "reason", "commandId", "status", "plugin", "name"];
+            let details = details.into_iter().map(|name| field(told, name));
+            let what: Vec<_> =
+                std::iter::once(device.as_str()).chain(details).filter(|part| !part.is_empty()).collect();
+            let (id, time, data) = (field(told, "id"), field(told, "time"), shown(told.get("binaryData"))?);
+            format!("{time} {id:>6} {} {data}", what.join(" ")).trim_end().to_owned()
+        }
+        "execution" => {
+            let effects = told.get("effects").and_then(Value::as_array).map_or(0, Vec::len);
+            let came = match field(told, "error") {
+                "" if effects == 1 => "1 effect".to_owned(),
+                "" => format!("{effects} effects"),
+                error => format!("failed: {error}"),
+            };
+            let took = told.get("tookUs").and_then(Value::as_u64).unwrap_or(0);
+            let (event, time, plugin) = (field(told, "event"), field(told, "time"), field(told, "plugin"));
+            format!("{time} {event:>6} → plugin {plugin}: {came} ({took} µs)")
+        }
+        "missed" => {
+            let missed = told.get("events").and_then(Value::as_u64).unwrap_or(0);
+            format!("({missed} events were left out: more happens than can be shown)")
+        }
+        other => anyhow::bail!("the host tells of {other:?}, which this version does not know; use that of the host"),
+    })
+}
+
+/// The shortest form that every command takes for the same device.
+fn short(name: &str) -> String {
+    let home = RegistryName::default_registry();
+    match DeviceName::parse(name, &home) {
+        Ok(DeviceName { registry, id }) if registry == home => id.to_string(),
+        Ok(DeviceName { registry, id })
+            if (registry.project(), registry.location()) == (home.project(), home.location()) =>
+        {
+            format!("{}/{id}", registry.id())
+        }
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_thing_that_happens_is_a_line() {
+        let name = "projects/local/locations/local/registries/default/devices/switch-1";
+        for (kind, told, expected) in [
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "telemetry", "device": name, "subfolder": "a", "binaryData": "b24="}),
+                "T      7 switch-1 telemetry a on",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "disconnected", "device": name, "reason": "gone"}),
+                "T      7 switch-1 disconnected gone",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "command-settled", "device": name, "commandId": "3.wake.0",
+                       "status": "acknowledged"}),
+                "T      7 switch-1 command-settled 3.wake.0 acknowledged",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "timer", "plugin": "night", "name": "off", "binaryData": "b24="}),
+                "T      7 timer night off on",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "connected", "device": name.replace("default", "hall")}),
+                "T      7 hall/switch-1 connected",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "connected", "device": name.replace("projects/local", "projects/p")}),
+                "T      7 projects/p/locations/local/registries/default/devices/switch-1 connected",
+            ),
+            (
+                "event",
+                json!({"id": "7", "time": "T", "kind": "topic", "topic": "a/b", "binaryData": "b24="}),
+                "T      7 topic a/b on",
+            ),
+            (
+                "execution",
+                json!({"event": "7", "time": "T", "plugin": "wake", "tookUs": 41, "effects": [{}]}),
+                "T      7 → plugin wake: 1 effect (41 µs)",
+            ),
+            (
+                "execution",
+                json!({"event": "7", "time": "T", "plugin": "wake", "tookUs": 41, "error": "no JSON"}),
+                "T      7 → plugin wake: failed: no JSON (41 µs)",
+            ),
+            ("missed", json!({"events": 3}), "(3 events were left out: more happens than can be shown)"),
+        ] {
+            assert_eq!(line(kind, &told).unwrap(), expected);
+        }
+    }
+}

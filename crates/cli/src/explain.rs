@@ -1,0 +1,37 @@
+//! `switchbox explain`: why something happened on a running host.
+
+use serde_json::Value;
+
+use super::client::{Host, Names, escape};
+use switchbox_core::explain::Id;
+
+/// Why did this lamp turn on? Shows what led to a config, a command or a method call, and what came of an event
+///
+/// An event is written 42; a config version lamp-1@7; the newest config of a device lamp-1; what plugin wake made of event
+/// 42 is 42.wake, its first effect 42.wake.0 and its first method call 42.wake.m0; a command or a call of an operator
+/// api.…; a dead letter deadLetters/3. Full resource names will do as well
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    host: Host,
+    #[command(flatten)]
+    names: Names,
+    id: String,
+}
+
+/// Returns what is to be printed.
+pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+    let id = whole(&options.names, options.id.trim())?;
+    let answer = options.host.client()?.get(&format!("/v1/explain/{}", escape(&id)))?;
+    let text = answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(options.host.show(&answer, text))
+}
+
+/// The host knows nothing of --registry: it gets the device's full name.
+fn whole(names: &Names, id: &str) -> anyhow::Result<String> {
+    Ok(match Id::parse_in(id, &names.home()?)? {
+        Id::Config { device, version: Some(version) } => format!("{device}@{version}"),
+        Id::Config { device, version: None } => device.to_string(),
+        _ => id.to_owned(),
+    })
+}

@@ -1,0 +1,156 @@
+//! The commands that talk to a running host, and those that need none. Each reads its arguments, asks the host through its API
+//! and prints the answer. The commands that run or repair a host are in the program itself.
+
+mod admin_token;
+mod advice;
+mod cert;
+mod client;
+#[cfg(test)]
+mod command_tests;
+pub mod context;
+mod credential;
+pub mod demo;
+mod device;
+mod events;
+mod example;
+mod explain;
+mod gateway;
+mod letters;
+pub mod log;
+mod narrator;
+#[cfg(test)]
+mod newcomer_tests;
+mod pace;
+mod plugin;
+mod plugin_logs;
+pub mod plugin_new;
+mod puppet;
+mod readable;
+mod registry;
+pub mod scenes;
+mod service;
+mod simulate;
+mod story;
+mod table;
+#[cfg(test)]
+mod tests;
+mod token;
+mod trust;
+mod virtual_device;
+
+use std::{io, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use switchbox_support::terminal;
+
+/// The exit code of `device method` when the device answers that it failed.
+const DEVICE_REFUSED: u8 = 3;
+
+/// A command that needs no part of the host in this process.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Be a device: connect to a running host and show what is sent and received
+    Simulate(simulate::Options),
+    /// Look at devices of a running host, change them, send to them
+    Device(device::Options),
+    Gateway(gateway::Options),
+    /// Registries: groups of devices with names of their own
+    Registry(registry::Options),
+    /// Accounts of programs that are no devices, such as a dashboard that watches
+    Service(service::Options),
+    /// Look at plugins of a running host, switch them on and off
+    Plugin(plugin::Options),
+    /// Make tokens for programs that call a running host's API, look at them, delete them
+    Token(admin_token::Options),
+    /// Who changed what through a running host's API
+    Audit(admin_token::AuditOptions),
+    Explain(explain::Options),
+    /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
+    Cert(cert::Options),
+    Events(events::Options),
+    DeadLetters(letters::Options),
+}
+
+/// What a command prints, and the code that it ends with.
+struct Printed {
+    text: String,
+    code: u8,
+}
+
+impl From<String> for Printed {
+    fn from(text: String) -> Self {
+        Self { text, code: 0 }
+    }
+}
+
+/// Runs the command and prints its answer.
+///
+/// # Errors
+///
+/// The host cannot be reached or refuses; a file cannot be read or written.
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let printed: Printed = match command {
+        Command::Simulate(options) => return block_on(simulate::run(options)),
+        Command::Events(options) => return events::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Device(options) => device::run(&options)?,
+        Command::Gateway(options) => gateway::run(&options)?.into(),
+        Command::Registry(options) => registry::run(&options)?.into(),
+        Command::Service(options) => service::run(&options)?.into(),
+        Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
+            return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);
+        }
+        Command::Plugin(options) => plugin::run(&options)?.into(),
+        Command::Token(options) => admin_token::run(&options)?.into(),
+        Command::Audit(options) => admin_token::audit(&options)?.into(),
+        Command::Explain(options) => explain::run(&options)?.into(),
+        Command::Cert(options) => cert::run(&options)?.into(),
+        Command::DeadLetters(options) => letters::run(&options)?.into(),
+    };
+    show(&printed.text)?;
+    Ok(ExitCode::from(printed.code))
+}
+
+/// Runs `work` on a runtime of its own.
+///
+/// # Errors
+///
+/// Those of `work`, and of making the runtime.
+pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work).map(|()| ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Prints what a command has to say. A reader that has gone away, as `head` does, ends the program.
+///
+/// # Errors
+///
+/// Standard output cannot be written.
+pub fn show(text: &str) -> anyhow::Result<()> {
+    match terminal::print(text.trim_end_matches('\n')) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        printed => printed.context("standard output cannot be written"),
+    }
+}
+
+/// The error and its causes as one text, without saying twice what a cause's parent says already.
+#[must_use]
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! `switchbox plugin logs`: what a plugin wrote to its log, from the executions that the journal keeps, and how it failed.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, Host, escape},
+    events,
+};
+use switchbox_model::PluginName;
+use switchbox_support::{clock, terminal};
+
+/// Executions in one page.
+const PAGE: usize = 200;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    name: String,
+    /// Go on until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// Only what is newer than this, such as 1h [default: all that is kept]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
+    /// The newest lines, so many at most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+/// Prints as it goes.
+pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
+    if !options.follow {
+        return super::show(&listed(host, options)?);
+    }
+    let client = host.client()?;
+    // Opened before the past is read, so that nothing falls between the two.
+    let stream = client.stream(&format!("/v1/events:follow?{}", query(&options.name)?))?;
+    let past = past(&client, options)?;
+    let known: HashSet<_> = past.iter().map(identity).collect();
+    let print = |line: &Line| match host.wants_json() {
+        true => super::show(&terminal::json_piece(&line.json().to_string())),
+        false => super::show(&terminal::piece(&line.text())),
+    };
+    newest(&past, options.limit).iter().try_for_each(print)?;
+    events::each(stream, |kind, told| match kind {
+        "execution" if !known.contains(&identity(&told)) => lines_of(&told).iter().try_for_each(print),
+        "missed" if !host.wants_json() => super::show(&events::line(kind, &told)?),
+        _ => Ok(()),
+    })
+}
+
+/// Those that are there.
+pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
+    let client = host.client()?;
+    let past = past(&client, options)?;
+    if past.is_empty() {
+        // A plugin that was removed may still have lines. One that never was is an error.
+        client.get(&format!("/v1/plugins/{}", escape(&options.name)))?;
+    }
+    let lines = newest(&past, options.limit);
+    let texts: Vec<_> = lines.iter().map(|line| terminal::piece(&line.text()).into_owned()).collect();
+    let answer = json!({ "lines": lines.iter().map(Line::json).collect::<Vec<_>>() });
+    Ok(host.show(&answer, texts.join("\n")))
+}
+
+fn query(name: &str) -> anyhow::Result<String> {
+    Ok(format!("plugin={}", escape(PluginName::new(name)?.as_str())))
+}
+
+/// The newest lines, the oldest of them first.
+fn newest(past: &[Value], limit: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = past.iter().rev().flat_map(lines_of).collect();
+    lines.split_off(lines.len().saturating_sub(limit))
+}
+
+/// Executions with lines, the newest first: as many as have the lines that are wanted.
+fn past(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
+    let since = options.since.map(|since| {
+        let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        format!("&since={}", clock::rfc3339(clock::now_ms().saturating_sub(since)))
+    });
+    let query = query(&options.name)?;
+    let base = format!("/v1/executions?{query}&logged=true&pageSize={PAGE}{}", since.unwrap_or_default());
+    let (mut found, mut lines, mut token): (Vec<Value>, _, _) = (Vec::new(), 0, String::new());
+    while lines < options.limit {
+        let page = client.get(&format!("{base}&pageToken={}", escape(&token)))?;
+        let executions = page.get("executions").and_then(Value::as_array).cloned().unwrap_or_default();
+        lines += executions.iter().map(|execution| lines_of(execution).len()).sum::<usize>();
+        found.extend(executions);
+        match page.get("nextPageToken").and_then(Value::as_str) {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+fn field<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// One try of one event.
+fn identity(execution: &Value) -> (String, u64) {
+    let attempt = execution.get("attempt").and_then(Value::as_u64).unwrap_or(1);
+    (field(execution, "event").to_owned(), attempt)
+}
+
+struct Line {
+    time: String,
+    event: String,
+    line: String,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        format!("{} {:>6} {}", self.time, self.event, self.line)
+    }
+
+    fn json(&self) -> Value {
+        json!({"time": self.time, "event": self.event, "line": self.line})
+    }
+}
+
+/// Its lines, and how it failed if it did.
+fn lines_of(execution: &Value) -> Vec<Line> {
+    let logs = execution.get("logs").and_then(Value::as_array).into_iter().flatten();
+    let failed = execution.get("error").and_then(Value::as_str).map(|error| format!("failed: {error}"));
+    let lines = logs.filter_map(Value::as_str).map(str::to_owned).chain(failed);
+    let line = |line| Line { time: field(execution, "time").into(), event: field(execution, "event").into(), line };
+    lines.map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executions_lines_are_its_log_and_its_failure() {
+        let execution = json!({"event": "7", "time": "T", "logs": ["info: a", "warn: b"], "error": "no JSON"});
+        let lines: Vec<_> = lines_of(&execution).iter().map(Line::text).collect();
+        assert_eq!(lines, ["T      7 info: a", "T      7 warn: b", "T      7 failed: no JSON"]);
+        assert!(lines_of(&json!({"event": "7", "effects": []})).is_empty());
+        assert_eq!(identity(&json!({"event": "7", "attempt": 2})), ("7".to_owned(), 2));
+    }
+}

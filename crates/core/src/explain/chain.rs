@@ -1,0 +1,153 @@
+//! An explanation as data: what led to the thing asked about, and what came of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use switchbox_model::{
+    CallRecord, CommandStatus, DeadLetter, DeviceNum, Event, Handled, HeldBack, KvWrite, PluginName, Seq, timer::Timer,
+};
+use switchbox_store::{CommandDoc, ConfigVersion};
+
+/// The answer to "why?".
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// From where it began to the thing asked about.
+    pub chain: Vec<Step>,
+    /// What came of the thing asked about.
+    pub branches: Vec<Branch>,
+    /// More may have come of it, further on in the journal than was looked.
+    pub cut: bool,
+}
+
+/// Something that came of it, and what came of that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branch {
+    pub step: Step,
+    pub branches: Vec<Branch>,
+}
+
+impl From<Step> for Branch {
+    fn from(step: Step) -> Self {
+        Self { step, branches: Vec::new() }
+    }
+}
+
+/// One link of a chain.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Event(Box<Event>),
+    /// A call of the admin API.
+    Operator {
+        who: String,
+    },
+    Execution(Box<ExecutionStep>),
+    /// A rate held the execution's effects back.
+    HeldBack(Box<HeldBack>),
+    Config(Box<ConfigStep>),
+    /// A patch of a device that has no config took out what is not there.
+    NothingToPatch {
+        device: DeviceNum,
+    },
+    Command(Box<CommandDoc>),
+    Call(Box<CallRecord>),
+    /// The plugin wrote to its own state.
+    Kv(KvWrite),
+    /// The plugin set a timer.
+    TimerSet(Box<Timer>),
+    /// The plugin took a timer back.
+    TimerCancelled {
+        name: String,
+    },
+    /// The plugin published on an ordinary topic.
+    Published {
+        topic: String,
+        payload: Bytes,
+    },
+    DeadLetter(Box<DeadLetter>),
+    /// None of the execution's effects were made: what they were made on had changed, and the event was tried again.
+    Refused,
+    /// It was there, but is no longer kept.
+    Gone(Gone),
+    /// More led to what follows than is shown.
+    Earlier,
+}
+
+/// What is still known of something that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gone {
+    Event(Seq),
+    /// What led to it is not known any more.
+    Execution {
+        seq: Seq,
+        plugin: PluginName,
+    },
+    Config {
+        device: DeviceNum,
+    },
+    Command {
+        device: DeviceNum,
+        id: String,
+    },
+}
+
+/// A plugin handled an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionStep {
+    pub seq: Seq,
+    pub plugin: PluginName,
+    pub digest: Arc<str>,
+    pub attempt: u32,
+    /// None: the journal no longer has it.
+    pub record: Option<Handled>,
+}
+
+impl From<Handled> for ExecutionStep {
+    fn from(handled: Handled) -> Self {
+        Self {
+            seq: handled.seq,
+            plugin: handled.plugin.clone(),
+            digest: handled.digest.clone(),
+            attempt: handled.attempt,
+            record: Some(handled),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigStep {
+    pub version: ConfigVersion,
+    pub fate: ConfigFate,
+    /// The effect asked for what this version, which was in force, says already. So it made none of its own.
+    pub unchanged: bool,
+}
+
+/// How far a config version has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigFate {
+    /// The device's PUBACK came after so many milliseconds.
+    Acknowledged { after_ms: u64 },
+    /// It is in force and waits for the device.
+    Waiting,
+    /// A newer version took its place before the device acknowledged it.
+    Superseded { by: u64 },
+}
+
+impl ConfigStep {
+    /// `newest`: the version in force.
+    #[must_use]
+    pub fn new(version: ConfigVersion, newest: u64) -> Self {
+        let fate = match version.acknowledged_ms {
+            Some(at) => ConfigFate::Acknowledged { after_ms: at.saturating_sub(version.time_ms) },
+            None if newest > version.version => ConfigFate::Superseded { by: version.version + 1 },
+            None => ConfigFate::Waiting,
+        };
+        Self { version, fate, unchanged: false }
+    }
+}
+
+/// A command's last change, milliseconds after it was made; none while it is only queued.
+#[must_use]
+pub fn settled_after_ms(command: &CommandDoc) -> Option<u64> {
+    (command.status != CommandStatus::Queued).then(|| command.changed_ms().saturating_sub(command.created_ms))
+}

@@ -1,0 +1,219 @@
+//! An explanation as a person reads it. Pure.
+
+use std::fmt::Write as _;
+
+use super::{
+    chain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms},
+    words::{bytes, name, span, time},
+};
+use switchbox_model::{
+    CallRecord, CallResult, CommandStatus, DeviceName, DeviceNum, Event, EventData, Outcome,
+    timer::{self, Schedule, Timer},
+};
+use switchbox_store::CommandDoc;
+use switchbox_support::terminal;
+
+/// How a device is called; none when it is gone.
+pub(super) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
+
+/// One line a step; what came of a step stands below it, further in.
+pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {
+    let mut text = String::new();
+    for (index, step) in explanation.chain.iter().enumerate() {
+        let arrow = if index == 0 { "" } else { "→ " };
+        let _ = writeln!(text, "{arrow}{}", line(step, names));
+    }
+    branches(&mut text, &explanation.branches, 0, names);
+    if explanation.branches.is_empty()
+        && let Some(nothing) = explanation.chain.last().and_then(nothing_came)
+    {
+        let _ = writeln!(text, "→ {nothing}");
+    }
+    if explanation.cut {
+        text.push_str("(the journal goes on; what stands further on was not looked through)\n");
+    }
+    text
+}
+
+fn branches(text: &mut String, branches: &[Branch], depth: usize, names: Names<'_>) {
+    for branch in branches {
+        let _ = write!(text, "{:indent$}→ {}", "", line(&branch.step, names), indent = depth * 2);
+        if let (true, Some(nothing)) = (branch.branches.is_empty(), nothing_came(&branch.step)) {
+            let _ = write!(text, " → {nothing}");
+        }
+        text.push('\n');
+        self::branches(text, &branch.branches, depth + 1, names);
+    }
+}
+
+fn nothing_came(step: &Step) -> Option<&'static str> {
+    match step {
+        Step::Event(_) => Some("no plugin has handled it"),
+        Step::Execution(execution) => {
+            let done = execution.record.as_ref().is_some_and(|done| matches!(done.outcome, Outcome::Done { .. }));
+            done.then_some("it wanted nothing to happen")
+        }
+        _ => None,
+    }
+}
+
+/// One line, whatever devices and plugins put into it.
+fn line(step: &Step, names: Names<'_>) -> String {
+    terminal::line(&words_of(step, names)).into_owned()
+}
+
+fn words_of(step: &Step, names: Names<'_>) -> String {
+    match step {
+        Step::Event(event) => happened(event, names),
+        Step::Operator { who } => format!("an operator ({who}) called the admin API"),
+        Step::Execution(execution) => handled(execution),
+        Step::HeldBack(held) => format!("held back for {} by {}", span(held.held_ms), held.why),
+        Step::Config(config) => config_line(config, names),
+        Step::NothingToPatch { device } => {
+            format!("a patch for {}, which has no config, and nothing in it to change", name(*device, names))
+        }
+        Step::Command(command) => command_line(command, names),
+        Step::Call(call) => call_line(call, names),
+        Step::Kv(write) => match &write.value {
+            Some(value) => format!("key {:?} of its own state set to {}", write.key, bytes(value)),
+            None => format!("key {:?} of its own state deleted", write.key),
+        },
+        Step::TimerSet(timer) => timer_line(timer),
+        Step::TimerCancelled { name } => format!("timer {name:?} cancelled"),
+        Step::Published { topic, payload } => format!("{} published on {topic}", bytes(payload)),
+        Step::DeadLetter(letter) => format!(
+            "plugin {} ({}, try {}) failed: {} → dead letter {}",
+            letter.plugin,
+            digest(&letter.digest),
+            letter.attempt,
+            letter.error,
+            letter.id
+        ),
+        Step::Refused => {
+            "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()
+        }
+        Step::Gone(gone) => gone_line(gone, names),
+        Step::Earlier => "(it began earlier; explain the first event below to go on)".into(),
+    }
+}
+
+fn gone_line(gone: &Gone, names: Names<'_>) -> String {
+    match gone {
+        Gone::Event(seq) => format!("event {seq}, which is no longer kept"),
+        Gone::Execution { seq, plugin } => {
+            format!("what plugin {plugin} made of event {seq}, which is no longer kept")
+        }
+        Gone::Config { device } => format!("a config for {}, which is no longer kept", name(*device, names)),
+        Gone::Command { device, id } => format!("command {id} for {}, which is no longer kept", name(*device, names)),
+    }
+}
+
+fn happened(event: &Event, names: Names<'_>) -> String {
+    let who = || event.device.map_or_else(|| "the host".to_owned(), |num| name(num, names));
+    let what = match &event.data {
+        EventData::Telemetry { subfolder, payload, .. } if subfolder.is_empty() => {
+            format!("{} sent {}", who(), bytes(payload))
+        }
+        EventData::Telemetry { subfolder, payload, .. } => format!("{} sent {} on {subfolder}", who(), bytes(payload)),
+        EventData::State { version, payload } => format!("{} reported state {version}, {},", who(), bytes(payload)),
+        EventData::Connected => format!("{} connected", who()),
+        EventData::Disconnected { reason } => format!("{} disconnected ({reason})", who()),
+        EventData::CommandSettled { id, status: CommandStatus::Expired } => {
+            format!("command {id} of {} expired", who())
+        }
+        EventData::CommandSettled { id, status: CommandStatus::SentUnconfirmed } => {
+            format!("command {id} of {} was sent to a subscription of QoS 0, which acknowledges nothing", who())
+        }
+        EventData::CommandSettled { id, status } => format!("command {id} of {} was {}", who(), status.as_str()),
+        EventData::Timer { plugin, name, .. } if name == timer::START => {
+            format!("plugin {plugin} was new, or its component or settings changed,")
+        }
+        EventData::Timer { plugin, name, late, .. } => {
+            format!("timer {name:?} of plugin {plugin} fired{}", if *late { ", late," } else { "" })
+        }
+        EventData::Topic { topic, payload, .. } => format!("{} was published on {topic}", bytes(payload)),
+    };
+    format!("{what} at {} (event {})", time(event.time_ms), event.seq)
+}
+
+fn timer_line(timer: &Timer) -> String {
+    let (name, due) = (&timer.name, time(timer.due_ms));
+    match &timer.schedule {
+        Schedule::Once | Schedule::After { .. } | Schedule::Start => format!("timer {name:?} set for {due}"),
+        Schedule::Every { period_ms } => format!("timer {name:?} set for every {}, first at {due}", span(*period_ms)),
+        Schedule::Cron { expression, time_zone } => {
+            format!("timer {name:?} set for {expression} in {time_zone}, first at {due}")
+        }
+    }
+}
+
+/// Enough of a digest to tell one from another.
+fn digest(digest: &str) -> String {
+    match digest.char_indices().nth("sha256:".len() + 12) {
+        Some((end, _)) => format!("{}…", digest.get(..end).unwrap_or(digest)),
+        None => digest.to_owned(),
+    }
+}
+
+fn handled(execution: &ExecutionStep) -> String {
+    let ExecutionStep { seq, plugin, attempt, record, .. } = execution;
+    let mut text = format!("plugin {plugin} ({}, execution {seq}.{plugin}", digest(&execution.digest));
+    if *attempt > 1 {
+        let _ = write!(text, ", try {attempt}");
+    }
+    if let Some(record) = record {
+        let _ = write!(text, ", {}", micros(record.took_us));
+    }
+    text.push(')');
+    if let Some(Outcome::Dead { error, .. }) = record.as_ref().map(|record| &record.outcome) {
+        let _ = write!(text, " failed: {error} → to the dead letters");
+    }
+    text
+}
+
+fn micros(took_us: u32) -> String {
+    if took_us < 10_000 { format!("{took_us} µs") } else { span(u64::from(took_us / 1_000)) }
+}
+
+fn config_line(config: &ConfigStep, names: Names<'_>) -> String {
+    let ConfigStep { version, fate, unchanged } = config;
+    let fate = match fate {
+        _ if *unchanged => "in force already, so nothing changed".into(),
+        ConfigFate::Acknowledged { after_ms } => format!("sent → acknowledged {} later", span(*after_ms)),
+        ConfigFate::Waiting => "waits for the device to acknowledge it".into(),
+        ConfigFate::Superseded { by } => format!("replaced by version {by} before the device acknowledged it"),
+    };
+    let device = name(version.device, names);
+    format!("config version {} for {device}: {} → {fate}", version.version, bytes(&version.payload))
+}
+
+fn command_line(command: &CommandDoc, names: Names<'_>) -> String {
+    let later = settled_after_ms(command).map(|ms| format!(" {} later", span(ms))).unwrap_or_default();
+    let fate = match command.status {
+        CommandStatus::Queued => "queued".into(),
+        CommandStatus::Sent => format!("sent{later}, not acknowledged yet"),
+        CommandStatus::Acknowledged => format!("sent → acknowledged{later}"),
+        CommandStatus::SentUnconfirmed => {
+            format!("sent once{later}; a subscription of QoS 0 acknowledges nothing")
+        }
+        CommandStatus::Expired | CommandStatus::Rejected | CommandStatus::Purged => {
+            format!("{}{later}", command.status.as_str())
+        }
+    };
+    let folder = if command.subfolder.is_empty() { String::new() } else { format!(" on {}", command.subfolder) };
+    format!("command {} for {}{folder}: {} → {fate}", command.id, name(command.device, names), bytes(&command.payload))
+}
+
+fn call_line(call: &CallRecord, names: Names<'_>) -> String {
+    let fate = match &call.result {
+        CallResult::Answered { status, payload } => {
+            format!("answered {status} {} after {}", bytes(payload), span(call.took_ms))
+        }
+        CallResult::Failed(why) => format!("no answer after {}: {why}", span(call.took_ms)),
+    };
+    let (device, request) = (name(call.device, names), bytes(&call.request));
+    format!("method {} of {device} called with {request} at {} ({}) → {fate}", call.method, time(call.time_ms), call.id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! Takes what devices send: stamps it, appends it to the journal and offers it to the plugins at the same time, so that
+//! their effects can be in the same commit. Never waits for a plugin, never talks to a client.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::registry::Device;
+use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
+use switchbox_store as store;
+use switchbox_support::{clock, fairness::Lane};
+
+pub use store::Room;
+
+/// What a device sent, not yet stamped.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// QoS 1 and 2: to be acknowledged when durable.
+    pub durable: bool,
+    pub data: EventData,
+}
+
+/// A command that has reached its final status.
+#[derive(Debug, Clone)]
+pub struct EndedCommand {
+    /// Its number among those of its device.
+    pub num: u64,
+    pub id: String,
+    pub status: CommandStatus,
+}
+
+/// Called once, on the writer's thread, when the events are durable (or for QoS 0, written), or will never be. Must be
+/// quick and must not block.
+pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("the journal cannot be written: {0}")]
+    Journal(String),
+    #[error("the host is shutting down")]
+    Closed,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Closed => Self::Closed,
+            other => Self::Journal(other.to_string()),
+        }
+    }
+}
+
+/// Who wants to see events: the plugins' queues. Must not block.
+pub trait Offer: Send + Sync {
+    /// Events in the order of the journal, all of this device (or of none: timers and topics). Returns how many times one
+    /// of them is being handled now.
+    fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize;
+    /// Some plugin is triggered by messages on this topic. Asked for every message: must be quick.
+    fn wants_topic(&self, topic: &str) -> bool;
+}
+
+/// The door for events. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    store: store::Handle,
+    offer: Arc<dyn Offer>,
+    /// Held from where events get their numbers until they are offered, so that they are offered in the order of the
+    /// journal: a plugin that reads from the journal then knows exactly which events it still gets from here.
+    gate: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ingest::Handle")
+    }
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle, offer: Arc<dyn Offer>) -> Self {
+        Self { store, offer, gate: Arc::default() }
+    }
+
+    /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
+    /// happens, sooner on those of the background.
+    pub async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
+        Ok(self.store.reserve(bytes, lane).await?)
+    }
+
+    /// As [`Handle::reserve`], for who cannot wait. None: there is no room now.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
+        self.store.try_reserve(bytes, lane)
+    }
+
+    /// As [`Handle::reserve`], for what may be lost: a quarter of the queue is left to the rest. None: there is no room now.
+    pub async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
+        Ok(self.store.spare(bytes, lane).await?)
+    }
+
+    /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
+    /// `EventData::State` the version given is ignored and assigned here.
+    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {
+        self.append(Some(device), events, Some(room), Some(done), Entry::Events);
+    }
+
+    /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
+    #[must_use]
+    pub fn topic_event(&self, message: &Message) -> Option<NewEvent> {
+        if !self.offer.wants_topic(&message.topic) {
+            return None;
+        }
+        let properties = message.properties.as_ref().map(|properties| properties.user.clone()).unwrap_or_default();
+        let (topic, payload) = (message.topic.as_ref().into(), message.payload.clone());
+        let data = EventData::Topic { topic, payload, properties };
+        Some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
+    }
+
+    /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
+    /// with it, or neither is.
+    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Room>, done: Done) {
+        let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
+        self.append_after(changes, None, vec![event], room, Some(done), Entry::Events);
+    }
+
+    /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
+    /// number of connections.
+    pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done) {
+        let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
+        self.append_after(changes, Some(device), vec![event], None, Some(done), Entry::Events);
+    }
+
+    /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
+    pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, room: Room) {
+        self.append(None, vec![event], Some(room), None, |events| Entry::EventsBy { events, by: vec![by] });
+    }
+
+    /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
+    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, room: Room) {
+        let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
+        let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
+        let events: Vec<_> = fired.into_iter().map(event).collect();
+        let _offering = self.gate.lock();
+        let entry = Entry::EventsBy { events: events.clone(), by };
+        self.offer_appended(None, events, self.store.append(None, entry, true, Some(room), None));
+    }
+
+    /// The number of the next event; all events before it have been offered.
+    #[must_use]
+    pub fn offered(&self) -> Seq {
+        let _all_offered = self.gate.lock();
+        self.store.next_seq()
+    }
+
+    /// Ends commands of the device, with the event that says so, in one record. Each was claimed from its queue before, so
+    /// that it ends once. Waits for no room: what is open is bounded.
+    pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<Done>) {
+        let (mut nums, mut events) = (Vec::with_capacity(ended.len()), Vec::with_capacity(ended.len()));
+        for EndedCommand { num, id, status } in ended {
+            nums.push(num);
+            events.push(NewEvent { durable: true, data: EventData::CommandSettled { id, status } });
+        }
+        self.append(Some(device), events, None, done, |events| Entry::CommandsSettled { nums, events });
+    }
+
+    /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
+    pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
+        self.append(Some(device), vec![NewEvent { durable: false, data }], None, None, Entry::Events);
+    }
+
+    fn append(
+        &self,
+        device: Option<&Arc<Device>>,
+        events: Vec<NewEvent>,
+        room: Option<Room>,
+        done: Option<Done>,
+        entry: impl FnOnce(Vec<Event>) -> Entry,
+    ) {
+        self.append_after(None, device, events, room, done, entry);
+    }
+
+    /// `first` is written with it.
+    fn append_after(
+        &self,
+        first: Option<Entry>,
+        device: Option<&Arc<Device>>,
+        events: Vec<NewEvent>,
+        room: Option<Room>,
+        done: Option<Done>,
+        entry: impl FnOnce(Vec<Event>) -> Entry,
+    ) {
+        let time_ms = clock::now_ms();
+        let sync = events.iter().any(|event| event.durable);
+        let _order = device.map(|device| device.order());
+        let events: Vec<Event> = events
+            .into_iter()
+            .map(|NewEvent { durable, mut data }| {
+                if let (EventData::State { version, .. }, Some(device)) = (&mut data, device) {
+                    *version = device.next_state_version();
+                }
+                Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
+            })
+            .collect();
+        let done: Option<store::Done> =
+            done.map(|done| -> store::Done { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
+        let _offering = self.gate.lock();
+        let seq = self.store.append(first, entry(events.clone()), sync, room, done);
+        self.offer_appended(device, events, seq);
+    }
+
+    /// `seq` is the number of the first of them. To be called with the gate held.
+    fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Option<Seq>) {
+        let Some(seq) = seq else { return };
+        for (event, seq) in events.iter_mut().zip(seq.0..) {
+            event.seq = Seq(seq);
+        }
+        // The writer is woken last: it finds the plugins at work already.
+        let handling = self.offer.offer(device, events);
+        self.store.wake(handling);
+    }
+}

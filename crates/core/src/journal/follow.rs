@@ -1,0 +1,146 @@
+//! Going along with the journal as it grows. A follower keeps a place in the log and nothing else, so a slow one costs no
+//! memory: what it could not keep up with is left out, and it is told how much that was.
+
+use std::collections::VecDeque;
+
+use super::{ExecutionFilter, Handle, touches};
+use switchbox_model::{DeviceNum, Entry, Event, EventKind, Handled, Seq};
+use switchbox_store as store;
+use switchbox_store::LogPage;
+
+/// Bytes of the log that are read in one go.
+const PAGE_BYTES: usize = 256 * 1024;
+/// A follower that is further behind than this goes on at the end of the journal.
+const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
+/// Events whose executions are recognised as belonging to the followed device.
+const RECENT: usize = 4_096;
+
+/// Where a follower stands: it has seen all up to and with this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub row: i64,
+    /// The place among the events and executions of the row.
+    pub index: usize,
+    /// The last event that it has seen, or that its filter left out.
+    pub seq: Seq,
+}
+
+/// Of what a follower is told.
+#[derive(Debug, Clone, Default)]
+pub struct FollowFilter {
+    /// What it sent, and what was done for that or to it.
+    pub device: Option<DeviceNum>,
+    pub kind: Option<EventKind>,
+    /// False: executions only.
+    pub events: bool,
+    /// None: no executions.
+    pub executions: Option<ExecutionFilter>,
+}
+
+/// What a follower is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    Event(Event),
+    Execution(Handled),
+    /// So many events were left out, whatever the filter makes of them.
+    Missed(u64),
+}
+
+/// One who goes along with the journal.
+#[derive(Debug)]
+pub struct Follower {
+    store: store::Handle,
+    filter: FollowFilter,
+    /// The next row to read, and how many of its items are known already.
+    row: i64,
+    skip: usize,
+    /// None: at the beginning of a journal without events.
+    last: Option<Seq>,
+    recent: VecDeque<Seq>,
+}
+
+impl Handle {
+    /// From `after` on, or from now on.
+    pub async fn follow(&self, after: Option<Cursor>, filter: FollowFilter) -> Result<Follower, store::Error> {
+        let (row, skip, last) = match after {
+            Some(cursor) => (cursor.row, cursor.index + 1, cursor.seq),
+            None => {
+                let (row, seq) = self.store.log_end();
+                (row + 1, 0, seq)
+            }
+        };
+        Ok(Follower { store: self.store.clone(), filter, row, skip, last: Some(last), recent: VecDeque::new() })
+    }
+}
+
+impl Follower {
+    /// What came since the last time; nothing when nothing did.
+    pub async fn next(&mut self) -> Result<Vec<(Cursor, Told)>, store::Error> {
+        let mut told = Vec::new();
+        if self.store.log_bytes_from(self.row).await? > BEHIND_BYTES {
+            let (row, seq) = self.store.log_end();
+            told.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
+            (self.row, self.skip) = (row + 1, 0);
+            self.last = Some(seq);
+            return Ok(told);
+        }
+        let LogPage { rows, next } = self.store.log_page(self.row, PAGE_BYTES).await?;
+        for row in rows {
+            let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
+            let mut index = 0;
+            for entry in row.entries {
+                let mut cursor = |seq| {
+                    index += 1;
+                    (index > known).then_some(Cursor { row: row.row, index: index - 1, seq })
+                };
+                match entry {
+                    Entry::Handled(handled) => {
+                        let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
+                        told.extend(self.execution(handled).map(|execution| (cursor, execution)));
+                    }
+                    entry => {
+                        for event in entry.into_events() {
+                            let Some(cursor) = cursor(event.seq) else { continue };
+                            told.extend(self.missed(event.seq, cursor));
+                            self.last = Some(event.seq);
+                            told.extend(self.event(event).map(|event| (cursor, event)));
+                        }
+                    }
+                }
+            }
+        }
+        // A page that is empty says where it would have begun.
+        if next > self.row {
+            (self.row, self.skip) = (next, 0);
+        }
+        Ok(told)
+    }
+
+    /// Events have no gaps in their numbers, so a gap is what was left out.
+    fn missed(&self, now: Seq, at: Cursor) -> Option<(Cursor, Told)> {
+        let gap = now.0.saturating_sub(self.last?.0 + 1);
+        (gap > 0).then_some((at, Told::Missed(gap)))
+    }
+
+    fn event(&mut self, event: Event) -> Option<Told> {
+        let filter = &self.filter;
+        if filter.device.is_some_and(|device| event.device != Some(device)) {
+            return None;
+        }
+        if filter.device.is_some() && filter.executions.is_some() {
+            self.recent.push_back(event.seq);
+            if self.recent.len() > RECENT {
+                self.recent.pop_front();
+            }
+        }
+        let wanted = filter.events && filter.kind.is_none_or(|kind| event.data.kind() == kind);
+        wanted.then_some(Told::Event(event))
+    }
+
+    fn execution(&self, handled: Handled) -> Option<Told> {
+        let of_device = |device| self.recent.contains(&handled.seq) || touches(&handled, device);
+        let wanted = self.filter.executions.as_ref().is_some_and(|filter| filter.takes(&handled))
+            && self.filter.device.is_none_or(of_device);
+        wanted.then_some(Told::Execution(handled))
+    }
+}

@@ -1,0 +1,303 @@
+//! Looking back: events, executions and dead letters as the log has them. Reads only; how they look to a caller is the
+//! business of the admin API.
+
+mod follow;
+mod origin;
+mod story;
+mod weight;
+
+use origin::Origins;
+use weight::Weight;
+
+pub use follow::{Cursor, FollowFilter, Follower, Told};
+pub use story::Story;
+
+use switchbox_model::{
+    DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, Outcome, PluginName, Seq, limits::ADMIN_PAGE_BYTES,
+};
+use switchbox_store as store;
+
+/// Rows of the log that are read in one go.
+const CHUNK_ROWS: usize = 256;
+/// Rows of the log that one page looks through at most; a page may end early because of it.
+const PAGE_ROWS: usize = 16 * 1024;
+/// Pages that a search for the executions of one device looks through at most.
+const DEVICE_PAGES: usize = 64;
+/// A [`Position`] with this row is among what outlived the log: rows of the log begin with 1.
+const OUTLIVED: i64 = 0;
+/// Executions stand in the log in the order in which they were written. By their times they may differ from it by this much.
+const OUT_OF_ORDER_MS: u64 = 60_000;
+/// Dead letters that are read in one go.
+const LETTERS: usize = 100;
+
+/// A place in the log: what stands before it is older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub row: i64,
+    /// The place among those of the same kind in the row.
+    pub index: usize,
+}
+
+/// Newest first, and where to go on; none at the beginning of the log. A page ends once its items are larger than
+/// [`ADMIN_PAGE_BYTES`] as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<Position>,
+    /// It ended because of the size.
+    pub full: bool,
+}
+
+/// Dead letters in order of their ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letters {
+    pub items: Vec<DeadLetter>,
+    /// There may be more behind the last.
+    pub more: bool,
+}
+
+/// The items of a page that is being made.
+struct Items<T> {
+    items: Vec<T>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl<T: Weight> Items<T> {
+    fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// Gives the item back if the page has no room for it. The first one always has.
+    fn push(&mut self, item: T) -> Result<(), T> {
+        let bytes = item.weight();
+        let full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();
+        if full || self.items.len() >= self.limit {
+            return Err(item);
+        }
+        self.bytes += bytes;
+        self.items.push(item);
+        Ok(())
+    }
+
+    fn page(self, next: Option<Position>) -> Page<T> {
+        let full = self.items.len() < self.limit && self.bytes > ADMIN_PAGE_BYTES / 2 && next.is_some();
+        Page { items: self.items, next, full }
+    }
+}
+
+/// Which events.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub device: Option<DeviceNum>,
+    pub kind: Option<EventKind>,
+}
+
+impl EventFilter {
+    fn takes(&self, event: &Event) -> bool {
+        self.device.is_none_or(|device| event.device == Some(device))
+            && self.kind.is_none_or(|kind| event.data.kind() == kind)
+    }
+}
+
+/// Which executions.
+#[derive(Debug, Clone, Default)]
+pub struct ExecutionFilter {
+    pub plugin: Option<PluginName>,
+    pub event: Option<Seq>,
+    /// Only those in which something happened; see [`Handled::is_interesting`].
+    pub interesting: bool,
+    /// Only those that wrote to their log, or failed.
+    pub logged: bool,
+    /// Only those that ended at this time or later, milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
+    /// For what this device sent, or with an effect on it.
+    pub device: Option<DeviceNum>,
+}
+
+/// One of its effects is on the device.
+fn touches(handled: &Handled, device: DeviceNum) -> bool {
+    match &handled.outcome {
+        Outcome::Done { effects } => effects.iter().any(|effect| effect.device() == Some(device)),
+        Outcome::Dead { .. } => false,
+    }
+}
+
+impl ExecutionFilter {
+    fn takes(&self, handled: &Handled) -> bool {
+        self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
+            && self.event.is_none_or(|event| handled.seq == event)
+            && (!self.interesting || handled.is_interesting())
+            && (!self.logged || !handled.logs.is_empty() || matches!(handled.outcome, Outcome::Dead { .. }))
+            && self.since_ms.is_none_or(|since| handled.time_ms >= since)
+    }
+
+    /// What stands before it in the log is older than what is asked for.
+    fn ends_at(&self, handled: &Handled) -> bool {
+        self.since_ms.is_some_and(|since| handled.time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
+    }
+}
+
+/// The door for those who look back. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    store: store::Handle,
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle) -> Self {
+        Self { store }
+    }
+
+    /// At most `limit` events before `before` (none = from the newest on).
+    pub async fn events(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+        filter: &EventFilter,
+    ) -> Result<Page<Event>, store::Error> {
+        let take = |entry: Entry, found: &mut Vec<Option<Event>>| {
+            found.extend(entry.into_events().into_iter().map(|event| filter.takes(&event).then_some(event)));
+        };
+        let (items, next) = self.walk(before, limit, take).await?;
+        Ok(items.page(next))
+    }
+
+    /// At most `limit` executions before `before` (none = from the newest on).
+    pub async fn executions(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+        filter: &ExecutionFilter,
+    ) -> Result<Page<Handled>, store::Error> {
+        let Some(device) = filter.device else { return self.all_executions(before, limit, filter).await };
+        let mut origins = Origins::new(&self.store);
+        let (mut items, mut from) = (Items::new(usize::MAX), before);
+        for _ in 0..DEVICE_PAGES {
+            let page = self.all_executions(from, limit - items.items.len(), filter).await?;
+            for handled in page.items {
+                if touches(&handled, device) || origins.of(handled.seq).await? == Some(device) {
+                    items.bytes += handled.weight();
+                    items.items.push(handled);
+                }
+            }
+            from = page.next;
+            // Two of these pages may be one and a half times as large as one.
+            if items.items.len() == limit || items.bytes > ADMIN_PAGE_BYTES / 2 || from.is_none() {
+                break;
+            }
+        }
+        Ok(items.page(from))
+    }
+
+    /// Of any device: those of the log, then those that outlived it.
+    async fn all_executions(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+        filter: &ExecutionFilter,
+    ) -> Result<Page<Handled>, store::Error> {
+        if let Some(position) = before.filter(|position| position.row == OUTLIVED) {
+            return self.outlived(position.index, Items::new(limit), filter).await;
+        }
+        let mut ended = false;
+        let (items, next) = self
+            .walk(before, limit, |entry, found| {
+                if let Entry::Handled(handled) = entry {
+                    ended |= filter.ends_at(&handled);
+                    found.push(filter.takes(&handled).then_some(handled));
+                }
+            })
+            .await?;
+        match next {
+            _ if ended => Ok(items.page(None)),
+            Some(next) => Ok(items.page(Some(next))),
+            None => self.outlived(usize::MAX, items, filter).await,
+        }
+    }
+
+    /// Those that outlived the log, onto a page that others may stand on.
+    async fn outlived(
+        &self,
+        before: usize,
+        mut items: Items<Handled>,
+        filter: &ExecutionFilter,
+    ) -> Result<Page<Handled>, store::Error> {
+        let mut before = before;
+        for _ in 0..PAGE_ROWS / CHUNK_ROWS {
+            let num = i64::try_from(before).unwrap_or(i64::MAX);
+            let found = self.store.kept_before(num, CHUNK_ROWS).await?;
+            let Some((oldest, _)) = found.last() else { return Ok(items.page(None)) };
+            let oldest = usize::try_from(*oldest).unwrap_or(0);
+            for (num, kept) in found {
+                let taken = kept.handled.filter(|handled| filter.takes(handled));
+                if taken.is_some_and(|handled| items.push(handled).is_err()) {
+                    return Ok(items.page(Some(Position { row: OUTLIVED, index: before })));
+                }
+                before = usize::try_from(num).unwrap_or(0);
+            }
+            before = oldest;
+        }
+        Ok(items.page(Some(Position { row: OUTLIVED, index: before })))
+    }
+
+    /// In order of their ids, after `after`; with `plugin` only those of that one. Not many more bytes than a page has.
+    pub async fn dead_letters(
+        &self,
+        after: u64,
+        limit: usize,
+        plugin: Option<&PluginName>,
+    ) -> Result<Letters, store::Error> {
+        let (mut found, mut after) = (Items::new(limit), after);
+        loop {
+            let page = self.store.dead_letters(after, LETTERS).await?;
+            if page.is_empty() {
+                return Ok(Letters { items: found.items, more: false });
+            }
+            for letter in page.into_iter() {
+                after = letter.id;
+                let taken = plugin.is_none_or(|plugin| letter.plugin == *plugin);
+                if taken && found.push(letter).is_err() {
+                    return Ok(Letters { items: found.items, more: true });
+                }
+            }
+        }
+    }
+
+    pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, store::Error> {
+        self.store.dead_letter(id).await
+    }
+
+    /// Goes back through the log. `pick` gives all items of an entry, none for those that are filtered out, so that an
+    /// item's index in its row does not depend on the filter.
+    async fn walk<T: Weight>(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+        mut pick: impl FnMut(Entry, &mut Vec<Option<T>>),
+    ) -> Result<(Items<T>, Option<Position>), store::Error> {
+        let mut items = Items::new(limit);
+        // The row of the position itself is looked at again, up to its index.
+        let mut from = before.map_or(i64::MAX, |position| position.row.saturating_add(1));
+        let mut looked_at = 0;
+        while looked_at < PAGE_ROWS {
+            let rows = self.store.log_back(from, CHUNK_ROWS).await?;
+            let Some(oldest) = rows.last().map(|row| row.row) else { return Ok((items, None)) };
+            looked_at += rows.len();
+            for row in rows {
+                let mut found = Vec::new();
+                row.entries.into_iter().for_each(|entry| pick(entry, &mut found));
+                let end = before.filter(|position| position.row == row.row).map_or(usize::MAX, |p| p.index);
+                let found = found.into_iter().enumerate().take(end).rev();
+                for (index, item) in found.filter_map(|(index, item)| Some((index, item?))) {
+                    if items.push(item).is_err() {
+                        return Ok((items, Some(Position { row: row.row, index: index + 1 })));
+                    }
+                }
+            }
+            from = oldest;
+        }
+        Ok((items, Some(Position { row: from, index: 0 })))
+    }
+}

@@ -1,0 +1,83 @@
+//! All that is known of one event: the event, what plugins made of it, and the devices that they called meanwhile.
+
+use super::Handle;
+use switchbox_model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, HeldBack, PluginName, Seq};
+use switchbox_store as store;
+use switchbox_store::LogPage;
+
+/// Bytes of the log that are read in one go.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// How far behind an event executions of it are looked for, in pages.
+const PAGES: usize = 32;
+
+/// In the order of the log.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// None: it never was, or is no longer kept.
+    pub event: Option<Event>,
+    /// The effect that the event came of; none where it was none.
+    pub by: Option<EffectKey>,
+    pub handled: Vec<Handled>,
+    pub calls: Vec<CallRecord>,
+    /// What a rate held back, and for how long. Not kept longer than the journal.
+    pub held: Vec<HeldBack>,
+    /// There is more of the log than was looked through.
+    pub cut: bool,
+}
+
+impl Story {
+    /// What a rate held back of this try.
+    #[must_use]
+    pub fn held_back(&self, plugin: &PluginName, attempt: u32) -> Option<&HeldBack> {
+        // A dead letter that was driven again has been held back before under the same numbers.
+        self.held.iter().rfind(|held| held.plugin == *plugin && held.attempt == attempt)
+    }
+
+    fn add(&mut self, seq: Seq, entry: Entry) {
+        match entry {
+            Entry::Handled(handled) if handled.seq == seq => self.handled.push(handled),
+            Entry::HeldBack(held) if held.seq == seq => self.held.push(held),
+            Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
+            entry if self.event.is_none() => {
+                if let Some((event, by)) = entry.into_event(seq) {
+                    (self.event, self.by) = (Some(event), by);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_for(cause: &Cause, event: Seq) -> bool {
+    matches!(cause, Cause::Plugin { seq, .. } if *seq == event)
+}
+
+impl Handle {
+    /// Looks for an event and its executions; with `plugin`, only until that one's is found.
+    pub async fn story(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<Story, store::Error> {
+        let mut story = Story::default();
+        let mut row = self.store.row_of(seq).await?;
+        for page in 0.. {
+            let Some(from) = row else { break };
+            if page == PAGES {
+                story.cut = true;
+                break;
+            }
+            let LogPage { rows, next } = self.store.log_page(from, PAGE_BYTES).await?;
+            row = (!rows.is_empty()).then_some(next);
+            rows.into_iter().flat_map(|row| row.entries).for_each(|entry| story.add(seq, entry));
+            if plugin.is_some_and(|plugin| story.handled.iter().any(|handled| handled.plugin == *plugin)) {
+                break;
+            }
+        }
+        if story.event.is_none() {
+            for kept in self.store.kept(seq).await? {
+                story.event = story.event.take().or(kept.event);
+                story.by = story.by.take().or(kept.by);
+                let known = |handled: &Handled| story.handled.contains(handled);
+                story.handled.extend(kept.handled.filter(|handled| !known(handled)));
+            }
+        }
+        Ok(story)
+    }
+}

@@ -1,0 +1,151 @@
+//! Commands: the operator's door to a device's queue, and what a command in the log means.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Error, Handle, Queues, Sink, check_size, refused};
+use crate::registry::Device;
+use switchbox_model::{Cause, CommandStatus, Effect, limits};
+use switchbox_store::{CommandDoc, Doc};
+
+/// A command that an operator wants to send.
+#[derive(Debug, Clone)]
+pub struct NewCommand {
+    pub id: String,
+    /// Topic levels; empty = none.
+    pub subfolder: String,
+    pub payload: Bytes,
+    /// Zero: only for a device that takes it now, which the caller has made sure of.
+    pub ttl: Duration,
+}
+
+impl Handle {
+    /// A command, sent as soon as it is durable, or else waiting for the device in its queue.
+    pub async fn send_command(&self, device: &Device, command: NewCommand, cause: Cause) -> Result<(), Error> {
+        let NewCommand { id, subfolder, payload, ttl } = command;
+        check_size("a command", payload.len(), limits::COMMAND_BYTES)?;
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        if ttl_ms > limits::COMMAND_TTL_MAX_MS {
+            return Err(Error::TooLong { limit_secs: limits::COMMAND_TTL_MAX_MS / 1_000 });
+        }
+        if self.queues.room(device.num) == 0 {
+            return Err(Error::QueueFull { limit: self.queues.most() });
+        }
+        let effect = Effect::Command { device: device.num, id, subfolder, payload, ttl_ms };
+        refused(self.submit(effect, cause).await?)
+    }
+}
+
+/// A command as the log has it.
+pub(super) struct Committed {
+    pub(super) id: String,
+    pub(super) subfolder: String,
+    pub(super) payload: Bytes,
+    pub(super) ttl_ms: u64,
+    pub(super) time_ms: u64,
+    pub(super) cause: Cause,
+}
+
+/// Puts it into the device's queue. What cannot be there gets its final status from whoever looks for what is due: its
+/// end is an event of its own, and events get their numbers before the log is written.
+pub(super) fn apply(queues: &Queues, sink: &dyn Sink, device: &Arc<Device>, new: Committed, docs: &mut Vec<Doc>) {
+    let (num, room) = queues.open_next(device.num);
+    let mut command = CommandDoc {
+        device: device.num,
+        num,
+        id: new.id,
+        subfolder: new.subfolder,
+        payload: new.payload,
+        ttl_ms: new.ttl_ms,
+        expires_ms: (new.ttl_ms > 0).then(|| new.time_ms.saturating_add(new.ttl_ms)),
+        verdict: None,
+        status: CommandStatus::Queued,
+        created_ms: new.time_ms,
+        sent_ms: None,
+        settled_ms: None,
+        cause: new.cause,
+    };
+    if !room {
+        command.verdict = Some(CommandStatus::Rejected);
+        command.expires_ms = Some(0);
+    } else if !sink.command(device, &command) && command.ttl_ms == 0 {
+        command.expires_ms = Some(0);
+    }
+    if let Some(ms) = command.expires_ms {
+        queues.note_due(ms);
+    }
+    docs.push(Doc::Command(Box::new(command)));
+}
+
+#[cfg(test)]
+mod tests {
+    use hashbrown::HashMap;
+
+    use super::*;
+    use switchbox_model::{DeviceName, DeviceNum, Message, RegistryName, registry::DeviceSpec};
+    use switchbox_store::{ConfigVersion, DeviceDoc, Seen};
+
+    /// A device that takes commands, or does not.
+    struct There(bool);
+
+    impl Sink for There {
+        fn config(&self, _: &Arc<Device>, _: &Arc<ConfigVersion>) {}
+
+        fn command(&self, _: &Arc<Device>, _: &CommandDoc) -> bool {
+            self.0
+        }
+
+        fn publish(&self, _: String, _: Message) {}
+    }
+
+    fn lamp() -> Arc<Device> {
+        let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
+        let spec = DeviceSpec::default();
+        let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None };
+        Arc::new(Device::new(doc, Seen::default()))
+    }
+
+    fn applied(queues: &Queues, there: bool, ttl_ms: u64) -> CommandDoc {
+        let cause = Cause::Api { who: "test".into() };
+        let new = Committed {
+            id: "c".into(),
+            subfolder: String::new(),
+            payload: Bytes::new(),
+            ttl_ms,
+            time_ms: 1_000,
+            cause,
+        };
+        let mut docs = Vec::new();
+        apply(queues, &There(there), &lamp(), new, &mut docs);
+        let Some(Doc::Command(command)) = docs.pop() else { panic!("no command") };
+        *command
+    }
+
+    #[test]
+    fn a_time_to_live_begins_when_the_command_is_committed_and_zero_means_now() {
+        for (there, ttl_ms, expires) in [
+            (true, 0, None),
+            (false, 0, Some(0)),
+            (true, 30, Some(1_030)),
+            (false, 30, Some(1_030)),
+            (false, u64::MAX, Some(u64::MAX)),
+        ] {
+            let queues = Queues::new(HashMap::new(), 9);
+            let command = applied(&queues, there, ttl_ms);
+            assert_eq!((command.expires_ms, command.verdict), (expires, None), "there: {there}, ttl: {ttl_ms}");
+            assert_eq!(*queues.due().borrow(), expires.unwrap_or(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn a_command_that_finds_the_queue_full_is_kept_and_to_be_rejected() {
+        let queues = Queues::new(HashMap::new(), 2);
+        let verdicts = [(); 3].map(|()| applied(&queues, true, 30).verdict);
+        assert_eq!(verdicts, [None, None, Some(CommandStatus::Rejected)]);
+        assert_eq!(*queues.due().borrow(), 0, "at once");
+        queues.close(DeviceNum(1), 1);
+        queues.close(DeviceNum(1), 3);
+        assert_eq!(applied(&queues, true, 30).verdict, None, "there is room again");
+    }
+}

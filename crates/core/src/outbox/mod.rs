@@ -1,0 +1,318 @@
+//! Committed effects: what they make of the devices' documents, and the doors by which an operator asks for the same.
+//! Never sends anything: it hands over to a [`Sink`] what is to be delivered.
+
+mod commands;
+mod queues;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    registry::{self, Device},
+    twin::{self, Desired},
+};
+use switchbox_model::{Cause, Effect, Entry, Message, QoS, limits};
+use switchbox_store as store;
+use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc};
+use switchbox_support::clock;
+
+pub use commands::NewCommand;
+pub use queues::Queues;
+
+/// Where committed effects go. Called on the log's writer thread: must not block.
+pub trait Sink: Send + Sync {
+    fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
+    /// False: the device cannot take a command now.
+    fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool;
+    /// A message for an ordinary topic; `id` is the effect's key. With QoS 1 or 2 it is among the outgoing documents until it
+    /// is settled as published.
+    fn publish(&self, id: String, message: Message);
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("version {current} is in force, not version {expected}")]
+    Conflict { expected: u64, current: u64 },
+    #[error("the device was deleted")]
+    DeviceGone,
+    /// A merge patch that cannot be applied to what is in force.
+    #[error("{0}")]
+    Patch(String),
+    #[error("{what} of {bytes} bytes is larger than {limit}")]
+    TooLarge { what: &'static str, bytes: usize, limit: usize },
+    #[error("a time-to-live may be at most {limit_secs} seconds")]
+    TooLong { limit_secs: u64 },
+    #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
+    QueueFull { limit: usize },
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A config that an operator sets.
+#[derive(Debug, Clone, Default)]
+pub struct NewConfig {
+    pub payload: Bytes,
+    /// The version that must be in force.
+    pub expected: Option<u64>,
+    /// Makes a new version also where the one in force has the same bytes.
+    pub force: bool,
+}
+
+/// The doors for operators. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    store: store::Handle,
+    queues: Queues,
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle, queues: Queues) -> Self {
+        Self { store, queues }
+    }
+
+    /// A new config version for the device, unless the one in force has the same bytes.
+    pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
+        let NewConfig { payload, expected, force } = config;
+        check_size("a config", payload.len(), limits::CONFIG_BYTES)?;
+        let device = device.num;
+        let effect = match force {
+            false => Effect::Config { device, payload, expected },
+            true => Effect::ConfigForced { device, payload, expected },
+        };
+        self.submit_config(effect, cause).await
+    }
+
+    /// A new config version: the one in force, changed by a JSON merge patch, unless that changes nothing. With `expected`
+    /// that version must be in force.
+    pub async fn patch_desired(
+        &self,
+        device: &Device,
+        patch: Bytes,
+        expected: Option<u64>,
+        cause: Cause,
+    ) -> Result<ConfigReply, Error> {
+        check_size("a patch", patch.len(), limits::CONFIG_BYTES)?;
+        let effect = Effect::PatchDesired { device: device.num, patch, expected };
+        self.submit_config(effect, cause).await
+    }
+
+    async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<ConfigReply, Error> {
+        match self.submit(effect, cause).await? {
+            Reply::Configs(replies) => replies.first().copied().ok_or(Error::DeviceGone),
+            other => refused(other).and(Err(Error::DeviceGone)),
+        }
+    }
+
+    async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
+        let entry = Entry::Operator { time_ms: clock::now_ms(), cause, effects: vec![effect] };
+        Ok(self.store.call(entry).await?)
+    }
+}
+
+fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
+    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+fn refused(reply: Reply) -> Result<(), Error> {
+    match reply {
+        Reply::Done | Reply::Configs(_) => Ok(()),
+        Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
+        Reply::Refused(Refused::Patch(problem)) => Err(Error::Patch(problem)),
+        Reply::Refused(_) => Err(Error::DeviceGone),
+    }
+}
+
+/// Who asks for the effects of one entry, and when.
+pub struct Origin<'a> {
+    pub time_ms: u64,
+    /// The cause of the effect at this index.
+    pub cause: &'a dyn Fn(u32) -> Cause,
+}
+
+/// Applies effects that are in the log: all of them, or none when one is refused.
+pub fn apply(
+    registry: &registry::Handle,
+    queues: &Queues,
+    sink: &dyn Sink,
+    origin: &Origin<'_>,
+    effects: Vec<Effect>,
+    docs: &mut Vec<Doc>,
+) -> Reply {
+    let targets = match check(registry, &effects) {
+        Ok(targets) => targets,
+        Err(refused) => return Reply::Refused(refused),
+    };
+    let mut replies = Vec::new();
+    for ((index, effect), target) in (0..).zip(effects).zip(targets) {
+        replies.extend(perform(queues, sink, origin, (index, effect, target), docs));
+    }
+    if replies.is_empty() { Reply::Done } else { Reply::Configs(replies) }
+}
+
+/// As [`apply`], for effects none of which can be refused, one at a time.
+pub fn apply_plain(
+    registry: &registry::Handle,
+    queues: &Queues,
+    sink: &dyn Sink,
+    origin: &Origin<'_>,
+    effects: Vec<Effect>,
+    docs: &mut Vec<Doc>,
+) {
+    for (index, effect) in (0..).zip(effects) {
+        let device = effect.device().and_then(|num| registry.get(num));
+        let target = device.map_or(Target::Nothing, Target::Device);
+        perform(queues, sink, origin, (index, effect, target), docs);
+    }
+}
+
+/// Does what was looked at before. Returns what became of the config.
+fn perform(
+    queues: &Queues,
+    sink: &dyn Sink,
+    origin: &Origin<'_>,
+    (index, effect, target): (u32, Effect, Target),
+    docs: &mut Vec<Doc>,
+) -> Option<ConfigReply> {
+    let cause = || (origin.cause)(index);
+    match (effect, target) {
+        (Effect::Config { payload, .. }, Target::Device(device)) => {
+            let (version, unchanged) = device.compare_config(&payload);
+            if unchanged {
+                return Some(ConfigReply { version, unchanged });
+            }
+            return Some(set_config(&device, (version + 1, payload), origin.time_ms, cause(), sink, docs));
+        }
+        (Effect::ConfigForced { payload, .. }, Target::Device(device))
+        | (Effect::PatchDesired { .. }, Target::Patched(device, Some(payload))) => {
+            let version = device.config_version() + 1;
+            return Some(set_config(&device, (version, payload), origin.time_ms, cause(), sink, docs));
+        }
+        (Effect::PatchDesired { .. }, Target::Patched(device, None)) => {
+            return Some(ConfigReply { version: device.config_version(), unchanged: true });
+        }
+        (Effect::Command { id, subfolder, payload, ttl_ms, .. }, Target::Device(device)) => {
+            let time_ms = origin.time_ms;
+            let new = commands::Committed { id, subfolder, payload, ttl_ms, time_ms, cause: cause() };
+            commands::apply(queues, sink, &device, new, docs);
+        }
+        (Effect::Kv(write), _) => {
+            if let Cause::Plugin { plugin, .. } = cause() {
+                docs.push(Doc::Kv(KvDoc { plugin, key: write.key, value: write.value, revision: write.revision }));
+            }
+        }
+        (Effect::TimerSet(timer), _) => {
+            if let Cause::Plugin { plugin, .. } = cause() {
+                let by = cause().effect_key();
+                docs.push(Doc::Timer(Box::new(TimerDoc { plugin, timer: *timer, by })));
+            }
+        }
+        (Effect::TimerCancel { name }, _) => {
+            if let Cause::Plugin { plugin, .. } = cause() {
+                docs.push(Doc::TimerGone { plugin, name });
+            }
+        }
+        (Effect::Publish { topic, payload, qos, retain }, _) => {
+            let id = cause().effect_key().map(|key| key.to_string()).unwrap_or_default();
+            publish(OutgoingDoc { id, topic, payload, qos, retain }, sink, docs);
+        }
+        // The device is gone.
+        (
+            Effect::Config { .. } | Effect::ConfigForced { .. } | Effect::Command { .. } | Effect::PatchDesired { .. },
+            _,
+        ) => {}
+    }
+    None
+}
+
+/// What an effect is done to.
+enum Target {
+    /// It has no device, or one that was deleted meanwhile: that counts as done just before the deletion.
+    Nothing,
+    Device(Arc<Device>),
+    /// With desired as the patch makes it. `None`: the patch changes nothing.
+    Patched(Arc<Device>, Option<Bytes>),
+}
+
+/// Looks every effect's device up, checks expected versions and does the patches, with what comes before in this entry.
+fn check(registry: &registry::Handle, effects: &[Effect]) -> Result<Vec<Target>, Refused> {
+    let mut targets: Vec<Target> = Vec::with_capacity(effects.len());
+    for effect in effects {
+        let (num, expected) = match effect {
+            Effect::Config { device, expected, .. }
+            | Effect::ConfigForced { device, expected, .. }
+            | Effect::PatchDesired { device, expected, .. } => (*device, *expected),
+            Effect::Command { device, .. } => (*device, None),
+            Effect::Kv(_) | Effect::Publish { .. } | Effect::TimerSet(_) | Effect::TimerCancel { .. } => {
+                targets.push(Target::Nothing);
+                continue;
+            }
+        };
+        let Some(device) = registry.get(num) else {
+            targets.push(Target::Nothing);
+            continue;
+        };
+        if let Some(expected) = expected {
+            let current = in_force(&device, effects, &targets).version;
+            if current != expected {
+                return Err(Refused::Conflict { device: num, expected, current });
+            }
+        }
+        targets.push(match effect {
+            Effect::PatchDesired { patch, .. } => {
+                let desired = in_force(&device, effects, &targets).document;
+                let patched = twin::patched(&desired, patch).map_err(|problem| Refused::Patch(problem.to_string()))?;
+                Target::Patched(device, patched)
+            }
+            _ => Target::Device(device),
+        });
+    }
+    Ok(targets)
+}
+
+/// The config that is in force once the effects before are done.
+fn in_force(device: &Device, effects: &[Effect], before: &[Target]) -> Desired {
+    let mut desired = device
+        .config()
+        .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload.clone() });
+    for (effect, target) in effects.iter().zip(before).filter(|(effect, _)| effect.device() == Some(device.num)) {
+        match (effect, target) {
+            (Effect::Config { payload, .. }, _) => desired.set(payload),
+            (Effect::ConfigForced { payload, .. }, _) | (_, Target::Patched(_, Some(payload))) => {
+                desired.replace(payload.clone());
+            }
+            _ => {}
+        }
+    }
+    desired
+}
+
+/// Nobody was promised anything of QoS 0, so it leaves no document.
+fn publish(outgoing: OutgoingDoc, sink: &dyn Sink, docs: &mut Vec<Doc>) {
+    let message = Message {
+        qos: outgoing.qos,
+        retain: outgoing.retain,
+        ..Message::new(&outgoing.topic, outgoing.payload.clone())
+    };
+    sink.publish(outgoing.id.clone(), message);
+    if outgoing.qos != QoS::AtMostOnce {
+        docs.push(Doc::Outgoing(Box::new(outgoing)));
+    }
+}
+
+fn set_config(
+    device: &Arc<Device>,
+    (version, payload): (u64, Bytes),
+    time_ms: u64,
+    cause: Cause,
+    sink: &dyn Sink,
+    docs: &mut Vec<Doc>,
+) -> ConfigReply {
+    let config = ConfigVersion { device: device.num, version, time_ms, payload, cause, acknowledged_ms: None };
+    let shared = Arc::new(config);
+    device.set_config(shared.clone());
+    sink.config(device, &shared);
+    docs.push(Doc::Config(shared));
+    ConfigReply { version, unchanged: false }
+}

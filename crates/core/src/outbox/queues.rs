@@ -1,0 +1,182 @@
+//! The devices' command queues as far as they are in memory: which commands are open, never what they say. Decides who
+//! may end a command, so that each ends once.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use switchbox_model::{DeviceNum, OpenCommands};
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// As the log has it.
+    open: OpenCommands,
+    /// Ended already, although the log does not say so yet: only the one who claimed a command may end it.
+    claimed: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    most: usize,
+    devices: Mutex<HashMap<DeviceNum, Queue>>,
+    /// When the time of a command is over, at the earliest; milliseconds since the Unix epoch.
+    due: watch::Sender<u64>,
+}
+
+/// All queues. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    shared: Arc<Shared>,
+}
+
+impl Queues {
+    /// As the store has them. `most` may wait for one device.
+    #[must_use]
+    pub fn new(commands: HashMap<DeviceNum, OpenCommands>, most: usize) -> Self {
+        let queue = |open| Queue { open, claimed: Vec::new() };
+        let devices = commands.into_iter().map(|(device, open)| (device, queue(open))).collect();
+        Self { shared: Arc::new(Shared { most, devices: Mutex::new(devices), due: watch::Sender::new(u64::MAX) }) }
+    }
+
+    /// How many may wait for one device.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.shared.most
+    }
+
+    /// For what applies the log only: opens the device's next command. Gives its number, and whether there was room.
+    pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
+        let mut devices = self.shared.devices.lock();
+        let queue = devices.entry(device).or_default();
+        let room = queue.open.len() < self.shared.most;
+        (queue.open.open_next(), room)
+    }
+
+    /// For what applies the log only. False: it had ended before.
+    pub fn close(&self, device: DeviceNum, num: u64) -> bool {
+        let mut devices = self.shared.devices.lock();
+        let Some(queue) = devices.get_mut(&device) else { return false };
+        queue.claimed.retain(|claimed| *claimed != num);
+        queue.open.close(num)
+    }
+
+    /// For what applies the log only: the device is gone.
+    pub fn forget(&self, device: DeviceNum) {
+        self.shared.devices.lock().remove(&device);
+    }
+
+    /// True for the first who wants to end the command, and then never again.
+    #[must_use]
+    pub fn claim(&self, device: DeviceNum, num: u64) -> bool {
+        let mut devices = self.shared.devices.lock();
+        let Some(queue) = devices.get_mut(&device) else { return false };
+        let first = queue.open.contains(num) && !queue.claimed.contains(&num);
+        if first {
+            queue.claimed.push(num);
+        }
+        first
+    }
+
+    /// Nobody has ended it yet.
+    #[must_use]
+    pub fn is_open(&self, device: DeviceNum, num: u64) -> bool {
+        let devices = self.shared.devices.lock();
+        devices.get(&device).is_some_and(|queue| queue.open.contains(num) && !queue.claimed.contains(&num))
+    }
+
+    /// Commands of the device that are open.
+    #[must_use]
+    pub fn len(&self, device: DeviceNum) -> usize {
+        self.shared.devices.lock().get(&device).map_or(0, |queue| queue.open.len())
+    }
+
+    /// How many more may wait for the device.
+    #[must_use]
+    pub fn room(&self, device: DeviceNum) -> usize {
+        self.shared.most.saturating_sub(self.len(device))
+    }
+
+    /// The number of the device's newest command; 0 = none yet.
+    #[must_use]
+    pub fn last(&self, device: DeviceNum) -> u64 {
+        self.shared.devices.lock().get(&device).map_or(0, |queue| queue.open.last())
+    }
+
+    /// Before this one no command of the device is open.
+    #[must_use]
+    pub fn first(&self, device: DeviceNum) -> u64 {
+        let devices = self.shared.devices.lock();
+        devices.get(&device).map_or(0, |queue| queue.open.first().unwrap_or(queue.open.last() + 1))
+    }
+
+    /// Open commands of all devices.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.shared.devices.lock().values().map(|queue| queue.open.len()).sum()
+    }
+
+    /// A command's time will be over then.
+    pub fn note_due(&self, ms: u64) {
+        self.shared.due.send_if_modified(|due| {
+            let earlier = ms < *due;
+            *due = (*due).min(ms);
+            earlier
+        });
+    }
+
+    /// What [`Self::note_due`] was told is taken care of.
+    pub fn clear_due(&self) {
+        self.shared.due.send_replace(u64::MAX);
+    }
+
+    /// Changes when a command is due earlier.
+    #[must_use]
+    pub fn due(&self) -> watch::Receiver<u64> {
+        self.shared.due.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAMP: DeviceNum = DeviceNum(1);
+
+    #[test]
+    fn a_command_is_ended_by_one_alone() {
+        let queues = Queues::new(HashMap::new(), 2);
+        let (num, _) = queues.open_next(LAMP);
+        assert!(queues.is_open(LAMP, num));
+        assert!(queues.claim(LAMP, num), "the first");
+        assert!(!queues.claim(LAMP, num) && !queues.is_open(LAMP, num), "a second, before the log has it");
+        assert_eq!(queues.len(LAMP), 1, "what the log says counts");
+        assert!(queues.close(LAMP, num));
+        assert!(!queues.close(LAMP, num) && !queues.claim(LAMP, num), "a second, when the log has it");
+        assert!(!queues.claim(LAMP, 7) && !queues.claim(DeviceNum(2), 1), "no such command");
+    }
+
+    #[test]
+    fn a_queue_takes_so_many_and_has_room_again_when_one_ends() {
+        let queues = Queues::new(HashMap::new(), 2);
+        assert_eq!([(); 3].map(|()| queues.open_next(LAMP)), [(1, true), (2, true), (3, false)]);
+        assert_eq!((queues.room(LAMP), queues.room(DeviceNum(2))), (0, 2));
+        queues.close(LAMP, 3);
+        queues.close(LAMP, 1);
+        assert_eq!((queues.room(LAMP), queues.first(LAMP), queues.last(LAMP)), (1, 2, 3));
+        queues.forget(LAMP);
+        assert_eq!((queues.total(), queues.first(LAMP)), (0, 0));
+    }
+
+    #[test]
+    fn the_earliest_time_is_looked_at() {
+        let queues = Queues::new(HashMap::new(), 2);
+        let mut due = queues.due();
+        [70, 50, 60].into_iter().for_each(|ms| queues.note_due(ms));
+        assert!(due.has_changed().unwrap());
+        assert_eq!(*due.borrow_and_update(), 50);
+        queues.note_due(80);
+        assert!(!due.has_changed().unwrap(), "a later one wakes nobody");
+    }
+}

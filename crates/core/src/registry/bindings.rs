@@ -1,0 +1,72 @@
+//! Which devices are bound to which gateways, looked up both ways. Pure.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+
+use switchbox_model::DeviceNum;
+
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    devices: HashMap<DeviceNum, BTreeSet<DeviceNum>>,
+    gateways: HashMap<DeviceNum, BTreeSet<DeviceNum>>,
+}
+
+impl Bindings {
+    pub(super) fn has(&self, gateway: DeviceNum, device: DeviceNum) -> bool {
+        self.devices.get(&gateway).is_some_and(|devices| devices.contains(&device))
+    }
+
+    /// False: they were bound already.
+    pub(super) fn insert(&mut self, gateway: DeviceNum, device: DeviceNum) -> bool {
+        self.gateways.entry(device).or_default().insert(gateway);
+        self.devices.entry(gateway).or_default().insert(device)
+    }
+
+    /// False: they were not bound.
+    pub(super) fn remove(&mut self, gateway: DeviceNum, device: DeviceNum) -> bool {
+        take(&mut self.gateways, device, gateway);
+        take(&mut self.devices, gateway, device)
+    }
+
+    pub(super) fn devices_of(&self, gateway: DeviceNum) -> BTreeSet<DeviceNum> {
+        self.devices.get(&gateway).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn gateways_of(&self, device: DeviceNum) -> BTreeSet<DeviceNum> {
+        self.gateways.get(&device).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn has_devices(&self, gateway: DeviceNum) -> bool {
+        self.devices.contains_key(&gateway)
+    }
+}
+
+/// Sets that have become empty go, so that the maps hold only what is bound.
+fn take(sets: &mut HashMap<DeviceNum, BTreeSet<DeviceNum>>, key: DeviceNum, value: DeviceNum) -> bool {
+    let Some(set) = sets.get_mut(&key) else { return false };
+    let taken = set.remove(&value);
+    if set.is_empty() {
+        sets.remove(&key);
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_is_found_from_both_ends_until_it_is_taken_back() {
+        let [hub, other, lamp, plug] = [1, 2, 3, 4].map(DeviceNum);
+        let mut bindings = Bindings::default();
+        assert!(bindings.insert(hub, lamp) && bindings.insert(hub, plug) && bindings.insert(other, lamp));
+        assert!(!bindings.insert(hub, lamp), "bound already");
+        assert!(bindings.has(hub, lamp) && !bindings.has(lamp, hub) && !bindings.has(other, plug));
+        assert_eq!(bindings.devices_of(hub), BTreeSet::from([lamp, plug]));
+        assert_eq!(bindings.gateways_of(lamp), BTreeSet::from([hub, other]));
+        assert!(bindings.remove(other, lamp) && !bindings.remove(other, lamp));
+        assert!(!bindings.has_devices(other) && bindings.has_devices(hub));
+        assert_eq!(bindings.gateways_of(lamp), BTreeSet::from([hub]));
+    }
+}

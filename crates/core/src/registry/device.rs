@@ -1,0 +1,272 @@
+//! One device as the host sees it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::last_gateway::LastGateway;
+use switchbox_model::{
+    DeviceId, DeviceName, DeviceNum, limits,
+    registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash},
+};
+use switchbox_store::{ConfigVersion, DeviceDoc, Seen, StateVersion};
+
+/// A registered device. Its parts that change are behind a short lock.
+#[derive(Debug)]
+pub struct Device {
+    pub num: DeviceNum,
+    pub name: DeviceName,
+    pub created_ms: u64,
+    order: Mutex<()>,
+    last_state: AtomicU64,
+    /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
+    heartbeat_ms: AtomicU64,
+    /// When a config was last handed to its connection; 0 = never.
+    config_sent_ms: AtomicU64,
+    gateway: LastGateway,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    spec: Arc<DeviceSpec>,
+    password: Option<PasswordHash>,
+    config: Option<Arc<ConfigVersion>>,
+    state: Option<Arc<StateVersion>>,
+    /// Without what has its own place above.
+    seen: Seen,
+    endpoint: Option<Arc<MethodEndpoint>>,
+    error: Option<DeviceError>,
+    /// The error is not in the log yet.
+    error_is_new: bool,
+    deleted: bool,
+}
+
+impl Device {
+    /// As the store has it.
+    #[must_use]
+    pub fn new(doc: DeviceDoc, seen: Seen) -> Self {
+        let (spec, password) = (Arc::new(doc.spec), doc.password);
+        let inner = Inner {
+            spec,
+            password,
+            config: None,
+            state: None,
+            seen,
+            endpoint: None,
+            error: None,
+            error_is_new: false,
+            deleted: false,
+        };
+        Self {
+            num: doc.num,
+            name: doc.name,
+            created_ms: doc.created_ms,
+            order: Mutex::new(()),
+            last_state: AtomicU64::new(0),
+            heartbeat_ms: AtomicU64::new(seen.heartbeat_ms.unwrap_or(0)),
+            config_sent_ms: AtomicU64::new(seen.config_sent_ms.unwrap_or(0)),
+            gateway: LastGateway::default(),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// Held while the device's events are queued for the log and for the plugins, so that both have the same order.
+    pub fn order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock()
+    }
+
+    /// The number of the next state version. Only while [`Device::order`] is held.
+    pub fn next_state_version(&self) -> u64 {
+        self.last_state.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    #[must_use]
+    pub fn spec(&self) -> Arc<DeviceSpec> {
+        self.inner.lock().spec.clone()
+    }
+
+    #[must_use]
+    pub fn password(&self) -> Option<PasswordHash> {
+        self.inner.lock().password.clone()
+    }
+
+    /// Where its methods are called over HTTP; none = over MQTT.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<Arc<MethodEndpoint>> {
+        self.inner.lock().endpoint.clone()
+    }
+
+    /// The newest config.
+    #[must_use]
+    pub fn config(&self) -> Option<Arc<ConfigVersion>> {
+        self.inner.lock().config.clone()
+    }
+
+    /// The newest reported state.
+    #[must_use]
+    pub fn state(&self) -> Option<Arc<StateVersion>> {
+        self.inner.lock().state.clone()
+    }
+
+    /// When it was last heard of and spoken to.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let time = |place: &AtomicU64| Some(place.load(Ordering::Relaxed)).filter(|time_ms| *time_ms > 0);
+        let (heartbeat_ms, config_sent_ms) = (time(&self.heartbeat_ms), time(&self.config_sent_ms));
+        Seen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
+    }
+
+    /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the log.
+    pub fn heard(&self, time_ms: u64) {
+        self.heartbeat_ms.store(time_ms, Ordering::Relaxed);
+    }
+
+    /// Its connection was given a config. Not durable before the connection ends.
+    pub fn config_sent(&self, time_ms: u64) {
+        self.config_sent_ms.store(time_ms, Ordering::Relaxed);
+    }
+
+    /// The gateway speaks for it from now on.
+    pub fn attached(&self, gateway: &DeviceId, time_ms: u64) {
+        self.gateway.attached(gateway, time_ms);
+    }
+
+    /// Its gateway sent something for it. Not durable before it is detached.
+    pub fn heard_by_gateway(&self, time_ms: u64) {
+        self.gateway.heard(time_ms);
+    }
+
+    /// The gateway over which it was last heard of.
+    #[must_use]
+    pub fn gateway_access(&self) -> Option<GatewayAccess> {
+        self.gateway.get()
+    }
+
+    /// The same, where it is not in the log yet.
+    #[must_use]
+    pub fn take_new_gateway_access(&self) -> Option<GatewayAccess> {
+        self.gateway.take_new()
+    }
+
+    /// For what applies the log only.
+    pub fn set_gateway_access(&self, access: GatewayAccess) {
+        self.gateway.set(access);
+    }
+
+    /// Something went wrong with it. Not durable before its connection ends.
+    pub fn failed(&self, mut error: DeviceError) {
+        error.message.truncate(error.message.floor_char_boundary(limits::DEVICE_ERROR_BYTES));
+        let mut inner = self.inner.lock();
+        inner.error = Some(error);
+        inner.error_is_new = true;
+    }
+
+    /// What last went wrong with it.
+    #[must_use]
+    pub fn error(&self) -> Option<DeviceError> {
+        self.inner.lock().error.clone()
+    }
+
+    /// The same, where it is not in the log yet.
+    #[must_use]
+    pub fn take_new_error(&self) -> Option<DeviceError> {
+        let mut inner = self.inner.lock();
+        std::mem::take(&mut inner.error_is_new).then(|| inner.error.clone()).flatten()
+    }
+
+    /// For what applies the log only.
+    pub fn set_error(&self, error: DeviceError) {
+        let mut inner = self.inner.lock();
+        // Another one may have come while this one was written.
+        if !inner.error_is_new {
+            inner.error = Some(error);
+        }
+    }
+
+    /// It enrolled by itself, and has sent nothing and was sent nothing since: registering it again loses nothing.
+    #[must_use]
+    pub fn never_used(&self) -> bool {
+        let inner = self.inner.lock();
+        let untouched = inner.config.is_none() && inner.state.is_none() && inner.password.is_none();
+        untouched && inner.endpoint.is_none() && inner.seen.event_ms.is_none() && inner.spec.is_enrolled()
+    }
+
+    #[must_use]
+    pub fn deleted(&self) -> bool {
+        self.inner.lock().deleted
+    }
+
+    /// 0 = none yet.
+    #[must_use]
+    pub fn config_version(&self) -> u64 {
+        self.inner.lock().config.as_ref().map_or(0, |c| c.version)
+    }
+
+    /// The version in force, and whether it has these bytes. 0 = there is none yet.
+    #[must_use]
+    pub fn compare_config(&self, payload: &[u8]) -> (u64, bool) {
+        self.inner.lock().config.as_ref().map_or((0, false), |config| (config.version, config.payload == payload))
+    }
+
+    /// For what applies the log only.
+    pub fn set_config(&self, version: Arc<ConfigVersion>) {
+        self.inner.lock().config = Some(version);
+    }
+
+    /// For what applies the log only. True when that version is the one in force.
+    pub fn acknowledge_config(&self, version: u64, time_ms: u64) -> bool {
+        let mut inner = self.inner.lock();
+        inner.seen.config_acknowledged_ms = Some(time_ms);
+        match &mut inner.config {
+            Some(config) if config.version == version && config.acknowledged_ms.is_none() => {
+                Arc::make_mut(config).acknowledged_ms = Some(time_ms);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// For what applies the log only.
+    pub fn set_state(&self, version: Arc<StateVersion>) {
+        self.last_state.fetch_max(version.version, Ordering::Relaxed);
+        self.inner.lock().state = Some(version);
+    }
+
+    /// For what applies the log only.
+    pub fn set_seen(&self, newer: Seen) {
+        let raise = |place: &AtomicU64, time_ms: Option<u64>| place.fetch_max(time_ms.unwrap_or(0), Ordering::Relaxed);
+        raise(&self.heartbeat_ms, newer.heartbeat_ms);
+        raise(&self.config_sent_ms, newer.config_sent_ms);
+        self.inner.lock().seen.fold(newer);
+    }
+
+    pub(super) fn set_endpoint(&self, endpoint: Option<MethodEndpoint>) {
+        self.inner.lock().endpoint = endpoint.map(Arc::new);
+    }
+
+    pub(super) fn set_spec(&self, spec: DeviceSpec) {
+        self.inner.lock().spec = Arc::new(spec);
+    }
+
+    pub(super) fn set_password(&self, hash: Option<PasswordHash>) {
+        self.inner.lock().password = hash;
+    }
+
+    pub(super) fn set_deleted(&self) {
+        self.inner.lock().deleted = true;
+    }
+
+    pub(super) fn doc(&self) -> DeviceDoc {
+        DeviceDoc {
+            num: self.num,
+            name: self.name.clone(),
+            spec: self.spec().as_ref().clone(),
+            created_ms: self.created_ms,
+            password: self.password(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The gateway over which a device was last heard of. An event of the device costs no more than the time's store; the log is
+//! told when it is attached, and again when that ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use switchbox_model::{DeviceId, registry::GatewayAccess};
+
+#[derive(Debug, Default)]
+pub(super) struct LastGateway {
+    /// Milliseconds since the Unix epoch; 0 = never.
+    time_ms: AtomicU64,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    gateway: Option<DeviceId>,
+    /// The time that the log has; 0 = none of this gateway.
+    time_ms: u64,
+}
+
+impl LastGateway {
+    pub(super) fn attached(&self, gateway: &DeviceId, time_ms: u64) {
+        *self.told.lock() = Told { gateway: Some(gateway.clone()), time_ms: 0 };
+        self.heard(time_ms);
+    }
+
+    pub(super) fn heard(&self, time_ms: u64) {
+        self.time_ms.store(time_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Option<GatewayAccess> {
+        let gateway = self.told.lock().gateway.clone()?;
+        Some(GatewayAccess { gateway, time_ms: self.time_ms.load(Ordering::Relaxed) })
+    }
+
+    /// The same, where the log does not have it yet.
+    pub(super) fn take_new(&self) -> Option<GatewayAccess> {
+        let access = self.get()?;
+        let mut told = self.told.lock();
+        (std::mem::replace(&mut told.time_ms, access.time_ms) != access.time_ms).then_some(access)
+    }
+
+    /// The log says so. A newer one may have come while this one was written.
+    pub(super) fn set(&self, access: GatewayAccess) {
+        let GatewayAccess { gateway, time_ms } = access;
+        let mut told = self.told.lock();
+        if self.time_ms.fetch_max(time_ms, Ordering::Relaxed) <= time_ms {
+            *told = Told { gateway: Some(gateway), time_ms };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(gateway: &str, time_ms: u64) -> GatewayAccess {
+        GatewayAccess { gateway: DeviceId::new(gateway).unwrap(), time_ms }
+    }
+
+    #[test]
+    fn the_log_is_told_of_what_it_does_not_have_and_an_older_word_of_it_changes_nothing() {
+        let (last, [hub, other]) = (LastGateway::default(), ["hub", "other"].map(|id| DeviceId::new(id).unwrap()));
+        assert_eq!((last.get(), last.take_new()), (None, None));
+        last.attached(&hub, 1);
+        assert_eq!((last.take_new(), last.take_new()), (Some(access("hub", 1)), None));
+        last.heard(2);
+        assert_eq!((last.take_new(), last.take_new()), (Some(access("hub", 2)), None));
+        last.attached(&other, 2);
+        assert_eq!(last.take_new(), Some(access("other", 2)));
+        last.heard(3);
+        last.set(access("hub", 2));
+        assert_eq!(last.get(), Some(access("other", 3)));
+        last.set(access("other", 3));
+        assert_eq!(last.take_new(), None);
+        let restarted = LastGateway::default();
+        restarted.set(access("other", 3));
+        assert_eq!((restarted.get(), restarted.take_new()), (Some(access("other", 3)), None));
+    }
+}

@@ -1,0 +1,198 @@
+//! Devices and registries: who exists, what an operator said of them, the newest config and state of each. Holds them in
+//! memory; the log makes them durable. Never talks to a client.
+
+mod bindings;
+mod device;
+mod doors;
+mod last_gateway;
+mod maps;
+mod services;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::RwLock;
+use tokio::sync::broadcast;
+
+pub use device::Device;
+use maps::Maps;
+
+use switchbox_model::{
+    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, registry::RegistrySpec,
+};
+use switchbox_store as store;
+use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("{0} does not exist")]
+    NoSuch(String),
+    #[error("{0} exists already")]
+    Exists(String),
+    #[error("{0} still has devices; delete them first")]
+    NotEmpty(String),
+    #[error("{0} still has bound devices; unbind them first")]
+    HasBound(String),
+    #[error("{device} is not bound to {gateway}")]
+    NotBound { gateway: DeviceName, device: DeviceName },
+    #[error("{0} cannot be bound so: only a device that is no gateway can be bound, and only to a gateway")]
+    NotBindable(String),
+    #[error("{what}, of which there may be {limit}")]
+    Full { what: String, limit: usize },
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Changes that a listener may be behind; past it, it is told to look at everything.
+const CHANGES: usize = 1_024;
+
+/// Something changed that decides who may stay connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    Device(DeviceNum),
+    /// The device is no more.
+    Deleted(DeviceNum),
+    /// Its authorities: what becomes of its devices' connections.
+    Registry(RegistryName),
+    Service(ServiceName),
+    /// The wall clock went ahead: what has an end may have come to it.
+    Clock,
+}
+
+impl Changed {
+    fn of(change: &RegistryChange) -> Option<Self> {
+        match change {
+            RegistryChange::DeviceChanged { num, .. }
+            | RegistryChange::DevicePassword { num, .. }
+            | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
+            RegistryChange::DeviceDeleted { num } => Some(Self::Deleted(*num)),
+            RegistryChange::RegistryChanged { name, .. } => Some(Self::Registry(name.clone())),
+            RegistryChange::ServiceChanged { name, .. }
+            | RegistryChange::ServicePassword { name, .. }
+            | RegistryChange::ServiceDeleted { name } => Some(Self::Service(name.clone())),
+            RegistryChange::ServiceCreated { .. }
+            | RegistryChange::RegistryCreated { .. }
+            | RegistryChange::RegistryCreatedAs { .. }
+            | RegistryChange::RegistryDeleted { .. }
+            | RegistryChange::DeviceCreated { .. }
+            | RegistryChange::Bound { .. }
+            | RegistryChange::DeviceEndpoint { .. } => None,
+        }
+    }
+}
+
+/// The registry of all registries. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    maps: Arc<RwLock<Maps>>,
+    last_num: Arc<AtomicU64>,
+    changes: broadcast::Sender<Changed>,
+    store: store::Handle,
+}
+
+impl Handle {
+    /// From what the store has.
+    #[must_use]
+    pub fn load(store: store::Handle, loaded: &Loaded) -> Self {
+        let last_num = Arc::new(AtomicU64::new(loaded.last_device));
+        let changes = broadcast::Sender::new(CHANGES);
+        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, store }
+    }
+
+    /// Makes the registry that a fresh host has, when there is no registry at all.
+    pub async fn make_default(&self) -> Result<(), Error> {
+        if self.registries().is_empty() {
+            self.create_registry(RegistryName::default_registry(), RegistrySpec::default()).await?;
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn find(&self, name: &DeviceName) -> Option<Arc<Device>> {
+        self.maps.read().find(name)
+    }
+
+    /// As [`Handle::find`], where only the number is wanted.
+    #[must_use]
+    pub fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        self.maps.read().resolve(name)
+    }
+
+    #[must_use]
+    pub fn get(&self, num: DeviceNum) -> Option<Arc<Device>> {
+        self.maps.read().get(num)
+    }
+
+    /// In order of their ids, after `after`, that `keep` holds for; at most `limit`. None when there is no such registry.
+    #[must_use]
+    pub fn list(
+        &self,
+        registry: &RegistryName,
+        after: Option<&DeviceId>,
+        limit: usize,
+        keep: &dyn Fn(&Device) -> bool,
+    ) -> Option<Vec<Arc<Device>>> {
+        self.maps.read().list(registry, after, limit, keep)
+    }
+
+    /// All registries, in order of their names.
+    #[must_use]
+    pub fn registries(&self) -> Vec<RegistryDoc> {
+        self.maps.read().registries().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn registry(&self, name: &RegistryName) -> Option<RegistryDoc> {
+        self.maps.read().registry(name).cloned()
+    }
+
+    /// Tells those who listen that something changed that decides who may stay, and that is not kept here.
+    pub fn announce(&self, changed: Changed) {
+        // Nobody need listen.
+        let _ = self.changes.send(changed);
+    }
+
+    /// What changes from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.changes.subscribe()
+    }
+
+    /// Devices whose newest event of coming and going is that they came.
+    #[must_use]
+    pub fn left_connected(&self) -> Vec<Arc<Device>> {
+        self.maps.read().left_connected().cloned().collect()
+    }
+
+    /// Devices that enrolled by themselves and were never used since; see [`Device::never_used`]. At most `limit`; of one registry
+    /// or of all.
+    #[must_use]
+    pub fn never_used(&self, registry: Option<&RegistryName>, limit: usize) -> Vec<Arc<Device>> {
+        self.maps.read().never_used(registry, limit)
+    }
+
+    /// How many devices there are.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.maps.read().devices()
+    }
+
+    /// Applies a change that is in the log.
+    pub fn apply(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
+        if let RegistryChange::DeviceCreated { num, .. } = &change {
+            // Also while the log is replayed: no number is given twice.
+            self.last_num.fetch_max(num.0, Ordering::Relaxed);
+        }
+        let changed = Changed::of(&change);
+        let applied = self.maps.write().apply(change, docs);
+        if let (Ok(()), Some(changed)) = (&applied, changed) {
+            // Nobody listens while the log is replayed.
+            let _ = self.changes.send(changed);
+        }
+        applied.map_or_else(Reply::Refused, |()| Reply::Done)
+    }
+}

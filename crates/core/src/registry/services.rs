@@ -1,0 +1,58 @@
+//! Service accounts: programs that are no devices, what they may do, and the doors by which an operator changes them.
+
+use std::sync::Arc;
+
+use super::{Error, Handle};
+use switchbox_model::{
+    RegistryChange, ServiceName, limits,
+    registry::{PasswordHash, ServiceSpec},
+};
+use switchbox_store::ServiceDoc;
+use switchbox_support::clock;
+
+impl Handle {
+    #[must_use]
+    pub fn service(&self, name: &ServiceName) -> Option<Arc<ServiceDoc>> {
+        self.maps.read().services.get(name).cloned()
+    }
+
+    /// In order of their names.
+    #[must_use]
+    pub fn services(&self) -> Vec<Arc<ServiceDoc>> {
+        self.maps.read().services.values().cloned().collect()
+    }
+
+    pub async fn create_service(&self, name: ServiceName, spec: ServiceSpec) -> Result<(), Error> {
+        check(&spec)?;
+        if self.services().len() >= limits::SERVICES {
+            return Err(Error::Full { what: "there are the most service accounts".into(), limit: limits::SERVICES });
+        }
+        let what = name.to_string();
+        self.change(RegistryChange::ServiceCreated { name, spec, time_ms: clock::now_ms() }, &what).await
+    }
+
+    /// Replaces what an operator says of it. Its connections end when its lists are others.
+    pub async fn change_service(&self, name: &ServiceName, spec: ServiceSpec) -> Result<(), Error> {
+        check(&spec)?;
+        self.change(RegistryChange::ServiceChanged { name: name.clone(), spec }, name.as_str()).await
+    }
+
+    /// None takes the password away.
+    pub async fn set_service_password(&self, name: &ServiceName, hash: Option<PasswordHash>) -> Result<(), Error> {
+        self.change(RegistryChange::ServicePassword { name: name.clone(), hash }, name.as_str()).await
+    }
+
+    pub async fn delete_service(&self, name: &ServiceName) -> Result<(), Error> {
+        self.change(RegistryChange::ServiceDeleted { name: name.clone() }, name.as_str()).await
+    }
+}
+
+fn check(spec: &ServiceSpec) -> Result<(), Error> {
+    if spec.credentials.len() > limits::CREDENTIALS {
+        return Err(Error::Invalid(format!("a service account may have at most {} credentials", limits::CREDENTIALS)));
+    }
+    if spec.publish.len().max(spec.subscribe.len()) > limits::SERVICE_FILTERS {
+        return Err(Error::Invalid(format!("a list may have at most {} filters", limits::SERVICE_FILTERS)));
+    }
+    Ok(())
+}

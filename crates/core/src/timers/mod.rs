@@ -1,0 +1,312 @@
+//! Timers of plugins: when they are due, and the clock that turns them into events. An event in the log is the firing: what
+//! applies the log takes the timer away, or makes it due again, in the same entry. Never handles an event.
+
+mod cron;
+mod schedule;
+mod table;
+mod wheel;
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+pub use schedule::{Wanted, first};
+pub use table::Table;
+use table::{Fired, Timers};
+pub use wheel::run;
+
+use switchbox_model::{
+    Effect, EffectKey, Entry, EventData, PluginName, Seq,
+    life::SetTimer,
+    timer::{START, Schedule, Timer},
+};
+use switchbox_store as store;
+use switchbox_store::TimerDoc;
+use switchbox_support::clock;
+
+/// One plugin's timers, as they will be once all that is queued for the log is applied.
+#[derive(Debug, Default)]
+struct Cell {
+    /// Held from looking to queueing, by who sets timers and by who fires them, so that both are in the order of the log.
+    order: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    timers: Timers,
+    /// Timers that fired and whose events the plugin has not handled, by name, each with how many such events there are.
+    unhandled: HashMap<String, (SetTimer, usize)>,
+    /// None: the plugin does not run, and its timers wait. What was due before is late.
+    running_since_ms: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    plugins: RwLock<HashMap<PluginName, Arc<Cell>>>,
+    /// The next due time may be another one.
+    changed: Notify,
+}
+
+impl State {
+    fn note_fired(&mut self, timer: Timer, by: Option<EffectKey>) {
+        // Where the plugin has cancelled it since, only this one firing is due again.
+        let timer = Timer { schedule: Schedule::Once, ..timer };
+        let (last, count) = self
+            .unhandled
+            .entry(timer.name.clone())
+            .or_insert_with(|| (SetTimer { timer: timer.clone(), by: by.clone() }, 0));
+        *last = SetTimer { timer, by };
+        *count += 1;
+    }
+}
+
+/// The timers of all plugins. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// While it lives nobody else sets, cancels or fires timers of the plugin.
+#[derive(Debug)]
+pub struct Held {
+    plugin: PluginName,
+    cell: Arc<Cell>,
+    shared: Arc<Shared>,
+    _order: OwnedMutexGuard<()>,
+}
+
+impl Held {
+    /// These effects of the event are queued for the log, each with its place among all of them.
+    pub fn apply(&self, seq: Seq, effects: Vec<(u32, Effect)>) {
+        let mut state = self.cell.state.lock();
+        for (index, effect) in effects {
+            match effect {
+                Effect::TimerSet(timer) => {
+                    let by = EffectKey { seq, plugin: self.plugin.clone(), index };
+                    state.timers.set(*timer, Some(by));
+                }
+                Effect::TimerCancel { name } => state.timers.cancel(&name),
+                _ => {}
+            }
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Whether the plugin was told that it starts with this component and these settings.
+    #[must_use]
+    pub fn started(&self, version: &str) -> bool {
+        self.cell.state.lock().timers.payload(START).is_some_and(|told| told == version.as_bytes())
+    }
+
+    /// It is told now.
+    pub fn start(&self, version: String, now_ms: u64) {
+        self.cell.state.lock().timers.set(start(version, now_ms), None);
+        self.shared.changed.notify_one();
+    }
+
+    /// The plugin's timers are deleted.
+    pub fn forget(&self) {
+        *self.cell.state.lock() = State::default();
+    }
+
+    /// The plugin is off: its timers wait until [`Handle::resume`].
+    pub fn pause(&self) {
+        self.cell.state.lock().running_since_ms = None;
+    }
+
+    /// Timers whose events the plugin has not handled.
+    #[must_use]
+    pub fn unhandled(&self) -> Vec<SetTimer> {
+        self.cell.state.lock().unhandled.values().map(|(again, _)| again.clone()).collect()
+    }
+
+    /// Nobody handles these events any more: the timers are due again.
+    pub fn due_again(&self, unhandled: Vec<SetTimer>) {
+        let mut state = self.cell.state.lock();
+        state.unhandled.clear();
+        unhandled.into_iter().for_each(|again| state.timers.due_again(again));
+    }
+
+    /// Takes at most so many timers that are due by now: what they fire, in order, each with what set it.
+    fn take(&self, now_ms: u64, most: usize) -> Vec<(EventData, Option<EffectKey>)> {
+        let mut state = self.cell.state.lock();
+        let mut fired = Vec::new();
+        let Some(since_ms) = state.running_since_ms else { return fired };
+        while fired.len() < most
+            && let Some((timer, by)) = state.timers.due(now_ms)
+        {
+            let _: Option<Fired> = state.timers.fired(&timer.name, timer.due_ms, now_ms);
+            state.note_fired(timer.clone(), by.clone());
+            let Timer { name, payload, due_ms, .. } = timer;
+            let plugin = self.plugin.to_string();
+            fired.push((EventData::Timer { plugin, name, payload, due_ms, late: due_ms < since_ms }, by));
+        }
+        fired
+    }
+}
+
+/// A timer that is about to be set by an event from before the wall clock went back is not due later than if it were set
+/// now.
+pub fn realign(timer: &mut Timer, now_ms: u64) {
+    if let Some(due_ms) = schedule::realigned(&timer.schedule, timer.due_ms, now_ms) {
+        timer.due_ms = due_ms;
+    }
+}
+
+/// The timer that tells a plugin that it starts.
+#[must_use]
+pub fn start(version: String, due_ms: u64) -> Timer {
+    Timer { name: START.to_owned(), schedule: Schedule::Start, payload: version.into(), due_ms }
+}
+
+impl Handle {
+    /// Takes up the timers as the documents have them, all waiting for their plugins to run.
+    pub fn load(&self, docs: &[TimerDoc]) {
+        for doc in docs {
+            self.of(&doc.plugin).state.lock().timers.set(doc.timer.clone(), doc.by.clone());
+        }
+    }
+
+    /// Events of timers from before the host started, which their plugins have not handled.
+    pub fn load_unhandled(&self, plugin: &PluginName, timer: Timer, by: Option<EffectKey>) {
+        self.of(plugin).state.lock().note_fired(timer, by);
+    }
+
+    /// The plugin has handled an event of this timer, or never will.
+    pub fn handled(&self, plugin: &PluginName, name: &str) {
+        let cell = self.of(plugin);
+        let mut state = cell.state.lock();
+        if let Some((_, count)) = state.unhandled.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                state.unhandled.remove(name);
+            }
+        }
+    }
+
+    /// Plugins that have timers, whether they run or not.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginName> {
+        let plugins = self.shared.plugins.read();
+        let has_some = |cell: &Cell| cell.state.lock().timers.next_due().is_some();
+        plugins.iter().filter(|(_, cell)| has_some(cell)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// After a start, and after the wall clock went back: timers that would be due too late are due sooner, all of them and in
+    /// one entry of the log with whatever else depends on the clock.
+    pub async fn clock_set(&self, store: &store::Handle, now_ms: u64) -> Result<(), store::Error> {
+        let plugins: Vec<_> = self.shared.plugins.read().keys().cloned().collect();
+        let mut held = Vec::with_capacity(plugins.len());
+        for plugin in plugins {
+            held.push(self.hold(&plugin).await);
+        }
+        store.call(Entry::ClockSet { time_ms: now_ms }).await?;
+        for held in held {
+            let mut state = held.cell.state.lock();
+            state.timers.realign(now_ms);
+            state.running_since_ms = state.running_since_ms.map(|since_ms| since_ms.min(now_ms));
+        }
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    fn of(&self, plugin: &PluginName) -> Arc<Cell> {
+        if let Some(cell) = self.shared.plugins.read().get(plugin) {
+            return cell.clone();
+        }
+        self.shared.plugins.write().entry(plugin.clone()).or_default().clone()
+    }
+
+    fn look<T>(&self, plugin: &PluginName, look: impl FnOnce(&Timers) -> T) -> T {
+        look(&self.of(plugin).state.lock().timers)
+    }
+
+    /// How many timers the plugin has.
+    #[must_use]
+    pub fn count(&self, plugin: &PluginName) -> usize {
+        self.look(plugin, Timers::len)
+    }
+
+    #[must_use]
+    pub fn has(&self, plugin: &PluginName, name: &str) -> bool {
+        self.look(plugin, |timers| timers.has(name))
+    }
+
+    /// When the plugin's next timer is due, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn next_due_of(&self, plugin: &PluginName) -> Option<u64> {
+        self.look(plugin, Timers::next_due).filter(|due_ms| *due_ms < schedule::LAST_MS)
+    }
+
+    /// The plugin runs: its timers fire from now on, those that were due before as late ones.
+    pub fn resume(&self, plugin: &PluginName) {
+        self.of(plugin).state.lock().running_since_ms.get_or_insert_with(clock::now_ms);
+        self.shared.changed.notify_one();
+    }
+
+    /// Waits until nobody else holds the plugin's timers.
+    pub async fn hold(&self, plugin: &PluginName) -> Held {
+        let cell = self.of(plugin);
+        let order = cell.order.clone().lock_owned().await;
+        Held { plugin: plugin.clone(), cell, shared: self.shared.clone(), _order: order }
+    }
+
+    /// The plugins that run and have a timer, with the next time of each.
+    fn waiting(&self) -> Vec<(PluginName, u64)> {
+        let next = |cell: &Cell| {
+            let state = cell.state.lock();
+            state.running_since_ms.and(state.timers.next_due())
+        };
+        let plugins = self.shared.plugins.read();
+        plugins.iter().filter_map(|(name, cell)| Some((name.clone(), next(cell)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doc(plugin: &PluginName, name: &str, schedule: Schedule) -> TimerDoc {
+        let timer = Timer { name: name.into(), schedule, payload: "x".into(), due_ms: 10 };
+        TimerDoc { plugin: plugin.clone(), timer, by: None }
+    }
+
+    fn names(fired: Vec<(EventData, Option<EffectKey>)>) -> Vec<String> {
+        let name = |(data, _)| match data {
+            EventData::Timer { name, .. } => name,
+            other => panic!("{other:?}"),
+        };
+        fired.into_iter().map(name).collect()
+    }
+
+    #[tokio::test]
+    async fn what_fired_and_was_not_handled_when_the_plugin_went_off_fires_again() {
+        let (timers, plugin) = (Handle::default(), PluginName::new("alert").unwrap());
+        let every = Schedule::Every { period_ms: 1_000 };
+        let docs =
+            [doc(&plugin, "done", Schedule::Once), doc(&plugin, "lost", Schedule::Once), doc(&plugin, "every", every)];
+        timers.load(&docs);
+        assert_eq!(names(timers.hold(&plugin).await.take(20, 9)), [""; 0], "it does not run yet");
+        timers.resume(&plugin);
+        assert_eq!(names(timers.hold(&plugin).await.take(20, 9)), ["done", "every", "lost"]);
+        timers.handled(&plugin, "done");
+        let held = timers.hold(&plugin).await;
+        held.pause();
+        let mut unhandled = held.unhandled();
+        unhandled.sort_by(|one, other| one.timer.name.cmp(&other.timer.name));
+        assert_eq!(unhandled.iter().map(|again| again.timer.name.as_str()).collect::<Vec<_>>(), ["every", "lost"]);
+        held.due_again(unhandled);
+        assert_eq!(names(held.take(20, 9)), [""; 0], "it is off");
+        drop(held);
+        assert_eq!(timers.count(&plugin), 2);
+        timers.resume(&plugin);
+        assert_eq!(names(timers.hold(&plugin).await.take(20, 9)), ["every", "lost"]);
+        timers.handled(&plugin, "every");
+        timers.handled(&plugin, "lost");
+        assert_eq!(timers.hold(&plugin).await.unhandled(), []);
+        assert_eq!(timers.next_due_of(&plugin), Some(1_010), "it goes on as before");
+    }
+}

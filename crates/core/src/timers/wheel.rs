@@ -1,0 +1,50 @@
+//! The task that fires what is due. Follows the wall clock, also when somebody sets it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Handle;
+use crate::ingest;
+use switchbox_model::PluginName;
+use switchbox_support::{clock, fairness::Lane};
+
+/// The longest sleep while a timer waits: a wall clock that jumps is noticed that soon.
+const STEP_MS: u64 = 1_000;
+/// Timers of one plugin that fire in one entry of the log.
+const TOGETHER: usize = 64;
+/// Bytes of the log's queue that one entry takes up, roughly.
+const ENTRY_BYTES: usize = 64 * 1024;
+
+/// Runs until `shutdown`.
+pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationToken) {
+    loop {
+        let waiting = timers.waiting();
+        let now_ms = clock::now_ms();
+        for (plugin, due_ms) in &waiting {
+            if *due_ms <= now_ms && fire(&timers, &ingest, plugin).await.is_err() {
+                return;
+            }
+        }
+        let changed = timers.shared.changed.notified();
+        let next = timers.waiting().into_iter().map(|(_, due_ms)| due_ms).min();
+        let sleep = next.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(clock::now_ms()).min(STEP_MS)));
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
+    let room = ingest.reserve(ENTRY_BYTES, Lane::Foreground).await?;
+    let held = timers.hold(plugin).await;
+    // The log computes the next times from the same moment.
+    let now_ms = clock::now_ms();
+    let fired = held.take(now_ms, TOGETHER);
+    if !fired.is_empty() {
+        ingest.submit_timers(fired, now_ms, room);
+    }
+    Ok(())
+}

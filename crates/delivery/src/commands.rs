@@ -1,0 +1,123 @@
+//! How commands end: by their device's acknowledgement, by their time, by an operator. Each end is claimed from the
+//! queue first, so that there is one.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Handle, Shared, lane::outbound, presence::Presence};
+use switchbox_core::{
+    ingest::{self, Done, EndedCommand},
+    registry::Device,
+};
+use switchbox_model::{CommandStatus, DeviceNum};
+use switchbox_store as store;
+use switchbox_store::CommandDoc;
+use switchbox_support::{clock, metrics::Reason};
+
+/// Commands that one record of the log ends at most.
+pub(super) const PAGE: usize = 256;
+
+/// Why a command cannot be taken back.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CancelError {
+    #[error("command {0} does not exist")]
+    NoSuch(String),
+    #[error("command {0} has ended already: {1}")]
+    Ended(String, &'static str),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Journal(#[from] ingest::Error),
+}
+
+impl Shared {
+    /// Ends those of the device's commands that have not ended yet; how many. `done` is told when that is durable; it is
+    /// dropped where nothing was to be done.
+    pub(super) fn end_commands(
+        &self,
+        device: &Arc<Device>,
+        status: CommandStatus,
+        commands: impl Iterator<Item = (u64, String)>,
+        done: Option<Done>,
+    ) -> usize {
+        let claimed = commands.filter(|(num, _)| self.queues.claim(device.num, *num));
+        let ended: Vec<_> = claimed.map(|(num, id)| EndedCommand { num, id, status }).collect();
+        let count = ended.len();
+        if count > 0 {
+            if let Some(presence) = self.online.read().get(&device.num) {
+                presence.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
+            }
+            let label = Reason { reason: status.as_str() };
+            self.metrics.commands_ended.get_or_create(&label).inc_by(u64::try_from(count).unwrap_or(0));
+            self.ingest.commands_settled(device, ended, done);
+        }
+        count
+    }
+
+    /// Sends a command to a device that acknowledges none (its subscription has QoS 0): once, whatever happens. So it ends first, and
+    /// is sent when that is durable.
+    pub(super) fn send_unconfirmed(&self, presence: &Arc<Presence>, command: CommandDoc) {
+        let to = presence.clone();
+        let ended = (command.num, command.id.clone());
+        let send: Done = Box::new(move |result| {
+            if result.is_ok() && !to.link().deliver(outbound(&command, false, clock::now_ms())) {
+                tracing::debug!(device = %to.device().name, id = command.id, "the connection ended before a command was sent");
+            }
+        });
+        self.end_commands(presence.device(), CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
+    }
+
+    /// Purges these and waits until that is durable; how many had not ended yet.
+    async fn purge_these(&self, device: &Arc<Device>, commands: Vec<(u64, String)>) -> Result<usize, ingest::Error> {
+        let (tell, told) = oneshot::channel();
+        let done: Done = Box::new(move |result| {
+            let _ = tell.send(result);
+        });
+        let count = self.end_commands(device, CommandStatus::Purged, commands.into_iter(), Some(done));
+        if count > 0 {
+            told.await.map_err(|_| ingest::Error::Closed)??;
+        }
+        Ok(count)
+    }
+}
+
+impl Handle {
+    /// Takes a command back that has not ended yet. One that was sent may have reached its device all the same.
+    pub async fn cancel(&self, device: &Arc<Device>, id: &str) -> Result<(), CancelError> {
+        let store = &self.shared.store;
+        let find = || async {
+            let found = store.command(device.num, id.to_owned()).await?;
+            found.ok_or_else(|| CancelError::NoSuch(id.to_owned()))
+        };
+        let found = find().await?;
+        if self.shared.purge_these(device, vec![(found.num, found.id)]).await? == 1 {
+            return Ok(());
+        }
+        Err(CancelError::Ended(id.to_owned(), find().await?.status.as_str()))
+    }
+
+    /// Takes back all of the device's commands that have not ended yet; how many.
+    pub async fn purge(&self, device: &Arc<Device>) -> Result<usize, CancelError> {
+        let (mut after, mut count) = (0, 0);
+        loop {
+            let page = self.shared.store.open_commands(device.num, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = last.num;
+            let commands = page.into_iter().map(|command| (command.num, command.id)).collect();
+            count += self.shared.purge_these(device, commands).await?;
+        }
+    }
+
+    /// How many more commands may wait for the device.
+    #[must_use]
+    pub fn command_room(&self, device: DeviceNum) -> usize {
+        self.shared.queues.room(device)
+    }
+
+    /// Commands of all devices that have not ended.
+    #[must_use]
+    pub fn open_commands(&self) -> usize {
+        self.shared.queues.total()
+    }
+}

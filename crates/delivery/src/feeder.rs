@@ -1,0 +1,97 @@
+//! Reads a connected device's queue from the store, as fast as the device acknowledges. Ends when the connection has
+//! all there is or as much as may be in flight; the next acknowledgement begins it again.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Shared, lane::Fed, presence::Presence};
+use switchbox_model::CommandStatus;
+use switchbox_store as store;
+use switchbox_support::{clock, log_limit::SiteLimit};
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_READ: SiteLimit = SiteLimit::new(10);
+
+/// When to offer again what the connection had no room for, or what could not be read.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A device that has just come back is answered, and given its config, before its queue is read.
+const FIRST: Duration = Duration::from_millis(2);
+
+/// Feeds the device where something waits for it, and nobody does so yet.
+pub(super) fn wake(shared: &Arc<Shared>, presence: &Arc<Presence>) {
+    wake_after(Duration::ZERO, shared, presence);
+}
+
+/// As [`wake`], for a device that has just subscribed.
+pub(super) fn wake_soon(shared: &Arc<Shared>, presence: &Arc<Presence>) {
+    wake_after(FIRST, shared, presence);
+}
+
+fn wake_after(pause: Duration, shared: &Arc<Shared>, presence: &Arc<Presence>) {
+    if presence.commands().begin_feeding() {
+        let (shared, presence) = (shared.clone(), presence.clone());
+        shared.runtime.clone().spawn(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            // A store that is closed means that the host is stopping.
+            let _ = run(&shared, &presence).await;
+        });
+    }
+}
+
+async fn run(shared: &Arc<Shared>, presence: &Arc<Presence>) -> Result<(), store::Error> {
+    let (lane, device) = (presence.commands(), presence.device().num);
+    // Commands up to this one are in the documents.
+    let mut covered = 0;
+    while let Some((cursor, room)) = lane.wanted() {
+        // What has ended before the oldest open one need not be looked at.
+        let after = cursor.max(shared.queues.first(device).saturating_sub(1));
+        if after >= covered {
+            covered = shared.queues.last(device);
+            retry(|| shared.store.settle(None)).await?;
+        }
+        let page = {
+            let _turn = shared.readers.acquire().await.map_err(|_| store::Error::Closed)?;
+            retry(|| shared.store.queued_commands(device, after, room)).await?
+        };
+        let last = page.last;
+        let fed = lane.feed(presence.link(), &shared.queues, clock::now_ms(), page);
+        let blocked = fed.blocked;
+        note(shared, presence, fed);
+        if blocked {
+            if lane.pause() {
+                return Ok(());
+            }
+            tokio::time::sleep(PATIENCE).await;
+        } else if last && lane.caught_up(&shared.queues, device, covered) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn note(shared: &Arc<Shared>, presence: &Arc<Presence>, fed: Fed) {
+    let expired = fed.expired.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
+    shared.end_commands(presence.device(), CommandStatus::Expired, expired, None);
+    fed.unconfirmed.into_iter().for_each(|command| shared.send_unconfirmed(presence, command));
+    // They may have been sent: without DUP the device could not tell that it has them.
+    let doubtful = fed.doubtful.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
+    shared.end_commands(presence.device(), CommandStatus::SentUnconfirmed, doubtful, None);
+}
+
+/// Asks until the store answers, or is closed.
+async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() -> F) -> Result<T, store::Error> {
+    loop {
+        match ask().await {
+            Err(store::Error::Closed) => return Err(store::Error::Closed),
+            Err(error) => {
+                if let Some(more) = NOT_READ.note() {
+                    tracing::error!(%error, "a device's queue cannot be read; trying again{more}");
+                }
+                tokio::time::sleep(PATIENCE).await;
+            }
+            read => return read,
+        }
+    }
+}

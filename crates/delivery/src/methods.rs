@@ -1,0 +1,305 @@
+//! Method calls: a question to one device, and its answer to whoever asked. Never kept: a call that cannot be put now fails
+//! now, and an answer that nobody waits for is dropped.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{Feed, Handle, Online, Outbound, Presence};
+use switchbox_core::registry::Device;
+use switchbox_model::{DeviceName, DeviceNum, limits, method, registry::MethodEndpoint};
+use switchbox_proxy as proxy;
+
+/// A device's answer to a method call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// 100 to 599.
+    pub status: u16,
+    pub payload: Bytes,
+}
+
+/// Why a method call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("{0} is not connected")]
+    Offline(String),
+    #[error("{0} does not subscribe to method calls")]
+    NotSubscribed(String),
+    #[error("{0} did not answer within {1:?}")]
+    TimedOut(String, Duration),
+    #[error("{0} has {1} method calls waiting; no more are taken")]
+    Busy(String, usize),
+    #[error("{0}")]
+    Invalid(String),
+    /// The device's endpoint is not among the hosts that may be called.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The device's endpoint does not take the call.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The device's endpoint gives no answer that is one.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What the host remembers of all calls.
+#[derive(Debug)]
+pub(super) struct Calls {
+    next_rid: AtomicU64,
+    late: AtomicU64,
+    /// The devices whose late answers the log has told of.
+    told: Mutex<HashSet<DeviceNum>>,
+}
+
+/// Devices whose late answers the log remembers to have told of; past it, it tells again.
+const TOLD: usize = 10_000;
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), told: Mutex::default() }
+    }
+}
+
+impl Calls {
+    fn note_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock();
+        if told.len() >= TOLD {
+            told.clear();
+        }
+        if told.insert(device) {
+            tracing::warn!(
+                device = %name, rid,
+                "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
+            );
+        }
+    }
+}
+
+/// The calls that wait for one connected device, by their request id.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
+
+impl Waiting {
+    /// None when too many wait already.
+    fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
+        let (answer, answered) = oneshot::channel();
+        let mut calls = self.0.lock();
+        if calls.len() >= limits::METHODS_IN_FLIGHT {
+            return None;
+        }
+        calls.insert(rid, answer);
+        Some(answered)
+    }
+
+    fn answer(&self, rid: u64, response: Response) -> bool {
+        let call = self.0.lock().remove(&rid);
+        call.is_some_and(|call| call.send(response).is_ok())
+    }
+
+    /// The device is gone: all that wait are told.
+    pub(super) fn end(&self) {
+        self.0.lock().clear();
+    }
+}
+
+/// Takes a call off the list when its caller goes, for whatever reason.
+struct Guard<'a> {
+    waiting: &'a Waiting,
+    rid: u64,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.waiting.0.lock().remove(&self.rid);
+    }
+}
+
+impl Handle {
+    /// Calls a method and waits for the device's answer.
+    pub async fn call(
+        &self,
+        device: &Device,
+        name: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        check_call(name, &payload)?;
+        let who = || device.name.to_string();
+        if let Some(endpoint) = device.endpoint() {
+            return self.call_endpoint(device, &endpoint, name, payload, timeout).await;
+        }
+        let presence = self.presence(device.num).ok_or_else(|| CallError::Offline(who()))?;
+        if !presence.takes(Feed::Methods) {
+            return Err(CallError::NotSubscribed(who()));
+        }
+        self.put(&presence, name, payload, timeout).await
+    }
+
+    async fn call_endpoint(
+        &self,
+        device: &Device,
+        endpoint: &MethodEndpoint,
+        name: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        let who = device.name.to_string();
+        let Some(proxy) = self.shared.proxy.get() else { return Err(CallError::Offline(who)) };
+        let id = self.shared.calls.next_rid.fetch_add(1, Ordering::Relaxed);
+        let call = proxy::Call { id, device: who.clone(), method: name.to_owned(), payload, timeout };
+        let answer = proxy.call(&endpoint.url, call).await;
+        let answer = answer.map_err(|error| endpoint_error(who, error))?;
+        Ok(Response { status: answer.status, payload: answer.body })
+    }
+
+    /// Where methods of devices with an endpoint are called. To be set once, before the first call.
+    pub fn set_proxy(&self, proxy: proxy::Handle) {
+        let _ = self.shared.proxy.set(proxy);
+    }
+
+    async fn put(
+        &self,
+        presence: &Presence,
+        name: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        let who = || presence.device().name.to_string();
+        let rid = self.shared.calls.next_rid.fetch_add(1, Ordering::Relaxed);
+        let waiting = presence.calls();
+        let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
+        let _guard = Guard { waiting, rid };
+        let expires = Instant::now() + timeout;
+        if !presence.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
+            return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
+        }
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) => Err(CallError::Offline(who())),
+            Err(_) => Err(CallError::TimedOut(who(), timeout)),
+        }
+    }
+
+    /// Answers that came when no call waited for them (any more).
+    #[must_use]
+    pub fn late_answers(&self) -> u64 {
+        self.shared.calls.late.load(Ordering::Relaxed)
+    }
+}
+
+fn endpoint_error(who: String, error: proxy::Error) -> CallError {
+    use proxy::Error;
+    let text = format!("{who}: {error}");
+    match error {
+        Error::TimedOut(timeout) => CallError::TimedOut(who, timeout),
+        Error::Busy(most) => CallError::Busy("the host".into(), most),
+        Error::NotAllowed(_) | Error::PrivateAddress(..) => CallError::NotAllowed(text),
+        Error::Unreachable(..) => CallError::Unreachable(text),
+        Error::TooLarge | Error::Broken(_) | Error::Invalid(_) => CallError::Broken(text),
+    }
+}
+
+fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
+    method::check_name(name).map_err(CallError::Invalid)?;
+    if payload.len() > limits::METHOD_BYTES {
+        return Err(CallError::Invalid(format!(
+            "method payload of {} bytes is larger than {}",
+            payload.len(),
+            limits::METHOD_BYTES
+        )));
+    }
+    Ok(())
+}
+
+impl Online {
+    /// The device's answer to a method call. False when nothing waits for it (too late, or no such call): counted.
+    pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
+        let waited = self.presence.calls().answer(rid, Response { status, payload });
+        if !waited {
+            let device = self.presence.device();
+            self.shared.calls.note_late(device.num, &device.name, rid);
+        }
+        waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16) -> Response {
+        Response { status, payload: Bytes::new() }
+    }
+
+    #[test]
+    fn each_answer_finds_its_call_and_only_once() {
+        let waiting = Waiting::default();
+        let mut calls: Vec<_> = (1..=3).map(|rid| waiting.begin(rid).unwrap()).collect();
+        for (rid, waited) in [(3, true), (1, true), (1, false), (9, false), (2, true)] {
+            assert_eq!(waiting.answer(rid, response(rid as u16 + 200)), waited, "{rid}");
+        }
+        let got: Vec<_> = calls.iter_mut().map(|call| call.try_recv().unwrap().status).collect();
+        assert_eq!(got, [201, 202, 203]);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_answer_of_a_call_that_was_given_up() {
+        let waiting = Waiting::default();
+        let call = waiting.begin(1).unwrap();
+        drop(Guard { waiting: &waiting, rid: 1 });
+        drop(call);
+        assert!(!waiting.answer(1, response(200)));
+    }
+
+    #[test]
+    fn a_device_has_so_many_calls_and_no_more_until_one_ends() {
+        let waiting = Waiting::default();
+        let most = limits::METHODS_IN_FLIGHT as u64;
+        let calls: Vec<_> = (0..most).map(|rid| waiting.begin(rid).unwrap()).collect();
+        assert!(waiting.begin(most).is_none());
+        assert!(waiting.answer(0, response(200)));
+        assert!(waiting.begin(most).is_some());
+        waiting.end();
+        assert!(calls.into_iter().skip(1).all(|mut call| call.try_recv().is_err()), "the device is gone");
+    }
+
+    #[test]
+    fn what_the_endpoint_says_becomes_what_the_caller_reads() {
+        use switchbox_proxy::Error;
+        let name = || "lamp-1".to_owned();
+        let second = Duration::from_secs(1);
+        for (error, expect) in [
+            (Error::TimedOut(second), CallError::TimedOut(name(), second)),
+            (
+                Error::NotAllowed("x:80".into()),
+                CallError::NotAllowed(format!("lamp-1: {}", Error::NotAllowed("x:80".into()))),
+            ),
+            (Error::TooLarge, CallError::Broken("lamp-1: the answer is larger than 262144 bytes".into())),
+            (
+                Error::Unreachable("x:80".into(), "refused".into()),
+                CallError::Unreachable("lamp-1: x:80 cannot be reached: refused".into()),
+            ),
+        ] {
+            assert_eq!(endpoint_error(name(), error), expect);
+        }
+    }
+
+    #[test]
+    fn a_call_has_a_name_and_a_payload_that_fit() {
+        for (name, bytes, good) in [
+            ("dim", 0, true),
+            ("dim", limits::METHOD_BYTES, true),
+            ("dim", limits::METHOD_BYTES + 1, false),
+            ("a/b", 0, false),
+        ] {
+            assert_eq!(check_call(name, &vec![0; bytes]).is_ok(), good, "{name} with {bytes} bytes");
+        }
+    }
+}

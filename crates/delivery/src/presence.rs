@@ -1,0 +1,175 @@
+//! One connected device: what it subscribes to, which config it has been sent, and the calls that wait for it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    Feed, Link, Outbound,
+    lane::{Handed, Lane},
+    methods::Waiting,
+};
+use switchbox_core::registry::Device;
+use switchbox_model::registry::{DeviceError, ErrorKind};
+use switchbox_store::ConfigVersion;
+
+pub(super) struct Presence {
+    device: Arc<Device>,
+    link: Arc<dyn Link>,
+    feeds: AtomicU8,
+    handed_config: Mutex<HandedConfig>,
+    calls: Waiting,
+    commands: Lane,
+    /// When it was taken over from another connection.
+    taken: Option<Instant>,
+}
+
+/// The newest config version that was handed to the link. Its lock orders "the newest on subscribe" with "every change".
+#[derive(Debug, Default)]
+struct HandedConfig {
+    version: u64,
+    /// Because the session was kept: its client has not subscribed on this connection.
+    resumed: bool,
+}
+
+fn bit(feed: Feed) -> u8 {
+    match feed {
+        Feed::Config => 1,
+        Feed::Commands => 2,
+        Feed::Methods => 4,
+    }
+}
+
+impl Presence {
+    pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>, taken: Option<Instant>) -> Self {
+        Self {
+            device,
+            link,
+            feeds: AtomicU8::new(0),
+            handed_config: Mutex::default(),
+            calls: Waiting::default(),
+            commands: Lane::default(),
+            taken,
+        }
+    }
+
+    pub(super) fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    pub(super) fn link(&self) -> &dyn Link {
+        self.link.as_ref()
+    }
+
+    pub(super) fn commands(&self) -> &Lane {
+        &self.commands
+    }
+
+    pub(super) fn taken(&self) -> Option<Instant> {
+        self.taken
+    }
+
+    pub(super) fn takes(&self, feed: Feed) -> bool {
+        self.feeds.load(Ordering::Acquire) & bit(feed) != 0
+    }
+
+    /// `resumed`: the session was kept, the client has not said so.
+    pub(super) fn subscribe(&self, feed: Feed, resumed: bool) {
+        let mut handed = self.handed_config.lock();
+        self.feeds.fetch_or(bit(feed), Ordering::AcqRel);
+        if feed != Feed::Config {
+            return;
+        }
+        let has_newest = std::mem::replace(&mut handed.resumed, resumed);
+        // Subscribing again sends the newest again, as a retained message would be, but not to a client that subscribes on each
+        // connect and has got it on this one already.
+        if let Some(config) = self.device.config().filter(|config| !has_newest || config.version != handed.version) {
+            handed.version = config.version;
+            self.hand_config(&config);
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, feed: Feed) {
+        self.feeds.fetch_and(!bit(feed), Ordering::AcqRel);
+    }
+
+    pub(super) fn config(&self, version: &ConfigVersion) {
+        let mut handed = self.handed_config.lock();
+        if self.takes(Feed::Config) && version.version > handed.version {
+            handed.version = version.version;
+            self.hand_config(version);
+        }
+    }
+
+    fn hand_config(&self, version: &ConfigVersion) {
+        self.link.deliver(Outbound::Config { version: version.version, payload: version.payload.clone() });
+    }
+
+    /// The device does not take this version.
+    pub(super) fn refused_config(&self, version: u64, time_ms: u64) {
+        let message = format!("config version {version} was refused, or is larger than the device takes");
+        self.device.failed(DeviceError { time_ms, kind: ErrorKind::InvalidArgument, message });
+    }
+
+    pub(super) fn calls(&self) -> &Waiting {
+        &self.calls
+    }
+
+    /// Ends all calls; returns the commands that were only for this connection.
+    pub(super) fn end(&self) -> Vec<Handed> {
+        self.feeds.store(0, Ordering::Release);
+        self.calls.end();
+        self.commands.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchbox_model::{Cause, DeviceName, DeviceNum, RegistryName, registry::DeviceSpec};
+    use switchbox_store::{DeviceDoc, Seen};
+
+    #[derive(Default)]
+    struct Versions(Mutex<Vec<u64>>);
+
+    impl Link for Versions {
+        fn deliver(&self, item: Outbound) -> bool {
+            let Outbound::Config { version, .. } = item else { panic!("{item:?}") };
+            self.0.lock().push(version);
+            true
+        }
+
+        fn close(&self, _: &str) {}
+    }
+
+    fn version(version: u64) -> Arc<ConfigVersion> {
+        let cause = Cause::Api { who: "test".into() };
+        let payload = bytes::Bytes::new();
+        Arc::new(ConfigVersion { device: DeviceNum(1), version, time_ms: 0, payload, cause, acknowledged_ms: None })
+    }
+
+    #[test]
+    fn a_client_that_subscribes_on_each_connect_is_handed_one_copy_and_one_that_subscribes_again_another() {
+        for (resumed, handed) in [(true, vec![1, 1, 2]), (false, vec![1, 1, 1, 2])] {
+            let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
+            let spec = DeviceSpec::default();
+            let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None };
+            let device = Arc::new(Device::new(doc, Seen::default()));
+            device.set_config(version(1));
+            let link = Arc::new(Versions::default());
+            let presence = Presence::new(device, link.clone(), None);
+            for resumed in [resumed, false, false] {
+                presence.subscribe(Feed::Config, resumed);
+            }
+            presence.config(&version(2));
+            presence.config(&version(1));
+            assert_eq!(*link.0.lock(), handed, "resumed: {resumed}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The connections as plugins see them.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{CallError, Feed, Handle};
+use switchbox_core::registry::Device;
+use switchbox_dispatch::Reach;
+use switchbox_model::DeviceNum;
+use switchbox_plugin_runtime::{MethodError, MethodResponse, host::Waiting};
+
+impl Reach for Handle {
+    fn connected(&self, device: DeviceNum) -> bool {
+        self.is_connected(device)
+    }
+
+    fn accepts_commands(&self, device: DeviceNum) -> bool {
+        self.takes(device, Feed::Commands)
+    }
+
+    fn accepts_methods(&self, device: DeviceNum) -> bool {
+        self.takes(device, Feed::Methods)
+    }
+
+    fn command_room(&self, device: DeviceNum) -> usize {
+        Self::command_room(self, device)
+    }
+
+    fn call(
+        &self,
+        device: Arc<Device>,
+        method: String,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Waiting<Result<MethodResponse, MethodError>> {
+        let delivery = self.clone();
+        Box::pin(async move {
+            match delivery.call(&device, &method, payload, timeout).await {
+                Ok(response) => Ok(MethodResponse { status: response.status, payload: response.payload }),
+                Err(error) => Err(method_error(&error)),
+            }
+        })
+    }
+
+    fn room_to_publish(&self) -> Waiting<bool> {
+        let queue = self.shared.outgoing.clone();
+        Box::pin(async move { queue.room().await })
+    }
+}
+
+fn method_error(error: &CallError) -> MethodError {
+    let text = error.to_string();
+    match error {
+        CallError::Offline(_) | CallError::NotSubscribed(_) | CallError::Unreachable(_) => MethodError::Offline(text),
+        CallError::TimedOut(..) => MethodError::TimedOut(text),
+        CallError::Invalid(_) => MethodError::Invalid(text),
+        CallError::Busy(..) | CallError::NotAllowed(_) | CallError::Broken(_) => MethodError::Unavailable(text),
+    }
+}

@@ -1,0 +1,102 @@
+//! Ends the commands whose time is over, by the wall clock: also those whose time ran out while the host was down, and
+//! those that found no room or no device when they were committed.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Handle, commands::PAGE, feeder};
+use switchbox_model::{CommandStatus, limits};
+use switchbox_store as store;
+use switchbox_store::DueCommand;
+use switchbox_support::{clock, log_limit::SiteLimit};
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_READ: SiteLimit = SiteLimit::new(10);
+static REJECTED: SiteLimit = SiteLimit::new(10);
+
+/// The wall clock may jump: it is looked at so often.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Handle {
+    /// At start, before any device is let in: ends what ended while the host was down.
+    pub async fn expire_left(&self) -> Result<(), store::Error> {
+        self.sweep(true).await
+    }
+
+    /// Ends commands in time, until `shutdown`.
+    pub async fn keep_time(&self, shutdown: CancellationToken) {
+        let mut due = self.shared.queues.due();
+        loop {
+            let wait = Duration::from_millis(due.borrow_and_update().saturating_sub(clock::now_ms()));
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(wait.min(LOOK)) => {}
+                _ = due.changed() => continue,
+            }
+            if wait > LOOK {
+                continue;
+            }
+            match self.sweep(false).await {
+                Ok(()) => {}
+                Err(store::Error::Closed) => return,
+                Err(error) => {
+                    if let Some(more) = NOT_READ.note() {
+                        tracing::error!(%error, "commands that are due cannot be read; trying again{more}");
+                    }
+                    self.shared.queues.note_due(clock::now_ms() + 1_000);
+                }
+            }
+        }
+    }
+
+    /// The wall clock went back, and open commands have got new times.
+    pub fn clock_set(&self) {
+        self.shared.queues.note_due(clock::now_ms());
+    }
+
+    async fn sweep(&self, left: bool) -> Result<(), store::Error> {
+        loop {
+            // First: what comes from now on is told of.
+            self.shared.queues.clear_due();
+            let (page, next) = self.shared.store.due_commands(clock::now_ms(), left, PAGE).await?;
+            let (found, ended) = (page.len(), self.end_due(page));
+            if found > 0 && ended > 0 {
+                continue;
+            }
+            if let Some(next) = next {
+                // What somebody else is ending just now is still there.
+                let busy = if found > 0 { clock::now_ms() + 100 } else { 0 };
+                self.shared.queues.note_due(next.max(busy));
+            }
+            return Ok(());
+        }
+    }
+
+    /// How many had not ended yet.
+    fn end_due(&self, page: Vec<DueCommand>) -> usize {
+        let mut count = 0;
+        let mut rest = page.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let same = |other: &DueCommand| other.device == first.device && other.verdict == first.verdict;
+            let mut commands = vec![(first.num, first.id.clone())];
+            while let Some(command) = rest.next_if(same) {
+                commands.push((command.num, command.id));
+            }
+            let Some(device) = self.shared.registry.get(first.device) else { continue };
+            let status = first.verdict.unwrap_or(CommandStatus::Expired);
+            if status == CommandStatus::Rejected {
+                self.shared.metrics.limit(limits::names::QUEUED_COMMANDS);
+                if let Some(more) = REJECTED.note() {
+                    tracing::warn!(device = %device.name, limit = "queued_commands", "a command is rejected: too many wait{more}");
+                }
+            }
+            count += self.shared.end_commands(&device, status, commands.into_iter(), None);
+            if let Some(presence) = self.presence(device.num) {
+                feeder::wake(&self.shared, &presence);
+            }
+        }
+        count
+    }
+}

@@ -1,0 +1,76 @@
+//! A device is reached over one connection at a time, its own or a gateway's, and the newest has it: where it is now is
+//! what it was attached to last. Two gateways that both want it do not tear it to and fro: after it was taken from one
+//! connection by another, a gateway is told to wait. Never decides who may have it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Handle, Link, Online, presence::Presence};
+use switchbox_core::registry::Device;
+use switchbox_model::{DeviceId, EventData, limits};
+use switchbox_support::clock;
+
+/// The device was taken over by another connection a moment ago.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} has just been taken over from another connection; try again in {secs} s", secs = limits::TAKEOVER_PAUSE.as_secs())]
+pub struct JustTaken(pub DeviceId);
+
+/// No gateway takes it yet. `taken`: when it was taken over from another connection.
+fn stays(taken: Option<Instant>, now: Instant) -> bool {
+    taken.is_some_and(|at| now < at + limits::TAKEOVER_PAUSE)
+}
+
+impl Handle {
+    /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
+    /// replaced: whoever made it has closed it already or is told to.
+    pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
+        self.place(device, link, "the device connected again")
+    }
+
+    /// As [`Handle::connect`], over the connection of a gateway.
+    pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
+        if self.presence(device.num).is_some_and(|presence| stays(presence.taken(), Instant::now())) {
+            self.shared.metrics.limit(limits::names::TAKEOVER_PAUSE);
+            return Err(JustTaken(device.name.id.clone()));
+        }
+        let online = self.place(device, link, &format!("attached to gateway {gateway}"));
+        device.attached(gateway, clock::now_ms());
+        self.shared.note_gateway(device);
+        Ok(online)
+    }
+
+    fn place(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
+        let (presence, before) = {
+            let mut online = self.shared.online.write();
+            let taken = online.contains_key(&device.num).then(Instant::now);
+            let presence = Arc::new(Presence::new(device.clone(), link, taken));
+            (presence.clone(), online.insert(device.num, presence))
+        };
+        if let Some(before) = before {
+            before.link().close(why);
+            self.shared.ended(&before, why);
+        }
+        self.shared.ingest.lifecycle(device, EventData::Connected);
+        Online { presence, shared: self.shared.clone(), ended: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_device_stays_for_a_while_where_it_was_taken_over_to_and_not_where_it_came_freely() {
+        let now = Instant::now();
+        let moment = Duration::from_millis(1);
+        for (after, expect) in [
+            (None, false),
+            (Some(Duration::ZERO), true),
+            (Some(limits::TAKEOVER_PAUSE - moment), true),
+            (Some(limits::TAKEOVER_PAUSE), false),
+        ] {
+            assert_eq!(stays(after.map(|_| now), now + after.unwrap_or_default()), expect, "{after:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What all runners share.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    cycles::Cycles,
+    host::{PluginHost, Reach},
+    kv::Kv,
+    life::Lives,
+    recovery::Left,
+    routes::Table,
+    runner::Runner,
+};
+use switchbox_core::{registry, timers};
+use switchbox_model::{PluginName, Seq};
+use switchbox_plugin_runtime as plugin;
+use switchbox_store as store;
+use switchbox_support::tasks::Tasks;
+
+pub(super) struct Context {
+    pub(super) store: store::Handle,
+    pub(super) registry: registry::Handle,
+    pub(super) kv: Kv,
+    pub(super) timers: timers::Handle,
+    pub(super) tasks: TaskTracker,
+    pub(super) vital: Tasks,
+    /// Where they run.
+    runtime: runtime::Handle,
+    pub(super) stopping: CancellationToken,
+    /// The last event that was in the log when the host started.
+    pub(super) boot: OnceLock<Seq>,
+    /// The plugins that were there when the host stopped and do not run yet.
+    pub(super) left: Mutex<Left>,
+    pub(super) lives: Mutex<Lives>,
+    /// The plugins that run. Replaced as a whole.
+    pub(super) table: RwLock<Arc<Table>>,
+    /// Some plugin that runs is triggered by messages on ordinary topics.
+    pub(super) topics: AtomicBool,
+    /// Grows whenever routes have to be asked for again.
+    generation: AtomicU64,
+    /// Where the clock of the loop guard begins.
+    pub(super) began: Instant,
+    pub(super) cycles: Mutex<Cycles>,
+    pub(super) reach: OnceLock<Arc<dyn Reach>>,
+}
+
+impl Context {
+    pub(super) fn new(store: store::Handle, registry: registry::Handle, vital: Tasks) -> Self {
+        Self {
+            store,
+            registry,
+            kv: Kv::default(),
+            timers: timers::Handle::default(),
+            tasks: TaskTracker::new(),
+            vital,
+            runtime: runtime::Handle::current(),
+            stopping: CancellationToken::new(),
+            boot: OnceLock::new(),
+            left: Mutex::default(),
+            lives: Mutex::default(),
+            table: RwLock::default(),
+            topics: AtomicBool::new(false),
+            generation: AtomicU64::new(1),
+            began: Instant::now(),
+            cycles: Mutex::default(),
+            reach: OnceLock::new(),
+        }
+    }
+
+    /// Begins a task of the plugins, on the host's own threads whoever begins it: a client whose event starts a worker may be
+    /// served by threads that stand behind all others.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // A panic here leaves its event unhandled and in the journal: the next start takes it up.
+        self.tasks.spawn_on(self.vital.clone().guard("dispatch", task), &self.runtime);
+    }
+
+    /// What an instance of a plugin calls. Each has one of its own, lest all processors count references in one place.
+    pub(super) fn plugin_host(self: &Arc<Self>) -> Arc<dyn plugin::Host> {
+        Arc::new(PluginHost::new(Arc::downgrade(self), self.registry.clone()))
+    }
+
+    /// Some plugin's triggers, or the set of plugins, changed.
+    pub(super) fn changed(&self) {
+        let runners = &self.table.read().runners;
+        let topics = runners.iter().any(|runner| runner.version().triggers.any_topic());
+        self.topics.store(topics, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn runner(&self, name: &PluginName) -> Option<Arc<Runner>> {
+        self.table.read().runners.iter().find(|runner| runner.name == *name).cloned()
+    }
+}

@@ -1,0 +1,192 @@
+//! Plugins that are switched off, removed, replaced by others, and deleted with what they kept.
+
+use super::{Manager, life::REMOVED_KEPT, manager::Error, routes::Table, runner::Runner};
+use std::sync::{Arc, atomic::Ordering};
+
+use switchbox_model::{
+    Entry, PluginName,
+    life::{Identity, PluginChange, TakenBack},
+};
+use switchbox_store as store;
+use switchbox_support::clock;
+
+/// Why what a plugin kept is not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    #[error("plugin {0} is there; remove it first")]
+    IsThere(PluginName),
+    #[error("nothing of a plugin {0} is kept")]
+    NothingKept(PluginName),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Manager {
+    /// The plugin's files are gone. What it kept stays for [`REMOVED_KEPT`], for the case that they come back.
+    pub async fn remove(&self, name: &PluginName) -> Result<(), Error> {
+        let _one_at_a_time = self.lock(name).await;
+        self.turn_off(name, true).await?;
+        self.slots.lock().remove(name);
+        tracing::info!(
+            plugin = %name,
+            "removed; its state and its timers are kept for {} days, or until `switchbox plugin remove {name} --purge-state`",
+            REMOVED_KEPT.as_secs() / 86_400
+        );
+        Ok(())
+    }
+
+    /// All files of the folder were looked at: a plugin of which something is kept and that is not there is removed. One whose
+    /// files are broken, or `unready`, keeps its place in the journal until they are mended.
+    pub async fn first_look_done(&self, unready: &[PluginName]) -> Result<(), Error> {
+        let gone = {
+            let slots = self.slots.lock();
+            let is_there = |name: &PluginName| slots.contains_key(name) || unready.contains(name);
+            let mut kept = self.context.kv.plugins();
+            kept.extend(self.context.timers.plugins());
+            kept.extend(self.context.left.lock().plugins());
+            kept.retain(|name| !is_there(name));
+            kept.sort_unstable();
+            kept.dedup();
+            kept
+        };
+        for plugin in gone {
+            if !self.context.lives.lock().get(&plugin).is_some_and(|life| life.removed) {
+                self.remove(&plugin).await?;
+            }
+        }
+        self.looked.store(true, Ordering::Relaxed);
+        self.tidy_compiled().await;
+        Ok(())
+    }
+
+    /// Ends the plugin's part in the event path. Its state and its timers stay, together: a timer that has fired and whose
+    /// event was not handled is due again.
+    pub(super) async fn turn_off(&self, name: &PluginName, removed: bool) -> Result<(), Error> {
+        let timers = &self.context.timers;
+        // From here on no timer fires.
+        timers.hold(name).await.pause();
+        let ended = self.take_out(name);
+        self.context.changed();
+        for runner in &ended {
+            runner.stop().await;
+        }
+        let was_left = self.context.left.lock().forget(name);
+        if ended.is_empty() && !was_left && !self.keeps_something(name) {
+            return Ok(());
+        }
+        let was_off_as = self.context.lives.lock().get(name).map(|life| (life.off_ms.is_some(), life.removed));
+        if ended.is_empty() && !was_left && was_off_as.unwrap_or((true, false)) == (true, removed) {
+            return Ok(());
+        }
+        let held = timers.hold(name).await;
+        let (time_ms, due_again) = (clock::now_ms(), held.unhandled());
+        self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
+        held.due_again(due_again);
+        self.context.lives.lock().change(name, |life| (life.off_ms, life.removed) = (Some(time_ms), removed));
+        Ok(())
+    }
+
+    fn keeps_something(&self, name: &PluginName) -> bool {
+        self.context.lives.lock().get(name).is_some()
+            || self.context.kv.of(name).data.lock().bytes() > 0
+            || self.context.timers.count(name) > 0
+    }
+
+    fn take_out(&self, name: &PluginName) -> Vec<Arc<Runner>> {
+        let mut table = self.context.table.write();
+        let (ended, runners): (Vec<_>, Vec<_>) = table.runners.iter().cloned().partition(|r| r.name == *name);
+        *table = Arc::new(Table { runners });
+        ended
+    }
+
+    /// The plugin is about to run as `identity`. Where another plugin had its name, what that kept is deleted first.
+    pub(super) async fn end_another(&self, name: &PluginName, identity: &Identity) -> Result<(), Error> {
+        let before = self.context.lives.lock().get(name).cloned();
+        let Some(before) = before.filter(|before| !before.is_of(identity)) else { return Ok(()) };
+        let was = before.identity.map_or_else(|| "one of before".to_owned(), |identity| identity.kind);
+        tracing::warn!(
+            plugin = %name,
+            "{} is another plugin than {was:?}, which had its name: the state and the timers of that are deleted",
+            identity.kind
+        );
+        self.turn_off(name, true).await?;
+        Ok(self.delete(name).await?)
+    }
+
+    /// Deletes what a removed plugin kept, at once.
+    pub async fn delete_kept(&self, name: &PluginName) -> Result<(), DeleteError> {
+        let _one_at_a_time = self.lock(name).await;
+        if self.slots.lock().contains_key(name) {
+            return Err(DeleteError::IsThere(name.clone()));
+        }
+        if self.context.lives.lock().get(name).is_none() {
+            return Err(DeleteError::NothingKept(name.clone()));
+        }
+        Ok(self.delete(name).await?)
+    }
+
+    /// Deletes what removed plugins kept whose time is over.
+    pub async fn delete_overdue(&self, now_ms: u64) -> Result<(), store::Error> {
+        let overdue = self.context.lives.lock().overdue(now_ms);
+        for plugin in overdue {
+            let _one_at_a_time = self.lock(&plugin).await;
+            if !self.context.lives.lock().get(&plugin).is_some_and(|life| life.removed) {
+                continue;
+            }
+            self.delete(&plugin).await?;
+            tracing::info!(%plugin, "what the removed plugin kept is deleted");
+        }
+        Ok(())
+    }
+
+    /// In one entry of the log: neither of the two is ever there without the other.
+    async fn delete(&self, name: &PluginName) -> Result<(), store::Error> {
+        let state = self.context.kv.of(name);
+        let _order = state.order.lock().await;
+        let timers = self.context.timers.hold(name).await;
+        self.change(name, PluginChange::Deleted).await?;
+        timers.forget();
+        state.data.lock().clear();
+        self.context.lives.lock().forget(name);
+        Ok(())
+    }
+
+    /// The version of the plugin that failed in its first events, if its files have not changed since.
+    #[must_use]
+    pub fn taken_back(&self, name: &PluginName) -> Option<TakenBack> {
+        self.context.lives.lock().get(name)?.taken_back.clone()
+    }
+
+    /// The plugin's files say a version that was taken back before the host started, and the one before runs.
+    pub fn runs_instead(&self, name: &PluginName, TakenBack { digest, error, .. }: &TakenBack) {
+        let text =
+            format!("the version in its files ({digest}) failed in its first events, and the one before runs: {error}");
+        tracing::warn!(plugin = %name, "{text}");
+        self.note(name, |slot| slot.error = Some(text));
+    }
+
+    /// A version that was taken back is no longer what the plugin's files say.
+    pub(super) async fn forget_taken_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
+        let stays = |taken_back: &TakenBack| taken_back.version == version || taken_back.instead == version;
+        let ends =
+            self.context.lives.lock().get(name).and_then(|life| life.taken_back.as_ref()).is_some_and(|t| !stays(t));
+        if ends {
+            self.change(name, PluginChange::TakenBack(None)).await?;
+            self.context.lives.lock().change(name, |life| life.taken_back = None);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn change(&self, name: &PluginName, change: PluginChange) -> Result<(), store::Error> {
+        let entry = Entry::Plugin { plugin: name.clone(), change: Box::new(change) };
+        self.context.store.call(entry).await.map(drop)
+    }
+
+    /// The host has started, or the wall clock went back.
+    pub async fn clock_set(&self) -> Result<(), store::Error> {
+        let now_ms = clock::now_ms();
+        self.context.timers.clock_set(&self.context.store, now_ms).await?;
+        self.context.lives.lock().clock_set(now_ms);
+        Ok(())
+    }
+}

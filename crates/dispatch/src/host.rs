@@ -1,0 +1,158 @@
+//! What plugins may ask of the host, over the registry, the connections and their own state.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::context::Context;
+use switchbox_core::{
+    registry::{self, Device},
+    twin,
+};
+use switchbox_model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, limits::VERSIONS_KEPT};
+use switchbox_plugin_runtime::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::Waiting};
+
+/// The connections, as plugins need them.
+pub trait Reach: Send + Sync {
+    fn connected(&self, device: DeviceNum) -> bool;
+    fn accepts_commands(&self, device: DeviceNum) -> bool;
+    fn accepts_methods(&self, device: DeviceNum) -> bool;
+    /// How many more commands may wait for the device.
+    fn command_room(&self, device: DeviceNum) -> usize;
+    /// Calls a method of the device and waits for its answer.
+    fn call(
+        &self,
+        device: Arc<Device>,
+        method: String,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Waiting<Result<MethodResponse, MethodError>>;
+    /// Waits until messages that plugins published before are given to their subscribers, but for so many. False when
+    /// it had to wait.
+    fn room_to_publish(&self) -> Waiting<bool>;
+}
+
+pub(super) struct PluginHost {
+    context: Weak<Context>,
+    registry: registry::Handle,
+}
+
+impl PluginHost {
+    pub(super) fn new(context: Weak<Context>, registry: registry::Handle) -> Self {
+        Self { context, registry }
+    }
+
+    fn view(&self, device: &Device) -> DeviceView {
+        let context = self.context.upgrade();
+        let reach = context.as_ref().and_then(|context| context.reach.get());
+        let spec = device.spec();
+        DeviceView {
+            num: device.num,
+            name: device.name.clone(),
+            connected: reach.is_some_and(|reach| reach.connected(device.num)),
+            blocked: spec.blocked,
+            gateway: spec.gateway.is_some(),
+            metadata: Arc::new(spec.metadata.clone()),
+            config_version: device.config_version(),
+            state_version: device.state().map_or(0, |state| state.version),
+            last_event_ms: device.seen().event_ms,
+            accepts_commands: reach.is_some_and(|reach| reach.accepts_commands(device.num)),
+            accepts_methods: device.endpoint().is_some()
+                || reach.is_some_and(|reach| reach.accepts_methods(device.num)),
+        }
+    }
+}
+
+impl Host for PluginHost {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        self.registry.find(name).map(|device| self.view(&device))
+    }
+
+    fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        self.registry.resolve(name)
+    }
+
+    fn list(
+        &self,
+        registry: &RegistryName,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
+        let after = after.and_then(|after| DeviceId::new(after).ok());
+        let found = self.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
+        // Each is made when the one before is taken: one may have much metadata.
+        let _ = found.unwrap_or_default().iter().all(|device| take(self.view(device)));
+    }
+
+    fn config(&self, device: DeviceNum) -> Option<ConfigView> {
+        let config = self.registry.get(device)?.config()?;
+        Some(ConfigView {
+            version: config.version,
+            time_ms: config.time_ms,
+            payload: config.payload.clone(),
+            acknowledged_ms: config.acknowledged_ms,
+        })
+    }
+
+    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>> {
+        let context = self.context.upgrade();
+        Box::pin(async move {
+            let context = context.ok_or("the host is stopping")?;
+            let configs = context.store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let states = context.store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
+            let found = context.registry.get(device).ok_or("the device was deleted")?;
+            // One that cannot be read was there before they were checked.
+            let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
+            Ok(twin::document(&configs, &states, tolerance).text)
+        })
+    }
+
+    fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)> {
+        self.context.upgrade()?.kv.of(plugin).data.lock().get(key)
+    }
+
+    fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let Some(context) = self.context.upgrade() else { return Vec::new() };
+        context.kv.of(plugin).data.lock().keys(prefix, after, limit)
+    }
+
+    fn kv_bytes(&self, plugin: &PluginName) -> usize {
+        self.context.upgrade().map_or(0, |context| context.kv.of(plugin).data.lock().bytes())
+    }
+
+    fn command_room(&self, device: DeviceNum) -> usize {
+        self.context.upgrade().and_then(|context| Some(context.reach.get()?.command_room(device))).unwrap_or(0)
+    }
+
+    fn timers(&self, plugin: &PluginName) -> usize {
+        self.context.upgrade().map_or(0, |context| context.timers.count(plugin))
+    }
+
+    fn has_timer(&self, plugin: &PluginName, name: &str) -> bool {
+        self.context.upgrade().is_some_and(|context| context.timers.has(plugin, name))
+    }
+
+    fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
+        let context = self.context.upgrade();
+        Box::pin(async move {
+            let stopping = || MethodError::Unavailable("the host is stopping".into());
+            let context = context.ok_or_else(stopping)?;
+            let gone = || MethodError::Offline("the device was deleted".into());
+            let device = context.registry.get(call.device).ok_or_else(gone)?;
+            let reach = context.reach.get().ok_or_else(stopping)?.clone();
+            let _waiting = context.runner(&call.plugin).map(|runner| runner.waiting());
+            let stop = context.stopping.clone();
+            // A device must not act on an event that a crash could still undo.
+            context.store.written(call.seq).await.map_err(|_| stopping())?;
+            tokio::select! {
+                answer = reach.call(device, call.method, call.payload, call.timeout) => answer,
+                () = stop.cancelled() => Err(stopping()),
+            }
+        })
+    }
+}

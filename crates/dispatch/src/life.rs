@@ -1,0 +1,158 @@
+//! How long what a plugin keeps, its state and its timers, belongs to it.
+//!
+//! * A plugin that is off (disabled, without consent, broken, its files away) keeps both, together.
+//! * A new component in the place of the old one is the same plugin while it gives itself the same name. One with another name
+//!   is another plugin, which sees nothing of what the one before kept.
+//! * A plugin whose files were away comes back as itself when its component is the same to the byte.
+//! * What a removed plugin kept is deleted after [`REMOVED_KEPT`].
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use switchbox_model::{
+    PluginName,
+    life::{Identity, TakenBack},
+};
+use switchbox_store::PluginLifeDoc;
+
+/// How long the state and the timers of a removed plugin are kept.
+pub const REMOVED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Bytes of the name that a component gives itself that tell it from others.
+const KIND_BYTES: usize = 256;
+
+/// What there is to know of one plugin, whether it is on or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Life {
+    /// `None`: it has not run since plugins have one.
+    pub(super) identity: Option<Identity>,
+    /// Since when it is off. `None`: it is on.
+    pub(super) off_ms: Option<u64>,
+    /// Its files are gone.
+    pub(super) removed: bool,
+    pub(super) taken_back: Option<TakenBack>,
+    /// It was to be deleted when it was last looked at.
+    overdue: bool,
+}
+
+impl Life {
+    /// Whether the plugin as it is now is the one that this was.
+    pub(super) fn is_of(&self, now: &Identity) -> bool {
+        match &self.identity {
+            None => !self.removed,
+            Some(before) if self.removed => before.digest == now.digest,
+            Some(before) => before.kind == now.kind,
+        }
+    }
+}
+
+/// What a component calls itself, cut to what is compared.
+pub(super) fn kind(name: &str) -> String {
+    let mut end = name.len().min(KIND_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or_default().to_owned()
+}
+
+/// All plugins of which something is kept.
+#[derive(Debug, Default)]
+pub(super) struct Lives(BTreeMap<PluginName, Life>);
+
+impl Lives {
+    pub(super) fn load(docs: Vec<PluginLifeDoc>) -> Self {
+        let life = |doc: PluginLifeDoc| {
+            let PluginLifeDoc { plugin, identity, off_ms, removed, taken_back } = doc;
+            (plugin, Life { identity, off_ms, removed, taken_back, overdue: false })
+        };
+        Self(docs.into_iter().map(life).collect())
+    }
+
+    pub(super) fn get(&self, name: &PluginName) -> Option<&Life> {
+        self.0.get(name)
+    }
+
+    pub(super) fn change(&mut self, name: &PluginName, change: impl FnOnce(&mut Life)) {
+        change(self.0.entry(name.clone()).or_default());
+    }
+
+    /// The components that the plugins are or were last.
+    pub(super) fn digests(&self) -> HashSet<String> {
+        self.0.values().filter_map(|life| Some(life.identity.as_ref()?.digest.clone())).collect()
+    }
+
+    pub(super) fn forget(&mut self, name: &PluginName) {
+        self.0.remove(name);
+    }
+
+    /// The wall clock was set: none went off in the future.
+    pub(super) fn clock_set(&mut self, now_ms: u64) {
+        for life in self.0.values_mut() {
+            life.off_ms = life.off_ms.map(|off_ms| off_ms.min(now_ms));
+        }
+    }
+
+    /// Removed plugins whose time was over at this look and at the one before: a wall clock that is ahead for a moment
+    /// deletes nothing.
+    pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<PluginName> {
+        let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap_or(u64::MAX);
+        let mut found = Vec::new();
+        for (name, life) in &mut self.0 {
+            let over = life.removed && life.off_ms.is_some_and(|off_ms| off_ms.saturating_add(kept_ms) <= now_ms);
+            if std::mem::replace(&mut life.overdue, over) && over {
+                found.push(name.clone());
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(kind: &str, digest: &str) -> Identity {
+        Identity { kind: kind.into(), digest: digest.into() }
+    }
+
+    #[test]
+    fn a_plugin_stays_itself_through_upgrades_and_comes_back_only_as_the_same() {
+        for (before, removed, now, same) in [
+            (None, false, identity("a", "1"), true),
+            (None, true, identity("a", "1"), false),
+            (Some(identity("a", "1")), false, identity("a", "2"), true),
+            (Some(identity("a", "1")), false, identity("b", "2"), false),
+            (Some(identity("a", "1")), true, identity("a", "1"), true),
+            (Some(identity("a", "1")), true, identity("a", "2"), false),
+        ] {
+            let life = Life { identity: before, removed, ..Life::default() };
+            assert_eq!(life.is_of(&now), same, "{life:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_overdue_at_two_looks_is_deleted() {
+        let name = PluginName::new("gone").unwrap();
+        let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap();
+        let mut lives = Lives::default();
+        lives.change(&name, |life| *life = Life { off_ms: Some(1_000), removed: true, ..Life::default() });
+        for (now_ms, expected) in [
+            (1_000 + kept_ms, vec![]),
+            (1_000, vec![]),
+            (1_000 + kept_ms, vec![]),
+            (1_000 + kept_ms, vec![name.clone()]),
+        ] {
+            assert_eq!(lives.overdue(now_ms), expected, "at {now_ms}");
+        }
+        lives.change(&name, |life| life.removed = false);
+        assert_eq!(lives.overdue(u64::MAX), [], "it is disabled only");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(kind("relay"), "relay");
+        assert_eq!(kind(&"ü".repeat(500)).len(), KIND_BYTES);
+    }
+}

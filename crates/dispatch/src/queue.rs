@@ -1,0 +1,269 @@
+//! A plugin's events in lanes, one a device: first in, first out within a lane, and never two of a lane at the same time.
+//! Pure: knows no task and no clock.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use hashbrown::HashMap;
+
+use switchbox_core::registry::Device;
+use switchbox_model::{DeviceNum, Event, EventData, Seq};
+
+/// One event to handle.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) event: Event,
+    /// None for timers and plain topics.
+    pub(super) device: Option<Arc<Device>>,
+    /// From 1.
+    pub(super) attempt: u32,
+    /// The dead letter that this event was, if it is tried again.
+    pub(super) letter: Option<u64>,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.event.data.payload().len() + 128
+    }
+}
+
+/// Which lane an event goes in: its device's, its topic's, its timer's, or the one of all other events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    Device(DeviceNum),
+    /// A hash: topics that share it share the lane, which costs them nothing but waiting for each other.
+    Topic(u64),
+    /// A hash, in the same way.
+    Timer(u64),
+    Other,
+}
+
+impl Lane {
+    pub(super) fn of(event: &Event) -> Self {
+        match (&event.data, event.device) {
+            (_, Some(device)) => Self::Device(device),
+            (EventData::Topic { topic, .. }, None) => Self::Topic(hash(topic)),
+            (EventData::Timer { name, .. }, None) => Self::Timer(hash(name)),
+            _ => Self::Other,
+        }
+    }
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Events of one lane that were taken together.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) lane: Lane,
+    pub(super) jobs: VecDeque<Job>,
+}
+
+#[derive(Debug, Default)]
+struct LaneQueue {
+    jobs: VecDeque<Job>,
+    /// The oldest event that was taken and is not done.
+    working: Option<Seq>,
+    /// Not before it is woken.
+    asleep: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    lanes: HashMap<Lane, LaneQueue>,
+    ready: VecDeque<Lane>,
+    len: usize,
+    bytes: usize,
+}
+
+impl Queues {
+    /// Events that wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes that wait, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn push(&mut self, job: Job) {
+        self.push_first_of(job, 0);
+    }
+
+    /// As [`Queues::push`]; so many more, mostly of the same lane, are to follow.
+    pub(super) fn push_first_of(&mut self, job: Job, more: usize) {
+        let lane = Lane::of(&job.event);
+        self.len += 1;
+        self.bytes += job.bytes();
+        let queue = self.lanes.entry(lane).or_default();
+        if queue.jobs.len() == queue.jobs.capacity() {
+            queue.jobs.reserve(1 + more);
+        }
+        queue.jobs.push_back(job);
+        if queue.jobs.len() == 1 && queue.working.is_none() && !queue.asleep {
+            self.ready.push_back(lane);
+        }
+    }
+
+    /// Takes up to `most` events of the lane that has waited longest.
+    pub(super) fn take(&mut self, most: usize) -> Option<Work> {
+        let lane = self.ready.pop_front()?;
+        let queue = self.lanes.get_mut(&lane)?;
+        let jobs: VecDeque<Job> =
+            if queue.jobs.len() <= most { std::mem::take(&mut queue.jobs) } else { queue.jobs.drain(..most).collect() };
+        queue.working = jobs.front().map(|job| job.event.seq);
+        self.len -= jobs.len();
+        self.bytes -= jobs.iter().map(Job::bytes).sum::<usize>();
+        Some(Work { lane, jobs })
+    }
+
+    /// All that was taken of the lane is done.
+    pub(super) fn done(&mut self, lane: Lane) {
+        let Some(queue) = self.lanes.get_mut(&lane) else { return };
+        queue.working = None;
+        if queue.jobs.is_empty() {
+            self.lanes.remove(&lane);
+        } else {
+            self.ready.push_back(lane);
+        }
+    }
+
+    /// Puts back what was taken and not done; the lane sleeps until [`Queues::wake`].
+    pub(super) fn put_back(&mut self, work: Work) {
+        let Some(queue) = self.lanes.get_mut(&work.lane) else { return };
+        self.len += work.jobs.len();
+        self.bytes += work.jobs.iter().map(Job::bytes).sum::<usize>();
+        for job in work.jobs.into_iter().rev() {
+            queue.jobs.push_front(job);
+        }
+        queue.working = None;
+        queue.asleep = true;
+    }
+
+    /// Puts back what was taken behind an event that is not done yet; the lane waits for its [`Queues::done`].
+    pub(super) fn put_back_behind(&mut self, working: Seq, rest: Work) {
+        let lane = rest.lane;
+        self.put_back(rest);
+        if let Some(queue) = self.lanes.get_mut(&lane) {
+            queue.working = Some(working);
+            queue.asleep = false;
+        }
+    }
+
+    pub(super) fn wake(&mut self, lane: Lane) {
+        let Some(queue) = self.lanes.get_mut(&lane) else { return };
+        if std::mem::take(&mut queue.asleep) {
+            self.ready.push_back(lane);
+        }
+    }
+
+    /// The oldest event that is not done.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        let oldest = |queue: &LaneQueue| queue.working.or_else(|| queue.jobs.front().map(|job| job.event.seq));
+        self.lanes.values().filter_map(oldest).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(device: u64, seq: u64) -> Job {
+        let event = Event {
+            seq: Seq(seq),
+            time_ms: 0,
+            device: Some(DeviceNum(device)),
+            durable: true,
+            data: EventData::Connected,
+        };
+        Job { event, device: None, attempt: 1, letter: None }
+    }
+
+    fn seqs(work: &Work) -> Vec<u64> {
+        work.jobs.iter().map(|job| job.event.seq.0).collect()
+    }
+
+    #[test]
+    fn a_lane_is_worked_on_by_one_at_a_time_and_in_order() {
+        let mut queues = Queues::default();
+        for seq in 1..=5 {
+            queues.push(job(1, seq));
+        }
+        let first = queues.take(2).unwrap();
+        assert_eq!(seqs(&first), [1, 2]);
+        assert!(queues.take(2).is_none(), "the lane was given out twice");
+        assert_eq!(queues.oldest(), Some(Seq(1)));
+        queues.done(first.lane);
+        assert_eq!(seqs(&queues.take(9).unwrap()), [3, 4, 5]);
+    }
+
+    #[test]
+    fn lanes_run_beside_each_other() {
+        let mut queues = Queues::default();
+        queues.push(job(1, 1));
+        queues.push(job(2, 2));
+        assert_eq!(seqs(&queues.take(9).unwrap()), [1]);
+        assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
+    }
+
+    #[test]
+    fn what_is_put_back_behind_an_event_waits_until_that_is_done() {
+        let mut queues = Queues::default();
+        for seq in 1..=3 {
+            queues.push(job(1, seq));
+        }
+        let mut work = queues.take(2).unwrap();
+        work.jobs.pop_front();
+        let lane = work.lane;
+        queues.put_back_behind(Seq(1), work);
+        assert_eq!((queues.len(), queues.oldest()), (2, Some(Seq(1))));
+        queues.push(job(1, 4));
+        assert!(queues.take(9).is_none(), "the lane went on");
+        queues.done(lane);
+        assert_eq!(seqs(&queues.take(9).unwrap()), [2, 3, 4]);
+    }
+
+    #[test]
+    fn messages_keep_their_order_on_one_topic_and_wait_for_no_other() {
+        let mut queues = Queues::default();
+        for (seq, topic) in [(1, "a"), (2, "b"), (3, "a")] {
+            let mut job = job(0, seq);
+            job.event.device = None;
+            job.event.data = EventData::Topic { topic: topic.into(), payload: "x".into(), properties: vec![] };
+            queues.push(job);
+        }
+        assert_eq!(seqs(&queues.take(9).unwrap()), [1, 3]);
+        assert_eq!(seqs(&queues.take(9).unwrap()), [2]);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_and_only_after_waking() {
+        let mut queues = Queues::default();
+        queues.push(job(1, 1));
+        queues.push(job(1, 2));
+        let mut work = queues.take(9).unwrap();
+        queues.push(job(1, 3));
+        work.jobs[0].attempt = 2;
+        queues.put_back(work);
+        assert!(queues.take(9).is_none(), "a sleeping lane was given out");
+        assert_eq!(queues.len(), 3);
+        queues.wake(Lane::Device(DeviceNum(1)));
+        let work = queues.take(9).unwrap();
+        assert_eq!(seqs(&work), [1, 2, 3]);
+        assert_eq!(work.jobs[0].attempt, 2);
+        queues.done(work.lane);
+        assert!(queues.lanes.is_empty());
+        assert_eq!((queues.len(), queues.bytes(), queues.oldest()), (0, 0, None));
+    }
+}

@@ -1,0 +1,91 @@
+//! What was left when the host stopped: from which event on each plugin goes on, and which of those it has handled.
+
+use std::collections::{HashMap, HashSet};
+
+use super::HandledBefore;
+use switchbox_core::timers;
+use switchbox_model::{
+    EffectKey, Entry, Event, EventData, PluginName, Seq,
+    life::SetTimer,
+    timer::{Schedule, Timer},
+};
+use switchbox_store as store;
+use switchbox_store::{LogPage, PluginDoc};
+
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The timer that the event is of, as one that fires once.
+fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, SetTimer)> {
+    let EventData::Timer { plugin, name, payload, due_ms, .. } = event.data else { return None };
+    let timer = Timer { name, schedule: Schedule::Once, payload, due_ms };
+    Some((PluginName::new(&plugin).ok()?, event.seq, SetTimer { timer, by }))
+}
+
+/// Where each plugin that was there goes on.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    from: HashMap<PluginName, Seq>,
+    handled: HandledBefore,
+}
+
+impl Left {
+    /// Reads the log from `low_water` on.
+    pub(super) async fn read(
+        store: &store::Handle,
+        plugins: &[PluginDoc],
+        low_water: Seq,
+        timers: &timers::Handle,
+    ) -> Result<Self, store::Error> {
+        let from: HashMap<PluginName, Seq> =
+            plugins.iter().map(|doc| (doc.plugin.clone(), doc.from.max(low_water))).collect();
+        let mut handled = HandledBefore::new();
+        let mut fired = Vec::new();
+        let mut row = store.row_of(low_water).await?;
+        while let Some(start) = row {
+            let LogPage { rows, next } = store.log_page(start, PAGE_BYTES).await?;
+            row = (!rows.is_empty()).then_some(next);
+            for entry in rows.into_iter().flat_map(|row| row.entries) {
+                if let Entry::Handled(done) = entry {
+                    handled.entry(done.plugin).or_default().insert(done.seq);
+                } else {
+                    fired.extend(entry.into_events_by().filter_map(|(event, by)| fired_timer(event, by)));
+                }
+            }
+        }
+        for (plugin, seq, SetTimer { timer, by }) in fired {
+            let is_handled = handled.get(&plugin).is_some_and(|handled| handled.contains(&seq));
+            if !is_handled && from.get(&plugin).is_some_and(|from| seq >= *from) {
+                timers.load_unhandled(&plugin, timer, by);
+            }
+        }
+        Ok(Self { from, handled })
+    }
+
+    /// Where the plugin goes on, and what it has handled from there on. None: it was not there. Only the first time.
+    /// Its place is kept until [`Left::forget`].
+    pub(super) fn resume(&mut self, plugin: &PluginName) -> Option<(Seq, HashSet<Seq>)> {
+        let from = *self.from.get(plugin)?;
+        Some((from, self.handled.remove(plugin).unwrap_or_default()))
+    }
+
+    /// Keeps a place in the journal for a plugin that is about to run.
+    pub(super) fn hold(&mut self, plugin: PluginName, from: Seq) {
+        self.from.insert(plugin, from);
+    }
+
+    /// The plugin runs, or is gone for good. True when it had a place.
+    pub(super) fn forget(&mut self, plugin: &PluginName) -> bool {
+        self.handled.remove(plugin);
+        self.from.remove(plugin).is_some()
+    }
+
+    /// The oldest event that a plugin which does not run yet may still have to handle.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        self.from.values().copied().min()
+    }
+
+    /// The plugins that were there and have not come back.
+    pub(super) fn plugins(&self) -> Vec<PluginName> {
+        self.from.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! What can be seen of a plugin: its counters and its state.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use switchbox_model::{life::TakenBack, limits::LimitName};
+use switchbox_plugin_runtime::{Description, Execution, Grant, Trigger, Verdict};
+
+/// Warnings of one plugin that are shown.
+const WARNINGS_KEPT: usize = 8;
+
+/// Counted since the host started.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    done: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    retried: AtomicU64,
+    dead: AtomicU64,
+    /// Times that the plugin fell so far behind that it had to read from the log.
+    pub(super) lagged: AtomicU64,
+    guest_ns: AtomicU64,
+    handling_ns: AtomicU64,
+    limits: Mutex<BTreeMap<LimitName, u64>>,
+    warnings: Mutex<VecDeque<String>>,
+    last_error: Mutex<Option<String>>,
+}
+
+/// Executions that are counted together, as the counters are shared by all workers.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    done: u64,
+    guest: Duration,
+    handling: Duration,
+}
+
+impl Tally {
+    /// False: the execution has to be noted on its own.
+    pub(super) fn take(&mut self, execution: &Execution, took: Duration) -> bool {
+        let plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
+        if plain {
+            self.done += 1;
+            self.guest += execution.guest_time;
+            self.handling += took;
+        }
+        plain
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Counters {
+    pub(super) fn note(&self, execution: &Execution, took: Duration) {
+        let counter = match execution.verdict {
+            Verdict::Done => Some(&self.done),
+            Verdict::Reject(_) => Some(&self.rejected),
+            Verdict::Failed(_) | Verdict::Panicked(_) => Some(&self.failed),
+            Verdict::Retry(_) => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.guest_ns.fetch_add(nanos(execution.guest_time), Ordering::Relaxed);
+        self.handling_ns.fetch_add(nanos(took), Ordering::Relaxed);
+        if !execution.limits_hit.is_empty() {
+            let mut limits = self.limits.lock();
+            for limit in &execution.limits_hit {
+                *limits.entry(*limit).or_default() += 1;
+            }
+        }
+    }
+
+    /// Executions that went well and hit no limit.
+    pub(super) fn add(&self, tally: &Tally) {
+        if tally.done > 0 {
+            self.done.fetch_add(tally.done, Ordering::Relaxed);
+            self.guest_ns.fetch_add(nanos(tally.guest), Ordering::Relaxed);
+            self.handling_ns.fetch_add(nanos(tally.handling), Ordering::Relaxed);
+        }
+    }
+
+    /// A limit was hit outside of an execution.
+    pub(super) fn limit(&self, name: LimitName) {
+        *self.limits.lock().entry(name).or_default() += 1;
+    }
+
+    /// Notes what an operator should look at; the newest few are kept.
+    pub(super) fn warn(&self, text: String) {
+        let mut warnings = self.warnings.lock();
+        warnings.retain(|known| *known != text);
+        if warnings.len() >= WARNINGS_KEPT {
+            warnings.pop_front();
+        }
+        warnings.push_back(text);
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().iter().cloned().collect()
+    }
+
+    pub(super) fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn dead(&self) {
+        self.dead.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_last_error(&self, text: &str) {
+        *self.last_error.lock() = Some(text.to_owned());
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            done: read(&self.done),
+            rejected: read(&self.rejected),
+            failed: read(&self.failed),
+            retried: read(&self.retried),
+            dead: read(&self.dead),
+            lagged: read(&self.lagged),
+            guest_time: Duration::from_nanos(read(&self.guest_ns)),
+            handling_time: Duration::from_nanos(read(&self.handling_ns)),
+            limits_hit: self.limits.lock().iter().map(|(name, count)| (name.to_string(), *count)).collect(),
+        }
+    }
+}
+
+/// A plugin's counters, since the host started.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    pub done: u64,
+    pub rejected: u64,
+    /// Traps, time-outs and other limits.
+    pub failed: u64,
+    pub retried: u64,
+    /// Events that went to the dead letters.
+    pub dead: u64,
+    /// Times that the plugin fell so far behind that it had to read from the journal.
+    pub lagged: u64,
+    /// Guest time of all events together.
+    pub guest_time: Duration,
+    /// What the workers took for all events together, guest time included.
+    pub handling_time: Duration,
+    /// By the limit's name.
+    pub limits_hit: BTreeMap<String, u64>,
+}
+
+/// What a plugin does just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PluginState {
+    Running,
+    Disabled,
+    /// Its settings say nothing of grants, and this host gives none by itself: it waits for an operator.
+    WaitingForConsent,
+    /// It cannot be started; `last_error` says why.
+    Broken,
+}
+
+/// All that can be seen of a plugin.
+#[derive(Debug, Clone)]
+pub struct PluginStatus {
+    pub name: String,
+    pub state: PluginState,
+    /// `sha256:…` of the component that runs.
+    pub digest: Option<String>,
+    /// `builtin:NAME` or the component's file.
+    pub component: Option<String>,
+    pub description: Option<Description>,
+    /// In force: the operator's, or what the component describes.
+    pub triggers: Vec<Trigger>,
+    /// What the component asks for.
+    pub grants: Vec<Grant>,
+    /// What it may do: asked for and granted.
+    pub grants_in_force: Vec<Grant>,
+    /// JSON, as the component got it.
+    pub settings: String,
+    /// Why the newest files are not what runs, or what went wrong last.
+    pub last_error: Option<String>,
+    /// Events that wait in memory.
+    pub queued: usize,
+    /// More events wait in the journal.
+    pub lagging: bool,
+    /// What an operator should look at, such as plugins that feed each other; oldest first.
+    pub warnings: Vec<String>,
+    pub timers: usize,
+    /// When the next one is due, milliseconds since the Unix epoch.
+    pub next_timer_ms: Option<u64>,
+    /// The version that the plugin's files say, where it failed and the one before it is in force.
+    pub taken_back: Option<TakenBack>,
+    pub totals: Totals,
+}

@@ -1,0 +1,183 @@
+//! What a session holds and gives out. Plain types.
+
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+use super::Ack;
+use switchbox_model::{Message, QoS, broker::MessageNum};
+
+/// What an item carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body<H> {
+    Message {
+        message: Arc<Message>,
+        retain: bool,
+        /// Subscription identifiers.
+        ids: Vec<u32>,
+        /// The filter of the shared subscription that it came by.
+        shared: Option<Arc<str>>,
+    },
+    Hub(H),
+}
+
+/// One message on its way to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item<H> {
+    pub qos: QoS,
+    pub body: Body<H>,
+    /// It is written down, and under which packet identifier.
+    pub kept: Option<Kept>,
+}
+
+/// What stands in the log of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub num: MessageNum,
+    pub id: u16,
+}
+
+/// What is to be written down of what the client did.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// It has these, or will never get them.
+    pub gone: Vec<MessageNum>,
+    /// It has these (QoS 2); PUBREL is to follow when that is durable.
+    pub held: Vec<Kept>,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.held.is_empty()
+    }
+}
+
+/// What an earlier process left of an item.
+#[derive(Debug)]
+pub struct Left<H> {
+    pub item: Item<H>,
+    pub reached: Reached,
+}
+
+/// How far an item had got on its way to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    Queued,
+    /// It may have been sent: the host was killed while the client was connected.
+    InDoubt,
+    Sent,
+    /// The client has it (QoS 2); PUBREL is to be sent.
+    Held,
+}
+
+/// How far a QoS 2 message of the client's is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// It came.
+    Here,
+    /// It is on its way to the log.
+    Submitted,
+    /// PUBREC says so.
+    Acknowledged,
+}
+
+/// What the hub delivers, as far as a session must know it.
+pub trait Weigh {
+    /// About how much memory it holds, bytes.
+    fn size(&self) -> usize;
+    /// Where only the newest of several that wait is sent: this one makes an older one needless.
+    fn replaces(&self, older: &Self) -> bool;
+    /// It is the same once more: one of them is enough, sent or not, until it is acknowledged.
+    fn repeats(&self, older: &Self) -> bool;
+    /// From when on nobody waits for it, so that it needs no place in the window also where it was sent; none = it does until it is
+    /// acknowledged.
+    fn over(&self) -> Option<Instant> {
+        None
+    }
+    /// When it is not to be sent any more; none = never.
+    fn expires(&self) -> Option<Instant> {
+        None
+    }
+}
+
+impl<H: Weigh> Item<H> {
+    /// About how much memory it holds, bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.body {
+            Body::Message { message, .. } => message.size(),
+            Body::Hub(hub) => hub.size(),
+        }
+    }
+
+    pub(super) fn is_hub(&self) -> bool {
+        matches!(self.body, Body::Hub(_))
+    }
+
+    /// Where it came by a shared subscription.
+    pub(super) fn shared(self) -> Option<Shared> {
+        let num = self.kept.map(|kept| kept.num);
+        match self.body {
+            Body::Message { message, shared: Some(filter), .. } => Some(Shared { num, filter, message }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn expires(&self) -> Option<Instant> {
+        match &self.body {
+            Body::Message { message, .. } => message.expires,
+            Body::Hub(hub) => hub.expires(),
+        }
+    }
+
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires().is_some_and(|at| at <= now)
+    }
+}
+
+/// A message that came by a shared subscription, and that another of its members may have instead.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where it is written down.
+    pub num: Option<MessageNum>,
+    pub filter: Arc<str>,
+    pub message: Arc<Message>,
+}
+
+/// What became of an item that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    Taken,
+    /// The queue is full.
+    Full,
+}
+
+/// The next thing to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame<'a, H: Clone> {
+    Ack(Ack),
+    /// `id` 0 for QoS 0, which nobody keeps.
+    Publish {
+        id: u16,
+        dup: bool,
+        item: Cow<'a, Item<H>>,
+    },
+}
+
+/// What an acknowledgement by the client finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    Yes,
+    /// Something waits under this packet identifier, but not for an acknowledgement of this kind.
+    OtherKind,
+    Nothing,
+}
+
+/// A QoS 2 message from the client, by its state here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    New,
+    /// Seen already and acknowledged: say so again.
+    Again,
+    /// Seen already and not yet durable: its acknowledgement is on its way.
+    Waiting,
+}

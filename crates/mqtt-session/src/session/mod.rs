@@ -1,0 +1,487 @@
+//! One client's MQTT state: what waits to be sent, what waits for its acknowledgement, which QoS 2 messages it sent.
+//! No sockets, no clocks, no packets: the connection asks [`Session::next`] what to write and tells what came.
+//!
+//! `H` is what the hub delivers. It travels like a message but is not kept while the client is away: the outbox does
+//! that. Only what was sent already is sent again, as MQTT asks.
+
+mod acks;
+mod expiry;
+mod item;
+mod latest;
+mod released;
+mod resting;
+mod restore;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet, VecDeque},
+    time::Instant,
+};
+
+use self::{acks::Acks, item::Received, released::Released, resting::Resting};
+pub use self::{
+    acks::{Ack, AckKind, BatchId},
+    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Shared, Weigh},
+};
+use switchbox_model::{Message, QoS, broker::MessageNum, limits};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Published,
+    /// The client has it (PUBREC came); PUBREL was sent.
+    Released,
+}
+
+#[derive(Debug)]
+struct InFlight<H> {
+    id: u16,
+    state: Sent,
+    /// An earlier process sent it, or had no time to.
+    in_doubt: bool,
+    item: Option<Item<H>>,
+    kept: Option<MessageNum>,
+}
+
+/// One client's state.
+#[derive(Debug)]
+pub struct Session<H> {
+    window: u16,
+    queue: VecDeque<Item<H>>,
+    queue_bytes: usize,
+    /// Nothing in the queue runs out of time before this.
+    expires_from: Option<Instant>,
+    /// The newest of what is coalesced, waiting for room in the window: one of each that do not replace each other.
+    latest: VecDeque<Item<H>>,
+    in_flight: VecDeque<InFlight<H>>,
+    /// In-flight entries before this one were written on this connection.
+    resent: usize,
+    resting: Resting<H>,
+    released: Released,
+    /// The client's own: how many messages may wait for its acknowledgement.
+    receive_maximum: u16,
+    last_id: u16,
+    /// QoS 2 ids from the client.
+    received: HashMap<u16, Received>,
+    acks: Acks,
+    /// Packet identifiers of what is written down, from before it is until the client has it.
+    ids: HashSet<u16>,
+    /// Of those, what is on its way to the log and has its place in the queue: how many, and their bytes.
+    reserved: usize,
+    reserved_bytes: usize,
+    progress: Progress,
+}
+
+impl<H: Clone + Weigh> Default for Session<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H: Clone + Weigh> Session<H> {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            window: limits::IN_FLIGHT,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            expires_from: None,
+            latest: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            resent: 0,
+            resting: Resting::default(),
+            released: Released::default(),
+            receive_maximum: u16::MAX,
+            last_id: 0,
+            received: HashMap::new(),
+            acks: Acks::default(),
+            ids: HashSet::new(),
+            reserved: 0,
+            reserved_bytes: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// The newest of what is written down that the client may have seen.
+    #[must_use]
+    pub fn newest_sent(&self) -> MessageNum {
+        self.in_flight.iter().filter_map(|entry| entry.kept).max().unwrap_or_default()
+    }
+
+    /// What happened to what is written down since the last call.
+    pub fn take_progress(&mut self) -> Progress {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// Of these, what the client has or will never get.
+    pub fn take_gone(&mut self) -> Vec<MessageNum> {
+        std::mem::take(&mut self.progress.gone)
+    }
+
+    /// A connection begins, with the client's receive maximum. What was in flight is sent again first.
+    pub fn connect(&mut self, receive_maximum: u16) {
+        self.window = receive_maximum.clamp(1, limits::IN_FLIGHT);
+        self.receive_maximum = receive_maximum.max(1);
+        self.released.clear();
+        self.resent = 0;
+        self.acks.clear();
+    }
+
+    /// The connection ended: what cannot outlive it goes.
+    pub fn disconnect(&mut self) {
+        self.acks.clear();
+        // What was not accepted the client sends again.
+        self.received.retain(|_, state| *state != Received::Here);
+        self.latest = VecDeque::new();
+        self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_hub());
+        self.queue.shrink_to_fit();
+        self.queue_bytes = self.queue.iter().map(Item::size).sum();
+    }
+
+    /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
+    /// this one with QoS 2 is not among it, as MQTT asks.
+    pub fn end(&mut self) -> Vec<Shared> {
+        self.resting = Resting::default();
+        let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
+        let sent = sent.filter(|item| item.qos == QoS::AtLeastOnce);
+        self.queue_bytes = 0;
+        sent.chain(std::mem::take(&mut self.queue)).filter_map(Item::shared).collect()
+    }
+
+    /// Whether so much more fits into the queue. Where it does not, [`Self::purge`] may help.
+    #[must_use]
+    pub fn has_room(&self, size: usize) -> bool {
+        self.queue.len() + self.reserved < limits::SESSION_QUEUE
+            && self.queue_bytes + self.reserved_bytes + size <= limits::SESSION_QUEUE_BYTES
+    }
+
+    /// There is no room for any message, and none comes by what runs out of time.
+    #[must_use]
+    pub fn is_full_for_good(&self) -> bool {
+        self.queue.len() + self.reserved >= limits::SESSION_QUEUE && self.expires_from.is_none()
+    }
+
+    /// Half of the queue is free, by number and by bytes.
+    #[must_use]
+    pub fn is_half_empty(&self) -> bool {
+        self.queue.len() + self.reserved <= limits::SESSION_QUEUE / 2
+            && self.queue_bytes + self.reserved_bytes <= limits::SESSION_QUEUE_BYTES / 2
+    }
+
+    /// Keeps a place in the queue for what must be written down first; gives its packet identifier. None: it is full.
+    pub fn reserve(&mut self, message: &Message) -> Option<u16> {
+        let size = message.size();
+        if !self.has_room(size) {
+            return None;
+        }
+        self.reserved += 1;
+        self.reserved_bytes += size;
+        let id = self.free_id();
+        self.ids.insert(id);
+        Some(id)
+    }
+
+    /// Nothing comes for a place that was kept.
+    pub fn give_back(&mut self, id: u16, message: &Message) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(message.size());
+        self.ids.remove(&id);
+    }
+
+    /// Puts what is written down into its place.
+    pub fn offer_kept(&mut self, item: Item<H>) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
+        self.enqueue(item);
+    }
+
+    /// Puts it into the queue.
+    pub fn offer(&mut self, item: Item<H>) -> Offer {
+        if !self.has_room(item.size()) {
+            return Offer::Full;
+        }
+        self.enqueue(item);
+        Offer::Taken
+    }
+
+    /// What to write next; None until something comes or is acknowledged.
+    pub fn next(&mut self, now: Instant) -> Option<Frame<'_, H>> {
+        if let Some(ack) = self.acks.pop() {
+            return Some(Frame::Ack(ack));
+        }
+        self.drop_doubtful(now);
+        if self.resent < self.in_flight.len().min(self.window.into()) {
+            return self.resend();
+        }
+        loop {
+            let item = self.take_next(now)?;
+            if item.is_expired(now) {
+                self.forget_kept(item.kept);
+                continue;
+            }
+            if item.qos == QoS::AtMostOnce {
+                return Some(Frame::Publish { id: 0, dup: false, item: Cow::Owned(item) });
+            }
+            let id = item.kept.map_or_else(|| self.free_id(), |kept| kept.id);
+            let kept = item.kept.map(|kept| kept.num);
+            self.in_flight.push_back(InFlight { id, state: Sent::Published, in_doubt: false, item: Some(item), kept });
+            self.resent = self.in_flight.len();
+            let item = self.in_flight.back()?.item.as_ref()?;
+            return Some(Frame::Publish { id, dup: false, item: Cow::Borrowed(item) });
+        }
+    }
+
+    /// What an earlier connection sent, in its order, as far as the window of this one goes.
+    fn resend(&mut self) -> Option<Frame<'_, H>> {
+        let entry = self.in_flight.get_mut(self.resent)?;
+        self.resent += 1;
+        entry.in_doubt = false;
+        Some(match &entry.item {
+            Some(item) if entry.state == Sent::Published => {
+                Frame::Publish { id: entry.id, dup: true, item: Cow::Borrowed(item) }
+            }
+            _ => Frame::Ack(Ack::new(AckKind::PubRel, entry.id)),
+        })
+    }
+
+    /// The next item that may be sent now. QoS 0 does not overtake what waits for the window.
+    fn take_next(&mut self, now: Instant) -> Option<Item<H>> {
+        if self.queue.is_empty() && self.latest.is_empty() {
+            return None;
+        }
+        let room = self.has_window(now);
+        match self.queue.front() {
+            Some(item) if room || item.qos == QoS::AtMostOnce => {
+                let item = self.queue.pop_front()?;
+                self.queue_bytes -= item.size();
+                if self.queue.is_empty() && self.queue.capacity() > 64 {
+                    self.queue = VecDeque::new();
+                }
+                Some(item)
+            }
+            None if room => self.latest.pop_front(),
+            _ => None,
+        }
+    }
+
+    fn free_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            let id = self.last_id;
+            let taken = self.ids.contains(&id) || self.resting.has(id) || self.released.has(id);
+            if !taken && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    fn forget_kept(&mut self, kept: Option<Kept>) {
+        if let Some(Kept { num, id }) = kept {
+            self.ids.remove(&id);
+            self.progress.gone.push(num);
+        }
+    }
+
+    fn settle(&mut self, id: u16, state: Sent) -> Option<InFlight<H>> {
+        let at = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
+        if at < self.resent {
+            self.resent -= 1;
+        }
+        let entry = self.in_flight.remove(at)?;
+        if self.in_flight.is_empty() {
+            self.in_flight = VecDeque::new();
+        }
+        self.forget_kept(entry.kept.map(|num| Kept { num, id }));
+        Some(entry)
+    }
+
+    /// PUBACK. Gives what was acknowledged; None when nothing of QoS 1 waits under this id.
+    pub fn puback(&mut self, id: u16) -> Option<Item<H>> {
+        if self.released.forget(id) {
+            return None;
+        }
+        let waits = |entry: &InFlight<H>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
+        self.in_flight.iter().find(|entry| entry.id == id).filter(|entry| waits(entry))?;
+        self.settle(id, Sent::Published)?.item
+    }
+
+    /// PUBREC: answers with PUBREL, or ends the exchange when the client refused. Gives what it has (or refused) now.
+    pub fn pubrec(&mut self, id: u16, refused: bool) -> Option<Item<H>> {
+        if refused {
+            return self.settle(id, Sent::Published)?.item;
+        }
+        let entry = self.in_flight.iter_mut().find(|entry| entry.id == id);
+        let Some(entry) = entry else {
+            // 0x92: packet identifier not found.
+            self.acks.push(Ack { reason: 0x92, ..Ack::new(AckKind::PubRel, id) });
+            return None;
+        };
+        if entry.item.as_ref().is_some_and(|item| item.qos != QoS::ExactlyOnce) {
+            return None;
+        }
+        let again = entry.state == Sent::Released;
+        entry.state = Sent::Released;
+        let item = entry.item.take();
+        match entry.kept {
+            // Until that is durable, the client might get it a second time after a crash.
+            Some(num) if !again => self.progress.held.push(Kept { num, id }),
+            _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
+        }
+        item
+    }
+
+    /// PUBCOMP. False when nothing waits for it.
+    pub fn pubcomp(&mut self, id: u16) -> bool {
+        self.settle(id, Sent::Released).is_some()
+    }
+
+    /// What the hub delivered and the client has not acknowledged, with the packet ids.
+    #[must_use]
+    pub fn hub_in_flight(&self) -> Vec<(u16, H)> {
+        let hub = |entry: &InFlight<H>| match &entry.item {
+            Some(Item { body: Body::Hub(hub), .. }) => Some((entry.id, hub.clone())),
+            _ => None,
+        };
+        self.in_flight.iter().filter_map(hub).collect()
+    }
+
+    /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
+    pub fn forget(&mut self, id: u16) -> Option<Item<H>> {
+        self.settle(id, Sent::Published)?.item
+    }
+
+    /// Takes back what the hub delivered, for which this holds, and what was not sent yet.
+    pub fn withdraw(&mut self, wanted: impl Fn(&H) -> bool) {
+        let keeps = |item: &Item<H>| !matches!(&item.body, Body::Hub(hub) if wanted(hub));
+        self.queue.retain(keeps);
+        self.latest.retain(keeps);
+        self.queue_bytes = self.queue.iter().map(Item::size).sum();
+    }
+
+    /// What an acknowledgement by the client finds.
+    #[must_use]
+    pub fn expects(&self, kind: AckKind, id: u16) -> Expected {
+        let entry = match kind {
+            AckKind::PubRel if self.received.contains_key(&id) => return Expected::Yes,
+            AckKind::PubRel => return Expected::Nothing,
+            AckKind::PubAck if self.released.has(id) => return Expected::Yes,
+            _ => self.in_flight.iter().find(|entry| entry.id == id),
+        };
+        let Some(entry) = entry else { return Expected::Nothing };
+        let kinds: &[AckKind] = match (entry.state, entry.item.as_ref().map(|item| item.qos)) {
+            (Sent::Published, Some(QoS::AtLeastOnce)) => &[AckKind::PubAck],
+            (Sent::Published, _) => &[AckKind::PubRec],
+            (Sent::Released, _) => &[AckKind::PubRec, AckKind::PubComp],
+        };
+        if kinds.contains(&kind) { Expected::Yes } else { Expected::OtherKind }
+    }
+
+    /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent
+    /// yet, and another client may have.
+    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<Shared> {
+        let denied = |item: &Item<H>| matches!(&item.body, Body::Message { message, .. } if !may(message));
+        let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
+        for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {
+            self.forget(id);
+        }
+        let (gone, queue): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue).into_iter().partition(denied);
+        self.queue = queue;
+        self.queue_bytes = self.queue.iter().map(Item::size).sum();
+        gone.iter().for_each(|item| self.forget_kept(item.kept));
+        gone.into_iter().filter_map(Item::shared).collect()
+    }
+
+    /// A QoS 2 PUBLISH came under this id.
+    pub fn receive(&mut self, id: u16) -> Receipt {
+        match self.received.get(&id) {
+            None => {
+                self.received.insert(id, Received::Here);
+                Receipt::New
+            }
+            Some(Received::Acknowledged) => Receipt::Again,
+            Some(_) => Receipt::Waiting,
+        }
+    }
+
+    /// Takes back [`Self::receive`]: it was refused or could not be kept.
+    pub fn unreceive(&mut self, id: u16) {
+        self.received.remove(&id);
+    }
+
+    /// PUBREL: gives the PUBCOMP that answers it.
+    #[must_use]
+    pub fn release(&mut self, id: u16) -> Ack {
+        let known = self.received.remove(&id).is_some();
+        if self.received.is_empty() {
+            self.received = HashMap::new();
+        }
+        let reason = if known { 0 } else { 0x92 };
+        Ack { reason, ..Ack::new(AckKind::PubComp, id) }
+    }
+
+    /// Acknowledges now (after what waits already).
+    pub fn ack(&mut self, ack: Ack) {
+        self.mark_received(&ack);
+        self.acks.push(ack);
+    }
+
+    /// Acknowledges when [`Self::acks_ready`] is called with the batch.
+    pub fn ack_later(&mut self, acks: Vec<Ack>) -> BatchId {
+        for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
+            self.received.entry(ack.id).and_modify(|state| *state = Received::Submitted);
+        }
+        self.acks.push_later(acks)
+    }
+
+    /// The batch is durable. `received`: its QoS 2 ids. They are acknowledged even where the connection that brought
+    /// them is gone.
+    pub fn acks_ready(&mut self, batch: BatchId, received: &[u16]) {
+        let here = self.acks.ready(batch);
+        for id in received {
+            let ack = Ack::new(AckKind::PubRec, *id);
+            self.mark_received(&ack);
+            if !here && self.received.contains_key(id) {
+                self.acks.push(ack);
+            }
+        }
+    }
+
+    fn mark_received(&mut self, ack: &Ack) {
+        if ack.kind == AckKind::PubRec
+            && ack.reason < 0x80
+            && let Some(state) = self.received.get_mut(&ack.id)
+        {
+            *state = Received::Acknowledged;
+        }
+    }
+
+    /// QoS 1 and 2 messages of the client that are not yet acknowledged to the end.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.acks.closing() + self.received.len()
+    }
+
+    /// Acknowledgements that wait to be written.
+    #[must_use]
+    pub fn acks_waiting(&self) -> usize {
+        self.acks.len()
+    }
+
+    /// The next acknowledgement that may be written; what else there is waits for another connection.
+    pub fn next_ack(&mut self) -> Option<Frame<'_, H>> {
+        self.acks.pop().map(Frame::Ack)
+    }
+
+    /// About how much memory the queue holds, and what has a place in it, bytes.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queue_bytes + self.reserved_bytes
+    }
+
+    /// Messages that wait in the queue.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,118 @@
+//! Packet identifiers of messages that are over though the client has not acknowledged them, such as method calls that it has
+//! answered: they have no place in the window, and stand for nothing else until their acknowledgement comes.
+
+use std::{collections::VecDeque, time::Instant};
+
+use super::{Body, InFlight, Sent, Session, Weigh};
+
+/// So many are remembered; past it, the oldest may be used again.
+const REMEMBERED: usize = 1_024;
+
+#[derive(Debug, Default)]
+pub(super) struct Released(VecDeque<u16>);
+
+impl Released {
+    pub(super) fn has(&self, id: u16) -> bool {
+        self.0.contains(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True: its acknowledgement came.
+    pub(super) fn forget(&mut self, id: u16) -> bool {
+        let at = self.0.iter().position(|released| *released == id);
+        at.and_then(|at| self.0.remove(at)).is_some()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = VecDeque::new();
+    }
+
+    fn add(&mut self, id: u16) {
+        if self.0.len() >= REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
+    }
+}
+
+impl<H: Clone + Weigh> Session<H> {
+    /// What the hub delivered and is in flight, and for which this holds, is over.
+    pub fn release_hub(&mut self, is_over: impl Fn(&H) -> bool) {
+        let over = |entry: &InFlight<H>| {
+            let item = entry.item.as_ref().filter(|_| entry.state == Sent::Published);
+            item.is_some_and(|item| matches!(&item.body, Body::Hub(hub) if is_over(hub)))
+        };
+        while let Some(at) = self.in_flight.iter().position(over) {
+            if at < self.resent {
+                self.resent -= 1;
+            }
+            if let Some(entry) = self.in_flight.remove(at) {
+                self.released.add(entry.id);
+            }
+        }
+    }
+
+    /// There is a place in the window. A client that has a receive maximum has it also for what is over.
+    pub(super) fn has_window(&mut self, now: Instant) -> bool {
+        if self.in_flight.len() >= usize::from(self.window) {
+            self.release_hub(|hub| hub.over().is_some_and(|at| at <= now));
+        }
+        self.in_flight.len() < usize::from(self.window)
+            && self.in_flight.len() + self.released.len() < usize::from(self.receive_maximum)
+    }
+
+    /// The oldest message that waits for the client's acknowledgement, where something waits behind it because the window is
+    /// full.
+    #[must_use]
+    pub fn stuck_on(&self) -> Option<u16> {
+        let waits = !self.latest.is_empty() || self.queue.front().is_some();
+        let full = self.in_flight.len() >= usize::from(self.window)
+            || self.in_flight.len() + self.released.len() >= usize::from(self.receive_maximum);
+        let oldest = self.in_flight.front().map(|entry| entry.id).or_else(|| self.released.0.front().copied());
+        oldest.filter(|_| waits && full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use switchbox_model::limits;
+
+    use super::super::{AckKind, Expected, tests::*};
+
+    #[test]
+    fn what_is_over_frees_its_place_and_keeps_its_packet_identifier() {
+        let mut session = S::new();
+        session.connect(u16::MAX);
+        let window = u64::from(limits::IN_FLIGHT);
+        for call in 1..=window {
+            session.offer(hub(call));
+        }
+        session.offer(hub(200));
+        assert_eq!(written(&mut session).len() as u64, window);
+        assert_eq!(session.stuck_on(), Some(1));
+        session.release_hub(|call| *call <= 2);
+        session.last_id = 0;
+        assert_eq!(
+            written(&mut session),
+            ["p33=v200"],
+            "neither what is over nor what is in flight gives up its identifier"
+        );
+        assert_eq!((session.stuck_on(), session.expects(AckKind::PubAck, 1)), (None, Expected::Yes));
+        assert!(session.puback(1).is_none() && session.puback(2).is_none());
+        session.last_id = 0;
+        session.offer(hub(300));
+        assert_eq!(written(&mut session), ["p1=v300"]);
+        // What is not wanted any more makes room by itself; who allows little has that for all.
+        let mut session = S::new();
+        session.connect(2);
+        for call in [900, 901, 1] {
+            session.offer(hub(call));
+        }
+        assert_eq!(written(&mut session), ["p1=v900", "p2=v901"]);
+        assert!(session.puback(1).is_none());
+        assert_eq!(written(&mut session), ["p3=v1"]);
+    }
+}

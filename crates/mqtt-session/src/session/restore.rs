@@ -1,0 +1,130 @@
+//! What an earlier process left of a session. Never reads it from anywhere.
+
+use std::time::Instant;
+
+use super::{InFlight, Item, Kept, Left, Reached, Sent, Session, Weigh, item::Received};
+use switchbox_model::broker::MessageNum;
+
+impl<H: Clone + Weigh> Session<H> {
+    /// Takes it up: in order, without what ran out of time and was not sent for sure, and the QoS 2 packet identifiers of
+    /// the client.
+    #[must_use]
+    pub fn restore(left: Vec<Left<H>>, received: Vec<u16>, now: Instant) -> Self {
+        let mut session = Self::new();
+        session.received = received.into_iter().map(|id| (id, Received::Acknowledged)).collect();
+        for Left { item, reached } in left {
+            if let Some(kept) = item.kept {
+                // Not free for the next one even if it goes: the client may know it.
+                session.last_id = kept.id;
+                session.ids.insert(kept.id);
+            }
+            match (reached, item.kept) {
+                (Reached::Queued | Reached::InDoubt, kept) if item.is_expired(now) => session.forget_kept(kept),
+                (Reached::InDoubt | Reached::Sent | Reached::Held, Some(kept)) => session.fly(item, kept, reached),
+                _ => session.enqueue(item),
+            }
+        }
+        session
+    }
+
+    fn fly(&mut self, item: Item<H>, Kept { num, id }: Kept, reached: Reached) {
+        let held = reached == Reached::Held;
+        let state = if held { Sent::Released } else { Sent::Published };
+        let (item, in_doubt) = ((!held).then_some(item), reached == Reached::InDoubt);
+        self.in_flight.push_back(InFlight { id, state, in_doubt, item, kept: Some(num) });
+    }
+
+    /// The first of what was in doubt and was not sent again yet.
+    #[must_use]
+    pub fn in_doubt_from(&self) -> Option<MessageNum> {
+        self.in_flight.iter().find(|entry| entry.in_doubt)?.kept
+    }
+
+    /// What ran out of time is not sent again where it is not sure that it was sent.
+    pub(super) fn drop_doubtful(&mut self, now: Instant) {
+        let is_over =
+            |entry: &InFlight<H>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));
+        while self.in_flight.get(self.resent).is_some_and(is_over) {
+            if let Some(InFlight { id, kept, .. }) = self.in_flight.remove(self.resent) {
+                self.forget_kept(kept.map(|num| Kept { num, id }));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::{super::tests::*, *};
+    use crate::session::{Body, Receipt};
+    use switchbox_model::{Message, QoS};
+
+    fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> Left<u64> {
+        let message = Arc::new(Message { expires, ..Message::new("t", "x") });
+        let body = Body::Message { message, retain: false, ids: vec![], shared: None };
+        let kept = Some(Kept { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
+        Left { item: Item { qos, body, kept }, reached }
+    }
+
+    fn gone(session: &mut S) -> Vec<u64> {
+        session.take_gone().into_iter().map(|num| num.0).collect()
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_taken_up_in_order() {
+        let mut session = S::restore(
+            vec![
+                left(1, QoS::AtLeastOnce, Reached::Sent, None),
+                left(2, QoS::ExactlyOnce, Reached::Held, None),
+                left(3, QoS::ExactlyOnce, Reached::InDoubt, None),
+                left(4, QoS::AtLeastOnce, Reached::Queued, None),
+            ],
+            vec![7],
+            Instant::now(),
+        );
+        session.connect(10);
+        session.offer(item(QoS::AtLeastOnce, "new"));
+        assert_eq!(written(&mut session), ["d11", "rel12", "d13", "p14", "p15"]);
+        assert_eq!(session.receive(7), Receipt::Again);
+        assert!(session.pubcomp(12));
+        assert_eq!(session.take_progress().gone, [MessageNum(2)]);
+    }
+
+    #[test]
+    fn what_ran_out_of_time_comes_again_only_where_it_was_sent_for_sure() {
+        let now = Instant::now();
+        let soon = now + Duration::from_secs(1);
+        let all = [Reached::Sent, Reached::Held, Reached::InDoubt, Reached::Queued];
+        let every = |from: u64, expires| {
+            (from..).zip(all).map(move |(num, reached)| left(num, QoS::ExactlyOnce, reached, Some(expires)))
+        };
+        // Over at the start; over when the client comes back.
+        let mut session = S::restore(every(1, now).chain(every(5, soon)).collect(), vec![], now);
+        assert_eq!(gone(&mut session), [3, 4]);
+        session.connect(10);
+        let mut written = Vec::new();
+        while let Some(frame) = session.next(soon) {
+            written.push(in_short(&frame));
+        }
+        assert_eq!(written, ["d11", "rel12", "d15", "rel16"]);
+        assert_eq!(gone(&mut session), [7, 8]);
+        // The client may know the identifiers of the others.
+        session.offer(item(QoS::ExactlyOnce, "x"));
+        assert_eq!(self::written(&mut session), ["p19"]);
+    }
+
+    #[test]
+    fn what_was_in_doubt_and_is_sent_is_in_doubt_no_more() {
+        let soon = Instant::now() + Duration::from_secs(1);
+        let mut session =
+            S::restore(vec![left(1, QoS::AtLeastOnce, Reached::InDoubt, Some(soon))], vec![], Instant::now());
+        assert_eq!(session.in_doubt_from(), Some(MessageNum(1)));
+        for now in [Instant::now(), soon] {
+            session.connect(10);
+            assert_eq!(session.next(now).map(|frame| in_short(&frame)).as_deref(), Some("d11"));
+            session.disconnect();
+            assert_eq!(session.in_doubt_from(), None);
+        }
+    }
+}

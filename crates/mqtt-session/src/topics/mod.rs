@@ -1,0 +1,484 @@
+//! Ordinary topics: who subscribes to what, and the retained messages. Never knows devices, packets or sockets.
+//!
+//! Where a subscriber's queue is full, QoS 0 is dropped and counted at once, and so is what is for a client that is away:
+//! the newest is dropped, what waits already stays. For QoS 1 and 2 to a client that is connected the publisher waits as long
+//! as its [`WaitBudget`] and the subscriber's [`Patience`] allow, then the message is dropped and counted too: waiting for
+//! ever would let two clients that publish to each other stop each other.
+
+mod filter;
+mod keeper;
+mod patience;
+mod pending;
+mod retained;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod trie;
+mod wait;
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Notify;
+
+pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes};
+pub use self::{
+    keeper::{Done, Keeper},
+    patience::{Patience, WaitBudget},
+    pending::Pending,
+};
+use self::{
+    pending::Written,
+    retained::Retained,
+    shared::{Group, Member},
+    trie::Trie,
+};
+use switchbox_model::{
+    Message, QoS,
+    broker::{BrokerChange, MessageNum, Now, Owner, Recipient, RetainedDoc},
+    limits::LimitName,
+};
+use switchbox_store as store;
+use switchbox_support::{clock, fairness, log_limit::LogLimit, metrics::Metrics};
+
+/// How long all publishers together wait for a subscriber that takes nothing.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Topics of one entry of the log, at most: each may be long.
+const TOPICS_AT_ONCE: usize = 64;
+
+/// How one subscriber gets one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub qos: QoS,
+    pub retain: bool,
+    /// The subscription identifiers (MQTT 5).
+    pub ids: Vec<u32>,
+    /// The filter of the shared subscription that it comes by, for [`Handle::redeliver`].
+    pub shared: Option<Arc<str>>,
+}
+
+/// What became of a message at one subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivered {
+    Queued,
+    /// It is for nobody: QoS 0, and the client is away.
+    Dropped,
+    /// No room now; where the client is connected, there may be soon.
+    Full,
+    /// It must be written down first: [`Subscriber::kept`] follows.
+    Keep(Recipient),
+}
+
+/// Someone who gets messages. Must not block.
+pub trait Subscriber: Send + Sync {
+    /// Unique among all subscribers.
+    fn id(&self) -> u64;
+    fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
+    /// What [`Delivered::Keep`] asked for is durable.
+    fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
+    /// It never will be.
+    fn not_kept(&self, message: &Message, recipient: &Recipient);
+    /// False while nobody takes anything out of its queue.
+    fn is_connected(&self) -> bool;
+    /// Its queue is full, whatever the message is. Asked for every message: must be quick, and may be a moment late.
+    fn is_crowded(&self) -> bool {
+        false
+    }
+    /// How long it is still worth waiting for room.
+    fn patience(&self) -> Duration;
+    /// A publisher waited.
+    fn waited(&self, from: Instant, until: Instant);
+    /// Notified (all waiters) when there is room again.
+    fn room(&self) -> &Notify;
+}
+
+/// A subscription's options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    pub qos: QoS,
+    pub no_local: bool,
+    pub retain_as_published: bool,
+    pub id: Option<u32>,
+}
+
+/// What a topic leads to.
+enum Target {
+    One { subscriber: Arc<dyn Subscriber>, options: Options },
+    Group(Arc<Group>),
+}
+
+#[derive(Default)]
+struct Table {
+    trie: Trie<Target>,
+    groups: HashMap<Arc<str>, Arc<Group>>,
+}
+
+/// Where subscriptions to what the host shows stand. No filter of a client gets there: none holds a NUL, and no wildcard
+/// matches a first level that begins with $.
+const SHOWN_ROOT: &str = "$\0/";
+/// What the host shows begins with this; nobody else publishes there.
+const SHOWN: &str = "registries/";
+
+fn placed(filter: &str) -> Cow<'_, str> {
+    let filter = matched_part(filter);
+    if filter.starts_with(SHOWN) { format!("{SHOWN_ROOT}{filter}").into() } else { filter.into() }
+}
+
+struct Inner {
+    table: RwLock<Table>,
+    retained: Mutex<Retained>,
+    /// Of retained messages that there was no room for.
+    log_limit: Mutex<LogLimit>,
+    /// Subscriptions to what the host shows.
+    watchers: AtomicUsize,
+    metrics: Metrics,
+    /// Of messages that a subscriber had no room for: may be many for each message that is published.
+    full: [Counter; 2],
+    keeper: Keeper,
+}
+
+/// The topics. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+/// Who publishes a message.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    /// Among the subscribers, for those that want no local messages.
+    pub subscriber: Option<u64>,
+    /// Whose quota a retained message takes.
+    pub owner: Owner,
+    /// It is told where a retained message is not kept, and so the message goes to nobody.
+    pub hears_refusals: bool,
+    /// It waits for subscribers whose queues are full. False: it has used up what it may wait.
+    pub waits: bool,
+}
+
+impl Publisher {
+    /// One that is no client, or is gone.
+    #[must_use]
+    pub fn of(owner: Owner) -> Self {
+        Self { subscriber: None, owner, hears_refusals: false, waits: true }
+    }
+}
+
+/// Who is to get a message, or could not take it just now.
+pub struct Offer {
+    /// Of the subscriber.
+    id: u64,
+    subscriber: Arc<dyn Subscriber>,
+    delivery: Delivery,
+}
+
+impl Offer {
+    fn new(subscriber: Arc<dyn Subscriber>, delivery: Delivery) -> Self {
+        Self { id: subscriber.id(), subscriber, delivery }
+    }
+
+    fn is_worth_waiting_for(&self) -> bool {
+        self.delivery.qos != QoS::AtMostOnce && !self.subscriber.patience().is_zero()
+    }
+}
+
+/// Groups stand among the subscribers of the trie, with ids from here on.
+static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
+
+impl Handle {
+    #[must_use]
+    pub fn new(metrics: Metrics, keeper: Keeper) -> Self {
+        let full = metrics.queue_full();
+        Self(Arc::new(Inner {
+            full,
+            table: RwLock::default(),
+            retained: Mutex::default(),
+            log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
+            watchers: AtomicUsize::new(0),
+            metrics,
+            keeper,
+        }))
+    }
+
+    #[must_use]
+    pub fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
+
+    /// Takes up the retained messages of an earlier process, but for those that ran out of time meanwhile.
+    pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: Now) {
+        let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
+        self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
+        let mut retained = self.0.retained.lock();
+        for RetainedDoc { message, owner } in live {
+            retained.restore(&Arc::new(message.restore(now)), owner);
+        }
+    }
+
+    /// Those of now: what ran out of time is gone.
+    fn live_retained(&self) -> MutexGuard<'_, Retained> {
+        let mut retained = self.0.retained.lock();
+        let expired = retained.purge(Instant::now());
+        self.forget_retained(&expired);
+        retained
+    }
+
+    /// They ran out of time, on the disk too. What is not written of it is found out again at the next start.
+    fn forget_retained(&self, expired: &[Arc<str>]) {
+        for topics in expired.chunks(TOPICS_AT_ONCE) {
+            let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
+            self.0.keeper.note(BrokerChange::RetainedExpired { topics, time_ms });
+        }
+    }
+
+    /// True when the subscriber had this (checked) filter already; its options are replaced then.
+    pub fn subscribe(&self, filter: &str, subscriber: &Arc<dyn Subscriber>, options: Options) -> bool {
+        let known = self.insert(filter, subscriber.clone(), options);
+        if !known && matched_part(filter).starts_with(SHOWN) {
+            self.0.watchers.fetch_add(1, Ordering::Relaxed);
+        }
+        known
+    }
+
+    fn insert(&self, filter: &str, subscriber: Arc<dyn Subscriber>, options: Options) -> bool {
+        let mut table = self.0.table.write();
+        if !is_shared(filter) {
+            return table.trie.insert(&placed(filter), subscriber.id(), Target::One { subscriber, options });
+        }
+        let member = Member { subscriber, options };
+        if let Some(group) = table.groups.get(filter) {
+            return group.join(member);
+        }
+        let group = Arc::new(Group::new(NEXT_GROUP.fetch_add(1, Ordering::Relaxed), filter));
+        group.join(member);
+        table.groups.insert(group.filter.clone(), group.clone());
+        table.trie.insert(&placed(filter), group.id, Target::Group(group))
+    }
+
+    /// True when the subscriber had this filter.
+    pub fn unsubscribe(&self, filter: &str, subscriber: u64) -> bool {
+        let known = self.remove(filter, subscriber);
+        if known && matched_part(filter).starts_with(SHOWN) {
+            self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+        }
+        known
+    }
+
+    fn remove(&self, filter: &str, subscriber: u64) -> bool {
+        let mut table = self.0.table.write();
+        if !is_shared(filter) {
+            return table.trie.remove(&placed(filter), subscriber);
+        }
+        let Some(group) = table.groups.get(filter).cloned() else { return false };
+        let left = group.leave(subscriber);
+        if group.is_empty() {
+            table.groups.remove(filter);
+            table.trie.remove(&placed(filter), group.id);
+        }
+        left
+    }
+
+    /// True when somebody subscribes to what the host shows.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.0.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Delivers what the host shows, under `registries/`, to those who watch. Waits for nobody: who is too slow misses it,
+    /// and it is counted.
+    pub fn show(&self, message: &Arc<Message>) {
+        let (offers, groups) = self.targets(message, &format!("{SHOWN_ROOT}{}", message.topic), None);
+        let mut pending = Pending::default();
+        let mut written = pending.message(message);
+        let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, false)).count();
+        let full = full + groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)).count();
+        (0..full).for_each(|_| self.drop_one());
+    }
+
+    /// The first of the retained messages that match, by their topics; behind `after`, if it is given.
+    #[must_use]
+    pub fn retained(&self, filter: &str, after: Option<&str>) -> retained::Page {
+        self.live_retained().page(filter, after)
+    }
+
+    /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
+    /// room's page says. What must be durable is on its way to the log when this returns.
+    pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
+        let mut pending = Pending::default();
+        let from = &Publisher { waits: !budget.left(Instant::now()).is_zero(), ..from.clone() };
+        let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
+        if !waiting.is_empty() {
+            self.keep(std::mem::take(&mut pending), |_| ()).await;
+            Box::pin(self.wait(&message, waiting, &mut pending, budget, std::future::pending())).await;
+        }
+        self.keep(pending, |_| ()).await;
+    }
+
+    /// As [`Self::publish`], for tests: nobody's message, with all the time there is at first.
+    #[cfg(test)]
+    pub async fn publish_alone(&self, message: Arc<Message>) {
+        self.publish(message, &Publisher::of(Owner::Everyone), &mut WaitBudget::default()).await;
+    }
+
+    /// Delivers to another member of a shared subscription what the one that had it will never take. Gives the member that is
+    /// full and worth waiting for.
+    #[must_use]
+    pub fn deliver_shared(&self, filter: &str, message: &Arc<Message>, pending: &mut Pending) -> Option<Offer> {
+        let group = self.0.table.read().groups.get(filter).cloned()?;
+        self.offer_in_turn(&mut pending.message(message), &group)
+    }
+
+    /// Keeps it as the topic's retained message where it is one, and offers it to all who match. Gives who is full and
+    /// worth waiting for, and adds to `pending` what must be durable first. The error, only for a publisher that reads it:
+    /// the limit that leaves no room for one more retained message, which is delivered to nobody then.
+    pub fn deliver(
+        &self,
+        message: &Arc<Message>,
+        from: &Publisher,
+        pending: &mut Pending,
+    ) -> Result<Vec<Offer>, LimitName> {
+        let mut written = pending.message(message);
+        if message.retain {
+            // Held until the message has its number: the numbers are in the order of the table.
+            let mut retained = self.live_retained();
+            match retained.set(message, &from.owner) {
+                Ok(()) => written.retain(&self.0.keeper, &from.owner),
+                Err(limit) => {
+                    drop(retained);
+                    self.0.metrics.limit(limit);
+                    if from.hears_refusals {
+                        return Err(limit);
+                    }
+                    self.log_not_retained(&message.topic, &from.owner, limit);
+                }
+            }
+        }
+        let (offers, groups) = self.targets(message, &message.topic, from.subscriber);
+        let mut full: Vec<_> =
+            offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, from.waits)).collect();
+        full.extend(groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)));
+        Ok(full)
+    }
+
+    fn log_not_retained(&self, topic: &str, owner: &Owner, limit: LimitName) {
+        if let Some(more) = self.0.log_limit.lock().note(Instant::now()) {
+            tracing::warn!(topic, %owner, %limit, "a retained message was not kept: there are too many{more}");
+        }
+    }
+
+    /// Writes down what is pending; `done` is called when it is durable, or never will be. Waits for room in the log's queue,
+    /// not for the disk.
+    pub async fn keep(&self, pending: Pending, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
+        let room = self.room_for(&pending).await;
+        self.keep_in(room, pending, done);
+    }
+
+    /// Waits for room in the log's queue; none where it needs none.
+    pub async fn room_for(&self, pending: &Pending) -> Option<store::Room> {
+        if pending.is_empty() { None } else { self.0.keeper.reserve(pending.bytes()).await }
+    }
+
+    /// As [`Self::keep`], at once; what has no room goes as well.
+    pub fn keep_in(
+        &self,
+        room: Option<store::Room>,
+        pending: Pending,
+        done: impl FnOnce(Result<(), store::Error>) + Send + 'static,
+    ) {
+        let (changes, done) = pending.into_parts(done);
+        if changes.is_empty() { done(Ok(())) } else { self.0.keeper.keep(changes, room, Box::new(done)) }
+    }
+
+    /// Gives it back where its publisher waits and it is worth waiting for room.
+    fn offer(&self, message: &mut Written<'_>, offer: Offer, waits: bool) -> Option<Offer> {
+        fairness::breathe();
+        let Offer { subscriber, delivery, .. } = &offer;
+        if !waits && subscriber.is_crowded() {
+            self.drop_one();
+            return None;
+        }
+        match subscriber.deliver(message.message, delivery.clone()) {
+            Delivered::Queued | Delivered::Dropped => return None,
+            Delivered::Keep(recipient) => {
+                message.keep(&self.0.keeper, subscriber.clone(), recipient);
+                return None;
+            }
+            Delivered::Full => {}
+        }
+        if waits && offer.is_worth_waiting_for() {
+            return Some(offer);
+        }
+        self.drop_one();
+        None
+    }
+
+    /// To the first member that takes it; gives back the first that is worth waiting for.
+    fn offer_in_turn(&self, message: &mut Written<'_>, group: &Group) -> Option<Offer> {
+        let (mut full, mut is_lost) = (None, false);
+        for Member { subscriber, options } in group.by_turns() {
+            let delivery = Delivery {
+                qos: options.qos.min(message.message.qos),
+                retain: message.message.retain && options.retain_as_published,
+                ids: options.id.into_iter().collect(),
+                shared: Some(group.filter.clone()),
+            };
+            match subscriber.deliver(message.message, delivery.clone()) {
+                Delivered::Queued => return None,
+                Delivered::Keep(recipient) => {
+                    message.keep(&self.0.keeper, subscriber, recipient);
+                    return None;
+                }
+                Delivered::Dropped => {}
+                Delivered::Full => {
+                    is_lost = true;
+                    full = full.or_else(|| Some(Offer::new(subscriber, delivery)).filter(Offer::is_worth_waiting_for));
+                }
+            }
+        }
+        if is_lost && full.is_none() {
+            self.drop_one();
+        }
+        full
+    }
+
+    fn drop_one(&self) {
+        for counter in &self.0.full {
+            counter.inc();
+        }
+    }
+
+    /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match; and the groups.
+    fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<Offer>, Vec<Arc<Group>>) {
+        let mut offers: Vec<Offer> = Vec::new();
+        let mut groups = Vec::new();
+        self.0.table.read().trie.matching(topic, &mut |id, target| match target {
+            Target::Group(group) => groups.push(group.clone()),
+            Target::One { options, .. } if options.no_local && from == Some(id) => {}
+            Target::One { subscriber, options } => {
+                let qos = options.qos.min(message.qos);
+                let retain = message.retain && options.retain_as_published;
+                match offers.iter_mut().find(|offer| offer.id == id) {
+                    Some(Offer { delivery, .. }) => {
+                        delivery.qos = delivery.qos.max(qos);
+                        delivery.retain |= retain;
+                        delivery.ids.extend(options.id);
+                    }
+                    None => offers.push(Offer {
+                        id,
+                        subscriber: subscriber.clone(),
+                        delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },
+                    }),
+                }
+            }
+        });
+        (offers, groups)
+    }
+}

@@ -1,0 +1,144 @@
+//! What publishing brought about and must be durable before anybody is told: written together, then delivered. Holds it;
+//! decides nothing.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Keeper, Subscriber};
+use switchbox_model::{
+    Message,
+    broker::{BrokerChange, MessageNum, Now, Owner, Recipient, StoredMessage},
+};
+use switchbox_support::clock;
+
+/// What a change costs in the log's queue beside its message, bytes, about.
+const OVERHEAD: usize = 96;
+
+/// A place in a subscriber's queue. Given back where nothing comes for it.
+struct Place {
+    subscriber: Arc<dyn Subscriber>,
+    num: MessageNum,
+    message: Arc<Message>,
+    /// None: it is taken.
+    recipient: Option<Recipient>,
+}
+
+impl Place {
+    fn take(mut self) {
+        if let Some(recipient) = self.recipient.take() {
+            self.subscriber.kept(self.num, &self.message, recipient);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(recipient) = &self.recipient {
+            self.subscriber.not_kept(&self.message, recipient);
+        }
+    }
+}
+
+/// Changes that are one entry of the log, and what follows when it is durable.
+#[derive(Default)]
+pub struct Pending {
+    changes: Vec<BrokerChange>,
+    places: Vec<Place>,
+    bytes: usize,
+}
+
+impl Pending {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// About how much the log's queue will hold for it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn push(&mut self, change: BrokerChange) {
+        self.bytes += OVERHEAD;
+        self.changes.push(change);
+    }
+
+    pub fn extend(&mut self, changes: impl IntoIterator<Item = BrokerChange>) {
+        changes.into_iter().for_each(|change| self.push(change));
+    }
+
+    /// A message that a session gets which is already known to want it, such as a retained one.
+    pub fn deliver(
+        &mut self,
+        keeper: &Keeper,
+        subscriber: Arc<dyn Subscriber>,
+        message: &Arc<Message>,
+        recipient: Recipient,
+    ) {
+        self.message(message).keep(keeper, subscriber, recipient);
+    }
+
+    pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> Written<'a> {
+        Written { pending: self, message, at: None }
+    }
+
+    /// The changes, and what to do when they are durable or never will be: deliveries, then `done`.
+    pub fn into_parts<E: 'static>(
+        self,
+        done: impl FnOnce(Result<(), E>) + Send + 'static,
+    ) -> (Vec<BrokerChange>, impl FnOnce(Result<(), E>) + Send + 'static) {
+        let Self { changes, places, .. } = self;
+        let deliver = move |result: Result<(), E>| {
+            if result.is_ok() {
+                places.into_iter().for_each(Place::take);
+            }
+            done(result);
+        };
+        (changes, deliver)
+    }
+}
+
+/// One message among what is pending; written once, whoever gets it, and only when somebody must.
+pub(super) struct Written<'a> {
+    pending: &'a mut Pending,
+    pub(super) message: &'a Arc<Message>,
+    at: Option<usize>,
+}
+
+impl Written<'_> {
+    /// It is its topic's retained message, and takes this one's quota.
+    pub(super) fn retain(&mut self, keeper: &Keeper, owner: &Owner) {
+        if let Some(BrokerChange::Published { num, retained, .. }) = self.change(keeper) {
+            *retained = true;
+            let num = *num;
+            if !self.message.payload.is_empty() && *owner != Owner::default() {
+                self.pending.changes.push(BrokerChange::RetainedBy { num, owner: owner.clone() });
+            }
+        }
+    }
+
+    pub(super) fn keep(&mut self, keeper: &Keeper, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
+        self.pending.bytes += OVERHEAD;
+        let message = self.message.clone();
+        if let Some(BrokerChange::Published { num, to, .. }) = self.change(keeper) {
+            let num = *num;
+            to.push(recipient.clone());
+            self.pending.places.push(Place { subscriber, num, message, recipient: Some(recipient) });
+        }
+    }
+
+    fn change(&mut self, keeper: &Keeper) -> Option<&mut BrokerChange> {
+        if self.at.is_none() {
+            self.at = Some(self.pending.changes.len());
+            let now = Now { instant: Instant::now(), ms: clock::now_ms() };
+            self.pending.bytes += OVERHEAD + self.message.size();
+            self.pending.changes.push(BrokerChange::Published {
+                num: keeper.next_message(),
+                message: StoredMessage::of(self.message, now),
+                retained: false,
+                to: Vec::new(),
+            });
+        }
+        self.at.and_then(|at| self.pending.changes.get_mut(at))
+    }
+}

@@ -1,0 +1,253 @@
+//! The last retained message of each topic, bounded in number and in bytes, for each owner too. In memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
+    sync::Arc,
+    time::Instant,
+};
+
+use super::filter;
+use switchbox_model::{
+    Message,
+    broker::Owner,
+    limits::{LimitName, RETAINED, RETAINED_BYTES, names},
+    quota::Quota,
+};
+
+/// Topics looked at in one go: who publishes retained messages waits for it.
+const PAGE_TOPICS: usize = 256;
+
+const NUMBER: Quota = Quota::beside(RETAINED, (names::RETAINED_MESSAGES, names::RETAINED_MESSAGES_OF_ONE));
+const BYTES: Quota = Quota::beside(RETAINED_BYTES, (names::RETAINED_BYTES, names::RETAINED_BYTES_OF_ONE));
+
+/// Some of the retained messages that match a filter.
+#[derive(Debug)]
+pub struct Page {
+    pub messages: Vec<Arc<Message>>,
+    /// Behind which topic there may be more; None: these are the last.
+    pub next: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    message: Arc<Message>,
+    owner: Owner,
+}
+
+/// What one owner has of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Used {
+    number: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Retained {
+    messages: BTreeMap<Arc<str>, Kept>,
+    used: HashMap<Owner, Used>,
+    /// The topics of those that run out of time, by when.
+    expiring: BTreeSet<(Instant, Arc<str>)>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn size(&self) -> usize {
+        self.message.size()
+    }
+}
+
+impl Retained {
+    /// An empty payload clears the topic. Err with the limit's name when there is no room: the old message stays.
+    pub(super) fn set(&mut self, message: &Arc<Message>, owner: &Owner) -> Result<(), LimitName> {
+        if message.payload.is_empty() {
+            self.remove(&message.topic);
+            return Ok(());
+        }
+        let own = self.used.get(owner).copied().unwrap_or_default();
+        let old = self.messages.get(&message.topic);
+        let (others, old_bytes) = (self.messages.len() - usize::from(old.is_some()), old.map_or(0, Kept::size));
+        if old.is_some_and(|old| old.owner == *owner) {
+            // What takes no more than before always fits.
+            if message.size() > old_bytes {
+                BYTES.check(owner, own.bytes - old_bytes, self.bytes - old_bytes, message.size())?;
+            }
+        } else {
+            NUMBER.check(owner, own.number, others, 1)?;
+            BYTES.check(owner, own.bytes, self.bytes - old_bytes, message.size())?;
+        }
+        self.restore(message, owner.clone());
+        Ok(())
+    }
+
+    /// Takes up what an earlier process kept, whatever the bounds are now.
+    pub(super) fn restore(&mut self, message: &Arc<Message>, owner: Owner) {
+        self.remove(&message.topic);
+        self.bytes += message.size();
+        let used = self.used.entry(owner.clone()).or_default();
+        used.number += 1;
+        used.bytes += message.size();
+        self.expiring.extend(message.expires.map(|at| (at, message.topic.clone())));
+        self.messages.insert(message.topic.clone(), Kept { message: message.clone(), owner });
+    }
+
+    fn remove(&mut self, topic: &Arc<str>) {
+        let Some(Kept { message, owner }) = self.messages.remove(topic) else { return };
+        self.bytes -= message.size();
+        if let Some(used) = self.used.get_mut(&owner) {
+            used.number -= 1;
+            used.bytes -= message.size();
+            if used.number == 0 {
+                self.used.remove(&owner);
+            }
+        }
+        if let Some(at) = message.expires {
+            self.expiring.remove(&(at, topic.clone()));
+        }
+    }
+
+    /// Lets go of all that ran out of time; gives their topics.
+    pub(super) fn purge(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        while let Some((_, topic)) = self.expiring.first().filter(|(at, _)| *at <= now) {
+            let topic = topic.clone();
+            self.remove(&topic);
+            gone.push(topic);
+        }
+        gone
+    }
+
+    /// The first that match, by their topics; behind `after`, if it is given. Looks at [`PAGE_TOPICS`], whether they match or not.
+    pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
+        let prefix = filter::literal_prefix(filter);
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let behind = self.messages.range::<str, _>((from, Bound::Unbounded));
+        let mut topics = behind.take_while(|(topic, _)| topic.starts_with(prefix));
+        let (mut messages, mut last) = (Vec::new(), None);
+        for (topic, kept) in topics.by_ref().take(PAGE_TOPICS) {
+            if filter::matches(filter, topic) {
+                messages.push(kept.message.clone());
+            }
+            last = Some(topic);
+        }
+        let next = topics.next().and(last).cloned();
+        Page { messages, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const EVERYONE: Owner = Owner::Everyone;
+
+    fn message(topic: &str, payload: &'static str) -> Arc<Message> {
+        Arc::new(Message::new(topic, payload))
+    }
+
+    fn topics(retained: &Retained, filter: &str) -> Vec<String> {
+        retained.page(filter, None).messages.iter().map(|m| m.topic.to_string()).collect()
+    }
+
+    #[test]
+    fn a_filter_finds_the_last_message_of_each_topic() {
+        let mut retained = Retained::default();
+        for topic in ["a", "a/b", "a/c", "ab", "$x/a"] {
+            retained.set(&message(topic, "1"), &EVERYONE).unwrap();
+            retained.set(&message(topic, "2"), &EVERYONE).unwrap();
+        }
+        for (filter, expect) in [
+            ("a/#", vec!["a", "a/b", "a/c"]),
+            ("#", vec!["a", "a/b", "a/c", "ab"]),
+            ("+/b", vec!["a/b"]),
+            ("a", vec!["a"]),
+            ("$x/+", vec!["$x/a"]),
+        ] {
+            assert_eq!(topics(&retained, filter), expect, "{filter}");
+        }
+        assert_eq!(retained.page("a", None).messages[0].payload, "2");
+    }
+
+    #[test]
+    fn pages_together_have_all_that_match_once() {
+        let mut retained = Retained::default();
+        for n in 0..3 * PAGE_TOPICS {
+            retained.set(&message(&format!("a/{n}/{}", if n % 3 == 0 { "x" } else { "y" }), "1"), &EVERYONE).unwrap();
+            retained.set(&message(&format!("b/{n}"), "1"), &EVERYONE).unwrap();
+        }
+        for (filter, pages, all) in [("a/+/x", 3, PAGE_TOPICS), ("a/#", 3, 3 * PAGE_TOPICS), ("#", 6, 6 * PAGE_TOPICS)]
+        {
+            let (mut found, mut after, mut count) = (BTreeSet::new(), None, 0);
+            loop {
+                let page = retained.page(filter, after.as_deref());
+                count += 1;
+                assert!(page.messages.iter().all(|message| found.insert(message.topic.clone())), "twice");
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!((count, found.len()), (pages, all), "{filter}");
+        }
+    }
+
+    #[test]
+    fn an_empty_payload_and_time_clear_a_topic() {
+        let mut retained = Retained::default();
+        retained.set(&message("a", "x"), &EVERYONE).unwrap();
+        retained.set(&message("a", ""), &EVERYONE).unwrap();
+        let now = Instant::now();
+        let expiring = |topic, secs| {
+            Arc::new(Message { expires: Some(now + Duration::from_secs(secs)), ..Message::new(topic, "x") })
+        };
+        retained.set(&expiring("b", 0), &EVERYONE).unwrap();
+        // What stands in its place now has its own time, or none.
+        for (topic, newer) in [("c", expiring("c", 9)), ("d", message("d", "x")), ("e", message("e", ""))] {
+            retained.set(&expiring(topic, 0), &EVERYONE).unwrap();
+            retained.set(&newer, &EVERYONE).unwrap();
+        }
+        assert_eq!(retained.purge(now), ["b".into()] as [Arc<str>; 1]);
+        assert_eq!(topics(&retained, "#"), ["c", "d"]);
+        assert_eq!(retained.purge(now + Duration::from_secs(9)), ["c".into()] as [Arc<str>; 1]);
+        assert_eq!(retained.bytes, message("d", "x").size());
+        assert!(retained.expiring.is_empty());
+    }
+
+    #[test]
+    fn the_number_and_the_bytes_are_bounded() {
+        let mut retained = Retained::default();
+        for n in 0..RETAINED {
+            retained.set(&message(&n.to_string(), "x"), &EVERYONE).unwrap();
+        }
+        assert_eq!(retained.set(&message("more", "x"), &EVERYONE), Err(names::RETAINED_MESSAGES_OF_ONE));
+        retained.set(&message("0", "y"), &EVERYONE).unwrap();
+        let big = Arc::new(Message::new("1", vec![0; RETAINED_BYTES]));
+        assert_eq!(retained.set(&big, &EVERYONE), Err(names::RETAINED_BYTES_OF_ONE));
+        assert_eq!(retained.page("1", None).messages[0].payload, "x");
+    }
+
+    #[test]
+    fn one_owner_cannot_use_up_what_others_may_keep() {
+        let mut retained = Retained::default();
+        let owner = |n: usize| Owner::Service(format!("account-{n}").into());
+        for n in 0..5 {
+            let kept =
+                (0..RETAINED).take_while(|m| retained.set(&message(&format!("{n}/{m}"), "x"), &owner(n)).is_ok());
+            assert_eq!(kept.count(), if n < 3 { NUMBER.one } else { NUMBER.all / 100 }, "account {n}");
+        }
+        // A topic that another owner takes over is its own.
+        retained.set(&message("0/0", "y"), &owner(5)).unwrap();
+        assert_eq!((retained.used[&owner(0)].number, retained.used[&owner(5)].number), (NUMBER.one - 1, 1));
+        retained.set(&message("0/more", "x"), &owner(0)).unwrap_err();
+        retained.set(&message("0/0", ""), &owner(0)).unwrap();
+        assert!(!retained.used.contains_key(&owner(5)));
+        let large = |topic: &str| Arc::new(Message::new(topic, vec![0; BYTES.one / 2]));
+        let mut retained = Retained::default();
+        retained.set(&large("a"), &owner(0)).unwrap();
+        assert_eq!(retained.set(&large("b"), &owner(0)), Err(names::RETAINED_BYTES_OF_ONE));
+        retained.set(&large("a"), &owner(0)).unwrap();
+        retained.set(&large("b"), &owner(1)).unwrap();
+    }
+}

@@ -1,0 +1,310 @@
+//! Routing among subscribers: who gets what, how often, and what happens when one is full.
+
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+
+use super::*;
+use switchbox_model::{broker::StoredMessage, limits};
+
+struct Fake {
+    id: u64,
+    room: Notify,
+    connected: AtomicBool,
+    capacity: Mutex<usize>,
+    patience: Mutex<Patience>,
+    got: Mutex<Vec<(Arc<Message>, Delivery)>>,
+}
+
+impl Fake {
+    fn new(id: u64, capacity: usize) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            room: Notify::new(),
+            connected: AtomicBool::new(true),
+            capacity: Mutex::new(capacity),
+            patience: Mutex::default(),
+            got: Mutex::default(),
+        })
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        self.got.lock().iter().map(|(_, d)| d.clone()).collect()
+    }
+}
+
+impl Subscriber for Fake {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
+        let mut got = self.got.lock();
+        if got.len() >= *self.capacity.lock() {
+            return Delivered::Full;
+        }
+        got.push((message.clone(), delivery));
+        Delivered::Queued
+    }
+
+    fn kept(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+
+    fn not_kept(&self, _: &Message, _: &Recipient) {}
+
+    fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_connected() { self.patience.lock().left() } else { Duration::ZERO }
+    }
+
+    fn waited(&self, from: Instant, until: Instant) {
+        self.patience.lock().waited(from, until);
+    }
+
+    fn room(&self) -> &Notify {
+        &self.room
+    }
+}
+
+fn subscribe(topics: &Handle, filter: &str, who: &Arc<Fake>, options: Options) -> bool {
+    topics.subscribe(filter, &(who.clone() as Arc<dyn Subscriber>), options)
+}
+
+fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
+    Arc::new(Message { qos, retain, ..Message::new(topic, "x") })
+}
+
+#[tokio::test]
+async fn overlapping_subscriptions_give_one_delivery() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let who = Fake::new(1, 9);
+    let options = |qos, id| Options { qos, id: Some(id), ..Options::default() };
+    assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
+    assert!(!subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 2)));
+    assert!(subscribe(&topics, "a/+", &who, options(QoS::AtLeastOnce, 3)));
+    topics.publish_alone(message("a/b", QoS::ExactlyOnce, true)).await;
+    let deliveries = who.deliveries();
+    assert_eq!(deliveries.len(), 1);
+    assert_eq!((deliveries[0].qos, deliveries[0].retain), (QoS::AtLeastOnce, false));
+    assert_eq!(deliveries[0].ids, [1, 3]);
+}
+
+#[tokio::test]
+async fn no_local_and_retain_as_published_are_kept() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let (own, other) = (Fake::new(1, 9), Fake::new(2, 9));
+    subscribe(&topics, "a", &own, Options { no_local: true, ..Options::default() });
+    subscribe(&topics, "a", &other, Options { retain_as_published: true, ..Options::default() });
+    let publisher = Publisher { subscriber: Some(1), ..Publisher::of(Owner::Everyone) };
+    topics.publish(message("a", QoS::AtMostOnce, true), &publisher, &mut WaitBudget::default()).await;
+    assert!(own.deliveries().is_empty());
+    assert!(other.deliveries()[0].retain);
+    assert_eq!(topics.retained("#", None).messages.len(), 1);
+    assert!(topics.unsubscribe("a", 2) && !topics.unsubscribe("a", 2));
+}
+
+/// Publishes to the topic a; the subscriber has room for so many messages in all when the publisher waits already.
+async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize) {
+    let publish = tokio::spawn({
+        let topics = topics.clone();
+        async move { topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await }
+    });
+    tokio::task::yield_now().await;
+    *who.capacity.lock() = capacity;
+    who.room.notify_waiters();
+    publish.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publisher_waits_for_room() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let who = Fake::new(1, 0);
+    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    publish_while_room_is_made(&topics, &who, 1).await;
+    assert_eq!(who.deliveries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
+    let metrics = Metrics::default();
+    let topics = Handle::new(metrics.clone(), Keeper::default());
+    let who = Fake::new(1, 0);
+    subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    let before = Instant::now();
+    topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await;
+    assert!(before.elapsed() >= PATIENCE / 2, "{:?}", before.elapsed());
+    assert_eq!(metrics.limit_hits(limits::names::SESSION_QUEUE), 1);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
+    let (who, other) = (Fake::new(1, 0), Fake::new(2, 99));
+    subscribe(&topics, "a/#", &who, options);
+    subscribe(&topics, "a/b", &other, options);
+    let shared = Fake::new(3, 0);
+    subscribe(&topics, "$share/g/a/#", &shared, options);
+    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    // Each publisher waits no longer than its budget lasts: the second for the rest, the others for the other subscriber.
+    for _ in 0..3 {
+        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    }
+    let nobody = Publisher::of(Owner::Everyone);
+    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &nobody, &mut Pending::default());
+    assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
+    assert_eq!(other.deliveries().len(), 5);
+}
+
+#[tokio::test]
+async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_that_takes_nothing() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
+    let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
+    stuck.patience.lock().waited(Instant::now(), Instant::now() + PATIENCE);
+    for member in [&stuck, &slow] {
+        assert!(!subscribe(&topics, "$share/g/a", member, options));
+    }
+    for turn in 1..=2 {
+        publish_while_room_is_made(&topics, &slow, turn).await;
+        assert_eq!((stuck.deliveries().len(), slow.deliveries().len()), (0, turn));
+    }
+}
+
+#[tokio::test]
+async fn members_of_a_shared_subscription_take_turns() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let members = [1, 2, 3].map(|id| Fake::new(id, 99));
+    for member in &members {
+        assert!(!subscribe(&topics, "$share/g/a/+", member, Options { qos: QoS::AtLeastOnce, ..Options::default() }));
+    }
+    let alone = Fake::new(4, 99);
+    subscribe(&topics, "$share/other/a/#", &alone, Options::default());
+    for _ in 0..6 {
+        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    }
+    assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 2]);
+    assert_eq!(alone.deliveries().len(), 6);
+    // Who is away, or full, is passed over while another can take it.
+    members[0].connected.store(false, Ordering::Relaxed);
+    *members[1].capacity.lock() = 2;
+    for _ in 0..4 {
+        topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    }
+    assert_eq!(members.each_ref().map(|member| member.deliveries().len()), [2, 2, 6]);
+    members[2].connected.store(false, Ordering::Relaxed);
+    members[1].connected.store(false, Ordering::Relaxed);
+    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
+    for member in &members {
+        assert!(topics.unsubscribe("$share/g/a/+", member.id));
+    }
+    topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
+    assert_eq!(members.iter().map(|member| member.deliveries().len()).sum::<usize>(), 11);
+    assert!(!topics.unsubscribe("$share/g/a/+", 1));
+}
+
+#[tokio::test]
+async fn what_a_member_left_goes_to_another() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let (gone, other) = (Fake::new(1, 9), Fake::new(2, 9));
+    subscribe(&topics, "$share/g/a", &gone, Options::default());
+    subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+    topics.unsubscribe("$share/g/a", 1);
+    let deliver =
+        || topics.deliver_shared("$share/g/a", &message("a", QoS::AtLeastOnce, false), &mut Pending::default());
+    assert!(deliver().is_none());
+    assert_eq!(other.deliveries()[0].shared.as_deref(), Some("$share/g/a"));
+    topics.unsubscribe("$share/g/a", 2);
+    assert!(deliver().is_none());
+    assert_eq!(other.deliveries().len(), 1);
+}
+
+#[test]
+fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let filters =
+        ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];
+    let fakes: Vec<_> = (1..).map(|id| Fake::new(id, 9)).take(filters.len()).collect();
+    assert!(!topics.is_watched());
+    for (filter, fake) in filters.iter().zip(&fakes) {
+        assert!(!subscribe(&topics, filter, fake, Options::default()));
+    }
+    topics.show(&message("registries/r/devices/a/state", QoS::AtLeastOnce, false));
+    let got: Vec<_> = fakes.iter().map(|fake| fake.deliveries().len()).collect();
+    assert_eq!(got, [1, 1, 0, 0, 0, 0]);
+    assert!(topics.is_watched());
+    for (filter, fake) in filters.iter().zip(&fakes) {
+        assert!(topics.unsubscribe(filter, fake.id()));
+    }
+    assert!(!topics.is_watched());
+}
+
+#[tokio::test]
+async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
+    let metrics = Metrics::default();
+    let topics = Handle::new(metrics.clone(), Keeper::default());
+    let retain = |topic: String, expires| {
+        let message = Arc::new(Message { retain: true, expires, ..Message::new(&topic, "x") });
+        topics.publish_alone(message)
+    };
+    for n in 0..limits::RETAINED {
+        retain(format!("old/{n}"), Some(Instant::now())).await;
+    }
+    retain("new".into(), None).await;
+    assert_eq!(topics.retained("#", None).messages.len(), 1);
+    assert_eq!(metrics.limit_hits(limits::names::RETAINED_MESSAGES), 0);
+}
+
+#[test]
+fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let now = Now { instant: Instant::now(), ms: 1_000 };
+    let stored =
+        |topic: &str, expires_ms| StoredMessage { expires_ms, ..StoredMessage::of(&Message::new(topic, "x"), now) };
+    let left = [stored("over", Some(1_000)), stored("soon", Some(99_000)), stored("never", None)];
+    topics.restore_retained(left.map(|message| RetainedDoc { message, owner: Owner::Everyone }).into(), now);
+    assert_eq!(topics.0.retained.lock().page("#", None).messages.len(), 2);
+}
+
+/// Messages that a publisher got rid of, to subscribers of which each takes one message in so long.
+async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
+    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();
+    for who in &slow {
+        subscribe(&topics, "a", who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
+        let who = who.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(takes_one_every).await;
+                *who.capacity.lock() += 1;
+                who.patience.lock().took(1);
+                who.room.notify_waiters();
+            }
+        });
+    }
+    let (publisher, mut budget, mut count) = (Publisher::of(Owner::Everyone), WaitBudget::default(), 0);
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        topics.publish(message("a", QoS::AtLeastOnce, false), &publisher, &mut budget).await;
+        // What a publisher has to do beside.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test]
+async fn a_publisher_keeps_half_of_its_rate_beside_subscribers_that_take_a_message_now_and_then() {
+    let cases = [(0, 1_000), (20, 500), (20, 100), (20, 20), (200, 1_000), (1, 100)];
+    let running = cases.map(|(many, every_ms)| tokio::spawn(published(many, Duration::from_millis(every_ms))));
+    let mut rates = Vec::new();
+    for rate in running {
+        rates.push(rate.await.unwrap());
+    }
+    for (case, rate) in cases.iter().zip(&rates) {
+        assert!(rate * 2 >= rates[0], "{rate} of {} with {case:?}: {rates:?}", rates[0]);
+    }
+}

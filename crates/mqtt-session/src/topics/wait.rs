@@ -1,0 +1,58 @@
+//! Publishers wait for subscribers whose queues are full, within their budgets.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Handle, Offer, Pending, WaitBudget};
+use switchbox_model::{Message, limits::names};
+
+impl Handle {
+    /// Waits for those who are full, no longer for all of them than the publisher's budget allows and `hurry` takes. What is
+    /// pending must be on its way before: they may be waiting for it.
+    pub async fn wait(
+        &self,
+        message: &Arc<Message>,
+        waiting: Vec<Offer>,
+        pending: &mut Pending,
+        budget: &mut WaitBudget,
+        hurry: impl Future<Output = ()>,
+    ) {
+        let began = Instant::now();
+        let allowed = budget.left(began);
+        let over = tokio::time::timeout(allowed, hurry);
+        tokio::pin!(over);
+        let (mut is_over, mut lost) = (allowed.is_zero(), false);
+        for mut offer in waiting {
+            loop {
+                let subscriber = offer.subscriber.clone();
+                let room = subscriber.room().notified();
+                tokio::pin!(room);
+                room.as_mut().enable();
+                match self.offer(&mut pending.message(message), offer, true) {
+                    None => break,
+                    Some(full) => offer = full,
+                }
+                let from = Instant::now();
+                let has_room = !is_over
+                    && tokio::select! {
+                        biased;
+                        () = room => true,
+                        _ = over.as_mut() => {
+                            is_over = true;
+                            false
+                        }
+                        () = tokio::time::sleep(subscriber.patience()) => false,
+                    };
+                subscriber.waited(from, Instant::now());
+                if !has_room {
+                    lost = true;
+                    self.drop_one();
+                    break;
+                }
+            }
+        }
+        budget.waited(began.elapsed(), lost);
+        if lost && is_over {
+            self.0.metrics.limit(names::PUBLISHER_WAIT);
+        }
+    }
+}

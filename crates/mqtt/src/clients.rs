@@ -1,0 +1,263 @@
+//! Which connection has which session: one session a device or client id, one connection a session. Never reads or writes a
+//! packet.
+
+mod ending;
+
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+
+use super::away::Away;
+use super::mailbox::{Close, Mailbox};
+use switchbox_model::{
+    broker::{BrokerChange, Owner, StoredWill},
+    limits::LimitName,
+};
+use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
+use switchbox_store as store;
+use switchbox_support::metrics::Metrics;
+
+pub(super) use self::ending::Legacy;
+pub(super) use switchbox_model::broker::SessionKey as Key;
+
+/// Publishes a will at once, in one entry of the log with what is pending. Gives what is left to do for subscribers whose
+/// queues are full.
+pub(super) type DueWill = Box<dyn FnOnce(Pending) -> Option<Rest> + Send>;
+/// What is to be waited for before the client's next connection goes on. Bounded in time.
+pub(super) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long a connection that is asked to end may take, and what is left to do after it.
+const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
+
+struct Slot {
+    mailbox: Arc<Mailbox>,
+    /// A connection has it.
+    live: bool,
+    /// Its will is being published, or it ends: no connection gets it before that is done.
+    busy: bool,
+    /// It ends as soon as it is not busy any more.
+    ends: bool,
+    /// Waits for the will's delay.
+    will: Option<DueWill>,
+    /// Sends the will and ends the session, in time.
+    aftermath: Option<AbortHandle>,
+}
+
+impl Slot {
+    fn new(mailbox: Arc<Mailbox>, live: bool) -> Self {
+        Self { mailbox, live, busy: false, ends: false, will: None, aftermath: None }
+    }
+
+    /// It is that session, and its client is away.
+    fn is_away(&self, id: u64) -> bool {
+        !self.live && self.mailbox.id() == id
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    slots: HashMap<Key, Slot>,
+    closed: bool,
+}
+
+pub(super) struct Clients {
+    table: Mutex<Table>,
+    topics: topics::Handle,
+    metrics: Metrics,
+    pub(super) away: Away,
+}
+
+/// How a client wants its session.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) name: Arc<str>,
+    /// Whose quota it takes.
+    pub(super) owner: Owner,
+    pub(super) clean: bool,
+    /// How long it outlives its connection.
+    pub(super) expiry_secs: u32,
+    pub(super) will: Option<Box<StoredWill>>,
+}
+
+/// The session that a connection got, and whether it was there before.
+pub(super) struct Claim {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) present: bool,
+    /// How long it outlives its connection: 0 where there is no place for it.
+    pub(super) expiry_secs: u32,
+    /// For [`Clients::written`].
+    pub(super) changes: Vec<BrokerChange>,
+}
+
+/// What a client's wish for its session finds.
+enum Found {
+    Claimed(Claim),
+    /// Another connection has the session, or had it a moment ago.
+    Taken(Arc<Mailbox>),
+    /// A session that is to end first.
+    Old(Arc<Mailbox>),
+}
+
+impl Clients {
+    pub(super) fn new(topics: topics::Handle, metrics: Metrics, connections: usize) -> Self {
+        Self { table: Mutex::default(), topics, metrics, away: Away::new(connections) }
+    }
+
+    /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped
+    /// before this returns. None: the host shuts down, or the old connection does not end.
+    pub(super) async fn claim(self: &Arc<Self>, key: &Key, wanted: &Wanted) -> Option<Claim> {
+        loop {
+            let old = match self.try_claim(key, wanted)? {
+                Found::Claimed(claim) => return Some(claim),
+                Found::Taken(old) => old,
+                Found::Old(old) => {
+                    self.end_session(key, old.id());
+                    continue;
+                }
+            };
+            let gone = old.gone.notified();
+            tokio::pin!(gone);
+            gone.as_mut().enable();
+            if self.is_taken(key, &old) {
+                tokio::time::timeout(TAKEOVER_PATIENCE, gone).await.ok()?;
+            }
+        }
+    }
+
+    fn try_claim(&self, key: &Key, wanted: &Wanted) -> Option<Found> {
+        let mut table = self.table.lock();
+        if table.closed {
+            return None;
+        }
+        match table.slots.get_mut(key) {
+            Some(slot) if slot.live || slot.busy => return Some(Found::Taken(slot.mailbox.clone())),
+            Some(slot) if !wanted.clean => {
+                slot.live = true;
+                slot.will = None;
+                slot.aftermath.take().inspect(AbortHandle::abort);
+                let mailbox = slot.mailbox.clone();
+                let changes = resumed(&mailbox, wanted);
+                let expiry_secs = wanted.expiry_secs;
+                return Some(Found::Claimed(Claim { mailbox, present: true, expiry_secs, changes }));
+            }
+            Some(slot) => return Some(Found::Old(slot.mailbox.clone())),
+            None => {}
+        }
+        let holding = self.away.of(wanted.owner.clone());
+        let mailbox = Mailbox::new(wanted.name.clone(), self.metrics.clone(), holding, self.topics.keeper().clone());
+        let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
+        let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
+        table.slots.insert(key.clone(), Slot::new(mailbox.clone(), true));
+        Some(Found::Claimed(Claim { mailbox, present: false, expiry_secs, changes }))
+    }
+
+    /// How long the session will outlive its connection.
+    fn granted(&self, mailbox: &Mailbox, wanted_secs: u32) -> u32 {
+        if wanted_secs == 0 {
+            return 0;
+        }
+        match mailbox.keep_session() {
+            Ok(()) => wanted_secs,
+            Err(limit) => {
+                self.not_kept(mailbox, limit);
+                0
+            }
+        }
+    }
+
+    fn not_kept(&self, mailbox: &Mailbox, limit: LimitName) {
+        self.metrics.limit(limit);
+        tracing::warn!(client = %mailbox.name, %limit, "the session ends with its connection: there is no room to keep it");
+    }
+
+    /// Only what outlives the connection is written down: the session, or at least its will.
+    fn opened(
+        &self,
+        key: &Key,
+        mailbox: &Mailbox,
+        expiry_secs: u32,
+        will: Option<Box<StoredWill>>,
+    ) -> Vec<BrokerChange> {
+        if expiry_secs == 0 && will.is_none() {
+            return Vec::new();
+        }
+        let session = self.topics.keeper().next_session();
+        {
+            let mut state = mailbox.lock();
+            state.record = Some(session);
+            state.durable = expiry_secs > 0;
+        }
+        let mut changes = vec![BrokerChange::Opened { session, key: key.clone(), expiry_secs }];
+        changes.extend(will.map(|will| BrokerChange::Will { session, will: Some(will) }));
+        changes
+    }
+
+    /// Waits until it is durable that the connection has its session, where the session is: a client whose host is killed
+    /// then must be told that what it gets again it may have had.
+    pub(super) async fn written(&self, changes: Vec<BrokerChange>) -> Option<()> {
+        if changes.is_empty() {
+            return Some(());
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let done = Box::new(move |result: Result<(), store::Error>| {
+            let _ = tell.send(result);
+        });
+        self.topics.keeper().keep_soon(changes, done);
+        told.await.ok()?.ok()
+    }
+
+    /// Closes the connection that has the session. False: the session is free.
+    fn is_taken(&self, key: &Key, mailbox: &Arc<Mailbox>) -> bool {
+        let table = self.table.lock();
+        let Some(slot) = table.slots.get(key).filter(|slot| Arc::ptr_eq(&slot.mailbox, mailbox)) else { return false };
+        if slot.live {
+            mailbox.close(Close::TakenOver);
+        }
+        slot.live || slot.busy
+    }
+
+    /// Asks the client's connection, or all, to find out whether they may stay.
+    pub(super) fn recheck(&self, key: Option<&Key>) {
+        let table = self.table.lock();
+        match key {
+            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.recheck()),
+            None => table.slots.values().for_each(|slot| slot.mailbox.recheck()),
+        }
+    }
+
+    /// Nobody can come back to it: its connection finds that out, and a session that was kept ends.
+    pub(super) fn forget(self: &Arc<Self>, key: &Key) {
+        let away = {
+            let table = self.table.lock();
+            let Some(slot) = table.slots.get(key) else { return };
+            if slot.live {
+                return slot.mailbox.recheck();
+            }
+            slot.mailbox.id()
+        };
+        self.end_session(key, away);
+    }
+
+    /// The same for all for whom this holds.
+    pub(super) fn forget_all(self: &Arc<Self>, is_gone: impl Fn(&Key) -> bool) {
+        let keys: Vec<_> = self.table.lock().slots.keys().filter(|key| is_gone(key)).cloned().collect();
+        keys.iter().for_each(|key| self.forget(key));
+    }
+
+    /// Asks all connections to end, and lets no new one in.
+    pub(super) fn close_all(&self) {
+        let mut table = self.table.lock();
+        table.closed = true;
+        for slot in table.slots.values().filter(|slot| slot.live) {
+            slot.mailbox.close(Close::Shutdown);
+        }
+    }
+}
+
+fn resumed(mailbox: &Mailbox, wanted: &Wanted) -> Vec<BrokerChange> {
+    let Some(session) = mailbox.lock().record else { return Vec::new() };
+    let mut changes = vec![BrokerChange::Resumed { session, expiry_secs: wanted.expiry_secs }];
+    changes.extend(wanted.will.clone().map(|will| BrokerChange::Will { session, will: Some(will) }));
+    changes
+}

@@ -1,0 +1,239 @@
+//! What a connection leaves behind: its will, published at once or after its delay, and its session, for its expiry. What
+//! removes a will or a message from the log is in one entry with what it brings about elsewhere. While that is under way, the
+//! client's next connection waits.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Clients, DueWill, Key, Rest, Slot};
+use crate::{hand_on, mailbox::Mailbox};
+use switchbox_model::broker::BrokerChange;
+use switchbox_mqtt_session::topics::{Pending, Subscriber as _};
+use switchbox_support::clock;
+
+/// What a connection leaves behind.
+pub(crate) struct Legacy {
+    pub(crate) expiry: Duration,
+    /// Published after its delay.
+    pub(crate) will: Option<(Duration, DueWill)>,
+    /// The host shuts down: the will is for the next start.
+    pub(crate) will_later: bool,
+}
+
+/// Lets the next connection have the session, whatever becomes of the task that has it.
+struct Busy {
+    clients: Arc<Clients>,
+    key: Key,
+    mailbox: Arc<Mailbox>,
+    /// The session is over.
+    over: bool,
+}
+
+impl Busy {
+    fn until_done(self, rest: Option<Rest>) {
+        if let Some(rest) = rest {
+            tokio::spawn(async move {
+                rest.await;
+                drop(self);
+            });
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let id = self.mailbox.id();
+        let ends = {
+            let mut table = self.clients.table.lock();
+            let slot = table.slots.get_mut(&self.key).filter(|slot| slot.is_away(id));
+            let ends = slot.is_some_and(|slot| {
+                slot.busy = false;
+                slot.ends
+            });
+            if self.over && table.slots.get(&self.key).is_some_and(|slot| slot.is_away(id)) {
+                table.slots.remove(&self.key);
+            }
+            ends && !self.over
+        };
+        if ends {
+            self.clients.end_session(&self.key, id);
+        }
+        self.mailbox.gone.notify_waiters();
+    }
+}
+
+impl Clients {
+    /// A connection ended. Its session is kept for its expiry; the will is published after its delay, or when the session
+    /// ends, whichever comes first.
+    pub(crate) fn release(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, legacy: Legacy) {
+        mailbox.end();
+        let Legacy { expiry, will, will_later } = legacy;
+        let kept = !expiry.is_zero() && self.has_room(mailbox);
+        {
+            let mut table = self.table.lock();
+            let Some(slot) = table.slots.get_mut(key) else { return };
+            slot.live = false;
+            slot.busy = true;
+        }
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: !kept };
+        let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
+        if !kept {
+            if will_later {
+                self.note_left(left(mailbox, Duration::ZERO, true));
+                mailbox.lock().record = None;
+            }
+            let rest = self.run_end(mailbox, will);
+            return busy.until_done(rest);
+        }
+        let waits = will_later || (will.is_some() && !delay.is_zero());
+        let changes = left(mailbox, expiry, waits);
+        let (rest, will) = match will {
+            Some(will) if delay.is_zero() => (will(pending(changes)), None),
+            will => {
+                self.note_left(changes);
+                (None, will)
+            }
+        };
+        self.start_aftermath(key, mailbox.id(), will, delay.min(expiry), expiry);
+        busy.until_done(rest);
+    }
+
+    /// For its subscriptions, among those of all clients that are away.
+    fn has_room(&self, mailbox: &Mailbox) -> bool {
+        mailbox.keep_subscriptions().inspect_err(|limit| self.not_kept(mailbox, *limit)).is_ok()
+    }
+
+    /// Nobody waits for it.
+    fn note_left(&self, changes: Vec<BrokerChange>) {
+        changes.into_iter().for_each(|change| self.topics.keeper().note(change));
+    }
+
+    /// The session of a client of an earlier process, for as long as it has left.
+    pub(crate) fn restore(
+        self: &Arc<Self>,
+        key: &Key,
+        mailbox: Arc<Mailbox>,
+        will: Option<(Duration, DueWill)>,
+        left: Duration,
+    ) {
+        let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
+        let kept = !left.is_zero() && self.has_room(&mailbox);
+        let earlier = self.table.lock().slots.insert(key.clone(), Slot::new(mailbox.clone(), false));
+        if let Some(Slot { mailbox, will, aftermath, .. }) = earlier {
+            // The host was killed before the end of the client's earlier session was on the disk.
+            aftermath.inspect(tokio::task::AbortHandle::abort);
+            self.run_end(&mailbox, will).map(tokio::spawn);
+        }
+        self.start_aftermath(key, mailbox.id(), will, delay.min(left), left);
+        if !kept {
+            self.end_session(key, mailbox.id());
+        } else if delay.is_zero() {
+            self.publish_will(key, mailbox.id());
+        }
+    }
+
+    /// Publishes the will and ends the session in time.
+    fn start_aftermath(self: &Arc<Self>, key: &Key, id: u64, will: Option<DueWill>, delay: Duration, expiry: Duration) {
+        let mut table = self.table.lock();
+        let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
+        slot.will = will;
+        let (clients, key) = (self.clone(), key.clone());
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            clients.publish_will(&key, id);
+            tokio::time::sleep(expiry.saturating_sub(delay)).await;
+            clients.end_session(&key, id);
+        });
+        slot.aftermath = Some(task.abort_handle());
+    }
+
+    fn publish_will(self: &Arc<Self>, key: &Key, id: u64) {
+        let (will, mailbox) = {
+            let mut table = self.table.lock();
+            let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id) && !slot.busy) else { return };
+            let Some(will) = slot.will.take() else { return };
+            slot.busy = true;
+            (will, slot.mailbox.clone())
+        };
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: false };
+        let record = mailbox.lock().record;
+        let rest = will(pending(record.map(|session| BrokerChange::Will { session, will: None })));
+        busy.until_done(rest);
+    }
+
+    /// Ends the session of a client that is away: its subscriptions go, its will is due.
+    pub(super) fn end_session(self: &Arc<Self>, key: &Key, id: u64) {
+        let (will, mailbox) = {
+            let mut table = self.table.lock();
+            let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
+            if slot.busy {
+                slot.ends = true;
+                return;
+            }
+            slot.busy = true;
+            slot.aftermath.take().inspect(tokio::task::AbortHandle::abort);
+            (slot.will.take(), slot.mailbox.clone())
+        };
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: true };
+        let rest = self.run_end(&mailbox, will);
+        busy.until_done(rest);
+    }
+
+    /// The end itself. What members of shared subscriptions are to get instead, the will and the end of the session are one entry
+    /// of the log, but for messages for which a member's queue is full: the session ends behind these.
+    fn run_end(&self, mailbox: &Mailbox, will: Option<DueWill>) -> Option<Rest> {
+        let (subscriptions, left, record) = {
+            let mut state = mailbox.lock();
+            mailbox.uncount(&mut state);
+            (std::mem::take(&mut state.subscriptions), state.session.end(), state.record.take())
+        };
+        for filter in subscriptions.topics() {
+            self.topics.unsubscribe(filter, mailbox.id());
+        }
+        let ended = record.map(|session| BrokerChange::Ended { session });
+        let mut first = Pending::default();
+        let waiting = hand_on::hand_on(&self.topics, record, left, &mut first);
+        if waiting.is_empty() {
+            first.extend(ended.clone());
+        } else if will.is_some() {
+            first.extend(record.map(|session| BrokerChange::Will { session, will: None }));
+        }
+        let rest_of_will = match will {
+            Some(will) => will(first),
+            None => {
+                self.topics.keep_in(None, first, |_| ());
+                None
+            }
+        };
+        if waiting.is_empty() {
+            return rest_of_will;
+        }
+        let topics = self.topics.clone();
+        Some(Box::pin(async move {
+            let mut pending = hand_on::hand_on_waiting(&topics, record, waiting).await;
+            pending.extend(ended);
+            topics.keep_in(None, pending, |_| ());
+            if let Some(rest) = rest_of_will {
+                rest.await;
+            }
+        }))
+    }
+}
+
+fn pending(changes: impl IntoIterator<Item = BrokerChange>) -> Pending {
+    let mut pending = Pending::default();
+    pending.extend(changes);
+    pending
+}
+
+/// The connection ended; `will`: it is still to come.
+fn left(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<BrokerChange> {
+    let (record, sent, in_doubt_from) = {
+        let state = mailbox.lock();
+        (state.record, state.session.newest_sent(), state.session.in_doubt_from())
+    };
+    let Some(session) = record else { return Vec::new() };
+    let expiry_secs = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
+    let left = BrokerChange::Left { session, time_ms: clock::now_ms(), expiry_secs, sent, will };
+    let in_doubt = |from| BrokerChange::InDoubt { session, from };
+    std::iter::once(left).chain(in_doubt_from.map(in_doubt)).collect()
+}

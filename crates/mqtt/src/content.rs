@@ -1,0 +1,106 @@
+//! What a publish on a device's topic holds, or why it is refused. Never says whose topic it is.
+
+use std::borrow::Cow;
+
+use super::{
+    packet::{Publish, reason},
+    will::user_properties,
+};
+use crate::dialect::iot_core::{self, Refused};
+use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
+use switchbox_support::metrics::Metrics;
+
+/// What a publish on a device's topic holds.
+pub(super) enum Content {
+    Event(EventData),
+    Answer { rid: u64, status: u16, payload: bytes::Bytes },
+}
+
+pub(super) struct Refusal {
+    pub(super) reason: u8,
+    pub(super) text: &'static str,
+    /// What was too large: its bytes, and what bounds them.
+    too_large: Option<(usize, PayloadLimit)>,
+}
+
+impl Refusal {
+    pub(super) const fn new(reason: u8, text: &'static str) -> Self {
+        Self { reason, text, too_large: None }
+    }
+
+    pub(super) const fn not_authorised(text: &'static str) -> Self {
+        Self::new(reason::NOT_AUTHORISED, text)
+    }
+
+    /// For the log: of each kind a client has its own lines.
+    pub(super) fn kind(&self) -> &'static str {
+        self.too_large.map_or("publish", |(_, limit)| limit.limit.as_str())
+    }
+
+    /// With all that whoever looks after the client has to know.
+    pub(super) fn in_full(&self) -> Cow<'static, str> {
+        let Some((size, PayloadLimit { bytes, limit, setting, .. })) = self.too_large else { return self.text.into() };
+        let setting = if setting.is_empty() { "none: it is fixed" } else { setting };
+        format!("{}: it has {size} bytes, at most {bytes} are taken (limit: {limit}, setting: {setting})", self.text)
+            .into()
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let text = match refused {
+            Refused::NoDevice => "only a registered device may use topics under /devices/",
+            Refused::OtherDevice => "a device may use its own topics only",
+            Refused::Unknown => "there is no such topic under /devices/",
+            Refused::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
+        };
+        Self::not_authorised(text)
+    }
+}
+
+/// Reads what was published on a topic of this meaning.
+pub(super) fn content(
+    metrics: &Metrics,
+    payloads: &PayloadLimits,
+    meaning: iot_core::Publish<'_>,
+    publish: Publish,
+) -> Result<Content, Refusal> {
+    let size = publish.payload.len();
+    match meaning {
+        iot_core::Publish::Event { subfolder } => {
+            within(metrics, size, payloads.telemetry())?;
+            let (payload, properties) = (publish.payload, user_properties(publish.properties));
+            Ok(Content::Event(EventData::Telemetry { subfolder: subfolder.to_owned(), payload, properties }))
+        }
+        iot_core::Publish::State => {
+            within(metrics, size, payloads.state())?;
+            Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
+        }
+        iot_core::Publish::Answer { rid, status } => {
+            within(metrics, size, payloads.answer())?;
+            answer(publish, rid, status)
+        }
+        iot_core::Publish::Refused(refused) => Err(refused.into()),
+        iot_core::Publish::Control(_) | iot_core::Publish::Ordinary => Err(Refused::Unknown.into()),
+    }
+}
+
+pub(super) fn within(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), Refusal> {
+    if size <= limit.bytes {
+        return Ok(());
+    }
+    metrics.limit(limit.limit);
+    Err(Refusal { reason: reason::QUOTA, text: limit.text, too_large: Some((size, limit)) })
+}
+
+/// What the topic does not say stands in the correlation data and in the user property `status`; no status is 200.
+fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Content, Refusal> {
+    let properties = publish.properties.unwrap_or_default();
+    let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
+    let stated = properties.user.iter().find(|(name, _)| name == "status");
+    let status = status.or_else(|| stated.map_or(Some(200), |(_, status)| status.parse().ok()));
+    match (rid.or_else(correlated), status.filter(|status| iot_core::is_status(*status))) {
+        (Some(rid), Some(status)) => Ok(Content::Answer { rid, status, payload: publish.payload }),
+        _ => Err(Refused::Answer.into()),
+    }
+}

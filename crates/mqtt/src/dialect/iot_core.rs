@@ -1,0 +1,283 @@
+//! The topics of Google Cloud IoT Core and ClearBlade IoT Core, with methods as Switchbox adds them (protocol.md,
+//! section 1).
+
+use std::borrow::Cow;
+
+use switchbox_delivery::{Feed, Outbound};
+use switchbox_model::{DeviceId, QoS};
+
+const ROOT: &str = "/devices/";
+
+/// What a publish means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publish<'a> {
+    Event {
+        subfolder: &'a str,
+    },
+    State,
+    /// An answer to a method call. What the topic does not say stands in the properties.
+    Answer {
+        rid: Option<u64>,
+        status: Option<u16>,
+    },
+    /// A gateway begins to speak for the device, or ends it.
+    Control(Control),
+    /// Not a topic of the hub.
+    Ordinary,
+    Refused(Refused),
+}
+
+/// What a gateway wants of a device's topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Attach,
+    Detach,
+}
+
+/// What a subscription means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscribe {
+    Feed(Feed),
+    /// The errors of a gateway's devices.
+    Errors,
+    Ordinary,
+    Refused(Refused),
+}
+
+/// Why a topic of the hub may not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("only a registered device may use topics under /devices/")]
+    NoDevice,
+    #[error("a device may use its own topics only")]
+    OtherDevice,
+    #[error("there is no such topic under /devices/")]
+    Unknown,
+    #[error("an answer's topic must end with the request id and a status from 100 to 599")]
+    Answer,
+}
+
+/// Takes `/devices/{d}/` off; None where the topic is not of the hub.
+fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, Refused>> {
+    let rest = topic.strip_prefix(ROOT)?;
+    let Some(device) = device else { return Some(Err(Refused::NoDevice)) };
+    let rest = rest.strip_prefix(device.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    Some(rest.ok_or_else(|| match topic.split('/').nth(2) {
+        Some(id) if id == device.as_str() => Refused::Unknown,
+        _ => Refused::OtherDevice,
+    }))
+}
+
+/// The device that a topic or a filter under `/devices/` names, whoever's it is; the error is what stands in its place. None:
+/// not a topic of the hub.
+#[must_use]
+pub fn addressee(topic: &str) -> Option<Result<DeviceId, &str>> {
+    let id = topic.strip_prefix(ROOT)?.split('/').next().unwrap_or_default();
+    Some(DeviceId::new(id).map_err(|_| id))
+}
+
+/// Reads the topic of a publish by `device` (None: a client that is no device).
+#[must_use]
+pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
+    let rest = match own(device, topic) {
+        None => return Publish::Ordinary,
+        Some(Err(refused)) => return Publish::Refused(refused),
+        Some(Ok(rest)) => rest,
+    };
+    let (head, tail) = rest.split_once('/').map_or((rest, None), |(head, tail)| (head, Some(tail)));
+    match (head, tail) {
+        ("events", tail) => Publish::Event { subfolder: tail.unwrap_or_default() },
+        ("state", None) => Publish::State,
+        ("attach", None) => Publish::Control(Control::Attach),
+        ("detach", None) => Publish::Control(Control::Detach),
+        ("methods", Some(tail)) => answer(tail),
+        _ => Publish::Refused(Refused::Unknown),
+    }
+}
+
+/// `{name}/response[/{rid}[/{status}]]`
+fn answer(tail: &str) -> Publish<'_> {
+    let mut levels = tail.split('/');
+    if levels.next().is_none_or(str::is_empty) || levels.next() != Some("response") {
+        return Publish::Refused(Refused::Unknown);
+    }
+    let (rid, status) = (levels.next(), levels.next());
+    let parsed = (rid.map(str::parse).transpose(), status.map(str::parse).transpose(), levels.next());
+    match parsed {
+        (Ok(rid), Ok(status), None) if status.is_none_or(is_status) => Publish::Answer { rid, status },
+        _ => Publish::Refused(Refused::Answer),
+    }
+}
+
+/// A method's status is like one of HTTP.
+#[must_use]
+pub fn is_status(status: u16) -> bool {
+    (100..=599).contains(&status)
+}
+
+/// Reads the filter of a subscription by `device` (None: a client that is no device).
+#[must_use]
+pub fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
+    match own(device, filter) {
+        None => Subscribe::Ordinary,
+        Some(Err(refused)) => Subscribe::Refused(refused),
+        Some(Ok("config")) => Subscribe::Feed(Feed::Config),
+        Some(Ok("commands" | "commands/#")) => Subscribe::Feed(Feed::Commands),
+        Some(Ok("methods/#")) => Subscribe::Feed(Feed::Methods),
+        Some(Ok("errors")) => Subscribe::Errors,
+        Some(Ok(_)) => Subscribe::Refused(Refused::Unknown),
+    }
+}
+
+/// The highest QoS that a feed is delivered with.
+pub const FEED_QOS: QoS = QoS::AtLeastOnce;
+
+/// The topic that this is delivered on, in pieces.
+#[must_use]
+pub fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] {
+    let [first, second, third, fourth]: [Cow<'a, str>; 4] = match item {
+        Outbound::Config { .. } => ["/config".into(), "".into(), "".into(), "".into()],
+        Outbound::Command { subfolder, .. } => {
+            let slash = if subfolder.is_empty() { "" } else { "/" };
+            ["/commands".into(), slash.into(), (&**subfolder).into(), "".into()]
+        }
+        Outbound::Method { rid, name, .. } => {
+            ["/methods/".into(), (&**name).into(), "/request/".into(), rid.to_string().into()]
+        }
+    };
+    [ROOT.into(), device.as_str().into(), first, second, third, fourth]
+}
+
+/// The response topic of a method call (MQTT 5). Its correlation data is the request id in digits.
+#[must_use]
+pub fn response_topic(device: &DeviceId, name: &str, rid: u64) -> String {
+    format!("{ROOT}{device}/methods/{name}/response/{rid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn lamp() -> DeviceId {
+        DeviceId::new("lamp-1").unwrap()
+    }
+
+    #[test]
+    fn publishes_are_read() {
+        let event = |subfolder| Publish::Event { subfolder };
+        let answer = |rid, status| Publish::Answer { rid, status };
+        let refused = Publish::Refused;
+        for (topic, expect) in [
+            ("/devices/lamp-1/events", event("")),
+            ("/devices/lamp-1/events/a", event("a")),
+            ("/devices/lamp-1/events/a/b", event("a/b")),
+            ("/devices/lamp-1/state", Publish::State),
+            ("/devices/lamp-1/methods/dim/response/7/200", answer(Some(7), Some(200))),
+            ("/devices/lamp-1/methods/dim/response/7", answer(Some(7), None)),
+            ("/devices/lamp-1/methods/dim/response", answer(None, None)),
+            ("/devices/lamp-1/methods/dim/response/x/200", refused(Refused::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/99", refused(Refused::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/600", refused(Refused::Answer)),
+            ("/devices/lamp-1/methods/dim/response/7/200/x", refused(Refused::Answer)),
+            ("/devices/lamp-1/methods/dim/request/7", refused(Refused::Unknown)),
+            ("/devices/lamp-1/methods//response/7", refused(Refused::Unknown)),
+            ("/devices/lamp-1/state/x", refused(Refused::Unknown)),
+            ("/devices/lamp-1/config", refused(Refused::Unknown)),
+            ("/devices/lamp-1/eventsx", refused(Refused::Unknown)),
+            ("/devices/lamp-1", refused(Refused::Unknown)),
+            ("/devices/lamp-1/attach", Publish::Control(Control::Attach)),
+            ("/devices/lamp-1/detach", Publish::Control(Control::Detach)),
+            ("/devices/lamp-1/attach/x", refused(Refused::Unknown)),
+            ("/devices/lamp-2/attach", refused(Refused::OtherDevice)),
+            ("/devices/lamp-12/events", refused(Refused::OtherDevice)),
+            ("/devices/lamp/events", refused(Refused::OtherDevice)),
+            ("/devices//events", refused(Refused::OtherDevice)),
+            ("/devices/", refused(Refused::OtherDevice)),
+            ("/devices", Publish::Ordinary),
+            ("devices/lamp-1/events", Publish::Ordinary),
+            ("a/b", Publish::Ordinary),
+        ] {
+            assert_eq!(publish(Some(&lamp()), topic), expect, "{topic}");
+            // Whoever a topic names may read it as its own.
+            if let Some(Ok(id)) = addressee(topic) {
+                let read = publish(Some(&id), topic);
+                assert!(
+                    !matches!(read, Publish::Ordinary | Publish::Refused(Refused::OtherDevice)),
+                    "{topic}: {read:?}"
+                );
+            }
+        }
+        assert_eq!(publish(None, "/devices/lamp-1/events"), refused(Refused::NoDevice));
+        assert_eq!(publish(None, "a"), Publish::Ordinary);
+    }
+
+    #[test]
+    fn subscriptions_are_read() {
+        let refused = Subscribe::Refused;
+        for (filter, expect) in [
+            ("/devices/lamp-1/config", Subscribe::Feed(Feed::Config)),
+            ("/devices/lamp-1/commands", Subscribe::Feed(Feed::Commands)),
+            ("/devices/lamp-1/commands/#", Subscribe::Feed(Feed::Commands)),
+            ("/devices/lamp-1/methods/#", Subscribe::Feed(Feed::Methods)),
+            ("/devices/lamp-1/errors", Subscribe::Errors),
+            ("/devices/lamp-1/#", refused(Refused::Unknown)),
+            ("/devices/lamp-1/events", refused(Refused::Unknown)),
+            ("/devices/lamp-2/config", refused(Refused::OtherDevice)),
+            ("/devices/+/config", refused(Refused::OtherDevice)),
+            ("/devices/#", refused(Refused::OtherDevice)),
+            ("#", Subscribe::Ordinary),
+            ("+/devices/#", Subscribe::Ordinary),
+        ] {
+            assert_eq!(subscribe(Some(&lamp()), filter), expect, "{filter}");
+        }
+        assert_eq!(subscribe(None, "/devices/lamp-1/config"), refused(Refused::NoDevice));
+    }
+
+    #[test]
+    fn a_topic_names_its_device() {
+        for (topic, expect) in [
+            ("/devices/lamp-1/events", Some(Ok(lamp()))),
+            ("/devices/lamp-1", Some(Ok(lamp()))),
+            ("/devices/+/config", Some(Err("+"))),
+            ("/devices/#", Some(Err("#"))),
+            ("/devices//attach", Some(Err(""))),
+            ("/devices/", Some(Err(""))),
+            ("/devices", None),
+            ("devices/lamp-1/events", None),
+        ] {
+            assert_eq!(addressee(topic), expect, "{topic}");
+        }
+    }
+
+    #[test]
+    fn deliveries_have_their_topics() {
+        let command = |subfolder: &str| Outbound::Command {
+            num: 1,
+            id: "1".into(),
+            subfolder: subfolder.into(),
+            payload: Bytes::new(),
+            again: false,
+            expires: None,
+        };
+        for (item, expect) in [
+            (Outbound::Config { version: 1, payload: Bytes::new() }, "/devices/lamp-1/config"),
+            (command(""), "/devices/lamp-1/commands"),
+            (command("a/b"), "/devices/lamp-1/commands/a/b"),
+            (
+                Outbound::Method {
+                    rid: 7,
+                    name: "dim".into(),
+                    payload: Bytes::new(),
+                    expires: std::time::Instant::now(),
+                },
+                "/devices/lamp-1/methods/dim/request/7",
+            ),
+        ] {
+            assert_eq!(topic(&lamp(), &item).concat(), expect);
+        }
+        let topic = response_topic(&lamp(), "dim", 7);
+        assert_eq!(publish(Some(&lamp()), &topic), Publish::Answer { rid: Some(7), status: None });
+    }
+}

@@ -1,0 +1,98 @@
+//! The doors of the front: where clients connect and what carries their bytes there. Accepts and hands over; a client that
+//! is slow to say who it is keeps no other waiting.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+use super::{
+    socket::{Socket, Wire},
+    web::{Origins, Web},
+};
+use switchbox_model::limits;
+use switchbox_support::{
+    fairness::{self, move_listener_here},
+    log_limit::SiteLimit,
+    metrics::Metrics,
+};
+use switchbox_transport::tls;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
+
+/// Pauses after accept failed, such as for want of file descriptors.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// One address to listen on.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub listen: SocketAddr,
+    /// None: what is sent there can be read on its way.
+    pub tls: Option<tls::Handle>,
+    /// MQTT over WebSocket.
+    pub web: Option<Origins>,
+}
+
+/// A client at a door.
+pub(super) type Arrival = (TcpStream, Arc<Door>);
+
+impl Door {
+    /// Plain MQTT.
+    #[must_use]
+    pub fn plain(listen: SocketAddr) -> Self {
+        Self { listen, tls: None, web: None }
+    }
+
+    /// What comes before MQTT, for the log.
+    pub(super) fn handshakes(&self) -> &'static str {
+        match (self.tls.is_some(), self.web.is_some()) {
+            (false, false) => "the connection",
+            (true, false) => "the TLS handshake",
+            (false, true) => "the WebSocket upgrade",
+            (true, true) => "the TLS handshake and the WebSocket upgrade",
+        }
+    }
+
+    /// Does the handshakes that come before MQTT; the caller limits their time.
+    pub(super) async fn open(&self, tcp: TcpStream) -> io::Result<Socket> {
+        let wire = match &self.tls {
+            None => Wire::Plain(tcp),
+            Some(tls) => Wire::Tls(tls.accept(tcp, self.web.is_some()).await?),
+        };
+        match self.web {
+            None => Ok(Socket::Direct(wire)),
+            Some(origins) => Ok(Socket::Web(Box::new(Web::accept(wire, origins).await?))),
+        }
+    }
+}
+
+/// Accepts for ever.
+pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+    let listener = match move_listener_here(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be waited for: nobody gets in there"),
+    };
+    let mut back_off = BACK_OFF.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                back_off = BACK_OFF.0;
+                if arrivals.send((stream, door.clone())).await.is_err() {
+                    return;
+                }
+                fairness::breathe();
+            }
+            Err(error) => {
+                metrics.limit(limits::names::ACCEPT);
+                if let Some(more) = NOT_ACCEPTED.note() {
+                    tracing::warn!(%error, "a connection was not accepted; waiting {back_off:?}{more}");
+                }
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Takes up the sessions of an earlier process, before anybody is let in. Never reads the store itself.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    Service,
+    clients::DueWill,
+    hub::Hub,
+    mailbox::{Carried, Kept, Mailbox, State, kept_item},
+    owner,
+    packet::Will,
+    subscriptions::Subscriptions,
+    will,
+};
+use crate::dialect::iot_core;
+use switchbox_auth::Standing;
+use switchbox_core::registry::Device;
+use switchbox_delivery::Feed;
+use switchbox_model::{
+    DeviceId, DeviceNum,
+    broker::{BrokerChange, MessageNum, Now, SessionKey, StoredSubscription, SubscriptionKind},
+};
+use switchbox_mqtt_session::{
+    session::{Left, Reached, Session},
+    topics::{Options, Subscriber},
+};
+use switchbox_store::{BrokerDocs, QueuedDoc, SessionDoc};
+use switchbox_support::clock;
+
+/// A session whose time is still to begin.
+struct Restored {
+    key: SessionKey,
+    mailbox: Arc<Mailbox>,
+    will: Option<(Duration, DueWill)>,
+    left: Duration,
+}
+
+impl<H: Hub> Service<H> {
+    /// Retained messages, sessions with what waits for them, wills. `device`: none where it is no more.
+    pub fn restore(&self, docs: BrokerDocs, device: impl Fn(DeviceNum) -> Option<Arc<Device>>) {
+        let now = Now { instant: std::time::Instant::now(), ms: clock::now_ms() };
+        self.shared.topics.restore_retained(docs.retained, now);
+        let restored: Vec<_> = docs.sessions.into_iter().map(|doc| self.restore_session(doc, &device, now)).collect();
+        if !restored.is_empty() {
+            tracing::info!(count = restored.len(), "sessions of clients that are away were taken up");
+        }
+        // All of them are there before the first will comes.
+        for Restored { key, mailbox, will, left } in restored {
+            self.shared.clients.restore(&key, mailbox, will, left);
+        }
+    }
+
+    fn restore_session(
+        &self,
+        doc: SessionDoc,
+        device: &impl Fn(DeviceNum) -> Option<Arc<Device>>,
+        now: Now,
+    ) -> Restored {
+        let owner = match &doc.key {
+            SessionKey::Client(id) => Some((id.clone(), None)),
+            SessionKey::Device(num) => device(*num).map(|device| (device.name.id.as_str().into(), Some(device))),
+        };
+        let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
+        let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
+        let can_return = owner::can_return(&self.shared.hub, &doc.key);
+        let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
+        let expiry = Duration::from_secs(doc.expiry_secs.into());
+        let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
+        let standing = self.shared.hub.standing_of(owner::principal(&self.shared.hub, &doc.key, device));
+        let owner = owner::of_retained(&standing);
+        let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
+        let will = will.and_then(|will| self.restore_will(will, standing, &name, away));
+        let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
+        let reached = |queued: &QueuedDoc| match queued {
+            QueuedDoc { held: true, .. } => Reached::Held,
+            queued if queued.num < in_doubt_from => Reached::Sent,
+            queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
+            _ => Reached::Queued,
+        };
+        if doc.left_ms.is_none() {
+            let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
+            let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, will.is_some());
+            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
+            self.shared.topics.keeper().note(left);
+            self.shared.topics.keeper().note(BrokerChange::InDoubt { session, from: in_doubt_from });
+        }
+        let waiting = doc.queue.into_iter().map(|queued| Left {
+            reached: reached(&queued),
+            item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
+        });
+        let (subscriptions, carried) = subscriptions(&doc.subscriptions, own.as_ref());
+        let mut session = Session::restore(waiting.collect(), doc.received, now.instant);
+        let gone = session.take_gone();
+        if !gone.is_empty() {
+            self.shared.topics.keeper().note(BrokerChange::Gone { session: doc.num, nums: gone });
+        }
+        let state = State {
+            session,
+            subscriptions,
+            carried,
+            record: Some(doc.num),
+            durable: doc.expiry_secs > 0,
+            ..State::default()
+        };
+        let metrics = self.shared.metrics.clone();
+        let away = self.shared.clients.away.of(owner);
+        let keeper = self.shared.topics.keeper().clone();
+        let mailbox = Mailbox::restore(name, metrics, away, keeper, state);
+        let subscriber: Arc<dyn Subscriber> = mailbox.clone();
+        for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
+            let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
+            self.shared.topics.subscribe(filter, &subscriber, Options { qos, no_local, retain_as_published, id });
+        }
+        Restored { key: doc.key, mailbox, will, left }
+    }
+
+    /// Another start may have other doors, so it is asked again whether its client may leave it. That it is not shut out is asked
+    /// when its time has come.
+    fn restore_will(
+        &self,
+        will: Box<Will>,
+        standing: Standing,
+        name: &Arc<str>,
+        away: Duration,
+    ) -> Option<(Duration, DueWill)> {
+        let device = standing.principal.device().map(|device| &**device);
+        if let Err(fault) = will::check(device, &standing.access, &self.shared.options.payloads, &will) {
+            tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
+            return None;
+        }
+        let delay = will.delay.saturating_sub(away);
+        Some((delay, will::due(self.shared.clone(), standing, name.clone(), will)))
+    }
+}
+
+type Others = HashMap<DeviceId, Vec<Carried>>;
+
+/// The client's own, and those of a gateway to the topics of its devices.
+fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> (Subscriptions, Others) {
+    let (mut subscriptions, mut others) = (Subscriptions::default(), Others::default());
+    for (filter, subscription) in stored {
+        let kept = kind(subscription);
+        match (kept, iot_core::addressee(filter)) {
+            (Kept::Feed(feed, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
+                let carried: &mut Vec<_> = others.entry(id).or_default();
+                carried.push(Carried { filter: (**filter).into(), feed, qos });
+            }
+            _ => {
+                subscriptions.insert((**filter).into(), kept);
+            }
+        }
+    }
+    (subscriptions, others)
+}
+
+fn kind(subscription: &StoredSubscription) -> Kept {
+    let qos = subscription.qos;
+    match subscription.kind {
+        SubscriptionKind::Topic => Kept::Topic,
+        SubscriptionKind::Config => Kept::Feed(Feed::Config, qos),
+        SubscriptionKind::Commands => Kept::Feed(Feed::Commands, qos),
+        SubscriptionKind::Methods => Kept::Feed(Feed::Methods, qos),
+        SubscriptionKind::Errors => Kept::Errors,
+    }
+}

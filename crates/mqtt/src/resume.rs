@@ -1,0 +1,107 @@
+//! What a session that was kept goes on with on its new connection. Never lets anybody in.
+
+use super::{
+    end::Presence,
+    hand_on::{hand_on, hand_on_waiting},
+    hub::{Hub, Online},
+    mailbox::{Kept, Mailbox},
+};
+use switchbox_auth as auth;
+use switchbox_auth::Action;
+use switchbox_core::registry::Device;
+use switchbox_delivery::Feed;
+use switchbox_model::broker::BrokerChange;
+use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
+use switchbox_support::log_limit::SiteLimit;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static ENDED: SiteLimit = SiteLimit::new(10);
+
+/// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
+pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
+    prune(presence);
+    let Some(online) = &presence.online else { return };
+    let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
+    for (id, parcel) in unacknowledged {
+        if parcel.device.is_some() {
+            presence.mailbox.lock().session.rest(id);
+        } else if !online.resumes(&parcel.outbound) {
+            presence.mailbox.lock().session.forget(id);
+        }
+    }
+    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
+        let subscribed = presence.mailbox.lock().feed(feed).is_some();
+        if subscribed {
+            online.resume(feed);
+        }
+    }
+}
+
+/// Takes up what the session has for a device that its client, a gateway, has attached: what was sent and not acknowledged
+/// before the gateway left, under its packet identifiers, and then the subscriptions. All of it rested.
+pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &Mailbox) {
+    let id = &device.name.id;
+    let (in_flight, resting) = {
+        let session = &mailbox.lock().session;
+        (session.hub_in_flight(), session.hub_resting())
+    };
+    // Sent on this very connection before the device was detached, and not acknowledged: it is not sent a second time.
+    for (_, parcel) in in_flight {
+        if parcel.device.as_ref().is_some_and(|of| of.num == device.num) {
+            online.resumes(&parcel.outbound);
+        }
+    }
+    for (packet_id, parcel) in resting {
+        let Some(of) = parcel.device.as_ref().filter(|of| of.name.id == *id) else { continue };
+        let subscribed = mailbox.lock().carried_feed(id, parcel.feed()).is_some();
+        // A device of the same id may have been made anew.
+        let goes_on = of.num == device.num && subscribed && online.resumes(&parcel.outbound);
+        mailbox.lock().session.wake(packet_id, goes_on);
+    }
+    for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
+        let subscribed = mailbox.lock().carried_feed(id, feed).is_some();
+        if subscribed {
+            online.resume(feed);
+        }
+    }
+}
+
+/// The client may have had more when it subscribed, as when doors that were open have been closed: what it may not have
+/// any more goes, and what has come by it.
+fn prune<H: Hub>(presence: &Presence<H>) {
+    let mailbox = &presence.mailbox;
+    let may = |filter: &str| auth::may(&presence.standing.access, Action::Subscribe, filter).is_ok();
+    let (denied, record) = {
+        let mut state = mailbox.lock();
+        let denied = |filter: &str, kept: Kept| kept == Kept::Topic && !may(topics::matched_part(filter));
+        (state.subscriptions.extract(denied), state.record.filter(|_| state.durable))
+    };
+    if denied.is_empty() {
+        return;
+    }
+    let topics = &presence.shared.topics;
+    for filter in &denied {
+        presence.shared.metrics.refuse("kept subscription");
+        if let Some(more) = ENDED.note() {
+            tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more{more}");
+        }
+        topics.unsubscribe(filter, mailbox.id());
+        if let Some(session) = record {
+            topics.keeper().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+        }
+    }
+    let (left, mut gone) = {
+        let session = &mut mailbox.lock().session;
+        (session.revoke(|message| may(&message.topic)), session.take_gone())
+    };
+    let mut pending = Pending::default();
+    let waiting = hand_on(topics, record, left, &mut pending);
+    // Those stay where they are until another has them.
+    gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
+    pending.extend(record.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
+    topics.keep_in(None, pending, |_| ());
+    if !waiting.is_empty() {
+        let topics = topics.clone();
+        tokio::spawn(async move { drop(hand_on_waiting(&topics, record, waiting).await) });
+    }
+}

@@ -1,0 +1,70 @@
+//! The retained messages of a new subscription: they go into the session's queue as it has room. Between, only how far they
+//! came is held.
+
+use std::sync::Arc;
+
+use super::{
+    connection::Connection,
+    end::{End, Presence},
+    hub::Hub,
+};
+use switchbox_model::QoS;
+use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as _};
+use switchbox_support::fairness;
+
+/// Where to go on with a subscription.
+pub(super) struct RetainedLeft {
+    pub(super) filter: Box<str>,
+    pub(super) qos: QoS,
+    pub(super) id: Option<u32>,
+    /// The topic of the last one; None: from the start.
+    pub(super) after: Option<Arc<str>>,
+}
+
+impl<H: Hub> Connection<H> {
+    /// As many as there is room for. The rest stays with the connection, and waits for what waits there already.
+    pub(super) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut Pending) {
+        self.forget_retained(&new.filter);
+        let left = if self.retained_left.is_empty() { self.offer_retained(new, pending) } else { Some(new) };
+        self.retained_left.extend(left);
+    }
+
+    /// The subscription is over.
+    pub(super) fn forget_retained(&mut self, filter: &str) {
+        self.retained_left.retain(|left| *left.filter != *filter);
+    }
+
+    /// Some wait, and the queue is half empty: not for each place that becomes free are all looked through.
+    pub(super) fn has_room_for_retained(&self) -> bool {
+        !self.retained_left.is_empty() && self.presence.mailbox.lock().session.is_half_empty()
+    }
+
+    pub(super) async fn send_retained(&mut self) -> Result<(), End> {
+        let mut pending = Pending::default();
+        let mut left = std::mem::take(&mut self.retained_left).into_iter();
+        let unfinished = left.find_map(|next| self.offer_retained(next, &mut pending));
+        self.retained_left = unfinished.into_iter().chain(left).collect();
+        self.keep(pending).await
+    }
+
+    /// A page of them, as there may be many more. Gives where to go on, unless these were the last.
+    fn offer_retained(&self, mut left: RetainedLeft, pending: &mut Pending) -> Option<RetainedLeft> {
+        let Presence { shared, mailbox, .. } = &self.presence;
+        let page = shared.topics.retained(&left.filter, left.after.as_deref());
+        for message in page.messages {
+            fairness::breathe();
+            let qos = left.qos.min(message.qos);
+            let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
+            match mailbox.deliver(&message, delivery) {
+                Delivered::Queued | Delivered::Dropped => {}
+                Delivered::Keep(recipient) => {
+                    pending.deliver(shared.topics.keeper(), mailbox.clone(), &message, recipient);
+                }
+                Delivered::Full => return Some(left),
+            }
+            left.after = Some(message.topic.clone());
+        }
+        left.after = Some(page.next?);
+        Some(left)
+    }
+}

@@ -1,0 +1,195 @@
+//! SUBSCRIBE and UNSUBSCRIBE: what each filter stands for, and its answer. Never reads or writes the socket.
+
+use std::sync::Arc;
+
+use super::{
+    connection::Connection,
+    end::End,
+    hub::{Hub, Online},
+    mailbox::{Close, Kept},
+    packet::{Filter, Subscribe, reason},
+    retained::RetainedLeft,
+    stay::apart,
+};
+use crate::dialect::iot_core::{self, FEED_QOS};
+use switchbox_auth as auth;
+use switchbox_delivery::Feed;
+use switchbox_model::{
+    DeviceId, QoS,
+    broker::{BrokerChange, StoredSubscription, SubscriptionKind},
+};
+use switchbox_mqtt_session::topics::{self, Pending, Subscriber};
+use switchbox_store as store;
+use switchbox_support::fairness;
+
+impl<H: Hub> Connection<H> {
+    /// Answers in `unsent`, which is written before anything that the subscriptions bring.
+    /// It is durable before, where the session is to outlive its connection.
+    pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+        // Before anything is done, as the client would not hear of it.
+        self.peer.check_answer(subscribe.filters.len())?;
+        let mut pending = Pending::default();
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let mut why = None;
+        let mut feeds = Vec::new();
+        for filter in &subscribe.filters {
+            fairness::breathe();
+            let granted = match self.anothers(&filter.filter) {
+                None => {
+                    let granted = self.one(filter, subscribe.subscription, &mut feeds, &mut pending);
+                    granted.inspect_err(|(_, text)| self.fail_own_subscription(text, &filter.filter, subscribe.id))
+                }
+                Some(id) => self.subscribe_for(id, filter, &mut feeds, &mut pending).map_err(|(code, failure)| {
+                    self.fail_subscription(&failure, &filter.filter, subscribe.id);
+                    (code, failure.text)
+                }),
+            };
+            let code = match granted {
+                Ok(qos) => qos as u8,
+                Err((code, text)) => {
+                    self.log_refusal("subscribe", &filter.filter, &text);
+                    why.get_or_insert(text);
+                    code
+                }
+            };
+            codes.push(code);
+        }
+        self.keep(pending).await?;
+        self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
+        for (device, feed) in feeds {
+            let online = match device {
+                None => self.presence.online.as_ref(),
+                Some(id) => self.presence.gateway.as_ref().and_then(|gateway| Some(&gateway.get(&id)?.online)),
+            };
+            online.into_iter().for_each(|online| online.subscribe(feed));
+        }
+        Ok(())
+    }
+
+    /// Waits until it is durable.
+    pub(super) async fn keep(&self, pending: Pending) -> Result<(), End> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let done = move |result| {
+            let _ = tell.send(result);
+        };
+        let shared = &self.presence.shared;
+        let (room, stays) = apart(self.while_it_stays(shared.topics.room_for(&pending)).await);
+        shared.topics.keep_in(room.flatten(), pending, done);
+        stays?;
+        let failed = |error: store::Error| End::Closed(Close::Asked(error.to_string()));
+        let told = self.while_it_stays(told).await?;
+        told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
+    }
+
+    /// The QoS granted, or the reason code and words.
+    fn one(
+        &mut self,
+        filter: &Filter,
+        id: Option<u32>,
+        feeds: &mut Vec<(Option<DeviceId>, Feed)>,
+        pending: &mut Pending,
+    ) -> Result<QoS, (u8, String)> {
+        topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
+        self.check_room(&filter.filter)?;
+        let device = self.presence.device.as_ref().map(|device| &device.name.id);
+        let (kept, granted) = match iot_core::subscribe(device, topics::matched_part(&filter.filter)) {
+            iot_core::Subscribe::Feed(_) | iot_core::Subscribe::Errors if topics::is_shared(&filter.filter) => {
+                return Err((reason::NO_SHARED, "what comes for a device alone cannot be shared".into()));
+            }
+            iot_core::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
+            iot_core::Subscribe::Errors => (Kept::Errors, QoS::AtMostOnce),
+            iot_core::Subscribe::Feed(feed) => {
+                feeds.push((None, feed));
+                let granted = filter.qos.min(FEED_QOS);
+                (Kept::Feed(feed, granted), granted)
+            }
+            iot_core::Subscribe::Ordinary => {
+                auth::may(
+                    &self.presence.standing.access,
+                    auth::Action::Subscribe,
+                    topics::matched_part(&filter.filter),
+                )
+                .map_err(|denied| (reason::NOT_AUTHORISED, denied.to_string()))?;
+                (Kept::Topic, filter.qos)
+            }
+        };
+        self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), kept);
+        if let Some(session) = self.durable_session() {
+            let subscription = stored(filter, id, kept);
+            pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
+        }
+        if kept == Kept::Topic {
+            self.subscribe_topic(filter, id, pending);
+        }
+        Ok(granted)
+    }
+
+    fn check_room(&self, filter: &str) -> Result<(), (u8, String)> {
+        self.presence.mailbox.lock().subscriptions.check_room(filter).map_err(|(limit, text)| {
+            self.presence.shared.metrics.limit(limit);
+            (reason::QUOTA, text)
+        })
+    }
+
+    fn subscribe_topic(&mut self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {
+        let Filter { qos, no_local, retain_as_published, retain_handling, .. } = *filter;
+        let options = topics::Options { qos, no_local, retain_as_published, id };
+        let subscriber: Arc<dyn Subscriber> = self.presence.mailbox.clone();
+        let known = self.presence.shared.topics.subscribe(&filter.filter, &subscriber, options);
+        if retain_handling == 2 || (retain_handling == 1 && known) || topics::is_shared(&filter.filter) {
+            return;
+        }
+        self.begin_retained(RetainedLeft { filter: filter.filter.clone(), qos, id, after: None }, pending);
+    }
+
+    pub(super) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
+        /// MQTT 5: no subscription existed.
+        const NONE: u8 = 0x11;
+        self.peer.check_answer(filters.len())?;
+        let codes: Vec<u8> = filters.iter().map(|filter| if self.unsubscribe_one(filter) { 0 } else { NONE }).collect();
+        if let Some(session) = self.durable_session() {
+            let mut pending = Pending::default();
+            for filter in filters {
+                pending.push(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+            }
+            self.keep(pending).await?;
+        }
+        self.peer.unsuback(id, &codes, &mut self.unsent);
+        Ok(())
+    }
+
+    fn unsubscribe_one(&mut self, filter: &str) -> bool {
+        self.forget_retained(filter);
+        let mailbox = &self.presence.mailbox;
+        let removed = mailbox.lock().subscriptions.remove(filter);
+        match removed {
+            Some(Kept::Topic) => {
+                self.presence.shared.topics.unsubscribe(filter, mailbox.id());
+            }
+            Some(Kept::Feed(feed, _)) => {
+                let another = mailbox.lock().feed(feed).is_some();
+                if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
+                    online.unsubscribe(feed);
+                }
+            }
+            Some(Kept::Errors) => {}
+            None => return self.unsubscribe_for(filter),
+        }
+        true
+    }
+}
+
+pub(super) fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
+    let (kind, qos) = match kept {
+        Kept::Topic => (SubscriptionKind::Topic, filter.qos),
+        Kept::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),
+        Kept::Feed(Feed::Config, qos) => (SubscriptionKind::Config, qos),
+        Kept::Feed(Feed::Commands, qos) => (SubscriptionKind::Commands, qos),
+        Kept::Feed(Feed::Methods, qos) => (SubscriptionKind::Methods, qos),
+    };
+    let Filter { no_local, retain_as_published, .. } = *filter;
+    StoredSubscription { kind, qos, no_local, retain_as_published, id }
+}

@@ -1,0 +1,150 @@
+//! The filters of one client's own subscriptions, bounded in number and in bytes, and about how much memory they take. Knows
+//! neither messages nor who gets them.
+
+use std::collections::HashMap;
+
+use super::mailbox::Kept;
+use switchbox_delivery::Feed;
+use switchbox_model::{
+    QoS,
+    limits::{self, LimitName},
+};
+use switchbox_mqtt_session::topics;
+
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    filters: HashMap<Box<str>, Kept>,
+    /// Against the client's limit.
+    bytes: usize,
+    memory_bytes: usize,
+}
+
+/// What a filter counts for, bytes.
+fn counted(filter: &str) -> usize {
+    filter.len() + filter.split('/').count() * limits::FILTER_LEVEL_BYTES
+}
+
+impl Subscriptions {
+    /// Err with the limit's name and what it is when there is no room for the filter.
+    pub(super) fn check_room(&self, filter: &str) -> Result<(), (LimitName, String)> {
+        if self.filters.contains_key(filter) {
+            return Ok(());
+        }
+        if self.filters.len() >= limits::SUBSCRIPTIONS {
+            return Err((
+                limits::names::SUBSCRIPTIONS,
+                format!("a client may have at most {} subscriptions", limits::SUBSCRIPTIONS),
+            ));
+        }
+        if self.bytes + counted(filter) > limits::SUBSCRIPTION_BYTES {
+            let (most, level) = (limits::SUBSCRIPTION_BYTES, limits::FILTER_LEVEL_BYTES);
+            let text =
+                format!("a client's filters may have at most {most} bytes together, {level} more for each level");
+            return Err((limits::names::SUBSCRIPTION_BYTES, text));
+        }
+        Ok(())
+    }
+
+    pub(super) fn insert(&mut self, filter: Box<str>, kept: Kept) {
+        let (bytes, memory_bytes) = (counted(&filter), topics::memory_bytes(&filter));
+        if self.filters.insert(filter, kept).is_none() {
+            self.bytes += bytes;
+            self.memory_bytes += memory_bytes;
+        }
+    }
+
+    pub(super) fn remove(&mut self, filter: &str) -> Option<Kept> {
+        let kept = self.filters.remove(filter)?;
+        self.bytes -= counted(filter);
+        self.memory_bytes -= topics::memory_bytes(filter);
+        Some(kept)
+    }
+
+    /// Takes those out for which this holds.
+    pub(super) fn extract(&mut self, wanted: impl Fn(&str, Kept) -> bool) -> Vec<Box<str>> {
+        let found: Vec<_> = self
+            .filters
+            .iter()
+            .filter(|(filter, kept)| wanted(filter, **kept))
+            .map(|(filter, _)| filter.clone())
+            .collect();
+        for filter in &found {
+            self.remove(filter);
+        }
+        found
+    }
+
+    /// The filters of ordinary topics.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.filters.iter().filter(|(_, kept)| **kept == Kept::Topic).map(|(filter, _)| &**filter)
+    }
+
+    /// The QoS that a feed is subscribed with.
+    pub(super) fn feed(&self, feed: Feed) -> Option<QoS> {
+        let of = |kept: &Kept| match kept {
+            Kept::Feed(f, qos) if *f == feed => Some(*qos),
+            _ => None,
+        };
+        self.filters.values().filter_map(of).max()
+    }
+
+    /// Whether the client, a gateway, wants to hear of errors.
+    pub(super) fn errors(&self) -> bool {
+        self.filters.values().any(|kept| *kept == Kept::Errors)
+    }
+
+    /// About how much memory they take in the whole host.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(subscriptions: &Subscriptions, filter: &str) -> Option<&'static str> {
+        subscriptions.check_room(filter).err().map(|(limit, _)| limit.as_str())
+    }
+
+    #[test]
+    fn the_number_of_filters_and_their_bytes_are_bounded() {
+        let long = |n: usize| format!("{n}{}", "x".repeat(60_000));
+        let deep = |n: usize| format!("{n}{}", "/a".repeat(limits::TOPIC_LEVELS - 1));
+        let short = |n: usize| format!("site/{n}/building/+/floor/+/room/#");
+        for (filter, fits, limit) in [
+            (&long as &dyn Fn(usize) -> String, 4, "subscription_bytes"),
+            (&deep, limits::SUBSCRIPTION_BYTES / (130 * 26), "subscription_bytes"),
+            (&short, limits::SUBSCRIPTIONS, "subscriptions"),
+        ] {
+            let mut subscriptions = Subscriptions::default();
+            let taken = (0..).take_while(|n| {
+                let room = refused(&subscriptions, &filter(*n)).is_none();
+                if room {
+                    subscriptions.insert(filter(*n).into(), Kept::Topic);
+                }
+                room
+            });
+            let taken = taken.count();
+            assert!((fits..=fits + fits / 40).contains(&taken), "{taken} {}", filter(0));
+            assert_eq!(refused(&subscriptions, &filter(taken)), Some(limit));
+            assert_eq!(refused(&subscriptions, &filter(0)), None, "it is there already");
+            // Little enough that many clients may have as much.
+            assert!(subscriptions.memory_bytes() <= 5 * 1024 * 1024, "{}", subscriptions.memory_bytes());
+        }
+    }
+
+    #[test]
+    fn what_goes_makes_room() {
+        let mut subscriptions = Subscriptions::default();
+        for filter in ["a", "a", "b/+", "c", "/devices/d/config"] {
+            subscriptions.insert(filter.into(), if filter == "c" { Kept::Errors } else { Kept::Topic });
+        }
+        assert!(subscriptions.errors() && subscriptions.topics().count() == 3);
+        assert_eq!(subscriptions.remove("b/+"), Some(Kept::Topic));
+        assert_eq!(subscriptions.remove("b/+"), None);
+        assert_eq!(subscriptions.extract(|filter, _| filter == "c"), [Box::from("c")]);
+        assert_eq!(subscriptions.extract(|_, _| true).len(), 2);
+        assert_eq!((subscriptions.bytes, subscriptions.memory_bytes()), (0, 0));
+    }
+}

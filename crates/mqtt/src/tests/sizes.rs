@@ -1,0 +1,26 @@
+//! What a connection costs while nothing happens on it.
+
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{Shared, connection::Connection, listen::Door, serve},
+    fake::FakeHub,
+};
+use switchbox_transport::lobby::Pass;
+
+type Served = (Arc<Shared<FakeHub>>, TcpStream, Arc<Door>, Pass, CancellationToken);
+
+/// Of the future that the function gives.
+fn size<A, F>(_: impl Fn(A) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn an_idle_connections_task_is_small() {
+    let task = size(|(shared, stream, door, pass, shutdown): Served| serve(shared, stream, door, pass, shutdown));
+    let bytes = task + size_of::<Connection<FakeHub>>();
+    assert!(bytes <= 1_600, "{bytes}");
+}

@@ -1,0 +1,147 @@
+//! Publishes what a client left behind for the case that it is lost. Never talks to the client itself.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Shared,
+    clients::{DueWill, Rest},
+    hub::Hub,
+    owner,
+    packet::{Fault, Will, reason},
+};
+use crate::dialect::iot_core::{self, Publish};
+use switchbox_auth as auth;
+use switchbox_auth::{Access, Action, Standing};
+use switchbox_core::{ingest::NewEvent, registry::Device};
+use switchbox_model::{
+    EventData, Message, MessageProperties, PayloadLimit, PayloadLimits, Property, QoS,
+    broker::{StoredMessage, StoredWill},
+};
+use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
+
+/// Checks at CONNECT whether the client may publish it.
+pub(super) fn check(
+    device: Option<&Device>,
+    access: &Access,
+    payloads: &PayloadLimits,
+    will: &Will,
+) -> Result<(), Fault> {
+    let within = |limit: PayloadLimit| match will.payload.len() <= limit.bytes {
+        true => Ok(()),
+        false => Err(Fault::new(reason::QUOTA, format!("the will: {}", limit.text))),
+    };
+    match iot_core::publish(device.map(|device| &device.name.id), &will.topic) {
+        Publish::Ordinary => auth::may(access, Action::Publish, &will.topic)
+            .map_err(|denied| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {denied}")))
+            .and_then(|()| within(payloads.message())),
+        Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
+        Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
+        Publish::Control(_) => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot attach or detach a device")),
+        Publish::State => within(payloads.state()),
+        Publish::Event { .. } => within(payloads.telemetry()),
+    }
+}
+
+/// Publishes it at once, as telemetry or state where its topic says so: in one entry of the log with what is pending, which
+/// takes the will away. Waits for no room, as there is one will a connection and each is small. Gives what is left to do for
+/// subscribers whose queues are full.
+pub(super) fn publish<H: Hub>(
+    shared: &Shared<H>,
+    standing: &Standing,
+    client: &str,
+    will: Will,
+    mut pending: Pending,
+) -> Option<Rest> {
+    let topics = &shared.topics;
+    // A delayed will may come after its client was shut out.
+    if let Err(why) = shared.hub.still_holds(standing) {
+        tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
+        topics.keep_in(None, pending, |_| ());
+        return None;
+    }
+    tracing::debug!(client, topic = %will.topic, "publishing the will");
+    let device = standing.principal.device();
+    if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
+        let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
+        let (changes, done) = pending.into_parts(|_| ());
+        shared.hub.submit_with(device, event, changes, Box::new(done));
+        return None;
+    }
+    let message = Arc::new(message(will));
+    let event = shared.hub.topic_event(&message);
+    let publisher = Publisher::of(owner::of_retained(standing));
+    let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
+    match event {
+        None => topics.keep_in(None, pending, |_| ()),
+        Some(event) => {
+            let (changes, done) = pending.into_parts(|_| ());
+            shared.hub.submit_topic(event, changes, None, Box::new(done));
+        }
+    }
+    if waiting.is_empty() {
+        return None;
+    }
+    let topics = topics.clone();
+    Some(Box::pin(async move {
+        let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
+        topics.wait(&message, waiting, &mut pending, &mut budget, std::future::pending()).await;
+        topics.keep_in(None, pending, |_| ());
+    }))
+}
+
+/// The same later, when its time has come.
+pub(super) fn due<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, client: Arc<str>, will: Box<Will>) -> DueWill {
+    Box::new(move |pending| publish(&shared, &standing, &client, *will, pending))
+}
+
+/// It is telemetry or state of the device itself.
+pub(super) fn is_event(standing: &Standing, will: &Will) -> bool {
+    standing.principal.device().is_some_and(|device| event(device, will).is_some())
+}
+
+fn event(device: &Device, will: &Will) -> Option<EventData> {
+    match iot_core::publish(Some(&device.name.id), &will.topic) {
+        Publish::Event { subfolder } => Some(EventData::Telemetry {
+            subfolder: subfolder.to_owned(),
+            payload: will.payload.clone(),
+            properties: user_properties(will.properties.clone()),
+        }),
+        Publish::State => Some(EventData::State { version: 0, payload: will.payload.clone() }),
+        _ => None,
+    }
+}
+
+impl Will {
+    /// As it is written down.
+    pub(super) fn stored(&self) -> StoredWill {
+        let Self { topic, payload, qos, retain, delay, expiry, properties } = self.clone();
+        let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let message = StoredMessage { topic, payload, qos, retain, expires_ms: None, properties };
+        StoredWill { message, delay_secs: secs(delay), expiry_secs: expiry.map(secs) }
+    }
+
+    pub(super) fn restored(stored: StoredWill) -> Self {
+        let StoredMessage { topic, payload, qos, retain, properties, .. } = stored.message;
+        let delay = Duration::from_secs(stored.delay_secs.into());
+        let expiry = stored.expiry_secs.map(|secs| Duration::from_secs(secs.into()));
+        Self { topic, payload, qos, retain, delay, expiry, properties }
+    }
+}
+
+pub(super) fn user_properties(properties: Option<Box<MessageProperties>>) -> Vec<Property> {
+    properties.map(|properties| properties.user).unwrap_or_default()
+}
+
+fn message(will: Will) -> Message {
+    Message {
+        topic: will.topic,
+        payload: will.payload,
+        qos: will.qos,
+        retain: will.retain,
+        expires: will.expiry.map(|expiry| Instant::now() + expiry),
+        properties: will.properties,
+    }
+}

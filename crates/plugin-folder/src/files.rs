@@ -1,0 +1,271 @@
+//! The files of the folder: which are there, which have come to rest, and what is in them. Knows no plugins.
+
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::Options;
+use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, inspect};
+use switchbox_support::clock;
+
+/// Largest settings file, bytes.
+const MAX_SETTINGS_BYTES: u64 = 256 * 1024;
+
+/// A file that was last written so long ago is at rest at first sight.
+const OLD: Duration = Duration::from_secs(2);
+
+/// What two looks compare: where it differs, the file is read again, and its bytes decide whether it changed. The inode and
+/// the time of its last change tell it from one of the same size and age that was copied or renamed into its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified_ns: u128,
+    #[cfg(unix)]
+    changed_ns: i128,
+    #[cfg(unix)]
+    inode: (u64, u64),
+}
+
+/// What is in a file at rest. The error says what is wrong with it.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Component(Result<[u8; 32], String>),
+    Settings(Result<Box<PluginSettings>, String>),
+}
+
+#[derive(Debug)]
+struct File {
+    stamp: Stamp,
+    /// When it began to look like this.
+    since: Instant,
+    /// None: it has not come to rest.
+    content: Option<Content>,
+    /// A component's bytes, until they are taken.
+    bytes: Option<Bytes>,
+    /// A settings file's text.
+    text: Option<Arc<str>>,
+    /// It is at rest, but incomplete: more may come.
+    incomplete: bool,
+    /// When it was first missed.
+    gone: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: PathBuf,
+    settle: Duration,
+    patience: Duration,
+    files: BTreeMap<String, File>,
+    /// What symbolic links in the folder lead to.
+    targets: BTreeSet<PathBuf>,
+    /// Entries that look like a plugin's and are no files, each already logged.
+    refused: BTreeSet<String>,
+}
+
+impl Files {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            folder: options.folder.clone(),
+            settle: options.settle,
+            patience: options.patience,
+            files: BTreeMap::new(),
+            targets: BTreeSet::new(),
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// Names of the files that are there or were a moment ago.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// None while it has not come to rest.
+    pub(super) fn content(&self, name: &str) -> Option<&Content> {
+        self.files.get(name).and_then(|file| file.content.as_ref())
+    }
+
+    /// A settings file as it was read.
+    pub(super) fn text(&self, name: &str) -> Option<Arc<str>> {
+        self.files.get(name).and_then(|file| file.text.clone())
+    }
+
+    /// Files elsewhere that links in the folder lead to.
+    pub(super) fn targets(&self) -> &BTreeSet<PathBuf> {
+        &self.targets
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A component's bytes. Where they were taken before, the file is read again and the answer comes with a later look.
+    pub(super) fn bytes(&mut self, name: &str) -> Option<Bytes> {
+        let file = self.files.get_mut(name)?;
+        if file.bytes.is_none() {
+            file.content = None;
+        }
+        file.bytes.clone()
+    }
+
+    /// Nobody wants bytes any more for now.
+    pub(super) fn forget_bytes(&mut self) {
+        self.files.values_mut().for_each(|file| file.bytes = None);
+    }
+
+    /// Something is about to come to rest: look again soon.
+    pub(super) fn unsettled(&self) -> bool {
+        self.files.values().any(|file| (file.content.is_none() && !file.incomplete) || file.gone.is_some())
+    }
+
+    /// A file is incomplete and may still grow.
+    pub(super) fn waiting(&self) -> bool {
+        self.files.values().any(|file| file.incomplete)
+    }
+
+    /// Reads the folder once. Blocks.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        let seen = self.list()?;
+        let now = Instant::now();
+        let settle = self.settle;
+        self.files.retain(|name, file| {
+            if seen.contains_key(name) {
+                file.gone = None;
+                return true;
+            }
+            now.duration_since(*file.gone.get_or_insert(now)) < settle
+        });
+        for (name, stamp) in seen {
+            let file = self.files.entry(name.clone()).or_insert_with(|| File::new(stamp, now));
+            if file.stamp != stamp {
+                *file = File::new(stamp, now);
+            }
+            if file.content.is_none() && (now.duration_since(file.since) >= settle || is_old(stamp)) {
+                let patient = now.duration_since(file.since) < self.patience && !is_old_for(stamp, self.patience);
+                read(&self.folder.join(&name), &name, file, patient);
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self) -> io::Result<BTreeMap<String, Stamp>> {
+        let mut seen = BTreeMap::new();
+        let mut refused = BTreeSet::new();
+        self.targets.clear();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.starts_with('.') || !(name.ends_with(".wasm") || name.ends_with(".toml")) {
+                continue;
+            }
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() => {
+                    if is_link {
+                        self.targets.extend(fs::canonicalize(&path));
+                    }
+                    seen.insert(name, stamp(&metadata));
+                }
+                // It was removed since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link => {}
+                found => {
+                    if !self.refused.contains(&name) {
+                        let why = found.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_owned());
+                        tracing::warn!(path = %path.display(), is_link, "this makes no plugin: {why}");
+                    }
+                    refused.insert(name);
+                }
+            }
+        }
+        self.refused = refused;
+        Ok(seen)
+    }
+}
+
+impl File {
+    fn new(stamp: Stamp, now: Instant) -> Self {
+        Self { stamp, since: now, content: None, bytes: None, text: None, incomplete: false, gone: None }
+    }
+}
+
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Stamp {
+        bytes: metadata.len(),
+        modified_ns: modified.unwrap_or_default().as_nanos(),
+        #[cfg(unix)]
+        changed_ns: i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()),
+        #[cfg(unix)]
+        inode: (metadata.dev(), metadata.ino()),
+    }
+}
+
+fn is_old(stamp: Stamp) -> bool {
+    is_old_for(stamp, OLD)
+}
+
+fn is_old_for(stamp: Stamp, age: Duration) -> bool {
+    let last_ns = stamp.modified_ns;
+    // A copy may keep the age of what it is a copy of.
+    #[cfg(unix)]
+    let last_ns = last_ns.max(u128::try_from(stamp.changed_ns).unwrap_or(0));
+    last_ns / 1_000_000 + age.as_millis() < u128::from(clock::now_ms())
+}
+
+/// Reads a file that looks at rest. When it changed meanwhile, it was not.
+fn read(path: &std::path::Path, name: &str, file: &mut File, patient: bool) {
+    let component = name.ends_with(".wasm");
+    let limit = if component { MAX_COMPONENT_BYTES as u64 } else { MAX_SETTINGS_BYTES };
+    if file.stamp.bytes > limit {
+        let error = format!("{name} has {} bytes, at most {limit} are allowed", file.stamp.bytes);
+        file.content = Some(broken(component, error));
+        return;
+    }
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            file.content = Some(broken(component, format!("{name} cannot be read: {error}")));
+            return;
+        }
+    };
+    if !fs::metadata(path).is_ok_and(|metadata| stamp(&metadata) == file.stamp) {
+        return;
+    }
+    if !component {
+        let text = String::from_utf8(bytes).map_err(|error| error.to_string());
+        let settings = text.and_then(|text| {
+            file.text = Some(text.as_str().into());
+            PluginSettings::parse(&text).map_err(|error| error.to_string())
+        });
+        file.content = Some(Content::Settings(settings.map(Box::new).map_err(|error| format!("{name}: {error}"))));
+        return;
+    }
+    let problem = inspect(&bytes).err();
+    file.incomplete = patient && problem.is_some_and(switchbox_plugin_runtime::Problem::may_be_unfinished);
+    if file.incomplete {
+        return;
+    }
+    file.content = Some(match problem {
+        Some(problem) => broken(true, format!("{name}: this is no component: {problem}")),
+        None => Content::Component(Ok(Sha256::digest(&bytes).into())),
+    });
+    file.bytes = Some(bytes.into());
+}
+
+fn broken(component: bool, error: String) -> Content {
+    if component { Content::Component(Err(error)) } else { Content::Settings(Err(error)) }
+}

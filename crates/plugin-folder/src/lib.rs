@@ -1,0 +1,198 @@
+//! The watched folder: which plugins its files make, and what changed. Never loads, checks or runs a component; a file
+//! that is still being written is not read.
+
+mod files;
+mod notifications;
+mod plan;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime::PluginSettings;
+use switchbox_support::log_limit::LogLimit;
+
+/// Changes that may wait for whoever takes them; the folder is not read on while they do.
+const QUEUE: usize = 16;
+
+/// How long files that are still growing may hold back `FirstLook`.
+const FIRST_LOOK_AT_MOST: Duration = Duration::from_secs(2);
+
+/// Where and how to look.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Made when it is not there.
+    pub folder: PathBuf,
+    /// How often to look without having been told of a change.
+    pub poll: Duration,
+    /// A file is read when it looked the same twice, so far apart.
+    pub settle: Duration,
+    /// How long a component may be incomplete before it is called broken.
+    pub patience: Duration,
+}
+
+impl Options {
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            poll: Duration::from_secs(2),
+            settle: Duration::from_millis(100),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A plugin's component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// By its name among those in the host.
+    Builtin(String),
+    File {
+        path: PathBuf,
+        bytes: Bytes,
+    },
+}
+
+/// What happened in the folder.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The plugin is new, or its component or settings are.
+    Upsert {
+        name: PluginName,
+        component: Source,
+        settings: Box<PluginSettings>,
+        /// The settings as they stand in their file.
+        text: Arc<str>,
+    },
+    /// The plugin's files are gone.
+    Removed { name: PluginName },
+    /// The plugin's files cannot be used; the text names the file or the key.
+    Broken { name: PluginName, error: String },
+    /// All that was there at the start has been told, but for these plugins, whose files are still being written. Comes
+    /// once.
+    FirstLook { unready: Vec<PluginName> },
+}
+
+impl Change {
+    /// Which plugin it is of.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&PluginName> {
+        match self {
+            Self::Upsert { name, .. } | Self::Removed { name } | Self::Broken { name, .. } => Some(name),
+            Self::FirstLook { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin folder {folder} cannot be made or read: {source}")]
+pub struct Error {
+    folder: String,
+    source: std::io::Error,
+}
+
+/// The folder, ready to be watched.
+pub struct Service {
+    options: Options,
+    files: files::Files,
+    plan: plan::Plan,
+    changes: mpsc::Sender<Change>,
+    /// None where the system has no notifications left: then there is only the poll.
+    notifications: Option<notifications::Notifications>,
+    told: mpsc::Receiver<()>,
+    /// Of lines that the folder cannot be read.
+    lost: LogLimit,
+}
+
+impl Service {
+    /// Makes the folder and begins to be told of changes.
+    pub fn new(options: Options) -> Result<(Self, mpsc::Receiver<Change>), Error> {
+        let failed = |source| Error { folder: options.folder.display().to_string(), source };
+        std::fs::create_dir_all(&options.folder).map_err(failed)?;
+        std::fs::read_dir(&options.folder).map_err(failed)?;
+        let (changes, receiver) = mpsc::channel(QUEUE);
+        let (tell, told) = mpsc::channel(1);
+        let notifications = notifications::Notifications::new(&options.folder, tell)
+            .inspect_err(|error| tracing::warn!(%error, poll = ?options.poll, "no notifications of the plugin folder"))
+            .ok();
+        let files = files::Files::new(&options);
+        let lost = LogLimit::new(1, Instant::now());
+        Ok((Self { options, files, plan: plan::Plan::default(), changes, notifications, told, lost }, receiver))
+    }
+
+    /// Looks until it is told to stop or nobody takes the changes any more.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let began = tokio::time::Instant::now();
+        let mut first_look = true;
+        let mut is_lost = false;
+        loop {
+            let mut files = self.files;
+            let looking = tokio::task::spawn_blocking(move || {
+                let read = files.look();
+                (files, read)
+            });
+            let (files, read) = match looking.await {
+                Ok(looked) => looked,
+                Err(error) => return tracing::error!(%error, "the plugin folder is no longer watched"),
+            };
+            self.files = files;
+            is_lost = self.note_read(read, is_lost);
+            if let Some(notifications) = &mut self.notifications {
+                notifications.follow(self.files.targets());
+            }
+            let mut changes = self.plan.changes(&mut self.files);
+            // What cannot be read does not come to rest.
+            let unsettled = !is_lost && self.files.unsettled();
+            if first_look && (!unsettled || began.elapsed() > FIRST_LOOK_AT_MOST) {
+                first_look = false;
+                changes.push(Change::FirstLook { unready: self.plan.unready(&self.files) });
+            }
+            for change in changes {
+                tokio::select! {
+                    sent = self.changes.send(change) => if sent.is_err() { return },
+                    () = shutdown.cancelled() => return,
+                }
+            }
+            let pause =
+                if unsettled || (!is_lost && self.files.waiting()) { self.options.settle } else { self.options.poll };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                // Then look again soon, but not at every single notification of a long copy.
+                Some(()) = self.told.recv(), if self.notifications.is_some() && !unsettled && !is_lost => {}
+            }
+        }
+    }
+
+    /// What runs keeps running while the folder cannot be read. True: it cannot.
+    fn note_read(&mut self, read: std::io::Result<()>, was_lost: bool) -> bool {
+        let folder = self.options.folder.display();
+        match read {
+            Ok(()) if was_lost => {
+                tracing::info!(%folder, "the plugin folder can be read again");
+                if let Some(notifications) = &mut self.notifications {
+                    notifications.watch_again();
+                }
+                false
+            }
+            Ok(()) => false,
+            Err(error) => {
+                if let Some(more) = self.lost.note(Instant::now()) {
+                    tracing::warn!(%error, %folder, "the plugin folder cannot be read; what runs keeps running{more}");
+                }
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Which plugins the files make, and how that differs from what was told before. Reads nothing itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Change, Source,
+    files::{Content, Files},
+};
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime::{PluginSettings, settings::ComponentRef};
+
+/// What was told of each plugin.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    told: BTreeMap<PluginName, Made>,
+    /// Files that can make no plugin, already logged.
+    nameless: BTreeSet<String>,
+}
+
+/// What a plugin's files make of it.
+#[derive(Debug, Clone, PartialEq)]
+enum Made {
+    Builtin(String, Box<PluginSettings>),
+    /// File name and the hash of its bytes.
+    File(String, [u8; 32], Box<PluginSettings>),
+    Broken(String),
+}
+
+impl Plan {
+    /// What has changed since the last time.
+    pub(super) fn changes(&mut self, files: &mut Files) -> Vec<Change> {
+        let names = self.plugins(files);
+        let gone = self.told.keys().filter(|name| !names.contains(*name)).cloned().collect::<Vec<_>>();
+        let mut changes = Vec::new();
+        for name in gone {
+            self.told.remove(&name);
+            changes.push(Change::Removed { name });
+        }
+        for name in names {
+            let Some(made) = make(&name, files).filter(|made| self.told.get(&name) != Some(made)) else { continue };
+            let Some(change) = change(&name, &made, files) else { continue };
+            self.told.insert(name, made);
+            changes.push(change);
+        }
+        files.forget_bytes();
+        changes
+    }
+
+    /// Plugins that have files, of which nothing could be told yet.
+    pub(super) fn unready(&mut self, files: &Files) -> Vec<PluginName> {
+        self.plugins(files).into_iter().filter(|name| !self.told.contains_key(name)).collect()
+    }
+
+    fn plugins(&mut self, files: &Files) -> BTreeSet<PluginName> {
+        let mut names = BTreeSet::new();
+        for file in files.names() {
+            let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+            match PluginName::new(stem) {
+                Ok(name) => drop(names.insert(name)),
+                Err(error) if self.nameless.insert(file.to_owned()) => tracing::warn!(file, %error, "no plugin"),
+                Err(_) => {}
+            }
+        }
+        self.nameless.retain(|file| files.has(file));
+        names
+    }
+}
+
+/// None while one of its files has not come to rest.
+fn make(name: &PluginName, files: &Files) -> Option<Made> {
+    let toml = format!("{name}.toml");
+    let settings = match files.content(&toml) {
+        Some(Content::Settings(Ok(settings))) => settings.clone(),
+        Some(Content::Settings(Err(error)) | Content::Component(Err(error))) => {
+            return Some(Made::Broken(error.clone()));
+        }
+        Some(Content::Component(Ok(_))) => return None,
+        None if files.has(&toml) => return None,
+        None => Box::default(),
+    };
+    let file = match &settings.component {
+        Some(ComponentRef::Builtin(builtin)) => return Some(Made::Builtin(builtin.clone(), settings)),
+        Some(ComponentRef::File(file)) => file.clone(),
+        None => format!("{name}.wasm"),
+    };
+    match files.content(&file) {
+        Some(Content::Component(Ok(hash))) => Some(Made::File(file, *hash, settings)),
+        Some(Content::Component(Err(error)) | Content::Settings(Err(error))) => Some(Made::Broken(error.clone())),
+        Some(Content::Settings(Ok(_))) => None,
+        None if files.has(&file) => None,
+        None => Some(Made::Broken(format!("{toml}: component: there is no {file} in the folder"))),
+    }
+}
+
+/// None while the bytes have to be read again.
+fn change(name: &PluginName, made: &Made, files: &mut Files) -> Option<Change> {
+    let name = name.clone();
+    Some(match made {
+        Made::Broken(error) => Change::Broken { name, error: error.clone() },
+        Made::Builtin(builtin, settings) => {
+            let text = files.text(&format!("{name}.toml")).unwrap_or_default();
+            Change::Upsert { name, component: Source::Builtin(builtin.clone()), settings: settings.clone(), text }
+        }
+        Made::File(file, _, settings) => {
+            let component = Source::File { path: files.path(file), bytes: files.bytes(file)? };
+            let text = files.text(&format!("{name}.toml")).unwrap_or_default();
+            Change::Upsert { name, component, settings: settings.clone(), text }
+        }
+    })
+}

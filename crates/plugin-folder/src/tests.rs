@@ -1,0 +1,244 @@
+//! Real files in a real folder, looked at as fast as a test can bear.
+
+use std::{fs, path::Path, time::Duration};
+
+use tokio::time::timeout;
+
+use super::*;
+
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A component that differs from others by its number: a custom section.
+fn component(number: u8) -> Vec<u8> {
+    [COMPONENT, &[0, 3, 1, b'n', number]].concat()
+}
+
+struct Watched {
+    folder: tempfile::TempDir,
+    changes: mpsc::Receiver<Change>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Watched {
+    fn new(prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        let options = Options {
+            poll: Duration::from_millis(50),
+            settle: Duration::from_millis(20),
+            patience: Duration::from_secs(1),
+            ..Options::new(folder.path())
+        };
+        let (service, changes) = Service::new(options).unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(service.run(stop.clone()));
+        Self { folder, changes, _stop: stop.drop_guard() }
+    }
+
+    /// Past the first look at an empty folder.
+    async fn empty() -> Self {
+        let mut watched = Self::new(|_| {});
+        assert_eq!(watched.next().await, "first look");
+        watched
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.folder.path().join(name), bytes).unwrap();
+    }
+
+    async fn next(&mut self) -> String {
+        let change = timeout(Duration::from_secs(10), self.changes.recv()).await.expect("no change came").unwrap();
+        match change {
+            Change::Upsert { name, component: Source::Builtin(builtin), .. } => format!("{name} = builtin:{builtin}"),
+            Change::Upsert { name, component: Source::File { path, bytes }, settings, .. } => {
+                let file = path.file_name().unwrap().to_str().unwrap();
+                let enabled = if settings.enabled { "" } else { ", disabled" };
+                format!("{name} = {file} {}{enabled}", bytes.last().unwrap())
+            }
+            Change::Removed { name } => format!("{name} removed"),
+            Change::Broken { name, error } => format!("{name} broken: {error}"),
+            Change::FirstLook { .. } => "first look".into(),
+        }
+    }
+
+    /// Nothing more comes: a plugin that is added now is the next that is heard of.
+    async fn nothing_more(&mut self) {
+        self.write("zz-last.toml", "component = \"builtin:x\"");
+        assert_eq!(self.next().await, "zz-last = builtin:x");
+        fs::remove_file(self.folder.path().join("zz-last.toml")).unwrap();
+        assert_eq!(self.next().await, "zz-last removed");
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_at_the_start_comes_before_the_first_look_ends() {
+    let mut watched = Watched::new(|folder| {
+        fs::write(folder.join("a.wasm"), component(1)).unwrap();
+        fs::write(folder.join("b.toml"), "component = \"builtin:hop-relay\"").unwrap();
+    });
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    assert_eq!(watched.next().await, "b = builtin:hop-relay");
+    assert_eq!(watched.next().await, "first look");
+}
+
+#[tokio::test]
+async fn a_plugin_is_added_replaced_edited_and_removed() {
+    let mut watched = Watched::empty().await;
+    watched.write("a.wasm", component(1));
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    watched.write("a.wasm", component(2));
+    assert_eq!(watched.next().await, "a = a.wasm 2");
+    watched.write("a.toml", "enabled = false");
+    assert_eq!(watched.next().await, "a = a.wasm 2, disabled");
+    watched.write("a.toml", "enabled = true # again");
+    assert_eq!(watched.next().await, "a = a.wasm 2");
+    // The same bytes and the same meaning are no change.
+    watched.write("a.wasm", component(2));
+    watched.write("a.toml", "# nothing");
+    watched.nothing_more().await;
+    fs::remove_file(watched.folder.path().join("a.toml")).unwrap();
+    fs::remove_file(watched.folder.path().join("a.wasm")).unwrap();
+    assert_eq!(watched.next().await, "a removed");
+}
+
+#[tokio::test]
+async fn a_half_written_component_is_not_told_of() {
+    let mut watched = Watched::empty().await;
+    let whole = component(7);
+    watched.write("a.wasm", &whole[..10]);
+    watched.nothing_more().await;
+    watched.write("a.wasm", &whole);
+    assert_eq!(watched.next().await, "a = a.wasm 7");
+    // One that stays incomplete is broken after a while, and the text says so.
+    watched.write("a.wasm", &whole[..10]);
+    assert_eq!(
+        watched.next().await,
+        "a broken: a.wasm: this is no component: the file ends in the middle of a section, at byte 8"
+    );
+}
+
+#[tokio::test]
+async fn a_file_renamed_into_place_is_whole_at_once() {
+    let mut watched = Watched::empty().await;
+    watched.write("a.wasm", component(1));
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    watched.write(".a.wasm.part", component(2));
+    fs::rename(watched.folder.path().join(".a.wasm.part"), watched.folder.path().join("a.wasm")).unwrap();
+    assert_eq!(watched.next().await, "a = a.wasm 2");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_with_file_and_key() {
+    let mut watched = Watched::empty().await;
+    for (file, text, expect) in [
+        ("a.wasm", "#!/bin/sh", "a broken: a.wasm: this is no component: the file does not begin with \\0asm"),
+        ("b.toml", "hue = 1", "b broken: b.toml: hue: is no key of a plugin's settings"),
+        ("c.toml", "", "c broken: c.toml: component: there is no c.wasm in the folder"),
+        ("d.toml", "component = \"x.wasm\"", "d broken: d.toml: component: there is no x.wasm in the folder"),
+    ] {
+        watched.write(file, text);
+        let change = watched.next().await;
+        assert!(change.starts_with(expect), "{change}");
+    }
+    let large = fs::File::create(watched.folder.path().join("e.wasm")).unwrap();
+    large.set_len(MAX_BYTES + 1).unwrap();
+    let change = watched.next().await;
+    assert!(change.contains("e.wasm has 67108865 bytes, at most 67108864"), "{change}");
+    // Set right, it runs.
+    watched.write("b.toml", "component = \"builtin:x\"");
+    assert_eq!(watched.next().await, "b = builtin:x");
+}
+
+const MAX_BYTES: u64 = switchbox_plugin_runtime::MAX_COMPONENT_BYTES as u64;
+
+#[tokio::test]
+async fn a_component_that_plugins_share_changes_each_of_them() {
+    let mut watched = Watched::empty().await;
+    watched.write("lib.wasm", component(1));
+    assert_eq!(watched.next().await, "lib = lib.wasm 1");
+    watched.write("a.toml", "component = \"lib.wasm\"");
+    assert_eq!(watched.next().await, "a = lib.wasm 1");
+    watched.write("b.toml", "component = \"lib.wasm\"");
+    assert_eq!(watched.next().await, "b = lib.wasm 1");
+    watched.write("lib.wasm", component(2));
+    for name in ["a", "b", "lib"] {
+        assert_eq!(watched.next().await, format!("{name} = lib.wasm 2"));
+    }
+    fs::remove_file(watched.folder.path().join("lib.wasm")).unwrap();
+    assert_eq!(watched.next().await, "lib removed");
+    assert_eq!(watched.next().await, "a broken: a.toml: component: there is no lib.wasm in the folder");
+    assert_eq!(watched.next().await, "b broken: b.toml: component: there is no lib.wasm in the folder");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn folders_hidden_and_temporary_files_are_not_seen() {
+    let mut watched = Watched::empty().await;
+    let path = |name: &str| watched.folder.path().join(name);
+    std::os::unix::fs::symlink(path("nowhere"), path("link.wasm")).unwrap();
+    std::os::unix::fs::symlink(path("round.wasm"), path("round.wasm")).unwrap();
+    fs::create_dir(path("folder.wasm")).unwrap();
+    for name in [".a.wasm", "a.wasm~", "a.toml.swp", "#a.toml#", "a.wasm.part", "README.md", " .toml"] {
+        fs::write(path(name), component(1)).unwrap();
+    }
+    watched.nothing_more().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_are_followed_and_their_targets_watched() {
+    use std::os::unix::fs::symlink;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut watched = Watched::empty().await;
+    let folder = watched.folder.path().to_owned();
+    fs::write(elsewhere.path().join("built.wasm"), component(1)).unwrap();
+    symlink(elsewhere.path().join("built.wasm"), folder.join("absolute.wasm")).unwrap();
+    assert_eq!(watched.next().await, "absolute = absolute.wasm 1");
+    fs::write(elsewhere.path().join("built.wasm"), component(2)).unwrap();
+    assert_eq!(watched.next().await, "absolute = absolute.wasm 2");
+    // As Kubernetes gives a ConfigMap: a link to a link to a folder, which is replaced by a rename.
+    for (version, byte) in [("..one", 3), ("..two", 4)] {
+        fs::create_dir(folder.join(version)).unwrap();
+        fs::write(folder.join(version).join("mapped.wasm"), component(byte)).unwrap();
+    }
+    symlink("..one", folder.join("..data")).unwrap();
+    symlink("..data/mapped.wasm", folder.join("mapped.wasm")).unwrap();
+    assert_eq!(watched.next().await, "mapped = mapped.wasm 3");
+    symlink("..two", folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    assert_eq!(watched.next().await, "mapped = mapped.wasm 4");
+    fs::remove_file(elsewhere.path().join("built.wasm")).unwrap();
+    assert_eq!(watched.next().await, "absolute removed");
+}
+
+#[tokio::test]
+async fn a_file_with_other_bytes_of_the_same_size_and_age_is_another() {
+    let mut watched = Watched::empty().await;
+    let age = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let write = |watched: &Watched, name: &str, byte: u8| {
+        watched.write(name, component(byte));
+        let file = fs::File::options().append(true).open(watched.folder.path().join(name)).unwrap();
+        file.set_modified(age).unwrap();
+    };
+    write(&watched, "a.wasm", 1);
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    // In place, as `cp -p` does, and by a rename, as `install -p` does.
+    write(&watched, "a.wasm", 2);
+    assert_eq!(watched.next().await, "a = a.wasm 2");
+    write(&watched, ".a.wasm.part", 3);
+    fs::rename(watched.folder.path().join(".a.wasm.part"), watched.folder.path().join("a.wasm")).unwrap();
+    assert_eq!(watched.next().await, "a = a.wasm 3");
+}
+
+#[tokio::test]
+async fn what_runs_keeps_running_while_the_folder_is_away() {
+    let mut watched = Watched::empty().await;
+    watched.write("a.wasm", component(1));
+    assert_eq!(watched.next().await, "a = a.wasm 1");
+    let (folder, aside) = (watched.folder.path().to_owned(), watched.folder.path().with_extension("aside"));
+    fs::rename(&folder, &aside).unwrap();
+    assert!(timeout(Duration::from_millis(300), watched.changes.recv()).await.is_err(), "it was told of");
+    fs::rename(&aside, &folder).unwrap();
+    watched.write("a.wasm", component(2));
+    assert_eq!(watched.next().await, "a = a.wasm 2");
+}

@@ -1,0 +1,292 @@
+//! A checked and compiled component: how it is loaded, what it says of itself, how it is started. Never handles events.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinError;
+use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre};
+
+use super::{
+    binary::{self, Kind, MAX_COMPONENT_BYTES},
+    bindings::exports::{Handling, HandlingIndices},
+    compile, contents, convert,
+    engine::Engine,
+    error::{CallError, LoadError},
+    grants::{Grant, Grants},
+    host::Host,
+    instance::{Instance, OnEvent, Setup},
+    limits::{Limits, MAX_MEMORY, Size},
+    sandbox::{self, State},
+    text,
+    trigger::Trigger,
+    wasi,
+};
+use switchbox_model::PluginName;
+use switchbox_support::{
+    clock,
+    tasks::{self, Panicked},
+};
+
+/// What a component must export.
+const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
+
+/// The capabilities' package and version.
+const PACKAGE: &str = "switchbox:plugin/";
+const VERSION: &str = "@0.1.0";
+
+/// The interfaces of the package that a component may import.
+const CAPABILITIES: &[&str] =
+    &["types", "registry", "config", "command", "method", "twin", "state", "timer", "topic", "log"];
+
+/// What a component says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    pub name: String,
+    pub version: String,
+    /// One sentence for people.
+    pub summary: String,
+    pub triggers: Vec<Trigger>,
+    pub grants: Vec<Grant>,
+    /// JSON.
+    pub default_settings: String,
+}
+
+/// A component, ready to be started any number of times. A cheap clone.
+#[derive(Clone)]
+pub struct Component(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    digest: String,
+    size: usize,
+    pre: InstancePre<State>,
+    indices: HandlingIndices,
+    on_event: ComponentExportIndex,
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component").field("digest", &self.0.digest).field("size", &self.0.size).finish()
+    }
+}
+
+impl Component {
+    /// `sha256:…` of the component's bytes.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// The component's bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size
+    }
+
+    /// What it says of itself with these settings (JSON), in an instance of its own that may call nothing.
+    pub async fn describe(&self, settings: &str) -> Result<Description, CallError> {
+        let setup = Setup {
+            name: PluginName::new("describe").map_err(|error| CallError::Description(error.to_string()))?,
+            settings: settings.into(),
+            // The instance lives for this one call, before anybody has set limits for it.
+            limits: Limits { memory: Size(MAX_MEMORY), ..Limits::default() },
+            grants: Grants::none(),
+        };
+        let mut store = sandbox::store(&self.0.engine, Arc::new(setup), None, 0);
+        let (guest, _) = self.instantiate(&mut store).await?;
+        let settings = store.data().setup.settings.clone();
+        let meter = Arc::clone(&store.data().meter);
+        let call = guest.switchbox_plugin_handler().call_describe(&mut store, &settings);
+        let described = tasks::caught(sandbox::measured(&meter, call)).await;
+        let described = described.map_err(|panic| panicked("describe", &panic))?;
+        let described = described.map_err(|error| self.failed("describe", &store, &error))?;
+        convert::description(described).map_err(CallError::Description)
+    }
+
+    /// A new instance that has taken its settings and may be given events.
+    pub async fn start(&self, setup: Arc<Setup>, host: Arc<dyn Host>) -> Result<Instance, CallError> {
+        let mut store = sandbox::store(&self.0.engine, Arc::clone(&setup), Some(host), clock::now_ms());
+        let (guest, on_event) = self.instantiate(&mut store).await?;
+        let meter = Arc::clone(&store.data().meter);
+        let call = guest.switchbox_plugin_handler().call_start(&mut store, &setup.settings);
+        let started = tasks::caught(sandbox::measured(&meter, call)).await;
+        match started.map_err(|panic| panicked("start", &panic))? {
+            Ok(Ok(())) => Ok(Instance::new(self.clone(), store, on_event)),
+            Ok(Err(text)) => Err(CallError::Refused(text::cut(text))),
+            Err(error) => Err(self.failed("start", &store, &error)),
+        }
+    }
+
+    /// Instantiation and the call after it share one deadline.
+    async fn instantiate(&self, store: &mut wasmtime::Store<State>) -> Result<(Handling, OnEvent), CallError> {
+        let deadline = store.data().setup.limits.start_deadline;
+        sandbox::arm(store, deadline);
+        let meter = Arc::clone(&store.data().meter);
+        let made = tasks::caught(sandbox::measured(&meter, self.0.pre.instantiate_async(&mut *store))).await;
+        let made = made.map_err(|panic| panicked("start", &panic))?;
+        let made = made.and_then(|instance| {
+            let guest = self.0.indices.load(&mut *store, &instance)?;
+            let on_event = instance.get_func(&mut *store, self.0.on_event);
+            let on_event = on_event.ok_or_else(|| wasmtime::format_err!("there is no on-event"))?;
+            Ok((guest, OnEvent::new(on_event, store)?))
+        });
+        made.map_err(|error| match error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>() {
+            Some(full) => CallError::NoRoom(full.to_string()),
+            None => self.failed("start", store, &error),
+        })
+    }
+
+    fn failed(&self, what: &str, store: &wasmtime::Store<State>, error: &wasmtime::Error) -> CallError {
+        let failure = sandbox::failure(store.data(), error);
+        CallError::Failed(format!("{what}: {}", failure.text))
+    }
+}
+
+fn panicked(what: &'static str, panic: &Panicked) -> CallError {
+    CallError::Panicked { what, panic: panic.to_string() }
+}
+
+/// A component whose frame, contents and names are in order.
+pub(super) struct Checked {
+    digest: String,
+    /// `None`: it has to be compiled.
+    compiled: Option<Compiled>,
+}
+
+/// Checks, compiles (or takes the compiled code from the cache), checks what only the compiler can see.
+pub(super) async fn load(engine: &Engine, bytes: Bytes) -> Result<Component, LoadError> {
+    let (size, on) = (bytes.len(), engine.threads());
+    let broken = |error: JoinError| LoadError::Compile(error.to_string());
+    let checked = {
+        let (engine, bytes) = (engine.clone(), bytes.clone());
+        on.spawn_blocking(move || check(&engine, &bytes)).await.map_err(broken)??
+    };
+    let code = match checked.compiled {
+        Some(_) => Vec::new(),
+        None => compile::compile(engine, &bytes).await?,
+    };
+    drop(bytes);
+    let engine = engine.clone();
+    on.spawn_blocking(move || finish(&engine, checked, &code, size)).await.map_err(broken)?
+}
+
+/// Refuses what need not be compiled to be seen to be no plugin. Blocks.
+fn check(engine: &Engine, bytes: &[u8]) -> Result<Checked, LoadError> {
+    if bytes.len() > MAX_COMPONENT_BYTES {
+        return Err(LoadError::TooLarge { bytes: bytes.len(), limit: MAX_COMPONENT_BYTES });
+    }
+    match binary::inspect(bytes) {
+        Ok(Kind::Component) => {}
+        Ok(Kind::CoreModule) => return Err(LoadError::NotAComponent(CORE_MODULE.into())),
+        Err(problem) => return Err(LoadError::NotAComponent(problem.to_string())),
+    }
+    let digest = digest(bytes);
+    let compiled = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), &digest));
+    if compiled.is_none() {
+        let surface = contents::read(bytes)?;
+        check_imports(surface.imports.iter().map(String::as_str))?;
+        check_exports(&surface.exports)?;
+    }
+    Ok(Checked { digest, compiled })
+}
+
+/// Blocks.
+fn finish(engine: &Engine, checked: Checked, code: &[u8], size: usize) -> Result<Component, LoadError> {
+    let Checked { digest, compiled: known } = checked;
+    let is_new = known.is_none();
+    let compiled = match known {
+        Some(known) => known,
+        None => compile::deserialize(engine, code)?,
+    };
+    let ty = compiled.component_type();
+    check_imports(ty.imports(engine.wasmtime()).map(|(name, _)| name))?;
+    let pre = engine.linker().instantiate_pre(&compiled).map_err(|error| LoadError::Import {
+        name: "something that this host has in another form".into(),
+        why: format!("{error:#}"),
+    })?;
+    let other = |error: wasmtime::Error| LoadError::Export { wanted: HANDLER, found: format!("{error:#}") };
+    let indices = HandlingIndices::new(&pre).map_err(other)?;
+    let handler = compiled.get_export_index(None, HANDLER);
+    let on_event = handler.and_then(|handler| compiled.get_export_index(Some(&handler), "on-event"));
+    let on_event = on_event.ok_or_else(|| other(wasmtime::format_err!("it has no on-event")))?;
+    // What is refused leaves nothing behind.
+    if let Some(cache) = engine.cache().filter(|_| is_new) {
+        cache.put(&digest, code);
+    }
+    Ok(Component(Arc::new(Inner { engine: engine.clone(), digest, size, pre, indices, on_event })))
+}
+
+const CORE_MODULE: &str = "it is a core WebAssembly module. Build it for the target wasm32-wasip2, or make a component of it \
+                           with `wasm-tools component new`";
+
+/// `sha256:…` of these bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::from("sha256:"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn check_imports<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
+    for name in names {
+        import_allowed(name).map_err(|why| LoadError::Import { name: text::cut(name.into()), why })?;
+    }
+    Ok(())
+}
+
+/// By name alone; that the functions fit is the linker's to say.
+fn import_allowed(name: &str) -> Result<(), String> {
+    if let Some(interface) = name.strip_prefix(PACKAGE) {
+        return match interface.strip_suffix(VERSION) {
+            Some(interface) if CAPABILITIES.contains(&interface) => Ok(()),
+            Some(_) => Err("which is no capability of this host".into()),
+            None => Err(format!("but this host speaks switchbox:plugin{VERSION}")),
+        };
+    }
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    if !wasi::INTERFACES.contains(&interface) {
+        return Err(
+            "which plugins may not use: they have no files, no sockets and no HTTP, and reach devices through \
+                    switchbox:plugin alone"
+                .into(),
+        );
+    }
+    if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
+}
+
+fn check_exports(names: &[String]) -> Result<(), LoadError> {
+    if names.iter().any(|name| name == HANDLER) {
+        return Ok(());
+    }
+    let found = if names.is_empty() { "it exports nothing".into() } else { format!("it exports {}", names.join(", ")) };
+    let found = text::cut(found);
+    Err(LoadError::Export { wanted: HANDLER, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_judged_by_name() {
+        for (name, allowed) in [
+            ("switchbox:plugin/registry@0.1.0", true),
+            ("switchbox:plugin/types@0.1.0", true),
+            ("switchbox:plugin/registry@0.2.0", false),
+            ("switchbox:plugin/registry", false),
+            ("switchbox:plugin/shell@0.1.0", false),
+            ("wasi:io/poll@0.2.0", true),
+            ("wasi:io/poll@0.2.12", true),
+            ("wasi:io/poll@0.3.0", false),
+            ("wasi:io/poll", false),
+            ("wasi:sockets/tcp@0.2.3", false),
+            ("wasi:http/outgoing-handler@0.2.3", false),
+            ("env", false),
+        ] {
+            assert_eq!(import_allowed(name).is_ok(), allowed, "{name}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Between the host's types and those of the bindings, without copies on the way in. Pure.
+
+use super::{
+    bindings::{
+        events::{
+            CommandSettled, CommandStatus as WitStatus, Event as WitEvent, EventData as WitData,
+            Property as WitProperty, StateUpdate, Telemetry, TimerFired, TopicMessage,
+        },
+        exports::exports::switchbox::plugin::handler as wit,
+    },
+    component::Description,
+    grants::{Capability, Grant},
+    instance::Call,
+    limits::names,
+    text,
+    trigger::Trigger,
+};
+use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryName, limits::SETTINGS_BYTES};
+
+/// `properties` is room for the references that the event holds.
+pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
+    WitEvent {
+        id: call.event.seq.0,
+        time: call.event.time_ms,
+        device: call.device.map_or("", |device| device.id.as_str()),
+        registry: home.as_str(),
+        attempt: call.attempt,
+        data: data(&call.event.data, room),
+    }
+}
+
+fn data<'a>(data: &'a EventData, room: &'a mut Vec<WitProperty<'a>>) -> WitData<'a> {
+    match data {
+        EventData::Telemetry { subfolder, payload, properties } => {
+            WitData::Telemetry(Telemetry { subfolder, payload, properties: self::properties(properties, room) })
+        }
+        EventData::State { version, payload } => WitData::State(StateUpdate { version: *version, payload }),
+        EventData::Connected => WitData::Connected,
+        EventData::Disconnected { reason } => WitData::Disconnected(reason),
+        EventData::CommandSettled { id, status } => {
+            WitData::CommandSettled(CommandSettled { id, status: self::status(*status) })
+        }
+        EventData::Timer { name, payload, due_ms, late, .. } => {
+            WitData::Timer(TimerFired { name, payload, due: *due_ms, late: *late })
+        }
+        EventData::Topic { topic, payload, properties } => {
+            WitData::Topic(TopicMessage { topic, payload, properties: self::properties(properties, room) })
+        }
+    }
+}
+
+fn properties<'a>(properties: &'a [Property], room: &'a mut Vec<WitProperty<'a>>) -> &'a [WitProperty<'a>] {
+    room.extend(properties.iter().map(|(name, value)| WitProperty { name, value }));
+    room
+}
+
+/// Events tell only of final statuses.
+fn status(status: CommandStatus) -> WitStatus {
+    match status {
+        CommandStatus::Acknowledged => WitStatus::Acknowledged,
+        // The interface has no case of its own for a command that nobody can acknowledge, and a new one would break plugins.
+        CommandStatus::Expired | CommandStatus::SentUnconfirmed => WitStatus::Expired,
+        CommandStatus::Purged => WitStatus::Purged,
+        CommandStatus::Rejected | CommandStatus::Queued | CommandStatus::Sent => WitStatus::Rejected,
+    }
+}
+
+/// Settings go into the guest, and are shown with the plugin.
+pub(super) fn check_settings(bytes: usize) -> Result<(), String> {
+    let limit = names::SETTINGS_BYTES;
+    if bytes <= SETTINGS_BYTES {
+        Ok(())
+    } else {
+        Err(format!("{bytes} bytes of JSON; the limit \"{limit}\" is {SETTINGS_BYTES}"))
+    }
+}
+
+/// Checks what can be checked: patterns are globs, the default settings are JSON.
+pub(super) fn description(described: wit::Description) -> Result<Description, String> {
+    check_settings(described.default_settings.len()).map_err(|error| format!("default-settings: {error}"))?;
+    let triggers: Vec<_> = described.triggers.into_iter().map(trigger).collect();
+    let grants: Vec<_> = described.grants.into_iter().map(grant).collect();
+    super::Triggers::new(&triggers).map_err(|error| format!("triggers: {error}"))?;
+    super::Grants::new(&grants, None).map_err(|error| format!("grants: {error}"))?;
+    serde_json::from_str::<serde_json::Value>(&described.default_settings)
+        .map_err(|error| format!("default-settings is no JSON: {error}"))?;
+    Ok(Description {
+        name: text::cut(described.name),
+        version: text::cut(described.version),
+        summary: text::cut(described.summary),
+        triggers,
+        grants,
+        default_settings: described.default_settings,
+    })
+}
+
+fn trigger(trigger: wit::Trigger) -> Trigger {
+    let event = match trigger.event {
+        wit::EventKind::Telemetry => EventKind::Telemetry,
+        wit::EventKind::State => EventKind::State,
+        wit::EventKind::Connected => EventKind::Connected,
+        wit::EventKind::Disconnected => EventKind::Disconnected,
+        wit::EventKind::CommandSettled => EventKind::CommandSettled,
+        wit::EventKind::Timer => EventKind::Timer,
+        wit::EventKind::Topic => EventKind::Topic,
+    };
+    Trigger { event, device: trigger.device, subfolder: trigger.subfolder }
+}
+
+fn grant(grant: wit::Grant) -> Grant {
+    let capability = match grant.capability {
+        wit::Capability::Config => Capability::Config,
+        wit::Capability::Command => Capability::Command,
+        wit::Capability::Method => Capability::Method,
+        wit::Capability::Read => Capability::Read,
+        wit::Capability::Publish => Capability::Publish,
+    };
+    Grant { capability, pattern: grant.pattern }
+}

@@ -1,0 +1,51 @@
+//! Why a component cannot be loaded or started. The texts are for the person who wrote the component.
+
+use super::limits::names;
+use switchbox_model::limits::LimitName;
+
+/// The engine itself cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the WebAssembly engine cannot be made: {0}")]
+    Engine(String),
+    #[error("the compile cache {path} cannot be made: {source}")]
+    Cache { path: String, source: std::io::Error },
+}
+
+/// The bytes are no component that this host runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("this is no component: {0}")]
+    NotAComponent(String),
+    /// `why` says what the host would take instead.
+    #[error("the component imports {name}, {why}")]
+    Import { name: String, why: String },
+    #[error("the component does not export {wanted}: {found}")]
+    Export { wanted: &'static str, found: String },
+    #[error("the component has {bytes} bytes; the limit \"{}\" is {limit}", names::COMPONENT_BYTES)]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("the component has {found} {what}; the limit \"{limit}\" is {most}")]
+    TooMuch { what: &'static str, limit: LimitName, found: usize, most: usize },
+    #[error("the component does not compile: {0}")]
+    Compile(String),
+}
+
+/// A component that does not describe itself or does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The guest's own words for what is wrong with its settings.
+    #[error("the plugin does not start: {0}")]
+    Refused(String),
+    /// A trap or a limit, named in the text.
+    #[error("{0}")]
+    Failed(String),
+    /// The host itself panicked in one of the guest's calls.
+    #[error("the host panicked in {what} of the component: {panic}")]
+    Panicked { what: &'static str, panic: String },
+    /// What the component says of itself cannot be used.
+    #[error("the component's description is wrong: {0}")]
+    Description(String),
+    /// All of the pool's instances are in use.
+    #[error("the limit \"{limit}\" is reached: {0}", limit = names::INSTANCES)]
+    NoRoom(String),
+}

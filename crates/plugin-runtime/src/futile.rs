@@ -1,0 +1,259 @@
+//! Finds what can never have an effect: patterns that no device or topic can match, grants of what the component does not ask for.
+//! In a settings file the first are refused; in a component's description, and where the two do not fit each other, they are warned
+//! of. Pure.
+
+use super::{
+    grants::{Capability, Grant, Granted},
+    trigger::Trigger,
+};
+use switchbox_model::EventKind;
+
+/// Why no event can match the trigger.
+pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
+    if trigger.subfolder.is_some() && trigger.event != EventKind::Telemetry {
+        return Some("subfolder is for event = \"telemetry\" alone: no other event has one".into());
+    }
+    match trigger.event {
+        EventKind::Timer => None,
+        EventKind::Topic => topic(&trigger.device).map(|why| format!("{:?} is never seen: {why}", trigger.device)),
+        _ => device_id(&trigger.device).map(|why| format!("{:?} matches no device: {why}", trigger.device)),
+    }
+}
+
+/// Why nothing can be done with this grant.
+pub(super) fn grant(capability: Capability, pattern: &str) -> Option<String> {
+    match capability {
+        Capability::Publish => topic(pattern).map(|why| format!("{pattern:?} allows nothing: {why}")),
+        _ => device(pattern).map(|why| format!("{pattern:?} matches no device: {why}")),
+    }
+}
+
+/// Topics that are the host's own.
+fn topic(filter: &str) -> Option<&'static str> {
+    let own = filter.starts_with("/devices/") || filter.starts_with("registries/") || filter.starts_with('$');
+    own.then_some("topics below /devices/ and registries/ and those that begin with $ are the host's own; use event = \"telemetry\", \"state\" and the grants config, command and method for devices")
+}
+
+fn device(pattern: &str) -> Option<&'static str> {
+    // These can stand for any number of levels.
+    if pattern.contains("**") || pattern.contains(['{', '[']) {
+        return None;
+    }
+    let levels: Vec<_> = pattern.split('/').collect();
+    match levels.as_slice() {
+        [id] | [_, id] => device_id(id),
+        [_, _, _, _, _, _, devices, id] if glob_may_be(devices, "devices") => device_id(id),
+        _ => Some("write lamp-*, registry/lamp-* or projects/p/locations/l/registries/r/devices/lamp-*"),
+    }
+}
+
+fn glob_may_be(level: &str, word: &str) -> bool {
+    level == word || level.contains(['*', '?', '\\'])
+}
+
+fn device_id(pattern: &str) -> Option<&'static str> {
+    let id = |c: char| c.is_ascii_alphanumeric() || "-_.~%:".contains(c);
+    if pattern.is_empty() {
+        Some("it is empty")
+    } else if pattern.contains('/') && !pattern.contains("**") {
+        Some("it is matched against the device's id, which has no /")
+    } else if !pattern.chars().all(|c| id(c) || "*?[]{}!^,\\/".contains(c)) {
+        Some("a device's id has only letters, digits and - _ . ~ % :")
+    } else {
+        None
+    }
+}
+
+/// What is asked for and granted, for people: each pattern once, cut down to the narrower of the two where that can be said.
+#[must_use]
+pub fn in_force(asked: &[Grant], granted: Option<&Granted>) -> Vec<Grant> {
+    let Some(granted) = granted else { return asked.to_vec() };
+    let mut found: Vec<Grant> = Vec::new();
+    for Grant { capability, pattern: wanted } in asked {
+        for given in granted.get(capability).into_iter().flatten() {
+            let Some(pattern) = common(*capability, wanted, given) else { continue };
+            let grant = Grant { capability: *capability, pattern };
+            if !found.contains(&grant) {
+                found.push(grant);
+            }
+        }
+    }
+    found
+}
+
+/// `None`: the two have nothing in common.
+fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
+    if wanted == given || covers(capability, wanted, given) {
+        Some(given.to_owned())
+    } else if covers(capability, given, wanted) {
+        Some(wanted.to_owned())
+    } else if apart(capability, wanted, given) {
+        None
+    } else {
+        Some(format!("{given} (of these {wanted})"))
+    }
+}
+
+/// All that `narrow` matches, `wide` matches too. False where it cannot be said easily.
+fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
+    let one_level = !narrow.contains(['/', '{', '[', '\\']) && !narrow.contains("**");
+    match (capability, wide) {
+        (Capability::Publish, "#") => !narrow.starts_with('$'),
+        (Capability::Publish, _) => wide.strip_suffix("/#").is_some_and(|begin| begins(narrow, begin)),
+        (_, "**") => true,
+        (_, "*") => one_level,
+        // `lamp-*` covers `lamp-1` and `lamp-1*`.
+        _ => wide.strip_suffix('*').is_some_and(|begin| one_level && is_literal(begin) && narrow.starts_with(begin)),
+    }
+}
+
+fn begins(topic: &str, begin: &str) -> bool {
+    is_literal(begin) && topic.strip_prefix(begin).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+const WILD: [char; 7] = ['*', '?', '[', '{', '\\', '+', '#'];
+
+fn is_literal(text: &str) -> bool {
+    !text.contains(WILD)
+}
+
+/// They differ before the first wildcard.
+fn apart(capability: Capability, one: &str, other: &str) -> bool {
+    // A pattern without a registry may name devices of any.
+    if capability != Capability::Publish && one.contains('/') != other.contains('/') {
+        return false;
+    }
+    let beginning = |text: &str| text.find(WILD).unwrap_or(text.len());
+    let (one_begins, other_begins) =
+        (one.get(..beginning(one)).unwrap_or(one), other.get(..beginning(other)).unwrap_or(other));
+    match (is_literal(one), is_literal(other)) {
+        (true, true) => one != other,
+        (true, false) => !one.starts_with(other_begins),
+        (false, true) => !other.starts_with(one_begins),
+        (false, false) => !one_begins.starts_with(other_begins) && !other_begins.starts_with(one_begins),
+    }
+}
+
+/// What an operator should know of a plugin that runs, one line each.
+#[must_use]
+pub fn warnings(asked: &[Grant], granted: Option<&Granted>, triggers: &[Trigger]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if triggers.is_empty() {
+        warnings.push("sees no events: it has no trigger".to_owned());
+    }
+    let useless = triggers.iter().filter_map(trigger).map(|why| format!("a trigger of it never fires: {why}"));
+    warnings.extend(useless);
+    let asks = asked.iter().filter_map(|asks| {
+        let why = grant(asks.capability, &asks.pattern)?;
+        Some(format!("asks for {}, and {why}", asks.capability.as_str()))
+    });
+    warnings.extend(asks);
+    for (capability, patterns) in granted.into_iter().flatten() {
+        for given in patterns {
+            let mut wanted = asked.iter().filter(|asks| asks.capability == *capability).peekable();
+            let asks_for_it = wanted.peek().is_some();
+            if wanted.any(|asks| common(*capability, &asks.pattern, given).is_some()) {
+                continue;
+            }
+            let name = capability.as_str();
+            let why = if asks_for_it { "the component asks for others" } else { "the component does not ask for it" };
+            warnings.push(format!("the grant {name} = [\"{given}\"] gives it nothing: {why}"));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(capability: Capability, pattern: &str) -> Grant {
+        Grant { capability, pattern: pattern.into() }
+    }
+
+    #[test]
+    fn a_trigger_that_can_never_fire_is_found() {
+        for (event, device, subfolder, fires) in [
+            (EventKind::Telemetry, "*", None, true),
+            (EventKind::Telemetry, "{lamp,fan}-[0-9]?", Some("a/*"), true),
+            (EventKind::Telemetry, "hall/lamp-*", None, false),
+            (EventKind::Telemetry, "projects/p/locations/l/registries/r/devices/x", None, false),
+            (EventKind::Telemetry, "my lamp", None, false),
+            (EventKind::State, "", None, false),
+            (EventKind::State, "lamp-*", Some("buttons"), false),
+            (EventKind::Topic, "alerts/#", None, true),
+            (EventKind::Topic, "#", None, true),
+            (EventKind::Topic, "/devices/+/events", None, false),
+            (EventKind::Topic, "registries/default/devices/+/#", None, false),
+            (EventKind::Topic, "$SYS/#", None, false),
+            (EventKind::Topic, "/devices", None, true),
+            (EventKind::Timer, "*", None, true),
+        ] {
+            let found = trigger(&Trigger { event, device: device.into(), subfolder: subfolder.map(Into::into) });
+            assert_eq!(found.is_none(), fires, "{event:?} {device} {subfolder:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_allows_nothing_is_found() {
+        for (capability, pattern, allows) in [
+            (Capability::Config, "lamp-*", true),
+            (Capability::Config, "hall/*", true),
+            (Capability::Config, "**", true),
+            (Capability::Config, "projects/p/locations/l/registries/*/devices/*", true),
+            (Capability::Config, "projects/other/**/lamp-*", true),
+            (Capability::Config, "/devices/lamp-1", false),
+            (Capability::Config, "a/b/c", false),
+            (Capability::Config, "lamp 1", false),
+            (Capability::Publish, "alerts/#", true),
+            (Capability::Publish, "/devices/lamp-1/config", false),
+            (Capability::Publish, "registries/#", false),
+        ] {
+            let found = grant(capability, pattern);
+            assert_eq!(found.is_none(), allows, "{capability:?} {pattern}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_force_is_the_narrower_of_what_is_asked_and_granted() {
+        for (asked, granted, expect) in [
+            (&["*"][..], None, &["*"][..]),
+            (&["*"], Some(&["lamp-*"][..]), &["lamp-*"]),
+            (&["lamp-1"], Some(&["*"]), &["lamp-1"]),
+            (&["lamp-*"], Some(&["lamp-1", "door-1"]), &["lamp-1"]),
+            (&["*-1"], Some(&["lamp-*"]), &["lamp-* (of these *-1)"]),
+            (&["lamp-*"], Some(&[]), &[]),
+            (&["lamp-*"], Some(&["door-*"]), &[]),
+            (&["*"], Some(&["hall/*"]), &["hall/* (of these *)"]),
+            (&["**"], Some(&["hall/*"]), &["hall/*"]),
+        ] {
+            let asked: Vec<_> = asked.iter().map(|pattern| asks(Capability::Config, pattern)).collect();
+            let granted = granted.map(|patterns| {
+                Granted::from([(Capability::Config, patterns.iter().map(|p| (*p).to_owned()).collect())])
+            });
+            let found: Vec<_> = in_force(&asked, granted.as_ref()).into_iter().map(|grant| grant.pattern).collect();
+            assert_eq!(found, expect, "{asked:?} ∩ {granted:?}");
+        }
+        let topics = Granted::from([(Capability::Publish, vec!["alerts/hall".to_owned(), "other".to_owned()])]);
+        let found = in_force(&[asks(Capability::Publish, "alerts/#")], Some(&topics));
+        assert_eq!(found, [asks(Capability::Publish, "alerts/hall")]);
+    }
+
+    #[test]
+    fn a_grant_that_the_component_does_not_ask_for_is_warned_of() {
+        let asked = [asks(Capability::Config, "lamp-*")];
+        let granted = Granted::from([
+            (Capability::Config, vec!["lamp-1".to_owned(), "door-*".to_owned()]),
+            (Capability::Method, vec!["*".to_owned()]),
+        ]);
+        let found = warnings(&asked, Some(&granted), &[]);
+        assert_eq!(
+            found,
+            [
+                "sees no events: it has no trigger",
+                "the grant config = [\"door-*\"] gives it nothing: the component asks for others",
+                "the grant method = [\"*\"] gives it nothing: the component does not ask for it",
+            ]
+        );
+    }
+}

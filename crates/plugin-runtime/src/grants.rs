@@ -1,0 +1,311 @@
+//! What a plugin may do: what its component asks for ∩ what the operator granted. Pure; never looks a device up.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
+
+use super::limits::names;
+use switchbox_model::{
+    DeviceName, RegistryName,
+    limits::{GRANTS, LimitName, PATTERN_BYTES, PATTERNS_BYTES},
+};
+
+/// Something that needs a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    Config,
+    Command,
+    Method,
+    Read,
+    Publish,
+}
+
+impl Capability {
+    pub const ALL: [Self; 5] = [Self::Config, Self::Command, Self::Method, Self::Read, Self::Publish];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Command => "command",
+            Self::Method => "method",
+            Self::Read => "read",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// One thing a component asks for. `pattern` is a glob on devices: `lamp-*` in the registry of the event, `hall/*` in
+/// the registry `hall` beside it, or a full resource name; for `publish` it is a topic filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub capability: Capability,
+    pub pattern: String,
+}
+
+/// What the operator granted: patterns by capability. A capability that is not there is not granted.
+pub type Granted = BTreeMap<Capability, Vec<String>>;
+
+/// Both lists, ready to be asked.
+#[derive(Debug, Clone)]
+pub struct Grants {
+    asked: Side,
+    /// None: all that the component asks for.
+    granted: Option<Side>,
+}
+
+#[derive(Debug, Clone)]
+struct Side {
+    devices: [GlobSet; 4],
+    topics: Vec<String>,
+}
+
+impl Grants {
+    /// `granted` none = in full. The error names the pattern that is no glob.
+    pub fn new(asked: &[Grant], granted: Option<&Granted>) -> Result<Self, String> {
+        let mut by_capability = Granted::new();
+        for grant in asked {
+            by_capability.entry(grant.capability).or_default().push(grant.pattern.clone());
+        }
+        Ok(Self { asked: Side::new(&by_capability)?, granted: granted.map(Side::new).transpose()? })
+    }
+
+    /// Nothing at all.
+    #[must_use]
+    pub fn none() -> Self {
+        let nothing = [GlobSet::empty(), GlobSet::empty(), GlobSet::empty(), GlobSet::empty()];
+        Self { asked: Side { devices: nothing, topics: Vec::new() }, granted: None }
+    }
+
+    /// May it do this to the device, seen from the registry `home`? The error says which grant is missing and who
+    /// would have to give it.
+    pub fn device(&self, capability: Capability, device: &DeviceName, home: &RegistryName) -> Result<(), String> {
+        let allows = |side: &Side| side.device(capability, device, home);
+        self.both(allows).map_err(|by| denied(capability, &shortest(device, home), by))
+    }
+
+    /// May it publish on this topic?
+    pub fn topic(&self, topic: &str) -> Result<(), String> {
+        let allows = |side: &Side| side.topics.iter().any(|filter| filter_matches(filter, topic));
+        self.both(allows).map_err(|by| denied(Capability::Publish, topic, by))
+    }
+
+    fn both(&self, allows: impl Fn(&Side) -> bool) -> Result<(), &'static str> {
+        if !allows(&self.asked) {
+            return Err("the component does not ask for it in its description");
+        }
+        match &self.granted {
+            Some(granted) if !allows(granted) => Err("the plugin's settings do not grant it"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn denied(capability: Capability, pattern: &str, by: &str) -> String {
+    let capability = capability.as_str();
+    format!("{capability} of {pattern} needs the grant {capability} = [\"{pattern}\"]: {by}")
+}
+
+/// The device as a pattern would name it.
+fn shortest(device: &DeviceName, home: &RegistryName) -> String {
+    if device.registry == *home {
+        device.id.to_string()
+    } else if beside(device, home) {
+        format!("{}/{}", device.registry.id(), device.id)
+    } else {
+        device.to_string()
+    }
+}
+
+fn beside(device: &DeviceName, home: &RegistryName) -> bool {
+    device.registry.project() == home.project() && device.registry.location() == home.location()
+}
+
+impl Side {
+    fn new(granted: &Granted) -> Result<Self, String> {
+        check_count("patterns", granted.values().map(Vec::len).sum(), names::GRANTS, GRANTS)?;
+        check_patterns(granted.values().flatten().map(String::as_str))?;
+        let of = |capability| granted.get(&capability).map_or(&[] as &[String], Vec::as_slice);
+        let globs = |capability| globs(of(capability));
+        of(Capability::Publish).iter().try_for_each(|filter| check_filter(filter))?;
+        Ok(Self {
+            devices: [
+                globs(Capability::Config)?,
+                globs(Capability::Command)?,
+                globs(Capability::Method)?,
+                globs(Capability::Read)?,
+            ],
+            topics: of(Capability::Publish).to_vec(),
+        })
+    }
+
+    fn device(&self, capability: Capability, device: &DeviceName, home: &RegistryName) -> bool {
+        let [config, command, method, read] = &self.devices;
+        let globs = match capability {
+            Capability::Config => config,
+            Capability::Command => command,
+            Capability::Method => method,
+            Capability::Read => read,
+            Capability::Publish => return false,
+        };
+        if globs.is_empty() {
+            return false;
+        }
+        (device.registry == *home && globs.is_match(device.id.as_str()))
+            || (beside(device, home) && globs.is_match(format!("{}/{}", device.registry.id(), device.id)))
+            || globs.is_match(device.to_string())
+    }
+}
+
+/// A compiled pattern takes some hundred bytes for each of its own, so they are measured first.
+pub(super) fn check_patterns<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut bytes = 0_usize;
+    for pattern in patterns {
+        bytes = bytes.saturating_add(pattern.len());
+        if pattern.len() > PATTERN_BYTES {
+            let (begins, limit) = (pattern.chars().take(40).collect::<String>(), names::PATTERN_BYTES);
+            let found = pattern.len();
+            return Err(format!("{begins:?}… has {found} bytes; the limit \"{limit}\" is {PATTERN_BYTES}"));
+        }
+        if bytes > PATTERNS_BYTES {
+            let limit = names::PATTERNS_BYTES;
+            return Err(format!("all patterns together have more bytes than the limit \"{limit}\", {PATTERNS_BYTES}"));
+        }
+    }
+    Ok(())
+}
+
+/// Not more than so many of something.
+pub(super) fn check_count(what: &str, found: usize, limit: LimitName, most: usize) -> Result<(), String> {
+    if found <= most { Ok(()) } else { Err(format!("there are {found} {what}; the limit \"{limit}\" is {most}")) }
+}
+
+/// Compiles globs in which `*` and `?` stay within one level.
+pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
+        set.add(glob.map_err(|error| format!("{pattern:?} is no glob: {}", error.kind()))?);
+    }
+    set.build().map_err(|error| error.to_string())
+}
+
+/// The error names the filter and the rule that it breaks.
+pub(super) fn check_filter(filter: &str) -> Result<(), String> {
+    let mut levels = filter.split('/').rev();
+    let last = levels.next().unwrap_or_default();
+    let wild = |level: &str| level != "+" && level.contains(['+', '#']);
+    if filter.is_empty() || filter.contains('\0') || (last != "#" && wild(last)) || levels.any(wild) {
+        return Err(format!("{filter:?} is no topic filter: + stands alone in its level, # alone in the last one"));
+    }
+    Ok(())
+}
+
+/// MQTT's rule: `+` is one level, a final `#` is any number of them.
+pub(super) fn filter_matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for part in filter.split('/') {
+        match (part, levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (part, Some(level)) if part == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(asked: &[&str], granted: Option<&[&str]>) -> Grants {
+        let asked: Vec<_> =
+            asked.iter().map(|p| Grant { capability: Capability::Config, pattern: (*p).into() }).collect();
+        let granted = granted.map(|patterns| {
+            Granted::from([(Capability::Config, patterns.iter().map(|p| (*p).into()).collect::<Vec<String>>())])
+        });
+        Grants::new(&asked, granted.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_asked_and_granted_is_allowed() {
+        let home = RegistryName::default_registry();
+        let all: &[&str] = &["*"];
+        for (asked, granted, device, allowed) in [
+            (&["*"] as &[&str], None, "lamp-1", true),
+            (&["lamp-*"], None, "lamp-1", true),
+            (&["lamp-*"], None, "door-1", false),
+            (&[], Some(all), "lamp-1", false),
+            (&["*"], Some(&["lamp-*"] as &[&str]), "lamp-1", true),
+            (&["*"], Some(&["lamp-*"]), "door-1", false),
+            (&["*-1"], Some(&["lamp-*"]), "lamp-1", true),
+            (&["*-1"], Some(&["lamp-*"]), "lamp-2", false),
+            (&["*"], Some(&[]), "lamp-1", false),
+            (&["*"], None, "hall/lamp-1", false),
+            (&["hall/*"], None, "hall/lamp-1", true),
+            (&["*/*"], None, "hall/lamp-1", true),
+            (&["*/*"], None, "projects/other/locations/local/registries/hall/devices/lamp-1", false),
+            (&["**"], None, "projects/other/locations/local/registries/hall/devices/lamp-1", true),
+            (&["projects/other/**/lamp-*"], None, "projects/other/locations/x/registries/y/devices/lamp-1", true),
+            (&["projects/local/locations/local/registries/default/devices/lamp-1"], None, "lamp-1", true),
+            (&["default/lamp-1"], None, "lamp-1", true),
+            (&["{lamp,door}-?"], None, "door-1", true),
+        ] {
+            let device = DeviceName::parse(device, &home).unwrap();
+            let grants = grants(asked, granted);
+            let answer = grants.device(Capability::Config, &device, &home);
+            assert_eq!(answer.is_ok(), allowed, "{asked:?} ∩ {granted:?} on {device}");
+            assert!(grants.device(Capability::Command, &device, &home).is_err());
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_grant_and_who_withholds_it() {
+        let home = RegistryName::default_registry();
+        let check = |grants: Grants, device: &str| {
+            let device = DeviceName::parse(device, &home).unwrap();
+            grants.device(Capability::Config, &device, &home).unwrap_err()
+        };
+        assert_eq!(
+            check(grants(&["*"], Some(&["lamp-*"])), "door-1"),
+            "config of door-1 needs the grant config = [\"door-1\"]: the plugin's settings do not grant it"
+        );
+        assert_eq!(
+            check(grants(&["lamp-*"], None), "hall/door-1"),
+            "config of hall/door-1 needs the grant config = [\"hall/door-1\"]: the component does not ask for it in its \
+             description"
+        );
+        assert_eq!(check(Grants::none(), "x").split(':').count(), 2);
+    }
+
+    #[test]
+    fn topic_filters_match_as_in_mqtt() {
+        for (filter, topic, expect) in [
+            ("a/b", "a/b", true),
+            ("a/+", "a/b", true),
+            ("a/+", "a/b/c", false),
+            ("a/#", "a/b/c", true),
+            ("a/#", "a", true),
+            ("#", "a/b", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a", "a/b", false),
+            ("a/b/c", "a/b", false),
+        ] {
+            assert_eq!(filter_matches(filter, topic), expect, "{filter} on {topic}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_no_glob_is_named() {
+        let asked = [Grant { capability: Capability::Read, pattern: "lamp-[".into() }];
+        assert!(Grants::new(&asked, None).unwrap_err().contains("lamp-["));
+    }
+}

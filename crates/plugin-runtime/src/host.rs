@@ -1,0 +1,124 @@
+//! What a plugin may ask of the rest of the host, as one trait: the room above implements it over the registry, the log
+//! and the connections. Never more than a plugin needs.
+
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
+
+/// A future of a host call.
+pub type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One device, at the moment of the question.
+#[derive(Debug, Clone)]
+pub struct DeviceView {
+    pub num: DeviceNum,
+    pub name: DeviceName,
+    pub connected: bool,
+    pub blocked: bool,
+    pub gateway: bool,
+    pub metadata: Arc<BTreeMap<String, String>>,
+    /// 0 = none yet.
+    pub config_version: u64,
+    /// 0 = none yet.
+    pub state_version: u64,
+    /// Milliseconds since the Unix epoch.
+    pub last_event_ms: Option<u64>,
+    /// It is connected and subscribes to its commands.
+    pub accepts_commands: bool,
+    /// It is connected and subscribes to its methods, or has an endpoint for them.
+    pub accepts_methods: bool,
+}
+
+/// The config version in force.
+#[derive(Debug, Clone)]
+pub struct ConfigView {
+    pub version: u64,
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    pub payload: Bytes,
+    pub acknowledged_ms: Option<u64>,
+}
+
+/// A plugin calls a device.
+#[derive(Debug, Clone)]
+pub struct MethodCall {
+    pub plugin: PluginName,
+    /// The event that is being handled: the host calls nobody before it is durable.
+    pub seq: Seq,
+    pub device: DeviceNum,
+    pub method: String,
+    pub payload: Bytes,
+    /// How long to wait for the device's answer.
+    pub timeout: Duration,
+}
+
+/// A device's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodResponse {
+    /// 100 to 599.
+    pub status: u16,
+    pub payload: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MethodError {
+    #[error("{0}")]
+    Offline(String),
+    #[error("{0}")]
+    TimedOut(String),
+    /// The call itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What plugins read and call. All but `twin` and `call_method` are called from inside a guest's call: they must be quick and must
+/// not block.
+pub trait Host: Send + Sync + 'static {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView>;
+
+    /// Only the number: asked for every effect.
+    fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        self.device(name).map(|device| device.num)
+    }
+
+    /// Gives `take` devices of the registry whose id `wanted` likes, in order of their ids, after the id `after`, at most `limit`
+    /// and only as long as `take` returns true.
+    fn list(
+        &self,
+        registry: &RegistryName,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    );
+
+    /// The config in force; none = there never was one.
+    fn config(&self, device: DeviceNum) -> Option<ConfigView>;
+
+    /// The twin document as JSON. The error says why the host cannot read it now.
+    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>>;
+
+    /// A key of the plugin's own state, with its revision.
+    fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)>;
+
+    /// Keys that begin with `prefix`, in order, after `after`, at most `limit`.
+    fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String>;
+
+    /// Bytes of the plugin's keys and values together.
+    fn kv_bytes(&self, plugin: &PluginName) -> usize;
+
+    /// How many more commands may wait for the device.
+    fn command_room(&self, device: DeviceNum) -> usize;
+
+    /// How many timers the plugin has.
+    fn timers(&self, plugin: &PluginName) -> usize;
+
+    fn has_timer(&self, plugin: &PluginName, name: &str) -> bool;
+
+    fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>>;
+}

@@ -1,0 +1,73 @@
+//! Messages to devices, noted as effects.
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            command::{Host, Options},
+            types::Error,
+        },
+        grants::Capability,
+        limits::names,
+        sandbox::State,
+    },
+    args::{COMMAND, DEVICE, SUBFOLDER},
+    no_such_device,
+};
+use switchbox_model::{Effect, limits::COMMAND_TTL_MAX_MS};
+
+impl Host for State {
+    fn send(&mut self, device: String, payload: Vec<u8>, options: Options) -> Result<String, Error> {
+        let host = self.admit_effect([DEVICE.of(&device), COMMAND.of(&payload), SUBFOLDER.of(&options.subfolder)])?;
+        let name = self.granted(Capability::Command, &device)?;
+        check_subfolder(&options.subfolder)?;
+        if options.ttl_ms > COMMAND_TTL_MAX_MS {
+            return Err(Error::Invalid(format!("ttl-ms may be at most {COMMAND_TTL_MAX_MS}")));
+        }
+        let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
+        if options.ttl_ms == 0 && !view.connected {
+            return Err(Error::Offline(format!("{} is not connected", name.id)));
+        }
+        if options.ttl_ms == 0 && !view.accepts_commands {
+            return Err(Error::Offline(format!("{} does not subscribe to its commands", name.id)));
+        }
+        let to_it = |effect: &&Effect| matches!(effect, Effect::Command { device, .. } if *device == view.num);
+        if self.current.effects.iter().filter(to_it).count() >= host.command_room(view.num) {
+            let text = format!("no more commands may wait for {}", name.id);
+            return Err(Error::Limit(self.current.hit(names::QUEUED_COMMANDS, &text)));
+        }
+        self.room_for_effect()?;
+        let id = format!("{}.{}.{}", self.current.seq, self.setup.name, self.current.effects.len());
+        self.current.note(Effect::Command {
+            device: view.num,
+            id: id.clone(),
+            subfolder: options.subfolder,
+            payload: payload.into(),
+            ttl_ms: options.ttl_ms,
+        });
+        Ok(id)
+    }
+}
+
+/// It becomes the end of a topic name.
+fn check_subfolder(subfolder: &str) -> Result<(), Error> {
+    let rule = if subfolder.contains(['+', '#', '\0']) {
+        "must not hold + # or NUL"
+    } else if subfolder.starts_with('/') || subfolder.ends_with('/') || subfolder.contains("//") {
+        "must not have empty levels"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Invalid(format!("subfolder {subfolder:?} {rule}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_subfolder_fits_a_topic() {
+        for (subfolder, fits) in
+            [("", true), ("a", true), ("a/b", true), ("/a", false), ("a/", false), ("a//b", false), ("a/#", false)]
+        {
+            assert_eq!(super::check_subfolder(subfolder).is_ok(), fits, "{subfolder}");
+        }
+    }
+}

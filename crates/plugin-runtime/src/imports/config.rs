@@ -1,0 +1,42 @@
+//! Desired documents: reading the one in force, noting a new one.
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            config::{Host, Version},
+            types::Error,
+        },
+        grants::Capability,
+        sandbox::State,
+    },
+    args::{CONFIG, DEVICE},
+    expect, found,
+};
+use switchbox_model::Effect;
+
+impl Host for State {
+    fn get(&mut self, device: String) -> Result<Option<Version>, Error> {
+        let host = self.admit([DEVICE.of(&device)])?;
+        let name = self.granted(Capability::Read, &device)?;
+        let config = host.config(found(&*host, &name)?);
+        Ok(config.map(|config| Version {
+            number: config.version,
+            time: config.time_ms,
+            payload: config.payload.to_vec(),
+            acknowledged: config.acknowledged_ms,
+        }))
+    }
+
+    fn set(&mut self, device: String, payload: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
+        let host = self.admit_effect([DEVICE.of(&device), CONFIG.of(&payload)])?;
+        let name = self.last_granted(Capability::Config, &device)?;
+        let num = found(&*host, name)?;
+        if expected.is_some() {
+            let in_force = self.desired(&*host, num)?.version;
+            expect(expected, || in_force)?;
+        }
+        self.room_for_effect()?;
+        self.current.note(Effect::Config { device: num, payload: payload.into(), expected });
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Calls to devices. The one thing that happens at once, because the guest needs the answer.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            method::{Host, Response},
+            types::Error,
+        },
+        grants::Capability,
+        host::{MethodCall, MethodError},
+        instance::Called,
+        limits::names,
+        sandbox::State,
+    },
+    args::{DEVICE, METHOD, METHOD_NAME},
+    no_such_device,
+};
+use switchbox_model::{
+    CallRecord, CallResult,
+    limits::{METHOD_TIMEOUT_MAX_MS, METHOD_TIMEOUT_MS},
+    method::check_name,
+};
+use switchbox_support::clock;
+
+impl Host for State {
+    async fn call(
+        &mut self,
+        device: String,
+        name: String,
+        payload: Vec<u8>,
+        timeout_ms: u32,
+    ) -> Result<Response, Error> {
+        let host = self.admit_effect([DEVICE.of(&device), METHOD_NAME.of(&name), METHOD.of(&payload)])?;
+        let Prepared { host, call, refused } = self.prepare(host, &device, name, payload, timeout_ms)?;
+        let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
+        let time_ms = clock::now_ms();
+        let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
+        let began = Instant::now();
+        let answer = match refused {
+            Some(offline) => Ok(Err(offline)),
+            None => timeout(left, host.call_method(call)).await,
+        };
+        let took = began.elapsed();
+        self.current.awaited += took;
+        let answer = match answer {
+            Ok(Ok(answer)) => Ok(Response { status: answer.status, payload: answer.payload.to_vec() }),
+            Ok(Err(MethodError::Offline(text))) => Err(Error::Offline(text)),
+            Ok(Err(MethodError::TimedOut(text))) => Err(Error::TimedOut(text)),
+            Ok(Err(MethodError::Invalid(text))) => Err(Error::Invalid(text)),
+            Ok(Err(MethodError::Unavailable(text))) => Err(Error::Unavailable(text)),
+            Err(_) => {
+                let limit = self.setup.limits.host_call_time;
+                let text = format!("{limit:?} of waiting for devices for one event");
+                Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
+            }
+        };
+        let result = remembered(&answer);
+        self.current.calls.push(Called { device: to, method, request, time_ms, took, result });
+        answer
+    }
+}
+
+/// A call that may be made.
+struct Prepared {
+    host: Arc<dyn super::super::Host>,
+    call: MethodCall,
+    /// The device cannot be called now. That is remembered as a call, too, unlike a call that is none.
+    refused: Option<MethodError>,
+}
+
+impl State {
+    fn prepare(
+        &mut self,
+        host: Arc<dyn super::super::Host>,
+        device: &str,
+        method: String,
+        payload: Vec<u8>,
+        timeout_ms: u32,
+    ) -> Result<Prepared, Error> {
+        let name = self.granted(Capability::Method, device)?;
+        check_name(&method).map_err(Error::Invalid)?;
+        let timeout = timeout_of(timeout_ms)?;
+        let view = host.device(&name).ok_or_else(|| no_such_device(&name))?;
+        let refused = (!view.accepts_methods).then(|| {
+            let state = if view.connected { "does not subscribe to its methods" } else { "is not connected" };
+            MethodError::Offline(format!("{} {state}", name.id))
+        });
+        let call = MethodCall {
+            plugin: self.setup.name.clone(),
+            seq: self.current.seq,
+            device: view.num,
+            method,
+            payload: payload.into(),
+            timeout,
+        };
+        Ok(Prepared { host, call, refused })
+    }
+}
+
+fn remembered(answer: &Result<Response, Error>) -> CallResult {
+    match answer {
+        Ok(answer) => CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) },
+        Err(
+            Error::Offline(text)
+            | Error::TimedOut(text)
+            | Error::Invalid(text)
+            | Error::Unavailable(text)
+            | Error::Limit(text),
+        ) => CallResult::Failed(text.clone()),
+        Err(other) => CallResult::Failed(format!("{other:?}")),
+    }
+}
+
+/// 0 = the default.
+fn timeout_of(timeout_ms: u32) -> Result<Duration, Error> {
+    match u64::from(timeout_ms) {
+        0 => Ok(Duration::from_millis(METHOD_TIMEOUT_MS)),
+        ms if ms <= METHOD_TIMEOUT_MAX_MS => Ok(Duration::from_millis(ms)),
+        ms => Err(Error::Invalid(format!("a time-out of {ms} ms is more than {METHOD_TIMEOUT_MAX_MS} ms"))),
+    }
+}

@@ -1,0 +1,77 @@
+//! Devices, read only.
+
+use globset::GlobBuilder;
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            registry::{Device, Host},
+            types::{Error, Property},
+        },
+        grants::Capability,
+        host::DeviceView,
+        limits::names,
+        sandbox::State,
+    },
+    args::{DEVICE, LIST, PATTERN},
+    list_size, no_such_device,
+};
+use switchbox_model::{DeviceId, DeviceName, limits::LIST_BYTES};
+
+impl Host for State {
+    fn get(&mut self, device: String) -> Result<Device, Error> {
+        let host = self.admit([DEVICE.of(&device)])?;
+        let name = self.granted(Capability::Read, &device)?;
+        host.device(&name).map(view).ok_or_else(|| no_such_device(&name))
+    }
+
+    fn list(&mut self, pattern: String, after: Option<String>, limit: u32) -> Result<Vec<Device>, Error> {
+        let host = self.admit([PATTERN.of(&pattern), DEVICE.of(&after), LIST.of(&limit)])?;
+        let limit = list_size(limit)?;
+        let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
+        let glob = glob.map_err(|error| Error::Invalid(format!("{pattern:?} is no glob: {}", error.kind())))?;
+        let (glob, home, grants) = (glob.compile_matcher(), &self.current.home, &self.setup.grants);
+        // What may not be read is not there.
+        let readable = |id: &str| {
+            let name = DeviceId::new(id).map(|id| DeviceName { registry: home.clone(), id });
+            name.is_ok_and(|name| grants.device(Capability::Read, &name, home).is_ok())
+        };
+        let wanted = |id: &str| glob.is_match(id) && readable(id);
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
+        host.list(home, after.as_deref(), limit, &wanted, &mut |device| {
+            bytes = bytes.saturating_add(weight(&device));
+            let fits = bytes <= LIST_BYTES;
+            if fits {
+                found.push(view(device));
+            }
+            fits
+        });
+        if bytes > LIST_BYTES {
+            let text = format!("{LIST_BYTES} bytes of devices and their metadata in one list; ask for fewer at a time");
+            return Err(Error::Limit(self.current.hit(names::LIST_BYTES, &text)));
+        }
+        Ok(found)
+    }
+}
+
+/// Bytes that the guest gets of it, about.
+fn weight(device: &DeviceView) -> usize {
+    const ENTRY_BYTES: usize = 64;
+    let metadata = device.metadata.iter().map(|(name, value)| ENTRY_BYTES + name.len() + value.len());
+    ENTRY_BYTES + 2 * device.name.id.as_str().len() + device.name.registry.as_str().len() + metadata.sum::<usize>()
+}
+
+fn view(device: DeviceView) -> Device {
+    let metadata = device.metadata.iter().map(|(name, value)| Property { name: name.clone(), value: value.clone() });
+    Device {
+        name: device.name.to_string(),
+        id: device.name.id.to_string(),
+        connected: device.connected,
+        blocked: device.blocked,
+        gateway: device.gateway,
+        metadata: metadata.collect(),
+        config_version: device.config_version,
+        state_version: device.state_version,
+        last_event: device.last_event_ms,
+    }
+}

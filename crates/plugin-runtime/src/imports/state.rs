@@ -1,0 +1,98 @@
+//! The plugin's own durable keys. Writes are noted; reads see them at once.
+
+use std::{ops::Bound, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{
+            state::{Entry, Host},
+            types::Error,
+        },
+        host,
+        instance::KvChange,
+        limits::names,
+        sandbox::State,
+    },
+    args::{KEY, LIST, VALUE},
+    expect, list_size,
+};
+use switchbox_model::limits::{KV_BYTES, KV_KEY_BYTES};
+
+impl Host for State {
+    fn get(&mut self, key: String) -> Result<Option<Entry>, Error> {
+        let host = self.admit([KEY.of(&key)])?;
+        check_key(&key)?;
+        Ok(self.read(&*host, &key).map(|(value, revision)| Entry { value: value.to_vec(), revision }))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, expected: Option<u64>) -> Result<(), Error> {
+        let host = self.admit_effect([KEY.of(&key), VALUE.of(&value)])?;
+        check_key(&key)?;
+        self.write(&host, key, Some(value.into()), expected)
+    }
+
+    fn delete(&mut self, key: String) -> Result<(), Error> {
+        let host = self.admit_effect([KEY.of(&key)])?;
+        check_key(&key)?;
+        match self.read(&*host, &key) {
+            Some(_) => self.write(&host, key, None, None),
+            None => Ok(()),
+        }
+    }
+
+    fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Error> {
+        let host = self.admit([KEY.of(&prefix), KEY.of(&after), LIST.of(&limit)])?;
+        let limit = list_size(limit)?;
+        let deleted = self.current.overlay.values().filter(|(value, _)| value.is_none()).count();
+        let stored = host.kv_keys(&self.setup.name, &prefix, after.as_deref(), limit + deleted);
+        let overlay = &self.current.overlay;
+        let from = after.map_or_else(|| Bound::Included(prefix.clone()), Bound::Excluded);
+        let written = overlay
+            .range((from, Bound::Unbounded))
+            .filter(|(key, (value, _))| value.is_some() && key.starts_with(&prefix));
+        let mut keys: Vec<String> = written.map(|(key, _)| key.clone()).collect();
+        keys.extend(stored.into_iter().filter(|key| !overlay.contains_key(key)));
+        keys.sort_unstable();
+        keys.truncate(limit);
+        Ok(keys)
+    }
+}
+
+impl State {
+    fn read(&self, host: &dyn host::Host, key: &str) -> Option<(Bytes, u64)> {
+        match self.current.overlay.get(key) {
+            Some((value, revision)) => value.clone().map(|value| (value, *revision)),
+            None => host.kv_get(&self.setup.name, key),
+        }
+    }
+
+    fn write(
+        &mut self,
+        host: &Arc<dyn host::Host>,
+        key: String,
+        value: Option<Bytes>,
+        expected: Option<u64>,
+    ) -> Result<(), Error> {
+        let before = self.read(&**host, &key);
+        let in_force = before.as_ref().map_or(0, |(_, revision)| *revision);
+        expect(expected, || in_force)?;
+        let size = |value: Option<&Bytes>| value.map_or(0, |value| key.len() + value.len());
+        let used = self.current.kv_bytes.unwrap_or_else(|| host.kv_bytes(&self.setup.name));
+        let used = (used + size(value.as_ref())).saturating_sub(size(before.as_ref().map(|(value, _)| value)));
+        if used > KV_BYTES && value.is_some() {
+            let text = format!("{KV_BYTES} bytes of keys and values");
+            return Err(Error::Limit(self.current.hit(names::KV_BYTES, &text)));
+        }
+        self.room_for_effect()?;
+        self.current.kv_bytes = Some(used);
+        self.current.overlay.insert(key.clone(), (value.clone(), in_force + 1));
+        self.current.kv.push(KvChange { key, value, expected });
+        Ok(())
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() { Err(Error::Invalid(format!("a key has 1 to {KV_KEY_BYTES} bytes, not 0"))) } else { Ok(()) }
+}

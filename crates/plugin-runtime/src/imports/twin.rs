@@ -1,0 +1,70 @@
+//! Desired and reported together: reading both, patching desired.
+
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        bindings::imports::switchbox::plugin::{twin::Host, types::Error},
+        grants::Capability,
+        host,
+        limits::names,
+        sandbox::State,
+    },
+    args::{DEVICE, PATCH},
+    expect, found,
+};
+use switchbox_core::twin::Desired;
+use switchbox_model::{DeviceNum, Effect};
+
+impl Host for State {
+    async fn get(&mut self, device: String) -> Result<String, Error> {
+        let host = self.admit([DEVICE.of(&device)])?;
+        let name = self.granted(Capability::Read, &device)?;
+        let asked = host.twin(found(&*host, &name)?);
+        let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
+        let began = Instant::now();
+        let answer = timeout(left, asked).await;
+        self.current.awaited += began.elapsed();
+        match answer {
+            Ok(answer) => answer.map_err(Error::Unavailable),
+            Err(_) => {
+                let text = format!("{:?} of waiting for one event", self.setup.limits.host_call_time);
+                Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
+            }
+        }
+    }
+
+    fn patch_desired(&mut self, device: String, patch: String, expected: Option<u64>) -> Result<(), Error> {
+        let host = self.admit_effect([DEVICE.of(&device), PATCH.of(&patch)])?;
+        let name = self.granted(Capability::Config, &device)?;
+        let num = found(&*host, &name)?;
+        let mut desired = self.desired(&*host, num)?;
+        expect(expected, || desired.version)?;
+        // Only to tell the guest what is wrong: the patch itself is done when the event's effects are.
+        desired.patch(patch.as_bytes()).map_err(|problem| Error::Invalid(problem.to_string()))?;
+        self.room_for_effect()?;
+        self.current.note(Effect::PatchDesired { device: num, patch: patch.into(), expected });
+        Ok(())
+    }
+}
+
+impl State {
+    /// The config in force once the effects noted so far are done.
+    pub(super) fn desired(&self, host: &dyn host::Host, num: DeviceNum) -> Result<Desired, Error> {
+        let mut desired = host
+            .config(num)
+            .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload });
+        for effect in &self.current.effects {
+            match effect {
+                Effect::Config { device, payload, .. } if *device == num => desired.set(payload),
+                Effect::PatchDesired { device, patch, .. } if *device == num => {
+                    desired.patch(patch).map_err(|problem| Error::Invalid(problem.to_string()))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(desired)
+    }
+}

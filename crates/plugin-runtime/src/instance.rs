@@ -1,0 +1,219 @@
+//! One running guest: gives it events one at a time and takes back what it wants to happen. Never applies an effect; a
+//! guest that trapped is never called again.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use wasmtime::{
+    Store,
+    component::{Func, TypedFunc},
+};
+
+use super::{
+    bindings::{events, exports::exports::switchbox::plugin::handler::Disposition},
+    component::Component,
+    convert,
+    grants::Grants,
+    limits::{Limits, names},
+    sandbox::{self, State},
+    text,
+};
+use switchbox_model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName, limits::LimitName};
+use switchbox_support::tasks;
+
+/// What makes a component a plugin.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub name: PluginName,
+    /// JSON.
+    pub settings: String,
+    pub limits: Limits,
+    pub grants: Grants,
+}
+
+/// One event for a guest.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    pub event: &'a Event,
+    /// Whom the event came from.
+    pub device: Option<&'a DeviceName>,
+    /// From 1.
+    pub attempt: u32,
+}
+
+/// How the guest handled the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    /// The guest wants the event again, later.
+    Retry(String),
+    /// The guest does not want the event.
+    Reject(String),
+    /// A trap or a limit; the instance is poisoned. Names the limit and holds the guest's last words.
+    Failed(String),
+    /// The host itself panicked in one of the guest's calls; the instance is poisoned.
+    Panicked(String),
+}
+
+/// A write to the plugin's own state, in the order of the writes. A write's revision is that of the value before it
+/// plus one, 1 for a key that was not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvChange {
+    pub key: String,
+    /// None: deleted.
+    pub value: Option<Bytes>,
+    /// The revision that had to be in force before this write, 0 = no such key. Already compared with the state as it
+    /// was while the guest ran.
+    pub expected: Option<u64>,
+}
+
+/// A method that the guest called. It happened, whatever the verdict is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    pub device: DeviceNum,
+    pub method: String,
+    /// The beginning of the request's payload.
+    pub request: Bytes,
+    /// When it began, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    pub took: Duration,
+    pub result: CallResult,
+}
+
+/// What came of one event. Unless the verdict is `Done` there are no effects and no changes.
+#[derive(Debug)]
+pub struct Execution {
+    pub verdict: Verdict,
+    pub effects: Vec<Effect>,
+    pub kv: Vec<KvChange>,
+    pub calls: Vec<Called>,
+    /// Each begins with its level, or with `stdout` or `stderr`.
+    pub logs: Vec<String>,
+    /// What the guest computed, host functions included.
+    pub guest_time: Duration,
+    /// What it waited for devices and slept.
+    pub awaited: Duration,
+    /// The names of the limits that were hit, each once.
+    pub limits_hit: Vec<LimitName>,
+}
+
+/// A started guest. Handles one event at a time; dropping it gives its memory back to the pool.
+pub struct Instance {
+    component: Component,
+    store: Store<State>,
+    on_event: OnEvent,
+    poisoned: bool,
+}
+
+/// The guest's `on-event`. Its type is checked once, not for every event.
+pub(super) struct OnEvent(Func);
+
+type Handled = (Result<(), Disposition>,);
+
+impl OnEvent {
+    pub(super) fn new(func: Func, store: &Store<State>) -> wasmtime::Result<Self> {
+        func.typed::<(events::Event<'static>,), Handled>(store)?;
+        Ok(Self(func))
+    }
+
+    async fn call(
+        &self,
+        store: &mut Store<State>,
+        event: events::Event<'_>,
+    ) -> wasmtime::Result<Result<(), Disposition>> {
+        #[allow(unsafe_code, reason = "`new` has checked the type, which does not depend on the lifetime")]
+        // SAFETY: see the reason above.
+        let func = unsafe { TypedFunc::<(events::Event<'_>,), Handled>::new_unchecked(self.0) };
+        let (handled,) = func.call_async(store, (event,)).await?;
+        Ok(handled)
+    }
+}
+
+impl Instance {
+    pub(super) fn new(component: Component, store: Store<State>, on_event: OnEvent) -> Self {
+        let (_, _) = store.data().output.take();
+        Self { component, store, on_event, poisoned: false }
+    }
+
+    #[must_use]
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// True after a trap, a time-out, or a call that was dropped half-way: drop it and start another.
+    #[must_use]
+    pub fn poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Gives the guest one event.
+    pub async fn handle(&mut self, call: Call<'_>) -> Execution {
+        if self.poisoned {
+            return self.execution(Verdict::Failed("the instance was used after it failed".into()));
+        }
+        self.poisoned = true;
+        let state = self.store.data_mut();
+        let home = call.device.map(|device| &device.registry);
+        state.current.begin(call.event.seq, call.attempt, call.event.time_ms, home);
+        let deadline = state.setup.limits.deadline;
+        let home = state.current.home.clone();
+        let meter = Arc::clone(&state.meter);
+        sandbox::arm(&mut self.store, deadline);
+        let mut properties = Vec::new();
+        let event = convert::event(&call, &home, &mut properties);
+        let handled = self.on_event.call(&mut self.store, event);
+        let handled = tasks::caught(sandbox::measured(&meter, handled)).await;
+        let verdict = match handled {
+            Ok(Ok(disposition)) => {
+                self.poisoned = false;
+                match disposition {
+                    Ok(()) => Verdict::Done,
+                    Err(Disposition::Retry(text)) => Verdict::Retry(self.cut(text)),
+                    Err(Disposition::Reject(text)) => Verdict::Reject(self.cut(text)),
+                }
+            }
+            Ok(Err(error)) => {
+                let failure = sandbox::failure(self.store.data(), &error);
+                if let Some(limit) = failure.limit {
+                    self.store.data_mut().current.limits_hit.push(limit);
+                }
+                Verdict::Failed(failure.text)
+            }
+            Err(panic) => Verdict::Panicked(panic.to_string()),
+        };
+        self.execution(verdict)
+    }
+
+    /// A text of the guest's, which may be as long as its memory.
+    fn cut(&mut self, text: String) -> String {
+        match text::too_long(&text) {
+            None => text,
+            Some(short) => {
+                self.store.data_mut().current.limits_hit.push(names::TEXT_BYTES);
+                short
+            }
+        }
+    }
+
+    fn execution(&mut self, verdict: Verdict) -> Execution {
+        let state = self.store.data_mut();
+        let (logs, cut) = state.output.take();
+        let current = &mut state.current;
+        if verdict != Verdict::Done {
+            current.effects.clear();
+            current.kv.clear();
+        }
+        let mut limits_hit = std::mem::take(&mut current.limits_hit);
+        limits_hit.extend(cut);
+        Execution {
+            verdict,
+            effects: std::mem::take(&mut current.effects),
+            kv: std::mem::take(&mut current.kv),
+            calls: std::mem::take(&mut current.calls),
+            logs,
+            guest_time: state.meter.computed(),
+            awaited: current.awaited + state.meter.slept(),
+            limits_hit,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What one plugin may use up, with the defaults and the human forms (`100ms`, `32MiB`, `10/s`). Only values; the rooms
+//! that enforce them name them by the constants here.
+
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use super::rate::Rate;
+pub use switchbox_model::limits::plugin_names as names;
+
+/// More than any device takes: it bounds a loop that goes round within the host, and never paces a real device.
+const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);
+/// Topics need no device to go round, so a loop through one is held to less.
+const RATE_PER_TOPIC: Rate = Rate::per_second(10_000);
+const EFFECTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
+
+/// No plugin gets more memory than the pool's slots have, bytes.
+pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
+
+/// No event leaves more output, bytes: all of it stands in one entry of the journal.
+const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
+/// No event has more lines, host calls or effects.
+const MAX_COUNT: u32 = 1_000_000;
+
+/// The `[limits]` of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Guest time per event, sleeping included; host waits are not.
+    #[serde(with = "human_duration")]
+    pub deadline: Duration,
+    /// Guest time for `describe` and for `start`.
+    #[serde(with = "human_duration")]
+    pub start_deadline: Duration,
+    /// Linear memory of an instance.
+    pub memory: Size,
+    /// Bytes of log lines, standard output and standard error per event.
+    pub output: Size,
+    /// Log lines per event, standard output and standard error included.
+    pub log_lines: u32,
+    /// Calls of the host per event.
+    pub host_calls: u32,
+    /// Waiting for devices per event.
+    #[serde(with = "human_duration")]
+    pub host_call_time: Duration,
+    /// Effects per event, writes of the plugin's own state included.
+    pub effects_per_event: u32,
+    /// Effects on one device or topic. None = the host's own, see [`Limits::rate_per_device`].
+    pub rate_per_target: Option<Rate>,
+    /// Effects on one device or topic that may come at once. None = as many as the rate has in a second.
+    pub burst_per_target: Option<NonZeroU32>,
+    /// Effects on all devices and topics together.
+    pub effects_per_second: NonZeroU32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(100),
+            start_deadline: Duration::from_secs(5),
+            memory: Size(32 * 1024 * 1024),
+            output: Size(64 * 1024),
+            log_lines: 256,
+            host_calls: 1_000,
+            host_call_time: Duration::from_secs(30),
+            effects_per_event: 64,
+            rate_per_target: None,
+            burst_per_target: None,
+            effects_per_second: EFFECTS_PER_SECOND,
+        }
+    }
+}
+
+impl Limits {
+    /// In force for each device.
+    #[must_use]
+    pub fn rate_per_device(&self) -> Rate {
+        self.rate_per_target.unwrap_or(RATE_PER_DEVICE)
+    }
+
+    /// In force for each topic.
+    #[must_use]
+    pub fn rate_per_topic(&self) -> Rate {
+        self.rate_per_target.unwrap_or(RATE_PER_TOPIC)
+    }
+
+    /// What is wrong with the values together; empty = nothing. Each with its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut durations = |key, value: Duration, most: Duration| {
+            if value.is_zero() || value > most {
+                problems.push((key, format!("must be more than 0 and at most {}", humantime::format_duration(most))));
+            }
+        };
+        durations("deadline", self.deadline, Duration::from_secs(60));
+        durations("start-deadline", self.start_deadline, Duration::from_secs(60));
+        durations("host-call-time", self.host_call_time, Duration::from_secs(600));
+        if self.output.0 > MAX_OUTPUT {
+            problems.push(("output", format!("must be at most {}", Size(MAX_OUTPUT))));
+        }
+        for (key, value) in [
+            ("log-lines", self.log_lines),
+            ("host-calls", self.host_calls),
+            ("effects-per-event", self.effects_per_event),
+        ] {
+            if value > MAX_COUNT {
+                problems.push((key, format!("must be at most {MAX_COUNT}")));
+            }
+        }
+        if self.memory.0 == 0 || self.memory.0 > MAX_MEMORY {
+            problems.push(("memory", format!("must be more than 0 and at most {}", Size(MAX_MEMORY))));
+        }
+        problems
+    }
+}
+
+/// A number of bytes: `64KiB`, `32MiB`, `1MB`, `512`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+const UNITS: [(&str, u64); 8] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, *unit)))
+            .unwrap_or((text.trim(), 1));
+        let number = number.trim().parse::<u64>().ok();
+        number
+            .and_then(|number| number.checked_mul(unit))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no size; write it as 64KiB or 32MiB"))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{}{name}", self.0 / unit),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serde_as_text!(Size);
+
+mod human_duration {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no duration; write it as 100ms, 5s or 1m")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for (text, bytes) in [("32MiB", 32 << 20), ("64KiB", 64 << 10), ("1MB", 1_000_000), ("7B", 7)] {
+            assert_eq!(text.parse::<Size>(), Ok(Size(bytes)));
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+        assert_eq!("12".parse::<Size>(), Ok(Size(12)));
+        for text in ["", "MiB", "-1B", "1.5MiB", "99999999999GiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert_eq!(Limits::default().problems(), []);
+        let limits = Limits { memory: Size(1 << 40), deadline: Duration::ZERO, ..Limits::default() };
+        assert_eq!(limits.problems().len(), 2);
+    }
+}

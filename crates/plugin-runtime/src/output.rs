@@ -1,0 +1,243 @@
+//! What a guest says while it handles an event: log lines, standard output and standard error, in order and bounded.
+//! What goes beyond the bounds is dropped, and one line says so.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::{
+    failure::LimitHit,
+    limits::{Limits, names},
+    text,
+};
+use switchbox_model::limits::LimitName;
+
+/// How much of the newest standard error is kept whatever the bounds say: the guest's panic text is there.
+const ERROR_TAIL_BYTES: usize = 2_048;
+
+/// What a guest may write at once.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Where standard output or standard error goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Stdout,
+    Stderr,
+}
+
+/// Shared by the instance and by the streams that the guest holds.
+#[derive(Debug, Clone)]
+pub(super) struct Output(Arc<Mutex<Captured>>);
+
+#[derive(Debug, Default)]
+struct Captured {
+    lines: Vec<String>,
+    bytes: usize,
+    max_bytes: usize,
+    max_lines: usize,
+    /// The limit that was hit; all that comes after is dropped.
+    cut: Option<LimitName>,
+    /// A line was too long, and only its beginning is kept.
+    shortened: bool,
+    /// Lines not yet ended.
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    error_tail: Vec<u8>,
+}
+
+impl Output {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self(Arc::new(Mutex::new(Captured {
+            max_bytes: limits.output.bytes(),
+            max_lines: limits.log_lines as usize,
+            ..Captured::default()
+        })))
+    }
+
+    /// One line of the guest's log.
+    pub(super) fn log(&self, level: &str, message: &str) {
+        self.0.lock().line(level, message);
+    }
+
+    pub(super) fn write(&self, source: Source, bytes: &[u8]) {
+        self.0.lock().write(source, bytes);
+    }
+
+    /// The lines of this call and the limits that were hit; empties it for the next call.
+    pub(super) fn take(&self) -> (Vec<String>, Vec<LimitName>) {
+        self.0.lock().take()
+    }
+
+    /// The newest standard error of this call, such as a panic's text.
+    pub(super) fn last_words(&self) -> String {
+        let captured = self.0.lock();
+        let text = String::from_utf8_lossy(&captured.error_tail);
+        let lines =
+            text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with("note: run with"));
+        lines.collect::<Vec<_>>().join(" | ")
+    }
+}
+
+impl Captured {
+    fn line(&mut self, level: &str, message: &str) {
+        if self.cut.is_some() {
+            return;
+        }
+        if self.lines.len() >= self.max_lines {
+            self.cut(names::LOG_LINES, self.max_lines);
+        } else if self.bytes.saturating_add(message.len()) > self.max_bytes {
+            self.cut(names::OUTPUT, self.max_bytes);
+        } else {
+            self.bytes += message.len();
+            let short = text::too_long(message);
+            self.shortened |= short.is_some();
+            self.lines.push(format!("{level}: {}", short.as_deref().unwrap_or(message)));
+        }
+    }
+
+    fn cut(&mut self, limit: LimitName, value: usize) {
+        self.cut = Some(limit);
+        self.lines.push(format!("warn: the limit \"{limit}\" ({value}) is reached; the rest is dropped"));
+    }
+
+    fn write(&mut self, source: Source, bytes: &[u8]) {
+        if source == Source::Stderr {
+            self.error_tail.extend_from_slice(bytes);
+            let excess = self.error_tail.len().saturating_sub(ERROR_TAIL_BYTES);
+            self.error_tail.drain(..excess);
+        }
+        if self.cut.is_some() {
+            return;
+        }
+        let (name, mut open) = match source {
+            Source::Stdout => ("stdout", std::mem::take(&mut self.stdout)),
+            Source::Stderr => ("stderr", std::mem::take(&mut self.stderr)),
+        };
+        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            open.extend_from_slice(piece);
+            if pieces.peek().is_some() || open.len() > self.max_bytes {
+                self.line(name, &String::from_utf8_lossy(&open));
+                open.clear();
+            }
+        }
+        match source {
+            Source::Stdout => self.stdout = open,
+            Source::Stderr => self.stderr = open,
+        }
+    }
+
+    fn take(&mut self) -> (Vec<String>, Vec<LimitName>) {
+        for (source, open) in
+            [("stdout", std::mem::take(&mut self.stdout)), ("stderr", std::mem::take(&mut self.stderr))]
+        {
+            if !open.is_empty() {
+                self.line(source, &String::from_utf8_lossy(&open));
+            }
+        }
+        self.bytes = 0;
+        self.error_tail.clear();
+        let shortened = std::mem::take(&mut self.shortened).then_some(names::TEXT_BYTES);
+        (std::mem::take(&mut self.lines), self.cut.take().into_iter().chain(shortened).collect())
+    }
+}
+
+/// One of the two streams, as the guest holds it. Always ready: what is too much is dropped.
+pub(super) struct Stream {
+    pub(super) output: Output,
+    pub(super) source: Source,
+}
+
+impl Pollable for Stream {
+    fn ready<'a, 'b>(&'a mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl OutputStream for Stream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES {
+            let text = format!("{} bytes in one write, {WRITE_BYTES} are allowed", bytes.len());
+            return Err(StreamError::Trap(LimitHit { limit: names::OUTPUT, text }.into()));
+        }
+        self.output.write(self.source, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Size;
+
+    fn output(bytes: u64, lines: u32) -> Output {
+        Output::new(&Limits { output: Size(bytes), log_lines: lines, ..Limits::default() })
+    }
+
+    #[test]
+    fn pieces_become_lines_in_order() {
+        let output = output(1_000, 10);
+        output.write(Source::Stdout, b"one\ntw");
+        output.log("info", "between");
+        output.write(Source::Stdout, b"o\nthree");
+        output.write(Source::Stderr, b"\xff\n");
+        let (lines, cut) = output.take();
+        assert_eq!(lines, ["stdout: one", "info: between", "stdout: two", "stderr: \u{fffd}", "stdout: three"]);
+        assert!(cut.is_empty());
+        assert_eq!(output.take(), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_is_too_much_is_dropped_and_said() {
+        for (output, limit) in [(output(1_000, 2), names::LOG_LINES), (output(9, 100), names::OUTPUT)] {
+            for _ in 0..5 {
+                output.log("info", "1234");
+            }
+            let (lines, cut) = output.take();
+            assert_eq!(lines.len(), 3);
+            assert_eq!(cut, [limit]);
+            assert!(lines[2].contains(limit.as_str()), "{lines:?}");
+            output.log("info", "1234");
+            assert_eq!(output.take(), (vec!["info: 1234".into()], vec![]));
+        }
+    }
+
+    #[test]
+    fn a_long_line_keeps_its_beginning() {
+        let output = output(100_000, 10);
+        output.log("info", &"x".repeat(20_000));
+        output.write(Source::Stdout, &[&[b'y'; 20_000][..], b"\n"].concat());
+        let (lines, cut) = output.take();
+        assert_eq!(lines.iter().map(|line| line.len() < 5_000).collect::<Vec<_>>(), [true, true]);
+        assert!(lines.iter().all(|line| line.ends_with("(cut: it had 20000 bytes)")), "{lines:?}");
+        assert_eq!(cut, [names::TEXT_BYTES]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_stays_bounded_and_the_last_words_are_kept() {
+        let output = output(100, 10);
+        for _ in 0..1_000 {
+            output.write(Source::Stdout, &[b'x'; 100]);
+        }
+        output.write(
+            Source::Stderr,
+            b"\nthread 'main' panicked at src/lib.rs:1:2:\nboom\nnote: run with `RUST_BACKTRACE=1`\n",
+        );
+        assert!(output.0.lock().stdout.len() <= 200);
+        assert_eq!(output.last_words(), "thread 'main' panicked at src/lib.rs:1:2: | boom");
+    }
+}

@@ -1,0 +1,140 @@
+//! The walls round one instance: the data of its store, its memory bound, and how a call into the guest is run, measured
+//! and ended. Knows no event and no effect.
+
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{
+    current::{Current, Phase},
+    engine::Engine,
+    failure::{Failure, LimitHit, explain},
+    host::Host,
+    instance::Setup,
+    limits::{Size, names},
+    meter::{Meter, Metered},
+    output::Output,
+};
+use switchbox_model::limits::GUEST_CALL_BYTES;
+
+/// Elements of all tables of an instance.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// Streams and timers that an instance may hold open.
+pub(super) const MAX_HANDLES: usize = 1_000;
+
+/// Handles of resources of all kinds in an instance, the component's own included.
+const MAX_COMPONENT_HANDLES: usize = 10_000;
+
+/// What host functions see.
+pub(super) struct State {
+    pub(super) setup: Arc<Setup>,
+    /// None while a component describes itself.
+    pub(super) host: Option<Arc<dyn Host>>,
+    pub(super) current: Current,
+    pub(super) output: Output,
+    pub(super) meter: Arc<Meter>,
+    pub(super) table: ResourceTable,
+    wasi: WasiCtx,
+    bounds: Bounds,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// A new store for one instance.
+pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Host>>, time_ms: u64) -> Store<State> {
+    let meter = Arc::new(Meter::new());
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_HANDLES);
+    let phase = if host.is_some() { Phase::Start } else { Phase::Describe };
+    let state = State {
+        current: Current::new(phase, time_ms),
+        output: Output::new(&setup.limits),
+        meter: Arc::clone(&meter),
+        table,
+        wasi: WasiCtx::builder().build(),
+        bounds: Bounds { memory: 0, max_memory: setup.limits.memory.bytes(), elements: 0 },
+        setup,
+        host,
+    };
+    let mut store = Store::new(engine.wasmtime(), state);
+    store.limiter(|state| &mut state.bounds);
+    store.set_hostcall_fuel(GUEST_CALL_BYTES);
+    store.set_max_component_handles(MAX_COMPONENT_HANDLES);
+    store.epoch_deadline_callback(move |_| {
+        if meter.left().is_zero() {
+            return Err(out_of_time().into());
+        }
+        // A busy guest gives its thread back at every tick.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}
+
+pub(super) fn out_of_time() -> LimitHit {
+    LimitHit { limit: names::DEADLINE, text: "the guest took too long".into() }
+}
+
+/// Gets the store ready for a call of at most `deadline` guest time.
+pub(super) fn arm(store: &mut Store<State>, deadline: Duration) {
+    store.data().meter.begin(deadline);
+    store.set_epoch_deadline(1);
+}
+
+/// Runs a call that `arm` got ready, measuring it.
+pub(super) async fn measured<T>(meter: &Meter, call: impl Future<Output = T>) -> T {
+    let call = pin!(call);
+    Metered { meter, call }.await
+}
+
+/// Explains how a call ended.
+pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
+    let mut failure = explain(error, &state.output.last_words());
+    if failure.limit == Some(names::DEADLINE) {
+        let deadline = match state.current.phase {
+            Phase::Event => state.setup.limits.deadline,
+            Phase::Describe | Phase::Start => state.setup.limits.start_deadline,
+        };
+        failure.text = failure.text.replacen("too long", &format!("longer than {deadline:?}"), 1);
+    }
+    failure
+}
+
+/// What the guest's memories and tables take together.
+struct Bounds {
+    memory: usize,
+    max_memory: usize,
+    elements: usize,
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
+        if total > self.max_memory {
+            let allowed = Size(self.max_memory as u64);
+            let text = format!("the guest wants {total} bytes of memory, {allowed} are allowed");
+            return Err(LimitHit { limit: names::MEMORY, text }.into());
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(LimitHit { limit: names::MEMORY, text: format!("no more memory can be had: {error}") }.into())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.elements.saturating_add(desired.saturating_sub(current));
+        if total > MAX_TABLE_ELEMENTS {
+            let text = format!("the guest wants {total} table elements, {MAX_TABLE_ELEMENTS} are allowed");
+            return Err(LimitHit { limit: names::TABLES, text }.into());
+        }
+        self.elements = total;
+        Ok(true)
+    }
+}

@@ -1,0 +1,325 @@
+//! A plugin's settings file. Pure: text in, settings or all problems out, each with its key.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use toml::{Table, Value};
+
+use super::{
+    convert::check_settings,
+    futile,
+    grants::{Capability, Granted, Grants},
+    limits::Limits,
+    trigger::{Trigger, Triggers},
+};
+
+/// Where the component is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComponentRef {
+    /// One that is part of the host.
+    Builtin(String),
+    /// A file of the watched folder, ending included.
+    File(String),
+}
+
+/// `NAME.toml`, checked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginSettings {
+    /// None: the `.wasm` of the same name.
+    pub component: Option<ComponentRef>,
+    pub enabled: bool,
+    /// None: what the component describes.
+    pub triggers: Option<Vec<Trigger>>,
+    /// None: nothing is said, so the host's own rule holds.
+    pub grants: Option<Granted>,
+    pub limits: Limits,
+    /// The plugin's own, as JSON. None: the component's defaults.
+    pub settings: Option<serde_json::Value>,
+}
+
+impl Default for PluginSettings {
+    fn default() -> Self {
+        Self { component: None, enabled: true, triggers: None, grants: None, limits: Limits::default(), settings: None }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Such as `limits.memory` or `trigger[2].event`; empty for the text as a whole.
+    pub key: String,
+    pub text: String,
+}
+
+/// All that is wrong, on one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid(pub Vec<Problem>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Problem { key, text }) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            let colon = if key.is_empty() { "" } else { ": " };
+            write!(f, "{separator}{key}{colon}{text}")?;
+        }
+        Ok(())
+    }
+}
+
+const KEYS: &str = "component, enabled, trigger, grants, limits, settings";
+
+impl PluginSettings {
+    /// Reads a whole settings file.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<PluginSettings, Invalid> {
+    let table = text.parse::<Table>().map_err(|error| {
+        let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
+        Invalid(vec![Problem { key: String::new(), text: format!("line {line} is no TOML: {}", error.message()) }])
+    })?;
+    let mut reader = Reader::default();
+    let mut settings = PluginSettings::default();
+    for (key, value) in table {
+        match key.as_str() {
+            "component" => settings.component = reader.component(value),
+            "enabled" => settings.enabled = reader.value("enabled", value).unwrap_or(true),
+            "trigger" => settings.triggers = Some(reader.triggers(value)),
+            "grants" => settings.grants = Some(reader.grants(value)),
+            "limits" => settings.limits = reader.limits(value),
+            "settings" => settings.settings = reader.settings(value),
+            _ => reader.problem(key, format!("is no key of a plugin's settings ({KEYS})")),
+        }
+    }
+    if reader.0.is_empty() { Ok(settings) } else { Err(Invalid(reader.0)) }
+}
+
+/// Gathers the problems.
+#[derive(Default)]
+struct Reader(Vec<Problem>);
+
+impl Reader {
+    fn problem(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Problem { key: key.into(), text: text.into() });
+    }
+
+    fn value<T: DeserializeOwned>(&mut self, key: &str, value: Value) -> Option<T> {
+        value.try_into().map_err(|error: toml::de::Error| self.problem(key, error.message())).ok()
+    }
+
+    fn table(&mut self, key: &str, value: Value) -> Option<Table> {
+        match value {
+            Value::Table(table) => Some(table),
+            other => {
+                self.problem(key, format!("is a {}, but must be a table: [{key}]", other.type_str()));
+                None
+            }
+        }
+    }
+
+    fn component(&mut self, value: Value) -> Option<ComponentRef> {
+        let name: String = self.value("component", value)?;
+        if let Some(builtin) = name.strip_prefix("builtin:") {
+            return Some(ComponentRef::Builtin(builtin.into()));
+        }
+        let plain = !name.starts_with('.') && !name.contains(['/', '\\']);
+        if plain && name.len() > ".wasm".len() && name.ends_with(".wasm") {
+            return Some(ComponentRef::File(name));
+        }
+        self.problem("component", format!("{name:?} is neither builtin:NAME nor a NAME.wasm in the same folder"));
+        None
+    }
+
+    fn triggers(&mut self, value: Value) -> Vec<Trigger> {
+        let Value::Array(entries) = value else {
+            self.problem("trigger", "must be written as [[trigger]]");
+            return Vec::new();
+        };
+        let mut triggers = Vec::new();
+        for (n, entry) in entries.into_iter().enumerate() {
+            let key = format!("trigger[{}]", n + 1);
+            let Some(trigger) = self.value::<Trigger>(&key, entry) else { continue };
+            if let Err(error) = Triggers::new(std::slice::from_ref(&trigger)) {
+                self.problem(key, error);
+            } else if let Some(why) = futile::trigger(&trigger) {
+                self.problem(key, why);
+            }
+            triggers.push(trigger);
+        }
+        if self.0.is_empty()
+            && let Err(error) = Triggers::new(&triggers)
+        {
+            self.problem("trigger", error);
+        }
+        triggers
+    }
+
+    fn grants(&mut self, value: Value) -> Granted {
+        let mut granted = Granted::new();
+        for (key, value) in self.table("grants", value).unwrap_or_default() {
+            let path = format!("grants.{key}");
+            let Some(capability) = Capability::ALL.into_iter().find(|c| c.as_str() == key) else {
+                self.problem(path, "is no capability (config, command, method, read, publish)");
+                continue;
+            };
+            let Some(patterns) = self.value::<Vec<String>>(&path, value) else { continue };
+            granted.insert(capability, patterns);
+            if let Some(Err(error)) = granted
+                .get_key_value(&capability)
+                .map(|(capability, patterns)| Grants::new(&[], Some(&Granted::from([(*capability, patterns.clone())]))))
+            {
+                self.problem(path, error);
+                continue;
+            }
+            let futile = granted.get(&capability).into_iter().flatten().filter_map(|p| futile::grant(capability, p));
+            let futile: Vec<_> = futile.collect();
+            futile.into_iter().for_each(|why| self.problem(path.clone(), why));
+        }
+        if self.0.is_empty()
+            && let Err(error) = Grants::new(&[], Some(&granted))
+        {
+            self.problem("grants", error);
+        }
+        granted
+    }
+
+    /// Each key by itself first, so that each problem has its key.
+    fn limits(&mut self, value: Value) -> Limits {
+        let mut good = Table::new();
+        for (key, value) in self.table("limits", value).unwrap_or_default() {
+            let alone = Table::from_iter([(key.clone(), value.clone())]);
+            if self.value::<Limits>(&format!("limits.{key}"), Value::Table(alone)).is_some() {
+                good.insert(key, value);
+            }
+        }
+        let limits: Limits = self.value("limits", Value::Table(good)).unwrap_or_default();
+        for (key, text) in limits.problems() {
+            self.problem(format!("limits.{key}"), text);
+        }
+        limits
+    }
+
+    fn settings(&mut self, value: Value) -> Option<serde_json::Value> {
+        let table = self.table("settings", value)?;
+        let json = serde_json::to_value(table).map_err(|error| error.to_string());
+        let json = json.and_then(|json| check_settings(json.to_string().len()).map(|()| json));
+        json.map_err(|error| self.problem("settings", error)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::limits::Size;
+    use switchbox_model::EventKind;
+
+    #[test]
+    fn the_example_of_the_design_is_read_whole() {
+        let settings = parse(
+            r#"
+            component = "builtin:switch-wakes-device"
+            enabled = true
+
+            [[trigger]]
+            event = "telemetry"
+            device = "switch-*"
+            subfolder = "buttons"
+
+            [grants]
+            config  = ["lamp-*"]
+            publish = ["alerts/\#"]
+
+            [limits]
+            deadline = "250ms"
+            memory = "16MiB"
+            effects-per-event = 8
+            rate-per-target = "10/s"
+
+            [settings]
+            target = "lamp-1"
+            at = 2026-01-01T00:00:00Z
+            "#
+            .replace("\\#", "#")
+            .as_str(),
+        )
+        .unwrap();
+        assert_eq!(settings.component, Some(ComponentRef::Builtin("switch-wakes-device".into())));
+        let trigger =
+            Trigger { event: EventKind::Telemetry, device: "switch-*".into(), subfolder: Some("buttons".into()) };
+        assert_eq!(settings.triggers, Some(vec![trigger]));
+        assert_eq!(settings.grants.as_ref().unwrap()[&Capability::Config], ["lamp-*"]);
+        assert_eq!(settings.limits.deadline, Duration::from_millis(250));
+        assert_eq!(settings.limits.memory, Size(16 << 20));
+        assert_eq!(settings.limits.effects_per_event, 8);
+        assert_eq!(settings.limits.rate_per_target.unwrap().to_string(), "10/s");
+        assert_eq!(settings.settings.unwrap()["target"], "lamp-1");
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        assert_eq!(parse("").unwrap(), PluginSettings::default());
+    }
+
+    #[test]
+    fn all_problems_are_told_with_their_keys() {
+        for (text, keys) in [
+            ("enabeld = true", &["enabeld"] as &[&str]),
+            ("enabled = 1", &["enabled"]),
+            ("component = \"../x.wasm\"", &["component"]),
+            ("component = \"lib.so\"", &["component"]),
+            ("component = 1\nenabled = 2", &["component", "enabled"]),
+            ("trigger = 1", &["trigger"]),
+            ("[[trigger]]\ndevice = \"x\"", &["trigger[1]"]),
+            ("[[trigger]]\nevent = \"state\"\n[[trigger]]\nevent = \"moon\"", &["trigger[2]"]),
+            ("[[trigger]]\nevent = \"state\"\ncolour = 1", &["trigger[1]"]),
+            ("[[trigger]]\nevent = \"state\"\ndevice = \"[\"", &["trigger[1]"]),
+            ("grants = 1", &["grants"]),
+            ("[grants]\nconfig = \"x\"\nfly = []\nread = [\"[\"]", &["grants.config", "grants.fly", "grants.read"]),
+            ("[limits]\ndeadline = 5\nmemory = \"1PB\"\nhue = 1", &["limits.deadline", "limits.hue", "limits.memory"]),
+            ("[limits]\nmemory = \"1GiB\"", &["limits.memory"]),
+            ("settings = 1", &["settings"]),
+            ("a = = b", &[""]),
+        ] {
+            let mut found: Vec<_> = parse(text).unwrap_err().0.into_iter().map(|p| p.key).collect();
+            found.sort();
+            assert_eq!(found, keys, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_work_is_refused() {
+        let many = "[[trigger]]\nevent = \"state\"\n".repeat(300);
+        let long = format!("[grants]\nconfig = [\"{}\"]", "?".repeat(2_000));
+        let large = format!("[settings]\na = \"{}\"", "x".repeat(300_000));
+        for (text, key, part) in [
+            ("[[trigger]]\nevent = \"state\"\nsubfolder = \"a\"", "trigger[1]", "telemetry"),
+            ("[[trigger]]\nevent = \"telemetry\"\ndevice = \"hall/lamp\"", "trigger[1]", "no /"),
+            ("[[trigger]]\nevent = \"topic\"\ndevice = \"/devices/+/events\"", "trigger[1]", "the host's own"),
+            ("[grants]\npublish = [\"a\", \"registries/x\"]", "grants.publish", "the host's own"),
+            ("[grants]\nconfig = [\"/devices/lamp-1\"]", "grants.config", "matches no device"),
+            ("[limits]\nlog-lines = 4000000000", "limits.log-lines", "at most 1000000"),
+            (&many, "trigger", "\"triggers\""),
+            (&long, "grants.config", "\"pattern-bytes\""),
+            (&large, "settings", "\"settings-bytes\""),
+        ] {
+            let [problem] = &parse(text).unwrap_err().0[..] else { panic!("{text:.80}") };
+            assert_eq!(problem.key, key, "{}", problem.text);
+            assert!(problem.text.contains(part) && problem.text.len() < 400, "{}", problem.text);
+        }
+    }
+
+    #[test]
+    fn a_problem_says_what_would_be_right() {
+        let check = |text| parse(text).unwrap_err().to_string();
+        assert_eq!(
+            check("[limits]\ndeadline = \"soon\""),
+            "limits.deadline: \"soon\" is no duration; write it as 100ms, 5s or 1m"
+        );
+        assert_eq!(check("\n\nenabled"), "line 3 is no TOML: key with no value, expected `=`");
+    }
+}

@@ -1,0 +1,63 @@
+//! One request and one answer on a connection of their own.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, body::Incoming, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Answer, Call, Endpoint, Error};
+use switchbox_model::limits;
+
+/// Largest head of an answer, bytes.
+const HEAD_BYTES: usize = 32 * 1024;
+
+pub(super) async fn exchange<S>(stream: S, endpoint: &Endpoint, call: Call) -> Result<Answer, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: hyper::Error| Error::Broken(error.to_string());
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // It ends with this call, however that ends.
+    let _connection = AbortOnDropHandle::new(tokio::spawn(async move {
+        // What is wrong with the connection the request below is told too.
+        let _ = connection.await;
+    }));
+    let response = sender.send_request(request(endpoint, call)?).await.map_err(broken)?;
+    let status = response.status().as_u16();
+    if !(100..=599).contains(&status) {
+        return Err(Error::Broken(format!("its status is {status}")));
+    }
+    Ok(Answer { status, body: collect(response.into_body()).await? })
+}
+
+fn request(endpoint: &Endpoint, call: Call) -> Result<Request<Full<Bytes>>, Error> {
+    let path = endpoint.uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = endpoint.uri.authority().map_or(endpoint.host.as_str(), |authority| authority.as_str());
+    Request::post(path)
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(header::CONNECTION, "close")
+        .header(header::USER_AGENT, concat!("switchbox/", env!("CARGO_PKG_VERSION")))
+        .header("switchbox-method", call.method)
+        .header("switchbox-call-id", call.id)
+        .header("switchbox-device", call.device)
+        .body(Full::new(call.payload))
+        .map_err(|error| Error::Invalid(error.to_string()))
+}
+
+/// Reads no more than may be kept.
+async fn collect(mut body: Incoming) -> Result<Bytes, Error> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::Broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + data.len() > limits::METHOD_BYTES {
+            return Err(Error::TooLarge);
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
+}

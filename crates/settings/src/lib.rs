@@ -1,0 +1,153 @@
+//! The host's configuration: defaults, then the settings file, then the environment, then flags. Pure: reads no file
+//! and no environment itself. Every problem is reported at once, each with its key and where the value came from.
+
+mod keys;
+mod merge;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use keys::{KEYS, Key};
+pub use merge::{Problem, Problems, resolve};
+use serde::{Deserialize, Serialize};
+
+use switchbox_model::{AllowedHosts, PayloadLimits};
+
+/// Who may register itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enroll {
+    /// A device that is not known is registered when it first connects. Only on a loopback listener.
+    Open,
+    /// Only an operator registers devices.
+    Closed,
+}
+
+/// What a component gets that has no settings file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grant {
+    /// All that it asks for.
+    Asked,
+    /// Nothing until an operator consents.
+    Consent,
+}
+
+/// How callers of the admin API show who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdminAuth {
+    /// A bearer token, kept in the data folder.
+    Token,
+    /// Not at all. Only on a loopback listener.
+    None,
+}
+
+/// Where the certificates for TLS are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate and those between it and its authority, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// An authority whose certificates let in the device that their common name names, PEM.
+    pub client_authority: Option<PathBuf>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Origin {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "settings file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        })
+    }
+}
+
+/// What the host runs with. Every value has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where MQTT clients connect. Port 0 = a free one.
+    pub mqtt: SocketAddr,
+    /// Where they connect with TLS, over WebSocket, and over WebSocket with TLS.
+    pub mqtt_tls: Option<SocketAddr>,
+    pub ws: Option<SocketAddr>,
+    pub wss: Option<SocketAddr>,
+    /// Always there where something listens with TLS.
+    pub tls: Option<TlsFiles>,
+    /// MQTT connections at a time.
+    pub max_connections: usize,
+    /// MQTT connections of one address at a time.
+    pub max_connections_per_address: usize,
+    /// MQTT connections that come in a second.
+    pub max_connects_per_second: u32,
+    /// How long an MQTT client may take for TLS, WebSocket and CONNECT together.
+    pub connect_deadline: Duration,
+    /// How long it may take for the rest of a packet.
+    pub packet_deadline: Duration,
+    /// How large what is published may be.
+    pub payloads: PayloadLimits,
+    /// Where the admin API listens. Port 0 = a free one.
+    pub admin: SocketAddr,
+    /// Where it listens with TLS.
+    pub admin_tls: Option<SocketAddr>,
+    pub admin_auth: AdminAuth,
+    /// Web pages that may call the admin API, by their origins.
+    pub cors_origins: Vec<String>,
+    /// The watched folder.
+    pub plugins: PathBuf,
+    pub grant: Grant,
+    pub enroll: Enroll,
+    /// Commands that may wait for one device.
+    pub queued_commands: usize,
+    /// Hosts that may be called over HTTP for methods.
+    pub allowed_hosts: AllowedHosts,
+    /// Bytes of the journal kept for looking back, beyond what is still needed.
+    pub journal_keep_bytes: u64,
+    /// Bytes of executions in which something happened that are kept longer than the journal.
+    pub journal_keep_executions_bytes: u64,
+    /// Bytes of events that may wait for the journal; past it, publishers wait.
+    pub journal_queue_bytes: usize,
+    /// Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none.
+    pub disk_reserve_bytes: u64,
+    /// Where less is free on the disk, the journal keeps less and a warning is logged.
+    pub disk_warn_free_bytes: u64,
+    in_force: BTreeMap<Key, (String, Origin)>,
+}
+
+impl Settings {
+    /// The defaults with these on top, as flags would set them: for tests and the demo.
+    pub fn with(flags: &[(Key, String)]) -> Result<Self, Problems> {
+        resolve(None, &|_| None, flags)
+    }
+
+    /// Where the value in force comes from.
+    #[must_use]
+    pub fn origin(&self, key: Key) -> Origin {
+        self.in_force.get(&key).map_or(Origin::Default, |(_, origin)| *origin)
+    }
+}
+
+/// What `--print-settings` shows: a settings file with the same values, and where each comes from.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, (value, origin)) in &self.in_force {
+            let value = if key.is_number() { value.clone() } else { toml::Value::String(value.clone()).to_string() };
+            writeln!(f, "{:<48} # {origin}", format!("{} = {value}", key.name()))?;
+        }
+        Ok(())
+    }
+}

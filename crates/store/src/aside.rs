@@ -1,0 +1,53 @@
+//! Where bytes go that are cut from the log: the folder `damaged` in the data folder, a folder in it for each time. Nothing there is
+//! ever deleted or read by the host.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use super::{inspect::Torn, log::sync_folder, private};
+use switchbox_support::clock;
+
+/// In the data folder.
+pub(super) const FOLDER: &str = "damaged";
+
+/// A folder for what is cut now. Two in one millisecond are told apart.
+pub(super) fn make(data: &Path) -> io::Result<PathBuf> {
+    let all = data.join(FOLDER);
+    private::make_folder(&all)?;
+    let time = clock::rfc3339(clock::now_ms()).replace(':', "-");
+    for number in 1.. {
+        let folder = all.join(if number == 1 { time.clone() } else { format!("{time}-{number}") });
+        if !folder.exists() {
+            private::make_folder(&folder)?;
+            sync_folder(&all)?;
+            return Ok(folder);
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Keeps the bytes of a torn end, and says where.
+pub(super) fn keep_torn(data: &Path, torn: &Torn) -> io::Result<PathBuf> {
+    let folder = make(data)?;
+    let name = torn.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let path = folder.join(format!("{name}.from-{}", torn.offset));
+    let mut from = File::open(&torn.path)?;
+    from.seek(SeekFrom::Start(torn.offset))?;
+    let mut to = File::create(&path)?;
+    io::copy(&mut from.take(torn.bytes), &mut to)?;
+    to.sync_all()?;
+    sync_folder(&folder)?;
+    Ok(path)
+}
+
+/// Moves a file there, unless one of its name is there already.
+pub(super) fn take(folder: &Path, path: &Path) -> io::Result<()> {
+    let to = folder.join(path.file_name().unwrap_or_default());
+    if to.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(path, to)
+}

@@ -1,0 +1,292 @@
+//! A copy of a data folder, also of one that a host is using. First the documents, as of one transaction, then the log, which knows at
+//! least as much: so the copy starts, and has everything that was acknowledged before it was begun. While it is made the host trims
+//! nothing: it may not take away what is still to be copied.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Error, aside,
+    blocks::Blocks,
+    decide, documents, inspect,
+    lock::Lock,
+    log::{self, sync_folder},
+    private,
+    record::End,
+    schema::{self, Unchanged},
+    segment::Segment,
+};
+use switchbox_support::clock;
+
+/// In the backup's folder: what is in it.
+pub const MANIFEST: &str = "backup.json";
+/// In the data folder, and not copied: locks, what can be made again, what was cut.
+const LEFT_OUT: [&str; 5] = [log::FOLDER, "lock", "compiled", "reserve", aside::FOLDER];
+/// Read at once.
+const CHUNK: u64 = 1024 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    pub version: String,
+    /// When it was begun.
+    pub time: String,
+    /// The last row of the log, and the last event.
+    pub last_row: i64,
+    pub last_event: u64,
+    /// Paths in the backup, with the SHA-256 of each file.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Copies the data folder, and the folder of plugins where that is elsewhere, to a new folder. Secrets are in it, as in the data
+/// folder: it is its owner's alone.
+pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest, Error> {
+    let time = clock::rfc3339(clock::now_ms());
+    if to.exists() {
+        return Err(problem(to, &"it is there already; a backup is a new folder"));
+    }
+    let partial = with_ending(to, ".partial");
+    if partial.exists() {
+        return Err(problem(&partial, &"a backup that was interrupted, or is being made; delete it first"));
+    }
+    make(&partial)?;
+    // The host trims only while nobody holds this.
+    let folder = data.join(log::FOLDER);
+    let hold = File::open(&folder).map_err(|e| problem(&folder, &e))?;
+    hold.lock_shared().map_err(|e| problem(&folder, &e))?;
+    let applied = copy_documents(data, &partial)?;
+    let end = copy_log(&folder, &partial.join(log::FOLDER))?;
+    drop(hold);
+    if end.row < applied {
+        let text = format!(
+            "the log ends with row {}, state.db knows row {applied}: `switchbox check` says what is damaged",
+            end.row
+        );
+        return Err(Error::Damaged(format!("{}: {text}", folder.display())));
+    }
+    copy_rest(data, &partial, to)?;
+    if let Some(plugins) = plugins.filter(|plugins| !plugins.starts_with(data) && plugins.is_dir()) {
+        copy_folder(plugins, &partial.join("plugins"), &|_| true)?;
+    }
+    let files = digests(&partial)?;
+    let (last_row, last_event) = (end.row, end.last_seq.0);
+    let manifest = Manifest { version: env!("CARGO_PKG_VERSION").into(), time, last_row, last_event, files };
+    let text = serde_json::to_vec_pretty(&manifest).map_err(|e| problem(to, &e))?;
+    write(&partial.join(MANIFEST), &text)?;
+    put_in_place(&partial, to)?;
+    Ok(manifest)
+}
+
+/// Makes a data folder of a backup, after everything in it was checked.
+pub fn restore(from: &Path, data: &Path) -> Result<Manifest, Error> {
+    let path = from.join(MANIFEST);
+    let text = fs::read(&path).map_err(|e| problem(&path, &format!("this is no backup: {e}")))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| problem(&path, &e))?;
+    let found = digests(from)?;
+    for (name, digest) in &manifest.files {
+        match found.get(name) {
+            Some(found) if found == digest => {}
+            Some(_) => {
+                return Err(Error::Damaged(format!("{}: it is not as it was written", from.join(name).display())));
+            }
+            None => return Err(Error::Damaged(format!("{}: it is missing", from.join(name).display()))),
+        }
+    }
+    decide::decide(from)?;
+    if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(problem(data, &"it is not empty; move it away first, or name another with --data"));
+    }
+    let partial = with_ending(data, ".restoring");
+    if partial.exists() {
+        return Err(problem(&partial, &"a restore that was interrupted; delete it first"));
+    }
+    make(&partial)?;
+    copy_folder(from, &partial, &|name| name != MANIFEST)?;
+    // Where there is one, it is empty.
+    let _ = fs::remove_dir(data);
+    put_in_place(&partial, data)?;
+    Ok(manifest)
+}
+
+/// Returns the row up to which they have got.
+fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
+    // Held while they are copied: so no host starts meanwhile.
+    let offline = match Lock::take(data) {
+        Ok(lock) => Some(lock),
+        Err(Error::Locked { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let db = match &offline {
+        Some(_) => schema::open_unchanged(data)?.map(|Unchanged { db, .. }| db),
+        None => Some(schema::open_reader(data)?),
+    };
+    let Some(db) = db else { return Ok(0) };
+    let copy = schema::path(to);
+    db.execute("VACUUM INTO ?1", [copy.to_str().ok_or_else(|| problem(&copy, &"its name is no UTF-8"))?])?;
+    let copied = schema::open_unchanged(to)?;
+    set_private(&copy)?;
+    copied.map_or(Ok(0), |Unchanged { db, .. }| documents::applied(&db))
+}
+
+/// Each file up to its last whole record. Returns the end of the copy.
+fn copy_log(from: &Path, to: &Path) -> Result<End, Error> {
+    make(to)?;
+    let mut end = End::default();
+    let files = inspect::files(from)?;
+    for path in inspect::gap_notes(from)?.iter().chain(&files) {
+        let name = to.join(path.file_name().unwrap_or_default());
+        if !files.contains(path) {
+            copy_file(path, &name)?;
+            continue;
+        }
+        // Without a header it was only just begun.
+        let Some(segment) = Segment::read(path)? else { continue };
+        copy_segment(&segment, &name).map_err(|e| problem(path, &e))?;
+        end = segment.end();
+    }
+    Ok(end)
+}
+
+fn copy_segment(segment: &Segment, to: &Path) -> io::Result<()> {
+    let (file, used) = (segment.file(), segment.used());
+    let (mut blocks, mut copy) = (Blocks::default(), create(to)?);
+    let mut at = 0;
+    while at < used {
+        let next = at..(at + CHUNK).min(used);
+        at = next.end;
+        let found = file.read(next, &mut blocks)?;
+        copy.write_all(blocks.bytes().get(found).unwrap_or_default())?;
+    }
+    copy.sync_all()
+}
+
+fn copy_rest(data: &Path, partial: &Path, to: &Path) -> Result<(), Error> {
+    let own = [data.join("state.db"), data.join("state.db-wal"), data.join("state.db-shm")];
+    for entry in fs::read_dir(data).map_err(|e| problem(data, &e))? {
+        let path = entry.map_err(|e| problem(data, &e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_backup = path.join(MANIFEST).exists() || path == partial || path == to;
+        if LEFT_OUT.contains(&name.as_str()) || own.contains(&path) || is_backup {
+            continue;
+        }
+        if path.is_dir() {
+            copy_folder(&path, &partial.join(name), &|_| true)?;
+        } else {
+            copy_file(&path, &partial.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Links are followed: the copy stands for itself.
+fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+    make(to)?;
+    for entry in fs::read_dir(from).map_err(|e| problem(from, &e))? {
+        let path = entry.map_err(|e| problem(from, &e))?.path();
+        let name = path.file_name().unwrap_or_default();
+        if !name.to_str().is_none_or(wanted) {
+            continue;
+        }
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name), &|_| true)?;
+        } else {
+            copy_file(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
+    let mut source = match File::open(from) {
+        // Taken away since it was listed: it is none of what the host needs.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        source => source.map_err(|e| problem(from, &e))?,
+    };
+    let copied = create(to).and_then(|mut copy| {
+        io::copy(&mut source, &mut copy)?;
+        copy.sync_all()
+    });
+    copied.map_err(|e| problem(from, &e))
+}
+
+fn digests(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).map_err(|e| problem(&next, &e))? {
+            let path = entry.map_err(|e| problem(&next, &e))?.path();
+            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name != MANIFEST {
+                found.insert(name, digest(&path).map_err(|e| problem(&path, &e))?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let (mut file, mut sum) = (File::open(path)?, Sha256::new());
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        sum.update(chunk.get(..read).unwrap_or_default());
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+fn make(folder: &Path) -> Result<(), Error> {
+    private::make_folder(folder).map_err(|e| problem(folder, &e))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn set_private(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let set = || {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        File::open(path)?.sync_all()
+    };
+    set().map_err(|e: io::Error| problem(path, &e))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|e| problem(path, &e))
+}
+
+fn put_in_place(partial: &Path, to: &Path) -> Result<(), Error> {
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let put = || {
+        sync_folder(partial)?;
+        fs::rename(partial, to)?;
+        sync_folder(parent)
+    };
+    put().map_err(|e: io::Error| problem(to, &e))
+}
+
+fn problem(path: &Path, problem: &dyn std::fmt::Display) -> Error {
+    Error::Open { path: path.display().to_string(), problem: problem.to_string() }
+}

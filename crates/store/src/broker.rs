@@ -1,0 +1,314 @@
+//! The broker's documents: sessions that outlive their connections, what waits for them, retained messages. Changes are
+//! folded before they are written: a message that its client has acknowledged by then is never written at all.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::{
+    Error,
+    documents::{each, from_json, json, raise_meta, read_meta},
+    retained::{self, RetainedFold},
+};
+use switchbox_model::broker::{
+    BrokerChange, MessageNum, Recipient, RetainedDoc, SessionKey, SessionNum, StoredMessage, StoredSubscription,
+    StoredWill,
+};
+
+const LAST_SESSION: &str = "last_session";
+const LAST_MESSAGE: &str = "last_message";
+
+/// A session as it was when the process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionDoc {
+    pub num: SessionNum,
+    pub key: SessionKey,
+    pub expiry_secs: u32,
+    /// When its connection ended; none: it was connected.
+    pub left_ms: Option<u64>,
+    /// The newest message that the client had seen when it left.
+    pub sent: MessageNum,
+    /// From which on it may not have seen them either.
+    pub in_doubt_from: Option<MessageNum>,
+    pub will: Option<Box<StoredWill>>,
+    pub subscriptions: Vec<(Arc<str>, StoredSubscription)>,
+    /// In order.
+    pub queue: Vec<QueuedDoc>,
+    /// QoS 2 packet identifiers of the client.
+    pub received: Vec<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedDoc {
+    pub num: MessageNum,
+    pub message: Arc<StoredMessage>,
+    pub recipient: Recipient,
+    /// The client has it; PUBREL is to be sent.
+    pub held: bool,
+}
+
+/// All of it, as it stands in `state.db`.
+#[derive(Debug, Default)]
+pub struct BrokerDocs {
+    pub sessions: Vec<SessionDoc>,
+    pub retained: Vec<RetainedDoc>,
+    pub last_session: u64,
+    pub last_message: u64,
+}
+
+/// What waits for one session.
+struct Queued {
+    recipient: Recipient,
+    held: bool,
+}
+
+/// Changes that are not written yet.
+#[derive(Default)]
+pub(super) struct BrokerFold {
+    /// Of sessions, in the order in which they came.
+    others: Vec<BrokerChange>,
+    /// With how many of `queued` are of it.
+    messages: BTreeMap<MessageNum, (StoredMessage, usize)>,
+    queued: BTreeMap<(SessionNum, MessageNum), Queued>,
+    held: Vec<(SessionNum, MessageNum)>,
+    gone: Vec<(SessionNum, MessageNum)>,
+    retained: RetainedFold,
+    last_message: u64,
+}
+
+impl BrokerFold {
+    pub(super) fn add(&mut self, change: BrokerChange) {
+        match change {
+            BrokerChange::Published { num, message, retained, to } => self.published(num, message, retained, to),
+            BrokerChange::Gone { session, nums } => {
+                for num in nums {
+                    match self.queued.remove(&(session, num)) {
+                        Some(_) => self.let_go(num),
+                        None => self.gone.push((session, num)),
+                    }
+                }
+            }
+            BrokerChange::Held { session, num } => match self.queued.get_mut(&(session, num)) {
+                Some(queued) => queued.held = true,
+                None => self.held.push((session, num)),
+            },
+            BrokerChange::Ended { session } => {
+                let all = (session, MessageNum(0))..=(session, MessageNum(u64::MAX));
+                let waiting: Vec<_> = self.queued.range(all).map(|(key, _)| *key).collect();
+                for key in waiting {
+                    self.queued.remove(&key);
+                    self.let_go(key.1);
+                }
+                self.others.push(change);
+            }
+            BrokerChange::RetainedExpired { topics, time_ms } => {
+                topics.into_iter().for_each(|topic| self.retained.expired(topic, time_ms));
+            }
+            BrokerChange::RetainedBy { num, owner } => self.retained.owned(num, owner),
+            other => self.others.push(other),
+        }
+    }
+
+    fn published(&mut self, num: MessageNum, message: StoredMessage, retained: bool, to: Vec<Recipient>) {
+        self.last_message = self.last_message.max(num.0);
+        if retained {
+            self.retained.published(num, &message);
+        }
+        if !to.is_empty() {
+            self.messages.insert(num, (message, to.len()));
+        }
+        for recipient in to {
+            self.queued.insert((recipient.session, num), Queued { recipient, held: false });
+        }
+    }
+
+    fn let_go(&mut self, num: MessageNum) {
+        let Some((_, queued)) = self.messages.get_mut(&num) else { return };
+        *queued -= 1;
+        if *queued == 0 {
+            self.messages.remove(&num);
+        }
+    }
+
+    pub(super) fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        for change in &self.others {
+            write_session(tx, change)?;
+        }
+        for (num, (message, _)) in &self.messages {
+            tx.prepare_cached("INSERT OR REPLACE INTO message (num, body) VALUES (?1, ?2)")?
+                .execute(params![num.0, blob(message)?])?;
+        }
+        for ((session, num), queued) in &self.queued {
+            // A session that ended meanwhile gets nothing any more.
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO queued (session, message, held, recipient)
+                 SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM session WHERE num = ?1)",
+            )?
+            .execute(params![session.0, num.0, queued.held, blob(&queued.recipient)?])?;
+        }
+        for num in self.messages.keys() {
+            forget_unqueued(tx, *num)?;
+        }
+        for (session, num) in &self.held {
+            tx.prepare_cached("UPDATE queued SET held = 1 WHERE session = ?1 AND message = ?2")?
+                .execute([session.0, num.0])?;
+        }
+        for (session, num) in &self.gone {
+            tx.prepare_cached("DELETE FROM queued WHERE session = ?1 AND message = ?2")?.execute([session.0, num.0])?;
+            forget_unqueued(tx, *num)?;
+        }
+        self.retained.write(tx, self.last_message)?;
+        if self.last_message > 0 {
+            raise_meta(tx, LAST_MESSAGE, self.last_message)?;
+        }
+        Ok(())
+    }
+}
+
+fn forget_unqueued(tx: &Transaction<'_>, num: MessageNum) -> Result<(), Error> {
+    tx.prepare_cached("DELETE FROM message WHERE num = ?1 AND NOT EXISTS (SELECT 1 FROM queued WHERE message = ?1)")?
+        .execute([num.0])?;
+    Ok(())
+}
+
+fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Error> {
+    match change {
+        BrokerChange::Opened { session, key, expiry_secs } => {
+            tx.prepare_cached("INSERT OR REPLACE INTO session (num, key, expiry_secs) VALUES (?1, ?2, ?3)")?
+                .execute(params![session.0, json(key)?, expiry_secs])?;
+            raise_meta(tx, LAST_SESSION, session.0)?;
+        }
+        BrokerChange::Resumed { session, expiry_secs } => {
+            tx.prepare_cached("UPDATE session SET expiry_secs = ?2, left_ms = NULL, will = NULL WHERE num = ?1")?
+                .execute(params![session.0, expiry_secs])?;
+        }
+        BrokerChange::Left { session, time_ms, expiry_secs, sent, will } => {
+            tx.prepare_cached(
+                "UPDATE session SET expiry_secs = ?2, left_ms = ?3, sent = ?4, in_doubt_from = NULL,
+                 will = CASE ?5 WHEN 1 THEN will END
+                 WHERE num = ?1",
+            )?
+            .execute(params![session.0, expiry_secs, time_ms, sent.0, will])?;
+        }
+        BrokerChange::InDoubt { session, from } => {
+            tx.prepare_cached("UPDATE session SET in_doubt_from = ?2 WHERE num = ?1")?.execute([session.0, from.0])?;
+        }
+        BrokerChange::Ended { session } => end_session(tx, *session)?,
+        BrokerChange::Will { session, will } => {
+            let will = will.as_ref().map(blob).transpose()?;
+            tx.prepare_cached("UPDATE session SET will = ?2 WHERE num = ?1")?.execute(params![session.0, will])?;
+        }
+        BrokerChange::Subscribed { session, filter, subscription } => {
+            tx.prepare_cached("INSERT OR REPLACE INTO subscription (session, filter, body) VALUES (?1, ?2, ?3)")?
+                .execute(params![session.0, filter, blob(subscription)?])?;
+        }
+        BrokerChange::Unsubscribed { session, filter } => {
+            tx.prepare_cached("DELETE FROM subscription WHERE session = ?1 AND filter = ?2")?
+                .execute(params![session.0, filter])?;
+        }
+        BrokerChange::Received { session, id } => {
+            tx.prepare_cached("INSERT OR IGNORE INTO received (session, id) VALUES (?1, ?2)")?
+                .execute(params![session.0, id])?;
+        }
+        BrokerChange::Released { session, id } => {
+            tx.prepare_cached("DELETE FROM received WHERE session = ?1 AND id = ?2")?
+                .execute(params![session.0, id])?;
+        }
+        // Folded.
+        BrokerChange::Published { .. }
+        | BrokerChange::Gone { .. }
+        | BrokerChange::Held { .. }
+        | BrokerChange::RetainedExpired { .. }
+        | BrokerChange::RetainedBy { .. } => {}
+    }
+    Ok(())
+}
+
+fn end_session(tx: &Transaction<'_>, session: SessionNum) -> Result<(), Error> {
+    let mut waiting = tx.prepare_cached("SELECT message FROM queued WHERE session = ?1")?;
+    let waiting: Vec<u64> = waiting.query_map([session.0], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    for statement in [
+        "DELETE FROM queued WHERE session = ?1",
+        "DELETE FROM subscription WHERE session = ?1",
+        "DELETE FROM received WHERE session = ?1",
+        "DELETE FROM session WHERE num = ?1",
+    ] {
+        tx.prepare_cached(statement)?.execute([session.0])?;
+    }
+    for num in waiting {
+        forget_unqueued(tx, MessageNum(num))?;
+    }
+    Ok(())
+}
+
+pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
+    let mut docs = BrokerDocs {
+        last_session: read_meta(db, LAST_SESSION)?,
+        last_message: read_meta(db, LAST_MESSAGE)?,
+        ..BrokerDocs::default()
+    };
+    let mut at = HashMap::new();
+    each(db, "SELECT num, key, expiry_secs, left_ms, sent, will, in_doubt_from FROM session ORDER BY num", |r| {
+        let num = SessionNum(r.get(0)?);
+        at.insert(num, docs.sessions.len());
+        docs.sessions.push(SessionDoc {
+            num,
+            key: from_json(&r.get::<_, String>(1)?)?,
+            expiry_secs: r.get(2)?,
+            left_ms: r.get(3)?,
+            sent: MessageNum(r.get(4)?),
+            in_doubt_from: r.get::<_, Option<u64>>(6)?.map(MessageNum),
+            will: r.get::<_, Option<Vec<u8>>>(5)?.map(|body| parsed(&body)).transpose()?,
+            subscriptions: Vec::new(),
+            queue: Vec::new(),
+            received: Vec::new(),
+        });
+        Ok(())
+    })?;
+    let mut sessions = docs.sessions;
+    let mut with = |num: u64, act: &mut dyn FnMut(&mut SessionDoc)| {
+        at.get(&SessionNum(num)).and_then(|at| sessions.get_mut(*at)).map(act);
+    };
+    each(db, "SELECT session, filter, body FROM subscription", |r| {
+        let (filter, subscription): (Arc<str>, StoredSubscription) = (r.get(1)?, parsed(&r.get::<_, Vec<u8>>(2)?)?);
+        with(r.get(0)?, &mut |session| session.subscriptions.push((filter.clone(), subscription.clone())));
+        Ok(())
+    })?;
+    each(db, "SELECT session, id FROM received", |r| {
+        let id = r.get(1)?;
+        with(r.get(0)?, &mut |session| session.received.push(id));
+        Ok(())
+    })?;
+    let mut messages = HashMap::new();
+    each(db, "SELECT num, body FROM message", |r| {
+        messages.insert(r.get::<_, u64>(0)?, Arc::new(parsed::<StoredMessage>(&r.get::<_, Vec<u8>>(1)?)?));
+        Ok(())
+    })?;
+    each(db, "SELECT session, message, held, recipient FROM queued ORDER BY session, message", |r| {
+        let num: u64 = r.get(1)?;
+        let Some(message) = messages.get(&num).cloned() else { return Ok(()) };
+        let recipient = parsed(&r.get::<_, Vec<u8>>(3)?)?;
+        let queued = QueuedDoc { num: MessageNum(num), message, recipient, held: r.get(2)? };
+        with(r.get(0)?, &mut |session| session.queue.push(queued.clone()));
+        Ok(())
+    })?;
+    docs.sessions = sessions;
+    docs.retained = retained::load(db)?;
+    Ok(docs)
+}
+
+pub(super) fn blob<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    postcard::to_stdvec(value).map_err(|e| Error::Sqlite(e.to_string()))
+}
+
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> rusqlite::Result<T> {
+    let failed =
+        |e: postcard::Error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(e));
+    postcard::from_bytes(body).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests;

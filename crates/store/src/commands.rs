@@ -1,0 +1,322 @@
+//! The commands of `state.db`: the statements that write them, and those that read queues, due ones and outcomes.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::{
+    Error,
+    docs::{CommandDoc, CommandFilter, CommandPage, DueCommand, Loaded},
+    documents,
+};
+use switchbox_model::{
+    CommandStatus, DeviceNum,
+    limits::{ADMIN_PAGE_BYTES, COMMANDS_KEPT, COMMANDS_READ_BYTES},
+};
+
+const COLUMNS: &str = "device, num, id, subfolder, payload, ttl_ms, expires_ms, verdict, status, created_ms, sent_ms, \
+                       settled_ms, cause";
+
+pub(super) fn write(tx: &Transaction<'_>, c: &CommandDoc) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO command (device, num, id, subfolder, payload, ttl_ms, expires_ms, verdict, status,
+         created_ms, sent_ms, settled_ms, cause) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?
+    .execute(params![
+        c.device.0,
+        c.num,
+        c.id,
+        c.subfolder,
+        c.payload.as_ref(),
+        c.ttl_ms,
+        c.expires_ms.map(sql_ms),
+        c.verdict.map(CommandStatus::as_str),
+        c.status.as_str(),
+        c.created_ms,
+        c.sent_ms,
+        c.settled_ms,
+        documents::json(&c.cause)?
+    ])?;
+    Ok(())
+}
+
+/// SQLite's integers have a sign.
+fn sql_ms(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// The first time counts: what is sent again was sent then. What nobody acknowledges has ended before it is sent.
+pub(super) fn write_sent(tx: &Transaction<'_>, device: DeviceNum, num: u64, time_ms: u64) -> Result<(), Error> {
+    tx.prepare_cached(
+        "UPDATE command SET status = CASE status WHEN 'queued' THEN 'sent' ELSE status END, sent_ms = ?3
+         WHERE device = ?1 AND num = ?2 AND sent_ms IS NULL AND status IN ('queued', 'sent-unconfirmed')",
+    )?
+    .execute(params![device.0, num, time_ms])?;
+    Ok(())
+}
+
+pub(super) fn write_in_doubt(tx: &Transaction<'_>, device: DeviceNum, upto: u64) -> Result<(), Error> {
+    tx.prepare_cached("UPDATE device SET commands_in_doubt = ?2 WHERE num = ?1")?.execute(params![device.0, upto])?;
+    Ok(())
+}
+
+/// No command has more time left than its whole time-to-live.
+pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE command SET expires_ms = ?1 + ttl_ms
+         WHERE settled_ms IS NULL AND ttl_ms > 0 AND expires_ms > ?1 + ttl_ms",
+        [sql_ms(now_ms)],
+    )?;
+    Ok(())
+}
+
+/// The first final status is the only one.
+pub(super) fn write_settled(
+    tx: &Transaction<'_>,
+    device: DeviceNum,
+    num: u64,
+    status: CommandStatus,
+    time_ms: u64,
+) -> Result<(), Error> {
+    tx.prepare_cached(
+        "UPDATE command SET status = ?3, settled_ms = ?4 WHERE device = ?1 AND num = ?2 AND settled_ms IS NULL",
+    )?
+    .execute(params![device.0, num, status.as_str(), time_ms])?;
+    Ok(())
+}
+
+/// Lets go of those that ended before the last so many. The newest command of a device is always kept: its number is
+/// where the next one goes on.
+pub(super) fn forget_old(tx: &Transaction<'_>, device: DeviceNum) -> Result<(), Error> {
+    tx.prepare_cached(
+        "DELETE FROM command WHERE device = ?1 AND settled_ms IS NOT NULL AND num < (
+             SELECT num FROM command WHERE device = ?1 AND settled_ms IS NOT NULL
+             ORDER BY num DESC LIMIT 1 OFFSET ?2)",
+    )?
+    .execute(params![device.0, COMMANDS_KEPT - 1])?;
+    Ok(())
+}
+
+/// Which commands are open, of every device that ever had one.
+pub(super) fn load(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    documents::each(db, "SELECT device, num, settled_ms IS NULL FROM command ORDER BY device, num", |r| {
+        loaded.commands.entry(DeviceNum(r.get(0)?)).or_default().load(r.get(1)?, r.get(2)?);
+        Ok(())
+    })
+}
+
+fn command(r: &Row<'_>) -> rusqlite::Result<CommandDoc> {
+    Ok(CommandDoc {
+        device: DeviceNum(r.get(0)?),
+        num: r.get(1)?,
+        id: r.get(2)?,
+        subfolder: r.get(3)?,
+        payload: Bytes::from(r.get::<_, Vec<u8>>(4)?),
+        ttl_ms: r.get(5)?,
+        expires_ms: r.get(6)?,
+        verdict: r.get::<_, Option<String>>(7)?.map(|text| documents::parsed(&text, status)).transpose()?,
+        status: documents::parsed(&r.get::<_, String>(8)?, status)?,
+        created_ms: r.get(9)?,
+        sent_ms: r.get(10)?,
+        settled_ms: r.get(11)?,
+        cause: documents::from_json(&r.get::<_, String>(12)?)?,
+    })
+}
+
+fn status(text: &str) -> Result<CommandStatus, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+/// Newest first: at most `limit`, and no more once their payloads are larger than a page, so that the last of them shows that
+/// there are more.
+pub(super) fn list(db: &Connection, device: DeviceNum, filter: &CommandFilter) -> Result<Vec<CommandDoc>, Error> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM command WHERE device = ?1 AND num < ?2 AND (?3 IS NULL OR status = ?3)
+         ORDER BY num DESC LIMIT ?4"
+    ))?;
+    let before = filter.before.map_or(i64::MAX, sql_ms);
+    let wanted = filter.status.map(CommandStatus::as_str);
+    let mut rows = statement.query(params![device.0, before, wanted, filter.limit])?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()?.filter(|_| bytes <= ADMIN_PAGE_BYTES || found.len() < 2) {
+        let doc = command(row)?;
+        bytes += doc.payload.len();
+        found.push(doc);
+    }
+    Ok(found)
+}
+
+/// `device` none = of any.
+pub(super) fn find(db: &Connection, device: Option<DeviceNum>, id: &str) -> Result<Option<CommandDoc>, Error> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM command WHERE id = ?1 AND (?2 IS NULL OR device = ?2)"))?;
+    Ok(statement.query_row(params![id, device.map(|device| device.0)], command).optional()?)
+}
+
+/// Open ones after `after` in their order: at most `limit`, and not many more bytes than may be read at once.
+pub(super) fn queued(db: &Connection, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM command WHERE device = ?1 AND num > ?2 AND settled_ms IS NULL ORDER BY num LIMIT ?3"
+    ))?;
+    let mut rows = statement.query(params![device.0, after, limit])?;
+    let mut page = CommandPage { in_doubt: in_doubt(db, device)?, ..CommandPage::default() };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let found = command(row)?;
+        bytes += found.payload.len();
+        page.commands.push(found);
+        if bytes >= COMMANDS_READ_BYTES {
+            return Ok(page);
+        }
+    }
+    page.last = page.commands.len() < limit;
+    Ok(page)
+}
+
+fn in_doubt(db: &Connection, device: DeviceNum) -> Result<u64, Error> {
+    let mut statement = db.prepare_cached("SELECT commands_in_doubt FROM device WHERE num = ?1")?;
+    Ok(statement.query_row([device.0], |r| r.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Open ones of a device after `after`, without their payloads.
+pub(super) fn open(db: &Connection, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
+    let mut statement = db.prepare_cached(
+        "SELECT device, num, id, verdict FROM command WHERE device = ?1 AND num > ?2 AND settled_ms IS NULL
+         ORDER BY num LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![device.0, after, limit], due_command)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Open ones whose time is over. `left`: also those that were only for a connection that a stopped host had.
+pub(super) fn due(db: &Connection, now_ms: u64, left: bool, limit: usize) -> Result<Vec<DueCommand>, Error> {
+    let mut statement = db.prepare_cached(if left {
+        "SELECT device, num, id, verdict FROM command
+         WHERE settled_ms IS NULL AND (expires_ms IS NULL OR expires_ms <= ?1) LIMIT ?2"
+    } else {
+        "SELECT device, num, id, verdict FROM command
+         WHERE settled_ms IS NULL AND expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2"
+    })?;
+    let rows = statement.query_map(params![sql_ms(now_ms), limit], due_command)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn due_command(r: &Row<'_>) -> rusqlite::Result<DueCommand> {
+    let verdict = r.get::<_, Option<String>>(3)?.map(|text| documents::parsed(&text, status)).transpose()?;
+    Ok(DueCommand { device: DeviceNum(r.get(0)?), num: r.get(1)?, id: r.get(2)?, verdict })
+}
+
+/// When the time of the next one is over.
+pub(super) fn next_due(db: &Connection) -> Result<Option<u64>, Error> {
+    let least = "SELECT min(expires_ms) FROM command WHERE settled_ms IS NULL AND expires_ms IS NOT NULL";
+    Ok(db.query_row(least, [], |r| r.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::open_writer;
+    use switchbox_model::Cause;
+
+    const LAMP: DeviceNum = DeviceNum(1);
+
+    fn doc(num: u64, expires_ms: Option<u64>) -> CommandDoc {
+        CommandDoc {
+            device: LAMP,
+            num,
+            id: format!("c{num}"),
+            subfolder: String::new(),
+            payload: Bytes::from(vec![0; 400 * 1024]),
+            ttl_ms: 0,
+            expires_ms,
+            verdict: None,
+            status: CommandStatus::Queued,
+            created_ms: 1,
+            sent_ms: None,
+            settled_ms: None,
+            cause: Cause::Api { who: "test".into() },
+        }
+    }
+
+    /// Writes in one transaction.
+    fn change(db: &mut Connection, write: impl FnOnce(&Transaction<'_>) -> Result<(), Error>) {
+        let tx = db.transaction().unwrap();
+        write(&tx).unwrap();
+        tx.commit().unwrap();
+    }
+
+    fn db(folder: &tempfile::TempDir) -> Connection {
+        open_writer(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn the_first_final_status_is_the_only_one_and_every_time_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = db(&folder);
+        change(&mut db, |tx| {
+            write(tx, &doc(1, Some(99)))?;
+            write_sent(tx, LAMP, 1, 5)?;
+            write_sent(tx, LAMP, 1, 6)?;
+            write_settled(tx, LAMP, 1, CommandStatus::Acknowledged, 7)?;
+            write_settled(tx, LAMP, 1, CommandStatus::Expired, 8)?;
+            write_sent(tx, LAMP, 1, 9)
+        });
+        let found = find(&db, Some(LAMP), "c1").unwrap().unwrap();
+        assert_eq!(found.status, CommandStatus::Acknowledged);
+        assert_eq!((found.created_ms, found.sent_ms, found.settled_ms), (1, Some(5), Some(7)));
+    }
+
+    #[test]
+    fn a_queue_is_read_in_order_and_no_more_of_it_than_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = db(&folder);
+        change(&mut db, |tx| (1..=9).try_for_each(|num| write(tx, &doc(num, Some(99)))));
+        change(&mut db, |tx| write_settled(tx, LAMP, 2, CommandStatus::Purged, 8));
+        let nums = |page: &CommandPage| page.commands.iter().map(|c| c.num).collect::<Vec<_>>();
+        let page = queued(&db, LAMP, 0, 2).unwrap();
+        assert_eq!((nums(&page), page.last), (vec![1, 3], false), "so many");
+        let page = queued(&db, LAMP, 3, 100).unwrap();
+        assert_eq!((nums(&page), page.last), (vec![4, 5, 6], false), "so many bytes");
+        let page = queued(&db, LAMP, 8, 100).unwrap();
+        assert_eq!((nums(&page), page.last, page.in_doubt), (vec![9], true, 0), "the end");
+    }
+
+    #[test]
+    fn what_is_due_is_found_and_what_is_only_for_now_when_its_host_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = db(&folder);
+        change(&mut db, |tx| {
+            [(1, Some(50)), (2, Some(20)), (3, None), (4, Some(30))]
+                .into_iter()
+                .try_for_each(|(num, expires)| write(tx, &doc(num, expires)))
+        });
+        let nums = |due: Vec<DueCommand>| due.into_iter().map(|c| c.num).collect::<Vec<_>>();
+        assert_eq!(next_due(&db).unwrap(), Some(20));
+        assert_eq!(nums(due(&db, 30, false, 9).unwrap()), [2, 4]);
+        let mut left = nums(due(&db, 30, true, 9).unwrap());
+        left.sort_unstable();
+        assert_eq!(left, [2, 3, 4]);
+        change(&mut db, |tx| write_settled(tx, LAMP, 2, CommandStatus::Expired, 30));
+        assert_eq!(next_due(&db).unwrap(), Some(30));
+    }
+
+    #[test]
+    fn what_has_ended_is_kept_for_a_while_and_what_is_open_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = db(&folder);
+        let kept = u64::try_from(COMMANDS_KEPT).unwrap();
+        let small = |num| CommandDoc { payload: Bytes::new(), ..doc(num, Some(99)) };
+        change(&mut db, |tx| {
+            (1..=kept + 5).try_for_each(|num| write(tx, &small(num)))?;
+            (2..=kept + 5).try_for_each(|num| write_settled(tx, LAMP, num, CommandStatus::Purged, 8))?;
+            forget_old(tx, LAMP)
+        });
+        let filter = CommandFilter { before: None, status: None, limit: 1_000 };
+        let found: Vec<_> = list(&db, LAMP, &filter).unwrap().into_iter().map(|c| c.num).collect();
+        assert_eq!(found.len(), COMMANDS_KEPT + 1);
+        assert_eq!((found.first(), found.last()), (Some(&(kept + 5)), Some(&1)));
+        let mut loaded = Loaded::default();
+        load(&db, &mut loaded).unwrap();
+        let open = loaded.commands.get(&LAMP).unwrap();
+        assert_eq!((open.len(), open.last()), (1, kept + 5), "the next one gets a new number");
+    }
+}

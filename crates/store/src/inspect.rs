@@ -1,0 +1,285 @@
+//! Looks at the log's files and says what is in them: whole, torn by a write that never ended, or damaged. Changes nothing, so that
+//! a start, a check and a repair can decide first. A torn end has nothing behind it that was on the disk for certain; damage has.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Error,
+    blocks::{BlockFile, Blocks},
+    record::End,
+    runs::{self, FIRST, Range, Run},
+    segment::{self, Segment},
+    spares::SPARE,
+};
+use switchbox_model::Seq;
+
+/// Notes that rows are missing between two files, since a repair: `{row before}-{row behind}.gap`.
+pub(super) const GAP: &str = "gap";
+/// No disk writes less at once.
+const SECTOR: u64 = 512;
+
+/// What there is of the log.
+pub(super) struct Found {
+    pub(super) folder: PathBuf,
+    /// Whole and in order, up to the end of the log or to what is damaged.
+    pub(super) segments: VecDeque<Segment>,
+    /// Bytes behind the last record, of writes that never ended.
+    pub(super) torn: Option<Torn>,
+    /// The last file, if the host ended when it had just begun it.
+    pub(super) unbegun: Option<PathBuf>,
+    /// Files kept to be used again.
+    pub(super) spares: Vec<PathBuf>,
+    pub(super) damage: Option<Damage>,
+}
+
+/// The end of the last file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Torn {
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    /// Whole records among them, whose commits did not wait for the disk.
+    pub(super) records: i64,
+}
+
+/// A place where a record should be, and what stands behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
+    /// The last row before it, and the last event.
+    pub(super) row: i64,
+    pub(super) seq: Seq,
+    pub(super) problem: String,
+    pub(super) behind: Vec<(PathBuf, Run)>,
+}
+
+impl Damage {
+    pub(super) fn records_behind(&self) -> i64 {
+        self.behind.iter().map(|(_, run)| run.last_row - run.first_row + 1).sum()
+    }
+
+    /// The first row behind it that can be read.
+    fn next_row(&self) -> Option<i64> {
+        self.behind.first().map(|(_, run)| run.first_row)
+    }
+
+    fn last_seq(&self) -> Option<Seq> {
+        self.behind.last().map(|(_, run)| run.last_seq)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, offset, row, seq, problem, .. } = self;
+        write!(f, "{}: {problem}: row {} should stand at byte {offset}", path.display(), row + 1)?;
+        match (self.next_row(), self.last_seq()) {
+            (Some(next), Some(last)) => write!(
+                f,
+                "; behind it {} records are whole, from row {next} on, with events up to {last} (the last one before it is {seq})",
+                self.records_behind()
+            ),
+            _ => write!(f, "; nothing behind it can be read"),
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn end(&self) -> End {
+        self.segments.back().map(Segment::end).unwrap_or_default()
+    }
+
+    /// The last row before the log's first.
+    pub(super) fn start(&self) -> End {
+        self.segments.front().map(Segment::start).unwrap_or_default()
+    }
+}
+
+/// Looks at the files in the folder of the log, which may be missing.
+pub(super) fn inspect(folder: &Path) -> Result<Found, Error> {
+    let listed = list(folder)?;
+    let mut found = Found {
+        folder: folder.to_owned(),
+        segments: VecDeque::new(),
+        torn: None,
+        unbegun: None,
+        spares: listed.spares,
+        damage: None,
+    };
+    let count = listed.files.len();
+    for (index, path) in listed.files.iter().enumerate() {
+        let segment = Segment::read(path)?.filter(|segment| segment::row_of_name(path) == Some(segment.start().row));
+        let problem = match segment {
+            Some(segment) => match found.segments.back().map(Segment::end) {
+                Some(before) if !follows(before, segment.start(), &listed.gaps) => Some(Problem::Broken),
+                _ => {
+                    found.segments.push_back(segment);
+                    None
+                }
+            },
+            None if index + 1 == count && was_never_begun(path, found.end(), listed.bytes)? => {
+                found.unbegun = Some(path.clone());
+                None
+            }
+            None => Some(Problem::NoHeader),
+        };
+        if let Some(problem) = problem {
+            let rest = listed.files.get(index..).unwrap_or_default();
+            found.damage = Some(damage(&found, problem, rest, listed.bytes)?);
+            return Ok(found);
+        }
+    }
+    look_behind_the_end(&mut found, listed.bytes)?;
+    Ok(found)
+}
+
+enum Problem {
+    /// The file does not go on where the one before ends.
+    Broken,
+    /// The file's first bytes are no header.
+    NoHeader,
+}
+
+fn follows(before: End, start: End, gaps: &HashMap<i64, i64>) -> bool {
+    let exactly = start.row == before.row && start.last_seq == before.last_seq;
+    let behind_gap = gaps.get(&before.row) == Some(&start.row) && start.last_seq >= before.last_seq;
+    (exactly || behind_gap) && start.offset >= before.offset
+}
+
+/// The files from the first damaged one on are `rest`.
+fn damage(found: &Found, problem: Problem, rest: &[PathBuf], log_bytes: u64) -> Result<Damage, Error> {
+    let end = found.end();
+    let (mut row, mut range) = (end.row, Range::behind(end.row, end.last_seq, log_bytes));
+    let mut behind = Vec::new();
+    let (path, offset, problem) = match (problem, found.segments.back()) {
+        (Problem::Broken, Some(last)) => {
+            add_runs(last.path(), last.used(), &mut range, &mut behind)?;
+            (last.path().to_owned(), last.used(), "it is damaged")
+        }
+        (_, before) => {
+            let path = rest.first().cloned().unwrap_or_default();
+            // Of a log whose first file cannot be read, the name says where it begins.
+            if let Some(named) = segment::row_of_name(&path).filter(|_| before.is_none()) {
+                (row, range) = (named, Range::behind_row(named, log_bytes));
+            }
+            (path, 0, "it is no file of the log, or its first bytes are damaged")
+        }
+    };
+    for file in rest {
+        add_runs(file, FIRST, &mut range, &mut behind)?;
+    }
+    Ok(Damage { path, offset, row, seq: end.last_seq, problem: problem.into(), behind })
+}
+
+fn add_runs(path: &Path, from: u64, range: &mut Range, to: &mut Vec<(PathBuf, Run)>) -> Result<(), Error> {
+    for run in runs::find(&bytes_from(path, from)?, from, range.clone()) {
+        range.advance(&run);
+        to.push((path.to_owned(), run));
+    }
+    Ok(())
+}
+
+/// Sets what is torn, or that something is damaged.
+fn look_behind_the_end(found: &mut Found, log_bytes: u64) -> Result<(), Error> {
+    let Some(last) = found.segments.back() else { return Ok(()) };
+    let (path, used, end) = (last.path().to_owned(), last.used(), last.end());
+    let bytes = bytes_from(&path, used)?;
+    let runs = runs::find(&bytes, used, Range::behind(end.row, end.last_seq, log_bytes));
+    let torn = runs::torn(&bytes, end.row, end.last_seq) as u64;
+    let length = used + bytes.len() as u64;
+    let damaged = |problem: &str, runs: Vec<Run>| Damage {
+        path: path.clone(),
+        offset: used,
+        row: end.row,
+        seq: end.last_seq,
+        problem: problem.into(),
+        behind: runs.into_iter().map(|run| (path.clone(), run)).collect(),
+    };
+    if runs.iter().any(|run| run.synced) {
+        found.damage = Some(damaged("it is damaged", runs));
+    } else if torn > 0 && used + torn == length && !length.is_multiple_of(SECTOR) {
+        // The host writes whole blocks.
+        found.damage = Some(damaged("it was cut off from outside, within a record", runs));
+    } else if torn > 0 {
+        let records = runs.iter().map(|run| run.last_row - run.first_row + 1).sum();
+        found.torn = Some(Torn { path, offset: used, bytes: torn, records });
+    }
+    Ok(())
+}
+
+/// The host ended between the making of the file and its first write: there are only zeros, or what an earlier use left.
+fn was_never_begun(path: &Path, end: End, log_bytes: u64) -> Result<bool, Error> {
+    let bytes = bytes_from(path, 0)?;
+    let stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
+    let blank = bytes.iter().all(|byte| *byte == 0);
+    Ok(blank || (stale && runs::find(&bytes, 0, Range::behind(end.row, end.last_seq, log_bytes)).is_empty()))
+}
+
+fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {
+    let read = || {
+        let file = BlockFile::open_to_read(path)?;
+        let length = file.len()?;
+        let mut blocks = Blocks::default();
+        let found = if from < length { file.read(from..length, &mut blocks)? } else { 0..0 };
+        Ok(blocks.bytes().get(found).unwrap_or_default().to_vec())
+    };
+    read().map_err(|e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() })
+}
+
+#[derive(Default)]
+struct Listed {
+    /// In order.
+    files: Vec<PathBuf>,
+    spares: Vec<PathBuf>,
+    /// The row before each gap, and the one behind it less one.
+    gaps: HashMap<i64, i64>,
+    bytes: u64,
+}
+
+fn list(folder: &Path) -> Result<Listed, Error> {
+    let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
+    let mut listed = Listed::default();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listed),
+        entries => entries.map_err(problem)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(problem)?;
+        let path = entry.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("log") => {
+                listed.bytes += entry.metadata().map_err(problem)?.len();
+                listed.files.push(path);
+            }
+            Some(SPARE) => listed.spares.push(path),
+            Some(GAP) => listed.gaps.extend(gap_of_name(&path)),
+            _ => {}
+        }
+    }
+    listed.files.sort();
+    Ok(listed)
+}
+
+/// The files of the log in order.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    Ok(list(folder)?.files)
+}
+
+/// The notes of repairs.
+pub(super) fn gap_notes(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let gaps = list(folder)?.gaps;
+    Ok(gaps.into_iter().map(|(before, behind)| folder.join(gap_name(before, behind))).collect())
+}
+
+pub(super) fn gap_name(before: i64, behind: i64) -> String {
+    format!("{before:020}-{behind:020}.{GAP}")
+}
+
+fn gap_of_name(path: &Path) -> Option<(i64, i64)> {
+    let (before, behind) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some((before.parse().ok()?, behind.parse().ok()?))
+}

@@ -1,0 +1,160 @@
+//! The disk: the log (`log/`, the truth: append only, group-committed by one thread) and the documents (`state.db`, SQLite,
+//! made from the log behind the path of the acknowledgement). Never decides anything: what an
+//! entry means is the business of the [`Machine`] that the log is applied to.
+//!
+//! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
+//! it has got; what is missing is made again from the log at the next start.
+
+mod aside;
+mod backup;
+mod blocks;
+mod broker;
+mod commands;
+mod decide;
+mod docs;
+mod documents;
+mod inspect;
+mod intake;
+mod keep;
+mod lock;
+mod log;
+mod materialise;
+mod open;
+mod plugins;
+pub mod private;
+mod reader;
+mod record;
+mod repair;
+mod retained;
+mod runs;
+mod schema;
+mod segment;
+mod space;
+mod spares;
+mod timers;
+mod writer;
+
+use std::path::PathBuf;
+
+pub use backup::{MANIFEST, Manifest, backup, restore};
+pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
+pub use docs::{
+    CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
+    PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
+};
+pub use intake::{Done, Room};
+pub use keep::Kept;
+pub use open::{Handle, Opened, Service, open};
+pub use reader::{LogPage, LogRow};
+pub use repair::{Checked, Repaired, check, repair};
+
+use switchbox_model::{DeviceNum, Entry};
+
+/// Where the store lives and how much it may hold.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder; made when it is not there.
+    pub folder: PathBuf,
+    /// Bytes of entries that may wait for the writer; past it, who wants to write waits.
+    pub queue_bytes: usize,
+    /// Bytes of the log kept for looking back, beyond what is still needed.
+    pub keep_bytes: u64,
+    /// Bytes of executions in which something happened that are kept longer than the log, about.
+    pub keep_executions_bytes: u64,
+    /// Bytes kept in reserve for a start on a full disk; 0 = none.
+    pub reserve_bytes: u64,
+    /// Where less is free, the log keeps less and a warning is logged.
+    pub warn_free_bytes: u64,
+}
+
+impl Options {
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            queue_bytes: 64 * 1024 * 1024,
+            keep_bytes: 256 * 1024 * 1024,
+            keep_executions_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 0,
+            warn_free_bytes: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: {problem}")]
+    Open { path: String, problem: String },
+    #[error(
+        "{path} was written by a newer switchbox (schema {found}, this one knows {known}); start that version, or use another --data folder"
+    )]
+    Newer { path: String, found: i64, known: i64 },
+    #[error("{path} is in use by another switchbox; stop that one, or use another --data folder")]
+    Locked { path: String },
+    /// Says what is damaged, where, and what to do about it.
+    #[error("{0}")]
+    Damaged(String),
+    #[error("database: {0}")]
+    Sqlite(String),
+    #[error("log: {0}")]
+    Log(String),
+    #[error("row {row} of the log cannot be read: {problem}")]
+    Corrupt { row: i64, problem: String },
+    #[error("the thread {thread} of the store panicked; this is a fault of switchbox")]
+    Panicked { thread: &'static str },
+    #[error("the data folder is not where it was: {0}; stop whatever moves it, and start again")]
+    Gone(String),
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string())
+    }
+}
+
+/// What came of an entry when it was applied. A refused entry changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    Done,
+    /// What the entry's config effects did, in their order.
+    Configs(Vec<ConfigReply>),
+    Refused(Refused),
+}
+
+/// What a config effect did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigReply {
+    /// The version in force after it.
+    pub version: u64,
+    /// It made no version, as the one in force is what it asked for. 0 is no version: there is none yet.
+    pub unchanged: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("version {current} is in force, not version {expected}")]
+    Conflict { device: DeviceNum, expected: u64, current: u64 },
+    #[error("it exists already")]
+    AlreadyExists,
+    #[error("there is no such thing")]
+    NotFound,
+    #[error("the registry still has devices")]
+    NotEmpty,
+    #[error("the gateway still has bound devices")]
+    HasBound,
+    #[error("the device is not bound to the gateway")]
+    NotBound,
+    #[error("only a device that is no gateway can be bound, and only to a gateway")]
+    NotBindable,
+    /// A patch that cannot be applied to what is in force; says why.
+    #[error("{0}")]
+    Patch(String),
+}
+
+/// What the log is applied to: deterministic, so that the same entries give the same state again after a restart.
+pub trait Machine: Send + 'static {
+    /// Called once for each entry, in order, after it is in the log.
+    fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply;
+}

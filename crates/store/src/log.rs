@@ -1,0 +1,324 @@
+//! The log: files of records (`log/`), written by one thread, read by anybody beside it. The files that it goes on in were made
+//! before (`spares.rs`).
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use parking_lot::RwLock;
+
+use super::{
+    Error,
+    blocks::BlockFile,
+    inspect::Found,
+    keep::Oldest,
+    record::{self, End},
+    segment::{self, Part, Pen, Segment},
+    spares::Spares,
+};
+use switchbox_model::Seq;
+use switchbox_support::log_limit::LogLimit;
+
+/// Bytes of a file, unless one record alone is larger.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+pub(super) const FOLDER: &str = "log";
+
+/// The writer's end of the log.
+pub(super) struct Log {
+    folder: PathBuf,
+    /// The same, open: descriptors may be short when its names are to be made durable.
+    opened: File,
+    files: Arc<Files>,
+    pen: Pen,
+    segment_bytes: u64,
+    spares: Spares,
+    /// Lines of the log about a want of descriptors.
+    short: LogLimit,
+}
+
+/// The log's files, as the writer and the readers share them.
+pub(super) struct Files(RwLock<Inner>);
+
+struct Inner {
+    /// Full, in order.
+    older: VecDeque<Segment>,
+    /// The one that is written to.
+    last: Segment,
+    /// The last row that is on the disk for certain.
+    durable: i64,
+}
+
+impl Log {
+    /// Opens or makes the log in the data folder, unless it is damaged.
+    #[cfg(test)]
+    pub(super) fn open(data: &Path) -> Result<Self, Error> {
+        Self::open_with(data, SEGMENT_BYTES)
+    }
+
+    #[cfg(test)]
+    fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
+        let found = super::inspect::inspect(&data.join(FOLDER))?;
+        match &found.damage {
+            Some(damage) => Err(Error::Damaged(damage.to_string())),
+            None => Self::resume_with(found, segment_bytes),
+        }
+    }
+
+    /// Goes on with a log that is not damaged: the first change of its files.
+    pub(super) fn resume(found: Found) -> Result<Self, Error> {
+        Self::resume_with(found, SEGMENT_BYTES)
+    }
+
+    fn resume_with(found: Found, segment_bytes: u64) -> Result<Self, Error> {
+        let folder = found.folder;
+        let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
+        fs::create_dir_all(&folder).map_err(problem)?;
+        for path in found.unbegun.iter().chain(&found.spares) {
+            fs::remove_file(path).map_err(problem)?;
+        }
+        let mut older = found.segments;
+        let mut pen = Pen::default();
+        let last = match older.pop_back() {
+            Some(mut last) => last.resume(&mut pen).map(|()| last),
+            None => Segment::begin(&folder, End::default(), &mut pen),
+        };
+        let last = last.map_err(problem)?;
+        let opened = File::open(&folder).map_err(problem)?;
+        opened.sync_all().map_err(problem)?;
+        let durable = last.end().row;
+        let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
+        let spares = Spares::new(&folder);
+        let short = LogLimit::new(1, Instant::now());
+        Ok(Self { folder, opened, files, pen, segment_bytes, spares, short })
+    }
+
+    pub(super) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
+    /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the log.
+    pub(super) fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<End, Error> {
+        let before = self.files.end();
+        let end = End { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
+        self.make_room(record.len() as u64, before).map_err(|e| Error::Log(e.to_string()))?;
+        // Files of version 1 do not tell synced records from others.
+        let synced = durable || self.files.version() < 2;
+        record::seal(record, end.row, last_seq, synced)?;
+        self.write(record, durable).map_err(|e| Error::Log(e.to_string()))?;
+        self.files.note(end, durable);
+        Ok(end)
+    }
+
+    /// Goes on in another file where the last one has no room for so many bytes.
+    fn make_room(&mut self, bytes: u64, before: End) -> io::Result<()> {
+        let (until, has_rows) = {
+            let inner = self.files.0.read();
+            (inner.last.used() + bytes, inner.last.start() != before)
+        };
+        // That a file grows takes as long as many commits do.
+        let full = until > self.segment_bytes || (self.pen.grows(until) && self.spares.is_ready());
+        if full && has_rows {
+            self.roll(before)?;
+        } else if until > segment::AHEAD {
+            self.spares.want(self.segment_bytes);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &[u8], durable: bool) -> io::Result<()> {
+        let (file, used) = self.files.last();
+        self.pen.write(&file, used, record, durable)?;
+        if durable { file.sync() } else { Ok(()) }
+    }
+
+    /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
+    fn roll(&mut self, start: End) -> io::Result<()> {
+        self.files.last().0.sync()?;
+        let path = self.folder.join(segment::name(start));
+        let spare = self.spares.take();
+        if let Some(spare) = &spare {
+            fs::rename(spare, &path)?;
+        }
+        let segment = match Segment::begin(&self.folder, start, &mut self.pen) {
+            Err(error) if is_short_of_descriptors(&error) => {
+                // The last file goes on until there are some.
+                if let Some(spare) = spare {
+                    fs::rename(path, &spare)?;
+                    self.spares.put_back(spare);
+                }
+                if let Some(more) = self.short.note(Instant::now()) {
+                    tracing::warn!(%error, "no new file of the log can be opened (ulimit -n); the last one grows{more}");
+                }
+                return Ok(());
+            }
+            begun => begun?,
+        };
+        self.opened.sync_all()?;
+        let mut inner = self.files.0.write();
+        let full = std::mem::replace(&mut inner.last, segment);
+        inner.older.push_back(full);
+        inner.durable = start.row;
+        Ok(())
+    }
+
+    /// Lets go of the files whose rows are all up to and with `row`, never of the last one, and of none while a backup copies them.
+    /// `reuse`: keep some files to be used again.
+    pub(super) fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
+        if matches!(self.opened.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Ok(());
+        }
+        let trimmed = self.trim_now(row, reuse);
+        self.opened.unlock()?;
+        trimmed
+    }
+
+    fn trim_now(&mut self, row: i64, reuse: bool) -> io::Result<()> {
+        if !reuse {
+            self.spares.clear()?;
+        }
+        while let Some(segment) = self.files.take_oldest(row) {
+            // Who still reads it must not find other bytes there.
+            if segment.is_read() || !reuse {
+                fs::remove_file(segment.path())?;
+            } else {
+                self.spares.put(segment.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Makes new names in the folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+impl Files {
+    /// To be read only.
+    pub(super) fn of(mut segments: VecDeque<Segment>) -> Option<Self> {
+        let last = segments.pop_back()?;
+        let durable = last.end().row;
+        Some(Self(RwLock::new(Inner { older: segments, last, durable })))
+    }
+
+    pub(super) fn into_segments(self) -> VecDeque<Segment> {
+        let Inner { mut older, last, .. } = self.0.into_inner();
+        older.push_back(last);
+        older
+    }
+
+    pub(super) fn end(&self) -> End {
+        self.0.read().last.end()
+    }
+
+    fn version(&self) -> u32 {
+        self.0.read().last.version()
+    }
+
+    /// The file that is written to, and where it goes on.
+    fn last(&self) -> (Arc<BlockFile>, u64) {
+        let inner = self.0.read();
+        (inner.last.file(), inner.last.used())
+    }
+
+    fn note(&self, end: End, durable: bool) {
+        let mut inner = self.0.write();
+        inner.last.note(end);
+        if durable {
+            inner.durable = end.row;
+        }
+    }
+
+    fn take_oldest(&self, row: i64) -> Option<Segment> {
+        let mut inner = self.0.write();
+        inner.older.pop_front_if(|oldest| oldest.end().row <= row)
+    }
+
+    /// Returns when the row is on the disk.
+    pub(super) fn sync(&self, row: i64) -> io::Result<()> {
+        let (file, reached) = {
+            let inner = self.0.read();
+            if inner.durable >= row {
+                return Ok(());
+            }
+            (inner.last.file(), inner.last.end().row)
+        };
+        file.sync()?;
+        let mut inner = self.0.write();
+        inner.durable = inner.durable.max(reached);
+        Ok(())
+    }
+
+    /// The first file whose end `reached` holds for, to be read from just before the first place that it holds for.
+    pub(super) fn first(&self, reached: impl Fn(End) -> bool) -> Option<Part> {
+        let inner = self.0.read();
+        let older = inner.older.partition_point(|segment| !reached(segment.end()));
+        let found = inner.older.get(older).unwrap_or(&inner.last);
+        reached(found.end()).then(|| found.part(|place| !reached(place)))
+    }
+
+    /// The newest file that begins before `row`, to be read from `rows` before that or from its own beginning.
+    pub(super) fn back(&self, row: i64, rows: i64) -> Option<(i64, Part)> {
+        let inner = self.0.read();
+        // The last file may have no row yet.
+        let has_some = |segment: &&Segment| segment.start().row + 1 < row && segment.end().row > segment.start().row;
+        let older = inner.older.partition_point(|segment| segment.start().row + 1 < row);
+        let found = Some(&inner.last).filter(has_some).or_else(|| inner.older.get(older.checked_sub(1)?))?;
+        let from = (row.min(found.end().row + 1) - rows).max(found.start().row + 1);
+        Some((from, found.part(|place| place.row < from)))
+    }
+
+    /// The files up to the one that ends with `row`.
+    pub(super) fn oldest(&self, row: i64) -> Option<Oldest> {
+        let inner = self.0.read();
+        let first = inner.older.front()?;
+        let last = inner.older.iter().take_while(|segment| segment.end().row <= row).last()?;
+        Some(Oldest {
+            before: first.start().last_seq,
+            last: last.end().last_seq,
+            first_file: (first.start().row + 1, first.end().row),
+        })
+    }
+
+    /// The last row of the files that may go: all of their rows are before the event, up to `applied`, and more than
+    /// `keep_bytes` from the end. None = nothing may.
+    pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
+        let inner = self.0.read();
+        let newest = inner.last.end().offset;
+        let may = |end: End| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
+        inner.older.iter().map(Segment::end).take_while(|end| may(*end)).last().map(|end| end.row)
+    }
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Files").field("end", &self.end()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    /// Every write fails from here on.
+    pub(super) fn break_disk(&mut self) {
+        let mut inner = self.files.0.write();
+        let path = inner.last.path().to_owned();
+        inner.last.set_file(BlockFile::read_only(&path));
+    }
+}
+
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
+mod tests;

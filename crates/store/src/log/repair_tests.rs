@@ -1,0 +1,137 @@
+//! After a repair the store starts, has every row that may stay, and every byte that went is kept aside.
+
+use super::{
+    damage_tests::{APPLIED, ROWS, Written, bytes, folder},
+    *,
+};
+use crate::{decide::decide, reader::Reader, repair};
+
+fn flip(record: &Written) {
+    let mut bytes = fs::read(&record.path).unwrap();
+    bytes[record.bytes.start + 30] ^= 1;
+    fs::write(&record.path, bytes).unwrap();
+}
+
+/// The rows after the repair, read both ways, and what the repair said.
+fn repaired(data: &Path, without_log: bool) -> (Vec<i64>, String) {
+    let damaged = bytes(&data.join(FOLDER));
+    assert!(decide(data).is_err());
+    let done = repair::repair(data, without_log).unwrap();
+    let text = done.lines.join("\n");
+    let decided = decide(data).unwrap_or_else(|error| panic!("{error} after\n{text}"));
+    assert!(repair::check(data).unwrap().problems.is_empty());
+    let kept: Vec<Vec<u8>> =
+        bytes(&data.join("damaged")).into_values().chain(bytes(&data.join(FOLDER)).into_values()).collect();
+    for (path, bytes) in damaged.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "log")) {
+        assert!(kept.contains(bytes), "{} is gone", path.display());
+    }
+    let files = Files::of(decided.found.segments).unwrap();
+    let (mut rows, mut from) = (Vec::new(), 0);
+    loop {
+        let page = Reader::page(&files, from, 1_000).unwrap();
+        if page.rows.is_empty() {
+            break;
+        }
+        rows.extend(page.rows.iter().map(|row| row.row));
+        from = page.next;
+    }
+    let (mut back, mut before) = (Vec::new(), i64::MAX);
+    loop {
+        let page = Reader::back(&files, before, 7).unwrap();
+        let Some(last) = page.last() else { break };
+        before = last.row;
+        back.extend(page.iter().map(|row| row.row));
+    }
+    back.reverse();
+    assert_eq!(rows, back, "{text}");
+    // It goes on where it should.
+    let mut log = Log::open(data).unwrap();
+    let end = log.files().end();
+    assert!(end.row >= APPLIED);
+    let mut record = Vec::new();
+    record::begin(&mut record);
+    record::encode(&switchbox_model::Entry::Barrier, &mut record).unwrap();
+    assert_eq!(log.append(&mut record, end.last_seq, true).unwrap().row, end.row + 1);
+    (rows, text)
+}
+
+fn without(rows: std::ops::RangeInclusive<i64>, until: i64) -> Vec<i64> {
+    (1..=until).filter(|row| !rows.contains(row)).collect()
+}
+
+#[test]
+fn what_the_documents_have_is_cut_out_of_the_middle() {
+    let (data, written) = folder();
+    for row in [5, 6, 20] {
+        flip(&written[row - 1]);
+    }
+    let (rows, text) = repaired(data.path(), false);
+    assert_eq!(rows, (1..=ROWS).filter(|row| ![5, 6, 20].contains(row)).collect::<Vec<_>>(), "{text}");
+    assert!(text.contains("rows 5 to 6 cannot be read"), "{text}");
+}
+
+#[test]
+fn what_builds_on_a_lost_row_goes_with_it() {
+    let (data, written) = folder();
+    flip(&written[usize::try_from(APPLIED).unwrap() + 2]);
+    let (rows, text) = repaired(data.path(), false);
+    assert_eq!(rows, (1..=APPLIED + 2).collect::<Vec<_>>(), "{text}");
+    assert!(text.contains(&format!("rows {} to {ROWS} stand behind missing rows", APPLIED + 4)), "{text}");
+}
+
+#[test]
+fn a_file_whose_beginning_is_damaged_keeps_its_rows() {
+    let (data, written) = folder();
+    for index in [0, 20] {
+        let mut bytes = fs::read(&written[index].path).unwrap();
+        bytes[20] ^= 1;
+        fs::write(&written[index].path, bytes).unwrap();
+    }
+    let (rows, text) = repaired(data.path(), false);
+    assert_eq!(rows, without(0..=0, ROWS), "{text}");
+}
+
+#[test]
+fn a_log_whose_end_is_gone_goes_on_behind_what_the_documents_know() {
+    let (data, written) = folder();
+    let from = &written[30].path;
+    for path in written.iter().map(|record| &record.path).filter(|path| *path >= from) {
+        let _ = fs::remove_file(path);
+    }
+    let first_gone = written.iter().find(|record| &record.path == from).unwrap().row;
+    let (rows, text) = repaired(data.path(), false);
+    assert_eq!(rows, without(first_gone..=ROWS, ROWS), "{text}");
+    assert!(text.contains("are missing in the log"), "{text}");
+}
+
+#[test]
+fn without_its_log_the_store_goes_on_with_its_documents() {
+    let (data, written) = folder();
+    let behind = |record: &&Written| record.row > APPLIED + 1;
+    let keep: Vec<_> = written.iter().filter(behind).map(|record| record.path.clone()).collect();
+    let mut state = crate::schema::open_writer(data.path()).unwrap();
+    let gathered = crate::materialise::Gathered { row: 3, ..Default::default() };
+    crate::documents::write(&mut state, &gathered, None).unwrap();
+    drop(state);
+    for record in written.iter().filter(|record| !keep.contains(&record.path)) {
+        let _ = fs::remove_file(&record.path);
+    }
+    let error = repair::repair(data.path(), false).unwrap_err().to_string();
+    assert!(error.contains("--without-log"), "{error}");
+    let done = repair::repair(data.path(), true).unwrap();
+    assert!(done.lines[0].contains("begins anew behind row 3"), "{:?}", done.lines);
+    assert_eq!(decide(data.path()).unwrap().found.end().row, 3);
+}
+
+#[test]
+fn documents_that_cannot_be_read_are_made_anew_from_a_whole_log() {
+    let (data, _) = folder();
+    for name in ["state.db-wal", "state.db-shm"] {
+        fs::remove_file(data.path().join(name)).unwrap();
+    }
+    fs::write(data.path().join("state.db"), [7; 8_192]).unwrap();
+    let done = repair::repair(data.path(), false).unwrap();
+    assert!(done.lines[0].contains("makes it anew"), "{:?}", done.lines);
+    let decided = decide(data.path()).unwrap();
+    assert_eq!((decided.applied, decided.found.end().row), (0, ROWS));
+}

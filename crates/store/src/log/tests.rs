@@ -1,0 +1,208 @@
+//! The log on a disk of its own kind: whole, torn, damaged, trimmed.
+
+use std::fs;
+
+use super::*;
+use crate::{
+    LogRow,
+    reader::Reader,
+    spares::{self, SPARE},
+};
+use switchbox_model::{Entry, Event, EventData};
+
+const SMALL: u64 = 4_096;
+
+fn event(seq: u64) -> Event {
+    let data = EventData::Telemetry { subfolder: "x".repeat(40), payload: vec![7; 200].into(), properties: vec![] };
+    Event { seq: Seq(seq), time_ms: 0, device: None, durable: true, data }
+}
+
+/// One row with one event, both of this number.
+fn append(log: &mut Log, number: u64) {
+    let mut record = Vec::new();
+    record::begin(&mut record);
+    record::encode(&Entry::Events(vec![event(number)]), &mut record).unwrap();
+    let end = log.append(&mut record, Seq(number), number.is_multiple_of(2)).unwrap();
+    assert_eq!(end.row, i64::try_from(number).unwrap());
+}
+
+fn numbers(rows: &[LogRow]) -> Vec<i64> {
+    for row in rows {
+        assert!(matches!(&row.entries[..], [Entry::Events(e)] if e[0].seq.0 == row.row.cast_unsigned()), "{row:?}");
+    }
+    rows.iter().map(|row| row.row).collect()
+}
+
+fn all(log: &Log) -> Vec<i64> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    loop {
+        let page = Reader::page(log.files(), from, 1_000).unwrap();
+        if page.rows.is_empty() {
+            return found;
+        }
+        found.extend(numbers(&page.rows));
+        from = page.next;
+    }
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join(FOLDER)).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn what_was_written_is_read_again_over_many_files_and_after_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    (1..=100).for_each(|number| append(&mut log, number));
+    assert!(files(folder.path(), "log").len() > 5);
+    for _ in 0..2 {
+        assert_eq!(all(&log), (1..=100).collect::<Vec<_>>());
+        assert_eq!(Reader::back(log.files(), 50, 3).unwrap().iter().map(|r| r.row).collect::<Vec<_>>(), [49, 48, 47]);
+        assert_eq!(Reader::row(log.files(), Seq(77)).unwrap(), Some(77));
+        assert_eq!(Reader::row(log.files(), Seq(0)).unwrap(), Some(1));
+        assert_eq!(Reader::row(log.files(), Seq(101)).unwrap(), None);
+        let end = log.files().end();
+        drop(log);
+        log = Log::open_with(folder.path(), SMALL).unwrap();
+        assert_eq!(log.files().end(), end);
+    }
+}
+
+#[test]
+fn going_back_reaches_the_first_row_and_ends_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    assert!(Reader::back(log.files(), i64::MAX, 9).unwrap().is_empty());
+    (1..=60).for_each(|number| append(&mut log, number));
+    let (mut found, mut before) = (Vec::new(), i64::MAX);
+    loop {
+        let rows = Reader::back(log.files(), before, 7).unwrap();
+        let Some(oldest) = rows.last() else { break };
+        assert!(rows.len() <= 7);
+        before = oldest.row;
+        found.extend(numbers(&rows));
+    }
+    assert_eq!(found, (1..=60).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path()).unwrap();
+    (1..=2).for_each(|number| append(&mut log, number));
+    let kept = log.files().end();
+    // It is not synced, and neither is anything behind it.
+    append(&mut log, 3);
+    drop(log);
+    damage(&files(folder.path(), "log")[0], place(kept) + 40);
+    let mut log = Log::open(folder.path()).unwrap();
+    assert_eq!(log.files().end(), kept);
+    append(&mut log, 3);
+    drop(log);
+    let log = Log::open(folder.path()).unwrap();
+    assert_eq!(all(&log), [1, 2, 3], "a row of before came back");
+}
+
+/// Where in the first file a place of the log is.
+fn place(end: End) -> usize {
+    record::FILE_HEADER + usize::try_from(end.offset).unwrap()
+}
+
+fn damage(path: &Path, at: usize) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_damaged_record_before_one_that_was_synced_is_named_and_nothing_is_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path()).unwrap();
+    (1..=2).for_each(|number| append(&mut log, number));
+    let kept = log.files().end();
+    (3..=7).for_each(|number| append(&mut log, number));
+    drop(log);
+    let path = files(folder.path(), "log").remove(0);
+    let bytes = damage(&path, place(kept) + 40);
+    let error = Log::open(folder.path()).err().unwrap().to_string();
+    let expected = format!(
+        "row 3 should stand at byte {}; behind it 4 records are whole, from row 4 on, with events up to 7",
+        place(kept)
+    );
+    assert!(error.contains(&expected), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn damage_in_a_full_file_is_named_and_nothing_is_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    (1..=60).for_each(|number| append(&mut log, number));
+    drop(log);
+    let path = files(folder.path(), "log").remove(1);
+    let bytes = damage(&path, 500);
+    let error = Log::open(folder.path()).err().unwrap().to_string();
+    assert!(error.contains(path.to_str().unwrap()) && error.contains("records are whole"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_file_of_a_newer_version_or_of_something_else_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    (1..=60).for_each(|number| append(&mut log, number));
+    drop(log);
+    let path = files(folder.path(), "log").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 99;
+    fs::write(&path, &bytes).unwrap();
+    let error = Log::open(folder.path()).err().unwrap();
+    assert!(matches!(error, Error::Newer { found: 99, .. }), "{error}");
+    fs::write(&path, "something else").unwrap();
+    let error = Log::open(folder.path()).err().unwrap().to_string();
+    assert!(error.contains("no file of the log"), "{error}");
+}
+
+#[test]
+fn a_file_that_was_only_begun_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    (1..=60).for_each(|number| append(&mut log, number));
+    let end = log.files().end();
+    drop(log);
+    fs::write(folder.path().join(FOLDER).join(segment::name(end)), [0; 100]).unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    append(&mut log, 61);
+    assert_eq!(all(&log), (1..=61).collect::<Vec<_>>());
+}
+
+#[test]
+fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+    (1..=100).for_each(|number| append(&mut log, number));
+    assert_eq!(log.files().trimmable(Seq(1), 0, 100), None);
+    assert_eq!(log.files().trimmable(Seq(100), 0, 3), None);
+    assert_eq!(log.files().trimmable(Seq(100), 1 << 20, 100), None);
+    let row = log.files().trimmable(Seq(50), 0, 100).unwrap();
+    assert!((20..50).contains(&row), "{row}");
+    let count = |extension| files(folder.path(), extension).len();
+    let full = count("log");
+    log.trim(row, true).unwrap();
+    assert_eq!(all(&log), (row + 1..=100).collect::<Vec<_>>());
+    let (trimmed, spare) = (count("log"), count(SPARE));
+    assert!(trimmed < full);
+    assert_eq!(spare, spares::KEPT.min(full - trimmed), "what goes is kept to be used again, up to so many");
+    (101..=120).for_each(|number| append(&mut log, number));
+    let begun = count("log") - trimmed;
+    assert!(begun > 0);
+    assert_eq!(count(SPARE), spare.saturating_sub(begun), "a file that is begun takes the place of a spare one");
+    (121..=140).for_each(|number| append(&mut log, number));
+    drop(log);
+    let log = Log::open_with(folder.path(), SMALL).unwrap();
+    assert_eq!(all(&log), (row + 1..=140).collect::<Vec<_>>(), "rows of before in files that are used again");
+}

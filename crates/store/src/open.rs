@@ -1,0 +1,444 @@
+//! Opening the store, replaying what the documents miss, and the handle that everybody else uses.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak, mpsc},
+    thread::JoinHandle,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    Error, LogPage, LogRow, Machine, Options, Reply, aside, commands,
+    decide::{Decided, decide},
+    docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
+    documents,
+    intake::{Done, Intake, Item, Room},
+    keep::{Keeper, Kept},
+    lock::Lock,
+    log::Log,
+    materialise::{self, Gathered},
+    private,
+    reader::Reader,
+    schema,
+    space::Space,
+    writer::Writer,
+};
+use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
+use switchbox_support::fairness::{self, Lane};
+
+/// Batches that may wait for the materialiser; when it falls behind, the writer waits.
+const BATCHES: usize = 4_096;
+/// Bytes of the log that are replayed in one go.
+const REPLAY_BYTES: usize = 8 * 1024 * 1024;
+
+/// A store that was opened but does not write yet.
+pub struct Opened {
+    options: Options,
+    log: Log,
+    state: rusqlite::Connection,
+    reader: Arc<Reader>,
+    intake: Arc<Intake>,
+    lock: Arc<Lock>,
+    space: Arc<Space>,
+    /// The row up to which the documents have got.
+    applied: i64,
+    /// What the host keeps in memory.
+    pub loaded: Loaded,
+}
+
+/// Opens or makes the store in the folder.
+pub fn open(options: Options) -> Result<Opened, Error> {
+    let folder = &options.folder;
+    let problem =
+        |e: &dyn std::fmt::Display| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
+    private::make_folder(folder).map_err(|e| problem(&e))?;
+    if private::is_open(folder).map_err(|e| problem(&e))? {
+        let data = folder.display();
+        tracing::warn!(%data, "others of this machine can look into the data folder; `chmod 700` keeps them out");
+    }
+    let mut lock = Lock::take(folder)?;
+    let Decided { found, applied, loaded } = decide(folder)?;
+    // Nothing was changed so far.
+    let space = Arc::new(Space::new(folder, options.reserve_bytes, options.warn_free_bytes));
+    space.let_go().map_err(|e| problem(&e))?;
+    lock.make_file()?;
+    if let Some(torn) = &found.torn {
+        let aside = aside::keep_torn(folder, torn).map_err(|e| problem(&e))?;
+        tracing::warn!(
+            file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
+            "the log's last write never ended, so nobody was told that it is kept; it is cut off, and its bytes are kept aside"
+        );
+    }
+    let log = Log::resume(found)?;
+    let state = schema::open_writer(folder)?;
+    let end = log.files().end();
+    let reader = Arc::new(Reader::open(folder, log.files().clone())?);
+    let loaded = loaded.map_or_else(|| documents::load(&state), Ok)?;
+    let intake = Arc::new(Intake::new(options.queue_bytes, end.last_seq.0 + 1));
+    Ok(Opened { options, log, state, reader, intake, lock: Arc::new(lock), space, applied, loaded })
+}
+
+impl Opened {
+    /// The handle works once the service has started; what is submitted before waits.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            intake: self.intake.clone(),
+            reader: self.reader.clone(),
+            keeper: Arc::default(),
+            lock: Arc::downgrade(&self.lock),
+            space: self.space.clone(),
+            keep_bytes: self.options.keep_bytes,
+        }
+    }
+
+    /// Starts both threads. `fatal` is called when the disk can no longer be written.
+    pub fn start<M: Machine>(
+        self,
+        machine: M,
+        fatal: impl Fn(&Error) + Send + Sync + Clone + 'static,
+    ) -> Result<Service, Error> {
+        let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
+        let (state, log) = (self.state, self.log.files().clone());
+        let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
+        let materialiser = spawn("materialiser", self.intake.clone(), fatal.clone(), move || {
+            fairness::take_long_turns();
+            materialise::run(state, &log, &work, keep, &materialiser_fatal);
+        })?;
+        let writer = Writer {
+            end: self.log.files().end(),
+            log: self.log,
+            intake: self.intake.clone(),
+            machine,
+            materialiser: to_materialiser,
+            commit_time: std::time::Duration::from_micros(100),
+            disk_time: std::time::Duration::from_millis(5),
+            failed: None,
+            fatal: Box::new(fatal.clone()),
+        };
+        let writer = spawn("log-writer", self.intake.clone(), fatal, move || writer.run())?;
+        Ok(Service { intake: self.intake, threads: vec![writer, materialiser], _lock: self.lock })
+    }
+
+    /// Replays into the machine what the documents miss, and makes them whole. `loaded` is up to date afterwards.
+    pub fn replay(&mut self, machine: &mut impl Machine) -> Result<(), Error> {
+        let applied = self.applied;
+        let mut from = applied + 1;
+        loop {
+            let LogPage { rows, next } = self.reader.log_page(from, REPLAY_BYTES)?;
+            if rows.is_empty() {
+                break;
+            }
+            let mut gathered = Gathered { row: next - 1, ..Gathered::default() };
+            for entry in rows.into_iter().flat_map(|row| row.entries) {
+                let mut docs: Vec<Doc> = Vec::new();
+                machine.apply(entry, &mut docs);
+                docs.into_iter().for_each(|doc| gathered.add(doc));
+            }
+            documents::write(&mut self.state, &gathered, None)?;
+            from = next;
+        }
+        if from > applied + 1 {
+            self.loaded = documents::load(&self.state)?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts a thread of the store. When it panics the store takes nothing more, and `fatal` is called: nothing that others wait
+/// for could be written without it.
+fn spawn(
+    name: &'static str,
+    intake: Arc<Intake>,
+    fatal: impl Fn(&Error) + Send + 'static,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let guarded = move || {
+        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            intake.close();
+            intake.note_ended();
+            fatal(&Error::Panicked { thread: name });
+        }
+    };
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(guarded)
+        .map_err(|e| Error::Open { path: format!("thread {name}"), problem: e.to_string() })
+}
+
+/// The running store. Dropping it without [`Service::stop`] is what a crash looks like to the next start.
+#[derive(Debug)]
+pub struct Service {
+    intake: Arc<Intake>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: Arc<Lock>,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Intake")
+    }
+}
+
+impl Service {
+    /// Writes what is queued and ends both threads. Blocking.
+    pub fn stop(self) {
+        self.intake.close();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the rest of the host does with the store.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    intake: Arc<Intake>,
+    reader: Arc<Reader>,
+    keeper: Arc<Mutex<Keeper>>,
+    /// Held by the service alone: who still has a handle when it has stopped keeps no other host out.
+    lock: Weak<Lock>,
+    space: Arc<Space>,
+    keep_bytes: u64,
+}
+
+impl Handle {
+    /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
+    pub async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
+        self.intake.reserve(bytes, lane).await
+    }
+
+    /// None: there is no room now.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
+        self.intake.try_reserve(bytes, lane)
+    }
+
+    /// Room for what may be lost, which leaves a quarter of the queue to the rest. None: it is better not queued. Waits only
+    /// where many of the background want some.
+    pub async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
+        self.intake.spare(bytes, lane).await
+    }
+
+    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
+    /// store is closed, which `done` is told too.
+    pub fn append(
+        &self,
+        first: Option<Entry>,
+        entry: Entry,
+        sync: bool,
+        room: Option<Room>,
+        done: Option<Done>,
+    ) -> Option<Seq> {
+        self.intake.append(first, entry, sync, room, done)
+    }
+
+    /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
+    /// may wait a fraction of a commit for them, so that events and their effects share one.
+    pub fn wake(&self, expected: usize) {
+        self.intake.wake(expected);
+    }
+
+    /// Queues entries in this order. `sync`: their commit waits for the disk.
+    pub fn submit(&self, entries: impl IntoIterator<Item = (Entry, Option<Done>)>, sync: bool, room: Option<Room>) {
+        let mut room = room;
+        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, room: room.take() };
+        self.intake.push(entries.into_iter().map(item));
+    }
+
+    /// Queues an entry that nobody waits for. After a crash it may be missing.
+    pub fn note(&self, entry: Entry) {
+        self.intake.push_lingering(entry);
+    }
+
+    /// Writes one entry and waits until it is durable and applied.
+    pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
+        let room = self.reserve(1024, Lane::Foreground).await?;
+        let (done, reply) = tokio::sync::oneshot::channel();
+        let tell: Done = Box::new(move |result| {
+            let _ = done.send(result);
+        });
+        self.submit([(entry, Some(tell))], true, Some(room));
+        reply.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The number that the next event will get.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.intake.next_seq()
+    }
+
+    /// Waits until the event is in the log.
+    pub async fn written(&self, seq: Seq) -> Result<(), Error> {
+        self.intake.written(seq).await
+    }
+
+    /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
+    /// it are handled.
+    pub async fn settle(&self, low_water: Option<Seq>) -> Result<(), Error> {
+        let (done, settled) = tokio::sync::oneshot::channel();
+        // The entry makes sure that what came before is durable, not only written.
+        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, room: None };
+        let items = low_water.is_some().then_some(barrier);
+        self.intake.push(items.into_iter().chain([Item::Settle { done, low_water }]));
+        settled.await.map_err(|_| Error::Closed)
+    }
+
+    /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
+    pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
+        let keep = self.space.keep(self.keep_bytes);
+        let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
+        let Some(row) = row else { return Ok(()) };
+        let keeper = self.keeper.clone();
+        let change = self.read(move |reader| keeper.lock().before(reader, row, low_water)).await?;
+        // What is to outlive the files is written before they go.
+        let (done, kept) = tokio::sync::oneshot::channel();
+        self.intake.push([Item::Keep { change: Box::new(change), done }]);
+        kept.await.map_err(|_| Error::Closed)?;
+        self.intake.push([Item::Trim { row, reuse: !self.space.is_little() }]);
+        Ok(())
+    }
+
+    /// Bytes that are free where the data folder is; `None` if the system does not say.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.space.free().ok()
+    }
+
+    /// Looks whether the data folder is still in its place, and how much room is left. The error: the host cannot go on.
+    pub async fn look(&self) -> Result<(), Error> {
+        let (lock, space) = (self.lock.clone(), self.space.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let lock = lock.upgrade().ok_or(Error::Closed)?;
+            lock.check().map_err(|error| Error::Gone(error.to_string()))?;
+            if let Err(error) = space.look() {
+                tracing::debug!(%error, "how much room is left on the disk is not known");
+            }
+            Ok(())
+        });
+        looked.await.map_err(|_| Error::Closed)?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let reader = self.reader.clone();
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Closed)?
+    }
+
+    /// Rows from `from` on, about `bytes` of them. An empty page = the end.
+    pub async fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
+        self.read(move |reader| reader.log_page(from, bytes)).await
+    }
+
+    /// At most `rows` rows before `before`, newest first.
+    pub async fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
+        self.read(move |reader| reader.log_back(before, rows)).await
+    }
+
+    /// What of an event outlived the log.
+    pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.kept(seq)).await
+    }
+
+    /// What outlived the log, each with its number, newest first, before the number.
+    pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+        self.read(move |reader| reader.kept_before(num, limit)).await
+    }
+
+    /// The last row of the log, and the last event in it or before it.
+    #[must_use]
+    pub fn log_end(&self) -> (i64, Seq) {
+        self.reader.log_end()
+    }
+
+    /// Bytes of the log from this row on.
+    pub async fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        self.read(move |reader| reader.log_bytes_from(row)).await
+    }
+
+    /// The row in which the event stands, or the first one after it.
+    pub async fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
+        self.read(move |reader| reader.row_of(seq)).await
+    }
+
+    /// Newest first.
+    pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.configs(device, limit)).await
+    }
+
+    /// Newest first.
+    pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.states(device, limit)).await
+    }
+
+    /// Newest first.
+    pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
+    }
+
+    pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
+    }
+
+    /// A part of the device's queue after the number `after`, as far as the documents have got.
+    pub async fn queued_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
+        self.read(move |reader| reader.state(|db| commands::queued(db, device, after, limit))).await
+    }
+
+    /// Open commands of the device after the number `after`, in order.
+    pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
+    }
+
+    /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
+    /// connection, all of which are gone.
+    pub async fn due_commands(
+        &self,
+        now_ms: u64,
+        left: bool,
+        limit: usize,
+    ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
+        self.settle(None).await?;
+        let read =
+            move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
+        self.read(move |reader| reader.state(read)).await
+    }
+
+    /// By its id alone.
+    pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
+    }
+
+    /// A method call of an operator.
+    pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.call(&id)).await
+    }
+
+    /// In order of their ids, after `after`.
+    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.dead_letters(after, limit)).await
+    }
+
+    /// The newest that there ever was.
+    pub async fn last_dead_letter(&self) -> Result<u64, Error> {
+        self.settle(None).await?;
+        self.read(Reader::last_dead_letter).await
+    }
+
+    pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
+        self.settle(None).await?;
+        self.read(move |reader| reader.dead_letter(id)).await
+    }
+}

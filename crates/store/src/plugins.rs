@@ -1,0 +1,129 @@
+//! The statements for what becomes of the plugins: which are there, which are off, and what of them is deleted.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::{
+    Error,
+    docs::PluginLifeDoc,
+    documents::{each, from_json, json, plugin_name},
+    timers,
+};
+use switchbox_model::{
+    PluginName,
+    life::{Identity, PluginChange},
+};
+
+pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginChange) -> Result<(), Error> {
+    let name = plugin.as_str();
+    match change {
+        PluginChange::On { from, identity } => {
+            tx.execute("INSERT OR REPLACE INTO plugin (name, from_seq) VALUES (?1, ?2)", params![name, from.0])?;
+            write_identity(tx, name, identity)?;
+            tx.execute("UPDATE plugin_life SET off_ms = NULL, removed = 0 WHERE name = ?1", [name])?;
+        }
+        PluginChange::Upgraded { identity } => write_identity(tx, name, identity)?,
+        PluginChange::Off { time_ms, removed, .. } => {
+            tx.execute("DELETE FROM plugin WHERE name = ?1", [name])?;
+            // A plugin that was disabled and is removed now counts from now.
+            tx.execute(
+                "INSERT INTO plugin_life (name, off_ms, removed) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (name) DO UPDATE SET off_ms = excluded.off_ms, removed = excluded.removed",
+                params![name, time_ms, removed],
+            )?;
+        }
+        PluginChange::Deleted => {
+            for statement in [
+                "DELETE FROM plugin WHERE name = ?1",
+                "DELETE FROM plugin_life WHERE name = ?1",
+                "DELETE FROM kv WHERE plugin = ?1",
+            ] {
+                tx.execute(statement, [name])?;
+            }
+            timers::delete_all(tx, plugin)?;
+        }
+        PluginChange::TakenBack(taken_back) => {
+            let text = taken_back.as_ref().map(json).transpose()?;
+            tx.execute(
+                "INSERT INTO plugin_life (name, taken_back) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET taken_back = excluded.taken_back",
+                params![name, text],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn write_identity(tx: &Transaction<'_>, name: &str, Identity { kind, digest }: &Identity) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO plugin_life (name, kind, digest) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, digest = excluded.digest",
+        params![name, kind, digest],
+    )?;
+    Ok(())
+}
+
+/// A plugin that went off in the future, as the clock is now, went off now.
+pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
+    tx.execute("UPDATE plugin_life SET off_ms = ?1 WHERE off_ms > ?1", [now_ms])?;
+    Ok(())
+}
+
+pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifeDoc>, Error> {
+    let mut found = Vec::new();
+    each(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
+        let identity = match (r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?) {
+            (Some(kind), Some(digest)) => Some(Identity { kind, digest }),
+            _ => None,
+        };
+        found.push(PluginLifeDoc {
+            plugin: plugin_name(&r.get::<_, String>(0)?)?,
+            identity,
+            off_ms: r.get(3)?,
+            removed: r.get(4)?,
+            taken_back: r.get::<_, Option<String>>(5)?.map(|text| from_json(&text)).transpose()?,
+        });
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        docs::{Doc, KvDoc},
+        documents,
+        materialise::Gathered,
+        schema::open_writer,
+    };
+    use switchbox_model::Seq;
+
+    fn apply(db: &mut Connection, docs: Vec<Doc>) {
+        let mut gathered = Gathered::default();
+        docs.into_iter().for_each(|doc| gathered.add(doc));
+        documents::write(db, &gathered, None).unwrap();
+    }
+
+    #[test]
+    fn what_is_deleted_takes_its_state_along_also_what_is_not_written_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = open_writer(folder.path()).unwrap();
+        let [gone, other] = ["gone", "other"].map(|name| PluginName::new(name).unwrap());
+        let write = |plugin: &PluginName, key: &str| {
+            Doc::Kv(KvDoc { plugin: plugin.clone(), key: key.into(), value: Some("x".into()), revision: 1 })
+        };
+        let life = |change| Doc::PluginLife { plugin: gone.clone(), change };
+        let identity = Identity { kind: "k".into(), digest: "d".into() };
+        apply(&mut db, vec![life(PluginChange::On { from: Seq(3), identity }), write(&gone, "a"), write(&other, "a")]);
+        let off = PluginChange::Off { time_ms: 7, removed: true, due_again: vec![] };
+        apply(&mut db, vec![write(&gone, "b"), life(off)]);
+        let lives = load(&db).unwrap();
+        assert_eq!((lives.len(), lives[0].off_ms, lives[0].removed), (1, Some(7), true));
+        apply(&mut db, vec![write(&gone, "c"), life(PluginChange::Deleted), write(&gone, "of the next")]);
+        let loaded = documents::load(&db).unwrap();
+        let mut keys: Vec<_> = loaded.kv.iter().map(|kv| (kv.plugin.as_str(), kv.key.as_str())).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [("gone", "of the next"), ("other", "a")]);
+        assert!(loaded.lives.is_empty() && loaded.plugins.is_empty());
+    }
+}

@@ -1,0 +1,221 @@
+//! Reads beside the writers. Blocking: callers move it off the event path.
+
+use std::{collections::VecDeque, path::Path, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    Error,
+    docs::{ConfigVersion, StateVersion},
+    documents,
+    keep::{self, Kept, Oldest},
+    log::Files,
+    record, schema,
+};
+use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq, limits};
+
+/// Bytes that are read at once for who looks back.
+const READ_BYTES: usize = limits::ADMIN_PAGE_BYTES;
+
+/// One commit of the log.
+#[derive(Debug)]
+pub struct LogRow {
+    pub row: i64,
+    pub entries: Vec<Entry>,
+}
+
+/// Some rows in order, and where to go on.
+#[derive(Debug, Default)]
+pub struct LogPage {
+    pub rows: Vec<LogRow>,
+    /// The row to read from next.
+    pub next: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    log: Arc<Files>,
+    state: Mutex<Connection>,
+}
+
+impl Reader {
+    pub(super) fn open(folder: &Path, log: Arc<Files>) -> Result<Self, Error> {
+        Ok(Self { log, state: Mutex::new(schema::open_reader(folder)?) })
+    }
+
+    /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
+    pub(super) fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
+        Self::page(&self.log, from, bytes)
+    }
+
+    pub(super) fn page(log: &Files, from: i64, bytes: usize) -> Result<LogPage, Error> {
+        let mut page = LogPage { rows: Vec::new(), next: from };
+        let Some(part) = log.first(|end| end.row >= from) else { return Ok(page) };
+        let mut read = 0;
+        part.each(|_, end, body| {
+            if end.row >= from {
+                page.rows.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
+                page.next = end.row + 1;
+                read += body.len();
+            }
+            Ok(read < bytes)
+        })?;
+        Ok(page)
+    }
+
+    /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at once, but at least
+    /// one. None = the beginning.
+    pub(super) fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
+        Self::back(&self.log, before, rows)
+    }
+
+    pub(super) fn back(log: &Files, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let Some((from, part)) = log.back(before, rows) else { return Ok(Vec::new()) };
+        let (mut newest, mut bytes) = (VecDeque::new(), 0);
+        part.each(|_, end, body| {
+            if end.row >= from && end.row < before {
+                bytes += body.len();
+                newest.push_back((end.row, body.to_vec()));
+            }
+            while bytes > READ_BYTES && newest.len() > 1 {
+                bytes -= newest.pop_front().map_or(0, |(_, body)| body.len());
+            }
+            Ok(end.row + 1 < before)
+        })?;
+        newest.into_iter().rev().map(|(row, body)| Ok(LogRow { row, entries: record::decode(row, &body)? })).collect()
+    }
+
+    /// For reading more than one thing of the documents.
+    pub(super) fn documents(&self) -> MutexGuard<'_, Connection> {
+        self.state.lock()
+    }
+
+    /// The files up to the one that ends with `row`.
+    pub(super) fn oldest_files(&self, row: i64) -> Option<Oldest> {
+        self.log.oldest(row)
+    }
+
+    /// What of an event outlived the log.
+    pub(super) fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+        let db = self.state.lock();
+        let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
+        let rows = statement.query_map([seq.0], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, Option<String>>(1)?)))?;
+        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| keep::read(&body, by.as_deref()))).collect()
+    }
+
+    /// What outlived the log, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
+    /// read at once, but at least one where there is one.
+    pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+        let db = self.state.lock();
+        let mut statement =
+            db.prepare_cached("SELECT num, body, came_of FROM kept WHERE num < ?1 ORDER BY num DESC LIMIT ?2")?;
+        let mut rows = statement.query(params![num, limit])?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()?.filter(|_| bytes < READ_BYTES) {
+            let (body, by): (Vec<u8>, Option<String>) = (row.get(1)?, row.get(2)?);
+            bytes += body.len();
+            found.push((row.get(0)?, keep::read(&body, by.as_deref())?));
+        }
+        Ok(found)
+    }
+
+    /// The last row of the log and the last event in it or before it.
+    pub(super) fn log_end(&self) -> (i64, Seq) {
+        let end = self.log.end();
+        (end.row, end.last_seq)
+    }
+
+    /// Bytes of the log from this row on.
+    pub(super) fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        let Some(part) = self.log.first(|end| end.row >= row) else { return Ok(0) };
+        let mut start = None;
+        part.each(|before, end, _| {
+            start = (end.row >= row).then_some(before.offset);
+            Ok(start.is_none())
+        })?;
+        Ok(self.log.end().offset.saturating_sub(start.unwrap_or(u64::MAX)))
+    }
+
+    /// The row in which the event stands, or the first one after it; none past the end.
+    pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
+        Self::row(&self.log, seq)
+    }
+
+    pub(super) fn row(log: &Files, seq: Seq) -> Result<Option<i64>, Error> {
+        let Some(part) = log.first(|end| end.last_seq >= seq) else { return Ok(None) };
+        let mut found = None;
+        part.each(|_, end, _| {
+            found = (end.last_seq >= seq).then_some(end.row);
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+
+    /// The last row that lies wholly before `seq` and before the bytes to keep, so that it may be trimmed.
+    pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
+        self.log.trimmable(seq, keep_bytes, applied)
+    }
+
+    pub(super) fn applied(&self) -> Result<i64, Error> {
+        documents::applied(&self.state.lock())
+    }
+
+    /// Newest first.
+    pub(super) fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
+        let db = self.state.lock();
+        let mut statement =
+            db.prepare_cached("SELECT * FROM config WHERE device = ?1 ORDER BY version DESC LIMIT ?2")?;
+        let rows = statement.query_map(params![device.0, limit], documents::config_version)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Newest first.
+    pub(super) fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
+        let db = self.state.lock();
+        let mut statement =
+            db.prepare_cached("SELECT * FROM state WHERE device = ?1 ORDER BY version DESC LIMIT ?2")?;
+        let rows = statement.query_map(params![device.0, limit], documents::state_version)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The documents, for the rooms that have statements of their own.
+    pub(super) fn state<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        read(&self.state.lock())
+    }
+
+    /// A method call of an operator.
+    pub(super) fn call(&self, id: &str) -> Result<Option<CallRecord>, Error> {
+        let db = self.state.lock();
+        let body = db.query_row("SELECT body FROM call WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
+        body.map(|body| documents::call(&body)).transpose()
+    }
+
+    /// In order of their ids, after `after`: at most `limit`, and not many more bytes than are read at once, but at least one
+    /// where there is one.
+    pub(super) fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let db = self.state.lock();
+        let mut statement = db.prepare_cached("SELECT body FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+        let mut bodies = statement.query(params![after, limit])?;
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = bodies.next()?.filter(|_| bytes < READ_BYTES) {
+            let body: Vec<u8> = row.get(0)?;
+            bytes += body.len();
+            letters.push(documents::dead_letter(&body)?);
+        }
+        Ok(letters)
+    }
+
+    /// The newest that there ever was.
+    pub(super) fn last_dead_letter(&self) -> Result<u64, Error> {
+        documents::last_dead_letter(&self.state.lock())
+    }
+
+    pub(super) fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
+        let db = self.state.lock();
+        let body =
+            db.query_row("SELECT body FROM dead_letter WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
+        body.map(|body| documents::dead_letter(&body)).transpose()
+    }
+}

@@ -1,0 +1,261 @@
+//! The bytes of the log's files: a header, then records, one a commit, all entries of the batch in it. Pure.
+//!
+//! A record: length of the body (4 bytes), checksum of all that follows (8), row (8), last event (8), body. The body: a
+//! format byte, then entries in postcard. Numbers are little endian. What follows the last record is zeros, or records of
+//! a file that was used before, whose rows are smaller.
+
+use twox_hash::XxHash3_64;
+
+use super::Error;
+use switchbox_model::{Entry, Seq};
+
+pub(super) const FILE_HEADER: usize = 48;
+pub(super) const RECORD_HEADER: usize = 28;
+/// The version of this format; a file of a newer one is refused. Files of version 1 do not say which commits were synced.
+pub(super) const VERSION: u32 = 2;
+const MAGIC: [u8; 8] = *b"swbx-log";
+/// How a body is encoded: postcard, one entry after the other.
+const ENTRIES: u8 = 1;
+/// The same, of a commit that did not wait for the disk. After a power failure such a record may be whole where one before it is
+/// not; where a synced one is, the one before it was damaged later.
+const ENTRIES_NOT_SYNCED: u8 = 2;
+
+/// A place between two records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct End {
+    /// The row before it; the first row is 1.
+    pub(super) row: i64,
+    /// The last event in this row or before it.
+    pub(super) last_seq: Seq,
+    /// Bytes of all records before it, also those trimmed since.
+    pub(super) offset: u64,
+}
+
+/// What a file's first bytes are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    /// The file begins here, and is of this version.
+    Starts(End, u32),
+    Newer(u32),
+    /// It was never written whole.
+    Unfinished,
+}
+
+pub(super) fn file_header(start: End) -> [u8; FILE_HEADER] {
+    let mut header = Vec::with_capacity(FILE_HEADER);
+    header.extend(MAGIC);
+    header.extend(VERSION.to_le_bytes());
+    header.extend([0; 4]);
+    header.extend(start.row.to_le_bytes());
+    header.extend(start.last_seq.0.to_le_bytes());
+    header.extend(start.offset.to_le_bytes());
+    header.extend(XxHash3_64::oneshot(&header).to_le_bytes());
+    header.try_into().unwrap_or([0; FILE_HEADER])
+}
+
+pub(super) fn read_file_header(bytes: &[u8]) -> Header {
+    let mut rest = Fields(bytes);
+    let mut read = || {
+        let magic = rest.take::<8>()?;
+        let version = u32::from_le_bytes(rest.take()?);
+        if magic == MAGIC && version > VERSION {
+            return Some(Header::Newer(version));
+        }
+        rest.take::<4>()?;
+        let row = i64::from_le_bytes(rest.take()?);
+        let last_seq = Seq(u64::from_le_bytes(rest.take()?));
+        let offset = u64::from_le_bytes(rest.take()?);
+        let sum = XxHash3_64::oneshot(bytes.get(..FILE_HEADER - 8)?);
+        let whole = magic == MAGIC && sum.to_le_bytes() == rest.take()?;
+        whole.then_some(Header::Starts(End { row, last_seq, offset }, version))
+    };
+    read().unwrap_or(Header::Unfinished)
+}
+
+/// Starts a record in the buffer.
+pub(super) fn begin(record: &mut Vec<u8>) {
+    record.clear();
+    record.resize(RECORD_HEADER, 0);
+    record.push(ENTRIES);
+}
+
+/// Adds an entry to the record.
+pub(super) fn encode(entry: &Entry, record: &mut Vec<u8>) -> Result<(), Error> {
+    postcard::to_io(entry, record).map(drop).map_err(|e| Error::Log(format!("an entry cannot be encoded: {e}")))
+}
+
+/// Writes the record's header. `synced`: its commit waits for the disk.
+pub(super) fn seal(record: &mut [u8], row: i64, last_seq: Seq, synced: bool) -> Result<(), Error> {
+    let length = u32::try_from(record.len().saturating_sub(RECORD_HEADER));
+    let length = length.map_err(|_| Error::Log("a batch is larger than 4 GiB".into()))?;
+    put(record, RECORD_HEADER, &[if synced { ENTRIES } else { ENTRIES_NOT_SYNCED }]);
+    put(record, 12, &row.to_le_bytes());
+    put(record, 20, &last_seq.0.to_le_bytes());
+    let sum = checksum(length, record.get(12..).unwrap_or_default());
+    put(record, 0, &length.to_le_bytes());
+    put(record, 4, &sum.to_le_bytes());
+    Ok(())
+}
+
+fn put(record: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = record.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+fn checksum(length: u32, rest: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(u64::from(length), rest)
+}
+
+/// A record as it stands in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    pub(super) row: i64,
+    pub(super) last_seq: Seq,
+    pub(super) body: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Its commit waited for the disk, or it is not known whether.
+    pub(super) fn is_synced(&self) -> bool {
+        self.body.first() != Some(&ENTRIES_NOT_SYNCED)
+    }
+
+    /// Bytes of it in the file.
+    pub(super) fn size(&self) -> usize {
+        RECORD_HEADER + self.body.len()
+    }
+
+    /// The place after it, when it stands after `before`.
+    pub(super) fn end(&self, before: End) -> End {
+        End { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
+    }
+}
+
+/// Bytes of the record that begins here; none when even its length is not there.
+pub(super) fn size(bytes: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(Fields(bytes).take()?);
+    Some(RECORD_HEADER + length as usize)
+}
+
+/// The record with which the bytes begin, if it is whole and follows row `before`.
+pub(super) fn first(bytes: &[u8], before: i64) -> Option<Record<'_>> {
+    let bytes = bytes.get(..size(bytes)?)?;
+    let mut fields = Fields(bytes);
+    let length = u32::from_le_bytes(fields.take()?);
+    let sum = u64::from_le_bytes(fields.take()?);
+    let summed = fields.0;
+    let row = i64::from_le_bytes(fields.take()?);
+    let last_seq = Seq(u64::from_le_bytes(fields.take()?));
+    let whole = row == before + 1 && checksum(length, summed) == sum;
+    whole.then_some(Record { row, last_seq, body: fields.0 })
+}
+
+/// The row and the last event that a record beginning here would have, whether or not it is whole.
+pub(super) fn claims(bytes: &[u8]) -> Option<(i64, Seq)> {
+    let mut fields = Fields(bytes.get(12..)?);
+    Some((i64::from_le_bytes(fields.take()?), Seq(u64::from_le_bytes(fields.take()?))))
+}
+
+/// The entries of a record's body.
+pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
+    let corrupt = |problem: String| Error::Corrupt { row, problem };
+    let Some((&(ENTRIES | ENTRIES_NOT_SYNCED), mut rest)) = body.split_first() else {
+        return Err(corrupt("unknown format".into()));
+    };
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        let (entry, after) = postcard::take_from_bytes(rest).map_err(|e| corrupt(e.to_string()))?;
+        match entry {
+            Entry::HandledRun(run) => entries.extend(run.each().map(Entry::Handled)),
+            entry => entries.push(entry),
+        }
+        rest = after;
+    }
+    Ok(entries)
+}
+
+/// The last event among the entries.
+pub(super) fn last_seq(entry: &Entry) -> Option<Seq> {
+    entry.events().last().map(|event| event.seq)
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchbox_model::{HandledInRun, HandledRun, PluginName};
+
+    fn sealed(row: i64) -> Vec<u8> {
+        let mut record = Vec::new();
+        begin(&mut record);
+        encode(&Entry::Barrier, &mut record).unwrap();
+        seal(&mut record, row, Seq(7), true).unwrap();
+        record
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_only_in_its_place() {
+        let bytes = [sealed(5), sealed(6)].concat();
+        let record = first(&bytes, 4).unwrap();
+        assert_eq!((record.row, record.last_seq), (5, Seq(7)));
+        assert_eq!(decode(5, record.body).unwrap(), [Entry::Barrier]);
+        let end = record.end(End::default());
+        assert_eq!(first(&bytes[usize::try_from(end.offset).unwrap()..], 5).unwrap().row, 6);
+        assert_eq!(first(&bytes, 5), None, "a record of an earlier use of the file");
+    }
+
+    #[test]
+    fn a_run_of_handled_events_is_read_one_by_one() {
+        let brief = |seq| HandledInRun { seq: Seq(seq), took_us: 3, effects: vec![] };
+        let run = HandledRun {
+            plugin: PluginName::new("hop").unwrap(),
+            digest: "sha256:00".into(),
+            time_ms: 5,
+            events: vec![brief(1), brief(2)],
+        };
+        let mut record = Vec::new();
+        begin(&mut record);
+        encode(&Entry::HandledRun(run.clone()), &mut record).unwrap();
+        seal(&mut record, 1, Seq(2), false).unwrap();
+        let entries = decode(1, first(&record, 0).unwrap().body).unwrap();
+        assert_eq!(entries, run.each().map(Entry::Handled).collect::<Vec<_>>());
+        assert_eq!(entries.len(), 2);
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_is_none() {
+        let bytes = sealed(1);
+        assert!((0..bytes.len()).all(|length| first(&bytes[..length], 0).is_none()));
+        for at in 0..bytes.len() {
+            let mut torn = bytes.clone();
+            torn[at] ^= 1;
+            assert_eq!(first(&torn, 0), None, "byte {at}");
+        }
+        assert_eq!(first(&[0; 100], 0), None);
+    }
+
+    #[test]
+    fn a_file_says_where_it_begins_and_of_which_version_it_is() {
+        let start = End { row: 9, last_seq: Seq(80), offset: 700 };
+        let header = file_header(start);
+        assert_eq!(read_file_header(&header), Header::Starts(start, VERSION));
+        let mut newer = header;
+        newer[8] = 3;
+        assert_eq!(read_file_header(&newer), Header::Newer(3));
+        let mut torn = header;
+        torn[20] ^= 1;
+        assert_eq!(read_file_header(&torn), Header::Unfinished);
+        assert_eq!(read_file_header(&header[..40]), Header::Unfinished);
+        assert_eq!(read_file_header(&[0; FILE_HEADER]), Header::Unfinished);
+    }
+}

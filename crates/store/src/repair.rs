@@ -1,0 +1,302 @@
+//! Makes a damaged store one that starts: what cannot be read, and what would build on it, is moved to the folder `damaged`. Deletes
+//! nothing, and says which rows went.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Error, aside,
+    decide::{self, Documents},
+    inspect::{self, Damage, Found},
+    lock::Lock,
+    log::{self, sync_folder},
+    record::{self, End},
+    runs::{FIRST, Run},
+    schema,
+    segment::{self, Segment},
+};
+use switchbox_model::Seq;
+
+/// Numbers that are left out where it is not known how many events are missing.
+const UNKNOWN_EVENTS: u64 = 1 << 20;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// One for each thing that was done.
+    pub lines: Vec<String>,
+    /// Where the bytes are that were cut.
+    pub aside: Option<PathBuf>,
+}
+
+/// Repairs the store in the folder, which no host may be using. `without_log`: go on with what `state.db` has, whatever the log says.
+pub fn repair(data: &Path, without_log: bool) -> Result<Repaired, Error> {
+    let _lock = Lock::take(data)?;
+    let found = inspect::inspect(&data.join(log::FOLDER))?;
+    let documents = match decide::documents_of(data) {
+        Ok(documents) => documents,
+        Err(error) => return without_documents(data, &found, error),
+    };
+    let applied = documents.applied;
+    if without_log {
+        return Repair::new(data, &found, &documents)?.restart_log();
+    }
+    if found.damage.is_none() && applied <= found.end().row {
+        // Says what is wrong with `state.db`, if it is too old.
+        decide::decide(data)?;
+        return Ok(Repaired { lines: vec!["nothing is damaged".into()], aside: None });
+    }
+    Repair::new(data, &found, &documents)?.cut(found.damage.as_ref())
+}
+
+/// The log alone is enough where nothing of it was trimmed.
+fn without_documents(data: &Path, found: &Found, error: Error) -> Result<Repaired, Error> {
+    if found.damage.is_some() || found.start().row > 0 || found.segments.is_empty() {
+        return Err(error);
+    }
+    let failed = |e: io::Error| Error::Open { path: data.display().to_string(), problem: e.to_string() };
+    let folder = aside::make(data).map_err(failed)?;
+    let state = schema::path(data);
+    for path in [state.clone(), state.with_extension("db-wal"), state.with_extension("db-shm")] {
+        if path.exists() {
+            aside::take(&folder, &path).map_err(failed)?;
+        }
+    }
+    let line =
+        format!("state.db could not be read ({error}); the next start makes it anew from the log, which is whole");
+    Ok(Repaired { lines: vec![line], aside: Some(folder) })
+}
+
+struct Repair<'a> {
+    data: &'a Path,
+    found: &'a Found,
+    applied: i64,
+    low_water: Seq,
+    done: Repaired,
+    /// Where the log ends, as far as it is mended.
+    end: End,
+    folder: PathBuf,
+}
+
+impl<'a> Repair<'a> {
+    fn new(data: &'a Path, found: &'a Found, documents: &Documents) -> Result<Self, Error> {
+        let folder =
+            aside::make(data).map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
+        let done = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
+        let low_water = documents.loaded.as_ref().map_or(Seq(0), |loaded| loaded.low_water);
+        Ok(Self { data, found, applied: documents.applied, low_water, done, end: found.end(), folder })
+    }
+
+    fn failed(&self) -> impl Fn(io::Error) -> Error + use<> {
+        let path = self.data.display().to_string();
+        move |error| Error::Open { path: path.clone(), problem: error.to_string() }
+    }
+
+    fn restart_log(mut self) -> Result<Repaired, Error> {
+        let failed = self.failed();
+        let last_seq = self.last_seq();
+        for path in inspect::files(&self.found.folder)? {
+            aside::take(&self.folder, &path).map_err(&failed)?;
+        }
+        fs::create_dir_all(&self.found.folder).map_err(&failed)?;
+        self.begin(last_seq).map_err(&failed)?;
+        let line = format!(
+            "the whole log was moved aside; it begins anew behind row {}, the last one that state.db knows",
+            self.applied
+        );
+        self.done.lines.push(line);
+        sync_folder(&self.found.folder).map_err(&failed)?;
+        Ok(self.done)
+    }
+
+    /// The last event that there may have been.
+    fn last_seq(&self) -> Seq {
+        let behind = self.found.damage.iter().flat_map(|damage| &damage.behind).map(|(_, run)| run.last_seq);
+        let known = behind.chain([self.end.last_seq, self.low_water]).max().unwrap_or_default();
+        Seq(known.0 + UNKNOWN_EVENTS)
+    }
+
+    fn cut(mut self, damage: Option<&Damage>) -> Result<Repaired, Error> {
+        let failed = self.failed();
+        if let Some(damage) = damage {
+            self.done.lines.push(damage.to_string());
+            self.mend(damage).map_err(&failed)?;
+        }
+        if self.end.row < self.applied {
+            let line = format!(
+                "rows {} to {} are missing in the log; what they changed is in state.db, and events in them that no plugin had handled \
+                 are lost",
+                self.end.row + 1,
+                self.applied
+            );
+            self.done.lines.push(line);
+            let last_seq = self.last_seq();
+            self.begin(last_seq).map_err(&failed)?;
+        }
+        sync_folder(&self.found.folder).map_err(&failed)?;
+        Ok(self.done)
+    }
+
+    /// Moves all files aside from the damaged one on, and writes those runs again that can stay: of rows that `state.db` has already,
+    /// or with nothing missing before them. What builds on missing rows that it does not have is cut.
+    fn mend(&mut self, damage: &Damage) -> io::Result<()> {
+        let files = inspect::files(&self.found.folder).map_err(io::Error::other)?;
+        let affected: Vec<_> = files.into_iter().filter(|path| *path >= damage.path).collect();
+        for path in &affected {
+            aside::take(&self.folder, path)?;
+        }
+        if self.found.segments.is_empty() {
+            self.end.row = damage.row;
+        }
+        if damage.offset > FIRST {
+            // The part before the damage, with the header.
+            self.write(&damage.path, 0..damage.offset, None)?;
+        }
+        let (mut cut, before) = (false, self.end);
+        for (path, run) in &damage.behind {
+            let missing = run.first_row - 1 - self.end.row;
+            cut |= missing > 0 && run.first_row - 1 > self.applied;
+            if cut {
+                self.say_cut(
+                    run.first_row,
+                    run.last_row,
+                    "stand behind missing rows that state.db does not have; they were cut",
+                );
+                continue;
+            }
+            if missing > 0 {
+                self.say_cut(self.end.row + 1, run.first_row - 1, "cannot be read; state.db has what they changed");
+                self.note_gap(run.first_row - 1)?;
+            }
+            self.keep(path, run)?;
+        }
+        if damage.offset == FIRST && self.end == before {
+            // It had no row before the damage, and says where the log goes on.
+            self.write(&damage.path, 0..FIRST, None)?;
+        }
+        if damage.behind.is_empty() {
+            self.done.lines.push(format!("nothing behind row {} can be read; it was cut", self.end.row));
+        }
+        Ok(())
+    }
+
+    fn say_cut(&mut self, first: i64, last: i64, what: &str) {
+        self.done.lines.push(format!("rows {first} to {last} {what}"));
+    }
+
+    fn keep(&mut self, path: &Path, run: &Run) -> io::Result<()> {
+        let start = End { row: run.first_row - 1, ..self.end };
+        self.write(&self.found.folder.join(segment::name(start)), run.from..run.until, Some((path, start)))?;
+        let bytes = run.until - run.from;
+        self.end = End { row: run.last_row, last_seq: run.last_seq, offset: start.offset + bytes };
+        Ok(())
+    }
+
+    fn note_gap(&self, behind: i64) -> io::Result<()> {
+        let path = self.found.folder.join(inspect::gap_name(self.end.row, behind));
+        let text = format!("rows {} to {behind} were lost; `switchbox repair` noted it\n", self.end.row + 1);
+        let mut file = File::create(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+
+    /// Writes a part of a file that was moved aside. `from`: its name there and the place where the new file begins; none = the same
+    /// name, header and all.
+    fn write(&self, to: &Path, part: std::ops::Range<u64>, from: Option<(&Path, End)>) -> io::Result<()> {
+        let name = from.map_or(to, |(path, _)| path).file_name().unwrap_or_default();
+        let mut bytes = from.map_or_else(Vec::new, |(_, start)| record::file_header(start).to_vec());
+        let mut source = File::open(self.folder.join(name))?;
+        io::Seek::seek(&mut source, io::SeekFrom::Start(part.start))?;
+        source.take(part.end - part.start).read_to_end(&mut bytes)?;
+        write_new(to, &bytes)
+    }
+
+    /// Begins a file behind the last row that `state.db` knows.
+    fn begin(&mut self, last_seq: Seq) -> io::Result<()> {
+        let start = End { row: self.applied, last_seq, offset: self.end.offset };
+        if self.end.row > 0 {
+            self.note_gap(self.applied)?;
+        }
+        self.end = start;
+        write_new(&self.found.folder.join(segment::name(start)), &record::file_header(start))
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    // The log's files are whole blocks.
+    let length = (bytes.len() as u64).max(FIRST).next_multiple_of(4_096);
+    file.set_len(length)?;
+    file.sync_all()
+}
+
+/// What is in each file.
+#[derive(Debug)]
+pub struct Checked {
+    pub lines: Vec<String>,
+    /// What is wrong; empty if all is well.
+    pub problems: Vec<String>,
+}
+
+/// Looks at all of the store in the folder, which no host may be using. Changes nothing.
+pub fn check(data: &Path) -> Result<Checked, Error> {
+    let _lock = Lock::take(data)?;
+    let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
+    let found = inspect::inspect(&data.join(log::FOLDER))?;
+    checked.lines.extend(found.segments.iter().map(describe));
+    if let Some(path) = &found.unbegun {
+        checked.lines.push(format!("{}: just begun, without a row", path.display()));
+    }
+    if let Some(torn) = &found.torn {
+        checked.lines.push(format!(
+            "{}: {} bytes from byte {} on are of a write that never ended; the next start cuts them off and keeps them aside",
+            torn.path.display(),
+            torn.bytes,
+            torn.offset
+        ));
+    }
+    for (path, run) in found.damage.iter().flat_map(|damage| &damage.behind) {
+        let rows = format!("rows {} to {}", run.first_row, run.last_row);
+        checked.lines.push(format!(
+            "{}: {rows} are whole behind the damage, bytes {} to {}",
+            path.display(),
+            run.from,
+            run.until
+        ));
+    }
+    match schema::integrity(data) {
+        Ok(None) => checked.lines.push(format!("{}: there is none yet", schema::path(data).display())),
+        Ok(Some(problems)) if problems.is_empty() => {
+            checked.lines.push(format!("{}: whole", schema::path(data).display()))
+        }
+        Ok(Some(problems)) => {
+            let name = schema::path(data).display().to_string();
+            checked.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
+        }
+        Err(error) => checked.problems.push(error.to_string()),
+    }
+    if let Err(error) = decide::decide(data) {
+        checked.problems.push(error.to_string());
+    }
+    Ok(checked)
+}
+
+fn describe(segment: &Segment) -> String {
+    let (start, end) = (segment.start(), segment.end());
+    let path = segment.path().display();
+    if start.row == end.row {
+        return format!("{path}: without a row");
+    }
+    format!(
+        "{path}: rows {} to {}, events {} to {}, {} bytes",
+        start.row + 1,
+        end.row,
+        start.last_seq.0 + 1,
+        end.last_seq,
+        segment.used()
+    )
+}

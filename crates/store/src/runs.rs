@@ -1,0 +1,171 @@
+//! Finds whole records in bytes that are not known to be any: behind a record that cannot be read, and behind the end of the log.
+//! Pure.
+
+use std::ops::RangeInclusive;
+
+use super::record::{self, FILE_HEADER, RECORD_HEADER, Record};
+use switchbox_model::Seq;
+
+/// Records of one file that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Its place in the file, and that behind it.
+    pub(super) from: u64,
+    pub(super) until: u64,
+    pub(super) first_row: i64,
+    pub(super) last_row: i64,
+    pub(super) last_seq: Seq,
+    /// One of them waited for the disk when it was written, so that all before it were on the disk.
+    pub(super) synced: bool,
+}
+
+/// Bytes that are looked at together to see that there is nothing in them.
+const CHUNK: usize = 4096;
+/// Rows and events that may be missing in files that are gone.
+const MISSING: u64 = 1 << 32;
+const ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+/// What the rows and events of records may be: a checksum is only computed where they are plausible.
+#[derive(Debug, Clone)]
+pub(super) struct Range {
+    rows: RangeInclusive<i64>,
+    seqs: RangeInclusive<u64>,
+}
+
+impl Range {
+    /// Behind this row and this event, in a log of so many bytes.
+    pub(super) fn behind(row: i64, seq: Seq, log_bytes: u64) -> Self {
+        let most = log_bytes.saturating_add(MISSING);
+        let last_row = row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
+        Self { rows: row + 1..=last_row, seqs: seq.0..=seq.0.saturating_add(most) }
+    }
+
+    /// Behind this row; the last event before it is not known.
+    pub(super) fn behind_row(row: i64, log_bytes: u64) -> Self {
+        Self { seqs: 0..=u64::MAX, ..Self::behind(row, Seq(0), log_bytes) }
+    }
+
+    /// Up to this row and this event.
+    fn before(row: i64, seq: Seq) -> Self {
+        Self { rows: 1..=row, seqs: 0..=seq.0 }
+    }
+
+    /// What may follow the run.
+    pub(super) fn advance(&mut self, run: &Run) {
+        self.rows = run.last_row + 1..=*self.rows.end();
+        self.seqs = run.last_seq.0..=*self.seqs.end();
+    }
+
+    /// The record that begins here, if it is whole and within the range.
+    fn record<'a>(&self, bytes: &'a [u8]) -> Option<Record<'a>> {
+        let (row, seq) = record::claims(bytes)?;
+        let plausible = self.rows.contains(&row) && self.seqs.contains(&seq.0);
+        if plausible { record::first(bytes, row - 1) } else { None }
+    }
+}
+
+/// All runs within the range in these bytes of a file, which begin at `from` in it. Records of an earlier use of the file have
+/// smaller rows.
+pub(super) fn find(bytes: &[u8], from: u64, mut range: Range) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while let Some((start, first)) = next(bytes, at, &range) {
+        let mut run = Run {
+            from: from + start as u64,
+            until: 0,
+            first_row: first.row,
+            last_row: first.row,
+            last_seq: first.last_seq,
+            synced: first.is_synced(),
+        };
+        at = start + first.size();
+        while let Some(record) = record::first(bytes.get(at..).unwrap_or_default(), run.last_row) {
+            (run.last_row, run.last_seq) = (record.row, record.last_seq);
+            run.synced |= record.is_synced();
+            at += record.size();
+        }
+        run.until = from + at as u64;
+        range.advance(&run);
+        runs.push(run);
+    }
+    runs
+}
+
+/// The first whole record at or behind `at`.
+fn next<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Record<'a>)> {
+    loop {
+        if bytes.get(at..at + CHUNK) == Some(&ZEROS) {
+            // A record may begin with zeros, in the last bytes of these.
+            at += CHUNK - RECORD_HEADER;
+            continue;
+        }
+        let rest = bytes.get(at..).filter(|rest| rest.len() > RECORD_HEADER)?;
+        if let Some(record) = range.record(rest) {
+            return Some((at, record));
+        }
+        at += 1;
+    }
+}
+
+/// Bytes of a torn write among those that follow the log's last record, which is of this row and event: none where all are zeros, or
+/// of an earlier use of the file.
+pub(super) fn torn(bytes: &[u8], row: i64, seq: Seq) -> usize {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let used = bytes.get(..used).unwrap_or_default();
+    let is_next = record::claims(used).is_some_and(|(claimed, _)| claimed == row + 1);
+    let earlier = || next(used, 0, &Range::before(row, seq)).is_some();
+    if is_next || !earlier() { used.len() } else { 0 }
+}
+
+/// Where the records of a file begin.
+pub(super) const FIRST: u64 = FILE_HEADER as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchbox_model::Entry;
+
+    fn sealed(row: i64, synced: bool) -> Vec<u8> {
+        let mut record = Vec::new();
+        record::begin(&mut record);
+        record::encode(&Entry::Barrier, &mut record).unwrap();
+        record::seal(&mut record, row, Seq(row.cast_unsigned()), synced).unwrap();
+        record
+    }
+
+    fn rows(runs: &[Run]) -> Vec<(i64, i64)> {
+        runs.iter().map(|run| (run.first_row, run.last_row)).collect()
+    }
+
+    #[test]
+    fn records_behind_damage_are_found_wherever_they_stand() {
+        let zeros = vec![0; 3 * CHUNK];
+        for gap in [&b""[..], b"noise", &zeros, &zeros[..CHUNK + 1]] {
+            let bytes =
+                [&sealed(8, true), gap, &sealed(10, false), &sealed(11, false), gap, &sealed(15, true)].concat();
+            let runs = find(&bytes, 100, Range::behind(7, Seq(7), 1 << 20));
+            assert_eq!(rows(&runs), [(8, 8), (10, 11), (15, 15)]);
+            assert_eq!(runs.iter().map(|run| run.synced).collect::<Vec<_>>(), [true, false, true]);
+            assert_eq!((runs[0].from, runs[2].until), (100, 100 + bytes.len() as u64));
+        }
+    }
+
+    #[test]
+    fn records_of_an_earlier_use_are_no_records() {
+        let bytes = [sealed(3, true), sealed(4, true)].concat();
+        assert_eq!(find(&bytes, 0, Range::behind(7, Seq(7), 1 << 20)), []);
+        assert_eq!(torn(&bytes[5..], 7, Seq(7)), 0);
+        assert_eq!(torn(&[0; 100], 7, Seq(7)), 0);
+    }
+
+    #[test]
+    fn a_torn_write_is_what_is_no_zeros_and_of_no_earlier_use() {
+        let mut record = sealed(8, true);
+        record.truncate(record.len() - 1);
+        record.extend([0; 50]);
+        assert_eq!(torn(&record, 7, Seq(7)), record.len() - 50);
+        let reused = [&record[..], &sealed(3, true)].concat();
+        assert_eq!(torn(&reused, 7, Seq(7)), reused.len());
+        assert_eq!(torn(b"noise", 7, Seq(7)), 5);
+    }
+}

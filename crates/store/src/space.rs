@@ -1,0 +1,129 @@
+//! Room on the disk. A file of zeros is kept in reserve: where a disk is full at a start, it is let go, so that `state.db` can take
+//! what the log has, and the log can be trimmed. While there is little room the log keeps less.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use switchbox_support::log_limit::LogLimit;
+
+/// In the data folder.
+const FILE: &str = "reserve";
+const CHUNK: usize = 256 * 1024;
+/// The reserve is made where so many times as much is free.
+const MAKE_AT: u64 = 4;
+
+#[derive(Debug)]
+pub(super) struct Space {
+    folder: PathBuf,
+    reserve_bytes: u64,
+    /// Less is little.
+    warn_bytes: u64,
+    warned: Mutex<LogLimit>,
+}
+
+impl Space {
+    pub(super) fn new(folder: &Path, reserve_bytes: u64, warn_bytes: u64) -> Self {
+        let warned = Mutex::new(LogLimit::new(1, Instant::now()));
+        Self { folder: folder.to_owned(), reserve_bytes, warn_bytes, warned }
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    /// Bytes that may still be written where the data folder is.
+    pub(super) fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.folder)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// By how much less than [`Self::warn_bytes`] is free.
+    fn missing(&self) -> u64 {
+        self.free().map_or(0, |free| self.warn_bytes.saturating_sub(free))
+    }
+
+    pub(super) fn is_little(&self) -> bool {
+        self.missing() > 0
+    }
+
+    /// How much of the log is to be kept, where `bytes` are wanted.
+    pub(super) fn keep(&self, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.missing())
+    }
+
+    /// Lets go of the reserve where less than it is free.
+    pub(super) fn let_go(&self) -> io::Result<()> {
+        let free = self.free()?;
+        if free >= self.reserve_bytes {
+            return Ok(());
+        }
+        match fs::remove_file(self.reserve()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => {
+                removed?;
+                tracing::warn!(free, "the disk is full: the reserve is let go, so that the journal can be trimmed");
+                Ok(())
+            }
+        }
+    }
+
+    /// Warns where there is little room, and makes the reserve where there is enough and none is there.
+    pub(super) fn look(&self) -> io::Result<()> {
+        let free = self.free()?;
+        if free < self.warn_bytes && self.warned.lock().note(Instant::now()).is_some() {
+            tracing::warn!(
+                free,
+                below = self.warn_bytes,
+                data = %self.folder.display(),
+                "little room is left on the disk; the journal keeps less (disk.warn-free-bytes), and without room the host stops"
+            );
+        }
+        if self.reserve_bytes > 0 && free / MAKE_AT >= self.reserve_bytes && !self.reserve().exists() {
+            self.make()?;
+        }
+        Ok(())
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let beside = self.folder.join(format!("{FILE}.new"));
+        let mut file = fs::File::create(&beside)?;
+        let allocated = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, self.reserve_bytes);
+        if allocated.is_err() {
+            // Not every file system can give room without writing it.
+            let zeros = vec![0; CHUNK];
+            for _ in 0..self.reserve_bytes.div_ceil(CHUNK as u64) {
+                file.write_all(&zeros)?;
+            }
+        }
+        file.sync_all()?;
+        fs::rename(beside, self.reserve())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_made_and_let_go_only_where_there_is_little_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Space::new(folder.path(), 100_000, 0);
+        space.look().unwrap();
+        assert_eq!(fs::metadata(space.reserve()).unwrap().len(), 100_000);
+        space.let_go().unwrap();
+        assert!(space.reserve().exists());
+        let full = Space { reserve_bytes: u64::MAX, ..Space::new(folder.path(), 0, u64::MAX) };
+        full.let_go().unwrap();
+        full.let_go().unwrap();
+        full.look().unwrap();
+        assert!(!space.reserve().exists());
+        assert!(full.is_little() && full.keep(1_000) == 0);
+        assert!(!space.is_little() && space.keep(1_000) == 1_000);
+    }
+}

@@ -1,0 +1,283 @@
+//! The writer thread: takes all that is queued, appends it to the log as one row in one transaction, applies it, and
+//! tells who waited. Whatever came meanwhile is the next batch.
+
+use std::{
+    iter::Peekable,
+    sync::{Arc, mpsc::SyncSender},
+    time::{Duration, Instant},
+    vec,
+};
+
+use super::{
+    Error, Machine,
+    docs::Doc,
+    intake::{Done, Intake, Item, Room},
+    log::Log,
+    materialise::Work,
+    record::{self, End},
+};
+use switchbox_model::{Entry, Seq};
+
+/// The longest that a commit waits for the plugins that are handling its events.
+const GATHER_MAX: Duration = Duration::from_millis(1);
+/// Entries that are written together whatever the disk is like.
+const ENTRIES_MIN: usize = 256;
+/// A batch of more entries is worth a commit of its own.
+const GATHER_ENTRIES: usize = 8;
+
+pub(super) struct Writer<M> {
+    pub(super) log: Log,
+    pub(super) end: End,
+    pub(super) intake: Arc<Intake>,
+    pub(super) machine: M,
+    pub(super) materialiser: SyncSender<Work>,
+    /// How long a durable commit takes, lately.
+    pub(super) commit_time: Duration,
+    /// The least that a durable commit takes, lately: the disk's share.
+    pub(super) disk_time: Duration,
+    pub(super) failed: Option<Error>,
+    pub(super) fatal: Box<dyn Fn(&Error) + Send>,
+}
+
+struct Pending {
+    entry: Entry,
+    done: Option<Done>,
+    #[allow(dead_code, reason = "held until the entry is in the log")]
+    room: Option<Room>,
+}
+
+/// What is written together.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Pending>,
+    chores: Vec<Item>,
+    /// The commit waits for the disk.
+    durable: bool,
+}
+
+impl Batch {
+    /// Returns how many of the items are of plugins that have handled an event.
+    fn add(&mut self, items: impl Iterator<Item = Item>) -> usize {
+        let mut handled = 0;
+        for item in items {
+            match item {
+                Item::Entry { first, entry, sync, done, room } => {
+                    self.durable |= sync;
+                    self.entries.extend(first.map(|first| Pending { entry: *first, done: None, room: None }));
+                    handled += handled_events(&entry);
+                    self.entries.push(Pending { entry, done, room });
+                }
+                chore => self.chores.push(chore),
+            }
+        }
+        handled
+    }
+}
+
+/// Events that a plugin has handled.
+fn handled_events(entry: &Entry) -> usize {
+    match entry {
+        Entry::Handled(_) => 1,
+        Entry::HandledRun(run) => run.events.len(),
+        _ => 0,
+    }
+}
+
+/// What writing and applying it takes, in entries that do one thing.
+fn weight(item: &Item) -> usize {
+    match item {
+        Item::Entry { entry, .. } => handled_events(entry).max(1),
+        _ => 1,
+    }
+}
+
+impl<M: Machine> Writer<M> {
+    pub(super) fn run(mut self) {
+        let mut items = Vec::new();
+        let mut record = Vec::new();
+        while self.intake.take(&mut items) {
+            let mut waiting = std::mem::take(&mut items).into_iter().peekable();
+            while waiting.peek().is_some() {
+                self.batch(&mut waiting, &mut record);
+            }
+        }
+        self.intake.note_ended();
+    }
+
+    /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
+    /// disk, more would let everybody wait for one long batch.
+    fn most_entries(&self) -> usize {
+        usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
+    }
+
+    fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
+        let mut batch = Batch::default();
+        let mut room = self.most_entries();
+        let fitting = std::iter::from_fn(|| {
+            let item = if room > 0 { waiting.next() } else { None };
+            room = room.saturating_sub(item.as_ref().map_or(0, weight));
+            item
+        });
+        self.intake.came(batch.add(fitting));
+        // Never past what waits already: the log has the order in which things were queued.
+        if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
+            // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
+            let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
+            let mut more = Vec::new();
+            while self.intake.take_expected(until, &mut more) {
+                self.intake.came(batch.add(more.drain(..)));
+            }
+        }
+        let Batch { entries, chores, durable } = batch;
+        if !entries.is_empty() {
+            let committed = match &self.failed {
+                // What comes after a failure may rest on what was lost.
+                Some(error) => Err(error.clone()),
+                None => self.commit(&entries, durable, record),
+            };
+            match committed {
+                Ok(()) => self.apply(entries),
+                Err(error) => self.fail(entries, error),
+            }
+        }
+        for chore in chores {
+            self.chore(chore);
+        }
+    }
+
+    fn commit(&mut self, entries: &[Pending], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
+        record::begin(record);
+        let mut last_seq = self.end.last_seq;
+        for pending in entries {
+            record::encode(&pending.entry, record)?;
+            last_seq = record::last_seq(&pending.entry).unwrap_or(last_seq);
+        }
+        let begun = Instant::now();
+        self.end = self.log.append(record, last_seq, durable)?;
+        if durable {
+            let took = begun.elapsed();
+            self.commit_time = (self.commit_time * 7 + took) / 8;
+            self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
+        }
+        self.intake.note_written(last_seq);
+        if record.capacity() > 4 * 1024 * 1024 {
+            *record = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, entries: Vec<Pending>) {
+        let mut docs = Vec::new();
+        for Pending { entry, done, .. } in entries {
+            let reply = self.machine.apply(entry, &mut docs);
+            if let Some(done) = done {
+                done(Ok(reply));
+            }
+        }
+        self.materialise(docs);
+    }
+
+    fn materialise(&self, docs: Vec<Doc>) {
+        // The materialiser ends after this thread does.
+        let _ = self.materialiser.send(Work::Docs { row: self.end.row, docs });
+    }
+
+    /// Nobody is told that it is done. What plugins have in memory may be ahead of the log now, so the host stops.
+    fn fail(&mut self, entries: Vec<Pending>, error: Error) {
+        tracing::error!(%error, entries = entries.len(), "the log cannot be written; stopping");
+        for pending in entries {
+            if let Some(done) = pending.done {
+                done(Err(error.clone()));
+            }
+        }
+        self.intake.close();
+        self.intake.note_ended();
+        (self.fatal)(&error);
+        self.failed = Some(error);
+    }
+
+    fn chore(&mut self, chore: Item) {
+        match chore {
+            Item::Trim { row, reuse } => {
+                if let Err(error) = self.log.trim(row, reuse) {
+                    tracing::warn!(%error, "old files of the log cannot be let go");
+                }
+            }
+            // What was submitted before it is lost, so nothing may say that it is settled: whoever waits hears that the
+            // store is closed, and the low water stays where the log still has everything.
+            Item::Settle { .. } if self.failed.is_some() => {}
+            Item::Settle { done, low_water } => {
+                let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
+                let _ = self.materialiser.send(Work::Settle { done, low_water });
+            }
+            Item::Keep { change, done } => {
+                let _ = self.materialiser.send(Work::Keep { change, done });
+            }
+            Item::Entry { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::Reply;
+
+    struct Nothing;
+
+    impl Machine for Nothing {
+        fn apply(&mut self, _: Entry, _: &mut Vec<Doc>) -> Reply {
+            Reply::Done
+        }
+    }
+
+    #[test]
+    fn what_goes_before_an_entry_is_in_the_same_commit_however_many_entries_wait() {
+        let intake = Intake::new(1024, 1);
+        (1..ENTRIES_MIN).for_each(|_| intake.push_lingering(Entry::Barrier));
+        let (published, event) = (Entry::Broker(Vec::new()), Entry::Events(Vec::new()));
+        intake.append(Some(published.clone()), event.clone(), true, None, None);
+        let mut items = Vec::new();
+        assert!(intake.take(&mut items));
+        assert_eq!(items.len(), ENTRIES_MIN, "they are one item, which is in one batch");
+        let mut batch = Batch::default();
+        batch.add(items.drain(..));
+        let last: Vec<_> = batch.entries.into_iter().skip(ENTRIES_MIN - 1).map(|pending| pending.entry).collect();
+        assert_eq!(last, [published, event]);
+    }
+
+    #[test]
+    fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
+        let intake = Arc::new(Intake::new(1024, 1));
+        let (materialiser, work) = mpsc::sync_channel(8);
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path()).unwrap();
+        log.break_disk();
+        let writer = Writer {
+            log,
+            end: End::default(),
+            intake: intake.clone(),
+            machine: Nothing,
+            materialiser,
+            commit_time: Duration::ZERO,
+            disk_time: Duration::ZERO,
+            failed: None,
+            fatal: Box::new(|_| {}),
+        };
+        let (tell, told) = mpsc::sync_channel(1);
+        let (settle, mut settled) = tokio::sync::oneshot::channel();
+        let done: Done = Box::new(move |result| tell.send(result).unwrap());
+        intake.push([
+            Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), room: None },
+            Item::Settle { done: settle, low_water: Some(Seq(7)) },
+        ]);
+        // More is expected than ever comes: a plugin is handling an event.
+        intake.wake(8);
+        writer.run();
+        assert!(told.recv().unwrap().is_err());
+        assert!(settled.try_recv().is_err(), "it was said to be settled");
+        assert!(work.recv().is_err(), "documents or a low water were written");
+    }
+}

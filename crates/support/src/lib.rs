@@ -1,0 +1,9 @@
+//! What every part of the host stands on and that knows nothing of devices: the clock, metrics, limits on log lines, supervised
+//! tasks, CPU scheduling, and the only way to standard output.
+
+pub mod clock;
+pub mod fairness;
+pub mod log_limit;
+pub mod metrics;
+pub mod tasks;
+pub mod terminal;

@@ -1,0 +1,189 @@
+//! Replaces the plugin while the relay runs: nothing may be lost or doubled, and the pause is measured.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::time::sleep;
+
+use switchbox_builtins as builtins;
+
+use super::{
+    admin::Admin,
+    frames::Qos,
+    load::{DRAIN, Load, Plan, Traffic},
+    report::{Swap, SwapPause},
+    servers::{PLUGIN, Server},
+    throughput::Runs,
+};
+
+/// How long the host may take to notice a change of the folder and to run the new version.
+const NOTICED: Duration = Duration::from_secs(10);
+/// The relay is watched so long after the new version runs.
+const AFTER: Duration = Duration::from_millis(500);
+/// The relay is watched so long where the host cannot be asked.
+const BLIND: Duration = Duration::from_secs(3);
+
+/// The load that runs meanwhile.
+pub(super) struct Meanwhile {
+    pub(super) connections: usize,
+    pub(super) window: usize,
+    pub(super) threads: usize,
+    /// How often each kind of swap is done.
+    pub(super) times: usize,
+    pub(super) warm_up: Duration,
+}
+
+/// A change of the folder.
+enum Change {
+    Settings { turn: usize },
+    Component(Vec<u8>),
+}
+
+/// `component`: the hop relay that is swapped in, instead of a copy of the built-in.
+pub(super) async fn under_load(
+    server: &Server,
+    plugins: &Path,
+    component: Option<&Path>,
+    load: &Meanwhile,
+    runs: &mut Runs,
+) -> anyhow::Result<Swap> {
+    let plan = Plan {
+        addr: server.mqtt,
+        traffic: Traffic::Relay,
+        connections: load.connections,
+        window: load.window,
+        qos: Qos::AtLeastOnce,
+        run: runs.next(),
+        threads: load.threads,
+        drain: DRAIN,
+    };
+    let changes = changes(component, load.times)?;
+    let mut folder = Folder { path: plugins.to_owned(), builtin: true, admin: server.admin.clone() };
+    let relay = Load::start(&plan).await?;
+    sleep(load.warm_up).await;
+    relay.take_pause();
+    sleep(BLIND).await;
+    let undisturbed = relay.take_pause();
+    let mut swaps = Vec::new();
+    for (what, change) in changes {
+        relay.take_pause();
+        let in_force = folder.apply(change).await?;
+        swaps.push(SwapPause { what, in_force, pause: relay.take_pause() });
+    }
+    let tally = relay.finish().await?;
+    runs.note(&tally.errors);
+    let faults = tally.faults;
+    Ok(Swap {
+        connections: load.connections,
+        undisturbed,
+        swaps,
+        lost: faults.lost,
+        duplicated: faults.duplicated,
+        skipped: faults.skipped,
+    })
+}
+
+fn changes(component: Option<&Path>, times: usize) -> anyhow::Result<Vec<(&'static str, Change)>> {
+    let mut changes: Vec<_> = (1..=times).map(|turn| ("other settings", Change::Settings { turn })).collect();
+    let bytes = match component {
+        Some(path) => Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+        None => builtins::find("hop-relay").map(<[u8]>::to_vec),
+    };
+    if let Some(bytes) = bytes {
+        // Back through the versions that the host knows, from the last but one to the first without a note.
+        let versions: Vec<_> = (0..times).map(|turn| with_note(&bytes, turn)).collect();
+        let change = |what| move |bytes: &Vec<u8>| (what, Change::Component(bytes.clone()));
+        let own = component.map(|_| &bytes);
+        changes.extend(own.into_iter().chain(&versions).map(change("a new component")));
+        changes.extend(versions.iter().rev().skip(1).chain([&bytes]).map(change("a component known before")));
+    }
+    Ok(changes)
+}
+
+/// The same component with a custom section more: another digest, so that the host has to compile it anew.
+fn with_note(component: &[u8], turn: usize) -> Vec<u8> {
+    let name = b"bench";
+    let note = format!("{:08}", turn + 1);
+    let mut bytes = component.to_vec();
+    bytes.push(0);
+    // Both lengths are below 128 and so one byte of LEB128.
+    bytes.push(u8::try_from(1 + name.len() + note.len()).unwrap_or_default());
+    bytes.push(u8::try_from(name.len()).unwrap_or_default());
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(note.as_bytes());
+    bytes
+}
+
+struct Folder {
+    path: PathBuf,
+    /// The settings file names the built-in.
+    builtin: bool,
+    admin: Option<Admin>,
+}
+
+impl Folder {
+    /// Changes the folder and waits until the host runs the new version: how long that took, where the host says so.
+    async fn apply(&mut self, change: Change) -> anyhow::Result<Option<Duration>> {
+        let before = self.version().await;
+        match change {
+            Change::Settings { turn } => {
+                // All of them match the devices of this load, each as another text.
+                let source: String = "hop-".chars().take(turn).chain(['*']).collect();
+                self.replace("hop.toml", format!("{PLUGIN}\n[settings]\nsource = \"{source}\"\n").as_bytes())?;
+            }
+            Change::Component(bytes) => {
+                self.replace("hop.wasm", &bytes)?;
+                if self.builtin {
+                    self.replace("hop.toml", b"# hop.wasm stands beside this file\n")?;
+                    self.builtin = false;
+                }
+            }
+        }
+        let begun = Instant::now();
+        let Some(before) = before else {
+            sleep(BLIND).await;
+            return Ok(None);
+        };
+        while begun.elapsed() < NOTICED {
+            sleep(Duration::from_millis(20)).await;
+            if self.version().await.is_some_and(|now| now != before) {
+                let took = begun.elapsed();
+                sleep(AFTER).await;
+                return Ok(Some(took));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As an editor that means well writes: whole under another name, then renamed.
+    fn replace(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let hidden = self.path.join(format!(".{name}.new"));
+        fs::write(&hidden, bytes)?;
+        fs::rename(&hidden, self.path.join(name))?;
+        Ok(())
+    }
+
+    async fn version(&self) -> Option<String> {
+        self.admin.as_ref()?.plugin_version("hop").await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_makes_another_component_that_is_still_one() {
+        let empty = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
+        let (one, two) = (with_note(&empty, 0), with_note(&empty, 1));
+        assert_ne!(one, two);
+        let engine = wasmtime::Engine::default();
+        for bytes in [one, two] {
+            wasmtime::component::Component::from_binary(&engine, &bytes).expect("a component");
+        }
+    }
+}
