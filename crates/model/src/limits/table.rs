@@ -1,5 +1,5 @@
 //! The name of every limit, in one table. Docs/security.md has a line for each of the host's, docs/plugins.md for each of the
-//! plugins'; `tests/tests/tidy/limits.rs` holds the pages to this file.
+//! plugins'; `tests/it/tidy/limits.rs` holds the pages to this file.
 
 use std::fmt;
 

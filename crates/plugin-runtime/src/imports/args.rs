@@ -1,5 +1,5 @@
 //! The bounds on what a guest gives with a call. An import states its arguments' bounds when it asks to be admitted, and gets the
-//! host only then: nothing is parsed, compiled, copied or shown before it is known to be small. `tests/tests/tidy/imports.rs`
+//! host only then: nothing is parsed, compiled, copied or shown before it is known to be small. `tests/it/tidy/imports.rs`
 //! checks that no argument is left out.
 
 use super::super::{

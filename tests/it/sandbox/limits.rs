@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use switchbox_plugin_runtime::{Limits, Verdict, limits::Size};
 
-use crate::world::{World, alone, ask, report, start};
+use super::world::{World, alone, ask, report, start};
 
 fn failed(verdict: &Verdict) -> &str {
     let Verdict::Failed(text) = verdict else { panic!("{verdict:?}") };
@@ -117,8 +117,8 @@ async fn waiting_for_a_device_is_bounded_and_not_the_guests_time() {
 #[tokio::test]
 async fn a_small_memory_bound_holds_from_the_start() {
     let limits = Limits { memory: Size(1024 * 1024), ..Limits::default() };
-    let setup = crate::world::setup(limits, None).await;
-    let started = crate::world::hostile().await.start(setup, std::sync::Arc::new(World::new())).await;
+    let setup = super::world::setup(limits, None).await;
+    let started = super::world::hostile().await.start(setup, std::sync::Arc::new(World::new())).await;
     let error = started.err().unwrap().to_string();
     assert!(error.contains("\"memory\"") && error.contains("1MiB"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use switchbox_plugin_runtime::{Limits, Verdict};
 
-use crate::world::{World, ask, start};
+use super::world::{World, ask, start};
 
 #[tokio::test]
 async fn retry_and_reject_keep_the_instance_and_drop_the_effects() {

@@ -3,7 +3,6 @@
 //!
 //! `SWITCHBOX_CRASH_ROUNDS` says how often (20), `SWITCHBOX_CRASH_SEED` when to kill (printed).
 
-#[path = "crash/wills.rs"]
 mod wills;
 
 use std::{

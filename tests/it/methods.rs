@@ -242,7 +242,7 @@ fn a_thousand_calls_of_one_plugin_are_under_way_at_the_same_time() {
     all_answered(host, &phone);
 }
 
-/// Prints how long it takes; `cargo test --test methods -- --nocapture` shows it.
+/// Prints how long it takes; `cargo test -p switchbox-tests --test it methods:: -- --nocapture` shows it.
 #[test]
 fn a_thousand_calls_that_are_each_answered_after_100_ms_all_end() {
     const ANSWERED_AFTER: Duration = Duration::from_millis(100);

@@ -1,7 +1,6 @@
 //! The plugin folder of a running host: what is put there runs, what is no good is named and harms nothing, and neither
 //! a swap nor a hostile plugin costs another one's events.
 
-#[path = "plugins/life.rs"]
 mod life;
 
 use std::{

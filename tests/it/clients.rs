@@ -2,9 +2,7 @@
 //! mosquitto itself as a bridge. One that is not
 //! installed is skipped with a word, but never where `CI` is `true`.
 
-#[path = "clients/bridge.rs"]
 mod bridge;
-#[path = "clients/browser.rs"]
 mod browser;
 
 use std::{

@@ -90,7 +90,7 @@ fn the_page_on_mqtt_lists_the_tests_by_their_statements() {
         let (one, other) = (format!("v{}_{number}", &version[..1]), format!("v{}", &version[..1]));
         assert!(test.starts_with(if number.is_empty() { &other } else { &one }), "{test} is listed as {statements}");
     }
-    let sources = super::sources(&["crates/mqtt/src/tests/normative", "tests/tests"]);
+    let sources = super::sources(&["crates/mqtt/src/tests/normative", "tests/it"]);
     let functions = sources.iter().flat_map(|(_, text)| text.lines()).filter_map(|line| line.split_once("fn v"));
     let there: BTreeSet<_> = functions
         .filter_map(|(_, rest)| rest.split_once("()"))

@@ -1,10 +1,7 @@
 //! Holds the source to rules that cargo and clippy do not know. ARCHITECTURE.md explains them.
 
-#[path = "tidy/imports.rs"]
 mod imports;
-#[path = "tidy/limits.rs"]
 mod limits;
-#[path = "tidy/mqtt.rs"]
 mod mqtt;
 
 use std::{

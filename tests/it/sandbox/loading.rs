@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use switchbox_plugin_runtime::{Engine, LoadError, Options};
 
-use crate::world::{World, hostile, setup};
+use super::world::{World, hostile, setup};
 
 async fn refused(bytes: impl Into<Bytes>) -> LoadError {
     let engine = Engine::new(Options { max_instances: 2, ..Options::default() }).unwrap();

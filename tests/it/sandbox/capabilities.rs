@@ -4,7 +4,7 @@ use bytes::Bytes;
 use switchbox_model::{DeviceNum, Effect, QoS, Seq, limits::KV_BYTES};
 use switchbox_plugin_runtime::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict};
 
-use crate::world::{World, alone, ask, event, hostile, name, report, setup, start};
+use super::world::{World, alone, ask, event, hostile, name, report, setup, start};
 
 #[tokio::test]
 async fn an_event_arrives_as_it_is() {

@@ -9,7 +9,7 @@ use proptest::{prelude::*, sample::select, test_runner::TestRunner};
 use switchbox_model::limits::{GUEST_CALL_BYTES, GUEST_TEXT_BYTES};
 use switchbox_plugin_runtime::{Instance, Limits, Verdict};
 
-use crate::world::{World, ask, report, start};
+use super::world::{World, ask, report, start};
 
 /// Every call with every argument of it, and the argument's bound; with `#`, the argument is a number.
 const ARGUMENTS: [(&str, u64); 37] = [
@@ -180,9 +180,9 @@ async fn a_panic_of_the_host_in_a_call_ends_the_call_alone() {
     let execution = ask(&mut instance, "read lamp-1").await;
     let Verdict::Panicked(text) = execution.verdict else { panic!("{:?}", execution.verdict) };
     assert!(text.contains("as the test asked") && instance.poisoned(), "{text}");
-    let mut setup = (*crate::world::setup(Limits::default(), None).await).clone();
+    let mut setup = (*super::world::setup(Limits::default(), None).await).clone();
     setup.settings = r#"{"start":"read"}"#.into();
-    let started = crate::world::hostile().await.start(setup.into(), std::sync::Arc::new(panicking())).await;
+    let started = super::world::hostile().await.start(setup.into(), std::sync::Arc::new(panicking())).await;
     let error = started.err().unwrap().to_string();
     assert!(error.contains("panicked in start"), "{error}");
 }

@@ -1,6 +1,5 @@
 //! What README.md and the pages of docs/ tell a newcomer to do, done.
 
-#[path = "first_steps/pages.rs"]
 mod pages;
 
 use std::{
