@@ -28,7 +28,7 @@ pub(super) enum Action {
         /// Where to write it [default: a folder of that name, here]
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
-        /// The SDK's folder [default: that of the repository that this program was built from]
+        /// The plugin-sdk folder of a checkout [default: the SDK of this program, written into the project]
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },
@@ -66,8 +66,7 @@ pub(super) enum Action {
 pub(super) fn run(options: &Options) -> anyhow::Result<String> {
     if let Action::New { name, folder, sdk } = &options.action {
         let folder = folder.clone().unwrap_or_else(|| name.into());
-        let sdk = sdk.clone().unwrap_or_else(plugin_new::default_sdk);
-        return Ok(next_steps(&plugin_new::create(name, &folder, &sdk)?));
+        return Ok(next_steps(&plugin_new::create(name, &folder, sdk.as_deref())?));
     }
     let (answer, text) = act(&options.host.client()?, &options.action)?;
     Ok(options.host.show(&answer, text))

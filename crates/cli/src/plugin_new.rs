@@ -6,8 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The SDK of the repo that this binary was built from.
-const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugin-sdk");
+// `SDK` and `LOCK`: the plugin SDK, packed by build.rs.
+include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+/// The folder in the project that the SDK is written to.
+const SDK_FOLDER: &str = "sdk";
 
 /// Longest name, bytes: it stands in file names and in tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -105,7 +108,7 @@ pub enum Error {
     Name { name: String, rule: &'static str },
     #[error("{0} is there already and is not an empty folder")]
     NotEmpty(PathBuf),
-    #[error("the SDK is not in {0}: say where the plugin-sdk folder of the Switchbox repo is")]
+    #[error("there is no SDK in {0}: name the plugin-sdk folder of a checkout, or leave --sdk out")]
     NoSdk(PathBuf),
     #[error("the path {0} is no UTF-8, which Cargo.toml needs")]
     NotText(PathBuf),
@@ -113,36 +116,48 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Where the SDK is unless somebody says another place.
-#[must_use]
-pub fn default_sdk() -> PathBuf {
-    PathBuf::from(SDK)
-}
-
-/// Writes the project of the plugin `name` into `folder`, which must not be there yet or be empty. `sdk` is the repo's
-/// `plugin-sdk`.
-pub fn create(name: &str, folder: &Path, sdk: &Path) -> Result<Created, Error> {
+/// Writes the project of the plugin `name` into `folder`, which must not be there yet or be empty. The SDK comes with it, in the
+/// folder `sdk`, unless `sdk` names the `plugin-sdk` folder of a checkout.
+///
+/// # Errors
+///
+/// The name is not allowed, the folder is not empty, `sdk` has no `Cargo.toml`, or a file cannot be written.
+pub fn create(name: &str, folder: &Path, sdk: Option<&Path>) -> Result<Created, Error> {
     check(name).map_err(|rule| Error::Name { name: name.chars().take(80).collect(), rule })?;
-    let found = sdk.canonicalize().ok().filter(|sdk| sdk.join("Cargo.toml").is_file());
-    let sdk = found.ok_or_else(|| Error::NoSdk(sdk.into()))?;
-    let sdk_text = sdk.to_str().ok_or_else(|| Error::NotText(sdk.clone()))?;
+    let sdk_path = match sdk {
+        None => format!("{SDK_FOLDER}/plugin-sdk"),
+        Some(sdk) => checkout(sdk)?,
+    };
     if !is_free(folder) {
         return Err(Error::NotEmpty(folder.into()));
     }
 
     let crate_name = name.replace('-', "_");
-    let sdk_toml = toml::Value::String(sdk_text.into()).to_string();
+    let sdk_toml = toml::Value::String(sdk_path).to_string();
     for (path, template) in FILES {
         let text = template.replace("{{name}}", name).replace("{{crate}}", &crate_name).replace("{{sdk}}", &sdk_toml);
         write(&folder.join(path), &text)?;
     }
-    copy_lock_file(&sdk, folder)?;
+    if sdk.is_none() {
+        for (path, text) in SDK {
+            write(&folder.join(SDK_FOLDER).join(path), text)?;
+        }
+    }
+    // The versions that the SDK was tested with. Cargo takes out what the project does not need.
+    write(&folder.join("Cargo.lock"), LOCK)?;
 
     Ok(Created {
         folder: folder.canonicalize().unwrap_or_else(|_| folder.into()),
         build: "cargo wasm",
         component: format!("target/wasm32-wasip2/release/{crate_name}.wasm").into(),
     })
+}
+
+/// The absolute path of a checkout's SDK.
+fn checkout(sdk: &Path) -> Result<String, Error> {
+    let found = sdk.canonicalize().ok().filter(|sdk| sdk.join("Cargo.toml").is_file());
+    let sdk = found.ok_or_else(|| Error::NoSdk(sdk.into()))?;
+    sdk.to_str().map(ToOwned::to_owned).ok_or_else(|| Error::NotText(sdk.clone()))
 }
 
 fn check(name: &str) -> Result<(), &'static str> {
@@ -173,15 +188,6 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, text))
         .map_err(|source| Error::Write { path: path.into(), source })
-}
-
-/// The repo's lock file, so that the project begins with the versions that the SDK was tested with, which this machine
-/// has already. Cargo takes out of it what the project does not need. A repo without one is fine.
-fn copy_lock_file(sdk: &Path, folder: &Path) -> Result<(), Error> {
-    let Some(text) = sdk.parent().and_then(|repo| fs::read_to_string(repo.join("Cargo.lock")).ok()) else {
-        return Ok(());
-    };
-    write(&folder.join("Cargo.lock"), &text)
 }
 
 #[cfg(test)]

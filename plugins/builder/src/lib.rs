@@ -1,5 +1,5 @@
-//! Builds guest crates of this workspace to `wasm32-wasip2` components, from a build script. Does all of its set-up by
-//! itself (the target included) and never touches what the build that started it has under lock.
+//! Builds guest crates of this workspace to `wasm32-wasip2` components, from a build script. Never installs anything,
+//! and never touches what the build that started it has under lock.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), switchbox_guest_builder::Error> {
@@ -51,8 +51,8 @@ pub enum Error {
     NoBuildScript(&'static str),
     #[error("{0} is not in a cargo workspace")]
     NoWorkspace(PathBuf),
-    #[error("the target {TARGET} is not installed and cannot be ({reason}); run: rustup target add {TARGET}")]
-    NoTarget { reason: String },
+    #[error("the target {TARGET} is not installed; run: rustup target add {TARGET}")]
+    NoTarget,
     #[error("cannot run {program}: {source}")]
     Run { program: String, source: io::Error },
     #[error("the guests do not build; what cargo says of them stands above, or run: {command}")]
@@ -72,7 +72,7 @@ pub fn build(folders: &[&str]) -> Result<Vec<Component>, Error> {
         return Ok(Vec::new());
     }
 
-    target::ensure()?;
+    target::check()?;
     let target_dir = nested::target_dir(&out_dir);
     let names: Vec<&str> = folders.iter().map(|folder| name_of(folder)).collect();
     nested::build(workspace, &target_dir, &names)?;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_missing_target_is_one_line_with_the_command() {
-        let text = Error::NoTarget { reason: "no rustup".into() }.to_string();
+        let text = Error::NoTarget.to_string();
         assert!(text.ends_with("run: rustup target add wasm32-wasip2"), "{text}");
         assert_eq!(text.lines().count(), 1);
     }

@@ -26,7 +26,7 @@ fn cargo(project: &Path, arguments: &[&str]) -> PathBuf {
 fn a_new_project_builds_with_one_command_and_passes_its_tests() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("too-warm");
-    let created = create("too-warm", &folder, &default_sdk()).unwrap();
+    let created = create("too-warm", &folder, None).unwrap();
     assert_eq!(created.folder, folder.canonicalize().unwrap());
 
     let ["cargo", command] = created.build.split(' ').collect::<Vec<_>>()[..] else { panic!("{}", created.build) };
@@ -35,16 +35,21 @@ fn a_new_project_builds_with_one_command_and_passes_its_tests() {
     assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
 
     cargo(&folder, &["test"]);
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("path = \"sdk/plugin-sdk\""), "no path of a checkout: {manifest}");
     cargo(&folder, &["fmt", "--check"]);
 }
 
 #[test]
 fn every_placeholder_is_filled() {
     let place = tempfile::tempdir().unwrap();
-    create("too-warm", place.path(), &default_sdk()).unwrap();
+    create("too-warm", place.path(), None).unwrap();
     for (path, _) in FILES {
         let text = fs::read_to_string(place.path().join(path)).unwrap();
         assert!(!text.contains("{{"), "{path}");
+    }
+    for (path, text) in SDK.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
+        assert!(!text.contains("workspace"), "{path} stands alone: {text}");
     }
     let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
     assert!(readme.contains("release/too_warm.wasm PLUGINS/too-warm.wasm"), "{readme}");
@@ -67,7 +72,7 @@ fn bad_names_are_refused_with_the_rule() {
         ("serde_json", "means something else to cargo or to Rust"),
         ("switchbox-plugin", "means something else to cargo or to Rust"),
     ] {
-        let error = create(name, &place.path().join("new"), &default_sdk()).unwrap_err();
+        let error = create(name, &place.path().join("new"), None).unwrap_err();
         assert!(error.to_string().ends_with(rule), "{error}");
     }
     assert!(!place.path().join("new").exists());
@@ -76,14 +81,14 @@ fn bad_names_are_refused_with_the_rule() {
 #[test]
 fn nothing_is_written_where_something_is_or_without_an_sdk() {
     let place = tempfile::tempdir().unwrap();
-    let error = create("a", place.path(), &place.path().join("nowhere")).unwrap_err();
+    let error = create("a", place.path(), Some(&place.path().join("nowhere"))).unwrap_err();
     assert!(matches!(error, Error::NoSdk(_)), "{error}");
     assert!(is_free(place.path()));
 
     fs::write(place.path().join("notes.txt"), "mine").unwrap();
-    let error = create("a", place.path(), &default_sdk()).unwrap_err();
+    let error = create("a", place.path(), None).unwrap_err();
     assert!(matches!(error, Error::NotEmpty(_)), "{error}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
-    let error = create("a", &place.path().join("notes.txt"), &default_sdk()).unwrap_err();
+    let error = create("a", &place.path().join("notes.txt"), None).unwrap_err();
     assert!(matches!(error, Error::NotEmpty(_)), "{error}");
 }
