@@ -1,113 +1,131 @@
-//! Every key there is, with its names in the file and in the environment, and its default.
+//! Every setting there is: its names in the file, in the environment and on the command line, its default and what it means. The
+//! flags of `switchbox serve` and docs/settings.md are made from this table.
 
-/// One setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    Data,
-    MqttListen,
-    MqttTlsListen,
-    MqttWsListen,
-    MqttWssListen,
-    MqttMaxConnections,
-    MqttMaxConnectionsPerAddress,
-    MqttMaxConnectsPerSecond,
-    MqttMaxMessageBytes,
-    MqttConnectDeadlineSeconds,
-    MqttPacketDeadlineSeconds,
-    TlsCert,
-    TlsKey,
-    TlsClientCa,
-    InsecureListener,
-    AdminListen,
-    AdminTlsListen,
-    AdminAuth,
-    AdminCorsOrigins,
-    PluginsFolder,
-    PluginsGrant,
-    DevicesEnroll,
-    DevicesQueuedCommands,
-    DevicesMaxTelemetryBytes,
-    DevicesMaxStateBytes,
-    MethodsAllowedHosts,
-    JournalKeepBytes,
-    JournalKeepExecutionsBytes,
-    JournalQueueBytes,
-    DiskReserveBytes,
-    DiskWarnFreeBytes,
+/// What a value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text, shown as this in the help.
+    Text(&'static str),
+    /// A whole number, shown as this.
+    Number(&'static str),
+    /// `true` or `false`; as a flag without a value.
+    Switch,
 }
 
-/// In the order in which they are shown.
-pub const KEYS: &[Key] = &[
-    Key::Data,
-    Key::MqttListen,
-    Key::MqttTlsListen,
-    Key::MqttWsListen,
-    Key::MqttWssListen,
-    Key::MqttMaxConnections,
-    Key::MqttMaxConnectionsPerAddress,
-    Key::MqttMaxConnectsPerSecond,
-    Key::MqttMaxMessageBytes,
-    Key::MqttConnectDeadlineSeconds,
-    Key::MqttPacketDeadlineSeconds,
-    Key::TlsCert,
-    Key::TlsKey,
-    Key::TlsClientCa,
-    Key::InsecureListener,
-    Key::AdminListen,
-    Key::AdminTlsListen,
-    Key::AdminAuth,
-    Key::AdminCorsOrigins,
-    Key::PluginsFolder,
-    Key::PluginsGrant,
-    Key::DevicesEnroll,
-    Key::DevicesQueuedCommands,
-    Key::DevicesMaxTelemetryBytes,
-    Key::DevicesMaxStateBytes,
-    Key::MethodsAllowedHosts,
-    Key::JournalKeepBytes,
-    Key::JournalKeepExecutionsBytes,
-    Key::JournalQueueBytes,
-    Key::DiskReserveBytes,
-    Key::DiskWarnFreeBytes,
-];
+/// One setting, as the file, the environment, the command line and the documentation name it.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    pub key: Key,
+    /// In the settings file: a table's name and the key in it.
+    pub name: &'static str,
+    /// On the command line, without the dashes.
+    pub flag: &'static str,
+    pub kind: Kind,
+    /// Empty for what is off, for an empty list, and for what depends on other settings.
+    pub default: &'static str,
+    /// One line.
+    pub says: &'static str,
+}
+
+/// Makes [`Key`] and [`ALL`] from one table.
+macro_rules! settings {
+    ($($key:ident: $name:literal, $flag:literal, $kind:expr, $default:literal, $says:literal;)*) => {
+        /// One setting.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Key {
+            $($key,)*
+        }
+
+        /// In the order in which they are shown.
+        pub const ALL: &[Spec] = &[
+            $(Spec { key: Key::$key, name: $name, flag: $flag, kind: $kind, default: $default, says: $says },)*
+        ];
+
+        impl Key {
+            #[must_use]
+            pub fn spec(self) -> Spec {
+                match self {
+                    $(Self::$key => {
+                        Spec { key: self, name: $name, flag: $flag, kind: $kind, default: $default, says: $says }
+                    })*
+                }
+            }
+        }
+    };
+}
+
+use Kind::{Number, Switch, Text};
+
+settings! {
+    Data: "data", "data", Text("DIR"), "switchbox-data",
+        "The data folder";
+    InsecureListener: "insecure-listener", "insecure-listener", Switch, "false",
+        "true: listen without TLS where other machines can connect; everybody on the network path must be trusted";
+    MqttListen: "mqtt.listen", "mqtt", Text("ADDR"), "127.0.0.1:1883",
+        "Address for MQTT; port 0 = a free one";
+    MqttTlsListen: "mqtt.tls-listen", "mqtt-tls", Text("ADDR"), "",
+        "Address for MQTT with TLS; needs tls.cert and tls.key";
+    MqttWsListen: "mqtt.ws-listen", "ws", Text("ADDR"), "",
+        "Address for MQTT over WebSocket";
+    MqttWssListen: "mqtt.wss-listen", "wss", Text("ADDR"), "",
+        "Address for MQTT over WebSocket with TLS";
+    MqttMaxConnections: "mqtt.max-connections", "max-connections", Number("N"), "20000",
+        "MQTT connections at a time";
+    MqttMaxConnectionsPerAddress: "mqtt.max-connections-per-address", "max-connections-per-address", Number("N"), "1000",
+        "MQTT connections at a time from one address other than this machine";
+    MqttMaxConnectsPerSecond: "mqtt.max-connects-per-second", "max-connects-per-second", Number("N"), "5000",
+        "New MQTT connections in a second; twice as many at once";
+    MqttMaxMessageBytes: "mqtt.max-message-bytes", "max-message-bytes", Number("BYTES"), "262144",
+        "Largest message on an ordinary topic; at most 1 MiB";
+    MqttConnectDeadlineSeconds: "mqtt.connect-deadline-seconds", "connect-deadline-seconds", Number("SECONDS"), "20",
+        "Time for TLS, WebSocket and CONNECT together; 1 to 600";
+    MqttPacketDeadlineSeconds: "mqtt.packet-deadline-seconds", "packet-deadline-seconds", Number("SECONDS"), "60",
+        "Time for the rest of a packet that has begun; 1 to 600";
+    TlsCert: "tls.cert", "tls-cert", Text("FILE"), "",
+        "The host's certificate and those between it and its authority (PEM); reloaded when it changes";
+    TlsKey: "tls.key", "tls-key", Text("FILE"), "",
+        "The private key of the certificate (PEM)";
+    TlsClientCa: "tls.client-ca", "tls-client-ca", Text("FILE"), "",
+        "An authority (PEM) whose certificates are accepted for the device of the default registry that they name";
+    AdminListen: "admin.listen", "admin", Text("ADDR"), "127.0.0.1:8080",
+        "Address of the admin API; port 0 = a free one";
+    AdminTlsListen: "admin.tls-listen", "admin-tls", Text("ADDR"), "",
+        "Address of the admin API with TLS; needs tls.cert and tls.key";
+    AdminAuth: "admin.auth", "admin-auth", Text("HOW"), "token",
+        "token or none: what callers of the admin API must show";
+    AdminCorsOrigins: "admin.cors-origins", "admin-cors-origins", Text("ORIGINS"), "",
+        "Origins of web pages that may call the admin API, separated by commas";
+    PluginsFolder: "plugins.folder", "plugins", Text("DIR"), "",
+        "The watched folder of plugins; empty: `plugins` in the data folder";
+    PluginsGrant: "plugins.grant", "grant", Text("WHAT"), "asked",
+        "asked or consent: what a plugin without [grants] in its settings gets";
+    DevicesEnroll: "devices.enroll", "enroll", Text("HOW"), "",
+        "open or closed: whether unknown devices are registered when they connect; empty: open if every listener is on a loopback address";
+    DevicesQueuedCommands: "devices.queued-commands", "queued-commands", Number("N"), "1000",
+        "Commands that may wait for one device";
+    DevicesMaxTelemetryBytes: "devices.max-telemetry-bytes", "max-telemetry-bytes", Number("BYTES"), "262144",
+        "Largest telemetry of a device; at most 1 MiB";
+    DevicesMaxStateBytes: "devices.max-state-bytes", "max-state-bytes", Number("BYTES"), "65536",
+        "Largest state of a device; at most 1 MiB";
+    MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", Text("HOST,…"), "",
+        "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
+    JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Number("BYTES"), "268435456",
+        "Bytes of the journal kept for looking back, beyond what is still needed";
+    JournalKeepExecutionsBytes: "journal.keep-executions-bytes", "journal-keep-executions-bytes", Number("BYTES"), "67108864",
+        "Bytes of executions in which something happened that are kept longer than the journal";
+    JournalQueueBytes: "journal.queue-bytes", "journal-queue-bytes", Number("BYTES"), "67108864",
+        "Bytes of events that may wait for the journal; beyond it publishers wait";
+    DiskReserveBytes: "disk.reserve-bytes", "disk-reserve-bytes", Number("BYTES"), "33554432",
+        "Bytes kept in reserve on the disk, so that a start on a full one can trim the journal; 0 = none";
+    DiskWarnFreeBytes: "disk.warn-free-bytes", "disk-warn-free-bytes", Number("BYTES"), "268435456",
+        "With less free space the journal keeps less and a warning is logged";
+}
 
 impl Key {
     /// In the settings file: a table's name and the key in it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::MqttListen => "mqtt.listen",
-            Self::MqttTlsListen => "mqtt.tls-listen",
-            Self::MqttWsListen => "mqtt.ws-listen",
-            Self::MqttWssListen => "mqtt.wss-listen",
-            Self::MqttMaxConnections => "mqtt.max-connections",
-            Self::MqttMaxConnectionsPerAddress => "mqtt.max-connections-per-address",
-            Self::MqttMaxConnectsPerSecond => "mqtt.max-connects-per-second",
-            Self::MqttMaxMessageBytes => "mqtt.max-message-bytes",
-            Self::MqttConnectDeadlineSeconds => "mqtt.connect-deadline-seconds",
-            Self::MqttPacketDeadlineSeconds => "mqtt.packet-deadline-seconds",
-            Self::TlsCert => "tls.cert",
-            Self::TlsKey => "tls.key",
-            Self::TlsClientCa => "tls.client-ca",
-            Self::InsecureListener => "insecure-listener",
-            Self::AdminListen => "admin.listen",
-            Self::AdminTlsListen => "admin.tls-listen",
-            Self::AdminAuth => "admin.auth",
-            Self::AdminCorsOrigins => "admin.cors-origins",
-            Self::PluginsFolder => "plugins.folder",
-            Self::PluginsGrant => "plugins.grant",
-            Self::DevicesEnroll => "devices.enroll",
-            Self::DevicesQueuedCommands => "devices.queued-commands",
-            Self::DevicesMaxTelemetryBytes => "devices.max-telemetry-bytes",
-            Self::DevicesMaxStateBytes => "devices.max-state-bytes",
-            Self::MethodsAllowedHosts => "methods.allowed-hosts",
-            Self::JournalKeepBytes => "journal.keep-bytes",
-            Self::JournalKeepExecutionsBytes => "journal.keep-executions-bytes",
-            Self::JournalQueueBytes => "journal.queue-bytes",
-            Self::DiskReserveBytes => "disk.reserve-bytes",
-            Self::DiskWarnFreeBytes => "disk.warn-free-bytes",
-        }
+        self.spec().name
     }
 
     /// In the environment: `SWITCHBOX_MQTT_LISTEN` for `mqtt.listen`.
@@ -116,57 +134,11 @@ impl Key {
         format!("SWITCHBOX_{}", self.name().to_uppercase().replace(['.', '-'], "_"))
     }
 
-    /// Empty for what is off, for an empty list, and for those that depend on others: `plugins.folder` is `plugins` in the data folder, and
-    /// `devices.enroll` is open only where no other machine can connect.
-    pub(super) fn default(self) -> &'static str {
-        match self {
-            Self::Data => "switchbox-data",
-            Self::MqttListen => "127.0.0.1:1883",
-            Self::MqttMaxConnections => "20000",
-            Self::AdminListen => "127.0.0.1:8080",
-            Self::AdminAuth => "token",
-            Self::MqttTlsListen | Self::MqttWsListen | Self::MqttWssListen => "",
-            Self::AdminTlsListen | Self::AdminCorsOrigins => "",
-            Self::TlsCert | Self::TlsKey | Self::TlsClientCa | Self::PluginsFolder | Self::DevicesEnroll => "",
-            Self::MqttMaxConnectionsPerAddress => "1000",
-            Self::MqttMaxConnectsPerSecond => "5000",
-            Self::MqttMaxMessageBytes | Self::DevicesMaxTelemetryBytes => "262144",
-            Self::DevicesMaxStateBytes => "65536",
-            Self::MqttConnectDeadlineSeconds => "20",
-            Self::MqttPacketDeadlineSeconds => "60",
-            Self::InsecureListener => "false",
-            Self::PluginsGrant => "asked",
-            Self::DevicesQueuedCommands => "1000",
-            Self::MethodsAllowedHosts => "",
-            Self::JournalKeepBytes => "268435456",
-            Self::JournalKeepExecutionsBytes => "67108864",
-            Self::JournalQueueBytes => "67108864",
-            Self::DiskReserveBytes => "33554432",
-            Self::DiskWarnFreeBytes => "268435456",
-        }
-    }
-
     pub(super) fn is_number(self) -> bool {
-        matches!(
-            self,
-            Self::MqttMaxConnections
-                | Self::MqttMaxConnectionsPerAddress
-                | Self::MqttMaxConnectsPerSecond
-                | Self::MqttMaxMessageBytes
-                | Self::MqttConnectDeadlineSeconds
-                | Self::MqttPacketDeadlineSeconds
-                | Self::DevicesMaxTelemetryBytes
-                | Self::DevicesMaxStateBytes
-                | Self::DevicesQueuedCommands
-                | Self::JournalKeepBytes
-                | Self::JournalKeepExecutionsBytes
-                | Self::JournalQueueBytes
-                | Self::DiskReserveBytes
-                | Self::DiskWarnFreeBytes
-        )
+        matches!(self.spec().kind, Number(_))
     }
 
     pub(super) fn of(name: &str) -> Option<Self> {
-        KEYS.iter().copied().find(|key| key.name() == name)
+        ALL.iter().find(|spec| spec.name == name).map(|spec| spec.key)
     }
 }

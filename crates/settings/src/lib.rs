@@ -8,7 +8,7 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use keys::{KEYS, Key};
+pub use keys::{ALL, Key, Kind, Spec};
 pub use merge::{Problem, Problems, resolve};
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AdminAuth, Enroll, Grant, KEYS, Key, Origin, Settings, TlsFiles};
+use super::{ALL, AdminAuth, Enroll, Grant, Key, Origin, Settings, Spec, TlsFiles};
 use switchbox_model::{AllowedHosts, PayloadLimits, limits};
 
 /// One thing that is wrong, with the key as the file names it.
@@ -50,11 +50,11 @@ pub fn resolve(
     flags: &[(Key, String)],
 ) -> Result<Settings, Problems> {
     let mut problems = Vec::new();
-    let mut values: Values = KEYS.iter().map(|key| (*key, (key.default().to_owned(), Origin::Default))).collect();
+    let mut values: Values = ALL.iter().map(|spec| (spec.key, (spec.default.to_owned(), Origin::Default))).collect();
     if let Some(text) = file {
         read_file(text, &mut values, &mut problems);
     }
-    for key in KEYS {
+    for Spec { key, .. } in ALL {
         if let Some(value) = environment(&key.variable()) {
             values.insert(*key, (value, Origin::Environment));
         }
@@ -106,11 +106,11 @@ fn flatten(prefix: &str, table: &toml::Table, values: &mut Values, problems: &mu
 }
 
 fn is_table(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name().strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    ALL.iter().any(|spec| spec.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 fn names() -> String {
-    KEYS.iter().map(|key| key.name()).collect::<Vec<_>>().join(", ")
+    ALL.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ")
 }
 
 fn default_folder(values: &mut Values) {

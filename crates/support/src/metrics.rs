@@ -3,10 +3,56 @@
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 use switchbox_model::limits::{self, LimitName};
+
+/// One metric, as `/metrics` and the documentation name it.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    /// Behind `switchbox_`, without the `_total` of a counter.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `summary`.
+    pub kind: &'static str,
+    pub labels: &'static [&'static str],
+    /// One line, without a full stop.
+    pub says: &'static str,
+}
+
+/// Makes a constant for each metric, and [`ALL`].
+macro_rules! metrics {
+    ($($constant:ident: $kind:literal, $name:literal, $labels:expr, $says:literal;)*) => {
+        $(pub const $constant: Spec = Spec { name: $name, kind: $kind, labels: &$labels, says: $says };)*
+
+        /// Every metric of `/metrics`; docs/metrics.md is made from this table.
+        pub const ALL: &[Spec] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    MQTT_CONNECTIONS: "gauge", "mqtt_connections", [], "Connections open now";
+    MQTT_CONNECTS: "counter", "mqtt_connects", [], "Connections that were accepted (CONNACK)";
+    MQTT_CLOSED: "counter", "mqtt_closed", ["reason"], "Connections that the host ended, by the reason";
+    MQTT_REFUSED: "counter", "mqtt_refused", ["reason"], "What was refused to clients: connect, publish, subscribe and others";
+    MQTT_DROPPED: "counter", "mqtt_dropped", ["reason"], "Messages that a subscriber did not get, by the reason";
+    MQTT_PUBLISHES_IN: "counter", "mqtt_publishes_in", [], "PUBLISH packets received";
+    MQTT_PUBLISHES_OUT: "counter", "mqtt_publishes_out", [], "PUBLISH packets sent";
+    MQTT_CONNECTION_PANICS: "counter", "mqtt_connection_panics", [], "Connection tasks that panicked; each is a defect";
+    DEVICES: "gauge", "devices", [], "Devices registered";
+    DEVICES_CONNECTED: "gauge", "devices_connected", [], "Devices connected now";
+    COMMANDS_OPEN: "gauge", "commands_open", [], "Commands without a final status";
+    COMMANDS_ENDED: "counter", "commands_ended", ["reason"], "Commands that ended, by their final status";
+    PROXY_CALLS: "counter", "proxy_calls", ["outcome"], "Method calls over HTTP, by how they ended";
+    METHOD_LATE_ANSWERS: "counter", "method_late_answers", [], "Answers to method calls that came after the caller had gone";
+    PLUGIN_EVENTS: "counter", "plugin_events", ["plugin", "outcome"], "Executions: done, rejected, failed, retried, dead";
+    PLUGIN_GUEST_SECONDS: "summary", "plugin_guest_seconds", ["plugin"], "Time that guests computed: sum and count";
+    PLUGIN_QUEUED: "gauge", "plugin_queued", ["plugin"], "Events that wait in memory for the plugin";
+    PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
+    LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
+    DISK_FREE_BYTES: "gauge", "disk_free_bytes", [], "Bytes free where the data folder is";
+    PANICS: "counter", "panics", ["task"], "Panics that were caught, by the task; each is a defect";
+}
 
 /// The label of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,18 +168,27 @@ impl Metrics {
     }
 
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("limit_hits", "Times a limit was hit", self.limits.clone());
-        registry.register("mqtt_refused", "Things refused to clients", self.refused.clone());
-        registry.register("panics", "Panics that were caught, by the task", self.panics.clone());
-        registry.register("mqtt_closed", "Connections that the host ended", self.closed.clone());
-        registry.register("mqtt_connections", "Connections open now", self.connections.clone());
-        registry.register("mqtt_connects", "Clients let in", self.connects.clone());
-        registry.register("mqtt_connection_panics", "Connection tasks that panicked", self.connection_panics.clone());
-        registry.register("mqtt_publishes_in", "PUBLISH packets received", self.publishes_in.clone());
-        registry.register("mqtt_publishes_out", "PUBLISH packets sent", self.publishes_out.clone());
-        registry.register("commands_ended", "Commands by their final status", self.commands_ended.clone());
-        registry.register("proxy_calls", "Method calls over HTTP by how they ended", self.proxy_calls.clone());
-        registry.register("mqtt_dropped", "Messages that a subscriber did not get", self.dropped.clone());
+        let mut add = Adding(registry);
+        add.one(LIMIT_HITS, self.limits.clone());
+        add.one(MQTT_REFUSED, self.refused.clone());
+        add.one(PANICS, self.panics.clone());
+        add.one(MQTT_CLOSED, self.closed.clone());
+        add.one(MQTT_CONNECTIONS, self.connections.clone());
+        add.one(MQTT_CONNECTS, self.connects.clone());
+        add.one(MQTT_CONNECTION_PANICS, self.connection_panics.clone());
+        add.one(MQTT_PUBLISHES_IN, self.publishes_in.clone());
+        add.one(MQTT_PUBLISHES_OUT, self.publishes_out.clone());
+        add.one(COMMANDS_ENDED, self.commands_ended.clone());
+        add.one(PROXY_CALLS, self.proxy_calls.clone());
+        add.one(MQTT_DROPPED, self.dropped.clone());
+    }
+}
+
+struct Adding<'a>(&'a mut Registry);
+
+impl Adding<'_> {
+    fn one(&mut self, spec: Spec, metric: impl Metric) {
+        self.0.register(spec.name, spec.says, metric);
     }
 }
 

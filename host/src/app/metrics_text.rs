@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 
 use super::Parts;
 use switchbox_dispatch::PluginStatus;
+use switchbox_support::metrics::{self, Spec};
 
 /// A function that writes the metrics as they are when it is called.
 pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
@@ -20,36 +21,35 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
         let text = text.trim_end().trim_end_matches("# EOF").trim_end().to_owned();
         let mut text = format!("{text}\n");
         if let Some(free) = store.free_bytes().and_then(|free| usize::try_from(free).ok()) {
-            gauge(&mut text, "switchbox_disk_free_bytes", "Bytes free where the data folder is", free);
+            gauge(&mut text, metrics::DISK_FREE_BYTES, free);
         }
-        gauge(&mut text, "switchbox_devices", "Devices registered", devices.devices());
-        gauge(&mut text, "switchbox_devices_connected", "Devices connected now", delivery.connected());
-        gauge(&mut text, "switchbox_commands_open", "Commands without a final status", delivery.open_commands());
-        counter(
-            &mut text,
-            "switchbox_method_late_answers",
-            "Answers after the caller had gone",
-            delivery.late_answers(),
-        );
+        gauge(&mut text, metrics::DEVICES, devices.devices());
+        gauge(&mut text, metrics::DEVICES_CONNECTED, delivery.connected());
+        gauge(&mut text, metrics::COMMANDS_OPEN, delivery.open_commands());
+        counter(&mut text, metrics::METHOD_LATE_ANSWERS, delivery.late_answers());
         per_plugin(&mut text, &plugins.list());
         text.push_str("# EOF\n");
         text
     })
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: usize) {
-    let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}");
+fn gauge(text: &mut String, spec: Spec, value: usize) {
+    head(text, spec);
+    let _ = writeln!(text, "switchbox_{} {value}", spec.name);
 }
 
-fn counter(text: &mut String, name: &str, help: &str, value: u64) {
-    let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} counter\n{name}_total {value}");
+fn counter(text: &mut String, spec: Spec, value: u64) {
+    head(text, spec);
+    let _ = writeln!(text, "switchbox_{}_total {value}", spec.name);
+}
+
+fn head(text: &mut String, spec: Spec) {
+    let Spec { name, kind, says, .. } = spec;
+    let _ = writeln!(text, "# HELP switchbox_{name} {says}.\n# TYPE switchbox_{name} {kind}");
 }
 
 fn per_plugin(text: &mut String, plugins: &[PluginStatus]) {
-    let head = |text: &mut String, name: &str, help: &str, kind: &str| {
-        let _ = writeln!(text, "# HELP switchbox_plugin_{name} {help}.\n# TYPE switchbox_plugin_{name} {kind}");
-    };
-    head(text, "events", "Executions by how they ended", "counter");
+    head(text, metrics::PLUGIN_EVENTS);
     for plugin in plugins {
         let totals = &plugin.totals;
         for (outcome, count) in [
@@ -66,7 +66,7 @@ fn per_plugin(text: &mut String, plugins: &[PluginStatus]) {
             );
         }
     }
-    head(text, "guest_seconds", "Time that guests computed", "summary");
+    head(text, metrics::PLUGIN_GUEST_SECONDS);
     for plugin in plugins {
         let totals = &plugin.totals;
         let count = totals.done + totals.rejected + totals.failed;
@@ -74,11 +74,11 @@ fn per_plugin(text: &mut String, plugins: &[PluginStatus]) {
         let _ = writeln!(text, "switchbox_plugin_guest_seconds_sum{{plugin=\"{}\"}} {seconds}", plugin.name);
         let _ = writeln!(text, "switchbox_plugin_guest_seconds_count{{plugin=\"{}\"}} {count}", plugin.name);
     }
-    head(text, "queued", "Events that wait in memory", "gauge");
+    head(text, metrics::PLUGIN_QUEUED);
     for plugin in plugins {
         let _ = writeln!(text, "switchbox_plugin_queued{{plugin=\"{}\"}} {}", plugin.name, plugin.queued);
     }
-    head(text, "limit_hits", "Times a limit was hit", "counter");
+    head(text, metrics::PLUGIN_LIMIT_HITS);
     for plugin in plugins {
         for (limit, count) in &plugin.totals.limits_hit {
             let _ = writeln!(

@@ -1,0 +1,143 @@
+//! The pages that are made from the code, docs/settings.md and docs/metrics.md: a table that changed without its page is found here.
+//! `UPDATE_DOCS=1 cargo test -p switchbox-tests --test tidy reference` writes them.
+
+use std::{collections::BTreeSet, fmt::Write as _, fs};
+
+use switchbox_settings::{self as settings, Kind, Spec};
+use switchbox_support::metrics;
+use switchbox_tests::Place;
+
+/// Compares the page with what it should be, or writes it.
+fn held(page: &str, expected: &str) {
+    let path = super::workspace().join(page);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(path, expected).unwrap();
+        return;
+    }
+    let there = fs::read_to_string(path).unwrap_or_default();
+    let differs = there.lines().zip(expected.lines()).find(|(there, expected)| there != expected);
+    assert!(
+        there == expected,
+        "{page} is not what the code says, first at {differs:?}; write it with\n  \
+         UPDATE_DOCS=1 cargo test -p switchbox-tests --test tidy reference"
+    );
+}
+
+/// `268435456` as `268435456 (256 MiB)`.
+fn readable(spec: &Spec) -> String {
+    let mib = 1024 * 1024;
+    match (spec.default.parse::<u64>(), spec.kind) {
+        (_, Kind::Switch) => "`false`".into(),
+        (Err(_), _) if spec.default.is_empty() => "empty".into(),
+        (Ok(bytes), Kind::Number("BYTES")) if bytes >= mib => format!("`{bytes}` ({} MiB)", bytes / mib),
+        (Ok(bytes), Kind::Number("BYTES")) => format!("`{bytes}` ({} KiB)", bytes / 1024),
+        _ => format!("`{}`", spec.default),
+    }
+}
+
+fn settings_page() -> String {
+    let mut page = "# Settings
+
+For operators. This page is made from the code.
+
+Every setting can stand in three places; the later counts more:
+
+1. a settings file (TOML), named by `--settings` or `SWITCHBOX_SETTINGS`: `listen` in the table `[mqtt]` for `mqtt.listen`
+2. the environment: `SWITCHBOX_MQTT_LISTEN` for `mqtt.listen`
+3. a flag of `switchbox serve`
+
+`switchbox serve --print-settings` shows what is in force and where each value comes from. All problems are reported at once, each
+with its key. A change counts from the next start of the host.
+
+```toml
+data = \"/var/lib/switchbox\"
+
+[mqtt]
+listen = \"127.0.0.1:1883\"
+max-connections = 5000
+```
+"
+    .to_owned();
+    let mut table = None;
+    for spec in settings::ALL {
+        let (of, _) = spec.name.split_once('.').unwrap_or(("general", spec.name));
+        if table != Some(of) {
+            table = Some(of);
+            write!(page, "\n## {of}\n\n| setting | flag | default | meaning |\n| --- | --- | --- | --- |\n").unwrap();
+        }
+        let flag = match spec.kind {
+            Kind::Switch => format!("`--{}`", spec.flag),
+            Kind::Text(value) | Kind::Number(value) => format!("`--{} {value}`", spec.flag),
+        };
+        writeln!(page, "| `{}` | {flag} | {} | {} |", spec.name, readable(spec), spec.says).unwrap();
+    }
+    page
+}
+
+fn metrics_page() -> String {
+    let mut page = "# Metrics
+
+For operators. This page is made from the code.
+
+`GET /metrics` on the admin API answers in OpenMetrics' text format, for a token with the scope `read`. A counter's name ends in `_total`. The
+names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
+[operations.md](operations.md#what-to-watch).
+
+```yaml
+scrape_configs:
+  - job_name: switchbox
+    authorization: {credentials_file: /etc/prometheus/switchbox.token}   # switchbox token create --name prometheus --scope read
+    static_configs: [{targets: ['127.0.0.1:8080']}]
+```
+
+| metric | kind | labels | meaning |
+| --- | --- | --- | --- |
+"
+    .to_owned();
+    for spec in metrics::ALL {
+        let labels = spec.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let end = if spec.kind == "counter" { "_total" } else { "" };
+        writeln!(page, "| `switchbox_{}{end}` | {} | {labels} | {} |", spec.name, spec.kind, spec.says).unwrap();
+    }
+    page
+}
+
+#[test]
+fn reference_of_settings() {
+    let flags: BTreeSet<_> = settings::ALL.iter().map(|spec| spec.flag).collect();
+    assert_eq!(flags.len(), settings::ALL.len(), "two settings have one flag");
+    held("docs/settings.md", &settings_page());
+}
+
+#[test]
+fn reference_of_metrics() {
+    held("docs/metrics.md", &metrics_page());
+}
+
+/// What a host writes is in the table, with its kind and its labels.
+#[test]
+fn reference_of_metrics_has_what_a_host_writes() {
+    let place = Place::new();
+    let host = place.start();
+    place.plugin("wake.toml", "component = \"builtin:switch-wakes-device\"\n");
+    host.admin().wait_plugin("wake", "to run", |plugin| plugin["state"] == "running");
+    let mut lamp = host.device("lamp-1");
+    lamp.event("no JSON");
+    let text = host.admin().get("/metrics").ok();
+    let mut written = BTreeSet::new();
+    for line in text.as_str().unwrap().lines().filter_map(|line| line.strip_prefix("switchbox_")) {
+        let (series, _) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let labels: Vec<_> =
+            labels.trim_end_matches('}').split("\",").filter_map(|label| label.split_once('=')).collect();
+        let spec = metrics::ALL.iter().find(|spec| {
+            let end = ["_total", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            spec.name == if spec.kind == "gauge" { name } else { end.unwrap_or(name) }
+        });
+        let spec = spec.unwrap_or_else(|| panic!("{name} is not in the table"));
+        assert_eq!(labels.iter().map(|(label, _)| *label).collect::<Vec<_>>(), spec.labels, "{line}");
+        written.insert(spec.name);
+    }
+    assert!(written.len() >= 12, "{written:?}");
+    host.stop();
+}
