@@ -58,7 +58,7 @@ fn who_is_not_there_or_does_not_listen_fails_at_once() {
     let mut lamp = host.device("lamp-1");
     refused(&invoke(&admin, "lamp-1", "", "300s"), 400, "FAILED_PRECONDITION", "does not subscribe");
     subscribe_methods(&mut lamp);
-    refused(&invoke(&admin, "lamp-1", "", "301s"), 400, "INVALID_ARGUMENT", "at most 300s");
+    refused(&invoke(&admin, "lamp-1", "", "301s"), 400, "INVALID_ARGUMENT", "longer than 300");
     drop(lamp);
     let gone = || admin.get(&Admin::device_path("lamp-1", "")).ok()["connected"] == false;
     until("the device to be gone", || gone().then_some(()));
@@ -321,5 +321,30 @@ fn a_device_with_an_endpoint_is_called_over_http() {
     refused(&wrong, 400, "INVALID_ARGUMENT", "methodEndpoint.url");
     assert!(admin.patch(&path, &json!({"methodEndpoint": {}})).ok().get("methodEndpoint").is_none());
     refused(&invoke(&admin, "pump-1", "x!", "30s"), 400, "FAILED_PRECONDITION", "is not connected");
+    host.stop();
+}
+
+#[test]
+fn a_host_without_a_free_descriptor_waits_with_calls_and_with_the_plugin_folder() {
+    let place = Place::new();
+    let port = endpoint();
+    let host = place.start_with(&["--allowed-hosts", &format!("127.0.0.1:{port}")]);
+    let admin = host.admin();
+    let device = json!({"id": "pump-1", "methodEndpoint": {"url": format!("http://127.0.0.1:{port}/dim")}});
+    let _ = admin.post("/v1/projects/local/locations/local/registries/default/devices", &device).ok();
+    let soft_limit = |most: u32| {
+        let set = format!("prlimit --pid {} --nofile={most}:", host.pid());
+        assert!(switchbox_tests::runs(std::process::Command::new("sh").args(["-c", &set])), "{set}");
+    };
+    // What is open stays open, the connection of this API client too.
+    soft_limit(3);
+    let called = thread::spawn(move || invoke(&admin, "pump-1", "wait!", "60s"));
+    place.plugin("late.toml", "component = \"builtin:hop-relay\"\n");
+    host.logged(&["WARN", "no file descriptor is free (ulimit -n)", "a method call over HTTP"]);
+    host.logged(&["WARN", "the plugin folder cannot be read; what runs keeps running"]);
+    soft_limit(4_096);
+    assert_eq!(called.join().unwrap().ok()["status"], json!(201));
+    host.admin().wait_plugin("late", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!(host.log().matches("no file descriptor is free").count(), 1, "{}", host.log());
     host.stop();
 }

@@ -274,6 +274,33 @@ fn v5_3_3_2_5_messages_run_out_of_time_while_the_host_is_down() {
 }
 
 #[test]
+fn v5_3_3_2_5_messages_run_out_of_time_though_the_clock_went_back_a_year_while_the_host_was_down() {
+    const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
+    let place = Place::new();
+    let host = place.start();
+    let (mut to, _) = kept(&host, "to");
+    to.subscribe("a", 1);
+    to.goodbye();
+    let mut from = clean(&host, "from");
+    for (flags, topic) in [(0x32, "a"), (0x33, "r")] {
+        from.send(&publish(flags, topic, 9, &[2, 0, 0, 0, 2], "short"));
+        from.expect(&ack(0x40, 9));
+    }
+    host.stop();
+    place.set_clock(-YEAR_MS);
+    let host = place.start();
+    until("the retained message to expire", || {
+        let mut late = clean(&host, "late");
+        late.subscribe("r", 0);
+        late.send(&[0xc0, 0]);
+        (late.packet() == [0xd0, 0]).then_some(())
+    });
+    let (mut to, present) = kept(&host, "to");
+    assert!(present);
+    to.expect_silence();
+}
+
+#[test]
 fn v5_3_3_2_5_what_ran_out_of_time_in_a_full_queue_makes_room_and_does_not_come_back() {
     let place = Place::new();
     let host = place.start();

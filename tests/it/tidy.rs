@@ -1,8 +1,10 @@
 //! Holds the source to rules that cargo and clippy do not know. ARCHITECTURE.md explains them.
 
+mod fields;
 mod imports;
 mod limits;
 mod mqtt;
+mod tasks;
 
 use std::{
     fs,

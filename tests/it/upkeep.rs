@@ -1,6 +1,9 @@
 //! What is done with a data folder beside running a host on it: a backup under load and its restore, check and repair of a damaged
 //! one; and what a host does when the machine fails it.
 
+mod disk;
+mod stopping;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -13,6 +16,8 @@ use std::{
 };
 
 use switchbox_tests::{Journal, Place, Process, more_descriptors, until};
+
+use disk::Disk;
 
 fn cli(place: &Place, arguments: &[&str]) -> (i32, String, String) {
     let mut run = Process::run(place, arguments.iter().map(AsRef::as_ref));
@@ -95,19 +100,25 @@ fn newest(place: &Place) -> PathBuf {
     files.filter(|path| path.extension().is_some_and(|e| e == "log")).max().unwrap()
 }
 
-#[test]
-fn damage_is_refused_shown_and_repaired_with_nothing_deleted() {
-    let place = Place::new();
+/// A data folder whose log has a flipped bit in the event "event 20 of forty". Returns the file and what is in it.
+fn damaged(place: &Place) -> (PathBuf, Vec<u8>) {
     let host = place.start();
     let mut device = host.device("source-1");
     (0..40).for_each(|number| device.event(format!("event {number} of forty")));
     host.kill();
-    let whole = newest(&place);
-    let mut bytes = fs::read(&whole).unwrap();
+    let file = newest(place);
+    let mut bytes = fs::read(&file).unwrap();
     let needle = b"event 20 of forty";
     let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
     bytes[at] ^= 1;
-    fs::write(&whole, &bytes).unwrap();
+    fs::write(&file, &bytes).unwrap();
+    (file, bytes)
+}
+
+#[test]
+fn damage_is_refused_shown_and_repaired_with_nothing_deleted() {
+    let place = Place::new();
+    let (whole, bytes) = damaged(&place);
 
     let mut host = Process::spawn(&place);
     assert_eq!(host.wait().code(), Some(3));
@@ -134,6 +145,32 @@ fn damage_is_refused_shown_and_repaired_with_nothing_deleted() {
     let found = payloads(&place);
     assert!(found.contains("event 19 of forty") && found.contains("after the repair"), "{found:?}");
     assert!(!found.contains("event 20 of forty"));
+}
+
+#[test]
+fn serve_repairs_a_damaged_folder_where_it_is_asked_to_and_says_what_it_cut() {
+    let place = Place::new();
+    let (file, bytes) = damaged(&place);
+    let mut host = Process::spawn(&place);
+    assert_eq!(host.wait().code(), Some(3));
+    assert!(host.log().contains("switchbox serve --repair"), "{}", host.log());
+
+    let host = place.start_with(&["--repair"]);
+    host.logged(&["WARN", "repaired: rows ", "damaged"]);
+    let line = host.logged(&["WARN", "the data folder was repaired", "nothing was deleted"]);
+    let folders = fs::read_dir(place.data().join("damaged")).unwrap();
+    let aside: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
+    assert!(line.contains(text(&aside[0])), "{line}");
+    assert!(fs::read(aside[0].join(file.file_name().unwrap())).unwrap() == bytes, "the damaged file is kept");
+    host.device("source-1").event("after the repair");
+    host.stop();
+    // Where nothing is damaged, also where there is no folder yet, it starts as without the flag.
+    for place in [place, Place::new()] {
+        let host = place.start_with(&["--repair"]);
+        assert!(!host.log().contains("the data folder was repaired"), "{}", host.log());
+        host.stop();
+    }
+    assert_eq!(aside.len(), 1);
 }
 
 #[test]
@@ -236,52 +273,10 @@ fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_lo
     host.stop();
 }
 
-/// A small disk of memory in place of the data folder, which only programs see that are started by [`Disk::wrapper`]. None: this
-/// machine does not allow it.
-struct Disk(std::process::Child, String);
-
-impl Disk {
-    fn mount(place: &Place, size: &str) -> Option<Self> {
-        use std::io::Read as _;
-        fs::create_dir(place.data()).unwrap();
-        let script = format!(
-            "mount -t tmpfs -o mode=700,size={size} none '{}' && echo ready && exec sleep 120",
-            text(&place.data())
-        );
-        let mut child = std::process::Command::new("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-c", &script])
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut ready = [0; 5];
-        let is_ready = child.stdout.take().unwrap().read_exact(&mut ready).is_ok();
-        let pid = child.id().to_string();
-        let disk = Self(child, pid);
-        switchbox_tests::there("a disk that can be mounted (it takes root)", is_ready).then_some(disk)
-    }
-
-    fn wrapper(&self) -> [&str; 5] {
-        ["nsenter", "-m", "-t", &self.1, "--"]
-    }
-
-    fn sh(&self, command: &str) -> bool {
-        let [program, arguments @ ..] = self.wrapper();
-        std::process::Command::new(program).args(arguments).args(["sh", "-c", command]).status().unwrap().success()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_host_on_a_full_disk_ends_with_a_reason_and_starts_again_on_its_reserve() {
     let place = Place::new();
-    let Some(disk) = Disk::mount(&place, "64m") else { return };
+    let Some(disk) = Disk::of_memory(&place, "64m") else { return };
     let few = ["--disk-reserve-bytes", "8388608", "--disk-warn-free-bytes", "16777216"];
     let start = |more: &[&str]| {
         let mut host = Process::spawn_under(&place, &disk.wrapper(), &[&few[..], more].concat());

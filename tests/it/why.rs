@@ -223,6 +223,52 @@ fn events_are_followed_as_they_come_and_from_where_one_was() {
 }
 
 #[test]
+fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
+    let place = Place::new();
+    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
+    let host = place.start();
+    let (base, data) = (host.admin().base().to_owned(), place.data());
+    let logs = |name| {
+        let arguments = ["plugin", "logs", name, "--follow", "--admin", &base, "--data", data.to_str().unwrap()];
+        Process::run(&place, arguments.map(OsStr::new))
+    };
+    let mut device = host.device("villain-1");
+    device.event("log 2");
+    until("the lines of the past", || {
+        host.cli(&place, &["plugin", "logs", "hostile"]).contains("line 1").then_some(())
+    });
+    let mut followed = logs("hostile");
+    let seen = |times: usize| {
+        until("lines of the log", || {
+            let output = followed.output();
+            let lines: Vec<_> =
+                output.lines().filter_map(|line| Some(line.split_once("Z ")?.1.trim().to_owned())).collect();
+            (lines.len() >= times).then_some(lines)
+        })
+    };
+    let told = |lines: &[String]| -> Vec<String> {
+        lines.iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    };
+    assert_eq!(told(&seen(2)), ["warn: line 0", "warn: line 1"]);
+    device.event("nothing");
+    device.event("log 1");
+    device.event("reject");
+    let lines = told(&seen(4));
+    assert_eq!(lines[2..], ["warn: line 0", "failed: not mine"]);
+    // A dead letter that is driven again fails again, and that is news.
+    let letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
+    let _ = host.cli(&place, &["dead-letters", "redrive", &letter]);
+    assert_eq!(told(&seen(5))[4], "failed: not mine");
+    assert!(followed.try_wait().is_none(), "{}", followed.log());
+    followed.terminate();
+    assert!(!followed.wait().success());
+    let mut nobody = logs("nobody");
+    assert_eq!(nobody.wait().code(), Some(1));
+    assert!(nobody.log().contains("plugin nobody does not exist"), "{}", nobody.log());
+    host.stop();
+}
+
+#[test]
 fn what_explains_a_document_outlives_the_journal() {
     let place = Place::new();
     place.plugin("wake.toml", WAKE);

@@ -92,24 +92,29 @@ impl Raw {
     ///
     /// When none comes.
     pub fn packet(&mut self) -> Vec<u8> {
+        self.try_packet().expect("no packet")
+    }
+
+    /// The next packet. Returns `None` if the connection ends before it is whole, or none comes.
+    pub fn try_packet(&mut self) -> Option<Vec<u8>> {
         let mut head = [0; 2];
-        self.0.read_exact(&mut head).expect("no packet");
+        self.0.read_exact(&mut head).ok()?;
         let [first, mut length] = head;
         let mut packet = vec![first, length];
         let mut rest = usize::from(length & 0x7f);
         let mut shift = 7;
         while length & 0x80 != 0 {
             let mut more = [0; 1];
-            self.0.read_exact(&mut more).expect("no packet");
+            self.0.read_exact(&mut more).ok()?;
             [length] = more;
             packet.push(length);
             rest |= usize::from(length & 0x7f) << shift;
             shift += 7;
         }
         let mut body = vec![0; rest];
-        self.0.read_exact(&mut body).expect("no packet");
+        self.0.read_exact(&mut body).ok()?;
         packet.extend(body);
-        packet
+        Some(packet)
     }
 
     /// # Panics

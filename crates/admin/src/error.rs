@@ -4,7 +4,10 @@ use std::{io, time::Duration};
 
 use switchbox_core::{outbox, registry};
 use switchbox_delivery as delivery;
-use switchbox_model::InvalidName;
+use switchbox_model::{
+    InvalidName,
+    limits::{LimitName, TooMuch, names},
+};
 use switchbox_store as store;
 
 /// The kinds of failure, named as Google's APIs name them.
@@ -70,11 +73,18 @@ pub(super) struct Error {
     pub(super) field: Option<String>,
     /// How long to wait before the call is made again.
     pub(super) wait: Option<Duration>,
+    /// The limit that was hit; the gate counts it.
+    pub(super) limit: Option<LimitName>,
 }
 
 impl Error {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), field: None, wait: None }
+        Self { kind, text: text.into(), field: None, wait: None, limit: None }
+    }
+
+    /// The call hit this limit.
+    pub(super) fn at_limit(self, limit: impl Into<Option<LimitName>>) -> Self {
+        Self { limit: limit.into(), ..self }
     }
 
     /// Names the field that is wrong; an empty path names none.
@@ -95,7 +105,7 @@ impl Error {
 
     pub(super) fn too_large(limit: usize) -> Self {
         let text = format!("the request's body is larger than the {limit} bytes that this call takes");
-        Self::new(Kind::TooLarge, text)
+        Self::new(Kind::TooLarge, text).at_limit(names::ADMIN_BODY)
     }
 
     pub(super) fn too_often(wait: Duration) -> Self {
@@ -115,7 +125,13 @@ impl Error {
 
 impl From<InvalidName> for Error {
     fn from(error: InvalidName) -> Self {
-        Self::invalid(error.to_string())
+        Self::invalid(error.to_string()).at_limit(error.limit)
+    }
+}
+
+impl From<TooMuch> for Error {
+    fn from(error: TooMuch) -> Self {
+        Self::invalid(error.to_string()).at_limit(error.limit)
     }
 }
 
@@ -141,8 +157,10 @@ impl From<registry::Error> for Error {
                 Kind::FailedPrecondition
             }
             registry::Error::NotBound { .. } => Kind::NotFound,
-            registry::Error::Full { .. } => Kind::ResourceExhausted,
-            registry::Error::Invalid(_) => Kind::InvalidArgument,
+            registry::Error::Full(full) => {
+                return Self::new(Kind::ResourceExhausted, full.to_string()).at_limit(full.limit);
+            }
+            registry::Error::TooMuch(error) => return error.into(),
             registry::Error::Store(error) => return error.into(),
         };
         Self::new(kind, error.to_string())
@@ -155,8 +173,10 @@ impl From<outbox::Error> for Error {
             outbox::Error::Conflict { .. } => Kind::Aborted,
             outbox::Error::DeviceGone => Kind::NotFound,
             outbox::Error::Patch(_) => Kind::FailedPrecondition,
-            outbox::Error::TooLarge { .. } | outbox::Error::TooLong { .. } => Kind::InvalidArgument,
-            outbox::Error::QueueFull { .. } => Kind::ResourceExhausted,
+            outbox::Error::TooMuch(error) => return error.into(),
+            outbox::Error::QueueFull { .. } => {
+                return Self::new(Kind::ResourceExhausted, error.to_string()).at_limit(names::QUEUED_COMMANDS);
+            }
             outbox::Error::Store(error) => return error.into(),
         };
         Self::new(kind, error.to_string())
@@ -174,6 +194,7 @@ impl From<delivery::CallError> for Error {
             delivery::CallError::TimedOut(..) => Kind::DeadlineExceeded,
             delivery::CallError::Busy(..) => Kind::ResourceExhausted,
             delivery::CallError::Invalid(_) => Kind::InvalidArgument,
+            delivery::CallError::TooMuch(error) => return error.into(),
         };
         Self::new(kind, error.to_string())
     }

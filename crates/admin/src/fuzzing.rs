@@ -24,7 +24,7 @@ use super::{
 };
 use switchbox_core::{explain, twin};
 use switchbox_model::{
-    DeviceId, PluginName, RegistryName, ServiceName, limits,
+    DeviceId, PayloadLimits, PluginName, RegistryName, ServiceName,
     registry::{DeviceSpec, RegistrySpec, ServiceSpec},
 };
 use switchbox_mqtt_session::topics::{self, TopicError};
@@ -123,13 +123,13 @@ fn event(body: &[u8]) {
     let Ok(wanted) = read::<EventIn>(body) else { return };
     subfolder(&wanted.subfolder);
     bytes(&wanted.binary_data);
-    let _ = bridge::within("telemetry", limits::TELEMETRY_BYTES, wanted.binary_data);
+    let _ = bridge::within("telemetry", PayloadLimits::default().telemetry(), wanted.binary_data);
 }
 
 fn state(body: &[u8]) {
     let Ok(wanted) = read::<StateIn>(body) else { return };
     bytes(&wanted.state.binary_data);
-    let _ = bridge::within("the state", limits::STATE_BYTES, wanted.state.binary_data);
+    let _ = bridge::within("the state", PayloadLimits::default().state(), wanted.state.binary_data);
 }
 
 fn config(body: &[u8]) {

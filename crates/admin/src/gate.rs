@@ -27,10 +27,11 @@ use super::{
     scope::Scope,
     server::Visitor,
 };
-use switchbox_model::limits;
+use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
     log_limit::{More, SiteLimit},
+    tasks::spawn_contained,
 };
 use switchbox_transport::lobby::{Rate, network};
 
@@ -58,6 +59,16 @@ pub(super) struct Gate {
 }
 
 pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let counters = gate.app.parts.counters.clone();
+    let response = checked(gate, request, next).await;
+    // What a call was refused by, wherever that was.
+    if let Some(limit) = response.extensions().get::<LimitName>() {
+        counters.limit(*limit);
+    }
+    response
+}
+
+async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     let address = address_of(&request);
     let mut request = request.map(|body| patience::timely(body, &gate.app.parts.counters));
     let (name, scope) = match gate.admit(request.headers(), address.ip()) {
@@ -85,6 +96,7 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
     }
     // A task of its own: what was begun is done and written down, also when the caller hangs up meanwhile.
+    // Supervision: a panic is resumed below, where the connection's task counts it.
     let done = tokio::spawn(write(gate.app, name, address, request, next, details));
     done.await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
@@ -118,6 +130,7 @@ async fn write(
     };
     let call = call_of(&request);
     // One that panics has its line as well.
+    // Supervision: a panic becomes the answer.
     let ran = tokio::spawn(details::of(details.clone(), next.run(request))).await;
     let response = ran.unwrap_or_else(|error| {
         Error::new(Kind::Internal, format!("the call failed on its way, and may be done in part: {error}"))
@@ -233,7 +246,6 @@ impl Gate {
             self.in_time(Caller::Token(name.to_owned()), rate::CALLS)?;
         }
         if content_length(headers).is_some_and(|length| length > self.body_bytes) {
-            self.app.parts.counters.limit(limits::names::ADMIN_BODY);
             return Err(Error::too_large(self.body_bytes));
         }
         Ok(())
@@ -298,7 +310,7 @@ async fn note(app: &App, line: Line, reserved: Option<Reserved>) {
     if app.audit.wants_sync() {
         let log = app.audit.clone();
         // Nobody waits for this one.
-        tokio::spawn(async move {
+        spawn_contained(app.parts.counters.panics.clone(), "sync of the audit log", async move {
             tokio::time::sleep(audit::TOGETHER).await;
             if let Err(error) = blocking(move || Ok(log.sync()?)).await
                 && let Some(more) = AUDIT_NOT_SYNCED.note()

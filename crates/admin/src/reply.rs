@@ -129,6 +129,7 @@ impl IntoResponse for Error {
         {
             tracing::error!(error = %self.text, "a call of the admin API failed{more}");
         }
+        let limit = self.limit;
         let mut error = json!({"code": code.as_u16(), "message": self.text, "status": self.kind.word()});
         if let (Some(field), Some(fields)) = (&self.field, error.as_object_mut()) {
             let violation = json!({"field": field, "description": self.text});
@@ -140,6 +141,9 @@ impl IntoResponse for Error {
         if let Some(wait) = self.wait {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(limit) = limit {
+            response.extensions_mut().insert(limit);
         }
         response
     }

@@ -36,7 +36,7 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
     let client = host.client()?;
     // Opened before the past is read, so that nothing falls between the two.
     let stream = client.stream(&format!("/v1/events:follow?{}", query(&options.name)?))?;
-    let past = past(&client, options)?;
+    let past = there(&client, options)?;
     let known: HashSet<_> = past.iter().map(identity).collect();
     let print = |line: &Line| match host.wants_json() {
         true => super::show(&terminal::json_piece(&line.json().to_string())),
@@ -53,15 +53,20 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
 /// Those that are there.
 pub(super) fn listed(host: &Host, options: &Options) -> anyhow::Result<String> {
     let client = host.client()?;
-    let past = past(&client, options)?;
-    if past.is_empty() {
-        // A plugin that was removed may still have lines. One that never was is an error.
-        client.get(&format!("/v1/plugins/{}", escape(&options.name)))?;
-    }
+    let past = there(&client, options)?;
     let lines = newest(&past, options.limit);
     let texts: Vec<_> = lines.iter().map(|line| terminal::piece(&line.text()).into_owned()).collect();
     let answer = json!({ "lines": lines.iter().map(Line::json).collect::<Vec<_>>() });
     Ok(host.show(&answer, texts.join("\n")))
+}
+
+/// The executions that are kept. Of a plugin that never was, it is an error that there are none.
+fn there(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
+    let past = past(client, options)?;
+    if past.is_empty() {
+        client.get(&format!("/v1/plugins/{}", escape(&options.name)))?;
+    }
+    Ok(past)
 }
 
 fn query(name: &str) -> anyhow::Result<String> {
@@ -100,10 +105,10 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// One try of one event.
-fn identity(execution: &Value) -> (String, u64) {
+/// One try of one event. A dead letter that is driven again is tried for the first time again, at another time.
+fn identity(execution: &Value) -> (String, u64, String) {
     let attempt = execution.get("attempt").and_then(Value::as_u64).unwrap_or(1);
-    (field(execution, "event").to_owned(), attempt)
+    (field(execution, "event").to_owned(), attempt, field(execution, "time").to_owned())
 }
 
 struct Line {
@@ -141,6 +146,7 @@ mod tests {
         let lines: Vec<_> = lines_of(&execution).iter().map(Line::text).collect();
         assert_eq!(lines, ["T      7 info: a", "T      7 warn: b", "T      7 failed: no JSON"]);
         assert!(lines_of(&json!({"event": "7", "effects": []})).is_empty());
-        assert_eq!(identity(&json!({"event": "7", "attempt": 2})), ("7".to_owned(), 2));
+        let identity = identity(&json!({"event": "7", "attempt": 2, "time": "T"}));
+        assert_eq!(identity, ("7".to_owned(), 2, "T".to_owned()));
     }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Shared, lane::Fed, presence::Presence};
 use switchbox_model::CommandStatus;
 use switchbox_store as store;
-use switchbox_support::{clock, log_limit::SiteLimit};
+use switchbox_support::{clock, log_limit::SiteLimit, tasks};
 
 /// Of such lines the log gets ten a minute, and how many there are.
 static NOT_READ: SiteLimit = SiteLimit::new(10);
@@ -29,14 +29,18 @@ pub(super) fn wake_soon(shared: &Arc<Shared>, presence: &Arc<Presence>) {
 
 fn wake_after(pause: Duration, shared: &Arc<Shared>, presence: &Arc<Presence>) {
     if presence.commands().begin_feeding() {
-        let (shared, presence) = (shared.clone(), presence.clone());
-        shared.runtime.clone().spawn(async move {
+        let (shared, presence, runtime) = (shared.clone(), presence.clone(), shared.runtime.clone());
+        let panics = shared.metrics.panics.clone();
+        // After a panic the device gets its queue when it connects again.
+        let feeding = tasks::contained(panics, "command feeder", async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             // A store that is closed means that the host is stopping.
             let _ = run(&shared, &presence).await;
         });
+        // Supervision: contained, see above.
+        runtime.spawn(feeding);
     }
 }
 

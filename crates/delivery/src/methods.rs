@@ -13,7 +13,12 @@ use tokio::sync::oneshot;
 
 use super::{Feed, Handle, Online, Outbound, Presence};
 use switchbox_core::registry::Device;
-use switchbox_model::{DeviceName, DeviceNum, limits, method, registry::MethodEndpoint};
+use switchbox_model::{
+    DeviceName, DeviceNum,
+    limits::{self, TooMuch, fields},
+    method,
+    registry::MethodEndpoint,
+};
 use switchbox_proxy as proxy;
 
 /// A device's answer to a method call.
@@ -37,6 +42,8 @@ pub enum CallError {
     Busy(String, usize),
     #[error("{0}")]
     Invalid(String),
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
     /// The device's endpoint is not among the hosts that may be called.
     #[error("{0}")]
     NotAllowed(String),
@@ -207,15 +214,9 @@ fn endpoint_error(who: String, error: proxy::Error) -> CallError {
 }
 
 fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
+    fields::METHOD_NAME.check_len("a method's name", name.len())?;
     method::check_name(name).map_err(CallError::Invalid)?;
-    if payload.len() > limits::METHOD_BYTES {
-        return Err(CallError::Invalid(format!(
-            "method payload of {} bytes is larger than {}",
-            payload.len(),
-            limits::METHOD_BYTES
-        )));
-    }
-    Ok(())
+    Ok(fields::METHOD.check_len("method payload", payload.len())?)
 }
 
 impl Online {

@@ -24,7 +24,7 @@ use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner, limits};
 use switchbox_mqtt_session::topics::{self, WaitBudget};
 use switchbox_store as store;
 use switchbox_store::OutgoingDoc;
-use switchbox_support::fairness;
+use switchbox_support::{fairness, tasks::Tasks};
 
 /// Messages on different topics that may be on their way at the same time: a subscriber that does not read holds up one.
 const LANES: usize = 8;
@@ -125,10 +125,11 @@ impl Handle {
 
 impl Publisher {
     /// Until the shutdown; what is not given then stays among the documents.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self, tasks: Tasks, shutdown: CancellationToken) {
         let mut lanes = tokio::task::JoinSet::new();
         for lane in 0..LANES {
-            lanes.spawn(self.clone().lane(lane, shutdown.clone()));
+            let lane = self.clone().lane(lane, shutdown.clone());
+            lanes.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), lane));
         }
         // Where the host gives up its start, the runtime ends them.
         while lanes.join_next().await.is_some() {}

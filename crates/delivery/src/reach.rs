@@ -54,7 +54,7 @@ fn method_error(error: &CallError) -> MethodError {
     match error {
         CallError::Offline(_) | CallError::NotSubscribed(_) | CallError::Unreachable(_) => MethodError::Offline(text),
         CallError::TimedOut(..) => MethodError::TimedOut(text),
-        CallError::Invalid(_) => MethodError::Invalid(text),
+        CallError::Invalid(_) | CallError::TooMuch(_) => MethodError::Invalid(text),
         CallError::Busy(..) | CallError::NotAllowed(_) | CallError::Broken(_) => MethodError::Unavailable(text),
     }
 }

@@ -66,8 +66,37 @@ pub struct StoredMessage {
     pub payload: Bytes,
     pub qos: QoS,
     pub retain: bool,
-    pub expires_ms: Option<u64>,
+    pub expiry: StoredExpiry,
     pub properties: Option<Box<MessageProperties>>,
+}
+
+/// When a stored message expires. The first two variants are encoded as the `Option<u64>` that older logs have in this place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum StoredExpiry {
+    #[default]
+    Never,
+    /// Written by an older host, which did not store how long the message was to live.
+    At(u64),
+    /// At this time, but never more than `whole_ms` after the wall clock is read anew: a clock that goes back lengthens no life.
+    Within { at_ms: u64, whole_ms: u64 },
+}
+
+impl StoredExpiry {
+    fn at_ms(self) -> Option<u64> {
+        match self {
+            Self::Never => None,
+            Self::At(at_ms) | Self::Within { at_ms, .. } => Some(at_ms),
+        }
+    }
+
+    /// The wall clock says `now_ms`, after a start or after it went back: no message has more time left than its whole life.
+    /// Returns `None` if nothing changes.
+    #[must_use]
+    pub fn clamped(self, now_ms: u64) -> Option<Self> {
+        let Self::Within { at_ms, whole_ms } = self else { return None };
+        let latest_ms = now_ms.saturating_add(whole_ms);
+        (at_ms > latest_ms).then_some(Self::Within { at_ms: latest_ms, whole_ms })
+    }
 }
 
 /// What both clocks show at one moment.
@@ -81,26 +110,31 @@ pub struct Now {
 impl StoredMessage {
     #[must_use]
     pub fn of(message: &Message, now: Now) -> Self {
-        let left_ms = |at: Instant| u64::try_from(at.saturating_duration_since(now.instant).as_millis());
+        let expiry = |at: Instant| {
+            let left_ms = at.saturating_duration_since(now.instant).as_millis();
+            let whole_ms = u64::try_from(left_ms).unwrap_or(u64::MAX);
+            StoredExpiry::Within { at_ms: now.ms.saturating_add(whole_ms), whole_ms }
+        };
         Self {
             topic: message.topic.clone(),
             payload: message.payload.clone(),
             qos: message.qos,
             retain: message.retain,
-            expires_ms: message.expires.map(|at| now.ms.saturating_add(left_ms(at).unwrap_or(u64::MAX))),
+            expiry: message.expires.map_or(StoredExpiry::Never, expiry),
             properties: message.properties.clone(),
         }
     }
 
     #[must_use]
     pub fn is_expired(&self, time_ms: u64) -> bool {
-        self.expires_ms.is_some_and(|at| at <= time_ms)
+        self.expiry.at_ms().is_some_and(|at| at <= time_ms)
     }
 
     #[must_use]
     pub fn restore(self, now: Now) -> Message {
-        let Self { topic, payload, qos, retain, expires_ms, properties } = self;
-        let expires = expires_ms.map(|at| now.instant + Duration::from_millis(at.saturating_sub(now.ms)));
+        let Self { topic, payload, qos, retain, expiry, properties } = self;
+        let expires = expiry.clamped(now.ms).unwrap_or(expiry).at_ms();
+        let expires = expires.map(|at| now.instant + Duration::from_millis(at.saturating_sub(now.ms)));
         Message { topic, payload, qos, retain, expires, properties }
     }
 }
@@ -248,11 +282,38 @@ mod tests {
             ..Message::new("a", "x")
         };
         let stored = StoredMessage::of(&message, now);
-        assert_eq!(stored.expires_ms, Some(1_010_000));
+        assert_eq!(stored.expiry, StoredExpiry::Within { at_ms: 1_010_000, whole_ms: 10_000 });
         let later = Now { instant: now.instant + Duration::from_secs(5), ms: 1_004_000 };
         let restored = stored.restore(later);
         assert_eq!(restored.expires, Some(later.instant + Duration::from_secs(6)));
         assert_eq!(Message { expires: message.expires, ..restored }, message);
+    }
+
+    #[test]
+    fn no_message_lives_longer_than_its_whole_life_because_the_clock_went_back() {
+        let within = |at_ms| StoredExpiry::Within { at_ms, whole_ms: 10_000 };
+        for (expiry, now_ms, expect) in [
+            (within(1_010_000), 1_000_000, None),
+            (within(1_010_000), 1_020_000, None),
+            (within(1_010_000), 900_000, Some(within(910_000))),
+            (within(1_010_000), 0, Some(within(10_000))),
+            (StoredExpiry::Never, 0, None),
+            (StoredExpiry::At(1_010_000), 0, None),
+        ] {
+            assert_eq!(expiry.clamped(now_ms), expect, "{expiry:?} at {now_ms}");
+        }
+        let now = Now { instant: Instant::now(), ms: 900_000 };
+        let message = Message::new("a", "x");
+        let stored = StoredMessage { expiry: within(1_010_000), ..StoredMessage::of(&message, now) };
+        assert_eq!(stored.restore(now).expires, Some(now.instant + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_expiry_of_an_older_log_is_read() {
+        for (older, expiry) in [(None, StoredExpiry::Never), (Some(1_010_000), StoredExpiry::At(1_010_000))] {
+            let bytes = postcard::to_stdvec::<Option<u64>>(&older).unwrap();
+            assert_eq!(postcard::from_bytes::<StoredExpiry>(&bytes).unwrap(), expiry);
+        }
     }
 
     /// The payload's format stands where it once said whether the payload is UTF-8.

@@ -78,8 +78,8 @@ pub enum Entry {
         plugin: PluginName,
         change: Box<PluginChange>,
     },
-    /// The wall clock says this, after a start or after it went back. No repeating timer, delay or time-to-live lasts longer
-    /// from here than from the moment it was set.
+    /// The wall clock says this, after a start or after it went back. No repeating timer, delay, time-to-live or expiry of a
+    /// stored message lasts longer from here than from the moment it was set.
     ClockSet {
         time_ms: u64,
     },

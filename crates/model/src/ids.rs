@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{LimitName, names};
+
 /// The project, location and registry that a fresh host has.
 pub const DEFAULT_REGISTRY: &str = "projects/local/locations/local/registries/default";
 
@@ -18,15 +20,18 @@ pub struct InvalidName {
     pub what: &'static str,
     pub name: String,
     pub rule: &'static str,
+    /// Where it is too long.
+    pub limit: Option<LimitName>,
 }
 
 fn check(what: &'static str, name: &str) -> Result<(), InvalidName> {
-    let invalid = |rule| Err(InvalidName { what, name: name.chars().take(80).collect(), rule });
+    let wrong = |rule, limit| Err(InvalidName { what, name: name.chars().take(80).collect(), rule, limit });
+    let invalid = |rule| wrong(rule, None);
     if name.is_empty() {
         return invalid("must not be empty");
     }
     if name.len() > MAX_ID_BYTES {
-        return invalid("must be at most 255 bytes long");
+        return wrong("must be at most 255 bytes long", Some(names::ID_BYTES));
     }
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return invalid("must begin with a letter or a digit");
@@ -109,7 +114,8 @@ pub struct RegistryName(Arc<str>);
 impl RegistryName {
     /// Takes the full resource name.
     pub fn new(name: &str) -> Result<Self, InvalidName> {
-        let invalid = |rule| InvalidName { what: "registry name", name: name.chars().take(80).collect(), rule };
+        let invalid =
+            |rule| InvalidName { what: "registry name", name: name.chars().take(80).collect(), rule, limit: None };
         let mut parts = name.split('/');
         for key in ["projects", "locations", "registries"] {
             if parts.next() != Some(key) {
@@ -196,7 +202,8 @@ impl DeviceName {
     /// Reads one of the three forms: `{d}` in `home`, `{r}/{d}` in `home`'s project and location, or
     /// `projects/{p}/locations/{l}/registries/{r}/devices/{d}`.
     pub fn parse(text: &str, home: &RegistryName) -> Result<Self, InvalidName> {
-        let invalid = |rule| InvalidName { what: "device name", name: text.chars().take(80).collect(), rule };
+        let invalid =
+            |rule| InvalidName { what: "device name", name: text.chars().take(80).collect(), rule, limit: None };
         let forms = "must be {d}, {r}/{d} or projects/{p}/locations/{l}/registries/{r}/devices/{d}";
         // Nine parts are too many already: how many there are may be a stranger's to say.
         match text.splitn(9, '/').collect::<Vec<_>>().as_slice() {

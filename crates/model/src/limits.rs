@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+mod field;
 mod table;
 
+pub use field::{FieldLimit, TooMuch, fields};
 pub use table::{LimitName, host as names, plugin as plugin_names};
 
 /// Largest telemetry payload, and message on an ordinary topic, bytes, unless settings say otherwise.
@@ -46,13 +48,13 @@ pub const PROXY_CALLS: usize = 1_024;
 pub const ENDPOINT_URL_BYTES: usize = 2_048;
 /// Bytes of plugins' messages that are committed and not yet given to their subscribers; past it, plugins wait.
 pub const OUTGOING_BYTES: usize = 16 * 1024 * 1024;
-/// Longest topic that a plugin publishes to, bytes.
+/// Longest topic that a plugin publishes to, and in a field of the admin API, bytes.
 pub const TOPIC_BYTES: usize = 1_024;
 /// Longest reference to a device from a plugin, bytes: room for its full resource name.
 pub const DEVICE_NAME_BYTES: usize = CLIENT_ID_BYTES;
 /// Longest glob or topic filter of a plugin's, bytes.
 pub const PATTERN_BYTES: usize = CLIENT_ID_BYTES;
-/// Longest sub-folder of a command from a plugin, bytes.
+/// Longest sub-folder of a command, or of telemetry over HTTP, bytes.
 pub const SUBFOLDER_BYTES: usize = 256;
 /// Longest cron expression together with its time zone, bytes.
 pub const SCHEDULE_BYTES: usize = 512;
@@ -112,6 +114,12 @@ pub const TIMER_NAME_BYTES: usize = 256;
 pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 /// A timer comes at most so often, and never sooner after it was set, milliseconds.
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
+/// Longest id of a device, registry, plugin or service account, bytes.
+pub const ID_BYTES: usize = super::ids::MAX_ID_BYTES;
+/// Longest name of a method, bytes.
+pub const METHOD_NAME_BYTES: usize = super::method::MAX_NAME_BYTES;
+/// Longest name of a token of the admin API, bytes.
+pub const ADMIN_TOKEN_NAME_BYTES: usize = 64;
 /// A device's metadata: bytes of keys and values together.
 pub const METADATA_BYTES: usize = 256 * 1024;
 /// Devices that enrolled by themselves and were never used since; past it, an unknown client is no device.

@@ -12,7 +12,7 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::Feed;
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
-use switchbox_support::log_limit::SiteLimit;
+use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
 
 /// Of such lines the log gets ten a minute, and how many there are.
 static ENDED: SiteLimit = SiteLimit::new(10);
@@ -102,6 +102,7 @@ fn prune<H: Hub>(presence: &Presence<H>) {
     topics.keep_in(None, pending, |_| ());
     if !waiting.is_empty() {
         let topics = topics.clone();
-        tokio::spawn(async move { drop(hand_on_waiting(&topics, record, waiting).await) });
+        let hand_on = async move { drop(hand_on_waiting(&topics, record, waiting).await) };
+        spawn_contained(presence.shared.metrics.panics.clone(), "messages of a shared subscription", hand_on);
     }
 }

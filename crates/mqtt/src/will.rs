@@ -18,7 +18,7 @@ use switchbox_auth::{Access, Action, Standing};
 use switchbox_core::{ingest::NewEvent, registry::Device};
 use switchbox_model::{
     EventData, Message, MessageProperties, PayloadLimit, PayloadLimits, Property, QoS,
-    broker::{StoredMessage, StoredWill},
+    broker::{StoredExpiry, StoredMessage, StoredWill},
 };
 use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
 
@@ -119,7 +119,7 @@ impl Will {
     pub(super) fn stored(&self) -> StoredWill {
         let Self { topic, payload, qos, retain, delay, expiry, properties } = self.clone();
         let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-        let message = StoredMessage { topic, payload, qos, retain, expires_ms: None, properties };
+        let message = StoredMessage { topic, payload, qos, retain, expiry: StoredExpiry::Never, properties };
         StoredWill { message, delay_secs: secs(delay), expiry_secs: expiry.map(secs) }
     }
 

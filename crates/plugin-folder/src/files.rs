@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, UNIX_EPOCH},
 };
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::Options;
 use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, inspect};
-use switchbox_support::clock;
+use switchbox_support::{clock, fd_exhaustion};
 
 /// Largest settings file, bytes.
 const MAX_SETTINGS_BYTES: u64 = 256 * 1024;
@@ -154,7 +154,7 @@ impl Files {
             }
             if file.content.is_none() && (now.duration_since(file.since) >= settle || is_old(stamp)) {
                 let patient = now.duration_since(file.since) < self.patience && !is_old_for(stamp, self.patience);
-                read(&self.folder.join(&name), &name, file, patient);
+                read(&self.folder.join(&name), &name, file, patient, |path| fs::read(path));
             }
         }
         Ok(())
@@ -226,7 +226,7 @@ fn is_old_for(stamp: Stamp, age: Duration) -> bool {
 }
 
 /// Reads a file that looks at rest. When it changed meanwhile, it was not.
-fn read(path: &std::path::Path, name: &str, file: &mut File, patient: bool) {
+fn read(path: &Path, name: &str, file: &mut File, patient: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
     let component = name.ends_with(".wasm");
     let limit = if component { MAX_COMPONENT_BYTES as u64 } else { MAX_SETTINGS_BYTES };
     if file.stamp.bytes > limit {
@@ -234,9 +234,11 @@ fn read(path: &std::path::Path, name: &str, file: &mut File, patient: bool) {
         file.content = Some(broken(component, error));
         return;
     }
-    let bytes = match fs::read(path) {
+    let bytes = match read_whole(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        // It is read at a later look; until then its plugin is what it was.
+        Err(error) if fd_exhaustion::is_cause_of(&error) => return fd_exhaustion::note("reading the plugin folder"),
         Err(error) => {
             file.content = Some(broken(component, format!("{name} cannot be read: {error}")));
             return;
@@ -268,4 +270,26 @@ fn read(path: &std::path::Path, name: &str, file: &mut File, patient: bool) {
 
 fn broken(component: bool, error: String) -> Content {
     if component { Content::Component(Err(error)) } else { Content::Settings(Err(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_for_want_of_descriptors_is_read_later_and_is_not_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        fs::write(&path, "enabled = true").unwrap();
+        let mut file = File::new(stamp(&fs::metadata(&path).unwrap()), Instant::now());
+        let failing = |number| move |_: &Path| Err(io::Error::from_raw_os_error(number));
+        for number in [libc::EMFILE, libc::ENFILE] {
+            read(&path, "a.toml", &mut file, false, failing(number));
+            assert!(file.content.is_none(), "{:?}", file.content);
+        }
+        read(&path, "a.toml", &mut file, false, failing(libc::EACCES));
+        assert!(matches!(&file.content, Some(Content::Settings(Err(error))) if error.contains("cannot be read")));
+        read(&path, "a.toml", &mut file, false, |path| fs::read(path));
+        assert!(matches!(file.content, Some(Content::Settings(Ok(_)))));
+    }
 }

@@ -22,7 +22,7 @@ use switchbox_support::log_limit::LogLimit;
 /// Changes that may wait for whoever takes them; the folder is not read on while they do.
 const QUEUE: usize = 16;
 
-/// How long files that are still growing may hold back `FirstLook`.
+/// How long files that are still growing, or a folder that cannot be read, may hold back `FirstLook`.
 const FIRST_LOOK_AT_MOST: Duration = Duration::from_secs(2);
 
 /// Where and how to look.
@@ -151,7 +151,7 @@ impl Service {
             let mut changes = self.plan.changes(&mut self.files);
             // What cannot be read does not come to rest.
             let unsettled = !is_lost && self.files.unsettled();
-            if first_look && (!unsettled || began.elapsed() > FIRST_LOOK_AT_MOST) {
+            if first_look && ((!unsettled && !is_lost) || began.elapsed() > FIRST_LOOK_AT_MOST) {
                 first_look = false;
                 changes.push(Change::FirstLook { unready: self.plan.unready(&self.files) });
             }

@@ -15,6 +15,7 @@ use super::{
     sandbox::State,
     wasi,
 };
+use switchbox_support::tasks::Tasks;
 
 /// How often a busy guest is looked at.
 const TICK: Duration = Duration::from_millis(2);
@@ -41,11 +42,13 @@ pub struct Options {
     pub max_instances: u32,
     /// Whose threads compile. None: the caller's.
     pub background: Option<Handle>,
+    /// Supervises the thread that interrupts busy guests.
+    pub tasks: Tasks,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: None, max_instances: 2_048, background: None }
+        Self { cache: None, max_instances: 2_048, background: None, tasks: Tasks::default() }
     }
 }
 
@@ -67,7 +70,7 @@ impl Engine {
         let (engine, reservation) = reserving(WHOLE_MEMORY, options.max_instances).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
         let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
-        tick(engine.weak())?;
+        tick(&options.tasks, increment(engine.weak()))?;
         Ok(Self(Arc::new(Inner { engine, linker, cache, reservation, background: options.background })))
     }
 
@@ -191,22 +194,47 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// The clock by which busy guests are interrupted.
-fn tick(engine: EngineWeak) -> Result<(), Error> {
+/// Starts the clock by which busy guests are interrupted: without it, a guest that loops keeps its thread for ever. `next` returns
+/// false when the clock is to end.
+fn tick(tasks: &Tasks, mut next: impl FnMut() -> bool + Send + 'static) -> Result<(), Error> {
     let ticking = move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
+        while next() {
             thread::sleep(TICK);
         }
     };
-    let started = thread::Builder::new().name("plugin-epochs".into()).spawn(ticking);
-    started.map(drop).map_err(|error| Error::Engine(error.to_string()))
+    tasks.spawn_thread("plugin epochs", ticking).map_err(|error| Error::Engine(error.to_string()))
+}
+
+/// One tick, until nobody has the engine any more.
+fn increment(engine: EngineWeak) -> impl FnMut() -> bool {
+    move || engine.upgrade().inspect(wasmtime::Engine::increment_epoch).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_panics_is_a_task_that_failed() {
+        let tasks = Tasks::default();
+        let mut left = 2;
+        let next = move || {
+            left -= 1;
+            assert!(left > 0, "no more ticks");
+            true
+        };
+        tick(&tasks, next).unwrap();
+        while tasks.failed().is_empty() {
+            thread::yield_now();
+        }
+        assert_eq!(tasks.failed(), [("plugin epochs", "panicked: no more ticks".to_owned())]);
+        // It ends in order with its engine.
+        let engine = wasmtime::Engine::default();
+        let mut next = increment(engine.weak());
+        assert!(next());
+        drop(engine);
+        assert!(!next());
+    }
 
     #[test]
     fn where_address_space_is_short_the_engine_makes_do_with_less() {

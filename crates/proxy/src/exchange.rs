@@ -20,7 +20,7 @@ where
     let broken = |error: hyper::Error| Error::Broken(error.to_string());
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // It ends with this call, however that ends.
+    // It ends with this call, however that ends. Supervision: after a panic the request below fails.
     let _connection = AbortOnDropHandle::new(tokio::spawn(async move {
         // What is wrong with the connection the request below is told too.
         let _ = connection.await;

@@ -14,7 +14,7 @@ use hyper::Uri;
 use tokio::{net::TcpStream, sync::Semaphore};
 
 use switchbox_model::{AllowedHosts, limits};
-use switchbox_support::metrics::Metrics;
+use switchbox_support::{fd_exhaustion, metrics::Metrics};
 
 /// One call.
 #[derive(Debug, Clone)]
@@ -164,15 +164,19 @@ impl Handle {
     async fn connect(&self, endpoint: &Endpoint) -> Result<TcpStream, Error> {
         let unreachable = |error: std::io::Error| Error::Unreachable(endpoint.place(), error.to_string());
         let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
-        let found: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, endpoint.port)).await.map_err(unreachable)?.collect();
+        // Until the call's time is over.
+        let what = "a method call over HTTP";
+        let found: Vec<SocketAddr> = fd_exhaustion::retry(what, || tokio::net::lookup_host((host, endpoint.port)))
+            .await
+            .map_err(unreachable)?
+            .collect();
         let mut last = Error::Unreachable(endpoint.place(), "the name has no address".into());
         for address in found {
             if !self.0.allowed.reaches(address.ip(), address.port()) {
                 last = Error::PrivateAddress(endpoint.place(), address.ip());
                 continue;
             }
-            match TcpStream::connect(address).await {
+            match fd_exhaustion::retry(what, || TcpStream::connect(address)).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = unreachable(error),
             }

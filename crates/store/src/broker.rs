@@ -244,6 +244,31 @@ fn end_session(tx: &Transaction<'_>, session: SessionNum) -> Result<(), Error> {
     Ok(())
 }
 
+/// The wall clock was set: no message has more time left than its whole life, and no client left in the future.
+pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
+    tx.execute("UPDATE session SET left_ms = ?1 WHERE left_ms > ?1", [now_ms])?;
+    clamp_expiry(tx, now_ms, "SELECT num, body FROM message", "UPDATE message SET body = ?2 WHERE num = ?1")?;
+    retained::clock_set(tx, now_ms)
+}
+
+/// `select` gives keys and messages, `update` takes a key and its message. Reads every message: their expiry stands in them.
+pub(super) fn clamp_expiry(tx: &Transaction<'_>, now_ms: u64, select: &str, update: &str) -> Result<(), Error> {
+    let mut clamped = Vec::new();
+    each(tx, select, |r| {
+        let mut message: StoredMessage = parsed(&r.get::<_, Vec<u8>>(1)?)?;
+        if let Some(expiry) = message.expiry.clamped(now_ms) {
+            message.expiry = expiry;
+            clamped.push((r.get::<_, u64>(0)?, message));
+        }
+        Ok(())
+    })?;
+    let mut write = tx.prepare_cached(update)?;
+    for (num, message) in clamped {
+        write.execute(params![num, blob(&message)?])?;
+    }
+    Ok(())
+}
+
 pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
     let mut docs = BrokerDocs {
         last_session: read_meta(db, LAST_SESSION)?,

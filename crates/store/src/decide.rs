@@ -14,8 +14,8 @@ use super::{
 };
 
 /// What is done about damage.
-const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` goes on without it and moves it aside, \
-                    `switchbox restore` brings a backup back (docs/operations.md)";
+const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` (or `switchbox serve --repair`) goes on without it \
+                    and moves it aside, `switchbox restore` brings a backup back (docs/operations.md)";
 /// Rows of the log that are decoded in one go.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 

@@ -164,6 +164,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         Doc::ClockSet { time_ms } => {
             commands::clock_set(tx, *time_ms)?;
             plugins::clock_set(tx, *time_ms)?;
+            broker::clock_set(tx, *time_ms)?;
         }
         Doc::Timer(doc) => timers::write(tx, doc)?,
         Doc::TimerGone { plugin, name } => timers::delete(tx, plugin, name)?,

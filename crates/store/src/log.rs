@@ -22,7 +22,7 @@ use super::{
     spares::Spares,
 };
 use switchbox_model::Seq;
-use switchbox_support::log_limit::LogLimit;
+use switchbox_support::{fd_exhaustion, log_limit::LogLimit};
 
 /// Bytes of a file, unless one record alone is larger.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -146,7 +146,7 @@ impl Log {
             fs::rename(spare, &path)?;
         }
         let segment = match Segment::begin(&self.folder, start, &mut self.pen) {
-            Err(error) if is_short_of_descriptors(&error) => {
+            Err(error) if fd_exhaustion::is_cause_of(&error) => {
                 // The last file goes on until there are some.
                 if let Some(spare) = spare {
                     fs::rename(path, &spare)?;
@@ -192,10 +192,6 @@ impl Log {
         }
         Ok(())
     }
-}
-
-fn is_short_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Makes new names in the folder durable.

@@ -161,6 +161,7 @@ fn spawn(
             fatal(&Error::Panicked { thread: name });
         }
     };
+    // Supervision: a panic stops the host, see above.
     std::thread::Builder::new()
         .name(name.into())
         .spawn(guarded)

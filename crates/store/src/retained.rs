@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
     Error,
-    broker::{blob, parsed},
+    broker::{blob, clamp_expiry, parsed},
     documents::{each, from_json, json},
 };
 use switchbox_model::broker::{MessageNum, Owner, RetainedDoc, StoredMessage};
@@ -78,6 +78,12 @@ fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(),
         tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
     }
     Ok(())
+}
+
+/// See [`super::broker::clock_set`].
+pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
+    let select = "SELECT rowid, body FROM retained WHERE length(body) > 0";
+    clamp_expiry(tx, now_ms, select, "UPDATE retained SET body = ?2 WHERE rowid = ?1")
 }
 
 pub(super) fn load(db: &Connection) -> Result<Vec<RetainedDoc>, Error> {

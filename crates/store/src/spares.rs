@@ -82,6 +82,7 @@ impl Spares {
             fairness::take_long_turns();
             make(path, bytes)
         };
+        // Supervision: it may fail; the log then makes its file by itself, and the next one is made ahead again.
         let started = thread::Builder::new().name("log-spare".into()).spawn(work);
         match started {
             Ok(making) => self.making = Some(making),
@@ -95,7 +96,7 @@ impl Spares {
             Ok(Ok(path)) => self.ready.push(path),
             // The log goes on without: its writer says what is wrong with the disk.
             Ok(Err(error)) => tracing::debug!(%error, "no file of the log was made ahead"),
-            Err(_) => {}
+            Err(_) => tracing::error!("making a file of the log ahead panicked; the log goes on without"),
         }
     }
 }

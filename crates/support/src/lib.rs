@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod fairness;
+pub mod fd_exhaustion;
 pub mod log_limit;
 pub mod metrics;
 pub mod tasks;

@@ -84,6 +84,16 @@ pub struct Outcome {
     pub outcome: &'static str,
 }
 
+/// Counts panics by the task. Smaller than [`Metrics`], for tasks of which there are many.
+#[derive(Debug, Clone, Default)]
+pub struct Panics(Family<Task, Counter>);
+
+impl Panics {
+    pub fn count(&self, task: &'static str) {
+        self.0.get_or_create(&Task { task }).inc();
+    }
+}
+
 /// Cheap to clone: every clone counts into the same counters.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -92,7 +102,7 @@ pub struct Metrics {
     /// Things refused to clients, by the reason.
     pub refused: Family<Reason, Counter>,
     /// Panics that were caught, by the task; each is a defect.
-    panics: Family<Task, Counter>,
+    pub panics: Panics,
     /// Connections of clients that the host ended, by the reason.
     pub closed: Family<Reason, Counter>,
     /// Connections open now.
@@ -130,9 +140,10 @@ impl Metrics {
         self.limits.get_or_create(&Limit::of(limit)).get()
     }
 
-    /// Counts a panic in this task.
-    pub fn panic(&self, task: &'static str) {
-        self.panics.get_or_create(&Task { task }).inc();
+    /// How many panics there were in this task.
+    #[must_use]
+    pub fn panics_of(&self, task: &'static str) -> u64 {
+        self.panics.0.get_or_create(&Task { task }).get()
     }
 
     /// The counters of messages that found a subscriber's queue full, for where these are many.
@@ -171,7 +182,7 @@ impl Metrics {
         let mut add = Adding(registry);
         add.one(LIMIT_HITS, self.limits.clone());
         add.one(MQTT_REFUSED, self.refused.clone());
-        add.one(PANICS, self.panics.clone());
+        add.one(PANICS, self.panics.0.clone());
         add.one(MQTT_CLOSED, self.closed.clone());
         add.one(MQTT_CONNECTIONS, self.connections.clone());
         add.one(MQTT_CONNECTS, self.connects.clone());

@@ -5,17 +5,22 @@ use std::{
     any::Any,
     collections::BTreeMap,
     future::{Future, poll_fn},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
     task::Poll,
+    thread,
 };
 
 use parking_lot::Mutex;
 use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{log_limit::SiteLimit, metrics::Metrics};
+use crate::{
+    log_limit::SiteLimit,
+    metrics::{Metrics, Panics},
+};
 
 /// A guest may bring about one with each of its events.
 static PANICS: SiteLimit = SiteLimit::new(10);
@@ -53,6 +58,30 @@ pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
         Err(payload) => Poll::Ready(Err(Panicked::new(&*payload))),
     })
     .await
+}
+
+/// Starts a task that may end at any time. Its panic harms one client, device or call alone: it is counted and logged, and the host
+/// stays ready.
+pub fn spawn_contained(
+    panics: Panics,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(contained(panics, name, task))
+}
+
+/// The same, for a task that is started by other means.
+pub async fn contained(panics: Panics, name: &'static str, task: impl Future<Output = ()>) {
+    if let Err(panic) = caught(task).await {
+        count_panic(&panics, name, &panic.0);
+    }
+}
+
+fn count_panic(panics: &Panics, what: &'static str, panic: &str) {
+    panics.count(what);
+    if let Some(more) = PANICS.note() {
+        tracing::error!(task = what, "panicked: {panic}; this is a defect of the host, please report it{more}");
+    }
 }
 
 impl Tasks {
@@ -98,6 +127,12 @@ impl Tasks {
         }
     }
 
+    /// Starts a thread that must not panic. It may end when its work is over.
+    pub fn spawn_thread(&self, name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let tasks = self.clone();
+        thread::Builder::new().name(name.into()).spawn(move || tasks.run(name, work)).map(drop)
+    }
+
     /// Runs the work of a thread that must not panic. `None`: it did.
     pub fn run<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(work));
@@ -106,10 +141,7 @@ impl Tasks {
 
     /// Counts a panic that harms one plugin, device or call alone.
     pub fn count_panic(&self, what: &'static str, panic: &str) {
-        self.0.metrics.panic(what);
-        if let Some(more) = PANICS.note() {
-            tracing::error!(task = what, "panicked: {panic}; this is a defect of the host, please report it{more}");
-        }
+        count_panic(&self.0.metrics.panics, what, panic);
     }
 
     fn panicked(&self, name: &'static str, panic: &Panicked) {
@@ -144,6 +176,15 @@ mod tests {
         assert_eq!(tasks.run("fifth", || -> u32 { panic!("{}", 5) }), None);
         let failed: Vec<_> = tasks.failed().into_iter().map(|(name, how)| format!("{name} {how}")).collect();
         assert_eq!(failed, ["fifth panicked: 5", "first panicked: no more", "second ended before the host did"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_that_is_contained_is_counted_and_the_host_stays_ready() {
+        let metrics = Metrics::default();
+        let tasks = Tasks::new(metrics.clone());
+        spawn_contained(metrics.panics.clone(), "feeder", async { panic!("once") }).await.unwrap();
+        assert_eq!(tasks.failed(), []);
+        assert_eq!(metrics.panics_of("feeder"), 1);
     }
 
     #[tokio::test]

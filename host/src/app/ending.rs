@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -90,7 +91,14 @@ impl Ending {
         let (ready, is_ready) = mpsc::sync_channel(1);
         let watching = ending.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(watching.run(&ready)))?;
+        // Supervision: `Tasks` does not exist yet; after a panic here the host stops, as nothing could ask it to any more.
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            let asked = watching.0.asked.clone();
+            let run = AssertUnwindSafe(|| runtime.block_on(watching.run(&ready)));
+            if catch_unwind(run).is_err() {
+                stop_unwatched(&asked, STOP_DEADLINE);
+            }
+        })?;
         is_ready.recv().map_err(io::Error::other)??;
         Ok(ending)
     }
@@ -134,6 +142,16 @@ impl Ending {
     }
 }
 
+/// Stops the host after the thread that takes signals has panicked, within the same time.
+fn stop_unwatched(asked: &CancellationToken, deadline: Duration) -> ! {
+    tracing::error!("the thread that takes signals panicked; the host stops, start it again");
+    asked.cancel();
+    thread::sleep(deadline);
+    let line =
+        format!("switchbox: did not stop within {} s; the next start takes up what was left", deadline.as_secs());
+    end_now(ExitStatus::NotInTime, line)
+}
+
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -169,6 +187,7 @@ fn end_now(status: ExitStatus, line: String) -> ! {
         let _ = terminal::print_error(&line);
         let _ = written.send(());
     };
+    // Supervision: the process ends, whatever becomes of this thread.
     if thread::Builder::new().spawn(write).is_ok() {
         let _ = is_written.recv_timeout(LAST_LINE);
     }

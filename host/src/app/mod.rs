@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use ending::{ExitStatus, Failure, STOP_DEADLINE, code};
 pub use listeners::Listeners;
-pub use serve::serve;
+pub use serve::{Damage, serve};
 
 use descriptors::Connections;
 use watchers::Watched;
@@ -145,6 +145,7 @@ impl Host {
         let engine = plugin::Engine::new(plugin::Options {
             cache: Some(settings.data.join("compiled")),
             background: Some(background.handle().clone()),
+            tasks: tasks.clone(),
             ..plugin::Options::default()
         })?;
         let consent = settings.grant == Grant::Consent;
@@ -174,7 +175,8 @@ impl Host {
         front.restore(std::mem::take(&mut loaded.broker), |num| parts.registry.get(num));
         // Not before those who subscribed are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());
-        let publisher = parts.tasks.spawn("publisher", &shutdown, publisher.run(shutdown.child_token()));
+        let publisher = publisher.run(parts.tasks.clone(), shutdown.child_token());
+        let publisher = parts.tasks.spawn("publisher", &shutdown, publisher);
         let listeners = Listeners::of(settings, &front);
         let reach = listeners.reach(settings, tls.as_ref());
         let api = bind_api(settings, connections, &parts, tls.clone(), reach).await?;

@@ -1,28 +1,45 @@
 //! `switchbox serve`: a host from its settings until somebody ends it.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use super::{Host, ending::Ending};
 use switchbox_settings::Settings;
+use switchbox_store as store;
 use switchbox_support::{fairness, terminal};
+
+/// What a start does about a damaged data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    Refuse,
+    /// Repairs it first, as `switchbox repair` does.
+    Repair,
+}
 
 /// Runs until Ctrl-C or SIGTERM, then drains. Prints one line of JSON on standard output when it is ready, and calls `ready`
 /// before that. Blocking.
-pub fn serve(settings: &Settings, ready: &dyn Fn(&Host)) -> anyhow::Result<()> {
+pub fn serve(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host)) -> anyhow::Result<()> {
     keep_memory_private();
     fairness::take_short_turns();
     let ending = Ending::watch().context("the thread that takes signals cannot be started")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(settings, ready, &ending));
+    let ended = runtime.block_on(run(settings, damage, ready, &ending));
     // A thread that hangs does not keep the process.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(settings: &Settings, ready: &dyn Fn(&Host), ending: &Ending) -> anyhow::Result<()> {
+async fn run(settings: &Settings, damage: Damage, ready: &dyn Fn(&Host), ending: &Ending) -> anyhow::Result<()> {
+    if damage == Damage::Repair && settings.data.is_dir() {
+        // A signal meanwhile takes effect when it is done: a repair that was cut short would be damage.
+        let data = settings.data.clone();
+        tokio::task::spawn_blocking(move || repair(&data)).await.context("the repair ended badly")??;
+    }
     let starting = {
         let settings = settings.clone();
         // In a task of its own, so that a start that computes or waits for the disk keeps no signal waiting.
+        // Supervision: its panic is the error of the start.
         tokio::spawn(async move { Host::start(&settings).await })
     };
     let host = tokio::select! {
@@ -43,6 +60,23 @@ async fn run(settings: &Settings, ready: &dyn Fn(&Host), ending: &Ending) -> any
     let stopped = host.stop_noting(&|phase| ending.phase(phase)).await;
     tracing::info!("stopped");
     stopped
+}
+
+/// Writes what was done to the log, one line for each thing that was cut.
+fn repair(data: &Path) -> Result<(), store::Error> {
+    let done = store::repair(data, false)?;
+    let Some(aside) = done.aside else {
+        tracing::info!(data = %data.display(), "nothing is damaged, so nothing was repaired");
+        return Ok(());
+    };
+    for line in done.lines {
+        tracing::warn!(aside = %aside.display(), "repaired: {line}");
+    }
+    tracing::warn!(
+        aside = %aside.display(),
+        "the data folder was repaired; the original files are kept aside, and nothing was deleted"
+    );
+    Ok(())
 }
 
 /// No core dump, and no look into the memory for other programs of the same user: what clients prove themselves with goes through

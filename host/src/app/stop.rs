@@ -10,11 +10,18 @@ use tokio::{
 
 use super::{Failure, Host};
 
-/// How long each part may take. Together they are less than [`super::STOP_DEADLINE`].
+/// How long each part may take.
 const CONNECTIONS: Duration = Duration::from_secs(11);
-const PLUGINS: Duration = Duration::from_secs(8);
+const PLUGINS: Duration = Duration::from_secs(6);
 const TASK: Duration = Duration::from_secs(1);
 const STORE: Duration = Duration::from_secs(6);
+/// Parts that have [`TASK`].
+const TASKS: u64 = 6;
+
+const _: () = {
+    let longest = CONNECTIONS.as_secs() + PLUGINS.as_secs() + TASKS * TASK.as_secs() + STORE.as_secs();
+    assert!(longest < super::STOP_DEADLINE.as_secs(), "a stop in which every part hangs ends by its own deadline");
+};
 
 impl Host {
     /// Ends the connections, then the plugins, then the store: what is acknowledged is kept, what is under way is
@@ -78,5 +85,30 @@ impl Phases<'_> {
 fn ended(what: &str, result: &Result<(), JoinError>) {
     if let Err(error) = result {
         tracing::error!(%error, part = what, "ended badly");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_stop_goes_on_without_a_part_that_never_ends_and_names_it() {
+        let noted = Mutex::new(Vec::new());
+        let note = |part| noted.lock().push(part);
+        let phases = Phases { note: &note };
+        let short = Duration::from_millis(10);
+        assert_eq!(phases.wait("connections", short, pending::<()>()).await, None);
+        assert_eq!(phases.wait("plugins", short, async { 7 }).await, Some(7));
+        // A thread that is in the kernel for ever.
+        let (never, waits) = std::sync::mpsc::sync_channel::<()>(0);
+        let blocked = spawn_blocking(move || waits.recv());
+        assert!(phases.wait("the store", short, blocked).await.is_none());
+        assert_eq!(*noted.lock(), ["connections", "plugins", "the store"]);
+        drop(never);
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct Options {
     /// A settings file (TOML)
     #[arg(long, value_name = "FILE", env = "SWITCHBOX_SETTINGS")]
     settings: Option<PathBuf>,
+    /// Where the data folder is damaged, do what `switchbox repair` does and then start: what cannot be read is moved to the folder
+    /// `damaged` in it, and the log says what. Without this flag the start refuses with code 3
+    #[arg(long)]
+    repair: bool,
     /// Show what is in force and where each value comes from, and end
     #[arg(long)]
     print_settings: bool,
@@ -80,7 +84,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     if options.print_settings {
         return cli::show(&settings.to_string());
     }
-    app::serve(&settings, &|host| remember(host, &settings))
+    let damage = if options.repair { app::Damage::Repair } else { app::Damage::Refuse };
+    app::serve(&settings, damage, &|host| remember(host, &settings))
 }
 
 /// So that the other commands find the host without --data.

@@ -103,7 +103,7 @@ async fn what_would_take_long_to_compile_is_refused_before() {
 #[tokio::test]
 async fn what_is_refused_leaves_no_compiled_code() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { cache: Some(folder.path().join("cache")), max_instances: 2, background: None };
+    let options = Options { cache: Some(folder.path().join("cache")), max_instances: 2, ..Options::default() };
     let engine = Engine::new(options).unwrap();
     let instance = r#"(component (component $c) (instance $i (instantiate $c)) (export "switchbox:plugin/handler@0.1.0" (instance $i)))"#;
     engine.load(wat::parse_str(instance).unwrap().into()).await.unwrap_err();
@@ -151,7 +151,8 @@ async fn more_instances_than_the_pool_has_are_refused() {
 async fn compiled_code_is_kept_and_a_broken_file_only_costs_time() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    let engine = || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2, background: None }).unwrap();
+    let engine =
+        || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2, ..Options::default() }).unwrap();
     let digest = engine().load(guest().into()).await.unwrap().digest().to_owned();
     let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let [file] = files().try_into().unwrap();

@@ -15,7 +15,7 @@ use super::{
 use crate::error::Error;
 use switchbox_core::{registry::Device, twin};
 use switchbox_model::{
-    limits::ENDPOINT_URL_BYTES,
+    limits::fields,
     registry::{Credential, DeviceError, DeviceSpec, GatewayAccess, GatewayAuth, MethodEndpoint},
 };
 use switchbox_proxy as proxy;
@@ -26,11 +26,14 @@ use switchbox_support::clock;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeviceIn {
+    /// Bounded by `fields::ID`.
     pub(crate) id: Option<String>,
     #[serde(default, deserialize_with = "null_is_default")]
     blocked: bool,
+    /// Bounded by `fields::METADATA`.
     #[serde(default, deserialize_with = "null_is_default")]
     metadata: BTreeMap<String, String>,
+    /// Bounded by `fields::CREDENTIALS`.
     #[serde(default, deserialize_with = "null_is_default")]
     credentials: Vec<CredentialIn>,
     #[serde(alias = "gateway_config")]
@@ -75,6 +78,7 @@ pub(crate) struct DeviceIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfigIn {
+    /// Bounded by `fields::CONFIG`.
     #[serde(alias = "binary_data")]
     pub(crate) binary_data: Option<super::Base64>,
 }
@@ -84,6 +88,7 @@ pub(crate) struct ConfigIn {
 pub(super) struct CredentialIn {
     #[serde(alias = "public_key")]
     public_key: KeyIn,
+    /// Bounded by the body: only a time is taken.
     #[serde(alias = "expiration_time")]
     expiration_time: Option<String>,
 }
@@ -92,6 +97,7 @@ pub(super) struct CredentialIn {
 #[serde(deny_unknown_fields)]
 struct KeyIn {
     format: Value,
+    /// Bounded by `fields::CREDENTIAL`.
     key: String,
 }
 
@@ -111,6 +117,7 @@ struct GatewayIn {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EndpointIn {
+    /// Bounded by `fields::ENDPOINT_URL`.
     #[serde(default)]
     url: String,
 }
@@ -122,9 +129,7 @@ impl DeviceIn {
         if url.is_empty() {
             return Ok(None);
         }
-        if url.len() > ENDPOINT_URL_BYTES {
-            return Err(Error::invalid(format!("methodEndpoint.url may have {ENDPOINT_URL_BYTES} bytes")));
-        }
+        fields::ENDPOINT_URL.check_len("methodEndpoint.url", url.len())?;
         proxy::check_url(url).map_err(|error| Error::invalid(format!("methodEndpoint.url: {error}")))?;
         Ok(Some(MethodEndpoint { url: url.clone() }))
     }
@@ -152,6 +157,7 @@ pub(super) fn credential(credential: CredentialIn) -> Result<Credential, Error> 
         None | Some("") => None,
         Some(text) => Some(time("expirationTime", text)?).filter(|ms| *ms > 0),
     };
+    fields::CREDENTIAL.check_len("publicKey.key", credential.public_key.key.len())?;
     let credential = Credential { format, key: credential.public_key.key, expires_ms };
     validity::check_key(&credential, clock::now_ms()).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
     Ok(credential)

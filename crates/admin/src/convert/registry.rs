@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::Error;
 use switchbox_model::{
-    limits,
+    limits::fields,
     registry::{EventTopic, RegistrySpec},
 };
 use switchbox_store::RegistryDoc;
@@ -28,7 +28,9 @@ const CERTIFICATE_FORMATS: &[Case<()>] = &[((), "X509_CERTIFICATE_PEM", 1)];
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RegistryIn {
+    /// Bounded by `fields::ID`.
     id: Option<String>,
+    /// Bounded by `fields::EVENT_TOPICS`.
     #[serde(default, alias = "event_notification_configs", deserialize_with = "null_is_default")]
     event_notification_configs: Vec<EventsIn>,
     #[serde(alias = "state_notification_config")]
@@ -39,6 +41,7 @@ pub(crate) struct RegistryIn {
     http_config: Option<HttpIn>,
     #[serde(alias = "log_level")]
     log_level: Option<Value>,
+    /// Bounded by `fields::AUTHORITIES`.
     #[serde(default, deserialize_with = "null_is_default")]
     credentials: Vec<CredentialIn>,
     #[serde(rename = "name")]
@@ -52,8 +55,10 @@ pub(crate) struct RegistryIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct EventsIn {
+    /// Bounded by `fields::SUBFOLDER`.
     #[serde(default, alias = "subfolder_matches")]
     subfolder_matches: String,
+    /// Bounded by `fields::EVENT_TOPIC`.
     #[serde(default, alias = "pubsub_topic_name")]
     pubsub_topic_name: String,
 }
@@ -61,6 +66,7 @@ struct EventsIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StatesIn {
+    /// Bounded by `fields::EVENT_TOPIC`.
     #[serde(default, alias = "pubsub_topic_name")]
     pubsub_topic_name: String,
 }
@@ -90,6 +96,7 @@ struct CredentialIn {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CertificateIn {
     format: Value,
+    /// Bounded by `fields::CREDENTIAL`.
     certificate: String,
     #[serde(rename = "x509Details", alias = "x509_details")]
     _x509_details: Option<Value>,
@@ -108,6 +115,9 @@ impl RegistryIn {
         }
         let http = self.http_config.and_then(|config| config.http_enabled_state);
         let state_topic = self.state_notification_config.map(|config| config.pubsub_topic_name);
+        let long = state_topic.as_ref().map_or(0, String::len);
+        let short = fields::EVENT_TOPIC.check_len("pubsubTopicName", long);
+        short.map_err(|error| Error::from(error).of_field("stateNotificationConfig.pubsubTopicName"))?;
         Ok(RegistrySpec {
             log_level: self
                 .log_level
@@ -126,12 +136,16 @@ fn read_state(field: &str, value: Option<&Value>, cases: &[Case<bool>]) -> Resul
 }
 
 fn authorities(credentials: Vec<CredentialIn>) -> Result<Vec<String>, Error> {
-    at_most("credentials", credentials.len(), limits::REGISTRY_AUTHORITIES)?;
+    const FIELD: &str = "credentials.publicKeyCertificate.certificate";
+    let few = fields::AUTHORITIES.check_len("credentials", credentials.len());
+    few.map_err(|error| Error::from(error).of_field("credentials"))?;
     let certificate = |credential: CredentialIn| {
         let CertificateIn { format, certificate, .. } = credential.public_key_certificate;
         enums::read("credentials.publicKeyCertificate.format", &format, CERTIFICATE_FORMATS)?;
+        let short = fields::CREDENTIAL.check_len("a registry's certificate", certificate.len());
+        short.map_err(|error| Error::from(error).of_field(FIELD))?;
         validity::check_authority(&certificate, clock::now_ms())
-            .map_err(|text| Error::invalid(text).of_field("credentials.publicKeyCertificate.certificate"))?;
+            .map_err(|text| Error::invalid(text).of_field(FIELD))?;
         Ok(certificate)
     };
     credentials.into_iter().map(certificate).collect()
@@ -140,10 +154,13 @@ fn authorities(credentials: Vec<CredentialIn>) -> Result<Vec<String>, Error> {
 /// Google's rules: each subfolder once, and what has none stands last.
 fn event_topics(configs: Vec<EventsIn>) -> Result<Vec<EventTopic>, Error> {
     const FIELD: &str = "eventNotificationConfigs";
-    at_most(FIELD, configs.len(), limits::EVENT_TOPICS)?;
+    let of_field = |error| Error::from(error).of_field(FIELD);
+    fields::EVENT_TOPICS.check_len(FIELD, configs.len()).map_err(of_field)?;
     let mut topics: Vec<EventTopic> = Vec::new();
     for config in configs {
         let invalid = |text: &str| Err(Error::invalid(format!("{FIELD}: {text}")).of_field(FIELD));
+        fields::EVENT_TOPIC.check_len("pubsubTopicName", config.pubsub_topic_name.len()).map_err(of_field)?;
+        fields::SUBFOLDER.check_len("subfolderMatches", config.subfolder_matches.len()).map_err(of_field)?;
         if config.pubsub_topic_name.is_empty() {
             return invalid("pubsubTopicName is missing");
         }
@@ -156,13 +173,6 @@ fn event_topics(configs: Vec<EventsIn>) -> Result<Vec<EventTopic>, Error> {
         topics.push(EventTopic { topic: config.pubsub_topic_name, subfolder: config.subfolder_matches });
     }
     Ok(topics)
-}
-
-fn at_most(field: &str, found: usize, limit: usize) -> Result<(), Error> {
-    if found > limit {
-        return Err(Error::invalid(format!("{field} has {found} items; there may be {limit}")).of_field(field));
-    }
-    Ok(())
 }
 
 /// The registry's spec with the fields that the mask names taken from `new`.

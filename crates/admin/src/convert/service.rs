@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::Error;
 use switchbox_auth::{Action, access};
-use switchbox_model::registry::ServiceSpec;
+use switchbox_model::{limits::fields, registry::ServiceSpec};
 use switchbox_mqtt_session::topics;
 use switchbox_store::ServiceDoc;
 use switchbox_support::clock;
@@ -19,13 +19,17 @@ use switchbox_support::clock;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ServiceIn {
+    /// Bounded by `fields::ID`.
     id: Option<String>,
     #[serde(default)]
     disabled: bool,
+    /// Bounded by `fields::CREDENTIALS`.
     #[serde(default)]
     credentials: Vec<CredentialIn>,
+    /// Bounded by `fields::SERVICE_FILTERS`, each by `fields::SERVICE_FILTER`.
     #[serde(default)]
     publish: Vec<String>,
+    /// Bounded by the same as `publish`: `fields::SERVICE_FILTERS`.
     #[serde(default)]
     subscribe: Vec<String>,
     #[serde(rename = "createTime")]
@@ -53,8 +57,11 @@ impl ServiceIn {
 
 /// Refuses what is no filter and what would never allow anything, so that it is found now and not by the program.
 fn check(list: &str, filters: &[String], action: Action) -> Result<(), Error> {
+    fields::SERVICE_FILTERS.check_len(list, filters.len()).map_err(|error| Error::from(error).of_field(list))?;
     for (index, filter) in filters.iter().enumerate() {
         let field = format!("{list}[{index}]");
+        let short = fields::SERVICE_FILTER.check_len(&field, filter.len());
+        short.map_err(|error| Error::from(error).of_field(&field))?;
         let refused = |why: String| Error::invalid(format!("{field}: {filter:?} {why}")).of_field(&field);
         topics::check_filter(filter).map_err(|error| refused(format!("is no topic filter: {error}")))?;
         if let Some(why) = access::useless(action, filter) {

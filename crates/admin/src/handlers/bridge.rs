@@ -80,8 +80,10 @@ fn refused(app: &App, address: IpAddr, refusal: &Refusal, name: &DeviceName) -> 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventIn {
+    /// Bounded by `PayloadLimits::telemetry`.
     #[serde(default, alias = "binary_data")]
     pub(crate) binary_data: Base64,
+    /// Bounded by `fields::SUBFOLDER`.
     #[serde(default, alias = "subFolder", alias = "sub_folder")]
     pub(crate) subfolder: String,
     #[serde(rename = "name")]
@@ -96,7 +98,7 @@ pub(crate) async fn publish_event(
 ) -> Answer {
     params.only(&[])?;
     check_subfolder(&wanted.subfolder)?;
-    let payload = bounded(&app, "telemetry", app.payloads.telemetry(), wanted.binary_data)?;
+    let payload = within("telemetry", app.payloads.telemetry(), wanted.binary_data)?;
     let data = EventData::Telemetry { subfolder: wanted.subfolder, payload: payload.into(), properties: vec![] };
     send(&app, &device, data).await
 }
@@ -112,6 +114,7 @@ pub(crate) struct StateIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StateDataIn {
+    /// Bounded by `PayloadLimits::state`.
     #[serde(default, alias = "binary_data")]
     pub(crate) binary_data: Base64,
 }
@@ -123,7 +126,7 @@ pub(crate) async fn set_state(
     Body(wanted): Body<StateIn>,
 ) -> Answer {
     params.only(&[])?;
-    let payload = bounded(&app, "the state", app.payloads.state(), wanted.state.binary_data)?;
+    let payload = within("the state", app.payloads.state(), wanted.state.binary_data)?;
     send(&app, &device, EventData::State { version: 0, payload: payload.into() }).await
 }
 
@@ -137,14 +140,11 @@ pub(crate) async fn config(Caller(device): Caller, params: Params) -> Answer {
     Ok(Json(newest.map_or_else(|| json!({}), |config| convert::config_for_device(&config))))
 }
 
-fn bounded(app: &App, what: &str, limit: PayloadLimit, payload: Base64) -> Result<Vec<u8>, Error> {
-    within(what, limit.bytes, payload).inspect_err(|_| app.parts.counters.limit(limit.limit))
-}
-
-pub(crate) fn within(what: &str, limit: usize, payload: Base64) -> Result<Vec<u8>, Error> {
-    let bytes = payload.0.len();
-    if bytes > limit {
-        return Err(Error::invalid(format!("{what} of {bytes} bytes is larger than {limit}")).of_field("binaryData"));
+pub(crate) fn within(what: &str, limit: PayloadLimit, payload: Base64) -> Result<Vec<u8>, Error> {
+    let (bytes, most) = (payload.0.len(), limit.bytes);
+    if bytes > most {
+        let text = format!("{what} of {bytes} bytes is larger than {most} (limit {})", limit.limit);
+        return Err(Error::invalid(text).at_limit(limit.limit).of_field("binaryData"));
     }
     Ok(payload.0)
 }

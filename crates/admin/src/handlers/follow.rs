@@ -26,6 +26,7 @@ use crate::{
 use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Follower, Told};
 use switchbox_model::{PluginName, Seq};
 use switchbox_store as store;
+use switchbox_support::tasks::spawn_contained;
 
 /// Bytes that may wait for a client before its follower waits for it.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -57,7 +58,7 @@ pub(crate) async fn follow(
     let follower = app.parts.journal.follow(after, filter).await?;
     let (reader, writer) = tokio::io::duplex(BUFFER_BYTES);
     let stopping = app.stopping.clone();
-    tokio::spawn(async move {
+    spawn_contained(app.parts.counters.panics.clone(), "follower of events", async move {
         let token = Token::of(&app, who);
         let tell = Tell { app, token, writer, heard: Instant::now(), _place: place };
         // An error means that the client is gone, or that the host is stopping: both end the stream.

@@ -26,8 +26,10 @@ const DEVICE_ID: &str = "gatewayListOptions.associationsDeviceId";
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BindingIn {
+    /// Bounded by `fields::ID`.
     #[serde(alias = "gateway_id")]
     pub(crate) gateway_id: String,
+    /// Bounded by `fields::ID`.
     #[serde(alias = "device_id")]
     pub(crate) device_id: String,
     #[serde(rename = "parent")]

@@ -22,6 +22,7 @@ use switchbox_plugin_runtime::{Capability, Granted, PluginSettings};
 #[serde(deny_unknown_fields)]
 pub(crate) struct GrantIn {
     /// Patterns by capability. None: all that the component asks for.
+    /// Bounded by the body; the plugin's own limits are `grants` and `patterns-bytes`.
     pub(crate) grants: Option<Granted>,
 }
 

@@ -51,6 +51,7 @@ pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, para
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     /// None: those of all plugins.
+    /// Bounded by `fields::ID`.
     pub(crate) plugin: Option<String>,
 }
 

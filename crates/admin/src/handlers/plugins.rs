@@ -72,6 +72,7 @@ pub(crate) async fn put(
 pub(crate) struct PatchIn {
     pub(crate) enabled: Option<bool>,
     /// Merged into the plugin's own settings; null takes a key away.
+    /// Bounded by the body; the plugin's own limit is `settings-bytes`.
     #[serde(default)]
     pub(crate) settings: Map<String, Value>,
 }

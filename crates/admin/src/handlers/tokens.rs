@@ -16,6 +16,7 @@ use crate::{
     scope::Scope,
     tokens::{self, Known, Tokens},
 };
+use switchbox_model::limits::fields;
 use switchbox_support::clock;
 
 const PAGE: usize = 50;
@@ -39,12 +40,14 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenIn {
+    /// Bounded by `fields::TOKEN_NAME`.
     pub(crate) name: String,
     pub(crate) scope: Scope,
 }
 
 pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<TokenIn>) -> Answer {
     params.only(&[])?;
+    fields::TOKEN_NAME.check_len("a token's name", wanted.name.len())?;
     let (tokens, name, scope) = (tokens(&app)?, wanted.name.clone(), wanted.scope);
     let text = blocking(move || Ok(tokens.create(&name, scope)?)).await?;
     Ok(Json(json!({"name": wanted.name, "scope": scope, "token": text})))
@@ -77,7 +80,10 @@ impl From<tokens::Error> for Error {
             tokens::Error::Exists(_) => Kind::AlreadyExists,
             tokens::Error::NoSuch(_) => Kind::NotFound,
             tokens::Error::Own => Kind::FailedPrecondition,
-            tokens::Error::Full(_) => Kind::ResourceExhausted,
+            tokens::Error::Full(full) => {
+                return Self::new(Kind::ResourceExhausted, format!("{full}; delete one that nobody needs"))
+                    .at_limit(full.limit);
+            }
             tokens::Error::Io(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())

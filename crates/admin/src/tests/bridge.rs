@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::testing::TestHost;
+use switchbox_model::limits::names;
 use switchbox_settings::AdminAuth;
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
@@ -89,6 +90,9 @@ fn what_a_device_sends_over_http_has_the_limits_that_it_has_over_mqtt() {
         let (status, answer) = as_lamp(&house, "POST", rest, &body);
         let text = answer["error"]["message"].as_str().unwrap();
         assert!(status == 400 && text.contains(part), "{rest}: {status} {text}");
+    }
+    for limit in [names::TELEMETRY_BYTES, names::STATE_BYTES] {
+        assert_eq!(house.parts.counters.limit_hits(limit), 1, "{limit}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::TestHost;
+use crate::{convert::Base64, testing::TestHost};
+use switchbox_model::limits::LimitName;
 use switchbox_settings::AdminAuth;
 
 const REGISTRY: &str = "/v1/projects/local/locations/local/registries/default";
@@ -220,6 +221,62 @@ fn a_body_that_is_too_large_is_refused_with_the_limit() {
         assert_eq!(status, 413, "{method} {path}: {answer}");
         let text = answer["error"]["message"].as_str().unwrap();
         assert_eq!(text, "the request's body is larger than the 1048576 bytes that this call takes");
+    }
+}
+
+#[test]
+fn a_field_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_counted() {
+    let house = TestHost::new();
+    house.ok("POST", &format!("{REGISTRY}/devices"), Some(&json!({"id": "lamp-1"})));
+    let device = |verb: &str| format!("{REGISTRY}/devices/lamp-1{verb}");
+    let bytes = |count: usize| Base64::encode(&vec![b'x'; count]);
+    let (long, key) = ("x".repeat(300), json!({"publicKey": {"format": "ES256_PEM", "key": "x".repeat(20_000)}}));
+    let certificate = json!({"publicKeyCertificate": {"format": 1, "certificate": "x".repeat(20_000)}});
+    let (devices, services, registries) = (
+        format!("{REGISTRY}/devices"),
+        "/v1/serviceAccounts".to_owned(),
+        REGISTRY.rsplit_once('/').unwrap().0.to_owned(),
+    );
+    for (path, body, limit) in [
+        (&devices, json!({"id": long}), "id_bytes"),
+        (&devices, json!({"id": "a", "metadata": {"a": "x".repeat(300_000)}}), "metadata_bytes"),
+        (&devices, json!({"id": "a", "credentials": [key]}), "credential_bytes"),
+        (
+            &devices,
+            json!({"id": "a", "methodEndpoint": {"url": format!("http://a/{}", "x".repeat(3_000))}}),
+            "endpoint_url_bytes",
+        ),
+        (&device(":modifyCloudToDeviceConfig"), json!({"binaryData": bytes(70_000)}), "config_bytes"),
+        (&device(":sendCommandToDevice"), json!({"binaryData": bytes(300_000), "ttl": "60s"}), "command_bytes"),
+        (&device(":sendCommandToDevice"), json!({"binaryData": "", "ttl": "2592000.5s"}), "command_ttl"),
+        (&device(":sendCommandToDevice"), json!({"binaryData": "", "subfolder": long}), "subfolder_bytes"),
+        (&device(":invokeMethod"), json!({"method": long}), "method_name_bytes"),
+        (&device(":invokeMethod"), json!({"method": "dim", "payload": bytes(300_000)}), "method_bytes"),
+        (&device(":invokeMethod"), json!({"method": "dim", "timeout": "300.5s"}), "method_timeout"),
+        (&device(":setPassword"), json!({"password": long}), "password_bytes"),
+        (&services, json!({"id": "a", "publish": vec!["a"; 101]}), "service_filters"),
+        (&services, json!({"id": "a", "subscribe": ["x".repeat(2_000)]}), "service_filter_bytes"),
+        (&registries, json!({"id": "a", "credentials": vec![certificate.clone(); 11]}), "registry_authorities"),
+        (&registries, json!({"id": "a", "credentials": [certificate]}), "credential_bytes"),
+        (
+            &registries,
+            json!({"id": "a", "eventNotificationConfigs": vec![json!({"pubsubTopicName": "t"}); 11]}),
+            "event_topics",
+        ),
+        (
+            &registries,
+            json!({"id": "a", "stateNotificationConfig": {"pubsubTopicName": "t".repeat(2_000)}}),
+            "event_topic_bytes",
+        ),
+        (&"/v1/tokens".to_owned(), json!({"name": long, "scope": "read"}), "admin_token_name_bytes"),
+        (&format!("{REGISTRY}:bindDeviceToGateway"), json!({"gatewayId": long, "deviceId": "lamp-1"}), "id_bytes"),
+    ] {
+        let before = house.parts.counters.limit_hits(LimitName::find(limit).unwrap());
+        let (status, answer) = house.call("POST", path, Some(&body));
+        let text = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(status == 400, "{path} {limit}: {status} {text}");
+        assert!(limit == "id_bytes" || text.contains(&format!("(limit {limit})")), "{path}: {text}");
+        assert_eq!(house.parts.counters.limit_hits(LimitName::find(limit).unwrap()) - before, 1, "{path} {limit}");
     }
 }
 

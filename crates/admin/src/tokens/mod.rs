@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::scope::Scope;
-use switchbox_model::limits;
+use switchbox_model::limits::{ADMIN_TOKEN_NAME_BYTES, TooMuch, fields};
 use switchbox_support::clock;
 
 /// The file of the host's own token in the data folder.
@@ -25,7 +25,6 @@ const OTHERS: &str = "admin-tokens.json";
 const OWN: &str = "admin-token";
 /// So that a token is seen for what it is where it should not be.
 const PREFIX: &str = "sbx_";
-const LONGEST_NAME: usize = 64;
 
 /// A token as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +38,9 @@ pub(super) struct Known {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("a token's name holds 1 to {LONGEST_NAME} letters, digits and - _ . and begins with a letter or a digit")]
+    #[error(
+        "a token's name holds 1 to {ADMIN_TOKEN_NAME_BYTES} letters, digits and - _ . and begins with a letter or a digit"
+    )]
     Name,
     #[error("a token {0:?} exists already")]
     Exists(String),
@@ -47,8 +48,8 @@ pub(super) enum Error {
     NoSuch(String),
     #[error("{OWN} is the host's own token: to change it, delete its file in the data folder and start the host again")]
     Own,
-    #[error("there are {0} tokens already; delete one that nobody needs")]
-    Full(usize),
+    #[error(transparent)]
+    Full(TooMuch),
     #[error("the tokens cannot be written: {0}")]
     Io(#[from] io::Error),
 }
@@ -102,9 +103,8 @@ impl Tokens {
             if known.iter().any(|token| token.name == name) {
                 return Err(Error::Exists(name.to_owned()));
             }
-            if known.len() > limits::ADMIN_TOKENS {
-                return Err(Error::Full(limits::ADMIN_TOKENS));
-            }
+            // The host's own is not counted.
+            fields::TOKENS.check_len("tokens", known.len()).map_err(Error::Full)?;
             known.push(made);
             Ok(())
         })?;
@@ -137,7 +137,7 @@ impl Tokens {
 pub(super) fn check_name(name: &str) -> Result<(), Error> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    if first && name.len() <= LONGEST_NAME && name.bytes().all(fine) { Ok(()) } else { Err(Error::Name) }
+    if first && name.len() <= ADMIN_TOKEN_NAME_BYTES && name.bytes().all(fine) { Ok(()) } else { Err(Error::Name) }
 }
 
 fn hash(text: &str) -> [u8; 32] {
@@ -205,8 +205,9 @@ mod tests {
         }
         assert!(tokens.delete("b").unwrap_err().to_string().contains("does not exist"));
         assert!(tokens.delete(OWN).unwrap_err().to_string().contains("delete its file"));
-        let made: Vec<_> = (1..=limits::ADMIN_TOKENS).map(|n| tokens.create(&format!("t{n}"), Scope::Read)).collect();
-        assert!(matches!(made.last(), Some(Err(Error::Full(limits::ADMIN_TOKENS)))));
+        let made: Vec<_> =
+            (1..=switchbox_model::limits::ADMIN_TOKENS).map(|n| tokens.create(&format!("t{n}"), Scope::Read)).collect();
+        assert!(matches!(made.last(), Some(Err(Error::Full(_)))));
     }
 
     #[test]

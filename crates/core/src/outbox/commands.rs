@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Error, Handle, Queues, Sink, check_size, refused};
+use super::{Error, Handle, Queues, Sink, refused};
 use crate::registry::Device;
-use switchbox_model::{Cause, CommandStatus, Effect, limits};
+use switchbox_model::{Cause, CommandStatus, Effect, limits::fields};
 use switchbox_store::{CommandDoc, Doc};
 
 /// A command that an operator wants to send.
@@ -24,11 +24,9 @@ impl Handle {
     /// A command, sent as soon as it is durable, or else waiting for the device in its queue.
     pub async fn send_command(&self, device: &Device, command: NewCommand, cause: Cause) -> Result<(), Error> {
         let NewCommand { id, subfolder, payload, ttl } = command;
-        check_size("a command", payload.len(), limits::COMMAND_BYTES)?;
+        fields::COMMAND.check_len("a command", payload.len())?;
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        if ttl_ms > limits::COMMAND_TTL_MAX_MS {
-            return Err(Error::TooLong { limit_secs: limits::COMMAND_TTL_MAX_MS / 1_000 });
-        }
+        fields::COMMAND_TTL.check("a time-to-live", ttl_ms.div_ceil(1_000))?;
         if self.queues.room(device.num) == 0 {
             return Err(Error::QueueFull { limit: self.queues.most() });
         }

@@ -12,7 +12,10 @@ use crate::{
     registry::{self, Device},
     twin::{self, Desired},
 };
-use switchbox_model::{Cause, Effect, Entry, Message, QoS, limits};
+use switchbox_model::{
+    Cause, Effect, Entry, Message, QoS,
+    limits::{TooMuch, fields},
+};
 use switchbox_store as store;
 use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc};
 use switchbox_support::clock;
@@ -39,10 +42,8 @@ pub enum Error {
     /// A merge patch that cannot be applied to what is in force.
     #[error("{0}")]
     Patch(String),
-    #[error("{what} of {bytes} bytes is larger than {limit}")]
-    TooLarge { what: &'static str, bytes: usize, limit: usize },
-    #[error("a time-to-live may be at most {limit_secs} seconds")]
-    TooLong { limit_secs: u64 },
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
     #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
     QueueFull { limit: usize },
     #[error(transparent)]
@@ -75,7 +76,7 @@ impl Handle {
     /// A new config version for the device, unless the one in force has the same bytes.
     pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
         let NewConfig { payload, expected, force } = config;
-        check_size("a config", payload.len(), limits::CONFIG_BYTES)?;
+        fields::CONFIG.check_len("a config", payload.len())?;
         let device = device.num;
         let effect = match force {
             false => Effect::Config { device, payload, expected },
@@ -93,7 +94,7 @@ impl Handle {
         expected: Option<u64>,
         cause: Cause,
     ) -> Result<ConfigReply, Error> {
-        check_size("a patch", patch.len(), limits::CONFIG_BYTES)?;
+        fields::CONFIG.check_len("a patch", patch.len())?;
         let effect = Effect::PatchDesired { device: device.num, patch, expected };
         self.submit_config(effect, cause).await
     }
@@ -109,10 +110,6 @@ impl Handle {
         let entry = Entry::Operator { time_ms: clock::now_ms(), cause, effects: vec![effect] };
         Ok(self.store.call(entry).await?)
     }
-}
-
-fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
-    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
 }
 
 fn refused(reply: Reply) -> Result<(), Error> {

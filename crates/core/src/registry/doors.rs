@@ -7,7 +7,8 @@ use std::{
 
 use super::{Device, Error, Handle};
 use switchbox_model::{
-    DeviceName, DeviceNum, Entry, RegistryChange, RegistryName, limits,
+    DeviceName, DeviceNum, Entry, RegistryChange, RegistryName,
+    limits::fields,
     registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
 };
 use switchbox_store::{Refused, Reply};
@@ -88,13 +89,10 @@ impl Handle {
         if self.bound(gateway.num, device.num) {
             return Ok(());
         }
-        let full = |what, limit| Err(Error::Full { what, limit });
-        if self.devices_of(gateway.num).len() >= limits::DEVICES_OF_GATEWAY {
-            return full(format!("{} has the most devices", gateway.name), limits::DEVICES_OF_GATEWAY);
-        }
-        if self.gateways_of(device.num).len() >= limits::GATEWAYS_OF_DEVICE {
-            return full(format!("{} has the most gateways", device.name), limits::GATEWAYS_OF_DEVICE);
-        }
+        let devices = self.devices_of(gateway.num).len() + 1;
+        fields::DEVICES_OF_GATEWAY.check_len(&format!("devices of {}", gateway.name), devices).map_err(Error::Full)?;
+        let gateways = self.gateways_of(device.num).len() + 1;
+        fields::GATEWAYS_OF_DEVICE.check_len(&format!("gateways of {}", device.name), gateways).map_err(Error::Full)?;
         let change = RegistryChange::Bound { gateway: gateway.num, device: device.num };
         self.change(change, &format!("{} to {}", device.name, gateway.name)).await
     }
@@ -127,12 +125,7 @@ fn refused(why: &Refused, what: String) -> Error {
 }
 
 fn check(spec: &DeviceSpec) -> Result<(), Error> {
-    let bytes: usize = spec.metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
-    if bytes > limits::METADATA_BYTES {
-        return Err(Error::Invalid(format!("metadata holds {bytes} bytes, more than {}", limits::METADATA_BYTES)));
-    }
-    if spec.credentials.len() > limits::CREDENTIALS {
-        return Err(Error::Invalid(format!("a device may have at most {} credentials", limits::CREDENTIALS)));
-    }
-    Ok(())
+    let bytes = spec.metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
+    fields::METADATA.check_len("metadata", bytes)?;
+    Ok(fields::CREDENTIALS.check_len("credentials of a device", spec.credentials.len())?)
 }

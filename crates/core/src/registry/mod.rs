@@ -20,7 +20,7 @@ pub use device::Device;
 use maps::Maps;
 
 use switchbox_model::{
-    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, registry::RegistrySpec,
+    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, limits::TooMuch, registry::RegistrySpec,
 };
 use switchbox_store as store;
 use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
@@ -39,10 +39,12 @@ pub enum Error {
     NotBound { gateway: DeviceName, device: DeviceName },
     #[error("{0} cannot be bound so: only a device that is no gateway can be bound, and only to a gateway")]
     NotBindable(String),
-    #[error("{what}, of which there may be {limit}")]
-    Full { what: String, limit: usize },
-    #[error("{0}")]
-    Invalid(String),
+    /// There are as many of something as there may be.
+    #[error(transparent)]
+    Full(TooMuch),
+    /// A field holds more than it may.
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
     #[error(transparent)]
     Store(#[from] store::Error),
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Error, Handle};
 use switchbox_model::{
-    RegistryChange, ServiceName, limits,
+    RegistryChange, ServiceName,
+    limits::fields,
     registry::{PasswordHash, ServiceSpec},
 };
 use switchbox_store::ServiceDoc;
@@ -24,9 +25,7 @@ impl Handle {
 
     pub async fn create_service(&self, name: ServiceName, spec: ServiceSpec) -> Result<(), Error> {
         check(&spec)?;
-        if self.services().len() >= limits::SERVICES {
-            return Err(Error::Full { what: "there are the most service accounts".into(), limit: limits::SERVICES });
-        }
+        fields::SERVICES.check_len("service accounts", self.services().len() + 1).map_err(Error::Full)?;
         let what = name.to_string();
         self.change(RegistryChange::ServiceCreated { name, spec, time_ms: clock::now_ms() }, &what).await
     }
@@ -48,11 +47,7 @@ impl Handle {
 }
 
 fn check(spec: &ServiceSpec) -> Result<(), Error> {
-    if spec.credentials.len() > limits::CREDENTIALS {
-        return Err(Error::Invalid(format!("a service account may have at most {} credentials", limits::CREDENTIALS)));
-    }
-    if spec.publish.len().max(spec.subscribe.len()) > limits::SERVICE_FILTERS {
-        return Err(Error::Invalid(format!("a list may have at most {} filters", limits::SERVICE_FILTERS)));
-    }
-    Ok(())
+    fields::CREDENTIALS.check_len("credentials of a service account", spec.credentials.len())?;
+    fields::SERVICE_FILTERS.check_len("publish", spec.publish.len())?;
+    Ok(fields::SERVICE_FILTERS.check_len("subscribe", spec.subscribe.len())?)
 }

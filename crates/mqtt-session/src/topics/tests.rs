@@ -5,7 +5,10 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 
 use super::*;
-use switchbox_model::{broker::StoredMessage, limits};
+use switchbox_model::{
+    broker::{StoredExpiry, StoredMessage},
+    limits,
+};
 
 struct Fake {
     id: u64,
@@ -262,9 +265,12 @@ async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
 fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
     let topics = Handle::new(Metrics::default(), Keeper::default());
     let now = Now { instant: Instant::now(), ms: 1_000 };
-    let stored =
-        |topic: &str, expires_ms| StoredMessage { expires_ms, ..StoredMessage::of(&Message::new(topic, "x"), now) };
-    let left = [stored("over", Some(1_000)), stored("soon", Some(99_000)), stored("never", None)];
+    let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };
+    let left = [
+        stored("over", StoredExpiry::At(1_000)),
+        stored("soon", StoredExpiry::At(99_000)),
+        stored("never", StoredExpiry::Never),
+    ];
     topics.restore_retained(left.map(|message| RetainedDoc { message, owner: Owner::Everyone }).into(), now);
     assert_eq!(topics.0.retained.lock().page("#", None).messages.len(), 2);
 }

@@ -8,7 +8,7 @@ use super::{Clients, DueWill, Key, Rest, Slot};
 use crate::{hand_on, mailbox::Mailbox};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{Pending, Subscriber as _};
-use switchbox_support::clock;
+use switchbox_support::{clock, tasks::spawn_contained};
 
 /// What a connection leaves behind.
 pub(crate) struct Legacy {
@@ -31,7 +31,8 @@ struct Busy {
 impl Busy {
     fn until_done(self, rest: Option<Rest>) {
         if let Some(rest) = rest {
-            tokio::spawn(async move {
+            // After a panic the session is let go as well: `Busy` is dropped.
+            spawn_contained(self.clients.metrics.panics.clone(), "end of a session", async move {
                 rest.await;
                 drop(self);
             });
@@ -121,7 +122,8 @@ impl Clients {
         if let Some(Slot { mailbox, will, aftermath, .. }) = earlier {
             // The host was killed before the end of the client's earlier session was on the disk.
             aftermath.inspect(tokio::task::AbortHandle::abort);
-            self.run_end(&mailbox, will).map(tokio::spawn);
+            self.run_end(&mailbox, will)
+                .map(|rest| spawn_contained(self.metrics.panics.clone(), "end of a session", rest));
         }
         self.start_aftermath(key, mailbox.id(), will, delay.min(left), left);
         if !kept {
@@ -137,7 +139,7 @@ impl Clients {
         let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
         slot.will = will;
         let (clients, key) = (self.clone(), key.clone());
-        let task = tokio::spawn(async move {
+        let task = spawn_contained(self.metrics.panics.clone(), "expiry of a session", async move {
             tokio::time::sleep(delay).await;
             clients.publish_will(&key, id);
             tokio::time::sleep(expiry.saturating_sub(delay)).await;

@@ -6,7 +6,7 @@ use super::{super::retained::CLEARED_FOR, *};
 use crate::schema;
 use switchbox_model::{
     QoS,
-    broker::{Owner, SubscriptionKind},
+    broker::{Owner, StoredExpiry, SubscriptionKind},
 };
 
 const ONE: SessionNum = SessionNum(1);
@@ -15,7 +15,7 @@ const TWO: SessionNum = SessionNum(2);
 fn message(payload: &'static str) -> StoredMessage {
     let payload = Bytes::from_static(payload.as_bytes());
     let qos = QoS::AtLeastOnce;
-    StoredMessage { topic: "t".into(), payload, qos, retain: false, expires_ms: None, properties: None }
+    StoredMessage { topic: "t".into(), payload, qos, retain: false, expiry: StoredExpiry::Never, properties: None }
 }
 
 fn published(num: u64, retained: bool, to: &[SessionNum]) -> BrokerChange {
@@ -137,8 +137,9 @@ fn the_last_retained_message_stays_and_an_empty_one_clears() {
 
 #[test]
 fn a_retained_message_goes_when_it_ran_out_of_time_and_no_newer_one_with_it() {
-    let retained = |expires_ms| {
-        let message = StoredMessage { expires_ms, ..message("x") };
+    let retained = |expires_ms: Option<u64>| {
+        let expiry = expires_ms.map_or(StoredExpiry::Never, StoredExpiry::At);
+        let message = StoredMessage { expiry, ..message("x") };
         BrokerChange::Published { num: MessageNum(1), message, retained: true, to: vec![] }
     };
     let expired = BrokerChange::RetainedExpired { topics: vec!["other".into(), "t".into()], time_ms: 100 };
@@ -196,4 +197,32 @@ fn a_session_keeps_its_subscriptions_its_will_and_what_it_received() {
     assert_eq!((session.left_ms, session.expiry_secs, session.will), (None, 7, None));
     assert_eq!(session.in_doubt_from, None);
     assert!(after(vec![vec![opened(ONE), left(false)]]).0.sessions[0].will.is_none());
+}
+
+#[test]
+fn after_the_clock_went_back_nothing_is_kept_longer_than_its_whole_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut db = schema::open_writer(folder.path()).unwrap();
+    let expiry = |at_ms| StoredExpiry::Within { at_ms, whole_ms: 10 };
+    let expiring = |change| match change {
+        BrokerChange::Published { num, message, retained, to } => {
+            BrokerChange::Published { num, message: StoredMessage { expiry: expiry(1_010), ..message }, retained, to }
+        }
+        other => other,
+    };
+    let left =
+        |session, time_ms| BrokerChange::Left { session, time_ms, expiry_secs: 9, sent: MessageNum(0), will: false };
+    let changes = [opened(ONE), opened(TWO), published(1, true, &[ONE]), published(2, false, &[TWO])];
+    write(&mut db, changes.map(expiring).into_iter().chain([left(ONE, 1_000), left(TWO, 90)]).collect());
+    for (now_ms, at_ms, left_ms) in [(1_000, 1_010, [1_000, 90]), (100, 110, [100, 90]), (500, 110, [100, 90])] {
+        let tx = db.transaction().unwrap();
+        clock_set(&tx, now_ms).unwrap();
+        tx.commit().unwrap();
+        let docs = load(&db).unwrap();
+        let queued = docs.sessions.iter().flat_map(|session| &session.queue).map(|queued| queued.message.expiry);
+        let retained = docs.retained.iter().map(|doc| doc.message.expiry);
+        assert_eq!(queued.chain(retained).collect::<Vec<_>>(), [expiry(at_ms); 3]);
+        let left: Vec<_> = docs.sessions.iter().map(|session| session.left_ms).collect();
+        assert_eq!(left, left_ms.map(Some));
+    }
 }

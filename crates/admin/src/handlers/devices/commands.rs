@@ -18,7 +18,7 @@ use crate::{
 };
 use switchbox_core::outbox::NewCommand;
 use switchbox_delivery::{CancelError, Feed};
-use switchbox_model::Cause;
+use switchbox_model::{Cause, limits::fields};
 use switchbox_store::{CommandDoc, CommandFilter};
 
 const PAGE: usize = 100;
@@ -27,8 +27,10 @@ const LARGEST_PAGE: usize = 1_000;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CommandIn {
+    /// Bounded by `fields::COMMAND`.
     #[serde(default, alias = "binary_data")]
     pub(crate) binary_data: Base64,
+    /// Bounded by `fields::SUBFOLDER`.
     #[serde(default)]
     pub(crate) subfolder: String,
     /// Absent or `0s`: only for a device that takes it now.
@@ -65,12 +67,12 @@ pub(crate) async fn send(
 
 /// It becomes topic levels.
 pub(crate) fn check_subfolder(subfolder: &str) -> Result<(), Error> {
-    let bad = subfolder.len() > 256
-        || subfolder.contains(['+', '#', '\0'])
-        || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));
+    fields::SUBFOLDER.check_len("subfolder", subfolder.len())?;
+    let bad =
+        subfolder.contains(['+', '#', '\0']) || (!subfolder.is_empty() && subfolder.split('/').any(str::is_empty));
     if bad {
         return Err(Error::invalid(format!(
-            "subfolder {subfolder:?} must be topic levels without + and #, none of them empty, at most 256 bytes"
+            "subfolder {subfolder:?} must be topic levels without + and #, none of them empty"
         )));
     }
     Ok(())

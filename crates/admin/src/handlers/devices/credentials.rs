@@ -13,12 +13,13 @@ use crate::{
 };
 use switchbox_auth::password;
 use switchbox_core::registry::Device;
-use switchbox_model::registry::PasswordHash;
+use switchbox_model::{limits::fields, registry::PasswordHash};
 
 /// A body without a password takes the password away.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetPassword {
+    /// Bounded by `fields::PASSWORD`.
     password: Option<String>,
 }
 
@@ -27,7 +28,10 @@ impl SetPassword {
     pub(crate) async fn hash(self) -> Result<Option<PasswordHash>, Error> {
         match self.password.map(Zeroizing::new) {
             None => Ok(None),
-            Some(password) => blocking(move || Ok(password::hash(password.as_bytes())?)).await.map(Some),
+            Some(password) => {
+                fields::PASSWORD.check_len("a password", password.len())?;
+                blocking(move || Ok(password::hash(password.as_bytes())?)).await.map(Some)
+            }
         }
     }
 }

@@ -14,7 +14,10 @@ use crate::{
     reply::Answer,
 };
 use switchbox_core::{outbox::NewConfig, registry::Device};
-use switchbox_model::{CallRecord, CallResult, Cause, Entry, limits};
+use switchbox_model::{
+    CallRecord, CallResult, Cause, Entry,
+    limits::{self, fields},
+};
 use switchbox_store::ConfigReply;
 use switchbox_support::clock;
 
@@ -24,6 +27,7 @@ pub(crate) struct ConfigIn {
     /// 0 = whichever is in force.
     #[serde(default, alias = "version_to_update")]
     pub(crate) version_to_update: Int64,
+    /// Bounded by `fields::CONFIG`.
     #[serde(default, alias = "binary_data")]
     pub(crate) binary_data: Base64,
     /// Makes a new version also where the one in force has the same bytes.
@@ -57,18 +61,21 @@ pub(super) fn new_id() -> Result<String, Error> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MethodIn {
+    /// Bounded by `fields::METHOD_NAME`.
     pub(crate) method: String,
+    /// Bounded by `fields::METHOD`.
     #[serde(default)]
     pub(crate) payload: Base64,
     pub(crate) timeout: Option<Span>,
 }
 
 pub(super) async fn method(app: &App, device: &Device, who: Who, wanted: MethodIn) -> Answer {
-    let longest = Duration::from_millis(limits::METHOD_TIMEOUT_MAX_MS);
     let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
-    if timeout.is_zero() || timeout > longest {
-        return Err(Error::invalid(format!("timeout must be more than 0s and at most {}s", longest.as_secs())));
+    if timeout.is_zero() {
+        return Err(Error::invalid("timeout must be more than 0s").of_field("timeout"));
     }
+    let secs = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
+    fields::METHOD_TIMEOUT.check("timeout", secs).map_err(|error| Error::from(error).of_field("timeout"))?;
     let (id, time_ms, began) = (new_id()?, clock::now_ms(), Instant::now());
     let request = CallRecord::beginning(&wanted.payload.0);
     let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0.into(), timeout).await;

@@ -1,0 +1,120 @@
+//! A small disk in place of a place's data folder, in a mount namespace of its own: only programs see it that are started by
+//! [`Disk::wrapper`]. It goes when the test ends, however that ends.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use switchbox_tests::{Place, there};
+
+pub struct Disk {
+    /// Holds the namespace. Unfreezes and unmounts the disk when its standard input is closed, also by the end of this process.
+    holder: Child,
+    pid: String,
+    data: String,
+    image: String,
+}
+
+impl Disk {
+    /// A disk of memory. Returns `None` if this machine does not allow it.
+    pub fn of_memory(place: &Place, size: &str) -> Option<Self> {
+        let disk = Self::mount(place, &format!("mount -t tmpfs -o mode=700,size={size} none \"$data\""));
+        there("a disk that can be mounted (it takes root)", disk.is_some()).then_some(disk).flatten()
+    }
+
+    /// A file with an ext4 file system on it, which can be frozen and can turn read-only. Returns `None` if this machine does not
+    /// allow it; a CI machine that has loop devices and root has to.
+    pub fn of_ext4(place: &Place, size: &str) -> Option<Self> {
+        let claims = Path::new("/dev/loop-control").exists() && is_root() && program("mkfs.ext4");
+        let make = format!(
+            "truncate -s {size} \"$image\" && mkfs.ext4 -q -F \"$image\" && mount -o loop,errors=remount-ro \"$image\" \"$data\" && \
+             chmod 700 \"$data\""
+        );
+        let disk = claims.then(|| Self::mount(place, &make)).flatten();
+        if claims {
+            return there("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten();
+        }
+        eprintln!("skipped: a disk that fails takes root, loop devices and mkfs.ext4");
+        None
+    }
+
+    fn mount(place: &Place, how: &str) -> Option<Self> {
+        fs::create_dir(place.data()).unwrap();
+        let data = super::text(&place.data()).to_owned();
+        let image = super::text(&place.root().join("disk.img")).to_owned();
+        let end = "fsfreeze -u \"$data\" 2>/dev/null; umount -l \"$data\"";
+        let script = format!("{how} || exit 1; echo ready; read -r end; {end}");
+        let mut holder = Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", &script])
+            .envs([("data", &data), ("image", &image)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut ready = [0; 5];
+        let is_ready = holder.stdout.take()?.read_exact(&mut ready).is_ok();
+        let pid = holder.id().to_string();
+        let disk = Self { holder, pid, data, image };
+        is_ready.then_some(disk)
+    }
+
+    pub fn wrapper(&self) -> [&str; 5] {
+        ["nsenter", "-m", "-t", &self.pid, "--"]
+    }
+
+    /// Runs the command where the disk can be seen; `$data` is where it is mounted. True: it ended well.
+    pub fn sh(&self, command: &str) -> bool {
+        let [program, arguments @ ..] = self.wrapper();
+        let mut command_line = Command::new(program);
+        command_line.args(arguments).args(["sh", "-c", command]).env("data", &self.data).env("image", &self.image);
+        command_line.status().unwrap().success()
+    }
+
+    /// Every write hangs from now on, in the kernel, until [`Disk::thaw`].
+    pub fn freeze(&self) {
+        assert!(self.sh("fsfreeze -f \"$data\""));
+    }
+
+    pub fn thaw(&self) {
+        assert!(self.sh("fsfreeze -u \"$data\""));
+    }
+
+    /// What is on it, for programs that do not see it. Waits for no write.
+    pub fn copy_data_to(&self, place: &Place) {
+        assert!(self.sh(&format!("cp -r \"$data\" '{}'", super::text(&place.data()))));
+    }
+
+    /// As an operator does it after [`Disk::fail`].
+    pub fn mend(&self) {
+        let check = "e2fsck -f -y \"$image\" >/dev/null 2>&1";
+        // e2fsck ends with 1 where it has mended something.
+        assert!(
+            self.sh(&format!("umount \"$data\" && {{ {check}; [ $? -le 1 ]; }} && mount -o loop \"$image\" \"$data\""))
+        );
+    }
+
+    /// The kernel finds an error on it, and it turns read-only.
+    pub fn fail(&self) {
+        let device = "device=$(findmnt -n -o SOURCE \"$data\")";
+        assert!(self.sh(&format!("{device} && echo 1 > /sys/fs/ext4/${{device#/dev/}}/trigger_fs_error")));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+fn program(name: &str) -> bool {
+    switchbox_tests::runs(Command::new("sh").args(["-c", &format!("command -v {name}")]))
+}
+
+fn is_root() -> bool {
+    switchbox_tests::runs(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"]))
+}
