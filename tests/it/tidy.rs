@@ -3,8 +3,11 @@
 mod fields;
 mod imports;
 mod limits;
+mod links;
 mod mqtt;
+mod reference;
 mod tasks;
+mod words;
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
 //! The pages that are made from the code, docs/settings.md and docs/metrics.md: a table that changed without its page is found here.
-//! `UPDATE_DOCS=1 cargo test -p switchbox-tests --test tidy reference` writes them.
+//! `UPDATE_DOCS=1 cargo test -p switchbox-tests --test it tidy::reference` writes them.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs};
 
@@ -19,7 +19,7 @@ fn held(page: &str, expected: &str) {
     assert!(
         there == expected,
         "{page} is not what the code says, first at {differs:?}; write it with\n  \
-         UPDATE_DOCS=1 cargo test -p switchbox-tests --test tidy reference"
+         UPDATE_DOCS=1 cargo test -p switchbox-tests --test it tidy::reference"
     );
 }
 

@@ -191,7 +191,7 @@ async fn v5_3_2_2_1_and_6_a_refusal_says_that_there_is_no_session() {
 }
 
 #[tokio::test]
-async fn v5_4_12_0_6_who_names_no_method_hears_of_none() {
+async fn v5_4_12_0_6_a_client_that_names_no_method_gets_no_auth() {
     let front = Front::start().await;
     let fields = [text("client"), text("user"), text("password")];
     let connect = connect_fields(true, 0xc2, &fields.each_ref().map(Vec::as_slice));

@@ -1,0 +1,146 @@
+//! Holds the texts to the project's vocabulary: words that are not used any more, each with what is written instead. The terms
+//! that are used are in docs/glossary.md.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A word, and what to write instead. A word is compared in lower case with each part of a name: `resting` is found in
+/// `RestingMessages` and in `resting_messages`, but not in `arresting`.
+const NOT_USED: &[(&str, &str)] = &[
+    ("aftermath", "session cleanup"),
+    ("breathe", "yield to the scheduler"),
+    ("breathes", "yields to the scheduler"),
+    ("breathing", "yielding to the scheduler"),
+    ("carriers", "gateway routes"),
+    ("errand", "request"),
+    ("hears", "is notified"),
+    ("keeper", "durable sessions"),
+    ("lobby", "connection limits, admission"),
+    ("narrator", "demo printer"),
+    ("newcomer", "unauthenticated connection; in tests: reader"),
+    ("newcomers", "unauthenticated connections"),
+    ("parcel", "delivery"),
+    ("patience", "timeout, deadline, slow-consumer policy"),
+    ("patient", "with a deadline"),
+    ("resting", "suspended"),
+    ("seats", "connection tasks"),
+    ("whoever", "the client, the caller, a component"),
+    ("wish", "request"),
+];
+
+/// Code that still has such words. Take a path out when it is clean; never add one.
+const NOT_CLEAN: &[&str] = &[
+    "crates/admin",
+    "crates/auth",
+    "crates/cli",
+    "crates/core",
+    "crates/delivery",
+    "crates/dispatch",
+    "crates/model",
+    "crates/mqtt",
+    "crates/mqtt-session",
+    "crates/plugin-folder",
+    "crates/proxy",
+    "crates/store",
+    "crates/support",
+    "crates/transport",
+    "host",
+    "plugin-sdk",
+    "plugins/motion-alert",
+    "tests/clients",
+    "tests/examples",
+    "tests/guests",
+    "tests/measure",
+    "tests/src",
+    "tests/it",
+];
+
+/// The parts of all names in the text, in lower case.
+fn words(text: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        let ends = !c.is_alphabetic() || (c.is_uppercase() && word.chars().next_back().is_some_and(char::is_lowercase));
+        if ends && !word.is_empty() {
+            words.insert(std::mem::take(&mut word).to_lowercase());
+        }
+        if c.is_alphabetic() {
+            word.push(c);
+        }
+    }
+    words.insert(word.to_lowercase());
+    words
+}
+
+/// Each word that is not used, with what to write instead.
+fn not_used(text: &str) -> Vec<String> {
+    let words = words(text);
+    let found = NOT_USED.iter().filter(|(word, _)| words.contains(*word));
+    found.map(|(word, instead)| format!("{word:?} (write: {instead})")).collect()
+}
+
+/// Files with one of these endings below the folder, with their paths from the workspace on.
+fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![super::workspace().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
+                found.push(path.strip_prefix(super::workspace()).unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The text without the paths of files, which may have a name that is not clean yet.
+fn without_paths(text: &str) -> String {
+    let parts = text.split('`').filter(|part| !super::links::is_path(part));
+    parts.collect::<Vec<_>>().join("`")
+}
+
+fn wrong_in(paths: &[PathBuf]) -> Vec<String> {
+    let wrong = |path: &PathBuf| {
+        let text = fs::read_to_string(super::workspace().join(path)).unwrap();
+        not_used(&without_paths(&text))
+            .into_iter()
+            .map(|word| format!("{}: {word}", path.display()))
+            .collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(wrong).collect()
+}
+
+/// The changelog tells what was, in the words of its time.
+#[test]
+fn the_pages_use_the_words_of_the_glossary() {
+    let pages = super::links::pages();
+    let pages: Vec<_> = pages.into_iter().filter(|page| page != Path::new("CHANGELOG.md")).collect();
+    let wrong = wrong_in(&pages);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn clean_code_uses_the_words_of_the_glossary() {
+    let unclean = |path: &Path| NOT_CLEAN.iter().any(|start| path.starts_with(start)) || path.ends_with(file!());
+    let code = files("", &["rs", "toml", "wit", "py"]);
+    let (unclean, clean): (Vec<_>, Vec<_>) = code.into_iter().partition(|path| unclean(path));
+    let wrong = wrong_in(&clean);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    for start in NOT_CLEAN {
+        let below: Vec<_> = unclean.iter().filter(|path| path.starts_with(start)).cloned().collect();
+        assert!(!wrong_in(&below).is_empty(), "{start} is clean: take it out of NOT_CLEAN in {}", file!());
+    }
+}
+
+#[test]
+fn words_are_found_in_names_and_not_within_words() {
+    for (text, found) in [("let Lobby = 1;", true), ("lobbyist", false), ("enter_lobby()", true), ("theLobby", true)] {
+        assert_eq!(not_used(text).is_empty(), !found, "{text}");
+    }
+}
