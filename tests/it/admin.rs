@@ -1,9 +1,7 @@
 //! What guards the admin API outlives a kill.
 
-use std::process::{Command, Stdio};
-
 use serde_json::json;
-use switchbox_tests::{Admin, Place, Process, hostile::Conn, runs, there, until};
+use switchbox_tests::{Admin, Place, Process, acts, has_terminal, hostile::Conn, on_a_terminal, until};
 
 const DEVICES: &str = "/v1/projects/local/locations/local/registries/default/devices";
 
@@ -115,20 +113,9 @@ fn tokens_are_made_and_writes_are_read_on_the_command_line() {
     host.stop();
 }
 
-/// What the program prints on a terminal.
-fn on_a_terminal(place: &Place, host: &Process, arguments: &str) -> String {
-    let plain = host.command(place, &[]);
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("stty cols 100; '{}' {arguments}", plain.get_program().display()), "/dev/null"]);
-    script.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = script.current_dir(place.root()).stdin(Stdio::null()).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn what_strangers_sent_does_not_act_on_a_terminal() {
-    let has_script = runs(Command::new("script").arg("--version"));
-    if !there("script, of bsdutils", has_script) {
+    if !has_terminal() {
         return;
     }
     let place = Place::new();
@@ -152,13 +139,12 @@ fn what_strangers_sent_does_not_act_on_a_terminal() {
         "device twin get lamp-1 --json",
         "device state '\u{1b}[2J\u{202e}'",
     ] {
-        let shown = on_a_terminal(&place, &host, arguments);
-        let acts = |c: &char| (c.is_control() && !"\r\n\t".contains(*c)) || *c == '\u{202e}';
-        assert!(!shown.is_empty() && !shown.chars().any(|c| acts(&c)), "{arguments}: {shown:.500?}");
+        let (_, shown) = on_a_terminal(&host.command(&place, &[]), arguments);
+        assert!(!shown.is_empty() && !shown.chars().any(acts), "{arguments}: {shown:.500?}");
         let piped = host.command(&place, &arguments.split(' ').collect::<Vec<_>>()).output().unwrap();
         assert!(!String::from_utf8(piped.stdout).unwrap().contains("\\u{1b}") || arguments.starts_with("explain"));
     }
-    let list = on_a_terminal(&place, &host, "device config get lamp-1 --all");
+    let (_, list) = on_a_terminal(&host.command(&place, &[]), "device config get lamp-1 --all");
     assert_eq!(list.lines().count(), 2, "{list}");
     assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
     assert!(switchbox(&place, &host, &["device", "config", "get", "lamp-1"]).contains(evil));

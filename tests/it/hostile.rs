@@ -5,6 +5,7 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Instant,
 };
 
 use switchbox_tests::{
@@ -26,6 +27,7 @@ fn harm(target: &Arc<Target>, healthy: &mut Healthy, row: Row) -> Option<String>
         });
         target.resident_mib()
     };
+    let began = Instant::now();
     let attacked = catch_unwind(AssertUnwindSafe(|| Attack::run(target, row, during)));
     match attacked.map(|during_mib| during_mib.max(target.resident_mib())) {
         Err(panic) => {
@@ -34,7 +36,7 @@ fn harm(target: &Arc<Target>, healthy: &mut Healthy, row: Row) -> Option<String>
         }
         Ok(mib) if mib > MEMORY_MIB => Some(format!("the host has {mib} MiB")),
         Ok(mib) => {
-            eprintln!("{}: {mib} MiB", row.name);
+            eprintln!("{}: {mib} MiB, {:.1?}", row.name, began.elapsed());
             None
         }
     }
@@ -67,7 +69,7 @@ fn the_page_on_hostile_clients_lists_the_table() {
     let rows = rows();
     assert!(rows.len() >= 40, "{}", rows.len());
     let page = fs::read_to_string(workspace().join("docs/hostile-clients.md")).unwrap();
-    let listed: Vec<_> = rows.iter().map(|row| format!("| {} | {} |", row.name, row.does)).collect();
+    let listed: Vec<_> = rows.iter().map(|row| format!("| {} | {} | {} |", row.name, row.does, row.asserts)).collect();
     let missing: Vec<_> = listed.iter().filter(|line| !page.contains(*line)).cloned().collect();
     assert!(missing.is_empty(), "not in docs/hostile-clients.md:\n{}", missing.join("\n"));
 }

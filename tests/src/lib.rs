@@ -13,6 +13,7 @@ mod memory;
 mod place;
 mod process;
 pub mod raw;
+mod terminal;
 mod tools;
 mod wait;
 
@@ -25,6 +26,7 @@ pub use journal::{Execution, Journal};
 pub use keys::{CLOSED, now, private_key, registered, token};
 pub use place::Place;
 pub use process::{Process, program};
+pub use terminal::{acts, has_terminal, on_a_terminal};
 pub use tools::{more_descriptors, python_with, runs, there, workspace};
 pub use wait::{LIMIT, until, until_within};
 

@@ -78,9 +78,10 @@ impl Lives {
         change(self.0.entry(name.clone()).or_default());
     }
 
-    /// The components that the plugins are or were last.
+    /// The components of the plugins that are on, or off and not removed. One that comes back is compiled again.
     pub(super) fn digests(&self) -> HashSet<String> {
-        self.0.values().filter_map(|life| Some(life.identity.as_ref()?.digest.clone())).collect()
+        let lives = self.0.values().filter(|life| !life.removed);
+        lives.filter_map(|life| Some(life.identity.as_ref()?.digest.clone())).collect()
     }
 
     pub(super) fn forget(&mut self, name: &PluginName) {

@@ -169,14 +169,21 @@ pub(super) const ROWS: &[Row] = &[
             let status = asked(attack, &request("POST", path, &headers, &body));
             assert!(matches!(status, 200 | 429 | 503), "{status} for an event");
         }
-        let page = with_token(attack, "GET", "/v1/events?pageSize=1000", "", "");
+        let path = "/v1/events?pageSize=1000";
+        let answer = attack.target.api.get(path);
+        if answer.status != 429 {
+            let (length, next) = (answer.body.to_string().len(), answer.body["nextPageToken"].is_string());
+            assert!(next && length < 4_500_000, "a page of {length} bytes, with a token: {next}");
+        }
+        let page = with_token(attack, "GET", path, "", "");
         let mut deaf = attack.open(attack.target.admin, 20, b"");
         while attack.goes_on() {
             deaf.iter_mut().for_each(|conn| {
                 let _ = conn.send(page.as_bytes());
             });
         }
-    }),
+    })
+    .asserts("a page has at most 4 MiB and says where the next one begins"),
     row("bridge-abuse", "pretends over HTTP to be the other device", |attack| {
         let path = "/v1/projects/local/locations/local/registries/default/devices/healthy:publishEvent";
         let body = "{\"binaryData\":\"eA==\"}";

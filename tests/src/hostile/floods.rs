@@ -39,7 +39,8 @@ pub(super) const ROWS: &[Row] = &[
         }
         let more = lines() - before;
         assert!(more <= 40, "{more} lines of the log");
-    }),
+    })
+    .asserts("at most 40 lines of the log"),
     row("large-telemetry-flood", "publishes telemetry of 200 kB without reading the acknowledgements", |attack| {
         while attack.goes_on() {
             let mut mallory = attack.target.let_in(&attack.target.mallory());

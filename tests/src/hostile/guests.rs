@@ -29,13 +29,15 @@ pub(super) const ROWS: &[Row] = &[
             let bombs = calls.iter().flat_map(|call| units.map(|unit| format!("argue {call} 8000000 {unit}")));
             bounded(attack, &bombs.collect::<Vec<_>>());
         },
-    ),
+    )
+    .asserts("the host takes at most 64 MiB more"),
     row("text-bomb-plugin", "has its plugin reject events with reasons of 12 MB, and log lines of 8 MB", |attack| {
         bounded(attack, &["reject-bytes 12000000".to_owned(), "argue log.write 8000000 x".to_owned()]);
         let letters = attack.target.api.dead_letters();
         let longest = letters.iter().map(|letter| letter.to_string().len()).max().unwrap_or(0);
         assert!(longest < 100_000, "a dead letter of {longest} bytes");
-    }),
+    })
+    .asserts("the host takes at most 64 MiB more; a dead letter has less than 100 kB"),
     row(
         "start-bomb-component",
         "puts components into the folder that panic, loop, call the host with 8 MB, or say 3 MB when they are started",
@@ -52,28 +54,53 @@ pub(super) const ROWS: &[Row] = &[
                 ],
             );
         },
-    ),
+    )
+    .asserts("it never runs; what the host says of it has less than 100 kB"),
     row(
         "description-bomb-component",
         "puts components into the folder that ask for 100,000 triggers, or for patterns of 2 MB",
         |attack| {
             tried(attack, "describe", &[r#"describe = "triggers""#, r#"describe = "glob""#, r#"describe = "globs""#]);
         },
-    ),
+    )
+    .asserts("it never runs; what the host says of it has less than 100 kB"),
 ];
 
-fn component() -> Vec<u8> {
+/// The guest that misbehaves on request.
+pub(super) fn component() -> Vec<u8> {
     fs::read(HOSTILE).expect("the guest is not there")
+}
+
+/// Writes the settings of a plugin of the attackers' own device.
+pub(super) fn settings(attack: &Attack, name: &str, more: &str) {
+    let trigger = "[[trigger]]\nevent = \"telemetry\"\ndevice = \"mallory\"\n[limits]\ndeadline = \"20s\"\n";
+    fs::write(attack.target.plugins.join(format!("{name}.toml")), format!("{trigger}{more}")).expect("no room");
+}
+
+/// Waits until the plugin runs.
+pub(super) fn runs(attack: &Attack, name: &str) {
+    until("the plugin to run", || attack.target.plugin(name).filter(|text| text.contains("\"running\"")));
+}
+
+/// Runs the guest under this name for the attackers' own device.
+pub(super) fn run(attack: &Attack, name: &str) {
+    settings(attack, name, "");
+    fs::write(attack.target.plugins.join(format!("{name}.wasm")), component()).expect("no room");
+    runs(attack, name);
+}
+
+/// Takes the plugin out of the folder, and waits until it is gone.
+pub(super) fn remove(attack: &Attack, name: &str) {
+    for ending in ["toml", "wasm"] {
+        let _ = fs::remove_file(attack.target.plugins.join(format!("{name}.{ending}")));
+    }
+    until("the plugin to be gone", || attack.target.plugin(name).is_none().then_some(()));
 }
 
 /// Runs the plugin for the attackers' own device, and gives it these events in turn.
 fn bounded(attack: &Attack, events: &[String]) {
     let name = "hostile";
-    let plugins = &attack.target.plugins;
-    let settings = "[[trigger]]\nevent = \"telemetry\"\ndevice = \"mallory\"\n[limits]\ndeadline = \"20s\"\n";
-    fs::write(plugins.join("hostile.toml"), settings).expect("no room");
-    fs::write(plugins.join("hostile.wasm"), component()).expect("no room");
-    until("the plugin to run", || attack.target.plugin(name).filter(|text| text.contains("\"running\"")));
+    run(attack, name);
     let idle = attack.target.resident_mib();
     attack.target.reset_peak();
     let mut conn = attack.target.let_in(&attack.target.mallory());
@@ -91,10 +118,7 @@ fn bounded(attack: &Attack, events: &[String]) {
         }
     }
     conn.send(&packet(0xe0, &[]));
-    for file in ["hostile.toml", "hostile.wasm"] {
-        let _ = fs::remove_file(plugins.join(file));
-    }
-    until("the plugin to be gone", || attack.target.plugin(name).is_none().then_some(()));
+    remove(attack, name);
 }
 
 /// Each of these settings keeps the component from running.

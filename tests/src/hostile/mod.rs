@@ -7,6 +7,8 @@ mod components;
 mod floods;
 mod guests;
 mod healthy;
+mod machine;
+mod operator;
 mod packets;
 mod sessions;
 mod shares;
@@ -21,7 +23,7 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -48,11 +50,20 @@ pub struct Row {
     pub name: &'static str,
     /// What the attacker does, in a line.
     pub does: &'static str,
+    /// What the row asserts beside the bounds that are asserted of every row.
+    pub asserts: &'static str,
     attack: fn(&Attack),
 }
 
 const fn row(name: &'static str, does: &'static str, attack: fn(&Attack)) -> Row {
-    Row { name, does, attack }
+    Row { name, does, asserts: "", attack }
+}
+
+impl Row {
+    const fn asserts(mut self, asserts: &'static str) -> Self {
+        self.asserts = asserts;
+        self
+    }
 }
 
 /// The table.
@@ -69,6 +80,8 @@ pub fn rows() -> Vec<Row> {
         admin::ROWS,
         components::ROWS,
         guests::ROWS,
+        operator::ROWS,
+        machine::ROWS,
     ]
     .concat()
 }
@@ -84,6 +97,11 @@ pub struct Target {
     pub pid: u32,
     pub plugins: PathBuf,
     pub log: PathBuf,
+    data: PathBuf,
+    /// The file of the host's test clock.
+    clock: PathBuf,
+    /// `switchbox` towards the host, without arguments.
+    program: Mutex<Command>,
     api: Admin,
     admin_token: String,
     device_key: SigningKey,
@@ -144,6 +162,9 @@ impl Target {
             pid: host.pid(),
             plugins: place.plugins(),
             log: place.log(),
+            data: place.data(),
+            clock: place.clock(),
+            program: Mutex::new(host.command(place, &[])),
             api: host.admin(),
             admin_token: admin_token.trim().to_owned(),
             device_token: sign(&device_key, "local"),
@@ -267,6 +288,11 @@ fn memory_mib(pid: u32, what: &str) -> u64 {
 const DRIP: Duration = Duration::from_millis(20);
 
 impl Attack {
+    /// Lets the other device be watched from now on: for rows whose rounds take long.
+    fn begin(&self) {
+        self.rounds.fetch_add(2, Ordering::SeqCst);
+    }
+
     /// Begins a round; false when it is called off.
     fn goes_on(&self) -> bool {
         self.rounds.fetch_add(1, Ordering::SeqCst);

@@ -44,7 +44,8 @@ pub(super) const ROWS: &[Row] = &[
             let puback = modest.packet_of(4).expect("no PUBACK");
             assert!(puback.get(2).is_none_or(|code| *code < 0x80), "not kept for another account: {puback:?}");
         }
-    }),
+    })
+    .asserts("another account's retained messages are kept"),
     row("slow-takers", "lets twenty subscribers take a message now and then, and publishes to them", |attack| {
         let one_by_one = |n| Login { properties: vec![0x21, 0, 1], ..attack.target.eve(&format!("slow-{n}")) };
         let mut slow: Vec<Conn> = (0..20).map(|n| attack.target.let_in(&one_by_one(n))).collect();
@@ -68,7 +69,8 @@ pub(super) const ROWS: &[Row] = &[
                 conn.send(&packet(0x40, &body[topic..topic + 2]));
             }
         }
-    }),
+    })
+    .asserts("400 messages are published within 20 s"),
     row("answers-without-puback", "answers method calls and acknowledges none of them", |attack| {
         let mut mallory = attack.target.let_in(&attack.target.mallory());
         mallory.send(&subscribe(1, ["/devices/mallory/methods/#"], 1));
@@ -81,7 +83,8 @@ pub(super) const ROWS: &[Row] = &[
                 assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
             });
         }
-    }),
+    })
+    .asserts("each of 40 calls at a time is answered"),
 ];
 
 /// The status of the API's answer. Rows before may have used up the token's calls.

@@ -1,0 +1,233 @@
+//! What reaches an operator: the log, the terminal, and the folder of plugins.
+
+use std::{fs, net::Ipv4Addr, path::PathBuf, process::Command, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::{
+    Attack, Conn, Login, Row, Target, guests, row,
+    wire::{packet, publish, subscribe},
+};
+use crate::{Admin, acts, has_terminal, on_a_terminal, until};
+
+/// Clears the screen, sets the title, rings, colours, turns the text around, and begins a line that the host never wrote.
+const EVIL: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}\u{2066}x\r\nFORGED";
+/// An address of its own, so that the log has lines left for it.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+/// How long the folder of plugins is away. It is looked for every 100 ms.
+const AWAY: Duration = Duration::from_secs(1);
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        "terminal-escapes",
+        "puts escape sequences, bidirectional marks and line ends into payloads, topics, names, ids and headers",
+        |attack| {
+            let before = log(&attack.target).len();
+            attack
+                .target
+                .posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(EVIL), "force": true}));
+            attack.begin();
+            loop {
+                stranger(attack);
+                operator(&attack.target);
+                let log = log(&attack.target)[before..].to_owned();
+                let raw = log.lines().find(|line| line.starts_with("FORGED") || line.chars().any(acts));
+                assert!(raw.is_none(), "in the log: {raw:?}");
+                assert!(log.contains("FORGED"), "nothing of it was logged at all");
+                if !attack.goes_on() {
+                    break;
+                }
+            }
+            guests::remove(attack, "words");
+        },
+    )
+    .asserts("the log has no such character, nor has the terminal of an operator who lists all of it"),
+    row("long-cells", "reports a state, and sends events, as long as they may be in one word", |attack| {
+        // Rows before have left so many that the one below would not be on the first page.
+        let purged = attack.target.program().args(["dead-letters", "purge", "--all"]).output().expect("no program");
+        assert!(purged.status.success(), "{purged:?}");
+        attack.begin();
+        loop {
+            long(attack);
+            for arguments in LISTS {
+                attack.target.ends_well(arguments);
+            }
+            if !attack.goes_on() {
+                break;
+            }
+        }
+    })
+    .asserts("each command that lists them ends with 0, on a terminal and in a pipe"),
+    row("plugin-folder-gone", "takes the folder of plugins away while they run, and puts it back", |attack| {
+        let (plugins, aside) = (&attack.target.plugins, attack.target.plugins.with_extension("aside"));
+        let lines = || log(&attack.target).matches("plugin folder").count();
+        let before = lines();
+        attack.begin();
+        loop {
+            fs::rename(plugins, &aside).expect("the folder stays");
+            std::thread::sleep(AWAY);
+            fs::rename(&aside, plugins).expect("the folder does not come back");
+            if !attack.goes_on() {
+                break;
+            }
+        }
+        let more = lines() - before;
+        assert!((1..=4).contains(&more), "{more} lines of the log");
+    })
+    .asserts("at most four lines of the log; plugins that run go on"),
+];
+
+/// What an operator lists.
+const LISTS: &[&str] = &[
+    "events",
+    "events --json",
+    "explain mallory",
+    "device list",
+    "device get mallory",
+    "device get mallory --json",
+    "device state mallory",
+    "device config get mallory --all",
+    "device command list mallory",
+    "device twin get mallory",
+    "device twin get mallory --json",
+    "dead-letters list",
+    "dead-letters show",
+    "plugin list",
+    "plugin logs picky",
+    "audit",
+];
+
+fn log(target: &Target) -> String {
+    String::from_utf8_lossy(&fs::read(&target.log).expect("no log")).into_owned()
+}
+
+/// Says it in every place that takes text of a client.
+fn stranger(attack: &Attack) {
+    let target = &attack.target;
+    let mut mallory = target.let_in(&target.mallory());
+    let topics = ["events", "events/rejected", "state", &format!("events/{EVIL}"), EVIL];
+    for (id, topic) in (1_u16..).zip(topics) {
+        if !mallory.send(&publish(0x32, &format!("/devices/mallory/{topic}"), id, &[], EVIL.as_bytes())) {
+            break;
+        }
+        let _ = mallory.packet();
+    }
+    // Each of these may end its connection.
+    let eve = target.eve(EVIL);
+    let will = Some((format!("attack/{EVIL}"), EVIL.to_owned(), true));
+    let header = STANDARD.encode(format!("{{\"alg\":{}}}", json!(EVIL)));
+    let claims = STANDARD.encode(json!({"aud": EVIL, "iat": EVIL, "exp": EVIL}).to_string());
+    let logins = [
+        Login { user: EVIL.to_owned(), ..Login::with_password(EVIL, EVIL) },
+        Login::with_password(&format!("mallory{EVIL}"), &format!("{header}.{claims}.AAAA")),
+        Login { user: format!("serviceAccounts/{EVIL}"), ..eve.clone() },
+        Login { will, ..eve.clone() },
+    ];
+    let packets = [
+        subscribe(1, [EVIL, &format!("attack/{EVIL}")], 1),
+        publish(0x33, &format!("attack/{EVIL}"), 1, &[], EVIL.as_bytes()),
+        publish(0x32, EVIL, 1, &[], EVIL.as_bytes()),
+        publish(0x32, &format!("/devices/{EVIL}/attach"), 1, &[], EVIL.as_bytes()),
+    ];
+    for login in logins {
+        let mut conn = Conn::open_from(ADDRESS, target.mqtt);
+        conn.send(&login.packet());
+        let _ = conn.packet();
+    }
+    for (words, login) in
+        packets.iter().flat_map(|words| [(words, &eve), (words, &target.oscar())].map(|(w, l)| (w, l.clone())))
+    {
+        let mut conn = Conn::open_from(ADDRESS, target.mqtt);
+        conn.send(&[&login.packet()[..], words].concat());
+        let _ = (conn.packet(), conn.glance());
+    }
+    let escape = "\u{1b}[2J\u{202e}";
+    for head in [
+        format!("GET /{escape} HTTP/1.1\r\nhost: {escape}\r\n\r\n"),
+        format!("GET /mqtt HTTP/1.1\r\nhost: x\r\nupgrade: {escape}\r\nsec-websocket-protocol: {escape}\r\n\r\n"),
+    ] {
+        for listener in [target.ws, target.admin, target.mqtt] {
+            let mut conn = Conn::open_from(ADDRESS, listener);
+            conn.send(head.as_bytes());
+            let _ = conn.glance();
+        }
+    }
+    guests::run(attack, "words");
+    for words in [format!("argue log.write 60 {EVIL}"), EVIL.to_owned()] {
+        mallory.send(&publish(0x32, "/devices/mallory/events", 9, &[], words.as_bytes()));
+        let _ = mallory.packet();
+    }
+    until("the plugin to write to its log", || (target.handled("words")? >= 2).then_some(()));
+    mallory.send(&packet(0xe0, &[]));
+}
+
+/// Looks at all of it on a terminal.
+fn operator(target: &Target) {
+    for arguments in LISTS.iter().chain(&["plugin logs words", "plugin get words"]) {
+        let shown = target.ends_well(arguments);
+        let raw = shown.lines().find(|line| line.starts_with("FORGED") || line.chars().any(acts));
+        assert!(raw.is_none(), "{arguments} shows {raw:?}");
+    }
+}
+
+/// As much as there may be in one word, in every place that a command shows.
+fn long(attack: &Attack) {
+    let target = &attack.target;
+    let word = |bytes: usize| "y".repeat(bytes);
+    let state = format!("{{\"a\":\"{}\"}}", word(65_536 - 8));
+    let mut mallory = target.let_in(&target.mallory());
+    for (topic, payload) in [("state", &state), ("events", &word(262_144)), ("events/rejected", &word(262_144))] {
+        mallory.send(&publish(0x32, &format!("/devices/mallory/{topic}"), 1, &[], payload.as_bytes()));
+        let puback = mallory.packet_of(4).expect("the longest there may be is refused");
+        assert!(puback.get(2).is_none_or(|code| *code < 0x80), "refused: {puback:?}");
+    }
+    mallory.send(&packet(0xe0, &[]));
+    target.posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(&state)}));
+    target.posts(":sendCommandToDevice", &json!({"binaryData": STANDARD.encode(word(262_144)), "ttl": "1s"}));
+    until("the dead letter", || {
+        target.api.dead_letters().iter().any(|letter| letter.to_string().len() > 262_144).then_some(())
+    });
+}
+
+impl Target {
+    /// A call of the API about the attackers' own device. Rows before may have used up the token's calls.
+    fn posts(&self, verb: &str, body: &serde_json::Value) {
+        let path = Admin::device_path("mallory", verb);
+        until("a call to be taken", || {
+            let answer = self.api.post(&path, body);
+            (answer.status != 429).then(|| drop(answer.ok()))
+        });
+    }
+
+    /// `switchbox` towards the host, as its operator runs it.
+    fn program(&self) -> Command {
+        let plain = self.program.lock().expect("a row has failed");
+        let mut command = Command::new(plain.get_program());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.plugins.parent().map(PathBuf::from).unwrap_or_default());
+        command
+    }
+
+    /// Runs the command into a pipe, and on a terminal where there is one; gives what it showed there.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end with 0.
+    fn ends_well(&self, arguments: &str) -> String {
+        let letter = || self.api.dead_letters().last().map(|letter| letter["id"].to_string().replace('"', ""));
+        let arguments = match arguments {
+            "dead-letters show" => format!("{arguments} {}", letter().expect("no dead letter")),
+            _ => arguments.to_owned(),
+        };
+        let output = self.program().args(arguments.split(' ')).output().expect("the program does not start");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {} {said:.500}", output.status);
+        if !has_terminal() {
+            return String::new();
+        }
+        let (status, shown) = on_a_terminal(&self.program(), &arguments);
+        assert!(status.success(), "{arguments}: {status} {shown:.500}");
+        shown
+    }
+}

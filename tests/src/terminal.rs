@@ -1,0 +1,36 @@
+//! What a program shows on a terminal, which is not what it writes into a pipe.
+
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::{runs, there};
+
+/// Whether programs can be run on a terminal here.
+#[must_use]
+pub fn has_terminal() -> bool {
+    there("script, of bsdutils", runs(Command::new("script").arg("--version")))
+}
+
+/// Runs the command with these arguments more, in the words of a shell, on a terminal of 100 columns. Gives how it ended and
+/// what it showed.
+///
+/// # Panics
+///
+/// When there is no `script`.
+#[must_use]
+pub fn on_a_terminal(plain: &Command, arguments: &str) -> (ExitStatus, String) {
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("stty cols 100; '{}' {arguments}", plain.get_program().display()), "/dev/null"]);
+    script.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = plain.get_current_dir() {
+        script.current_dir(folder);
+    }
+    let output = script.stdin(Stdio::null()).output().expect("there is no script");
+    (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a terminal does something else with the character than show it. Line ends and tabs are the program's own.
+#[must_use]
+pub fn acts(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && !"\r\n\t".contains(c))
+}
