@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchbox::auth::signing::SigningKey;
+use switchbox_auth::signing::SigningKey;
 
 use super::{Conn, Login, Row, Target, guests, now, row, wire::length};
 use crate::{stamped, until, until_within};

@@ -65,8 +65,11 @@ pub(super) const ROWS: &[Row] = &[
         let before = lines();
         attack.begin();
         loop {
+            // What is being written keeps the host looking.
+            fs::write(plugins.join("half.toml"), "component = ").expect("no room");
             fs::rename(plugins, &aside).expect("the folder stays");
             std::thread::sleep(AWAY);
+            fs::remove_file(aside.join("half.toml")).expect("no such file");
             fs::rename(&aside, plugins).expect("the folder does not come back");
             if !attack.goes_on() {
                 break;
