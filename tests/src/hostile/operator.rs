@@ -24,9 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         "puts escape sequences, bidirectional marks and line ends into payloads, topics, names, ids and headers",
         |attack| {
             let before = log(&attack.target).len();
-            attack
-                .target
-                .posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(EVIL), "force": true}));
+            attack.target.posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(EVIL)}));
             attack.begin();
             loop {
                 stranger(attack);

@@ -8,7 +8,7 @@ use super::{
     Attack, Conn, Login, Row, row,
     wire::{packet, publish, subscribe},
 };
-use crate::{Admin, until};
+use crate::{Admin, until, until_within};
 
 /// Messages that a publisher beside slow subscribers gets rid of in a round, and how long that may take on a busy machine.
 const MESSAGES: u16 = 400;
@@ -36,11 +36,16 @@ pub(super) const ROWS: &[Row] = &[
             for _ in 0..bursts {
                 retain(&mut hoarder, &mut number);
             }
-            // Another account has room.
+            // Another account has room: what it retains is there for who subscribes.
             let mut modest = attack.target.let_in(&attack.target.adam("modest"));
-            modest.send(&publish(0x33, "attack/modest", 1, &[], b"x"));
-            let puback = modest.packet_of(4).expect("no PUBACK");
-            assert!(puback.get(2).is_none_or(|code| *code < 0x80), "not kept for another account: {puback:?}");
+            for (id, payload) in [(1, &b""[..]), (2, b"x")] {
+                modest.send(&publish(0x33, "attack/modest", id, &[], payload));
+                let puback = modest.packet_of(4).expect("no PUBACK");
+                assert!(puback.get(2).is_none_or(|code| *code < 0x80), "not kept for another account: {puback:?}");
+            }
+            modest.send(&subscribe(3, ["attack/modest"], 0));
+            let is_kept = until_within(IN_TIME, || (modest.glance().ends_with(b"x")).then_some(()));
+            assert!(is_kept.is_some(), "acknowledged for another account, and not kept");
         }
     })
     .asserts("another account's retained messages are kept"),
