@@ -234,8 +234,9 @@ fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
     };
     let mut device = host.device("villain-1");
     device.event("log 2");
+    device.event("reject");
     until("the lines of the past", || {
-        host.cli(&place, &["plugin", "logs", "hostile"]).contains("line 1").then_some(())
+        host.cli(&place, &["plugin", "logs", "hostile"]).contains("not mine").then_some(())
     });
     let mut followed = logs("hostile");
     let seen = |times: usize| {
@@ -249,12 +250,10 @@ fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
     let told = |lines: &[String]| -> Vec<String> {
         lines.iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
     };
-    assert_eq!(told(&seen(2)), ["warn: line 0", "warn: line 1"]);
+    assert_eq!(told(&seen(3)), ["warn: line 0", "warn: line 1", "failed: not mine"]);
     device.event("nothing");
     device.event("log 1");
-    device.event("reject");
-    let lines = told(&seen(4));
-    assert_eq!(lines[2..], ["warn: line 0", "failed: not mine"]);
+    assert_eq!(told(&seen(4))[3], "warn: line 0");
     // A dead letter that is driven again fails again, and that is news.
     let letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
     let _ = host.cli(&place, &["dead-letters", "redrive", &letter]);
