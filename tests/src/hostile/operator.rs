@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Row] = &[
             }
         }
         let more = lines() - before;
-        assert!((1..=4).contains(&more), "{more} lines of the log");
+        assert!(more <= 4, "{more} lines of the log");
     })
     .asserts("at most four lines of the log; plugins that run go on"),
 ];
