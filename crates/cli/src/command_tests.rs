@@ -197,7 +197,7 @@ fn an_operator_follows_a_command_to_its_end() {
     online.subscribe(Feed::Commands);
     let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
     let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
-    online.acknowledged(vec![Receipt::CommandSent { num }]);
+    online.acknowledged([Receipt::CommandSent { num }]);
     assert!(has_row(&command(&["show", "lamp-1", &now]).unwrap(), "status sent"));
 }
 

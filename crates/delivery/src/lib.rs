@@ -321,7 +321,7 @@ impl Online {
         open
     }
 
-    pub fn acknowledged(&self, receipts: Vec<Receipt>) {
+    pub fn acknowledged(&self, receipts: impl IntoIterator<Item = Receipt>) {
         let time_ms = clock::now_ms();
         let device = self.presence.device().num;
         let (mut taken, mut refused) = (Vec::new(), Vec::new());

@@ -18,6 +18,7 @@ use super::{
 use crate::dialect::{attach, gateway_errors::ErrorType};
 use switchbox_auth::{Principal, Refusal, Standing};
 use switchbox_core::registry::Device;
+use switchbox_delivery::Receipt;
 use switchbox_model::{
     DeviceId, limits,
     registry::{DeviceError, ErrorKind},
@@ -219,15 +220,15 @@ impl<H: Hub> Connection<H> {
 
     /// What the client acknowledged goes to the devices that it was for.
     pub(super) fn acknowledged(&self, receipts: Receipts) {
-        let Receipts { own, attached } = receipts;
-        if let (Some(online), false) = (&self.presence.online, own.is_empty()) {
-            online.acknowledged(own);
+        let Receipts { own, config_sent, attached } = receipts;
+        if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
+            online.acknowledged(config_sent.then_some(Receipt::ConfigSent).into_iter().chain(own));
         }
         for (device, receipt) in attached {
             let found = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&device.name.id));
             // One that was detached gets it again when it is back.
             if let Some(attachment) = found.filter(|attachment| attachment.device.num == device.num) {
-                attachment.online.acknowledged(vec![receipt]);
+                attachment.online.acknowledged([receipt]);
             }
         }
     }

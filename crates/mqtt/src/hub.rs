@@ -64,7 +64,7 @@ pub trait Online: Send + Sync + 'static {
     fn resume(&self, feed: Feed);
     fn unsubscribe(&self, feed: Feed);
     fn resumes(&self, outbound: &Outbound) -> bool;
-    fn acknowledged(&self, receipts: Vec<Receipt>);
+    fn acknowledged(&self, receipts: impl IntoIterator<Item = Receipt>);
     fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool;
     fn disconnect(self, reason: &str);
 }
@@ -163,7 +163,7 @@ impl Online for delivery::Online {
         Self::resumes(self, outbound)
     }
 
-    fn acknowledged(&self, receipts: Vec<Receipt>) {
+    fn acknowledged(&self, receipts: impl IntoIterator<Item = Receipt>) {
         Self::acknowledged(self, receipts);
     }
 

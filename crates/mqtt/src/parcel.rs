@@ -1,6 +1,6 @@
 //! What the hub delivers over a client's connection: something for its own device, or for one that it speaks for.
 
-use std::{sync::Arc, time::Instant};
+use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Feed, Outbound, Receipt};
@@ -63,12 +63,14 @@ impl Weigh for Parcel {
         }
     }
 
-    fn repeats(&self, older: &Self) -> bool {
-        match (&self.outbound, &older.outbound) {
-            (Outbound::Config { version, .. }, Outbound::Config { version: other, .. }) => {
-                version == other && self.num() == older.num()
+    fn compare_version(&self, other: &Self) -> Option<Ordering> {
+        match (&self.outbound, &other.outbound) {
+            (Outbound::Config { version, .. }, Outbound::Config { version: others, .. })
+                if self.num() == other.num() =>
+            {
+                Some(version.cmp(others))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -81,6 +83,8 @@ impl Weigh for Parcel {
 #[derive(Default)]
 pub(super) struct Receipts {
     pub(super) own: Vec<Receipt>,
+    /// A config was sent to the client itself. Of several the last one counts, and a flag costs no memory for each packet.
+    pub(super) config_sent: bool,
     pub(super) attached: Vec<(Arc<Device>, Receipt)>,
 }
 
@@ -101,19 +105,18 @@ impl Receipts {
     /// It was encoded for the socket. `again`: not for the first time.
     pub(super) fn sent(&mut self, item: &Item<Parcel>, again: bool) {
         let Body::Hub(Parcel { device, outbound }) = &item.body else { return };
-        let receipt = match outbound {
-            Outbound::Config { .. } => Receipt::ConfigSent,
-            Outbound::Command { num, .. } if !again => Receipt::CommandSent { num: *num },
-            Outbound::Command { .. } | Outbound::Method { .. } => return,
-        };
-        // Of several configs the last one counts.
-        if device.is_some() || receipt != Receipt::ConfigSent || self.own.last() != Some(&receipt) {
-            self.push(device.clone(), receipt);
+        match (outbound, device) {
+            (Outbound::Config { .. }, None) => self.config_sent = true,
+            (Outbound::Config { .. }, Some(_)) => self.push(device.clone(), Receipt::ConfigSent),
+            (Outbound::Command { num, .. }, _) if !again => {
+                self.push(device.clone(), Receipt::CommandSent { num: *num });
+            }
+            (Outbound::Command { .. } | Outbound::Method { .. }, _) => {}
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.attached.is_empty()
+        self.own.is_empty() && !self.config_sent && self.attached.is_empty()
     }
 
     fn push(&mut self, device: Option<Arc<Device>>, receipt: Receipt) {

@@ -1,6 +1,6 @@
 //! What a session holds and gives out. Plain types.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Instant};
 
 use super::Ack;
 use switchbox_model::{Message, QoS, broker::MessageNum};
@@ -86,8 +86,9 @@ pub trait Weigh {
     fn size(&self) -> usize;
     /// Where only the newest of several that wait is sent: this one makes an older one needless.
     fn replaces(&self, older: &Self) -> bool;
-    /// It is the same once more: one of them is enough, sent or not, until it is acknowledged.
-    fn repeats(&self, older: &Self) -> bool;
+    /// How its version compares with that of the other one, where both are versions of the same document; else `None`. Of equal
+    /// ones one is enough, sent or not, until it is acknowledged.
+    fn compare_version(&self, other: &Self) -> Option<Ordering>;
     /// From when on nobody waits for it, so that it needs no place in the window also where it was sent; none = it does until it is
     /// acknowledged.
     fn over(&self) -> Option<Instant> {

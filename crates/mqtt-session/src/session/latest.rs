@@ -1,16 +1,14 @@
 //! What the hub delivers and of which only the newest is wanted, such as configs.
 
+use std::cmp::Ordering;
+
 use super::{Body, Item, Session, Weigh};
 
 impl<H: Clone + Weigh> Session<H> {
     /// Puts it into the queue while the in-flight window has room; else it waits beside it, in place of what it replaces. What is
     /// in flight or in the queue already is not taken a second time.
     pub fn offer_latest(&mut self, item: Item<H>) {
-        let repeats = |older: &Item<H>| match (&item.body, &older.body) {
-            (Body::Hub(newer), Body::Hub(older)) => newer.repeats(older),
-            _ => false,
-        };
-        if self.in_flight.iter().filter_map(|entry| entry.item.as_ref()).chain(&self.queue).any(repeats) {
+        if self.has_version(&item) {
             return;
         }
         let ahead = self.in_flight.len() + self.queue.len();
@@ -25,6 +23,18 @@ impl<H: Clone + Weigh> Session<H> {
         } else {
             self.enqueue(item);
         }
+    }
+
+    /// The same version of the same document is in flight or in the queue.
+    fn has_version(&self, item: &Item<H>) -> bool {
+        let compare = |other: &Item<H>| match (&item.body, &other.body) {
+            (Body::Hub(item), Body::Hub(other)) => item.compare_version(other),
+            _ => None,
+        };
+        let in_flight = self.in_flight.iter().rev().filter_map(|entry| entry.item.as_ref());
+        // Newest first: before a version that is older, there are only versions that are older still.
+        let newest = self.queue.iter().rev().chain(in_flight).filter_map(compare).find(|order| order.is_ge());
+        newest == Some(Ordering::Equal)
     }
 }
 

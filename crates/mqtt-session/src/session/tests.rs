@@ -1,6 +1,6 @@
 //! The session's exchanges, step by step.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use super::*;
 
@@ -16,8 +16,8 @@ impl Weigh for u64 {
         self / 100 == older / 100
     }
 
-    fn repeats(&self, older: &Self) -> bool {
-        self == older
+    fn compare_version(&self, other: &Self) -> Option<Ordering> {
+        self.replaces(other).then(|| self.cmp(other))
     }
 
     /// From 900 on nobody waits for it.

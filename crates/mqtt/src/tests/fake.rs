@@ -289,7 +289,7 @@ impl Online for FakeOnline {
         !matches!(outbound, Outbound::Command { id, .. } if &**id == "ended")
     }
 
-    fn acknowledged(&self, receipts: Vec<Receipt>) {
+    fn acknowledged(&self, receipts: impl IntoIterator<Item = Receipt>) {
         for receipt in receipts {
             match receipt {
                 Receipt::Config { version } => self.say(&format!("acknowledged config {version}")),
