@@ -85,6 +85,21 @@ fn every_path_on_the_pages_about_the_code_is_there() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// A longer cell is a section.
+const CELL_CHARS: usize = 200;
+
+#[test]
+fn no_cell_of_a_table_is_too_long() {
+    let mut wrong = Vec::new();
+    for page in pages().into_iter().filter(|page| page != Path::new("CHANGELOG.md")) {
+        let text = prose(&text_of(&page));
+        let cells = text.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split(" | "));
+        let long = cells.filter(|cell| cell.chars().count() > CELL_CHARS);
+        wrong.extend(long.map(|cell| format!("{}: {cell}", page.display())));
+    }
+    assert!(wrong.is_empty(), "more than {CELL_CHARS} characters:\n{}", wrong.join("\n"));
+}
+
 /// `host/src/main.rs`, `docs/`: it begins with a folder of the workspace.
 pub(crate) fn is_path(word: &str) -> bool {
     let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));

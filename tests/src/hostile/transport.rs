@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         let _held = attack.open(attack.target.mqtt, 1_099, b"");
         attack.drips(|_| ());
     })
-    .asserts("the same with 1,024 descriptors is in `tests/tests/upkeep.rs`"),
+    .asserts("the same with 1,024 descriptors is in `tests/it/upkeep.rs`"),
     row("half-connect", "sends half a CONNECT on 200 connections and stops", |attack| {
         let connect = attack.target.mallory().packet();
         let _held = attack.open(attack.target.mqtt, 200, &connect[..connect.len() / 2]);
