@@ -1,8 +1,13 @@
-//! The pages that are made from the code, docs/settings.md and docs/metrics.md: a table that changed without its page is found here.
-//! `UPDATE_DOCS=1 cargo test -p switchbox-tests --test it tidy::reference` writes them.
+//! The pages that are made from the code: docs/settings.md, docs/metrics.md and docs/http-calls.md. A table that changed without its
+//! page is found here. `UPDATE_DOCS=1 cargo test -p switchbox-tests --test it tidy::reference` writes them.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+};
 
+use serde_json::Value;
 use switchbox_settings::{self as settings, Kind, Spec};
 use switchbox_support::metrics;
 use switchbox_tests::Place;
@@ -100,6 +105,43 @@ scrape_configs:
         writeln!(page, "| `switchbox_{}{end}` | {} | {labels} | {} |", spec.name, spec.kind, spec.says).unwrap();
     }
     page
+}
+
+/// From `/openapi.json`.
+fn calls_page(document: &Value) -> String {
+    let mut page = "# Calls of the HTTP API
+
+For programs. This page is made from the code; `/openapi.json` has the fields of bodies and answers, [http-api.md](http-api.md) examples.
+
+`…` stands for `/v1/projects/{p}/locations/{l}/registries/{r}`. The scope says what a token must allow: `read`, `operate` (also send to devices) or
+`admin` (also change what is there); `open` needs no token, and `device` is for a device with its own token or password.
+
+| call | scope | query parameters | meaning |
+| --- | --- | --- | --- |
+"
+    .to_owned();
+    let paths: BTreeMap<_, _> = document["paths"].as_object().unwrap().iter().collect();
+    for (path, methods) in paths {
+        let path = path.replace("/v1/projects/{p}/locations/{l}/registries/{r}", "…");
+        for (method, call) in methods.as_object().unwrap() {
+            let parameters =
+                call["parameters"].as_array().unwrap().iter().filter(|parameter| parameter["in"] == "query");
+            let parameters: Vec<_> =
+                parameters.map(|parameter| format!("`{}`", parameter["name"].as_str().unwrap())).collect();
+            let (scope, summary) = (call["x-switchbox-scope"].as_str().unwrap(), call["summary"].as_str().unwrap());
+            let method = method.to_uppercase();
+            writeln!(page, "| `{method} {path}` | {scope} | {} | {summary} |", parameters.join(", ")).unwrap();
+        }
+    }
+    page
+}
+
+#[test]
+fn reference_of_calls() {
+    let place = Place::new();
+    let host = place.start();
+    held("docs/http-calls.md", &calls_page(&host.admin().get("/openapi.json").ok()));
+    host.stop();
 }
 
 #[test]
