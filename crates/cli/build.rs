@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The folders of the SDK from the workspace's root on. They keep their places to each other.
-const FOLDERS: [&str; 3] = ["plugin-sdk", "crates/json", "wit"];
+const FOLDERS: [&str; 3] = ["plugin-sdk", "crates/rules", "wit"];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("../..").canonicalize()?;

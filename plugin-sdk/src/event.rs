@@ -33,7 +33,8 @@ impl Event {
     /// The payload as JSON of a type of yours, which may borrow from the event; a reject that says what is wrong where
     /// it is not that.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Disposition> {
-        serde_json::from_slice(self.payload()).map_err(|e| reject(format!("payload: {}", switchbox_json::explain(&e))))
+        serde_json::from_slice(self.payload())
+            .map_err(|e| reject(format!("payload: {}", switchbox_rules::json::explain(&e))))
     }
 
     /// What kind of event it is, as triggers name it.

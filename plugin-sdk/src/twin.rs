@@ -54,9 +54,10 @@ const AROUND: usize = 8;
 impl Twin {
     /// Reads the host's answer, whatever numbers a device put into it.
     pub(crate) fn read(text: &str) -> Result<Self> {
-        let depth = switchbox_json::DEPTH + AROUND;
-        let read = switchbox_json::parse_within(text.as_bytes(), depth).map_err(|e| e.to_string());
-        let read = read.and_then(|value| from_value(switchbox_json::to_serde(&value)).map_err(|e| e.to_string()));
+        let depth = switchbox_rules::json::DEPTH + AROUND;
+        let read = switchbox_rules::json::parse_within(text.as_bytes(), depth).map_err(|e| e.to_string());
+        let read =
+            read.and_then(|value| from_value(switchbox_rules::json::to_serde(&value)).map_err(|e| e.to_string()));
         read.map_err(|e| Error::Unavailable(format!("the host's twin cannot be read: {e}")))
     }
 

@@ -200,7 +200,7 @@ fn desired(body: &[u8]) {
     let Some((patch, desired)) = two(body) else { return };
     let Ok(merged) = twin::patched(desired.as_bytes(), patch.as_bytes()) else { return };
     let merged = merged.unwrap_or_else(|| desired.to_owned().into());
-    let both = switchbox_json::object(&merged).ok().zip(switchbox_json::object(patch.as_bytes()).ok());
+    let both = switchbox_rules::json::object(&merged).ok().zip(switchbox_rules::json::object(patch.as_bytes()).ok());
     let follows = both.is_some_and(|(merged, patch)| {
         patch.sorted().all(|member| merged.get(&member.key).is_some() == (member.value.text != "null"))
     });

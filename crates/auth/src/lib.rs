@@ -39,9 +39,7 @@ pub use self::{
 use standing::Proof;
 use switchbox_core::registry::{self, Changed, Device};
 use switchbox_model::{
-    DeviceName, DeviceNum, RegistryName, ServiceName,
-    ids::MAX_ID_BYTES,
-    limits,
+    DeviceName, DeviceNum, RegistryName, ServiceName, limits,
     registry::{DeviceError, DeviceSpec, ErrorKind},
 };
 pub use switchbox_settings::Enroll;
@@ -200,7 +198,8 @@ impl Handle {
 
     async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
         let service = ServiceName::new(name).ok().and_then(|name| self.registry.service(&name));
-        let full: String = format!("{SERVICES}{name}").chars().take(MAX_ID_BYTES + SERVICES.len()).collect();
+        let full: String =
+            format!("{SERVICES}{name}").chars().take(switchbox_rules::names::MAX_ID_BYTES + SERVICES.len()).collect();
         // The log shows it, and a name may hold whatever a client likes.
         let shown = if service.is_some() { full.clone() } else { format!("{full:?}") };
         let claimed = Claimed {

@@ -76,8 +76,8 @@ impl Host {
     }
 
     /// The same for an answer in which documents stand byte for byte.
-    pub(super) fn show_document(&self, answer: &switchbox_json::Value<'_>, text: String) -> String {
-        if self.json { terminal::json_piece(&switchbox_json::pretty(answer)).into_owned() } else { text }
+    pub(super) fn show_document(&self, answer: &switchbox_rules::json::Value<'_>, text: String) -> String {
+        if self.json { terminal::json_piece(&switchbox_rules::json::pretty(answer)).into_owned() } else { text }
     }
 }
 

@@ -9,10 +9,9 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ids::DeviceNum,
-    message::{Message, MessageProperties, QoS},
-};
+use switchbox_rules::names::DeviceNum;
+
+use super::message::{Message, MessageProperties, QoS};
 
 /// A session, among all that there ever were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

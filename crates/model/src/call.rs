@@ -4,10 +4,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    cause::Cause,
-    ids::{DeviceNum, PluginName, Seq},
-};
+use switchbox_rules::names::{DeviceNum, PluginName, Seq};
+
+use super::cause::Cause;
 
 /// What is remembered of a request's and of an answer's payload, bytes.
 const PAYLOAD_BYTES: usize = 256;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{PluginName, Seq};
+use switchbox_rules::names::{PluginName, Seq};
 
 /// What brought an effect about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

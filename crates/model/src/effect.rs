@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ids::DeviceNum, message::QoS, timer::Timer};
+use switchbox_rules::names::DeviceNum;
+
+use super::{message::QoS, timer::Timer};
 
 /// One effect. All effects of an event commit together with "this plugin has handled this event".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

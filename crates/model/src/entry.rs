@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use switchbox_rules::names::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName};
+
 use super::{
     broker::BrokerChange,
     call::CallRecord,
     cause::{Cause, EffectKey},
     effect::Effect,
     event::{CommandStatus, Event},
-    ids::{DeviceName, DeviceNum, PluginName, RegistryName, Seq, ServiceName},
     life::PluginChange,
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
 };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{DeviceNum, Seq};
+use switchbox_rules::names::{DeviceNum, Seq};
 
 /// One event. Its `seq` is its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,7 @@ pub mod effect;
 pub mod entry;
 pub mod event;
 pub mod hosts;
-pub mod ids;
 pub mod life;
-pub mod limits;
 pub mod message;
 pub mod method;
 pub mod payload;
@@ -25,6 +23,9 @@ pub use effect::{Effect, KvWrite};
 pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, HeldBack, Outcome, RegistryChange, Settlement};
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
 pub use hosts::AllowedHosts;
-pub use ids::{DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName};
 pub use message::{Message, MessageProperties, PayloadFormat, QoS};
 pub use payload::{PayloadLimit, PayloadLimits};
+pub use switchbox_rules::limits;
+pub use switchbox_rules::names::{
+    DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName,
+};

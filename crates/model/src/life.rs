@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{cause::EffectKey, ids::Seq, timer::Timer};
+use switchbox_rules::names::Seq;
+
+use super::{cause::EffectKey, timer::Timer};
 
 /// Which component a plugin is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,11 +3,12 @@
 use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    grants::{check_count, check_filter, check_patterns, filter_matches, globs},
-    limits::names,
-};
+use super::limits::names;
 use switchbox_model::{EventData, EventKind, limits::TRIGGERS};
+use switchbox_rules::{
+    pattern::{check_count, check_patterns, globs},
+    topic::{check_plugin_filter, matches},
+};
 
 /// One kind of event that a plugin sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ impl Triggers {
     /// Some trigger is on messages on this topic.
     #[must_use]
     pub fn match_topic(&self, topic: &str) -> bool {
-        self.0.iter().any(|t| t.event == EventKind::Topic && filter_matches(&t.filter, topic))
+        self.0.iter().any(|t| t.event == EventKind::Topic && matches(&t.filter, topic))
     }
 
     /// `device`: the id of the event's device; empty where it has none.
@@ -86,7 +87,7 @@ impl Triggers {
         let kind = data.kind();
         self.0.iter().filter(|trigger| trigger.event == kind).any(|trigger| match data {
             EventData::Timer { .. } => true,
-            EventData::Topic { topic, .. } => filter_matches(&trigger.filter, topic),
+            EventData::Topic { topic, .. } => matches(&trigger.filter, topic),
             _ => {
                 trigger.device.is_match(device)
                     && trigger.subfolder.as_ref().is_none_or(|glob| glob.is_match(data.subfolder()))
@@ -99,7 +100,7 @@ impl Triggers {
 fn check_topic(trigger: &Trigger) -> Result<(), String> {
     match trigger.device.as_str() {
         "*" => Err("a trigger on topic needs its topic filter, such as device = \"alerts/#\"".into()),
-        filter => check_filter(filter),
+        filter => check_plugin_filter(filter),
     }
 }
 

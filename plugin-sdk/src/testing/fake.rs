@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use switchbox_json::{Difference, Tolerance, differences, object, patched};
+use switchbox_rules::json::{Difference, Tolerance, differences, object, patched};
 
 use crate::{
     CommandOptions, ConfigVersion, Device, Entry, Error, Level, PublishOptions, Response, Result, Schedule,
@@ -40,7 +40,9 @@ impl FakeHost {
         let prefix = format!("{}/devices/", world.registry);
         let here = world.devices.iter().filter(|(name, _)| name.starts_with(&prefix)).map(|(_, device)| &device.about);
         let fit = here.filter(|device| patterns::glob(pattern, &device.id) && Some(device.id.as_str()) > after);
-        let seen = fit.filter(|device| world.check(Capability::Read, &device.id).is_ok());
+        let readable =
+            |name: &str| patterns::device_granted(&world.grants, Capability::Read, name, &world.registry).is_ok();
+        let seen = fit.filter(|device| readable(&device.name));
         Ok(seen.take(limit as usize).cloned().collect())
     }
 
@@ -162,7 +164,7 @@ impl FakeHost {
 
     pub(crate) fn topic_publish(&self, topic: &str, payload: &[u8], options: PublishOptions) -> Result<()> {
         let mut world = self.world();
-        world.check(Capability::Publish, topic)?;
+        patterns::topic_granted(&world.grants, topic)?;
         let PublishOptions { qos, retain } = options;
         world.messages.push(SentMessage { topic: topic.into(), payload: payload.into(), qos, retain });
         Ok(())

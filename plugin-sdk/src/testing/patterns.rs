@@ -1,40 +1,53 @@
-//! The patterns of triggers and grants, as the host reads them.
+//! The patterns of triggers and grants, read by the host's own code.
+
+use switchbox_rules::{
+    grants::{self, Grants},
+    names::{DeviceName, RegistryName},
+    pattern, topic,
+};
 
 use crate::{
-    EventData, EventKind,
+    Error, EventData, EventKind, Result,
     bindings::exports::switchbox::plugin::handler::{Capability, Grant, Trigger},
 };
 
-/// A glob on a device id or a sub-folder.
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
-    globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(text))
+/// Whether the glob matches. What is no glob matches nothing.
+pub(super) fn glob(glob: &str, text: &str) -> bool {
+    pattern::globs(&[glob.to_owned()]).is_ok_and(|globs| globs.is_match(text))
 }
 
-/// An MQTT topic filter.
-pub(super) fn filter(filter: &str, topic: &str) -> bool {
-    let mut levels = topic.split('/');
-    for part in filter.split('/') {
-        match (part, levels.next()) {
-            ("#", _) => return true,
-            ("+", Some(_)) => {}
-            (part, level) if Some(part) == level => {}
-            _ => return false,
-        }
+/// What the plugin may do to the device of this full name, seen from the registry `home`.
+pub(super) fn device_granted(asked: &[Grant], capability: Capability, device: &str, home: &str) -> Result<()> {
+    let home = RegistryName::new(home).map_err(|problem| Error::Invalid(problem.to_string()))?;
+    let device = DeviceName::parse(device, &home).map_err(|problem| Error::Invalid(problem.to_string()))?;
+    compiled(asked)?.device(of(capability), &device, &home).map_err(Error::Denied)
+}
+
+/// Whether the plugin may publish on this topic.
+pub(super) fn topic_granted(asked: &[Grant], topic: &str) -> Result<()> {
+    compiled(asked)?.topic(topic).map_err(Error::Denied)
+}
+
+fn compiled(asked: &[Grant]) -> Result<Grants> {
+    let asked =
+        asked.iter().map(|grant| grants::Grant { capability: of(grant.capability), pattern: grant.pattern.clone() });
+    Grants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)
+}
+
+fn of(capability: Capability) -> grants::Capability {
+    match capability {
+        Capability::Config => grants::Capability::Config,
+        Capability::Command => grants::Capability::Command,
+        Capability::Method => grants::Capability::Method,
+        Capability::Read => grants::Capability::Read,
+        Capability::Publish => grants::Capability::Publish,
     }
-    levels.next().is_none()
-}
-
-pub(super) fn granted(grants: &[Grant], capability: Capability, id: &str) -> bool {
-    grants.iter().filter(|grant| grant.capability == capability).any(|grant| match capability {
-        Capability::Publish => filter(&grant.pattern, id),
-        _ => glob(&grant.pattern, id),
-    })
 }
 
 pub(super) fn triggered(triggers: &[Trigger], kind: EventKind, device: &str, data: &EventData) -> bool {
     triggers.iter().filter(|trigger| trigger.event == kind).any(|trigger| match data {
         EventData::Timer(_) => true,
-        EventData::Topic(message) => filter(&trigger.device, &message.topic),
+        EventData::Topic(message) => topic::matches(&trigger.device, &message.topic),
         EventData::Telemetry(telemetry) => {
             let fits = trigger.subfolder.as_ref().is_none_or(|pattern| glob(pattern, &telemetry.subfolder));
             fits && glob(&trigger.device, device)
@@ -47,28 +60,35 @@ pub(super) fn triggered(triggers: &[Trigger], kind: EventKind, device: &str, dat
 mod tests {
     use super::*;
 
+    const HOME: &str = "projects/local/locations/local/registries/default";
+
     #[test]
-    fn topic_filters() {
-        for (pattern, topic, expected) in [
-            ("a/b", "a/b", true),
-            ("a/+", "a/b", true),
-            ("a/#", "a/b/c", true),
-            ("a/#", "a", true),
-            ("#", "a/b", true),
-            ("a/b", "a/b/c", false),
-            ("a/+", "a", false),
-            ("b", "a", false),
+    fn a_grant_on_one_registry_is_none_on_another_as_in_the_host() {
+        let config = |pattern: &str| vec![Grant { capability: Capability::Config, pattern: pattern.into() }];
+        for (pattern, device, allowed) in [
+            ("lamp-*", "lamp-1", true),
+            ("lamp-*", "switch-1", false),
+            ("*", "hall/lamp-1", false),
+            ("hall/*", "hall/lamp-1", true),
+            ("*/*", "hall/lamp-1", true),
+            ("**", "projects/other/locations/local/registries/hall/devices/lamp-1", true),
         ] {
-            assert_eq!(filter(pattern, topic), expected, "{pattern} {topic}");
+            let answer = device_granted(&config(pattern), Capability::Config, device, HOME);
+            assert_eq!(answer.is_ok(), allowed, "{pattern} on {device}: {answer:?}");
+            let other = device_granted(&config(pattern), Capability::Command, device, HOME);
+            assert!(matches!(other, Err(Error::Denied(_))), "{other:?}");
         }
     }
 
     #[test]
-    fn globs() {
-        for (pattern, id, expected) in
-            [("*", "lamp-1", true), ("lamp-*", "lamp-1", true), ("lamp-*", "switch-1", false), ("[", "[", false)]
-        {
-            assert_eq!(glob(pattern, id), expected, "{pattern} {id}");
-        }
+    fn a_wildcard_matches_no_topic_that_begins_with_a_dollar() {
+        let publish = [Grant { capability: Capability::Publish, pattern: "#".into() }];
+        assert!(topic_granted(&publish, "a/b").is_ok());
+        assert!(matches!(topic_granted(&publish, "$SYS/a"), Err(Error::Denied(_))));
+    }
+
+    #[test]
+    fn what_is_no_glob_matches_nothing() {
+        assert!(!glob("[", "["));
     }
 }

@@ -107,16 +107,8 @@ impl World {
     /// The device, where the plugin may do this to it.
     pub(super) fn device(&mut self, device: &str, capability: Capability) -> Result<&mut FakeDevice> {
         let name = self.full_name(device)?;
-        let id = name.rsplit('/').next().unwrap_or_default();
-        self.check(capability, id)?;
+        patterns::device_granted(&self.grants, capability, &name, &self.registry)?;
         self.devices.get_mut(&name).ok_or_else(|| Error::NotFound(format!("device {device}")))
-    }
-
-    pub(super) fn check(&self, capability: Capability, id: &str) -> Result<()> {
-        if patterns::granted(&self.grants, capability, id) {
-            return Ok(());
-        }
-        Err(Error::Denied(format!("{capability:?} on {id} needs a grant that the description does not ask for")))
     }
 
     pub(super) fn add_device(&mut self, device: &str) -> Result<&mut FakeDevice> {

@@ -28,8 +28,8 @@ pub const PROFILE: &str = "guest";
 const SHARED_INPUTS: &[&str] = &[
     "Cargo.toml",
     "Cargo.lock",
-    "crates/json/Cargo.toml",
-    "crates/json/src",
+    "crates/rules/Cargo.toml",
+    "crates/rules/src",
     "plugin-sdk/Cargo.toml",
     "plugin-sdk/src",
     "wit",

@@ -14,7 +14,7 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 }
 
 fn problem(path: &str, error: &serde_json::Error) -> Error {
-    let text = switchbox_json::explain(error);
+    let text = switchbox_rules::json::explain(error);
     let path = if path == "." || path == "?" { "" } else { path };
     let unknown = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     let Some((name, known)) = unknown else {

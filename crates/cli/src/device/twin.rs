@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use switchbox_json::{Kind, Object, Value, compact};
+use switchbox_rules::json::{Kind, Object, Value, compact};
 
 use crate::{
     client::{Client, Host, data},
@@ -38,7 +38,7 @@ pub(super) enum Twin {
 /// Returns what is to be printed.
 pub(super) fn run(host: &Host, client: &Client, action: &Twin) -> anyhow::Result<String> {
     let answer = ask(client, action)?;
-    let answer = switchbox_json::parse_within(answer.as_bytes(), switchbox_json::DEPTH + AROUND)
+    let answer = switchbox_rules::json::parse_within(answer.as_bytes(), switchbox_rules::json::DEPTH + AROUND)
         .context("the host's answer cannot be read")?;
     let Kind::Object(twin) = &answer.kind else { anyhow::bail!("the host's answer is no twin") };
     Ok(host.show_document(&answer, shown(twin)))
@@ -48,7 +48,9 @@ fn ask(client: &Client, action: &Twin) -> anyhow::Result<String> {
     match action {
         Twin::Get { device, tolerance } => {
             let tolerance = tolerance.as_ref().map(|tolerance| {
-                tolerance.parse::<switchbox_json::Tolerance>().with_context(|| format!("--tolerance {tolerance}"))?;
+                tolerance
+                    .parse::<switchbox_rules::json::Tolerance>()
+                    .with_context(|| format!("--tolerance {tolerance}"))?;
                 anyhow::Ok(format!("?tolerance={tolerance}"))
             });
             let tolerance = tolerance.transpose()?.unwrap_or_default();
@@ -56,7 +58,7 @@ fn ask(client: &Client, action: &Twin) -> anyhow::Result<String> {
         }
         Twin::Patch { device, patch, version } => {
             let patch = data(patch)?;
-            switchbox_json::object(&patch)
+            switchbox_rules::json::object(&patch)
                 .map_err(|is| anyhow::anyhow!("the patch must be a JSON object, such as '{{\"on\": true}}': {is}"))?;
             let only = version.map(|version| format!("?versionToUpdate={version}")).unwrap_or_default();
             client.patch_text(&client.path(device, &format!("/twin{only}"))?, String::from_utf8(patch)?)

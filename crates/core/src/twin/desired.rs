@@ -2,13 +2,13 @@
 //! is told of the same conflicts that its effects will meet.
 
 use bytes::Bytes;
-use switchbox_json::Problem;
+use switchbox_rules::json::Problem;
 
 use switchbox_model::limits::CONFIG_BYTES;
 
 /// Desired after a merge patch (RFC 7396). `None`: the patch changes nothing.
 pub fn patched(desired: &[u8], patch: &[u8]) -> Result<Option<Bytes>, Problem> {
-    Ok(switchbox_json::patched(desired, patch, CONFIG_BYTES)?.map(Bytes::from))
+    Ok(switchbox_rules::json::patched(desired, patch, CONFIG_BYTES)?.map(Bytes::from))
 }
 
 /// The config in force.

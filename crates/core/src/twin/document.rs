@@ -1,7 +1,7 @@
 //! The twin document, made of the versions that are kept. Since when a path differs is computed from their history, so that
 //! it costs nothing while configs are made and survives every restart. Both documents stand in it byte for byte.
 
-use switchbox_json::{Difference, Invalid, Object, Tolerance, differences, fulfils, object};
+use switchbox_rules::json::{Difference, Invalid, Object, Tolerance, differences, fulfils, object};
 
 use switchbox_model::limits;
 use switchbox_store::{ConfigVersion, StateVersion};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 pub use desired::{Desired, patched};
 pub use document::{Twin, document};
-pub use switchbox_json::{InvalidTolerance, Problem, Tolerance};
+pub use switchbox_rules::json::{InvalidTolerance, Problem, Tolerance};
 
 /// The device metadata that holds the tolerance with which its twin is compared.
 pub const TOLERANCE: &str = "twin-tolerance";

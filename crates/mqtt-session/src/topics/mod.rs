@@ -5,7 +5,6 @@
 //! as its [`WaitBudget`] and the subscriber's [`Patience`] allow, then the message is dropped and counted too: waiting for
 //! ever would let two clients that publish to each other stop each other.
 
-mod filter;
 mod keeper;
 mod patience;
 mod pending;
@@ -30,7 +29,6 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
-pub use self::filter::{TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes};
 pub use self::{
     keeper::{Done, Keeper},
     patience::{Patience, WaitBudget},
@@ -46,6 +44,9 @@ use switchbox_model::{
     Message, QoS,
     broker::{BrokerChange, MessageNum, Now, Owner, Recipient, RetainedDoc},
     limits::LimitName,
+};
+pub use switchbox_rules::topic::{
+    TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes,
 };
 use switchbox_store as store;
 use switchbox_support::{clock, fairness, log_limit::LogLimit, metrics::Metrics};

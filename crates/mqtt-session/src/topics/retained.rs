@@ -7,13 +7,13 @@ use std::{
     time::Instant,
 };
 
-use super::filter;
 use switchbox_model::{
     Message,
     broker::Owner,
     limits::{LimitName, RETAINED, RETAINED_BYTES, names},
     quota::Quota,
 };
+use switchbox_rules::topic;
 
 /// Topics looked at in one go: who publishes retained messages waits for it.
 const PAGE_TOPICS: usize = 256;
@@ -119,13 +119,13 @@ impl Retained {
 
     /// The first that match, by their topics; behind `after`, if it is given. Looks at [`PAGE_TOPICS`], whether they match or not.
     pub(super) fn page(&self, filter: &str, after: Option<&str>) -> Page {
-        let prefix = filter::literal_prefix(filter);
+        let prefix = topic::literal_prefix(filter);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let behind = self.messages.range::<str, _>((from, Bound::Unbounded));
         let mut topics = behind.take_while(|(topic, _)| topic.starts_with(prefix));
         let (mut messages, mut last) = (Vec::new(), None);
         for (topic, kept) in topics.by_ref().take(PAGE_TOPICS) {
-            if filter::matches(filter, topic) {
+            if topic::matches(filter, topic) {
                 messages.push(kept.message.clone());
             }
             last = Some(topic);

@@ -125,7 +125,9 @@ impl<T> Node<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::MATCHES, *};
+    use switchbox_rules::topic::MATCHES;
+
+    use super::*;
 
     #[test]
     fn the_trie_matches_what_the_filters_match() {

@@ -1,7 +1,7 @@
 //! Where reported is not what desired asks for. What desired says nothing of is the device's own business and differs
 //! from nothing.
 
-use crate::{
+use crate::json::{
     compare::{Tolerance, fulfils},
     value::{Kind, Object, Value},
 };

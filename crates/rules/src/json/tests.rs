@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, test_runner::Config};
 
-use crate::{
+use crate::json::{
     DEPTH, Invalid, Kind, Problem, Tolerance, Value, compact, differences, explain, fulfils, object, parse, patched,
     pretty, same, to_serde,
 };
@@ -216,7 +216,7 @@ fn pointers(desired: &str, reported: &str, limits: (usize, usize)) -> (Vec<Strin
         assert!(!fulfils(difference.desired, difference.reported, Tolerance::EXACT));
         assert_eq!(desired.at(&difference.keys).map(|value| value.start), Some(difference.desired.start));
     }
-    (found.found.iter().map(crate::Difference::pointer).collect(), found.left_out)
+    (found.found.iter().map(crate::json::Difference::pointer).collect(), found.left_out)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Documents with other white space. Every number, string and name keeps its bytes.
 
-use crate::value::{Kind, Value};
+use crate::json::value::{Kind, Value};
 
 /// On one line, without white space.
 #[must_use]

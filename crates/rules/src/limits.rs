@@ -27,7 +27,7 @@ pub const COMMANDS_KEPT: usize = 100;
 /// Bytes of one device's queued commands that are read into memory at once, beside the first of them.
 pub const COMMANDS_READ_BYTES: usize = 1024 * 1024;
 /// How deep objects and arrays may be nested in a document that is read as JSON.
-pub const DOCUMENT_DEPTH: usize = switchbox_json::DEPTH;
+pub const DOCUMENT_DEPTH: usize = crate::json::DEPTH;
 /// Differences that one twin document names.
 pub const TWIN_DIFFERENCES: usize = 1_000;
 /// Bytes of the names of members that lead to these differences.

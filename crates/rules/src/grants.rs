@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
-use super::limits::names;
-use switchbox_model::{
-    DeviceName, RegistryName,
-    limits::{GRANTS, LimitName, PATTERN_BYTES, PATTERNS_BYTES},
+use crate::{
+    limits::{GRANTS, plugin_names as names},
+    names::{DeviceName, RegistryName},
+    pattern::{check_count, check_patterns, globs},
+    topic,
 };
 
 /// Something that needs a grant.
@@ -88,7 +89,7 @@ impl Grants {
 
     /// May it publish on this topic?
     pub fn topic(&self, topic: &str) -> Result<(), String> {
-        let allows = |side: &Side| side.topics.iter().any(|filter| filter_matches(filter, topic));
+        let allows = |side: &Side| side.topics.iter().any(|filter| topic::matches(filter, topic));
         self.both(allows).map_err(|by| denied(Capability::Publish, topic, by))
     }
 
@@ -129,7 +130,7 @@ impl Side {
         check_patterns(granted.values().flatten().map(String::as_str))?;
         let of = |capability| granted.get(&capability).map_or(&[] as &[String], Vec::as_slice);
         let globs = |capability| globs(of(capability));
-        of(Capability::Publish).iter().try_for_each(|filter| check_filter(filter))?;
+        of(Capability::Publish).iter().try_for_each(|filter| topic::check_plugin_filter(filter))?;
         Ok(Self {
             devices: [
                 globs(Capability::Config)?,
@@ -157,67 +158,6 @@ impl Side {
             || (beside(device, home) && globs.is_match(format!("{}/{}", device.registry.id(), device.id)))
             || globs.is_match(device.to_string())
     }
-}
-
-/// A compiled pattern takes some hundred bytes for each of its own, so they are measured first.
-pub(super) fn check_patterns<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<(), String> {
-    let mut bytes = 0_usize;
-    for pattern in patterns {
-        bytes = bytes.saturating_add(pattern.len());
-        if pattern.len() > PATTERN_BYTES {
-            let (begins, limit) = (pattern.chars().take(40).collect::<String>(), names::PATTERN_BYTES);
-            let found = pattern.len();
-            return Err(format!("{begins:?}… has {found} bytes; the limit \"{limit}\" is {PATTERN_BYTES}"));
-        }
-        if bytes > PATTERNS_BYTES {
-            let limit = names::PATTERNS_BYTES;
-            return Err(format!("all patterns together have more bytes than the limit \"{limit}\", {PATTERNS_BYTES}"));
-        }
-    }
-    Ok(())
-}
-
-/// Not more than so many of something.
-pub(super) fn check_count(what: &str, found: usize, limit: LimitName, most: usize) -> Result<(), String> {
-    if found <= most { Ok(()) } else { Err(format!("there are {found} {what}; the limit \"{limit}\" is {most}")) }
-}
-
-/// Compiles globs in which `*` and `?` stay within one level.
-pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
-        set.add(glob.map_err(|error| format!("{pattern:?} is no glob: {}", error.kind()))?);
-    }
-    set.build().map_err(|error| error.to_string())
-}
-
-/// The error names the filter and the rule that it breaks.
-pub(super) fn check_filter(filter: &str) -> Result<(), String> {
-    let mut levels = filter.split('/').rev();
-    let last = levels.next().unwrap_or_default();
-    let wild = |level: &str| level != "+" && level.contains(['+', '#']);
-    if filter.is_empty() || filter.contains('\0') || (last != "#" && wild(last)) || levels.any(wild) {
-        return Err(format!("{filter:?} is no topic filter: + stands alone in its level, # alone in the last one"));
-    }
-    Ok(())
-}
-
-/// MQTT's rule: `+` is one level, a final `#` is any number of them.
-pub(super) fn filter_matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut levels = topic.split('/');
-    for part in filter.split('/') {
-        match (part, levels.next()) {
-            ("#", _) => return true,
-            ("+", Some(_)) => {}
-            (part, Some(level)) if part == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
 }
 
 #[cfg(test)]
@@ -282,25 +222,6 @@ mod tests {
              description"
         );
         assert_eq!(check(Grants::none(), "x").split(':').count(), 2);
-    }
-
-    #[test]
-    fn topic_filters_match_as_in_mqtt() {
-        for (filter, topic, expect) in [
-            ("a/b", "a/b", true),
-            ("a/+", "a/b", true),
-            ("a/+", "a/b/c", false),
-            ("a/#", "a/b/c", true),
-            ("a/#", "a", true),
-            ("#", "a/b", true),
-            ("#", "$SYS/x", false),
-            ("+/x", "$SYS/x", false),
-            ("$SYS/#", "$SYS/x", true),
-            ("a", "a/b", false),
-            ("a/b/c", "a/b", false),
-        ] {
-            assert_eq!(filter_matches(filter, topic), expect, "{filter} on {topic}");
-        }
     }
 
     #[test]

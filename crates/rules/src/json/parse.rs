@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{error::Category, value::RawValue};
 
-use crate::value::{Kind, Member, Object, Value};
+use crate::json::value::{Kind, Member, Object, Value};
 
 /// How deep objects and arrays may be nested in a document.
 pub const DEPTH: usize = 128;

@@ -1,6 +1,6 @@
 //! What a topic and a topic filter may look like (MQTT 5, section 4.7), and whether one matches the other. Pure.
 
-use switchbox_model::limits;
+use crate::limits;
 
 /// What is wrong with a topic or a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,18 @@ pub fn check_filter(filter: &str) -> Result<(), TopicError> {
     Ok(())
 }
 
+/// Checks the filter of a plugin's trigger or grant: no shared subscription.
+///
+/// # Errors
+///
+/// A text that names the filter and the rule that it breaks.
+pub fn check_plugin_filter(filter: &str) -> Result<(), String> {
+    if is_shared(filter) {
+        return Err(format!("{filter:?} is a shared subscription; write the filter without $share/GROUP/"));
+    }
+    check_filter(filter).map_err(|problem| format!("{filter:?} is no topic filter: {problem}"))
+}
+
 fn check_common(topic: &str) -> Result<(), TopicError> {
     let mut levels = 1;
     for byte in topic.bytes() {
@@ -106,41 +118,42 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 
 /// The part of a filter before its first wildcard: every topic that it matches begins so. `a/#` also matches `a`.
 #[must_use]
-pub(super) fn literal_prefix(filter: &str) -> &str {
+pub fn literal_prefix(filter: &str) -> &str {
     let end = filter.find(['+', '#']).unwrap_or(filter.len());
     let prefix = filter.get(..end).unwrap_or_default();
     if filter.ends_with('#') { prefix.strip_suffix('/').unwrap_or(prefix) } else { prefix }
 }
 
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
+#[cfg(any(test, feature = "testing"))]
+/// Examples: filter, topic, whether they match.
+pub const MATCHES: &[(&str, &str, bool)] = &[
+    ("a/b", "a/b", true),
+    ("a/b", "a/b/c", false),
+    ("a/b/c", "a/b", false),
+    ("a/+", "a/b", true),
+    ("a/+", "a", false),
+    ("a/+", "a/", true),
+    ("a/+", "a/b/c", false),
+    ("a/+/c", "a/b/c", true),
+    ("a/#", "a", true),
+    ("a/#", "a/b/c", true),
+    ("a/#", "ab", false),
+    ("#", "a/b", true),
+    ("#", "/", true),
+    ("+/+", "/a", true),
+    ("+", "/a", false),
+    ("/+", "/a", true),
+    ("#", "$SYS/x", false),
+    ("+/x", "$SYS/x", false),
+    ("$SYS/#", "$SYS/x", true),
+    ("$SYS/+", "$SYS/x", true),
+    ("a/+/#", "a/b", true),
+    ("ä/#", "ä/ö", true),
+];
 
-    /// Filter, topic, whether they match.
-    pub(in crate::topics) const MATCHES: &[(&str, &str, bool)] = &[
-        ("a/b", "a/b", true),
-        ("a/b", "a/b/c", false),
-        ("a/b/c", "a/b", false),
-        ("a/+", "a/b", true),
-        ("a/+", "a", false),
-        ("a/+", "a/", true),
-        ("a/+", "a/b/c", false),
-        ("a/+/c", "a/b/c", true),
-        ("a/#", "a", true),
-        ("a/#", "a/b/c", true),
-        ("a/#", "ab", false),
-        ("#", "a/b", true),
-        ("#", "/", true),
-        ("+/+", "/a", true),
-        ("+", "/a", false),
-        ("/+", "/a", true),
-        ("#", "$SYS/x", false),
-        ("+/x", "$SYS/x", false),
-        ("$SYS/#", "$SYS/x", true),
-        ("$SYS/+", "$SYS/x", true),
-        ("a/+/#", "a/b", true),
-        ("ä/#", "ä/ö", true),
-    ];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn filters_match_as_the_specification_says() {

@@ -1,6 +1,6 @@
 //! For code that works with `serde_json`: values as it has them, and its errors in plain words.
 
-use crate::{Kind, value::Value};
+use crate::json::{Kind, value::Value};
 
 /// The value as `serde_json` has it, whatever it is: a number that fits into no machine type becomes the nearest that does
 /// (1e400 the largest `f64`), a lone surrogate becomes U+FFFD. What only moves bytes from one place to another should use
@@ -14,7 +14,7 @@ pub fn to_serde(value: &Value<'_>) -> serde_json::Value {
         Kind::String(text) => String::from_utf8_lossy(text).into(),
         Kind::Array(items) => items.iter().map(to_serde).collect(),
         Kind::Object(object) => {
-            let member = |member: &crate::Member<'_>| {
+            let member = |member: &crate::json::Member<'_>| {
                 (String::from_utf8_lossy(&member.key).into_owned(), to_serde(&member.value))
             };
             serde_json::Value::Object(object.members().iter().map(member).collect())

@@ -1,6 +1,6 @@
 //! Whether values are the same, and whether one fulfils what another asks for.
 
-use crate::{
+use crate::json::{
     number,
     value::{Kind, Member, Object, Value},
 };

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::{
+use crate::json::{
     compare::{Tolerance, same},
     parse::{self, Invalid},
     value::{Kind, Member, Object, Value},

@@ -4,7 +4,7 @@
 //!
 //! ```
 //! let desired = r#"{"z": 1.50, "id": 12345678901234567890123}"#;
-//! let patched = switchbox_json::patched(desired.as_bytes(), br#"{"on": true}"#, 1024);
+//! let patched = switchbox_rules::json::patched(desired.as_bytes(), br#"{"on": true}"#, 1024);
 //! assert_eq!(patched.unwrap().unwrap(), r#"{"z": 1.50, "id": 12345678901234567890123,"on":true}"#);
 //! ```
 
