@@ -1,7 +1,7 @@
 //! What a method's name may look like. Pure.
 
 /// Longest method name, bytes.
-pub const MAX_NAME_BYTES: usize = 128;
+pub const MAX_NAME_BYTES: usize = crate::limits::METHOD_NAME_BYTES;
 
 /// It becomes one level of a topic and part of an HTTP header. The error says the rule.
 pub fn check_name(name: &str) -> Result<(), String> {

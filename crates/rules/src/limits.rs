@@ -115,9 +115,9 @@ pub const TIMER_PAYLOAD_BYTES: usize = 4 * 1024;
 /// A timer comes at most so often, and never sooner after it was set, milliseconds.
 pub const TIMER_MIN_INTERVAL_MS: u64 = 100;
 /// Longest id of a device, registry, plugin or service account, bytes.
-pub const ID_BYTES: usize = super::ids::MAX_ID_BYTES;
+pub const ID_BYTES: usize = crate::names::MAX_ID_BYTES;
 /// Longest name of a method, bytes.
-pub const METHOD_NAME_BYTES: usize = super::method::MAX_NAME_BYTES;
+pub const METHOD_NAME_BYTES: usize = 128;
 /// Longest name of a token of the admin API, bytes.
 pub const ADMIN_TOKEN_NAME_BYTES: usize = 64;
 /// A device's metadata: bytes of keys and values together.

@@ -30,6 +30,8 @@ impl Plugin for HopRelay {
         Description::new("Sends each record on to the device that it names, with one hop more.")
             .on_telemetry(&settings.source)
             .may_config("*")
+            // In another registry of the same project and location.
+            .may_config("*/*")
     }
 
     fn start(settings: Settings) -> Result<Self, String> {

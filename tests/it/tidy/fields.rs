@@ -36,7 +36,7 @@ fn fields(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_field_of_a_body_says_by_which_limit_it_is_bounded() {
-    let table = std::fs::read_to_string(super::workspace().join("crates/model/src/limits/field.rs")).unwrap();
+    let table = std::fs::read_to_string(super::workspace().join("crates/rules/src/limits/field.rs")).unwrap();
     let known: BTreeSet<_> = table.lines().filter_map(|line| line.trim().strip_prefix("pub const ")).collect();
     let known: BTreeSet<_> = known.iter().filter_map(|line| line.split(':').next()).collect();
     let (mut wrong, mut seen) = (Vec::new(), 0);
@@ -67,7 +67,7 @@ fn every_field_of_a_body_says_by_which_limit_it_is_bounded() {
 /// A bound that is named but never checked is none.
 #[test]
 fn every_limit_of_a_field_is_checked_somewhere() {
-    let table = std::fs::read_to_string(super::workspace().join("crates/model/src/limits/field.rs")).unwrap();
+    let table = std::fs::read_to_string(super::workspace().join("crates/rules/src/limits/field.rs")).unwrap();
     let names = table.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split(':').next());
     let sources = super::sources(&["host/src", "crates"]);
     let code: Vec<_> = sources.iter().map(|(_, text)| super::code(text)).collect();
@@ -75,5 +75,5 @@ fn every_limit_of_a_field_is_checked_somewhere() {
     let idle: Vec<_> = names
         .filter(|name| *name != "ID" && !code.iter().any(|text| text.contains(&format!("fields::{name}.check"))))
         .collect();
-    assert!(idle.is_empty(), "in crates/model/src/limits/field.rs and checked nowhere: {idle:?}");
+    assert!(idle.is_empty(), "in crates/rules/src/limits/field.rs and checked nowhere: {idle:?}");
 }

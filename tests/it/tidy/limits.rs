@@ -19,7 +19,7 @@ fn held(page: &str, heading: &str, all: &[(LimitName, &str)]) {
     assert_eq!(there.len(), all.len(), "two limits have one name");
     let listed = listed(page, heading);
     let apart: Vec<_> = there.symmetric_difference(&listed).collect();
-    assert!(apart.is_empty(), "in {page} or in crates/model/src/limits/table.rs, not in both: {apart:?}");
+    assert!(apart.is_empty(), "in {page} or in crates/rules/src/limits/table.rs, not in both: {apart:?}");
 }
 
 #[test]
@@ -40,5 +40,5 @@ fn every_limit_in_the_table_is_used() {
     let used =
         |constant: &str| code.iter().any(|text| super::words_after(text, "names::").any(|word| word == constant));
     let idle: Vec<_> = [names::ALL, plugin_names::ALL].concat().into_iter().filter(|(_, name)| !used(name)).collect();
-    assert!(idle.is_empty(), "in crates/model/src/limits/table.rs and nowhere else: {idle:?}");
+    assert!(idle.is_empty(), "in crates/rules/src/limits/table.rs and nowhere else: {idle:?}");
 }
