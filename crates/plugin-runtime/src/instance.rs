@@ -1,7 +1,7 @@
 //! One running guest: gives it events one at a time and takes back what it wants to happen. Never applies an effect; a
 //! guest that trapped is never called again.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use wasmtime::{
@@ -161,8 +161,12 @@ impl Instance {
         sandbox::arm(&mut self.store, deadline);
         let mut properties = Vec::new();
         let event = convert::event(&call, &home, &mut properties);
-        let handled = self.on_event.call(&mut self.store, event);
-        let handled = tasks::caught(sandbox::measured(&meter, handled)).await;
+        let handled = {
+            // Pinned before they are handed on, because each move of a call's future copies all of it.
+            let call = pin!(self.on_event.call(&mut self.store, event));
+            let call = pin!(sandbox::measured(&meter, call));
+            tasks::caught(call).await
+        };
         let verdict = match handled {
             Ok(Ok(disposition)) => {
                 self.poisoned = false;
