@@ -37,16 +37,16 @@ fn registries() -> Vec<Call> {
             .answers(Json("DeviceRegistry")),
         get(REGISTRY, registries::get).says("A registry").answers(Json("DeviceRegistry")),
         patch(REGISTRY, registries::patch)
-            .says("Changes the fields that the mask names")
+            .says("Changes the fields of a registry that the mask names")
             .params(&["updateMask"])
             .takes(Json("DeviceRegistry"))
             .answers(Json("DeviceRegistry")),
         delete(REGISTRY, registries::delete).says("Deletes a registry without devices"),
         verb(REGISTRY, "bindDeviceToGateway", gateways::bind)
-            .says("Lets a gateway speak for a device")
+            .says("Binds a device to a gateway, which may then speak for it")
             .takes(Json("BindDeviceToGatewayRequest")),
         verb(REGISTRY, "unbindDeviceFromGateway", gateways::unbind)
-            .says("Takes that back")
+            .says("Ends that a gateway speaks for a device")
             .takes(Json("UnbindDeviceFromGatewayRequest")),
         verb(REGISTRY, "pruneDevices", registries::prune)
             .says("Deletes devices that enrolled by themselves, were never used and are not connected")
@@ -76,7 +76,7 @@ fn devices() -> Vec<Call> {
         post(DEVICES, devices::create).says("Registers a device").takes(Json("Device")).answers(Json("Device")),
         get(DEVICE, devices::get).says("A device").params(&["fieldMask"]).answers(Json("Device")),
         patch(DEVICE, devices::patch)
-            .says("Changes the fields that the mask names")
+            .says("Changes the fields of a device that the mask names")
             .params(&["updateMask"])
             .takes(Json("Device"))
             .answers(Json("Device")),
@@ -142,12 +142,12 @@ fn history() -> Vec<Call> {
             .params(&["pageSize", "pageToken", "status"])
             .answers(Json("ListCommandsResponse")),
         delete(&device("commands"), commands::purge)
-            .says("Takes back all commands that have not ended")
+            .says("Purges all commands of a device that have not ended")
             .scope(Scope::Operate)
             .answers(Json("PurgeCommandsResponse")),
-        get(&device("commands/{id}"), commands::get).says("One of them").answers(Json("Command")),
+        get(&device("commands/{id}"), commands::get).says("A command and what became of it").answers(Json("Command")),
         delete(&device("commands/{id}"), commands::cancel)
-            .says("Takes back a command that has not ended")
+            .says("Purges a command that has not ended")
             .scope(Scope::Operate),
         get(&device("twin"), twin::get)
             .says("Desired and reported together, where they differ and since when")

@@ -17,7 +17,10 @@ pub(super) fn calls() -> Vec<Call> {
     vec![
         get("/healthz", health::alive).says("Is the host alive?").scope(Scope::Open).answers(TEXT),
         get("/readyz", health::ready).says("Does it take clients? 503 until it does").scope(Scope::Open).answers(TEXT),
-        get("/openapi.json", openapi::show).says("This document").scope(Scope::Open).answers(super::Shape::Any),
+        get("/openapi.json", openapi::show)
+            .says("The API as an OpenAPI document")
+            .scope(Scope::Open)
+            .answers(super::Shape::Any),
         get("/metrics", health::metrics)
             .says("Counters, in OpenMetrics' text format")
             .answers(Other(&["application/openmetrics-text"])),
@@ -25,14 +28,14 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Where devices and programs reach the host")
             .answers(Json("Listeners")),
         get("/v1/tokens", tokens::list)
-            .says("Who may call this API")
+            .says("The tokens of this API, without their secrets")
             .scope(Scope::Admin)
             .answers(Json("ListTokensResponse")),
         post("/v1/tokens", tokens::create)
-            .says("Makes a token, which is shown this once")
+            .says("Makes a token, which is shown once")
             .takes(Json("CreateTokenRequest"))
             .answers(Json("Token")),
-        delete("/v1/tokens/{name}", tokens::delete).says("Lets nobody in with that token from now on"),
+        delete("/v1/tokens/{name}", tokens::delete).says("Deletes a token, which is refused from then on"),
         get("/v1/audit", tokens::audit)
             .says("Who changed what, newest first")
             .scope(Scope::Admin)
@@ -55,18 +58,20 @@ pub(super) fn calls() -> Vec<Call> {
             .params(&["pageSize", "pageToken", "plugin"])
             .answers(Json("ListDeadLettersResponse")),
         delete("/v1/deadLetters", letters::purge_all)
-            .says("Throws away those of a plugin, or all of them")
+            .says("Deletes the dead letters of a plugin, or all of them")
             .params(&["plugin", "all"])
             .answers(Json("PurgeDeadLettersResponse")),
         verb("/v1/deadLetters", "redrive", letters::redrive_all)
-            .says("Hands the events of all of them, or of all of a plugin's, to their plugins again")
+            .says("Gives the events of all dead letters, or of those of a plugin, to their plugins again")
             .scope(Scope::Operate)
             .takes(Json("RedriveDeadLettersRequest"))
             .answers(Json("RedriveDeadLettersResponse")),
-        get("/v1/deadLetters/{id}", letters::get).says("One of them").answers(Json("DeadLetter")),
-        delete("/v1/deadLetters/{id}", letters::purge).says("Throws it away"),
+        get("/v1/deadLetters/{id}", letters::get)
+            .says("A dead letter, with its event and the plugin's log lines")
+            .answers(Json("DeadLetter")),
+        delete("/v1/deadLetters/{id}", letters::purge).says("Deletes a dead letter"),
         verb("/v1/deadLetters/{id}", "redrive", letters::redrive)
-            .says("Hands the event to its plugin again")
+            .says("Gives the event of a dead letter to its plugin again")
             .scope(Scope::Operate),
         get("/v1/explain/{*id}", explain::explain)
             .says("Why something happened, from an effect back to its event, or from an event to what came of it")

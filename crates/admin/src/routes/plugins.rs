@@ -22,20 +22,20 @@ pub(super) fn calls() -> Vec<Call> {
             .body_bytes(COMPONENT_BYTES)
             .answers(Json("PluginFile")),
         patch(PLUGIN, plugins::patch)
-            .says("Changes the settings file")
+            .says("Changes a plugin's settings file")
             .takes(Json("PluginPatch"))
             .answers(Json("PluginFile")),
         delete(PLUGIN, plugins::delete)
-            .says("Removes its files from the watched folder, and with purgeState=true also its state and its timers")
+            .says("Removes a plugin's files from the watched folder; with purgeState=true also its state and timers")
             .params(&["purgeState"]),
-        verb(PLUGIN, "enable", plugins::enable).says("Switches it on").answers(Json("PluginFile")),
-        verb(PLUGIN, "disable", plugins::disable).says("Switches it off").answers(Json("PluginFile")),
-        verb(PLUGIN, "reload", plugins::reload).says("Loads its files again").answers(Json("PluginFile")),
+        verb(PLUGIN, "enable", plugins::enable).says("Switches a plugin on").answers(Json("PluginFile")),
+        verb(PLUGIN, "disable", plugins::disable).says("Switches a plugin off").answers(Json("PluginFile")),
+        verb(PLUGIN, "reload", plugins::reload).says("Reads a plugin's files again").answers(Json("PluginFile")),
         verb(PLUGIN, "rollback", rollback::rollback)
             .says("Writes the component that ran before into the watched folder again")
             .answers(Json("PluginFile")),
         verb(PLUGIN, "grant", grant::grant)
-            .says("Consents to all that it asks for, or to these grants: writes them into its settings file")
+            .says("Writes grants into a plugin's settings file: those in the body, or all that it asks for")
             .takes(Json("GrantRequest"))
             .answers(Json("GrantResponse")),
     ]
