@@ -1,5 +1,5 @@
 //! A device's config and state read together: desired and reported, where they differ and since when, and desired after
-//! changes. Pure: it computes with documents and stores none. What the documents are as JSON is in `switchbox-json`.
+//! changes. Pure: it computes with documents and stores none. What the documents are as JSON is in `switchbox_rules::json`.
 
 mod desired;
 mod document;
