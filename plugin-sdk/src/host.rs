@@ -1,4 +1,4 @@
-//! The host, as a plugin calls it. One method a wish; what is sent as JSON takes anything that serde can write.
+//! The host, as a plugin calls it. One method for each call; what is sent as JSON takes anything that serde can write.
 //! Never does anything itself: it calls the imports, or in native tests the fake.
 
 use std::time::Duration;

@@ -128,7 +128,7 @@ def commands():
     client.subscribe(f"/devices/{NAME}-lamp/commands/#")
     say(f"WANT command {NAME}-lamp")
     client.expect(f"/devices/{NAME}-lamp/commands/lights", "blink")
-    # Paho acknowledges only after it has shown the message: whoever leaves at once may never have acknowledged.
+    # Paho acknowledges only after it has shown the message: a client that leaves at once may never have acknowledged.
     sys.stdin.readline()
     say("ok command")
     client.close()

@@ -121,11 +121,11 @@ fn mosquitto_keeps_retained_messages_and_wills() {
     let (_place, host) = start();
     for version in ["mqttv311", "mqttv5"] {
         let (kept, will) = (format!("{version}/kept"), format!("{version}/will"));
-        publish(&host, ["-V", version, "-i", "m-keeper", "-q", "1", "-r", "-t", &kept, "-m", "still here"]);
+        publish(&host, ["-V", version, "-i", "m-retains", "-q", "1", "-r", "-t", &kept, "-m", "still here"]);
         let late = ["-V", version, "-i", "m-late", "-q", "1", "-C", "1", "-F", "%r %t %p", "-t", &kept];
         assert_eq!(printed(mosquitto("mosquitto_sub", &host, late)), format!("1 {kept} still here\n"));
         // An empty one takes it away again.
-        publish(&host, ["-V", version, "-i", "m-keeper", "-q", "1", "-r", "-t", &kept, "-n"]);
+        publish(&host, ["-V", version, "-i", "m-retains", "-q", "1", "-r", "-t", &kept, "-n"]);
 
         let watch = ["-V", version, "-i", "m-watcher", "-q", "1", "-C", "1", "-t", &will];
         let watcher = mosquitto("mosquitto_sub", &host, watch).stdout(Stdio::piped()).spawn().unwrap();

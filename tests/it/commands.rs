@@ -232,7 +232,7 @@ fn a_command_comes_with_dup_after_a_kill_in_the_moment_in_which_it_was_sent() {
 }
 
 #[test]
-fn a_plugin_hears_of_the_end_of_every_command_once_through_a_kill() {
+fn a_plugin_gets_the_end_of_every_command_once_through_a_kill() {
     let place = Place::new();
     place.plugin("listener.wasm", std::fs::read(PUPPET).unwrap());
     let trigger = "[[trigger]]\nevent = \"command-settled\"\ndevice = \"lamp-*\"\n";

@@ -1,4 +1,4 @@
-//! What README.md and the pages of docs/ tell a newcomer to do, done.
+//! What README.md and the pages of docs/ tell a new_client to do, done.
 
 mod pages;
 
@@ -70,11 +70,11 @@ fn the_demo_shows_both_scenarios_and_ends_by_itself() {
     assert!(!demo.log().contains("WARN"), "{}", demo.log());
 }
 
-fn demo(place: &Place, more: &[&str], patience: Duration) -> (bool, String) {
+fn demo(place: &Place, more: &[&str], limit: Duration) -> (bool, String) {
     let data = place.data();
     let all: Vec<&str> = ["demo", "--data", data.to_str().unwrap()].into_iter().chain(more.iter().copied()).collect();
     let mut demo = Process::run(place, arguments(&all));
-    let ended = until_within(patience, || demo.try_wait()).unwrap_or_else(|| panic!("it goes on: {}", demo.output()));
+    let ended = until_within(limit, || demo.try_wait()).unwrap_or_else(|| panic!("it goes on: {}", demo.output()));
     (ended.success(), demo.output())
 }
 

@@ -247,7 +247,7 @@ fn a_control_message_of_a_device_that_is_no_gateway_closes_its_connection() {
 }
 
 #[test]
-fn without_a_subscription_to_errors_the_log_alone_hears_and_nothing_is_acknowledged() {
+fn without_a_subscription_to_errors_only_the_log_has_it_and_nothing_is_acknowledged() {
     let house = House::new("association-only", false);
     let mut hub = Device::connect(house.host.mqtt(), Session::with_secret("hub", &token(&house.hub)));
     let failed = hub.send("/devices/lamp/attach", QoS::AtLeastOnce, "").unwrap();

@@ -1,7 +1,7 @@
 //! More than the host can do is shed where it costs least. Who is there already is served.
 
 use rumqttc::QoS;
-use switchbox_support::fairness::Lane;
+use switchbox_support::scheduling::PriorityClass;
 use switchbox_tests::{
     Admin, Device, InProcess, Place, events,
     hostile::{Conn, Login},
@@ -31,7 +31,7 @@ fn more_connects_than_the_host_takes_in_a_second_are_closed_as_they_come() {
     host.logged(&["connections are closed as they come", "connects_per_second"]);
     lamp.event("who is there is served");
     let mut number = 1_000;
-    until("a newcomer to be let in when the flood is over", || {
+    until("a new client to be let in when the flood is over", || {
         number += 1;
         let_in(number)
     });
@@ -53,7 +53,7 @@ fn a_host_that_is_full_closes_who_comes_and_serves_who_is_there() {
     host.logged(&["limit", "connections"]);
     first.event("who is there is served");
     drop(second);
-    until("a newcomer in the place of who left", let_in);
+    until("a new client in the place of who left", let_in);
     host.stop();
 }
 
@@ -140,7 +140,7 @@ fn while_the_journals_queue_is_crowded_events_of_qos_0_go_and_all_others_are_ser
     healthy.subscribe_config();
     // Others' events wait for the disk, as many as find room that may be lost.
     let crowd: Vec<_> =
-        std::iter::from_fn(|| host.wait_for(host.parts.ingest.spare(1, Lane::Foreground)).unwrap()).collect();
+        std::iter::from_fn(|| host.wait_for(host.parts.ingest.spare(1, PriorityClass::Foreground)).unwrap()).collect();
     let (lost, kept) = by_turns(&mut lamp, 20);
     assert_eq!(hits(&host.admin(), "journal_queue_qos0"), lost.len() as u64);
     healthy.event(r#"{"deviceId":"healthy","hops":1}"#);
@@ -160,7 +160,7 @@ fn when_the_journals_queue_is_full_publishers_of_qos_1_wait_and_the_admin_api_an
     let place = Place::new();
     let host = place.start_in_process();
     let mut lamp = host.device("lamp");
-    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.try_reserve(1, Lane::Foreground)).collect();
+    let crowd: Vec<_> = std::iter::from_fn(|| host.parts.ingest.try_reserve(1, PriorityClass::Foreground)).collect();
     let number = lamp.send(&events("lamp"), QoS::AtLeastOnce, "waits").unwrap();
     let lamp_as_shown = host.admin().get(&Admin::device_path("lamp", "")).ok();
     assert_eq!(lamp_as_shown["connected"], true);

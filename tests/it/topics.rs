@@ -5,7 +5,7 @@ use rumqttc::QoS;
 use switchbox_tests::{Journal, Place, Session, puppet};
 
 #[test]
-fn a_plugin_publishes_to_whoever_subscribes() {
+fn a_plugin_publishes_to_all_that_subscribe() {
     let place = Place::new();
     puppet(
         &place,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long many method calls at once take through one plugin, when the device takes its time to answer each.
 
-Starts the program given with one plugin that calls the device that it hears of; as many devices as there are to be calls say
+Starts the program given with one plugin that calls the device that it is notified of; as many devices as there are to be calls say
 something at once, and one device answers each of their calls after a while. Timed from the first event's first byte until the
 last device has been told what was answered. Only the standard library; only loopback.
 

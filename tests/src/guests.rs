@@ -17,7 +17,7 @@ pub const HOSTILE: &str = env!("GUEST_HOSTILE");
 pub const PUPPET: &str = env!("GUEST_PUPPET");
 
 /// More than a guest takes on the busiest machine.
-const PATIENT: &str = "deadline = \"30s\"\nhost-call-time = \"60s\"\n";
+const LONG_DEADLINES: &str = "deadline = \"30s\"\nhost-call-time = \"60s\"\n";
 
 /// Runs the puppet under this name for events of this kind and device, with these actions.
 ///
@@ -35,7 +35,7 @@ pub fn puppet(place: &Place, name: &str, trigger: (&str, &str), actions: &str) {
 /// When the file system fails.
 pub fn limited_puppet(place: &Place, name: &str, (event, device): (&str, &str), limits: &str, actions: &str) {
     let trigger = format!("[[trigger]]\nevent = \"{event}\"\ndevice = \"{device}\"\n");
-    let settings = format!("{trigger}[limits]\n{PATIENT}{limits}\n[settings]\nactions = [{actions}]\n");
+    let settings = format!("{trigger}[limits]\n{LONG_DEADLINES}{limits}\n[settings]\nactions = [{actions}]\n");
     install(place, name, PUPPET, settings);
 }
 
@@ -45,7 +45,7 @@ pub fn limited_puppet(place: &Place, name: &str, (event, device): (&str, &str), 
 ///
 /// When the file system fails.
 pub fn deputy(place: &Place, name: &str) {
-    install(place, name, DEPUTY, format!("[limits]\n{PATIENT}"));
+    install(place, name, DEPUTY, format!("[limits]\n{LONG_DEADLINES}"));
 }
 
 fn install(place: &Place, name: &str, component: &str, settings: String) {

@@ -127,7 +127,7 @@ impl Process {
         let child = Command::new(program)
             .args(arguments)
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
-            // Where the host runs is noted there: not in the files of whoever runs the tests.
+            // Where the host runs is noted there: not in the files of the user that runs the tests.
             .env("XDG_CONFIG_HOME", place.root().join("config"))
             .env("SWITCHBOX_TEST_CLOCK", place.clock())
             .stdin(Stdio::null())

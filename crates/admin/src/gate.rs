@@ -18,14 +18,14 @@ use super::{
     App,
     answers::{self, Full},
     audit::{self, Line, Reserved},
+    deadlines,
     details::{self, Details},
     error::{Error, Kind},
     handlers::blocking,
-    patience,
     rate::{self, Caller},
     routes,
     scope::Scope,
-    server::Visitor,
+    server::ConnectionInfo,
 };
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
@@ -33,7 +33,7 @@ use switchbox_support::{
     log_limit::{More, SiteLimit},
     tasks::spawn_contained,
 };
-use switchbox_transport::lobby::{Rate, network};
+use switchbox_transport::admission::{Rate, network};
 
 /// Of such lines the log gets ten a minute, and how many there are.
 static AUDIT_NOT_SYNCED: SiteLimit = SiteLimit::new(10);
@@ -48,7 +48,7 @@ const OBJECT: HeaderName = HeaderName::from_static("switchbox-object");
 
 /// Who calls, for audit lines and for the cause of what the call brings about.
 #[derive(Debug, Clone)]
-pub(super) struct Who(pub(super) String);
+pub(super) struct AdminPrincipal(pub(super) String);
 
 /// What one call asks of its callers.
 #[derive(Clone)]
@@ -70,13 +70,13 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
 
 async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     let address = address_of(&request);
-    let mut request = request.map(|body| patience::timely(body, &gate.app.parts.counters));
+    let mut request = request.map(|body| deadlines::timely(body, &gate.app.parts.counters));
     let (name, scope) = match gate.admit(request.headers(), address.ip()) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
     };
     if gate.scope.needs_token()
-        && let Some(visitor) = request.extensions().get::<Visitor>()
+        && let Some(visitor) = request.extensions().get::<ConnectionInfo>()
     {
         visitor.known();
     }
@@ -90,7 +90,7 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         }
         return response;
     }
-    request.extensions_mut().insert(Who(name.clone()));
+    request.extensions_mut().insert(AdminPrincipal(name.clone()));
     let details = Details::new(request.uri());
     if !is_write(&gate, &request) {
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;
@@ -207,7 +207,7 @@ impl Gate {
         if let Err(error) = &shown {
             self.app.parts.counters.refuse("admin_token");
             // Only those who are wrong are slowed down: nobody can keep another at the same address out.
-            self.in_time(Caller::Stranger(network(address)), rate::STRANGERS)?;
+            self.in_time(Caller::Stranger(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());
         }
         shown

@@ -4,6 +4,7 @@
 mod answers;
 mod audit;
 mod convert;
+mod deadlines;
 mod details;
 mod edit;
 mod error;
@@ -14,7 +15,6 @@ pub mod fuzzing;
 mod gate;
 mod handlers;
 mod openapi;
-mod patience;
 mod plugins;
 mod rate;
 mod reply;
@@ -151,7 +151,7 @@ struct App {
 
 /// The API, bound to its port.
 pub struct Service {
-    doors: Vec<server::Door>,
+    doors: Vec<server::Listener>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
     connections: usize,
@@ -225,11 +225,11 @@ impl Service {
     }
 }
 
-async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Door, SocketAddr), Error> {
+async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Listener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    Ok((server::Door { listener, tls }, bound))
+    Ok((server::Listener { listener, tls }, bound))
 }
 
 impl App {

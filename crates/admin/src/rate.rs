@@ -3,22 +3,22 @@
 use std::net::IpAddr;
 
 use switchbox_model::limits;
-use switchbox_transport::lobby::{self, Rate};
+use switchbox_transport::admission::{self, Rate};
 
 /// Who has a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Caller {
     Token(String),
-    /// Whoever shows no token, or none that is right.
+    /// A caller without a valid token.
     Stranger(IpAddr),
-    /// Whoever asks for what needs no token.
+    /// A caller of something that needs no token.
     Passer(IpAddr),
 }
 
-pub(super) type Rates = lobby::Rates<Caller>;
+pub(super) type Rates = admission::Rates<Caller>;
 
 /// For who has shown a token.
 pub(super) const CALLS: Rate = Rate { burst: limits::ADMIN_CALL_BURST, per_second: limits::ADMIN_CALLS_PER_SECOND };
 /// For who has not.
-pub(super) const STRANGERS: Rate =
+pub(super) const UNAUTHENTICATED: Rate =
     Rate { burst: limits::ADMIN_STRANGER_BURST, per_second: limits::ADMIN_STRANGERS_PER_SECOND };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Scope {
-    /// Nothing to show: for whoever asks whether the host is alive. No token has it.
+    /// No token is needed: for health checks. No token has this scope.
     #[serde(skip)]
     Open,
     /// Act as one device, which shows its own credential. No token has it.

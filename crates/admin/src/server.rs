@@ -24,16 +24,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
-use super::{patience::Patient, routes};
+use super::{deadlines::WithWriteDeadline, routes};
 use switchbox_model::limits;
 use switchbox_support::{
-    fairness::{self, Breathing, move_listener_here},
     log_limit::SiteLimit,
     metrics::Metrics,
+    scheduling::{self, YieldBetweenPolls, move_listener_here},
     tasks::Tasks,
 };
 use switchbox_transport::{
-    lobby::{self, Lobby, Names, Pass},
+    admission::{self, Admission, ConnectionPermit, Names},
     tls,
 };
 
@@ -41,9 +41,9 @@ use switchbox_transport::{
 static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
 
 /// How long a TLS handshake may take.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the head of a call may take, and how long a connection may be without any.
-const HEAD_PATIENCE: Duration = Duration::from_secs(20);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long calls under way may take when the host stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pauses after accept failed, such as for want of file descriptors.
@@ -52,7 +52,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const ARRIVALS: usize = 16;
 
 /// One address to listen on.
-pub(super) struct Door {
+pub(super) struct Listener {
     pub(super) listener: TcpListener,
     /// None: what is said there can be read on its way.
     pub(super) tls: Option<tls::Handle>,
@@ -60,9 +60,9 @@ pub(super) struct Door {
 
 /// Who is on the other side of a connection; every call on it has this.
 #[derive(Debug, Clone)]
-pub(super) struct Visitor(Arc<Pass>);
+pub(super) struct ConnectionInfo(Arc<ConnectionPermit>);
 
-impl Visitor {
+impl ConnectionInfo {
     /// The caller has shown a token.
     pub(super) fn known(&self) {
         self.0.known();
@@ -81,14 +81,14 @@ struct Shared {
 
 /// Serves until `shutdown`, then lets the calls under way end, for a while.
 pub(super) async fn serve(
-    doors: Vec<Door>,
+    doors: Vec<Listener>,
     connections: usize,
     routes: Router,
     metrics: Metrics,
     tasks: Tasks,
     shutdown: CancellationToken,
 ) {
-    let lobby = Lobby::new(room(connections), metrics.clone());
+    let admission = Admission::new(room(connections), metrics.clone());
     let shared = Shared { routes, metrics, shutdown: shutdown.clone() };
     let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
     let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
@@ -101,9 +101,9 @@ pub(super) async fn serve(
             () = shutdown.cancelled() => break,
             Some(ended) = connections.join_next() => note(&ended),
             Some((stream, peer, tls)) = arrived.recv() => {
-                if let Some(pass) = lobby.enter(peer.ip()) {
+                if let Some(pass) = admission.enter(peer.ip()) {
                     let served = connection(shared.clone(), stream, peer, tls, pass);
-                    connections.spawn(Breathing::new(served));
+                    connections.spawn(YieldBetweenPolls::new(served));
                 }
             }
         }
@@ -116,13 +116,13 @@ pub(super) async fn serve(
     connections.shutdown().await;
 }
 
-fn room(connections: usize) -> lobby::Options {
-    lobby::Options {
+fn room(connections: usize) -> admission::Options {
+    admission::Options {
         connections,
         per_address: limits::ADMIN_CONNECTIONS_PER_ADDRESS,
         per_second: limits::ADMIN_CONNECTS_PER_SECOND,
         // Those that have proved nothing never have all of the connections.
-        strangers: limits::ADMIN_STRANGERS.min((connections / 2).max(8)),
+        unauthenticated: limits::ADMIN_UNAUTHENTICATED.min((connections / 2).max(8)),
         names: Names::ADMIN,
     }
 }
@@ -135,7 +135,7 @@ fn note(ended: &Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn accept(door: Door, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+async fn accept(door: Listener, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
     let listener = match move_listener_here(door.listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -160,16 +160,22 @@ async fn accept(door: Door, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
     }
 }
 
-async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, tls: Option<tls::Handle>, pass: Pass) {
+async fn connection(
+    shared: Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<tls::Handle>,
+    pass: ConnectionPermit,
+) {
     let pass = Arc::new(pass);
-    let visitor = Visitor(pass.clone());
+    let visitor = ConnectionInfo(pass.clone());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let served = async {
         match tls {
             None => http(&shared, stream, peer, visitor).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept_call(stream)).await {
+            Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream)).await {
                 Ok(accepted) => http(&shared, accepted?, peer, visitor).await,
                 Err(_) => {
                     shared.metrics.limit(limits::names::ADMIN_HANDSHAKE_TIME);
@@ -192,21 +198,21 @@ async fn http(
     shared: &Shared,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    visitor: Visitor,
+    visitor: ConnectionInfo,
 ) -> io::Result<()> {
     let routes = MapRequestLayer::new(routes::split_verb).layer(shared.routes.clone());
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
         // A thousand calls may have come at once.
-        fairness::breathe_at(Instant::now());
+        scheduling::yield_if_due_at(Instant::now());
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(visitor.clone());
         // A router is always ready.
         routes.clone().call(request)
     });
-    let stream = TokioIo::new(Patient::new(stream, shared.metrics.clone()));
+    let stream = TokioIo::new(WithWriteDeadline::new(stream, shared.metrics.clone()));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http.max_headers(limits::ADMIN_HEADERS).max_buf_size(limits::ADMIN_HEADER_BYTES);
     let served = http.serve_connection(stream, calls);
     tokio::pin!(served);

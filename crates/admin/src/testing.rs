@@ -32,7 +32,7 @@ use switchbox_delivery::{Link, Outbound};
 use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
 use switchbox_settings::AdminAuth;
 use switchbox_store as store;
-use switchbox_support::{fairness::Lane, metrics::Metrics, tasks::Tasks};
+use switchbox_support::{metrics::Metrics, scheduling::PriorityClass, tasks::Tasks};
 
 /// Commands that may wait for one device.
 pub const QUEUED: usize = 50;
@@ -198,8 +198,8 @@ impl TestHost {
         let base = format!("http://{}", service.local_addr());
         let token = std::fs::read_to_string(data.path().join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
         let (shutdown, ready) = (CancellationToken::new(), service.readiness());
-        let (keeper, stop) = (parts.delivery.clone(), shutdown.clone());
-        runtime.spawn(async move { keeper.keep_time(stop).await });
+        let (delivery, stop) = (parts.delivery.clone(), shutdown.clone());
+        runtime.spawn(async move { delivery.keep_time(stop).await });
         runtime.spawn(service.run(shutdown.clone()));
         let store = Some(store);
         Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, store, _data: data }
@@ -292,7 +292,7 @@ impl TestHost {
 
     fn event(&self, id: &str, data: EventData) {
         let (done, durable) = mpsc::sync_channel(1);
-        let room = self.runtime.block_on(self.ingest.reserve(1024, Lane::Foreground)).unwrap();
+        let room = self.runtime.block_on(self.ingest.reserve(1024, PriorityClass::Foreground)).unwrap();
         let event = ingest::NewEvent { durable: true, data };
         self.ingest.submit(&self.device(id), vec![event], room, Box::new(move |result| done.send(result).unwrap()));
         durable.recv().unwrap().unwrap();

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::{
+    auth_context::Proof,
     keys::{self, KeyError, Validity},
-    standing::Proof,
 };
 use switchbox_model::{DeviceId, registry::DeviceSpec};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, End, Enroll, Handle, Principal, Refusal, Standing, has_credentials, note_failure, proving, refused,
-    standing::Proof,
+    Access, AuthContext, End, Enroll, Handle, Principal, Refusal, auth_context::Proof, has_credentials, note_failure,
+    proving, refused,
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, DeviceName, registry::GatewayAuth};
@@ -67,7 +67,7 @@ fn text(obstacle: Obstacle, gateway: &DeviceName, device: &DeviceName) -> String
 impl Handle {
     /// Whether the gateway may speak for the device of its registry that has this id. Where enrolment is open, a device that
     /// is not known is registered and bound, as it would be registered if it connected itself.
-    pub async fn attach(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<Standing, Refusal> {
+    pub async fn attach(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<AuthContext, Refusal> {
         let method = gateway.spec().gateway;
         let name = DeviceName { registry: gateway.name.registry.clone(), id: id.clone() };
         let device = match self.registry.find(&name) {
@@ -80,9 +80,9 @@ impl Handle {
             Some(token) => self.prove_token(&device, token).inspect_err(|refusal| note_failure(&device, refusal))?,
             None => (Proof::None, End::default()),
         };
-        let standing = Standing { principal: Principal::Device(device), access: Access::Own, proof, end };
-        self.attachment_holds(gateway, &standing).map_err(refused)?;
-        Ok(standing)
+        let auth_context = AuthContext { principal: Principal::Device(device), access: Access::Own, proof, end };
+        self.attachment_holds(gateway, &auth_context).map_err(refused)?;
+        Ok(auth_context)
     }
 
     fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, End), Refusal> {
@@ -100,7 +100,7 @@ impl Handle {
     }
 
     /// Whether a gateway may still speak for a device that it attached, and until when; the error says why not.
-    pub fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String> {
+    pub fn attachment_holds(&self, gateway: &Device, attached: &AuthContext) -> Result<End, String> {
         let Principal::Device(device) = &attached.principal else {
             return Err("only devices can be attached".into());
         };

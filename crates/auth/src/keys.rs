@@ -280,7 +280,7 @@ fn public_key(spki: SubjectPublicKeyInfoRef<'_>) -> Result<PublicKey, KeyError> 
     }
 }
 
-/// Checks the size now, so that an operator hears of it and not the device.
+/// Checks the size now, so that the operator gets the error and not the device.
 fn check_rsa(der: &[u8]) -> Result<(), KeyError> {
     /// The largest exponent that the signature library takes.
     const EXPONENT_MAX: u64 = (1 << 33) - 1;

@@ -3,6 +3,7 @@
 //! A client that is refused is told nothing but that, and after the same time, whatever was wrong; the log says what.
 
 pub mod access;
+mod auth_context;
 mod certificates;
 mod curve;
 #[cfg(fuzzing)]
@@ -14,7 +15,6 @@ pub mod password;
 pub mod pem;
 mod proving;
 pub mod signing;
-mod standing;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -34,9 +34,9 @@ use tokio::sync::broadcast;
 
 pub use self::{
     access::{Access, Action, may},
-    standing::{End, Principal, Standing},
+    auth_context::{AuthContext, End, Principal},
 };
-use standing::Proof;
+use auth_context::Proof;
 use switchbox_core::registry::{self, Changed, Device};
 use switchbox_model::{
     DeviceName, DeviceNum, RegistryName, ServiceName, limits,
@@ -125,7 +125,7 @@ impl Handle {
     /// Finds the device that the client id names and checks that it is the device. Where enrolment is open, a device
     /// that is not known is registered, one without any credential needs none, and a client id that is no device name
     /// is an ordinary client.
-    pub async fn admit(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+    pub async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let began = Instant::now();
         let decided = self.decide(credentials).await;
         if matches!(decided, Err(Refusal::NotAuthorised(_))) {
@@ -134,38 +134,38 @@ impl Handle {
         decided
     }
 
-    async fn decide(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+    async fn decide(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let service = credentials.user_name.and_then(|name| name.strip_prefix(SERVICES));
-        let standing = match service {
+        let auth_context = match service {
             Some(name) => self.decide_service(name, credentials).await?,
             None => self.decide_device(credentials).await?,
         };
-        self.still_holds(&standing).map_err(refused)?;
-        Ok(standing)
+        self.still_holds(&auth_context).map_err(refused)?;
+        Ok(auth_context)
     }
 
-    async fn decide_device(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+    async fn decide_device(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let open = self.enroll == Enroll::Open;
         let Ok(name) = DeviceName::parse(credentials.client_id, &RegistryName::default_registry()) else {
             return match self.enroll {
-                Enroll::Open => Ok(Standing::open(Principal::Client)),
+                Enroll::Open => Ok(AuthContext::open(Principal::Client)),
                 Enroll::Closed => Err(refused("the client id names no device")),
             };
         };
         match self.registry.find(&name) {
             None if open && self.is_crowded() => {
                 self.metrics.limit(limits::names::ENROLLED_NEVER_USED);
-                Ok(Standing::open(Principal::Client))
+                Ok(AuthContext::open(Principal::Client))
             }
-            None if open => Ok(Standing::open(Principal::Device(self.enroll(name).await?))),
-            Some(device) if open && !has_credentials(&device) => Ok(Standing::open(Principal::Device(device))),
+            None if open => Ok(AuthContext::open(Principal::Device(self.enroll(name).await?))),
+            Some(device) if open && !has_credentials(&device) => Ok(AuthContext::open(Principal::Device(device))),
             device => {
                 // A device that is not registered costs as much work as one with a wrong key. The log says which it is.
                 let proved = self.prove_device(device.as_deref(), &name, credentials).await;
                 let Some(device) = device else { return Err(unknown(self.not_registered(&name), proved.err())) };
                 let (proof, end) = proved.inspect_err(|refusal| note_failure(&device, refusal))?;
                 let access = if open { Access::Open } else { Access::Own };
-                Ok(Standing { principal: Principal::Device(device), access, proof, end })
+                Ok(AuthContext { principal: Principal::Device(device), access, proof, end })
             }
         }
     }
@@ -196,7 +196,7 @@ impl Handle {
         self.prove(claimed, credentials).await
     }
 
-    async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+    async fn decide_service(&self, name: &str, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let service = ServiceName::new(name).ok().and_then(|name| self.registry.service(&name));
         let full: String =
             format!("{SERVICES}{name}").chars().take(switchbox_rules::names::MAX_ID_BYTES + SERVICES.len()).collect();
@@ -212,7 +212,7 @@ impl Handle {
         let Some(service) = service else { return Err(unknown(format!("{shown} does not exist"), proved.err())) };
         let (proof, end) = proved?;
         let access = Access::Service(Arc::new(service.spec.clone()));
-        Ok(Standing { principal: Principal::Service(service), access, proof, end })
+        Ok(AuthContext { principal: Principal::Service(service), access, proof, end })
     }
 
     fn not_registered(&self, name: &DeviceName) -> String {
@@ -260,13 +260,13 @@ impl Handle {
 
     /// What such a client would be let in as now, once it has proved itself.
     #[must_use]
-    pub fn standing_of(&self, principal: Principal) -> Standing {
+    pub fn standing_of(&self, principal: Principal) -> AuthContext {
         let access = match (&principal, self.enroll) {
             (Principal::Service(service), _) => Access::Service(Arc::new(service.spec.clone())),
             (_, Enroll::Open) => Access::Open,
             (_, Enroll::Closed) => Access::Own,
         };
-        Standing { access, ..Standing::open(principal) }
+        AuthContext { access, ..AuthContext::open(principal) }
     }
 
     /// False: the device was deleted.
@@ -288,14 +288,14 @@ impl Handle {
     }
 
     /// Whether what a client was let in by still counts, and until when; the error says why not.
-    pub fn still_holds(&self, standing: &Standing) -> Result<End, String> {
+    pub fn still_holds(&self, auth_context: &AuthContext) -> Result<End, String> {
         let digests =
             |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();
-        match &standing.principal {
+        match &auth_context.principal {
             Principal::Client => Ok(End::default()),
-            Principal::Device(device) => standing.device_holds(device, &digests, clock::now_ms()),
+            Principal::Device(device) => auth_context.device_holds(device, &digests, clock::now_ms()),
             Principal::Service(service) => {
-                standing.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())
+                auth_context.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())
             }
         }
     }

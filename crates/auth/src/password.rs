@@ -43,7 +43,7 @@ fn matches(password: &[u8], hash: &PasswordHash) -> bool {
 
 /// Whose password it is, as far as anybody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum PasswordCaller {
     /// Got in from the same address before.
     Known,
     Stranger,
@@ -54,7 +54,7 @@ pub(super) enum Asker {
 pub(super) struct Checker {
     permits: Arc<Semaphore>,
     /// Of strangers no more stand before the permits than there are, so that all other strangers are behind who is known.
-    strangers: Arc<Semaphore>,
+    unauthenticated: Arc<Semaphore>,
     /// How many wait, of those who are known and of strangers.
     waiting: Arc<[AtomicUsize; 2]>,
     /// Checked where there is no password, so that the answer takes as long.
@@ -75,25 +75,32 @@ impl Checker {
         let mut secret = [0; 32];
         let decoy = getrandom::fill(&mut secret).ok().and_then(|()| hash(&secret).ok());
         let permits = || Arc::new(Semaphore::new(limits::PASSWORD_CHECKS));
-        Self { permits: permits(), strangers: permits(), waiting: Arc::default(), decoy }
+        Self { permits: permits(), unauthenticated: permits(), waiting: Arc::default(), decoy }
     }
 
     /// Whether it is the password. None: there is none, which takes as long to find out.
-    pub(super) async fn check(&self, password: &[u8], hash: Option<PasswordHash>, asker: Asker) -> Result<bool, Error> {
+    pub(super) async fn check(
+        &self,
+        password: &[u8],
+        hash: Option<PasswordHash>,
+        asker: PasswordCaller,
+    ) -> Result<bool, Error> {
         let exists = hash.is_some();
         if password.len() > limits::PASSWORD_BYTES {
             return Ok(false);
         }
         let Some(hash) = hash.or_else(|| self.decoy.clone()) else { return Ok(false) };
-        let [known, strangers] = &*self.waiting;
-        let count = if asker == Asker::Known { known } else { strangers };
+        let [known, unauthenticated] = &*self.waiting;
+        let count = if asker == PasswordCaller::Known { known } else { unauthenticated };
         let waiting = Waiting(count);
         if count.fetch_add(1, Ordering::Relaxed) >= limits::PASSWORD_CHECKS_WAITING {
             return Err(Error::Busy);
         }
         let in_line = match asker {
-            Asker::Known => None,
-            Asker::Stranger => Some(self.strangers.clone().acquire_owned().await.map_err(|_| Error::Busy)?),
+            PasswordCaller::Known => None,
+            PasswordCaller::Stranger => {
+                Some(self.unauthenticated.clone().acquire_owned().await.map_err(|_| Error::Busy)?)
+            }
         };
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
         let password = Zeroizing::new(password.to_vec());
@@ -126,7 +133,7 @@ mod tests {
             (&[b'x'; limits::PASSWORD_BYTES + 1], Some(one.clone()), false),
             (b"open sesame", Some(PasswordHash("broken".into())), false),
         ] {
-            assert_eq!(checker.check(password, hash, Asker::Stranger).await, Ok(expect));
+            assert_eq!(checker.check(password, hash, PasswordCaller::Stranger).await, Ok(expect));
         }
         assert_eq!(hash(b"").unwrap_err(), Error::Length);
         assert!(checker.waiting.iter().all(|count| count.load(Ordering::Relaxed) == 0));
@@ -139,11 +146,14 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..=limits::PASSWORD_CHECKS_WAITING {
             let checker = checker.clone();
-            waiting.spawn(async move { checker.check(b"x", None, Asker::Stranger).await.map(|_| Asker::Stranger) });
+            waiting.spawn(async move {
+                checker.check(b"x", None, PasswordCaller::Stranger).await.map(|_| PasswordCaller::Stranger)
+            });
         }
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), Err(Error::Busy));
         let known = checker.clone();
-        waiting.spawn(async move { known.check(b"x", None, Asker::Known).await.map(|_| Asker::Known) });
+        waiting
+            .spawn(async move { known.check(b"x", None, PasswordCaller::Known).await.map(|_| PasswordCaller::Known) });
         while checker.waiting[0].load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
@@ -152,7 +162,7 @@ mod tests {
         while let Some(done) = waiting.join_next().await {
             order.push(done.unwrap().unwrap());
         }
-        let place = order.iter().position(|asker| *asker == Asker::Known).unwrap();
+        let place = order.iter().position(|asker| *asker == PasswordCaller::Known).unwrap();
         assert!(place <= 2 * limits::PASSWORD_CHECKS, "{place} were checked before it");
         assert_eq!(order.len(), limits::PASSWORD_CHECKS_WAITING + 1);
     }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::{
-    Credentials, Handle, Refusal, jwt,
+    Credentials, Handle, Refusal,
+    auth_context::{End, Proof},
+    jwt,
     keys::{Algorithm, Validity, parse},
     refused,
-    standing::{End, Proof},
     throttle::Throttled,
 };
 use switchbox_model::{

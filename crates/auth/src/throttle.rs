@@ -14,9 +14,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::password::Asker;
+use super::password::PasswordCaller;
 use switchbox_model::limits::{self, LimitName};
-use switchbox_transport::lobby::network;
+use switchbox_transport::admission::network;
 
 /// Failures that cost nothing yet: an address has many devices, each may once have an old password.
 const FREE: [u32; 2] = [5, 50];
@@ -51,7 +51,7 @@ impl Throttled {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
+enum Subject {
     /// With the hash of the client's id.
     Client(IpAddr, u64),
     Address(IpAddr),
@@ -78,7 +78,7 @@ impl Record {
 
 #[derive(Debug, Default)]
 struct Table {
-    records: HashMap<Who, Record>,
+    records: HashMap<Subject, Record>,
     /// Of an address, by whether the client is known there.
     under_way: HashMap<(IpAddr, bool), usize>,
 }
@@ -96,14 +96,14 @@ pub(super) struct Throttle {
 pub(super) struct Attempt<'a> {
     throttle: &'a Throttle,
     address: IpAddr,
-    client: Who,
+    client: Subject,
     known: bool,
 }
 
 impl Throttle {
     pub(super) fn begin(&self, address: IpAddr, client: &str, now: Instant) -> Result<Attempt<'_>, Throttled> {
         let address = network(address);
-        let client = Who::Client(address, self.hasher.hash_one(client));
+        let client = Subject::Client(address, self.hasher.hash_one(client));
         let mut table = self.table.lock();
         let record = table.records.get(&client);
         if let Some(wait) = record.and_then(|record| record.until.checked_duration_since(now)).filter(|w| !w.is_zero())
@@ -111,7 +111,7 @@ impl Throttle {
             return Err(Throttled::Client(wait));
         }
         let known = record.is_some_and(|record| record.is_known(now));
-        let of_all = table.records.get(&Who::Address(address));
+        let of_all = table.records.get(&Subject::Address(address));
         if let Some(wait) = of_all.and_then(|record| record.until.checked_duration_since(now)).filter(|w| !w.is_zero())
             && !known
         {
@@ -127,8 +127,8 @@ impl Throttle {
 }
 
 impl Attempt<'_> {
-    pub(super) fn asker(&self) -> Asker {
-        if self.known { Asker::Known } else { Asker::Stranger }
+    pub(super) fn asker(&self) -> PasswordCaller {
+        if self.known { PasswordCaller::Known } else { PasswordCaller::Stranger }
     }
 
     pub(super) fn succeeded(self, now: Instant) {
@@ -138,7 +138,7 @@ impl Attempt<'_> {
 
     pub(super) fn failed(self, now: Instant) {
         let mut table = self.throttle.table.lock();
-        for (who, free) in [self.client, Who::Address(self.address)].into_iter().zip(FREE) {
+        for (who, free) in [self.client, Subject::Address(self.address)].into_iter().zip(FREE) {
             let before = table.records.get(&who);
             let recent = before.filter(|record| now.duration_since(record.last) < FORGET);
             let failures = recent.map_or(0, |record| record.failures).saturating_add(1);
@@ -168,7 +168,7 @@ impl Drop for Attempt<'_> {
 impl Table {
     /// Makes room first by forgetting what is old, then the one that was heard of longest ago, and of those who got in before only
     /// when there is nobody else: many addresses with many names shall not make the host forget whom it knows.
-    fn keep(&mut self, who: Who, record: Record, now: Instant) {
+    fn keep(&mut self, who: Subject, record: Record, now: Instant) {
         if self.records.len() >= limits::FAILURES_KEPT && !self.records.contains_key(&who) {
             self.records.retain(|_, record| record.counts(now));
             if self.records.len() >= limits::FAILURES_KEPT
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(throttle.begin(HERE, "x", now).unwrap_err(), Throttled::Busy);
         assert!(throttle.begin(THERE, "x", now).is_ok());
         throttle.table.lock().keep(
-            Who::Client(HERE, throttle.hasher.hash_one("known")),
+            Subject::Client(HERE, throttle.hasher.hash_one("known")),
             Record { failures: 0, last: now, until: now, known_until: Some(now + REMEMBER) },
             now,
         );
@@ -260,15 +260,15 @@ mod tests {
     fn who_got_in_before_is_known_for_days_however_many_others_fail() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let asker = |at| throttle.begin(HERE, "lamp-1", at).unwrap().asker();
-        assert_eq!(asker(now), Asker::Stranger);
+        assert_eq!(asker(now), PasswordCaller::Stranger);
         throttle.begin(HERE, "lamp-1", now).unwrap().succeeded(now);
         let later = now + REMEMBER / 2;
         for n in 0..limits::FAILURES_KEPT as u32 {
             throttle.begin(IpAddr::from(n.to_be_bytes()), "lamp-1", later).unwrap().failed(later);
         }
-        assert_eq!(asker(later), Asker::Known);
+        assert_eq!(asker(later), PasswordCaller::Known);
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
-        assert_eq!(asker(later), Asker::Known);
-        assert_eq!(asker(now + REMEMBER), Asker::Stranger);
+        assert_eq!(asker(later), PasswordCaller::Known);
+        assert_eq!(asker(now + REMEMBER), PasswordCaller::Stranger);
     }
 }

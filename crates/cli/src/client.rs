@@ -24,7 +24,7 @@ use switchbox_model::{DeviceName, DeviceNum, RegistryName};
 use switchbox_support::terminal;
 
 /// Longest wait for an answer: the longest method call, and some.
-const PATIENCE: Duration = Duration::from_secs(310);
+const TIMEOUT: Duration = Duration::from_secs(310);
 /// The largest answer that is read, bytes.
 const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -143,7 +143,7 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(PATIENCE));
+            .timeout_global(Some(TIMEOUT));
         let config = if base.starts_with("https:") { config.tls_config(trust::config(authorities)) } else { config };
         let config = config.build();
         Self { agent: config.new_agent(), base, token, data: data.to_owned(), names: Names::default() }

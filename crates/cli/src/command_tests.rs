@@ -56,8 +56,8 @@ pub(super) fn has_row(table: &str, row: &str) -> bool {
 
 #[test]
 fn an_operator_makes_gateways_and_binds_devices_to_them() {
-    let house = TestHost::new();
-    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    let host = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &host.base, host.token.as_deref());
     for id in ["hub", "lamp-1"] {
         run(&["device", "create", id]).unwrap();
     }
@@ -77,8 +77,8 @@ fn an_operator_makes_gateways_and_binds_devices_to_them() {
 
 #[test]
 fn an_operator_works_with_devices_and_plugins() {
-    let house = TestHost::new();
-    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    let host = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &host.base, host.token.as_deref());
     let name = "projects/local/locations/local/registries/default/devices/lamp-1";
     assert_eq!(
         run(&["device", "create", "lamp-1", "--metadata", "room=hall"]).unwrap(),
@@ -116,12 +116,12 @@ fn an_operator_works_with_devices_and_plugins() {
 
 #[test]
 fn payloads_of_any_size_and_with_any_bytes_are_shown() {
-    let house = TestHost::new();
-    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref()).unwrap();
+    let host = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &host.base, host.token.as_deref()).unwrap();
     run(&["device", "create", "lamp-1"]);
     let long = format!(r#"{{"text":"{}","n":12345678901234567890123}}"#, "x".repeat(65_536 - 40));
-    house.report("lamp-1", &long);
-    let file = house.folder.with_extension("config");
+    host.report("lamp-1", &long);
+    let file = host.folder.with_extension("config");
     std::fs::write(&file, &long).unwrap();
     run(&["device", "config", "set", "lamp-1", &format!("@{}", file.display())]);
     run(&["device", "command", "send", "lamp-1", "x\u{1b}[2J\ny", "--ttl", "1h"]);
@@ -142,12 +142,12 @@ fn payloads_of_any_size_and_with_any_bytes_are_shown() {
 
 #[test]
 fn a_twin_is_patched_and_compared_without_loss() {
-    let house = TestHost::new();
-    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    let host = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &host.base, host.token.as_deref());
     run(&["device", "create", "lamp-1"]).unwrap();
     let patch = r#"{"z": 1.50, "id": 12345678901234567890123, "t": 1e400}"#;
     run(&["device", "twin", "patch", "lamp-1", patch]).unwrap();
-    house.report("lamp-1", r#"{"z":1.5000001,"id":12345678901234567890123}"#);
+    host.report("lamp-1", r#"{"z":1.5000001,"id":12345678901234567890123}"#);
     let twin = run(&["device", "twin", "get", "lamp-1"]).unwrap();
     assert!(twin.contains(r#"{"z":1.50,"id":12345678901234567890123,"t":1e400}"#), "{twin}");
     assert!(twin.contains("/z") && twin.contains("/t"), "{twin}");
@@ -169,8 +169,8 @@ fn a_twin_is_patched_and_compared_without_loss() {
 
 #[test]
 fn an_operator_follows_a_command_to_its_end() {
-    let house = TestHost::new();
-    let run = |arguments: &[&str]| run(arguments, &house.base, house.token.as_deref());
+    let host = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &host.base, host.token.as_deref());
     run(&["device", "create", "lamp-1"]).unwrap();
     let command = |arguments: &[&str]| run(&[&["device", "command"][..], arguments].concat());
     assert!(command(&["send", "lamp-1", "blink"]).unwrap_err().contains("is not connected; give the command a ttl"));
@@ -193,7 +193,7 @@ fn an_operator_follows_a_command_to_its_end() {
     assert!(shown.lines().any(|line| line.starts_with("purged ")), "every status has its time: {shown}");
     assert!(command(&["list", "lamp-1", "--status", "lost"]).unwrap_err().contains("status must be queued"));
 
-    let (online, received) = house.connect("lamp-1");
+    let (online, received) = host.connect("lamp-1");
     online.subscribe(Feed::Commands);
     let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
     let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
@@ -203,11 +203,11 @@ fn an_operator_follows_a_command_to_its_end() {
 
 #[test]
 fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
-    let house = TestHost::new();
-    let no_token = run(&["device", "list"], &house.base, None).unwrap_err();
+    let host = TestHost::new();
+    let no_token = run(&["device", "list"], &host.base, None).unwrap_err();
     assert!(no_token.contains("a bearer token is needed") && no_token.contains("--data"), "{no_token}");
     assert!(no_token.contains("/nowhere has none"), "{no_token}");
-    let wrong = run(&["device", "list"], &house.base, Some("x")).unwrap_err();
+    let wrong = run(&["device", "list"], &host.base, Some("x")).unwrap_err();
     assert!(wrong.contains("not this host's (the token given)"), "{wrong}");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let elsewhere = listener.local_addr().unwrap().to_string();

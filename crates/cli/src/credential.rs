@@ -110,7 +110,7 @@ impl Key {
     /// How to be the device, ready to be pasted.
     pub(super) fn example(&self, client: &Client, name: &DeviceName) -> String {
         let Some(path) = &self.made else { return String::new() };
-        // Whoever may not read that is told the usual.
+        // A caller that may not read that gets the usual text.
         let listeners = client.get("/v1/listeners").unwrap_or(Value::Null);
         let destination = example::destination(&listeners, client.base());
         let (path, id, project) = (path.display(), &name.id, name.registry.project());

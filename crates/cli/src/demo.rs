@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     interrupted,
-    narrator::{Colour, Narrator},
+    printer::{Colour, Printer},
     scenes::{self, Scene},
     story::{Chapter, Story, Verdict},
     virtual_device::{self, Kind, Order, Seen, VirtualDevice},
@@ -76,27 +76,27 @@ pub async fn run(place: &Place, options: &Options) -> bool {
     stage.close(played).await
 }
 
-pub(super) fn title(place: &Place, narrator: &mut Narrator) {
+pub(super) fn title(place: &Place, printer: &mut Printer) {
     let Place { mqtt, admin, plugins, .. } = place;
-    let title = narrator.paint(Colour::Bold, "Switchbox demo");
-    narrator.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
+    let title = printer.paint(Colour::Bold, "Switchbox demo");
+    printer.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
 }
 
 /// Says what happened; true if all of it worked.
-pub(super) fn conclude(narrator: &mut Narrator, verdicts: &[Verdict]) -> bool {
-    narrator.line("");
-    narrator.line(&narrator.paint(Colour::Bold, "What happened"));
+pub(super) fn conclude(printer: &mut Printer, verdicts: &[Verdict]) -> bool {
+    printer.line("");
+    printer.line(&printer.paint(Colour::Bold, "What happened"));
     for verdict in verdicts {
         let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
-        let sign = narrator.paint(colour, sign);
-        narrator.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
+        let sign = printer.paint(colour, sign);
+        printer.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
     }
     verdicts.iter().all(|verdict| verdict.worked)
 }
 
 struct Stage<'a> {
     place: &'a Place,
-    narrator: Narrator,
+    printer: Printer,
     story: Story,
     seen: mpsc::Receiver<Seen>,
     seen_tx: mpsc::Sender<Seen>,
@@ -112,7 +112,7 @@ impl<'a> Stage<'a> {
         let (seen_tx, seen) = mpsc::channel(QUEUE);
         Self {
             place,
-            narrator: Narrator::printing(),
+            printer: Printer::printing(),
             story: Story::default(),
             seen,
             seen_tx,
@@ -125,12 +125,12 @@ impl<'a> Stage<'a> {
     }
 
     fn open(&mut self) {
-        title(self.place, &mut self.narrator);
-        self.narrator.line("");
-        self.narrator.line("  hop-1     publishes what it gets; the plugin hop-relay sends it back with one hop more");
-        self.narrator.line("  switch-1  says awake or asleep; the plugin switch-wakes-device tells lamp-1");
-        self.narrator.line("  lamp-1    is what its config says, and is offline now and then");
-        self.narrator.line("");
+        title(self.place, &mut self.printer);
+        self.printer.line("");
+        self.printer.line("  hop-1     publishes what it gets; the plugin hop-relay sends it back with one hop more");
+        self.printer.line("  switch-1  says awake or asleep; the plugin switch-wakes-device tells lamp-1");
+        self.printer.line("  lamp-1    is what its config says, and is offline now and then");
+        self.printer.line("");
     }
 
     /// Brings a device onto the stage; what it returns gives it orders.
@@ -192,9 +192,9 @@ impl<'a> Stage<'a> {
             return false;
         }
         self.wait(self.pause()).await;
-        self.tell(Chapter::SwitchSays, "switch-1 says awake, but nobody hears it; the config is kept").await;
+        self.tell(Chapter::SwitchSays, "switch-1 says awake, but lamp-1 is offline; the config is kept").await;
         self.wait(self.pause()).await;
-        self.narrator.note("", Colour::Plain, "the lamp's plug is in again");
+        self.printer.note("", Colour::Plain, "the lamp's plug is in again");
         self.story.begin(Chapter::LampReturns);
         self.lamp = Some(self.enter("lamp-1", Kind::Lamp, None));
         if !self.until(CONNECTS, |story| story.lamp_is_there()).await {
@@ -207,8 +207,8 @@ impl<'a> Stage<'a> {
         }
         if let Some(after) = self.story.woke() {
             let text = format!("lamp-1 woke {after:.1?} after it connected");
-            let text = self.narrator.paint(Colour::Green, &text);
-            self.narrator.note("", Colour::Plain, &text);
+            let text = self.printer.paint(Colour::Green, &text);
+            self.printer.note("", Colour::Plain, &text);
         }
         self.wait(self.pause()).await;
         true
@@ -216,7 +216,7 @@ impl<'a> Stage<'a> {
 
     /// Says what happens and gives the order for it.
     async fn tell(&mut self, chapter: Chapter, text: &str) {
-        self.narrator.note("", Colour::Plain, text);
+        self.printer.note("", Colour::Plain, text);
         self.story.begin(chapter);
         let say = |state: &'static str| Order::Say(Bytes::from_static(state.as_bytes()));
         let (device, order) = match chapter {
@@ -245,7 +245,7 @@ impl<'a> Stage<'a> {
             match timeout_at(limit, self.seen.recv()).await {
                 Ok(Some(seen)) => {
                     self.story.note(&seen, Instant::now());
-                    self.narrator.show(&seen);
+                    self.printer.show(&seen);
                 }
                 Ok(None) | Err(_) => return false,
             }
@@ -263,9 +263,9 @@ impl<'a> Stage<'a> {
         let _ = tokio::time::timeout(GOODBYE, async { while self.devices.join_next().await.is_some() {} }).await;
         self.devices.abort_all();
         let verdicts = self.story.verdicts(took);
-        let worked = conclude(&mut self.narrator, &verdicts);
+        let worked = conclude(&mut self.printer, &verdicts);
         if !worked && !played {
-            self.narrator.line("  (it was interrupted)");
+            self.printer.line("  (it was interrupted)");
         }
         self.where_next();
         worked
@@ -273,14 +273,14 @@ impl<'a> Stage<'a> {
 
     fn where_next(&mut self) {
         let Place { mqtt, admin, plugins, data } = self.place;
-        let mut lines = vec![String::new(), self.narrator.paint(Colour::Bold, "Where to look next")];
+        let mut lines = vec![String::new(), self.printer.paint(Colour::Bold, "Where to look next")];
         lines.push(format!("  plugins  {}  (a component dropped in there runs)", plugins.display()));
         lines.push(format!("  data     {}", data.display()));
         lines.push(format!("  API      {admin}"));
         lines.push(format!("  MQTT     {mqtt}; while a host runs there, be a second switch:"));
         lines.push(format!("           {}", example(*mqtt)));
         for line in lines {
-            self.narrator.line(&line);
+            self.printer.line(&line);
         }
     }
 }

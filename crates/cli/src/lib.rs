@@ -9,21 +9,21 @@ mod client;
 mod command_tests;
 pub mod context;
 mod credential;
+mod dead_letters;
 pub mod demo;
 mod device;
 mod events;
 mod example;
 mod explain;
-mod gateway;
-mod letters;
-pub mod log;
-mod narrator;
 #[cfg(test)]
-mod newcomer_tests;
+mod first_use_tests;
+mod gateway;
+pub mod log;
 mod pace;
 mod plugin;
 mod plugin_logs;
 pub mod plugin_new;
+mod printer;
 mod puppet;
 mod readable;
 mod registry;
@@ -70,7 +70,7 @@ pub enum Command {
     /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
     Cert(cert::Options),
     Events(events::Options),
-    DeadLetters(letters::Options),
+    DeadLetters(dead_letters::Options),
 }
 
 /// What a command prints, and the code that it ends with.
@@ -106,7 +106,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(options) => admin_token::audit(&options)?.into(),
         Command::Explain(options) => explain::run(&options)?.into(),
         Command::Cert(options) => cert::run(&options)?.into(),
-        Command::DeadLetters(options) => letters::run(&options)?.into(),
+        Command::DeadLetters(options) => dead_letters::run(&options)?.into(),
     };
     show(&printed.text)?;
     Ok(ExitCode::from(printed.code))

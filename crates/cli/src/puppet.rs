@@ -1,4 +1,4 @@
-//! A client that does what a scene of the demo tells it, and tells the narrator what it sent and heard. Decides nothing.
+//! A client that does what a scene of the demo tells it, and tells the printer what it sent and heard. Decides nothing.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
     demo::Place,
-    narrator::Narrator,
+    printer::Printer,
     virtual_device::{Seen, What},
 };
 
@@ -16,7 +16,7 @@ use super::{
 const QUEUE: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long a connection or a subscription may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something that a puppet heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Puppet {
     /// Connects and listens to these topics. The error is for a person.
     pub(super) async fn enter(
         place: &Place,
-        narrator: &mut Narrator,
+        printer: &mut Printer,
         id: &str,
         filters: &[&str],
     ) -> Result<Self, String> {
@@ -75,40 +75,40 @@ impl Puppet {
         });
         let mut puppet = Self { id: id.to_owned(), client, news, reader };
         puppet.expect("connect", |news| matches!(news, News::Connected)).await?;
-        puppet.tell(narrator, What::Connected);
+        puppet.tell(printer, What::Connected);
         for filter in filters {
             puppet
                 .client
                 .try_subscribe(*filter, QoS::AtLeastOnce)
                 .map_err(|e| format!("{id} cannot subscribe: {e}"))?;
             puppet.expect("subscribe", |news| matches!(news, News::Subscribed)).await?;
-            puppet.tell(narrator, What::Subscribed { topic: (*filter).to_owned() });
+            puppet.tell(printer, What::Subscribed { topic: (*filter).to_owned() });
         }
         Ok(puppet)
     }
 
-    fn tell(&self, narrator: &mut Narrator, what: What) {
-        narrator.show(&Seen { device: self.id.clone(), what });
+    fn tell(&self, printer: &mut Printer, what: What) {
+        printer.show(&Seen { device: self.id.clone(), what });
     }
 
     async fn expect(&mut self, what: &str, is: impl Fn(&News) -> bool) -> Result<(), String> {
-        match timeout(PATIENCE, self.news.recv()).await {
+        match timeout(TIMEOUT, self.news.recv()).await {
             Ok(Some(news)) if is(&news) => Ok(()),
             _ => Err(format!("{} cannot {what}", self.id)),
         }
     }
 
     /// Publishes with QoS 1.
-    pub(super) fn say(&self, narrator: &mut Narrator, topic: &str, payload: &str) -> Result<(), String> {
+    pub(super) fn say(&self, printer: &mut Printer, topic: &str, payload: &str) -> Result<(), String> {
         let sent = self.client.try_publish(topic, QoS::AtLeastOnce, false, payload.as_bytes().to_vec());
         sent.map_err(|e| format!("{} cannot publish: {e}", self.id))?;
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        self.tell(narrator, What::Sent { topic: topic.to_owned(), payload });
+        self.tell(printer, What::Sent { topic: topic.to_owned(), payload });
         Ok(())
     }
 
     /// The next message; the error says that none came.
-    pub(super) async fn hears(&mut self, narrator: &mut Narrator, limit: Duration) -> Result<Heard, String> {
+    pub(super) async fn receives(&mut self, printer: &mut Printer, limit: Duration) -> Result<Heard, String> {
         let next = async {
             loop {
                 match self.news.recv().await? {
@@ -118,9 +118,9 @@ impl Puppet {
             }
         };
         let heard = timeout(limit, next).await.ok().flatten();
-        let heard = heard.ok_or_else(|| format!("{} hears nothing for {limit:.0?}", self.id))?;
+        let heard = heard.ok_or_else(|| format!("{} receives nothing for {limit:.0?}", self.id))?;
         let Heard { topic, payload } = heard.clone();
-        self.tell(narrator, What::Received { topic, payload });
+        self.tell(printer, What::Received { topic, payload });
         Ok(heard)
     }
 }

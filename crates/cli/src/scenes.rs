@@ -9,7 +9,7 @@ use tokio::time::{Instant as At, timeout_at};
 use super::{
     client,
     demo::{self, Place},
-    narrator::{Colour, Narrator},
+    printer::{Colour, Printer},
     puppet::{Heard, Puppet},
     story::Verdict,
 };
@@ -73,21 +73,21 @@ impl Scene {
     }
 
     /// Plays it. What it showed, or why it did not.
-    pub(super) async fn play(self, place: &Place, narrator: &mut Narrator) -> Result<String, String> {
-        narrator.line("");
-        narrator.line(&format!("{}: {}", narrator.paint(Colour::Bold, self.name()), self.about()));
+    pub(super) async fn play(self, place: &Place, printer: &mut Printer) -> Result<String, String> {
+        printer.line("");
+        printer.line(&format!("{}: {}", printer.paint(Colour::Bold, self.name()), self.about()));
         let showed = match self {
-            Self::GarageDoor => garage_door(place, narrator).await,
-            Self::MotionAlert => motion_alert(place, narrator).await,
-            Self::NightRestart => night_restart(place, narrator).await,
-            Self::Thermostat => thermostat(place, narrator).await,
+            Self::GarageDoor => garage_door(place, printer).await,
+            Self::MotionAlert => motion_alert(place, printer).await,
+            Self::NightRestart => night_restart(place, printer).await,
+            Self::Thermostat => thermostat(place, printer).await,
         }?;
-        self.why(place, narrator).await?;
+        self.why(place, printer).await?;
         Ok(showed)
     }
 
     /// What the host says of the last thing that the plugin did.
-    async fn why(self, place: &Place, narrator: &mut Narrator) -> Result<(), String> {
+    async fn why(self, place: &Place, printer: &mut Printer) -> Result<(), String> {
         tokio::time::sleep(MOMENT).await;
         let list = format!("/v1/executions?plugin={}&interesting=true&pageSize=1", self.name());
         let executions = call(place, move |client| client.get(&list)).await?;
@@ -95,9 +95,9 @@ impl Scene {
         let execution = format!("{event}.{}", self.name());
         let asked = format!("/v1/explain/{execution}");
         let answer = call(place, move |client| client.get(&asked)).await?;
-        narrator.line(&narrator.paint(Colour::Dim, &format!("  why?     switchbox explain {execution}")));
+        printer.line(&printer.paint(Colour::Dim, &format!("  why?     switchbox explain {execution}")));
         for line in answer.get("text").and_then(Value::as_str).unwrap_or_default().lines() {
-            narrator.line(&narrator.paint(Colour::Dim, &format!("           {line}")));
+            printer.line(&printer.paint(Colour::Dim, &format!("           {line}")));
         }
         Ok(())
     }
@@ -105,18 +105,18 @@ impl Scene {
 
 /// The scenes in this order, whatever becomes of each, for so long at most as was asked for.
 pub(super) async fn play(place: &Place, scenes: &[Scene], length: Option<Duration>) -> bool {
-    let mut narrator = Narrator::printing();
-    demo::title(place, &mut narrator);
+    let mut printer = Printer::printing();
+    demo::title(place, &mut printer);
     let length = length.unwrap_or(LONGEST);
     let end = At::now() + length;
     let mut verdicts = Vec::with_capacity(scenes.len());
     for scene in scenes {
-        let played = timeout_at(end, scene.play(place, &mut narrator)).await;
+        let played = timeout_at(end, scene.play(place, &mut printer)).await;
         let played = played.unwrap_or_else(|_| Err(format!("was not over within {}", format_duration(length))));
         let worked = played.is_ok();
         verdicts.push(Verdict { scenario: scene.name(), worked, text: played.unwrap_or_else(|why| why) });
     }
-    demo::conclude(&mut narrator, &verdicts)
+    demo::conclude(&mut printer, &verdicts)
 }
 
 /// A field of the JSON that was heard; null where there is none.
@@ -130,53 +130,53 @@ fn check(what: &str, found: &Value, expected: &Value) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what} is {found}, not {expected}")) }
 }
 
-async fn garage_door(place: &Place, narrator: &mut Narrator) -> Result<String, String> {
-    let mut door = Puppet::enter(place, narrator, "door-1", &["/devices/door-1/methods/#"]).await?;
-    let mut phone = Puppet::enter(place, narrator, "phone-1", &["garage/+/response"]).await?;
+async fn garage_door(place: &Place, printer: &mut Printer) -> Result<String, String> {
+    let mut door = Puppet::enter(place, printer, "door-1", &["/devices/door-1/methods/#"]).await?;
+    let mut phone = Puppet::enter(place, printer, "phone-1", &["garage/+/response"]).await?;
     let began = Instant::now();
-    phone.say(narrator, "garage/door-1/request", r#"{"action":"open","id":7}"#)?;
-    let call = door.hears(narrator, SOON).await?;
-    door.say(narrator, &format!("{}/200", call.topic.replace("/request/", "/response/")), r#"{"opens":true}"#)?;
-    let answer = phone.hears(narrator, SOON).await?;
+    phone.say(printer, "garage/door-1/request", r#"{"action":"open","id":7}"#)?;
+    let call = door.receives(printer, SOON).await?;
+    door.say(printer, &format!("{}/200", call.topic.replace("/request/", "/response/")), r#"{"opens":true}"#)?;
+    let answer = phone.receives(printer, SOON).await?;
     check("the answer", &field(&answer, "answer"), &json!({"opens": true}))?;
     Ok(format!("phone-1 opened door-1 and read its answer after {:.1?}", began.elapsed()))
 }
 
-async fn motion_alert(place: &Place, narrator: &mut Narrator) -> Result<String, String> {
-    let sensor = Puppet::enter(place, narrator, "motion-1", &[]).await?;
-    let mut phone = Puppet::enter(place, narrator, "phone-1", &["alerts/+"]).await?;
+async fn motion_alert(place: &Place, printer: &mut Printer) -> Result<String, String> {
+    let sensor = Puppet::enter(place, printer, "motion-1", &[]).await?;
+    let mut phone = Puppet::enter(place, printer, "phone-1", &["alerts/+"]).await?;
     for _ in 0..3 {
-        sensor.say(narrator, "/devices/motion-1/events", r#"{"motion":true}"#)?;
+        sensor.say(printer, "/devices/motion-1/events", r#"{"motion":true}"#)?;
     }
-    let first = phone.hears(narrator, SOON).await?;
+    let first = phone.receives(printer, SOON).await?;
     check("the first alert's movements", &field(&first, "movements"), &json!(1))?;
-    let second = phone.hears(narrator, SOON + QUIET).await?;
+    let second = phone.receives(printer, SOON + QUIET).await?;
     check("the second alert's movements", &field(&second, "movements"), &json!(2))?;
     Ok(format!("three movements of motion-1 were two alerts, {QUIET:.0?} apart"))
 }
 
-async fn night_restart(place: &Place, narrator: &mut Narrator) -> Result<String, String> {
+async fn night_restart(place: &Place, printer: &mut Printer) -> Result<String, String> {
     create_camera(place).await?;
-    narrator.note(
+    printer.note(
         "",
         Colour::Plain,
         "camera-1 sleeps; its metadata says night-restart = true; the night is the next full minute",
     );
     wait_for_command(place).await?;
-    narrator.note("", Colour::Plain, "the night came: a command waits for camera-1, which wakes up now");
-    let mut camera = Puppet::enter(place, narrator, "camera-1", &["/devices/camera-1/commands/#"]).await?;
-    let command = camera.hears(narrator, SOON).await?;
+    printer.note("", Colour::Plain, "the night came: a command waits for camera-1, which wakes up now");
+    let mut camera = Puppet::enter(place, printer, "camera-1", &["/devices/camera-1/commands/#"]).await?;
+    let command = camera.receives(printer, SOON).await?;
     check("the command", &String::from_utf8_lossy(&command.payload).into(), &json!("RESTART"))?;
     Ok("camera-1 slept when the timer fired, and was told to restart when it woke".to_owned())
 }
 
-async fn thermostat(place: &Place, narrator: &mut Narrator) -> Result<String, String> {
-    let mut heater = Puppet::enter(place, narrator, "heater-1", &["/devices/heater-1/config"]).await?;
-    let thermostat = Puppet::enter(place, narrator, "thermostat-1", &[]).await?;
+async fn thermostat(place: &Place, printer: &mut Printer) -> Result<String, String> {
+    let mut heater = Puppet::enter(place, printer, "heater-1", &["/devices/heater-1/config"]).await?;
+    let thermostat = Puppet::enter(place, printer, "thermostat-1", &[]).await?;
     for (temperature, heating) in [(19.2, true), (20.8, false)] {
         let state = json!({ "temperature": temperature }).to_string();
-        thermostat.say(narrator, "/devices/thermostat-1/state", &state)?;
-        let config = heater.hears(narrator, SOON).await?;
+        thermostat.say(printer, "/devices/thermostat-1/state", &state)?;
+        let config = heater.receives(printer, SOON).await?;
         check("the heater's config", &field(&config, "heating"), &json!(heating))?;
     }
     Ok("heater-1 went on at 19.2 °C and off at 20.8 °C".to_owned())

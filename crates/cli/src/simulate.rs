@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     context, interrupted,
-    narrator::{Colour, Narrator},
+    printer::{Colour, Printer},
     virtual_device::{self, Kind, Seen, VirtualDevice, What},
 };
 
@@ -75,9 +75,9 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
     let address = options.address()?;
     let device = options.device(&address, orders);
-    let mut narrator = Narrator::printing();
+    let mut printer = Printer::printing();
     let (host, port) = &address;
-    narrator.note(&device.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
+    printer.note(&device.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
     let mut totals = Totals::new();
     let running = tokio::spawn(virtual_device::run(device, seen_tx));
     let over = over(options.length);
@@ -87,7 +87,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
             one = seen.recv() => match one {
                 Some(one) => {
                     totals.count(&one);
-                    narrator.show(&one);
+                    printer.show(&one);
                 }
                 None => break,
             },
@@ -99,7 +99,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<()> {
     let goodbye = async { while seen.recv().await.is_some() {} };
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     running.abort();
-    narrator.line(&totals.text());
+    printer.line(&totals.text());
     anyhow::ensure!(
         totals.connected > 0,
         "the device was never connected to {host}:{port}; start a host with `switchbox serve`, or name another with --mqtt"

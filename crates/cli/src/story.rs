@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    narrator::{hops, state},
+    printer::{hops, state},
     virtual_device::{Seen, What},
 };
 

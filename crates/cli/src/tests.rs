@@ -12,11 +12,11 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     demo,
-    narrator::{hops, state},
+    printer::{hops, state},
     virtual_device::{self, Kind, Order, Seen, VirtualDevice, What},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// mosquitto on a port of its own; ends with the test.
 struct Broker {
@@ -52,7 +52,7 @@ impl Broker {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(PATIENCE, listens).await.expect("mosquitto listens");
+        timeout(TIMEOUT, listens).await.expect("mosquitto listens");
         Some(broker)
     }
 
@@ -109,7 +109,7 @@ async fn until(seen: &mut mpsc::Receiver<Seen>, wanted: impl Fn(&What) -> bool) 
             }
         }
     };
-    timeout(PATIENCE, find).await.expect("seen in time")
+    timeout(TIMEOUT, find).await.expect("seen in time")
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_hop_device_goes_round_and_leaves_when_told() {
     until(&mut seen, arrived).await;
     order.send(Order::Leave).await.expect("it listens");
     until(&mut seen, |what| *what == What::Left).await;
-    timeout(PATIENCE, running).await.expect("it ends").expect("without a panic");
+    timeout(TIMEOUT, running).await.expect("it ends").expect("without a panic");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_rate_holds_a_hop_device_back() {
     until(&mut seen, |what| matches!(what, What::Sent { payload, .. } if hops(payload) == Some(4))).await;
     assert!(begun.elapsed() >= Duration::from_millis(190), "four hops took {:?}", begun.elapsed());
     drop(seen);
-    timeout(PATIENCE, running).await.expect("it ends when nobody listens").expect("without a panic");
+    timeout(TIMEOUT, running).await.expect("it ends when nobody listens").expect("without a panic");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_device_comes_back_when_its_host_does() {
         host,
         port,
         rate: None,
-        every: Some(PATIENCE),
+        every: Some(TIMEOUT),
         orders: None,
     };
     let _running = tokio::spawn(virtual_device::run(device, events));
@@ -180,7 +180,7 @@ async fn the_demo_succeeds_where_both_plugins_work_and_says_why_where_not() {
             data: "data".into(),
         };
         let options = demo::Options { length: Some(Duration::from_secs(2)), scene: Vec::new() };
-        let worked = timeout(3 * PATIENCE, demo::run(&place, &options)).await.expect("it ends by itself");
+        let worked = timeout(3 * TIMEOUT, demo::run(&place, &options)).await.expect("it ends by itself");
         assert_eq!(worked, expect, "stubborn: {stubborn}");
     }
 }

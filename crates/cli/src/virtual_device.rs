@@ -1,4 +1,4 @@
-//! A device that exists only here, speaking MQTT 3.1.1 through rumqttc as any device would. Says what it does to whoever
+//! A device that exists only here, speaking MQTT 3.1.1 through rumqttc as any device would. Reports what it does to the task that
 //! listens; prints nothing itself.
 
 use std::{
@@ -25,7 +25,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// A hop device gives an old config so long to arrive before it starts at 0.
 const OLD_CONFIG: Duration = Duration::from_millis(300);
-/// A hop device that hears nothing for so long starts again; doubles each time.
+/// A hop device that receives nothing for so long starts again; doubles each time.
 const SILENCE_FIRST: Duration = Duration::from_secs(5);
 const SILENCE_LONGEST: Duration = Duration::from_secs(60);
 

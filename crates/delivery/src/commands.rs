@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Handle, Shared, lane::outbound, presence::Presence};
+use super::{Handle, Shared, command_window::outbound, presence::Presence};
 use switchbox_core::{
     ingest::{self, Done, EndedCommand},
     registry::Device,

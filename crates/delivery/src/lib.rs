@@ -1,14 +1,14 @@
 //! Brings committed effects to the devices that are connected, and what they answer back to the log.
 //! Never knows topics or packets.
 
+mod command_window;
 mod commands;
 mod feeder;
-mod lane;
-mod left;
 mod methods;
 mod outgoing;
 mod presence;
 mod reach;
+mod recovery;
 mod sweep;
 mod takeover;
 
@@ -22,8 +22,8 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
+use command_window::Offered;
 pub use commands::CancelError;
-use lane::Offered;
 pub use methods::{CallError, Response};
 pub use outgoing::Publisher;
 pub use takeover::JustTaken;
@@ -56,7 +56,7 @@ pub enum Outbound {
         payload: Bytes,
         /// It was sent before, perhaps on another connection.
         again: bool,
-        /// After this it is not sent any more; whoever keeps the time ends it.
+        /// After this it is not sent any more; the timer ends it.
         expires: Option<Instant>,
     },
     /// `rid` is unique among the device's calls under way.

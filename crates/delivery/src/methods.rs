@@ -1,4 +1,4 @@
-//! Method calls: a question to one device, and its answer to whoever asked. Never kept: a call that cannot be put now fails
+//! Method calls: a question to one device, and its answer to the caller. Never kept: a call that cannot be put now fails
 //! now, and an answer that nobody waits for is dropped.
 
 use std::{

@@ -24,7 +24,7 @@ use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner, limits};
 use switchbox_mqtt_session::topics::{self, WaitBudget};
 use switchbox_store as store;
 use switchbox_store::OutgoingDoc;
-use switchbox_support::{fairness, tasks::Tasks};
+use switchbox_support::{scheduling, tasks::Tasks};
 
 /// Messages on different topics that may be on their way at the same time: a subscriber that does not read holds up one.
 const LANES: usize = 8;
@@ -38,7 +38,7 @@ struct Item {
 }
 
 #[derive(Default)]
-struct Lane {
+struct TopicShard {
     items: Mutex<VecDeque<Item>>,
     work: Notify,
 }
@@ -46,7 +46,7 @@ struct Lane {
 /// What was committed and not given yet. Bounded by [`Queue::room`]: plugins wait there before they commit more.
 #[derive(Default)]
 pub(super) struct Queue {
-    lanes: [Lane; LANES],
+    lanes: [TopicShard; LANES],
     live: AtomicBool,
     bytes: AtomicUsize,
     room: Notify,
@@ -177,7 +177,7 @@ impl Publisher {
         let bytes = message.size();
         self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;
         if let Some(event) = event {
-            let room = self.ingest.reserve(bytes, fairness::Lane::Foreground).await?;
+            let room = self.ingest.reserve(bytes, scheduling::PriorityClass::Foreground).await?;
             self.ingest.submit_published(event, id.parse().ok(), room);
         }
         Ok(())

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{
     Feed, Link, Outbound,
-    lane::{Handed, Lane},
+    command_window::{CommandWindow, Handed},
     methods::Waiting,
 };
 use switchbox_core::registry::Device;
@@ -25,7 +25,7 @@ pub(super) struct Presence {
     feeds: AtomicU8,
     handed_config: Mutex<HandedConfig>,
     calls: Waiting,
-    commands: Lane,
+    commands: CommandWindow,
     /// When it was taken over from another connection.
     taken: Option<Instant>,
 }
@@ -54,7 +54,7 @@ impl Presence {
             feeds: AtomicU8::new(0),
             handed_config: Mutex::default(),
             calls: Waiting::default(),
-            commands: Lane::default(),
+            commands: CommandWindow::default(),
             taken,
         }
     }
@@ -67,7 +67,7 @@ impl Presence {
         self.link.as_ref()
     }
 
-    pub(super) fn commands(&self) -> &Lane {
+    pub(super) fn commands(&self) -> &CommandWindow {
         &self.commands
     }
 

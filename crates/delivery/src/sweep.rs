@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 impl Handle {
     /// At start, before any device is let in: ends what ended while the host was down.
-    pub async fn expire_left(&self) -> Result<(), store::Error> {
+    pub async fn expire_overdue(&self) -> Result<(), store::Error> {
         self.sweep(true).await
     }
 

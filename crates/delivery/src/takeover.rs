@@ -21,7 +21,7 @@ fn stays(taken: Option<Instant>, now: Instant) -> bool {
 
 impl Handle {
     /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
-    /// replaced: whoever made it has closed it already or is told to.
+    /// replaced: its owner has closed it already or is told to.
     pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
         self.place(device, link, "the device connected again")
     }

@@ -77,7 +77,7 @@ impl Context {
         }
     }
 
-    /// Begins a task of the plugins, on the host's own threads whoever begins it: a client whose event starts a worker may be
+    /// Begins a task of the plugins, on the host's own threads, whichever thread begins it: a client whose event starts a worker may be
     /// served by threads that stand behind all others.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // A panic here leaves its event unhandled and in the journal: the next start takes it up.

@@ -91,7 +91,7 @@ const LARGE_BYTES: usize = 2 * 1024 * 1024;
 /// Other components that are compiled at the same time.
 const COMPILED_TOGETHER: usize = 4;
 
-/// The set of plugins. Changes of one plugin are made one after the other, by whoever watches the folder; those of different
+/// The set of plugins. Changes of one plugin are made one after the other, by the watcher of the folder; those of different
 /// plugins may be made at the same time.
 pub struct Manager {
     pub(super) context: Arc<Context>,
@@ -323,7 +323,7 @@ impl Manager {
         self.context.left.lock().forget(name);
         self.context.changed();
         self.context.timers.resume(name);
-        // Whoever asked for the table before this had its event's number already: that event is read from the log.
+        // A reader that asked for the table before this had its event's number already: that event is read from the log.
         runner.begin();
         Ok(())
     }

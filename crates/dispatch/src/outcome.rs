@@ -21,7 +21,7 @@ use switchbox_plugin_runtime::{Called, Execution, KvChange, Verdict, limits::nam
 use switchbox_store::{Done, Refused, Reply};
 use switchbox_support::{
     clock::{self, Anchor},
-    fairness::Lane,
+    scheduling::PriorityClass,
 };
 
 /// Bytes that an entry without effects takes up in the log's queue, roughly.
@@ -198,7 +198,7 @@ impl<'a> Settled<'a> {
         }
         let store = &self.runner.context.store;
         // A closed store means that the host is stopping: the events are in the journal and come again.
-        let Ok(room) = store.reserve(std::mem::take(&mut self.bytes), Lane::Foreground).await else { return };
+        let Ok(room) = store.reserve(std::mem::take(&mut self.bytes), PriorityClass::Foreground).await else { return };
         store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(room));
         self.letters.drain(..).for_each(|id| self.runner.release_letter(id));
     }

@@ -32,7 +32,7 @@ impl Job {
 
 /// Which lane an event goes in: its device's, its topic's, its timer's, or the one of all other events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Lane {
+pub(super) enum DeviceQueue {
     Device(DeviceNum),
     /// A hash: topics that share it share the lane, which costs them nothing but waiting for each other.
     Topic(u64),
@@ -41,7 +41,7 @@ pub(super) enum Lane {
     Other,
 }
 
-impl Lane {
+impl DeviceQueue {
     pub(super) fn of(event: &Event) -> Self {
         match (&event.data, event.device) {
             (_, Some(device)) => Self::Device(device),
@@ -61,7 +61,7 @@ fn hash(name: &str) -> u64 {
 /// Events of one lane that were taken together.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) lane: Lane,
+    pub(super) lane: DeviceQueue,
     pub(super) jobs: VecDeque<Job>,
 }
 
@@ -76,8 +76,8 @@ struct LaneQueue {
 
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    lanes: HashMap<Lane, LaneQueue>,
-    ready: VecDeque<Lane>,
+    lanes: HashMap<DeviceQueue, LaneQueue>,
+    ready: VecDeque<DeviceQueue>,
     len: usize,
     bytes: usize,
 }
@@ -103,7 +103,7 @@ impl Queues {
 
     /// As [`Queues::push`]; so many more, mostly of the same lane, are to follow.
     pub(super) fn push_first_of(&mut self, job: Job, more: usize) {
-        let lane = Lane::of(&job.event);
+        let lane = DeviceQueue::of(&job.event);
         self.len += 1;
         self.bytes += job.bytes();
         let queue = self.lanes.entry(lane).or_default();
@@ -129,7 +129,7 @@ impl Queues {
     }
 
     /// All that was taken of the lane is done.
-    pub(super) fn done(&mut self, lane: Lane) {
+    pub(super) fn done(&mut self, lane: DeviceQueue) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         queue.working = None;
         if queue.jobs.is_empty() {
@@ -161,7 +161,7 @@ impl Queues {
         }
     }
 
-    pub(super) fn wake(&mut self, lane: Lane) {
+    pub(super) fn wake(&mut self, lane: DeviceQueue) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         if std::mem::take(&mut queue.asleep) {
             self.ready.push_back(lane);
@@ -258,7 +258,7 @@ mod tests {
         queues.put_back(work);
         assert!(queues.take(9).is_none(), "a sleeping lane was given out");
         assert_eq!(queues.len(), 3);
-        queues.wake(Lane::Device(DeviceNum(1)));
+        queues.wake(DeviceQueue::Device(DeviceNum(1)));
         let work = queues.take(9).unwrap();
         assert_eq!(seqs(&work), [1, 2, 3]);
         assert_eq!(work.jobs[0].attempt, 2);

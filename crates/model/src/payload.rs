@@ -1,5 +1,5 @@
 //! How large what devices and clients publish may be. The sizes are settings; each goes with the names by which the log and `/metrics`
-//! tell of it, so that whoever is told knows what to change.
+//! tell of it, so that its reader knows what to change.
 
 use super::limits::{self, LimitName, names};
 
@@ -65,7 +65,7 @@ impl PayloadLimits {
         }
     }
 
-    /// Of the answer to a method call, which is fixed: whoever calls relies on it.
+    /// Of the answer to a method call, which is fixed: the caller relies on it.
     #[must_use]
     pub fn answer(&self) -> PayloadLimit {
         PayloadLimit {

@@ -8,8 +8,8 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::away::Away;
 use super::mailbox::{Close, Mailbox};
+use super::offline_sessions::Away;
 use switchbox_model::{
     broker::{BrokerChange, Owner, StoredWill},
     limits::LimitName,
@@ -18,7 +18,7 @@ use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
 use switchbox_store as store;
 use switchbox_support::metrics::Metrics;
 
-pub(super) use self::ending::Legacy;
+pub(super) use self::ending::SessionCleanup;
 pub(super) use switchbox_model::broker::SessionKey as Key;
 
 /// Publishes a will at once, in one entry of the log with what is pending. Gives what is left to do for subscribers whose
@@ -28,7 +28,7 @@ pub(super) type DueWill = Box<dyn FnOnce(Pending) -> Option<Rest> + Send>;
 pub(super) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a connection that is asked to end may take, and what is left to do after it.
-const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Slot {
     mailbox: Arc<Mailbox>,
@@ -41,12 +41,12 @@ struct Slot {
     /// Waits for the will's delay.
     will: Option<DueWill>,
     /// Sends the will and ends the session, in time.
-    aftermath: Option<AbortHandle>,
+    cleanup: Option<AbortHandle>,
 }
 
 impl Slot {
     fn new(mailbox: Arc<Mailbox>, live: bool) -> Self {
-        Self { mailbox, live, busy: false, ends: false, will: None, aftermath: None }
+        Self { mailbox, live, busy: false, ends: false, will: None, cleanup: None }
     }
 
     /// It is that session, and its client is away.
@@ -65,7 +65,7 @@ pub(super) struct Clients {
     table: Mutex<Table>,
     topics: topics::Handle,
     metrics: Metrics,
-    pub(super) away: Away,
+    pub(super) offline_sessions: Away,
 }
 
 /// How a client wants its session.
@@ -90,7 +90,7 @@ pub(super) struct Claim {
     pub(super) changes: Vec<BrokerChange>,
 }
 
-/// What a client's wish for its session finds.
+/// What a client's request for its session finds.
 enum Found {
     Claimed(Claim),
     /// Another connection has the session, or had it a moment ago.
@@ -101,7 +101,7 @@ enum Found {
 
 impl Clients {
     pub(super) fn new(topics: topics::Handle, metrics: Metrics, connections: usize) -> Self {
-        Self { table: Mutex::default(), topics, metrics, away: Away::new(connections) }
+        Self { table: Mutex::default(), topics, metrics, offline_sessions: Away::new(connections) }
     }
 
     /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped
@@ -120,7 +120,7 @@ impl Clients {
             tokio::pin!(gone);
             gone.as_mut().enable();
             if self.is_taken(key, &old) {
-                tokio::time::timeout(TAKEOVER_PATIENCE, gone).await.ok()?;
+                tokio::time::timeout(TAKEOVER_TIMEOUT, gone).await.ok()?;
             }
         }
     }
@@ -135,7 +135,7 @@ impl Clients {
             Some(slot) if !wanted.clean => {
                 slot.live = true;
                 slot.will = None;
-                slot.aftermath.take().inspect(AbortHandle::abort);
+                slot.cleanup.take().inspect(AbortHandle::abort);
                 let mailbox = slot.mailbox.clone();
                 let changes = resumed(&mailbox, wanted);
                 let expiry_secs = wanted.expiry_secs;
@@ -144,8 +144,9 @@ impl Clients {
             Some(slot) => return Some(Found::Old(slot.mailbox.clone())),
             None => {}
         }
-        let holding = self.away.of(wanted.owner.clone());
-        let mailbox = Mailbox::new(wanted.name.clone(), self.metrics.clone(), holding, self.topics.keeper().clone());
+        let holding = self.offline_sessions.of(wanted.owner.clone());
+        let mailbox =
+            Mailbox::new(wanted.name.clone(), self.metrics.clone(), holding, self.topics.session_log().clone());
         let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
         let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
         table.slots.insert(key.clone(), Slot::new(mailbox.clone(), true));
@@ -182,7 +183,7 @@ impl Clients {
         if expiry_secs == 0 && will.is_none() {
             return Vec::new();
         }
-        let session = self.topics.keeper().next_session();
+        let session = self.topics.session_log().next_session();
         {
             let mut state = mailbox.lock();
             state.record = Some(session);
@@ -203,7 +204,7 @@ impl Clients {
         let done = Box::new(move |result: Result<(), store::Error>| {
             let _ = tell.send(result);
         });
-        self.topics.keeper().keep_soon(changes, done);
+        self.topics.session_log().keep_soon(changes, done);
         told.await.ok()?.ok()
     }
 
@@ -218,25 +219,25 @@ impl Clients {
     }
 
     /// Asks the client's connection, or all, to find out whether they may stay.
-    pub(super) fn recheck(&self, key: Option<&Key>) {
+    pub(super) fn revalidate(&self, key: Option<&Key>) {
         let table = self.table.lock();
         match key {
-            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.recheck()),
-            None => table.slots.values().for_each(|slot| slot.mailbox.recheck()),
+            Some(key) => table.slots.get(key).into_iter().for_each(|slot| slot.mailbox.revalidate()),
+            None => table.slots.values().for_each(|slot| slot.mailbox.revalidate()),
         }
     }
 
     /// Nobody can come back to it: its connection finds that out, and a session that was kept ends.
     pub(super) fn forget(self: &Arc<Self>, key: &Key) {
-        let away = {
+        let offline_sessions = {
             let table = self.table.lock();
             let Some(slot) = table.slots.get(key) else { return };
             if slot.live {
-                return slot.mailbox.recheck();
+                return slot.mailbox.revalidate();
             }
             slot.mailbox.id()
         };
-        self.end_session(key, away);
+        self.end_session(key, offline_sessions);
     }
 
     /// The same for all for whom this holds.

@@ -14,20 +14,20 @@ use tokio::{io::Interest, time::Sleep};
 
 use super::{
     codec::{self, Decoder, Payloads},
+    connection_tasks::Migration,
     encode::Peer,
     end::{End, Presence},
+    gateway_delivery::Receipts,
     handshake::Admitted,
     hub::Hub,
     packet::{Fault, Packet, reason},
-    parcel::Receipts,
     retained::RetainedLeft,
-    seats::Moving,
     socket::Socket,
     window::Slow,
 };
 use switchbox_model::limits;
 use switchbox_mqtt_session::session::{Ack, AckKind, Frame};
-use switchbox_support::fairness::{self, Lane, Metered};
+use switchbox_support::scheduling::{self, Metered, PriorityClass};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -93,7 +93,7 @@ pub(super) struct Connection<H: Hub> {
     /// Packets since the connection last let others have their turn.
     turn: usize,
     /// Whose threads it is served on.
-    pub(super) lane: Lane,
+    pub(super) lane: PriorityClass,
 }
 
 impl<H: Hub> Connection<H> {
@@ -122,13 +122,13 @@ impl<H: Hub> Connection<H> {
             partial_since: None,
             runs_out,
             turn: 0,
-            lane: Lane::Background,
+            lane: PriorityClass::Background,
         }
     }
 
     /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another lane, and gives it
     /// back. Boxed, lest the task have room for it several times.
-    pub(super) async fn run(mut self: Box<Self>) -> Moving<H> {
+    pub(super) async fn run(mut self: Box<Self>) -> Migration<H> {
         match Metered::new(self.presence.share.clone(), self.lane, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
             Stop::Move => return Some(self),
@@ -137,7 +137,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// As [`Self::run`], on other threads than before.
-    pub(super) async fn go_on(mut self: Box<Self>) -> Moving<H> {
+    pub(super) async fn go_on(mut self: Box<Self>) -> Migration<H> {
         if let Err(error) = self.stream.move_here() {
             // Such as for want of file descriptors: then those threads wake these.
             tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");
@@ -159,7 +159,7 @@ impl<H: Hub> Connection<H> {
     /// Writes what there is, then waits for the next thing to happen and does it. What it has begun to process it ends, also
     /// where the connection is to end meanwhile: what waits there knows of that.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
-        self.recheck_if_asked()?;
+        self.revalidate_if_requested()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
             // What came with CONNECT may end in half a packet, too.
@@ -172,7 +172,7 @@ impl<H: Hub> Connection<H> {
         }
         self.write()?;
         let now = Instant::now();
-        self.stay(now)?;
+        self.check_priority_class(now)?;
         if self.has_room_for_retained() {
             Box::pin(self.send_retained()).await?;
             // There may be many times as many.
@@ -227,12 +227,12 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Whether the client is still in the right lane. Nothing of what it sent is under way here.
-    fn stay(&mut self, now: Instant) -> Result<(), Stop> {
+    fn check_priority_class(&mut self, now: Instant) -> Result<(), Stop> {
         let lane = self.presence.share.lane(self.lane, now);
         if lane == self.lane {
             return Ok(());
         }
-        if lane == Lane::Background {
+        if lane == PriorityClass::Background {
             self.presence.shared.metrics.limit(limits::names::PROCESSOR_SHARE);
         }
         self.lane = lane;
@@ -248,7 +248,7 @@ impl<H: Hub> Connection<H> {
 
     /// When to look at the time next.
     fn deadline(&self, now: Instant) -> Instant {
-        let keep_alive = self.keep_alive.map(|patience| self.heard + patience);
+        let keep_alive = self.keep_alive.map(|slow_consumer| self.heard + slow_consumer);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.runs_out());
@@ -278,7 +278,7 @@ impl<H: Hub> Connection<H> {
         if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
             self.tell_of_full_window();
         }
-        let silent = self.keep_alive.is_some_and(|patience| now >= self.heard + patience);
+        let silent = self.keep_alive.is_some_and(|slow_consumer| now >= self.heard + slow_consumer);
         if silent && !self.reads() {
             // It is we who do not listen.
             self.heard = now;
@@ -371,7 +371,7 @@ impl<H: Hub> Connection<H> {
             if !more || blocked {
                 return Ok(());
             }
-            fairness::breathe();
+            scheduling::yield_if_due();
         }
     }
 
@@ -412,7 +412,7 @@ impl<H: Hub> Connection<H> {
         if stuck_on.is_some() || self.slow.is_some() {
             self.slow.get_or_insert_default().window.note(stuck_on, now);
         }
-        state.patience.took(taken);
+        state.slow_consumer.took(taken);
         mailbox.drained(&mut state);
         let progress = state.session.take_progress();
         let record = state.record.filter(|_| !progress.is_empty());

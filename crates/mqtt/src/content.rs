@@ -37,7 +37,7 @@ impl Refusal {
         self.too_large.map_or("publish", |(_, limit)| limit.limit.as_str())
     }
 
-    /// With all that whoever looks after the client has to know.
+    /// With all that the owner of the client needs to know.
     pub(super) fn in_full(&self) -> Cow<'static, str> {
         let Some((size, PayloadLimit { bytes, limit, setting, .. })) = self.too_large else { return self.text.into() };
         let setting = if setting.is_empty() { "none: it is fixed" } else { setting };

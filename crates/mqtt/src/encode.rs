@@ -9,8 +9,8 @@ use tokio_util::codec::Encoder as _;
 
 use super::{
     aliases::{Aliases, Written},
+    gateway_delivery::GatewayDelivery,
     packet::{Fault, Version, reason},
-    parcel::Parcel,
 };
 use crate::dialect::iot_core;
 use switchbox_delivery::Outbound;
@@ -186,7 +186,7 @@ impl Peer {
         &mut self,
         id: u16,
         dup: bool,
-        item: &Item<Parcel>,
+        item: &Item<GatewayDelivery>,
         own: Option<&DeviceId>,
         now: Instant,
         to: &mut BytesMut,
@@ -198,7 +198,7 @@ impl Peer {
                 flags |= u8::from(*retain);
                 self.put_message(flags, id, message, ids, now, to);
             }
-            (Body::Hub(Parcel { device, outbound }), own) => {
+            (Body::Hub(GatewayDelivery { device, outbound }), own) => {
                 let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
                 let topic = iot_core::topic(device, outbound);
                 let topic_length = topic.iter().map(|piece| piece.len()).sum();

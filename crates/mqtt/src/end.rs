@@ -5,16 +5,16 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     Shared,
-    clients::{DueWill, Key, Legacy},
+    clients::{DueWill, Key, SessionCleanup},
     gateway::Gateway,
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
-    owner,
     packet::{Fault, Will, reason},
+    session_key,
     web::{Closing, Failure, status},
     will,
 };
-use switchbox_auth::Standing;
+use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
 use switchbox_model::{
     broker::BrokerChange,
@@ -22,7 +22,7 @@ use switchbox_model::{
     registry::{DeviceError, ErrorKind},
 };
 use switchbox_mqtt_session::topics::Pending;
-use switchbox_support::{clock, fairness::Share};
+use switchbox_support::{clock, scheduling::CpuBudget};
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ pub(super) struct Presence<H: Hub> {
     pub(super) key: Key,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) device: Option<Arc<Device>>,
-    pub(super) standing: Standing,
+    pub(super) auth_context: AuthContext,
     pub(super) online: Option<H::Online>,
     /// Where the device is a gateway.
     pub(super) gateway: Option<Box<Gateway<H>>>,
@@ -133,7 +133,7 @@ pub(super) struct Presence<H: Hub> {
     pub(super) session_expiry: Duration,
     /// The client asked for a session that outlives the connection.
     pub(super) may_keep: bool,
-    pub(super) share: Arc<Share>,
+    pub(super) share: Arc<CpuBudget>,
     pub(super) end: Option<End>,
 }
 
@@ -141,16 +141,16 @@ impl<H: Hub> Presence<H> {
     /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
     fn will_first(&mut self, end: &End) {
         let no_session = self.session_expiry.is_zero();
-        let Self { shared, standing, mailbox, will, .. } = self;
+        let Self { shared, auth_context, mailbox, will, .. } = self;
         let is_first = |will: &mut Box<Will>| {
-            end.publishes_will() && (no_session || will.delay.is_zero()) && will::is_event(standing, will)
+            end.publishes_will() && (no_session || will.delay.is_zero()) && will::is_event(auth_context, will)
         };
         if let Some(will) = will.take_if(is_first) {
             let record = mailbox.lock().record;
             let mut pending = Pending::default();
             pending.extend(record.map(|session| BrokerChange::Will { session, will: None }));
             // An event waits for no subscriber.
-            let _ = will::publish(shared, standing, &mailbox.name, *will, pending);
+            let _ = will::publish(shared, auth_context, &mailbox.name, *will, pending);
         }
     }
 
@@ -170,7 +170,7 @@ impl<H: Hub> Presence<H> {
     fn due_will(&mut self, end: &End) -> Option<(Duration, DueWill)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
-        Some((delay, will::due(self.shared.clone(), self.standing.clone(), self.mailbox.name.clone(), will)))
+        Some((delay, will::due(self.shared.clone(), self.auth_context.clone(), self.mailbox.name.clone(), will)))
     }
 }
 
@@ -184,9 +184,9 @@ impl<H: Hub> Drop for Presence<H> {
             online.disconnect(end.text());
         }
         let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
-        let can_return = owner::can_return(&self.shared.hub, &self.key);
+        let can_return = session_key::can_return(&self.shared.hub, &self.key);
         let expiry = if can_return { self.session_expiry } else { Duration::ZERO };
-        let legacy = Legacy { expiry, will: self.due_will(&end), will_later };
+        let legacy = SessionCleanup { expiry, will: self.due_will(&end), will_later };
         self.shared.clients.release(&self.key, &self.mailbox, legacy);
     }
 }

@@ -6,17 +6,17 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    attached::AttachedLink,
+    attached_device::AttachedLink,
     connection::Connection,
     end::{End, Presence},
+    gateway_delivery::Receipts,
     handshake::runs_out,
     hub::{Hub, Online},
     mailbox::Close,
-    parcel::Receipts,
     resume::resume_attached,
 };
 use crate::dialect::{attach, gateway_errors::ErrorType};
-use switchbox_auth::{Principal, Refusal, Standing};
+use switchbox_auth::{AuthContext, Principal, Refusal};
 use switchbox_core::registry::Device;
 use switchbox_delivery::Receipt;
 use switchbox_model::{
@@ -30,7 +30,7 @@ pub(super) struct Attachment<H: Hub> {
     pub(super) device: Arc<Device>,
     pub(super) online: H::Online,
     link: Arc<AttachedLink>,
-    standing: Standing,
+    auth_context: AuthContext,
     runs_out: Option<Instant>,
 }
 
@@ -94,17 +94,17 @@ impl<H: Hub> Connection<H> {
     /// Speaks for the device from now on. For one that is attached already the token counts that was shown last.
     pub(super) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
-        let standing = self.admit_attached(id, payload).await?;
-        let Principal::Device(device) = standing.principal.clone() else {
+        let auth_context = self.admit_attached(id, payload).await?;
+        let Principal::Device(device) = auth_context.principal.clone() else {
             return Err(failed("only devices can be attached".into()));
         };
         self.let_go_former(&device);
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
             return Err(failed("the client is no gateway".into()));
         };
-        let runs_out = runs_out(standing.end());
+        let runs_out = runs_out(auth_context.end());
         if let Some(known) = devices.attached.get_mut(id) {
-            known.standing = standing;
+            known.auth_context = auth_context;
             known.runs_out = runs_out;
         } else {
             let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
@@ -112,17 +112,17 @@ impl<H: Hub> Connection<H> {
             let online = online.map_err(|taken| failed(taken.to_string()))?;
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
             resume_attached(&online, &device, mailbox);
-            shared.carriers.add(device.num, mailbox);
-            devices.attached.insert(id.clone(), Attachment { device, online, link, standing, runs_out });
+            shared.gateway_routes.add(device.num, mailbox);
+            devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, runs_out });
             // What changed while it was decided.
-            mailbox.recheck();
+            mailbox.revalidate();
         }
         devices.note_runs_out();
         Ok(())
     }
 
     /// Whether the gateway may attach the device.
-    async fn admit_attached(&mut self, id: &DeviceId, payload: &Bytes) -> Result<Standing, Failure> {
+    async fn admit_attached(&mut self, id: &DeviceId, payload: &Bytes) -> Result<AuthContext, Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
         let Presence { shared, device: Some(gateway), gateway: Some(devices), .. } = &self.presence else {
             return Err(failed("the client is no gateway".into()));
@@ -137,8 +137,8 @@ impl<H: Hub> Connection<H> {
             let most = limits::ATTACHED_DEVICES;
             return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
         }
-        let standing = shared.hub.admit_attached(gateway, id, token.as_deref()).await;
-        standing.map_err(|refusal| match refusal {
+        let auth_context = shared.hub.admit_attached(gateway, id, token.as_deref()).await;
+        auth_context.map_err(|refusal| match refusal {
             Refusal::NotAuthorised(text) => failed(text),
             Refusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
         })
@@ -164,15 +164,15 @@ impl<H: Hub> Connection<H> {
         let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
         let Some(attachment) = gateway.attached.remove(id) else { return false };
         gateway.note_runs_out();
-        shared.carriers.remove(attachment.device.num, mailbox);
+        shared.gateway_routes.remove(attachment.device.num, mailbox);
         attachment.end(why);
         true
     }
 
     /// Looks again at whether the client may stay, and those that it speaks for.
-    pub(super) fn recheck(&mut self) -> Result<(), End> {
-        let Presence { shared, standing, device, gateway, .. } = &mut self.presence;
-        let until = shared.hub.still_holds(standing).map_err(|why| End::Closed(Close::Revoked(why)))?;
+    pub(super) fn revalidate(&mut self) -> Result<(), End> {
+        let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
+        let until = shared.hub.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
         self.runs_out = runs_out(until);
         let (Some(device), Some(gateway)) = (device, gateway) else {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
@@ -181,7 +181,7 @@ impl<H: Hub> Connection<H> {
         let mut ended = Vec::new();
         for (id, attachment) in &mut gateway.attached {
             let over = attachment.link.over().map_or(Ok(()), |why| Err(why.to_owned()));
-            match over.and_then(|()| shared.hub.attachment_holds(device, &attachment.standing)) {
+            match over.and_then(|()| shared.hub.attachment_holds(device, &attachment.auth_context)) {
                 Ok(until) => attachment.runs_out = runs_out(until),
                 Err(why) => ended.push((id.clone(), why)),
             }
@@ -247,7 +247,7 @@ impl<H: Hub> Presence<H> {
         let Some(gateway) = self.gateway.take() else { return };
         let why = format!("its gateway left: {}", end.text());
         for (_, attachment) in gateway.attached {
-            self.shared.carriers.remove(attachment.device.num, &self.mailbox);
+            self.shared.gateway_routes.remove(attachment.device.num, &self.mailbox);
             attachment.end(&why);
         }
     }

@@ -23,28 +23,28 @@ use super::{
     encode::{Accepted, Peer},
     end::Presence,
     gateway::Gateway,
-    goodbye::say_goodbye,
     hub::Hub,
-    listen::Door,
+    linger::say_goodbye,
+    listen::ListenerOptions,
     mailbox::DeviceLink,
-    owner,
     packet::{Connect, Fault, Version, Will, reason},
     resume::resume,
+    session_key,
     socket::Socket,
     web::{Closing, Failure, status},
     will,
 };
 use switchbox_auth as auth;
-use switchbox_auth::{Credentials, End, Principal, Refusal, Standing};
+use switchbox_auth::{AuthContext, Credentials, End, Principal, Refusal};
 use switchbox_model::limits;
-use switchbox_support::{clock, fairness::Share};
-use switchbox_transport::lobby::network;
+use switchbox_support::{clock, scheduling::CpuBudget};
+use switchbox_transport::admission::network;
 
 /// Lets a client in. None: it was refused and told so, it never said who it is, or it is to leave before that.
 pub(super) async fn handshake<H: Hub>(
     shared: Arc<Shared<H>>,
     stream: TcpStream,
-    door: Arc<Door>,
+    door: Arc<ListenerOptions>,
     leaving: impl Future<Output = ()>,
 ) -> Option<Box<Connection<H>>> {
     tokio::pin!(leaving);
@@ -211,20 +211,23 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         certificates: socket.peer_certificates(),
     };
     let admitted = shared.hub.admit(credentials).await;
-    let standing = admitted.map_err(|refusal| not_let_in(&refusal))?;
+    let auth_context = admitted.map_err(|refusal| not_let_in(&refusal))?;
     connect.password = None;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
     }
-    let (key, name) = known_as(&standing.principal, &connect.client_id);
-    let device = standing.principal.device().cloned();
-    leave_out_notification(&shared, &standing, &mut connect.will);
+    let (key, name) = known_as(&auth_context.principal, &connect.client_id);
+    let device = auth_context.principal.device().cloned();
+    leave_out_notification(&shared, &auth_context, &mut connect.will);
     let payloads = &shared.options.payloads;
-    connect.will.as_ref().map_or(Ok(()), |will| will::check(device.as_deref(), &standing.access, payloads, will))?;
+    connect
+        .will
+        .as_ref()
+        .map_or(Ok(()), |will| will::check(device.as_deref(), &auth_context.access, payloads, will))?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
-    let answers = if connect.response_info { place_for_answers(&standing, &connect.client_id) } else { None };
+    let answers = if connect.response_info { place_for_answers(&auth_context, &connect.client_id) } else { None };
     let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
     let mut accepted = Accepted {
         session_present: false,
@@ -241,7 +244,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         return Err(fault.into());
     }
     let will = connect.will.as_deref().map(|will| Box::new(will.stored()));
-    let owner = owner::of_retained(&standing);
+    let owner = session_key::of_retained(&auth_context);
     let wanted = Wanted { name, owner, clean: connect.clean, expiry_secs: granted_expiry, will };
     let claim = shared.clients.claim(&key, &wanted).await;
     let Claim { mailbox, present, expiry_secs, changes } =
@@ -252,11 +255,11 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     let presence = Presence {
         online: device.as_ref().map(|device| shared.hub.connect(device, link)),
         gateway: Gateway::of(device.as_ref()),
-        share: share(&shared, &standing.principal),
+        share: share(&shared, &auth_context.principal),
         key,
         mailbox,
         device,
-        standing,
+        auth_context,
         will: connect.will,
         session_expiry: Duration::from_secs(expiry_secs.into()),
         may_keep: connect.session_expiry_secs > 0,
@@ -275,11 +278,11 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
     presence.shared.metrics.connects.inc();
     resume(&presence);
     // What changed before the connection could be told.
-    presence.mailbox.recheck();
+    presence.mailbox.revalidate();
     Ok(Admitted {
         decoder: Decoder::new(peer.version).of_bridge(connect.bridge),
         keep_alive: keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs)),
-        runs_out: runs_out(presence.standing.end()),
+        runs_out: runs_out(presence.auth_context.end()),
         presence,
         peer,
         generation,
@@ -288,8 +291,8 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
 }
 
 /// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
-fn leave_out_notification<H: Hub>(shared: &Shared<H>, standing: &Standing, will: &mut Option<Box<Will>>) {
-    let may = |topic: &str| auth::may(&standing.access, auth::Action::Publish, topic).is_ok();
+fn leave_out_notification<H: Hub>(shared: &Shared<H>, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
+    let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
     if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
         shared.metrics.refuse("bridge notification");
     }
@@ -304,7 +307,7 @@ fn known_as(principal: &Principal, client_id: &str) -> (Key, Arc<str>) {
             (Key::Client(Arc::clone(&id)), id)
         }
         Principal::Service(service) => {
-            (owner::of_service(service, client_id), format!("{}:{client_id}", service.name).into())
+            (session_key::of_service(service, client_id), format!("{}:{client_id}", service.name).into())
         }
     }
 }
@@ -315,20 +318,20 @@ fn peer(connect: &Connect) -> Peer {
 }
 
 /// What counts as one client: a device, or an account with all its clients.
-fn share<H: Hub>(shared: &Shared<H>, principal: &Principal) -> Arc<Share> {
+fn share<H: Hub>(shared: &Shared<H>, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
         Principal::Service(service) => shared.shares.of(&service.name.to_string()),
-        Principal::Device(_) | Principal::Client => Arc::new(Share::new(Instant::now())),
+        Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),
     }
 }
 
 /// How the topics begin that the client may have answers sent to, if it may subscribe to any.
-fn place_for_answers(standing: &Standing, client_id: &str) -> Option<String> {
-    let place = match &standing.principal {
+fn place_for_answers(auth_context: &AuthContext, client_id: &str) -> Option<String> {
+    let place = match &auth_context.principal {
         Principal::Device(device) => format!("responses/{}/{}/", device.name.registry.id(), device.name.id),
         Principal::Client | Principal::Service(_) => format!("responses/{client_id}/"),
     };
-    let allowed = auth::may(&standing.access, auth::Action::Subscribe, &format!("{place}#")).is_ok();
+    let allowed = auth::may(&auth_context.access, auth::Action::Subscribe, &format!("{place}#")).is_ok();
     (allowed && !client_id.contains(['+', '#'])).then_some(place)
 }
 
@@ -360,7 +363,7 @@ impl From<Fault> for Refused {
     }
 }
 
-/// The log hears why; the client only that it is not let in, lest it learn which devices there are.
+/// The log has the reason; the client learns only that it is refused, lest it learn which devices there are.
 fn not_let_in(refusal: &Refusal) -> Refused {
     let fault = match refusal {
         Refusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use switchbox_auth as auth;
-use switchbox_auth::{Credentials, End, Principal, Refusal, Standing};
+use switchbox_auth::{AuthContext, Credentials, End, Principal, Refusal};
 use switchbox_core::{
     ingest::{self, Done, NewEvent},
     registry::{Changed, Device},
@@ -16,35 +16,42 @@ use switchbox_delivery as delivery;
 use switchbox_delivery::{Feed, JustTaken, Link, Outbound, Receipt};
 use switchbox_model::{DeviceId, DeviceNum, Message, ServiceName, broker::BrokerChange};
 use switchbox_store::ServiceDoc;
-use switchbox_support::fairness::Lane;
+use switchbox_support::scheduling::PriorityClass;
 
 /// The rooms behind the front. Cheap to clone.
 pub trait Hub: Clone + Send + Sync + 'static {
-    type Room: Send;
+    type QueuePermit: Send;
     type Online: Online;
 
-    fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<Standing, Refusal>> + Send;
+    fn admit(&self, credentials: Credentials<'_>) -> impl Future<Output = Result<AuthContext, Refusal>> + Send;
     /// Until when the client may stay; the error says why it may not.
-    fn still_holds(&self, standing: &Standing) -> Result<End, String>;
+    fn still_holds(&self, auth_context: &AuthContext) -> Result<End, String>;
     /// What such a client would be let in as now, once it has proved itself.
-    fn standing_of(&self, principal: Principal) -> Standing;
+    fn standing_of(&self, principal: Principal) -> AuthContext;
     /// False: the device was deleted.
     fn is_registered(&self, device: DeviceNum) -> bool;
     /// The account as it is now.
     fn service(&self, name: &ServiceName) -> Option<Arc<ServiceDoc>>;
     /// What changes that decides who may stay.
     fn changes(&self) -> broadcast::Receiver<Changed>;
-    fn reserve(&self, bytes: usize, lane: Lane) -> impl Future<Output = Result<Self::Room, ingest::Error>> + Send;
+    fn reserve(
+        &self,
+        bytes: usize,
+        lane: PriorityClass,
+    ) -> impl Future<Output = Result<Self::QueuePermit, ingest::Error>> + Send;
     /// Room for what may be lost. None: it is better not queued.
-    fn spare(&self, bytes: usize, lane: Lane)
-    -> impl Future<Output = Result<Option<Self::Room>, ingest::Error>> + Send;
-    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done);
+    fn spare(
+        &self,
+        bytes: usize,
+        lane: PriorityClass,
+    ) -> impl Future<Output = Result<Option<Self::QueuePermit>, ingest::Error>> + Send;
+    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::QueuePermit, done: Done);
     /// One event of the device's and these changes, or neither. Waits for no room.
     fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done);
     /// The message as an event; none when no plugin is triggered by it.
     fn topic_event(&self, message: &Message) -> Option<NewEvent>;
     /// With the changes that the message brings about.
-    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Self::Room>, done: Done);
+    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Self::QueuePermit>, done: Done);
     fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Self::Online;
     /// Whether the gateway may speak for the device of this id.
     fn admit_attached(
@@ -52,9 +59,9 @@ pub trait Hub: Clone + Send + Sync + 'static {
         gateway: &Device,
         id: &DeviceId,
         token: Option<&str>,
-    ) -> impl Future<Output = Result<Standing, Refusal>> + Send;
+    ) -> impl Future<Output = Result<AuthContext, Refusal>> + Send;
     /// Until when the gateway may speak for the device; the error says why it may no more.
-    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String>;
+    fn attachment_holds(&self, gateway: &Device, attached: &AuthContext) -> Result<End, String>;
     fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Self::Online, JustTaken>;
 }
 
@@ -78,18 +85,18 @@ pub struct Live {
 }
 
 impl Hub for Live {
-    type Room = ingest::Room;
+    type QueuePermit = ingest::QueuePermit;
     type Online = delivery::Online;
 
-    async fn admit(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+    async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         self.auth.admit(credentials).await
     }
 
-    fn still_holds(&self, standing: &Standing) -> Result<End, String> {
-        self.auth.still_holds(standing)
+    fn still_holds(&self, auth_context: &AuthContext) -> Result<End, String> {
+        self.auth.still_holds(auth_context)
     }
 
-    fn standing_of(&self, principal: Principal) -> Standing {
+    fn standing_of(&self, principal: Principal) -> AuthContext {
         self.auth.standing_of(principal)
     }
 
@@ -105,15 +112,15 @@ impl Hub for Live {
         self.auth.changes()
     }
 
-    async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Self::Room, ingest::Error> {
+    async fn reserve(&self, bytes: usize, lane: PriorityClass) -> Result<Self::QueuePermit, ingest::Error> {
         self.ingest.reserve(bytes, lane).await
     }
 
-    async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Self::Room>, ingest::Error> {
+    async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<Self::QueuePermit>, ingest::Error> {
         self.ingest.spare(bytes, lane).await
     }
 
-    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::Room, done: Done) {
+    fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::QueuePermit, done: Done) {
         self.ingest.submit(device, events, room, done);
     }
 
@@ -125,7 +132,7 @@ impl Hub for Live {
         self.ingest.topic_event(message)
     }
 
-    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Self::Room>, done: Done) {
+    fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Self::QueuePermit>, done: Done) {
         self.ingest.submit_topic(event, changes, room, done);
     }
 
@@ -133,11 +140,16 @@ impl Hub for Live {
         self.delivery.connect(device, link)
     }
 
-    async fn admit_attached(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<Standing, Refusal> {
+    async fn admit_attached(
+        &self,
+        gateway: &Device,
+        id: &DeviceId,
+        token: Option<&str>,
+    ) -> Result<AuthContext, Refusal> {
         self.auth.attach(gateway, id, token).await
     }
 
-    fn attachment_holds(&self, gateway: &Device, attached: &Standing) -> Result<End, String> {
+    fn attachment_holds(&self, gateway: &Device, attached: &AuthContext) -> Result<End, String> {
         self.auth.attachment_holds(gateway, attached)
     }
 

@@ -7,15 +7,15 @@ use bytes::Bytes;
 
 use super::{
     bridge,
+    client_publish::Ordinary,
     connection::Connection,
     content::{Content, Refusal, content, within},
     encode,
     end::{End, Presence},
+    gateway_delivery::Receipts,
     hub::{Hub, Online},
     mailbox::Close,
-    ordinary::Ordinary,
     packet::{Disconnect, Fault, Packet, Publish, Version, reason},
-    parcel::Receipts,
 };
 use crate::dialect::iot_core::{self, Refused};
 use switchbox_auth as auth;
@@ -30,7 +30,7 @@ use switchbox_model::{
     registry::{DeviceError, ErrorKind},
 };
 use switchbox_mqtt_session::session::{self, Ack, AckKind};
-use switchbox_support::{clock, fairness};
+use switchbox_support::{clock, scheduling};
 
 /// Events of one device that go to the journal together.
 #[derive(Default)]
@@ -84,9 +84,9 @@ impl<H: Hub> Connection<H> {
         receipts: &mut Receipts,
     ) -> Result<(), End> {
         for packet in packets {
-            fairness::breathe();
+            scheduling::yield_if_due();
             // What came before may have waited for others.
-            self.recheck_if_asked()?;
+            self.revalidate_if_requested()?;
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
                 Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), receipts, batch),
@@ -203,7 +203,7 @@ impl<H: Hub> Connection<H> {
             }
             iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
             iot_core::Publish::Ordinary => {
-                if let Err(denied) = auth::may(&self.presence.standing.access, auth::Action::Publish, &topic) {
+                if let Err(denied) = auth::may(&self.presence.auth_context.access, auth::Action::Publish, &topic) {
                     if bridge::is_notification(&topic) {
                         shared.metrics.refuse("bridge notification");
                         return Action::LeaveOut;
@@ -310,7 +310,7 @@ impl<H: Hub> Connection<H> {
 
     /// Room for a batch with events of QoS 0. Under overload these go first, so that there is room for others: then, and where
     /// there are none, there is none yet for the rest.
-    async fn shed(&mut self, batch: &mut Batch) -> Result<Option<H::Room>, End> {
+    async fn shed(&mut self, batch: &mut Batch) -> Result<Option<H::QueuePermit>, End> {
         // All others have an acknowledgement.
         if batch.events.len() == batch.acks.len() {
             return Ok(None);
@@ -346,16 +346,16 @@ impl<H: Hub> Connection<H> {
         within
     }
 
-    pub(super) async fn reserve(&self, bytes: usize) -> Result<H::Room, End> {
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<H::QueuePermit, End> {
         let Presence { share, shared, .. } = &self.presence;
         share.writes(bytes, Instant::now());
-        self.while_it_stays(shared.hub.reserve(bytes, self.lane)).await?.map_err(closed)
+        self.or_revoked(shared.hub.reserve(bytes, self.lane)).await?.map_err(closed)
     }
 
-    async fn spare(&self, bytes: usize) -> Result<Option<H::Room>, End> {
+    async fn spare(&self, bytes: usize) -> Result<Option<H::QueuePermit>, End> {
         let Presence { share, shared, .. } = &self.presence;
         share.writes(bytes, Instant::now());
-        self.while_it_stays(shared.hub.spare(bytes, self.lane)).await?.map_err(closed)
+        self.or_revoked(shared.hub.spare(bytes, self.lane)).await?.map_err(closed)
     }
 
     /// What to do when the journal has the events, and whether the client keeps to its window.

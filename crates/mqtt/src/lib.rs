@@ -2,16 +2,14 @@
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
 mod aliases;
-mod attached;
-mod away;
-mod behalf;
+mod attached_device;
 mod bridge;
-mod carriers;
-mod carry;
+mod client_publish;
 mod clients;
 mod codec;
 mod connect;
 mod connection;
+mod connection_tasks;
 mod content;
 pub mod dialect;
 mod encode;
@@ -19,24 +17,26 @@ mod end;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;
-mod goodbye;
-mod hand_on;
+mod gateway_delivery;
+mod gateway_publish;
+mod gateway_routes;
+mod gateway_subscriptions;
 mod handshake;
 mod hub;
 mod inbound;
+mod linger;
 mod listen;
 mod mailbox;
-mod ordinary;
-mod owner;
+mod offline_sessions;
 mod packet;
-mod parcel;
 mod properties;
 mod restore;
 mod resume;
 mod retained;
-mod seats;
+mod revalidate;
+mod session_key;
+mod shared_redelivery;
 mod socket;
-mod stay;
 mod subscribe;
 mod subscriptions;
 #[cfg(test)]
@@ -62,22 +62,22 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::hub::{Hub, Live, Online};
 use self::{
-    carriers::Carriers,
     clients::Clients,
+    connection_tasks::{ConnectionTasks, Migration},
+    gateway_routes::GatewayRoutes,
     listen::Arrival,
-    seats::{Moving, Seats},
 };
-pub use self::{listen::Door, web::Origins};
+pub use self::{listen::ListenerOptions, web::Origins};
 use switchbox_core::registry::Changed;
 use switchbox_model::{PayloadLimits, limits};
 use switchbox_mqtt_session::topics;
 use switchbox_support::{
-    fairness::{self, Shares},
     log_limit::LogLimits,
     metrics::Metrics,
+    scheduling::{self, CpuBudgets},
     tasks::Tasks,
 };
-use switchbox_transport::lobby::{self, Lobby, Names, Pass};
+use switchbox_transport::admission::{self, Admission, ConnectionPermit, Names};
 
 /// How long connections may take to end when the host shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ const ARRIVALS: usize = 64;
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    pub doors: Vec<Door>,
+    pub listeners: Vec<ListenerOptions>,
     /// Connections at a time.
     pub connections: usize,
     /// Connections of one address at a time, other than this machine's own.
@@ -112,7 +112,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            doors: vec![Door::plain((Ipv4Addr::LOCALHOST, 1883).into())],
+            listeners: vec![ListenerOptions::plain((Ipv4Addr::LOCALHOST, 1883).into())],
             connections: 100_000,
             connections_per_address: 1_000,
             connects_per_second: 100_000,
@@ -127,13 +127,13 @@ impl Default for Options {
 }
 
 impl Options {
-    fn lobby(&self) -> lobby::Options {
-        lobby::Options {
+    fn admission(&self) -> admission::Options {
+        admission::Options {
             connections: self.connections,
             per_address: self.connections_per_address,
             per_second: self.connects_per_second,
             // Those that have proved nothing never have all of the connections.
-            strangers: limits::STRANGERS.min((self.connections / 2).max(64)),
+            unauthenticated: limits::UNAUTHENTICATED.min((self.connections / 2).max(64)),
             names: Names::MQTT,
         }
     }
@@ -151,9 +151,9 @@ struct Shared<H: Hub> {
     hub: H,
     topics: topics::Handle,
     clients: Arc<Clients>,
-    carriers: Carriers,
+    gateway_routes: GatewayRoutes,
     /// Of accounts, all of whose connections are one client here.
-    shares: Shares,
+    shares: CpuBudgets,
     /// Of clients that are not let in, by their networks.
     refusals_logged: LogLimits<IpAddr>,
     /// Of clients by their names, and what is told of them: one line a minute, however often they come back.
@@ -176,9 +176,9 @@ impl Handle {
 }
 
 pub struct Service<H: Hub> {
-    listeners: Vec<(TcpListener, Arc<Door>)>,
+    listeners: Vec<(TcpListener, Arc<ListenerOptions>)>,
     addrs: Vec<SocketAddr>,
-    lobby: Lobby,
+    admission: Admission,
     shared: Arc<Shared<H>>,
 }
 
@@ -186,22 +186,23 @@ impl<H: Hub> Service<H> {
     /// Listens, but lets nobody in before [`Self::run`].
     pub async fn bind(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Result<Self, Error> {
         let (mut listeners, mut addrs) = (Vec::new(), Vec::new());
-        for door in &options.doors {
-            let addr = door.listen;
+        for listener_options in &options.listeners {
+            let addr = listener_options.listen;
             let failed = |source| Error::Listen { addr, source };
             let listener = TcpListener::bind(addr).await.map_err(failed)?;
             addrs.push(listener.local_addr().map_err(failed)?);
-            listeners.push((listener, Arc::new(door.clone())));
+            listeners.push((listener, Arc::new(listener_options.clone())));
         }
-        let lobby = Lobby::new(options.lobby(), metrics.clone());
+        let admission = Admission::new(options.admission(), metrics.clone());
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
-        let (carriers, shares) = (Carriers::default(), Shares::default());
+        let (gateway_routes, shares) = (GatewayRoutes::default(), CpuBudgets::default());
         let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
-        let shared = Shared { options, hub, topics, clients, carriers, shares, refusals_logged, client_lines, metrics };
-        Ok(Self { listeners, addrs, lobby, shared: Arc::new(shared) })
+        let shared =
+            Shared { options, hub, topics, clients, gateway_routes, shares, refusals_logged, client_lines, metrics };
+        Ok(Self { listeners, addrs, admission, shared: Arc::new(shared) })
     }
 
-    /// Where the doors are, in their order.
+    /// Where the listeners are, in their order.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
@@ -214,53 +215,53 @@ impl<H: Hub> Service<H> {
 
     /// Serves until `shutdown`, then ends all connections within two seconds: what became durable is acknowledged first.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listeners, shared, lobby, .. } = self;
-        let mut seats = Seats::new(shared.options.foreground.clone());
+        let Self { listeners, shared, admission, .. } = self;
+        let mut connection_tasks = ConnectionTasks::new(shared.options.foreground.clone());
         let mut changes = shared.hub.changes();
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
-        let mut doors = JoinSet::new();
-        for (listener, door) in listeners {
-            let accepting = listen::accept(listener, door, arrivals.clone(), shared.metrics.clone());
-            doors.spawn(shared.options.tasks.clone().supervised("mqtt listener", shutdown.clone(), accepting));
+        let mut accepting = JoinSet::new();
+        for (listener, listener_options) in listeners {
+            let accept = listen::accept(listener, listener_options, arrivals.clone(), shared.metrics.clone());
+            accepting.spawn(shared.options.tasks.clone().supervised("mqtt listener", shutdown.clone(), accept));
         }
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(ended) = seats.ended() => shared.reap(&ended),
-                changed = changes.recv() => shared.recheck(changed),
-                Some(arrival) = arrived.recv() => shared.welcome(arrival, &lobby, &mut seats, &shutdown),
+                Some(ended) = connection_tasks.ended() => shared.reap(&ended),
+                changed = changes.recv() => shared.revalidate(changed),
+                Some(arrival) = arrived.recv() => shared.welcome(arrival, &admission, &mut connection_tasks, &shutdown),
             }
-            fairness::breathe();
+            scheduling::yield_if_due();
         }
-        doors.shutdown().await;
+        accepting.shutdown().await;
         drop(arrived);
         shared.clients.close_all();
-        let drained = async { while seats.ended().await.is_some() {} };
+        let drained = async { while connection_tasks.ended().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!(left = seats.len(), "connections did not end in time");
+            tracing::warn!(left = connection_tasks.len(), "connections did not end in time");
         }
-        seats.shutdown().await;
+        connection_tasks.shutdown().await;
         shared.metrics.connections.set(0);
     }
 }
 
 impl<H: Hub> Shared<H> {
     /// Who was let in by what has changed is looked at again.
-    fn recheck(&self, changed: Result<Changed, RecvError>) {
+    fn revalidate(&self, changed: Result<Changed, RecvError>) {
         match changed {
             Ok(Changed::Device(num)) => {
-                self.clients.recheck(Some(&clients::Key::Device(num)));
-                self.carriers.recheck(num);
+                self.clients.revalidate(Some(&clients::Key::Device(num)));
+                self.gateway_routes.revalidate(num);
             }
             Ok(Changed::Deleted(num)) => {
                 self.clients.forget(&clients::Key::Device(num));
-                self.carriers.recheck(num);
+                self.gateway_routes.revalidate(num);
             }
-            Ok(Changed::Registry(_) | Changed::Clock) => self.clients.recheck(None),
+            Ok(Changed::Registry(_) | Changed::Clock) => self.clients.revalidate(None),
             // Too many changes at once to hear of each.
             Ok(Changed::Service(_)) | Err(RecvError::Lagged(_)) => {
-                self.clients.forget_all(|key| !owner::can_return(&self.hub, key));
-                self.clients.recheck(None);
+                self.clients.forget_all(|key| !session_key::can_return(&self.hub, key));
+                self.clients.revalidate(None);
             }
             // The registry outlives the front.
             Err(RecvError::Closed) => {}
@@ -269,19 +270,19 @@ impl<H: Hub> Shared<H> {
 
     fn welcome(
         self: &Arc<Self>,
-        (stream, door): Arrival,
-        lobby: &Lobby,
-        seats: &mut Seats<H>,
+        (stream, listener): Arrival,
+        admission: &Admission,
+        connection_tasks: &mut ConnectionTasks<H>,
         shutdown: &CancellationToken,
     ) {
         // A client that is gone already has no address.
         let Ok(peer) = stream.peer_addr() else { return };
-        let Some(pass) = lobby.enter(peer.ip()) else { return };
+        let Some(pass) = admission.enter(peer.ip()) else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         self.metrics.connections.inc();
-        seats.newcomer(serve(self.clone(), stream, door, pass, shutdown.clone()));
+        connection_tasks.spawn_pending(serve(self.clone(), stream, listener, pass, shutdown.clone()));
     }
 
     fn reap(&self, ended: &Result<(), tokio::task::JoinError>) {
@@ -299,10 +300,10 @@ impl<H: Hub> Shared<H> {
 async fn serve<H: Hub>(
     shared: Arc<Shared<H>>,
     stream: TcpStream,
-    door: Arc<Door>,
-    pass: Pass,
+    listener: Arc<ListenerOptions>,
+    pass: ConnectionPermit,
     shutdown: CancellationToken,
-) -> Moving<H> {
+) -> Migration<H> {
     let leaving = async {
         tokio::select! {
             () = pass.asked_to_leave() => {}
@@ -310,7 +311,7 @@ async fn serve<H: Hub>(
         }
     };
     // Boxed, so that its memory is free while the connection lives on.
-    let connection = Box::pin(handshake::handshake(shared, stream, door, leaving)).await?;
+    let connection = Box::pin(handshake::handshake(shared, stream, listener, leaving)).await?;
     pass.known();
     connection.run().await
 }

@@ -1,4 +1,4 @@
-//! The doors of the front: where clients connect and what carries their bytes there. Accepts and hands over; a client that
+//! The listeners of the front: where clients connect and what carries their bytes there. Accepts and hands over; a client that
 //! is slow to say who it is keeps no other waiting.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -14,9 +14,9 @@ use super::{
 };
 use switchbox_model::limits;
 use switchbox_support::{
-    fairness::{self, move_listener_here},
     log_limit::SiteLimit,
     metrics::Metrics,
+    scheduling::{self, move_listener_here},
 };
 use switchbox_transport::tls;
 
@@ -28,7 +28,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 
 /// One address to listen on.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct ListenerOptions {
     pub listen: SocketAddr,
     /// None: what is sent there can be read on its way.
     pub tls: Option<tls::Handle>,
@@ -36,10 +36,10 @@ pub struct Door {
     pub web: Option<Origins>,
 }
 
-/// A client at a door.
-pub(super) type Arrival = (TcpStream, Arc<Door>);
+/// A client at a listener.
+pub(super) type Arrival = (TcpStream, Arc<ListenerOptions>);
 
-impl Door {
+impl ListenerOptions {
     /// Plain MQTT.
     #[must_use]
     pub fn plain(listen: SocketAddr) -> Self {
@@ -70,7 +70,12 @@ impl Door {
 }
 
 /// Accepts for ever.
-pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+pub(super) async fn accept(
+    listener: TcpListener,
+    options: Arc<ListenerOptions>,
+    arrivals: mpsc::Sender<Arrival>,
+    metrics: Metrics,
+) {
     let listener = match move_listener_here(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be waited for: nobody gets in there"),
@@ -80,10 +85,10 @@ pub(super) async fn accept(listener: TcpListener, door: Arc<Door>, arrivals: mps
         match listener.accept().await {
             Ok((stream, _)) => {
                 back_off = BACK_OFF.0;
-                if arrivals.send((stream, door.clone())).await.is_err() {
+                if arrivals.send((stream, options.clone())).await.is_err() {
                     return;
                 }
-                fairness::breathe();
+                scheduling::yield_if_due();
             }
             Err(error) => {
                 metrics.limit(limits::names::ACCEPT);

@@ -1,5 +1,5 @@
 //! What others put before a client's connection: messages, deliveries of the hub, acknowledgements that became durable,
-//! the wish to close. Outlives the connection where the session does. Never writes to a socket.
+//! the request to close. Outlives the connection where the session does. Never writes to a socket.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
-    away::{Holding, Share},
-    parcel::Parcel,
+    gateway_delivery::GatewayDelivery,
+    offline_sessions::{Holding, Share},
     subscriptions::Subscriptions,
 };
 use switchbox_core::ingest;
@@ -27,7 +27,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::{
     session::{BatchId, Body, Item, Kept as KeptAs, Offer, Session},
-    topics::{Delivered, Delivery, Keeper, Patience, Subscriber},
+    topics::{Delivered, Delivery, SessionLog, SlowConsumer, Subscriber},
 };
 use switchbox_support::metrics::Metrics;
 
@@ -54,7 +54,7 @@ pub(super) enum Kept {
 
 /// A subscription of a gateway to a feed of one of its devices.
 #[derive(Debug)]
-pub(super) struct Carried {
+pub(super) struct AttachedSubscription {
     pub(super) filter: Box<str>,
     pub(super) feed: Feed,
     pub(super) qos: QoS,
@@ -62,11 +62,11 @@ pub(super) struct Carried {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) session: Session<Parcel>,
+    pub(super) session: Session<GatewayDelivery>,
     pub(super) subscriptions: Subscriptions,
     /// Those to the topics of devices that the client speaks for as a gateway, and of devices that it spoke for: these rest
     /// until it attaches them again.
-    pub(super) carried: HashMap<DeviceId, Vec<Carried>>,
+    pub(super) carried: HashMap<DeviceId, Vec<AttachedSubscription>>,
     /// Counts the session's connections.
     pub(super) generation: u64,
     pub(super) online: bool,
@@ -74,7 +74,7 @@ pub(super) struct State {
     /// A publisher waits for room.
     pub(super) starved: bool,
     /// Of publishers that wait for room.
-    pub(super) patience: Patience,
+    pub(super) slow_consumer: SlowConsumer,
     /// Under which number the log knows the session.
     pub(super) record: Option<SessionNum>,
     /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
@@ -103,7 +103,7 @@ pub(super) struct Mailbox {
     pub(super) name: Arc<str>,
     state: Mutex<State>,
     /// Something changed that decides whether the client may stay.
-    recheck: AtomicBool,
+    revalidate: AtomicBool,
     /// The queue takes nothing, whatever it is.
     crowded: AtomicBool,
     /// There is something to write.
@@ -116,18 +116,23 @@ pub(super) struct Mailbox {
     /// Bytes of the client's events that are on their way to the journal.
     unwritten_bytes: AtomicUsize,
     metrics: Metrics,
-    away: Holding,
-    keeper: Keeper,
+    offline_sessions: Holding,
+    session_log: SessionLog,
 }
 
 impl Mailbox {
-    pub(super) fn new(name: Arc<str>, metrics: Metrics, away: Holding, keeper: Keeper) -> Arc<Self> {
+    pub(super) fn new(
+        name: Arc<str>,
+        metrics: Metrics,
+        offline_sessions: Holding,
+        session_log: SessionLog,
+    ) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             name,
             state: Mutex::default(),
-            recheck: AtomicBool::new(false),
+            revalidate: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             work: Notify::new(),
             closing: Notify::new(),
@@ -135,8 +140,8 @@ impl Mailbox {
             room: Notify::new(),
             unwritten_bytes: AtomicUsize::new(0),
             metrics,
-            away,
-            keeper,
+            offline_sessions,
+            session_log,
         })
     }
 
@@ -159,13 +164,19 @@ impl Mailbox {
     }
 
     /// The session of an earlier process.
-    pub(super) fn restore(name: Arc<str>, metrics: Metrics, away: Holding, keeper: Keeper, state: State) -> Arc<Self> {
-        let mailbox = Self::new(name, metrics, away, keeper);
+    pub(super) fn restore(
+        name: Arc<str>,
+        metrics: Metrics,
+        offline_sessions: Holding,
+        session_log: SessionLog,
+        state: State,
+    ) -> Arc<Self> {
+        let mailbox = Self::new(name, metrics, offline_sessions, session_log);
         {
             let mut current = mailbox.lock();
             *current = state;
             if current.durable {
-                mailbox.away.restore_session(&mut current.share);
+                mailbox.offline_sessions.restore_session(&mut current.share);
             }
             mailbox.count(&mut current);
         }
@@ -175,12 +186,12 @@ impl Mailbox {
     /// What waits counts together with what waits for others, while the client is away.
     fn count(&self, state: &mut State) {
         let bytes = if state.online { 0 } else { state.session.queued_bytes() };
-        self.away.set(&mut state.share, bytes);
+        self.offline_sessions.set(&mut state.share, bytes);
     }
 
     /// The session is to be kept when its client is away. The error is the limit that leaves no place for it.
     pub(super) fn keep_session(&self) -> Result<(), limits::LimitName> {
-        self.away.keep_session(&mut self.lock().share)
+        self.offline_sessions.keep_session(&mut self.lock().share)
     }
 
     /// The session is kept for a client that is away: its subscriptions count together with those of others. The error is the
@@ -188,14 +199,14 @@ impl Mailbox {
     pub(super) fn keep_subscriptions(&self) -> Result<(), limits::LimitName> {
         let mut state = self.lock();
         let memory_bytes = state.subscriptions.memory_bytes();
-        self.away.keep_subscriptions(&mut state.share, memory_bytes)
+        self.offline_sessions.keep_subscriptions(&mut state.share, memory_bytes)
     }
 
     /// The session is over: nothing of it is there any more.
     pub(super) fn uncount(&self, state: &mut State) {
-        self.away.set(&mut state.share, 0);
-        self.away.forget_subscriptions(&mut state.share);
-        self.away.forget_session(&mut state.share);
+        self.offline_sessions.set(&mut state.share, 0);
+        self.offline_sessions.forget_subscriptions(&mut state.share);
+        self.offline_sessions.forget_session(&mut state.share);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -208,7 +219,7 @@ impl Mailbox {
         state.generation += 1;
         state.online = true;
         self.count(&mut state);
-        self.away.forget_subscriptions(&mut state.share);
+        self.offline_sessions.forget_subscriptions(&mut state.share);
         state.closing = None;
         state.session.connect(receive_maximum);
         state.generation
@@ -231,7 +242,7 @@ impl Mailbox {
         self.closing.notify_one();
     }
 
-    /// Waits until the connection is asked to end. The wish stays, for whoever asks next.
+    /// Waits until the connection is asked to end. The request stays, for the next caller.
     pub(super) async fn asked_to_close(&self) -> Close {
         loop {
             self.closing.notified().await;
@@ -253,17 +264,17 @@ impl Mailbox {
     }
 
     /// Asks the connection to find out whether its client may stay.
-    pub(super) fn recheck(&self) {
-        self.recheck.store(true, Ordering::Release);
+    pub(super) fn revalidate(&self) {
+        self.revalidate.store(true, Ordering::Release);
         self.work.notify_one();
     }
 
-    pub(super) fn is_to_recheck(&self) -> bool {
-        self.recheck.load(Ordering::Acquire)
+    pub(super) fn needs_revalidation(&self) -> bool {
+        self.revalidate.load(Ordering::Acquire)
     }
 
-    pub(super) fn take_recheck(&self) -> bool {
-        self.is_to_recheck() && self.recheck.swap(false, Ordering::Acquire)
+    pub(super) fn take_revalidation(&self) -> bool {
+        self.needs_revalidation() && self.revalidate.swap(false, Ordering::Acquire)
     }
 
     /// Lets publishers that wait go on, where there is room again.
@@ -281,14 +292,14 @@ impl Mailbox {
     }
 
     /// Into the session's queue, where there is room or what ran out of time makes some.
-    pub(super) fn offer(&self, state: &mut State, item: Item<Parcel>) -> Offer {
+    pub(super) fn offer(&self, state: &mut State, item: Item<GatewayDelivery>) -> Offer {
         self.make_room(state, item.size());
         state.session.offer(item)
     }
 
     /// Where there is no room for so much more, what ran out of time gives up its place.
     fn make_room(&self, state: &mut State, bytes: usize) {
-        if state.session.has_room(bytes) && (state.online || self.away.room(bytes).is_ok()) {
+        if state.session.has_room(bytes) && (state.online || self.offline_sessions.room(bytes).is_ok()) {
             return;
         }
         let purged = state.session.purge(Instant::now());
@@ -300,7 +311,7 @@ impl Mailbox {
         self.drained(state);
         let nums = state.session.take_gone();
         if let Some(session) = state.record.filter(|_| !nums.is_empty()) {
-            self.keeper.note(BrokerChange::Gone { session, nums });
+            self.session_log.note(BrokerChange::Gone { session, nums });
         }
     }
 
@@ -323,7 +334,7 @@ impl Mailbox {
 
     /// The client answered this method call, so nobody waits for its acknowledgement any more.
     pub(super) fn answered(&self, call: u64) {
-        self.lock().session.release_hub(|parcel| parcel.is_call(call));
+        self.lock().session.release_hub(|gateway_delivery| gateway_delivery.is_call(call));
     }
 
     /// What cannot be taken back is only given to a connection that sends it soon.
@@ -334,9 +345,14 @@ impl Mailbox {
     }
 
     /// True when it will be sent on this connection.
-    pub(super) fn put(&self, mut state: MutexGuard<'_, State>, generation: u64, parcel: Parcel) -> bool {
-        let feed = parcel.feed();
-        let qos = match &parcel.device {
+    pub(super) fn put(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        generation: u64,
+        gateway_delivery: GatewayDelivery,
+    ) -> bool {
+        let feed = gateway_delivery.feed();
+        let qos = match &gateway_delivery.device {
             None => state.feed(feed),
             Some(device) => state.carried_feed(&device.name.id, feed),
         };
@@ -344,7 +360,7 @@ impl Mailbox {
         if !state.online || state.generation != generation || state.closing.is_some() {
             return false;
         }
-        let item = Item { qos, body: Body::Hub(parcel), kept: None };
+        let item = Item { qos, body: Body::Hub(gateway_delivery), kept: None };
         let taken = if feed == Feed::Config {
             state.session.offer_latest(item);
             true
@@ -371,7 +387,7 @@ impl Subscriber for Mailbox {
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
-            if let (false, Err(limit)) = (state.online, self.away.room(message.size())) {
+            if let (false, Err(limit)) = (state.online, self.offline_sessions.room(message.size())) {
                 self.metrics.limit(limit);
                 return Delivered::Full;
             }
@@ -420,13 +436,13 @@ impl Subscriber for Mailbox {
         self.crowded.load(Ordering::Relaxed)
     }
 
-    fn patience(&self) -> Duration {
+    fn slow_consumer(&self) -> Duration {
         let state = self.lock();
-        if state.online { state.patience.left() } else { Duration::ZERO }
+        if state.online { state.slow_consumer.left() } else { Duration::ZERO }
     }
 
     fn waited(&self, from: Instant, until: Instant) {
-        self.lock().patience.waited(from, until);
+        self.lock().slow_consumer.waited(from, until);
     }
 
     fn room(&self) -> &Notify {
@@ -435,7 +451,7 @@ impl Subscriber for Mailbox {
 }
 
 /// A message that stands in the log, as its session holds it.
-pub(super) fn kept_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<Parcel> {
+pub(super) fn kept_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<GatewayDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
     Item { qos, body: Body::Message { message, retain, ids, shared }, kept: Some(KeptAs { num, id }) }
 }
@@ -448,7 +464,7 @@ pub(super) struct DeviceLink {
 
 impl Link for DeviceLink {
     fn deliver(&self, outbound: Outbound) -> bool {
-        self.mailbox.put(self.mailbox.lock(), self.generation, Parcel::own(outbound))
+        self.mailbox.put(self.mailbox.lock(), self.generation, GatewayDelivery::own(outbound))
     }
 
     fn confirms_commands(&self) -> bool {

@@ -6,14 +6,14 @@ use super::{
     Service,
     clients::DueWill,
     hub::Hub,
-    mailbox::{Carried, Kept, Mailbox, State, kept_item},
-    owner,
+    mailbox::{AttachedSubscription, Kept, Mailbox, State, kept_item},
     packet::Will,
+    session_key,
     subscriptions::Subscriptions,
     will,
 };
 use crate::dialect::iot_core;
-use switchbox_auth::Standing;
+use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
 use switchbox_delivery::Feed;
 use switchbox_model::{
@@ -62,14 +62,14 @@ impl<H: Hub> Service<H> {
         };
         let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
         let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
-        let can_return = owner::can_return(&self.shared.hub, &doc.key);
-        let away = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
+        let can_return = session_key::can_return(&self.shared.hub, &doc.key);
+        let offline_sessions = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
-        let left = if can_return { expiry.saturating_sub(away) } else { Duration::ZERO };
-        let standing = self.shared.hub.standing_of(owner::principal(&self.shared.hub, &doc.key, device));
-        let owner = owner::of_retained(&standing);
+        let left = if can_return { expiry.saturating_sub(offline_sessions) } else { Duration::ZERO };
+        let auth_context = self.shared.hub.standing_of(session_key::principal(&self.shared.hub, &doc.key, device));
+        let owner = session_key::of_retained(&auth_context);
         let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
-        let will = will.and_then(|will| self.restore_will(will, standing, &name, away));
+        let will = will.and_then(|will| self.restore_will(will, auth_context, &name, offline_sessions));
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {
             QueuedDoc { held: true, .. } => Reached::Held,
@@ -81,8 +81,8 @@ impl<H: Hub> Service<H> {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, will.is_some());
             let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
-            self.shared.topics.keeper().note(left);
-            self.shared.topics.keeper().note(BrokerChange::InDoubt { session, from: in_doubt_from });
+            self.shared.topics.session_log().note(left);
+            self.shared.topics.session_log().note(BrokerChange::InDoubt { session, from: in_doubt_from });
         }
         let waiting = doc.queue.into_iter().map(|queued| Left {
             reached: reached(&queued),
@@ -92,7 +92,7 @@ impl<H: Hub> Service<H> {
         let mut session = Session::restore(waiting.collect(), doc.received, now.instant);
         let gone = session.take_gone();
         if !gone.is_empty() {
-            self.shared.topics.keeper().note(BrokerChange::Gone { session: doc.num, nums: gone });
+            self.shared.topics.session_log().note(BrokerChange::Gone { session: doc.num, nums: gone });
         }
         let state = State {
             session,
@@ -103,9 +103,9 @@ impl<H: Hub> Service<H> {
             ..State::default()
         };
         let metrics = self.shared.metrics.clone();
-        let away = self.shared.clients.away.of(owner);
-        let keeper = self.shared.topics.keeper().clone();
-        let mailbox = Mailbox::restore(name, metrics, away, keeper, state);
+        let offline_sessions = self.shared.clients.offline_sessions.of(owner);
+        let session_log = self.shared.topics.session_log().clone();
+        let mailbox = Mailbox::restore(name, metrics, offline_sessions, session_log, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
         for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
             let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
@@ -119,21 +119,21 @@ impl<H: Hub> Service<H> {
     fn restore_will(
         &self,
         will: Box<Will>,
-        standing: Standing,
+        auth_context: AuthContext,
         name: &Arc<str>,
-        away: Duration,
+        offline_sessions: Duration,
     ) -> Option<(Duration, DueWill)> {
-        let device = standing.principal.device().map(|device| &**device);
-        if let Err(fault) = will::check(device, &standing.access, &self.shared.options.payloads, &will) {
+        let device = auth_context.principal.device().map(|device| &**device);
+        if let Err(fault) = will::check(device, &auth_context.access, &self.shared.options.payloads, &will) {
             tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
             return None;
         }
-        let delay = will.delay.saturating_sub(away);
-        Some((delay, will::due(self.shared.clone(), standing, name.clone(), will)))
+        let delay = will.delay.saturating_sub(offline_sessions);
+        Some((delay, will::due(self.shared.clone(), auth_context, name.clone(), will)))
     }
 }
 
-type Others = HashMap<DeviceId, Vec<Carried>>;
+type Others = HashMap<DeviceId, Vec<AttachedSubscription>>;
 
 /// The client's own, and those of a gateway to the topics of its devices.
 fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> (Subscriptions, Others) {
@@ -143,7 +143,7 @@ fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceI
         match (kept, iot_core::addressee(filter)) {
             (Kept::Feed(feed, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
                 let carried: &mut Vec<_> = others.entry(id).or_default();
-                carried.push(Carried { filter: (**filter).into(), feed, qos });
+                carried.push(AttachedSubscription { filter: (**filter).into(), feed, qos });
             }
             _ => {
                 subscriptions.insert((**filter).into(), kept);

@@ -2,9 +2,9 @@
 
 use super::{
     end::Presence,
-    hand_on::{hand_on, hand_on_waiting},
     hub::{Hub, Online},
     mailbox::{Kept, Mailbox},
+    shared_redelivery::{hand_on_waiting, shared_redelivery},
 };
 use switchbox_auth as auth;
 use switchbox_auth::Action;
@@ -22,10 +22,10 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
     prune(presence);
     let Some(online) = &presence.online else { return };
     let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
-    for (id, parcel) in unacknowledged {
-        if parcel.device.is_some() {
-            presence.mailbox.lock().session.rest(id);
-        } else if !online.resumes(&parcel.outbound) {
+    for (id, gateway_delivery) in unacknowledged {
+        if gateway_delivery.device.is_some() {
+            presence.mailbox.lock().session.suspend(id);
+        } else if !online.resumes(&gateway_delivery.outbound) {
             presence.mailbox.lock().session.forget(id);
         }
     }
@@ -41,21 +41,21 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
 /// before the gateway left, under its packet identifiers, and then the subscriptions. All of it rested.
 pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
-    let (in_flight, resting) = {
+    let (in_flight, suspended) = {
         let session = &mailbox.lock().session;
-        (session.hub_in_flight(), session.hub_resting())
+        (session.hub_in_flight(), session.hub_suspended())
     };
     // Sent on this very connection before the device was detached, and not acknowledged: it is not sent a second time.
-    for (_, parcel) in in_flight {
-        if parcel.device.as_ref().is_some_and(|of| of.num == device.num) {
-            online.resumes(&parcel.outbound);
+    for (_, gateway_delivery) in in_flight {
+        if gateway_delivery.device.as_ref().is_some_and(|of| of.num == device.num) {
+            online.resumes(&gateway_delivery.outbound);
         }
     }
-    for (packet_id, parcel) in resting {
-        let Some(of) = parcel.device.as_ref().filter(|of| of.name.id == *id) else { continue };
-        let subscribed = mailbox.lock().carried_feed(id, parcel.feed()).is_some();
+    for (packet_id, gateway_delivery) in suspended {
+        let Some(of) = gateway_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
+        let subscribed = mailbox.lock().carried_feed(id, gateway_delivery.feed()).is_some();
         // A device of the same id may have been made anew.
-        let goes_on = of.num == device.num && subscribed && online.resumes(&parcel.outbound);
+        let goes_on = of.num == device.num && subscribed && online.resumes(&gateway_delivery.outbound);
         mailbox.lock().session.wake(packet_id, goes_on);
     }
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
@@ -70,7 +70,7 @@ pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &M
 /// any more goes, and what has come by it.
 fn prune<H: Hub>(presence: &Presence<H>) {
     let mailbox = &presence.mailbox;
-    let may = |filter: &str| auth::may(&presence.standing.access, Action::Subscribe, filter).is_ok();
+    let may = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
     let (denied, record) = {
         let mut state = mailbox.lock();
         let denied = |filter: &str, kept: Kept| kept == Kept::Topic && !may(topics::matched_part(filter));
@@ -87,7 +87,7 @@ fn prune<H: Hub>(presence: &Presence<H>) {
         }
         topics.unsubscribe(filter, mailbox.id());
         if let Some(session) = record {
-            topics.keeper().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
+            topics.session_log().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
         }
     }
     let (left, mut gone) = {
@@ -95,14 +95,14 @@ fn prune<H: Hub>(presence: &Presence<H>) {
         (session.revoke(|message| may(&message.topic)), session.take_gone())
     };
     let mut pending = Pending::default();
-    let waiting = hand_on(topics, record, left, &mut pending);
+    let waiting = shared_redelivery(topics, record, left, &mut pending);
     // Those stay where they are until another has them.
     gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
     pending.extend(record.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
     topics.keep_in(None, pending, |_| ());
     if !waiting.is_empty() {
         let topics = topics.clone();
-        let hand_on = async move { drop(hand_on_waiting(&topics, record, waiting).await) };
-        spawn_contained(presence.shared.metrics.panics.clone(), "messages of a shared subscription", hand_on);
+        let shared_redelivery = async move { drop(hand_on_waiting(&topics, record, waiting).await) };
+        spawn_contained(presence.shared.metrics.panics.clone(), "messages of a shared subscription", shared_redelivery);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as _};
-use switchbox_support::fairness;
+use switchbox_support::scheduling;
 
 /// Where to go on with a subscription.
 pub(super) struct RetainedLeft {
@@ -52,13 +52,13 @@ impl<H: Hub> Connection<H> {
         let Presence { shared, mailbox, .. } = &self.presence;
         let page = shared.topics.retained(&left.filter, left.after.as_deref());
         for message in page.messages {
-            fairness::breathe();
+            scheduling::yield_if_due();
             let qos = left.qos.min(message.qos);
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {
                 Delivered::Queued | Delivered::Dropped => {}
                 Delivered::Keep(recipient) => {
-                    pending.deliver(shared.topics.keeper(), mailbox.clone(), &message, recipient);
+                    pending.deliver(shared.topics.session_log(), mailbox.clone(), &message, recipient);
                 }
                 Delivered::Full => return Some(left),
             }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::web::{Closing, Web};
-use switchbox_support::fairness;
+use switchbox_support::scheduling;
 use switchbox_transport::tls;
 
 /// What a connection is made of below MQTT and WebSocket.
@@ -128,7 +128,7 @@ impl Wire {
 /// As `TcpStream::try_read`, which tries again after a read that left room; `poll_read` knows that there is no more.
 fn read_now(tcp: &mut TcpStream, to: &mut [u8]) -> io::Result<usize> {
     let mut buffer = ReadBuf::new(to);
-    // Whoever waits does so in `ready`.
+    // Waiting is done in `ready`.
     let mut nobody = Context::from_waker(Waker::noop());
     match Pin::new(tcp).poll_read(&mut nobody, &mut buffer) {
         Poll::Ready(read) => read.map(|()| buffer.filled().len()),
@@ -166,7 +166,7 @@ impl Socket {
 
     /// The threads of the caller wait for it from here on.
     pub(super) fn move_here(&mut self) -> io::Result<()> {
-        fairness::move_stream_here(self.wire_mut().tcp_mut())
+        scheduling::move_stream_here(self.wire_mut().tcp_mut())
     }
 
     /// As `TcpStream::ready`.

@@ -9,7 +9,7 @@ use super::{
     mailbox::{Close, Kept},
     packet::{Filter, Subscribe, reason},
     retained::RetainedLeft,
-    stay::apart,
+    revalidate::apart,
 };
 use crate::dialect::iot_core::{self, FEED_QOS};
 use switchbox_auth as auth;
@@ -20,7 +20,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber};
 use switchbox_store as store;
-use switchbox_support::fairness;
+use switchbox_support::scheduling;
 
 impl<H: Hub> Connection<H> {
     /// Answers in `unsent`, which is written before anything that the subscriptions bring.
@@ -33,7 +33,7 @@ impl<H: Hub> Connection<H> {
         let mut why = None;
         let mut feeds = Vec::new();
         for filter in &subscribe.filters {
-            fairness::breathe();
+            scheduling::yield_if_due();
             let granted = match self.anothers(&filter.filter) {
                 None => {
                     let granted = self.one(filter, subscribe.subscription, &mut feeds, &mut pending);
@@ -76,11 +76,11 @@ impl<H: Hub> Connection<H> {
             let _ = tell.send(result);
         };
         let shared = &self.presence.shared;
-        let (room, stays) = apart(self.while_it_stays(shared.topics.room_for(&pending)).await);
+        let (room, stays) = apart(self.or_revoked(shared.topics.room_for(&pending)).await);
         shared.topics.keep_in(room.flatten(), pending, done);
         stays?;
         let failed = |error: store::Error| End::Closed(Close::Asked(error.to_string()));
-        let told = self.while_it_stays(told).await?;
+        let told = self.or_revoked(told).await?;
         told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
 
@@ -108,7 +108,7 @@ impl<H: Hub> Connection<H> {
             }
             iot_core::Subscribe::Ordinary => {
                 auth::may(
-                    &self.presence.standing.access,
+                    &self.presence.auth_context.access,
                     auth::Action::Subscribe,
                     topics::matched_part(&filter.filter),
                 )

@@ -9,12 +9,12 @@ use super::{
     Shared,
     clients::{DueWill, Rest},
     hub::Hub,
-    owner,
     packet::{Fault, Will, reason},
+    session_key,
 };
 use crate::dialect::iot_core::{self, Publish};
 use switchbox_auth as auth;
-use switchbox_auth::{Access, Action, Standing};
+use switchbox_auth::{Access, Action, AuthContext};
 use switchbox_core::{ingest::NewEvent, registry::Device};
 use switchbox_model::{
     EventData, Message, MessageProperties, PayloadLimit, PayloadLimits, Property, QoS,
@@ -50,20 +50,20 @@ pub(super) fn check(
 /// subscribers whose queues are full.
 pub(super) fn publish<H: Hub>(
     shared: &Shared<H>,
-    standing: &Standing,
+    auth_context: &AuthContext,
     client: &str,
     will: Will,
     mut pending: Pending,
 ) -> Option<Rest> {
     let topics = &shared.topics;
     // A delayed will may come after its client was shut out.
-    if let Err(why) = shared.hub.still_holds(standing) {
+    if let Err(why) = shared.hub.still_holds(auth_context) {
         tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
         topics.keep_in(None, pending, |_| ());
         return None;
     }
     tracing::debug!(client, topic = %will.topic, "publishing the will");
-    let device = standing.principal.device();
+    let device = auth_context.principal.device();
     if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
         let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
         let (changes, done) = pending.into_parts(|_| ());
@@ -72,7 +72,7 @@ pub(super) fn publish<H: Hub>(
     }
     let message = Arc::new(message(will));
     let event = shared.hub.topic_event(&message);
-    let publisher = Publisher::of(owner::of_retained(standing));
+    let publisher = Publisher::of(session_key::of_retained(auth_context));
     let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
     match event {
         None => topics.keep_in(None, pending, |_| ()),
@@ -93,13 +93,18 @@ pub(super) fn publish<H: Hub>(
 }
 
 /// The same later, when its time has come.
-pub(super) fn due<H: Hub>(shared: Arc<Shared<H>>, standing: Standing, client: Arc<str>, will: Box<Will>) -> DueWill {
-    Box::new(move |pending| publish(&shared, &standing, &client, *will, pending))
+pub(super) fn due<H: Hub>(
+    shared: Arc<Shared<H>>,
+    auth_context: AuthContext,
+    client: Arc<str>,
+    will: Box<Will>,
+) -> DueWill {
+    Box::new(move |pending| publish(&shared, &auth_context, &client, *will, pending))
 }
 
 /// It is telemetry or state of the device itself.
-pub(super) fn is_event(standing: &Standing, will: &Will) -> bool {
-    standing.principal.device().is_some_and(|device| event(device, will).is_some())
+pub(super) fn is_event(auth_context: &AuthContext, will: &Will) -> bool {
+    auth_context.principal.device().is_some_and(|device| event(device, will).is_some())
 }
 
 fn event(device: &Device, will: &Will) -> Option<EventData> {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::{
     connection::Connection,
     end::{End, Presence},
+    gateway_delivery::Receipts,
     hub::Hub,
     mailbox::Close,
-    parcel::Receipts,
 };
 use switchbox_model::{
     limits::names,
@@ -20,7 +20,7 @@ use switchbox_support::clock;
 /// How often a connection that is taken over is read from once more.
 const LAST_READS: usize = 4;
 /// How long a window may be full without an acknowledgement before that is told.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(10);
 
 /// What only a connection has that is slow, or publishes to slow ones.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Window {
 
     /// When that is to be told.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + PATIENCE)
+        self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + SLOW_CONSUMER_WAIT)
     }
 
     /// True once: it is to be told now.
@@ -119,14 +119,16 @@ mod tests {
         let began = Instant::now();
         let mut window = Window::default();
         window.note(Some(1), began);
-        assert_eq!(window.deadline(), Some(began + PATIENCE));
-        window.note(Some(2), began + PATIENCE / 2);
-        assert!(!window.is_to_tell(began + PATIENCE), "the first was acknowledged");
-        window.note(Some(2), began + PATIENCE);
-        assert!(window.is_to_tell(began + PATIENCE * 2) && !window.is_to_tell(began + PATIENCE * 3));
+        assert_eq!(window.deadline(), Some(began + SLOW_CONSUMER_WAIT));
+        window.note(Some(2), began + SLOW_CONSUMER_WAIT / 2);
+        assert!(!window.is_to_tell(began + SLOW_CONSUMER_WAIT), "the first was acknowledged");
+        window.note(Some(2), began + SLOW_CONSUMER_WAIT);
+        assert!(
+            window.is_to_tell(began + SLOW_CONSUMER_WAIT * 2) && !window.is_to_tell(began + SLOW_CONSUMER_WAIT * 3)
+        );
         assert_eq!(window.deadline(), None);
-        window.note(None, began + PATIENCE * 3);
-        window.note(Some(2), began + PATIENCE * 3);
-        assert!(window.is_to_tell(began + PATIENCE * 4), "once more, later");
+        window.note(None, began + SLOW_CONSUMER_WAIT * 3);
+        window.note(Some(2), began + SLOW_CONSUMER_WAIT * 3);
+        assert!(window.is_to_tell(began + SLOW_CONSUMER_WAIT * 4), "once more, later");
     }
 }

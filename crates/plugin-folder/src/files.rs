@@ -63,7 +63,7 @@ struct File {
 pub(super) struct Files {
     folder: PathBuf,
     settle: Duration,
-    patience: Duration,
+    settle_time: Duration,
     files: BTreeMap<String, File>,
     /// What symbolic links in the folder lead to.
     targets: BTreeSet<PathBuf>,
@@ -76,7 +76,7 @@ impl Files {
         Self {
             folder: options.folder.clone(),
             settle: options.settle,
-            patience: options.patience,
+            settle_time: options.settle_time,
             files: BTreeMap::new(),
             targets: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -153,8 +153,9 @@ impl Files {
                 *file = File::new(stamp, now);
             }
             if file.content.is_none() && (now.duration_since(file.since) >= settle || is_old(stamp)) {
-                let patient = now.duration_since(file.since) < self.patience && !is_old_for(stamp, self.patience);
-                read(&self.folder.join(&name), &name, file, patient, |path| fs::read(path));
+                let settling =
+                    now.duration_since(file.since) < self.settle_time && !is_old_for(stamp, self.settle_time);
+                read(&self.folder.join(&name), &name, file, settling, |path| fs::read(path));
             }
         }
         Ok(())
@@ -226,7 +227,7 @@ fn is_old_for(stamp: Stamp, age: Duration) -> bool {
 }
 
 /// Reads a file that looks at rest. When it changed meanwhile, it was not.
-fn read(path: &Path, name: &str, file: &mut File, patient: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
+fn read(path: &Path, name: &str, file: &mut File, settling: bool, read_whole: impl Fn(&Path) -> io::Result<Vec<u8>>) {
     let component = name.ends_with(".wasm");
     let limit = if component { MAX_COMPONENT_BYTES as u64 } else { MAX_SETTINGS_BYTES };
     if file.stamp.bytes > limit {
@@ -257,7 +258,7 @@ fn read(path: &Path, name: &str, file: &mut File, patient: bool, read_whole: imp
         return;
     }
     let problem = inspect(&bytes).err();
-    file.incomplete = patient && problem.is_some_and(switchbox_plugin_runtime::Problem::may_be_unfinished);
+    file.incomplete = settling && problem.is_some_and(switchbox_plugin_runtime::Problem::may_be_unfinished);
     if file.incomplete {
         return;
     }

@@ -19,7 +19,7 @@ use switchbox_model::PluginName;
 use switchbox_plugin_runtime::PluginSettings;
 use switchbox_support::log_limit::LogLimit;
 
-/// Changes that may wait for whoever takes them; the folder is not read on while they do.
+/// Changes that may wait for their reader; the folder is not read on while they do.
 const QUEUE: usize = 16;
 
 /// How long files that are still growing, or a folder that cannot be read, may hold back `FirstLook`.
@@ -35,7 +35,7 @@ pub struct Options {
     /// A file is read when it looked the same twice, so far apart.
     pub settle: Duration,
     /// How long a component may be incomplete before it is called broken.
-    pub patience: Duration,
+    pub settle_time: Duration,
 }
 
 impl Options {
@@ -45,7 +45,7 @@ impl Options {
             folder: folder.into(),
             poll: Duration::from_secs(2),
             settle: Duration::from_millis(100),
-            patience: Duration::from_secs(5),
+            settle_time: Duration::from_secs(5),
         }
     }
 }

@@ -26,7 +26,7 @@ impl Watched {
         let options = Options {
             poll: Duration::from_millis(50),
             settle: Duration::from_millis(20),
-            patience: Duration::from_secs(1),
+            settle_time: Duration::from_secs(1),
             ..Options::new(folder.path())
         };
         let (service, changes) = Service::new(options).unwrap();

@@ -8,7 +8,7 @@ use tokio::{
 
 use super::*;
 
-/// An endpoint that sends the given bytes to whoever has sent a whole request, and says what it was sent.
+/// An endpoint that sends the given bytes to each client that has sent a whole request, and says what it was sent.
 async fn endpoint(answer: impl Into<Vec<u8>>) -> (u16, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -125,7 +125,7 @@ pub const METADATA_BYTES: usize = 256 * 1024;
 /// Devices that enrolled by themselves and were never used since; past it, an unknown client is no device.
 pub const ENROLLED_NEVER_USED: usize = 10_000;
 /// MQTT connections at a time that have not been let in yet: TLS, WebSocket and CONNECT are under way.
-pub const STRANGERS: usize = 2_000;
+pub const UNAUTHENTICATED: usize = 2_000;
 /// Connections of one address that come in a second, once as many came at once as it may have. Not for this machine's own.
 pub const CONNECTS_PER_SECOND_PER_ADDRESS: f64 = 50.0;
 /// Addresses whose connects are counted apart.
@@ -137,7 +137,7 @@ pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 200;
 /// The same in all that come in a second; twice as many at once.
 pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
 /// The same at a time that have shown no token yet.
-pub const ADMIN_STRANGERS: usize = 256;
+pub const ADMIN_UNAUTHENTICATED: usize = 256;
 /// Headers of one call.
 pub const ADMIN_HEADERS: usize = 100;
 /// Bytes of one call's headers.

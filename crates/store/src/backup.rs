@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Error, aside,
+    Error,
     blocks::Blocks,
     decide, documents, inspect,
     lock::Lock,
     log::{self, sync_folder},
-    private,
+    private, quarantine,
     record::End,
     schema::{self, Unchanged},
     segment::Segment,
@@ -29,7 +29,7 @@ use switchbox_support::clock;
 /// In the backup's folder: what is in it.
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
-const LEFT_OUT: [&str; 5] = [log::FOLDER, "lock", "compiled", "reserve", aside::FOLDER];
+const LEFT_OUT: [&str; 5] = [log::FOLDER, "lock", "compiled", "reserve", quarantine::FOLDER];
 /// Read at once.
 const CHUNK: u64 = 1024 * 1024;
 

@@ -59,12 +59,12 @@ impl Blocks {
 
 /// The end of a file that is appended to: the bytes behind its last whole block.
 #[derive(Debug, Default)]
-pub(super) struct Tail {
+pub(super) struct PartialBlock {
     blocks: Blocks,
     held: usize,
 }
 
-impl Tail {
+impl PartialBlock {
     /// Nothing of the file is there yet.
     pub(super) fn clear(&mut self) {
         self.held = 0;
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_tail_has_what_is_behind_the_last_whole_block() {
-        let mut tail = Tail::default();
+        let mut tail = PartialBlock::default();
         for length in [10, BLOCK - 10, 1, 2 * BLOCK, 0] {
             let before = tail.held();
             let blocks = tail.push(&vec![2; length], 4 * BLOCK).to_vec();

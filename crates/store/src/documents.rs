@@ -10,9 +10,8 @@ use super::{
         ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc,
         StateVersion,
     },
-    keep,
-    materialise::Gathered,
-    plugins, timers,
+    materialise::WriteBatch,
+    plugins, retention, timers,
 };
 use switchbox_model::{
     CallRecord, DeadLetter, DeviceId, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
@@ -26,7 +25,7 @@ const LAST_DEVICE: &str = "last_device";
 const LAST_DEAD_LETTER: &str = "last_dead_letter";
 
 /// Writes all that was gathered in one transaction.
-pub(super) fn write(db: &mut Connection, gathered: &Gathered, low_water: Option<Seq>) -> Result<(), Error> {
+pub(super) fn write(db: &mut Connection, gathered: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
     let tx = db.transaction()?;
     for doc in &gathered.others {
         write_one(&tx, doc)?;
@@ -178,7 +177,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
             let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
             if let Some(letter) = body.map(|body| dead_letter(&body)).transpose()? {
-                keep::put_event(tx, letter.event)?;
+                retention::put_event(tx, letter.event)?;
             }
             tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
         }
@@ -280,7 +279,7 @@ fn forget_old(tx: &Transaction<'_>, statement: &str, newest: Option<(DeviceNum, 
     Ok(())
 }
 
-fn write_outgoing(tx: &Transaction<'_>, gathered: &Gathered) -> Result<(), Error> {
+fn write_outgoing(tx: &Transaction<'_>, gathered: &WriteBatch) -> Result<(), Error> {
     for m in &gathered.outgoing {
         tx.prepare_cached(
             "INSERT OR IGNORE INTO outgoing (id, topic, payload, qos, retain) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -10,10 +10,10 @@ use std::{
 use super::{
     Error,
     blocks::{BlockFile, Blocks},
+    preallocated::SPARE,
     record::End,
     runs::{self, FIRST, Range, Run},
     segment::{self, Segment},
-    spares::SPARE,
 };
 use switchbox_model::Seq;
 
@@ -32,7 +32,7 @@ pub(super) struct Found {
     /// The last file, if the host ended when it had just begun it.
     pub(super) unbegun: Option<PathBuf>,
     /// Files kept to be used again.
-    pub(super) spares: Vec<PathBuf>,
+    pub(super) preallocated: Vec<PathBuf>,
     pub(super) damage: Option<Damage>,
 }
 
@@ -107,7 +107,7 @@ pub(super) fn inspect(folder: &Path) -> Result<Found, Error> {
         segments: VecDeque::new(),
         torn: None,
         unbegun: None,
-        spares: listed.spares,
+        preallocated: listed.preallocated,
         damage: None,
     };
     let count = listed.files.len();
@@ -234,7 +234,7 @@ fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {
 struct Listed {
     /// In order.
     files: Vec<PathBuf>,
-    spares: Vec<PathBuf>,
+    preallocated: Vec<PathBuf>,
     /// The row before each gap, and the one behind it less one.
     gaps: HashMap<i64, i64>,
     bytes: u64,
@@ -255,7 +255,7 @@ fn list(folder: &Path) -> Result<Listed, Error> {
                 listed.bytes += entry.metadata().map_err(problem)?.len();
                 listed.files.push(path);
             }
-            Some(SPARE) => listed.spares.push(path),
+            Some(SPARE) => listed.preallocated.push(path),
             Some(GAP) => listed.gaps.extend(gap_of_name(&path)),
             _ => {}
         }

@@ -5,7 +5,7 @@
 //! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
 //! it has got; what is missing is made again from the log at the next start.
 
-mod aside;
+mod append_queue;
 mod backup;
 mod blocks;
 mod broker;
@@ -14,39 +14,39 @@ mod decide;
 mod docs;
 mod documents;
 mod inspect;
-mod intake;
-mod keep;
 mod lock;
 mod log;
 mod materialise;
 mod open;
 mod plugins;
+mod preallocated;
 pub mod private;
+mod quarantine;
 mod reader;
 mod record;
 mod repair;
 mod retained;
+mod retention;
 mod runs;
 mod schema;
 mod segment;
 mod space;
-mod spares;
 mod timers;
 mod writer;
 
 use std::path::PathBuf;
 
+pub use append_queue::{Done, QueuePermit};
 pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
     CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
     PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
 };
-pub use intake::{Done, Room};
-pub use keep::Kept;
 pub use open::{Handle, Opened, Service, open};
 pub use reader::{LogPage, LogRow};
 pub use repair::{Checked, Repaired, check, repair};
+pub use retention::Kept;
 
 use switchbox_model::{DeviceNum, Entry};
 

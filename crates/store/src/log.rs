@@ -1,5 +1,5 @@
 //! The log: files of records (`log/`), written by one thread, read by anybody beside it. The files that it goes on in were made
-//! before (`spares.rs`).
+//! before (`preallocated.rs`).
 
 use std::{
     collections::VecDeque,
@@ -16,10 +16,10 @@ use super::{
     Error,
     blocks::BlockFile,
     inspect::Found,
-    keep::Oldest,
+    preallocated::Spares,
     record::{self, End},
-    segment::{self, Part, Pen, Segment},
-    spares::Spares,
+    retention::Oldest,
+    segment::{self, Part, Segment, SegmentWriter},
 };
 use switchbox_model::Seq;
 use switchbox_support::{fd_exhaustion, log_limit::LogLimit};
@@ -34,9 +34,9 @@ pub(super) struct Log {
     /// The same, open: descriptors may be short when its names are to be made durable.
     opened: File,
     files: Arc<Files>,
-    pen: Pen,
+    pen: SegmentWriter,
     segment_bytes: u64,
-    spares: Spares,
+    preallocated: Spares,
     /// Lines of the log about a want of descriptors.
     short: LogLimit,
 }
@@ -78,11 +78,11 @@ impl Log {
         let folder = found.folder;
         let problem = |e: io::Error| Error::Open { path: folder.display().to_string(), problem: e.to_string() };
         fs::create_dir_all(&folder).map_err(problem)?;
-        for path in found.unbegun.iter().chain(&found.spares) {
+        for path in found.unbegun.iter().chain(&found.preallocated) {
             fs::remove_file(path).map_err(problem)?;
         }
         let mut older = found.segments;
-        let mut pen = Pen::default();
+        let mut pen = SegmentWriter::default();
         let last = match older.pop_back() {
             Some(mut last) => last.resume(&mut pen).map(|()| last),
             None => Segment::begin(&folder, End::default(), &mut pen),
@@ -92,9 +92,9 @@ impl Log {
         opened.sync_all().map_err(problem)?;
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
-        let spares = Spares::new(&folder);
+        let preallocated = Spares::new(&folder);
         let short = LogLimit::new(1, Instant::now());
-        Ok(Self { folder, opened, files, pen, segment_bytes, spares, short })
+        Ok(Self { folder, opened, files, pen, segment_bytes, preallocated, short })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -122,11 +122,11 @@ impl Log {
             (inner.last.used() + bytes, inner.last.start() != before)
         };
         // That a file grows takes as long as many commits do.
-        let full = until > self.segment_bytes || (self.pen.grows(until) && self.spares.is_ready());
+        let full = until > self.segment_bytes || (self.pen.grows(until) && self.preallocated.is_ready());
         if full && has_rows {
             self.roll(before)?;
         } else if until > segment::AHEAD {
-            self.spares.want(self.segment_bytes);
+            self.preallocated.want(self.segment_bytes);
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Log {
     fn roll(&mut self, start: End) -> io::Result<()> {
         self.files.last().0.sync()?;
         let path = self.folder.join(segment::name(start));
-        let spare = self.spares.take();
+        let spare = self.preallocated.take();
         if let Some(spare) = &spare {
             fs::rename(spare, &path)?;
         }
@@ -150,7 +150,7 @@ impl Log {
                 // The last file goes on until there are some.
                 if let Some(spare) = spare {
                     fs::rename(path, &spare)?;
-                    self.spares.put_back(spare);
+                    self.preallocated.put_back(spare);
                 }
                 if let Some(more) = self.short.note(Instant::now()) {
                     tracing::warn!(%error, "no new file of the log can be opened (ulimit -n); the last one grows{more}");
@@ -180,14 +180,14 @@ impl Log {
 
     fn trim_now(&mut self, row: i64, reuse: bool) -> io::Result<()> {
         if !reuse {
-            self.spares.clear()?;
+            self.preallocated.clear()?;
         }
         while let Some(segment) = self.files.take_oldest(row) {
             // Who still reads it must not find other bytes there.
             if segment.is_read() || !reuse {
                 fs::remove_file(segment.path())?;
             } else {
-                self.spares.put(segment.path())?;
+                self.preallocated.put(segment.path())?;
             }
         }
         Ok(())

@@ -19,8 +19,8 @@ use super::{
     broker::BrokerFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
     documents,
-    keep::{self, Change},
     log::Files,
+    retention::{self, Change},
 };
 use switchbox_model::{DeviceNum, PluginName, Seq, life::PluginChange, limits::VERSIONS_KEPT};
 
@@ -43,7 +43,7 @@ pub(super) enum Work {
 
 /// Changes not written yet, folded.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct WriteBatch {
     pub(super) row: i64,
     pub(super) configs: HashMap<DeviceNum, VecDeque<Arc<ConfigVersion>>>,
     pub(super) config_acks: HashMap<(DeviceNum, u64), u64>,
@@ -62,7 +62,7 @@ pub(super) struct Gathered {
     pub(super) changes: usize,
 }
 
-impl Gathered {
+impl WriteBatch {
     pub(super) fn add(&mut self, doc: Doc) {
         let more = match doc {
             Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
@@ -148,7 +148,7 @@ fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
 }
 
 pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_bytes: u64, fatal: &dyn Fn(&Error)) {
-    let mut gathered = Gathered::default();
+    let mut gathered = WriteBatch::default();
     let mut since: Option<Instant> = None;
     let mut rests = false;
     loop {
@@ -160,7 +160,7 @@ pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_b
                 since.get_or_insert_with(Instant::now);
                 rests = true;
             }
-            Ok(Work::Keep { change, done }) => match keep::write(&mut db, &change, keep_bytes) {
+            Ok(Work::Keep { change, done }) => match retention::write(&mut db, &change, keep_bytes) {
                 Ok(()) => drop(done.send(())),
                 Err(error) => return fatal(&error),
             },
@@ -197,12 +197,12 @@ fn next(work: &Receiver<Work>, since: Option<Instant>, rests: bool) -> Result<Wo
 }
 
 /// The documents never know of a row that the log could still lose.
-fn write(db: &mut Connection, log: &Files, gathered: &Gathered, low_water: Option<Seq>) -> Result<(), Error> {
+fn write(db: &mut Connection, log: &Files, gathered: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
     log.sync(gathered.row).map_err(|e| Error::Log(e.to_string()))?;
     documents::write(db, gathered, low_water)
 }
 
-fn finish(db: &mut Connection, log: &Files, gathered: &Gathered, fatal: &dyn Fn(&Error)) {
+fn finish(db: &mut Connection, log: &Files, gathered: &WriteBatch, fatal: &dyn Fn(&Error)) {
     if let Err(error) = write(db, log, gathered, None) {
         fatal(&error);
     }

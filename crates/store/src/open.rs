@@ -9,23 +9,24 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Error, LogPage, LogRow, Machine, Options, Reply, aside, commands,
+    Error, LogPage, LogRow, Machine, Options, Reply,
+    append_queue::{AppendQueue, Done, Item, QueuePermit},
+    commands,
     decide::{Decided, decide},
     docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
     documents,
-    intake::{Done, Intake, Item, Room},
-    keep::{Keeper, Kept},
     lock::Lock,
     log::Log,
-    materialise::{self, Gathered},
-    private,
+    materialise::{self, WriteBatch},
+    private, quarantine,
     reader::Reader,
+    retention::{Kept, Retention},
     schema,
     space::Space,
     writer::Writer,
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
-use switchbox_support::fairness::{self, Lane};
+use switchbox_support::scheduling::{self, PriorityClass};
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
@@ -38,7 +39,7 @@ pub struct Opened {
     log: Log,
     state: rusqlite::Connection,
     reader: Arc<Reader>,
-    intake: Arc<Intake>,
+    append_queue: Arc<AppendQueue>,
     lock: Arc<Lock>,
     space: Arc<Space>,
     /// The row up to which the documents have got.
@@ -64,7 +65,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     space.let_go().map_err(|e| problem(&e))?;
     lock.make_file()?;
     if let Some(torn) = &found.torn {
-        let aside = aside::keep_torn(folder, torn).map_err(|e| problem(&e))?;
+        let aside = quarantine::keep_torn(folder, torn).map_err(|e| problem(&e))?;
         tracing::warn!(
             file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
             "the log's last write never ended, so nobody was told that it is kept; it is cut off, and its bytes are kept aside"
@@ -75,8 +76,8 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     let end = log.files().end();
     let reader = Arc::new(Reader::open(folder, log.files().clone())?);
     let loaded = loaded.map_or_else(|| documents::load(&state), Ok)?;
-    let intake = Arc::new(Intake::new(options.queue_bytes, end.last_seq.0 + 1));
-    Ok(Opened { options, log, state, reader, intake, lock: Arc::new(lock), space, applied, loaded })
+    let append_queue = Arc::new(AppendQueue::new(options.queue_bytes, end.last_seq.0 + 1));
+    Ok(Opened { options, log, state, reader, append_queue, lock: Arc::new(lock), space, applied, loaded })
 }
 
 impl Opened {
@@ -84,9 +85,9 @@ impl Opened {
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
-            intake: self.intake.clone(),
+            append_queue: self.append_queue.clone(),
             reader: self.reader.clone(),
-            keeper: Arc::default(),
+            retention_state: Arc::default(),
             lock: Arc::downgrade(&self.lock),
             space: self.space.clone(),
             keep_bytes: self.options.keep_bytes,
@@ -102,14 +103,14 @@ impl Opened {
         let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
         let (state, log) = (self.state, self.log.files().clone());
         let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
-        let materialiser = spawn("materialiser", self.intake.clone(), fatal.clone(), move || {
-            fairness::take_long_turns();
+        let materialiser = spawn("materialiser", self.append_queue.clone(), fatal.clone(), move || {
+            scheduling::request_long_slices();
             materialise::run(state, &log, &work, keep, &materialiser_fatal);
         })?;
         let writer = Writer {
             end: self.log.files().end(),
             log: self.log,
-            intake: self.intake.clone(),
+            append_queue: self.append_queue.clone(),
             machine,
             materialiser: to_materialiser,
             commit_time: std::time::Duration::from_micros(100),
@@ -117,8 +118,8 @@ impl Opened {
             failed: None,
             fatal: Box::new(fatal.clone()),
         };
-        let writer = spawn("log-writer", self.intake.clone(), fatal, move || writer.run())?;
-        Ok(Service { intake: self.intake, threads: vec![writer, materialiser], _lock: self.lock })
+        let writer = spawn("log-writer", self.append_queue.clone(), fatal, move || writer.run())?;
+        Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], _lock: self.lock })
     }
 
     /// Replays into the machine what the documents miss, and makes them whole. `loaded` is up to date afterwards.
@@ -130,7 +131,7 @@ impl Opened {
             if rows.is_empty() {
                 break;
             }
-            let mut gathered = Gathered { row: next - 1, ..Gathered::default() };
+            let mut gathered = WriteBatch { row: next - 1, ..WriteBatch::default() };
             for entry in rows.into_iter().flat_map(|row| row.entries) {
                 let mut docs: Vec<Doc> = Vec::new();
                 machine.apply(entry, &mut docs);
@@ -150,14 +151,14 @@ impl Opened {
 /// for could be written without it.
 fn spawn(
     name: &'static str,
-    intake: Arc<Intake>,
+    append_queue: Arc<AppendQueue>,
     fatal: impl Fn(&Error) + Send + 'static,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, Error> {
     let guarded = move || {
         if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
-            intake.close();
-            intake.note_ended();
+            append_queue.close();
+            append_queue.note_ended();
             fatal(&Error::Panicked { thread: name });
         }
     };
@@ -171,12 +172,12 @@ fn spawn(
 /// The running store. Dropping it without [`Service::stop`] is what a crash looks like to the next start.
 #[derive(Debug)]
 pub struct Service {
-    intake: Arc<Intake>,
+    append_queue: Arc<AppendQueue>,
     threads: Vec<JoinHandle<()>>,
     _lock: Arc<Lock>,
 }
 
-impl std::fmt::Debug for Intake {
+impl std::fmt::Debug for AppendQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Intake")
     }
@@ -185,7 +186,7 @@ impl std::fmt::Debug for Intake {
 impl Service {
     /// Writes what is queued and ends both threads. Blocking.
     pub fn stop(self) {
-        self.intake.close();
+        self.append_queue.close();
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -195,9 +196,9 @@ impl Service {
 /// What the rest of the host does with the store.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    intake: Arc<Intake>,
+    append_queue: Arc<AppendQueue>,
     reader: Arc<Reader>,
-    keeper: Arc<Mutex<Keeper>>,
+    retention_state: Arc<Mutex<Retention>>,
     /// Held by the service alone: who still has a handle when it has stopped keeps no other host out.
     lock: Weak<Lock>,
     space: Arc<Space>,
@@ -206,20 +207,20 @@ pub struct Handle {
 
 impl Handle {
     /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
-    pub async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
-        self.intake.reserve(bytes, lane).await
+    pub async fn reserve(&self, bytes: usize, lane: PriorityClass) -> Result<QueuePermit, Error> {
+        self.append_queue.reserve(bytes, lane).await
     }
 
     /// None: there is no room now.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
-        self.intake.try_reserve(bytes, lane)
+    pub fn try_reserve(&self, bytes: usize, lane: PriorityClass) -> Option<QueuePermit> {
+        self.append_queue.try_reserve(bytes, lane)
     }
 
     /// Room for what may be lost, which leaves a quarter of the queue to the rest. None: it is better not queued. Waits only
     /// where many of the background want some.
-    pub async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
-        self.intake.spare(bytes, lane).await
+    pub async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<QueuePermit>, Error> {
+        self.append_queue.spare(bytes, lane).await
     }
 
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
@@ -229,33 +230,38 @@ impl Handle {
         first: Option<Entry>,
         entry: Entry,
         sync: bool,
-        room: Option<Room>,
+        room: Option<QueuePermit>,
         done: Option<Done>,
     ) -> Option<Seq> {
-        self.intake.append(first, entry, sync, room, done)
+        self.append_queue.append(first, entry, sync, room, done)
     }
 
     /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
     /// may wait a fraction of a commit for them, so that events and their effects share one.
     pub fn wake(&self, expected: usize) {
-        self.intake.wake(expected);
+        self.append_queue.wake(expected);
     }
 
     /// Queues entries in this order. `sync`: their commit waits for the disk.
-    pub fn submit(&self, entries: impl IntoIterator<Item = (Entry, Option<Done>)>, sync: bool, room: Option<Room>) {
+    pub fn submit(
+        &self,
+        entries: impl IntoIterator<Item = (Entry, Option<Done>)>,
+        sync: bool,
+        room: Option<QueuePermit>,
+    ) {
         let mut room = room;
         let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, room: room.take() };
-        self.intake.push(entries.into_iter().map(item));
+        self.append_queue.push(entries.into_iter().map(item));
     }
 
     /// Queues an entry that nobody waits for. After a crash it may be missing.
     pub fn note(&self, entry: Entry) {
-        self.intake.push_lingering(entry);
+        self.append_queue.push_lingering(entry);
     }
 
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
-        let room = self.reserve(1024, Lane::Foreground).await?;
+        let room = self.reserve(1024, PriorityClass::Foreground).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
         let tell: Done = Box::new(move |result| {
             let _ = done.send(result);
@@ -267,12 +273,12 @@ impl Handle {
     /// The number that the next event will get.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
-        self.intake.next_seq()
+        self.append_queue.next_seq()
     }
 
     /// Waits until the event is in the log.
     pub async fn written(&self, seq: Seq) -> Result<(), Error> {
-        self.intake.written(seq).await
+        self.append_queue.written(seq).await
     }
 
     /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
@@ -282,7 +288,7 @@ impl Handle {
         // The entry makes sure that what came before is durable, not only written.
         let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, room: None };
         let items = low_water.is_some().then_some(barrier);
-        self.intake.push(items.into_iter().chain([Item::Settle { done, low_water }]));
+        self.append_queue.push(items.into_iter().chain([Item::Settle { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)
     }
 
@@ -291,13 +297,13 @@ impl Handle {
         let keep = self.space.keep(self.keep_bytes);
         let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
         let Some(row) = row else { return Ok(()) };
-        let keeper = self.keeper.clone();
-        let change = self.read(move |reader| keeper.lock().before(reader, row, low_water)).await?;
+        let retention_state = self.retention_state.clone();
+        let change = self.read(move |reader| retention_state.lock().before(reader, row, low_water)).await?;
         // What is to outlive the files is written before they go.
         let (done, kept) = tokio::sync::oneshot::channel();
-        self.intake.push([Item::Keep { change: Box::new(change), done }]);
+        self.append_queue.push([Item::Keep { change: Box::new(change), done }]);
         kept.await.map_err(|_| Error::Closed)?;
-        self.intake.push([Item::Trim { row, reuse: !self.space.is_little() }]);
+        self.append_queue.push([Item::Trim { row, reuse: !self.space.is_little() }]);
         Ok(())
     }
 

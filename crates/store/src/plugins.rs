@@ -93,13 +93,13 @@ mod tests {
     use crate::{
         docs::{Doc, KvDoc},
         documents,
-        materialise::Gathered,
+        materialise::WriteBatch,
         schema::open_writer,
     };
     use switchbox_model::Seq;
 
     fn apply(db: &mut Connection, docs: Vec<Doc>) {
-        let mut gathered = Gathered::default();
+        let mut gathered = WriteBatch::default();
         docs.into_iter().for_each(|doc| gathered.add(doc));
         documents::write(db, &gathered, None).unwrap();
     }

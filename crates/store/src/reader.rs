@@ -9,9 +9,10 @@ use super::{
     Error,
     docs::{ConfigVersion, StateVersion},
     documents,
-    keep::{self, Kept, Oldest},
     log::Files,
-    record, schema,
+    record,
+    retention::{self, Kept, Oldest},
+    schema,
 };
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq, limits};
 
@@ -102,7 +103,7 @@ impl Reader {
         let db = self.state.lock();
         let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
         let rows = statement.query_map([seq.0], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, Option<String>>(1)?)))?;
-        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| keep::read(&body, by.as_deref()))).collect()
+        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| retention::read(&body, by.as_deref()))).collect()
     }
 
     /// What outlived the log, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
@@ -116,7 +117,7 @@ impl Reader {
         while let Some(row) = rows.next()?.filter(|_| bytes < READ_BYTES) {
             let (body, by): (Vec<u8>, Option<String>) = (row.get(1)?, row.get(2)?);
             bytes += body.len();
-            found.push((row.get(0)?, keep::read(&body, by.as_deref())?));
+            found.push((row.get(0)?, retention::read(&body, by.as_deref())?));
         }
         Ok(found)
     }

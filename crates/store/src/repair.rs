@@ -8,11 +8,12 @@ use std::{
 };
 
 use super::{
-    Error, aside,
+    Error,
     decide::{self, Documents},
     inspect::{self, Damage, Found},
     lock::Lock,
     log::{self, sync_folder},
+    quarantine,
     record::{self, End},
     runs::{FIRST, Run},
     schema,
@@ -58,11 +59,11 @@ fn without_documents(data: &Path, found: &Found, error: Error) -> Result<Repaire
         return Err(error);
     }
     let failed = |e: io::Error| Error::Open { path: data.display().to_string(), problem: e.to_string() };
-    let folder = aside::make(data).map_err(failed)?;
+    let folder = quarantine::make(data).map_err(failed)?;
     let state = schema::path(data);
     for path in [state.clone(), state.with_extension("db-wal"), state.with_extension("db-shm")] {
         if path.exists() {
-            aside::take(&folder, &path).map_err(failed)?;
+            quarantine::take(&folder, &path).map_err(failed)?;
         }
     }
     let line =
@@ -83,8 +84,8 @@ struct Repair<'a> {
 
 impl<'a> Repair<'a> {
     fn new(data: &'a Path, found: &'a Found, documents: &Documents) -> Result<Self, Error> {
-        let folder =
-            aside::make(data).map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
+        let folder = quarantine::make(data)
+            .map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
         let done = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
         let low_water = documents.loaded.as_ref().map_or(Seq(0), |loaded| loaded.low_water);
         Ok(Self { data, found, applied: documents.applied, low_water, done, end: found.end(), folder })
@@ -99,7 +100,7 @@ impl<'a> Repair<'a> {
         let failed = self.failed();
         let last_seq = self.last_seq();
         for path in inspect::files(&self.found.folder)? {
-            aside::take(&self.folder, &path).map_err(&failed)?;
+            quarantine::take(&self.folder, &path).map_err(&failed)?;
         }
         fs::create_dir_all(&self.found.folder).map_err(&failed)?;
         self.begin(last_seq).map_err(&failed)?;
@@ -146,7 +147,7 @@ impl<'a> Repair<'a> {
         let files = inspect::files(&self.found.folder).map_err(io::Error::other)?;
         let affected: Vec<_> = files.into_iter().filter(|path| *path >= damage.path).collect();
         for path in &affected {
-            aside::take(&self.folder, path)?;
+            quarantine::take(&self.folder, path)?;
         }
         if self.found.segments.is_empty() {
             self.end.row = damage.row;

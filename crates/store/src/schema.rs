@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::Error;
-use switchbox_support::fairness;
+use switchbox_support::scheduling;
 
 /// One step each; the file's `user_version` says how many it has taken. Never edit a step that was released: add one.
 const STEPS: &[&str] = &[
@@ -128,7 +128,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     db.pragma_update(None, "temp_store", "MEMORY").map_err(problem)?;
     migrate(&mut db, STEPS, &path.display().to_string())?;
     // A transaction of many rows lets others go on between them. What is left for the commit is no more than the cache holds.
-    db.progress_handler(STEPS_BETWEEN_BREATHS, Some(breathe)).map_err(problem)?;
+    db.progress_handler(STEPS_BETWEEN_BREATHS, Some(yield_if_due)).map_err(problem)?;
     db.pragma_update(None, "cache_size", CACHE_PAGES).map_err(problem)?;
     Ok(db)
 }
@@ -200,8 +200,8 @@ fn uri(path: &Path) -> String {
     format!("file:{encoded}?immutable=1")
 }
 
-fn breathe() -> bool {
-    fairness::breathe();
+fn yield_if_due() -> bool {
+    scheduling::yield_if_due();
     false
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Error,
-    blocks::{BLOCK, BlockFile, Blocks, Tail, floor},
+    blocks::{BLOCK, BlockFile, Blocks, PartialBlock, floor},
     record::{self, End, FILE_HEADER, Header},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn row_of_name(path: &Path) -> Option<i64> {
 
 impl Segment {
     /// Begins a file; what it has of an earlier use is overwritten.
-    pub(super) fn begin(folder: &Path, start: End, pen: &mut Pen) -> io::Result<Self> {
+    pub(super) fn begin(folder: &Path, start: End, pen: &mut SegmentWriter) -> io::Result<Self> {
         let path = folder.join(name(start));
         let file = BlockFile::open(&path)?;
         pen.begin(&file, &record::file_header(start))?;
@@ -114,7 +114,7 @@ impl Segment {
     }
 
     /// Lets go of what follows the last record, so that nothing of it can ever be taken for one, and gets ready to go on.
-    pub(super) fn resume(&mut self, pen: &mut Pen) -> io::Result<()> {
+    pub(super) fn resume(&mut self, pen: &mut SegmentWriter) -> io::Result<()> {
         let file = BlockFile::open(&self.path)?;
         file.set_len(self.used())?;
         file.sync_with_length()?;
@@ -141,13 +141,13 @@ impl Segment {
 
 /// What the writer of the last file holds in its hand.
 #[derive(Default)]
-pub(super) struct Pen {
-    tail: Tail,
+pub(super) struct SegmentWriter {
+    tail: PartialBlock,
     /// Bytes of the file, zeros included.
     size: u64,
 }
 
-impl Pen {
+impl SegmentWriter {
     fn begin(&mut self, file: &BlockFile, header: &[u8]) -> io::Result<()> {
         self.size = file.len()?;
         self.tail.clear();

@@ -10,8 +10,8 @@ use std::{
 
 use super::{
     Error, Machine,
+    append_queue::{AppendQueue, Done, Item, QueuePermit},
     docs::Doc,
-    intake::{Done, Intake, Item, Room},
     log::Log,
     materialise::Work,
     record::{self, End},
@@ -28,7 +28,7 @@ const GATHER_ENTRIES: usize = 8;
 pub(super) struct Writer<M> {
     pub(super) log: Log,
     pub(super) end: End,
-    pub(super) intake: Arc<Intake>,
+    pub(super) append_queue: Arc<AppendQueue>,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<Work>,
     /// How long a durable commit takes, lately.
@@ -43,7 +43,7 @@ struct Pending {
     entry: Entry,
     done: Option<Done>,
     #[allow(dead_code, reason = "held until the entry is in the log")]
-    room: Option<Room>,
+    room: Option<QueuePermit>,
 }
 
 /// What is written together.
@@ -95,13 +95,13 @@ impl<M: Machine> Writer<M> {
     pub(super) fn run(mut self) {
         let mut items = Vec::new();
         let mut record = Vec::new();
-        while self.intake.take(&mut items) {
+        while self.append_queue.take(&mut items) {
             let mut waiting = std::mem::take(&mut items).into_iter().peekable();
             while waiting.peek().is_some() {
                 self.batch(&mut waiting, &mut record);
             }
         }
-        self.intake.note_ended();
+        self.append_queue.note_ended();
     }
 
     /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
@@ -118,14 +118,14 @@ impl<M: Machine> Writer<M> {
             room = room.saturating_sub(item.as_ref().map_or(0, weight));
             item
         });
-        self.intake.came(batch.add(fitting));
+        self.append_queue.came(batch.add(fitting));
         // Never past what waits already: the log has the order in which things were queued.
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
             let mut more = Vec::new();
-            while self.intake.take_expected(until, &mut more) {
-                self.intake.came(batch.add(more.drain(..)));
+            while self.append_queue.take_expected(until, &mut more) {
+                self.append_queue.came(batch.add(more.drain(..)));
             }
         }
         let Batch { entries, chores, durable } = batch;
@@ -159,7 +159,7 @@ impl<M: Machine> Writer<M> {
             self.commit_time = (self.commit_time * 7 + took) / 8;
             self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
         }
-        self.intake.note_written(last_seq);
+        self.append_queue.note_written(last_seq);
         if record.capacity() > 4 * 1024 * 1024 {
             *record = Vec::new();
         }
@@ -190,8 +190,8 @@ impl<M: Machine> Writer<M> {
                 done(Err(error.clone()));
             }
         }
-        self.intake.close();
-        self.intake.note_ended();
+        self.append_queue.close();
+        self.append_queue.note_ended();
         (self.fatal)(&error);
         self.failed = Some(error);
     }
@@ -203,7 +203,7 @@ impl<M: Machine> Writer<M> {
                     tracing::warn!(%error, "old files of the log cannot be let go");
                 }
             }
-            // What was submitted before it is lost, so nothing may say that it is settled: whoever waits hears that the
+            // What was submitted before it is lost, so nothing may say that it is settled: each waiter gets the error that the
             // store is closed, and the low water stays where the log still has everything.
             Item::Settle { .. } if self.failed.is_some() => {}
             Item::Settle { done, low_water } => {
@@ -235,12 +235,12 @@ mod tests {
 
     #[test]
     fn what_goes_before_an_entry_is_in_the_same_commit_however_many_entries_wait() {
-        let intake = Intake::new(1024, 1);
-        (1..ENTRIES_MIN).for_each(|_| intake.push_lingering(Entry::Barrier));
+        let append_queue = AppendQueue::new(1024, 1);
+        (1..ENTRIES_MIN).for_each(|_| append_queue.push_lingering(Entry::Barrier));
         let (published, event) = (Entry::Broker(Vec::new()), Entry::Events(Vec::new()));
-        intake.append(Some(published.clone()), event.clone(), true, None, None);
+        append_queue.append(Some(published.clone()), event.clone(), true, None, None);
         let mut items = Vec::new();
-        assert!(intake.take(&mut items));
+        assert!(append_queue.take(&mut items));
         assert_eq!(items.len(), ENTRIES_MIN, "they are one item, which is in one batch");
         let mut batch = Batch::default();
         batch.add(items.drain(..));
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
-        let intake = Arc::new(Intake::new(1024, 1));
+        let append_queue = Arc::new(AppendQueue::new(1024, 1));
         let (materialiser, work) = mpsc::sync_channel(8);
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(folder.path()).unwrap();
@@ -258,7 +258,7 @@ mod tests {
         let writer = Writer {
             log,
             end: End::default(),
-            intake: intake.clone(),
+            append_queue: append_queue.clone(),
             machine: Nothing,
             materialiser,
             commit_time: Duration::ZERO,
@@ -269,12 +269,12 @@ mod tests {
         let (tell, told) = mpsc::sync_channel(1);
         let (settle, mut settled) = tokio::sync::oneshot::channel();
         let done: Done = Box::new(move |result| tell.send(result).unwrap());
-        intake.push([
+        append_queue.push([
             Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), room: None },
             Item::Settle { done: settle, low_water: Some(Seq(7)) },
         ]);
         // More is expected than ever comes: a plugin is handling an event.
-        intake.wake(8);
+        append_queue.wake(8);
         writer.run();
         assert!(told.recv().unwrap().is_err());
         assert!(settled.try_recv().is_err(), "it was said to be settled");

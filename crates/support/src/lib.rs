@@ -2,9 +2,9 @@
 //! tasks, CPU scheduling, and the only way to standard output.
 
 pub mod clock;
-pub mod fairness;
 pub mod fd_exhaustion;
 pub mod log_limit;
 pub mod metrics;
+pub mod scheduling;
 pub mod tasks;
 pub mod terminal;

@@ -80,7 +80,7 @@ fn is_power_of_ten(count: u64) -> bool {
     10_u64.checked_pow(count.ilog10()) == Some(count)
 }
 
-/// The same for one place of the code, whoever comes by there.
+/// The same for one place of the code, for all callers.
 #[derive(Debug)]
 pub struct SiteLimit {
     most: u32,

@@ -111,7 +111,7 @@ impl Tasks {
         runtime.spawn(self.clone().supervised(name, shutdown.clone(), task))
     }
 
-    /// The task, for whoever starts it by other means.
+    /// The task, for a caller that starts it by other means.
     pub async fn supervised(self, name: &'static str, shutdown: CancellationToken, task: impl Future<Output = ()>) {
         match caught(task).await {
             Ok(()) if shutdown.is_cancelled() => {}

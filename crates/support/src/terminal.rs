@@ -65,7 +65,7 @@ fn json(text: &str) -> Cow<'_, str> {
     escaped(text, &['\n', '\t', '\r'], as_in_json)
 }
 
-/// Whether standard output is a terminal. Unit tests are to do the same whoever runs them where.
+/// Whether standard output is a terminal. Unit tests are to do the same wherever they run.
 #[must_use]
 pub fn is_terminal() -> bool {
     !cfg!(test) && io::stdout().is_terminal()

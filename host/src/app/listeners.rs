@@ -1,9 +1,9 @@
-//! Where the front listens: from the settings to doors, and from the doors to what the ready line says.
+//! Where the front listens: from the settings to listeners, and from the listeners to what the ready line says.
 
 use std::net::SocketAddr;
 
 use switchbox_admin::Reach;
-use switchbox_mqtt::{self as mqtt, Door, Origins};
+use switchbox_mqtt::{self as mqtt, ListenerOptions, Origins};
 use switchbox_settings::{Enroll, Settings};
 use switchbox_transport::tls;
 
@@ -17,21 +17,21 @@ pub struct Listeners {
 }
 
 /// In this order: plain, TLS, WebSocket, WebSocket with TLS.
-pub(super) fn doors(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<Door> {
+pub(super) fn listeners(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<ListenerOptions> {
     let web = Some(match settings.enroll {
         Enroll::Open => Origins::Loopback,
         Enroll::Closed => Origins::Any,
     });
-    let doors = [
+    let listeners = [
         (Some(settings.mqtt), None, None),
         (settings.mqtt_tls, tls, None),
         (settings.ws, None, web),
         (settings.wss, tls, web),
     ];
-    let door = |(listen, tls, web): (Option<SocketAddr>, Option<&tls::Handle>, Option<Origins>)| {
-        Some(Door { listen: listen?, tls: tls.cloned(), web })
+    let listener = |(listen, tls, web): (Option<SocketAddr>, Option<&tls::Handle>, Option<Origins>)| {
+        Some(ListenerOptions { listen: listen?, tls: tls.cloned(), web })
     };
-    doors.into_iter().filter_map(door).collect()
+    listeners.into_iter().filter_map(listener).collect()
 }
 
 impl Listeners {

@@ -52,7 +52,7 @@ use switchbox_plugin_runtime as plugin;
 use switchbox_proxy as proxy;
 use switchbox_settings::{Grant, Settings};
 use switchbox_store as store;
-use switchbox_support::{fairness::Background, metrics::Metrics, tasks::Tasks};
+use switchbox_support::{metrics::Metrics, scheduling::Background, tasks::Tasks};
 use switchbox_transport::tls;
 
 /// A host that runs in this process.
@@ -153,15 +153,15 @@ impl Host {
         let timers = timers::run(dispatch.timers(), ingest.clone(), shutdown.child_token());
         let timers = tasks.spawn("timers", &shutdown, timers);
         let folder = folder::start(settings, plugins.clone(), &tasks, shutdown.clone()).await?;
-        delivery.end_left().await?;
-        delivery.expire_left().await?;
+        delivery.close_orphaned_connections().await?;
+        delivery.expire_overdue().await?;
         let expiry = tasks.spawn("expiry", &shutdown, keep_time(delivery.clone(), shutdown.child_token()));
 
         let tls = settings.tls.clone().map(tls::Handle::load).transpose()?;
         let parts = Parts {
             auth: auth::Handle::new(registry.clone(), settings.enroll, tls.clone(), metrics.clone()),
             outbox: outbox::Handle::new(store.clone(), queues),
-            topics: topics::Handle::new(metrics.clone(), topics::Keeper::new(store.clone(), &loaded.broker)),
+            topics: topics::Handle::new(metrics.clone(), topics::SessionLog::new(store.clone(), &loaded.broker)),
             store,
             registry,
             ingest,
@@ -242,7 +242,7 @@ async fn bind_front(
 ) -> Result<mqtt::Service<mqtt::Live>, mqtt::Error> {
     let hub = mqtt::Live { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
     let options = mqtt::Options {
-        doors: listeners::doors(settings, tls),
+        listeners: listeners::listeners(settings, tls),
         connections: connections.mqtt,
         connections_per_address: settings.max_connections_per_address,
         connects_per_second: settings.max_connects_per_second,

@@ -73,7 +73,7 @@ impl Plugin for MotionAlert {
         }
         let sensor = event.device.as_str();
         let key = key(sensor);
-        // The sensor's timer may fire at the same time: whoever comes second is refused by the revision, and tried again.
+        // The sensor's timer may fire at the same time: the second is refused by the revision, and tried again.
         match host.state().entry(&key)? {
             Some(entry) => {
                 let mut quiet = read(&entry.value)?;

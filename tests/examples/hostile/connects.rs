@@ -1,4 +1,4 @@
-//! Many newcomers a second, each with TLS and a token, and what another device notices of them.
+//! Many new_clients a second, each with TLS and a token, and what another device notices of them.
 
 use std::{
     io::{Read as _, Write as _},
@@ -24,14 +24,14 @@ const THREADS: u32 = 8;
 pub(crate) fn run(per_second: f64, time: Duration) {
     let place = Place::new();
     let (_host, target) = Target::start(&place, &[]);
-    let newcomers: Vec<_> = (0..THREADS * 12).map(|number| target.newcomer(number)).collect();
+    let new_clients: Vec<_> = (0..THREADS * 12).map(|number| target.new_client(number)).collect();
     let config = Arc::new(client(&place));
     let mut healthy = Healthy::connect(&target);
     let _ = Times::of(&mut healthy, time / 4);
     let quiet = Times::of(&mut healthy, time);
     let (on, made) = (AtomicBool::new(true), AtomicU64::new(0));
     let (during, took) = std::thread::scope(|scope| {
-        let threads: Vec<_> = newcomers
+        let threads: Vec<_> = new_clients
             .chunks(12)
             .map(|own| {
                 let (on, made, config, target) = (&on, &made, &config, &target);
@@ -52,11 +52,11 @@ pub(crate) fn run(per_second: f64, time: Duration) {
         let during = Times::of(&mut healthy, time);
         on.store(false, Ordering::Relaxed);
         println!("{:.0} connects a minute", made.load(Ordering::Relaxed) as f64 * 60.0 / began.elapsed().as_secs_f64());
-        (during, threads.into_iter().flat_map(|thread| thread.join().expect("a newcomer failed")).collect())
+        (during, threads.into_iter().flat_map(|thread| thread.join().expect("a new client failed")).collect())
     });
     println!("p50, p99, most µs of another device's round trip, quiet:       {}", quiet.shown());
-    println!("with the newcomers:                                            {}", during.shown());
-    println!("from TCP to CONNACK, for a newcomer:                           {}", Times::sorted(took).shown());
+    println!("with the new clients:                                            {}", during.shown());
+    println!("from TCP to CONNACK, for a new client:                           {}", Times::sorted(took).shown());
     println!(
         "p99 ratio {:.2}, {} MiB",
         during.at(0.99).as_secs_f64() / quiet.at(0.99).as_secs_f64(),

@@ -84,7 +84,7 @@ const LOOKS: &[&str] = &[
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// A reader who follows the pages: a home folder, two terminals, and what runs in them.
-struct Newcomer {
+struct Reader {
     place: Place,
     /// Where the first terminal is.
     folder: PathBuf,
@@ -97,7 +97,7 @@ struct Newcomer {
     runs: usize,
 }
 
-impl Newcomer {
+impl Reader {
     fn new() -> Self {
         let place = Place::new();
         let home = place.root().join("home");
@@ -253,7 +253,7 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-impl Drop for Newcomer {
+impl Drop for Reader {
     fn drop(&mut self) {
         self.beside.iter_mut().chain(&mut self.host).for_each(kill);
     }
@@ -283,22 +283,22 @@ const NETWORK: &[&str] = &["docs/network.md"];
 const HTTP: &[&str] = &["docs/http-api.md"];
 
 /// None: a program that the pages use is not installed.
-fn followed(pages: &[&str], before: &[&str]) -> Option<Newcomer> {
+fn followed(pages: &[&str], before: &[&str]) -> Option<Reader> {
     for program in ["mosquitto_pub", "openssl", "curl"] {
         if !there(program, Command::new(program).arg("--help").output().is_ok()) {
             return None;
         }
     }
-    let mut newcomer = Newcomer::new();
-    before.iter().for_each(|line| newcomer.follow(line));
+    let mut new_client = Reader::new();
+    before.iter().for_each(|line| new_client.follow(line));
     for page in pages {
         let commands = read(page);
         assert!(!commands.is_empty(), "{page} has no commands");
         for line in commands.iter().filter(|line| !NOT_RUN.iter().any(|(not, _)| line == not)) {
-            newcomer.follow(line);
+            new_client.follow(line);
         }
     }
-    Some(newcomer)
+    Some(new_client)
 }
 
 #[test]
@@ -314,23 +314,23 @@ fn every_command_of_the_lists_is_on_a_page() {
 
 #[test]
 fn the_commands_of_the_readme_and_of_the_first_pages_work_as_printed_in_their_order() {
-    let Some(mut newcomer) = followed(FIRST, &[]) else { return };
-    newcomer.stop();
+    let Some(mut new_client) = followed(FIRST, &[]) else { return };
+    new_client.stop();
 }
 
 #[test]
 fn the_commands_of_the_page_on_networks_work_as_printed_in_their_order() {
-    let Some(mut newcomer) = followed(NETWORK, &[]) else { return };
-    let (worked, events, _) = newcomer.once("switchbox events --kind telemetry");
+    let Some(mut new_client) = followed(NETWORK, &[]) else { return };
+    let (worked, events, _) = new_client.once("switchbox events --kind telemetry");
     assert!(
         worked && events.contains("lamp-3 telemetry hello"),
         "what lamp-3 sent with TLS and a token came: {events}"
     );
-    newcomer.stop();
+    new_client.stop();
 }
 
 #[test]
 fn the_examples_of_the_http_api_work_as_printed_in_their_order() {
-    let Some(mut newcomer) = followed(HTTP, &["switchbox serve --data ~/switchbox"]) else { return };
-    newcomer.stop();
+    let Some(mut new_client) = followed(HTTP, &["switchbox serve --data ~/switchbox"]) else { return };
+    new_client.stop();
 }

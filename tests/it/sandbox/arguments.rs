@@ -63,7 +63,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// More than any bound, and less than all arguments of a call may have.
 const HUGE: [u64; 2] = [1_000_000, 3_900_000];
 
-async fn patient() -> Instance {
+async fn unhurried() -> Instance {
     let limits = Limits { deadline: Duration::from_secs(30), ..Limits::default() };
     start(World::new(), limits).await
 }
@@ -86,7 +86,7 @@ async fn wrong(instance: &mut Instance, call: &str, size: u64, unit: &str) -> Op
 #[test]
 fn arguments_of_every_size_and_shape_get_a_typed_answer_in_time() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let instance = RefCell::new(runtime.block_on(patient()));
+    let instance = RefCell::new(runtime.block_on(unhurried()));
     let sizes = |bound: u64| {
         let mut sizes = vec![0, 1, bound.saturating_sub(1), bound, bound.saturating_add(1)];
         sizes.extend(HUGE);
@@ -103,7 +103,7 @@ fn arguments_of_every_size_and_shape_get_a_typed_answer_in_time() {
         let mut instance = instance.borrow_mut();
         let found = runtime.block_on(wrong(&mut instance, call, size, unit));
         if instance.poisoned() {
-            *instance = runtime.block_on(patient());
+            *instance = runtime.block_on(unhurried());
         }
         found.map_or(Ok(()), |text| Err(TestCaseError::fail(format!("{call} {size} {unit:?}: {text}"))))
     });
@@ -113,7 +113,7 @@ fn arguments_of_every_size_and_shape_get_a_typed_answer_in_time() {
 /// The property above meets each by chance; this one meets each.
 #[tokio::test]
 async fn what_is_larger_than_its_bound_is_refused_by_the_bounds_name() {
-    let mut instance = patient().await;
+    let mut instance = unhurried().await;
     for (call, limit) in [
         ("registry.get", "device-name-bytes"),
         ("registry.list-pattern", "pattern-bytes"),
@@ -157,7 +157,7 @@ async fn more_than_all_arguments_of_a_call_may_have_ends_the_call() {
 
 #[tokio::test]
 async fn a_text_of_the_guests_is_cut_where_it_comes_in() {
-    let mut instance = patient().await;
+    let mut instance = unhurried().await;
     let execution = ask(&mut instance, "reject-bytes 12000000").await;
     let Verdict::Reject(text) = execution.verdict else { panic!("{:?}", execution.verdict) };
     assert!(

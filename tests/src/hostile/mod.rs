@@ -201,8 +201,8 @@ impl Target {
 
     /// One more device, with a token of its own.
     #[must_use]
-    pub fn newcomer(&self, number: u32) -> Login {
-        let id = format!("newcomer-{number}");
+    pub fn new_client(&self, number: u32) -> Login {
+        let id = format!("new-client-{number}");
         let pair = rcgen::KeyPair::generate().expect("no key");
         let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
         let devices = Admin::device_path("", "");
@@ -323,7 +323,7 @@ impl Attack {
     /// With `HOSTILE_IDLE` in the environment the attacker gets the processor when nobody else wants it, as if it were on a
     /// machine of its own: what is left is what the host does for it. It asks the scheduler after each packet, which else lets
     /// even an idle thread go on until its next tick.
-    fn step_back() {
+    fn lower_priority() {
         if std::env::var_os("HOSTILE_IDLE").is_some() {
             let stat = fs::read_to_string("/proc/thread-self/stat").expect("no /proc");
             let thread = stat.split(' ').next().unwrap_or_default();
@@ -345,7 +345,7 @@ impl Attack {
             std::thread::Builder::new()
                 .name(row.name.into())
                 .spawn(move || {
-                    Self::step_back();
+                    Self::lower_priority();
                     (row.attack)(&attack);
                 })
                 .expect("no thread")

@@ -249,8 +249,8 @@ pub(super) const ROWS: &[Row] = &[
         }
     }),
     row("keep-alive-abuse", "keeps 100 connections alive by a byte now and then", |attack| {
-        let patient = |n| Login { keep_alive_secs: 65_535, ..attack.target.eve(&format!("patient-{n}")) };
-        let mut held: Vec<Conn> = (0..100).map(|n| attack.target.let_in(&patient(n))).collect();
+        let unhurried = |n| Login { keep_alive_secs: 65_535, ..attack.target.eve(&format!("unhurried-{n}")) };
+        let mut held: Vec<Conn> = (0..100).map(|n| attack.target.let_in(&unhurried(n))).collect();
         let half = publish(0x30, "attack/x", 0, &[], &[b'x'; 100]);
         attack.drips(|at| {
             if let Some(byte) = half.get(at..=at).filter(|_| at < 60) {

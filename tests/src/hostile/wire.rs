@@ -10,7 +10,7 @@ use std::{
 use crate::{LIMIT, raw::text};
 
 /// How long an attacker that does not read waits for room to write.
-const WRITE_PATIENCE: Duration = Duration::from_millis(100);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Bytes of one write. Few, for a kernel may interrupt no write, and an attacker is to hold up others by what the host does for
 /// it alone.
 const PIECE: usize = 16 * 1024;
@@ -158,7 +158,7 @@ impl Conn {
 
     fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).expect("no time limit");
-        stream.set_write_timeout(Some(WRITE_PATIENCE)).expect("no time limit");
+        stream.set_write_timeout(Some(WRITE_TIMEOUT)).expect("no time limit");
         stream.set_nodelay(true).expect("no TCP_NODELAY");
         Self(stream)
     }
@@ -243,7 +243,7 @@ impl Conn {
     /// What has come, without waiting long.
     pub fn glance(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 64 * 1024];
-        self.0.set_read_timeout(Some(WRITE_PATIENCE)).expect("no time limit");
+        self.0.set_read_timeout(Some(WRITE_TIMEOUT)).expect("no time limit");
         let length = self.0.read(&mut bytes).unwrap_or(0);
         self.0.set_read_timeout(Some(LIMIT)).expect("no time limit");
         bytes.truncate(length);

@@ -199,7 +199,7 @@ pub(crate) fn apply_mask(old: &DeviceSpec, new: DeviceIn, mask: &Mask) -> Result
             "logLevel" => spec.log_level.clone_from(&new.log_level),
             "gatewayConfig" => spec.gateway = new.gateway,
             "gatewayConfig.gatewayType" => spec.gateway = new.gateway.map(|new| spec.gateway.unwrap_or(new)),
-            // Whoever names the method alone leaves the type as it is.
+            // A caller that names the method alone leaves the type as it is.
             "gatewayConfig.gatewayAuthMethod" => spec.gateway = spec.gateway.map(|old| method.unwrap_or(old)),
             // Stands beside the spec: see `names_endpoint`.
             "methodEndpoint" | "methodEndpoint.url" => {}

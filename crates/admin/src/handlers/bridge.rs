@@ -29,8 +29,8 @@ use switchbox_core::{
     registry::Device,
 };
 use switchbox_model::{DeviceId, DeviceName, EventData, PayloadLimit};
-use switchbox_support::fairness::Lane;
-use switchbox_transport::lobby::network;
+use switchbox_support::scheduling::PriorityClass;
+use switchbox_transport::admission::network;
 
 /// The device that calls, proved.
 pub(crate) struct Caller(Arc<Device>);
@@ -52,9 +52,9 @@ impl FromRequestParts<App> for Caller {
             address,
             certificates: &[],
         };
-        let standing =
+        let auth_context =
             app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;
-        let Principal::Device(device) = standing.principal else {
+        let Principal::Device(device) = auth_context.principal else {
             return Err(Error::new(Kind::Unauthenticated, format!("{name} is no device")));
         };
         match app.parts.registry.registry(&device.name.registry) {
@@ -154,7 +154,7 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> Answer {
         EventData::Telemetry { payload, .. } | EventData::State { payload, .. } => payload.len(),
         _ => 0,
     };
-    let room = app.parts.ingest.reserve(bytes, Lane::Background).await?;
+    let room = app.parts.ingest.reserve(bytes, PriorityClass::Background).await?;
     let (done, durable) = oneshot::channel();
     let told = Box::new(move |result| {
         // The caller may have gone.

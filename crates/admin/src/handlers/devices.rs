@@ -18,7 +18,7 @@ use crate::{
     convert::{self, DeviceIn, Params, bad_token},
     details,
     error::Error,
-    gate::Who,
+    gate::AdminPrincipal,
     reply::{Answer, Body, List, Page},
 };
 use switchbox_core::{outbox::NewConfig, registry::Device};
@@ -97,7 +97,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<DeviceIn>,
 ) -> Answer {
     params.only(&[])?;
@@ -155,7 +155,7 @@ pub(crate) async fn set_config(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<send::ConfigIn>,
 ) -> Answer {
     params.only(&[])?;
@@ -166,7 +166,7 @@ pub(crate) async fn invoke_method(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<send::MethodIn>,
 ) -> Answer {
     params.only(&[])?;

@@ -21,9 +21,9 @@ use crate::{
     convert::{self, Params},
     error::{Error, Kind},
     followers::Place,
-    gate::Who,
+    gate::AdminPrincipal,
 };
-use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Follower, Told};
+use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
 use switchbox_model::{PluginName, Seq};
 use switchbox_store as store;
 use switchbox_support::tasks::spawn_contained;
@@ -37,7 +37,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn follow(
     State(app): State<App>,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -90,16 +90,16 @@ pub(crate) fn write_cursor(cursor: Cursor) -> String {
 
 /// What a follower was let in by.
 struct Token {
-    who: Who,
+    who: AdminPrincipal,
     since: Option<u64>,
 }
 
 impl Token {
-    fn of(app: &App, who: Who) -> Self {
+    fn of(app: &App, who: AdminPrincipal) -> Self {
         Self { since: Self::since(app, &who), who }
     }
 
-    fn since(app: &App, Who(name): &Who) -> Option<u64> {
+    fn since(app: &App, AdminPrincipal(name): &AdminPrincipal) -> Option<u64> {
         app.tokens.as_ref().and_then(|tokens| tokens.since(name))
     }
 
@@ -158,12 +158,12 @@ impl Tell {
         self.writer.write_all(text.as_bytes()).await
     }
 
-    fn message(&self, cursor: Cursor, told: &Told) -> String {
+    fn message(&self, cursor: Cursor, told: &Followed) -> String {
         let names = |num| self.app.name_of(num);
         let (kind, data) = match told {
-            Told::Event(event) => ("event", convert::event(event, &names)),
-            Told::Execution(handled) => ("execution", convert::execution(handled, &names)),
-            Told::Missed(events) => ("missed", json!({ "events": events })),
+            Followed::Event(event) => ("event", convert::event(event, &names)),
+            Followed::Execution(handled) => ("execution", convert::execution(handled, &names)),
+            Followed::Missed(events) => ("missed", json!({ "events": events })),
         };
         format!("id: {}\nevent: {kind}\ndata: {data}\n\n", write_cursor(cursor))
     }

@@ -1,6 +1,7 @@
 //! What each call does: reads its arguments, asks the room, shows the answer.
 
 pub(super) mod bridge;
+pub(super) mod dead_letters;
 pub(super) mod devices;
 pub(super) mod explain;
 pub(super) mod follow;
@@ -8,7 +9,6 @@ pub(super) mod gateways;
 pub(super) mod grant;
 pub(super) mod health;
 pub(super) mod history;
-pub(super) mod letters;
 pub(super) mod plugins;
 pub(super) mod registries;
 pub(super) mod rollback;

@@ -10,7 +10,7 @@ use crate::{
     App,
     convert::Params,
     error::Error,
-    gate::Who,
+    gate::AdminPrincipal,
     reply::{JsonText, Raw},
 };
 use switchbox_core::{
@@ -37,7 +37,7 @@ pub(crate) async fn patch(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
     Raw(body): Raw,
 ) -> Answer {
     params.only(&["versionToUpdate"])?;

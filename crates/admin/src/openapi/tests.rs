@@ -14,12 +14,12 @@ fn existing(path: &str) -> String {
     path.replace("{name}", "relay").replace("{id}", "1")
 }
 
-fn house() -> TestHost {
-    let house = TestHost::new();
+fn host() -> TestHost {
+    let host = TestHost::new();
     let devices = "/v1/projects/local/locations/local/registries/default/devices";
-    house.ok("POST", devices, Some(&json!({"id": "lamp"})));
-    house.ok("POST", "/v1/serviceAccounts", Some(&json!({"id": "relay"})));
-    house
+    host.ok("POST", devices, Some(&json!({"id": "lamp"})));
+    host.ok("POST", "/v1/serviceAccounts", Some(&json!({"id": "relay"})));
+    host
 }
 
 fn fields(schema: &str) -> Option<&'static Map<String, Value>> {
@@ -28,20 +28,20 @@ fn fields(schema: &str) -> Option<&'static Map<String, Value>> {
 
 #[test]
 fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
-    let house = house();
+    let host = host();
     for (method, path, said) in operations() {
         if said["security"] == json!([]) {
-            assert_ne!(house.call(&method, &existing(&path), None).0, 404, "{method} {path}");
+            assert_ne!(host.call(&method, &existing(&path), None).0, 404, "{method} {path}");
             continue;
         }
         if said["x-switchbox-scope"] == "device" {
             // Where enrolment is open, as here, a device without a credential is let in.
-            assert_ne!(house.raw(&method, &existing(&path), &[], None).0, 404, "{method} {path}");
+            assert_ne!(host.raw(&method, &existing(&path), &[], None).0, 404, "{method} {path}");
             continue;
         }
-        assert_eq!(house.raw(&method, &existing(&path), &[], None).0, 401, "{method} {path} asks for no token");
+        assert_eq!(host.raw(&method, &existing(&path), &[], None).0, 401, "{method} {path} asks for no token");
         let asked = format!("{}?noSuchParameter=1", existing(&path));
-        let (status, answer) = house.call(&method, &asked, None);
+        let (status, answer) = host.call(&method, &asked, None);
         let text = answer["error"]["message"].as_str().unwrap_or_default();
         let missing = ["this API has no", "cannot be done with"].iter().any(|part| text.contains(part));
         assert!(status != 404 && status != 405 && !missing, "{method} {path}: {status} {text}");
@@ -56,7 +56,7 @@ fn every_documented_call_is_answered_and_says_which_parameters_it_has() {
 
 #[test]
 fn what_is_not_documented_is_not_there() {
-    let house = house();
+    let host = host();
     let documented = operations();
     // With another method, what follows a colon is part of a name.
     for path in documented.iter().map(|(_, path, _)| path).filter(|path| !path.contains("}:")) {
@@ -64,7 +64,7 @@ fn what_is_not_documented_is_not_there() {
             if documented.iter().any(|(m, p, _)| m == method && p == path) {
                 continue;
             }
-            let (_, answer) = house.call(method, &existing(path), None);
+            let (_, answer) = host.call(method, &existing(path), None);
             let text = answer["error"]["message"].as_str().unwrap_or_default();
             let missing = ["this API has no", "cannot be done with", "not in this version"];
             assert!(missing.iter().any(|part| text.contains(part)), "{method} {path}: {answer}");
@@ -75,10 +75,10 @@ fn what_is_not_documented_is_not_there() {
 /// A body with a field that nothing has is refused with those that there are.
 #[test]
 fn every_documented_body_has_the_fields_that_the_call_takes() {
-    let house = house();
+    let host = host();
     for (method, path, said) in operations() {
         let Some(name) = schema(&said, "/requestBody") else { continue };
-        let (_, answer) = house.call(&method, &existing(&path), Some(&json!({"?": 1})));
+        let (_, answer) = host.call(&method, &existing(&path), Some(&json!({"?": 1})));
         let text = answer["error"]["message"].as_str().unwrap();
         let (_, known) = text.split_once("Cannot find field; expected ").unwrap_or_else(|| panic!("{path}: {text}"));
         // serde names both spellings; the document has the one that answers have.

@@ -62,7 +62,7 @@ impl Call {
         Self { says, ..self }
     }
 
-    /// Who may call; without this word whoever may read a GET, and an admin anything else.
+    /// Who may call; without this, scope read may call a GET, and scope admin anything else.
     pub(super) fn scope(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }

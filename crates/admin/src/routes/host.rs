@@ -6,7 +6,7 @@ use super::call::{
     delete, get, post, verb,
 };
 use crate::{
-    handlers::{explain, follow, health, history, letters, tokens},
+    handlers::{dead_letters, explain, follow, health, history, tokens},
     openapi,
     scope::Scope,
 };
@@ -53,24 +53,24 @@ pub(super) fn calls() -> Vec<Call> {
             .says("What plugins did with events, newest first")
             .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])
             .answers(Json("ListExecutionsResponse")),
-        get("/v1/deadLetters", letters::list)
+        get("/v1/deadLetters", dead_letters::list)
             .says("Events that no plugin could handle, oldest first")
             .params(&["pageSize", "pageToken", "plugin"])
             .answers(Json("ListDeadLettersResponse")),
-        delete("/v1/deadLetters", letters::purge_all)
+        delete("/v1/deadLetters", dead_letters::purge_all)
             .says("Deletes the dead letters of a plugin, or all of them")
             .params(&["plugin", "all"])
             .answers(Json("PurgeDeadLettersResponse")),
-        verb("/v1/deadLetters", "redrive", letters::redrive_all)
+        verb("/v1/deadLetters", "redrive", dead_letters::redrive_all)
             .says("Gives the events of all dead letters, or of those of a plugin, to their plugins again")
             .scope(Scope::Operate)
             .takes(Json("RedriveDeadLettersRequest"))
             .answers(Json("RedriveDeadLettersResponse")),
-        get("/v1/deadLetters/{id}", letters::get)
+        get("/v1/deadLetters/{id}", dead_letters::get)
             .says("A dead letter, with its event and the plugin's log lines")
             .answers(Json("DeadLetter")),
-        delete("/v1/deadLetters/{id}", letters::purge).says("Deletes a dead letter"),
-        verb("/v1/deadLetters/{id}", "redrive", letters::redrive)
+        delete("/v1/deadLetters/{id}", dead_letters::purge).says("Deletes a dead letter"),
+        verb("/v1/deadLetters/{id}", "redrive", dead_letters::redrive)
             .says("Gives the event of a dead letter to its plugin again")
             .scope(Scope::Operate),
         get("/v1/explain/{*id}", explain::explain)

@@ -10,10 +10,10 @@ use switchbox_model::{EventData, EventKind};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
 
-fn house_with_lamp() -> TestHost {
-    let house = TestHost::new();
-    house.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
-    house
+fn host_with_lamp() -> TestHost {
+    let host = TestHost::new();
+    host.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
+    host
 }
 
 fn lamp(rest: &str) -> String {
@@ -29,36 +29,36 @@ fn body(text: &str, ttl: Option<&str>) -> Value {
 }
 
 /// Sends one; its id.
-fn send(house: &TestHost, text: &str, ttl: Option<&str>) -> String {
-    let answer = house.ok("POST", &lamp(":sendCommandToDevice"), Some(&body(text, ttl)));
+fn send(host: &TestHost, text: &str, ttl: Option<&str>) -> String {
+    let answer = host.ok("POST", &lamp(":sendCommandToDevice"), Some(&body(text, ttl)));
     answer["id"].as_str().unwrap().to_owned()
 }
 
-fn refused(house: &TestHost, text: &str, ttl: Option<&str>) -> (String, String) {
-    let (_, word, text) = house.refused("POST", &lamp(":sendCommandToDevice"), Some(&body(text, ttl)));
+fn refused(host: &TestHost, text: &str, ttl: Option<&str>) -> (String, String) {
+    let (_, word, text) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&body(text, ttl)));
     (word, text)
 }
 
-fn show(house: &TestHost, id: &str) -> Value {
-    house.ok("GET", &lamp(&format!("/commands/{id}")), None)
+fn show(host: &TestHost, id: &str) -> Value {
+    host.ok("GET", &lamp(&format!("/commands/{id}")), None)
 }
 
-fn status(house: &TestHost, id: &str) -> String {
-    show(house, id)["status"].as_str().unwrap().to_owned()
+fn status(host: &TestHost, id: &str) -> String {
+    show(host, id)["status"].as_str().unwrap().to_owned()
 }
 
-fn wait_status(house: &TestHost, id: &str, wanted: &str) -> Value {
+fn wait_status(host: &TestHost, id: &str, wanted: &str) -> Value {
     for _ in 0..10_000 {
-        let shown = show(house, id);
+        let shown = show(host, id);
         if shown["status"] == wanted {
             return shown;
         }
     }
-    panic!("{id} does not become {wanted}: {}", show(house, id));
+    panic!("{id} does not become {wanted}: {}", show(host, id));
 }
 
-fn subscribed(house: &TestHost) -> (Online, Receiver<Outbound>) {
-    let (online, received) = house.connect("lamp");
+fn subscribed(host: &TestHost) -> (Online, Receiver<Outbound>) {
+    let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Commands);
     (online, received)
 }
@@ -91,9 +91,9 @@ fn acknowledge(online: &Online, got: &Got) {
 }
 
 /// The ends of commands in the journal, oldest first.
-fn ends(house: &TestHost) -> Vec<(String, String)> {
+fn ends(host: &TestHost) -> Vec<(String, String)> {
     let filter = switchbox_core::journal::EventFilter { device: None, kind: Some(EventKind::CommandSettled) };
-    let page = house.runtime.block_on(house.parts.journal.events(None, 10_000, &filter)).unwrap();
+    let page = host.runtime.block_on(host.parts.journal.events(None, 10_000, &filter)).unwrap();
     let end = |data| match data {
         EventData::CommandSettled { id, status } => (id, status.as_str().to_owned()),
         other => panic!("{other:?}"),
@@ -107,103 +107,103 @@ fn end(id: &str, status: &str) -> (String, String) {
 
 #[test]
 fn ttl_0_goes_only_to_a_device_that_takes_it_now() {
-    let house = house_with_lamp();
+    let host = host_with_lamp();
     for ttl in [None, Some("0s")] {
-        let (word, text) = refused(&house, "on", ttl);
+        let (word, text) = refused(&host, "on", ttl);
         assert!(word == "FAILED_PRECONDITION" && text.contains("is not connected"), "{word} {text}");
     }
-    let (online, received) = house.connect("lamp");
-    assert!(refused(&house, "on", None).1.contains("does not subscribe"));
+    let (online, received) = host.connect("lamp");
+    assert!(refused(&host, "on", None).1.contains("does not subscribe"));
     online.subscribe(Feed::Commands);
-    let id = send(&house, "on", None);
+    let id = send(&host, "on", None);
     let sent = got(&received);
     assert_eq!((sent.id.as_str(), sent.text.as_str(), sent.again), (id.as_str(), "on", false));
-    assert_eq!(status(&house, &id), "queued", "it is not on the wire yet");
+    assert_eq!(status(&host, &id), "queued", "it is not on the wire yet");
     let sent = written(&online, sent);
-    assert_eq!(status(&house, &id), "sent", "not acknowledged without a PUBACK");
+    assert_eq!(status(&host, &id), "sent", "not acknowledged without a PUBACK");
     acknowledge(&online, &sent);
-    assert_eq!(status(&house, &id), "acknowledged");
+    assert_eq!(status(&host, &id), "acknowledged");
     // Not acknowledged before the connection ends: nobody gets it later.
-    let id = send(&house, "off", None);
+    let id = send(&host, "off", None);
     got(&received);
     online.disconnect("test");
-    assert_eq!(status(&house, &id), "expired");
-    let (_online, received) = subscribed(&house);
-    send(&house, "next", None);
+    assert_eq!(status(&host, &id), "expired");
+    let (_online, received) = subscribed(&host);
+    send(&host, "next", None);
     assert_eq!(got(&received).text, "next");
 }
 
 #[test]
 fn a_command_to_a_device_that_acknowledges_none_is_sent_once_and_says_so() {
-    let house = house_with_lamp();
-    let waiting = send(&house, "waiting", Some("60s"));
+    let host = host_with_lamp();
+    let waiting = send(&host, "waiting", Some("60s"));
     for round in 0..3 {
-        let (online, received) = house.connect_as("lamp", false);
+        let (online, received) = host.connect_as("lamp", false);
         online.subscribe(Feed::Commands);
         if round == 0 {
             let first = written(&online, got(&received));
             assert_eq!((first.text.as_str(), first.again), ("waiting", false));
-            let shown = wait_status(&house, &waiting, "sent-unconfirmed");
+            let shown = wait_status(&host, &waiting, "sent-unconfirmed");
             assert!(shown["times"]["sent-unconfirmed"].is_string(), "{shown}");
         }
         for ttl in [Some("60s"), None] {
             let text = format!("{round} {ttl:?}");
-            let id = send(&house, &text, ttl);
+            let id = send(&host, &text, ttl);
             let sent = written(&online, got(&received));
             assert_eq!((&sent.id, &sent.text), (&id, &text));
-            assert!(wait_status(&house, &id, "sent-unconfirmed")["times"]["sent"].is_string(), "{text}");
+            assert!(wait_status(&host, &id, "sent-unconfirmed")["times"]["sent"].is_string(), "{text}");
             acknowledge(&online, &sent);
         }
         assert!(received.try_recv().is_err(), "one came twice");
         online.disconnect("test");
     }
-    assert!(ends(&house).iter().all(|(_, status)| status == "sent-unconfirmed"));
-    assert_eq!(ends(&house).len(), 7);
+    assert!(ends(&host).iter().all(|(_, status)| status == "sent-unconfirmed"));
+    assert_eq!(ends(&host).len(), 7);
 }
 
 #[test]
 fn what_may_have_been_sent_is_not_sent_again_to_a_device_that_acknowledges_none() {
-    let house = house_with_lamp();
-    let (online, received) = subscribed(&house);
-    let id = send(&house, "on", Some("60s"));
+    let host = host_with_lamp();
+    let (online, received) = subscribed(&host);
+    let id = send(&host, "on", Some("60s"));
     written(&online, got(&received));
     online.disconnect("test");
-    let (online, received) = house.connect_as("lamp", false);
+    let (online, received) = host.connect_as("lamp", false);
     online.subscribe(Feed::Commands);
-    wait_status(&house, &id, "sent-unconfirmed");
-    send(&house, "next", None);
+    wait_status(&host, &id, "sent-unconfirmed");
+    send(&host, "next", None);
     assert_eq!(got(&received).text, "next");
 }
 
 #[test]
 fn a_command_waits_for_its_device_in_order_with_the_time_of_each_status() {
-    let house = house_with_lamp();
-    let ids: Vec<_> = (0..20).map(|n| send(&house, &n.to_string(), Some("60s"))).collect();
-    assert_eq!(status(&house, &ids[0]), "queued");
-    let (online, received) = subscribed(&house);
+    let host = host_with_lamp();
+    let ids: Vec<_> = (0..20).map(|n| send(&host, &n.to_string(), Some("60s"))).collect();
+    assert_eq!(status(&host, &ids[0]), "queued");
+    let (online, received) = subscribed(&host);
     for (n, id) in ids.iter().enumerate() {
         let sent = written(&online, got(&received));
         assert_eq!((sent.text, &sent.id), (n.to_string(), id));
         acknowledge(&online, &Got { text: String::new(), ..sent });
     }
-    let shown = wait_status(&house, &ids[0], "acknowledged");
+    let shown = wait_status(&host, &ids[0], "acknowledged");
     let times = shown["times"].as_object().unwrap();
     assert_eq!(times.keys().collect::<Vec<_>>(), ["acknowledged", "queued", "sent"]);
     assert_eq!((&shown["createTime"], &shown["updateTime"]), (&times["queued"], &times["acknowledged"]));
     assert_eq!(shown["ttl"], "60s");
     assert_eq!(shown["name"], format!("{}/commands/{}", LAMP.strip_prefix("/v1/").unwrap(), ids[0]));
-    assert_eq!(ends(&house), ids.iter().map(|id| end(id, "acknowledged")).collect::<Vec<_>>());
+    assert_eq!(ends(&host), ids.iter().map(|id| end(id, "acknowledged")).collect::<Vec<_>>());
     // With nothing before it, the next one is sent at once.
-    let id = send(&house, "now", Some("60s"));
+    let id = send(&host, "now", Some("60s"));
     assert_eq!(got(&received).id, id);
 }
 
 #[test]
 fn no_more_is_on_its_way_than_may_be_in_flight() {
-    let house = house_with_lamp();
-    (0..40).for_each(|n| drop(send(&house, &n.to_string(), Some("60s"))));
+    let host = host_with_lamp();
+    (0..40).for_each(|n| drop(send(&host, &n.to_string(), Some("60s"))));
     // The connection itself takes 16, and says so.
-    let (online, received) = subscribed(&house);
+    let (online, received) = subscribed(&host);
     let mut texts = Vec::new();
     while texts.len() < 40 {
         let sent = got(&received);
@@ -216,76 +216,76 @@ fn no_more_is_on_its_way_than_may_be_in_flight() {
 
 #[test]
 fn what_was_sent_and_not_acknowledged_is_sent_again_and_says_so() {
-    let house = house_with_lamp();
-    let (online, received) = subscribed(&house);
-    let id = send(&house, "on", Some("60s"));
+    let host = host_with_lamp();
+    let (online, received) = subscribed(&host);
+    let id = send(&host, "on", Some("60s"));
     assert!(!got(&received).again);
     online.disconnect("test");
-    let (online, received) = subscribed(&house);
+    let (online, received) = subscribed(&host);
     assert!(!written(&online, got(&received)).again, "it was not on the wire");
     online.disconnect("test");
-    let (online, received) = subscribed(&house);
+    let (online, received) = subscribed(&host);
     let again = got(&received);
     assert_eq!((again.id.as_str(), again.again), (id.as_str(), true));
     acknowledge(&online, &again);
-    assert_eq!(status(&house, &id), "acknowledged");
+    assert_eq!(status(&host, &id), "acknowledged");
     online.disconnect("test");
-    let (_online, received) = subscribed(&house);
-    send(&house, "next", Some("60s"));
+    let (_online, received) = subscribed(&host);
+    send(&host, "next", Some("60s"));
     assert_eq!(got(&received).text, "next", "what was acknowledged is not sent again");
 }
 
 #[test]
 fn a_kept_session_sends_again_by_itself_and_delivery_does_not() {
-    let house = house_with_lamp();
-    let (online, received) = subscribed(&house);
-    let (first, second) = (send(&house, "first", Some("60s")), send(&house, "second", Some("60s")));
+    let host = host_with_lamp();
+    let (online, received) = subscribed(&host);
+    let (first, second) = (send(&host, "first", Some("60s")), send(&host, "second", Some("60s")));
     let held: Vec<_> = (0..2).map(|_| received.recv().unwrap()).collect();
     online.disconnect("test");
-    house.ok("DELETE", &lamp(&format!("/commands/{second}")), None);
-    let (online, received) = house.connect("lamp");
+    host.ok("DELETE", &lamp(&format!("/commands/{second}")), None);
+    let (online, received) = host.connect("lamp");
     assert_eq!(held.iter().map(|held| online.resumes(held)).collect::<Vec<_>>(), [true, false], "one has ended");
     online.subscribe(Feed::Commands);
-    let third = send(&house, "third", Some("60s"));
+    let third = send(&host, "third", Some("60s"));
     assert_eq!(got(&received).id, third, "the first is the session's");
     let Outbound::Command { num, id, .. } = &held[0] else { panic!() };
     online.acknowledged([Receipt::Command { num: *num, id: id.clone() }]);
-    assert_eq!(status(&house, &first), "acknowledged");
+    assert_eq!(status(&host, &first), "acknowledged");
 }
 
 #[test]
 fn a_time_to_live_that_is_over_ends_a_command_once_queued_or_sent() {
-    let house = house_with_lamp();
-    let queued = send(&house, "queued", Some("0.05s"));
-    let shown = wait_status(&house, &queued, "expired");
+    let host = host_with_lamp();
+    let queued = send(&host, "queued", Some("0.05s"));
+    let shown = wait_status(&host, &queued, "expired");
     assert!(shown["times"]["expired"].as_str().unwrap() >= shown["expireTime"].as_str().unwrap(), "{shown}");
-    let (online, received) = subscribed(&house);
-    let sent = send(&house, "sent", Some("0.05s"));
+    let (online, received) = subscribed(&host);
+    let sent = send(&host, "sent", Some("0.05s"));
     let late = written(&online, got(&received));
     assert_eq!(late.id, sent);
-    let shown = wait_status(&house, &sent, "expired");
+    let shown = wait_status(&host, &sent, "expired");
     assert!(shown["times"]["sent"].is_string(), "{shown}");
     acknowledge(&online, &late);
-    assert_eq!(status(&house, &sent), "expired", "a late PUBACK changes nothing");
-    assert_eq!(ends(&house), [end(&queued, "expired"), end(&sent, "expired")]);
+    assert_eq!(status(&host, &sent), "expired", "a late PUBACK changes nothing");
+    assert_eq!(ends(&host), [end(&queued, "expired"), end(&sent, "expired")]);
 }
 
 #[test]
 fn a_full_queue_refuses_and_takes_again_when_one_has_ended() {
-    let house = house_with_lamp();
-    let ids: Vec<_> = (0..QUEUED).map(|n| send(&house, &n.to_string(), Some("60s"))).collect();
-    let (word, text) = refused(&house, "one too many", Some("60s"));
+    let host = host_with_lamp();
+    let ids: Vec<_> = (0..QUEUED).map(|n| send(&host, &n.to_string(), Some("60s"))).collect();
+    let (word, text) = refused(&host, "one too many", Some("60s"));
     assert_eq!(word, "RESOURCE_EXHAUSTED");
     assert!(text.contains("50 commands wait") && text.contains("devices.queued-commands"), "{text}");
-    house.ok("DELETE", &lamp(&format!("/commands/{}", ids[7])), None);
-    send(&house, "fits", Some("60s"));
+    host.ok("DELETE", &lamp(&format!("/commands/{}", ids[7])), None);
+    send(&host, "fits", Some("60s"));
 }
 
 #[test]
 fn a_queue_found_full_only_when_the_command_is_committed_rejects_it_visibly() {
     use switchbox_model::{Cause, Effect, Entry};
-    let house = house_with_lamp();
-    let device = house.device("lamp").num;
+    let host = host_with_lamp();
+    let device = host.device("lamp").num;
     let command = |n: usize| Effect::Command {
         device,
         id: format!("c{n}"),
@@ -296,63 +296,63 @@ fn a_queue_found_full_only_when_the_command_is_committed_rejects_it_visibly() {
     let effects = (0..=QUEUED).map(command).collect();
     let entry =
         Entry::Operator { time_ms: switchbox_support::clock::now_ms(), cause: Cause::Api { who: "x".into() }, effects };
-    house.runtime.block_on(house.parts.store.call(entry)).unwrap();
+    host.runtime.block_on(host.parts.store.call(entry)).unwrap();
     let last = format!("c{QUEUED}");
-    let shown = wait_status(&house, &last, "rejected");
+    let shown = wait_status(&host, &last, "rejected");
     assert!(shown["times"]["rejected"].is_string(), "{shown}");
-    assert_eq!(ends(&house), [end(&last, "rejected")]);
-    assert_eq!(status(&house, "c0"), "queued");
+    assert_eq!(ends(&host), [end(&last, "rejected")]);
+    assert_eq!(status(&host, "c0"), "queued");
 }
 
 #[test]
 fn a_command_that_the_device_refuses_is_rejected() {
-    let house = house_with_lamp();
-    let (online, received) = subscribed(&house);
-    let id = send(&house, "on", Some("60s"));
+    let host = host_with_lamp();
+    let (online, received) = subscribed(&host);
+    let id = send(&host, "on", Some("60s"));
     let sent = got(&received);
     online.acknowledged([Receipt::CommandRefused { num: sent.num, id: sent.id.as_str().into() }]);
-    assert_eq!(status(&house, &id), "rejected");
+    assert_eq!(status(&host, &id), "rejected");
 }
 
 #[test]
 fn a_command_is_taken_back_alone_or_with_all_others_and_ends_once() {
-    let house = house_with_lamp();
-    let (online, received) = subscribed(&house);
-    let sent = send(&house, "sent", Some("60s"));
+    let host = host_with_lamp();
+    let (online, received) = subscribed(&host);
+    let sent = send(&host, "sent", Some("60s"));
     let on_its_way = got(&received);
-    house.ok("DELETE", &lamp(&format!("/commands/{sent}")), None);
+    host.ok("DELETE", &lamp(&format!("/commands/{sent}")), None);
     acknowledge(&online, &on_its_way);
-    assert_eq!(status(&house, &sent), "purged", "a late PUBACK changes nothing");
-    let (_, word, text) = house.refused("DELETE", &lamp(&format!("/commands/{sent}")), None);
+    assert_eq!(status(&host, &sent), "purged", "a late PUBACK changes nothing");
+    let (_, word, text) = host.refused("DELETE", &lamp(&format!("/commands/{sent}")), None);
     assert!(word == "FAILED_PRECONDITION" && text.contains("has ended already: purged"), "{text}");
-    assert_eq!(house.refused("DELETE", &lamp("/commands/none"), None).1, "NOT_FOUND");
+    assert_eq!(host.refused("DELETE", &lamp("/commands/none"), None).1, "NOT_FOUND");
     online.disconnect("test");
-    let ids: Vec<_> = (0..3).map(|n| send(&house, &n.to_string(), Some("60s"))).collect();
-    assert_eq!(house.ok("DELETE", &lamp("/commands"), None)["purged"], 3);
-    assert_eq!(house.ok("DELETE", &lamp("/commands"), None)["purged"], 0);
-    let (_online, received) = subscribed(&house);
-    send(&house, "next", Some("60s"));
+    let ids: Vec<_> = (0..3).map(|n| send(&host, &n.to_string(), Some("60s"))).collect();
+    assert_eq!(host.ok("DELETE", &lamp("/commands"), None)["purged"], 3);
+    assert_eq!(host.ok("DELETE", &lamp("/commands"), None)["purged"], 0);
+    let (_online, received) = subscribed(&host);
+    send(&host, "next", Some("60s"));
     assert_eq!(got(&received).text, "next", "what was taken back is not sent");
     let expect: Vec<_> = [&sent].into_iter().chain(&ids).map(|id| end(id, "purged")).collect();
-    assert_eq!(ends(&house), expect);
+    assert_eq!(ends(&host), expect);
 }
 
 #[test]
 fn a_deleted_devices_commands_are_purged() {
-    let house = house_with_lamp();
-    let id = send(&house, "on", Some("60s"));
-    house.ok("DELETE", LAMP, None);
-    assert_eq!(ends(&house), [end(&id, "purged")]);
-    house.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
-    assert_eq!(house.ok("GET", &lamp("/commands"), None)["commands"], json!([]));
+    let host = host_with_lamp();
+    let id = send(&host, "on", Some("60s"));
+    host.ok("DELETE", LAMP, None);
+    assert_eq!(ends(&host), [end(&id, "purged")]);
+    host.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
+    assert_eq!(host.ok("GET", &lamp("/commands"), None)["commands"], json!([]));
 }
 
 #[test]
 fn commands_are_listed_by_pages_and_by_status() {
-    let house = house_with_lamp();
-    let ids: Vec<_> = (0..5).map(|n| send(&house, &n.to_string(), Some("60s"))).collect();
-    house.ok("DELETE", &lamp(&format!("/commands/{}", ids[1])), None);
-    let list = |query: &str| house.ok("GET", &lamp(&format!("/commands?{query}")), None);
+    let host = host_with_lamp();
+    let ids: Vec<_> = (0..5).map(|n| send(&host, &n.to_string(), Some("60s"))).collect();
+    host.ok("DELETE", &lamp(&format!("/commands/{}", ids[1])), None);
+    let list = |query: &str| host.ok("GET", &lamp(&format!("/commands?{query}")), None);
     let listed = |page: &Value| {
         let commands = page["commands"].as_array().unwrap();
         commands.iter().map(|command| command["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -365,13 +365,13 @@ fn commands_are_listed_by_pages_and_by_status() {
     assert_eq!(listed(&list("status=purged")), [&*ids[1]]);
     assert_eq!(listed(&list("status=queued")).len(), 4);
     for query in ["status=lost", "pageToken=soon", "colour=red"] {
-        assert_eq!(house.refused("GET", &lamp(&format!("/commands?{query}")), None).1, "INVALID_ARGUMENT", "{query}");
+        assert_eq!(host.refused("GET", &lamp(&format!("/commands?{query}")), None).1, "INVALID_ARGUMENT", "{query}");
     }
 }
 
 #[test]
 fn what_is_wrong_with_a_command_is_said() {
-    let house = house_with_lamp();
+    let host = host_with_lamp();
     for (wrong, part) in [
         (json!({"ttl": "60"}), "duration"),
         (json!({"ttl": "2592001s"}), "longer than 2592000"),
@@ -381,7 +381,7 @@ fn what_is_wrong_with_a_command_is_said() {
     ] {
         let mut wanted = wrong.clone();
         wanted.as_object_mut().unwrap().entry("ttl").or_insert("1s".into());
-        let (_, word, text) = house.refused("POST", &lamp(":sendCommandToDevice"), Some(&wanted));
+        let (_, word, text) = host.refused("POST", &lamp(":sendCommandToDevice"), Some(&wanted));
         assert!(word == "INVALID_ARGUMENT" && text.contains(part), "{wrong}: {text}");
     }
 }

@@ -8,21 +8,21 @@ use switchbox_settings::AdminAuth;
 
 const REGISTRY: &str = "/v1/projects/local/locations/local/registries/default";
 
-fn token(house: &TestHost, scope: &str) -> String {
-    let made = house.ok("POST", "/v1/tokens", Some(&json!({"name": scope, "scope": scope})));
+fn token(host: &TestHost, scope: &str) -> String {
+    let made = host.ok("POST", "/v1/tokens", Some(&json!({"name": scope, "scope": scope})));
     format!("Bearer {}", made["token"].as_str().unwrap())
 }
 
-fn as_token(house: &TestHost, bearer: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+fn as_token(host: &TestHost, bearer: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let headers = [("authorization", bearer), ("content-type", "application/json")];
-    house.raw(method, path, &headers, (method != "GET").then(|| body.to_string()).as_deref().map(str::as_bytes))
+    host.raw(method, path, &headers, (method != "GET").then(|| body.to_string()).as_deref().map(str::as_bytes))
 }
 
 #[test]
 fn a_scope_lets_do_what_it_holds_and_no_more() {
-    let house = TestHost::new();
-    house.ok("POST", &format!("{REGISTRY}/devices"), Some(&json!({"id": "lamp"})));
-    let bearers = ["read", "operate", "admin"].map(|scope| token(&house, scope));
+    let host = TestHost::new();
+    host.ok("POST", &format!("{REGISTRY}/devices"), Some(&json!({"id": "lamp"})));
+    let bearers = ["read", "operate", "admin"].map(|scope| token(&host, scope));
     let lamp = format!("{REGISTRY}/devices/lamp");
     for (method, path, body, least) in [
         ("GET", lamp.clone(), json!(null), 0),
@@ -35,7 +35,7 @@ fn a_scope_lets_do_what_it_holds_and_no_more() {
         ("DELETE", lamp.clone(), json!({}), 2),
     ] {
         for (rank, bearer) in bearers.iter().enumerate() {
-            let (status, answer) = as_token(&house, bearer, method, &path, &body);
+            let (status, answer) = as_token(&host, bearer, method, &path, &body);
             assert_eq!(status == 403, rank < least, "{method} {path} with scope {rank}: {answer}");
             if status == 403 {
                 let text = answer["error"]["message"].as_str().unwrap();
@@ -47,33 +47,33 @@ fn a_scope_lets_do_what_it_holds_and_no_more() {
 
 #[test]
 fn a_token_that_is_deleted_lets_nobody_in() {
-    let house = TestHost::new();
-    let bearer = token(&house, "operate");
-    assert_eq!(as_token(&house, &bearer, "GET", "/v1/plugins", &json!(null)).0, 200);
-    let listed = house.ok("GET", "/v1/tokens", None);
+    let host = TestHost::new();
+    let bearer = token(&host, "operate");
+    assert_eq!(as_token(&host, &bearer, "GET", "/v1/plugins", &json!(null)).0, 200);
+    let listed = host.ok("GET", "/v1/tokens", None);
     assert_eq!((&listed["tokens"][0]["name"], &listed["tokens"][0]["scope"]), (&json!("operate"), &json!("operate")));
     assert_eq!(listed["tokens"].as_array().unwrap().len(), 1);
-    house.ok("DELETE", "/v1/tokens/operate", None);
-    assert_eq!(as_token(&house, &bearer, "GET", "/v1/plugins", &json!(null)).0, 401);
-    assert_eq!(house.refused("DELETE", "/v1/tokens/operate", None).1, "NOT_FOUND");
-    assert_eq!(house.refused("POST", "/v1/tokens", Some(&json!({"name": "a", "scope": "open"}))).1, "INVALID_ARGUMENT");
+    host.ok("DELETE", "/v1/tokens/operate", None);
+    assert_eq!(as_token(&host, &bearer, "GET", "/v1/plugins", &json!(null)).0, 401);
+    assert_eq!(host.refused("DELETE", "/v1/tokens/operate", None).1, "NOT_FOUND");
+    assert_eq!(host.refused("POST", "/v1/tokens", Some(&json!({"name": "a", "scope": "open"}))).1, "INVALID_ARGUMENT");
     let open = TestHost::with(AdminAuth::None);
     assert_eq!(open.refused("GET", "/v1/tokens", None).1, "FAILED_PRECONDITION");
 }
 
 #[test]
 fn every_write_is_in_the_audit_log_with_who_and_what_came_of_it() {
-    let house = TestHost::new();
-    let bearer = token(&house, "read");
+    let host = TestHost::new();
+    let bearer = token(&host, "read");
     let devices = format!("{REGISTRY}/devices");
-    house.ok("POST", &devices, Some(&json!({"id": "lamp"})));
-    house.refused("POST", &format!("{devices}/lamp:sendCommandToDevice?$alt=json"), None);
-    as_token(&house, &bearer, "DELETE", &format!("{devices}/lamp"), &json!({}));
-    house.ok("GET", &format!("{devices}/lamp"), None);
+    host.ok("POST", &devices, Some(&json!({"id": "lamp"})));
+    host.refused("POST", &format!("{devices}/lamp:sendCommandToDevice?$alt=json"), None);
+    as_token(&host, &bearer, "DELETE", &format!("{devices}/lamp"), &json!({}));
+    host.ok("GET", &format!("{devices}/lamp"), None);
     let mut lines = Vec::new();
     let mut path = "/v1/audit?pageSize=2".to_owned();
     loop {
-        let page = house.ok("GET", &path, None);
+        let page = host.ok("GET", &path, None);
         lines.extend(page["lines"].as_array().unwrap().clone());
         match page["nextPageToken"].as_str() {
             Some(next) => path = format!("/v1/audit?pageSize=2&pageToken={next}"),
@@ -90,18 +90,18 @@ fn every_write_is_in_the_audit_log_with_who_and_what_came_of_it() {
     .map(|(who, call, status)| (json!(who), json!(call), json!(status)));
     assert_eq!(found, written.iter().map(|(who, call, status)| (who, call, status)).collect::<Vec<_>>());
     assert!(lines.iter().all(|line| line["address"] == "127.0.0.1" && line["time"].is_string()), "{lines:?}");
-    assert_eq!(house.refused("GET", "/v1/audit?pageToken=x", None).1, "INVALID_ARGUMENT");
+    assert_eq!(host.refused("GET", "/v1/audit?pageToken=x", None).1, "INVALID_ARGUMENT");
 }
 
 #[test]
 fn a_line_names_the_object_and_the_parameters_that_matter() {
-    let house = TestHost::new();
+    let host = TestHost::new();
     let devices = format!("{REGISTRY}/devices");
-    house.ok("POST", &devices, Some(&json!({"id": "lamp", "metadata": {"owner": "secret"}})));
-    let number = house.ok("GET", &format!("{devices}/lamp"), None)["numId"].as_str().unwrap().to_owned();
-    house.ok("PATCH", &format!("{devices}/{number}?updateMask=blocked"), Some(&json!({"blocked": true})));
-    house.ok("POST", &format!("{devices}/lamp:setPassword"), Some(&json!({"password": "secret"})));
-    let lines = house.ok("GET", "/v1/audit", None)["lines"].take();
+    host.ok("POST", &devices, Some(&json!({"id": "lamp", "metadata": {"owner": "secret"}})));
+    let number = host.ok("GET", &format!("{devices}/lamp"), None)["numId"].as_str().unwrap().to_owned();
+    host.ok("PATCH", &format!("{devices}/{number}?updateMask=blocked"), Some(&json!({"blocked": true})));
+    host.ok("POST", &format!("{devices}/lamp:setPassword"), Some(&json!({"password": "secret"})));
+    let lines = host.ok("GET", "/v1/audit", None)["lines"].take();
     let found: Vec<_> = lines.as_array().unwrap().iter().map(|line| (&line["object"], &line["parameters"])).collect();
     let lamp = json!("projects/local/locations/local/registries/default/devices/lamp");
     assert_eq!(
@@ -113,44 +113,44 @@ fn a_line_names_the_object_and_the_parameters_that_matter() {
         ]
     );
     assert!(!lines.to_string().contains("secret"));
-    let bearer = format!("Bearer {}", house.token.as_deref().unwrap());
-    let answer = house.answer("GET", &format!("{devices}/{number}"), &[("authorization", &bearer)], None);
+    let bearer = format!("Bearer {}", host.token.as_deref().unwrap());
+    let answer = host.answer("GET", &format!("{devices}/{number}"), &[("authorization", &bearer)], None);
     assert_eq!(answer.headers()["switchbox-object"], lamp.as_str().unwrap());
 }
 
 #[test]
 fn a_write_that_cannot_be_written_down_is_not_carried_out() {
-    let house = TestHost::new();
-    house.ready.store(true, std::sync::atomic::Ordering::Release);
+    let host = TestHost::new();
+    host.ready.store(true, std::sync::atomic::Ordering::Release);
     let devices = format!("{REGISTRY}/devices");
-    house.ok("POST", &devices, Some(&json!({"id": "before"})));
-    let audit = house.folder.parent().unwrap().join("audit");
+    host.ok("POST", &devices, Some(&json!({"id": "before"})));
+    let audit = host.folder.parent().unwrap().join("audit");
     std::fs::remove_dir_all(&audit).unwrap();
     std::fs::write(&audit, "in the way").unwrap();
-    let (status, word, text) = house.refused("POST", &devices, Some(&json!({"id": "lost"})));
+    let (status, word, text) = host.refused("POST", &devices, Some(&json!({"id": "lost"})));
     assert_eq!((status, word.as_str()), (503, "UNAVAILABLE"));
     assert!(text.starts_with("nothing was changed: the audit log cannot be written"), "{text}");
-    assert_eq!(house.refused("GET", &format!("{devices}/lost"), None).0, 404);
-    assert_eq!(house.raw("GET", "/readyz", &[], None).0, 503);
+    assert_eq!(host.refused("GET", &format!("{devices}/lost"), None).0, 404);
+    assert_eq!(host.raw("GET", "/readyz", &[], None).0, 503);
     std::fs::remove_file(&audit).unwrap();
-    assert_eq!(house.raw("GET", "/readyz", &[], None).0, 200);
-    house.ok("POST", &devices, Some(&json!({"id": "after"})));
-    assert_eq!(house.ok("GET", "/v1/audit", None)["lines"][0]["parameters"]["id"], "after");
+    assert_eq!(host.raw("GET", "/readyz", &[], None).0, 200);
+    host.ok("POST", &devices, Some(&json!({"id": "after"})));
+    assert_eq!(host.ok("GET", "/v1/audit", None)["lines"][0]["parameters"]["id"], "after");
 }
 
 #[test]
 fn a_number_names_a_device_only_where_no_id_could_be_meant() {
-    let house = TestHost::new();
+    let host = TestHost::new();
     let devices = format!("{REGISTRY}/devices");
     for id in ["a", "b", "c", "2"] {
-        house.ok("POST", &devices, Some(&json!({"id": id})));
+        host.ok("POST", &devices, Some(&json!({"id": id})));
     }
-    house.ok(
+    host.ok(
         "PATCH",
         &format!("{devices}/a?updateMask=gatewayConfig"),
         Some(&json!({"gatewayConfig": {"gatewayType": 1}})),
     );
-    house.ok("DELETE", &format!("{devices}/2"), None);
+    host.ok("DELETE", &format!("{devices}/2"), None);
     let binding = |device: &str| json!({"gatewayId": "a", "deviceId": device});
     for (method, path, body) in [
         ("DELETE", format!("{devices}/2"), json!({})),
@@ -165,28 +165,28 @@ fn a_number_names_a_device_only_where_no_id_could_be_meant() {
         ("POST", format!("{REGISTRY}:bindDeviceToGateway"), binding("3")),
         ("POST", format!("{REGISTRY}:unbindDeviceFromGateway"), binding("3")),
     ] {
-        let refused = house.refused(method, &path, (method != "GET").then_some(&body));
+        let refused = host.refused(method, &path, (method != "GET").then_some(&body));
         assert_eq!(refused.1, "NOT_FOUND", "{method} {path}: {refused:?}");
     }
-    assert_eq!(house.ok("GET", &devices, None)["devices"].as_array().unwrap().len(), 3);
+    assert_eq!(host.ok("GET", &devices, None)["devices"].as_array().unwrap().len(), 3);
     // As Google's clients name it.
-    let number = house.device("b").num.num_id().to_string();
-    assert_eq!(house.ok("GET", &format!("{devices}/{number}"), None)["id"], "b");
-    house.ok("POST", &format!("{REGISTRY}:bindDeviceToGateway"), Some(&binding(&number)));
-    let object = house.ok("GET", "/v1/audit", None)["lines"][0]["object"].take();
+    let number = host.device("b").num.num_id().to_string();
+    assert_eq!(host.ok("GET", &format!("{devices}/{number}"), None)["id"], "b");
+    host.ok("POST", &format!("{REGISTRY}:bindDeviceToGateway"), Some(&binding(&number)));
+    let object = host.ok("GET", "/v1/audit", None)["lines"][0]["object"].take();
     let object = object.as_str().unwrap();
     assert!(object.ends_with("/devices/b") && object.contains("/devices/a, "), "{object}");
 }
 
 #[test]
 fn a_token_that_may_not_write_cannot_make_the_audit_log_forget() {
-    let house = TestHost::new();
-    let bearer = token(&house, "read");
+    let host = TestHost::new();
+    let bearer = token(&host, "read");
     let long = format!("/v1/tokens/{}", "é".repeat(10_000));
     for _ in 0..200 {
-        assert_eq!(as_token(&house, &bearer, "DELETE", &long, &json!({})).0, 403);
+        assert_eq!(as_token(&host, &bearer, "DELETE", &long, &json!({})).0, 403);
     }
-    let lines = house.ok("GET", "/v1/audit?pageSize=100", None)["lines"].take();
+    let lines = host.ok("GET", "/v1/audit?pageSize=100", None)["lines"].take();
     let lines = lines.as_array().unwrap();
     let refused: Vec<_> = lines.iter().filter(|line| line["who"] == "read").collect();
     assert!(!refused.is_empty() && refused.len() <= 30, "{}", refused.len());
@@ -197,19 +197,19 @@ fn a_token_that_may_not_write_cannot_make_the_audit_log_forget() {
 
 #[test]
 fn who_guesses_tokens_is_slowed_down_and_who_has_one_is_not() {
-    let house = TestHost::new();
-    let guess = || house.answer("GET", "/v1/plugins", &[("authorization", "Bearer guess")], None);
+    let host = TestHost::new();
+    let guess = || host.answer("GET", "/v1/plugins", &[("authorization", "Bearer guess")], None);
     let slowed = std::iter::repeat_with(guess).take(10_000).find(|answer| answer.status() != 401).unwrap();
     assert_eq!(slowed.status(), 429);
     let wait: u64 = slowed.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!(wait >= 1, "{wait}");
-    house.ok("GET", "/v1/plugins", None);
-    assert_eq!(house.raw("GET", "/healthz", &[], None).0, 200);
+    host.ok("GET", "/v1/plugins", None);
+    assert_eq!(host.raw("GET", "/healthz", &[], None).0, 200);
 }
 
 #[test]
 fn a_body_that_is_too_large_is_refused_with_the_limit() {
-    let house = TestHost::new();
+    let host = TestHost::new();
     let large = vec![b' '; 1024 * 1024 + 1];
     for (method, path) in [
         ("POST", format!("{REGISTRY}/devices")),
@@ -217,7 +217,7 @@ fn a_body_that_is_too_large_is_refused_with_the_limit() {
         ("POST", "/v1/plugins/relay:reload".into()),
         ("POST", "/v1/deadLetters/1:redrive".into()),
     ] {
-        let (status, answer) = house.bytes(method, &path, "application/json", Some(&large));
+        let (status, answer) = host.bytes(method, &path, "application/json", Some(&large));
         assert_eq!(status, 413, "{method} {path}: {answer}");
         let text = answer["error"]["message"].as_str().unwrap();
         assert_eq!(text, "the request's body is larger than the 1048576 bytes that this call takes");
@@ -226,8 +226,8 @@ fn a_body_that_is_too_large_is_refused_with_the_limit() {
 
 #[test]
 fn a_field_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_counted() {
-    let house = TestHost::new();
-    house.ok("POST", &format!("{REGISTRY}/devices"), Some(&json!({"id": "lamp-1"})));
+    let host = TestHost::new();
+    host.ok("POST", &format!("{REGISTRY}/devices"), Some(&json!({"id": "lamp-1"})));
     let device = |verb: &str| format!("{REGISTRY}/devices/lamp-1{verb}");
     let bytes = |count: usize| Base64::encode(&vec![b'x'; count]);
     let (long, key) = ("x".repeat(300), json!({"publicKey": {"format": "ES256_PEM", "key": "x".repeat(20_000)}}));
@@ -271,20 +271,20 @@ fn a_field_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_coun
         (&"/v1/tokens".to_owned(), json!({"name": long, "scope": "read"}), "admin_token_name_bytes"),
         (&format!("{REGISTRY}:bindDeviceToGateway"), json!({"gatewayId": long, "deviceId": "lamp-1"}), "id_bytes"),
     ] {
-        let before = house.parts.counters.limit_hits(LimitName::find(limit).unwrap());
-        let (status, answer) = house.call("POST", path, Some(&body));
+        let before = host.parts.counters.limit_hits(LimitName::find(limit).unwrap());
+        let (status, answer) = host.call("POST", path, Some(&body));
         let text = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(status == 400, "{path} {limit}: {status} {text}");
         assert!(limit == "id_bytes" || text.contains(&format!("(limit {limit})")), "{path}: {text}");
-        assert_eq!(house.parts.counters.limit_hits(LimitName::find(limit).unwrap()) - before, 1, "{path} {limit}");
+        assert_eq!(host.parts.counters.limit_hits(LimitName::find(limit).unwrap()) - before, 1, "{path} {limit}");
     }
 }
 
 #[test]
 fn every_answer_says_that_browsers_are_to_do_nothing_with_it() {
-    let house = TestHost::new();
+    let host = TestHost::new();
     for path in ["/healthz", "/openapi.json", "/v1/plugins", "/nothing", "/v1/events:follow"] {
-        let answer = house.answer("GET", path, &[("origin", "http://other.example")], None);
+        let answer = host.answer("GET", path, &[("origin", "http://other.example")], None);
         let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"), "{path}");
         assert_eq!(header("x-frame-options").as_deref(), Some("DENY"), "{path}");
@@ -296,27 +296,27 @@ fn every_answer_says_that_browsers_are_to_do_nothing_with_it() {
 
 #[test]
 fn a_web_page_may_call_only_where_the_settings_name_its_origin() {
-    let house = TestHost::with_origins(&["https://panel.example"]);
-    let asked = |house: &TestHost, origin: &str| {
+    let host = TestHost::with_origins(&["https://panel.example"]);
+    let asked = |host: &TestHost, origin: &str| {
         let headers = [("origin", origin), ("access-control-request-method", "POST")];
-        let answer = house.answer("OPTIONS", &format!("{REGISTRY}/devices/lamp:invokeMethod"), &headers, None);
+        let answer = host.answer("OPTIONS", &format!("{REGISTRY}/devices/lamp:invokeMethod"), &headers, None);
         answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
     };
-    assert_eq!(asked(&house, "https://panel.example").as_deref(), Some("https://panel.example"));
-    assert_eq!(asked(&house, "https://other.example"), None);
+    assert_eq!(asked(&host, "https://panel.example").as_deref(), Some("https://panel.example"));
+    assert_eq!(asked(&host, "https://other.example"), None);
     assert_eq!(asked(&TestHost::new(), "https://panel.example"), None);
 }
 
 #[test]
 fn a_plugins_name_leads_to_no_other_folder() {
-    let house = TestHost::new();
+    let host = TestHost::new();
     let component = b"\0asm\x0d\0\x01\0";
     for name in ["..%2f..%2fetc%2fpasswd", "%2e%2e", "..%5c..%5cx", "a%2fb", "%2fetc%2fx", ".hidden", "a%00b"] {
         for (method, body) in [("PUT", Some(&component[..])), ("GET", None), ("DELETE", None)] {
-            let (status, answer) = house.bytes(method, &format!("/v1/plugins/{name}"), "application/wasm", body);
+            let (status, answer) = host.bytes(method, &format!("/v1/plugins/{name}"), "application/wasm", body);
             let text = answer["error"]["message"].as_str().unwrap_or_default();
             assert!(status == 400 && text.contains("plugin name"), "{method} {name}: {status} {answer}");
         }
     }
-    assert!(!house.folder.exists() || std::fs::read_dir(&house.folder).unwrap().count() == 0);
+    assert!(!host.folder.exists() || std::fs::read_dir(&host.folder).unwrap().count() == 0);
 }

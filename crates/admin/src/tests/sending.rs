@@ -7,11 +7,11 @@ use switchbox_delivery::{Feed, Outbound, Receipt};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
 
-fn house_with_lamp() -> TestHost {
-    let house = TestHost::new();
+fn host_with_lamp() -> TestHost {
+    let host = TestHost::new();
     let devices = LAMP.strip_suffix("/lamp").unwrap();
-    house.ok("POST", devices, Some(&json!({"id": "lamp"})));
-    house
+    host.ok("POST", devices, Some(&json!({"id": "lamp"})));
+    host
 }
 
 fn lamp(rest: &str) -> String {
@@ -20,36 +20,36 @@ fn lamp(rest: &str) -> String {
 
 #[test]
 fn a_config_is_versioned_and_a_stale_write_is_refused() {
-    let house = house_with_lamp();
+    let host = host_with_lamp();
     let set = lamp(":modifyCloudToDeviceConfig");
-    let first = house.ok("POST", &set, Some(&json!({"binaryData": "b24="})));
+    let first = host.ok("POST", &set, Some(&json!({"binaryData": "b24="})));
     assert_eq!((&first["version"], &first["binaryData"]), (&json!("1"), &json!("b24=")));
-    house.ok("POST", &set, Some(&json!({"binaryData": "b2Zm", "versionToUpdate": "1"})));
-    let (status, word, text) = house.refused("POST", &set, Some(&json!({"binaryData": "", "versionToUpdate": 1})));
+    host.ok("POST", &set, Some(&json!({"binaryData": "b2Zm", "versionToUpdate": "1"})));
+    let (status, word, text) = host.refused("POST", &set, Some(&json!({"binaryData": "", "versionToUpdate": 1})));
     assert_eq!((status, word.as_str()), (409, "ABORTED"));
     assert_eq!(text, "version 2 is in force, not version 1");
-    let versions = house.ok("GET", &lamp("/configVersions"), None);
+    let versions = host.ok("GET", &lamp("/configVersions"), None);
     let numbers: Vec<_> = versions["deviceConfigs"].as_array().unwrap().iter().map(|v| v["version"].clone()).collect();
     assert_eq!(numbers, ["2", "1"]);
     assert_eq!(versions["deviceConfigs"][0]["cause"]["api"]["who"], "admin-token");
 
-    let (online, received) = house.connect("lamp");
+    let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Config);
     assert_eq!(received.recv().unwrap(), Outbound::Config { version: 2, payload: "off".into() });
     online.acknowledged([Receipt::Config { version: 2 }]);
-    let newest = house.ok("GET", &lamp("/configVersions?numVersions=1"), None);
+    let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
     let large = crate::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
-    assert!(house.refused("POST", &set, Some(&json!({ "binaryData": large }))).2.contains("65537 bytes"));
+    assert!(host.refused("POST", &set, Some(&json!({ "binaryData": large }))).2.contains("65537 bytes"));
 }
 
 #[test]
 fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
-    let house = house_with_lamp();
+    let host = host_with_lamp();
     let call = lamp(":invokeMethod");
     let body = json!({"method": "blink", "payload": "Mw==", "timeout": "30s"});
-    assert_eq!(house.refused("POST", &call, Some(&body)).1, "FAILED_PRECONDITION");
-    let (online, received) = house.connect("lamp");
+    assert_eq!(host.refused("POST", &call, Some(&body)).1, "FAILED_PRECONDITION");
+    let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Methods);
     let (answer, _received) = std::thread::scope(|scope| {
         let online = &online;
@@ -59,20 +59,20 @@ fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
             assert!(online.answer(rid, 207, "done".into()));
             received
         });
-        let answer = house.ok("POST", &call, Some(&body));
+        let answer = host.ok("POST", &call, Some(&body));
         (answer, answering.join().unwrap())
     });
     assert_eq!((&answer["status"], &answer["payload"]), (&json!(207), &json!("ZG9uZQ==")));
-    let why = house.ok("GET", &format!("/v1/explain/{}", answer["id"].as_str().unwrap()), None);
+    let why = host.ok("GET", &format!("/v1/explain/{}", answer["id"].as_str().unwrap()), None);
     let (text, made) = (why["text"].as_str().unwrap(), &why["chain"][1]["methodCall"]);
     assert!(text.starts_with("an operator (admin-token) called the admin API\n→ method blink of lamp"), "{text}");
     assert!(text.contains("called with 3") && text.contains("answered 207 done"), "{text}");
     assert_eq!((&made["answer"]["status"], &made["payload"]), (&json!(207), &json!("Mw==")));
     let quick = json!({"method": "blink", "timeout": "0.05s"});
-    let (status, word, _) = house.refused("POST", &call, Some(&quick));
+    let (status, word, _) = host.refused("POST", &call, Some(&quick));
     assert_eq!((status, word.as_str()), (504, "DEADLINE_EXCEEDED"));
-    let (_, word, text) = house.refused("POST", &call, Some(&json!({"method": "a b"})));
+    let (_, word, text) = host.refused("POST", &call, Some(&json!({"method": "a b"})));
     assert!(word == "INVALID_ARGUMENT" && text.contains("method name"), "{text}");
     let long = json!({"method": "blink", "timeout": "301s"});
-    assert!(house.refused("POST", &call, Some(&long)).2.contains("longer than 300"));
+    assert!(host.refused("POST", &call, Some(&long)).2.contains("longer than 300"));
 }

@@ -13,42 +13,42 @@ fn lamp(rest: &str) -> String {
 }
 
 /// A device with this config, where it is not empty, and this reported state.
-fn house_with(config: &str, state: &str) -> TestHost {
-    let house = TestHost::new();
-    house.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
+fn host_with(config: &str, state: &str) -> TestHost {
+    let host = TestHost::new();
+    host.ok("POST", LAMP.strip_suffix("/lamp").unwrap(), Some(&json!({"id": "lamp"})));
     if !config.is_empty() {
-        set(&house, config, "");
+        set(&host, config, "");
     }
     if !state.is_empty() {
-        house.report("lamp", state);
+        host.report("lamp", state);
     }
-    house
+    host
 }
 
-fn set(house: &TestHost, config: &str, query: &str) -> Value {
+fn set(host: &TestHost, config: &str, query: &str) -> Value {
     let body = json!({"binaryData": Base64::encode(config.as_bytes())});
-    house.ok("POST", &lamp(&format!(":modifyCloudToDeviceConfig{query}")), Some(&body))
+    host.ok("POST", &lamp(&format!(":modifyCloudToDeviceConfig{query}")), Some(&body))
 }
 
 /// The answer's text, as it comes.
-fn text(house: &TestHost, method: &str, path: &str, body: Option<&str>) -> String {
-    let token = format!("Bearer {}", house.token.as_deref().unwrap());
-    let mut answer = house.answer(method, path, &[("authorization", &token)], body.map(str::as_bytes));
+fn text(host: &TestHost, method: &str, path: &str, body: Option<&str>) -> String {
+    let token = format!("Bearer {}", host.token.as_deref().unwrap());
+    let mut answer = host.answer(method, path, &[("authorization", &token)], body.map(str::as_bytes));
     assert_eq!(answer.status(), 200);
     answer.body_mut().read_to_string().unwrap()
 }
 
-fn patch(house: &TestHost, patch: &str) -> String {
-    text(house, "PATCH", &lamp("/twin"), Some(patch))
+fn patch(host: &TestHost, patch: &str) -> String {
+    text(host, "PATCH", &lamp("/twin"), Some(patch))
 }
 
-fn twin(house: &TestHost) -> String {
-    text(house, "GET", &lamp("/twin"), None)
+fn twin(host: &TestHost) -> String {
+    text(host, "GET", &lamp("/twin"), None)
 }
 
 /// The config in force, byte for byte, and its version.
-fn in_force(house: &TestHost) -> (String, String) {
-    let newest = house.ok("GET", &lamp("/configVersions?numVersions=1"), None);
+fn in_force(host: &TestHost) -> (String, String) {
+    let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     let newest = &newest["deviceConfigs"][0];
     let Base64(payload) = serde_json::from_value(newest["binaryData"].clone()).unwrap();
     (String::from_utf8(payload).unwrap(), newest["version"].as_str().unwrap().to_owned())
@@ -57,14 +57,14 @@ fn in_force(house: &TestHost) -> (String, String) {
 #[test]
 fn a_patch_changes_what_it_names_and_no_other_byte() {
     let desired = r#"{"z":1.5777777777770001,"a":1E5,"id":12345678901234567890123}"#;
-    let house = house_with(desired, "");
-    let shown = patch(&house, r#"{"on":true}"#);
+    let host = host_with(desired, "");
+    let shown = patch(&host, r#"{"on":true}"#);
     let expected = r#"{"z":1.5777777777770001,"a":1E5,"id":12345678901234567890123,"on":true}"#;
-    assert_eq!(in_force(&house), (expected.to_owned(), "2".to_owned()));
+    assert_eq!(in_force(&host), (expected.to_owned(), "2".to_owned()));
     assert!(shown.contains(expected), "{shown}");
-    patch(&house, r#"{"a":null,"id":98765432109876543210987}"#);
+    patch(&host, r#"{"a":null,"id":98765432109876543210987}"#);
     let expected = r#"{"z":1.5777777777770001,"id":98765432109876543210987,"on":true}"#;
-    assert_eq!(in_force(&house), (expected.to_owned(), "3".to_owned()));
+    assert_eq!(in_force(&host), (expected.to_owned(), "3".to_owned()));
 }
 
 #[test]
@@ -76,32 +76,32 @@ fn numbers_differ_exactly_when_their_values_do() {
         (r#"{"a":21,"b":[1.0],"c":2.1e1,"d":0}"#, r#"{"a":21.0,"b":[1],"c":210E-1,"d":-0.0}"#, false),
         (r#"{"a":18446744073709551616}"#, r#"{"a":1.8446744073709551616e19}"#, false),
     ] {
-        let house = house_with(desired, reported);
-        assert_eq!(!twin(&house).contains(r#""differs":[]"#), differs, "{desired} and {reported}");
+        let host = host_with(desired, reported);
+        assert_eq!(!twin(&host).contains(r#""differs":[]"#), differs, "{desired} and {reported}");
     }
 }
 
 #[test]
 fn what_changes_nothing_makes_no_version_and_no_message() {
-    let house = house_with("", "");
-    assert!(patch(&house, "{}").contains(r#""desiredVersion":"0""#));
-    let (online, received) = house.connect("lamp");
+    let host = host_with("", "");
+    assert!(patch(&host, "{}").contains(r#""desiredVersion":"0""#));
+    let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Config);
-    patch(&house, r#"{"t":0.1,"on":true}"#);
+    patch(&host, r#"{"t":0.1,"on":true}"#);
     for nothing in ["{}", r#"{"t":0.1,"on":true}"#, r#"{"t":1e-1}"#, r#"{"gone":null}"#] {
-        let shown = patch(&house, nothing);
+        let shown = patch(&host, nothing);
         assert!(shown.contains(r#""desiredVersion":"1""#), "{nothing}: {shown}");
     }
-    let same = set(&house, r#"{"t":0.1,"on":true}"#, "");
+    let same = set(&host, r#"{"t":0.1,"on":true}"#, "");
     assert_eq!((&same["version"], &same["unchanged"]), (&json!("1"), &json!(true)));
     // Other bytes are another config, also where they mean the same.
-    let other = set(&house, r#"{"on":true,"t":0.1}"#, "");
+    let other = set(&host, r#"{"on":true,"t":0.1}"#, "");
     assert_eq!((&other["version"], other.get("unchanged")), (&json!("2"), None));
     let body = json!({"binaryData": other["binaryData"], "force": true});
-    let forced = house.ok("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&body));
+    let forced = host.ok("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&body));
     assert_eq!((&forced["version"], forced.get("unchanged")), (&json!("3"), None));
     let body = json!({"binaryData": other["binaryData"], "versionToUpdate": 2});
-    assert_eq!(house.refused("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&body)).0, 409);
+    assert_eq!(host.refused("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&body)).0, 409);
     let versions: Vec<_> = std::iter::from_fn(|| received.try_recv().ok())
         .map(|sent| if let Outbound::Config { version, .. } = sent { version } else { 0 })
         .collect();
@@ -118,18 +118,18 @@ fn a_state_is_called_what_it_is() {
         ("[1]", "version 1 is no JSON object: it is a JSON array"),
         ("7", "version 1 is no JSON object: it is a single JSON value"),
     ] {
-        let house = house_with("{}", state);
-        let shown = twin(&house);
+        let host = host_with("{}", state);
+        let shown = twin(&host);
         assert!(shown.contains(part), "{state:.30}: {shown:.300}");
     }
 }
 
 #[test]
 fn a_tolerance_is_for_one_call_or_for_a_device() {
-    let house =
-        house_with(r#"{"t":21.3,"id":1724442618569203714}"#, r#"{"t":21.299999237060547,"id":1724442618569203714}"#);
+    let host =
+        host_with(r#"{"t":21.3,"id":1724442618569203714}"#, r#"{"t":21.299999237060547,"id":1724442618569203714}"#);
     let differs = |query: &str| {
-        let shown: Value = serde_json::from_str(&text(&house, "GET", &lamp(&format!("/twin{query}")), None)).unwrap();
+        let shown: Value = serde_json::from_str(&text(&host, "GET", &lamp(&format!("/twin{query}")), None)).unwrap();
         shown["differs"]
             .as_array()
             .unwrap()
@@ -142,13 +142,13 @@ fn a_tolerance_is_for_one_call_or_for_a_device() {
     assert!(differs("?tolerance=1e-6").is_empty());
     assert_eq!(differs("?tolerance=1e-9"), ["/t"]);
     for wrong in ["2", "-1", "x"] {
-        let (status, _, text) = house.refused("GET", &lamp(&format!("/twin?tolerance={wrong}")), None);
+        let (status, _, text) = host.refused("GET", &lamp(&format!("/twin?tolerance={wrong}")), None);
         assert!(status == 400 && text.contains("a tolerance is a number from 0 up to 1"), "{wrong}: {text}");
     }
     let metadata = |tolerance: &str| json!({"metadata": {"twin-tolerance": tolerance}});
-    house.ok("PATCH", &lamp("?updateMask=metadata"), Some(&metadata("float32")));
+    host.ok("PATCH", &lamp("?updateMask=metadata"), Some(&metadata("float32")));
     assert!(differs("").is_empty());
     assert_eq!(differs("?tolerance=0"), ["/t"]);
-    let (_, _, text) = house.refused("PATCH", &lamp("?updateMask=metadata"), Some(&metadata("much")));
+    let (_, _, text) = host.refused("PATCH", &lamp("?updateMask=metadata"), Some(&metadata("much")));
     assert!(text.contains("twin-tolerance") && text.contains("from 0 up to 1"), "{text}");
 }

@@ -6,8 +6,8 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 use crate::{
+    auth_context::Proof,
     certificates::{CertificateError, digest, prove},
-    standing::Proof,
 };
 use switchbox_model::{
     DeviceId,

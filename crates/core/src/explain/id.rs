@@ -2,7 +2,7 @@
 
 use switchbox_model::{DeviceName, PluginName, RegistryName, Seq};
 
-/// The forms, for whoever wrote something else.
+/// The forms, for the error text.
 pub const FORMS: &str = "an event is written 42; a config version lamp-1@7, hall/lamp-1@7 or …/devices/lamp-1/configVersions/7; \
     the newest config of a device lamp-1; what plugin wake made of event 42 42.wake; an effect or a command of it 42.wake.0; a \
     method call of it 42.wake.m0; a command or a call of an operator api.…; a dead letter deadLetters/3";

@@ -7,7 +7,7 @@ use super::{
     chain::{Branch, ConfigStep, ExecutionStep, Explanation, Gone, Step},
     id::Id,
 };
-use crate::{journal::Story, registry::Device, twin};
+use crate::{journal::EventHistory, registry::Device, twin};
 use switchbox_model::{
     CallRecord, Cause, DeviceNum, Effect, EffectKey, Event, EventData, Handled, Outcome, PluginName, Seq, limits,
 };
@@ -125,7 +125,7 @@ impl Handle {
     }
 
     /// What came of an execution.
-    async fn branch(&self, handled: Handled, story: &Story, refused: bool) -> Result<Branch, Error> {
+    async fn branch(&self, handled: Handled, story: &EventHistory, refused: bool) -> Result<Branch, Error> {
         let mut branches = Vec::new();
         let made = |call: &&CallRecord| is_of(&call.cause, &handled.plugin, handled.attempt);
         branches.extend(story.calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));

@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use crate::registry::Device;
 use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
 use switchbox_store as store;
-use switchbox_support::{clock, fairness::Lane};
+use switchbox_support::{clock, scheduling::PriorityClass};
 
-pub use store::Room;
+pub use store::QueuePermit;
 
 /// What a device sent, not yet stamped.
 #[derive(Debug, Clone)]
@@ -83,24 +83,24 @@ impl Handle {
 
     /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
     /// happens, sooner on those of the background.
-    pub async fn reserve(&self, bytes: usize, lane: Lane) -> Result<Room, Error> {
+    pub async fn reserve(&self, bytes: usize, lane: PriorityClass) -> Result<QueuePermit, Error> {
         Ok(self.store.reserve(bytes, lane).await?)
     }
 
     /// As [`Handle::reserve`], for who cannot wait. None: there is no room now.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize, lane: Lane) -> Option<Room> {
+    pub fn try_reserve(&self, bytes: usize, lane: PriorityClass) -> Option<QueuePermit> {
         self.store.try_reserve(bytes, lane)
     }
 
     /// As [`Handle::reserve`], for what may be lost: a quarter of the queue is left to the rest. None: there is no room now.
-    pub async fn spare(&self, bytes: usize, lane: Lane) -> Result<Option<Room>, Error> {
+    pub async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<QueuePermit>, Error> {
         Ok(self.store.spare(bytes, lane).await?)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
-    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Room, done: Done) {
+    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: QueuePermit, done: Done) {
         self.append(Some(device), events, Some(room), Some(done), Entry::Events);
     }
 
@@ -118,7 +118,7 @@ impl Handle {
 
     /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
     /// with it, or neither is.
-    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<Room>, done: Done) {
+    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<QueuePermit>, done: Done) {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
         self.append_after(changes, None, vec![event], room, Some(done), Entry::Events);
     }
@@ -131,12 +131,12 @@ impl Handle {
     }
 
     /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
-    pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, room: Room) {
+    pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, room: QueuePermit) {
         self.append(None, vec![event], Some(room), None, |events| Entry::EventsBy { events, by: vec![by] });
     }
 
     /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
-    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, room: Room) {
+    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, room: QueuePermit) {
         let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
         let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
         let events: Vec<_> = fired.into_iter().map(event).collect();
@@ -172,7 +172,7 @@ impl Handle {
         &self,
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
-        room: Option<Room>,
+        room: Option<QueuePermit>,
         done: Option<Done>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {
@@ -185,7 +185,7 @@ impl Handle {
         first: Option<Entry>,
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
-        room: Option<Room>,
+        room: Option<QueuePermit>,
         done: Option<Done>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {

@@ -39,7 +39,7 @@ pub struct FollowFilter {
 
 /// What a follower is told.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum Followed {
     Event(Event),
     Execution(Handled),
     /// So many events were left out, whatever the filter makes of them.
@@ -75,7 +75,7 @@ impl Handle {
 
 impl Follower {
     /// What came since the last time; nothing when nothing did.
-    pub async fn next(&mut self) -> Result<Vec<(Cursor, Told)>, store::Error> {
+    pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
         let mut told = Vec::new();
         if self.store.log_bytes_from(self.row).await? > BEHIND_BYTES {
             let (row, seq) = self.store.log_end();
@@ -117,12 +117,12 @@ impl Follower {
     }
 
     /// Events have no gaps in their numbers, so a gap is what was left out.
-    fn missed(&self, now: Seq, at: Cursor) -> Option<(Cursor, Told)> {
+    fn missed(&self, now: Seq, at: Cursor) -> Option<(Cursor, Followed)> {
         let gap = now.0.saturating_sub(self.last?.0 + 1);
-        (gap > 0).then_some((at, Told::Missed(gap)))
+        (gap > 0).then_some((at, Followed::Missed(gap)))
     }
 
-    fn event(&mut self, event: Event) -> Option<Told> {
+    fn event(&mut self, event: Event) -> Option<Followed> {
         let filter = &self.filter;
         if filter.device.is_some_and(|device| event.device != Some(device)) {
             return None;
@@ -134,13 +134,13 @@ impl Follower {
             }
         }
         let wanted = filter.events && filter.kind.is_none_or(|kind| event.data.kind() == kind);
-        wanted.then_some(Told::Event(event))
+        wanted.then_some(Followed::Event(event))
     }
 
-    fn execution(&self, handled: Handled) -> Option<Told> {
+    fn execution(&self, handled: Handled) -> Option<Followed> {
         let of_device = |device| self.recent.contains(&handled.seq) || touches(&handled, device);
         let wanted = self.filter.executions.as_ref().is_some_and(|filter| filter.takes(&handled))
             && self.filter.device.is_none_or(of_device);
-        wanted.then_some(Told::Execution(handled))
+        wanted.then_some(Followed::Execution(handled))
     }
 }

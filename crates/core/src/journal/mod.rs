@@ -9,8 +9,8 @@ mod weight;
 use origin::Origins;
 use weight::Weight;
 
-pub use follow::{Cursor, FollowFilter, Follower, Told};
-pub use story::Story;
+pub use follow::{Cursor, FollowFilter, Followed, Follower};
+pub use story::EventHistory;
 
 use switchbox_model::{
     DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, Outcome, PluginName, Seq, limits::ADMIN_PAGE_BYTES,

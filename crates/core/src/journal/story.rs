@@ -12,7 +12,7 @@ const PAGES: usize = 32;
 
 /// In the order of the log.
 #[derive(Debug, Default)]
-pub struct Story {
+pub struct EventHistory {
     /// None: it never was, or is no longer kept.
     pub event: Option<Event>,
     /// The effect that the event came of; none where it was none.
@@ -25,7 +25,7 @@ pub struct Story {
     pub cut: bool,
 }
 
-impl Story {
+impl EventHistory {
     /// What a rate held back of this try.
     #[must_use]
     pub fn held_back(&self, plugin: &PluginName, attempt: u32) -> Option<&HeldBack> {
@@ -54,8 +54,8 @@ fn is_for(cause: &Cause, event: Seq) -> bool {
 
 impl Handle {
     /// Looks for an event and its executions; with `plugin`, only until that one's is found.
-    pub async fn story(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<Story, store::Error> {
-        let mut story = Story::default();
+    pub async fn story(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<EventHistory, store::Error> {
+        let mut story = EventHistory::default();
         let mut row = self.store.row_of(seq).await?;
         for page in 0.. {
             let Some(from) = row else { break };

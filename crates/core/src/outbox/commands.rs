@@ -45,7 +45,7 @@ pub(super) struct Committed {
     pub(super) cause: Cause,
 }
 
-/// Puts it into the device's queue. What cannot be there gets its final status from whoever looks for what is due: its
+/// Puts it into the device's queue. What cannot be there gets its final status from the sweep for what is due: its
 /// end is an event of its own, and events get their numbers before the log is written.
 pub(super) fn apply(queues: &Queues, sink: &dyn Sink, device: &Arc<Device>, new: Committed, docs: &mut Vec<Doc>) {
     let (num, room) = queues.open_next(device.num);

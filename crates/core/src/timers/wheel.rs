@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::Handle;
 use crate::ingest;
 use switchbox_model::PluginName;
-use switchbox_support::{clock, fairness::Lane};
+use switchbox_support::{clock, scheduling::PriorityClass};
 
 /// The longest sleep while a timer waits: a wall clock that jumps is noticed that soon.
 const STEP_MS: u64 = 1_000;
@@ -38,7 +38,7 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
 }
 
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
-    let room = ingest.reserve(ENTRY_BYTES, Lane::Foreground).await?;
+    let room = ingest.reserve(ENTRY_BYTES, PriorityClass::Foreground).await?;
     let held = timers.hold(plugin).await;
     // The log computes the next times from the same moment.
     let now_ms = clock::now_ms();

@@ -9,8 +9,8 @@ mod expiry;
 mod item;
 mod latest;
 mod released;
-mod resting;
 mod restore;
+mod suspended;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use self::{acks::Acks, item::Received, released::Released, resting::Resting};
+use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
 pub use self::{
     acks::{Ack, AckKind, BatchId},
     item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Shared, Weigh},
@@ -57,7 +57,7 @@ pub struct Session<H> {
     in_flight: VecDeque<InFlight<H>>,
     /// In-flight entries before this one were written on this connection.
     resent: usize,
-    resting: Resting<H>,
+    suspended: Suspended<H>,
     released: Released,
     /// The client's own: how many messages may wait for its acknowledgement.
     receive_maximum: u16,
@@ -90,7 +90,7 @@ impl<H: Clone + Weigh> Session<H> {
             latest: VecDeque::new(),
             in_flight: VecDeque::new(),
             resent: 0,
-            resting: Resting::default(),
+            suspended: Suspended::default(),
             released: Released::default(),
             receive_maximum: u16::MAX,
             last_id: 0,
@@ -142,7 +142,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
     /// this one with QoS 2 is not among it, as MQTT asks.
     pub fn end(&mut self) -> Vec<Shared> {
-        self.resting = Resting::default();
+        self.suspended = Suspended::default();
         let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
         let sent = sent.filter(|item| item.qos == QoS::AtLeastOnce);
         self.queue_bytes = 0;
@@ -269,7 +269,7 @@ impl<H: Clone + Weigh> Session<H> {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             let id = self.last_id;
-            let taken = self.ids.contains(&id) || self.resting.has(id) || self.released.has(id);
+            let taken = self.ids.contains(&id) || self.suspended.has(id) || self.released.has(id);
             if !taken && self.in_flight.iter().all(|entry| entry.id != self.last_id) {
                 return self.last_id;
             }

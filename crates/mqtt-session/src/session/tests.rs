@@ -453,7 +453,7 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     assert_eq!(written(&mut session), ["p1=v100", "p2=v200"]);
     session.disconnect();
     session.connect(2);
-    [1, 2].into_iter().for_each(|id| session.rest(id));
+    [1, 2].into_iter().for_each(|id| session.suspend(id));
     // As if all identifiers had been used.
     session.last_id = 0;
     for version in [300, 400] {
@@ -466,7 +466,7 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     assert_eq!(written(&mut session), [""; 0], "the window is full");
     assert!(session.puback(3).is_some());
     assert_eq!(written(&mut session), ["d2=v200"]);
-    assert!(session.puback(2).is_some() && session.hub_resting().is_empty());
+    assert!(session.puback(2).is_some() && session.hub_suspended().is_empty());
 }
 
 #[test]
@@ -476,9 +476,9 @@ fn no_more_rests_than_may_be_in_flight() {
     for version in 1..=u64::from(limits::IN_FLIGHT) + 5 {
         session.offer(hub(version));
         written(&mut session);
-        session.hub_in_flight().into_iter().for_each(|(id, _)| session.rest(id));
+        session.hub_in_flight().into_iter().for_each(|(id, _)| session.suspend(id));
     }
-    let resting = session.hub_resting();
-    assert_eq!(resting.len(), usize::from(limits::IN_FLIGHT));
-    assert_eq!(resting.first().unwrap().1, 6);
+    let suspended = session.hub_suspended();
+    assert_eq!(suspended.len(), usize::from(limits::IN_FLIGHT));
+    assert_eq!(suspended.first().unwrap().1, 6);
 }

@@ -2,14 +2,14 @@
 //!
 //! Where a subscriber's queue is full, QoS 0 is dropped and counted at once, and so is what is for a client that is away:
 //! the newest is dropped, what waits already stays. For QoS 1 and 2 to a client that is connected the publisher waits as long
-//! as its [`WaitBudget`] and the subscriber's [`Patience`] allow, then the message is dropped and counted too: waiting for
+//! as its [`WaitBudget`] and the subscriber's [`SlowConsumer`] allow, then the message is dropped and counted too: waiting for
 //! ever would let two clients that publish to each other stop each other.
 
-mod keeper;
-mod patience;
 mod pending;
 mod retained;
+mod session_log;
 mod shared;
+mod slow_consumer;
 #[cfg(test)]
 mod tests;
 mod trie;
@@ -30,9 +30,9 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 pub use self::{
-    keeper::{Done, Keeper},
-    patience::{Patience, WaitBudget},
     pending::Pending,
+    session_log::{Done, SessionLog},
+    slow_consumer::{SlowConsumer, WaitBudget},
 };
 use self::{
     pending::Written,
@@ -49,10 +49,10 @@ pub use switchbox_rules::topic::{
     TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes,
 };
 use switchbox_store as store;
-use switchbox_support::{clock, fairness, log_limit::LogLimit, metrics::Metrics};
+use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling};
 
 /// How long all publishers together wait for a subscriber that takes nothing.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
 
 /// Topics of one entry of the log, at most: each may be long.
 const TOPICS_AT_ONCE: usize = 64;
@@ -96,7 +96,7 @@ pub trait Subscriber: Send + Sync {
         false
     }
     /// How long it is still worth waiting for room.
-    fn patience(&self) -> Duration;
+    fn slow_consumer(&self) -> Duration;
     /// A publisher waited.
     fn waited(&self, from: Instant, until: Instant);
     /// Notified (all waiters) when there is room again.
@@ -145,7 +145,7 @@ struct Inner {
     metrics: Metrics,
     /// Of messages that a subscriber had no room for: may be many for each message that is published.
     full: [Counter; 2],
-    keeper: Keeper,
+    session_log: SessionLog,
 }
 
 /// The topics. Cheap to clone.
@@ -160,7 +160,7 @@ pub struct Publisher {
     /// Whose quota a retained message takes.
     pub owner: Owner,
     /// It is told where a retained message is not kept, and so the message goes to nobody.
-    pub hears_refusals: bool,
+    pub reads_refusals: bool,
     /// It waits for subscribers whose queues are full. False: it has used up what it may wait.
     pub waits: bool,
 }
@@ -169,7 +169,7 @@ impl Publisher {
     /// One that is no client, or is gone.
     #[must_use]
     pub fn of(owner: Owner) -> Self {
-        Self { subscriber: None, owner, hears_refusals: false, waits: true }
+        Self { subscriber: None, owner, reads_refusals: false, waits: true }
     }
 }
 
@@ -187,7 +187,7 @@ impl Offer {
     }
 
     fn is_worth_waiting_for(&self) -> bool {
-        self.delivery.qos != QoS::AtMostOnce && !self.subscriber.patience().is_zero()
+        self.delivery.qos != QoS::AtMostOnce && !self.subscriber.slow_consumer().is_zero()
     }
 }
 
@@ -196,7 +196,7 @@ static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 63);
 
 impl Handle {
     #[must_use]
-    pub fn new(metrics: Metrics, keeper: Keeper) -> Self {
+    pub fn new(metrics: Metrics, session_log: SessionLog) -> Self {
         let full = metrics.queue_full();
         Self(Arc::new(Inner {
             full,
@@ -205,13 +205,13 @@ impl Handle {
             log_limit: Mutex::new(LogLimit::new(1, Instant::now())),
             watchers: AtomicUsize::new(0),
             metrics,
-            keeper,
+            session_log,
         }))
     }
 
     #[must_use]
-    pub fn keeper(&self) -> &Keeper {
-        &self.0.keeper
+    pub fn session_log(&self) -> &SessionLog {
+        &self.0.session_log
     }
 
     /// Takes up the retained messages of an earlier process, but for those that ran out of time meanwhile.
@@ -236,7 +236,7 @@ impl Handle {
     fn forget_retained(&self, expired: &[Arc<str>]) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             let (topics, time_ms) = (topics.to_vec(), clock::now_ms());
-            self.0.keeper.note(BrokerChange::RetainedExpired { topics, time_ms });
+            self.0.session_log.note(BrokerChange::RetainedExpired { topics, time_ms });
         }
     }
 
@@ -351,11 +351,11 @@ impl Handle {
             // Held until the message has its number: the numbers are in the order of the table.
             let mut retained = self.live_retained();
             match retained.set(message, &from.owner) {
-                Ok(()) => written.retain(&self.0.keeper, &from.owner),
+                Ok(()) => written.retain(&self.0.session_log, &from.owner),
                 Err(limit) => {
                     drop(retained);
                     self.0.metrics.limit(limit);
-                    if from.hears_refusals {
+                    if from.reads_refusals {
                         return Err(limit);
                     }
                     self.log_not_retained(&message.topic, &from.owner, limit);
@@ -383,24 +383,24 @@ impl Handle {
     }
 
     /// Waits for room in the log's queue; none where it needs none.
-    pub async fn room_for(&self, pending: &Pending) -> Option<store::Room> {
-        if pending.is_empty() { None } else { self.0.keeper.reserve(pending.bytes()).await }
+    pub async fn room_for(&self, pending: &Pending) -> Option<store::QueuePermit> {
+        if pending.is_empty() { None } else { self.0.session_log.reserve(pending.bytes()).await }
     }
 
     /// As [`Self::keep`], at once; what has no room goes as well.
     pub fn keep_in(
         &self,
-        room: Option<store::Room>,
+        room: Option<store::QueuePermit>,
         pending: Pending,
         done: impl FnOnce(Result<(), store::Error>) + Send + 'static,
     ) {
         let (changes, done) = pending.into_parts(done);
-        if changes.is_empty() { done(Ok(())) } else { self.0.keeper.keep(changes, room, Box::new(done)) }
+        if changes.is_empty() { done(Ok(())) } else { self.0.session_log.keep(changes, room, Box::new(done)) }
     }
 
     /// Gives it back where its publisher waits and it is worth waiting for room.
     fn offer(&self, message: &mut Written<'_>, offer: Offer, waits: bool) -> Option<Offer> {
-        fairness::breathe();
+        scheduling::yield_if_due();
         let Offer { subscriber, delivery, .. } = &offer;
         if !waits && subscriber.is_crowded() {
             self.drop_one();
@@ -409,7 +409,7 @@ impl Handle {
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,
             Delivered::Keep(recipient) => {
-                message.keep(&self.0.keeper, subscriber.clone(), recipient);
+                message.keep(&self.0.session_log, subscriber.clone(), recipient);
                 return None;
             }
             Delivered::Full => {}
@@ -434,7 +434,7 @@ impl Handle {
             match subscriber.deliver(message.message, delivery.clone()) {
                 Delivered::Queued => return None,
                 Delivered::Keep(recipient) => {
-                    message.keep(&self.0.keeper, subscriber, recipient);
+                    message.keep(&self.0.session_log, subscriber, recipient);
                     return None;
                 }
                 Delivered::Dropped => {}

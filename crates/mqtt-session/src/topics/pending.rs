@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Keeper, Subscriber};
+use super::{SessionLog, Subscriber};
 use switchbox_model::{
     Message,
     broker::{BrokerChange, MessageNum, Now, Owner, Recipient, StoredMessage},
@@ -70,12 +70,12 @@ impl Pending {
     /// A message that a session gets which is already known to want it, such as a retained one.
     pub fn deliver(
         &mut self,
-        keeper: &Keeper,
+        session_log: &SessionLog,
         subscriber: Arc<dyn Subscriber>,
         message: &Arc<Message>,
         recipient: Recipient,
     ) {
-        self.message(message).keep(keeper, subscriber, recipient);
+        self.message(message).keep(session_log, subscriber, recipient);
     }
 
     pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> Written<'a> {
@@ -98,7 +98,7 @@ impl Pending {
     }
 }
 
-/// One message among what is pending; written once, whoever gets it, and only when somebody must.
+/// One message among what is pending; written once for all that get it, and only when it must be durable for one of them.
 pub(super) struct Written<'a> {
     pending: &'a mut Pending,
     pub(super) message: &'a Arc<Message>,
@@ -107,8 +107,8 @@ pub(super) struct Written<'a> {
 
 impl Written<'_> {
     /// It is its topic's retained message, and takes this one's quota.
-    pub(super) fn retain(&mut self, keeper: &Keeper, owner: &Owner) {
-        if let Some(BrokerChange::Published { num, retained, .. }) = self.change(keeper) {
+    pub(super) fn retain(&mut self, session_log: &SessionLog, owner: &Owner) {
+        if let Some(BrokerChange::Published { num, retained, .. }) = self.change(session_log) {
             *retained = true;
             let num = *num;
             if !self.message.payload.is_empty() && *owner != Owner::default() {
@@ -117,23 +117,23 @@ impl Written<'_> {
         }
     }
 
-    pub(super) fn keep(&mut self, keeper: &Keeper, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
+    pub(super) fn keep(&mut self, session_log: &SessionLog, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
         self.pending.bytes += OVERHEAD;
         let message = self.message.clone();
-        if let Some(BrokerChange::Published { num, to, .. }) = self.change(keeper) {
+        if let Some(BrokerChange::Published { num, to, .. }) = self.change(session_log) {
             let num = *num;
             to.push(recipient.clone());
             self.pending.places.push(Place { subscriber, num, message, recipient: Some(recipient) });
         }
     }
 
-    fn change(&mut self, keeper: &Keeper) -> Option<&mut BrokerChange> {
+    fn change(&mut self, session_log: &SessionLog) -> Option<&mut BrokerChange> {
         if self.at.is_none() {
             self.at = Some(self.pending.changes.len());
             let now = Now { instant: Instant::now(), ms: clock::now_ms() };
             self.pending.bytes += OVERHEAD + self.message.size();
             self.pending.changes.push(BrokerChange::Published {
-                num: keeper.next_message(),
+                num: session_log.next_message(),
                 message: StoredMessage::of(self.message, now),
                 retained: false,
                 to: Vec::new(),

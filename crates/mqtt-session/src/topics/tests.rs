@@ -15,7 +15,7 @@ struct Fake {
     room: Notify,
     connected: AtomicBool,
     capacity: Mutex<usize>,
-    patience: Mutex<Patience>,
+    slow_consumer: Mutex<SlowConsumer>,
     got: Mutex<Vec<(Arc<Message>, Delivery)>>,
 }
 
@@ -26,7 +26,7 @@ impl Fake {
             room: Notify::new(),
             connected: AtomicBool::new(true),
             capacity: Mutex::new(capacity),
-            patience: Mutex::default(),
+            slow_consumer: Mutex::default(),
             got: Mutex::default(),
         })
     }
@@ -58,12 +58,12 @@ impl Subscriber for Fake {
         self.connected.load(Ordering::Relaxed)
     }
 
-    fn patience(&self) -> Duration {
-        if self.is_connected() { self.patience.lock().left() } else { Duration::ZERO }
+    fn slow_consumer(&self) -> Duration {
+        if self.is_connected() { self.slow_consumer.lock().left() } else { Duration::ZERO }
     }
 
     fn waited(&self, from: Instant, until: Instant) {
-        self.patience.lock().waited(from, until);
+        self.slow_consumer.lock().waited(from, until);
     }
 
     fn room(&self) -> &Notify {
@@ -81,7 +81,7 @@ fn message(topic: &str, qos: QoS, retain: bool) -> Arc<Message> {
 
 #[tokio::test]
 async fn overlapping_subscriptions_give_one_delivery() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let who = Fake::new(1, 9);
     let options = |qos, id| Options { qos, id: Some(id), ..Options::default() };
     assert!(!subscribe(&topics, "a/#", &who, options(QoS::AtMostOnce, 1)));
@@ -96,7 +96,7 @@ async fn overlapping_subscriptions_give_one_delivery() {
 
 #[tokio::test]
 async fn no_local_and_retain_as_published_are_kept() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let (own, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "a", &own, Options { no_local: true, ..Options::default() });
     subscribe(&topics, "a", &other, Options { retain_as_published: true, ..Options::default() });
@@ -122,7 +122,7 @@ async fn publish_while_room_is_made(topics: &Handle, who: &Fake, capacity: usize
 
 #[tokio::test]
 async fn a_publisher_waits_for_room() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     publish_while_room_is_made(&topics, &who, 1).await;
@@ -132,18 +132,18 @@ async fn a_publisher_waits_for_room() {
 #[tokio::test]
 async fn a_subscriber_that_stays_full_loses_the_message_and_it_is_counted() {
     let metrics = Metrics::default();
-    let topics = Handle::new(metrics.clone(), Keeper::default());
+    let topics = Handle::new(metrics.clone(), SessionLog::default());
     let who = Fake::new(1, 0);
     subscribe(&topics, "a", &who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     let before = Instant::now();
     topics.publish_alone(message("a", QoS::AtLeastOnce, false)).await;
-    assert!(before.elapsed() >= PATIENCE / 2, "{:?}", before.elapsed());
+    assert!(before.elapsed() >= SLOW_CONSUMER_WAIT / 2, "{:?}", before.elapsed());
     assert_eq!(metrics.limit_hits(limits::names::SESSION_QUEUE), 1);
 }
 
 #[tokio::test]
 async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (who, other) = (Fake::new(1, 0), Fake::new(2, 99));
     subscribe(&topics, "a/#", &who, options);
@@ -163,10 +163,10 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
 
 #[tokio::test]
 async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_that_takes_nothing() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let options = Options { qos: QoS::AtLeastOnce, ..Options::default() };
     let (stuck, slow) = (Fake::new(1, 0), Fake::new(2, 0));
-    stuck.patience.lock().waited(Instant::now(), Instant::now() + PATIENCE);
+    stuck.slow_consumer.lock().waited(Instant::now(), Instant::now() + SLOW_CONSUMER_WAIT);
     for member in [&stuck, &slow] {
         assert!(!subscribe(&topics, "$share/g/a", member, options));
     }
@@ -178,7 +178,7 @@ async fn a_member_that_takes_something_now_and_then_is_waited_for_beside_one_tha
 
 #[tokio::test]
 async fn members_of_a_shared_subscription_take_turns() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let members = [1, 2, 3].map(|id| Fake::new(id, 99));
     for member in &members {
         assert!(!subscribe(&topics, "$share/g/a/+", member, Options { qos: QoS::AtLeastOnce, ..Options::default() }));
@@ -211,7 +211,7 @@ async fn members_of_a_shared_subscription_take_turns() {
 
 #[tokio::test]
 async fn what_a_member_left_goes_to_another() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let (gone, other) = (Fake::new(1, 9), Fake::new(2, 9));
     subscribe(&topics, "$share/g/a", &gone, Options::default());
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
@@ -227,7 +227,7 @@ async fn what_a_member_left_goes_to_another() {
 
 #[test]
 fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let filters =
         ["registries/#", "$share/g/registries/+/devices/a/state", "registries/r/devices/b/#", "#", "+/+/#", "$shown/#"];
     let fakes: Vec<_> = (1..).map(|id| Fake::new(id, 9)).take(filters.len()).collect();
@@ -248,7 +248,7 @@ fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
 #[tokio::test]
 async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
     let metrics = Metrics::default();
-    let topics = Handle::new(metrics.clone(), Keeper::default());
+    let topics = Handle::new(metrics.clone(), SessionLog::default());
     let retain = |topic: String, expires| {
         let message = Arc::new(Message { retain: true, expires, ..Message::new(&topic, "x") });
         topics.publish_alone(message)
@@ -263,7 +263,7 @@ async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
 
 #[test]
 fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let now = Now { instant: Instant::now(), ms: 1_000 };
     let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };
     let left = [
@@ -277,7 +277,7 @@ fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
 
 /// Messages that a publisher got rid of, to subscribers of which each takes one message in so long.
 async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
-    let topics = Handle::new(Metrics::default(), Keeper::default());
+    let topics = Handle::new(Metrics::default(), SessionLog::default());
     let slow: Vec<_> = (0..subscribers).map(|id| Fake::new(id, 0)).collect();
     for who in &slow {
         subscribe(&topics, "a", who, Options { qos: QoS::AtLeastOnce, ..Options::default() });
@@ -286,7 +286,7 @@ async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
             loop {
                 tokio::time::sleep(takes_one_every).await;
                 *who.capacity.lock() += 1;
-                who.patience.lock().took(1);
+                who.slow_consumer.lock().took(1);
                 who.room.notify_waiters();
             }
         });

@@ -40,7 +40,7 @@ impl Handle {
                             is_over = true;
                             false
                         }
-                        () = tokio::time::sleep(subscriber.patience()) => false,
+                        () = tokio::time::sleep(subscriber.slow_consumer()) => false,
                     };
                 subscriber.waited(from, Instant::now());
                 if !has_room {

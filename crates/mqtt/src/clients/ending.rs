@@ -5,13 +5,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Clients, DueWill, Key, Rest, Slot};
-use crate::{hand_on, mailbox::Mailbox};
+use crate::{mailbox::Mailbox, shared_redelivery};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{Pending, Subscriber as _};
 use switchbox_support::{clock, tasks::spawn_contained};
 
 /// What a connection leaves behind.
-pub(crate) struct Legacy {
+pub(crate) struct SessionCleanup {
     pub(crate) expiry: Duration,
     /// Published after its delay.
     pub(crate) will: Option<(Duration, DueWill)>,
@@ -65,9 +65,9 @@ impl Drop for Busy {
 impl Clients {
     /// A connection ended. Its session is kept for its expiry; the will is published after its delay, or when the session
     /// ends, whichever comes first.
-    pub(crate) fn release(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, legacy: Legacy) {
+    pub(crate) fn release(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, legacy: SessionCleanup) {
         mailbox.end();
-        let Legacy { expiry, will, will_later } = legacy;
+        let SessionCleanup { expiry, will, will_later } = legacy;
         let kept = !expiry.is_zero() && self.has_room(mailbox);
         {
             let mut table = self.table.lock();
@@ -94,7 +94,7 @@ impl Clients {
                 (None, will)
             }
         };
-        self.start_aftermath(key, mailbox.id(), will, delay.min(expiry), expiry);
+        self.start_cleanup(key, mailbox.id(), will, delay.min(expiry), expiry);
         busy.until_done(rest);
     }
 
@@ -105,7 +105,7 @@ impl Clients {
 
     /// Nobody waits for it.
     fn note_left(&self, changes: Vec<BrokerChange>) {
-        changes.into_iter().for_each(|change| self.topics.keeper().note(change));
+        changes.into_iter().for_each(|change| self.topics.session_log().note(change));
     }
 
     /// The session of a client of an earlier process, for as long as it has left.
@@ -119,13 +119,13 @@ impl Clients {
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
         let kept = !left.is_zero() && self.has_room(&mailbox);
         let earlier = self.table.lock().slots.insert(key.clone(), Slot::new(mailbox.clone(), false));
-        if let Some(Slot { mailbox, will, aftermath, .. }) = earlier {
+        if let Some(Slot { mailbox, will, cleanup, .. }) = earlier {
             // The host was killed before the end of the client's earlier session was on the disk.
-            aftermath.inspect(tokio::task::AbortHandle::abort);
+            cleanup.inspect(tokio::task::AbortHandle::abort);
             self.run_end(&mailbox, will)
                 .map(|rest| spawn_contained(self.metrics.panics.clone(), "end of a session", rest));
         }
-        self.start_aftermath(key, mailbox.id(), will, delay.min(left), left);
+        self.start_cleanup(key, mailbox.id(), will, delay.min(left), left);
         if !kept {
             self.end_session(key, mailbox.id());
         } else if delay.is_zero() {
@@ -134,7 +134,7 @@ impl Clients {
     }
 
     /// Publishes the will and ends the session in time.
-    fn start_aftermath(self: &Arc<Self>, key: &Key, id: u64, will: Option<DueWill>, delay: Duration, expiry: Duration) {
+    fn start_cleanup(self: &Arc<Self>, key: &Key, id: u64, will: Option<DueWill>, delay: Duration, expiry: Duration) {
         let mut table = self.table.lock();
         let Some(slot) = table.slots.get_mut(key).filter(|slot| slot.is_away(id)) else { return };
         slot.will = will;
@@ -145,7 +145,7 @@ impl Clients {
             tokio::time::sleep(expiry.saturating_sub(delay)).await;
             clients.end_session(&key, id);
         });
-        slot.aftermath = Some(task.abort_handle());
+        slot.cleanup = Some(task.abort_handle());
     }
 
     fn publish_will(self: &Arc<Self>, key: &Key, id: u64) {
@@ -172,7 +172,7 @@ impl Clients {
                 return;
             }
             slot.busy = true;
-            slot.aftermath.take().inspect(tokio::task::AbortHandle::abort);
+            slot.cleanup.take().inspect(tokio::task::AbortHandle::abort);
             (slot.will.take(), slot.mailbox.clone())
         };
         let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: true };
@@ -193,7 +193,7 @@ impl Clients {
         }
         let ended = record.map(|session| BrokerChange::Ended { session });
         let mut first = Pending::default();
-        let waiting = hand_on::hand_on(&self.topics, record, left, &mut first);
+        let waiting = shared_redelivery::shared_redelivery(&self.topics, record, left, &mut first);
         if waiting.is_empty() {
             first.extend(ended.clone());
         } else if will.is_some() {
@@ -211,7 +211,7 @@ impl Clients {
         }
         let topics = self.topics.clone();
         Some(Box::pin(async move {
-            let mut pending = hand_on::hand_on_waiting(&topics, record, waiting).await;
+            let mut pending = shared_redelivery::hand_on_waiting(&topics, record, waiting).await;
             pending.extend(ended);
             topics.keep_in(None, pending, |_| ());
             if let Some(rest) = rest_of_will {

@@ -68,7 +68,7 @@ fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, 
     }))
 }
 
-/// The device that a topic or a filter under `/devices/` names, whoever's it is; the error is what stands in its place. None:
+/// The device that a topic or a filter under `/devices/` names, of any client; the error is what stands in its place. None:
 /// not a topic of the hub.
 #[must_use]
 pub fn addressee(topic: &str) -> Option<Result<DeviceId, &str>> {
@@ -200,7 +200,7 @@ mod tests {
             ("a/b", Publish::Ordinary),
         ] {
             assert_eq!(publish(Some(&lamp()), topic), expect, "{topic}");
-            // Whoever a topic names may read it as its own.
+            // A device that a topic names may read it as its own.
             if let Some(Ok(id)) = addressee(topic) {
                 let read = publish(Some(&id), topic);
                 assert!(

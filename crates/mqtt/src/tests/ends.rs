@@ -37,21 +37,21 @@ fn enders(v5: bool) -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
     enders
 }
 
-fn closed(front: &Front, reason: &'static str) -> u64 {
-    front.metrics.closed.get_or_create(&Reason { reason }).get()
+fn closed(server: &TestServer, reason: &'static str) -> u64 {
+    server.metrics.closed.get_or_create(&Reason { reason }).get()
 }
 
-async fn connected(front: &Front, v5: bool) -> Client {
-    if v5 { front.v5("lamp-1").await } else { front.v4("lamp-1").await }
+async fn connected(server: &TestServer, v5: bool) -> Client {
+    if v5 { server.v5("lamp-1").await } else { server.v4("lamp-1").await }
 }
 
 /// Waits until the connection is about to end, and lets what it accepted become durable.
-async fn ends(front: &Front, label: Option<&'static str>) {
-    until("the event is accepted", || !front.hub.payloads().is_empty()).await;
+async fn ends(server: &TestServer, label: Option<&'static str>) {
+    until("the event is accepted", || !server.hub.payloads().is_empty()).await;
     if let Some(label) = label {
-        until("the connection is about to end", || closed(front, label) == 1).await;
+        until("the connection is about to end", || closed(server, label) == 1).await;
     }
-    front.hub.make_durable(&Ok(()));
+    server.hub.make_durable(&Ok(()));
 }
 
 #[tokio::test]
@@ -59,17 +59,17 @@ async fn what_was_accepted_is_acknowledged_before_a_later_packet_ends_the_connec
     for v5 in [false, true] {
         let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
         for (name, ender, label) in enders(v5) {
-            let front = Front::start().await;
-            front.hub.hold();
-            let mut client = connected(&front, v5).await;
+            let server = TestServer::start().await;
+            server.hub.hold();
+            let mut client = connected(&server, v5).await;
             let events = [publish(0x32, EVENTS, 1, none, "kept"), publish(0x34, EVENTS, 2, none, "kept too")].concat();
             // The host may be done before all of it is sent.
             let _ = client.0.write_all(&[events, ender].concat()).await;
-            ends(&front, label).await;
+            ends(&server, label).await;
             assert_eq!(client.try_packet().await.as_deref(), Some(&ack(0x40, 1)[..]), "{name}, v5: {v5}");
             assert_eq!(client.try_packet().await.as_deref(), Some(&ack(0x50, 2)[..]), "{name}, v5: {v5}");
             client.expect_end().await;
-            assert_eq!(front.hub.payloads(), ["kept", "kept too"], "{name}");
+            assert_eq!(server.hub.payloads(), ["kept", "kept too"], "{name}");
         }
     }
 }
@@ -78,21 +78,21 @@ async fn what_was_accepted_is_acknowledged_before_a_later_packet_ends_the_connec
 async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
     for (label, v5) in [("taken over", false), ("taken over", true), ("asked", false), ("revoked", true)] {
         let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
-        let front = Front::start().await;
-        front.hub.hold();
-        let mut client = connected(&front, v5).await;
+        let server = TestServer::start().await;
+        server.hub.hold();
+        let mut client = connected(&server, v5).await;
         client.send(&publish(0x32, EVENTS, 1, none, "kept")).await;
-        until("the event is accepted", || !front.hub.payloads().is_empty()).await;
-        let mut next = front.open().await;
+        until("the event is accepted", || !server.hub.payloads().is_empty()).await;
+        let mut next = server.open().await;
         match label {
             "taken over" => next.send(&connect_v4("lamp-1", 2, 60)).await,
-            "asked" => front.hub.close("lamp-1", "somebody asked"),
+            "asked" => server.hub.close("lamp-1", "somebody asked"),
             _ => {
-                *front.hub.0.revoked.lock() = Some("it is blocked".into());
-                front.hub.0.changes.get().unwrap().send(Changed::Device(DeviceNum(1))).unwrap();
+                *server.hub.0.revoked.lock() = Some("it is blocked".into());
+                server.hub.0.changes.get().unwrap().send(Changed::Device(DeviceNum(1))).unwrap();
             }
         }
-        ends(&front, Some(label)).await;
+        ends(&server, Some(label)).await;
         client.expect(&ack(0x40, 1)).await;
         client.expect_end().await;
         if label == "taken over" {
@@ -103,21 +103,21 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
 
 #[tokio::test]
 async fn what_was_accepted_is_acknowledged_where_the_client_says_that_nothing_more_comes() {
-    let front = Front::start().await;
-    front.hub.hold();
-    let mut client = front.v4("lamp-1").await;
+    let server = TestServer::start().await;
+    server.hub.hold();
+    let mut client = server.v4("lamp-1").await;
     client.send(&publish(0x32, EVENTS, 1, None, "kept")).await;
     client.0.shutdown().await.unwrap();
-    ends(&front, None).await;
+    ends(&server, None).await;
     client.expect(&ack(0x40, 1)).await;
     client.expect_end().await;
 }
 
 #[tokio::test]
 async fn a_journal_that_hangs_does_not_keep_the_connection() {
-    let front = Front::start().await;
-    front.hub.hold();
-    let mut client = front.v4("lamp-1").await;
+    let server = TestServer::start().await;
+    server.hub.hold();
+    let mut client = server.v4("lamp-1").await;
     let began = Instant::now();
     client.send(&[publish(0x32, EVENTS, 1, None, "held"), vec![0, 0]].concat()).await;
     client.expect_end().await;
@@ -126,16 +126,16 @@ async fn a_journal_that_hangs_does_not_keep_the_connection() {
 
 #[tokio::test]
 async fn a_client_that_disconnects_gets_acknowledgements_and_no_messages_any_more() {
-    let front = Front::start().await;
-    front.hub.hold();
-    let mut client = front.v4("lamp-1").await;
+    let server = TestServer::start().await;
+    server.hub.hold();
+    let mut client = server.v4("lamp-1").await;
     client.subscribe(false, "a", 1).await;
     client.send(&[publish(0x32, EVENTS, 1, None, "kept"), vec![0xe0, 0]].concat()).await;
-    until("the event is accepted", || !front.hub.payloads().is_empty()).await;
-    let mut other = front.v4("client-other").await;
+    until("the event is accepted", || !server.hub.payloads().is_empty()).await;
+    let mut other = server.v4("client-other").await;
     other.send(&publish(0x30, "a", 0, None, "late")).await;
     other.expect_silence().await;
-    front.hub.make_durable(&Ok(()));
+    server.hub.make_durable(&Ok(()));
     let mut came = Vec::new();
     while let Some(packet) = client.try_packet().await {
         came.push(packet);

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::super::hub::{Hub, Online};
-use switchbox_auth::{Access, Credentials, End, Principal, Refusal, Standing};
+use switchbox_auth::{Access, AuthContext, Credentials, End, Principal, Refusal};
 use switchbox_core::{
     ingest::{self, Done, NewEvent},
     registry::{Changed, Device},
@@ -25,7 +25,7 @@ use switchbox_model::{
     registry::{DeviceSpec, GatewayAuth},
 };
 use switchbox_store::{DeviceDoc, Seen, ServiceDoc};
-use switchbox_support::fairness::Lane;
+use switchbox_support::scheduling::PriorityClass;
 
 /// Changes that the front may be behind.
 pub(super) const CHANGES: usize = 8;
@@ -148,35 +148,35 @@ impl FakeHub {
 }
 
 impl Hub for FakeHub {
-    type Room = ();
+    type QueuePermit = ();
     type Online = FakeOnline;
 
-    async fn admit(&self, credentials: Credentials<'_>) -> Result<Standing, Refusal> {
+    async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let id = credentials.client_id;
         if id == "blocked" {
             return Err(Refusal::NotAuthorised("the device is blocked".into()));
         }
         assert_ne!(id, "panic", "as the test asked");
         let Ok(name) = DeviceName::parse(id, &RegistryName::default_registry()) else {
-            return Ok(Standing::open(Principal::Client));
+            return Ok(AuthContext::open(Principal::Client));
         };
         if id.starts_with("client") {
-            return Ok(Standing::open(Principal::Client));
+            return Ok(AuthContext::open(Principal::Client));
         }
         let mut devices = self.0.devices.lock();
         let num = devices.len() as u64 + 1;
         let device = devices.entry(name.to_string()).or_insert_with(|| Arc::new(new_device(num, name)));
-        let mut standing = Standing::open(Principal::Device(device.clone()));
-        standing.access = self.0.access.lock().clone().unwrap_or(standing.access);
-        Ok(standing)
+        let mut auth_context = AuthContext::open(Principal::Device(device.clone()));
+        auth_context.access = self.0.access.lock().clone().unwrap_or(auth_context.access);
+        Ok(auth_context)
     }
 
-    fn still_holds(&self, _: &Standing) -> Result<End, String> {
+    fn still_holds(&self, _: &AuthContext) -> Result<End, String> {
         self.0.revoked.lock().clone().map_or(Ok(End::default()), Err)
     }
 
-    fn standing_of(&self, principal: Principal) -> Standing {
-        Standing::open(principal)
+    fn standing_of(&self, principal: Principal) -> AuthContext {
+        AuthContext::open(principal)
     }
 
     fn is_registered(&self, device: DeviceNum) -> bool {
@@ -191,7 +191,7 @@ impl Hub for FakeHub {
         self.0.changes.get_or_init(|| broadcast::Sender::new(CHANGES)).subscribe()
     }
 
-    async fn reserve(&self, _bytes: usize, _lane: Lane) -> Result<(), ingest::Error> {
+    async fn reserve(&self, _bytes: usize, _lane: PriorityClass) -> Result<(), ingest::Error> {
         if self.0.stuck.load(Ordering::SeqCst) {
             self.0.log.lock().push("waits for room".into());
             std::future::pending::<()>().await;
@@ -199,7 +199,7 @@ impl Hub for FakeHub {
         Ok(())
     }
 
-    async fn spare(&self, _bytes: usize, _lane: Lane) -> Result<Option<()>, ingest::Error> {
+    async fn spare(&self, _bytes: usize, _lane: PriorityClass) -> Result<Option<()>, ingest::Error> {
         Ok((!self.0.crowded.load(Ordering::SeqCst)).then_some(()))
     }
 
@@ -233,7 +233,12 @@ impl Hub for FakeHub {
     }
 
     /// As if all devices were bound that have `bound` in their names, and every token were right that is `token`.
-    async fn admit_attached(&self, gateway: &Device, id: &DeviceId, token: Option<&str>) -> Result<Standing, Refusal> {
+    async fn admit_attached(
+        &self,
+        gateway: &Device,
+        id: &DeviceId,
+        token: Option<&str>,
+    ) -> Result<AuthContext, Refusal> {
         match (id.as_str(), token) {
             ("unavailable", _) => return Err(Refusal::Unavailable("the disk is full".into())),
             (id, Some("token")) if id.contains("keyed") => {}
@@ -244,10 +249,10 @@ impl Hub for FakeHub {
         let mut devices = self.0.devices.lock();
         let num = devices.len() as u64 + 1;
         let device = devices.entry(name.to_string()).or_insert_with(|| Arc::new(new_device(num, name)));
-        Ok(Standing::open(Principal::Device(device.clone())))
+        Ok(AuthContext::open(Principal::Device(device.clone())))
     }
 
-    fn attachment_holds(&self, _: &Device, attached: &Standing) -> Result<End, String> {
+    fn attachment_holds(&self, _: &Device, attached: &AuthContext) -> Result<End, String> {
         let Principal::Device(device) = &attached.principal else { return Err("no device".into()) };
         self.0.unbound.lock().get(device.name.id.as_str()).map_or(Ok(End::default()), |why| Err(why.clone()))
     }

@@ -6,14 +6,14 @@ use tokio::time::timeout;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(5);
 const COUNT: usize = 500;
 
 #[tokio::test]
 async fn rumqttc_3_1_1_gets_what_it_publishes() {
     use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-    let front = Front::start().await;
-    let options = MqttOptions::new("client-lib", "127.0.0.1", front.addr.port());
+    let server = TestServer::start().await;
+    let options = MqttOptions::new("client-lib", "127.0.0.1", server.addr.port());
     let (client, mut events) = AsyncClient::new(options, 10);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         client.subscribe("lib/#", qos).await.unwrap();
@@ -27,7 +27,8 @@ async fn rumqttc_3_1_1_gets_what_it_publishes() {
         });
         let mut got = Vec::new();
         while got.len() < COUNT {
-            if let Event::Incoming(Packet::Publish(publish)) = timeout(PATIENCE, events.poll()).await.unwrap().unwrap()
+            if let Event::Incoming(Packet::Publish(publish)) =
+                timeout(SLOW_CONSUMER_WAIT, events.poll()).await.unwrap().unwrap()
             {
                 got.push(String::from_utf8(publish.payload.to_vec()).unwrap().parse::<usize>().unwrap());
             }
@@ -43,8 +44,8 @@ async fn rumqttc_5_gets_what_it_publishes() {
         AsyncClient, Event, MqttOptions,
         mqttbytes::{QoS, v5::Packet},
     };
-    let front = Front::start().await;
-    let options = MqttOptions::new("client-lib", "127.0.0.1", front.addr.port());
+    let server = TestServer::start().await;
+    let options = MqttOptions::new("client-lib", "127.0.0.1", server.addr.port());
     let (client, mut events) = AsyncClient::new(options, 10);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         client.subscribe("lib/#", qos).await.unwrap();
@@ -58,7 +59,8 @@ async fn rumqttc_5_gets_what_it_publishes() {
         });
         let mut got = Vec::new();
         while got.len() < COUNT {
-            if let Event::Incoming(Packet::Publish(publish)) = timeout(PATIENCE, events.poll()).await.unwrap().unwrap()
+            if let Event::Incoming(Packet::Publish(publish)) =
+                timeout(SLOW_CONSUMER_WAIT, events.poll()).await.unwrap().unwrap()
             {
                 got.push(String::from_utf8(publish.payload.to_vec()).unwrap().parse::<usize>().unwrap());
             }

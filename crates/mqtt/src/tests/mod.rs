@@ -1,19 +1,19 @@
 //! The front over real sockets, against a stand-in for the rooms behind it.
 
+mod auth_context;
 mod bridge;
 mod device;
-mod doors;
 mod ends;
 mod fake;
 mod gateway;
 mod library;
+mod listeners;
 mod normative;
 mod packets;
 mod quotas;
 mod raw;
 mod sessions;
 mod sizes;
-mod standing;
 mod takeover;
 mod topics;
 mod web;
@@ -22,13 +22,13 @@ mod wills;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{fake::FakeHub, raw::Client};
-use super::{Door, Options, Service};
+use super::{ListenerOptions, Options, Service};
 use switchbox_model::limits::LimitName;
 use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
 use switchbox_support::metrics::{Metrics, Reason};
 
 /// A running front.
-struct Front {
+struct TestServer {
     addr: std::net::SocketAddr,
     hub: FakeHub,
     metrics: Metrics,
@@ -37,24 +37,24 @@ struct Front {
     service: Option<AbortOnDropHandle<()>>,
 }
 
-impl Front {
+impl TestServer {
     async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
 
     async fn start_with(options: Options) -> Self {
-        Self::start_at(Door::plain(([127, 0, 0, 1], 0).into()), options).await
+        Self::start_at(ListenerOptions::plain(([127, 0, 0, 1], 0).into()), options).await
     }
 
-    /// Behind one door.
-    async fn start_at(door: Door, options: Options) -> Self {
+    /// Behind one listener.
+    async fn start_at(listener: ListenerOptions, options: Options) -> Self {
         let metrics = Metrics::default();
         let topics = switchbox_mqtt_session::topics::Handle::new(
             metrics.clone(),
-            switchbox_mqtt_session::topics::Keeper::default(),
+            switchbox_mqtt_session::topics::SessionLog::default(),
         );
         let hub = FakeHub::default();
-        let options = Options { doors: vec![door], ..options };
+        let options = Options { listeners: vec![listener], ..options };
         let service = Service::bind(options, hub.clone(), topics.clone(), metrics.clone()).await.unwrap();
         let shutdown = CancellationToken::new();
         let addr = service.local_addrs()[0];

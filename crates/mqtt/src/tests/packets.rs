@@ -12,7 +12,7 @@ fn connect_level(name: &str, level: u8) -> Vec<u8> {
 /// What is sent first, what comes back (nothing = closed without a word), in hex where it is a CONNACK of version 5.
 #[tokio::test]
 async fn a_wrong_first_packet_gets_its_answer() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let trailing = {
         let mut body = connect_v4("client", 2, 0).split_off(2);
         body.push(0);
@@ -48,7 +48,7 @@ async fn a_wrong_first_packet_gets_its_answer() {
         ("blocked device v5", connect_v5("blocked", 2, &[]), vec![0x20, 0, 0, 0x87]),
     ];
     for (name, bytes, answer) in cases {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&bytes).await;
         let got = client.try_packet().await.unwrap_or_default();
         match (answer.as_slice(), got.as_slice()) {
@@ -57,13 +57,13 @@ async fn a_wrong_first_packet_gets_its_answer() {
         }
         assert!(client.try_packet().await.is_none(), "{name}");
     }
-    assert_eq!(front.metrics.connection_panics.get(), 0);
-    front.v4("client").await.expect_silence().await;
+    assert_eq!(server.metrics.connection_panics.get(), 0);
+    server.v4("client").await.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_wrong_packet_ends_its_connection_with_a_reason() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let alias = |n: u8| vec![0x23, 0, n];
     let cases: Vec<(&str, bool, Vec<u8>, u8)> = vec![
         ("second CONNECT", true, connect_v5("client-x", 2, &[]), 0x82),
@@ -99,29 +99,29 @@ async fn a_wrong_packet_ends_its_connection_with_a_reason() {
         ("3.1.1 first byte 0", false, vec![0, 0], 0),
     ];
     for (name, v5, bytes, reason) in cases {
-        let mut client = if v5 { front.v5("client").await } else { front.v4("client").await };
+        let mut client = if v5 { server.v5("client").await } else { server.v4("client").await };
         client.send(&bytes).await;
         assert_eq!(client.expect_end().await.unwrap_or(0), reason, "{name}");
     }
-    assert_eq!(front.metrics.connection_panics.get(), 0);
+    assert_eq!(server.metrics.connection_panics.get(), 0);
 }
 
 #[tokio::test]
 async fn what_came_before_a_wrong_packet_counts() {
-    let front = Front::start().await;
-    let mut client = front.v4("lamp-1").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("lamp-1").await;
     let mut bytes = publish(0x30, "/devices/lamp-1/events", 0, None, "kept");
     bytes.extend([0xff, 0]);
     client.send(&bytes).await;
     client.expect_end().await;
-    assert_eq!(front.hub.payloads(), ["kept"]);
+    assert_eq!(server.hub.payloads(), ["kept"]);
 }
 
 #[tokio::test]
 async fn wrong_filters_are_refused_one_by_one() {
-    let front = Front::start().await;
-    let mut v5 = front.v5("client").await;
-    let mut v4 = front.v4("client-4").await;
+    let server = TestServer::start().await;
+    let mut v5 = server.v5("client").await;
+    let mut v4 = server.v4("client-4").await;
     for (filter, code) in [("a/#/b", 0x8f), ("a+", 0x8f), ("", 0x8f), ("$share/g", 0x8f), ("a/#", 1)] {
         assert_eq!(v5.subscribe(true, filter, 1).await, code, "{filter}");
     }
@@ -133,39 +133,39 @@ async fn wrong_filters_are_refused_one_by_one() {
 #[tokio::test]
 async fn a_client_that_never_says_connect_is_closed() {
     let options = Options { connect_deadline: std::time::Duration::from_millis(50), ..Options::default() };
-    let front = Front::start_with(options).await;
-    let mut silent = front.open().await;
-    let mut slow = front.open().await;
+    let server = TestServer::start_with(options).await;
+    let mut silent = server.open().await;
+    let mut slow = server.open().await;
     slow.send(&connect_v4("client", 2, 0)[..5]).await;
     assert!(silent.try_packet().await.is_none() && slow.try_packet().await.is_none());
-    assert_eq!(front.limit_hits("connect_deadline"), 2);
+    assert_eq!(server.limit_hits("connect_deadline"), 2);
 }
 
 #[tokio::test]
 async fn connections_over_the_limit_are_closed_and_counted() {
-    let front = Front::start_with(Options { connections: 1, ..Options::default() }).await;
-    let mut first = front.v4("client").await;
-    let mut second = front.open().await;
+    let server = TestServer::start_with(Options { connections: 1, ..Options::default() }).await;
+    let mut first = server.v4("client").await;
+    let mut second = server.open().await;
     assert!(second.try_packet().await.is_none());
-    assert_eq!(front.limit_hits("connections"), 1);
+    assert_eq!(server.limit_hits("connections"), 1);
     first.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_panic_in_one_connection_does_not_matter() {
-    let front = Front::start().await;
-    let mut good = front.v4("client").await;
-    let mut bad = front.open().await;
+    let server = TestServer::start().await;
+    let mut good = server.v4("client").await;
+    let mut bad = server.open().await;
     bad.send(&connect_v4("panic", 2, 0)).await;
     assert!(bad.try_packet().await.is_none());
-    until("the panic is counted", || front.metrics.connection_panics.get() == 1).await;
+    until("the panic is counted", || server.metrics.connection_panics.get() == 1).await;
     good.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_storm_of_garbage_leaves_the_others_alone() {
-    let front = Front::start().await;
-    let mut good = front.v5("client-good").await;
+    let server = TestServer::start().await;
+    let mut good = server.v5("client-good").await;
     good.subscribe(true, "echo", 1).await;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = || {
@@ -176,7 +176,7 @@ async fn a_storm_of_garbage_leaves_the_others_alone() {
     };
     for round in 0..300_u32 {
         let mut garbage: Vec<u8> = std::iter::repeat_with(&mut random).take(400).collect();
-        let mut bad = front.open().await;
+        let mut bad = server.open().await;
         // Half of them get in first, and most of those go on with the start of a packet that could be one.
         if round % 2 == 0 {
             let connect = if round % 4 == 0 { connect_v5("client-bad", 2, &[]) } else { connect_v4("sensor", 2, 0) };
@@ -195,6 +195,6 @@ async fn a_storm_of_garbage_leaves_the_others_alone() {
             good.send(&ack(0x40, (round / 50 + 1) as u16)).await;
         }
     }
-    assert_eq!(front.metrics.connection_panics.get(), 0);
+    assert_eq!(server.metrics.connection_panics.get(), 0);
     good.expect_silence().await;
 }

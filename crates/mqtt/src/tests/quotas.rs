@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::clients::{Clients, Key, Legacy, Wanted},
+    super::clients::{Clients, Key, SessionCleanup, Wanted},
     limit_hits, publish_alone,
     raw::{ack, publish},
     *,
@@ -12,14 +12,14 @@ use switchbox_model::{Message, broker::Owner, limits};
 
 #[tokio::test]
 async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for n in 0..limits::RETAINED {
         let message = Message { retain: true, ..Message::new(&format!("full/{n}"), "x") };
-        publish_alone(&front.topics, message.into()).await;
+        publish_alone(&server.topics, message.into()).await;
     }
-    let mut watcher = front.v4("client-watcher").await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "more/#", 0).await;
-    let mut client = front.v5("client-5").await;
+    let mut client = server.v5("client-5").await;
     for (first, answer) in [(0x33, 0x40), (0x35, 0x50)] {
         client.send(&publish(first, "more/5", 7, Some(&[]), "x")).await;
         let got = client.packet().await;
@@ -34,14 +34,14 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
     client.expect(&ack(0x40, 9)).await;
     watcher.expect(&publish(0x30, "more/5", 0, None, "passes")).await;
     // 3.1.1 has no word for it: it is delivered to those who are there.
-    let mut client = front.v4("client-4").await;
+    let mut client = server.v4("client-4").await;
     client.send(&publish(0x33, "more/4", 9, None, "x")).await;
     client.expect(&ack(0x40, 9)).await;
     watcher.expect(&publish(0x30, "more/4", 0, None, "x")).await;
-    assert!(front.topics.retained("more/#", None).messages.is_empty());
-    assert_eq!(front.limit_hits("retained_messages_of_one"), 3);
+    assert!(server.topics.retained("more/#", None).messages.is_empty());
+    assert_eq!(server.limit_hits("retained_messages_of_one"), 3);
     // The exchange of QoS 2 is over.
-    let mut again = front.v5("client-5").await;
+    let mut again = server.v5("client-5").await;
     again.send(&publish(0x34, "more/5", 7, Some(&[]), "x")).await;
     again.expect(&ack(0x50, 7)).await;
 }
@@ -49,8 +49,10 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
 #[tokio::test]
 async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs() {
     let metrics = Metrics::default();
-    let topics =
-        switchbox_mqtt_session::topics::Handle::new(metrics.clone(), switchbox_mqtt_session::topics::Keeper::default());
+    let topics = switchbox_mqtt_session::topics::Handle::new(
+        metrics.clone(),
+        switchbox_mqtt_session::topics::SessionLog::default(),
+    );
     let clients = Arc::new(Clients::new(topics, metrics.clone(), 20_000));
     let wanted = |account: &str, id: &str| Wanted {
         name: id.into(),
@@ -67,7 +69,7 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
         // Connected or away.
         if n % 2 == 0 && n < limits::SESSIONS_KEPT_OF_ONE {
             let expiry = std::time::Duration::from_secs(claim.expiry_secs.into());
-            clients.release(&key, &claim.mailbox, Legacy { expiry, will: None, will_later: false });
+            clients.release(&key, &claim.mailbox, SessionCleanup { expiry, will: None, will_later: false });
         }
         last = Some((key, claim));
     }
@@ -76,7 +78,7 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
     let modest = clients.claim(&Key::Client("modest".into()), &wanted("modest", "modest")).await.unwrap();
     assert_eq!(modest.expiry_secs, 100);
     // One that ends makes room for the next.
-    clients.release(&key, &last.mailbox, Legacy { expiry: Default::default(), will: None, will_later: false });
+    clients.release(&key, &last.mailbox, SessionCleanup { expiry: Default::default(), will: None, will_later: false });
     let first = Key::Client("greedy-0".into());
     let clean = Wanted { clean: true, expiry_secs: 0, ..wanted("greedy", "greedy-0") };
     assert_eq!(clients.claim(&first, &clean).await.unwrap().expiry_secs, 0);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        away::{Away, Share},
-        clients::{Clients, Key, Legacy, Wanted},
+        clients::{Clients, Key, SessionCleanup, Wanted},
         mailbox::{Kept, Mailbox},
+        offline_sessions::{Away, Share},
     },
     limit_hits,
     raw::{ack, connect_v4, connect_v5, packet, publish, text},
@@ -39,20 +39,20 @@ fn will_v5(id: &str, topic: &str, delay_secs: u8, session: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn the_old_connection_is_closed_and_detached_before_the_new_one_is_let_in() {
-    let front = Front::start().await;
-    let mut old = front.v5("lamp-1").await;
+    let server = TestServer::start().await;
+    let mut old = server.v5("lamp-1").await;
     // The same device by another of its names.
-    let _new = front.v4("projects/local/locations/local/registries/default/devices/lamp-1").await;
-    let log = front.hub.log();
+    let _new = server.v4("projects/local/locations/local/registries/default/devices/lamp-1").await;
+    let log = server.hub.log();
     assert_eq!(log, ["lamp-1 connected", "lamp-1 disconnected: taken over by a new connection", "lamp-1 connected"]);
     assert_eq!(old.expect_end().await, Some(0x8e));
 }
 
 #[tokio::test]
 async fn many_takeovers_at_once_leave_one_connection() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let connections = (0..20).map(|_| async {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&connect_v4("lamp-1", 0, 60)).await;
         client.try_packet().await.map(|connack| (connack, client))
     });
@@ -64,7 +64,7 @@ async fn many_takeovers_at_once_leave_one_connection() {
         alive += usize::from(client.try_packet().await.is_some());
     }
     assert_eq!(alive, 1);
-    let log = front.hub.log();
+    let log = server.hub.log();
     assert_eq!(log.iter().filter(|l| l.ends_with(" connected")).count(), 20);
     assert_eq!(log.len(), 39);
 }
@@ -89,89 +89,89 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
 
 #[tokio::test]
 async fn an_empty_client_id_is_assigned() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for flags in [0, 2] {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&connect_v5("", flags, &[])).await;
         let connack = client.packet().await;
         let assigned = connack.windows(8).any(|w| w[0] == 0x12 && &w[3..8] == b"_auto");
         assert!(connack[3] == 0 && assigned, "{connack:?}");
     }
-    let (mut a, mut b) = (front.v4("").await, front.v4("").await);
+    let (mut a, mut b) = (server.v4("").await, server.v4("").await);
     a.expect_silence().await;
     b.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_kept_session_keeps_subscriptions_and_messages() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for (id, bytes) in [("client-4", connect_v4("client-4", 0, 60)), ("client-5", connect_v5("client-5", 0, &EXPIRY))] {
         let v5 = id == "client-5";
         let properties: Option<&[u8]> = v5.then_some(&[]);
-        let (mut client, present) = front.resume(&bytes).await;
+        let (mut client, present) = server.resume(&bytes).await;
         assert!(!present);
         client.subscribe(v5, "news", 1).await;
-        let mut other = front.v4("client-x").await;
+        let mut other = server.v4("client-x").await;
         other.send(&publish(0x32, "news", 1, None, "1")).await;
         client.expect(&publish(0x32, "news", 1, properties, "1")).await;
         drop(client);
-        until("it is away", || front.metrics.connections.get() == 1).await;
+        until("it is away", || server.metrics.connections.get() == 1).await;
         other.expect(&ack(0x40, 1)).await;
         other.send(&publish(0x32, "news", 2, None, "2")).await;
         other.send(&publish(0x30, "news", 0, None, "lost")).await;
         other.expect(&ack(0x40, 2)).await;
         other.expect_silence().await;
-        let (mut client, present) = front.resume(&bytes).await;
+        let (mut client, present) = server.resume(&bytes).await;
         assert!(present);
         client.expect(&publish(0x3a, "news", 1, properties, "1")).await;
         client.expect(&publish(0x32, "news", 2, properties, "2")).await;
         client.send(&[ack(0x40, 1), ack(0x40, 2)].concat()).await;
         client.expect_silence().await;
         drop((client, other));
-        until("all are away", || front.metrics.connections.get() == 0).await;
+        until("all are away", || server.metrics.connections.get() == 0).await;
         // Clean start throws it away.
         let clean = if v5 { connect_v5(id, 2, &[]) } else { connect_v4(id, 2, 60) };
-        let (_, present) = front.resume(&clean).await;
+        let (_, present) = server.resume(&clean).await;
         assert!(!present);
-        until("all are away", || front.metrics.connections.get() == 0).await;
-        let (_, present) = front.resume(&bytes).await;
+        until("all are away", || server.metrics.connections.get() == 0).await;
+        let (_, present) = server.resume(&bytes).await;
         assert!(!present);
-        until("all are away", || front.metrics.connections.get() == 0).await;
+        until("all are away", || server.metrics.connections.get() == 0).await;
     }
 }
 
 #[tokio::test]
 async fn a_kept_session_takes_up_the_feeds_of_its_device() {
-    let front = Front::start().await;
-    front.hub.set_config(1, "on");
-    let (mut client, _) = front.resume(&connect_v4("lamp-1", 0, 60)).await;
+    let server = TestServer::start().await;
+    server.hub.set_config(1, "on");
+    let (mut client, _) = server.resume(&connect_v4("lamp-1", 0, 60)).await;
     client.subscribe(false, CONFIG, 1).await;
     client.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     client.send(&ack(0x40, 1)).await;
     client.expect_silence().await;
     client.send(&[0xe0, 0]).await;
     client.expect_end().await;
-    front.hub.set_config(2, "off");
-    let (mut client, present) = front.resume(&connect_v4("lamp-1", 0, 60)).await;
+    server.hub.set_config(2, "off");
+    let (mut client, present) = server.resume(&connect_v4("lamp-1", 0, 60)).await;
     assert!(present);
     client.expect(&publish(0x32, CONFIG, 2, None, "off")).await;
-    assert!(!front.hub.has_logged("lamp-1 disconnected: connection lost"));
-    assert!(front.hub.has_logged("lamp-1 disconnected: disconnected by the client"));
+    assert!(!server.hub.has_logged("lamp-1 disconnected: connection lost"));
+    assert!(server.hub.has_logged("lamp-1 disconnected: disconnected by the client"));
 }
 
 #[tokio::test]
 async fn a_will_comes_when_the_connection_is_lost_and_not_after_goodbye() {
-    let front = Front::start().await;
-    let mut watcher = front.v4("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
     for (goodbye, expect) in [(&[0xe0, 0][..], false), (&[0xe0, 1, 4], true), (&[], true)] {
-        let (mut client, _) = front.resume(&will_v5("client-w", "wills/w", 0, &[])).await;
+        let (mut client, _) = server.resume(&will_v5("client-w", "wills/w", 0, &[])).await;
         client.send(goodbye).await;
         drop(client);
         if expect {
             watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
         } else {
-            until("it is away", || front.metrics.connections.get() == 1).await;
+            until("it is away", || server.metrics.connections.get() == 1).await;
             watcher.expect_silence().await;
         }
     }
@@ -179,13 +179,13 @@ async fn a_will_comes_when_the_connection_is_lost_and_not_after_goodbye() {
 
 #[tokio::test]
 async fn a_will_waits_for_its_delay_and_a_return_cancels_it() {
-    let front = Front::start().await;
-    let mut watcher = front.v4("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
     let bytes = will_v5("client-w", "wills/w", 1, &EXPIRY);
-    let (client, _) = front.resume(&bytes).await;
+    let (client, _) = server.resume(&bytes).await;
     drop(client);
-    let (client, present) = front.resume(&bytes).await;
+    let (client, present) = server.resume(&bytes).await;
     assert!(present);
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     watcher.expect_silence().await;
@@ -197,53 +197,53 @@ async fn a_will_waits_for_its_delay_and_a_return_cancels_it() {
 
 #[tokio::test]
 async fn a_session_that_ends_publishes_the_will_that_waited() {
-    let front = Front::start().await;
-    let mut watcher = front.v4("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "wills/#", 0).await;
-    let (client, _) = front.resume(&will_v5("client-w", "wills/w", 60, &EXPIRY)).await;
+    let (client, _) = server.resume(&will_v5("client-w", "wills/w", 60, &EXPIRY)).await;
     drop(client);
-    until("it is away", || front.metrics.connections.get() == 1).await;
-    let _clean = front.v5("client-w").await;
+    until("it is away", || server.metrics.connections.get() == 1).await;
+    let _clean = server.v5("client-w").await;
     watcher.expect(&publish(0x30, "wills/w", 0, None, "gone")).await;
 }
 
 #[tokio::test]
 async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_anothers_is_refused() {
-    let front = Front::start().await;
-    let (client, _) = front.resume(&will_v5("lamp-1", "/devices/lamp-1/events/will", 0, &[])).await;
+    let server = TestServer::start().await;
+    let (client, _) = server.resume(&will_v5("lamp-1", "/devices/lamp-1/events/will", 0, &[])).await;
     drop(client);
-    until("the will is an event", || front.hub.payloads() == ["gone"]).await;
-    let mut client = front.open().await;
+    until("the will is an event", || server.hub.payloads() == ["gone"]).await;
+    let mut client = server.open().await;
     client.send(&will_v5("lamp-1", "/devices/lamp-2/events", 0, &[])).await;
     assert_eq!(client.packet().await[3], 0x87);
 }
 
 #[tokio::test]
 async fn a_session_expires() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let bytes = connect_v5("client-e", 0, &[0x11, 0, 0, 0, 1]);
-    let (client, _) = front.resume(&bytes).await;
+    let (client, _) = server.resume(&bytes).await;
     drop(client);
     tokio::time::sleep(Duration::from_millis(1_300)).await;
-    assert!(!front.resume(&bytes).await.1);
+    assert!(!server.resume(&bytes).await.1);
 }
 
 #[tokio::test]
 async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client-to", 0, &EXPIRY);
-    let (mut to, _) = front.resume(&kept).await;
+    let (mut to, _) = server.resume(&kept).await;
     to.subscribe(true, "a", 1).await;
     drop(to);
-    until("it is away", || front.metrics.connections.get() == 0).await;
-    let mut from = front.v4("client-from").await;
+    until("it is away", || server.metrics.connections.get() == 0).await;
+    let mut from = server.v4("client-from").await;
     let most = u16::try_from(switchbox_model::limits::SESSION_QUEUE).unwrap();
     for n in 1..=most + 3 {
         from.send(&publish(0x32, "a", n, None, &n.to_string())).await;
         from.expect(&ack(0x40, n)).await;
     }
-    assert_eq!(front.limit_hits("session_queue"), 3);
-    let (mut to, _) = front.resume(&kept).await;
+    assert_eq!(server.limit_hits("session_queue"), 3);
+    let (mut to, _) = server.resume(&kept).await;
     for n in 1..=most {
         to.expect(&publish(0x32, "a", n, Some(&[]), &n.to_string())).await;
         to.send(&ack(0x40, n)).await;
@@ -253,41 +253,41 @@ async fn a_full_queue_of_a_client_that_is_away_drops_the_newest_and_says_so() {
 
 #[tokio::test]
 async fn a_silent_client_is_closed_and_keep_alive_0_is_for_ever() {
-    let front = Front::start().await;
-    let (mut silent, _) = front.resume(&connect_v4("client-1", 2, 1)).await;
-    let (mut patient, _) = front.resume(&connect_v4("client-2", 2, 0)).await;
+    let server = TestServer::start().await;
+    let (mut silent, _) = server.resume(&connect_v4("client-1", 2, 1)).await;
+    let (mut unhurried, _) = server.resume(&connect_v4("client-2", 2, 0)).await;
     let start = Instant::now();
     silent.expect_end().await;
     assert!((1_400..2_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
-    patient.expect_silence().await;
+    unhurried.expect_silence().await;
 }
 
 #[tokio::test]
 async fn at_shutdown_what_becomes_durable_is_acknowledged_and_clients_are_told() {
-    let mut front = Front::start().await;
-    front.hub.hold();
-    let mut client = front.v5("lamp-1").await;
-    let mut idle = front.v4("client").await;
+    let mut server = TestServer::start().await;
+    server.hub.hold();
+    let mut client = server.v5("lamp-1").await;
+    let mut idle = server.v4("client").await;
     client.send(&publish(0x32, "/devices/lamp-1/events", 1, Some(&[]), "a")).await;
-    until("the event is submitted", || !front.hub.payloads().is_empty()).await;
-    front.shutdown.cancel();
+    until("the event is submitted", || !server.hub.payloads().is_empty()).await;
+    server.shutdown.cancel();
     assert!(idle.try_packet().await.is_none());
-    front.hub.make_durable(&Ok(()));
+    server.hub.make_durable(&Ok(()));
     client.expect(&ack(0x40, 1)).await;
     assert_eq!(client.expect_end().await, Some(0x8b));
     let start = Instant::now();
-    front.service.take().unwrap().await.unwrap();
+    server.service.take().unwrap().await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(2));
-    assert!(front.hub.has_logged("lamp-1 disconnected: server shutting down"));
+    assert!(server.hub.has_logged("lamp-1 disconnected: server shutting down"));
 }
 
 #[tokio::test]
 async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few() {
-    let (metrics, topics) = (Metrics::default(), switchbox_mqtt_session::topics::Keeper::default());
+    let (metrics, topics) = (Metrics::default(), switchbox_mqtt_session::topics::SessionLog::default());
     let topics = switchbox_mqtt_session::topics::Handle::new(metrics.clone(), topics);
     let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone(), 9));
     let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
-    let (everyone, mut others) = (clients.away.of(Owner::Everyone), Share::default());
+    let (everyone, mut others) = (clients.offline_sessions.of(Owner::Everyone), Share::default());
     for (id, filter, crowded, kept) in
         [("1", &few, false, true), ("2", &many, false, true), ("3", &few, true, true), ("4", &many, true, false)]
     {
@@ -298,7 +298,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         let claim = clients.claim(&key, &wanted).await.unwrap();
         claim.mailbox.begin(10);
         claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), Kept::Topic);
-        let legacy = || Legacy { expiry: Duration::from_secs(100), will: None, will_later: false };
+        let legacy = || SessionCleanup { expiry: Duration::from_secs(100), will: None, will_later: false };
         clients.release(&key, &claim.mailbox, legacy());
         let again = clients.claim(&key, &wanted).await.unwrap();
         assert_eq!(again.present, kept, "{id}");
@@ -312,9 +312,13 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 #[test]
 fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
-        let (metrics, away) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
-        let mailbox =
-            Mailbox::new("a".into(), metrics.clone(), away.clone(), switchbox_mqtt_session::topics::Keeper::default());
+        let (metrics, offline_sessions) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
+        let mailbox = Mailbox::new(
+            "a".into(),
+            metrics.clone(),
+            offline_sessions.clone(),
+            switchbox_mqtt_session::topics::SessionLog::default(),
+        );
         (mailbox.lock().durable, mailbox.lock().record) = (durable, durable.then_some(SessionNum(1)));
         let deliver = |num, expires| {
             let message = std::sync::Arc::new(Message { expires, ..Message::new("a", vec![0; 3_000]) });
@@ -339,14 +343,18 @@ fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
         assert_eq!(metrics.dropped.get_or_create(&Reason { reason: "expired" }).get(), 990);
         let bytes = mailbox.lock().session.queued_bytes();
         let left = limits::SESSIONS_QUEUE_BYTES - bytes;
-        assert!(!durable || (away.room(left).is_ok() && away.room(left + 1).is_err()), "counted anew");
+        assert!(
+            !durable || (offline_sessions.room(left).is_ok() && offline_sessions.room(left + 1).is_err()),
+            "counted anew"
+        );
     }
 }
 
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
-    let (metrics, away) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
-    let mailbox = Mailbox::new("a".into(), metrics, away, switchbox_mqtt_session::topics::Keeper::default());
+    let (metrics, offline_sessions) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
+    let mailbox =
+        Mailbox::new("a".into(), metrics, offline_sessions, switchbox_mqtt_session::topics::SessionLog::default());
     mailbox.begin(10);
     let deliver = || {
         let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };

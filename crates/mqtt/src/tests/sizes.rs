@@ -6,12 +6,12 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Shared, connection::Connection, listen::Door, serve},
+    super::{Shared, connection::Connection, listen::ListenerOptions, serve},
     fake::FakeHub,
 };
-use switchbox_transport::lobby::Pass;
+use switchbox_transport::admission::ConnectionPermit;
 
-type Served = (Arc<Shared<FakeHub>>, TcpStream, Arc<Door>, Pass, CancellationToken);
+type Served = (Arc<Shared<FakeHub>>, TcpStream, Arc<ListenerOptions>, ConnectionPermit, CancellationToken);
 
 /// Of the future that the function gives.
 fn size<A, F>(_: impl Fn(A) -> F) -> usize {
@@ -20,7 +20,8 @@ fn size<A, F>(_: impl Fn(A) -> F) -> usize {
 
 #[test]
 fn an_idle_connections_task_is_small() {
-    let task = size(|(shared, stream, door, pass, shutdown): Served| serve(shared, stream, door, pass, shutdown));
+    let task =
+        size(|(shared, stream, listener, pass, shutdown): Served| serve(shared, stream, listener, pass, shutdown));
     let bytes = task + size_of::<Connection<FakeHub>>();
     assert!(bytes <= 1_600, "{bytes}");
 }

@@ -24,11 +24,11 @@ fn message(topic: &str) -> Arc<Message> {
 }
 
 /// A kept session, connected, that takes one message at a time and whose queue is full.
-pub(super) async fn full(front: &Front, id: &str, topic: &str) -> Client {
-    let (mut client, _) = front.resume(&connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
+pub(super) async fn full(server: &TestServer, id: &str, topic: &str) -> Client {
+    let (mut client, _) = server.resume(&connect_v5(id, 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
     client.subscribe(true, topic, 1).await;
     for _ in 0..=limits::SESSION_QUEUE {
-        publish_alone(&front.topics, message(topic)).await;
+        publish_alone(&server.topics, message(topic)).await;
     }
     client.expect(&publish(0x32, topic, 1, Some(&[]), "filling")).await;
     client
@@ -39,14 +39,14 @@ async fn a_qos_2_message_that_waited_for_a_full_subscriber_is_acknowledged_to_th
     let v5 = (connect_v5("client-v5", 0, &KEPT), Some(&[][..]));
     let v4 = (connect_v4("client-v4", 0, 60), None);
     for (hello, properties) in [v5, v4] {
-        let front = Front::start().await;
-        let _full = full(&front, "client-full", "a").await;
-        let mut watcher = front.v4("client-watcher").await;
+        let server = TestServer::start().await;
+        let _full = full(&server, "client-full", "a").await;
+        let mut watcher = server.v4("client-watcher").await;
         watcher.subscribe(false, "a", 0).await;
-        let (mut from, _) = front.resume(&hello).await;
+        let (mut from, _) = server.resume(&hello).await;
         from.send(&publish(0x34, "a", 7, properties, "once")).await;
         watcher.expect(&publish(0x30, "a", 0, None, "once")).await;
-        let (mut from, present) = front.resume(&hello).await;
+        let (mut from, present) = server.resume(&hello).await;
         assert!(present);
         from.send(&publish(0x3c, "a", 7, properties, "once")).await;
         from.expect(&ack(0x50, 7)).await;
@@ -58,37 +58,37 @@ async fn a_qos_2_message_that_waited_for_a_full_subscriber_is_acknowledged_to_th
 
 #[tokio::test]
 async fn a_qos_2_event_that_waited_for_the_journal_is_accepted_from_the_next_connection() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let hello = connect_v5("lamp-1", 0, &KEPT);
-    let (mut lamp, _) = front.resume(&hello).await;
-    front.hub.0.stuck.store(true, Ordering::SeqCst);
+    let (mut lamp, _) = server.resume(&hello).await;
+    server.hub.0.stuck.store(true, Ordering::SeqCst);
     lamp.send(&publish(0x34, EVENTS, 7, Some(&[]), "once")).await;
-    until("it waits", || front.hub.has_logged("waits for room")).await;
-    let (mut lamp, present) = front.resume(&hello).await;
+    until("it waits", || server.hub.has_logged("waits for room")).await;
+    let (mut lamp, present) = server.resume(&hello).await;
     assert!(present);
-    front.hub.0.stuck.store(false, Ordering::SeqCst);
+    server.hub.0.stuck.store(false, Ordering::SeqCst);
     lamp.send(&publish(0x3c, EVENTS, 7, Some(&[]), "once")).await;
     lamp.expect(&ack(0x50, 7)).await;
-    assert_eq!(front.hub.payloads(), ["once"]);
+    assert_eq!(server.hub.payloads(), ["once"]);
 }
 
 #[tokio::test]
 async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_also_when_its_client_is_taken_over() {
-    let front = Front::start().await;
-    let (mut kept, _) = front.resume(&connect_v5("client-kept", 0, &KEPT)).await;
+    let server = TestServer::start().await;
+    let (mut kept, _) = server.resume(&connect_v5("client-kept", 0, &KEPT)).await;
     kept.subscribe(true, "plugin/a", 1).await;
     let hello = connect_v5("client-from", 0, &KEPT);
-    let (mut from, _) = front.resume(&hello).await;
-    front.hub.0.stuck.store(true, Ordering::SeqCst);
+    let (mut from, _) = server.resume(&hello).await;
+    server.hub.0.stuck.store(true, Ordering::SeqCst);
     from.send(&publish(0x34, "plugin/a", 9, Some(&[]), "once")).await;
-    until("it waits", || front.hub.has_logged("waits for room")).await;
-    let (mut from, _) = front.resume(&hello).await;
+    until("it waits", || server.hub.has_logged("waits for room")).await;
+    let (mut from, _) = server.resume(&hello).await;
     from.send(&publish(0x3c, "plugin/a", 9, Some(&[]), "once")).await;
     from.expect(&ack(0x50, 9)).await;
     kept.expect(&publish(0x32, "plugin/a", 1, Some(&[]), "once")).await;
     kept.expect_silence().await;
-    assert_eq!(front.hub.payloads(), ["once"]);
-    let changes = front.hub.0.written_with.lock().clone();
+    assert_eq!(server.hub.payloads(), ["once"]);
+    let changes = server.hub.0.written_with.lock().clone();
     assert!(
         matches!(&changes[..], [BrokerChange::Published { .. }, BrokerChange::Received { id: 9, .. }]),
         "{changes:?}"
@@ -97,20 +97,20 @@ async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_a
 
 #[tokio::test]
 async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
-    let front = Front::start().await;
-    let mut one = full(&front, "client-one", "a/1").await;
-    let mut other = full(&front, "client-other", "a/2").await;
+    let server = TestServer::start().await;
+    let mut one = full(&server, "client-one", "a/1").await;
+    let mut other = full(&server, "client-other", "a/2").await;
     one.subscribe(true, "b", 1).await;
     other.subscribe(true, "b", 1).await;
-    let mut watcher = front.v4("client-watcher").await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "b", 0).await;
     let hello = connect_v5("client-from", 0, &KEPT);
-    let (mut from, _) = front.resume(&hello).await;
+    let (mut from, _) = server.resume(&hello).await;
     from.send(&publish(0x32, "b", 7, Some(&[]), "late")).await;
     watcher.expect(&publish(0x30, "b", 0, None, "late")).await;
     one.send(&ack(0x40, 1)).await;
     one.expect(&publish(0x32, "a/1", 2, Some(&[]), "filling")).await;
-    drop(front.resume(&hello).await);
+    drop(server.resume(&hello).await);
     let last = u16::try_from(limits::SESSION_QUEUE).unwrap() + 1;
     for id in 2..=last {
         one.send(&ack(0x40, id)).await;
@@ -121,17 +121,17 @@ async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
 
 #[tokio::test]
 async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let hello = connect_v5("client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
-    let _full = full(&front, "client-full", "a").await;
+    let _full = full(&server, "client-full", "a").await;
     // Both wait in vain.
-    publish_alone(&front.topics, message("a")).await;
-    publish_alone(&front.topics, message("a")).await;
+    publish_alone(&server.topics, message("a")).await;
+    publish_alone(&server.topics, message("a")).await;
     let nobody = Publisher::of(Owner::Everyone);
     let is_waited_for =
-        || front.topics.deliver(&message("a"), &nobody, &mut Pending::default()).is_ok_and(|full| !full.is_empty());
+        || server.topics.deliver(&message("a"), &nobody, &mut Pending::default()).is_ok_and(|full| !full.is_empty());
     assert!(!is_waited_for());
-    let (mut again, _) = front.resume(&hello).await;
+    let (mut again, _) = server.resume(&hello).await;
     again.expect(&publish(0x3a, "a", 1, Some(&[]), "filling")).await;
     assert!(!is_waited_for());
     // It takes some, and its queue is filled again.
@@ -140,30 +140,30 @@ async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
         again.expect(&publish(0x32, "a", id + 1, Some(&[]), "filling")).await;
     }
     for _ in 1..=10 {
-        publish_alone(&front.topics, message("a")).await;
+        publish_alone(&server.topics, message("a")).await;
     }
     assert!(is_waited_for());
 }
 
 #[tokio::test]
 async fn places_in_a_queue_that_are_not_used_are_free_again() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let hello = connect_v5("client-to", 0, &KEPT);
-    let (mut to, _) = front.resume(&hello).await;
+    let (mut to, _) = server.resume(&hello).await;
     to.subscribe(true, "a", 1).await;
     to.send(&[0xe0, 0]).await;
     to.expect_end().await;
     let mut pending = Pending::default();
     for _ in 0..limits::SESSION_QUEUE {
-        let waiting = front.topics.deliver(&message("a"), &Publisher::of(Owner::Everyone), &mut pending);
+        let waiting = server.topics.deliver(&message("a"), &Publisher::of(Owner::Everyone), &mut pending);
         assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     }
-    assert_eq!(front.limit_hits("session_queue"), 0);
+    assert_eq!(server.limit_hits("session_queue"), 0);
     drop(pending);
     for _ in 0..limits::SESSION_QUEUE {
-        publish_alone(&front.topics, message("a")).await;
+        publish_alone(&server.topics, message("a")).await;
     }
-    assert_eq!(front.limit_hits("session_queue"), 0);
-    publish_alone(&front.topics, message("a")).await;
-    assert_eq!(front.limit_hits("session_queue"), 1);
+    assert_eq!(server.limit_hits("session_queue"), 0);
+    publish_alone(&server.topics, message("a")).await;
+    assert_eq!(server.limit_hits("session_queue"), 1);
 }

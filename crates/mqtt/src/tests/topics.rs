@@ -11,10 +11,10 @@ use switchbox_model::{Message, QoS, limits};
 
 #[tokio::test]
 async fn all_qualities_of_service_both_ways() {
-    let front = Front::start().await;
-    let mut to = front.v4("client-to").await;
+    let server = TestServer::start().await;
+    let mut to = server.v4("client-to").await;
     to.subscribe(false, "a/+", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x30, "a/b", 0, Some(&[]), "0")).await;
     to.expect(&publish(0x30, "a/b", 0, None, "0")).await;
     from.send(&publish(0x32, "a/b", 7, Some(&[]), "1")).await;
@@ -37,22 +37,22 @@ async fn all_qualities_of_service_both_ways() {
 /// More than a queue holds.
 const MANY: usize = 1_500;
 
-async fn retain_many(front: &Front) {
+async fn retain_many(server: &TestServer) {
     for number in 0..MANY {
         let topic = format!("many/{number:04}");
         let retained = Message { qos: QoS::AtLeastOnce, retain: true, ..Message::new(&topic, "x") };
-        publish_alone(&front.topics, Arc::new(retained)).await;
+        publish_alone(&server.topics, Arc::new(retained)).await;
     }
 }
 
 #[tokio::test]
 async fn all_retained_messages_come_however_many_match() {
-    let front = Front::start().await;
-    retain_many(&front).await;
+    let server = TestServer::start().await;
+    retain_many(&server).await;
     // A clean session, and one whose messages are written down.
     for hello in [connect_v4("client-a", 2, 60), connect_v4("client-b", 0, 60)] {
         for qos in [0, 1] {
-            let (mut to, _) = front.resume(&hello).await;
+            let (mut to, _) = server.resume(&hello).await;
             assert_eq!(to.subscribe(false, "many/+", qos).await, qos);
             for number in 0..MANY {
                 let packet = to.packet().await;
@@ -65,14 +65,14 @@ async fn all_retained_messages_come_however_many_match() {
             to.expect_silence().await;
         }
     }
-    assert_eq!(front.limit_hits("session_queue"), 0);
+    assert_eq!(server.limit_hits("session_queue"), 0);
 }
 
 #[tokio::test]
 async fn retained_messages_that_wait_for_room_are_not_sent_when_the_subscription_is_over() {
-    let front = Front::start().await;
-    retain_many(&front).await;
-    let mut to = front.v4("client-to").await;
+    let server = TestServer::start().await;
+    retain_many(&server).await;
+    let mut to = server.v4("client-to").await;
     to.subscribe(false, "many/+", 1).await;
     let mut ids = Vec::new();
     for _ in 0..limits::IN_FLIGHT {
@@ -108,11 +108,11 @@ async fn retained_messages_that_wait_for_room_are_not_sent_when_the_subscription
 
 #[tokio::test]
 async fn retained_messages_come_on_subscribe_as_the_options_say() {
-    let front = Front::start().await;
-    let mut from = front.v5("client-from").await;
+    let server = TestServer::start().await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x33, "r", 1, Some(&[]), "old")).await;
     from.expect(&ack(0x40, 1)).await;
-    let mut to = front.v5("client-to").await;
+    let mut to = server.v5("client-to").await;
     assert_eq!(to.subscribe(true, "r", 0x01 | 0x10).await, 1);
     to.expect(&publish(0x33, "r", 1, Some(&[]), "old")).await;
     to.send(&ack(0x40, 1)).await;
@@ -132,12 +132,12 @@ async fn retained_messages_come_on_subscribe_as_the_options_say() {
 
 #[tokio::test]
 async fn properties_pass_through_and_subscription_ids_are_added() {
-    let front = Front::start().await;
-    let mut to = front.v5("client-to").await;
+    let server = TestServer::start().await;
+    let mut to = server.v5("client-to").await;
     let subscribe = [&[0, 1, 2, 0x0b, 42][..], &text("a"), &[0]].concat();
     to.send(&packet(0x82, &subscribe)).await;
     to.packet().await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     let passed = [
         &[0x01, 1, 0x03][..],
         &text("json"),
@@ -155,7 +155,7 @@ async fn properties_pass_through_and_subscription_ids_are_added() {
     from.send(&publish(0x30, "", 0, Some(&[0x23, 0, 3]), "2")).await;
     to.expect(&publish(0x30, "a", 0, Some(&[&passed[..], &[0x0b, 42]].concat()), "1")).await;
     to.expect(&publish(0x30, "a", 0, Some(&[0x0b, 42]), "2")).await;
-    let mut old = front.v4("client-old").await;
+    let mut old = server.v4("client-old").await;
     old.subscribe(false, "a", 0).await;
     from.send(&publish(0x30, "a", 0, Some(&passed), "3")).await;
     old.expect(&publish(0x30, "a", 0, None, "3")).await;
@@ -163,21 +163,21 @@ async fn properties_pass_through_and_subscription_ids_are_added() {
 
 #[tokio::test]
 async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client-to", 0, &[0x11, 0, 0, 0, 100]);
-    let mut to = front.open().await;
+    let mut to = server.open().await;
     to.send(&kept).await;
     to.packet().await;
     to.subscribe(true, "a", 1).await;
     to.send(&[0xe0, 0]).await;
     to.expect_end().await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     for (id, secs) in [(1, 1), (2, 9)] {
         from.send(&publish(0x32, "a", id, Some(&[0x02, 0, 0, 0, secs]), "x")).await;
         from.expect(&ack(0x40, id)).await;
     }
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let mut to = front.open().await;
+    let mut to = server.open().await;
     to.send(&kept).await;
     to.packet().await;
     // The first had the packet id 1.
@@ -187,8 +187,8 @@ async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
 
 #[tokio::test]
 async fn no_local_and_unsubscribe() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a", 0x04).await;
     client.subscribe(true, "b", 0).await;
     client.send(&publish(0x30, "a", 0, Some(&[]), "x")).await;
@@ -202,26 +202,26 @@ async fn no_local_and_unsubscribe() {
 
 #[tokio::test]
 async fn what_is_larger_than_a_client_takes_is_not_sent_to_it() {
-    let front = Front::start().await;
-    let mut client = front.open().await;
+    let server = TestServer::start().await;
+    let mut client = server.open().await;
     client.send(&connect_v5("client", 2, &[0x27, 0, 0, 0, 50])).await;
     client.packet().await;
     client.subscribe(true, "a", 1).await;
     for payload in ["x".repeat(100), "small".to_owned()] {
         let message = Message { qos: QoS::AtLeastOnce, ..Message::new("a", payload) };
-        publish_alone(&front.topics, message.into()).await;
+        publish_alone(&server.topics, message.into()).await;
     }
     client.expect(&publish(0x32, "a", 2, Some(&[]), "small")).await;
 }
 
 #[tokio::test]
 async fn a_slow_subscriber_slows_its_publisher_and_loses_nothing() {
-    let front = Front::start().await;
-    let mut to = front.v4("client-to").await;
+    let server = TestServer::start().await;
+    let mut to = server.v4("client-to").await;
     to.subscribe(false, "a", 1).await;
     let count = 3_000_u16;
     let publisher = tokio::spawn({
-        let topics = front.topics.clone();
+        let topics = server.topics.clone();
         async move {
             for n in 0..count {
                 let message = Message { qos: QoS::AtLeastOnce, ..Message::new("a", n.to_string()) };
@@ -239,45 +239,45 @@ async fn a_slow_subscriber_slows_its_publisher_and_loses_nothing() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed() {
     let options = Options { write_deadline: Duration::from_millis(300), ..Options::default() };
-    let front = Front::start_with(options).await;
-    let mut deaf = front.v4("client-deaf").await;
+    let server = TestServer::start_with(options).await;
+    let mut deaf = server.v4("client-deaf").await;
     deaf.subscribe(false, "a", 0).await;
     let payload = "x".repeat(100_000);
     until("it is closed", || {
-        let topics = front.topics.clone();
+        let topics = server.topics.clone();
         let message = Message::new("a", payload.clone());
         tokio::spawn(async move { publish_alone(&topics, message.into()).await });
-        front.metrics.connections.get() == 0
+        server.metrics.connections.get() == 0
     })
     .await;
-    assert_eq!(front.limit_hits("write_deadline"), 1);
+    assert_eq!(server.limit_hits("write_deadline"), 1);
 }
 
 #[tokio::test]
 async fn a_message_that_triggers_a_plugin_is_durable_before_its_acknowledgement() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "plugin/#", 0).await;
-    front.hub.hold();
+    server.hub.hold();
     client.send(&publish(0x32, "plugin/a", 7, Some(&[]), "1")).await;
     client.send(&publish(0x34, "plugin/a", 8, Some(&[]), "2")).await;
     client.send(&publish(0x32, "other", 9, Some(&[]), "3")).await;
     client.expect(&publish(0x30, "plugin/a", 0, Some(&[]), "1")).await;
     client.expect(&publish(0x30, "plugin/a", 0, Some(&[]), "2")).await;
     client.expect_silence().await;
-    front.hub.make_durable(&Ok(()));
+    server.hub.make_durable(&Ok(()));
     client.expect(&ack(0x40, 7)).await;
     client.expect(&ack(0x50, 8)).await;
     client.expect(&ack(0x40, 9)).await;
-    assert_eq!(front.hub.payloads(), ["1", "2"]);
+    assert_eq!(server.hub.payloads(), ["1", "2"]);
 }
 
 #[tokio::test]
 async fn a_clients_filters_are_bounded_in_bytes() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let filter = |n: u32| format!("{n}/{}", "x".repeat(60_000));
     for (v5, refused) in [(true, 0x97), (false, 0x80)] {
-        let mut client = if v5 { front.v5("client-5").await } else { front.v4("client-4").await };
+        let mut client = if v5 { server.v5("client-5").await } else { server.v4("client-4").await };
         for n in 0..4 {
             assert_eq!(client.subscribe(v5, &filter(n), 1).await, 1);
         }
@@ -289,5 +289,5 @@ async fn a_clients_filters_are_bounded_in_bytes() {
         assert_eq!(client.packet().await[0], 0xb0);
         assert_eq!(client.subscribe(v5, &filter(4), 1).await, 1);
     }
-    assert_eq!(front.limit_hits("subscription_bytes"), 2);
+    assert_eq!(server.limit_hits("subscription_bytes"), 2);
 }

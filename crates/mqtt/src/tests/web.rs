@@ -9,7 +9,7 @@ use std::{
 use tungstenite::{Message, WebSocket, protocol::CloseFrame};
 
 use super::{
-    doors::{beside, came, open, tcp, web},
+    listeners::{beside, came, open, tcp, web},
     raw::{ack, connect_v4, connect_v5, publish},
     *,
 };
@@ -18,16 +18,16 @@ use switchbox_model::limits;
 const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
 const EVENTS: &str = "/devices/lamp-1/events";
 
-async fn front(options: Options) -> Front {
-    Front::start_at(web(), options).await
+async fn server(options: Options) -> TestServer {
+    TestServer::start_at(web(), options).await
 }
 
 /// A browser's client writes all that its program sent in one go as one message.
 #[tokio::test]
 async fn one_message_holds_any_number_of_packets_before_connect_and_after() {
     const COUNT: u16 = 2_000;
-    let front = front(Options::default()).await;
-    let addr = front.addr;
+    let server = server(Options::default()).await;
+    let addr = server.addr;
     let event = |id: u16| publish(0x32, EVENTS, id, None, &"x".repeat(400));
     let events: Vec<u8> = (1..=COUNT).flat_map(event).collect();
     let packet = limits::TELEMETRY_BYTES + limits::PACKET_OVERHEAD_BYTES;
@@ -52,7 +52,7 @@ async fn one_message_holds_any_number_of_packets_before_connect_and_after() {
         })
         .await;
     }
-    assert_eq!(front.hub.payloads().len(), 2 * usize::from(COUNT));
+    assert_eq!(server.hub.payloads().len(), 2 * usize::from(COUNT));
 }
 
 /// Masked with nothing, which is a mask, too.
@@ -64,8 +64,8 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn packets_of_a_message_without_end_are_answered_as_they_come() {
-    let front = front(Options::default()).await;
-    let addr = front.addr;
+    let server = server(Options::default()).await;
+    let addr = server.addr;
     beside(move || {
         let mut socket = open(tcp(addr), addr);
         let tcp = socket.get_mut();
@@ -83,8 +83,8 @@ async fn packets_of_a_message_without_end_are_answered_as_they_come() {
 
 #[tokio::test]
 async fn a_packet_over_the_limit_is_refused_however_its_message_is_cut() {
-    let front = front(Options::default()).await;
-    let addr = front.addr;
+    let server = server(Options::default()).await;
+    let addr = server.addr;
     let large = publish(0x32, EVENTS, 2, None, &"x".repeat(380_000));
     for size in [1_000, large.len()] {
         let large = large.clone();
@@ -104,7 +104,7 @@ async fn a_packet_over_the_limit_is_refused_however_its_message_is_cut() {
         .await;
         assert_eq!(close.unwrap().code, 1009.into(), "{size}");
     }
-    assert_eq!(front.limit_hits("packet_bytes"), 2);
+    assert_eq!(server.limit_hits("packet_bytes"), 2);
 }
 
 /// The host's close frame, if one comes before the connection ends.
@@ -130,7 +130,7 @@ fn closed_after(addr: SocketAddr, bytes: Vec<u8>) -> impl FnOnce() -> Option<Clo
 #[tokio::test]
 async fn whatever_the_host_ends_it_says_so_with_a_close_frame() {
     let short = Duration::from_millis(50);
-    let front = front(Options { connect_deadline: short * 10, packet_deadline: short, ..Options::default() }).await;
+    let server = server(Options { connect_deadline: short * 10, packet_deadline: short, ..Options::default() }).await;
     let hello = frame(0x82, &connect_v4("lamp-1", 2, 60));
     let after = |more: &[u8]| [&hello[..], more].concat();
     for (name, bytes, code) in [
@@ -148,19 +148,19 @@ async fn whatever_the_host_ends_it_says_so_with_a_close_frame() {
         ("half a frame", after(&frame(0x82, &[0xc0, 0, 0xc0])[..8]), 1008),
         ("DISCONNECT", after(&frame(0x82, &[0xe0, 0])), 1000),
     ] {
-        let close = beside(closed_after(front.addr, bytes)).await;
+        let close = beside(closed_after(server.addr, bytes)).await;
         assert_eq!(close.map(|close| u16::from(close.code)), Some(code), "{name}");
     }
     let reasons =
-        ["wrong packet", "packet_deadline"].map(|reason| front.metrics.closed.get_or_create(&Reason { reason }).get());
+        ["wrong packet", "packet_deadline"].map(|reason| server.metrics.closed.get_or_create(&Reason { reason }).get());
     assert_eq!(reasons, [3, 2]);
-    assert_eq!((front.limit_hits("connect_deadline"), front.limit_hits("connect_packet_bytes")), (1, 1));
+    assert_eq!((server.limit_hits("connect_deadline"), server.limit_hits("connect_packet_bytes")), (1, 1));
 }
 
 #[tokio::test]
 async fn who_is_taken_over_and_who_is_there_when_the_host_stops_gets_a_close_frame() {
-    let mut front = front(Options::default()).await;
-    let (addr, hello) = (front.addr, connect_v4("lamp-1", 2, 60));
+    let mut server = server(Options::default()).await;
+    let (addr, hello) = (server.addr, connect_v4("lamp-1", 2, 60));
     let connect = move || {
         let mut socket = open(tcp(addr), addr);
         socket.send(Message::Binary(hello.clone().into())).unwrap();
@@ -171,16 +171,16 @@ async fn who_is_taken_over_and_who_is_there_when_the_host_stops_gets_a_close_fra
     let mut second = beside(connect).await;
     let mut silent = beside(move || open(tcp(addr), addr)).await;
     assert_eq!(beside(move || last(&mut first)).await.unwrap().code, 1008.into());
-    front.shutdown.cancel();
+    server.shutdown.cancel();
     assert_eq!(beside(move || last(&mut second)).await.unwrap().code, 1001.into());
     assert_eq!(beside(move || last(&mut silent)).await.unwrap().code, 1001.into());
-    front.service.take();
+    server.service.take();
 }
 
 #[tokio::test]
 async fn a_close_frame_and_a_ping_are_answered() {
-    let front = front(Options::default()).await;
-    let (addr, hello) = (front.addr, frame(0x82, &connect_v4("lamp-1", 2, 60)));
+    let server = server(Options::default()).await;
+    let (addr, hello) = (server.addr, frame(0x82, &connect_v4("lamp-1", 2, 60)));
     let pings = [frame(0x89, b"one"), frame(0x89, b"two")].concat();
     beside(move || {
         let mut socket = open(tcp(addr), addr);
@@ -197,14 +197,14 @@ async fn a_close_frame_and_a_ping_are_answered() {
         assert_eq!(last(&mut socket).unwrap().code, 4000.into());
     })
     .await;
-    until("it is gone", || front.metrics.connections.get() == 0).await;
+    until("it is gone", || server.metrics.connections.get() == 0).await;
 }
 
 /// What each wrong upgrade gets is a table in `web/upgrade.rs`.
 #[tokio::test]
 async fn what_is_no_upgrade_gets_an_http_answer_to_its_end() {
-    let front = front(Options { connect_deadline: Duration::from_secs(2), ..Options::default() }).await;
-    let addr = front.addr;
+    let server = server(Options { connect_deadline: Duration::from_secs(2), ..Options::default() }).await;
+    let addr = server.addr;
     let with = |more: &str| {
         format!(
             "GET /mqtt HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
@@ -231,5 +231,5 @@ async fn what_is_no_upgrade_gets_an_http_answer_to_its_end() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(says), "{answer}");
     }
     // Counted when the connection has ended, which the client may see a moment earlier.
-    until("each is counted", || front.refused("handshake") == 4).await;
+    until("each is counted", || server.refused("handshake") == 4).await;
 }

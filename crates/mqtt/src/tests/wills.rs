@@ -45,25 +45,25 @@ impl Return {
 
 /// The client has a will, its connection ends, and it comes back and says "online" in the segment of its CONNECT. What the
 /// topic says then.
-async fn comes_back(front: &Front, id: &str, how: Return) -> String {
-    let (old, _) = front.connect(&how.connect(id, !how.v5 && how.clean, Some("offline"))).await;
+async fn comes_back(server: &TestServer, id: &str, how: Return) -> String {
+    let (old, _) = server.connect(&how.connect(id, !how.v5 && how.clean, Some("offline"))).await;
     let old = how.takeover.then_some(old);
     let topic = format!("status/{id}");
     let online = publish(0x33, &topic, 9, how.v5.then_some(&[]), "online");
-    let mut new = front.open().await;
+    let mut new = server.open().await;
     new.send(&[how.connect(id, how.clean, how.new_will.then_some("offline again")), online].concat()).await;
     assert_eq!(new.packet().await[0], 0x20);
     new.expect(&ack(0x40, 9)).await;
-    let says = front.topics.retained(&topic, None).messages.first().map(|message| message.payload.clone());
+    let says = server.topics.retained(&topic, None).messages.first().map(|message| message.payload.clone());
     new.send(&[0xe0, 0]).await;
     drop(old);
     String::from_utf8(says.unwrap_or_default().to_vec()).unwrap()
 }
 
 /// Clients that keep the front's threads busy until the flag falls.
-fn load(front: &Front, on: &'static AtomicBool) -> Vec<tokio::task::JoinHandle<()>> {
+fn load(server: &TestServer, on: &'static AtomicBool) -> Vec<tokio::task::JoinHandle<()>> {
     let clients = (0..8).map(|n| {
-        let addr = front.addr;
+        let addr = server.addr;
         tokio::spawn(async move {
             let mut client = Client::open(addr).await;
             client.send(&raw::connect_v4(&format!("client-load-{n}"), 2, 0)).await;
@@ -82,18 +82,18 @@ fn load(front: &Front, on: &'static AtomicBool) -> Vec<tokio::task::JoinHandle<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_will_comes_before_what_its_client_does_next_also_under_load() {
     static LOAD: AtomicBool = AtomicBool::new(true);
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let delayed = Return { v5: true, clean: true, delay: 30, new_will: false, takeover: false };
     let mut late = 0;
     for round in 0..500 {
-        late += usize::from(comes_back(&front, &format!("client-{round}"), delayed).await != "online");
+        late += usize::from(comes_back(&server, &format!("client-{round}"), delayed).await != "online");
     }
     assert_eq!(late, 0, "of 500 wills that came after what their clients did next");
-    let load = load(&front, &LOAD);
+    let load = load(&server, &LOAD);
     for round in 0..10 {
         for (n, how) in Return::all().enumerate() {
             assert_eq!(
-                comes_back(&front, &format!("client-{n}-{round}"), how).await,
+                comes_back(&server, &format!("client-{n}-{round}"), how).await,
                 "online",
                 "{how:?}, round {round}"
             );
@@ -107,15 +107,15 @@ async fn a_will_comes_before_what_its_client_does_next_also_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_says_goodbye_leaves_no_will_also_where_it_comes_back_at_once() {
-    let front = Front::start().await;
-    let mut watcher = front.v4("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "status/#", 0).await;
     let how = Return { v5: false, clean: true, delay: 0, new_will: false, takeover: true };
     for round in 0..200 {
         let id = format!("client-{}", round % 7);
-        let (mut old, _) = front.connect(&how.connect(&id, true, Some("offline"))).await;
+        let (mut old, _) = server.connect(&how.connect(&id, true, Some("offline"))).await;
         old.send(&[0xe0, 0]).await;
-        let (mut new, _) = front.connect(&how.connect(&id, true, None)).await;
+        let (mut new, _) = server.connect(&how.connect(&id, true, None)).await;
         new.expect_silence().await;
         new.send(&[0xe0, 0]).await;
     }

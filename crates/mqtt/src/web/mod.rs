@@ -64,7 +64,7 @@ impl Web {
             }
             Err(refusal) => {
                 wire.write_all(&refusal.answer()).await?;
-                let _ = tokio::time::timeout(super::goodbye::GOODBYE_PATIENCE, wire.finish()).await;
+                let _ = tokio::time::timeout(super::linger::GOODBYE_TIMEOUT, wire.finish()).await;
                 Err(io::Error::new(ErrorKind::InvalidData, Refused(refusal.text)))
             }
         }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, ops::Range, os::unix::fs::FileExt as _};
 
 use super::*;
-use crate::{decide::decide, documents, materialise::Gathered, schema};
+use crate::{decide::decide, documents, materialise::WriteBatch, schema};
 use switchbox_model::{Entry, Event, EventData};
 
 const SMALL: u64 = 4_096;
@@ -40,7 +40,7 @@ pub(super) fn folder() -> (tempfile::TempDir, Vec<Written>) {
     let mut log = Log::open_with(data.path(), SMALL).unwrap();
     let written = (1..=ROWS).map(|row| append(&mut log, row, row % 3 != 0)).collect();
     let mut state = schema::open_writer(data.path()).unwrap();
-    documents::write(&mut state, &Gathered { row: APPLIED, ..Gathered::default() }, None).unwrap();
+    documents::write(&mut state, &WriteBatch { row: APPLIED, ..WriteBatch::default() }, None).unwrap();
     // Closed, it would have no write-ahead log.
     std::mem::forget(state);
     (data, written)

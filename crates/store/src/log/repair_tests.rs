@@ -110,7 +110,7 @@ fn without_its_log_the_store_goes_on_with_its_documents() {
     let behind = |record: &&Written| record.row > APPLIED + 1;
     let keep: Vec<_> = written.iter().filter(behind).map(|record| record.path.clone()).collect();
     let mut state = crate::schema::open_writer(data.path()).unwrap();
-    let gathered = crate::materialise::Gathered { row: 3, ..Default::default() };
+    let gathered = crate::materialise::WriteBatch { row: 3, ..Default::default() };
     crate::documents::write(&mut state, &gathered, None).unwrap();
     drop(state);
     for record in written.iter().filter(|record| !keep.contains(&record.path)) {

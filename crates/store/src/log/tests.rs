@@ -5,8 +5,8 @@ use std::fs;
 use super::*;
 use crate::{
     LogRow,
+    preallocated::{self, SPARE},
     reader::Reader,
-    spares::{self, SPARE},
 };
 use switchbox_model::{Entry, Event, EventData};
 
@@ -196,7 +196,7 @@ fn only_what_nobody_needs_is_trimmed_and_its_files_are_used_again() {
     assert_eq!(all(&log), (row + 1..=100).collect::<Vec<_>>());
     let (trimmed, spare) = (count("log"), count(SPARE));
     assert!(trimmed < full);
-    assert_eq!(spare, spares::KEPT.min(full - trimmed), "what goes is kept to be used again, up to so many");
+    assert_eq!(spare, preallocated::KEPT.min(full - trimmed), "what goes is kept to be used again, up to so many");
     (101..=120).for_each(|number| append(&mut log, number));
     let begun = count("log") - trimmed;
     assert!(begun > 0);

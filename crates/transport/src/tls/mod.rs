@@ -1,8 +1,8 @@
-//! TLS 1.2 and 1.3 for whoever listens: certificates from files, taken up anew when the files change, and encrypted
+//! TLS 1.2 and 1.3 for all listeners: certificates from files, taken up anew when the files change, and encrypted
 //! streams. Never decides who a client is: it only shows which certificate the client holds the key of.
 
+mod handshake_limit;
 mod stream;
-mod turns;
 mod verifier;
 
 use std::{
@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 pub use self::stream::Stream;
-use self::{turns::Turns, verifier::Possession};
+use self::{handshake_limit::Turns, verifier::Possession};
 use switchbox_settings::TlsFiles;
 
 /// How often the files are looked at.

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::turns::Turns;
+use super::handshake_limit::Turns;
 
 /// Records without any content that are read before others get their turn.
 const EMPTY_READS: usize = 16;

@@ -41,7 +41,7 @@ pub enum Action {
         times: u32,
     },
     /// Calls the method (of the event's device where none is named) and tells the device `report` what came of it, as its
-    /// config, or where it holds a slash, whoever subscribes to that topic.
+    /// config, or where it holds a slash, the subscribers of that topic.
     Method {
         #[serde(default)]
         device: String,

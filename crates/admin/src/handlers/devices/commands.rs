@@ -12,7 +12,7 @@ use crate::{
     App,
     convert::{self, Base64, Params, Span, bad_token},
     error::{Error, Kind},
-    gate::Who,
+    gate::AdminPrincipal,
     handlers::DevicePath,
     reply::{Answer, Body, List, Page},
 };
@@ -43,7 +43,7 @@ pub(crate) async fn send(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<CommandIn>,
 ) -> Answer {
     params.only(&[])?;
@@ -110,7 +110,7 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     Path((p, l, r, d, id)): CommandPath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
 ) -> Answer {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
@@ -124,7 +124,7 @@ pub(crate) async fn purge(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-    Extension(who): Extension<Who>,
+    Extension(who): Extension<AdminPrincipal>,
 ) -> Answer {
     params.only(&[])?;
     let device = found(&app, &path)?;

@@ -10,7 +10,7 @@ use crate::{
     App,
     convert::{self, Base64, Int64, Span},
     error::{Error, Kind},
-    gate::Who,
+    gate::AdminPrincipal,
     reply::Answer,
 };
 use switchbox_core::{outbox::NewConfig, registry::Device};
@@ -37,7 +37,7 @@ pub(crate) struct ConfigIn {
     _name: Option<String>,
 }
 
-pub(super) async fn config(app: &App, device: &Device, who: Who, wanted: ConfigIn) -> Answer {
+pub(super) async fn config(app: &App, device: &Device, who: AdminPrincipal, wanted: ConfigIn) -> Answer {
     let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
     let cause = Cause::Api { who: who.0.clone() };
     let config = NewConfig { payload: wanted.binary_data.0.into(), expected, force: wanted.force };
@@ -69,7 +69,7 @@ pub(crate) struct MethodIn {
     pub(crate) timeout: Option<Span>,
 }
 
-pub(super) async fn method(app: &App, device: &Device, who: Who, wanted: MethodIn) -> Answer {
+pub(super) async fn method(app: &App, device: &Device, who: AdminPrincipal, wanted: MethodIn) -> Answer {
     let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
     if timeout.is_zero() {
         return Err(Error::invalid("timeout must be more than 0s").of_field("timeout"));

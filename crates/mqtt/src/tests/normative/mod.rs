@@ -46,7 +46,7 @@ fn connect_fields(v5: bool, flags: u8, fields: &[&[u8]]) -> Vec<u8> {
     packet(0x10, &[&text("MQTT")[..], head, &fields.concat()].concat())
 }
 
-impl Front {
+impl TestServer {
     /// Sends this CONNECT, which is refused: gives the code of the CONNACK, where one came.
     async fn refusal(&self, bytes: &[u8]) -> Option<u8> {
         let mut client = self.open().await;

@@ -4,11 +4,11 @@ use super::*;
 
 #[tokio::test]
 async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
-    let front = Front::start().await;
-    let mut to = front.v4("client-to").await;
+    let server = TestServer::start().await;
+    let mut to = server.v4("client-to").await;
     to.subscribe(false, "a", 0).await;
     for clean in [2, 0] {
-        let (mut client, _) = front.resume(&connect_v4("client", clean, 60)).await;
+        let (mut client, _) = server.resume(&connect_v4("client", clean, 60)).await;
         for (first, payload) in [(0x34, "x"), (0x3c, "seen before"), (0x34, "seen before")] {
             client.send(&publish(first, "a", 7, None, payload)).await;
             client.expect(&ack(0x50, 7)).await;
@@ -17,7 +17,7 @@ async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
         to.expect_silence().await;
         client.goodbye().await;
         // A clean session ended with its connection, and its id is of a new message.
-        let (mut client, present) = front.resume(&connect_v4("client", clean, 60)).await;
+        let (mut client, present) = server.resume(&connect_v4("client", clean, 60)).await;
         assert_eq!(present, clean == 0);
         client.send(&publish(0x3c, "a", 7, None, "y")).await;
         client.expect(&ack(0x50, 7)).await;
@@ -30,11 +30,11 @@ async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
 
 #[tokio::test]
 async fn v3_4_3_2_1_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v4("client", 0, 60);
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a", 1).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     for (id, payload) in [(1, "one"), (2, "two")] {
         from.publish_1(false, "a", payload).await;
         client.expect(&publish(0x32, "a", id, None, payload)).await;
@@ -44,23 +44,23 @@ async fn v3_4_3_2_1_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
     client.expect_silence().await;
     for _ in 0..2 {
         drop(client);
-        front.connected(1).await;
-        (client, _) = front.resume(&kept).await;
+        server.connected(1).await;
+        (client, _) = server.resume(&kept).await;
         client.expect(&publish(0x3a, "a", 2, None, "two")).await;
         client.expect_silence().await;
     }
     client.send(&ack(0x40, 2)).await;
     client.goodbye().await;
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.expect_silence().await;
 }
 
 #[tokio::test]
 async fn v3_4_3_2_2_after_puback_an_id_is_of_a_new_message_whatever_dup_says() {
-    let front = Front::start().await;
-    let mut to = front.v4("client-to").await;
+    let server = TestServer::start().await;
+    let mut to = server.v4("client-to").await;
     to.subscribe(false, "a", 0).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     for (first, payload) in [(0x32, "1"), (0x3a, "2"), (0x32, "3")] {
         from.send(&publish(first, "a", 5, None, payload)).await;
         from.expect(&ack(0x40, 5)).await;
@@ -70,45 +70,45 @@ async fn v3_4_3_2_2_after_puback_an_id_is_of_a_new_message_whatever_dup_says() {
 
 #[tokio::test]
 async fn v3_4_3_3_1_qos_2_goes_out_step_by_step_and_no_step_back() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v4("client", 0, 60);
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a", 2).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     from.publish_2(false, "a", "x").await;
     client.expect(&publish(0x34, "a", 1, None, "x")).await;
     drop(client);
-    front.connected(1).await;
+    server.connected(1).await;
     // Unacknowledged until PUBREC.
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.expect(&publish(0x3c, "a", 1, None, "x")).await;
     client.send(&ack(0x50, 1)).await;
     client.expect(&ack(0x62, 1)).await;
     drop(client);
-    front.connected(1).await;
+    server.connected(1).await;
     // The PUBREL is, until PUBCOMP; the PUBLISH is not sent again.
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.expect(&ack(0x62, 1)).await;
     client.send(&ack(0x70, 1)).await;
     client.goodbye().await;
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.expect_silence().await;
 }
 
 #[tokio::test]
 async fn v3_4_6_0_3_and_4_pubrec_and_pubrel_come_in_the_order_of_what_they_answer() {
-    let front = Front::start().await;
-    front.hub.hold();
-    let mut device = front.v4("lamp-1").await;
+    let server = TestServer::start().await;
+    server.hub.hold();
+    let mut device = server.v4("lamp-1").await;
     device.send(&publish(0x34, "/devices/lamp-1/events", 1, None, "durable later")).await;
     device.send(&publish(0x34, "ordinary", 2, None, "at once")).await;
-    until("the event is submitted", || !front.hub.payloads().is_empty()).await;
-    front.hub.make_durable(&Ok(()));
+    until("the event is submitted", || !server.hub.payloads().is_empty()).await;
+    server.hub.make_durable(&Ok(()));
     device.expect(&ack(0x50, 1)).await;
     device.expect(&ack(0x50, 2)).await;
-    let mut client = front.v4("client").await;
+    let mut client = server.v4("client").await;
     client.subscribe(false, "a", 2).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     for id in 1..=3 {
         from.publish_2(false, "a", "x").await;
         client.expect(&publish(0x34, "a", id, None, "x")).await;
@@ -121,8 +121,8 @@ async fn v3_4_6_0_3_and_4_pubrec_and_pubrel_come_in_the_order_of_what_they_answe
 
 #[tokio::test]
 async fn v3_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
-    let front = Front::start().await;
-    let mut client = front.v4("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("client").await;
     let longest = "x".repeat(65_535);
     assert_eq!(client.subscribe(false, &longest, 0).await, 0);
     client.send(&publish(0x30, &longest, 0, None, "x")).await;
@@ -131,21 +131,21 @@ async fn v3_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
 
 #[tokio::test]
 async fn v3_4_8_0_1_who_breaks_the_protocol_is_closed_alone() {
-    let front = Front::start().await;
-    let mut good = front.v4("client-good").await;
+    let server = TestServer::start().await;
+    let mut good = server.v4("client-good").await;
     for bytes in [&[0x20, 2, 0, 0][..], &[0x90, 3, 0, 1, 0], &[0xb0, 2, 0, 1], &[0xd0, 0], &[0xf0, 0], &[0x00, 0]] {
-        assert_eq!(front.fate(false, bytes).await, 0, "{bytes:?}");
+        assert_eq!(server.fate(false, bytes).await, 0, "{bytes:?}");
     }
     good.expect_silence().await;
 }
 
 #[tokio::test]
 async fn v3_4_8_0_2_what_cannot_be_taken_now_ends_the_connection() {
-    let front = Front::start().await;
-    front.hub.hold();
-    let mut device = front.v4("lamp-1").await;
+    let server = TestServer::start().await;
+    server.hub.hold();
+    let mut device = server.v4("lamp-1").await;
     device.send(&publish(0x32, "/devices/lamp-1/events", 5, None, "x")).await;
-    until("the event is submitted", || !front.hub.payloads().is_empty()).await;
-    front.hub.make_durable(&Err(switchbox_core::ingest::Error::Journal("the disk is full".into())));
+    until("the event is submitted", || !server.hub.payloads().is_empty()).await;
+    server.hub.make_durable(&Err(switchbox_core::ingest::Error::Journal("the disk is full".into())));
     assert_eq!(device.expect_end().await, None);
 }

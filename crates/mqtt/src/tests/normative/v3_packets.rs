@@ -4,26 +4,26 @@ use super::*;
 
 #[tokio::test]
 async fn v3_2_2_2_1_and_3_6_1_1_a_pubrel_has_its_flags() {
-    let front = Front::start().await;
-    let mut client = front.v4("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("client").await;
     client.subscribe(false, "a", 2).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     from.publish_2(false, "a", "x").await;
     client.expect(&publish(0x34, "a", 1, None, "x")).await;
     client.send(&ack(0x50, 1)).await;
     client.expect(&ack(0x62, 1)).await;
     for first in [0x60, 0x61, 0x63, 0x64, 0x66, 0x6a, 0x6f] {
-        assert_eq!(front.fate(false, &ack(first, 1)).await, 0, "{first:x}");
+        assert_eq!(server.fate(false, &ack(first, 1)).await, 0, "{first:x}");
     }
 }
 
 #[tokio::test]
 async fn v3_2_3_1_4_a_packet_id_is_not_used_again_before_it_is_free() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v4("client", 0, 60);
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a", 2).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     for id in 1..=3 {
         from.publish_2(false, "a", "x").await;
         client.expect(&publish(0x34, "a", id, None, "x")).await;
@@ -33,9 +33,9 @@ async fn v3_2_3_1_4_a_packet_id_is_not_used_again_before_it_is_free() {
     client.expect(&ack(0x62, 1)).await;
     client.expect(&ack(0x62, 2)).await;
     drop(client);
-    front.connected(1).await;
+    server.connected(1).await;
     from.publish_1(false, "a", "new").await;
-    let (mut client, _) = front.resume(&kept).await;
+    let (mut client, _) = server.resume(&kept).await;
     client.expect(&ack(0x62, 2)).await;
     client.expect(&publish(0x3c, "a", 3, None, "x")).await;
     let new = client.packet().await;
@@ -46,10 +46,10 @@ async fn v3_2_3_1_4_a_packet_id_is_not_used_again_before_it_is_free() {
 
 #[tokio::test]
 async fn v3_2_3_1_5_and_4_3_1_1_qos_0_goes_out_without_packet_id_and_dup() {
-    let front = Front::start().await;
-    let mut client = front.v4("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("client").await;
     client.subscribe(false, "a", 0).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     // These bytes could be taken for one.
     from.send(&publish(0x30, "a", 0, None, "\0\u{7}x")).await;
     client.expect(&[0x30, 6, 0, 1, b'a', 0, 7, b'x']).await;
@@ -62,8 +62,8 @@ async fn v3_2_3_1_5_and_4_3_1_1_qos_0_goes_out_without_packet_id_and_dup() {
 
 #[tokio::test]
 async fn v3_2_3_1_6_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_its_id() {
-    let front = Front::start().await;
-    let mut client = front.v4("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("client").await;
     client.send(&publish(0x30, "a", 0, None, "x")).await;
     client.expect_silence().await;
     for id in [1, 0x1234, 0xffff] {
@@ -80,8 +80,8 @@ async fn v3_2_3_1_6_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_i
 
 #[tokio::test]
 async fn v3_2_3_1_7_suback_and_unsuback_have_the_id_of_what_they_answer() {
-    let front = Front::start().await;
-    let mut client = front.v4("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("client").await;
     for id in [1_u16, 0x0102, 0xffff] {
         let [high, low] = id.to_be_bytes();
         client.send(&subscribe(false, id, "a", 1)).await;
@@ -93,13 +93,13 @@ async fn v3_2_3_1_7_suback_and_unsuback_have_the_id_of_what_they_answer() {
 
 #[tokio::test]
 async fn v3_3_3_1_12_a_message_without_retain_leaves_the_retained_one_alone() {
-    let front = Front::start().await;
-    let mut from = front.v4("client-from").await;
+    let server = TestServer::start().await;
+    let mut from = server.v4("client-from").await;
     from.send(&publish(0x31, "r", 0, None, "kept")).await;
     from.publish_1(false, "r", "passing").await;
     from.publish_1(false, "r", "").await;
     from.publish_1(false, "other", "passing").await;
-    let mut late = front.v4("client-late").await;
+    let mut late = server.v4("client-late").await;
     late.subscribe(false, "#", 0).await;
     late.expect(&publish(0x31, "r", 0, None, "kept")).await;
     late.expect_silence().await;
@@ -107,21 +107,21 @@ async fn v3_3_3_1_12_a_message_without_retain_leaves_the_retained_one_alone() {
 
 #[tokio::test]
 async fn v3_3_3_2_1_a_publish_begins_with_its_topic() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     // No room for the length, for the topic, for the packet id behind it; no UTF-8.
     for (first, body) in [(0x30, &[][..]), (0x30, &[0]), (0x30, &[0, 3, b'a']), (0x32, &[0, 1, b'a', 0])] {
-        assert_eq!(front.fate(false, &packet(first, body)).await, 0, "{body:?}");
+        assert_eq!(server.fate(false, &packet(first, body)).await, 0, "{body:?}");
     }
-    assert_eq!(front.fate(false, &packet(0x30, &[0, 1, 0xfe])).await, 0);
+    assert_eq!(server.fate(false, &packet(0x30, &[0, 1, 0xfe])).await, 0);
 }
 
 #[tokio::test]
 async fn v3_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
-    let front = Front::start().await;
-    let mut client = front.v4("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v4("client").await;
     client.subscribe(false, "a/+/c", 0).await;
     client.subscribe(false, "d/#", 0).await;
-    let mut from = front.v4("client-from").await;
+    let mut from = server.v4("client-from").await;
     for topic in ["a/b", "a/b/c", "a/b/c/d", "d", "d/e/f", "da", "a//c"] {
         from.publish_1(false, topic, "x").await;
     }
@@ -133,39 +133,39 @@ async fn v3_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
 
 #[tokio::test]
 async fn v3_3_3_5_2_a_publish_that_is_not_allowed_ends_the_connection() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for (first, qos) in [(0x30, 0), (0x32, 1), (0x34, 2)] {
-        assert_eq!(front.fate(false, &publish(first, "/devices/lamp-9/events", 1, None, "x")).await, 0, "{qos}");
+        assert_eq!(server.fate(false, &publish(first, "/devices/lamp-9/events", 1, None, "x")).await, 0, "{qos}");
     }
-    assert!(front.hub.payloads().is_empty());
+    assert!(server.hub.payloads().is_empty());
 }
 
 #[tokio::test]
 async fn v3_3_8_1_1_and_3_10_1_1_subscribe_and_unsubscribe_have_their_flags() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for flags in (0..16).filter(|flags| *flags != 2) {
         let subscribe = packet(0x80 | flags, &subscribe(false, 1, "a", 0)[2..]);
-        assert_eq!(front.fate(false, &subscribe).await, 0, "{flags:x}");
+        assert_eq!(server.fate(false, &subscribe).await, 0, "{flags:x}");
         let unsubscribe = packet(0xa0 | flags, &unsubscribe(false, &["a"])[2..]);
-        assert_eq!(front.fate(false, &unsubscribe).await, 0, "{flags:x}");
+        assert_eq!(server.fate(false, &unsubscribe).await, 0, "{flags:x}");
     }
 }
 
 #[tokio::test]
 async fn v3_3_10_3_1_and_2_an_unsubscribe_has_a_filter_and_it_is_utf_8() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for body in [&[0, 5][..], &[0, 5, 0, 1, 0xff], &[0, 5, 0, 1, b'a', 0, 2, 0xc0, 0xaf], &[0, 5, 0, 2, b'a']] {
-        assert_eq!(front.fate(false, &packet(0xa2, body)).await, 0, "{body:?}");
+        assert_eq!(server.fate(false, &packet(0xa2, body)).await, 0, "{body:?}");
     }
 }
 
 #[tokio::test]
 async fn v3_3_14_1_1_a_disconnect_with_flags_is_none() {
-    let front = Front::start().await;
-    let mut watcher = front.v4("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v4("client-watcher").await;
     watcher.subscribe(false, "will", 0).await;
     for flags in [1, 2, 4, 8] {
-        let (mut client, _) = front.connect(&connect_will("client", 2, None, "will", "gone")).await;
+        let (mut client, _) = server.connect(&connect_will("client", 2, None, "will", "gone")).await;
         client.send(&[0xe0 | flags, 0]).await;
         client.expect_end().await;
         drop(client);

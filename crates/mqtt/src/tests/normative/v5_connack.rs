@@ -5,10 +5,10 @@ use switchbox_model::limits;
 
 #[tokio::test]
 async fn v5_3_1_0_1_and_3_14_0_1_the_first_packet_is_connect_and_nobody_else_gets_a_word() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let first = [publish(0x30, "a", 0, Some(&[]), "x"), subscribe(true, 1, "a", 0), vec![0xc0, 0], vec![0xe0, 0]];
     for bytes in first {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&bytes).await;
         assert!(client.try_packet().await.is_none(), "{bytes:?}");
     }
@@ -16,10 +16,10 @@ async fn v5_3_1_0_1_and_3_14_0_1_the_first_packet_is_connect_and_nobody_else_get
 
 #[tokio::test]
 async fn v5_3_1_2_1_a_connect_of_another_protocol_is_not_processed() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     for name in ["MQTX", "mqtt", "MQT", "MQTT\0"] {
-        let mut other = front.open().await;
+        let mut other = server.open().await;
         other.send(&packet(0x10, &[&text(name)[..], &[5, 2, 0, 60, 0], &text("client")].concat())).await;
         assert!(other.try_packet().await.is_none_or(|connack| connack[3] == 0x84), "{name}");
     }
@@ -29,13 +29,13 @@ async fn v5_3_1_2_1_a_connect_of_another_protocol_is_not_processed() {
 
 #[tokio::test]
 async fn v5_3_1_2_3_the_reserved_connect_flag_is_malformed() {
-    let front = Front::start().await;
-    assert_eq!(front.refusal(&connect_v5("client", 3, &[])).await, Some(0x81));
+    let server = TestServer::start().await;
+    assert_eq!(server.refusal(&connect_v5("client", 3, &[])).await, Some(0x81));
 }
 
 #[tokio::test]
 async fn v5_3_1_2_16_to_19_user_name_and_password_are_there_where_the_flags_say_so() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let (id, word) = (text("client"), text("word"));
     for (flags, fields, right) in [
         (0x02, &[&id[..]][..], true),
@@ -51,79 +51,79 @@ async fn v5_3_1_2_16_to_19_user_name_and_password_are_there_where_the_flags_say_
     ] {
         let connect = connect_fields(true, flags, fields);
         if right {
-            front.connect(&connect).await.0.goodbye().await;
+            server.connect(&connect).await.0.goodbye().await;
         } else {
-            assert_eq!(front.refusal(&connect).await, Some(0x81), "{flags:x} {}", fields.len());
+            assert_eq!(server.refusal(&connect).await, Some(0x81), "{flags:x} {}", fields.len());
         }
     }
 }
 
 #[tokio::test]
 async fn v5_3_1_3_1_and_3_the_fields_come_in_their_order() {
-    let front = Front::start().await;
-    let mut watcher = front.v5("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v5("client-watcher").await;
     watcher.subscribe(true, "#", 0).await;
     let [id, topic, payload, user, password] = ["client", "topic", "message", "user", "password"].map(text);
-    drop(front.connect(&connect_fields(true, 0xc6, &[&id, &[0], &topic, &payload, &user, &password])).await);
+    drop(server.connect(&connect_fields(true, 0xc6, &[&id, &[0], &topic, &payload, &user, &password])).await);
     watcher.expect(&publish(0x30, "topic", 0, Some(&[]), "message")).await;
     // It was its client id that came first.
-    let mut client = front.v5("client").await;
-    let _topic = front.v5("topic").await;
+    let mut client = server.v5("client").await;
+    let _topic = server.v5("topic").await;
     client.expect_silence().await;
-    let _client = front.v5("client").await;
+    let _client = server.v5("client").await;
     assert_eq!(client.expect_end().await, Some(0x8e));
-    assert_eq!(front.refusal(&connect_fields(true, 2, &[])).await, Some(0x81));
+    assert_eq!(server.refusal(&connect_fields(true, 2, &[])).await, Some(0x81));
 }
 
 #[tokio::test]
 async fn v5_3_1_3_2_the_client_id_names_the_session() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let connect = |id| connect_v5(id, 0, &KEPT);
-    let (mut one, _) = front.resume(&connect("client-1")).await;
+    let (mut one, _) = server.resume(&connect("client-1")).await;
     one.subscribe(true, "a", 1).await;
-    let (two, present) = front.resume(&connect("client-2")).await;
+    let (two, present) = server.resume(&connect("client-2")).await;
     assert!(!present);
     one.goodbye().await;
     two.goodbye().await;
-    front.v5("client-from").await.publish_1(true, "a", "x").await;
-    let (mut two, present) = front.resume(&connect("client-2")).await;
+    server.v5("client-from").await.publish_1(true, "a", "x").await;
+    let (mut two, present) = server.resume(&connect("client-2")).await;
     assert!(present);
     two.expect_silence().await;
-    let (mut one, present) = front.resume(&connect("client-1")).await;
+    let (mut one, present) = server.resume(&connect("client-1")).await;
     assert!(present);
     one.expect(&publish(0x32, "a", 1, Some(&[]), "x")).await;
 }
 
 #[tokio::test]
 async fn v5_3_1_3_4_and_11_and_12_client_id_will_topic_and_user_name_are_utf_8() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let (wrong, id, word): (&[u8], _, _) = (&[0, 2, 0xc3, 0x28], text("client"), text("word"));
     for (flags, fields) in [(0x02, &[wrong][..]), (0x06, &[&id, &[0], wrong, &word]), (0x82, &[&id, wrong])] {
-        assert_eq!(front.refusal(&connect_fields(true, flags, fields)).await, Some(0x81), "{flags:x}");
+        assert_eq!(server.refusal(&connect_fields(true, flags, fields)).await, Some(0x81), "{flags:x}");
     }
     // The will's payload and the password are bytes.
-    front.connect(&connect_fields(true, 0xc6, &[&id, &[0], &word, wrong, &word, wrong])).await;
+    server.connect(&connect_fields(true, 0xc6, &[&id, &[0], &word, wrong, &word, wrong])).await;
 }
 
 #[tokio::test]
 async fn v5_3_1_3_5_client_ids_of_letters_and_figures_are_allowed() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     for (from, length) in [(0, 1), (0, 23), (23, 23), (39, 23)] {
-        front.v5(&letters[from..from + length]).await.expect_silence().await;
+        server.v5(&letters[from..from + length]).await.expect_silence().await;
     }
 }
 
 #[tokio::test]
 async fn v5_3_1_3_8_a_client_id_that_is_refused_is_answered_with_0x85() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let long = text(&"x".repeat(limits::CLIENT_ID_BYTES + 1));
-    assert_eq!(front.refusal(&connect_fields(true, 2, &[&long])).await, Some(0x85));
+    assert_eq!(server.refusal(&connect_fields(true, 2, &[&long])).await, Some(0x85));
 }
 
 #[tokio::test]
 async fn v5_3_1_4_1_a_connect_that_does_not_conform_is_refused() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let right = connect_v5("client", 2, &[]);
     let longer = packet(0x10, &[&right[2..], &[0]].concat());
     let shorter = packet(0x10, &right[2..right.len() - 1]);
@@ -131,42 +131,42 @@ async fn v5_3_1_4_1_a_connect_that_does_not_conform_is_refused() {
     let properties = [&[0x21, 0, 9, 0x21, 0, 9][..], &[0x23, 0, 1], &[0x7f, 0], &[0x11, 0, 0]];
     let wrong = properties.map(|properties| connect_v5("client", 2, properties));
     for bytes in [longer, shorter].into_iter().chain(wrong) {
-        let code = front.refusal(&bytes).await;
+        let code = server.refusal(&bytes).await;
         assert!(matches!(code, Some(0x81 | 0x82)), "{code:?} {bytes:?}");
     }
 }
 
 #[tokio::test]
 async fn v5_3_1_4_2_and_3_2_2_7_and_8_who_may_not_come_in_is_told_by_a_code_of_the_table() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let method = [&[0x15][..], &text("SCRAM")].concat();
     for (bytes, code) in [(connect_v5("blocked", 2, &[]), 0x87), (connect_v5("client", 2, &method), 0x8c)] {
-        assert_eq!(front.refusal(&bytes).await, Some(code));
+        assert_eq!(server.refusal(&bytes).await, Some(code));
     }
     // A will where its client may not publish.
     let will = connect_will("lamp-1", 2, Some((&[], &[])), "/devices/lamp-2/events", "x");
-    assert_eq!(front.refusal(&will).await, Some(0x87));
+    assert_eq!(server.refusal(&will).await, Some(0x87));
 }
 
 #[tokio::test]
 async fn v5_3_1_4_6_nothing_behind_a_refused_connect_is_processed() {
-    let front = Front::start().await;
-    let mut watcher = front.v5("client-watcher").await;
+    let server = TestServer::start().await;
+    let mut watcher = server.v5("client-watcher").await;
     watcher.subscribe(true, "a", 0).await;
     let refused = connect_v5("blocked", 2, &[]);
-    assert_eq!(front.refusal(&[refused, publish(0x30, "a", 0, Some(&[]), "x")].concat()).await, Some(0x87));
+    assert_eq!(server.refusal(&[refused, publish(0x30, "a", 0, Some(&[]), "x")].concat()).await, Some(0x87));
     watcher.expect_silence().await;
 }
 
 #[tokio::test]
 async fn v5_3_2_0_1_and_2_connack_comes_first_and_once() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client", 0, &KEPT);
-    let (mut client, _) = front.connect(&kept).await;
+    let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 1).await;
     client.goodbye().await;
-    front.v5("client-from").await.publish_1(true, "a", "waits").await;
-    let mut client = front.open().await;
+    server.v5("client-from").await.publish_1(true, "a", "waits").await;
+    let mut client = server.open().await;
     client.send(&[kept.clone(), subscribe(true, 1, "b", 0), vec![0xc0, 0]].concat()).await;
     assert_eq!(client.packet().await[0], 0x20);
     let mut came = [client.packet().await[0], client.packet().await[0], client.packet().await[0]];
@@ -178,24 +178,24 @@ async fn v5_3_2_0_1_and_2_connack_comes_first_and_once() {
 
 #[tokio::test]
 async fn v5_3_2_2_1_and_6_a_refusal_says_that_there_is_no_session() {
-    let front = Front::start().await;
-    let (client, _) = front.connect(&connect_v5("client", 0, &KEPT)).await;
+    let server = TestServer::start().await;
+    let (client, _) = server.connect(&connect_v5("client", 0, &KEPT)).await;
     client.goodbye().await;
-    let mut refused = front.open().await;
+    let mut refused = server.open().await;
     let method = [&KEPT[..], &[0x15], &text("SCRAM")].concat();
     refused.send(&connect_v5("client", 0, &method)).await;
     let connack = refused.packet().await;
     assert_eq!(connack[2..4], [0, 0x8c]);
-    let (_, connack) = front.connect(&connect_v5("client", 0, &KEPT)).await;
+    let (_, connack) = server.connect(&connect_v5("client", 0, &KEPT)).await;
     assert_eq!(connack[2..4], [1, 0]);
 }
 
 #[tokio::test]
 async fn v5_4_12_0_6_a_client_that_names_no_method_gets_no_auth() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let fields = [text("client"), text("user"), text("password")];
     let connect = connect_fields(true, 0xc2, &fields.each_ref().map(Vec::as_slice));
-    let (mut client, connack) = front.connect(&connect).await;
+    let (mut client, connack) = server.connect(&connect).await;
     assert_eq!(property(&connack, 0x15, 0), None);
     assert_eq!(property(&connack, 0x16, 0), None);
     client.expect_silence().await;
@@ -203,10 +203,10 @@ async fn v5_4_12_0_6_a_client_that_names_no_method_gets_no_auth() {
 
 #[tokio::test]
 async fn v5_3_2_2_20_connack_has_no_user_properties() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let asks = [&[0x19, 1, 0x17, 1, 0x26][..], &text("a"), &text("b")].concat();
     for (id, code) in [("client", 0), ("blocked", 0x87)] {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&connect_v5(id, 2, &asks)).await;
         let connack = client.packet().await;
         assert_eq!((connack[3], property(&connack, 0x26, 0)), (code, None), "{connack:?}");

@@ -5,11 +5,11 @@ use switchbox_model::limits;
 
 #[tokio::test]
 async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_is_under_way() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 2]].concat());
-    let (mut client, _) = front.connect(&kept).await;
+    let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     for payload in ["1", "2", "3", "4"] {
         from.publish_1(true, "a", payload).await;
     }
@@ -22,9 +22,9 @@ async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_i
     client.expect(&publish(0x32, "a", 3, Some(&[]), "3")).await;
     client.expect_silence().await;
     drop(client);
-    front.connected(1).await;
+    server.connected(1).await;
     // Also for what is sent again to a client that takes less than before.
-    let (mut client, _) = front.connect(&connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
+    let (mut client, _) = server.connect(&connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
     client.expect(&publish(0x3a, "a", 1, Some(&[]), "1")).await;
     client.expect_silence().await;
     client.send(&ack(0x40, 1)).await;
@@ -35,16 +35,16 @@ async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_i
 
 #[tokio::test]
 async fn v5_3_1_2_11_3_a_receive_maximum_of_0_is_refused() {
-    let front = Front::start().await;
-    let mut client = front.open().await;
+    let server = TestServer::start().await;
+    let mut client = server.open().await;
     client.send(&connect_v5("client", 2, &[0x21, 0, 0])).await;
     assert_eq!(client.packet().await[3], 0x82);
 }
 
 #[tokio::test]
 async fn v5_4_9_more_than_our_receive_maximum_is_answered_with_0x93() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     // QoS 2 that is never released counts until it is.
     for id in 1..=limits::RECEIVE_MAXIMUM {
         client.send(&publish(0x34, "a", id, Some(&[]), "x")).await;
@@ -60,9 +60,9 @@ async fn v5_4_9_more_than_our_receive_maximum_is_answered_with_0x93() {
 
 #[tokio::test]
 async fn v5_4_9_qos_1_counts_until_its_puback() {
-    let front = Front::start().await;
-    front.hub.hold();
-    let mut client = front.v5("lamp-1").await;
+    let server = TestServer::start().await;
+    server.hub.hold();
+    let mut client = server.v5("lamp-1").await;
     let event = |id| publish(0x32, "/devices/lamp-1/events", id, Some(&[]), "x");
     let bytes: Vec<u8> = (1..=limits::RECEIVE_MAXIMUM).flat_map(event).collect();
     client.send(&bytes).await;
@@ -73,14 +73,14 @@ async fn v5_4_9_qos_1_counts_until_its_puback() {
 
 #[tokio::test]
 async fn v5_3_2_2_15_a_packet_over_our_maximum_is_answered_with_0x95() {
-    let front = Front::start().await;
-    assert_eq!(front.fate(true, &[0x30, 0xff, 0xff, 0xff, 0x7f]).await, 0x95);
+    let server = TestServer::start().await;
+    assert_eq!(server.fate(true, &[0x30, 0xff, 0xff, 0xff, 0x7f]).await, 0x95);
 }
 
 #[tokio::test]
 async fn v5_3_6_2_1_to_3_and_3_7_2_1_to_3_an_unknown_packet_id_is_answered_with_0x92() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.send(&ack(0x62, 9)).await;
     client.expect(&packet(0x70, &[0, 9, 0x92])).await;
     client.send(&ack(0x50, 9)).await;
@@ -92,10 +92,10 @@ async fn v5_3_6_2_1_to_3_and_3_7_2_1_to_3_an_unknown_packet_id_is_answered_with_
 
 #[tokio::test]
 async fn v5_4_3_3_4_a_pubrec_with_an_error_ends_the_exchange() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     client.expect(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     client.send(&packet(0x50, &[0, 1, 0x97])).await;
@@ -106,16 +106,16 @@ async fn v5_4_3_3_4_a_pubrec_with_an_error_ends_the_exchange() {
 
 #[tokio::test]
 async fn v5_4_4_0_1_redelivery_after_a_takeover_has_dup_and_the_same_ids() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client", 0, &KEPT);
-    let (mut old, _) = front.connect(&kept).await;
+    let (mut old, _) = server.connect(&kept).await;
     old.subscribe(true, "a", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x34, "a", 1, Some(&[]), "two")).await;
     from.send(&publish(0x32, "a", 2, Some(&[]), "one")).await;
     old.expect(&publish(0x34, "a", 1, Some(&[]), "two")).await;
     old.expect(&publish(0x32, "a", 2, Some(&[]), "one")).await;
-    let (mut new, present) = front.resume(&kept).await;
+    let (mut new, present) = server.resume(&kept).await;
     assert!(present);
     new.expect(&publish(0x3c, "a", 1, Some(&[]), "two")).await;
     new.expect(&publish(0x3a, "a", 2, Some(&[]), "one")).await;
@@ -124,16 +124,16 @@ async fn v5_4_4_0_1_redelivery_after_a_takeover_has_dup_and_the_same_ids() {
 
 #[tokio::test]
 async fn v5_4_3_3_10_a_qos_2_id_is_remembered_until_pubrel_whatever_the_connection() {
-    let front = Front::start().await;
-    let mut to = front.v5("client-to").await;
+    let server = TestServer::start().await;
+    let mut to = server.v5("client-to").await;
     to.subscribe(true, "a", 0).await;
     let kept = connect_v5("client-from", 0, &KEPT);
-    let (mut from, _) = front.connect(&kept).await;
+    let (mut from, _) = server.connect(&kept).await;
     from.send(&publish(0x34, "a", 7, Some(&[]), "x")).await;
     from.expect(&ack(0x50, 7)).await;
     to.expect(&publish(0x30, "a", 0, Some(&[]), "x")).await;
     drop(from);
-    let (mut from, _) = front.connect(&kept).await;
+    let (mut from, _) = server.connect(&kept).await;
     from.send(&publish(0x3c, "a", 7, Some(&[]), "x")).await;
     from.expect(&ack(0x50, 7)).await;
     from.send(&ack(0x62, 7)).await;

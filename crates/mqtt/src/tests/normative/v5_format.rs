@@ -7,32 +7,32 @@ const NO_UTF_8: [&[u8]; 3] = [&[0, 3, 0xed, 0xa0, 0x80], &[0, 2, 0xc0, 0xaf], &[
 
 #[tokio::test]
 async fn v5_1_5_4_1_and_3_8_3_1_and_3_10_3_1_a_text_that_is_not_utf_8_is_malformed() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for wrong in NO_UTF_8 {
         let topic = packet(0x30, &[wrong, &[0]].concat());
         let filter = packet(0x82, &[&[0, 1, 0], wrong, &[0]].concat());
         let unsubscribe = packet(0xa2, &[&[0, 1, 0], wrong].concat());
         for bytes in [topic, filter, unsubscribe] {
-            assert_eq!(front.fate(true, &bytes).await, 0x81, "{bytes:?}");
+            assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
         }
-        assert_eq!(front.refusal(&connect_fields(true, 2, &[wrong])).await, Some(0x81), "{wrong:?}");
+        assert_eq!(server.refusal(&connect_fields(true, 2, &[wrong])).await, Some(0x81), "{wrong:?}");
     }
 }
 
 #[tokio::test]
 async fn v5_1_5_4_2_and_4_7_3_2_a_text_with_nul_is_refused() {
-    let front = Front::start().await;
-    let topic = front.fate(true, &publish(0x30, "a\0b", 0, Some(&[]), "x")).await;
+    let server = TestServer::start().await;
+    let topic = server.fate(true, &publish(0x30, "a\0b", 0, Some(&[]), "x")).await;
     assert!(matches!(topic, 0x81 | 0x90), "{topic:x}");
-    assert_eq!(front.fate(true, &subscribe(true, 1, "a\0", 0)).await, 0x81);
-    assert_eq!(front.fate(true, &unsubscribe(true, &["\0"])).await, 0x81);
-    assert_eq!(front.refusal(&connect_v5("a\0b", 2, &[])).await, Some(0x81));
+    assert_eq!(server.fate(true, &subscribe(true, 1, "a\0", 0)).await, 0x81);
+    assert_eq!(server.fate(true, &unsubscribe(true, &["\0"])).await, 0x81);
+    assert_eq!(server.refusal(&connect_v5("a\0b", 2, &[])).await, Some(0x81));
 }
 
 #[tokio::test]
 async fn v5_1_5_4_3_a_byte_order_mark_is_part_of_the_text() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "\u{feff}a", 0).await;
     client.send(&publish(0x30, "a", 0, Some(&[]), "without")).await;
     client.send(&publish(0x30, "\u{feff}a", 0, Some(&[]), "with")).await;
@@ -41,8 +41,8 @@ async fn v5_1_5_4_3_a_byte_order_mark_is_part_of_the_text() {
 
 #[tokio::test]
 async fn v5_1_5_5_1_lengths_take_the_fewest_bytes() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a", 0).await;
     for (payload, length) in
         [(123, &[0x7f][..]), (124, &[0x80, 1]), (16_379, &[0xff, 0x7f]), (16_380, &[0x80, 0x80, 1])]
@@ -61,7 +61,7 @@ async fn v5_1_5_5_1_lengths_take_the_fewest_bytes() {
 
 #[tokio::test]
 async fn v5_1_5_7_1_both_texts_of_a_user_property_are_utf_8() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let word = text("word");
     for wrong in NO_UTF_8 {
         for pair in [[wrong, &word].concat(), [&word[..], wrong].concat()] {
@@ -72,16 +72,16 @@ async fn v5_1_5_7_1_both_texts_of_a_user_property_are_utf_8() {
             let unsubscribe = packet(0xa2, &[&[0, 1, length][..], &property, &text("a")].concat());
             let disconnect = packet(0xe0, &[&[0, length][..], &property].concat());
             for bytes in [publish, subscribe, unsubscribe, disconnect] {
-                assert_eq!(front.fate(true, &bytes).await, 0x81, "{bytes:?}");
+                assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
             }
-            assert_eq!(front.refusal(&connect_v5("client", 2, &property)).await, Some(0x81), "{property:?}");
+            assert_eq!(server.refusal(&connect_v5("client", 2, &property)).await, Some(0x81), "{property:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn v5_2_1_3_1_and_3_6_1_1_and_3_8_1_1_and_3_10_1_1_and_3_15_1_1_wrong_flags_are_malformed() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let (listed, id) = ([&[0, 1, 0][..], &text("a")].concat(), vec![0, 1]);
     let subscribed = [&listed[..], &[0]].concat();
     for (kind, right, body) in [
@@ -95,18 +95,18 @@ async fn v5_2_1_3_1_and_3_6_1_1_and_3_8_1_1_and_3_10_1_1_and_3_15_1_1_wrong_flag
         (0xf0, 0, &vec![]),
     ] {
         for flags in (0..16).filter(|flags| *flags != right) {
-            assert_eq!(front.fate(true, &packet(kind | flags, body)).await, 0x81, "{kind:x} {flags:x}");
+            assert_eq!(server.fate(true, &packet(kind | flags, body)).await, 0x81, "{kind:x} {flags:x}");
         }
     }
 }
 
 #[tokio::test]
 async fn v5_2_2_1_2_and_2_2_2_1_and_4_3_1_1_qos_0_goes_out_without_id_and_no_properties_are_a_zero() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.send(&subscribe(true, 9, "a", 0)).await;
     client.expect(&[0x90, 4, 0, 9, 0, 0]).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x30, "a", 0, Some(&[]), "\0\u{7}x")).await;
     client.expect(&[0x30, 7, 0, 1, b'a', 0, 0, 7, b'x']).await;
     // A duplicate, to somebody who gets it with QoS 0.
@@ -118,21 +118,21 @@ async fn v5_2_2_1_2_and_2_2_2_1_and_4_3_1_1_qos_0_goes_out_without_id_and_no_pro
 
 #[tokio::test]
 async fn v5_2_2_1_3_a_packet_id_of_0_is_malformed() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let unsubscribe = packet(0xa2, &[0, 0, 0, 0, 1, b'a']);
     let (one, two) = (publish(0x32, "a", 0, Some(&[]), "x"), publish(0x34, "a", 0, Some(&[]), "x"));
     for bytes in [one, two, subscribe(true, 0, "a", 0), unsubscribe, ack(0x40, 0), ack(0x62, 0)] {
-        assert_eq!(front.fate(true, &bytes).await, 0x81, "{bytes:?}");
+        assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
     }
 }
 
 #[tokio::test]
 async fn v5_2_2_1_4_and_4_3_2_1_and_4_3_3_1_a_packet_id_is_not_used_again_before_it_is_free() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client", 0, &KEPT);
-    let (mut client, _) = front.connect(&kept).await;
+    let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     for id in 1..=3 {
         from.publish_2(true, "a", "x").await;
         client.expect(&publish(0x34, "a", id, Some(&[]), "x")).await;
@@ -142,9 +142,9 @@ async fn v5_2_2_1_4_and_4_3_2_1_and_4_3_3_1_a_packet_id_is_not_used_again_before
     client.expect(&ack(0x62, 1)).await;
     client.expect(&ack(0x62, 2)).await;
     drop(client);
-    front.connected(1).await;
+    server.connected(1).await;
     from.publish_1(true, "a", "new").await;
-    let (mut client, _) = front.connect(&kept).await;
+    let (mut client, _) = server.connect(&kept).await;
     client.expect(&ack(0x62, 2)).await;
     client.expect(&publish(0x3c, "a", 3, Some(&[]), "x")).await;
     let new = client.packet().await;
@@ -155,8 +155,8 @@ async fn v5_2_2_1_4_and_4_3_2_1_and_4_3_3_1_a_packet_id_is_not_used_again_before
 
 #[tokio::test]
 async fn v5_2_2_1_5_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_its_id() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     let send = |first, id| publish(first, "a", id, Some(&[]), "x");
     client.send(&send(0x30, 0)).await;
     client.expect_silence().await;
@@ -174,8 +174,8 @@ async fn v5_2_2_1_5_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_i
 
 #[tokio::test]
 async fn v5_2_2_1_6_and_3_8_4_1_and_2_suback_and_unsuback_have_the_id_of_what_they_answer() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     for id in [1_u16, 0x0102, 0xffff] {
         let [high, low] = id.to_be_bytes();
         client.send(&subscribe(true, id, "a", 1)).await;

@@ -9,29 +9,29 @@ fn at_most(bytes: u8) -> Vec<u8> {
 
 #[tokio::test]
 async fn v5_3_1_2_24_who_cannot_take_connack_is_refused_with_0x95() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for most in [5, 10, 14] {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&connect_will("client", 0, Some((&[&KEPT[..], &at_most(most)].concat(), &[])), "w", "x")).await;
         client.expect(&[0x20, 3, 0, 0x95, 0]).await;
         assert!(client.try_packet().await.is_none());
     }
     // Not even that fits.
     for most in [1, 4] {
-        let mut client = front.open().await;
+        let mut client = server.open().await;
         client.send(&connect_v5("client", 0, &at_most(most))).await;
         assert!(client.try_packet().await.is_none());
     }
     // No session was left, and no will.
-    let mut watcher = front.v5("client-watcher").await;
+    let mut watcher = server.v5("client-watcher").await;
     watcher.subscribe(true, "w", 0).await;
-    assert!(!front.resume(&connect_v5("client", 0, &KEPT)).await.1);
+    assert!(!server.resume(&connect_v5("client", 0, &KEPT)).await.1);
     watcher.expect_silence().await;
 }
 
 #[tokio::test]
 async fn v5_3_2_2_19_a_refusal_leaves_out_words_that_the_client_cannot_take() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let auth_method = [&[0x15][..], &text("SCRAM")].concat();
     for (id, flags, properties, reason) in [
         ("blocked", 2, vec![], 0x87),
@@ -40,7 +40,7 @@ async fn v5_3_2_2_19_a_refusal_leaves_out_words_that_the_client_cannot_take() {
         ("client", 3, vec![], 0x81),
     ] {
         for (most, words) in [(20, false), (200, true)] {
-            let mut client = front.open().await;
+            let mut client = server.open().await;
             client.send(&connect_v5(id, flags, &[&at_most(most)[..], &properties].concat())).await;
             let connack = client.packet().await;
             assert_eq!((connack[0], connack[3], connack.len() > 5), (0x20, reason, words), "{connack:?}");
@@ -52,14 +52,14 @@ async fn v5_3_2_2_19_a_refusal_leaves_out_words_that_the_client_cannot_take() {
 
 #[tokio::test]
 async fn v5_3_1_2_24_who_cannot_take_an_answer_is_let_go_with_0x95() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let filters = |count: usize| -> Vec<u8> { (0..count).flat_map(|n| text(&format!("a/{n}"))).collect() };
     let options =
         |count: usize| -> Vec<u8> { (0..count).flat_map(|n| [text(&format!("a/{n}")), vec![0]].concat()).collect() };
     // Two bytes of header, two of identifier, one of properties.
     for (count, fits) in [(35, true), (36, false), (60, false)] {
         for (first, answer, filters) in [(0x82, 0x90, options(count)), (0xa2, 0xb0, filters(count))] {
-            let (mut client, _) = front.connect(&connect_v5("client", 2, &at_most(40))).await;
+            let (mut client, _) = server.connect(&connect_v5("client", 2, &at_most(40))).await;
             client.send(&packet(first, &[&[0, 9, 0][..], &filters].concat())).await;
             if fits {
                 let got = client.packet().await;
@@ -73,21 +73,21 @@ async fn v5_3_1_2_24_who_cannot_take_an_answer_is_let_go_with_0x95() {
     }
     // What could not be answered was not done.
     let kept = connect_v5("client-kept", 0, &[&KEPT[..], &at_most(40)].concat());
-    let (mut client, _) = front.connect(&kept).await;
+    let (mut client, _) = server.connect(&kept).await;
     client.send(&packet(0x82, &[&[0, 9, 0][..], &options(60)].concat())).await;
     assert_eq!(client.expect_end().await, Some(0x95));
-    let (mut client, _) = front.resume(&kept).await;
-    let mut from = front.v5("client-from").await;
+    let (mut client, _) = server.resume(&kept).await;
+    let mut from = server.v5("client-from").await;
     from.publish_1(true, "a/1", "x").await;
     client.expect_silence().await;
 }
 
 #[tokio::test]
 async fn v5_3_1_2_24_an_alias_does_not_make_a_message_too_large() {
-    let front = Front::start().await;
-    let (mut to, _) = front.connect(&connect_v5("client-to", 2, &[&at_most(36)[..], &[0x22, 0, 10]].concat())).await;
+    let server = TestServer::start().await;
+    let (mut to, _) = server.connect(&connect_v5("client-to", 2, &[&at_most(36)[..], &[0x22, 0, 10]].concat())).await;
     to.subscribe(true, "#", 0).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     // Header, length, topic and properties take 10 bytes; an alias three.
     let mut relay = async |topic: &str, arrives: &str, alias: &[u8], size: usize| {
         let payload = "x".repeat(size);
@@ -107,19 +107,19 @@ async fn v5_3_1_2_24_an_alias_does_not_make_a_message_too_large() {
 
 #[tokio::test]
 async fn v5_3_1_4_a_connect_over_our_maximum_is_answered_with_0x95() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let payload = "x".repeat(9_000);
-    let mut client = front.open().await;
+    let mut client = server.open().await;
     client.send(&connect_will("client", 2, Some((&[], &[])), "will", &payload)).await;
     let connack = client.packet().await;
     assert_eq!((connack[0], connack[3]), (0x20, 0x95), "{connack:?}");
     assert!(connack.len() > 5 && client.try_packet().await.is_none());
     // As short as the client wants it.
-    let mut client = front.open().await;
+    let mut client = server.open().await;
     client.send(&connect_will("client", 2, Some((&at_most(20), &[])), "will", &payload)).await;
     client.expect(&[0x20, 3, 0, 0x95, 0]).await;
     // 3.1.1 has no word for it.
-    let mut client = front.open().await;
+    let mut client = server.open().await;
     client.send(&connect_will("client", 2, None, "will", &payload)).await;
     assert!(client.try_packet().await.is_none());
 }

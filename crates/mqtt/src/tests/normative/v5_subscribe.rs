@@ -4,14 +4,14 @@ use super::*;
 
 #[tokio::test]
 async fn v5_3_3_4_2_to_4_overlapping_subscriptions_come_once_with_all_their_identifiers() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     for (filter, options, id) in [("a/+", 0, 7), ("a/#", 2, 9), ("a/b", 1, 200)] {
         let id: &[u8] = if id > 127 { &[0x0b, 0xc8, 1] } else { &[0x0b, id] };
         client.send(&subscribe_with(id, filter, options)).await;
         client.packet().await;
     }
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x34, "a/b", 1, Some(&[]), "x")).await;
     let got = client.packet().await;
     assert_eq!(got[0], 0x34);
@@ -25,42 +25,42 @@ async fn v5_3_3_4_2_to_4_overlapping_subscriptions_come_once_with_all_their_iden
 
 #[tokio::test]
 async fn v5_3_8_2_1_2_a_subscription_identifier_of_0_is_a_protocol_error() {
-    let front = Front::start().await;
-    assert_eq!(front.fate(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
+    let server = TestServer::start().await;
+    assert_eq!(server.fate(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
 }
 
 #[tokio::test]
 async fn v5_3_8_3_2_and_5_a_subscribe_has_a_filter_and_no_reserved_bits() {
-    let front = Front::start().await;
-    assert_eq!(front.fate(true, &packet(0x82, &[0, 1, 0])).await, 0x82);
+    let server = TestServer::start().await;
+    assert_eq!(server.fate(true, &packet(0x82, &[0, 1, 0])).await, 0x82);
     for options in [0x40, 0x80, 0x03] {
-        assert_eq!(front.fate(true, &subscribe(true, 1, "a", options)).await, 0x81, "{options:x}");
+        assert_eq!(server.fate(true, &subscribe(true, 1, "a", options)).await, 0x81, "{options:x}");
     }
-    let retain_handling_3 = front.fate(true, &subscribe(true, 1, "a", 0x30)).await;
+    let retain_handling_3 = server.fate(true, &subscribe(true, 1, "a", 0x30)).await;
     assert!(matches!(retain_handling_3, 0x81 | 0x82), "{retain_handling_3:x}");
 }
 
 #[tokio::test]
 async fn v5_3_8_3_3_no_local_keeps_a_clients_own_messages_from_it() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a", 0x04).await;
     client.send(&publish(0x30, "a", 0, Some(&[]), "own")).await;
     client.expect_silence().await;
-    let mut other = front.v5("client-other").await;
+    let mut other = server.v5("client-other").await;
     other.send(&publish(0x30, "a", 0, Some(&[]), "another's")).await;
     client.expect(&publish(0x30, "a", 0, Some(&[]), "another's")).await;
 }
 
 #[tokio::test]
 async fn v5_3_8_4_3_and_4_subscribing_again_replaces_the_subscription() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.send(&subscribe_with(&[0x0b, 1], "a", 1)).await;
     client.packet().await;
     client.send(&subscribe_with(&[0x0b, 2], "a", 0)).await;
     client.packet().await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.publish_1(true, "a", "x").await;
     client.expect(&publish(0x30, "a", 0, Some(&[0x0b, 2]), "x")).await;
     client.expect_silence().await;
@@ -68,8 +68,8 @@ async fn v5_3_8_4_3_and_4_subscribing_again_replaces_the_subscription() {
 
 #[tokio::test]
 async fn v5_3_8_4_5_to_7_and_3_9_3_1_and_2_each_filter_has_its_reason_code_in_order() {
-    let front = Front::start().await;
-    let (mut client, _) = front.connect(&connect_v5("client", 2, &[0x17, 0])).await;
+    let server = TestServer::start().await;
+    let (mut client, _) = server.connect(&connect_v5("client", 2, &[0x17, 0])).await;
     let filters = [("a", 0), ("a/#/b", 1), ("$share/g", 1), ("/devices/lamp-9/config", 1), ("b", 2)];
     let body: Vec<u8> = filters.iter().flat_map(|(filter, options)| [text(filter), vec![*options]].concat()).collect();
     client.send(&packet(0x82, &[&[0, 9, 0][..], &body].concat())).await;
@@ -78,8 +78,8 @@ async fn v5_3_8_4_5_to_7_and_3_9_3_1_and_2_each_filter_has_its_reason_code_in_or
 
 #[tokio::test]
 async fn v5_3_10_4_1_and_2_and_4_to_6_and_3_11_3_1_and_2_unsubscribe_compares_filters_and_says_what_was_there() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     for filter in ["a", "b/+", "$share/g/c"] {
         client.subscribe(true, filter, 0).await;
     }
@@ -95,16 +95,16 @@ async fn v5_3_10_4_1_and_2_and_4_to_6_and_3_11_3_1_and_2_unsubscribe_compares_fi
 
 #[tokio::test]
 async fn v5_3_10_3_2_an_unsubscribe_has_a_filter() {
-    let front = Front::start().await;
-    assert!(matches!(front.fate(true, &packet(0xa2, &[0, 5, 0])).await, 0x81 | 0x82));
+    let server = TestServer::start().await;
+    assert!(matches!(server.fate(true, &packet(0xa2, &[0, 5, 0])).await, 0x81 | 0x82));
 }
 
 #[tokio::test]
 async fn v5_3_8_4_8_delivery_has_the_lower_of_the_two_qualities() {
-    let front = Front::start().await;
-    let mut from = front.v5("client-from").await;
+    let server = TestServer::start().await;
+    let mut from = server.v5("client-from").await;
     for granted in 0..=2_u8 {
-        let mut to = front.v5("client-to").await;
+        let mut to = server.v5("client-to").await;
         assert_eq!(to.subscribe(true, "a", granted).await, granted);
         from.send(&publish(0x30, "a", 0, Some(&[]), "0")).await;
         from.publish_1(true, "a", "1").await;
@@ -121,10 +121,10 @@ async fn v5_3_8_4_8_delivery_has_the_lower_of_the_two_qualities() {
 
 #[tokio::test]
 async fn v5_3_10_4_3_what_was_sent_before_unsubscribe_is_completed() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.send(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     client.expect(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     client.send(&unsubscribe(true, &["a"])).await;

@@ -4,30 +4,30 @@ use super::*;
 
 #[tokio::test]
 async fn v5_3_3_2_1_a_publish_begins_with_its_topic() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     // No room for the length, for the topic, for the packet id behind it; no UTF-8.
     for (first, body) in
         [(0x30, &[][..]), (0x30, &[0]), (0x30, &[0, 3, b'a', 0]), (0x32, &[0, 1, b'a', 0]), (0x30, &[0, 1, 0xfe, 0])]
     {
-        assert_eq!(front.fate(true, &packet(first, body)).await, 0x81, "{body:?}");
+        assert_eq!(server.fate(true, &packet(first, body)).await, 0x81, "{body:?}");
     }
 }
 
 #[tokio::test]
 async fn v5_3_3_2_2_and_4_7_0_1_a_topic_to_publish_to_has_no_wildcards() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     for topic in ["a/+", "#", "a+", "+", "a/#"] {
-        assert_eq!(front.fate(true, &publish(0x30, topic, 0, Some(&[]), "x")).await, 0x90, "{topic}");
+        assert_eq!(server.fate(true, &publish(0x30, topic, 0, Some(&[]), "x")).await, 0x90, "{topic}");
     }
 }
 
 #[tokio::test]
 async fn v5_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a/+/c", 0).await;
     client.subscribe(true, "d/#", 0).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     for topic in ["a/b", "a/b/c", "a/b/c/d", "d", "d/e/f", "da", "a//c"] {
         from.publish_1(true, topic, "x").await;
     }
@@ -39,30 +39,30 @@ async fn v5_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
 
 #[tokio::test]
 async fn v5_4_5_0_1_a_message_goes_to_all_whose_filters_match_connected_or_away() {
-    let front = Front::start().await;
+    let server = TestServer::start().await;
     let kept = connect_v5("client-away", 0, &KEPT);
-    let (mut away, _) = front.connect(&kept).await;
-    away.subscribe(true, "a/#", 2).await;
-    away.goodbye().await;
-    let mut here = front.v5("client-here").await;
+    let (mut offline_sessions, _) = server.connect(&kept).await;
+    offline_sessions.subscribe(true, "a/#", 2).await;
+    offline_sessions.goodbye().await;
+    let mut here = server.v5("client-here").await;
     here.subscribe(true, "+/b", 1).await;
-    let mut other = front.v5("client-other").await;
+    let mut other = server.v5("client-other").await;
     other.subscribe(true, "b/#", 1).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     from.publish_2(true, "a/b", "x").await;
     here.expect(&publish(0x32, "a/b", 1, Some(&[]), "x")).await;
     other.expect_silence().await;
-    let (mut away, present) = front.resume(&kept).await;
+    let (mut offline_sessions, present) = server.resume(&kept).await;
     assert!(present);
-    away.expect(&publish(0x34, "a/b", 1, Some(&[]), "x")).await;
+    offline_sessions.expect(&publish(0x34, "a/b", 1, Some(&[]), "x")).await;
 }
 
 #[tokio::test]
 async fn v5_4_6_0_5_and_6_messages_of_a_topic_come_in_their_order() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     client.subscribe(true, "a", 2).await;
-    let mut from = front.v5("client-from").await;
+    let mut from = server.v5("client-from").await;
     for first in [0x30, 0x32, 0x34] {
         let bytes = (1..=20).flat_map(|id| publish(first, "a", id, Some(&[]), &id.to_string()));
         from.send(&bytes.collect::<Vec<_>>()).await;
@@ -80,8 +80,8 @@ async fn v5_4_6_0_5_and_6_messages_of_a_topic_come_in_their_order() {
 
 #[tokio::test]
 async fn v5_4_7_1_1_and_2_wildcards_stand_alone_in_their_level_and_the_hash_is_last() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     for filter in ["a/#/b", "a#", "a/b#", "a+/b", "a/+b", "++", "##", "#/"] {
         assert_eq!(client.subscribe(true, filter, 0).await, 0x8f, "{filter}");
     }
@@ -92,8 +92,8 @@ async fn v5_4_7_1_1_and_2_wildcards_stand_alone_in_their_level_and_the_hash_is_l
 
 #[tokio::test]
 async fn v5_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     for filter in ["#", "+/a", "$x/+"] {
         client.subscribe(true, filter, 0).await;
     }
@@ -107,9 +107,9 @@ async fn v5_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
 
 #[tokio::test]
 async fn v5_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are() {
-    let front = Front::start().await;
-    assert!(matches!(front.fate(true, &publish(0x30, "", 0, Some(&[]), "x")).await, 0x82 | 0x90));
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    assert!(matches!(server.fate(true, &publish(0x30, "", 0, Some(&[]), "x")).await, 0x82 | 0x90));
+    let mut client = server.v5("client").await;
     assert_eq!(client.subscribe(true, "", 0).await, 0x8f);
     // The last is an e with an accent in two characters.
     for filter in ["ACCOUNTS", "/finance", "a//b", "c/ ", "caf\u{65}\u{301}/#"] {
@@ -138,8 +138,8 @@ async fn v5_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are()
 
 #[tokio::test]
 async fn v5_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
-    let front = Front::start().await;
-    let mut client = front.v5("client").await;
+    let server = TestServer::start().await;
+    let mut client = server.v5("client").await;
     let longest = "x".repeat(65_535);
     assert_eq!(client.subscribe(true, &longest, 0).await, 0);
     client.send(&publish(0x30, &longest, 0, Some(&[]), "x")).await;

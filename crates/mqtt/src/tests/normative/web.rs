@@ -3,7 +3,7 @@
 use tungstenite::Message;
 
 use super::{
-    super::doors::{beside, came, open, request, tcp, web},
+    super::listeners::{beside, came, open, request, tcp, web},
     *,
 };
 
@@ -21,8 +21,8 @@ async fn v5_6_0_0_1_only_binary_frames_are_taken() {
 
 /// Ours are binary too. `hello` comes back to its sender, and its bytes are a text as well.
 async fn only_binary_frames(begin: Vec<u8>, hello: Vec<u8>) {
-    let front = Front::start_at(web(), Options::default()).await;
-    let addr = front.addr;
+    let server = TestServer::start_at(web(), Options::default()).await;
+    let addr = server.addr;
     beside(move || {
         let mut socket = open(tcp(addr), addr);
         socket.send(Message::Binary([&begin[..], &hello].concat().into())).unwrap();
@@ -39,7 +39,7 @@ async fn only_binary_frames(begin: Vec<u8>, hello: Vec<u8>) {
         }
     })
     .await;
-    until("it is gone", || front.metrics.connections.get() == 0).await;
+    until("it is gone", || server.metrics.connections.get() == 0).await;
 }
 
 #[tokio::test]
@@ -53,14 +53,14 @@ async fn v3_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
 async fn v5_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
     let hello = publish(0x30, "a", 0, Some(&[]), "hello");
     let bytes = [connect_v5("client", 2, &[]), subscribe(true, 1, "a", 0), hello.clone()];
-    let (_, connack) = Front::start().await.connect(&bytes[0]).await;
+    let (_, connack) = TestServer::start().await.connect(&bytes[0]).await;
     let answer = [connack, vec![0x90, 4, 0, 1, 0, 0], hello];
     cut_and_joined(bytes.concat(), answer.concat()).await;
 }
 
 async fn cut_and_joined(bytes: Vec<u8>, answer: Vec<u8>) {
-    let front = Front::start_at(web(), Options::default()).await;
-    let addr = front.addr;
+    let server = TestServer::start_at(web(), Options::default()).await;
+    let addr = server.addr;
     for size in [1, 2, 7, bytes.len()] {
         let (bytes, answer) = (bytes.clone(), answer.clone());
         beside(move || {
@@ -85,8 +85,8 @@ async fn v5_6_0_0_4_the_subprotocol_is_mqtt() {
 }
 
 async fn the_subprotocol_is_mqtt(connect: Vec<u8>) {
-    let front = Front::start_at(web(), Options::default()).await;
-    let addr = front.addr;
+    let server = TestServer::start_at(web(), Options::default()).await;
+    let addr = server.addr;
     beside(move || {
         // Two are offered, the other one first.
         let (mut socket, response) =

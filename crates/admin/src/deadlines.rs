@@ -1,0 +1,201 @@
+//! How long a client may be slow: with the rest of a body, and with reading what is sent to it.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+use switchbox_model::limits;
+use switchbox_support::{metrics::Metrics, scheduling};
+
+/// How long a client may leave what is sent to it unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body may take, however small it is.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A stream that fails when it takes nothing for too long.
+pub(super) struct WithWriteDeadline<T> {
+    stream: T,
+    deadlines: Duration,
+    metrics: Metrics,
+    /// There while the stream takes nothing.
+    blocked: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> WithWriteDeadline<T> {
+    pub(super) fn new(stream: T, metrics: Metrics) -> Self {
+        Self { stream, deadlines: WRITE_TIMEOUT, metrics, blocked: None }
+    }
+
+    fn judge<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            self.blocked = None;
+            return written;
+        }
+        let deadlines = self.deadlines;
+        let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadlines)));
+        ready!(blocked.as_mut().poll(cx));
+        self.metrics.limit(limits::names::ADMIN_WRITE_TIME);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for WithWriteDeadline<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, to)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for WithWriteDeadline<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.judge(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.judge(cx, shut)
+    }
+}
+
+/// A call's body that fails when it comes too slowly.
+struct BodyDeadline {
+    body: Body,
+    metrics: Metrics,
+    /// What it may take however small it is.
+    deadlines: Duration,
+    began: Instant,
+    came_bytes: usize,
+    /// When the next bytes must have come.
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// The same body, which fails where it would take for ever.
+pub(super) fn timely(body: Body, metrics: &Metrics) -> Body {
+    if body.is_end_stream() { body } else { Body::new(BodyDeadline::new(body, BODY_TIMEOUT, metrics.clone())) }
+}
+
+impl BodyDeadline {
+    fn new(body: Body, deadlines: Duration, metrics: Metrics) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(deadlines));
+        Self { body, metrics, deadlines, began: Instant::now(), came_bytes: 0, sleep }
+    }
+}
+
+/// How long a body may take of which so much has come.
+fn allowance(deadlines: Duration, came_bytes: usize) -> Duration {
+    deadlines + Duration::from_secs((came_bytes / limits::ADMIN_BODY_BYTES_PER_SECOND) as u64)
+}
+
+impl hyper::body::Body for BodyDeadline {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            scheduling::yield_if_due_at(std::time::Instant::now());
+            let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+            self.came_bytes += bytes.map_or(0, Bytes::len);
+            let until = self.began + allowance(self.deadlines, self.came_bytes);
+            if frame.is_none() || Instant::now() < until {
+                self.sleep.as_mut().reset(until);
+                return Poll::Ready(frame);
+            }
+        } else {
+            ready!(self.sleep.as_mut().poll(cx));
+        }
+        self.metrics.limit(limits::names::ADMIN_BODY_TIME);
+        let slow = io::Error::new(io::ErrorKind::TimedOut, "the body came too slowly");
+        Poll::Ready(Some(Err(axum::Error::new(slow))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn hits(metrics: &Metrics, limit: limits::LimitName) -> u64 {
+        metrics.limit_hits(limit)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_given_up() {
+        let metrics = Metrics::default();
+        let (mut client, host) = tokio::io::duplex(10);
+        let mut host = WithWriteDeadline { deadlines: SHORT, ..WithWriteDeadline::new(host, metrics.clone()) };
+        host.write_all(&[0; 10]).await.unwrap();
+        client.read_exact(&mut [0; 10]).await.unwrap();
+        assert_eq!(host.write_all(&[0; 11]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(hits(&metrics, limits::names::ADMIN_WRITE_TIME), 1);
+    }
+
+    /// Gives a byte at a time for ever, each after a while.
+    struct Dripping(Pin<Box<Sleep>>);
+
+    impl hyper::body::Body for Dripping {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            ready!(self.0.as_mut().poll(cx));
+            self.0.as_mut().reset(Instant::now() + Duration::from_millis(1));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_is_given_up() {
+        let metrics = Metrics::default();
+        let dripping = Body::new(Dripping(Box::pin(tokio::time::sleep(Duration::ZERO))));
+        let body = BodyDeadline::new(dripping, SHORT, metrics.clone());
+        assert!(body.collect().await.is_err());
+        assert_eq!(hits(&metrics, limits::names::ADMIN_BODY_TIME), 1);
+    }
+
+    #[test]
+    fn a_large_body_may_take_longer() {
+        assert_eq!(allowance(BODY_TIMEOUT, 0), BODY_TIMEOUT);
+        let mib = allowance(BODY_TIMEOUT, 1024 * 1024);
+        assert_eq!(mib, BODY_TIMEOUT + Duration::from_secs(64));
+    }
+}

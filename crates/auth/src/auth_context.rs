@@ -1,0 +1,170 @@
+//! What a client was let in as and by what, so that it can be looked at again when something changes. Pure but for the
+//! device that it holds.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::access::Access;
+use switchbox_core::registry::Device;
+use switchbox_model::registry::{Credential, PasswordHash};
+use switchbox_store::ServiceDoc;
+
+/// Who a client turned out to be.
+#[derive(Debug, Clone)]
+pub enum Principal {
+    Device(Arc<Device>),
+    /// A program with an account, as it stood when it was let in.
+    Service(Arc<ServiceDoc>),
+    /// A client that is no device: only ordinary topics.
+    Client,
+}
+
+impl Principal {
+    /// None: it is no device.
+    #[must_use]
+    pub fn device(&self) -> Option<&Arc<Device>> {
+        match self {
+            Self::Device(device) => Some(device),
+            Self::Service(_) | Self::Client => None,
+        }
+    }
+}
+
+/// What a client proved itself with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing was asked for.
+    None,
+    /// A key or a certificate of the device: the digest of its text.
+    Credential([u8; 32]),
+    /// A certificate by the authority with this digest.
+    Authority([u8; 32]),
+    /// The password whose hash this is.
+    Password(Option<PasswordHash>),
+}
+
+/// When something runs out, milliseconds since the Unix epoch; none = never.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct End(pub Option<u64>);
+
+impl End {
+    fn or_sooner(self, other: Self) -> Self {
+        Self(self.0.into_iter().chain(other.0).min())
+    }
+}
+
+impl Proof {
+    pub(super) fn of(credential: &Credential) -> Self {
+        Self::Credential(Sha256::digest(&credential.key).into())
+    }
+
+    /// When the one of these that it is runs out. None: it is none of these any more, or has run out.
+    fn until(&self, credentials: &[Credential], password: Option<&PasswordHash>, now_ms: u64) -> Option<End> {
+        let counts = |credential: &&Credential| credential.expires_ms.is_none_or(|expires| expires > now_ms);
+        match self {
+            Self::None => Some(End::default()),
+            Self::Credential(_) => {
+                let mut found = credentials.iter().filter(counts).filter(|credential| Self::of(credential) == *self);
+                found.next().map(|credential| End(credential.expires_ms))
+            }
+            Self::Authority(_) => None,
+            Self::Password(hash) => (hash.as_ref() == password).then(End::default),
+        }
+    }
+}
+
+/// A client's place in the house.
+#[derive(Debug, Clone)]
+pub struct AuthContext {
+    pub principal: Principal,
+    pub access: Access,
+    pub(super) proof: Proof,
+    /// When its token, key or certificate runs out, as it stood when the client was let in.
+    pub(super) end: End,
+}
+
+impl AuthContext {
+    /// Let in without a proof.
+    #[must_use]
+    pub fn open(principal: Principal) -> Self {
+        Self { principal, access: Access::Open, proof: Proof::None, end: End::default() }
+    }
+
+    #[must_use]
+    pub fn end(&self) -> End {
+        self.end
+    }
+
+    /// Until when; the error says why it does not.
+    pub(super) fn device_holds(
+        &self,
+        device: &Device,
+        authorities: &dyn Fn(&Device) -> Vec<[u8; 32]>,
+        now_ms: u64,
+    ) -> Result<End, String> {
+        if device.deleted() {
+            return Err(format!("device {} was deleted", device.name));
+        }
+        let spec = device.spec();
+        if spec.blocked {
+            return Err(format!("device {} is blocked", device.name));
+        }
+        let end = match &self.proof {
+            Proof::Authority(digest) => authorities(device).contains(digest).then(End::default),
+            proof => proof.until(&spec.credentials, device.password().as_ref(), now_ms),
+        };
+        let end = end.ok_or_else(|| format!("the credential of {} was taken away or replaced", device.name))?;
+        Ok(self.end.or_sooner(end))
+    }
+
+    /// `now`: the account as it stands now. Until when; the error says why it does not.
+    pub(super) fn service_holds(
+        &self,
+        then: &ServiceDoc,
+        now: Option<&ServiceDoc>,
+        now_ms: u64,
+    ) -> Result<End, String> {
+        let name = &then.name;
+        let Some(now) = now else { return Err(format!("service account {name} was deleted")) };
+        if now.spec.disabled {
+            return Err(format!("service account {name} is disabled"));
+        }
+        if (&now.spec.publish, &now.spec.subscribe) != (&then.spec.publish, &then.spec.subscribe) {
+            return Err(format!("the lists of service account {name} have changed"));
+        }
+        let end = self.proof.until(&now.spec.credentials, now.password.as_ref(), now_ms);
+        let end = end.ok_or_else(|| format!("the credential of service account {name} was taken away or replaced"))?;
+        Ok(self.end.or_sooner(end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchbox_model::registry::KeyFormat;
+
+    #[test]
+    fn a_proof_counts_while_it_is_there_and_until_its_key_runs_out() {
+        const NOW: u64 = 1_000;
+        let key = |key: &str, expires_ms| Credential { format: KeyFormat::Es256Pem, key: key.into(), expires_ms };
+        let hash = |text: &str| PasswordHash(text.into());
+        let (lasting, brief) = (key("a", None), key("a", Some(NOW + 5)));
+        let by_key = Proof::of(&lasting);
+        for (proof, credentials, password, expect) in [
+            (Proof::None, vec![], None, Some(End(None))),
+            (by_key.clone(), vec![key("b", None), lasting], None, Some(End(None))),
+            (by_key.clone(), vec![brief], None, Some(End(Some(NOW + 5)))),
+            (by_key.clone(), vec![key("a", Some(NOW))], None, None),
+            (by_key, vec![key("b", None)], None, None),
+            (Proof::Password(Some(hash("x"))), vec![], Some(hash("x")), Some(End(None))),
+            (Proof::Password(Some(hash("x"))), vec![], Some(hash("y")), None),
+            (Proof::Password(Some(hash("x"))), vec![], None, None),
+        ] {
+            assert_eq!(proof.until(&credentials, password.as_ref(), NOW), expect, "{proof:?} {credentials:?}");
+        }
+        for (one, other, expect) in [(None, None, None), (Some(1), None, Some(1)), (Some(2), Some(1), Some(1))] {
+            assert_eq!(End(one).or_sooner(End(other)), End(expect));
+        }
+    }
+}

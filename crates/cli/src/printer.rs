@@ -1,0 +1,283 @@
+//! Tells a person what virtual devices do, one line a thing, with colours where the output is a terminal that wants them.
+//! Decides nothing.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::virtual_device::{Seen, What};
+use switchbox_support::terminal;
+
+/// Hops of one device are shown at most so often; the others are counted only.
+const HOP_EVERY: Duration = Duration::from_millis(250);
+/// Of a payload that is not understood so much is shown.
+const SHOWN_CHARS: usize = 100;
+const ID_WIDTH: usize = 12;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Plain,
+    Dim,
+    Bold,
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+}
+
+impl Colour {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Dim => "2",
+            Self::Bold => "1",
+            Self::Red => "31",
+            Self::Green => "32",
+            Self::Yellow => "33",
+            Self::Cyan => "36",
+        }
+    }
+}
+
+pub(super) struct Printer {
+    out: Box<dyn Write + Send>,
+    colours: bool,
+    begun: Instant,
+    hops: HashMap<String, Hops>,
+}
+
+/// What was shown of one device's hops.
+struct Hops {
+    shown: Instant,
+    /// The answer to the one shown last is to be shown too.
+    answer_due: bool,
+    /// Hops sent since that one.
+    since: u32,
+    /// Hops a second between the last two that were shown.
+    rate: Option<f64>,
+}
+
+impl Printer {
+    /// Writes to standard output; colours when it is a terminal and `NO_COLOR` is not set.
+    pub(super) fn printing() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self::new(terminal::raw(), wanted && terminal::is_terminal())
+    }
+
+    fn new(out: Box<dyn Write + Send>, colours: bool) -> Self {
+        Self { out, colours, begun: Instant::now(), hops: HashMap::new() }
+    }
+
+    pub(super) fn paint(&self, colour: Colour, text: &str) -> String {
+        if self.colours && colour != Colour::Plain {
+            format!("\x1b[{}m{text}\x1b[0m", colour.code())
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// A line as it is. A reader that has gone away (`| head`) is no reason to stop.
+    pub(super) fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
+    }
+
+    /// A line with the time since the beginning and a name.
+    pub(super) fn note(&mut self, name: &str, colour: Colour, text: &str) {
+        let time = self.paint(Colour::Dim, &format!("{:7.2} s", self.begun.elapsed().as_secs_f64()));
+        let name = self.paint(colour, &format!("{name:<ID_WIDTH$}"));
+        self.line(&format!("{time}  {name} {text}"));
+    }
+
+    /// What a device did, unless it is a hop too many for the eye.
+    pub(super) fn show(&mut self, seen: &Seen) {
+        if !self.worth_showing(seen) {
+            return;
+        }
+        let (colour, text) = match &seen.what {
+            What::Connected => (Colour::Green, "is connected".to_owned()),
+            What::Subscribed { topic } => (Colour::Dim, format!("listens to {topic}")),
+            What::Refused { topic } => (Colour::Red, format!("is refused its subscription to {topic}")),
+            What::Sent { topic, payload } => {
+                (Colour::Plain, format!("→ {:<6}  {}", own_part(topic, &seen.device), summary(payload)))
+            }
+            What::Received { topic, payload } => {
+                (Colour::Bold, format!("← {:<6}  {}", own_part(topic, &seen.device), summary(payload)))
+            }
+            What::Paused { wait } => (Colour::Dim, format!("holds back for {wait:.0?}")),
+            What::Silence { waited } => (Colour::Red, format!("has heard nothing for {waited:.0?}, starts again")),
+            What::Dropped { topic } => (Colour::Red, format!("cannot send on {topic}: too much waits already")),
+            What::Offline { reason, retry } => {
+                (Colour::Red, format!("is offline: {reason}; tries again in {retry:.1?}"))
+            }
+            What::Left => (Colour::Dim, "has left".to_owned()),
+        };
+        let text = self.paint(colour, &terminal::line(&text)) + &self.rate(seen);
+        self.note(&seen.device, device_colour(&seen.device), &text);
+    }
+
+    fn worth_showing(&mut self, seen: &Seen) -> bool {
+        match &seen.what {
+            What::Sent { payload, .. } if hops(payload).is_some() => self.hop_sent(&seen.device, Instant::now()),
+            What::Received { payload, .. } if hops(payload).is_some() => {
+                self.hops.get_mut(&seen.device).is_none_or(|hops| std::mem::take(&mut hops.answer_due))
+            }
+            // Holding back is what a hop device with a rate does all the time.
+            What::Paused { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// True for one hop in a while.
+    fn hop_sent(&mut self, device: &str, now: Instant) -> bool {
+        let Some(hops) = self.hops.get_mut(device) else {
+            let first = Hops { shown: now, answer_due: true, since: 0, rate: None };
+            self.hops.insert(device.to_owned(), first);
+            return true;
+        };
+        hops.since += 1;
+        let past = now.saturating_duration_since(hops.shown);
+        if past < HOP_EVERY || hops.answer_due {
+            return false;
+        }
+        let rate = f64::from(hops.since) / past.as_secs_f64();
+        *hops = Hops { shown: now, answer_due: true, since: 0, rate: Some(rate) };
+        true
+    }
+
+    /// How fast a device goes round, where that is more than is shown.
+    fn rate(&self, seen: &Seen) -> String {
+        let hop = matches!(&seen.what, What::Received { payload, .. } if hops(payload).is_some());
+        let rate = self.hops.get(&seen.device).and_then(|hops| hops.rate);
+        match rate.filter(|rate| hop && *rate > 1.5 / HOP_EVERY.as_secs_f64()) {
+            Some(rate) => self.paint(Colour::Dim, &format!("   {rate:.0} a second")),
+            None => String::new(),
+        }
+    }
+}
+
+fn device_colour(device: &str) -> Colour {
+    match device.split('-').next() {
+        Some("hop") => Colour::Cyan,
+        Some("switch") => Colour::Yellow,
+        Some("lamp") => Colour::Green,
+        _ => Colour::Bold,
+    }
+}
+
+/// What a device's own topics differ in; of other topics all.
+fn own_part<'a>(topic: &'a str, device: &str) -> &'a str {
+    let of_device = || topic.strip_prefix("/devices/")?.strip_prefix(device)?.strip_prefix('/');
+    of_device().unwrap_or(topic)
+}
+
+/// The `hops` of a record.
+pub(super) fn hops(payload: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Value>(payload).ok()?.get("hops")?.as_u64()
+}
+
+/// The `state` of a record.
+pub(super) fn state(payload: &[u8]) -> Option<String> {
+    Some(serde_json::from_slice::<Value>(payload).ok()?.get("state")?.as_str()?.to_owned())
+}
+
+/// A payload in a few words.
+fn summary(payload: &[u8]) -> String {
+    if let Some(hops) = hops(payload) {
+        return format!("hops {hops}");
+    }
+    match state(payload).as_deref() {
+        Some("awake") => "● awake".to_owned(),
+        Some("asleep") => "○ asleep".to_owned(),
+        _ => shown(payload),
+    }
+}
+
+/// Bytes as text that cannot disturb a terminal.
+fn shown(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    terminal::line(&shown).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn told(colours: bool, seen: &[(&str, What)]) -> Vec<String> {
+        let page = Page::default();
+        let mut printer = Printer::new(Box::new(page.clone()), colours);
+        for (device, what) in seen {
+            printer.show(&Seen { device: (*device).to_owned(), what: what.clone() });
+        }
+        let bytes = page.0.lock().expect("not poisoned").clone();
+        String::from_utf8(bytes).expect("text").lines().map(|line| line[11..].to_owned()).collect()
+    }
+
+    fn sent(device: &'static str, payload: &'static str) -> (&'static str, What) {
+        (device, What::Sent { topic: format!("/devices/{device}/events"), payload: payload.into() })
+    }
+
+    fn received(device: &'static str, payload: &'static str) -> (&'static str, What) {
+        (device, What::Received { topic: format!("/devices/{device}/config"), payload: payload.into() })
+    }
+
+    #[test]
+    fn a_line_says_who_which_way_and_what() {
+        let lines = told(
+            false,
+            &[
+                sent("switch-1", r#"{"state":"awake"}"#),
+                received("lamp-1", r#"{"state":"asleep"}"#),
+                received("lamp-1", r#"{"colour":"red"}"#),
+                received("lamp-1", "\u{1b}[2J\n"),
+                ("phone-1", What::Sent { topic: "garage/door-1/request".to_owned(), payload: "open".into() }),
+            ],
+        );
+        let expect = [
+            "switch-1     → events  ● awake",
+            "lamp-1       ← config  ○ asleep",
+            "lamp-1       ← config  {\"colour\":\"red\"}",
+            "lamp-1       ← config  \\u{1b}[2J\\n",
+            "phone-1      → garage/door-1/request  open",
+        ];
+        assert_eq!(lines, expect);
+    }
+
+    #[test]
+    fn of_many_hops_a_few_are_shown_each_with_its_answer() {
+        let hop = |hops: u64| -> &'static str { Box::leak(format!("{{\"hops\":{hops}}}").into_boxed_str()) };
+        let many: Vec<_> = (0..50).flat_map(|n| [sent("hop-1", hop(n)), received("hop-1", hop(n + 1))]).collect();
+        assert_eq!(told(false, &many), ["hop-1        → events  hops 0", "hop-1        ← config  hops 1"]);
+    }
+
+    #[test]
+    fn colours_are_there_only_when_wanted() {
+        let seen = [("lamp-1", What::Connected)];
+        assert_eq!(told(false, &seen), ["lamp-1       is connected"]);
+        let page = Page::default();
+        Printer::new(Box::new(page.clone()), true).show(&Seen { device: "lamp-1".to_owned(), what: What::Connected });
+        assert!(String::from_utf8_lossy(&page.0.lock().expect("not poisoned")).contains("\x1b[32mlamp-1"));
+    }
+}

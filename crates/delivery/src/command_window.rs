@@ -1,0 +1,231 @@
+//! The commands of one connected device: which of them its connection has, and whether more wait in the store. Holds
+//! no more of them than may be in flight; never reads the store itself.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{Link, Outbound};
+use switchbox_core::outbox::Queues;
+use switchbox_model::{DeviceNum, limits::COMMANDS_IN_FLIGHT};
+use switchbox_store::{CommandDoc, CommandPage};
+use switchbox_support::clock;
+
+/// A command that the connection has, or is to get on this connection or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Handed {
+    pub(super) num: u64,
+    pub(super) id: Arc<str>,
+    /// Its time is over with the connection.
+    only_now: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The device subscribes to its commands.
+    open: bool,
+    /// All commands up to this one were handed to the connection or have ended.
+    cursor: u64,
+    /// More may wait in the store.
+    behind: bool,
+    /// Somebody reads the store for this device.
+    feeding: bool,
+    handed: Vec<Handed>,
+    /// Commands for now only that stand behind others.
+    waiting: Vec<Handed>,
+}
+
+/// What became of a command that was just committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// The connection has it.
+    Sent,
+    /// The connection would take it, and no acknowledgement can come: the subscription has QoS 0.
+    Unconfirmed,
+    /// It waits for its turn in the store.
+    Waits,
+    /// The device does not take commands.
+    Absent,
+}
+
+/// What came of a part of the queue.
+#[derive(Debug, Default)]
+pub(super) struct Fed {
+    /// To be sent to a device that acknowledges none.
+    pub(super) unconfirmed: Vec<CommandDoc>,
+    /// For such a device, and may have been sent before.
+    pub(super) doubtful: Vec<Handed>,
+    /// Their time is over.
+    pub(super) expired: Vec<Handed>,
+    /// The connection takes no more just now.
+    pub(super) blocked: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct CommandWindow(Mutex<State>);
+
+impl CommandWindow {
+    /// The device subscribed. True: something waits for it.
+    pub(super) fn open(&self, queues: &Queues, device: DeviceNum) -> bool {
+        let mut state = self.0.lock();
+        if !state.open {
+            state.open = true;
+            state.behind = queues.len(device) > 0;
+            if !state.behind {
+                state.cursor = queues.last(device);
+            }
+        }
+        state.behind
+    }
+
+    pub(super) fn close(&self) {
+        self.0.lock().open = false;
+    }
+
+    /// The session was kept and sends this command again by itself.
+    pub(super) fn resume(&self, num: u64, id: &Arc<str>) {
+        self.0.lock().handed.push(Handed { num, id: id.clone(), only_now: false });
+    }
+
+    /// A command that was just committed: sent at once where none stands before it.
+    pub(super) fn offer(&self, link: &dyn Link, command: &CommandDoc) -> Offered {
+        let mut state = self.0.lock();
+        if !state.open {
+            return Offered::Absent;
+        }
+        if !state.behind && state.handed.len() < COMMANDS_IN_FLIGHT {
+            if !link.confirms_commands() {
+                if link.has_room() {
+                    state.cursor = command.num;
+                    return Offered::Unconfirmed;
+                }
+            } else if hand(&mut state, link, command, false, clock::now_ms()) {
+                return Offered::Sent;
+            }
+        }
+        state.behind = true;
+        if command.ttl_ms == 0 {
+            state.waiting.push(Handed { num: command.num, id: command.id.as_str().into(), only_now: true });
+        }
+        Offered::Waits
+    }
+
+    /// These have their final status.
+    pub(super) fn ended(&self, nums: &[u64]) {
+        let mut state = self.0.lock();
+        state.handed.retain(|handed| !nums.contains(&handed.num));
+        state.waiting.retain(|waiting| !nums.contains(&waiting.num));
+    }
+
+    /// True: the caller is to read the store for this device, until [`Self::wanted`] says that it is enough. Not before
+    /// half of what may be in flight is acknowledged, so that the store is not asked for each command alone.
+    pub(super) fn begin_feeding(&self) -> bool {
+        let mut state = self.0.lock();
+        let begin = state.open && state.behind && !state.feeding && state.handed.len() <= COMMANDS_IN_FLIGHT / 2;
+        state.feeding |= begin;
+        begin
+    }
+
+    /// After which command to read on, and how many. None: enough for now.
+    pub(super) fn wanted(&self) -> Option<(u64, usize)> {
+        let mut state = self.0.lock();
+        let room = COMMANDS_IN_FLIGHT.saturating_sub(state.handed.len());
+        if !state.open || room == 0 {
+            state.feeding = false;
+            return None;
+        }
+        Some((state.cursor, room))
+    }
+
+    /// Hands a part of the queue to the connection.
+    pub(super) fn feed(&self, link: &dyn Link, queues: &Queues, now_ms: u64, page: CommandPage) -> Fed {
+        let mut state = self.0.lock();
+        let mut fed = Fed::default();
+        for command in page.commands {
+            let known = command.num <= state.cursor || state.handed.iter().any(|handed| handed.num == command.num);
+            if known || !queues.is_open(command.device, command.num) || command.verdict.is_some() {
+                state.cursor = state.cursor.max(command.num);
+                continue;
+            }
+            if command.expires_ms.is_some_and(|expires| expires <= now_ms) {
+                state.cursor = command.num;
+                fed.expired.push(Handed { num: command.num, id: command.id.into(), only_now: false });
+                continue;
+            }
+            let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
+            let confirms = link.confirms_commands();
+            let takes = state.open
+                && if confirms { hand(&mut state, link, &command, again, now_ms) } else { again || link.has_room() };
+            if !takes {
+                fed.blocked = true;
+                return fed;
+            }
+            state.cursor = command.num;
+            state.waiting.retain(|waiting| waiting.num != command.num);
+            match (confirms, again) {
+                (true, _) => {}
+                (false, true) => {
+                    fed.doubtful.push(Handed { num: command.num, id: command.id.into(), only_now: false });
+                }
+                (false, false) => fed.unconfirmed.push(command),
+            }
+        }
+        fed
+    }
+
+    /// The store had no more up to `covered`. True: nothing came since, new commands may be sent at once.
+    pub(super) fn caught_up(&self, queues: &Queues, device: DeviceNum, covered: u64) -> bool {
+        let mut state = self.0.lock();
+        state.cursor = state.cursor.max(covered);
+        let done = queues.last(device) <= state.cursor;
+        if done {
+            state.behind = false;
+            state.feeding = false;
+        }
+        done
+    }
+
+    /// The connection takes no more: True when it will say so by an acknowledgement.
+    pub(super) fn pause(&self) -> bool {
+        let mut state = self.0.lock();
+        let pause = !state.handed.is_empty() || !state.open;
+        state.feeding &= !pause;
+        pause
+    }
+
+    /// The connection is gone. Gives the commands that were only for it.
+    pub(super) fn end(&self) -> Vec<Handed> {
+        let mut state = self.0.lock();
+        let State { handed, waiting, .. } = std::mem::take(&mut *state);
+        handed.into_iter().chain(waiting).filter(|handed| handed.only_now).collect()
+    }
+}
+
+/// False: the connection does not take it.
+fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, now_ms: u64) -> bool {
+    let taken = link.deliver(outbound(command, again, now_ms));
+    if taken {
+        state.cursor = command.num;
+        let (num, id) = (command.num, command.id.as_str().into());
+        state.handed.push(Handed { num, id, only_now: command.ttl_ms == 0 });
+    }
+    taken
+}
+
+/// As the connection gets it.
+pub(super) fn outbound(command: &CommandDoc, again: bool, now_ms: u64) -> Outbound {
+    Outbound::Command {
+        num: command.num,
+        id: command.id.as_str().into(),
+        subfolder: command.subfolder.as_str().into(),
+        payload: command.payload.clone(),
+        again,
+        expires: command.expires_ms.map(|ms| Instant::now() + Duration::from_millis(ms.saturating_sub(now_ms))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! At start: tells of the connections that an earlier process could not say farewell to.
+
+use super::Handle;
+use switchbox_core::ingest::{self, NewEvent};
+use switchbox_model::{EventData, Settlement};
+use switchbox_support::scheduling::PriorityClass;
+
+const REASON: &str = "the host ended";
+
+impl Handle {
+    /// Before any device is let in: a device that was connected when the host was killed gets its `disconnected` event, once.
+    /// Which commands it was sent in the last moment was not written down, so all that it may have been are marked before.
+    pub async fn close_orphaned_connections(&self) -> Result<(), ingest::Error> {
+        for device in self.shared.registry.left_connected() {
+            if self.shared.queues.len(device.num) > 0 {
+                let upto = self.shared.queues.last(device.num);
+                self.shared.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
+            }
+            let data = EventData::Disconnected { reason: REASON.to_owned() };
+            let room = self.shared.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
+            self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], room, Box::new(|_| ()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! How long publishers wait for subscribers whose queues are full. Two bounds hold at the same time: [`SlowConsumer`] is what one
+//! subscriber costs all publishers, [`WaitBudget`] is what all subscribers cost one publisher. Pure; knows no clock.
+
+use std::time::{Duration, Instant};
+
+use super::SLOW_CONSUMER_WAIT;
+
+/// What a subscriber earns by each message that it takes: one that takes 500 a second is always waited for.
+const EARNED: Duration = Duration::from_millis(2);
+/// What a publisher may wait for all subscribers at once, before it has earned more.
+const BUDGET: Duration = Duration::from_millis(500);
+/// A publisher earns one part in so many of the time that passes.
+const BUDGET_SHARE: u32 = 10;
+/// For each message a publisher may wait so long without a charge, where all subscribers had room in the end: that is the
+/// pace of a subscriber that keeps up with 500 messages a second.
+const FREE: Duration = EARNED;
+/// Who has less left is not waited for: a timer takes a millisecond or two, however short it is.
+const LEAST: Duration = Duration::from_millis(10);
+
+/// What is left of it for one subscriber. A subscriber that takes nothing has used it up after [`SLOW_CONSUMER_WAIT`], for all publishers
+/// and all messages together, and misses what it has no room for from then on: it holds nobody up.
+#[derive(Debug)]
+pub struct SlowConsumer {
+    left: Duration,
+    waited_until: Option<Instant>,
+}
+
+impl Default for SlowConsumer {
+    fn default() -> Self {
+        Self { left: SLOW_CONSUMER_WAIT, waited_until: None }
+    }
+}
+
+impl SlowConsumer {
+    /// How long it is still worth waiting. Nothing, where little is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        if self.left < LEAST { Duration::ZERO } else { self.left }
+    }
+
+    /// A publisher waited; what others waited at the same time counts once.
+    pub fn waited(&mut self, from: Instant, until: Instant) {
+        let from = self.waited_until.map_or(from, |waited| waited.max(from));
+        self.left = self.left.saturating_sub(until.saturating_duration_since(from));
+        self.waited_until = Some(until.max(from));
+    }
+
+    /// The subscriber took so many messages.
+    pub fn took(&mut self, messages: u64) {
+        let earned = EARNED.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
+        self.left = self.left.saturating_add(earned).min(SLOW_CONSUMER_WAIT);
+    }
+}
+
+/// What one publisher may still wait for subscribers, whichever and however many they are. In the long run it waits for a tenth
+/// of its time at most, and for [`FREE`] at each message where nobody lost one.
+#[derive(Debug)]
+pub struct WaitBudget {
+    left: Duration,
+    /// What it waited longer than it might, as timers are late.
+    owed: Duration,
+    /// Until when it has earned.
+    earned_until: Option<Instant>,
+}
+
+impl Default for WaitBudget {
+    fn default() -> Self {
+        Self { left: BUDGET, owed: Duration::ZERO, earned_until: None }
+    }
+}
+
+impl WaitBudget {
+    /// How long it may wait now. Nothing, where little is left.
+    pub fn left(&mut self, now: Instant) -> Duration {
+        let passed = self.earned_until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
+        let earned = passed / BUDGET_SHARE;
+        let repaid = earned.min(self.owed);
+        self.owed -= repaid;
+        self.left = self.left.saturating_add(earned - repaid).min(BUDGET);
+        self.earned_until = Some(now);
+        if self.left < LEAST { Duration::ZERO } else { self.left }
+    }
+
+    /// It waited with one message. `lost`: a subscriber had no room in the end.
+    pub fn waited(&mut self, waited: Duration, lost: bool) {
+        let charged = if lost { waited } else { waited.saturating_sub(FREE) };
+        self.owed += charged.saturating_sub(self.left);
+        self.left = self.left.saturating_sub(charged);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn who_takes_nothing_is_waited_for_once() {
+        let mut slow_consumer = SlowConsumer::default();
+        let began = Instant::now();
+        slow_consumer.waited(began, began + 600 * MS);
+        assert_eq!(slow_consumer.left(), SLOW_CONSUMER_WAIT - 600 * MS);
+        slow_consumer.waited(began + 700 * MS, began + 1_300 * MS);
+        assert_eq!(slow_consumer.left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn publishers_who_wait_at_the_same_time_wait_once() {
+        let mut slow_consumer = SlowConsumer::default();
+        let began = Instant::now();
+        for from in [0, 100, 200, 50] {
+            slow_consumer.waited(began + from * MS, began + 300 * MS);
+        }
+        assert_eq!(slow_consumer.left(), SLOW_CONSUMER_WAIT - 300 * MS);
+    }
+
+    #[test]
+    fn a_subscriber_that_takes_five_hundred_a_second_is_waited_for_always_and_one_that_takes_twenty_seldom() {
+        for (every_ms, is_left) in [(2, true), (50, false)] {
+            let mut slow_consumer = SlowConsumer::default();
+            let began = Instant::now();
+            for turn in 0..1_000 {
+                let from = began + turn * every_ms * MS;
+                slow_consumer.waited(from, from + every_ms * MS);
+                slow_consumer.took(1);
+            }
+            assert_eq!(slow_consumer.left() > EARNED, is_left, "one in {every_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_publisher_waits_for_a_tenth_of_its_time_and_paces_itself_by_who_keeps_up() {
+        let mut budget = WaitBudget::default();
+        let (began, mut now, mut waited) = (Instant::now(), Instant::now(), Duration::ZERO);
+        while now < began + 10_000 * MS {
+            let allowed = budget.left(now).min(100 * MS);
+            // A timer is late.
+            let wait = if allowed.is_zero() { allowed } else { allowed + 2 * MS };
+            budget.waited(wait, true);
+            waited += wait;
+            now += wait + MS / 10;
+        }
+        assert!(waited < BUDGET + 1_100 * MS, "{waited:?} of ten seconds");
+        let mut budget = WaitBudget::default();
+        for message in 0..10_000 {
+            assert!(!budget.left(began + message * 2 * MS).is_zero());
+            budget.waited(2 * MS, false);
+        }
+    }
+}

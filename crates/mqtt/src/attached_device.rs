@@ -1,0 +1,63 @@
+//! A device that a gateway speaks for, as delivery sees it: a link into the gateway's mailbox. One for each attachment, so
+//! that nothing late of an earlier one comes over it. Never touches the gateway's own feeds.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{gateway_delivery::GatewayDelivery, mailbox::Mailbox};
+use switchbox_core::registry::Device;
+use switchbox_delivery::{Feed, Link, Outbound};
+use switchbox_model::QoS;
+
+pub(super) struct AttachedLink {
+    device: Arc<Device>,
+    mailbox: Arc<Mailbox>,
+    generation: u64,
+    over: OnceLock<String>,
+}
+
+impl AttachedLink {
+    pub(super) fn new(device: Arc<Device>, mailbox: Arc<Mailbox>, generation: u64) -> Arc<Self> {
+        Arc::new(Self { device, mailbox, generation, over: OnceLock::new() })
+    }
+
+    /// Why nothing comes over it any more.
+    pub(super) fn over(&self) -> Option<&str> {
+        self.over.get().map(String::as_str)
+    }
+
+    /// Nothing more is to come, and what came and was not sent goes.
+    pub(super) fn end(&self, why: &str) {
+        let mut state = self.mailbox.lock();
+        let _ = self.over.set(why.to_owned());
+        let of_this = |gateway_delivery: &GatewayDelivery| {
+            gateway_delivery.device.as_ref().is_some_and(|device| device.num == self.device.num)
+        };
+        state.session.withdraw(of_this);
+        self.mailbox.drained(&mut state);
+    }
+}
+
+impl Link for AttachedLink {
+    fn deliver(&self, outbound: Outbound) -> bool {
+        let state = self.mailbox.lock();
+        if self.over().is_some() {
+            return false;
+        }
+        self.mailbox.put(state, self.generation, GatewayDelivery { device: Some(self.device.clone()), outbound })
+    }
+
+    fn confirms_commands(&self) -> bool {
+        let qos = self.mailbox.lock().carried_feed(&self.device.name.id, Feed::Commands);
+        qos != Some(QoS::AtMostOnce)
+    }
+
+    fn has_room(&self) -> bool {
+        self.over().is_none() && self.mailbox.has_room_for_unconfirmed(self.generation)
+    }
+
+    /// Not the gateway's connection: that one only lets go of the device.
+    fn close(&self, reason: &str) {
+        let _ = self.over.set(reason.to_owned());
+        self.mailbox.revalidate();
+    }
+}

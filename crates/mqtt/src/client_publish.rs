@@ -1,0 +1,198 @@
+//! A client's messages on ordinary topics: delivered at once to those for whom nothing is written down, and acknowledged
+//! when what must be written down is durable. Never writes to the socket.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    connection::Connection,
+    content::Refusal,
+    end::{End, Presence},
+    hub::Hub,
+    inbound::{Batch, weight},
+    packet::{Version, reason},
+    revalidate::apart,
+    session_key,
+};
+use switchbox_core::ingest::NewEvent;
+use switchbox_model::{
+    Message,
+    broker::{BrokerChange, Owner, SessionNum},
+};
+use switchbox_mqtt_session::{
+    session::{Ack, AckKind, BatchId, Progress},
+    topics::{Offer, Pending, Publisher, Subscriber as _},
+};
+use switchbox_store as store;
+
+/// Acknowledgements that go to the log together, at most.
+const MOST_ACKS: usize = 256;
+/// Bytes that go to the log together, about.
+const MOST_BYTES: usize = 1024 * 1024;
+
+const NOT_RETAINED: Refusal =
+    Refusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
+
+/// Messages that are acknowledged together.
+#[derive(Default)]
+pub(super) struct Ordinary {
+    pub(super) pending: Pending,
+    acks: Vec<Ack>,
+    /// QoS 2 ids among them.
+    received: Vec<u16>,
+}
+
+impl Ordinary {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.acks.is_empty()
+    }
+
+    /// To be acknowledged when what is pending is durable.
+    pub(super) fn push(&mut self, ack: Ack) {
+        self.received.extend((ack.kind == AckKind::PubRec).then_some(ack.id));
+        self.acks.push(ack);
+    }
+
+    fn is_full(&self) -> bool {
+        self.acks.len() >= MOST_ACKS || self.pending.bytes() >= MOST_BYTES
+    }
+}
+
+impl<H: Hub> Connection<H> {
+    pub(super) async fn publish_ordinary(
+        &mut self,
+        message: Message,
+        ack: Option<Ack>,
+        batch: &mut Batch,
+    ) -> Result<(), End> {
+        let publisher = self.publisher(message.retain, ack.is_some());
+        let Presence { shared, .. } = &self.presence;
+        let event = shared.hub.topic_event(&message);
+        let message = Arc::new(message);
+        let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
+        let Ok(waiting) = delivered else {
+            self.submit(batch).await?;
+            return self.refuse(&message.topic, &NOT_RETAINED, ack);
+        };
+        // With the deliveries: what was delivered and is sent again after a crash is known then.
+        if let Some(Ack { kind: AckKind::PubRec, id, .. }) = ack
+            && let Some(session) = self.durable_session()
+        {
+            batch.ordinary.pending.push(BrokerChange::Received { session, id });
+        }
+        match (ack, event) {
+            (None, None) => Ok(()),
+            (None, Some(event)) => Box::pin(self.publish_spare(event, batch)).await,
+            (Some(ack), event) if event.is_some() || !waiting.is_empty() => {
+                Box::pin(self.publish_slowly(message, waiting, event, ack, batch)).await
+            }
+            (Some(ack), _) if batch.ordinary.is_empty() => self.acknowledge_now(ack),
+            (Some(ack), _) => {
+                batch.ordinary.push(ack);
+                if batch.ordinary.is_full() { self.submit(batch).await } else { Ok(()) }
+            }
+        }
+    }
+
+    /// As topics know the client. Who retains nothing has no quota to look at.
+    fn publisher(&mut self, retains: bool, is_acknowledged: bool) -> Publisher {
+        // Who never waited has not looked at the time for it.
+        let waits = self.slow.as_mut().is_none_or(|slow| !slow.wait_budget.left(Instant::now()).is_zero());
+        let Presence { auth_context, mailbox, .. } = &self.presence;
+        let owner = if retains { session_key::of_retained(auth_context) } else { Owner::default() };
+        let reads_refusals = is_acknowledged && self.peer.version == Version::V5;
+        Publisher { subscriber: Some(mailbox.id()), owner, reads_refusals, waits }
+    }
+
+    /// A message that triggers plugins, or for which somebody has no room.
+    async fn publish_slowly(
+        &mut self,
+        message: Arc<Message>,
+        waiting: Vec<Offer>,
+        mut event: Option<NewEvent>,
+        ack: Ack,
+        batch: &mut Batch,
+    ) -> Result<(), End> {
+        let mut result = Ok(());
+        if !waiting.is_empty() {
+            // Those who are full may be waiting for what is pending.
+            result = self.submit_ordinary(std::mem::take(&mut batch.ordinary), event.take()).await;
+            let Self { presence: Presence { shared, mailbox, .. }, slow, .. } = self;
+            let closing = async { drop(mailbox.asked_to_close().await) };
+            let budget = &mut slow.get_or_insert_default().wait_budget;
+            shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, budget, closing).await;
+            // The client has yet what comes behind it.
+            result = result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(End::Closed(close))));
+            result = result.and(self.check_end(Instant::now()));
+        }
+        batch.ordinary.push(ack);
+        if event.is_some() {
+            result = result.and(self.submit_ordinary(std::mem::take(&mut batch.ordinary), event).await);
+        }
+        result
+    }
+
+    /// A message of QoS 0 has been delivered; plugins get it where there is room.
+    async fn publish_spare(&mut self, event: NewEvent, batch: &mut Batch) -> Result<(), End> {
+        self.submit(batch).await?;
+        self.submit_spare(event).await
+    }
+
+    /// The session's number in the log, where it outlives the connection.
+    pub(super) fn durable_session(&self) -> Option<SessionNum> {
+        let state = self.presence.mailbox.lock();
+        state.record.filter(|_| state.durable)
+    }
+
+    /// Together with the message among them that triggers plugins, if one does. Subscribers have them already, so that they
+    /// go also where there is no room and the connection is to end.
+    pub(super) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
+        if ordinary.is_empty() && event.is_none() {
+            return Ok(());
+        }
+        let Ordinary { pending, acks, received } = ordinary;
+        let Presence { shared, mailbox, .. } = &self.presence;
+        let Some(event) = event else {
+            let (room, stays) = apart(self.or_revoked(shared.topics.room_for(&pending)).await);
+            let (done, within) = self.acknowledge_later(acks, received);
+            let done = move |result: Result<(), store::Error>| done(result.map_err(Into::into));
+            shared.topics.keep_in(room.flatten(), pending, done);
+            return stays.and(within);
+        };
+        let bytes = weight(&event.data) + pending.bytes();
+        let (room, stays) = apart(self.reserve(bytes).await);
+        let (done, within) = self.acknowledge_later(acks, received);
+        mailbox.submitted(bytes);
+        let writer = mailbox.clone();
+        let (changes, done) = pending.into_parts(move |result| {
+            writer.written(bytes);
+            done(result);
+        });
+        shared.hub.submit_topic(event, changes, room, Box::new(done));
+        stays.and(within)
+    }
+
+    /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and
+    /// loses none.
+    pub(super) fn note_received(&self, received: &[u16]) {
+        if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
+            let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
+            self.presence.shared.topics.session_log().keep_soon(changes, Box::new(|_| ()));
+        }
+    }
+
+    /// Writes down what became of messages that are written down. `held`: the PUBRELs that wait for it.
+    pub(super) fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
+        let session_log = self.presence.shared.topics.session_log();
+        if let Some(batch) = held {
+            let changes = progress.held.iter().map(|kept| BrokerChange::Held { session, num: kept.num }).collect();
+            let (mailbox, generation) = (self.presence.mailbox.clone(), self.generation);
+            let done = move |result: Result<(), store::Error>| {
+                mailbox.done(generation, batch, &[], result.map_err(Into::into))
+            };
+            session_log.keep_soon(changes, Box::new(done));
+        }
+        if !progress.gone.is_empty() {
+            session_log.note(BrokerChange::Gone { session, nums: progress.gone });
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Owns the connection tasks and chooses the runtime that they run on. Unauthenticated connections run on the low-priority runtime,
+//! authenticated ones on the runtime that their CPU budget selects. A connection that changes runtime is returned by its task and
+//! spawned again on the other one.
+
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinSet},
+};
+
+use super::{connection::Connection, hub::Hub};
+use switchbox_support::scheduling::{PriorityClass, YieldBetweenPolls};
+
+/// A connection that goes on in another lane; none when it has ended.
+pub(super) type Migration<H> = Option<Box<Connection<H>>>;
+
+pub(super) struct ConnectionTasks<H: Hub> {
+    tasks: JoinSet<Migration<H>>,
+    foreground: Handle,
+    background: Handle,
+}
+
+impl<H: Hub> ConnectionTasks<H> {
+    /// The caller's threads are the background, and the foreground too where there is no other.
+    pub(super) fn new(foreground: Option<Handle>) -> Self {
+        let background = Handle::current();
+        Self { tasks: JoinSet::new(), foreground: foreground.unwrap_or_else(|| background.clone()), background }
+    }
+
+    /// Serves a client that nobody knows yet.
+    pub(super) fn spawn_pending(&mut self, served: impl Future<Output = Migration<H>> + Send + 'static) {
+        self.tasks.spawn_on(YieldBetweenPolls::new(served), &self.background);
+    }
+
+    /// Waits until a connection has ended. None: there is none.
+    pub(super) async fn ended(&mut self) -> Option<Result<(), JoinError>> {
+        loop {
+            match self.tasks.join_next().await? {
+                Ok(Some(moving)) => {
+                    let threads = match moving.lane {
+                        PriorityClass::Foreground => &self.foreground,
+                        PriorityClass::Background => &self.background,
+                    };
+                    self.tasks.spawn_on(moving.go_on(), threads);
+                }
+                Ok(None) => return Some(Ok(())),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(super) async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+    }
+}

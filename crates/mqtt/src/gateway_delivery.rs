@@ -1,0 +1,128 @@
+//! What the hub delivers over a client's connection: something for its own device, or for one that it speaks for.
+
+use std::{cmp::Ordering, sync::Arc, time::Instant};
+
+use switchbox_core::registry::Device;
+use switchbox_delivery::{Feed, Outbound, Receipt};
+use switchbox_model::DeviceNum;
+use switchbox_mqtt_session::session::{Body, Item, Weigh};
+
+#[derive(Debug, Clone)]
+pub(super) struct GatewayDelivery {
+    /// None: the client's own.
+    pub(super) device: Option<Arc<Device>>,
+    pub(super) outbound: Outbound,
+}
+
+impl GatewayDelivery {
+    pub(super) fn own(outbound: Outbound) -> Self {
+        Self { device: None, outbound }
+    }
+
+    /// Of the device that it is for, where that is not the client itself.
+    fn num(&self) -> Option<DeviceNum> {
+        self.device.as_ref().map(|device| device.num)
+    }
+
+    /// It is this method call.
+    pub(super) fn is_call(&self, call: u64) -> bool {
+        matches!(self.outbound, Outbound::Method { rid, .. } if rid == call)
+    }
+
+    pub(super) fn feed(&self) -> Feed {
+        match self.outbound {
+            Outbound::Config { .. } => Feed::Config,
+            Outbound::Command { .. } => Feed::Commands,
+            Outbound::Method { .. } => Feed::Methods,
+        }
+    }
+}
+
+impl Weigh for GatewayDelivery {
+    fn size(&self) -> usize {
+        let payload = match &self.outbound {
+            Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
+                payload
+            }
+        };
+        payload.len() + size_of::<Self>()
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        match &self.outbound {
+            Outbound::Command { expires, .. } => *expires,
+            Outbound::Method { expires, .. } => Some(*expires),
+            Outbound::Config { .. } => None,
+        }
+    }
+
+    fn over(&self) -> Option<Instant> {
+        match self.outbound {
+            Outbound::Method { expires, .. } => Some(expires),
+            Outbound::Config { .. } | Outbound::Command { .. } => None,
+        }
+    }
+
+    fn compare_version(&self, other: &Self) -> Option<Ordering> {
+        match (&self.outbound, &other.outbound) {
+            (Outbound::Config { version, .. }, Outbound::Config { version: others, .. })
+                if self.num() == other.num() =>
+            {
+                Some(version.cmp(others))
+            }
+            _ => None,
+        }
+    }
+
+    fn replaces(&self, older: &Self) -> bool {
+        self.num() == older.num()
+    }
+}
+
+/// What was sent to a client and what it acknowledged, by the device that it was for.
+#[derive(Default)]
+pub(super) struct Receipts {
+    pub(super) own: Vec<Receipt>,
+    /// A config was sent to the client itself. Of several the last one counts, and a flag costs no memory for each packet.
+    pub(super) config_sent: bool,
+    pub(super) attached: Vec<(Arc<Device>, Receipt)>,
+}
+
+impl Receipts {
+    /// The client took it, or it did not.
+    pub(super) fn add(&mut self, item: Item<GatewayDelivery>, taken: bool) {
+        let Body::Hub(GatewayDelivery { device, outbound }) = item.body else { return };
+        let receipt = match outbound {
+            Outbound::Config { version, .. } if taken => Receipt::Config { version },
+            Outbound::Command { num, id, .. } if taken => Receipt::Command { num, id },
+            Outbound::Command { num, id, .. } => Receipt::CommandRefused { num, id },
+            Outbound::Config { version, .. } => Receipt::ConfigRefused { version },
+            Outbound::Method { .. } => return,
+        };
+        self.push(device, receipt);
+    }
+
+    /// It was encoded for the socket. `again`: not for the first time.
+    pub(super) fn sent(&mut self, item: &Item<GatewayDelivery>, again: bool) {
+        let Body::Hub(GatewayDelivery { device, outbound }) = &item.body else { return };
+        match (outbound, device) {
+            (Outbound::Config { .. }, None) => self.config_sent = true,
+            (Outbound::Config { .. }, Some(_)) => self.push(device.clone(), Receipt::ConfigSent),
+            (Outbound::Command { num, .. }, _) if !again => {
+                self.push(device.clone(), Receipt::CommandSent { num: *num });
+            }
+            (Outbound::Command { .. } | Outbound::Method { .. }, _) => {}
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.is_empty() && !self.config_sent && self.attached.is_empty()
+    }
+
+    fn push(&mut self, device: Option<Arc<Device>>, receipt: Receipt) {
+        match device {
+            None => self.own.push(receipt),
+            Some(device) => self.attached.push((device, receipt)),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What a gateway publishes for its devices, and how it is notified of what failed: on its errors topic if it subscribed to
+//! that, with the failed message acknowledged; else only the log has it, and the message is not acknowledged. Never decides
+//! who may be attached.
+
+use std::sync::Arc;
+
+use super::{
+    connection::Connection,
+    content::{Content, Refusal, content},
+    end::End,
+    gateway::Failure,
+    hub::{Hub, Online},
+    inbound::Batch,
+    packet::{Fault, Publish, Version, reason},
+};
+use crate::dialect::{
+    gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
+    iot_core::{self, Control, Refused},
+};
+use switchbox_model::{DeviceId, Message, QoS, limits};
+use switchbox_mqtt_session::session::{Ack, AckKind, Body, Expected, Item, Offer};
+use switchbox_support::clock;
+
+/// What a publish under `/devices/` asks for that is not the client's own.
+enum Request<'a> {
+    Control(Control, DeviceId),
+    For(DeviceId, iot_core::Publish<'a>),
+}
+
+/// The error: why its topic means nothing.
+fn request(topic: &str) -> Result<Request<'_>, Failure> {
+    let invalid = |id: &str, text: String| Failure::new(ErrorType::InvalidTopic, id, text);
+    let id = match iot_core::addressee(topic) {
+        Some(Ok(id)) => id,
+        Some(Err(id)) => return Err(invalid(id, format!("{id:?} is no device id"))),
+        None => return Err(invalid("", "a gateway may use topics under /devices/ only".into())),
+    };
+    match iot_core::publish(Some(&id), topic) {
+        iot_core::Publish::Control(control) => Ok(Request::Control(control, id)),
+        iot_core::Publish::Refused(refused) => Err(invalid(id.as_str(), refused.to_string())),
+        other => Ok(Request::For(id, other)),
+    }
+}
+
+impl<H: Hub> Connection<H> {
+    /// A publish under `/devices/` that is no telemetry, state or answer of the client's own.
+    pub(super) async fn publish_elsewhere(
+        &mut self,
+        publish: Publish,
+        ack: Option<Ack>,
+        batch: &mut Batch,
+    ) -> Result<(), End> {
+        let topic = publish.topic.clone();
+        let request = request(&topic);
+        if !self.is_gateway() {
+            self.submit(batch).await?;
+            if matches!(request, Ok(Request::Control(..))) {
+                self.presence.shared.metrics.refuse("control");
+                let text = "a control message from a device that is no gateway";
+                return Err(Fault::new(reason::NOT_AUTHORISED, text).into());
+            }
+            return self.refuse(&topic, &Refused::OtherDevice.into(), ack);
+        }
+        let packet_id = publish.id;
+        let done = match request {
+            Ok(Request::For(id, meaning)) => self.publish_for(&id, meaning, publish, ack.clone(), batch).await?,
+            Ok(Request::Control(control, id)) => {
+                self.submit(batch).await?;
+                let mailbox = self.presence.mailbox.clone();
+                let controlled = mailbox.unless_closing(self.control(control, &id, &publish)).await;
+                controlled.map_err(End::Closed)?.map(|()| Acknowledge::Now)
+            }
+            Err(failure) => Err(failure),
+        };
+        match (done, ack) {
+            (Ok(Acknowledge::Now), Some(ack)) => self.acknowledge_now(ack),
+            (Ok(_), _) => Ok(()),
+            (Err(failure), ack) => {
+                self.submit(batch).await?;
+                let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_string(), packet_id };
+                self.fail(&failure, info, ack)
+            }
+        }
+    }
+
+    async fn control(&mut self, control: Control, id: &DeviceId, publish: &Publish) -> Result<(), Failure> {
+        match control {
+            Control::Attach => self.attach(id, &publish.payload).await,
+            Control::Detach => {
+                self.detach(id, "detached by its gateway");
+                Ok(())
+            }
+        }
+    }
+
+    async fn publish_for(
+        &mut self,
+        id: &DeviceId,
+        meaning: iot_core::Publish<'_>,
+        publish: Publish,
+        ack: Option<Ack>,
+        batch: &mut Batch,
+    ) -> Result<Result<Acknowledge, Failure>, End> {
+        let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id));
+        let Some(attached) = attached else { return Ok(Err(not_attached(id))) };
+        let device = attached.device.clone();
+        device.heard_by_gateway(clock::now_ms());
+        let qos = publish.qos;
+        let shared = &self.presence.shared;
+        match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
+            Err(refusal) => Ok(Err(Failure::new(ErrorType::Unknown, id.as_str(), refusal.in_full()))),
+            Ok(Content::Event(data)) => {
+                if !batch.takes_of(&device) {
+                    self.submit(batch).await?;
+                }
+                batch.push_of(device, data, qos, ack);
+                Ok(Ok(Acknowledge::WhenDurable))
+            }
+            Ok(Content::Answer { rid, status, payload }) => {
+                self.submit(batch).await?;
+                self.presence.mailbox.answered(rid);
+                if let Some(attached) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id)) {
+                    attached.online.answer(rid, status, payload);
+                }
+                Ok(Ok(Acknowledge::Now))
+            }
+        }
+    }
+
+    /// A publish of the gateway's own is not allowed. Those that it speaks for stay connected.
+    pub(super) fn refuse_gateways_own(
+        &mut self,
+        topic: &str,
+        packet_id: u16,
+        refusal: &Refusal,
+        ack: Option<Ack>,
+    ) -> Result<(), End> {
+        let own = self.presence.device.as_ref().map_or("", |device| device.name.id.as_str()).to_owned();
+        let failure = Failure::new(ErrorType::Unknown, own, refusal.in_full());
+        let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_owned(), packet_id };
+        if self.peer.version == Version::V311 {
+            return self.fail(&failure, info, ack);
+        }
+        self.log_refusal("gateway message", topic, &failure.text);
+        self.tell(&failure, Some(info));
+        self.acknowledge_refused(refusal, ack)
+    }
+
+    /// A message of the gateway's failed.
+    fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), End> {
+        let text = format!("{}: {}", failure.kind.as_str(), failure.text);
+        self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
+        let told = self.tell(failure, Some(info));
+        let Some(ack) = ack else { return Ok(()) };
+        let refused = self.peer.version == Version::V5;
+        if ack.kind == AckKind::PubRec && (refused || !told) {
+            self.presence.mailbox.lock().session.unreceive(ack.id);
+        }
+        match (told, refused) {
+            (false, _) => Ok(()),
+            (true, false) => self.acknowledge_now(ack),
+            (true, true) => {
+                let text = Some(failure.kind.as_str());
+                self.acknowledge_now(Ack { reason: reason_of(failure.kind), text, ..ack })
+            }
+        }
+    }
+
+    /// The same for a filter that names none of its devices.
+    pub(super) fn fail_own_subscription(&mut self, text: &str, filter: &str, packet_id: u16) {
+        if self.is_gateway() {
+            self.fail_subscription(&Failure::new(ErrorType::InvalidTopic, "", text), filter, packet_id);
+        }
+    }
+
+    /// A filter of the gateway's failed; its SUBACK says so too.
+    pub(super) fn fail_subscription(&mut self, failure: &Failure, filter: &str, packet_id: u16) {
+        let info = MessageInfo { message_type: "SUBSCRIBE", topic: filter.to_owned(), packet_id };
+        self.tell(failure, Some(info));
+    }
+
+    /// Tells the gateway of an acknowledgement that nothing waits for.
+    pub(super) fn check_expected(&mut self, kind: AckKind, id: u16) {
+        let expected = self.presence.mailbox.lock().session.expects(kind, id);
+        let (error, text) = match expected {
+            Expected::Yes => return,
+            Expected::Nothing => {
+                (ErrorType::UnexpectedPacketId, "nothing waits for an acknowledgement with this packet id")
+            }
+            Expected::OtherKind => (
+                ErrorType::UnexpectedMessageType,
+                "what waits under this packet id has another kind of acknowledgement",
+            ),
+        };
+        let message_type = match kind {
+            AckKind::PubAck => "PUBACK",
+            AckKind::PubRec => "PUBREC",
+            AckKind::PubRel => "PUBREL",
+            AckKind::PubComp => "PUBCOMP",
+        };
+        self.log_line(("gateway message", error.as_str()), message_type, &format!("{}: {text}", error.as_str()));
+        let info = MessageInfo { message_type, topic: String::new(), packet_id: id };
+        self.tell(&Failure::new(error, "", text), Some(info));
+    }
+
+    /// False: the gateway does not listen.
+    pub(super) fn tell(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
+        let Some(gateway) = &self.presence.device else { return false };
+        let mut state = self.presence.mailbox.lock();
+        if !state.subscriptions.errors() {
+            return false;
+        }
+        let Failure { kind, device, text } = failure;
+        let (device_id, description) = (device.clone(), text.clone());
+        let error = GatewayError { error_type: *kind, device_id, description, mqtt_message_info: info };
+        let topic = gateway_errors::topic(&gateway.name.id);
+        let message = Arc::new(Message::new(&topic, error.json()));
+        let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
+        let item = Item { qos: QoS::AtMostOnce, body, kept: None };
+        if self.presence.mailbox.offer(&mut state, item) == Offer::Full {
+            self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);
+        }
+        true
+    }
+}
+
+/// When a message that succeeded is acknowledged.
+enum Acknowledge {
+    Now,
+    /// With the batch that it is in.
+    WhenDurable,
+}
+
+pub(super) fn not_attached(id: &DeviceId) -> Failure {
+    Failure::new(ErrorType::DeviceNotFound, id.as_str(), format!("{id} is not attached"))
+}
+
+/// MQTT 5 says so in the acknowledgement too.
+fn reason_of(kind: ErrorType) -> u8 {
+    match kind {
+        ErrorType::InvalidTopic => reason::TOPIC_INVALID,
+        ErrorType::Attachment | ErrorType::DeviceNotFound | ErrorType::Detachment => reason::NOT_AUTHORISED,
+        ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType | ErrorType::Unknown => reason::UNSPECIFIED,
+    }
+}

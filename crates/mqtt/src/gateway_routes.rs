@@ -1,0 +1,36 @@
+//! Over whose connection each attached device is spoken for, so that a change of the device is looked at there.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::mailbox::Mailbox;
+use switchbox_model::DeviceNum;
+use switchbox_mqtt_session::topics::Subscriber as _;
+
+#[derive(Debug, Default)]
+pub(super) struct GatewayRoutes(Mutex<HashMap<DeviceNum, Arc<Mailbox>>>);
+
+impl GatewayRoutes {
+    pub(super) fn add(&self, device: DeviceNum, gateway: &Arc<Mailbox>) {
+        self.0.lock().insert(device, gateway.clone());
+    }
+
+    /// Unless another gateway has the device by now.
+    pub(super) fn remove(&self, device: DeviceNum, gateway: &Mailbox) {
+        if let Entry::Occupied(carrier) = self.0.lock().entry(device)
+            && carrier.get().id() == gateway.id()
+        {
+            carrier.remove();
+        }
+    }
+
+    pub(super) fn revalidate(&self, device: DeviceNum) {
+        if let Some(gateway) = self.0.lock().get(&device) {
+            gateway.revalidate();
+        }
+    }
+}

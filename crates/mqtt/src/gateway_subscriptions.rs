@@ -1,0 +1,96 @@
+//! A gateway's subscriptions to the topics of its devices. They belong to its session: while a device is not attached they
+//! rest, and when it is attached again they go on. Never reads or writes the socket.
+
+use super::{
+    connection::Connection,
+    gateway::Failure,
+    gateway_publish::not_attached,
+    hub::{Hub, Online},
+    mailbox::{AttachedSubscription, Kept},
+    packet::{Filter, reason},
+    subscribe::stored,
+};
+use crate::dialect::{
+    gateway_errors::ErrorType,
+    iot_core::{self, FEED_QOS, Subscribe},
+};
+use switchbox_delivery::Feed;
+use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
+use switchbox_mqtt_session::topics::{self, Pending};
+
+/// The reason code of the SUBACK, and what is told.
+pub(super) type Denied = (u8, Failure);
+
+impl<H: Hub> Connection<H> {
+    /// Whose the filter is, where the client is a gateway and it is not its own; the error is what stands in the id's place.
+    pub(super) fn anothers(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
+        let id = iot_core::addressee(topics::matched_part(filter))?;
+        let own = self.presence.device.as_ref()?.name.id.clone();
+        (id != Ok(own) && self.is_gateway()).then(|| id.map_err(str::to_owned))
+    }
+
+    pub(super) fn subscribe_for(
+        &self,
+        id: Result<DeviceId, String>,
+        filter: &Filter,
+        feeds: &mut Vec<(Option<DeviceId>, Feed)>,
+        pending: &mut Pending,
+    ) -> Result<QoS, Denied> {
+        let invalid =
+            |id: &str, text: String| (reason::NOT_AUTHORISED, Failure::new(ErrorType::InvalidTopic, id, text));
+        let id =
+            id.map_err(|id| invalid(&id, format!("{id:?} is no device id; a gateway subscribes for each device")))?;
+        if topics::is_shared(&filter.filter) {
+            let text = "what comes for a device alone cannot be shared";
+            return Err((reason::NO_SHARED, Failure::new(ErrorType::InvalidTopic, id.as_str(), text)));
+        }
+        if self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)).is_none() {
+            return Err((reason::NOT_AUTHORISED, not_attached(&id)));
+        }
+        let Subscribe::Feed(feed) = iot_core::subscribe(Some(&id), &filter.filter) else {
+            return Err(invalid(id.as_str(), iot_core::Refused::Unknown.to_string()));
+        };
+        let qos = filter.qos.min(FEED_QOS);
+        self.note_carried(&id, AttachedSubscription { filter: filter.filter.clone(), feed, qos })?;
+        if let Some(session) = self.durable_session() {
+            let subscription = stored(filter, None, Kept::Feed(feed, qos));
+            pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
+        }
+        feeds.push((Some(id), feed));
+        Ok(qos)
+    }
+
+    fn note_carried(&self, id: &DeviceId, new: AttachedSubscription) -> Result<(), Denied> {
+        let mut state = self.presence.mailbox.lock();
+        if state.carried.len() >= limits::ATTACHED_DEVICES && !state.carried.contains_key(id) {
+            self.presence.shared.metrics.limit(limits::names::ATTACHED_DEVICES);
+            let most = limits::ATTACHED_DEVICES;
+            let text = format!("a gateway may have subscriptions for at most {most} devices; unsubscribe others first");
+            return Err((reason::QUOTA, Failure::new(ErrorType::Unknown, id.as_str(), text)));
+        }
+        let carried = state.carried.entry(id.clone()).or_default();
+        carried.retain(|old| old.filter != new.filter);
+        carried.push(new);
+        Ok(())
+    }
+
+    /// False: there was no such subscription.
+    pub(super) fn unsubscribe_for(&self, filter: &str) -> bool {
+        let Some(Ok(id)) = iot_core::addressee(filter) else { return false };
+        let (feed, another) = {
+            let mut state = self.presence.mailbox.lock();
+            let Some(carried) = state.carried.get_mut(&id) else { return false };
+            let Some(at) = carried.iter().position(|carried| *carried.filter == *filter) else { return false };
+            let feed = carried.remove(at).feed;
+            if carried.is_empty() {
+                state.carried.remove(&id);
+            }
+            (feed, state.carried_feed(&id, feed).is_some())
+        };
+        let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id));
+        if let Some(attached) = attached.filter(|_| !another) {
+            attached.online.unsubscribe(feed);
+        }
+        true
+    }
+}

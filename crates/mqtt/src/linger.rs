@@ -1,0 +1,103 @@
+//! How a connection takes leave of its client: what was accepted is acknowledged, the client is told why, and the log and `/metrics` are
+//! told of what the host ended. Bounded in time.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::Interest;
+
+use super::{connection::Connection, end::End, hub::Hub, mailbox::Close, socket::Socket, web::Closing};
+
+/// How long what was accepted may take to be durable and acknowledged.
+const ACK_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same where the client's new connection waits for this one to end.
+const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long the last words to a client may take.
+pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_millis(250);
+
+impl<H: Hub> Connection<H> {
+    /// The last acknowledgements and words, then the end.
+    pub(super) async fn finish(mut self: Box<Self>, end: End) {
+        let taken_over = matches!(end, End::Closed(Close::TakenOver));
+        let end = if taken_over { self.taken_over().await } else { end };
+        // Perhaps the client has it.
+        self.note_sent();
+        self.note_end(&end);
+        let ack_timeout = if taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };
+        // Where a later packet ended the connection, the client would else send again what is in the journal.
+        let _ = tokio::time::timeout(ack_timeout, self.acknowledge_accepted()).await;
+        let words = self.last_words(&end);
+        let closing = end.closing();
+        match words {
+            Some(words) if !taken_over => say_goodbye(&mut self.stream, &words, closing).await,
+            words => {
+                if let Some(words) = words.filter(|words| !words.is_empty()) {
+                    let _ = self.stream.try_write(&words);
+                }
+                self.stream.close(closing);
+            }
+        }
+        let lost = matches!(end, End::Lost(_));
+        let Self { mut presence, mut stream, .. } = *self;
+        presence.end = Some(end);
+        // The device is disconnected now, and its next connection waits no longer.
+        drop(presence);
+        if matches!(stream, Socket::Web(_)) && !lost {
+            // Closing the socket before the client's close frame comes would throw away the host's.
+            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, stream.linger()).await;
+        }
+    }
+
+    /// What is still to be written, and DISCONNECT where the client can read one. None: nothing is to be said.
+    fn last_words(&mut self, end: &End) -> Option<BytesMut> {
+        let reason = end.reason()?;
+        let mut words = std::mem::take(&mut self.unsent);
+        self.peer.disconnect(reason, end.text(), &mut words);
+        Some(words)
+    }
+
+    /// Counts and logs what the host ended; a client that comes back and does the same again is logged once a minute.
+    fn note_end(&self, end: &End) {
+        let (shared, client) = (&self.presence.shared, &self.presence.mailbox.name);
+        let Some(label) = end.label() else {
+            return tracing::debug!(%client, "connection ended: {}", end.text());
+        };
+        shared.metrics.close(label);
+        if matches!(end, End::Fault(_)) {
+            shared.metrics.refuse("packet");
+        }
+        if matches!(end, End::Closed(Close::Shutdown)) {
+            return tracing::debug!(%client, "connection closed: {}", end.text());
+        }
+        let Some(more) = shared.client_lines.note((client.clone(), label), Instant::now()) else { return };
+        match end {
+            End::Fault(fault) => {
+                tracing::warn!(%client, reason = fault.reason, "connection closed: {}{more}", fault.text);
+            }
+            End::Late { limit, text } => tracing::warn!(%client, %limit, "connection closed: {text}{more}"),
+            end => tracing::info!(%client, "connection closed: {}{more}", end.text()),
+        }
+    }
+
+    /// Writes the acknowledgements of all that was accepted, as soon as it is durable.
+    async fn acknowledge_accepted(&mut self) -> Result<(), End> {
+        self.ends = true;
+        loop {
+            self.write()?;
+            if !self.unsent.is_empty() || !self.stream.is_flushed() {
+                self.stream.ready(Interest::WRITABLE).await?;
+                continue;
+            }
+            if self.presence.mailbox.lock().session.acks_waiting() == 0 {
+                return Ok(());
+            }
+            self.presence.mailbox.work.notified().await;
+        }
+    }
+}
+
+/// Writes the last words and waits a moment for the client to close.
+pub(super) async fn say_goodbye(socket: &mut Socket, words: &[u8], closing: Closing<'_>) {
+    // Whatever goes wrong here, the connection is over.
+    let _ = tokio::time::timeout(GOODBYE_TIMEOUT, Box::pin(socket.say_goodbye(words, closing))).await;
+}

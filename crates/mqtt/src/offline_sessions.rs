@@ -1,0 +1,232 @@
+//! What the sessions of all clients that are away hold together, and of each owner: the bounds beside those of each session.
+//! Counts; drops nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use switchbox_model::{
+    broker::Owner,
+    limits::{
+        LimitName, SESSIONS_KEPT, SESSIONS_KEPT_OF_ONE, SESSIONS_QUEUE_BYTES, SESSIONS_SUBSCRIPTION_BYTES,
+        SUBSCRIPTIONS_EASY_BYTES, names,
+    },
+    quota::Quota,
+};
+
+const QUEUE: Quota =
+    Quota::beside(SESSIONS_QUEUE_BYTES, (names::SESSIONS_QUEUE_BYTES, names::SESSIONS_QUEUE_BYTES_OF_ONE));
+const SUBSCRIPTIONS: Quota = Quota::beside(
+    SESSIONS_SUBSCRIPTION_BYTES,
+    (names::SESSIONS_SUBSCRIPTION_BYTES, names::SESSIONS_SUBSCRIPTION_BYTES_OF_ONE),
+);
+
+#[derive(Debug, Default)]
+struct Totals {
+    sessions: AtomicUsize,
+    queued: AtomicUsize,
+    subscriptions: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct All {
+    totals: Totals,
+    sessions: Quota,
+    everyone: Arc<Totals>,
+    accounts: Mutex<HashMap<Owner, Weak<Totals>>>,
+}
+
+/// All owners. Cheap to clone: every clone counts into the same numbers.
+#[derive(Debug, Clone)]
+pub(super) struct Away(Arc<All>);
+
+/// One owner's part of it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Holding {
+    owner: Owner,
+    own: Arc<Totals>,
+    all: Arc<All>,
+}
+
+/// What one session counts for.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    /// It is to be kept when its client is away.
+    kept: bool,
+    queued: usize,
+    subscriptions: usize,
+}
+
+fn add(to: &AtomicUsize, bytes: usize) -> usize {
+    to.fetch_add(bytes, Ordering::Relaxed)
+}
+
+fn take(from: &AtomicUsize, bytes: usize) {
+    from.fetch_sub(bytes, Ordering::Relaxed);
+}
+
+impl Away {
+    /// Beside as many sessions as there may be connections.
+    pub(super) fn new(connections: usize) -> Self {
+        let names = (names::SESSIONS_KEPT, names::SESSIONS_KEPT_OF_ONE);
+        let sessions = Quota { all: connections.saturating_add(SESSIONS_KEPT), one: SESSIONS_KEPT_OF_ONE, names };
+        Self(Arc::new(All {
+            totals: Totals::default(),
+            sessions,
+            everyone: Arc::default(),
+            accounts: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn of(&self, owner: Owner) -> Holding {
+        let own = match &owner {
+            Owner::Everyone => self.0.everyone.clone(),
+            // It has one session.
+            Owner::Device(_) | Owner::Plugins => Arc::default(),
+            Owner::Service(_) => self.account(&owner),
+        };
+        Holding { owner, own, all: self.0.clone() }
+    }
+
+    fn account(&self, owner: &Owner) -> Arc<Totals> {
+        let mut accounts = self.0.accounts.lock();
+        if let Some(known) = accounts.get(owner).and_then(Weak::upgrade) {
+            return known;
+        }
+        accounts.retain(|_, totals| totals.strong_count() > 0);
+        let new = Arc::default();
+        accounts.insert(owner.clone(), Arc::downgrade(&new));
+        new
+    }
+}
+
+impl Holding {
+    /// The session is to be kept from now on when its client is away. The error is the limit that leaves no place for it.
+    pub(super) fn keep_session(&self, share: &mut Share) -> Result<(), LimitName> {
+        if share.kept {
+            return Ok(());
+        }
+        let (own, all) = (add(&self.own.sessions, 1), add(&self.all.totals.sessions, 1));
+        share.kept = true;
+        let room = self.all.sessions.check(&self.owner, own, all, 1);
+        room.inspect_err(|_| self.forget_session(share))
+    }
+
+    /// The same for a session of an earlier process, whatever the bounds are now.
+    pub(super) fn restore_session(&self, share: &mut Share) {
+        if !std::mem::replace(&mut share.kept, true) {
+            add(&self.own.sessions, 1);
+            add(&self.all.totals.sessions, 1);
+        }
+    }
+
+    pub(super) fn forget_session(&self, share: &mut Share) {
+        if std::mem::take(&mut share.kept) {
+            take(&self.own.sessions, 1);
+            take(&self.all.totals.sessions, 1);
+        }
+    }
+
+    /// This session's queue takes so much from now on; 0 where its client is not away.
+    pub(super) fn set(&self, share: &mut Share, bytes: usize) {
+        let before = std::mem::replace(&mut share.queued, bytes);
+        for totals in [&self.own, &self.all.totals as &Totals] {
+            add(&totals.queued, bytes);
+            take(&totals.queued, before);
+        }
+    }
+
+    /// This session's subscriptions take so much memory while its client is away. The error is the limit that leaves no room
+    /// for them.
+    pub(super) fn keep_subscriptions(&self, share: &mut Share, memory_bytes: usize) -> Result<(), LimitName> {
+        self.forget_subscriptions(share);
+        let bytes = memory_bytes.saturating_sub(SUBSCRIPTIONS_EASY_BYTES);
+        if bytes == 0 {
+            return Ok(());
+        }
+        share.subscriptions = bytes;
+        let (own, all) = (add(&self.own.subscriptions, bytes), add(&self.all.totals.subscriptions, bytes));
+        let room = SUBSCRIPTIONS.check(&self.owner, own, all, bytes);
+        room.inspect_err(|_| self.forget_subscriptions(share))
+    }
+
+    /// The client is not away any more.
+    pub(super) fn forget_subscriptions(&self, share: &mut Share) {
+        let bytes = std::mem::take(&mut share.subscriptions);
+        take(&self.own.subscriptions, bytes);
+        take(&self.all.totals.subscriptions, bytes);
+    }
+
+    /// Whether so much more may wait. The error is the limit that leaves no room for it.
+    pub(super) fn room(&self, bytes: usize) -> Result<(), LimitName> {
+        let queued = |totals: &Totals| totals.queued.load(Ordering::Relaxed);
+        QUEUE.check(&self.owner, queued(&self.own), queued(&self.all.totals), bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str) -> Owner {
+        Owner::Service(name.into())
+    }
+
+    #[test]
+    fn shares_are_counted_together_and_given_back() {
+        let offline_sessions = Away::new(0);
+        let (everyone, mut one, mut two) = (offline_sessions.of(Owner::Everyone), Share::default(), Share::default());
+        everyone.set(&mut one, SESSIONS_QUEUE_BYTES - 10);
+        offline_sessions.of(Owner::Everyone).set(&mut two, 5);
+        assert!(everyone.room(5).is_ok() && everyone.room(6).is_err());
+        everyone.set(&mut one, 0);
+        assert!(everyone.room(SESSIONS_QUEUE_BYTES - 5).is_ok());
+    }
+
+    #[test]
+    fn subscriptions_of_those_away_are_bounded_and_a_few_are_always_kept() {
+        let offline_sessions = Away::new(0).of(Owner::Everyone);
+        let (mut one, mut two) = (Share::default(), Share::default());
+        let (all, easy) = (SESSIONS_SUBSCRIPTION_BYTES, SUBSCRIPTIONS_EASY_BYTES);
+        assert!(offline_sessions.keep_subscriptions(&mut one, all + easy + 1).is_err());
+        assert!(offline_sessions.keep_subscriptions(&mut one, all + easy).is_ok());
+        assert!(offline_sessions.keep_subscriptions(&mut two, easy + 1).is_err());
+        assert!(offline_sessions.keep_subscriptions(&mut two, easy).is_ok());
+        assert!(offline_sessions.room(SESSIONS_QUEUE_BYTES).is_ok(), "what waits has a bound of its own");
+        offline_sessions.forget_subscriptions(&mut one);
+        assert!(offline_sessions.keep_subscriptions(&mut two, all + easy).is_ok());
+    }
+
+    #[test]
+    fn one_account_cannot_use_up_what_others_may_keep() {
+        let offline_sessions = Away::new(20_000);
+        let mut kept: Vec<_> = std::iter::repeat_with(Share::default).take(SESSIONS_KEPT_OF_ONE + 1).collect();
+        let greedy = offline_sessions.of(account("greedy"));
+        let refused: Vec<_> = kept.iter_mut().filter_map(|share| greedy.keep_session(share).err()).collect();
+        assert_eq!(refused, [names::SESSIONS_KEPT_OF_ONE]);
+        let modest = offline_sessions.of(account("modest"));
+        let mut share = Share::default();
+        assert!(modest.keep_session(&mut share).is_ok());
+        assert!(
+            offline_sessions
+                .of(Owner::Device(switchbox_model::DeviceNum(1)))
+                .keep_session(&mut Share::default())
+                .is_ok()
+        );
+        greedy.set(&mut kept[0], QUEUE.one);
+        assert_eq!(offline_sessions.of(account("greedy")).room(1), Err(names::SESSIONS_QUEUE_BYTES_OF_ONE));
+        assert!(modest.room(QUEUE.one).is_ok());
+        let many = SUBSCRIPTIONS.one + SUBSCRIPTIONS_EASY_BYTES;
+        assert!(greedy.keep_subscriptions(&mut kept[0], many).is_ok());
+        assert!(greedy.keep_subscriptions(&mut kept[1], SUBSCRIPTIONS_EASY_BYTES + 1).is_err());
+        assert!(modest.keep_subscriptions(&mut share, many).is_ok());
+        greedy.forget_session(&mut kept[0]);
+        assert!(greedy.keep_session(&mut kept[1]).is_ok() && greedy.keep_session(&mut kept[0]).is_ok());
+    }
+}

@@ -1,0 +1,66 @@
+//! Checks a connection's authorization again when the registry entry that it was granted from changes, also while the connection waits
+//! for room in a queue.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    connection::Connection,
+    end::{End, Presence},
+    handshake::runs_out,
+    hub::Hub,
+    mailbox::Close,
+};
+
+/// How soon a connection that waits finds out that something changed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl<H: Hub> Connection<H> {
+    /// Looks again where somebody asked for it.
+    pub(super) fn revalidate_if_requested(&mut self) -> Result<(), End> {
+        if self.presence.mailbox.take_revalidation() { self.revalidate() } else { Ok(()) }
+    }
+
+    /// Whether what the client was let in by has run out.
+    pub(super) fn check_end(&self, now: Instant) -> Result<(), End> {
+        if self.runs_out.is_some_and(|at| now >= at) { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
+    }
+
+    /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
+    pub(super) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, End> {
+        let over = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if let Err(end) = self.check_still_authorized().and_then(|()| self.check_end(Instant::now())) {
+                    return end;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            got = self.presence.mailbox.unless_closing(wanted) => {
+                self.check_still_authorized()?;
+                got.map_err(End::Closed)
+            }
+            end = over => Err(end),
+        }
+    }
+
+    /// As far as something changed. What else depends on it comes when the connection goes on.
+    fn check_still_authorized(&self) -> Result<(), End> {
+        let Presence { shared, auth_context, mailbox, .. } = &self.presence;
+        if !mailbox.needs_revalidation() {
+            return Ok(());
+        }
+        let until = shared.hub.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let is_over = runs_out(until).is_some_and(|at| at <= Instant::now());
+        if is_over { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
+    }
+}
+
+/// What was waited for, if it came, and whether the client stays.
+pub(super) fn apart<T>(waited: Result<T, End>) -> (Option<T>, Result<(), End>) {
+    match waited {
+        Ok(got) => (Some(got), Ok(())),
+        Err(end) => (None, Err(end)),
+    }
+}

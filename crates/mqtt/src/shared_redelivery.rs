@@ -1,0 +1,45 @@
+//! Gives what came to a session by shared subscriptions, and its client will not take, to other members. That the session does
+//! not have it any more is in one entry of the log with that another one has.
+
+use switchbox_model::broker::{BrokerChange, SessionNum};
+use switchbox_mqtt_session::{
+    session::Shared,
+    topics::{Handle, Offer, Pending, WaitBudget},
+};
+
+/// Adds to `pending` what found a member. Gives what is worth waiting for.
+pub(super) fn shared_redelivery(
+    topics: &Handle,
+    session: Option<SessionNum>,
+    left: Vec<Shared>,
+    pending: &mut Pending,
+) -> Vec<(Shared, Offer)> {
+    let mut waiting = Vec::new();
+    for shared in left {
+        match topics.deliver_shared(&shared.filter, &shared.message, pending) {
+            Some(offer) => waiting.push((shared, offer)),
+            None => pending.extend(gone(session, &shared)),
+        }
+    }
+    waiting
+}
+
+/// Waits for members whose queues are full, a bounded time for all. Gives what must be durable then.
+pub(super) async fn hand_on_waiting(
+    topics: &Handle,
+    session: Option<SessionNum>,
+    waiting: Vec<(Shared, Offer)>,
+) -> Pending {
+    let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
+    for (shared, offer) in waiting {
+        topics.wait(&shared.message, vec![offer], &mut pending, &mut budget, std::future::pending()).await;
+        pending.extend(gone(session, &shared));
+        // Members may wait for it.
+        topics.keep_in(None, std::mem::take(&mut pending), |_| ());
+    }
+    pending
+}
+
+fn gone(session: Option<SessionNum>, shared: &Shared) -> Option<BrokerChange> {
+    Some(BrokerChange::Gone { session: session?, nums: vec![shared.num?] })
+}

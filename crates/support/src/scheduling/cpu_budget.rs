@@ -1,0 +1,304 @@
+//! What a client uses of the processor, measured around each piece of its work, and of the disk: held against its share. A client that
+//! uses more is in debt, which goes away with time; who is deep in debt is served in the background until nothing is left of it.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use pin_project_lite::pin_project;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::yielding;
+use switchbox_model::limits::{PROCESSOR_BURST, PROCESSOR_SHARE};
+
+/// A piece of work that takes no longer holds nobody up.
+const SHORT: Duration = Duration::from_micros(50);
+/// By how much more a longer one counts.
+const LONG_WEIGHT: u32 = 3;
+/// One piece of work counts as this long at most: what took longer was probably interrupted.
+const PIECE: Duration = Duration::from_millis(1);
+/// What the disk takes as long for as the processor may: as much work.
+const BYTES_PER_MS: usize = 64 * 1024;
+/// Longest time after which a debt is forgotten, so that a client is not held for what it once did.
+const DEBT: Duration = Duration::from_millis(500);
+
+/// Whose threads a client is served on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriorityClass {
+    Foreground,
+    Background,
+}
+
+/// A client's share, over all of its connections.
+#[derive(Debug)]
+pub struct CpuBudget {
+    born: Instant,
+    /// When nothing is left of the debt, from `born`.
+    settled_ns: AtomicU64,
+}
+
+impl CpuBudget {
+    /// Who is new has to show first that it asks for little: else many new clients would be as good as one that is heavy.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self { born: now, settled_ns: AtomicU64::new(ns(PROCESSOR_BURST * PROCESSOR_SHARE)) }
+    }
+
+    /// The client's work took so long.
+    pub fn used(&self, time: Duration, now: Instant) {
+        let weight = if time > SHORT { LONG_WEIGHT * PROCESSOR_SHARE } else { PROCESSOR_SHARE };
+        self.owes(time.min(PIECE) * weight, now);
+    }
+
+    /// So many bytes of the client are to go to the disk.
+    pub fn writes(&self, bytes: usize, now: Instant) {
+        let time = Duration::from_millis(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / BYTES_PER_MS as u32;
+        self.owes(time * PROCESSOR_SHARE, now);
+    }
+
+    fn owes(&self, time: Duration, now: Instant) {
+        let (now_ns, more_ns) = (ns(now - self.born), ns(time));
+        let later = |settled_ns: u64| Some((settled_ns.max(now_ns) + more_ns).min(now_ns + ns(DEBT)));
+        let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    }
+
+    /// Where a client is to be served that is served in `lane` now.
+    #[must_use]
+    pub fn lane(&self, lane: PriorityClass, now: Instant) -> PriorityClass {
+        let debt_ns = self.settled_ns.load(Ordering::Relaxed).saturating_sub(ns(now - self.born));
+        match lane {
+            PriorityClass::Foreground if debt_ns > ns(PROCESSOR_BURST * PROCESSOR_SHARE) => PriorityClass::Background,
+            PriorityClass::Background if debt_ns == 0 => PriorityClass::Foreground,
+            stays => stays,
+        }
+    }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The shares of those who may have several connections at a time, by name.
+#[derive(Debug, Default)]
+pub struct CpuBudgets(Mutex<HashMap<String, Weak<CpuBudget>>>);
+
+impl CpuBudgets {
+    /// One share as long as any of its connections is there.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Arc<CpuBudget> {
+        let mut shares = self.0.lock();
+        if let Some(cpu_budget) = shares.get(name).and_then(Weak::upgrade) {
+            return cpu_budget;
+        }
+        shares.retain(|_, cpu_budget| cpu_budget.strong_count() > 0);
+        let cpu_budget = Arc::new(CpuBudget::new(Instant::now()));
+        shares.insert(name.to_owned(), Arc::downgrade(&cpu_budget));
+        cpu_budget
+    }
+}
+
+/// A thread's clock. In the background it stands still while others interrupt the thread; in the foreground that is rare, and
+/// the clock on the wall is read quicker.
+#[derive(Clone, Copy)]
+enum Clock {
+    Wall(Instant),
+    Thread(Duration),
+}
+
+impl Clock {
+    fn start(lane: PriorityClass, now: Instant) -> Self {
+        match lane {
+            PriorityClass::Foreground => Self::Wall(now),
+            PriorityClass::Background => Self::Thread(thread_time()),
+        }
+    }
+
+    fn elapsed(self, now: Instant) -> Duration {
+        match self {
+            Self::Wall(began) => now - began,
+            Self::Thread(began) => thread_time().saturating_sub(began),
+        }
+    }
+}
+
+/// How long this thread has run.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+pin_project! {
+    /// A future whose work counts.
+    pub struct Metered<F> {
+        cpu_budget: Arc<CpuBudget>,
+        lane: PriorityClass,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Metered<F> {
+    pub fn new(cpu_budget: Arc<CpuBudget>, lane: PriorityClass, future: F) -> Self {
+        Self { cpu_budget, lane, future }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let clock = Clock::start(*this.lane, Instant::now());
+        let polled = this.future.poll(cx);
+        let now = Instant::now();
+        this.cpu_budget.used(clock.elapsed(now), now);
+        match this.lane {
+            PriorityClass::Foreground => yielding::foreground_at_work(now),
+            PriorityClass::Background => yielding::yield_if_due_at(now),
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Uses the processor for so many pieces in every 10 ms, and gives the lane after so many of these.
+    fn lane_after(
+        cpu_budget: &CpuBudget,
+        mut lane: PriorityClass,
+        from: Instant,
+        times: u32,
+        (count, piece): (u32, Duration),
+    ) -> PriorityClass {
+        for turn in 0..times {
+            let now = from + 10 * turn * MS;
+            (0..count).for_each(|_| cpu_budget.used(piece, now));
+            lane = cpu_budget.lane(lane, now);
+        }
+        lane
+    }
+
+    #[test]
+    fn who_uses_more_than_its_share_goes_to_the_background() {
+        for (count, piece_us, expected) in [
+            (0, 0, PriorityClass::Foreground),
+            (100, 40, PriorityClass::Foreground),
+            (150, 40, PriorityClass::Background),
+            (10, 160, PriorityClass::Foreground),
+            (10, 200, PriorityClass::Background),
+            (1, 1_000, PriorityClass::Foreground),
+            (2, 1_000, PriorityClass::Background),
+        ] {
+            let born = Instant::now();
+            let cpu_budget = CpuBudget::new(born);
+            let began = born + Duration::from_secs(1);
+            let lane = lane_after(
+                &cpu_budget,
+                PriorityClass::Foreground,
+                began,
+                200,
+                (count, Duration::from_micros(piece_us)),
+            );
+            assert_eq!(lane, expected, "{count} × {piece_us} µs in 10 ms");
+        }
+    }
+
+    #[test]
+    fn who_fills_the_disk_goes_to_the_background() {
+        for (bytes, expected) in [(300_000, PriorityClass::Foreground), (340_000, PriorityClass::Background)] {
+            let born = Instant::now();
+            let cpu_budget = CpuBudget::new(born);
+            let began = born + Duration::from_secs(1);
+            let mut lane = PriorityClass::Foreground;
+            for turn in 0..200 {
+                let now = began + 10 * turn * MS;
+                cpu_budget.writes(bytes, now);
+                lane = cpu_budget.lane(lane, now);
+            }
+            assert_eq!(lane, expected, "{bytes} bytes in 10 ms");
+        }
+    }
+
+    #[test]
+    fn a_short_burst_changes_nothing() {
+        let born = Instant::now();
+        let cpu_budget = CpuBudget::new(born);
+        let now = born + Duration::from_secs(1);
+        (0..3).for_each(|_| cpu_budget.used(PIECE, now));
+        assert_eq!(cpu_budget.lane(PriorityClass::Foreground, now), PriorityClass::Foreground);
+        cpu_budget.used(PIECE, now);
+        assert_eq!(cpu_budget.lane(PriorityClass::Foreground, now), PriorityClass::Background);
+    }
+
+    #[test]
+    fn who_has_calmed_down_comes_back_and_soon() {
+        let born = Instant::now();
+        let cpu_budget = CpuBudget::new(born);
+        assert_eq!(
+            lane_after(&cpu_budget, PriorityClass::Background, born, 1_000, (10, MS)),
+            PriorityClass::Background
+        );
+        let ended = born + 10_000 * MS;
+        assert_eq!(cpu_budget.lane(PriorityClass::Background, ended), PriorityClass::Background);
+        assert_eq!(cpu_budget.lane(PriorityClass::Background, ended + DEBT), PriorityClass::Foreground);
+    }
+
+    #[test]
+    fn who_is_new_begins_in_the_background() {
+        let born = Instant::now();
+        let cpu_budget = CpuBudget::new(born);
+        assert_eq!(cpu_budget.lane(PriorityClass::Background, born), PriorityClass::Background);
+        assert_eq!(
+            cpu_budget.lane(PriorityClass::Background, born + PROCESSOR_BURST * PROCESSOR_SHARE),
+            PriorityClass::Foreground
+        );
+    }
+
+    #[test]
+    fn what_was_interrupted_counts_little() {
+        let born = Instant::now();
+        let (interrupted, long) = (CpuBudget::new(born), CpuBudget::new(born));
+        let now = born + Duration::from_secs(1);
+        interrupted.used(Duration::from_secs(1), now);
+        long.used(PIECE, now);
+        assert_eq!(interrupted.settled_ns.into_inner(), long.settled_ns.into_inner());
+    }
+
+    #[test]
+    fn connections_of_one_name_have_one_share() {
+        let shares = CpuBudgets::default();
+        let first = shares.of("eve");
+        assert!(Arc::ptr_eq(&first, &shares.of("eve")));
+        assert!(!Arc::ptr_eq(&first, &shares.of("adam")));
+        drop(first);
+        assert_eq!(shares.of("eve").lane(PriorityClass::Background, Instant::now()), PriorityClass::Background);
+        assert_eq!(shares.0.lock().len(), 1, "those who left are forgotten");
+    }
+
+    #[tokio::test]
+    async fn the_work_of_a_future_counts() {
+        let cpu_budget = Arc::new(CpuBudget::new(Instant::now()));
+        let before = cpu_budget.settled_ns.load(Ordering::Relaxed);
+        Metered::new(cpu_budget.clone(), PriorityClass::Foreground, async { std::thread::sleep(5 * MS) }).await;
+        assert!(cpu_budget.settled_ns.load(Ordering::Relaxed) >= before + ns(PIECE * LONG_WEIGHT * PROCESSOR_SHARE));
+    }
+
+    #[test]
+    fn in_the_background_a_thread_that_is_interrupted_has_not_worked() {
+        let clock = Clock::start(PriorityClass::Background, Instant::now());
+        std::thread::sleep(20 * MS);
+        assert!(clock.elapsed(Instant::now()) < 20 * MS);
+    }
+}

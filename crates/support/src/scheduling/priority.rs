@@ -1,0 +1,117 @@
+//! A thread's place with the system's scheduler.
+
+use std::{io, time::Duration};
+
+use super::yielding;
+
+/// How long a thread would like to go on at a time (Linux 6.12 and later; a hint without a meaning to older ones). Who asks for
+/// less may interrupt who asked for more as soon as it has something to do, and the thread that has the processor keeps it
+/// no longer than the least that anybody in the queue asked for: without this a thread has to wait for the end of a time slice,
+/// which is milliseconds, whatever the priorities are.
+const SHORT_TURN: Duration = Duration::from_micros(100);
+/// Of those who stepped back.
+const LONG_TURN: Duration = Duration::from_millis(10);
+
+/// Lets the calling thread, and those that it starts from now on, take short turns: for what somebody waits for.
+pub fn request_short_slices() {
+    tell(schedule_by(0, SHORT_TURN));
+}
+
+/// Lets the calling thread take long turns, which others interrupt: for what only has to be done in time.
+pub fn request_long_slices() {
+    lower_priority(0);
+}
+
+/// Lets the calling thread, and those that it starts, run behind the process's other threads: in long turns, and with the
+/// weight of so much more `nice` (0 to 19). There is no way back.
+pub(super) fn lower_priority(by: i32) {
+    yielding::give_way_from_now_on();
+    tell(schedule_by(by, LONG_TURN));
+}
+
+fn tell(scheduled: io::Result<()>) {
+    if let Err(error) = scheduled {
+        tracing::debug!(%error, thread = std::thread::current().name(), "a thread is scheduled as all others are");
+    }
+}
+
+fn schedule_by(more_nice: i32, turn: Duration) -> io::Result<()> {
+    schedule((own_nice()? + more_nice).min(19), turn)
+}
+
+/// How much the calling thread is willing to stand back, -20 to 19.
+fn own_nice() -> io::Result<i32> {
+    // Linux knows it for each thread.
+    Ok(rustix::process::getpriority_process(None)?)
+}
+
+#[cfg(target_os = "linux")]
+fn schedule(nice: i32, turn: Duration) -> io::Result<()> {
+    /// `struct sched_attr` of Linux, in its first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime_ns: u64,
+        deadline_ns: u64,
+        period_ns: u64,
+    }
+    /// `SCHED_FLAG_KEEP_POLICY`: who runs the host may have chosen one.
+    const KEEP_POLICY: u64 = 0x08;
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: 0,
+        flags: KEEP_POLICY,
+        nice,
+        priority: 0,
+        runtime_ns: turn.as_nanos() as u64,
+        deadline_ns: 0,
+        period_ns: 0,
+    };
+    #[allow(
+        unsafe_code,
+        reason = "the C library has no function for it; the kernel reads as many bytes as `size` says"
+    )]
+    let answer = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn schedule(_nice: i32, _turn: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_steps_back_alone_and_from_where_it_is() {
+        let before = own_nice().unwrap();
+        let stepped = std::thread::spawn(|| {
+            [1, 2, 100].map(|by| {
+                lower_priority(by);
+                own_nice().unwrap()
+            })
+        });
+        let expected = [1, 3, 103].map(|by| (before + by).min(19));
+        assert_eq!((stepped.join().unwrap(), own_nice().unwrap()), (expected, before));
+    }
+
+    #[test]
+    fn turns_change_no_priority() {
+        let asked = std::thread::spawn(|| {
+            let before = own_nice().unwrap();
+            request_short_slices();
+            let short = own_nice().unwrap();
+            request_long_slices();
+            (before, short, own_nice().unwrap())
+        });
+        let (before, short, long) = asked.join().unwrap();
+        assert_eq!((short, long), (before, before));
+    }
+}

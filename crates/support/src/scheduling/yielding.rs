@@ -1,0 +1,153 @@
+//! When a thread that may be interrupted asks to be. The system's scheduler looks whether another thread should go on when one
+//! wakes up, and at its ticks, which are milliseconds apart: who was woken a moment too early waits for the tick. So a thread
+//! that has much to do asks it to look more often, while there is a foreground to give way to.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use pin_project_lite::pin_project;
+
+/// How long a thread goes on before it gives way.
+const TURN: Duration = Duration::from_micros(100);
+/// Pieces of work, of a few microseconds each, between two looks at the clock.
+const PIECES: u8 = 8;
+/// The foreground is at work as long after a piece of its work.
+const LINGERS_MS: u64 = 20;
+
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// When the foreground was last seen at work, in milliseconds from the beginning.
+static FOREGROUND_MS: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Clone, Copy)]
+struct Turn {
+    began: Instant,
+    pieces: u8,
+}
+
+thread_local! {
+    /// None: the thread gives way to nobody.
+    static TURN_HERE: Cell<Option<Turn>> = const { Cell::new(None) };
+}
+
+fn ms(now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(*BEGINNING).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A piece of the foreground's work was done.
+pub(super) fn foreground_at_work(now: Instant) {
+    let now_ms = ms(now);
+    // Others read it all the time.
+    if FOREGROUND_MS.load(Ordering::Relaxed) != now_ms {
+        FOREGROUND_MS.store(now_ms, Ordering::Relaxed);
+    }
+}
+
+/// The calling thread is one that gives way from now on.
+pub(super) fn give_way_from_now_on() {
+    TURN_HERE.set(Some(Turn { began: Instant::now(), pieces: 0 }));
+}
+
+/// To be called between small pieces of work that may be many, holding no lock: a thread of the background gives way to others
+/// when it has gone on for a while; any other goes on at once.
+pub fn yield_if_due() {
+    if let Some(turn) = TURN_HERE.get() {
+        if turn.pieces < PIECES {
+            TURN_HERE.set(Some(Turn { pieces: turn.pieces + 1, ..turn }));
+        } else {
+            yield_if_due_at(Instant::now());
+        }
+    }
+}
+
+/// Whether there is somebody to give way to.
+pub fn has_foreground(now: Instant) -> bool {
+    lingers(FOREGROUND_MS.load(Ordering::Relaxed), ms(now))
+}
+
+fn lingers(foreground_ms: u64, now_ms: u64) -> bool {
+    now_ms.saturating_sub(foreground_ms) <= LINGERS_MS
+}
+
+/// As [`yield_if_due`], after a piece of any length.
+pub fn yield_if_due_at(now: Instant) {
+    if let Some(Turn { began, .. }) = TURN_HERE.get() {
+        let gives = now.saturating_duration_since(began) >= TURN && has_foreground(now);
+        if gives {
+            std::thread::yield_now();
+        }
+        TURN_HERE.set(Some(Turn { began: if gives { Instant::now() } else { began }, pieces: 0 }));
+    }
+}
+
+pin_project! {
+    /// A future that gives way after each piece of its work, as by [`yield_if_due_at`]: for those of whom there may be many at once.
+    pub struct YieldBetweenPolls<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> YieldBetweenPolls<F> {
+    pub fn new(future: F) -> Self {
+        Self { future }
+    }
+}
+
+impl<F: Future> Future for YieldBetweenPolls<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = self.project().future.poll(cx);
+        yield_if_due_at(Instant::now());
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_foreground_lingers() {
+        assert!(lingers(1_000, 1_000));
+        assert!(lingers(1_000, 1_000 + LINGERS_MS));
+        assert!(!lingers(1_000, 1_001 + LINGERS_MS));
+        assert!(lingers(1_000, 999), "another thread's clock may be behind");
+    }
+
+    #[test]
+    fn only_who_is_to_give_way_takes_turns_and_a_long_one_ends() {
+        let later = Instant::now() + Duration::from_secs(1);
+        yield_if_due_at(later);
+        assert!(TURN_HERE.get().is_none(), "this thread need not");
+        give_way_from_now_on();
+        let began = TURN_HERE.get().unwrap().began;
+        foreground_at_work(Instant::now());
+        yield_if_due_at(began);
+        assert_eq!(TURN_HERE.get().unwrap().began, began, "it just began");
+        yield_if_due_at(began + TURN);
+        assert!(TURN_HERE.get().unwrap().began > began);
+    }
+
+    #[test]
+    fn a_yielding_future_gives_way_after_a_long_piece() {
+        give_way_from_now_on();
+        let began = TURN_HERE.get().unwrap().began;
+        let mut work = std::pin::pin!(YieldBetweenPolls::new(async {
+            while began.elapsed() < TURN {
+                std::hint::spin_loop();
+            }
+            foreground_at_work(Instant::now());
+        }));
+        assert!(work.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
+        assert!(TURN_HERE.get().unwrap().began > began, "its turn did not end");
+    }
+}

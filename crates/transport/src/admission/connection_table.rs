@@ -1,0 +1,97 @@
+//! The admitted connections. Pure: gets the time as an argument.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio::sync::Notify;
+
+use super::{LimitName, Options, STRANGER_TIMEOUT, TELL_EVERY};
+
+#[derive(Debug, Default)]
+pub(super) struct ConnectionTable {
+    here: usize,
+    of_address: HashMap<IpAddr, usize>,
+    /// By their numbers: the oldest first.
+    unauthenticated: BTreeMap<u64, Stranger>,
+    last_number: u64,
+    told: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    since: Instant,
+    leave: Arc<Notify>,
+}
+
+impl ConnectionTable {
+    /// The error is the name of the limit.
+    pub(super) fn enter(
+        &mut self,
+        options: &Options,
+        address: Option<IpAddr>,
+        leave: Arc<Notify>,
+        now: Instant,
+    ) -> Result<u64, LimitName> {
+        if self.here >= options.connections {
+            return Err(options.names.connections);
+        }
+        let taken = address.and_then(|address| self.of_address.get(&address)).copied().unwrap_or(0);
+        if taken >= options.per_address {
+            return Err(options.names.per_address);
+        }
+        if self.unauthenticated.len() >= options.unauthenticated && !self.show_out_oldest(now) {
+            return Err(options.names.unauthenticated);
+        }
+        self.here += 1;
+        if let Some(address) = address {
+            *self.of_address.entry(address).or_default() += 1;
+        }
+        self.last_number += 1;
+        self.unauthenticated.insert(self.last_number, Stranger { since: now, leave });
+        Ok(self.last_number)
+    }
+
+    /// False: none has been there for long.
+    fn show_out_oldest(&mut self, now: Instant) -> bool {
+        let Some(oldest) = self.unauthenticated.first_entry() else { return false };
+        if now.saturating_duration_since(oldest.get().since) < STRANGER_TIMEOUT {
+            return false;
+        }
+        oldest.remove().leave.notify_one();
+        true
+    }
+
+    pub(super) fn known(&mut self, number: u64) {
+        self.unauthenticated.remove(&number);
+    }
+
+    pub(super) fn leave(&mut self, number: u64, address: Option<IpAddr>) {
+        self.unauthenticated.remove(&number);
+        self.here = self.here.saturating_sub(1);
+        let Some(address) = address else { return };
+        if let Some(taken) = self.of_address.get_mut(&address) {
+            *taken -= 1;
+            if *taken == 0 {
+                self.of_address.remove(&address);
+            }
+        }
+    }
+
+    /// Whether it is time for the log to tell of something again.
+    pub(super) fn is_news(&mut self, now: Instant) -> bool {
+        let news = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
+        if news {
+            self.told = Some(now);
+        }
+        news
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.here == 0 && self.of_address.is_empty() && self.unauthenticated.is_empty()
+    }
+}

@@ -1,0 +1,266 @@
+//! Admission of connections: how many there may be, in all and of one address, how many may come in a
+//! second, and which is closed when too many are unauthenticated. Every listener has one; what is shed is closed before a
+//! byte of it is read, as that costs least. Never reads or writes a connection.
+
+mod connection_table;
+mod rate;
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::connection_table::ConnectionTable;
+pub use self::rate::{Rate, Rates};
+use switchbox_model::limits::{self, LimitName, names};
+use switchbox_support::metrics::Metrics;
+
+/// How much there is room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections of one address at a time, other than this machine's own.
+    pub per_address: usize,
+    /// Connections that come in a second; twice as many at once.
+    pub per_second: u32,
+    /// Connections that nobody has proved anything on yet.
+    pub unauthenticated: usize,
+    pub names: Names,
+}
+
+/// The limits as the metrics and the log name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names {
+    connections: LimitName,
+    per_address: LimitName,
+    per_second: LimitName,
+    per_second_per_address: LimitName,
+    unauthenticated: LimitName,
+}
+
+impl Names {
+    pub const MQTT: Self = Self {
+        connections: names::CONNECTIONS,
+        per_address: names::CONNECTIONS_PER_ADDRESS,
+        per_second: names::CONNECTS_PER_SECOND,
+        per_second_per_address: names::CONNECTS_PER_SECOND_PER_ADDRESS,
+        unauthenticated: names::UNAUTHENTICATED,
+    };
+    pub const ADMIN: Self = Self {
+        connections: names::ADMIN_CONNECTIONS,
+        per_address: names::ADMIN_CONNECTIONS_PER_ADDRESS,
+        per_second: names::ADMIN_CONNECTS_PER_SECOND,
+        per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
+        unauthenticated: names::ADMIN_UNAUTHENTICATED,
+    };
+}
+
+/// How long a stranger may stay when there are too many: a client that means it needs a fraction of this, unless the
+/// host is the one that is slow, and then nobody gets any further by being thrown out.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The log tells of what is shed so often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Admission(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    metrics: Metrics,
+    connection_table: Mutex<ConnectionTable>,
+    /// None: all addresses together.
+    rates: Rates<IpAddr>,
+    all: Rates<()>,
+}
+
+/// A connection that was admitted; dropped with it.
+#[derive(Debug)]
+pub struct ConnectionPermit {
+    admission: Arc<Inner>,
+    /// None: it is of this machine, which is not counted.
+    address: Option<IpAddr>,
+    number: u64,
+    leave: Arc<Notify>,
+}
+
+/// One customer has a whole /64 of IPv6 addresses.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+impl Admission {
+    #[must_use]
+    pub fn new(options: Options, metrics: Metrics) -> Self {
+        let rates = Rates::new(limits::ADDRESSES);
+        Self(Arc::new(Inner { options, metrics, connection_table: Mutex::default(), rates, all: Rates::new(1) }))
+    }
+
+    /// None: there is no room; the limit is counted.
+    #[must_use]
+    pub fn enter(&self, address: IpAddr) -> Option<ConnectionPermit> {
+        self.enter_at(address, Instant::now())
+    }
+
+    fn enter_at(&self, address: IpAddr, now: Instant) -> Option<ConnectionPermit> {
+        // Addresses of this machine are not told apart: who is here can do worse.
+        let address = Some(address.to_canonical()).filter(|address| !address.is_loopback()).map(network);
+        let leave = Arc::new(Notify::new());
+        let entered = self.in_time(address, now).and_then(|()| {
+            let mut connection_table = self.0.connection_table.lock();
+            connection_table.enter(&self.0.options, address, leave.clone(), now)
+        });
+        match entered {
+            Ok(number) => Some(ConnectionPermit { admission: self.0.clone(), address, number, leave }),
+            Err(limit) => {
+                self.0.shed(limit, address, now);
+                None
+            }
+        }
+    }
+
+    /// An address first uses up what is its own, so that a flood from one is shed before it costs others anything.
+    fn in_time(&self, address: Option<IpAddr>, now: Instant) -> Result<(), LimitName> {
+        let Options { per_second, per_address, names, .. } = self.0.options;
+        if let Some(address) = address {
+            // All that may be there may also come at once, as after an outage.
+            let (burst, per_second) = (per_address as f64, limits::CONNECTS_PER_SECOND_PER_ADDRESS);
+            let taken = self.0.rates.take_at(address, Rate { burst, per_second }, now);
+            taken.map_err(|_| names.per_second_per_address)?;
+        }
+        let rate = Rate { burst: 2.0 * f64::from(per_second), per_second: f64::from(per_second) };
+        self.0.all.take_at((), rate, now).map_err(|_| names.per_second)
+    }
+}
+
+impl Inner {
+    fn shed(&self, limit: LimitName, address: Option<IpAddr>, now: Instant) {
+        self.metrics.limit(limit);
+        if self.connection_table.lock().is_news(now) {
+            let address = address.map_or_else(|| "this machine".to_owned(), |address| address.to_string());
+            tracing::warn!(%limit, address, "connections are closed as they come: there are too many");
+        }
+    }
+}
+
+impl ConnectionPermit {
+    /// The client has shown who it is.
+    pub fn known(&self) {
+        self.admission.connection_table.lock().known(self.number);
+    }
+
+    /// Returns when the client has to go, because others wait who have not had as long.
+    pub async fn asked_to_leave(&self) {
+        self.leave.notified().await;
+        self.admission.metrics.limit(self.admission.options.names.unauthenticated);
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.admission.connection_table.lock().leave(self.number, self.address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: Options =
+        Options { connections: 5, per_address: 2, per_second: 10, unauthenticated: 3, names: Names::MQTT };
+
+    fn admission(options: Options) -> Admission {
+        Admission::new(options, Metrics::default())
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    impl Admission {
+        fn hits(&self, limit: limits::LimitName) -> u64 {
+            self.0.metrics.limit_hits(limit)
+        }
+
+        /// Known at once, so that strangers do not matter.
+        fn enter_known(&self, from: &str, now: Instant) -> Option<ConnectionPermit> {
+            self.enter_at(address(from), now).inspect(ConnectionPermit::known)
+        }
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections_and_others_their_own() {
+        let (admission, now) = (admission(OPTIONS), Instant::now());
+        let later = now + Duration::from_secs(60);
+        let one = admission.enter_known("192.0.2.1", now).unwrap();
+        let _other = admission.enter_known("::ffff:192.0.2.1", now).unwrap();
+        assert!(admission.enter_known("192.0.2.1", later).is_none());
+        assert_eq!(admission.hits(limits::names::CONNECTIONS_PER_ADDRESS), 1);
+        let _elsewhere = admission.enter_known("192.0.2.2", later).unwrap();
+        drop(one);
+        assert!(admission.enter_known("192.0.2.1", later).is_some());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let (admission, now) = (admission(OPTIONS), Instant::now());
+        let _held: Vec<_> = ["2001:db8::1", "2001:db8::2"].map(|from| admission.enter_known(from, now).unwrap()).into();
+        assert!(admission.enter_known("2001:db8::3", now).is_none());
+        assert!(admission.enter_known("2001:db8:0:1::1", now).is_some());
+    }
+
+    #[test]
+    fn there_are_so_many_in_all_of_any_address() {
+        let (admission, now) = (admission(OPTIONS), Instant::now());
+        let mut held: Vec<_> = (0..5).map(|_| admission.enter_known("127.0.0.1", now).unwrap()).collect();
+        assert!(admission.enter_known("192.0.2.1", now).is_none());
+        assert_eq!(admission.hits(limits::names::CONNECTIONS), 1);
+        held.pop();
+        assert!(admission.enter_known("192.0.2.1", now).is_some());
+        drop(held);
+        assert!(admission.0.connection_table.lock().is_empty(), "who left is forgotten");
+    }
+
+    #[test]
+    fn only_so_many_come_in_a_second_and_a_flood_from_one_address_is_its_own() {
+        let options = Options { connections: 1_000, per_address: 4, per_second: 10, ..OPTIONS };
+        let (admission, now) = (admission(options), Instant::now());
+        let comes = |from: &str, at| admission.enter_known(from, at).is_some();
+        let flood = (0..100).filter(|_| comes("192.0.2.1", now)).count();
+        assert_eq!((flood, admission.hits(limits::names::CONNECTS_PER_SECOND_PER_ADDRESS)), (4, 96));
+        assert!(comes("192.0.2.2", now));
+        let all = (0..100).filter(|_| comes("127.0.0.1", now)).count();
+        assert_eq!(all, 20 - 5, "twice the rate at once");
+        assert_eq!(admission.hits(limits::names::CONNECTS_PER_SECOND), 85);
+        let after_a_second = (0..100).filter(|_| comes("127.0.0.1", now + Duration::from_secs(1))).count();
+        assert_eq!(after_a_second, 10);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_stranger_makes_room_once_it_had_its_time() {
+        let (admission, now) = (admission(OPTIONS), Instant::now());
+        let enter = |at| admission.enter_at(address("127.0.0.1"), at);
+        let mut held: Vec<_> = (0..3).map(|_| enter(now).unwrap()).collect();
+        assert!(enter(now).is_none(), "all came just now");
+        assert_eq!(admission.hits(limits::names::UNAUTHENTICATED), 1);
+        held[0].known();
+        let fourth = enter(now).unwrap();
+        let later = now + STRANGER_TIMEOUT;
+        let fifth = enter(later).unwrap();
+        held[1].asked_to_leave().await;
+        assert_eq!(admission.hits(limits::names::UNAUTHENTICATED), 2);
+        held.clear();
+        drop((fourth, fifth));
+        assert!(admission.0.connection_table.lock().is_empty());
+    }
+}

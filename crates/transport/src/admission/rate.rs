@@ -1,0 +1,126 @@
+//! How often somebody may do something: a bucket for each, filled again with time. Bounded: past so many, all that are new share
+//! one bucket.
+
+use std::{
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+/// So many at once, and so many a second after that.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    pub burst: f64,
+    pub per_second: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+    rate: Rate,
+}
+
+impl Bucket {
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + passed * self.rate.per_second).min(self.rate.burst);
+        self.at = now;
+    }
+
+    /// How long until there is something to take, if there is nothing.
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.fill(now);
+        if self.left < 1.0 {
+            return Err(Duration::from_secs_f64((1.0 - self.left) / self.rate.per_second));
+        }
+        self.left -= 1.0;
+        Ok(())
+    }
+}
+
+/// The buckets of all. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Rates<K> {
+    /// Buckets of their own that there may be.
+    most: usize,
+    /// None: of those for whom there was no bucket left.
+    buckets: Arc<Mutex<HashMap<Option<K>, Bucket>>>,
+}
+
+impl<K: Eq + Hash> Rates<K> {
+    /// So many are told apart.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { most, buckets: Arc::default() }
+    }
+
+    /// The error says how long to wait.
+    pub fn take(&self, who: K, rate: Rate) -> Result<(), Duration> {
+        self.take_at(who, rate, Instant::now())
+    }
+
+    pub(super) fn take_at(&self, who: K, rate: Rate, now: Instant) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock();
+        let who = Some(who);
+        let full = |buckets: &HashMap<_, _>| buckets.len() >= self.most;
+        if full(&buckets) && !buckets.contains_key(&who) {
+            // An address that has not connected for long has a full bucket, as one that never connected.
+            buckets.retain(|_, bucket| {
+                bucket.fill(now);
+                bucket.left < bucket.rate.burst
+            });
+        }
+        let who = if full(&buckets) && !buckets.contains_key(&who) { None } else { who };
+        buckets.entry(who).or_insert(Bucket { left: rate.burst, at: now, rate }).take(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { burst: 3.0, per_second: 2.0 };
+    const MOST: usize = 100;
+
+    #[test]
+    fn who_has_used_up_his_bucket_waits_and_no_other_does() {
+        let (rates, start) = (Rates::new(MOST), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        for (ms, who, expected) in [
+            (0, "a", None),
+            (0, "a", None),
+            (0, "a", None),
+            (0, "a", Some(500)),
+            (0, "b", None),
+            (250, "a", Some(250)),
+            (500, "a", None),
+            (500, "a", Some(500)),
+            (60_000, "a", None),
+            (60_000, "a", None),
+            (60_000, "a", None),
+            (60_000, "a", Some(500)),
+        ] {
+            let taken = rates.take_at(who, RATE, at(ms));
+            assert_eq!(taken.err().map(|wait| wait.as_millis()), expected, "{who} at {ms} ms");
+        }
+    }
+
+    #[test]
+    fn those_without_number_share_one_bucket_and_take_no_memory() {
+        let (rates, now) = (Rates::new(MOST), Instant::now());
+        for n in 0..MOST {
+            assert!(rates.take_at(n.to_string(), RATE, now).is_ok());
+        }
+        let unauthenticated: Vec<_> = (0..5).map(|n| rates.take_at(format!("new {n}"), RATE, now).is_ok()).collect();
+        assert_eq!(unauthenticated, [true, true, true, false, false]);
+        assert!(rates.take_at("0".into(), RATE, now).is_ok(), "who was there before keeps its own");
+        assert_eq!(rates.buckets.lock().len(), MOST + 1);
+        // With time, those that are full again make room.
+        assert!(rates.take_at("late".into(), RATE, now + Duration::from_secs(60)).is_ok());
+        assert_eq!(rates.buckets.lock().len(), 1);
+    }
+}
