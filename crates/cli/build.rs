@@ -54,26 +54,44 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// The manifest without a workspace: `x.workspace = true` has the workspace's value, and paths go from `folder` on.
 fn alone(manifest: &str, workspace: &toml::Table, folder: &str) -> io::Result<String> {
     let mut table: toml::Table = manifest.parse().map_err(io::Error::other)?;
-    let of_workspace = |section: &str, key: &str| {
-        let found = workspace.get("workspace").and_then(|all| all.get(section)).and_then(|all| all.get(key));
-        found.cloned().ok_or_else(|| io::Error::other(format!("the workspace has no {section}.{key}")))
-    };
     table.remove("lints");
     if let Some(toml::Value::Table(package)) = table.get_mut("package") {
         for (key, value) in package.iter_mut().filter(|(_, value)| inherits(value)) {
-            *value = of_workspace("package", key)?;
+            *value = of_workspace(workspace, "package", key)?;
         }
     }
-    for section in ["dependencies", "dev-dependencies"] {
-        let Some(toml::Value::Table(dependencies)) = table.get_mut(section) else { continue };
-        for (key, value) in dependencies.iter_mut().filter(|(_, value)| inherits(value)) {
-            *value = of_workspace("dependencies", key)?;
-            if let Some(toml::Value::String(path)) = value.get_mut("path") {
-                *path = format!("{}{path}", "../".repeat(folder.split('/').count()));
-            }
+    complete(&mut table, workspace, folder)?;
+    if let Some(toml::Value::Table(targets)) = table.get_mut("target") {
+        for target in targets.iter_mut().filter_map(|(_, target)| target.as_table_mut()) {
+            complete(target, workspace, folder)?;
         }
     }
     toml::to_string(&table).map_err(io::Error::other)
+}
+
+/// Writes out the dependencies of a table that has such sections. Keys beside `workspace = true` count too.
+fn complete(table: &mut toml::Table, workspace: &toml::Table, folder: &str) -> io::Result<()> {
+    for section in ["dependencies", "dev-dependencies"] {
+        let Some(toml::Value::Table(dependencies)) = table.get_mut(section) else { continue };
+        for (key, value) in dependencies.iter_mut().filter(|(_, value)| inherits(value)) {
+            let mut whole = match of_workspace(workspace, "dependencies", key)? {
+                toml::Value::Table(whole) => whole,
+                version => toml::Table::from_iter([("version".to_owned(), version)]),
+            };
+            if let Some(toml::Value::String(path)) = whole.get_mut("path") {
+                *path = format!("{}{path}", "../".repeat(folder.split('/').count()));
+            }
+            let own = value.as_table().into_iter().flatten().filter(|(key, _)| *key != "workspace");
+            whole.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+            *value = toml::Value::Table(whole);
+        }
+    }
+    Ok(())
+}
+
+fn of_workspace(workspace: &toml::Table, section: &str, key: &str) -> io::Result<toml::Value> {
+    let found = workspace.get("workspace").and_then(|all| all.get(section)).and_then(|all| all.get(key));
+    found.cloned().ok_or_else(|| io::Error::other(format!("the workspace has no {section}.{key}")))
 }
 
 fn inherits(value: &toml::Value) -> bool {

@@ -64,7 +64,7 @@ fn those_who_ask_the_admin_api_nothing_keep_nobody_from_it() {
     let admin = host.admin().address().parse().unwrap();
     let idle: Vec<_> = (0..600).filter_map(|_| Conn::open(admin)).collect();
     until("the API to answer", || host.admin().try_post("/v1/none", &serde_json::Value::Null));
-    assert!(hits(&host.admin(), "admin_strangers") > 0);
+    assert!(hits(&host.admin(), "admin_unauthenticated_connections") > 0);
     drop(idle);
     host.stop();
 }

@@ -78,8 +78,17 @@ pub fn in_force(asked: &[Grant], granted: Option<&Granted>) -> Vec<Grant> {
             }
         }
     }
+    // A part of what is there as a whole says nothing.
+    let whole: Vec<_> = found.iter().filter(|grant| !grant.pattern.contains(PART)).cloned().collect();
+    found.retain(|grant| {
+        let of = |whole: &Grant| grant.pattern.strip_prefix(&whole.pattern).is_some_and(|rest| rest.starts_with(PART));
+        !whole.iter().any(|whole| whole.capability == grant.capability && of(whole))
+    });
     found
 }
+
+/// Between a pattern and the one that it is cut down by.
+const PART: &str = " (of these ";
 
 /// `None`: the two have nothing in common.
 fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
@@ -90,7 +99,7 @@ fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
     } else if apart(capability, wanted, given) {
         None
     } else {
-        Some(format!("{given} (of these {wanted})"))
+        Some(format!("{given}{PART}{wanted})"))
     }
 }
 
@@ -222,6 +231,7 @@ mod tests {
             (&["lamp-1"], Some(&["*"]), &["lamp-1"]),
             (&["lamp-*"], Some(&["lamp-1", "door-1"]), &["lamp-1"]),
             (&["*-1"], Some(&["lamp-*"]), &["lamp-* (of these *-1)"]),
+            (&["*", "*/*"], Some(&["lamp-*"]), &["lamp-*"]),
             (&["lamp-*"], Some(&[]), &[]),
             (&["lamp-*"], Some(&["door-*"]), &[]),
             (&["*"], Some(&["hall/*"]), &["hall/* (of these *)"]),

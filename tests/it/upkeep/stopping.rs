@@ -38,6 +38,10 @@ fn sigterm_ends_a_host_whose_plugin_computes_for_ever_and_whose_callers_read_not
     let mut host = place.start();
     let mut device = host.device("villain-1");
     (0..30).for_each(|_| device.event(format!("nothing {}", "x".repeat(200_000))));
+    until("the events before the loop to be handled", || {
+        let plugin = host.admin().plugin("endless")?;
+        (plugin["counters"]["done"].as_u64()? >= 30).then_some(())
+    });
     // Each answer is 4 MiB, and none of it is read.
     let token = fs::read_to_string(place.data().join("admin-token")).unwrap();
     let address = host.admin().base().trim_start_matches("http://").to_owned();
@@ -53,10 +57,6 @@ fn sigterm_ends_a_host_whose_plugin_computes_for_ever_and_whose_callers_read_not
         })
         .collect();
     device.event("loop");
-    until("the events before the loop to be handled", || {
-        let plugin = host.admin().plugin("endless")?;
-        (plugin["counters"]["done"].as_u64()? >= 30).then_some(())
-    });
     let began = Instant::now();
     host.terminate();
     waits_for_end(&host, began);

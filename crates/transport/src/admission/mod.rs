@@ -49,14 +49,14 @@ impl Names {
         per_address: names::CONNECTIONS_PER_ADDRESS,
         per_second: names::CONNECTS_PER_SECOND,
         per_second_per_address: names::CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::UNAUTHENTICATED,
+        unauthenticated: names::UNAUTHENTICATED_CONNECTIONS,
     };
     pub const ADMIN: Self = Self {
         connections: names::ADMIN_CONNECTIONS,
         per_address: names::ADMIN_CONNECTIONS_PER_ADDRESS,
         per_second: names::ADMIN_CONNECTS_PER_SECOND,
         per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
-        unauthenticated: names::ADMIN_UNAUTHENTICATED,
+        unauthenticated: names::ADMIN_UNAUTHENTICATED_CONNECTIONS,
     };
 }
 
@@ -252,13 +252,13 @@ mod tests {
         let enter = |at| admission.enter_at(address("127.0.0.1"), at);
         let mut held: Vec<_> = (0..3).map(|_| enter(now).unwrap()).collect();
         assert!(enter(now).is_none(), "all came just now");
-        assert_eq!(admission.hits(limits::names::UNAUTHENTICATED), 1);
+        assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 1);
         held[0].known();
         let fourth = enter(now).unwrap();
         let later = now + STRANGER_TIMEOUT;
         let fifth = enter(later).unwrap();
         held[1].asked_to_leave().await;
-        assert_eq!(admission.hits(limits::names::UNAUTHENTICATED), 2);
+        assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 2);
         held.clear();
         drop((fourth, fifth));
         assert!(admission.0.connection_table.lock().is_empty());
