@@ -1,4 +1,4 @@
-//! Builds the built-in plugins and writes the table of them that `src/builtins.rs` includes. Never leaves anything
+//! Builds the built-in plugins and writes the table of them that `src/lib.rs` includes. Never leaves anything
 //! outside the target folder.
 
 use std::{env, fs, io, path::Path};

@@ -1,4 +1,4 @@
-//! What README.md and the pages of docs/ tell a new_client to do, done.
+//! What README.md and the pages of docs/ tell a new user to do, done.
 
 mod pages;
 

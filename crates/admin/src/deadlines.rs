@@ -25,7 +25,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A stream that fails when it takes nothing for too long.
 pub(super) struct WithWriteDeadline<T> {
     stream: T,
-    deadlines: Duration,
+    timeout: Duration,
     metrics: Metrics,
     /// There while the stream takes nothing.
     blocked: Option<Pin<Box<Sleep>>>,
@@ -33,7 +33,7 @@ pub(super) struct WithWriteDeadline<T> {
 
 impl<T> WithWriteDeadline<T> {
     pub(super) fn new(stream: T, metrics: Metrics) -> Self {
-        Self { stream, deadlines: WRITE_TIMEOUT, metrics, blocked: None }
+        Self { stream, timeout: WRITE_TIMEOUT, metrics, blocked: None }
     }
 
     fn judge<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -41,8 +41,8 @@ impl<T> WithWriteDeadline<T> {
             self.blocked = None;
             return written;
         }
-        let deadlines = self.deadlines;
-        let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadlines)));
+        let timeout = self.timeout;
+        let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(blocked.as_mut().poll(cx));
         self.metrics.limit(limits::names::ADMIN_WRITE_TIME);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -90,7 +90,7 @@ struct BodyDeadline {
     body: Body,
     metrics: Metrics,
     /// What it may take however small it is.
-    deadlines: Duration,
+    timeout: Duration,
     began: Instant,
     came_bytes: usize,
     /// When the next bytes must have come.
@@ -103,15 +103,15 @@ pub(super) fn timely(body: Body, metrics: &Metrics) -> Body {
 }
 
 impl BodyDeadline {
-    fn new(body: Body, deadlines: Duration, metrics: Metrics) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(deadlines));
-        Self { body, metrics, deadlines, began: Instant::now(), came_bytes: 0, sleep }
+    fn new(body: Body, timeout: Duration, metrics: Metrics) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(timeout));
+        Self { body, metrics, timeout, began: Instant::now(), came_bytes: 0, sleep }
     }
 }
 
 /// How long a body may take of which so much has come.
-fn allowance(deadlines: Duration, came_bytes: usize) -> Duration {
-    deadlines + Duration::from_secs((came_bytes / limits::ADMIN_BODY_BYTES_PER_SECOND) as u64)
+fn allowance(timeout: Duration, came_bytes: usize) -> Duration {
+    timeout + Duration::from_secs((came_bytes / limits::ADMIN_BODY_BYTES_PER_SECOND) as u64)
 }
 
 impl hyper::body::Body for BodyDeadline {
@@ -123,7 +123,7 @@ impl hyper::body::Body for BodyDeadline {
             scheduling::yield_if_due_at(std::time::Instant::now());
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
             self.came_bytes += bytes.map_or(0, Bytes::len);
-            let until = self.began + allowance(self.deadlines, self.came_bytes);
+            let until = self.began + allowance(self.timeout, self.came_bytes);
             if frame.is_none() || Instant::now() < until {
                 self.sleep.as_mut().reset(until);
                 return Poll::Ready(frame);
@@ -162,7 +162,7 @@ mod tests {
     async fn who_does_not_read_is_given_up() {
         let metrics = Metrics::default();
         let (mut client, host) = tokio::io::duplex(10);
-        let mut host = WithWriteDeadline { deadlines: SHORT, ..WithWriteDeadline::new(host, metrics.clone()) };
+        let mut host = WithWriteDeadline { timeout: SHORT, ..WithWriteDeadline::new(host, metrics.clone()) };
         host.write_all(&[0; 10]).await.unwrap();
         client.read_exact(&mut [0; 10]).await.unwrap();
         assert_eq!(host.write_all(&[0; 11]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);

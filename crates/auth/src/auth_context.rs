@@ -74,7 +74,7 @@ impl Proof {
     }
 }
 
-/// A client's place in the house.
+/// What a client is, what it may do, and until when.
 #[derive(Debug, Clone)]
 pub struct AuthContext {
     pub principal: Principal,

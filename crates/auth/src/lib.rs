@@ -260,7 +260,7 @@ impl Handle {
 
     /// What such a client would be let in as now, once it has proved itself.
     #[must_use]
-    pub fn standing_of(&self, principal: Principal) -> AuthContext {
+    pub fn auth_context_of(&self, principal: Principal) -> AuthContext {
         let access = match (&principal, self.enroll) {
             (Principal::Service(service), _) => Access::Service(Arc::new(service.spec.clone())),
             (_, Enroll::Open) => Access::Open,

@@ -12,7 +12,7 @@ use switchbox_support::{clock, log_limit::SiteLimit, tasks};
 static NOT_READ: SiteLimit = SiteLimit::new(10);
 
 /// When to offer again what the connection had no room for, or what could not be read.
-const TIMEOUT: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A device that has just come back is answered, and given its config, before its queue is read.
 const FIRST: Duration = Duration::from_millis(2);
@@ -67,7 +67,7 @@ async fn run(shared: &Arc<Shared>, presence: &Arc<Presence>) -> Result<(), store
             if lane.pause() {
                 return Ok(());
             }
-            tokio::time::sleep(TIMEOUT).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         } else if last && lane.caught_up(&shared.queues, device, covered) {
             return Ok(());
         }
@@ -93,7 +93,7 @@ async fn retry<T, F: Future<Output = Result<T, store::Error>>>(ask: impl Fn() ->
                 if let Some(more) = NOT_READ.note() {
                     tracing::error!(%error, "a device's queue cannot be read; trying again{more}");
                 }
-                tokio::time::sleep(TIMEOUT).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
             read => return read,
         }

@@ -156,7 +156,7 @@ impl Drop for Held {
     }
 }
 
-async fn release(runner: &Arc<Runner>, mut pending: Pending, held: Duration, lane: super::queue::DeviceQueue) {
+async fn release(runner: &Arc<Runner>, mut pending: Pending, held: Duration, lane: super::queue::QueueKey) {
     let mut settled = Settled::new(runner);
     settled.add_held_back(&mut pending, held);
     let next = outcome::finish(&mut settled, pending).await;

@@ -32,7 +32,7 @@ impl Job {
 
 /// Which lane an event goes in: its device's, its topic's, its timer's, or the one of all other events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum DeviceQueue {
+pub(super) enum QueueKey {
     Device(DeviceNum),
     /// A hash: topics that share it share the lane, which costs them nothing but waiting for each other.
     Topic(u64),
@@ -41,7 +41,7 @@ pub(super) enum DeviceQueue {
     Other,
 }
 
-impl DeviceQueue {
+impl QueueKey {
     pub(super) fn of(event: &Event) -> Self {
         match (&event.data, event.device) {
             (_, Some(device)) => Self::Device(device),
@@ -61,12 +61,12 @@ fn hash(name: &str) -> u64 {
 /// Events of one lane that were taken together.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) lane: DeviceQueue,
+    pub(super) lane: QueueKey,
     pub(super) jobs: VecDeque<Job>,
 }
 
 #[derive(Debug, Default)]
-struct LaneQueue {
+struct EventQueue {
     jobs: VecDeque<Job>,
     /// The oldest event that was taken and is not done.
     working: Option<Seq>,
@@ -76,8 +76,8 @@ struct LaneQueue {
 
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    lanes: HashMap<DeviceQueue, LaneQueue>,
-    ready: VecDeque<DeviceQueue>,
+    lanes: HashMap<QueueKey, EventQueue>,
+    ready: VecDeque<QueueKey>,
     len: usize,
     bytes: usize,
 }
@@ -103,7 +103,7 @@ impl Queues {
 
     /// As [`Queues::push`]; so many more, mostly of the same lane, are to follow.
     pub(super) fn push_first_of(&mut self, job: Job, more: usize) {
-        let lane = DeviceQueue::of(&job.event);
+        let lane = QueueKey::of(&job.event);
         self.len += 1;
         self.bytes += job.bytes();
         let queue = self.lanes.entry(lane).or_default();
@@ -129,7 +129,7 @@ impl Queues {
     }
 
     /// All that was taken of the lane is done.
-    pub(super) fn done(&mut self, lane: DeviceQueue) {
+    pub(super) fn done(&mut self, lane: QueueKey) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         queue.working = None;
         if queue.jobs.is_empty() {
@@ -161,7 +161,7 @@ impl Queues {
         }
     }
 
-    pub(super) fn wake(&mut self, lane: DeviceQueue) {
+    pub(super) fn wake(&mut self, lane: QueueKey) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
         if std::mem::take(&mut queue.asleep) {
             self.ready.push_back(lane);
@@ -170,7 +170,7 @@ impl Queues {
 
     /// The oldest event that is not done.
     pub(super) fn oldest(&self) -> Option<Seq> {
-        let oldest = |queue: &LaneQueue| queue.working.or_else(|| queue.jobs.front().map(|job| job.event.seq));
+        let oldest = |queue: &EventQueue| queue.working.or_else(|| queue.jobs.front().map(|job| job.event.seq));
         self.lanes.values().filter_map(oldest).min()
     }
 }
@@ -258,7 +258,7 @@ mod tests {
         queues.put_back(work);
         assert!(queues.take(9).is_none(), "a sleeping lane was given out");
         assert_eq!(queues.len(), 3);
-        queues.wake(DeviceQueue::Device(DeviceNum(1)));
+        queues.wake(QueueKey::Device(DeviceNum(1)));
         let work = queues.take(9).unwrap();
         assert_eq!(seqs(&work), [1, 2, 3]);
         assert_eq!(work.jobs[0].attempt, 2);

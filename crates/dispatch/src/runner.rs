@@ -19,7 +19,7 @@ use super::{
     context::Context,
     delay::DELAYED_UNITS,
     guard::{Guard, Paces},
-    queue::{DeviceQueue, Job, Queues, Work},
+    queue::{Job, QueueKey, Queues, Work},
     status::Counters,
     worker,
 };
@@ -300,7 +300,7 @@ impl Runner {
     }
 
     /// All that was taken of the lane is handed to the log.
-    pub(super) fn finish(self: &Arc<Self>, lane: DeviceQueue) {
+    pub(super) fn finish(self: &Arc<Self>, lane: QueueKey) {
         let mut inner = self.inner.lock();
         inner.queues.done(lane);
         self.staff(&mut inner);

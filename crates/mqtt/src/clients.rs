@@ -229,7 +229,7 @@ impl Clients {
 
     /// Nobody can come back to it: its connection finds that out, and a session that was kept ends.
     pub(super) fn forget(self: &Arc<Self>, key: &Key) {
-        let offline_sessions = {
+        let id = {
             let table = self.table.lock();
             let Some(slot) = table.slots.get(key) else { return };
             if slot.live {
@@ -237,7 +237,7 @@ impl Clients {
             }
             slot.mailbox.id()
         };
-        self.end_session(key, offline_sessions);
+        self.end_session(key, id);
     }
 
     /// The same for all for whom this holds.

@@ -248,7 +248,7 @@ impl<H: Hub> Connection<H> {
 
     /// When to look at the time next.
     fn deadline(&self, now: Instant) -> Instant {
-        let keep_alive = self.keep_alive.map(|slow_consumer| self.heard + slow_consumer);
+        let keep_alive = self.keep_alive.map(|limit| self.heard + limit);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.runs_out());
@@ -278,7 +278,7 @@ impl<H: Hub> Connection<H> {
         if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
             self.tell_of_full_window();
         }
-        let silent = self.keep_alive.is_some_and(|slow_consumer| now >= self.heard + slow_consumer);
+        let silent = self.keep_alive.is_some_and(|limit| now >= self.heard + limit);
         if silent && !self.reads() {
             // It is we who do not listen.
             self.heard = now;

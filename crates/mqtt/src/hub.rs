@@ -27,7 +27,7 @@ pub trait Hub: Clone + Send + Sync + 'static {
     /// Until when the client may stay; the error says why it may not.
     fn still_holds(&self, auth_context: &AuthContext) -> Result<End, String>;
     /// What such a client would be let in as now, once it has proved itself.
-    fn standing_of(&self, principal: Principal) -> AuthContext;
+    fn auth_context_of(&self, principal: Principal) -> AuthContext;
     /// False: the device was deleted.
     fn is_registered(&self, device: DeviceNum) -> bool;
     /// The account as it is now.
@@ -96,8 +96,8 @@ impl Hub for Live {
         self.auth.still_holds(auth_context)
     }
 
-    fn standing_of(&self, principal: Principal) -> AuthContext {
-        self.auth.standing_of(principal)
+    fn auth_context_of(&self, principal: Principal) -> AuthContext {
+        self.auth.auth_context_of(principal)
     }
 
     fn is_registered(&self, device: DeviceNum) -> bool {

@@ -116,17 +116,12 @@ pub(super) struct Mailbox {
     /// Bytes of the client's events that are on their way to the journal.
     unwritten_bytes: AtomicUsize,
     metrics: Metrics,
-    offline_sessions: Holding,
+    holding: Holding,
     session_log: SessionLog,
 }
 
 impl Mailbox {
-    pub(super) fn new(
-        name: Arc<str>,
-        metrics: Metrics,
-        offline_sessions: Holding,
-        session_log: SessionLog,
-    ) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, metrics: Metrics, holding: Holding, session_log: SessionLog) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
@@ -140,7 +135,7 @@ impl Mailbox {
             room: Notify::new(),
             unwritten_bytes: AtomicUsize::new(0),
             metrics,
-            offline_sessions,
+            holding,
             session_log,
         })
     }
@@ -167,16 +162,16 @@ impl Mailbox {
     pub(super) fn restore(
         name: Arc<str>,
         metrics: Metrics,
-        offline_sessions: Holding,
+        holding: Holding,
         session_log: SessionLog,
         state: State,
     ) -> Arc<Self> {
-        let mailbox = Self::new(name, metrics, offline_sessions, session_log);
+        let mailbox = Self::new(name, metrics, holding, session_log);
         {
             let mut current = mailbox.lock();
             *current = state;
             if current.durable {
-                mailbox.offline_sessions.restore_session(&mut current.share);
+                mailbox.holding.restore_session(&mut current.share);
             }
             mailbox.count(&mut current);
         }
@@ -186,12 +181,12 @@ impl Mailbox {
     /// What waits counts together with what waits for others, while the client is away.
     fn count(&self, state: &mut State) {
         let bytes = if state.online { 0 } else { state.session.queued_bytes() };
-        self.offline_sessions.set(&mut state.share, bytes);
+        self.holding.set(&mut state.share, bytes);
     }
 
     /// The session is to be kept when its client is away. The error is the limit that leaves no place for it.
     pub(super) fn keep_session(&self) -> Result<(), limits::LimitName> {
-        self.offline_sessions.keep_session(&mut self.lock().share)
+        self.holding.keep_session(&mut self.lock().share)
     }
 
     /// The session is kept for a client that is away: its subscriptions count together with those of others. The error is the
@@ -199,14 +194,14 @@ impl Mailbox {
     pub(super) fn keep_subscriptions(&self) -> Result<(), limits::LimitName> {
         let mut state = self.lock();
         let memory_bytes = state.subscriptions.memory_bytes();
-        self.offline_sessions.keep_subscriptions(&mut state.share, memory_bytes)
+        self.holding.keep_subscriptions(&mut state.share, memory_bytes)
     }
 
     /// The session is over: nothing of it is there any more.
     pub(super) fn uncount(&self, state: &mut State) {
-        self.offline_sessions.set(&mut state.share, 0);
-        self.offline_sessions.forget_subscriptions(&mut state.share);
-        self.offline_sessions.forget_session(&mut state.share);
+        self.holding.set(&mut state.share, 0);
+        self.holding.forget_subscriptions(&mut state.share);
+        self.holding.forget_session(&mut state.share);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,7 +214,7 @@ impl Mailbox {
         state.generation += 1;
         state.online = true;
         self.count(&mut state);
-        self.offline_sessions.forget_subscriptions(&mut state.share);
+        self.holding.forget_subscriptions(&mut state.share);
         state.closing = None;
         state.session.connect(receive_maximum);
         state.generation
@@ -299,7 +294,7 @@ impl Mailbox {
 
     /// Where there is no room for so much more, what ran out of time gives up its place.
     fn make_room(&self, state: &mut State, bytes: usize) {
-        if state.session.has_room(bytes) && (state.online || self.offline_sessions.room(bytes).is_ok()) {
+        if state.session.has_room(bytes) && (state.online || self.holding.room(bytes).is_ok()) {
             return;
         }
         let purged = state.session.purge(Instant::now());
@@ -387,7 +382,7 @@ impl Subscriber for Mailbox {
         let Delivery { qos, retain, ids, shared } = delivery;
         if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
-            if let (false, Err(limit)) = (state.online, self.offline_sessions.room(message.size())) {
+            if let (false, Err(limit)) = (state.online, self.holding.room(message.size())) {
                 self.metrics.limit(limit);
                 return Delivered::Full;
             }

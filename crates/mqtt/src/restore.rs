@@ -63,13 +63,13 @@ impl<H: Hub> Service<H> {
         let own = owner.as_ref().and_then(|(_, device)| device.as_ref().map(|device| device.name.id.clone()));
         let (name, device) = owner.unwrap_or_else(|| ("a device that was deleted".into(), None));
         let can_return = session_key::can_return(&self.shared.hub, &doc.key);
-        let offline_sessions = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
+        let away_for = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
-        let left = if can_return { expiry.saturating_sub(offline_sessions) } else { Duration::ZERO };
-        let auth_context = self.shared.hub.standing_of(session_key::principal(&self.shared.hub, &doc.key, device));
+        let left = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
+        let auth_context = self.shared.hub.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
         let owner = session_key::of_retained(&auth_context);
         let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
-        let will = will.and_then(|will| self.restore_will(will, auth_context, &name, offline_sessions));
+        let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {
             QueuedDoc { held: true, .. } => Reached::Held,
@@ -103,9 +103,9 @@ impl<H: Hub> Service<H> {
             ..State::default()
         };
         let metrics = self.shared.metrics.clone();
-        let offline_sessions = self.shared.clients.offline_sessions.of(owner);
+        let holding = self.shared.clients.offline_sessions.of(owner);
         let session_log = self.shared.topics.session_log().clone();
-        let mailbox = Mailbox::restore(name, metrics, offline_sessions, session_log, state);
+        let mailbox = Mailbox::restore(name, metrics, holding, session_log, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
         for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
             let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
@@ -121,14 +121,14 @@ impl<H: Hub> Service<H> {
         will: Box<Will>,
         auth_context: AuthContext,
         name: &Arc<str>,
-        offline_sessions: Duration,
+        away_for: Duration,
     ) -> Option<(Duration, DueWill)> {
         let device = auth_context.principal.device().map(|device| &**device);
         if let Err(fault) = will::check(device, &auth_context.access, &self.shared.options.payloads, &will) {
             tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
             return None;
         }
-        let delay = will.delay.saturating_sub(offline_sessions);
+        let delay = will.delay.saturating_sub(away_for);
         Some((delay, will::due(self.shared.clone(), auth_context, name.clone(), will)))
     }
 }

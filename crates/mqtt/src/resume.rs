@@ -4,7 +4,7 @@ use super::{
     end::Presence,
     hub::{Hub, Online},
     mailbox::{Kept, Mailbox},
-    shared_redelivery::{hand_on_waiting, shared_redelivery},
+    shared_redelivery::{redeliver, redeliver_waiting},
 };
 use switchbox_auth as auth;
 use switchbox_auth::Action;
@@ -95,14 +95,14 @@ fn prune<H: Hub>(presence: &Presence<H>) {
         (session.revoke(|message| may(&message.topic)), session.take_gone())
     };
     let mut pending = Pending::default();
-    let waiting = shared_redelivery(topics, record, left, &mut pending);
+    let waiting = redeliver(topics, record, left, &mut pending);
     // Those stay where they are until another has them.
     gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
     pending.extend(record.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
     topics.keep_in(None, pending, |_| ());
     if !waiting.is_empty() {
         let topics = topics.clone();
-        let shared_redelivery = async move { drop(hand_on_waiting(&topics, record, waiting).await) };
-        spawn_contained(presence.shared.metrics.panics.clone(), "messages of a shared subscription", shared_redelivery);
+        let redelivery = async move { drop(redeliver_waiting(&topics, record, waiting).await) };
+        spawn_contained(presence.shared.metrics.panics.clone(), "messages of a shared subscription", redelivery);
     }
 }

@@ -8,7 +8,7 @@ use switchbox_mqtt_session::{
 };
 
 /// Adds to `pending` what found a member. Gives what is worth waiting for.
-pub(super) fn shared_redelivery(
+pub(super) fn redeliver(
     topics: &Handle,
     session: Option<SessionNum>,
     left: Vec<Shared>,
@@ -25,7 +25,7 @@ pub(super) fn shared_redelivery(
 }
 
 /// Waits for members whose queues are full, a bounded time for all. Gives what must be durable then.
-pub(super) async fn hand_on_waiting(
+pub(super) async fn redeliver_waiting(
     topics: &Handle,
     session: Option<SessionNum>,
     waiting: Vec<(Shared, Offer)>,

@@ -20,7 +20,7 @@ use switchbox_support::clock;
 /// How often a connection that is taken over is read from once more.
 const LAST_READS: usize = 4;
 /// How long a window may be full without an acknowledgement before that is told.
-const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(10);
+const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// What only a connection has that is slow, or publishes to slow ones.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Window {
 
     /// When that is to be told.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + SLOW_CONSUMER_WAIT)
+        self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + STUCK_AFTER)
     }
 
     /// True once: it is to be told now.
@@ -119,16 +119,14 @@ mod tests {
         let began = Instant::now();
         let mut window = Window::default();
         window.note(Some(1), began);
-        assert_eq!(window.deadline(), Some(began + SLOW_CONSUMER_WAIT));
-        window.note(Some(2), began + SLOW_CONSUMER_WAIT / 2);
-        assert!(!window.is_to_tell(began + SLOW_CONSUMER_WAIT), "the first was acknowledged");
-        window.note(Some(2), began + SLOW_CONSUMER_WAIT);
-        assert!(
-            window.is_to_tell(began + SLOW_CONSUMER_WAIT * 2) && !window.is_to_tell(began + SLOW_CONSUMER_WAIT * 3)
-        );
+        assert_eq!(window.deadline(), Some(began + STUCK_AFTER));
+        window.note(Some(2), began + STUCK_AFTER / 2);
+        assert!(!window.is_to_tell(began + STUCK_AFTER), "the first was acknowledged");
+        window.note(Some(2), began + STUCK_AFTER);
+        assert!(window.is_to_tell(began + STUCK_AFTER * 2) && !window.is_to_tell(began + STUCK_AFTER * 3));
         assert_eq!(window.deadline(), None);
-        window.note(None, began + SLOW_CONSUMER_WAIT * 3);
-        window.note(Some(2), began + SLOW_CONSUMER_WAIT * 3);
-        assert!(window.is_to_tell(began + SLOW_CONSUMER_WAIT * 4), "once more, later");
+        window.note(None, began + STUCK_AFTER * 3);
+        window.note(Some(2), began + STUCK_AFTER * 3);
+        assert!(window.is_to_tell(began + STUCK_AFTER * 4), "once more, later");
     }
 }

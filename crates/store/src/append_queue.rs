@@ -243,7 +243,7 @@ impl AppendQueue {
         Seq(self.queue.lock().next_seq)
     }
 
-    /// Waits for items and takes all of them. False when the intake is closed and empty.
+    /// Waits for items and takes all of them. False when the queue is closed and empty.
     pub(super) fn take(&self, into: &mut Vec<Item>) -> bool {
         let mut queue = self.queue.lock();
         while queue.items.is_empty() {

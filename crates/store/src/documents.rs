@@ -190,7 +190,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
                 .execute(params![device.0, json(access)?])?;
         }
         Doc::Call(call) => write_call(tx, call)?,
-        // Folded by `Gathered`.
+        // Folded by `WriteBatch`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
         Doc::Outgoing(_) | Doc::OutgoingGone { .. } | Doc::Broker(_) => {}
     }

@@ -112,7 +112,7 @@ const TIMERS: &str = "CREATE TABLE timer (
 
 const FILE: &str = "state.db";
 /// SQLite's own small steps, a few hundred nanoseconds each at most.
-const STEPS_BETWEEN_BREATHS: i32 = 50;
+const STEPS_BETWEEN_YIELDS: i32 = 50;
 /// Pages of 4 KiB that a transaction has in memory. What is more goes to the write-ahead log at once.
 const CACHE_PAGES: i32 = 128;
 
@@ -128,7 +128,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, Error> {
     db.pragma_update(None, "temp_store", "MEMORY").map_err(problem)?;
     migrate(&mut db, STEPS, &path.display().to_string())?;
     // A transaction of many rows lets others go on between them. What is left for the commit is no more than the cache holds.
-    db.progress_handler(STEPS_BETWEEN_BREATHS, Some(yield_if_due)).map_err(problem)?;
+    db.progress_handler(STEPS_BETWEEN_YIELDS, Some(progress)).map_err(problem)?;
     db.pragma_update(None, "cache_size", CACHE_PAGES).map_err(problem)?;
     Ok(db)
 }
@@ -200,7 +200,7 @@ fn uri(path: &Path) -> String {
     format!("file:{encoded}?immutable=1")
 }
 
-fn yield_if_due() -> bool {
+fn progress() -> bool {
     scheduling::yield_if_due();
     false
 }

@@ -1,4 +1,4 @@
-//! Many new_clients a second, each with TLS and a token, and what another device notices of them.
+//! Many new clients a second, each with TLS and a token, and what another device notices of them.
 
 use std::{
     io::{Read as _, Write as _},

@@ -64,7 +64,7 @@ pub struct Delivery {
     pub retain: bool,
     /// The subscription identifiers (MQTT 5).
     pub ids: Vec<u32>,
-    /// The filter of the shared subscription that it comes by, for [`Handle::redeliver`].
+    /// The filter of the shared subscription that it comes by, for [`Handle::deliver_shared`].
     pub shared: Option<Arc<str>>,
 }
 

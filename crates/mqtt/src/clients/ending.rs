@@ -193,7 +193,7 @@ impl Clients {
         }
         let ended = record.map(|session| BrokerChange::Ended { session });
         let mut first = Pending::default();
-        let waiting = shared_redelivery::shared_redelivery(&self.topics, record, left, &mut first);
+        let waiting = shared_redelivery::redeliver(&self.topics, record, left, &mut first);
         if waiting.is_empty() {
             first.extend(ended.clone());
         } else if will.is_some() {
@@ -211,7 +211,7 @@ impl Clients {
         }
         let topics = self.topics.clone();
         Some(Box::pin(async move {
-            let mut pending = shared_redelivery::hand_on_waiting(&topics, record, waiting).await;
+            let mut pending = shared_redelivery::redeliver_waiting(&topics, record, waiting).await;
             pending.extend(ended);
             topics.keep_in(None, pending, |_| ());
             if let Some(rest) = rest_of_will {

@@ -175,7 +175,7 @@ impl Hub for FakeHub {
         self.0.revoked.lock().clone().map_or(Ok(End::default()), Err)
     }
 
-    fn standing_of(&self, principal: Principal) -> AuthContext {
+    fn auth_context_of(&self, principal: Principal) -> AuthContext {
         AuthContext::open(principal)
     }
 

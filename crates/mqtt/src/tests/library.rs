@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const COUNT: usize = 500;
 
 #[tokio::test]
@@ -27,9 +27,7 @@ async fn rumqttc_3_1_1_gets_what_it_publishes() {
         });
         let mut got = Vec::new();
         while got.len() < COUNT {
-            if let Event::Incoming(Packet::Publish(publish)) =
-                timeout(SLOW_CONSUMER_WAIT, events.poll()).await.unwrap().unwrap()
-            {
+            if let Event::Incoming(Packet::Publish(publish)) = timeout(TIMEOUT, events.poll()).await.unwrap().unwrap() {
                 got.push(String::from_utf8(publish.payload.to_vec()).unwrap().parse::<usize>().unwrap());
             }
         }
@@ -59,9 +57,7 @@ async fn rumqttc_5_gets_what_it_publishes() {
         });
         let mut got = Vec::new();
         while got.len() < COUNT {
-            if let Event::Incoming(Packet::Publish(publish)) =
-                timeout(SLOW_CONSUMER_WAIT, events.poll()).await.unwrap().unwrap()
-            {
+            if let Event::Incoming(Packet::Publish(publish)) = timeout(TIMEOUT, events.poll()).await.unwrap().unwrap() {
                 got.push(String::from_utf8(publish.payload.to_vec()).unwrap().parse::<usize>().unwrap());
             }
         }

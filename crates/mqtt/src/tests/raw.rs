@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Client(pub(super) TcpStream);
 
@@ -30,7 +30,7 @@ impl Client {
 
     /// None when the connection is closed.
     pub(super) async fn try_packet(&mut self) -> Option<Vec<u8>> {
-        timeout(SLOW_CONSUMER_WAIT, self.read_packet()).await.expect("no packet came in time")
+        timeout(TIMEOUT, self.read_packet()).await.expect("no packet came in time")
     }
 
     async fn read_packet(&mut self) -> Option<Vec<u8>> {

@@ -312,11 +312,11 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 #[test]
 fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
-        let (metrics, offline_sessions) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
+        let (metrics, holding) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
         let mailbox = Mailbox::new(
             "a".into(),
             metrics.clone(),
-            offline_sessions.clone(),
+            holding.clone(),
             switchbox_mqtt_session::topics::SessionLog::default(),
         );
         (mailbox.lock().durable, mailbox.lock().record) = (durable, durable.then_some(SessionNum(1)));
@@ -343,18 +343,14 @@ fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
         assert_eq!(metrics.dropped.get_or_create(&Reason { reason: "expired" }).get(), 990);
         let bytes = mailbox.lock().session.queued_bytes();
         let left = limits::SESSIONS_QUEUE_BYTES - bytes;
-        assert!(
-            !durable || (offline_sessions.room(left).is_ok() && offline_sessions.room(left + 1).is_err()),
-            "counted anew"
-        );
+        assert!(!durable || (holding.room(left).is_ok() && holding.room(left + 1).is_err()), "counted anew");
     }
 }
 
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
-    let (metrics, offline_sessions) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
-    let mailbox =
-        Mailbox::new("a".into(), metrics, offline_sessions, switchbox_mqtt_session::topics::SessionLog::default());
+    let (metrics, holding) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
+    let mailbox = Mailbox::new("a".into(), metrics, holding, switchbox_mqtt_session::topics::SessionLog::default());
     mailbox.begin(10);
     let deliver = || {
         let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };

@@ -39,7 +39,7 @@ impl Background {
     pub fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .thread_name("background")
-            .on_thread_start(|| priority::lower_priority(NICE))
+            .on_thread_start(|| priority::yield_to_others(NICE))
             .enable_all()
             .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })

@@ -19,12 +19,12 @@ pub fn request_short_slices() {
 
 /// Lets the calling thread take long turns, which others interrupt: for what only has to be done in time.
 pub fn request_long_slices() {
-    lower_priority(0);
+    yield_to_others(0);
 }
 
 /// Lets the calling thread, and those that it starts, run behind the process's other threads: in long turns, and with the
 /// weight of so much more `nice` (0 to 19). There is no way back.
-pub(super) fn lower_priority(by: i32) {
+pub(super) fn yield_to_others(by: i32) {
     yielding::give_way_from_now_on();
     tell(schedule_by(by, LONG_TURN));
 }
@@ -94,7 +94,7 @@ mod tests {
         let before = own_nice().unwrap();
         let stepped = std::thread::spawn(|| {
             [1, 2, 100].map(|by| {
-                lower_priority(by);
+                yield_to_others(by);
                 own_nice().unwrap()
             })
         });

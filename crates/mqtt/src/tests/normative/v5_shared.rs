@@ -68,9 +68,9 @@ async fn v5_3_3_1_9_a_shared_subscription_brings_no_retained_messages() {
 #[tokio::test]
 async fn v5_4_8_2_a_member_that_is_away_is_passed_over_while_another_is_connected() {
     let server = TestServer::start().await;
-    let offline_sessions = member(&server, "client-away", true, 1).await;
+    let offline = member(&server, "client-away", true, 1).await;
     let mut here = member(&server, "client-here", false, 1).await;
-    offline_sessions.goodbye().await;
+    offline.goodbye().await;
     let mut from = server.v5("client-from").await;
     for id in 1..=4 {
         from.publish_1(true, "a", "x").await;
@@ -81,9 +81,9 @@ async fn v5_4_8_2_a_member_that_is_away_is_passed_over_while_another_is_connecte
     here.goodbye().await;
     // Now it is the only one left.
     from.publish_1(true, "a", "kept for it").await;
-    let (mut offline_sessions, present) = server.resume(&connect_v5("client-away", 0, &KEPT)).await;
+    let (mut offline, present) = server.resume(&connect_v5("client-away", 0, &KEPT)).await;
     assert!(present);
-    offline_sessions.expect(&publish(0x32, "a", 1, Some(&[]), "kept for it")).await;
+    offline.expect(&publish(0x32, "a", 1, Some(&[]), "kept for it")).await;
 }
 
 #[tokio::test]

@@ -41,9 +41,9 @@ async fn v5_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
 async fn v5_4_5_0_1_a_message_goes_to_all_whose_filters_match_connected_or_away() {
     let server = TestServer::start().await;
     let kept = connect_v5("client-away", 0, &KEPT);
-    let (mut offline_sessions, _) = server.connect(&kept).await;
-    offline_sessions.subscribe(true, "a/#", 2).await;
-    offline_sessions.goodbye().await;
+    let (mut offline, _) = server.connect(&kept).await;
+    offline.subscribe(true, "a/#", 2).await;
+    offline.goodbye().await;
     let mut here = server.v5("client-here").await;
     here.subscribe(true, "+/b", 1).await;
     let mut other = server.v5("client-other").await;
@@ -52,9 +52,9 @@ async fn v5_4_5_0_1_a_message_goes_to_all_whose_filters_match_connected_or_away(
     from.publish_2(true, "a/b", "x").await;
     here.expect(&publish(0x32, "a/b", 1, Some(&[]), "x")).await;
     other.expect_silence().await;
-    let (mut offline_sessions, present) = server.resume(&kept).await;
+    let (mut offline, present) = server.resume(&kept).await;
     assert!(present);
-    offline_sessions.expect(&publish(0x34, "a/b", 1, Some(&[]), "x")).await;
+    offline.expect(&publish(0x34, "a/b", 1, Some(&[]), "x")).await;
 }
 
 #[tokio::test]
