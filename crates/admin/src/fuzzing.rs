@@ -1,13 +1,14 @@
 //! What the API does with the bodies of its clients, without a client. Only what is pure: nothing is stored, sent or hashed.
 
 use axum::{extract::Query, http::Uri};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     convert::{self, Base64, DeviceIn, EnumStyle, Int64, Mask, Params, RegistryIn, ServiceIn, Span, read},
     edit,
     handlers::{
         bridge::{self, EventIn, StateIn},
+        dead_letters::Which,
         devices::{
             commands::{CommandIn, check_subfolder},
             credentials::SetPassword,
@@ -16,7 +17,6 @@ use super::{
         follow,
         gateways::BindingIn,
         grant::GrantIn,
-        letters::Which,
         plugins::PatchIn,
         tokens::TokenIn,
     },
