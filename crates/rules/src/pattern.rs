@@ -1,6 +1,7 @@
 //! Globs on devices and sub-folders.
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+pub use globset::GlobSet;
+use globset::{GlobBuilder, GlobSetBuilder};
 
 use crate::limits::{LimitName, PATTERN_BYTES, PATTERNS_BYTES, plugin_names as names};
 

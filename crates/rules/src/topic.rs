@@ -41,15 +41,6 @@ pub fn is_shared(filter: &str) -> bool {
     filter.starts_with(SHARE)
 }
 
-/// About how much memory a subscription with this (checked) filter takes, here and where its session is, bytes. Each level may
-/// have a node of its own.
-#[must_use]
-pub fn memory_bytes(filter: &str) -> usize {
-    const SUBSCRIPTION: usize = 300;
-    const NODE: usize = 400;
-    SUBSCRIPTION + 2 * filter.len() + NODE * filter.split('/').count()
-}
-
 /// Checks a filter of a subscription.
 pub fn check_filter(filter: &str) -> Result<(), TopicError> {
     check_common(filter)?;

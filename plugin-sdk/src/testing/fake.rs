@@ -39,7 +39,8 @@ impl FakeHost {
         let world = self.world();
         let prefix = format!("{}/devices/", world.registry);
         let here = world.devices.iter().filter(|(name, _)| name.starts_with(&prefix)).map(|(_, device)| &device.about);
-        let fit = here.filter(|device| patterns::glob(pattern, &device.id) && Some(device.id.as_str()) > after);
+        let globs = patterns::globs(pattern)?;
+        let fit = here.filter(|device| globs.is_match(&device.id) && Some(device.id.as_str()) > after);
         let readable =
             |name: &str| patterns::device_granted(&world.grants, Capability::Read, name, &world.registry).is_ok();
         let seen = fit.filter(|device| readable(&device.name));

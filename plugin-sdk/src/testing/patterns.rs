@@ -3,7 +3,8 @@
 use switchbox_rules::{
     grants::{self, Grants},
     names::{DeviceName, RegistryName},
-    pattern, topic,
+    pattern::{self, GlobSet},
+    topic,
 };
 
 use crate::{
@@ -11,9 +12,14 @@ use crate::{
     bindings::exports::switchbox::plugin::handler::{Capability, Grant, Trigger},
 };
 
-/// Whether the glob matches. What is no glob matches nothing.
-pub(super) fn glob(glob: &str, text: &str) -> bool {
-    pattern::globs(&[glob.to_owned()]).is_ok_and(|globs| globs.is_match(text))
+/// The pattern, ready to be matched.
+pub(super) fn globs(text: &str) -> Result<GlobSet> {
+    pattern::globs(&[text.to_owned()]).map_err(Error::Invalid)
+}
+
+/// Whether a trigger's pattern matches. What is no glob matches nothing.
+fn glob(pattern: &str, text: &str) -> bool {
+    globs(pattern).is_ok_and(|globs| globs.is_match(text))
 }
 
 /// What the plugin may do to the device of this full name, seen from the registry `home`.
@@ -88,7 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_glob_matches_nothing() {
+    fn what_is_no_glob_is_an_error_and_no_trigger() {
+        assert!(matches!(globs("["), Err(Error::Invalid(_))));
         assert!(!glob("[", "["));
     }
 }

@@ -29,6 +29,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
+pub use self::trie::memory_bytes;
 pub use self::{
     pending::Pending,
     session_log::{Done, SessionLog},
@@ -45,9 +46,7 @@ use switchbox_model::{
     broker::{BrokerChange, MessageNum, Now, Owner, Recipient, RetainedDoc},
     limits::LimitName,
 };
-pub use switchbox_rules::topic::{
-    TopicError, check_filter, check_name, is_shared, matched_part, matches, memory_bytes,
-};
+pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling};
 

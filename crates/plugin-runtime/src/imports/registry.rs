@@ -1,7 +1,5 @@
 //! Devices, read only.
 
-use globset::GlobBuilder;
-
 use super::{
     super::{
         bindings::imports::switchbox::plugin::{
@@ -17,6 +15,7 @@ use super::{
     list_size, no_such_device,
 };
 use switchbox_model::{DeviceId, DeviceName, limits::LIST_BYTES};
+use switchbox_rules::pattern;
 
 impl Host for State {
     fn get(&mut self, device: String) -> Result<Device, Error> {
@@ -28,9 +27,8 @@ impl Host for State {
     fn list(&mut self, pattern: String, after: Option<String>, limit: u32) -> Result<Vec<Device>, Error> {
         let host = self.admit([PATTERN.of(&pattern), DEVICE.of(&after), LIST.of(&limit)])?;
         let limit = list_size(limit)?;
-        let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
-        let glob = glob.map_err(|error| Error::Invalid(format!("{pattern:?} is no glob: {}", error.kind())))?;
-        let (glob, home, grants) = (glob.compile_matcher(), &self.current.home, &self.setup.grants);
+        let glob = pattern::globs(&[pattern]).map_err(Error::Invalid)?;
+        let (home, grants) = (&self.current.home, &self.setup.grants);
         // What may not be read is not there.
         let readable = |id: &str| {
             let name = DeviceId::new(id).map(|id| DeviceName { registry: home.clone(), id });
