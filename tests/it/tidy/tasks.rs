@@ -21,9 +21,8 @@ fn every_task_and_thread_of_the_host_is_supervised_or_says_why_it_need_not_be() 
     let mut bare = Vec::new();
     for (path, text) in super::sources(&["host/src", "crates"]).into_iter().filter(|(path, _)| is_for_use(path)) {
         let used = text.split("\nmod tests {").next().unwrap_or_default();
-        let lines: Vec<_> = used.lines().collect();
-        for (at, line) in lines.iter().enumerate() {
-            let code = super::code_of_line(line);
+        let (lines, code): (Vec<_>, _) = (used.lines().collect(), super::code(used));
+        for (at, (line, code)) in lines.iter().zip(code.lines()).enumerate() {
             let explained = lines[at.saturating_sub(LINES_BEFORE)..=at].iter().any(|line| line.contains(REASON));
             if BARE.iter().any(|what| code.contains(what)) && !explained {
                 bare.push(format!("{}:{}: {}", path.display(), at + 1, line.trim()));

@@ -1,0 +1,160 @@
+//! Holds the files of a crate to one direction: files that import each other in a circle can only be read, and changed, together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use super::import_graph::Crate;
+
+/// Files that still stand in a circle. Take a file out when it stands in none; never add one.
+const NOT_CLEAN: &[&str] = &[
+    "crates/admin/src/convert/query.rs",
+    "crates/admin/src/gate.rs",
+    "crates/admin/src/handlers/devices.rs",
+    "crates/admin/src/handlers/gateways.rs",
+    "crates/admin/src/openapi/mod.rs",
+    "crates/admin/src/reply.rs",
+    "crates/admin/src/routes/mod.rs",
+    "crates/admin/src/server.rs",
+    "crates/cli/src/demo.rs",
+    "crates/cli/src/puppet.rs",
+    "crates/cli/src/scenes.rs",
+    "crates/core/src/explain/text.rs",
+    "crates/core/src/explain/words.rs",
+    "crates/delivery/src/methods.rs",
+    "crates/delivery/src/presence.rs",
+    "crates/dispatch/src/catch_up.rs",
+    "crates/dispatch/src/context.rs",
+    "crates/dispatch/src/delay.rs",
+    "crates/dispatch/src/host.rs",
+    "crates/dispatch/src/outcome.rs",
+    "crates/dispatch/src/routes.rs",
+    "crates/dispatch/src/runner.rs",
+    "crates/dispatch/src/worker.rs",
+    "crates/mqtt/src/bridge.rs",
+    "crates/mqtt/src/client_publish.rs",
+    "crates/mqtt/src/codec.rs",
+    "crates/mqtt/src/connect.rs",
+    "crates/mqtt/src/connection.rs",
+    "crates/mqtt/src/connection_tasks.rs",
+    "crates/mqtt/src/encode.rs",
+    "crates/mqtt/src/end.rs",
+    "crates/mqtt/src/gateway.rs",
+    "crates/mqtt/src/handshake.rs",
+    "crates/mqtt/src/inbound.rs",
+    "crates/mqtt/src/linger.rs",
+    "crates/mqtt/src/listen.rs",
+    "crates/mqtt/src/mailbox.rs",
+    "crates/mqtt/src/packet.rs",
+    "crates/mqtt/src/properties.rs",
+    "crates/mqtt/src/resume.rs",
+    "crates/mqtt/src/retained.rs",
+    "crates/mqtt/src/socket.rs",
+    "crates/mqtt/src/subscriptions.rs",
+    "crates/mqtt/src/web/mod.rs",
+    "crates/mqtt/src/will.rs",
+    "crates/mqtt/src/window.rs",
+    "crates/plugin-runtime/src/compile.rs",
+    "crates/plugin-runtime/src/component.rs",
+    "crates/plugin-runtime/src/convert.rs",
+    "crates/plugin-runtime/src/current.rs",
+    "crates/plugin-runtime/src/engine.rs",
+    "crates/plugin-runtime/src/instance.rs",
+    "crates/plugin-runtime/src/sandbox.rs",
+    "crates/plugin-runtime/src/wasi.rs",
+    "crates/store/src/broker.rs",
+    "crates/store/src/commands.rs",
+    "crates/store/src/docs.rs",
+    "crates/store/src/documents.rs",
+    "crates/store/src/log.rs",
+    "crates/store/src/materialise.rs",
+    "crates/store/src/plugins.rs",
+    "crates/store/src/reader.rs",
+    "crates/store/src/retained.rs",
+    "crates/store/src/retention.rs",
+    "crates/store/src/timers.rs",
+    "plugin-sdk/src/host.rs",
+    "plugin-sdk/src/state.rs",
+    "plugin-sdk/src/testing/fake.rs",
+    "plugin-sdk/src/testing/world.rs",
+    "tests/src/in_process.rs",
+    "tests/src/journal.rs",
+    "tests/src/place.rs",
+    "tests/src/process.rs",
+    "tools/bench/src/link.rs",
+    "tools/bench/src/load.rs",
+];
+
+/// The folders that hold the files of one crate each, with these files.
+fn crates() -> BTreeMap<PathBuf, Vec<(PathBuf, String)>> {
+    let mut crates: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (path, text) in super::sources(super::ALL) {
+        let is_root = |folder: &&Path| folder.ends_with("src") || folder.ends_with("tests/it");
+        let Some(root) = path.ancestors().filter(is_root).last() else { continue };
+        let file = path.strip_prefix(root).unwrap().to_owned();
+        crates.entry(root.to_owned()).or_default().push((file, text));
+    }
+    crates
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let (mut found, mut wrong) = (BTreeSet::new(), Vec::new());
+    for (root, files) in crates() {
+        let path = |file: &Path| root.join(file).to_str().unwrap().to_owned();
+        for circle in Crate::new(files).circles() {
+            let is_new = circle.keys().any(|file| !NOT_CLEAN.contains(&path(file).as_str()));
+            for (file, imports) in circle {
+                let imports: Vec<_> = imports.iter().map(|file| path(file)).collect();
+                wrong.extend(is_new.then(|| format!("{} imports {}", path(&file), imports.join(", "))));
+                found.insert(path(&file));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "these import each other in a circle; move what they share into a file of its own, or pass it in:\n{}",
+        wrong.join("\n")
+    );
+    let clean: Vec<_> = NOT_CLEAN.iter().filter(|file| !found.contains(**file)).collect();
+    assert!(clean.is_empty(), "these stand in no circle: take them out of NOT_CLEAN in {}: {clean:?}", file!());
+}
+
+/// The circles among files with these names and texts.
+fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let all = Crate::new(files.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned())));
+    let names = |circle: BTreeMap<PathBuf, _>| circle.keys().map(|file| file.to_str().unwrap().to_owned()).collect();
+    all.circles().into_iter().map(names).collect()
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_written() {
+    let b_to_a = ("b.rs", "fn f(a: super::a::A) {}");
+    for a in [
+        "use super::b::B; struct A;",
+        "use crate::{x::{self, Y}, b};",
+        "fn f() { crate::b::g() }",
+        "use super::c::f;",
+        "use super::{x as y, c as z};",
+    ] {
+        let files = [("lib.rs", "mod a; mod b;"), ("a.rs", a), b_to_a, ("c.rs", "use crate::b;")];
+        assert_eq!(circles_of(&files).len(), 1, "{a}");
+    }
+    let handed_on = ("lib.rs", "mod a; mod b; pub(crate) use b::B as Other;");
+    assert_eq!(circles_of(&[handed_on, ("a.rs", "use crate::Other;"), b_to_a]), [["a.rs", "b.rs"]]);
+    let all = ("lib.rs", "mod a; mod b; pub use self::b::*;");
+    assert_eq!(circles_of(&[all, ("a.rs", "use crate::B;"), ("b.rs", "struct B(super::a::A);")]), [["a.rs", "b.rs"]]);
+}
+
+#[test]
+fn tests_and_a_folder_with_its_files_are_no_circle() {
+    let b_to_a = ("b.rs", "use super::a::A;");
+    for a in
+        ["#[cfg(test)]\nmod tests {\n    use crate::b;\n}", "// crate::b", "const A: &str = \"super::b\";", "use b::A;"]
+    {
+        assert!(circles_of(&[("lib.rs", "mod a; mod b;"), ("a.rs", a), b_to_a]).is_empty(), "{a}");
+    }
+    let folder = [("a/mod.rs", "mod b; pub use b::B; struct A;"), ("a/b.rs", "use super::A; struct B;")];
+    assert!(circles_of(&folder).is_empty());
+}

@@ -1,0 +1,77 @@
+//! Holds functions to their length: what needs more lines has steps, and each step has a name.
+
+use super::code::{code, is_of_name, item_length};
+
+/// Longest function, lines: from `fn` to its closing brace.
+const MOST_LINES: usize = 60;
+
+/// Longer functions that are one table, each with what it lists: a table has no steps.
+const TABLES: &[(&str, &str, &str)] =
+    &[("crates/admin/src/routes/host.rs", "calls", "the calls of the API about the host")];
+
+/// Functions that are still longer. Take one out when it is not; never add one.
+const NOT_CLEAN: &[(&str, &str)] = &[
+    ("crates/admin/src/testing.rs", "with_all"),
+    ("crates/core/src/explain/text/tests.rs", "every_kind_of_step_has_its_words"),
+    ("crates/core/src/registry/maps.rs", "apply"),
+    ("crates/core/src/timers/cron.rs", "each_listed_time_is_judged_by_itself_where_the_clocks_change"),
+    ("crates/core/src/timers/schedule.rs", "cron_follows_the_clocks_of_its_zone"),
+    ("crates/mqtt/src/handshake.rs", "handshake"),
+    ("crates/mqtt/src/handshake.rs", "admit"),
+    ("crates/mqtt/src/restore.rs", "restore_session"),
+    ("crates/settings/src/merge.rs", "check"),
+    ("crates/store/src/documents.rs", "write_one"),
+    ("crates/store/src/documents.rs", "load"),
+    ("host/src/app/mod.rs", "start"),
+    ("tests/it/plugins.rs", "a_hostile_plugin_hurts_only_itself"),
+];
+
+/// A function as it stands in a file.
+struct Function {
+    name: String,
+    /// The line where it begins, from 1.
+    line: usize,
+    lines: usize,
+}
+
+fn functions(text: &str) -> Vec<Function> {
+    let code = code(text);
+    let begins = code.match_indices("fn ").filter(|(at, _)| !code[..*at].ends_with(is_of_name));
+    let function = |(at, _): (usize, &str)| {
+        let name = super::name(code[at + 3..].trim_start());
+        let item = &code[at..at + item_length(&code[at..])];
+        let line = code[..at].matches('\n').count() + 1;
+        (!name.is_empty()).then(|| Function { name, line, lines: item.lines().count() })
+    };
+    begins.filter_map(function).collect()
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let (mut wrong, mut known, mut seen) = (Vec::new(), Vec::new(), 0);
+    for (path, text) in super::sources(super::ALL) {
+        let path = path.to_str().unwrap();
+        let all = functions(&text);
+        seen += all.len();
+        for Function { name, line, lines } in all.into_iter().filter(|function| function.lines > MOST_LINES) {
+            let is_this = |file: &str, listed: &str| file == path && listed == name;
+            let listed = TABLES.iter().map(|(file, listed, _)| (*file, *listed)).chain(NOT_CLEAN.iter().copied());
+            match listed.into_iter().find(|(file, listed)| is_this(file, listed)) {
+                Some(listed) => known.push(listed),
+                None => wrong.push(format!("{path}:{line}: {name} has {lines}")),
+            }
+        }
+    }
+    assert!(seen > 3000, "only {seen} functions were found");
+    assert!(wrong.is_empty(), "more than {MOST_LINES} lines; name the steps of:\n{}", wrong.join("\n"));
+    let tables = TABLES.iter().map(|(file, name, _)| (*file, *name));
+    let clean: Vec<_> = tables.chain(NOT_CLEAN.iter().copied()).filter(|listed| !known.contains(listed)).collect();
+    assert!(clean.is_empty(), "short now: take it out of the lists in {}: {clean:?}", file!());
+}
+
+#[test]
+fn lengths_are_counted_from_the_name_to_the_last_brace() {
+    let text = "impl A {\n    fn one(&self) -> [u8; 2] {\n        \"}\";\n    }\n    fn two();\n}\nfn f(g: fn ()) {}\n";
+    let found: Vec<_> = functions(text).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
+    assert_eq!(found, [("one".into(), 2, 3), ("two".into(), 5, 1), ("f".into(), 7, 1)]);
+}
