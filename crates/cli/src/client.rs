@@ -120,7 +120,8 @@ pub(super) fn registry_name(text: &str) -> anyhow::Result<RegistryName> {
     Ok(RegistryName::of(home.project(), home.location(), text)?)
 }
 
-pub(super) struct Client {
+/// Calls of one host's API, as JSON.
+pub struct Client {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
@@ -130,7 +131,8 @@ pub(super) struct Client {
 
 impl Client {
     /// Without a token, the one in the data folder is used.
-    pub(super) fn of(admin: &str, token: Option<String>, data: &Path) -> Self {
+    #[must_use]
+    pub fn of(admin: &str, token: Option<String>, data: &Path) -> Self {
         Self::with(admin, token, data, Vec::new())
     }
 
@@ -169,7 +171,10 @@ impl Client {
         &self.base
     }
 
-    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+    /// # Errors
+    ///
+    /// The host cannot be reached or refuses; so with every call.
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.call(Method::GET, path, None)
     }
 
@@ -227,7 +232,10 @@ impl Client {
         self.call(Method::DELETE, path, None)
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    /// # Errors
+    ///
+    /// See [`get`](Self::get).
+    pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.call(Method::POST, path, Some(body))
     }
 

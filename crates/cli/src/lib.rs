@@ -4,13 +4,12 @@
 mod admin_token;
 mod advice;
 mod cert;
-mod client;
+pub mod client;
 #[cfg(test)]
 mod command_tests;
 pub mod context;
 mod credential;
 mod dead_letters;
-pub mod demo;
 mod device;
 mod events;
 mod example;
@@ -19,24 +18,15 @@ mod explain;
 mod first_use_tests;
 mod gateway;
 pub mod log;
-mod pace;
 mod plugin;
 mod plugin_logs;
 pub mod plugin_new;
-mod printer;
-mod puppet;
 mod readable;
 mod registry;
-pub mod scenes;
 mod service;
-mod simulate;
-mod story;
 mod table;
-#[cfg(test)]
-mod tests;
 mod token;
 mod trust;
-mod virtual_device;
 
 use std::{io, process::ExitCode};
 
@@ -51,8 +41,6 @@ const DEVICE_REFUSED: u8 = 3;
 /// A command that needs no part of the host in this process.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Be a device: connect to a running host and show what is sent and received
-    Simulate(simulate::Options),
     /// Look at devices of a running host, change them, send to them
     Device(device::Options),
     Gateway(gateway::Options),
@@ -92,7 +80,6 @@ impl From<String> for Printed {
 /// The host cannot be reached or refuses; a file cannot be read or written.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let printed: Printed = match command {
-        Command::Simulate(options) => return block_on(simulate::run(options)),
         Command::Events(options) => return events::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Device(options) => device::run(&options)?,
         Command::Gateway(options) => gateway::run(&options)?.into(),
@@ -122,7 +109,7 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-async fn interrupted() {
+pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {

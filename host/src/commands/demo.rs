@@ -9,10 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::app::Host;
-use switchbox_cli::{
-    demo::{self, Place},
-    scenes::Scene,
-};
+use switchbox_demo::{self as play, Place, Scene};
 use switchbox_settings::{Key, Settings};
 use switchbox_store::private::make_folder;
 
@@ -26,7 +23,7 @@ const PLUGINS: [(&str, &str); 2] = [
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    play: demo::Options,
+    play: play::Options,
     /// Keep the host's data here [default: a new folder among the temporary files]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -59,7 +56,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             plugins: settings.plugins.clone(),
             data: settings.data.clone(),
         };
-        let worked = demo::run(&place, &options.play).await;
+        let worked = play::run(&place, &options.play).await;
         host.stop().await?;
         anyhow::Ok(worked)
     })?;

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::app;
 use switchbox_bench as bench;
 use switchbox_cli as cli;
+use switchbox_demo::simulate;
 use switchbox_plugin_runtime::compile;
 use switchbox_support::terminal;
 
@@ -39,6 +40,8 @@ enum Command {
     Repair(upkeep::Repair),
     Backup(upkeep::Backup),
     Restore(upkeep::Restore),
+    /// Be a device: connect to a running host and show what is sent and received
+    Simulate(simulate::Options),
     #[command(flatten)]
     Client(cli::Command),
     /// Measure this host, and mosquitto beside it where it is installed
@@ -84,6 +87,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => return serve::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => return demo::run(&options),
         Command::Check(options) => return upkeep::check(&options),
+        Command::Simulate(options) => return cli::block_on(simulate::run(options)),
         Command::Client(command) => return cli::run(command),
         Command::Bench(options) => return cli::block_on(bench::run(*options)),
         Command::CompileComponent { reservation } => return Ok(compile_component(reservation)),

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{
-    context, interrupted,
     printer::{Colour, Printer},
     virtual_device::{self, Kind, Seen, VirtualDevice, What},
 };
+use switchbox_cli::{context, interrupted};
 
 /// Hops a second unless told otherwise: a person can follow them.
 const HOP_RATE: f64 = 4.0;
@@ -70,7 +70,7 @@ impl Options {
 ///
 /// # Errors
 /// When the device was never connected.
-pub(super) async fn run(options: Options) -> anyhow::Result<()> {
+pub async fn run(options: Options) -> anyhow::Result<()> {
     let (order, orders) = mpsc::channel(1);
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
     let address = options.address()?;

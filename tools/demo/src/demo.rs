@@ -15,12 +15,12 @@ use tokio::{
 };
 
 use super::{
-    interrupted,
     printer::{Colour, Printer},
     scenes::{self, Scene},
     story::{Chapter, Story, Verdict},
     virtual_device::{self, Kind, Order, Seen, VirtualDevice},
 };
+use switchbox_cli::interrupted;
 
 /// hop-1 goes no faster: a demo should not heat the room. `switchbox bench` shows what the host can do.
 const HOPS_PER_SECOND: f64 = 1_000.0;

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant as At, timeout_at};
 
 use super::{
-    client,
     demo::{self, Place},
     printer::{Colour, Printer},
     puppet::{Heard, Puppet},
     story::Verdict,
 };
+use switchbox_cli::client::Client;
 
 /// How long all scenes may take together, where nobody says.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -204,9 +204,9 @@ async fn wait_for_command(place: &Place) -> Result<(), String> {
 /// A call of the host's API, which blocks.
 async fn call(
     place: &Place,
-    ask: impl FnOnce(client::Client) -> anyhow::Result<Value> + Send + 'static,
+    ask: impl FnOnce(Client) -> anyhow::Result<Value> + Send + 'static,
 ) -> Result<Value, String> {
-    let client = client::Client::of(&place.admin, None, &place.data);
+    let client = Client::of(&place.admin, None, &place.data);
     let asked = tokio::task::spawn_blocking(move || ask(client)).await;
     asked.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
