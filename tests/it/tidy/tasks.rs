@@ -8,8 +8,8 @@ const LINES_BEFORE: usize = 3;
 
 fn is_for_use(path: &std::path::Path) -> bool {
     let text = path.to_string_lossy();
-    // The measurements, the commands that are clients, and `Tasks` itself.
-    let others = ["crates/cli/", "host/src/commands/", "crates/support/src/tasks.rs"];
+    // The commands that are clients, and `Tasks` itself.
+    let others = ["host/src/commands/", "crates/support/src/tasks.rs"];
     !others.iter().any(|other| text.starts_with(other))
         && !text.contains("/tests/")
         && !text.ends_with("tests.rs")

@@ -1,16 +1,48 @@
 //! `switchbox demo` and `switchbox simulate`: simulated devices against a host, shown line by line. Talks to the host as any
 //! client does, over MQTT and its API; never starts or stops it.
 
-mod demo;
-mod pace;
+mod api;
+mod device;
+mod payload;
+mod place;
 mod printer;
-mod puppet;
+mod progress;
+mod scenarios;
+mod scene;
 mod scenes;
+mod scripted_client;
+mod scripts;
 pub mod simulate;
-mod story;
 #[cfg(test)]
 mod tests;
-mod virtual_device;
+mod verdict;
 
-pub use demo::{Options, Place, run};
-pub use scenes::Scene;
+use std::time::Duration;
+
+use switchbox_cli::interrupted;
+
+pub use place::Place;
+pub use scene::Scene;
+
+/// Show the hop relay and the switch waking its lamp, live; or the example plugins, one after the other
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
+pub struct Options {
+    /// End after this time, with exit code 0 if everything shown worked [default: at Ctrl-C; scenes end by themselves]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub length: Option<Duration>,
+    /// Play these example plugins instead, once each
+    #[arg(long, value_name = "NAME", value_enum, num_args = 1..)]
+    pub scene: Vec<Scene>,
+}
+
+/// Runs until the time is over or Ctrl-C. True if all that was shown worked; else the reason has been printed.
+pub async fn run(place: &Place, options: &Options) -> bool {
+    if options.scene.is_empty() {
+        return scenarios::run(place, options.length).await;
+    }
+    tokio::select! {
+        worked = scenes::run(place, &options.scene, options.length) => worked,
+        () = interrupted() => false,
+    }
+}

@@ -7,15 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-
-use super::virtual_device::{Seen, What};
+use super::{
+    device::{Seen, What},
+    payload::{hops, summary},
+};
 use switchbox_support::terminal;
 
 /// Hops of one device are shown at most so often; the others are counted only.
 const HOP_EVERY: Duration = Duration::from_millis(250);
-/// Of a payload that is not understood so much is shown.
-const SHOWN_CHARS: usize = 100;
 const ID_WIDTH: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,38 +172,6 @@ fn device_colour(device: &str) -> Colour {
 fn own_part<'a>(topic: &'a str, device: &str) -> &'a str {
     let of_device = || topic.strip_prefix("/devices/")?.strip_prefix(device)?.strip_prefix('/');
     of_device().unwrap_or(topic)
-}
-
-/// The `hops` of a record.
-pub(super) fn hops(payload: &[u8]) -> Option<u64> {
-    serde_json::from_slice::<Value>(payload).ok()?.get("hops")?.as_u64()
-}
-
-/// The `state` of a record.
-pub(super) fn state(payload: &[u8]) -> Option<String> {
-    Some(serde_json::from_slice::<Value>(payload).ok()?.get("state")?.as_str()?.to_owned())
-}
-
-/// A payload in a few words.
-fn summary(payload: &[u8]) -> String {
-    if let Some(hops) = hops(payload) {
-        return format!("hops {hops}");
-    }
-    match state(payload).as_deref() {
-        Some("awake") => "● awake".to_owned(),
-        Some("asleep") => "○ asleep".to_owned(),
-        _ => shown(payload),
-    }
-}
-
-/// Bytes as text that cannot disturb a terminal.
-fn shown(payload: &[u8]) -> String {
-    let text = String::from_utf8_lossy(payload);
-    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        shown.push('…');
-    }
-    terminal::line(&shown).into_owned()
 }
 
 #[cfg(test)]

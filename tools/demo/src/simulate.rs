@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{
+    device::{self, Kind, Order, Seen, VirtualDevice, What},
     printer::{Colour, Printer},
-    virtual_device::{self, Kind, Seen, VirtualDevice, What},
 };
 use switchbox_cli::{context, interrupted};
 
@@ -48,7 +48,7 @@ impl Options {
         Ok((found.ip().to_string(), found.port()))
     }
 
-    fn device(&self, (host, port): &(String, u16), orders: mpsc::Receiver<virtual_device::Order>) -> VirtualDevice {
+    fn device(&self, (host, port): &(String, u16), orders: mpsc::Receiver<Order>) -> VirtualDevice {
         let (name, rate) = match self.kind {
             Kind::Hop => ("hop-1", Some(HOP_RATE)),
             Kind::Switch => ("switch-1", None),
@@ -74,12 +74,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (order, orders) = mpsc::channel(1);
     let (seen_tx, mut seen) = mpsc::channel(QUEUE);
     let address = options.address()?;
-    let device = options.device(&address, orders);
+    let simulated = options.device(&address, orders);
     let mut printer = Printer::printing();
     let (host, port) = &address;
-    printer.note(&device.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
+    printer.note(&simulated.id, Colour::Bold, &format!("connects to {host}:{port}; Ctrl-C ends it"));
     let mut totals = Totals::new();
-    let running = tokio::spawn(virtual_device::run(device, seen_tx));
+    let running = tokio::spawn(device::run(simulated, seen_tx));
     let over = over(options.length);
     tokio::pin!(over);
     loop {
@@ -95,7 +95,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     // The device may be gone already; then it needs no goodbye.
-    let _ = order.try_send(virtual_device::Order::Leave);
+    let _ = order.try_send(Order::Disconnect);
     let goodbye = async { while seen.recv().await.is_some() {} };
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     running.abort();

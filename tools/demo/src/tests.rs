@@ -11,9 +11,10 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    demo,
-    printer::{hops, state},
-    virtual_device::{self, Kind, Order, Seen, VirtualDevice, What},
+    Options, Place,
+    device::{self, Kind, Order, Seen, VirtualDevice, What},
+    payload::{hops, state},
+    run,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -119,10 +120,10 @@ async fn a_hop_device_goes_round_and_leaves_when_told() {
     let (events, mut seen) = mpsc::channel(16);
     let (order, orders) = mpsc::channel(1);
     let device = VirtualDevice { orders: Some(orders), ..broker.device("hop-1", Kind::Hop) };
-    let running = tokio::spawn(virtual_device::run(device, events));
+    let running = tokio::spawn(device::run(device, events));
     let arrived = |what: &What| matches!(what, What::Received { payload, .. } if hops(payload) >= Some(20));
     until(&mut seen, arrived).await;
-    order.send(Order::Leave).await.expect("it listens");
+    order.send(Order::Disconnect).await.expect("it listens");
     until(&mut seen, |what| *what == What::Left).await;
     timeout(TIMEOUT, running).await.expect("it ends").expect("without a panic");
 }
@@ -133,7 +134,7 @@ async fn a_rate_holds_a_hop_device_back() {
     plugins(broker.addr, false).await;
     let (events, mut seen) = mpsc::channel(16);
     let device = VirtualDevice { rate: Some(20.0), ..broker.device("hop-1", Kind::Hop) };
-    let running = tokio::spawn(virtual_device::run(device, events));
+    let running = tokio::spawn(device::run(device, events));
     until(&mut seen, |what| matches!(what, What::Sent { .. })).await;
     let begun = std::time::Instant::now();
     until(&mut seen, |what| matches!(what, What::Paused { .. })).await;
@@ -157,7 +158,7 @@ async fn a_device_comes_back_when_its_host_does() {
         every: Some(TIMEOUT),
         orders: None,
     };
-    let _running = tokio::spawn(virtual_device::run(device, events));
+    let _running = tokio::spawn(device::run(device, events));
     for _ in 0..2 {
         let offline = until(&mut seen, |what| matches!(what, What::Offline { .. })).await;
         assert!(matches!(&offline, What::Offline { reason, .. } if reason == "nobody listens there"), "{offline:?}");
@@ -173,14 +174,14 @@ async fn the_demo_succeeds_where_both_plugins_work_and_says_why_where_not() {
     for (stubborn, expect) in [(false, true), (true, false)] {
         let Some(broker) = Broker::start().await else { return };
         plugins(broker.addr, stubborn).await;
-        let place = demo::Place {
+        let place = Place {
             mqtt: broker.addr,
             admin: "http://127.0.0.1:1".to_owned(),
             plugins: "plugins".into(),
             data: "data".into(),
         };
-        let options = demo::Options { length: Some(Duration::from_secs(2)), scene: Vec::new() };
-        let worked = timeout(3 * TIMEOUT, demo::run(&place, &options)).await.expect("it ends by itself");
+        let options = Options { length: Some(Duration::from_secs(2)), scene: Vec::new() };
+        let worked = timeout(3 * TIMEOUT, run(&place, &options)).await.expect("it ends by itself");
         assert_eq!(worked, expect, "stubborn: {stubborn}");
     }
 }

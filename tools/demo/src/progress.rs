@@ -3,32 +3,26 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    printer::{hops, state},
-    virtual_device::{Seen, What},
+    device::{Seen, What},
+    payload::{hops, state},
+    verdict::Verdict,
 };
 
 /// So many hops without a fault are a relay that works.
 const ENOUGH_HOPS: u64 = 10;
 
-/// What is being played.
+/// The step of the second scenario that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chapter {
+pub(super) enum Step {
     LampSleeps,
     LampLeaves,
     SwitchSays,
     LampReturns,
 }
 
-/// How one scenario ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) scenario: &'static str,
-    pub(super) worked: bool,
-    pub(super) text: String,
-}
-
+/// What the devices of both scenarios have shown.
 #[derive(Debug, Default)]
-pub(super) struct Story {
+pub(super) struct Progress {
     hop_there: bool,
     switch_there: bool,
     lamp_there: bool,
@@ -41,35 +35,35 @@ pub(super) struct Story {
     /// Configs of hop-1 that were not one hop more than what it sent.
     wrong: u64,
     lamp: Option<String>,
-    chapter: Option<Chapter>,
+    step: Option<Step>,
     lamp_connected: Option<Instant>,
     woke: Option<Duration>,
     wakes: u64,
     failure: Option<String>,
 }
 
-impl Story {
-    pub(super) fn begin(&mut self, chapter: Chapter) {
-        self.chapter = Some(chapter);
-        match chapter {
+impl Progress {
+    pub(super) fn begin(&mut self, step: Step) {
+        self.step = Some(step);
+        match step {
             // What it was before says nothing of what it is told now.
-            Chapter::LampSleeps | Chapter::LampReturns => self.lamp = None,
-            Chapter::LampLeaves | Chapter::SwitchSays => {}
+            Step::LampSleeps | Step::LampReturns => self.lamp = None,
+            Step::LampLeaves | Step::SwitchSays => {}
         }
         self.woke = None;
     }
 
-    pub(super) fn note(&mut self, seen: &Seen, now: Instant) {
+    pub(super) fn record(&mut self, seen: &Seen, now: Instant) {
         match (seen.device.as_str(), &seen.what) {
-            ("hop-1", what) => self.note_hop(what),
+            ("hop-1", what) => self.record_hop(what),
             ("switch-1", What::Connected) => self.switch_there = true,
             ("switch-1", What::Offline { .. }) => self.switch_there = false,
-            ("lamp-1", what) => self.note_lamp(what, now),
+            ("lamp-1", what) => self.record_lamp(what, now),
             _ => {}
         }
     }
 
-    fn note_hop(&mut self, what: &What) {
+    fn record_hop(&mut self, what: &What) {
         match what {
             What::Subscribed { .. } => self.hop_there = true,
             What::Connected => self.old_may_come = true,
@@ -88,14 +82,14 @@ impl Story {
         }
     }
 
-    fn note_lamp(&mut self, what: &What, now: Instant) {
+    fn record_lamp(&mut self, what: &What, now: Instant) {
         match what {
             What::Connected => self.lamp_connected = Some(now),
             What::Subscribed { .. } => self.lamp_there = true,
             What::Left | What::Offline { .. } => self.lamp_there = false,
             What::Received { payload, .. } => {
                 self.lamp = state(payload);
-                let returns = self.chapter == Some(Chapter::LampReturns);
+                let returns = self.step == Some(Step::LampReturns);
                 if returns && self.woke.is_none() && self.lamp_is("awake") {
                     self.woke = self.lamp_connected.map(|since| now.saturating_duration_since(since));
                     self.wakes += 1;
@@ -159,83 +153,83 @@ mod tests {
         text.into()
     }
 
-    fn note(story: &mut Story, device: &str, what: What, now: Instant) {
-        story.note(&Seen { device: device.to_owned(), what }, now);
+    fn record(progress: &mut Progress, device: &str, what: What, now: Instant) {
+        progress.record(&Seen { device: device.to_owned(), what }, now);
     }
 
-    fn hop(story: &mut Story, sent: Option<u64>, received: Option<u64>) {
+    fn hop(progress: &mut Progress, sent: Option<u64>, received: Option<u64>) {
         let topic = String::new();
-        let record = |hops| payload(format!("{{\"hops\":{hops}}}"));
+        let body = |hops| payload(format!("{{\"hops\":{hops}}}"));
         if let Some(hops) = sent {
-            note(story, "hop-1", What::Sent { topic: topic.clone(), payload: record(hops) }, Instant::now());
+            record(progress, "hop-1", What::Sent { topic: topic.clone(), payload: body(hops) }, Instant::now());
         }
         if let Some(hops) = received {
-            note(story, "hop-1", What::Received { topic, payload: record(hops) }, Instant::now());
+            record(progress, "hop-1", What::Received { topic, payload: body(hops) }, Instant::now());
         }
     }
 
-    fn lamp(story: &mut Story, state: &str, now: Instant) {
+    fn lamp(progress: &mut Progress, state: &str, now: Instant) {
         let payload = payload(format!("{{\"state\":\"{state}\"}}"));
-        note(story, "lamp-1", What::Received { topic: String::new(), payload }, now);
+        record(progress, "lamp-1", What::Received { topic: String::new(), payload }, now);
     }
 
-    fn worked(story: &Story) -> [bool; 2] {
-        story.verdicts(Duration::from_secs(1)).map(|verdict| verdict.worked)
+    fn worked(progress: &Progress) -> [bool; 2] {
+        progress.verdicts(Duration::from_secs(1)).map(|verdict| verdict.worked)
     }
 
     #[test]
     fn a_relay_works_when_every_config_is_one_hop_more() {
-        let mut story = Story::default();
-        note(&mut story, "hop-1", What::Connected, Instant::now());
-        hop(&mut story, None, Some(812));
+        let mut progress = Progress::default();
+        record(&mut progress, "hop-1", What::Connected, Instant::now());
+        hop(&mut progress, None, Some(812));
         for n in 812..812 + ENOUGH_HOPS {
-            assert!(!story.hops_worked());
-            hop(&mut story, Some(n), Some(n + 1));
+            assert!(!progress.hops_worked());
+            hop(&mut progress, Some(n), Some(n + 1));
         }
-        assert_eq!(worked(&story), [true, false]);
-        hop(&mut story, Some(900), Some(900));
-        assert_eq!(worked(&story), [false, false], "it came back without a hop more");
+        assert_eq!(worked(&progress), [true, false]);
+        hop(&mut progress, Some(900), Some(900));
+        assert_eq!(worked(&progress), [false, false], "it came back without a hop more");
     }
 
     #[test]
     fn the_lamp_has_to_wake_after_it_is_back_and_not_before() {
-        let mut story = Story::default();
+        let mut progress = Progress::default();
         let start = Instant::now();
-        lamp(&mut story, "awake", start);
-        story.begin(Chapter::LampSleeps);
-        assert!(!story.lamp_is("awake"), "what it was told before does not count");
-        lamp(&mut story, "asleep", start);
-        story.begin(Chapter::LampLeaves);
-        note(&mut story, "lamp-1", What::Left, start);
-        assert!(!story.lamp_is_there());
-        story.begin(Chapter::SwitchSays);
-        story.begin(Chapter::LampReturns);
-        note(&mut story, "lamp-1", What::Connected, start);
-        lamp(&mut story, "asleep", start);
-        assert_eq!(story.woke(), None);
-        lamp(&mut story, "awake", start + Duration::from_millis(7));
-        assert_eq!((story.woke(), worked(&story)), (Some(Duration::from_millis(7)), [false, true]));
+        lamp(&mut progress, "awake", start);
+        progress.begin(Step::LampSleeps);
+        assert!(!progress.lamp_is("awake"), "what it was told before does not count");
+        lamp(&mut progress, "asleep", start);
+        progress.begin(Step::LampLeaves);
+        record(&mut progress, "lamp-1", What::Left, start);
+        assert!(!progress.lamp_is_there());
+        progress.begin(Step::SwitchSays);
+        progress.begin(Step::LampReturns);
+        record(&mut progress, "lamp-1", What::Connected, start);
+        lamp(&mut progress, "asleep", start);
+        assert_eq!(progress.woke(), None);
+        lamp(&mut progress, "awake", start + Duration::from_millis(7));
+        assert_eq!((progress.woke(), worked(&progress)), (Some(Duration::from_millis(7)), [false, true]));
     }
 
     #[test]
     fn the_first_failure_is_the_reason() {
-        let mut story = Story::default();
-        story.fail("not every device could connect");
-        story.fail("and then something else");
-        for verdict in story.verdicts(Duration::ZERO) {
+        let mut progress = Progress::default();
+        progress.fail("not every device could connect");
+        progress.fail("and then something else");
+        for verdict in progress.verdicts(Duration::ZERO) {
             assert_eq!((verdict.worked, verdict.text.as_str()), (false, "not every device could connect"));
         }
     }
 
     #[test]
     fn everyone_has_to_be_there() {
-        let mut story = Story::default();
+        let mut progress = Progress::default();
         let now = Instant::now();
         let subscribed = || What::Subscribed { topic: String::new() };
-        note(&mut story, "hop-1", subscribed(), now);
-        note(&mut story, "lamp-1", subscribed(), now);
-        assert!(!story.all_there());
-        note(&mut story, "switch-1", What::Connected, now);
-        assert!(story.all_there());
+        record(&mut progress, "hop-1", subscribed(), now);
+        record(&mut progress, "lamp-1", subscribed(), now);
+        assert!(!progress.all_there());
+        record(&mut progress, "switch-1", What::Connected, now);
+        assert!(progress.all_there());
     }
 }

@@ -1,9 +1,8 @@
-//! `switchbox demo`, once a host runs: lets three virtual devices act the two scenarios and tells a person what happens.
-//! Never starts or stops the host.
+//! The two scenarios of the demo: the hop relay, and the switch that wakes its lamp. Gives three simulated devices their orders
+//! and prints what they do.
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -15,10 +14,11 @@ use tokio::{
 };
 
 use super::{
+    device::{self, Kind, Order, Seen, VirtualDevice},
+    place::Place,
     printer::{Colour, Printer},
-    scenes::{self, Scene},
-    story::{Chapter, Story, Verdict},
-    virtual_device::{self, Kind, Order, Seen, VirtualDevice},
+    progress::{Progress, Step},
+    verdict::{conclude, title},
 };
 use switchbox_cli::interrupted;
 
@@ -36,68 +36,23 @@ const PAUSE: Duration = Duration::from_millis(1_500);
 const PAUSES: u32 = 8;
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Show the hop relay and the switch waking its lamp, live; or the example plugins, one after the other
-#[derive(Debug, Clone, Default, clap::Args)]
-#[group(skip)]
-pub struct Options {
-    /// End after this time, with exit code 0 if everything shown worked [default: at Ctrl-C; scenes end by themselves]
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub length: Option<Duration>,
-    /// Play these example plugins instead, once each
-    #[arg(long, value_name = "NAME", value_enum, num_args = 1..)]
-    pub scene: Vec<Scene>,
-}
-
-/// Where the host is that the demo plays on.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub mqtt: SocketAddr,
-    /// `http://…`
-    pub admin: String,
-    pub plugins: PathBuf,
-    pub data: PathBuf,
-}
-
-/// Plays until the time is over or Ctrl-C. True if both scenarios worked; else the reason has been printed.
-pub async fn run(place: &Place, options: &Options) -> bool {
-    if !options.scene.is_empty() {
-        return tokio::select! {
-            worked = scenes::play(place, &options.scene, options.length) => worked,
-            () = interrupted() => false,
-        };
-    }
-    let mut stage = Stage::new(place, options.length);
-    stage.open();
-    let played = tokio::select! {
-        () = stage.play() => true,
+/// Acts both scenarios until the time is over or Ctrl-C. True if both worked; else the reason has been printed.
+pub(super) async fn run(place: &Place, length: Option<Duration>) -> bool {
+    let mut demo = Demo::new(place, length);
+    demo.open();
+    let acted = tokio::select! {
+        () = demo.act() => true,
         () = interrupted() => false,
     };
     // A first round that Ctrl-C cuts short is no failure of the host, but nothing was shown either.
-    stage.close(played).await
+    demo.close(acted).await
 }
 
-pub(super) fn title(place: &Place, printer: &mut Printer) {
-    let Place { mqtt, admin, plugins, .. } = place;
-    let title = printer.paint(Colour::Bold, "Switchbox demo");
-    printer.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
-}
-
-/// Says what happened; true if all of it worked.
-pub(super) fn conclude(printer: &mut Printer, verdicts: &[Verdict]) -> bool {
-    printer.line("");
-    printer.line(&printer.paint(Colour::Bold, "What happened"));
-    for verdict in verdicts {
-        let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
-        let sign = printer.paint(colour, sign);
-        printer.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
-    }
-    verdicts.iter().all(|verdict| verdict.worked)
-}
-
-struct Stage<'a> {
+/// Both scenarios under way.
+struct Demo<'a> {
     place: &'a Place,
     printer: Printer,
-    story: Story,
+    progress: Progress,
     seen: mpsc::Receiver<Seen>,
     seen_tx: mpsc::Sender<Seen>,
     devices: JoinSet<()>,
@@ -107,13 +62,13 @@ struct Stage<'a> {
     begun: Instant,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Demo<'a> {
     fn new(place: &'a Place, length: Option<Duration>) -> Self {
         let (seen_tx, seen) = mpsc::channel(QUEUE);
         Self {
             place,
             printer: Printer::printing(),
-            story: Story::default(),
+            progress: Progress::default(),
             seen,
             seen_tx,
             devices: JoinSet::new(),
@@ -133,10 +88,10 @@ impl<'a> Stage<'a> {
         self.printer.line("");
     }
 
-    /// Brings a device onto the stage; what it returns gives it orders.
-    fn enter(&mut self, id: &str, kind: Kind, rate: Option<f64>) -> mpsc::Sender<Order> {
+    /// Starts a device; what it returns gives it orders.
+    fn start(&mut self, id: &str, kind: Kind, rate: Option<f64>) -> mpsc::Sender<Order> {
         let (order, orders) = mpsc::channel(4);
-        let device = VirtualDevice {
+        let simulated = VirtualDevice {
             id: id.to_owned(),
             kind,
             host: self.place.mqtt.ip().to_string(),
@@ -145,21 +100,21 @@ impl<'a> Stage<'a> {
             every: None,
             orders: Some(orders),
         };
-        self.devices.spawn(virtual_device::run(device, self.seen_tx.clone()));
+        self.devices.spawn(device::run(simulated, self.seen_tx.clone()));
         order
     }
 
     /// Both scenarios, the second again and again.
-    async fn play(&mut self) {
-        let hop = self.enter("hop-1", Kind::Hop, Some(HOPS_PER_SECOND));
-        self.switch = Some(self.enter("switch-1", Kind::Switch, None));
-        self.lamp = Some(self.enter("lamp-1", Kind::Lamp, None));
-        if !self.until(CONNECTS, |story| story.all_there()).await {
-            self.story.fail("not every device could connect and subscribe");
+    async fn act(&mut self) {
+        let hop = self.start("hop-1", Kind::Hop, Some(HOPS_PER_SECOND));
+        self.switch = Some(self.start("switch-1", Kind::Switch, None));
+        self.lamp = Some(self.start("lamp-1", Kind::Lamp, None));
+        if !self.until(CONNECTS, |progress| progress.all_there()).await {
+            self.progress.fail("not every device could connect and subscribe");
             return;
         }
-        if !self.until(ARRIVES, |story| story.hops_worked()).await {
-            self.story.fail("hop-1's record does not come back with one hop more");
+        if !self.until(ARRIVES, |progress| progress.hops_worked()).await {
+            self.progress.fail("hop-1's record does not come back with one hop more");
             return;
         }
         loop {
@@ -180,32 +135,32 @@ impl<'a> Stage<'a> {
 
     /// The lamp falls asleep, goes offline, is told to wake, and wakes when it is back. False when it does not.
     async fn round(&mut self) -> bool {
-        self.tell(Chapter::LampSleeps, "switch-1 lets the lamp sleep").await;
-        if !self.until(ARRIVES, |story| story.lamp_is("asleep")).await {
-            self.story.fail("lamp-1 is not told to sleep");
+        self.begin(Step::LampSleeps, "switch-1 lets the lamp sleep").await;
+        if !self.until(ARRIVES, |progress| progress.lamp_is("asleep")).await {
+            self.progress.fail("lamp-1 is not told to sleep");
             return false;
         }
         self.wait(self.pause()).await;
-        self.tell(Chapter::LampLeaves, "somebody pulls the lamp's plug").await;
-        if !self.until(ARRIVES, |story| !story.lamp_is_there()).await {
-            self.story.fail("lamp-1 does not go offline");
+        self.begin(Step::LampLeaves, "somebody pulls the lamp's plug").await;
+        if !self.until(ARRIVES, |progress| !progress.lamp_is_there()).await {
+            self.progress.fail("lamp-1 does not go offline");
             return false;
         }
         self.wait(self.pause()).await;
-        self.tell(Chapter::SwitchSays, "switch-1 says awake, but lamp-1 is offline; the config is kept").await;
+        self.begin(Step::SwitchSays, "switch-1 says awake, but lamp-1 is offline; the config is kept").await;
         self.wait(self.pause()).await;
         self.printer.note("", Colour::Plain, "the lamp's plug is in again");
-        self.story.begin(Chapter::LampReturns);
-        self.lamp = Some(self.enter("lamp-1", Kind::Lamp, None));
-        if !self.until(CONNECTS, |story| story.lamp_is_there()).await {
-            self.story.fail("lamp-1 cannot connect again");
+        self.progress.begin(Step::LampReturns);
+        self.lamp = Some(self.start("lamp-1", Kind::Lamp, None));
+        if !self.until(CONNECTS, |progress| progress.lamp_is_there()).await {
+            self.progress.fail("lamp-1 cannot connect again");
             return false;
         }
-        if !self.until(ARRIVES, |story| story.lamp_is("awake")).await {
-            self.story.fail("lamp-1 comes back and is not told to wake");
+        if !self.until(ARRIVES, |progress| progress.lamp_is("awake")).await {
+            self.progress.fail("lamp-1 comes back and is not told to wake");
             return false;
         }
-        if let Some(after) = self.story.woke() {
+        if let Some(after) = self.progress.woke() {
             let text = format!("lamp-1 woke {after:.1?} after it connected");
             let text = self.printer.paint(Colour::Green, &text);
             self.printer.note("", Colour::Plain, &text);
@@ -215,14 +170,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Says what happens and gives the order for it.
-    async fn tell(&mut self, chapter: Chapter, text: &str) {
+    async fn begin(&mut self, step: Step, text: &str) {
         self.printer.note("", Colour::Plain, text);
-        self.story.begin(chapter);
-        let say = |state: &'static str| Order::Say(Bytes::from_static(state.as_bytes()));
-        let (device, order) = match chapter {
-            Chapter::LampSleeps => (&self.switch, say(r#"{"state":"asleep"}"#)),
-            Chapter::SwitchSays => (&self.switch, say(r#"{"state":"awake"}"#)),
-            Chapter::LampLeaves | Chapter::LampReturns => (&self.lamp, Order::Leave),
+        self.progress.begin(step);
+        let publish = |state: &'static str| Order::Publish(Bytes::from_static(state.as_bytes()));
+        let (device, order) = match step {
+            Step::LampSleeps => (&self.switch, publish(r#"{"state":"asleep"}"#)),
+            Step::SwitchSays => (&self.switch, publish(r#"{"state":"awake"}"#)),
+            Step::LampLeaves | Step::LampReturns => (&self.lamp, Order::Disconnect),
         };
         if let Some(device) = device {
             // The channel holds more orders than a round gives, and a device that has ended shows by what it does not do.
@@ -239,12 +194,12 @@ impl<'a> Stage<'a> {
     }
 
     /// Tells what happens until `done` or for so long at most; true when done.
-    async fn until(&mut self, limit: Duration, done: impl Fn(&Story) -> bool) -> bool {
+    async fn until(&mut self, limit: Duration, done: impl Fn(&Progress) -> bool) -> bool {
         let limit = At::now() + limit;
-        while !done(&self.story) {
+        while !done(&self.progress) {
             match timeout_at(limit, self.seen.recv()).await {
                 Ok(Some(seen)) => {
-                    self.story.note(&seen, Instant::now());
+                    self.progress.record(&seen, Instant::now());
                     self.printer.show(&seen);
                 }
                 Ok(None) | Err(_) => return false,
@@ -254,7 +209,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Ends the devices and says what happened and where to look next.
-    async fn close(mut self, played: bool) -> bool {
+    async fn close(mut self, acted: bool) -> bool {
         let took = self.begun.elapsed();
         self.switch = None;
         self.lamp = None;
@@ -262,9 +217,9 @@ impl<'a> Stage<'a> {
         self.seen.close();
         let _ = tokio::time::timeout(GOODBYE, async { while self.devices.join_next().await.is_some() {} }).await;
         self.devices.abort_all();
-        let verdicts = self.story.verdicts(took);
+        let verdicts = self.progress.verdicts(took);
         let worked = conclude(&mut self.printer, &verdicts);
-        if !worked && !played {
+        if !worked && !acted {
             self.printer.line("  (it was interrupted)");
         }
         self.where_next();

@@ -1,0 +1,221 @@
+//! What a simulated device does: what it answers, what it sends by itself and when, and how long it waits before it connects
+//! again. The loop that polls the connection is in the module above.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Packet, QoS, SubscribeFilter, SubscribeReasonCode};
+use tokio::sync::mpsc;
+
+use super::{
+    Kind, VirtualDevice,
+    pace::{Backoff, Pace},
+    seen::{Seen, What},
+};
+
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// A hop device gives an old config so long to arrive before it starts at 0.
+const OLD_CONFIG: Duration = Duration::from_millis(300);
+/// A hop device that receives nothing for so long starts again; doubles each time.
+const SILENCE_FIRST: Duration = Duration::from_secs(5);
+const SILENCE_LONGEST: Duration = Duration::from_secs(60);
+
+/// A device between two polls of its connection.
+pub(super) struct Behaviour {
+    device: VirtualDevice,
+    client: AsyncClient,
+    pub(super) events: mpsc::Sender<Seen>,
+    pace: Pace,
+    retries: Backoff,
+    silences: Backoff,
+    online: bool,
+    pub(super) leaving: bool,
+    /// When it acts next without being asked.
+    pub(super) due: Option<Instant>,
+    /// What it sends then; without it a hop device starts at 0, and a switch says the next state.
+    waiting: Option<Bytes>,
+    /// What a hop device was last answered at, or when it asked.
+    heard: Instant,
+    awake: bool,
+}
+
+impl Behaviour {
+    pub(super) fn new(device: VirtualDevice, client: AsyncClient, events: mpsc::Sender<Seen>) -> Self {
+        let now = Instant::now();
+        Self {
+            pace: Pace::new(device.rate, now),
+            device,
+            client,
+            events,
+            retries: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
+            silences: Backoff::new(SILENCE_FIRST, SILENCE_LONGEST),
+            online: false,
+            leaving: false,
+            due: None,
+            waiting: None,
+            heard: now,
+            awake: false,
+        }
+    }
+
+    pub(super) async fn report(&self, what: What) {
+        // Nobody listens any more: `run` sees that for itself.
+        let _ = self.events.send(Seen { device: self.device.id.clone(), what }).await;
+    }
+
+    fn topic(&self, kind: &str) -> String {
+        format!("/devices/{}/{kind}", self.device.id)
+    }
+
+    pub(super) async fn incoming(&mut self, packet: Packet) {
+        match packet {
+            Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => self.connected().await,
+            Packet::SubAck(answer) => self.subscribed(&answer.return_codes).await,
+            Packet::Publish(publish) => self.received(publish.topic, publish.payload).await,
+            _ => {}
+        }
+    }
+
+    async fn connected(&mut self) {
+        self.online = true;
+        self.retries.worked();
+        self.report(What::Connected).await;
+        match self.device.kind {
+            Kind::Hop => self.subscribe(&["config"]).await,
+            Kind::Lamp => self.subscribe(&["config", "commands/#", "methods/#"]).await,
+            Kind::Switch => self.due = self.device.every.map(|_| Instant::now()),
+        }
+    }
+
+    async fn subscribe(&mut self, kinds: &[&str]) {
+        let filter = |kind: &&str| SubscribeFilter::new(self.topic(kind), QoS::AtLeastOnce);
+        let filters: Vec<_> = kinds.iter().map(filter).collect();
+        if self.client.try_subscribe_many(filters).is_err() {
+            self.report(What::Dropped { topic: self.topic("config") }).await;
+        }
+    }
+
+    async fn subscribed(&mut self, codes: &[SubscribeReasonCode]) {
+        let topic = self.topic("config");
+        if codes.contains(&SubscribeReasonCode::Failure) {
+            return self.report(What::Refused { topic }).await;
+        }
+        self.report(What::Subscribed { topic }).await;
+        if self.device.kind == Kind::Hop && self.due.is_none() {
+            self.heard = Instant::now();
+            self.due = Some(self.heard + OLD_CONFIG);
+        }
+    }
+
+    async fn received(&mut self, topic: String, payload: Bytes) {
+        self.report(What::Received { topic: topic.clone(), payload: payload.clone() }).await;
+        if let Some(call) = topic.strip_prefix(&self.topic("methods/")) {
+            return self.answer_call(call, payload).await;
+        }
+        if self.device.kind == Kind::Hop && !payload.is_empty() {
+            self.silences.worked();
+            self.answer(payload).await;
+        }
+    }
+
+    /// `call`: the method's name, `request`, and the call's id.
+    async fn answer_call(&mut self, call: &str, payload: Bytes) {
+        let Some((method, id)) = call.split_once("/request/") else { return };
+        let topic = self.topic(&format!("methods/{method}/response/{id}/200"));
+        let what = match self.client.try_publish(&topic, QoS::AtLeastOnce, false, payload.clone()) {
+            Ok(()) => What::Sent { topic, payload },
+            Err(_) => What::Dropped { topic },
+        };
+        self.report(what).await;
+    }
+
+    /// Publishes what came, as soon as the rate allows; only the newest counts.
+    async fn answer(&mut self, payload: Bytes) {
+        let now = Instant::now();
+        let ready = self.pace.ready(now);
+        if ready > now {
+            self.waiting = Some(payload);
+            self.due = Some(ready);
+            self.report(What::Paused { wait: ready - now }).await;
+        } else {
+            self.publish(payload).await;
+        }
+    }
+
+    /// Publishes telemetry now.
+    pub(super) async fn publish(&mut self, payload: Bytes) {
+        let topic = self.topic("events");
+        let now = Instant::now();
+        if self.client.try_publish(&topic, QoS::AtLeastOnce, false, payload.clone()).is_err() {
+            return self.report(What::Dropped { topic }).await;
+        }
+        self.pace.sent(now);
+        self.heard = now;
+        self.report(What::Sent { topic, payload }).await;
+        self.due = match self.device.kind {
+            Kind::Hop => Some(now + self.silences.failed(fastrand::f64())),
+            Kind::Switch => self.device.every.map(|every| self.pace.ready(now + every)),
+            Kind::Lamp => None,
+        };
+    }
+
+    /// The time has come that was set.
+    pub(super) async fn act(&mut self) {
+        self.due = None;
+        if let Some(payload) = self.waiting.take() {
+            return self.publish(payload).await;
+        }
+        match self.device.kind {
+            Kind::Hop => self.start_again().await,
+            Kind::Switch => {
+                self.awake = !self.awake;
+                let state = if self.awake { r#"{"state":"awake"}"# } else { r#"{"state":"asleep"}"# };
+                self.publish(Bytes::from_static(state.as_bytes())).await;
+            }
+            Kind::Lamp => {}
+        }
+    }
+
+    async fn start_again(&mut self) {
+        let waited = self.heard.elapsed();
+        if waited >= SILENCE_FIRST / 2 {
+            self.report(What::Silence { waited }).await;
+        }
+        let id = &self.device.id;
+        let record = format!(r#"{{"deviceId":"{id}","registryId":"default","cloudRegion":"local","hops":0}}"#);
+        self.publish(record.into()).await;
+    }
+
+    pub(super) async fn offline(&mut self, error: &ConnectionError) -> Duration {
+        self.online = false;
+        self.due = None;
+        self.waiting = None;
+        let retry = self.retries.failed(fastrand::f64());
+        self.report(What::Offline { reason: reason(error), retry }).await;
+        retry
+    }
+
+    /// True when it has left already, because it was not connected.
+    pub(super) async fn disconnect(&mut self) -> bool {
+        self.leaving = true;
+        self.due = None;
+        if self.online && self.client.try_disconnect().is_ok() {
+            return false;
+        }
+        self.report(What::Left).await;
+        true
+    }
+}
+
+/// What a person understands of rumqttc's errors.
+fn reason(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(code) => format!("the host refuses the connection: {code:?}"),
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => "the host does not answer".to_owned(),
+        ConnectionError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "nobody listens there".to_owned()
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,119 @@
+//! A device that exists only here, speaking MQTT 3.1.1 through rumqttc as any device would. Reports what it does to the task that
+//! listens; prints nothing itself.
+
+mod behaviour;
+mod pace;
+mod seen;
+
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, sleep_until},
+};
+
+use behaviour::Behaviour;
+
+pub(super) use seen::{Seen, What};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Messages that may wait for the connection; what comes after is dropped and said so.
+const QUEUE: usize = 64;
+
+/// What a device does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    /// Starts with hops 0 and publishes every config that it gets
+    Hop,
+    /// Says awake and asleep by turns
+    Switch,
+    /// Is what its config says, takes commands, and answers every method call with 200 and what it was called with
+    Lamp,
+}
+
+/// What a virtual device is told while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Publish this as telemetry.
+    Publish(Bytes),
+    /// Disconnect and end.
+    Disconnect,
+}
+
+/// One device.
+#[derive(Debug)]
+pub(super) struct VirtualDevice {
+    /// Also its client id: the device's id alone, in the default registry.
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// At most so many messages a second; none = as fast as it is answered.
+    pub(super) rate: Option<f64>,
+    /// A switch speaks so often by itself; none = only on order.
+    pub(super) every: Option<Duration>,
+    /// Without it nobody gives orders. Closing it gives no order either.
+    pub(super) orders: Option<mpsc::Receiver<Order>>,
+}
+
+/// Runs until it is told to disconnect, or until the receiver of `events` is gone.
+pub(super) async fn run(mut device: VirtualDevice, events: mpsc::Sender<Seen>) {
+    let mut options = MqttOptions::new(&device.id, &device.host, device.port);
+    options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+    let (client, mut connection) = AsyncClient::new(options, QUEUE);
+    connection.network_options.set_tcp_nodelay(true);
+    let mut orders = device.orders.take();
+    let mut behaviour = Behaviour::new(device, client, events);
+    let mut retry = None;
+    loop {
+        // The poll is finished once begun: rumqttc does not say that it may be dropped half-way.
+        let poll = poll_after(retry.take(), &mut connection);
+        tokio::pin!(poll);
+        let polled = loop {
+            tokio::select! {
+                polled = &mut poll => break polled,
+                order = next_order(&mut orders) => match order {
+                    Some(Order::Publish(payload)) => behaviour.publish(payload).await,
+                    Some(Order::Disconnect) if behaviour.disconnect().await => return,
+                    Some(Order::Disconnect) => {}
+                    None => orders = None,
+                },
+                () = at(behaviour.due) => behaviour.act().await,
+                () = behaviour.events.closed() => return,
+            }
+        };
+        match polled {
+            Ok(Event::Incoming(packet)) => behaviour.incoming(packet).await,
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => return behaviour.report(What::Left).await,
+            Ok(Event::Outgoing(_)) => {}
+            Err(_) if behaviour.leaving => return behaviour.report(What::Left).await,
+            Err(error) => retry = Some(behaviour.offline(&error).await),
+        }
+    }
+}
+
+async fn poll_after(wait: Option<Duration>, connection: &mut EventLoop) -> Result<Event, ConnectionError> {
+    if let Some(wait) = wait {
+        sleep(wait).await;
+    }
+    connection.poll().await
+}
+
+async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
+    match orders {
+        Some(orders) => orders.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,54 @@
+//! The example plugins that the demo can show, each with its settings in the plugin folder.
+
+use std::time::Duration;
+
+/// The pause between two alerts of one sensor.
+pub(super) const QUIET: Duration = Duration::from_secs(3);
+
+/// An example plugin
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scene {
+    /// A phone opens a garage door and reads what the door answers
+    GarageDoor,
+    /// A phone is alerted when something moves, but not all the time
+    MotionAlert,
+    /// A camera that sleeps is restarted "at night": takes up to a minute
+    NightRestart,
+    /// A heater follows a thermostat
+    Thermostat,
+}
+
+impl Scene {
+    /// The plugin's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GarageDoor => "garage-door",
+            Self::MotionAlert => "motion-alert",
+            Self::NightRestart => "night-restart",
+            Self::Thermostat => "thermostat",
+        }
+    }
+
+    /// Its file in the plugin folder.
+    pub fn settings(self) -> String {
+        let settings = match self {
+            Self::MotionAlert => format!("\n[settings]\nquiet_s = {}\n", QUIET.as_secs()),
+            Self::NightRestart => "\n[settings]\ncron = \"* * * * *\"\n".to_owned(),
+            Self::GarageDoor | Self::Thermostat => String::new(),
+        };
+        format!("component = \"builtin:{}\"\n{settings}", self.name())
+    }
+
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::GarageDoor => {
+                "a phone asks on an ordinary topic; the plugin calls a method of the door and publishes its answer"
+            }
+            Self::MotionAlert => {
+                "a phone is alerted when something moves, but not all the time (here: once in 3 s for each sensor)"
+            }
+            Self::NightRestart => "a camera that sleeps is told to restart at night (here: at the next full minute)",
+            Self::Thermostat => "what a thermostat reports becomes what a heater should do",
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A client that sends and receives what a scene of the demo says, and prints both. Decides nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+use super::{
+    device::{Seen, What},
+    place::Place,
+    printer::Printer,
+};
+
+/// Messages that may wait for the scene; the connection waits when they do.
+const QUEUE: usize = 64;
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a connection or a subscription may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A message that a client received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) topic: String,
+    pub(super) payload: Bytes,
+}
+
+/// What the connection has received.
+enum Received {
+    Connected,
+    Subscribed,
+    Message(Message),
+}
+
+/// A device or a phone that does what a scene says. Dropping it ends its connection.
+pub(super) struct ScriptedClient {
+    id: String,
+    client: AsyncClient,
+    received: mpsc::Receiver<Received>,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for ScriptedClient {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl ScriptedClient {
+    /// Connects and subscribes to these topics. The error is for a person.
+    pub(super) async fn connect(
+        place: &Place,
+        printer: &mut Printer,
+        id: &str,
+        filters: &[&str],
+    ) -> Result<Self, String> {
+        let mut options = MqttOptions::new(id, place.mqtt.ip().to_string(), place.mqtt.port());
+        options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+        let (client, mut connection) = AsyncClient::new(options, QUEUE);
+        connection.network_options.set_tcp_nodelay(true);
+        let (received_tx, received) = mpsc::channel(QUEUE);
+        let reader = tokio::spawn(async move {
+            while let Ok(event) = connection.poll().await {
+                let one = match event {
+                    Event::Incoming(Packet::ConnAck(_)) => Received::Connected,
+                    Event::Incoming(Packet::SubAck(_)) => Received::Subscribed,
+                    Event::Incoming(Packet::Publish(publish)) => {
+                        Received::Message(Message { topic: publish.topic, payload: publish.payload })
+                    }
+                    _ => continue,
+                };
+                if received_tx.send(one).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut this = Self { id: id.to_owned(), client, received, reader };
+        this.expect("connect", |one| matches!(one, Received::Connected)).await?;
+        this.show(printer, What::Connected);
+        for filter in filters {
+            this.client.try_subscribe(*filter, QoS::AtLeastOnce).map_err(|e| format!("{id} cannot subscribe: {e}"))?;
+            this.expect("subscribe", |one| matches!(one, Received::Subscribed)).await?;
+            this.show(printer, What::Subscribed { topic: (*filter).to_owned() });
+        }
+        Ok(this)
+    }
+
+    fn show(&self, printer: &mut Printer, what: What) {
+        printer.show(&Seen { device: self.id.clone(), what });
+    }
+
+    async fn expect(&mut self, what: &str, is: impl Fn(&Received) -> bool) -> Result<(), String> {
+        match timeout(TIMEOUT, self.received.recv()).await {
+            Ok(Some(one)) if is(&one) => Ok(()),
+            _ => Err(format!("{} cannot {what}", self.id)),
+        }
+    }
+
+    /// Publishes with QoS 1.
+    pub(super) fn publish(&self, printer: &mut Printer, topic: &str, payload: &str) -> Result<(), String> {
+        let sent = self.client.try_publish(topic, QoS::AtLeastOnce, false, payload.as_bytes().to_vec());
+        sent.map_err(|e| format!("{} cannot publish: {e}", self.id))?;
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        self.show(printer, What::Sent { topic: topic.to_owned(), payload });
+        Ok(())
+    }
+
+    /// The next message; the error says that none came.
+    pub(super) async fn receive(&mut self, printer: &mut Printer, limit: Duration) -> Result<Message, String> {
+        let next = async {
+            loop {
+                match self.received.recv().await? {
+                    Received::Message(message) => return Some(message),
+                    Received::Connected | Received::Subscribed => {}
+                }
+            }
+        };
+        let message = timeout(limit, next).await.ok().flatten();
+        let message = message.ok_or_else(|| format!("{} receives nothing for {limit:.0?}", self.id))?;
+        let Message { topic, payload } = message.clone();
+        self.show(printer, What::Received { topic, payload });
+        Ok(message)
+    }
+}

@@ -1,0 +1,32 @@
+//! How each scenario ended, and what is printed before the first and after the last. Judges nothing itself.
+
+use super::{
+    place::Place,
+    printer::{Colour, Printer},
+};
+
+/// How one scenario ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) scenario: &'static str,
+    pub(super) worked: bool,
+    pub(super) text: String,
+}
+
+pub(super) fn title(place: &Place, printer: &mut Printer) {
+    let Place { mqtt, admin, plugins, .. } = place;
+    let title = printer.paint(Colour::Bold, "Switchbox demo");
+    printer.line(&format!("{title}: a host on {mqtt}, its API on {admin}, plugins in {}", plugins.display()));
+}
+
+/// Says what happened; true if all of it worked.
+pub(super) fn conclude(printer: &mut Printer, verdicts: &[Verdict]) -> bool {
+    printer.line("");
+    printer.line(&printer.paint(Colour::Bold, "What happened"));
+    for verdict in verdicts {
+        let (sign, colour) = if verdict.worked { ("✓", Colour::Green) } else { ("✗", Colour::Red) };
+        let sign = printer.paint(colour, sign);
+        printer.line(&format!("  {sign} {:<14}{}", verdict.scenario, verdict.text));
+    }
+    verdicts.iter().all(|verdict| verdict.worked)
+}
