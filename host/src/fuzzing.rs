@@ -4,14 +4,14 @@
 use switchbox_admin as admin;
 use switchbox_auth as auth;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
-use switchbox_mqtt::{self as mqtt, dialect};
+use switchbox_mqtt::dialect;
 use switchbox_mqtt_session::topics;
 use switchbox_plugin_runtime as plugin;
 use switchbox_settings as settings;
 
 pub use admin::fuzzing::api_bodies;
 pub use auth::fuzzing::{keys, tokens};
-pub use mqtt::fuzzing::packets as mqtt_packets;
+pub use switchbox_mqtt_codec::fuzzing::packets as mqtt_packets;
 
 /// A topic and a filter, separated by a line break; and the same as what a gateway attaches a device with.
 pub fn topics(data: &[u8]) {

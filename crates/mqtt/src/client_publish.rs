@@ -9,7 +9,6 @@ use super::{
     end::{End, Presence},
     hub::Hub,
     inbound::{Batch, weight},
-    packet::{Version, reason},
     revalidate::apart,
     session_key,
 };
@@ -18,8 +17,12 @@ use switchbox_model::{
     Message,
     broker::{BrokerChange, Owner, SessionNum},
 };
+use switchbox_mqtt_codec::{
+    fault::reason,
+    packet::{Ack, AckKind, Version},
+};
 use switchbox_mqtt_session::{
-    session::{Ack, AckKind, BatchId, Progress},
+    session::{BatchId, Progress},
     topics::{Offer, Pending, Publisher, Subscriber as _},
 };
 use switchbox_store as store;

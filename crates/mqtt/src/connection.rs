@@ -13,27 +13,28 @@ use bytes::{Buf, BytesMut};
 use tokio::{io::Interest, time::Sleep};
 
 use super::{
-    codec::{self, Decoder, Payloads},
     connection_tasks::Migration,
-    encode::Peer,
     end::{End, Presence},
     gateway_delivery::Receipts,
     handshake::Admitted,
     hub::Hub,
-    packet::{Fault, Packet, reason},
+    outgoing,
     retained::RetainedLeft,
     socket::Socket,
     window::Slow,
 };
 use switchbox_model::limits;
-use switchbox_mqtt_session::session::{Ack, AckKind, Frame};
+use switchbox_mqtt_codec::{
+    decode::{Decoder, decode},
+    encode::Peer,
+    fault::{Fault, reason},
+    packet::{Ack, AckKind, Packet},
+};
+use switchbox_mqtt_session::session::Frame;
 use switchbox_support::scheduling::{self, Metered, PriorityClass};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
-/// Room for what was read is made for packets of this size, and at first for no more than so many.
-const TYPICAL_PACKET_BYTES: usize = 64;
-const MANY_PACKETS: usize = 64;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
 /// Packets after which others have their turn. A client whose next packet is always there already would else never let its
@@ -395,7 +396,7 @@ impl<H: Hub> Connection<H> {
                     published += 1;
                     // What is sent again leaves no room in the queue.
                     taken += u64::from(!dup);
-                    if self.peer.publish(id, dup, &item, device, now, out) {
+                    if outgoing::publish(&mut self.peer, (id, dup), &item, device, now, out) {
                         sent.sent(&item, dup);
                     } else {
                         shared.metrics.drop_message("larger than the client takes");
@@ -438,34 +439,5 @@ impl<H: Hub> Connection<H> {
             }
         }
         Ok(())
-    }
-}
-
-/// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
-pub(super) fn decode<'a>(
-    decoder: &mut Decoder,
-    bytes: &'a [u8],
-    packet_bytes: usize,
-    fault: &mut Option<Fault>,
-) -> (Vec<Packet>, &'a [u8]) {
-    let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
-    let mut payloads = Payloads::new(bytes.len());
-    let mut rest = bytes;
-    loop {
-        let read = match codec::frame(rest, packet_bytes) {
-            Ok(None) => return (packets, rest),
-            Ok(Some(frame)) => decoder.decode(frame, &mut payloads).map(|packet| (packet, frame.whole.len())),
-            Err(fault) => Err(fault),
-        };
-        match read {
-            Ok((packet, length)) => {
-                packets.push(packet);
-                rest = rest.get(length..).unwrap_or_default();
-            }
-            Err(found) => {
-                *fault = Some(found);
-                return (packets, &[]);
-            }
-        }
     }
 }

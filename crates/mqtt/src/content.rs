@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{
-    packet::{Publish, reason},
-    will::user_properties,
-};
+use super::will::user_properties;
 use crate::dialect::iot_core::{self, Refused};
 use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
+use switchbox_mqtt_codec::{fault::reason, packet::Publish};
 use switchbox_support::metrics::Metrics;
 
 /// What a publish on a device's topic holds.

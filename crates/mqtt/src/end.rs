@@ -9,9 +9,8 @@ use super::{
     gateway::Gateway,
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
-    packet::{Fault, Will, reason},
     session_key,
-    web::{Closing, Failure, status},
+    web::{self, Closing, Failure, status},
     will,
 };
 use switchbox_auth::AuthContext;
@@ -20,6 +19,10 @@ use switchbox_model::{
     broker::BrokerChange,
     limits::LimitName,
     registry::{DeviceError, ErrorKind},
+};
+use switchbox_mqtt_codec::{
+    fault::{Fault, reason},
+    packet::Will,
 };
 use switchbox_mqtt_session::topics::Pending;
 use switchbox_support::{clock, scheduling::CpuBudget};
@@ -105,7 +108,7 @@ impl End {
         let status = match self {
             Self::Disconnected { .. } => status::NORMAL,
             Self::Lost(_) | Self::Closed(Close::Shutdown) => status::GOING_AWAY,
-            Self::Fault(fault) => return fault.closing(),
+            Self::Fault(fault) => return web::closing(fault),
             Self::Late { .. } | Self::Closed(_) => status::POLICY,
         };
         Closing { status, text: self.text() }

@@ -11,14 +11,17 @@ use super::{
     gateway::Failure,
     hub::{Hub, Online},
     inbound::Batch,
-    packet::{Fault, Publish, Version, reason},
 };
 use crate::dialect::{
     gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
     iot_core::{self, Control, Refused},
 };
 use switchbox_model::{DeviceId, Message, QoS, limits};
-use switchbox_mqtt_session::session::{Ack, AckKind, Body, Expected, Item, Offer};
+use switchbox_mqtt_codec::{
+    fault::{Fault, reason},
+    packet::{Ack, AckKind, Publish, Version},
+};
+use switchbox_mqtt_session::session::{Body, Expected, Item, Offer};
 use switchbox_support::clock;
 
 /// What a publish under `/devices/` asks for that is not the client's own.

@@ -7,7 +7,6 @@ use super::{
     gateway_publish::not_attached,
     hub::{Hub, Online},
     mailbox::{AttachedSubscription, Kept},
-    packet::{Filter, reason},
     subscribe::stored,
 };
 use crate::dialect::{
@@ -16,6 +15,7 @@ use crate::dialect::{
 };
 use switchbox_delivery::Feed;
 use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
+use switchbox_mqtt_codec::{fault::reason, packet::Filter};
 use switchbox_mqtt_session::topics::{self, Pending};
 
 /// The reason code of the SUBACK, and what is told.

@@ -13,30 +13,33 @@ use tokio::{io::Interest, net::TcpStream};
 use zeroize::Zeroizing;
 
 use super::{
-    Shared,
-    aliases::Aliases,
-    bridge,
+    Shared, bridge,
     clients::{Claim, Key, Wanted},
-    codec::{self, Decoder},
-    connect::{self, Reader},
     connection::Connection,
-    encode::{Accepted, Peer},
     end::Presence,
     gateway::Gateway,
     hub::Hub,
     linger::say_goodbye,
     listen::ListenerOptions,
     mailbox::DeviceLink,
-    packet::{Connect, Fault, Version, Will, reason},
     resume::resume,
     session_key,
     socket::Socket,
-    web::{Closing, Failure, status},
+    web::{self, Closing, Failure, status},
     will,
 };
 use switchbox_auth as auth;
 use switchbox_auth::{AuthContext, Credentials, End, Principal, Refusal};
 use switchbox_model::limits;
+use switchbox_mqtt_codec::{
+    aliases::Aliases,
+    connect::{self, Reader},
+    decode::Decoder,
+    encode::{Accepted, Peer},
+    fault::{Fault, reason},
+    frame,
+    packet::{Connect, Version, Will},
+};
 use switchbox_support::{clock, scheduling::CpuBudget};
 use switchbox_transport::admission::network;
 
@@ -168,7 +171,7 @@ async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesM
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        match codec::frame(&buffer, limits::CONNECT_PACKET_BYTES) {
+        match frame::frame(&buffer, limits::CONNECT_PACKET_BYTES) {
             _ if buffer.first().is_some_and(|first| *first != 0x10) => return Ok(Err((no_connect(&buffer), None))),
             Err(fault) => return Ok(Err((fault, connect::begun(&buffer)))),
             Ok(None) => {}
@@ -243,7 +246,7 @@ async fn admit<H: Hub>(shared: Arc<Shared<H>>, mut connect: Connect, socket: &So
         let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
         return Err(fault.into());
     }
-    let will = connect.will.as_deref().map(|will| Box::new(will.stored()));
+    let will = connect.will.as_deref().map(|will| Box::new(will::stored(will)));
     let owner = session_key::of_retained(&auth_context);
     let wanted = Wanted { name, owner, clean: connect.clean, expiry_secs: granted_expiry, will };
     let claim = shared.clients.claim(&key, &wanted).await;
@@ -408,5 +411,5 @@ async fn refuse<H: Hub>(
         }
         None => {}
     }
-    say_goodbye(socket, &answer, fault.closing()).await;
+    say_goodbye(socket, &answer, web::closing(&fault)).await;
 }

@@ -10,12 +10,10 @@ use super::{
     client_publish::Ordinary,
     connection::Connection,
     content::{Content, Refusal, content, within},
-    encode,
     end::{End, Presence},
     gateway_delivery::Receipts,
     hub::{Hub, Online},
     mailbox::Close,
-    packet::{Disconnect, Fault, Packet, Publish, Version, reason},
 };
 use crate::dialect::iot_core::{self, Refused};
 use switchbox_auth as auth;
@@ -29,7 +27,12 @@ use switchbox_model::{
     limits,
     registry::{DeviceError, ErrorKind},
 };
-use switchbox_mqtt_session::session::{self, Ack, AckKind};
+use switchbox_mqtt_codec::{
+    encode,
+    fault::{Fault, reason},
+    packet::{Ack, AckKind, Disconnect, Packet, Publish, Version},
+};
+use switchbox_mqtt_session::session;
 use switchbox_support::{clock, scheduling};
 
 /// Events of one device that go to the journal together.

@@ -1,21 +1,15 @@
 //! The front: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and guards the host against its
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
-mod aliases;
 mod attached_device;
 mod bridge;
 mod client_publish;
 mod clients;
-mod codec;
-mod connect;
 mod connection;
 mod connection_tasks;
 mod content;
 pub mod dialect;
-mod encode;
 mod end;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod gateway;
 mod gateway_delivery;
 mod gateway_publish;
@@ -28,8 +22,7 @@ mod linger;
 mod listen;
 mod mailbox;
 mod offline_sessions;
-mod packet;
-mod properties;
+mod outgoing;
 mod restore;
 mod resume;
 mod retained;

@@ -7,7 +7,6 @@ use super::{
     clients::DueWill,
     hub::Hub,
     mailbox::{AttachedSubscription, Kept, Mailbox, State, kept_item},
-    packet::Will,
     session_key,
     subscriptions::Subscriptions,
     will,
@@ -20,6 +19,7 @@ use switchbox_model::{
     DeviceId, DeviceNum,
     broker::{BrokerChange, MessageNum, Now, SessionKey, StoredSubscription, SubscriptionKind},
 };
+use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::{
     session::{Left, Reached, Session},
     topics::{Options, Subscriber},
@@ -68,7 +68,7 @@ impl<H: Hub> Service<H> {
         let left = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
         let auth_context = self.shared.hub.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
         let owner = session_key::of_retained(&auth_context);
-        let will = doc.will.filter(|_| can_return).map(|stored| Box::new(Will::restored(*stored)));
+        let will = doc.will.filter(|_| can_return).map(|stored| Box::new(will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
         let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
         let reached = |queued: &QueuedDoc| match queued {

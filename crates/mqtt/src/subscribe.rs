@@ -7,7 +7,6 @@ use super::{
     end::End,
     hub::{Hub, Online},
     mailbox::{Close, Kept},
-    packet::{Filter, Subscribe, reason},
     retained::RetainedLeft,
     revalidate::apart,
 };
@@ -17,6 +16,10 @@ use switchbox_delivery::Feed;
 use switchbox_model::{
     DeviceId, QoS,
     broker::{BrokerChange, StoredSubscription, SubscriptionKind},
+};
+use switchbox_mqtt_codec::{
+    fault::reason,
+    packet::{Filter, Subscribe},
 };
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber};
 use switchbox_store as store;

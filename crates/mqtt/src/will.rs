@@ -9,7 +9,6 @@ use super::{
     Shared,
     clients::{DueWill, Rest},
     hub::Hub,
-    packet::{Fault, Will, reason},
     session_key,
 };
 use crate::dialect::iot_core::{self, Publish};
@@ -19,6 +18,10 @@ use switchbox_core::{ingest::NewEvent, registry::Device};
 use switchbox_model::{
     EventData, Message, MessageProperties, PayloadLimit, PayloadLimits, Property, QoS,
     broker::{StoredExpiry, StoredMessage, StoredWill},
+};
+use switchbox_mqtt_codec::{
+    fault::{Fault, reason},
+    packet::Will,
 };
 use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
 
@@ -119,21 +122,20 @@ fn event(device: &Device, will: &Will) -> Option<EventData> {
     }
 }
 
-impl Will {
-    /// As it is written down.
-    pub(super) fn stored(&self) -> StoredWill {
-        let Self { topic, payload, qos, retain, delay, expiry, properties } = self.clone();
-        let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-        let message = StoredMessage { topic, payload, qos, retain, expiry: StoredExpiry::Never, properties };
-        StoredWill { message, delay_secs: secs(delay), expiry_secs: expiry.map(secs) }
-    }
+/// A will as it is written down.
+pub(super) fn stored(will: &Will) -> StoredWill {
+    let Will { topic, payload, qos, retain, delay, expiry, properties } = will.clone();
+    let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    let message = StoredMessage { topic, payload, qos, retain, expiry: StoredExpiry::Never, properties };
+    StoredWill { message, delay_secs: secs(delay), expiry_secs: expiry.map(secs) }
+}
 
-    pub(super) fn restored(stored: StoredWill) -> Self {
-        let StoredMessage { topic, payload, qos, retain, properties, .. } = stored.message;
-        let delay = Duration::from_secs(stored.delay_secs.into());
-        let expiry = stored.expiry_secs.map(|secs| Duration::from_secs(secs.into()));
-        Self { topic, payload, qos, retain, delay, expiry, properties }
-    }
+/// The will that was written down.
+pub(super) fn restored(stored: StoredWill) -> Will {
+    let StoredMessage { topic, payload, qos, retain, properties, .. } = stored.message;
+    let delay = Duration::from_secs(stored.delay_secs.into());
+    let expiry = stored.expiry_secs.map(|secs| Duration::from_secs(secs.into()));
+    Will { topic, payload, qos, retain, delay, expiry, properties }
 }
 
 pub(super) fn user_properties(properties: Option<Box<MessageProperties>>) -> Vec<Property> {

@@ -3,39 +3,7 @@
 
 use std::collections::VecDeque;
 
-/// What is acknowledged, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AckKind {
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
-}
-
-/// One acknowledgement. `reason` is the MQTT 5 reason code, 0 = success.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ack {
-    pub kind: AckKind,
-    pub id: u16,
-    pub reason: u8,
-    pub text: Option<&'static str>,
-}
-
-impl Ack {
-    #[must_use]
-    pub fn new(kind: AckKind, id: u16) -> Self {
-        Self { kind, id, reason: 0, text: None }
-    }
-
-    /// The client may send one more for it (MQTT 5, section 4.9).
-    fn is_closing(&self) -> bool {
-        match self.kind {
-            AckKind::PubAck | AckKind::PubComp => true,
-            AckKind::PubRec => self.reason >= 0x80,
-            AckKind::PubRel => false,
-        }
-    }
-}
+use switchbox_mqtt_codec::packet::Ack;
 
 /// Names a batch that becomes ready later.
 pub type BatchId = u64;
@@ -119,6 +87,8 @@ impl Acks {
 
 #[cfg(test)]
 mod tests {
+    use switchbox_mqtt_codec::packet::AckKind;
+
     use super::*;
 
     fn ack(id: u16) -> Ack {

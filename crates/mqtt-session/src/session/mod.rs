@@ -22,10 +22,11 @@ use std::{
 
 use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
 pub use self::{
-    acks::{Ack, AckKind, BatchId},
+    acks::BatchId,
     item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Shared, Weigh},
 };
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
+use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {

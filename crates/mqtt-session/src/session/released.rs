@@ -80,7 +80,9 @@ impl<H: Clone + Weigh> Session<H> {
 mod tests {
     use switchbox_model::limits;
 
-    use super::super::{AckKind, Expected, tests::*};
+    use switchbox_mqtt_codec::packet::AckKind;
+
+    use super::super::{Expected, tests::*};
 
     #[test]
     fn what_is_over_frees_its_place_and_keeps_its_packet_identifier() {

@@ -14,6 +14,7 @@ pub use self::upgrade::Origins;
 use self::{frames::Frames, upgrade::Refusal};
 use super::socket::Wire;
 use switchbox_model::limits;
+use switchbox_mqtt_codec::fault::{Fault, reason};
 
 /// Reads that bring no payload, before others get their turn.
 const EMPTY_READS: usize = 4;
@@ -23,6 +24,16 @@ const EMPTY_READS: usize = 4;
 pub(super) struct Closing<'a> {
     pub(super) status: u16,
     pub(super) text: &'a str,
+}
+
+/// How WebSocket says that a fault ended the connection.
+pub(super) fn closing(fault: &Fault) -> Closing<'_> {
+    let status = match fault.reason {
+        reason::MALFORMED | reason::PROTOCOL => status::PROTOCOL,
+        reason::TOO_LARGE => status::TOO_BIG,
+        _ => status::POLICY,
+    };
+    Closing { status, text: &fault.text }
 }
 
 /// Why nothing more is read.

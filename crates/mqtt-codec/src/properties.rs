@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use super::{
-    codec,
-    packet::{Fault, reason},
+use switchbox_model::{MessageProperties, PayloadFormat};
+use switchbox_rules::topic;
+
+use crate::{
+    fault::{Fault, reason},
+    frame,
 };
-use switchbox_model::PayloadFormat;
 
 const PAYLOAD_FORMAT: u8 = 0x01;
 const MESSAGE_EXPIRY: u8 = 0x02;
@@ -21,9 +23,9 @@ const MAXIMUM_PACKET: u8 = 0x27;
 
 /// What properties say that the library does not tell.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
-    pub(super) expiry: Option<Duration>,
-    pub(super) format: PayloadFormat,
+pub(crate) struct Checked {
+    pub(crate) expiry: Option<Duration>,
+    pub(crate) format: PayloadFormat,
     /// Where an expiry of 0 ends in the block.
     zero_at: Option<usize>,
 }
@@ -31,7 +33,7 @@ pub(super) struct Checked {
 impl Checked {
     /// The library takes an expiry of 0 for malformed: it is given 1 to read. `block` is a copy of what was checked, and
     /// perhaps more.
-    pub(super) fn make_readable(&self, block: Option<&mut [u8]>) {
+    pub(crate) fn make_readable(&self, block: Option<&mut [u8]>) {
         if let Some((at, block)) = self.zero_at.zip(block)
             && let Some(byte) = block.get_mut(at)
         {
@@ -41,17 +43,17 @@ impl Checked {
 }
 
 /// The properties that these bytes begin with, and what follows; none where a packet ends before them.
-pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+pub(crate) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     let short = || Fault::malformed("properties that are not whole");
     if bytes.is_empty() {
         return Ok((bytes, bytes));
     }
-    let (length, header) = codec::variable_length(bytes)?.ok_or_else(short)?;
+    let (length, header) = frame::variable_length(bytes)?.ok_or_else(short)?;
     bytes.get(header..).and_then(|bytes| bytes.split_at_checked(length)).ok_or_else(short)
 }
 
 /// Refuses what no packet may hold. Whether a property belongs to its packet, and is UTF-8, the library knows.
-pub(super) fn check(block: &[u8]) -> Result<Checked, Fault> {
+pub(crate) fn check(block: &[u8]) -> Result<Checked, Fault> {
     let mut checked = Checked::default();
     let (mut rest, mut seen) = (block, 0_u64);
     while !rest.is_empty() {
@@ -80,7 +82,7 @@ pub(super) fn check(block: &[u8]) -> Result<Checked, Fault> {
 }
 
 /// The largest packet that a client takes by the properties of its CONNECT, as far as these can be read.
-pub(super) fn maximum_packet(block: &[u8]) -> Option<usize> {
+pub(crate) fn maximum_packet(block: &[u8]) -> Option<usize> {
     let mut rest = block;
     while let Some((id, value, after)) = take(rest) {
         if let (MAXIMUM_PACKET, [a, b, c, d]) = (id, value) {
@@ -98,11 +100,11 @@ fn take(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         PAYLOAD_FORMAT | REQUEST_PROBLEM_INFO | REQUEST_RESPONSE_INFO | 0x24 | 0x25 | 0x28..=0x2a => 1,
         0x13 | RECEIVE_MAXIMUM | 0x22 | TOPIC_ALIAS => 2,
         MESSAGE_EXPIRY | 0x11 | 0x18 | MAXIMUM_PACKET => 4,
-        SUBSCRIPTION => codec::variable_length(rest).ok()??.1,
-        id if is_text(id) || matches!(id, 0x09 | 0x16) => 2 + codec::take_binary(rest)?.0.len(),
+        SUBSCRIPTION => frame::variable_length(rest).ok()??.1,
+        id if is_text(id) || matches!(id, 0x09 | 0x16) => 2 + frame::take_binary(rest)?.0.len(),
         USER => {
-            let (name, after) = codec::take_binary(rest)?;
-            4 + name.len() + codec::take_binary(after)?.0.len()
+            let (name, after) = frame::take_binary(rest)?;
+            4 + name.len() + frame::take_binary(after)?.0.len()
         }
         _ => return None,
     };
@@ -132,13 +134,21 @@ fn check_value(id: u8, value: &[u8]) -> Result<(), Fault> {
 }
 
 fn has_nul(mut texts: &[u8]) -> bool {
-    while let Some((text, rest)) = codec::take_binary(texts) {
+    while let Some((text, rest)) = frame::take_binary(texts) {
         if text.contains(&0) {
             return true;
         }
         texts = rest;
     }
     false
+}
+
+/// None where there is nothing in them.
+pub(crate) fn worth_keeping(kept: MessageProperties) -> Result<Option<Box<MessageProperties>>, Fault> {
+    if let Some(topic) = &kept.response_topic {
+        topic::check_name(topic)?;
+    }
+    Ok((kept != MessageProperties::default()).then(|| Box::new(kept)))
 }
 
 #[cfg(test)]

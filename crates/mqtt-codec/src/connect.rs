@@ -6,24 +6,27 @@ use bytes::BytesMut;
 use rmqtt_codec::{v3, v5};
 use zeroize::Zeroizing;
 
-use super::{
+use switchbox_model::{MessageProperties, limits};
+use switchbox_rules::topic;
+
+use crate::{
     bridge,
-    codec::{self, Frame},
-    packet::{Connect, Fault, Version, Will, reason},
+    fault::{Fault, reason},
+    frame::{self, Frame},
+    library::{from_library, library_v3, library_v5},
+    packet::{Connect, Version, Will},
     properties::{self, Checked},
 };
-use switchbox_model::{MessageProperties, limits};
-use switchbox_mqtt_session::topics;
 
 /// A fault in a CONNECT, and who reads the answer; none = no answer, it was no MQTT at all.
-pub(super) type Refused = (Fault, Option<Reader>);
+pub type Refused = (Fault, Option<Reader>);
 
 /// What a client that is not let in can read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader {
-    pub(super) version: Version,
+pub struct Reader {
+    pub version: Version,
     /// Largest packet that it takes, bytes.
-    pub(super) maximum_packet: usize,
+    pub maximum_packet: usize,
 }
 
 impl Reader {
@@ -31,7 +34,7 @@ impl Reader {
     fn of(version: Version, body: &[u8]) -> Self {
         let told = || {
             let rest = body.get(10..)?;
-            let (length, header) = codec::variable_length(rest).ok()??;
+            let (length, header) = frame::variable_length(rest).ok()??;
             let rest = rest.get(header..)?;
             properties::maximum_packet(rest.get(..length).unwrap_or(rest))
         };
@@ -41,9 +44,9 @@ impl Reader {
 }
 
 /// Who sent the beginning of a CONNECT that is too large to be read; none where there is no word for it: 3.1.1, or no MQTT.
-pub(super) fn begun(bytes: &[u8]) -> Option<Reader> {
+pub fn begun(bytes: &[u8]) -> Option<Reader> {
     let (0x10, rest) = bytes.split_first()? else { return None };
-    let (_, header) = codec::variable_length(rest).ok()??;
+    let (_, header) = frame::variable_length(rest).ok()??;
     let body = rest.get(header..)?;
     let version = version(body).ok().filter(|version| *version == Version::V5)?;
     Some(Reader::of(version, body))
@@ -56,7 +59,7 @@ const WILL: u8 = 0x04;
 const CLEAN: u8 = 0x02;
 
 /// Reads the first packet of a connection.
-pub(super) fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
+pub fn read(frame: Frame<'_>) -> Result<Connect, Refused> {
     if frame.first != 0x10 {
         return Err((Fault::protocol("the first packet is no CONNECT"), None));
     }
@@ -82,7 +85,7 @@ fn version(body: &[u8]) -> Result<Version, (Fault, Option<Version>)> {
             format!("protocol level {level} is not supported, only 4 (MQTT 3.1.1), 5, and 131 and 132 of bridges");
         Fault::new(reason::UNSUPPORTED_VERSION, text)
     };
-    match codec::take_binary(body) {
+    match frame::take_binary(body) {
         Some((b"MQTT", [4, ..])) => Ok(Version::V311),
         Some((b"MQTT", [5, ..])) => Ok(Version::V5),
         Some((b"MQTT", [level, ..])) if !bridge::is_level_of_3(*level) => Err((unsupported(*level), Some(Version::V5))),
@@ -111,7 +114,7 @@ struct Parts<'a> {
 /// The password is the last of it; the library takes one with bytes left over.
 fn parts(body: &[u8], flags: u8, version: Version) -> Result<Parts<'_>, Fault> {
     let short = || Fault::malformed("a CONNECT that is too short");
-    let skip_text = |rest| codec::take_binary(rest).map(|(_, rest)| rest).ok_or_else(short);
+    let skip_text = |rest| frame::take_binary(rest).map(|(_, rest)| rest).ok_or_else(short);
     let mut parts = Parts::default();
     let mut rest = body.get(10..).ok_or_else(short)?;
     if version == Version::V5 {
@@ -133,7 +136,7 @@ fn parts(body: &[u8], flags: u8, version: Version) -> Result<Parts<'_>, Fault> {
         rest = skip_text(rest)?;
     }
     if flags & PASSWORD != 0 {
-        let (last, nothing) = codec::take_binary(rest).ok_or_else(short)?;
+        let (last, nothing) = frame::take_binary(rest).ok_or_else(short)?;
         (parts.password, rest) = (Some(last), nothing);
     }
     if rest.is_empty() { Ok(parts) } else { Err(Fault::malformed("bytes after the end of a CONNECT")) }
@@ -156,14 +159,14 @@ fn read_v311(frame: Frame<'_>) -> Result<Connect, Fault> {
     }
     let Parts { password, .. } = parts(frame.body, flags, Version::V311)?;
     let whole = without(password, frame.whole);
-    let v3::Packet::Connect(connect) = codec::library_v3(Frame { whole: &whole, ..frame })? else {
+    let v3::Packet::Connect(connect) = library_v3(Frame { whole: &whole, ..frame })? else {
         return Err(Fault::malformed("a wrong CONNECT"));
     };
     let will = connect.last_will.map(|will| {
         Box::new(Will {
             topic: (*will.topic).into(),
             payload: will.message,
-            qos: codec::from_library(will.qos),
+            qos: from_library(will.qos),
             retain: will.retain,
             delay: Duration::ZERO,
             expiry: None,
@@ -199,7 +202,7 @@ fn read_v5(frame: Frame<'_>) -> Result<Connect, Fault> {
     }
     let will_at = whole.len() - will_to_end;
     will.make_readable(whole.get_mut(will_at..));
-    let v5::Packet::Connect(connect) = codec::library_v5(whole)? else {
+    let v5::Packet::Connect(connect) = library_v5(whole)? else {
         return Err(Fault::malformed("a wrong CONNECT"));
     };
     if connect.auth_method.is_some() {
@@ -237,22 +240,22 @@ fn will_v5(will: v5::LastWill, checked: &Checked) -> Result<Box<Will>, Fault> {
     Ok(Box::new(Will {
         topic: (*will.topic).into(),
         payload: will.message,
-        qos: codec::from_library(will.qos),
+        qos: from_library(will.qos),
         retain: will.retain,
         delay: Duration::from_secs(will.will_delay_interval_sec.unwrap_or(0).into()),
         expiry: checked.expiry,
-        properties: codec::worth_keeping(properties)?,
+        properties: properties::worth_keeping(properties)?,
     }))
 }
 
 fn check(connect: &Connect) -> Result<(), Fault> {
-    codec::no_nul(&connect.client_id)?;
-    codec::no_nul(connect.user_name.as_deref().unwrap_or_default())?;
+    frame::no_nul(&connect.client_id)?;
+    frame::no_nul(connect.user_name.as_deref().unwrap_or_default())?;
     if connect.version == Version::V311 && connect.client_id.is_empty() && !connect.clean {
         return Err(Fault::new(reason::CLIENT_ID, "an empty client id without a clean session"));
     }
     if connect.client_id.len() > limits::CLIENT_ID_BYTES {
         return Err(Fault::new(reason::CLIENT_ID, "a client id that is too long"));
     }
-    connect.will.as_ref().map_or(Ok(()), |will| Ok(topics::check_name(&will.topic)?))
+    connect.will.as_ref().map_or(Ok(()), |will| Ok(topic::check_name(&will.topic)?))
 }

@@ -1,55 +1,64 @@
 //! Packets to bytes. PUBLISH and the acknowledgements are written here, straight into the connection's buffer; the rare
 //! ones by the codec library.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use rmqtt_codec::{v3, v5};
 use tokio_util::codec::Encoder as _;
 
-use super::{
+use switchbox_model::{Message, MessageProperties, PayloadFormat, QoS, limits};
+
+use crate::{
     aliases::{Aliases, Written},
-    gateway_delivery::GatewayDelivery,
-    packet::{Fault, Version, reason},
+    fault::{Fault, reason},
+    frame::{put_variable_length, variable_length_size},
+    packet::{Ack, AckKind, Version},
 };
-use crate::dialect::iot_core;
-use switchbox_delivery::Outbound;
-use switchbox_model::{DeviceId, Message, MessageProperties, PayloadFormat, QoS, limits};
-use switchbox_mqtt_session::session::{Ack, AckKind, Body, Item};
 
 /// What a client can read, and who it is.
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) version: Version,
+pub struct Peer {
+    pub version: Version,
     /// Largest packet that it takes, bytes.
-    pub(super) maximum_packet: usize,
+    pub maximum_packet: usize,
     /// It wants reason strings.
-    pub(super) problem_info: bool,
+    pub problem_info: bool,
     /// Topics that need not be written in full.
-    pub(super) aliases: Aliases,
+    pub aliases: Aliases,
+}
+
+/// What stands before the topic of a PUBLISH, and its identifier.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishHead {
+    pub qos: QoS,
+    pub retain: bool,
+    pub dup: bool,
+    /// 0 for QoS 0.
+    pub id: u16,
 }
 
 /// What is told in CONNACK.
 #[derive(Debug, Default)]
-pub(super) struct Accepted<'a> {
-    pub(super) session_present: bool,
+pub struct Accepted<'a> {
+    pub session_present: bool,
     /// The largest packet that is read.
-    pub(super) packet_bytes: usize,
-    pub(super) assigned_id: Option<&'a str>,
-    pub(super) session_expiry_secs: Option<u32>,
-    pub(super) keep_alive_secs: Option<u16>,
+    pub packet_bytes: usize,
+    pub assigned_id: Option<&'a str>,
+    pub session_expiry_secs: Option<u32>,
+    pub keep_alive_secs: Option<u16>,
     /// Where the client may have answers sent: topics begin so.
-    pub(super) response_info: Option<&'a str>,
+    pub response_info: Option<&'a str>,
 }
 
 /// What a SUBACK takes beside its codes and its words, at most.
 const LISTED_OVERHEAD: usize = 16;
 
-pub(super) const PINGRESP: &[u8] = &[0xd0, 0];
+pub const PINGRESP: &[u8] = &[0xd0, 0];
 
 impl Peer {
     /// False when it is over what the client takes: nothing was written.
-    pub(super) fn connack(&self, accepted: &Accepted<'_>, to: &mut BytesMut) -> bool {
+    pub fn connack(&self, accepted: &Accepted<'_>, to: &mut BytesMut) -> bool {
         match self.version {
             Version::V311 => {
                 to.put_slice(&[0x20, 2, u8::from(accepted.session_present), 0]);
@@ -72,7 +81,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn refuse(&self, reason: u8, text: &str, to: &mut BytesMut) {
+    pub fn refuse(&self, reason: u8, text: &str, to: &mut BytesMut) {
         match self.version {
             Version::V311 => to.put_slice(&[0x20, 2, 0, return_code(reason)]),
             Version::V5 => {
@@ -97,7 +106,7 @@ impl Peer {
     }
 
     /// Nothing for 3.1.1, where a server has no DISCONNECT.
-    pub(super) fn disconnect(&self, reason: u8, text: &str, to: &mut BytesMut) {
+    pub fn disconnect(&self, reason: u8, text: &str, to: &mut BytesMut) {
         if self.version == Version::V5 {
             let reason = reason.try_into().unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
             let packet = |text: Option<&str>| {
@@ -111,7 +120,7 @@ impl Peer {
     }
 
     /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
-    pub(super) fn check_answer(&self, codes: usize) -> Result<(), Fault> {
+    pub fn check_answer(&self, codes: usize) -> Result<(), Fault> {
         // The packet identifier and the length of no properties.
         let body = codes + 3;
         if 1 + variable_length_size(body) + body <= self.maximum_packet {
@@ -121,11 +130,11 @@ impl Peer {
     }
 
     /// `codes`: a granted QoS, or a reason from 0x80.
-    pub(super) fn suback(&self, id: u16, codes: &[u8], text: Option<&str>, to: &mut BytesMut) {
+    pub fn suback(&self, id: u16, codes: &[u8], text: Option<&str>, to: &mut BytesMut) {
         self.listed(0x90, id, codes, text, to);
     }
 
-    pub(super) fn unsuback(&self, id: u16, codes: &[u8], to: &mut BytesMut) {
+    pub fn unsuback(&self, id: u16, codes: &[u8], to: &mut BytesMut) {
         match self.version {
             Version::V311 => self.listed(0xb0, id, &[], None, to),
             Version::V5 => self.listed(0xb0, id, codes, None, to),
@@ -162,7 +171,7 @@ impl Peer {
         fits
     }
 
-    pub(super) fn ack(&self, ack: &Ack, to: &mut BytesMut) {
+    pub fn ack(&self, ack: &Ack, to: &mut BytesMut) {
         let first = match ack.kind {
             AckKind::PubAck => 0x40,
             AckKind::PubRec => 0x50,
@@ -181,61 +190,35 @@ impl Peer {
         }
     }
 
+    /// Writes a PUBLISH whose topic is these pieces side by side. `properties` is what [`Self`] of MQTT 5 reads, already written.
     /// False when it is over what the client takes: nothing was written.
-    pub(super) fn publish(
-        &mut self,
-        id: u16,
-        dup: bool,
-        item: &Item<GatewayDelivery>,
-        own: Option<&DeviceId>,
-        now: Instant,
+    pub fn publish(
+        &self,
+        head: PublishHead,
+        topic: &[impl AsRef<str>],
+        properties: &[u8],
+        payload: &[u8],
         to: &mut BytesMut,
     ) -> bool {
         let before = to.len();
-        let mut flags = 0x30 | u8::from(dup) << 3 | (item.qos as u8) << 1;
-        match (&item.body, own) {
-            (Body::Message { message, retain, ids, .. }, _) => {
-                flags |= u8::from(*retain);
-                self.put_message(flags, id, message, ids, now, to);
-            }
-            (Body::Hub(GatewayDelivery { device, outbound }), own) => {
-                let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
-                let topic = iot_core::topic(device, outbound);
-                let topic_length = topic.iter().map(|piece| piece.len()).sum();
-                if matches!(outbound, Outbound::Command { again: true, .. }) && item.qos != QoS::AtMostOnce {
-                    flags |= 0x08;
-                }
-                let mut properties = BytesMut::new();
-                let payload = match outbound {
-                    Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload,
-                    Outbound::Method { payload, name, rid, .. } => {
-                        if self.version == Version::V5 {
-                            put_method_properties(device, name, *rid, &mut properties);
-                        }
-                        payload
-                    }
-                };
-                let put = |to: &mut BytesMut| topic.iter().for_each(|piece| to.put_slice(piece.as_bytes()));
-                self.put_publish(flags, id, topic_length, put, &properties, payload, to);
-            }
-        }
-        if to.len() - before > self.maximum_packet {
+        self.put_publish(head, topic, properties, payload, to);
+        let fits = to.len() - before <= self.maximum_packet;
+        if !fits {
             to.truncate(before);
-            return false;
         }
-        true
+        fits
     }
 
-    fn put_message(
+    /// Writes a message of the broker, by an alias of its topic where there is one. `ids`: of the subscriptions that brought it.
+    /// False when it is over what the client takes: nothing was written.
+    pub fn message(
         &mut self,
-        flags: u8,
-        id: u16,
-        message: &Arc<Message>,
+        head: PublishHead,
+        message: &Message,
         ids: &[u32],
         now: Instant,
         to: &mut BytesMut,
-    ) {
-        let before = to.len();
+    ) -> bool {
         let put = |peer: &Self, written, to: &mut BytesMut| {
             let mut properties = BytesMut::new();
             if peer.version == Version::V5 {
@@ -243,41 +226,38 @@ impl Peer {
                 put_properties(message, ids, now, &mut properties);
             }
             let name = if matches!(written, Written::Alias(_)) { "" } else { &*message.topic };
-            let topic = |to: &mut BytesMut| to.put_slice(name.as_bytes());
-            peer.put_publish(flags, id, name.len(), topic, &properties, &message.payload, to);
+            peer.publish(head, &[name], &properties, &message.payload, to)
         };
         let written = self.aliases.find(&message.topic);
-        put(self, written, to);
-        let Written::Named(alias) = written else { return };
-        if to.len() - before <= self.maximum_packet {
+        let fits = put(self, written, to);
+        let Written::Named(alias) = written else { return fits };
+        if fits {
             self.aliases.set(&message.topic, alias);
-        } else {
-            // Without the alias it may not be too large.
-            to.truncate(before);
-            put(self, Written::InFull, to);
+            return true;
         }
+        // Without the alias it may not be too large.
+        put(self, Written::InFull, to)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one packet")]
     fn put_publish(
         &self,
-        flags: u8,
-        id: u16,
-        topic_length: usize,
-        topic: impl FnOnce(&mut BytesMut),
-        properties: &BytesMut,
-        payload: &Bytes,
+        head: PublishHead,
+        topic: &[impl AsRef<str>],
+        properties: &[u8],
+        payload: &[u8],
         to: &mut BytesMut,
     ) {
+        let PublishHead { qos, retain, dup, id } = head;
+        let topic_length: usize = topic.iter().map(|piece| piece.as_ref().len()).sum();
         let mut length = 2 + topic_length + payload.len() + if id == 0 { 0 } else { 2 };
         if self.version == Version::V5 {
             length += variable_length_size(properties.len()) + properties.len();
         }
         to.reserve(length + 5);
-        to.put_u8(flags);
+        to.put_u8(0x30 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain));
         put_variable_length(length, to);
         to.put_u16(u16::try_from(topic_length).unwrap_or(u16::MAX));
-        topic(to);
+        topic.iter().for_each(|piece| to.put_slice(piece.as_ref().as_bytes()));
         if id != 0 {
             to.put_u16(id);
         }
@@ -344,9 +324,11 @@ fn put_message_properties(properties: &MessageProperties, to: &mut BytesMut) {
     }
 }
 
-fn put_method_properties(device: &DeviceId, name: &str, rid: u64, to: &mut BytesMut) {
-    put_property_text(0x08, &iot_core::response_topic(device, name, rid), to);
-    put_property_text(0x09, &rid.to_string(), to);
+/// The properties of a request: where its answer is to go, and what the answer is to carry back.
+pub fn put_request(response_topic: &str, correlation: &[u8], to: &mut BytesMut) {
+    put_property_text(0x08, response_topic, to);
+    to.put_u8(0x09);
+    put_binary(correlation, to);
 }
 
 fn put_property_text(property: u8, text: &str, to: &mut BytesMut) {
@@ -359,21 +341,4 @@ fn put_binary(bytes: &[u8], to: &mut BytesMut) {
     let bytes = bytes.get(..usize::from(u16::MAX)).unwrap_or(bytes);
     to.put_u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
     to.put_slice(bytes);
-}
-
-fn variable_length_size(length: usize) -> usize {
-    match length {
-        0..=0x7f => 1,
-        0x80..=0x3fff => 2,
-        0x4000..=0x1f_ffff => 3,
-        _ => 4,
-    }
-}
-
-pub(super) fn put_variable_length(mut length: usize, to: &mut impl BufMut) {
-    while length > 0x7f {
-        to.put_u8((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    to.put_u8(length as u8);
 }

@@ -1,17 +1,18 @@
 //! What a connection does with the bytes of its client, without a connection.
 
-use super::{
-    codec::{self, Decoder},
+use switchbox_model::{PayloadLimits, limits};
+
+use crate::{
     connect,
-    connection::decode,
+    decode::{Decoder, decode},
+    frame::frame,
     packet::Version,
 };
-use switchbox_model::{PayloadLimits, limits};
 
 /// Reads a CONNECT where there is one and then packets, once in one piece and once in two: both must give the same.
 pub fn packets(data: &[u8], v5: bool) {
     let version = if v5 { Version::V5 } else { Version::V311 };
-    let data = match codec::frame(data, limits::CONNECT_PACKET_BYTES) {
+    let data = match frame(data, limits::CONNECT_PACKET_BYTES) {
         Ok(Some(frame)) if frame.first == 0x10 => {
             let _ = connect::read(frame);
             data.get(frame.whole.len()..).unwrap_or_default()

@@ -1,117 +1,45 @@
-//! Bytes to packets. The one place (with `connect` and `encode`) that knows the codec library, and that checks what the
-//! library does not. PUBLISH without properties and the plain acknowledgements are read here, as they are nearly all.
+//! Bytes to packets. PUBLISH without properties and the plain acknowledgements are read here, as they are nearly all; the rest by
+//! the codec library, with checks of what it does not check.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use rmqtt_codec::{error::DecodeError, v3, v5};
-use tokio_util::codec::Decoder as _;
+use rmqtt_codec::{v3, v5};
+use switchbox_model::{MessageProperties, QoS};
+use switchbox_rules::topic;
 
-use super::{
-    packet::{Disconnect, Fault, Filter, Packet, Publish, Subscribe, Version, reason},
+use crate::{
+    fault::{Fault, reason},
+    frame::{Frame, frame, no_nul, take_binary},
+    library::{from_library, library_v3, library_v5},
+    packet::{AckKind, Disconnect, Filter, Packet, Publish, Subscribe, Version},
+    payloads::Payloads,
     properties,
 };
-use switchbox_model::{MessageProperties, QoS};
-use switchbox_mqtt_session::{session::AckKind, topics};
 
-/// One whole packet's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    pub(super) first: u8,
-    pub(super) body: &'a [u8],
-    /// With its header.
-    pub(super) whole: &'a [u8],
-}
-
-/// The first packet of `bytes`; None while it is not all there. Refuses one over `limit` bytes by its header alone.
-pub(super) fn frame(bytes: &[u8], limit: usize) -> Result<Option<Frame<'_>>, Fault> {
-    let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
-    let Some((length, header)) = variable_length(rest)? else { return Ok(None) };
-    if 1 + header + length > limit {
-        return Err(too_large(first, rest.get(header..).unwrap_or_default(), 1 + header + length, limit));
-    }
-    match (bytes.get(1 + header..1 + header + length), bytes.get(..1 + header + length)) {
-        (Some(body), Some(whole)) => Ok(Some(Frame { first, body, whole })),
-        _ => Ok(None),
-    }
-}
-
-/// Names the topic where that has come.
-fn too_large(first: u8, body: &[u8], bytes: usize, limit: usize) -> Fault {
-    /// Of a topic.
-    const SHOWN: usize = 200;
-    let topic = take_binary(body).filter(|_| first >> 4 == 3);
-    let packet = match topic.map(|(topic, _)| String::from_utf8_lossy(topic.get(..SHOWN).unwrap_or(topic))) {
-        Some(topic) => format!("a PUBLISH to {topic:?}"),
-        None => "a packet".to_owned(),
-    };
-    Fault::new(reason::TOO_LARGE, format!("{packet} of {bytes} bytes is over the limit of {limit}"))
-}
-
-/// A variable byte integer and how many bytes it takes; None when it goes on beyond the end.
-pub(super) fn variable_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Ok(Some((value, at + 1)));
-        }
-    }
-    if bytes.len() < 4 { Ok(None) } else { Err(Fault::malformed("a length of more than four bytes")) }
-}
-
-/// Where the payloads of packets that were read together stand: small ones side by side, so that a run of events costs one
-/// allocation. What is to stay for long is better copied, as one payload keeps its neighbours.
-#[derive(Default)]
-pub(super) struct Payloads {
-    room: BytesMut,
-    /// Bytes that may hold more payloads.
-    unread: usize,
-}
-
-/// The most that payloads side by side take: what one of them may keep.
-const SHARED_BYTES: usize = 4096;
-
-impl Payloads {
-    /// For packets of so many bytes.
-    pub(super) fn new(unread: usize) -> Self {
-        Self { room: BytesMut::new(), unread }
-    }
-
-    fn copy(&mut self, payload: &[u8]) -> Bytes {
-        let most = self.unread.min(SHARED_BYTES);
-        self.unread = self.unread.saturating_sub(payload.len());
-        if payload.len() > SHARED_BYTES / 4 {
-            return Bytes::copy_from_slice(payload);
-        }
-        if self.room.capacity() < payload.len() {
-            self.room = BytesMut::with_capacity(most.max(payload.len()));
-        }
-        self.room.extend_from_slice(payload);
-        self.room.split().freeze()
-    }
-}
-
+/// Room for what was read is made for packets of this size, and at first for no more than so many.
+const TYPICAL_PACKET_BYTES: usize = 64;
+const MANY_PACKETS: usize = 64;
 /// Reads the packets of one connection after its CONNECT.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub struct Decoder {
     version: Version,
-    /// Of MQTT 3.1.1, as [`super::bridge`] says.
+    /// Of MQTT 3.1.1, as [`crate::bridge`] says.
     bridge: bool,
     /// The topic of the last PUBLISH, shared by the next one to the same.
     last_topic: Arc<str>,
 }
 
 impl Decoder {
-    pub(super) fn new(version: Version) -> Self {
+    pub fn new(version: Version) -> Self {
         Self { version, bridge: false, last_topic: "".into() }
     }
 
-    pub(super) fn of_bridge(self, bridge: bool) -> Self {
+    pub fn of_bridge(self, bridge: bool) -> Self {
         Self { bridge, ..self }
     }
 
-    pub(super) fn decode(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Packet, Fault> {
+    pub fn decode(&mut self, frame: Frame<'_>, payloads: &mut Payloads) -> Result<Packet, Fault> {
         match frame.first {
             0x30..=0x3f => self.publish(frame, payloads).map(Packet::Publish),
             0x40 => self.ack(AckKind::PubAck, frame),
@@ -169,7 +97,7 @@ impl Decoder {
         if topic != self.last_topic.as_bytes() {
             let text = std::str::from_utf8(topic).map_err(|_| Fault::malformed("a topic that is not UTF-8"))?;
             if !text.is_empty() || self.version == Version::V311 {
-                topics::check_name(text)?;
+                topic::check_name(text)?;
             }
             self.last_topic = text.into();
         } else if topic.is_empty() && self.version == Version::V311 {
@@ -205,6 +133,35 @@ impl Decoder {
     }
 }
 
+/// All whole packets of `bytes` up to the first wrong one, and the bytes that are left.
+pub fn decode<'a>(
+    decoder: &mut Decoder,
+    bytes: &'a [u8],
+    packet_bytes: usize,
+    fault: &mut Option<Fault>,
+) -> (Vec<Packet>, &'a [u8]) {
+    let mut packets = Vec::with_capacity((bytes.len() / TYPICAL_PACKET_BYTES).min(MANY_PACKETS));
+    let mut payloads = Payloads::new(bytes.len());
+    let mut rest = bytes;
+    loop {
+        let read = match frame(rest, packet_bytes) {
+            Ok(None) => return (packets, rest),
+            Ok(Some(frame)) => decoder.decode(frame, &mut payloads).map(|packet| (packet, frame.whole.len())),
+            Err(fault) => Err(fault),
+        };
+        match read {
+            Ok((packet, length)) => {
+                packets.push(packet);
+                rest = rest.get(length..).unwrap_or_default();
+            }
+            Err(found) => {
+                *fault = Some(found);
+                return (packets, &[]);
+            }
+        }
+    }
+}
+
 fn rare_v311(frame: Frame<'_>, bridge: bool) -> Result<Packet, Fault> {
     match library_v3(frame)? {
         v3::Packet::Subscribe { packet_id, topic_filters } => {
@@ -214,7 +171,7 @@ fn rare_v311(frame: Frame<'_>, bridge: bool) -> Result<Packet, Fault> {
                 .map(|(filter, qos)| Filter {
                     filter: (*filter).into(),
                     qos: from_library(qos),
-                    no_local: bridge && !topics::is_shared(&filter),
+                    no_local: bridge && !topic::is_shared(&filter),
                     retain_as_published: bridge,
                     retain_handling: 0,
                 })
@@ -302,16 +259,8 @@ fn add_properties(publish: &mut Publish, frame: Frame<'_>, rest: &[u8]) -> Resul
         correlation: properties.correlation_data.map(|data| Bytes::copy_from_slice(&data)),
         user: properties.user_properties.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
     };
-    publish.properties = worth_keeping(kept)?;
+    publish.properties = properties::worth_keeping(kept)?;
     Ok(())
-}
-
-/// None where there is nothing in them.
-pub(super) fn worth_keeping(kept: MessageProperties) -> Result<Option<Box<MessageProperties>>, Fault> {
-    if let Some(topic) = &kept.response_topic {
-        topics::check_name(topic)?;
-    }
-    Ok((kept != MessageProperties::default()).then(|| Box::new(kept)))
 }
 
 /// A filter with NUL is as malformed as any other text.
@@ -324,16 +273,6 @@ fn without_nul(packet: Packet) -> Result<Packet, Fault> {
     Ok(packet)
 }
 
-pub(super) fn no_nul(text: &str) -> Result<(), Fault> {
-    if text.contains('\0') { Err(Fault::malformed("a text with the character NUL")) } else { Ok(()) }
-}
-
-/// Two bytes of length and so many bytes.
-pub(super) fn take_binary(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    rest.split_at_checked(u16::from_be_bytes(*length).into())
-}
-
 fn packet_id(bytes: [u8; 2]) -> Result<u16, Fault> {
     match u16::from_be_bytes(bytes) {
         0 => Err(Fault::malformed("the packet identifier 0")),
@@ -341,39 +280,11 @@ fn packet_id(bytes: [u8; 2]) -> Result<u16, Fault> {
     }
 }
 
-pub(super) fn qos(bits: u8) -> Result<QoS, Fault> {
+pub fn qos(bits: u8) -> Result<QoS, Fault> {
     match bits {
         0 => Ok(QoS::AtMostOnce),
         1 => Ok(QoS::AtLeastOnce),
         2 => Ok(QoS::ExactlyOnce),
         _ => Err(Fault::malformed("QoS 3")),
     }
-}
-
-pub(super) fn from_library(qos: rmqtt_codec::types::QoS) -> QoS {
-    match qos {
-        rmqtt_codec::types::QoS::AtMostOnce => QoS::AtMostOnce,
-        rmqtt_codec::types::QoS::AtLeastOnce => QoS::AtLeastOnce,
-        rmqtt_codec::types::QoS::ExactlyOnce => QoS::ExactlyOnce,
-    }
-}
-
-pub(super) fn library_v3(frame: Frame<'_>) -> Result<v3::Packet, Fault> {
-    let decoded = v3::Codec::new(0).decode(&mut BytesMut::from(frame.whole));
-    decoded.map_err(fault)?.map(|(packet, _)| packet).ok_or_else(|| Fault::malformed("a packet that is too short"))
-}
-
-pub(super) fn library_v5(mut whole: BytesMut) -> Result<v5::Packet, Fault> {
-    let decoded = v5::Codec::new(0, 0).decode(&mut whole);
-    decoded.map_err(fault)?.map(|(packet, _)| packet).ok_or_else(|| Fault::malformed("a packet that is too short"))
-}
-
-fn fault(error: DecodeError) -> Fault {
-    let reason = match error {
-        DecodeError::InvalidClientId => reason::CLIENT_ID,
-        DecodeError::UnsupportedProtocolLevel | DecodeError::InvalidProtocol => reason::UNSUPPORTED_VERSION,
-        DecodeError::InvalidTopicFilter | DecodeError::UnsupportedPacketType => reason::PROTOCOL,
-        _ => reason::MALFORMED,
-    };
-    Fault::new(reason, error.to_string().to_lowercase())
 }

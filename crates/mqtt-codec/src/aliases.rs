@@ -10,7 +10,7 @@ const WORTH_BYTES: usize = 3;
 
 /// How a topic is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Written {
+pub enum Written {
     InFull,
     /// In full this once, and the alias with it.
     Named(u16),
@@ -19,19 +19,19 @@ pub(super) enum Written {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Aliases {
+pub struct Aliases {
     most: u16,
     known: HashMap<Arc<str>, u16>,
 }
 
 impl Aliases {
     /// `allowed`: the client's topic alias maximum.
-    pub(super) fn new(allowed: u16) -> Self {
+    pub fn new(allowed: u16) -> Self {
         Self { most: allowed.min(limits::TOPIC_ALIASES_OUT), known: HashMap::new() }
     }
 
     /// How to write this topic; a new alias counts as known from [`Self::set`] on.
-    pub(super) fn find(&self, topic: &str) -> Written {
+    pub fn find(&self, topic: &str) -> Written {
         if self.most == 0 || topic.len() <= WORTH_BYTES {
             return Written::InFull;
         }
@@ -42,7 +42,7 @@ impl Aliases {
         }
     }
 
-    pub(super) fn set(&mut self, topic: &Arc<str>, alias: u16) {
+    pub fn set(&mut self, topic: &Arc<str>, alias: u16) {
         self.known.insert(topic.clone(), alias);
     }
 }
