@@ -35,15 +35,18 @@ pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Res
     let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
     let printed = match cli.command {
         Command::Device(options) => device::run(&options),
-        Command::Gateway(options) => gateway::run(&options).map(Printed::from),
-        Command::Registry(options) => registry::run(&options).map(Printed::from),
+        Command::Gateway(options) => options.run().map(Printed::from),
+        Command::Registry(options) => options.run().map(Printed::from),
         Command::Explain(options) => explain::run(&options).map(Printed::from),
         Command::Events(options) => events::listed(&options).map(Printed::from),
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             plugin_logs::listed(&host, &options).map(Printed::from)
         }
         Command::Plugin(options) => plugin::run(&options).map(Printed::from),
-        Command::Service(options) => service::run(&options).map(Printed::from),
+        Command::Service(options) => options.run().map(Printed::from),
+        Command::Token(options) => options.run().map(Printed::from),
+        Command::Audit(options) => audit::run(&options).map(Printed::from),
+        Command::DeadLetters(options) => options.run().map(Printed::from),
         _ => panic!("no command for a running host"),
     };
     printed.map_err(|error| chain(&error))
@@ -52,6 +55,24 @@ pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Res
 /// The table has this row, however wide its columns are.
 pub(super) fn has_row(table: &str, row: &str) -> bool {
     table.lines().any(|line| line.split_whitespace().eq(row.split_whitespace()))
+}
+
+fn has_row_that_begins(table: &str, row: &str) -> bool {
+    let row: Vec<_> = row.split_whitespace().collect();
+    table.lines().any(|line| line.split_whitespace().take(row.len()).eq(row.iter().copied()))
+}
+
+#[test]
+fn an_operator_makes_a_token_and_sees_what_was_done_with_it() {
+    let host = TestHost::new();
+    let run = |arguments: &[&str]| run(arguments, &host.base, host.token.as_deref()).unwrap();
+    let token = run(&["token", "create", "--name", "dashboard", "--scope", "read"]);
+    assert!(!token.is_empty() && !token.contains(char::is_whitespace), "{token:?}");
+    assert!(has_row_that_begins(&run(&["token", "list"]), "dashboard read"));
+    assert!(run(&["audit"]).contains("POST"), "{}", run(&["audit"]));
+    assert_eq!(run(&["token", "delete", "dashboard"]), "token dashboard is deleted");
+    assert_eq!(run(&["token", "list"]).lines().count(), 1);
+    assert_eq!(run(&["dead-letters", "list"]).lines().count(), 1, "only the head: there are none");
 }
 
 #[test]

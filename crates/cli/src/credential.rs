@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{client::Client, example, table::table};
+use super::{answer::items, client::Client, example, table::table};
 use switchbox_auth::{keys, pem};
 use switchbox_model::{
     DeviceName,
@@ -27,7 +27,7 @@ use switchbox_model::{
 /// How a new device is to be known
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
-pub(super) struct NewKey {
+pub struct NewKey {
     /// Make a key pair (ES256): the private half into NAME.key.pem, the public half to the host
     #[arg(long)]
     new_key: bool,
@@ -66,7 +66,7 @@ pub(super) struct Password {
 
 /// Where a password comes from
 #[derive(Debug, clap::Args)]
-pub(super) struct Secret {
+pub struct Secret {
     /// Read the password from standard input instead of making one
     #[arg(long, conflicts_with = "remove")]
     stdin: bool,
@@ -163,7 +163,7 @@ fn read(file: &Path) -> anyhow::Result<Value> {
 
 fn listed(client: &Client, device: &str) -> anyhow::Result<Vec<Value>> {
     let answer = client.get(&client.path(device, "?fieldMask=credentials")?)?;
-    Ok(answer.get("credentials").and_then(Value::as_array).cloned().unwrap_or_default())
+    Ok(items(&answer, "credentials").to_vec())
 }
 
 fn replace(client: &Client, device: &str, credentials: &[Value]) -> anyhow::Result<Value> {

@@ -11,8 +11,13 @@ use serde_json::{Value, json};
 
 use super::{
     DEVICE_REFUSED, Printed,
-    client::{Client, Host, Names, data, encoded, shown},
-    credential, token,
+    answer::field,
+    client::Client,
+    credential,
+    host::Host,
+    names::Names,
+    payload::{data, encoded, shown},
+    token,
 };
 
 /// From this status on a device's answer to a method call says that it failed: those of HTTP.
@@ -178,14 +183,6 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::Token(options) => Ok((Value::Null, token::run(options)?)),
         Action::Prune(options) => prune::run(client, options),
         Action::Twin(_) => anyhow::bail!("a twin is shown as it is"),
-    }
-}
-
-fn field(value: &Value, name: &str) -> String {
-    match value.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => "-".into(),
-        Some(other) => other.to_string(),
     }
 }
 

@@ -5,10 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{
-    client::{Host, Names, escape, shown},
-    readable,
-};
+use super::{answer::items, host::Host, names::Names, payload::shown, readable, url::escape};
 use switchbox_model::{DeviceName, RegistryName};
 use switchbox_support::terminal;
 
@@ -61,9 +58,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
     let path = format!("/v1/events?{}", options.filters()?);
     let answer = options.host.client()?.list(&path, "events", options.limit.max(1))?;
-    let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
     let one = |event| Ok(terminal::piece(&line("event", event)?).into_owned());
-    let lines: Vec<_> = events.iter().map(one).collect::<anyhow::Result<_>>()?;
+    let lines: Vec<_> = items(&answer, "events").iter().map(one).collect::<anyhow::Result<_>>()?;
     Ok(options.host.show(&answer, lines.join("\n")))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::client::{Host, Names, escape};
+use super::{host::Host, names::Names, url::escape};
 use switchbox_core::explain::Id;
 
 /// Why did this lamp turn on? Shows what led to a config, a command or a method call, and what came of an event

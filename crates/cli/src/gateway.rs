@@ -4,25 +4,17 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Host, Names, escape},
+    answer::{cell, field, items, yes},
+    client::Client,
+    on_host,
     table::table,
+    url::escape,
 };
 use switchbox_model::{DeviceName, RegistryName};
 
-/// Gateways: devices that speak for others, which attach over the gateway's connection
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    host: Host,
-    #[command(flatten)]
-    names: Names,
-    #[command(subcommand)]
-    action: Action,
-}
-
 /// What a gateway must show to attach a device.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Method {
+pub enum Method {
     /// The device is bound to the gateway
     AssociationOnly,
     /// The device's own token
@@ -43,7 +35,7 @@ impl Method {
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub enum Action {
     /// Make a registered device a gateway, or change what it must show to attach a device
     Make {
         device: String,
@@ -62,34 +54,30 @@ enum Action {
     Devices { gateway: String },
 }
 
-/// Returns what is to be printed.
-pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let (answer, text) = act(&options.host.client_in(&options.names)?, &options.action)?;
-    Ok(options.host.show(&answer, text))
-}
-
-fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
-    match action {
-        Action::Make { device, auth } => {
-            let config = json!({"gatewayType": "GATEWAY", "gatewayAuthMethod": auth.word()});
-            Ok((configure(client, device, &config)?, format!("{device} is a gateway with {}", auth.word())))
-        }
-        Action::Unmake { gateway } => {
-            let config = json!({"gatewayType": "NON_GATEWAY"});
-            Ok((configure(client, gateway, &config)?, format!("{gateway} is no gateway any more")))
-        }
-        Action::Bind { gateway, device } => {
-            let answer = associate(client, "bindDeviceToGateway", gateway, device)?;
-            Ok((answer, format!("{device} is bound to {gateway}")))
-        }
-        Action::Unbind { gateway, device } => {
-            let answer = associate(client, "unbindDeviceFromGateway", gateway, device)?;
-            Ok((answer, format!("{device} is not bound to {gateway} any more")))
-        }
-        Action::List => list(client, &client.home()?, "gatewayType=GATEWAY"),
-        Action::Devices { gateway } => {
-            let DeviceName { registry, id } = client.device(gateway)?;
-            list(client, &registry, &format!("associationsGatewayId={}", escape(id.as_str())))
+impl on_host::Action for Action {
+    fn run(&self, client: &Client) -> anyhow::Result<(Value, String)> {
+        match self {
+            Self::Make { device, auth } => {
+                let config = json!({"gatewayType": "GATEWAY", "gatewayAuthMethod": auth.word()});
+                Ok((configure(client, device, &config)?, format!("{device} is a gateway with {}", auth.word())))
+            }
+            Self::Unmake { gateway } => {
+                let config = json!({"gatewayType": "NON_GATEWAY"});
+                Ok((configure(client, gateway, &config)?, format!("{gateway} is no gateway any more")))
+            }
+            Self::Bind { gateway, device } => {
+                let answer = associate(client, "bindDeviceToGateway", gateway, device)?;
+                Ok((answer, format!("{device} is bound to {gateway}")))
+            }
+            Self::Unbind { gateway, device } => {
+                let answer = associate(client, "unbindDeviceFromGateway", gateway, device)?;
+                Ok((answer, format!("{device} is not bound to {gateway} any more")))
+            }
+            Self::List => list(client, &client.home()?, "gatewayType=GATEWAY"),
+            Self::Devices { gateway } => {
+                let DeviceName { registry, id } = client.device(gateway)?;
+                list(client, &registry, &format!("associationsGatewayId={}", escape(id.as_str())))
+            }
         }
     }
 }
@@ -115,22 +103,12 @@ fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow
 
 fn list(client: &Client, registry: &RegistryName, option: &str) -> anyhow::Result<(Value, String)> {
     let base = escape(&format!("/v1/{registry}/devices"));
-    let (mut devices, mut token) = (Vec::new(), String::new());
-    loop {
-        let query = format!("gatewayListOptions.{option}&fieldMask=connected,blocked,gatewayConfig&pageSize=1000");
-        let page = client.get(&format!("{base}?{query}&pageToken={}", escape(&token)))?;
-        devices.extend(page.get("devices").and_then(Value::as_array).cloned().unwrap_or_default());
-        match page.get("nextPageToken").and_then(Value::as_str) {
-            Some(next) => token = next.to_owned(),
-            None => break,
-        }
-    }
-    let yes = |device: &Value, name: &str| if device.get(name) == Some(&Value::Bool(true)) { "yes" } else { "no" };
-    let word = |device: &Value, at: &str| device.pointer(at).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let query = format!("gatewayListOptions.{option}&fieldMask=connected,blocked,gatewayConfig");
+    let answer = client.all(&format!("{base}?{query}"), "devices")?;
     let row = |device: &Value| {
-        let method = word(device, "/gatewayConfig/gatewayAuthMethod");
-        vec![word(device, "/id"), yes(device, "connected").into(), yes(device, "blocked").into(), method]
+        let method = cell(device.pointer("/gatewayConfig/gatewayAuthMethod"));
+        vec![field(device, "id"), yes(device, "connected"), yes(device, "blocked"), method]
     };
-    let rows: Vec<_> = devices.iter().map(row).collect();
-    Ok((json!({ "devices": devices }), table(&["DEVICE", "CONNECTED", "BLOCKED", "ATTACHES BY"], &rows)))
+    let rows: Vec<_> = items(&answer, "devices").iter().map(row).collect();
+    Ok((answer, table(&["DEVICE", "CONNECTED", "BLOCKED", "ATTACHES BY"], &rows)))
 }

@@ -3,6 +3,8 @@
 
 mod admin_token;
 mod advice;
+mod answer;
+mod audit;
 mod cert;
 pub mod client;
 #[cfg(test)]
@@ -17,7 +19,11 @@ mod explain;
 #[cfg(test)]
 mod first_use_tests;
 mod gateway;
+mod host;
 pub mod log;
+mod names;
+mod on_host;
+mod payload;
 mod plugin;
 mod plugin_logs;
 pub mod plugin_new;
@@ -27,12 +33,14 @@ mod service;
 mod table;
 mod token;
 mod trust;
+mod url;
 
 use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
+use on_host::{OnDevices, OnHost};
 use switchbox_support::terminal;
 
 /// The exit code of `device method` when the device answers that it failed.
@@ -43,22 +51,24 @@ const DEVICE_REFUSED: u8 = 3;
 pub enum Command {
     /// Look at devices of a running host, change them, send to them
     Device(device::Options),
-    Gateway(gateway::Options),
+    /// Gateways: devices that speak for others, which attach over the gateway's connection
+    Gateway(OnDevices<gateway::Action>),
     /// Registries: groups of devices with names of their own
-    Registry(registry::Options),
+    Registry(OnHost<registry::Action>),
     /// Accounts of programs that are no devices, such as a dashboard that watches
-    Service(service::Options),
+    Service(OnHost<service::Action>),
     /// Look at plugins of a running host, switch them on and off
     Plugin(plugin::Options),
     /// Make tokens for programs that call a running host's API, look at them, delete them
-    Token(admin_token::Options),
+    Token(OnHost<admin_token::Action>),
     /// Who changed what through a running host's API
-    Audit(admin_token::AuditOptions),
+    Audit(audit::Options),
     Explain(explain::Options),
     /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
     Cert(cert::Options),
     Events(events::Options),
-    DeadLetters(dead_letters::Options),
+    /// Events that a plugin rejected, or could not handle in five tries
+    DeadLetters(OnHost<dead_letters::Action>),
 }
 
 /// What a command prints, and the code that it ends with.
@@ -82,18 +92,18 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let printed: Printed = match command {
         Command::Events(options) => return events::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Device(options) => device::run(&options)?,
-        Command::Gateway(options) => gateway::run(&options)?.into(),
-        Command::Registry(options) => registry::run(&options)?.into(),
-        Command::Service(options) => service::run(&options)?.into(),
+        Command::Gateway(options) => options.run()?.into(),
+        Command::Registry(options) => options.run()?.into(),
+        Command::Service(options) => options.run()?.into(),
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);
         }
         Command::Plugin(options) => plugin::run(&options)?.into(),
-        Command::Token(options) => admin_token::run(&options)?.into(),
-        Command::Audit(options) => admin_token::audit(&options)?.into(),
+        Command::Token(options) => options.run()?.into(),
+        Command::Audit(options) => audit::run(&options)?.into(),
         Command::Explain(options) => explain::run(&options)?.into(),
         Command::Cert(options) => cert::run(&options)?.into(),
-        Command::DeadLetters(options) => dead_letters::run(&options)?.into(),
+        Command::DeadLetters(options) => options.run()?.into(),
     };
     show(&printed.text)?;
     Ok(ExitCode::from(printed.code))

@@ -6,9 +6,12 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Host, escape},
+    answer::items,
+    client::Client,
+    host::Host,
     plugin_logs, plugin_new,
     table::{self, table},
+    url::escape,
 };
 use switchbox_model::PluginName;
 
@@ -158,10 +161,11 @@ fn text(value: &Value, pointer: &str) -> String {
 }
 
 fn list(answer: &Value) -> String {
-    let plugins = answer.get("plugins").and_then(Value::as_array).cloned().unwrap_or_default();
     let columns = ["/name", "/state", "/version", "/counters/events", "/counters/done", "/counters/dead", "/lastError"];
-    let rows: Vec<_> =
-        plugins.iter().map(|plugin| columns.iter().map(|column| text(plugin, column)).collect()).collect();
+    let rows: Vec<_> = items(answer, "plugins")
+        .iter()
+        .map(|plugin| columns.iter().map(|column| text(plugin, column)).collect())
+        .collect();
     table(&["PLUGIN", "STATE", "VERSION", "EVENTS", "DONE", "DEAD", "LAST ERROR"], &rows)
 }
 

@@ -4,10 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{
-    client::{Client, Host, escape},
-    events,
-};
+use super::{client::Client, events, host::Host, url::escape};
 use switchbox_model::PluginName;
 use switchbox_support::{clock, terminal};
 

@@ -4,25 +4,19 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Host, escape},
+    answer::items,
+    client::Client,
     credential::{NewKey, Secret},
+    on_host,
     table::table,
+    url::escape,
 };
 use switchbox_model::ServiceName;
 
 const PATH: &str = "/v1/serviceAccounts";
 
-/// Accounts of programs: they publish and subscribe what their lists say, and can watch devices
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    host: Host,
-    #[command(subcommand)]
-    action: Action,
-}
-
 #[derive(Debug, Subcommand)]
-enum Action {
+pub enum Action {
     /// Make an account
     Create {
         name: String,
@@ -47,53 +41,49 @@ enum Action {
     },
 }
 
-/// Returns what is to be printed.
-pub(super) fn run(options: &Options) -> anyhow::Result<String> {
-    let (answer, text) = act(&options.host.client()?, &options.action)?;
-    Ok(options.host.show(&answer, text))
-}
-
 fn path(name: &str, rest: &str) -> anyhow::Result<String> {
     Ok(escape(&format!("{PATH}/{}{rest}", ServiceName::new(name)?)))
 }
 
-fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
-    match action {
-        Action::Create { name, publish, subscribe, key } => {
-            let key = key.make(ServiceName::new(name)?.as_str())?;
-            let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
-            let body = json!({"id": name, "publish": publish, "subscribe": subscribe, "credentials": credentials});
-            let answer = client.post(PATH, &body);
-            if let (Err(_), Some(key)) = (&answer, &key) {
-                key.forget();
+impl on_host::Action for Action {
+    fn run(&self, client: &Client) -> anyhow::Result<(Value, String)> {
+        match self {
+            Self::Create { name, publish, subscribe, key } => {
+                let key = key.make(ServiceName::new(name)?.as_str())?;
+                let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
+                let body = json!({"id": name, "publish": publish, "subscribe": subscribe, "credentials": credentials});
+                let answer = client.post(PATH, &body);
+                if let (Err(_), Some(key)) = (&answer, &key) {
+                    key.forget();
+                }
+                let text =
+                    format!("service account {name} is made; it connects with the user name serviceAccounts/{name}");
+                let made = key.as_ref().and_then(|key| key.made.as_ref());
+                let how = made.map_or_else(String::new, |path| {
+                    let path = path.display();
+                    format!(
+                        ", and as its password\n\n  switchbox device token --key {path} --audience serviceAccounts/{name}"
+                    )
+                });
+                Ok((answer?, format!("{text}{how}")))
             }
-            let text = format!("service account {name} is made; it connects with the user name serviceAccounts/{name}");
-            let made = key.as_ref().and_then(|key| key.made.as_ref());
-            let how = made.map_or_else(String::new, |path| {
-                let path = path.display();
-                format!(
-                    ", and as its password\n\n  switchbox device token --key {path} --audience serviceAccounts/{name}"
-                )
-            });
-            Ok((answer?, format!("{text}{how}")))
+            Self::List => {
+                let answer = client.all(PATH, "serviceAccounts")?;
+                let accounts = answer.get("serviceAccounts").and_then(Value::as_array).cloned().unwrap_or_default();
+                let rows: Vec<_> = accounts.iter().map(row).collect();
+                let text = table(&["ACCOUNT", "PUBLISH", "SUBSCRIBE"], &rows);
+                Ok((answer, text))
+            }
+            Self::Delete { name } => {
+                Ok((client.delete(&path(name, "")?)?, format!("service account {name} is deleted")))
+            }
+            Self::Password { name, secret } => secret.set(client, name, &path(name, ":setPassword")?),
         }
-        Action::List => {
-            let answer = client.list(PATH, "serviceAccounts", u32::MAX)?;
-            let accounts = answer.get("serviceAccounts").and_then(Value::as_array).cloned().unwrap_or_default();
-            let rows: Vec<_> = accounts.iter().map(row).collect();
-            let text = table(&["ACCOUNT", "PUBLISH", "SUBSCRIBE"], &rows);
-            Ok((answer, text))
-        }
-        Action::Delete { name } => Ok((client.delete(&path(name, "")?)?, format!("service account {name} is deleted"))),
-        Action::Password { name, secret } => secret.set(client, name, &path(name, ":setPassword")?),
     }
 }
 
 fn row(account: &Value) -> Vec<String> {
-    let list = |field| {
-        let filters = account.get(field).and_then(Value::as_array).into_iter().flatten();
-        filters.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
-    };
+    let list = |field| items(account, field).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
     let id = account.get("id").and_then(Value::as_str).unwrap_or_default();
     vec![id.to_owned(), list("publish"), list("subscribe")]
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::field;
 use crate::{
-    client::{Client, data, encoded, escape, shown},
+    answer::{field, items},
+    client::Client,
+    payload::{data, encoded, shown},
     table::{self, table},
+    url::escape,
 };
 
 #[derive(Debug, Subcommand)]
@@ -34,7 +36,7 @@ pub(super) enum Command {
         status: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 100)]
-        limit: usize,
+        limit: u32,
     },
     /// Everything about one command
     Show { device: String, id: String },
@@ -76,26 +78,16 @@ fn of(client: &Client, device: &str, id: &str) -> anyhow::Result<String> {
     client.path(device, &format!("/commands/{}", escape(id)))
 }
 
-fn list(client: &Client, device: &str, status: Option<&str>, limit: usize) -> anyhow::Result<(Value, String)> {
-    let (base, status) = (client.path(device, "/commands")?, status.unwrap_or_default());
-    let mut commands: Vec<Value> = Vec::new();
-    let mut token = String::new();
-    while commands.len() < limit {
-        let size = (limit - commands.len()).min(1_000);
-        let page = client.get(&format!("{base}?pageSize={size}&status={status}&pageToken={token}"))?;
-        commands.extend(page.get("commands").and_then(Value::as_array).cloned().unwrap_or_default());
-        match page.get("nextPageToken").and_then(Value::as_str) {
-            Some(next) => token = next.to_owned(),
-            None => break,
-        }
-    }
+fn list(client: &Client, device: &str, status: Option<&str>, limit: u32) -> anyhow::Result<(Value, String)> {
+    let path = client.path(device, &format!("/commands?status={}", escape(status.unwrap_or_default())))?;
+    let answer = client.list(&path, "commands", limit)?;
     let row = |command: &Value| {
         let cells = ["id", "status", "createTime", "updateTime", "subfolder"].map(|name| field(command, name));
         Ok(cells.into_iter().chain([shown(command.get("binaryData"))?]).collect())
     };
-    let rows = commands.iter().map(row).collect::<anyhow::Result<Vec<_>>>()?;
+    let rows = items(&answer, "commands").iter().map(row).collect::<anyhow::Result<Vec<_>>>()?;
     let text = table(&["COMMAND", "STATUS", "QUEUED", "CHANGED", "SUBFOLDER", "DATA"], &rows);
-    Ok((json!({ "commands": commands }), text))
+    Ok((answer, text))
 }
 
 fn details(command: &Value) -> anyhow::Result<String> {

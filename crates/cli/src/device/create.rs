@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    client::{Client, escape},
-    credential::NewKey,
-};
+use crate::{client::Client, credential::NewKey, url::escape};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {

@@ -1,28 +1,22 @@
 //! `switchbox device list`, `get`, `state` and `config get`: what is known of devices, as a person reads it.
 
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde_json::Value;
 
-use super::field;
 use crate::{
-    client::{Client, escape, shown},
+    answer::{field, items, yes},
+    client::Client,
     credential,
+    payload::shown,
     table::{self, table},
+    url::escape,
 };
 
 pub(super) fn list(client: &Client) -> anyhow::Result<(Value, String)> {
     let base = escape(&format!("/v1/{}/devices", client.home()?));
-    let mut devices = Vec::new();
-    let mut token = String::new();
-    loop {
-        let mask = "connected,blocked,config.version,lastEventTime,lastStateTime";
-        let page = client.get(&format!("{base}?pageSize=1000&fieldMask={mask}&pageToken={}", escape(&token)))?;
-        devices.extend(page.get("devices").and_then(Value::as_array).cloned().unwrap_or_default());
-        match page.get("nextPageToken").and_then(Value::as_str) {
-            Some(next) => token = next.to_owned(),
-            None => break,
-        }
-    }
-    let rows: Vec<_> = devices
+    let mask = "connected,blocked,config.version,lastEventTime,lastStateTime";
+    let answer = client.all(&format!("{base}?fieldMask={mask}"), "devices")?;
+    let rows: Vec<_> = items(&answer, "devices")
         .iter()
         .map(|device| {
             let version = device.get("config").map_or("-".into(), |config| field(config, "version"));
@@ -36,11 +30,7 @@ pub(super) fn list(client: &Client) -> anyhow::Result<(Value, String)> {
         })
         .collect();
     let text = table(&["DEVICE", "CONNECTED", "BLOCKED", "CONFIG", "LAST EVENT"], &rows);
-    Ok((json!({ "devices": devices }), text))
-}
-
-fn yes(value: &Value, name: &str) -> String {
-    if value.get(name) == Some(&Value::Bool(true)) { "yes".into() } else { "no".into() }
+    Ok((answer, text))
 }
 
 pub(super) fn details(device: &Value) -> anyhow::Result<String> {
@@ -54,8 +44,7 @@ pub(super) fn details(device: &Value) -> anyhow::Result<String> {
     if let Some(url) = device.pointer("/methodEndpoint/url") {
         rows.push(vec!["method endpoint".to_owned(), text_of(url)]);
     }
-    let credentials = device.get("credentials").and_then(Value::as_array).into_iter().flatten();
-    for (number, credential) in (1..).zip(credentials) {
+    for (number, credential) in (1..).zip(items(device, "credentials")) {
         rows.push(vec![format!("credential {number}"), credential::described(credential)]);
     }
     if device.get("hasPassword") == Some(&Value::Bool(true)) {
@@ -79,41 +68,60 @@ fn text_of(value: &Value) -> String {
 }
 
 pub(super) fn configs(client: &Client, device: &str, all: bool) -> anyhow::Result<(Value, String)> {
-    let answer =
-        client.get(&client.path(device, if all { "/configVersions" } else { "/configVersions?numVersions=1" })?)?;
-    let versions = answer.get("deviceConfigs").and_then(Value::as_array).cloned().unwrap_or_default();
-    let text = match (all, versions.first()) {
-        (_, None) => {
-            anyhow::bail!("{device} has no config yet; make one with `switchbox device config set {device} DATA`")
-        }
-        (false, Some(newest)) => shown(newest.get("binaryData"))?,
-        (true, Some(_)) => {
-            let rows = versions.iter().map(|version| {
-                let data = shown(version.get("binaryData"))?;
-                let (number, made) = (field(version, "version"), field(version, "cloudUpdateTime"));
-                Ok(vec![number, made, field(version, "deviceAckTime"), data])
-            });
-            table(&["VERSION", "MADE", "ACKNOWLEDGED", "DATA"], &rows.collect::<anyhow::Result<Vec<_>>>()?)
-        }
+    let shows = Versions {
+        path: "/configVersions",
+        newest: "?numVersions=1",
+        list: "deviceConfigs",
+        head: &["VERSION", "MADE", "ACKNOWLEDGED", "DATA"],
+        fields: &["version", "cloudUpdateTime", "deviceAckTime"],
     };
-    Ok((answer, text))
+    let none = || format!("{device} has no config yet; make one with `switchbox device config set {device} DATA`");
+    shows.of(client, device, all)?.with_context(none)
 }
 
 pub(super) fn states(client: &Client, device: &str, newest: bool) -> anyhow::Result<(Value, String)> {
-    let answer = client.get(&client.path(device, if newest { "/states?numStates=1" } else { "/states" })?)?;
-    let versions = answer.get("deviceStates").and_then(Value::as_array).cloned().unwrap_or_default();
-    let text = match (newest, versions.first()) {
-        (_, None) => anyhow::bail!(
-            "{device} has not reported a state yet; a device reports it by a publish to /devices/{device}/state"
-        ),
-        (true, Some(newest)) => shown(newest.get("binaryData"))?,
-        (false, Some(_)) => {
-            let rows = versions.iter().map(|version| {
-                let data = shown(version.get("binaryData"))?;
-                Ok(vec![field(version, "version"), field(version, "updateTime"), data])
-            });
-            table(&["VERSION", "REPORTED", "DATA"], &rows.collect::<anyhow::Result<Vec<_>>>()?)
-        }
+    let shows = Versions {
+        path: "/states",
+        newest: "?numStates=1",
+        list: "deviceStates",
+        head: &["VERSION", "REPORTED", "DATA"],
+        fields: &["version", "updateTime"],
     };
-    Ok((answer, text))
+    let none = || {
+        format!("{device} has not reported a state yet; a device reports it by a publish to /devices/{device}/state")
+    };
+    shows.of(client, device, !newest)?.with_context(none)
+}
+
+/// How the kept versions of a document are asked for and shown.
+struct Versions<'a> {
+    /// Below the device's path.
+    path: &'a str,
+    /// The query for the newest alone.
+    newest: &'a str,
+    list: &'a str,
+    head: &'a [&'a str],
+    /// The cells before the data.
+    fields: &'a [&'a str],
+}
+
+impl Versions<'_> {
+    /// All as a table, or the data of the newest. Returns `None` if there is none.
+    fn of(&self, client: &Client, device: &str, all: bool) -> anyhow::Result<Option<(Value, String)>> {
+        let query = if all { "" } else { self.newest };
+        let answer = client.get(&client.path(device, &format!("{}{query}", self.path))?)?;
+        let versions = items(&answer, self.list);
+        let Some(newest) = versions.first() else { return Ok(None) };
+        let text = if all { self.table(versions)? } else { shown(newest.get("binaryData"))? };
+        Ok(Some((answer, text)))
+    }
+
+    fn table(&self, versions: &[Value]) -> anyhow::Result<String> {
+        let row = |version: &Value| {
+            let cells = self.fields.iter().map(|name| field(version, name));
+            Ok(cells.chain([shown(version.get("binaryData"))?]).collect())
+        };
+        let rows = versions.iter().map(row).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(table(self.head, &rows))
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, escape};
+use crate::{client::Client, url::escape};
 
 /// Delete devices that enrolled by themselves, were never used, and are not connected
 #[derive(Debug, clap::Args)]

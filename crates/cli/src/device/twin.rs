@@ -5,10 +5,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use switchbox_rules::json::{Kind, Object, Value, compact};
 
-use crate::{
-    client::{Client, Host, data},
-    table::table,
-};
+use crate::{client::Client, host::Host, payload::data, table::table};
 
 /// How much deeper than a document the host's answer is.
 const AROUND: usize = 8;

@@ -1,0 +1,42 @@
+//! What the host answers, as rows of a table.
+
+use serde_json::Value;
+
+use super::table::table;
+
+/// A value as a cell: text as it is, other values as JSON, and `-` where there is none.
+pub(super) fn cell(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "-".into(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The cell of a field of `object`.
+pub(super) fn field(object: &Value, name: &str) -> String {
+    cell(object.get(name))
+}
+
+/// `yes` where the field is true.
+pub(super) fn yes(object: &Value, name: &str) -> String {
+    if object.get(name) == Some(&Value::Bool(true)) { "yes".into() } else { "no".into() }
+}
+
+/// The items of a list in an answer; none where there is no such list.
+pub(super) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A table of a list in an answer. Each column has its head, and the place of its cell in an item as a JSON pointer.
+pub(super) fn list(answer: &Value, name: &str, columns: &[(&str, &str)]) -> String {
+    let row = |item: &Value| columns.iter().map(|(_, at)| cell(item.pointer(at))).collect();
+    let rows: Vec<Vec<_>> = items(answer, name).iter().map(row).collect();
+    let head: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
+    table(&head, &rows)
+}
+
+/// Rows of names and values, for [`details`](super::table::details). Each has the place of its value as a JSON pointer.
+pub(super) fn rows(answer: &Value, named: &[(&str, &str)]) -> Vec<Vec<String>> {
+    named.iter().map(|(name, at)| vec![(*name).to_owned(), cell(answer.pointer(at))]).collect()
+}

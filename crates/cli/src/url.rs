@@ -1,0 +1,16 @@
+//! Text as a part of a URL. Pure.
+
+use std::fmt::Write as _;
+
+/// Percent-encodes what would end a path or a query parameter, or means something else there.
+pub(super) fn escape(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@,".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
