@@ -11,46 +11,23 @@ use super::{
     binary::{self, Kind, MAX_COMPONENT_BYTES},
     bindings::exports::{Handling, HandlingIndices},
     compile, contents, convert,
+    description::Description,
     engine::Engine,
     error::{CallError, LoadError},
-    grants::{Grant, Grants},
+    execution::Setup,
+    grants::Grants,
     host::Host,
-    instance::{Instance, OnEvent, Setup},
+    instance::{Instance, OnEvent},
     limits::{Limits, MAX_MEMORY, Size},
     sandbox::{self, State},
+    surface::{HANDLER, check_exports, check_imports},
     text,
-    trigger::Trigger,
-    wasi,
 };
 use switchbox_model::PluginName;
 use switchbox_support::{
     clock,
     tasks::{self, Panicked},
 };
-
-/// What a component must export.
-const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
-
-/// The capabilities' package and version.
-const PACKAGE: &str = "switchbox:plugin/";
-const VERSION: &str = "@0.1.0";
-
-/// The interfaces of the package that a component may import.
-const CAPABILITIES: &[&str] =
-    &["types", "registry", "config", "command", "method", "twin", "state", "timer", "topic", "log"];
-
-/// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    pub name: String,
-    pub version: String,
-    /// One sentence for people.
-    pub summary: String,
-    pub triggers: Vec<Trigger>,
-    pub grants: Vec<Grant>,
-    /// JSON.
-    pub default_settings: String,
-}
 
 /// A component, ready to be started any number of times. A cheap clone.
 #[derive(Clone)]
@@ -72,6 +49,23 @@ impl std::fmt::Debug for Component {
 }
 
 impl Component {
+    /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
+    pub async fn load(engine: &Engine, bytes: Bytes) -> Result<Self, LoadError> {
+        let (size, on) = (bytes.len(), engine.threads());
+        let broken = |error: JoinError| LoadError::Compile(error.to_string());
+        let checked = {
+            let (engine, bytes) = (engine.clone(), bytes.clone());
+            on.spawn_blocking(move || check(&engine, &bytes)).await.map_err(broken)??
+        };
+        let code = match checked.compiled {
+            Some(_) => Vec::new(),
+            None => compile::compile(engine, &bytes).await?,
+        };
+        drop(bytes);
+        let engine = engine.clone();
+        on.spawn_blocking(move || finish(&engine, checked, &code, size)).await.map_err(broken)?
+    }
+
     /// `sha256:…` of the component's bytes.
     #[must_use]
     pub fn digest(&self) -> &str {
@@ -93,7 +87,7 @@ impl Component {
             limits: Limits { memory: Size(MAX_MEMORY), ..Limits::default() },
             grants: Grants::none(),
         };
-        let mut store = sandbox::store(&self.0.engine, Arc::new(setup), None, 0);
+        let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::new(setup), None, 0);
         let (guest, _) = self.instantiate(&mut store).await?;
         let settings = store.data().setup.settings.clone();
         let meter = Arc::clone(&store.data().meter);
@@ -106,13 +100,13 @@ impl Component {
 
     /// A new instance that has taken its settings and may be given events.
     pub async fn start(&self, setup: Arc<Setup>, host: Arc<dyn Host>) -> Result<Instance, CallError> {
-        let mut store = sandbox::store(&self.0.engine, Arc::clone(&setup), Some(host), clock::now_ms());
+        let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), clock::now_ms());
         let (guest, on_event) = self.instantiate(&mut store).await?;
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_start(&mut store, &setup.settings);
         let started = tasks::caught(sandbox::measured(&meter, call)).await;
         match started.map_err(|panic| panicked("start", &panic))? {
-            Ok(Ok(())) => Ok(Instance::new(self.clone(), store, on_event)),
+            Ok(Ok(())) => Ok(Instance::new(store, on_event)),
             Ok(Err(text)) => Err(CallError::Refused(text::cut(text))),
             Err(error) => Err(self.failed("start", &store, &error)),
         }
@@ -148,27 +142,10 @@ fn panicked(what: &'static str, panic: &Panicked) -> CallError {
 }
 
 /// A component whose frame, contents and names are in order.
-pub(super) struct Checked {
+struct Checked {
     digest: String,
     /// `None`: it has to be compiled.
     compiled: Option<Compiled>,
-}
-
-/// Checks, compiles (or takes the compiled code from the cache), checks what only the compiler can see.
-pub(super) async fn load(engine: &Engine, bytes: Bytes) -> Result<Component, LoadError> {
-    let (size, on) = (bytes.len(), engine.threads());
-    let broken = |error: JoinError| LoadError::Compile(error.to_string());
-    let checked = {
-        let (engine, bytes) = (engine.clone(), bytes.clone());
-        on.spawn_blocking(move || check(&engine, &bytes)).await.map_err(broken)??
-    };
-    let code = match checked.compiled {
-        Some(_) => Vec::new(),
-        None => compile::compile(engine, &bytes).await?,
-    };
-    drop(bytes);
-    let engine = engine.clone();
-    on.spawn_blocking(move || finish(&engine, checked, &code, size)).await.map_err(broken)?
 }
 
 /// Refuses what need not be compiled to be seen to be no plugin. Blocks.
@@ -228,65 +205,4 @@ pub fn digest(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-fn check_imports<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
-    for name in names {
-        import_allowed(name).map_err(|why| LoadError::Import { name: text::cut(name.into()), why })?;
-    }
-    Ok(())
-}
-
-/// By name alone; that the functions fit is the linker's to say.
-fn import_allowed(name: &str) -> Result<(), String> {
-    if let Some(interface) = name.strip_prefix(PACKAGE) {
-        return match interface.strip_suffix(VERSION) {
-            Some(interface) if CAPABILITIES.contains(&interface) => Ok(()),
-            Some(_) => Err("which is no capability of this host".into()),
-            None => Err(format!("but this host speaks switchbox:plugin{VERSION}")),
-        };
-    }
-    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-    if !wasi::INTERFACES.contains(&interface) {
-        return Err(
-            "which plugins may not use: they have no files, no sockets and no HTTP, and reach devices through \
-                    switchbox:plugin alone"
-                .into(),
-        );
-    }
-    if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
-}
-
-fn check_exports(names: &[String]) -> Result<(), LoadError> {
-    if names.iter().any(|name| name == HANDLER) {
-        return Ok(());
-    }
-    let found = if names.is_empty() { "it exports nothing".into() } else { format!("it exports {}", names.join(", ")) };
-    let found = text::cut(found);
-    Err(LoadError::Export { wanted: HANDLER, found })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn imports_are_judged_by_name() {
-        for (name, allowed) in [
-            ("switchbox:plugin/registry@0.1.0", true),
-            ("switchbox:plugin/types@0.1.0", true),
-            ("switchbox:plugin/registry@0.2.0", false),
-            ("switchbox:plugin/registry", false),
-            ("switchbox:plugin/shell@0.1.0", false),
-            ("wasi:io/poll@0.2.0", true),
-            ("wasi:io/poll@0.2.12", true),
-            ("wasi:io/poll@0.3.0", false),
-            ("wasi:io/poll", false),
-            ("wasi:sockets/tcp@0.2.3", false),
-            ("wasi:http/outgoing-handler@0.2.3", false),
-            ("env", false),
-        ] {
-            assert_eq!(import_allowed(name).is_ok(), allowed, "{name}");
-        }
-    }
 }

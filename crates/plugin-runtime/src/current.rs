@@ -7,8 +7,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
+    execution::{Called, KvChange},
     grants::Capability,
-    instance::{Called, KvChange},
     limits::names,
 };
 use switchbox_model::{DeviceName, Effect, PluginName, RegistryName, Seq, limits::LimitName};

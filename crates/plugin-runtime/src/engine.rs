@@ -2,18 +2,11 @@
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, thread, time::Duration};
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
 
 use super::{
-    bindings::imports::switchbox::plugin as api,
-    cache::Cache,
-    component::{self, Component},
-    error::{Error, LoadError},
-    limits::MAX_MEMORY,
-    sandbox::State,
-    wasi,
+    bindings::imports::switchbox::plugin as api, cache::Cache, error::Error, limits::MAX_MEMORY, sandbox::State, wasi,
 };
 use switchbox_support::tasks::Tasks;
 
@@ -72,11 +65,6 @@ impl Engine {
         let cache = options.cache.map(|folder| Cache::new(folder, &engine)).transpose()?;
         tick(&options.tasks, increment(engine.weak()))?;
         Ok(Self(Arc::new(Inner { engine, linker, cache, reservation, background: options.background })))
-    }
-
-    /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
-    pub async fn load(&self, bytes: Bytes) -> Result<Component, LoadError> {
-        component::load(self, bytes).await
     }
 
     /// Lets go of all compiled code in the cache but that of components with these digests. Blocks.

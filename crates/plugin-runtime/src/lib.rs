@@ -1,7 +1,7 @@
 //! Runs components as plugins: bytes in, a sandboxed instance, and for each event what the guest wants to happen. Never
 //! makes an effect happen itself, never queues or retries, and does no IO but its compile cache.
 //!
-//! `Engine::load` checks and compiles, `Component::start` makes an `Instance`, `Instance::handle` gives an `Execution`.
+//! `Component::load` checks and compiles, `Component::start` makes an `Instance`, `Instance::handle` gives an `Execution`.
 
 mod binary;
 mod bindings;
@@ -11,8 +11,10 @@ mod component;
 mod contents;
 mod convert;
 mod current;
+mod description;
 mod engine;
 mod error;
+mod execution;
 mod failure;
 pub mod futile;
 pub mod host;
@@ -24,17 +26,20 @@ mod output;
 mod rate;
 mod sandbox;
 pub mod settings;
+mod surface;
 mod text;
 pub mod trigger;
 mod wasi;
 
 pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
-pub use component::{Component, Description, digest};
+pub use component::{Component, digest};
 pub use contents::look_through;
+pub use description::Description;
 pub use engine::{Engine, Options};
 pub use error::{CallError, Error, LoadError};
+pub use execution::{Call, Called, Execution, KvChange, Setup, Verdict};
 pub use host::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse};
-pub use instance::{Call, Called, Execution, Instance, KvChange, Setup, Verdict};
+pub use instance::Instance;
 pub use limits::{Limits, Rate};
 pub use settings::PluginSettings;
 use switchbox_rules::grants;

@@ -3,15 +3,14 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use wasmtime::{ResourceLimiter, Store, UpdateDeadline, component::ResourceTable};
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
     current::{Current, Phase},
-    engine::Engine,
+    execution::Setup,
     failure::{Failure, LimitHit, explain},
     host::Host,
-    instance::Setup,
     limits::{Size, names},
     meter::{Meter, Metered},
     output::Output,
@@ -62,7 +61,7 @@ pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Hos
         setup,
         host,
     };
-    let mut store = Store::new(engine.wasmtime(), state);
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.bounds);
     store.set_hostcall_fuel(GUEST_CALL_BYTES);
     store.set_max_component_handles(MAX_COMPONENT_HANDLES);

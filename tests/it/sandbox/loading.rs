@@ -1,13 +1,13 @@
 //! What is no plugin is refused with a text that says why; what is one is compiled once.
 
 use bytes::Bytes;
-use switchbox_plugin_runtime::{Engine, LoadError, Options};
+use switchbox_plugin_runtime::{Component, Engine, LoadError, Options};
 
 use super::world::{World, hostile, setup};
 
 async fn refused(bytes: impl Into<Bytes>) -> LoadError {
     let engine = Engine::new(Options { max_instances: 2, ..Options::default() }).unwrap();
-    engine.load(bytes.into()).await.unwrap_err()
+    Component::load(&engine, bytes.into()).await.unwrap_err()
 }
 
 fn guest() -> Vec<u8> {
@@ -106,10 +106,10 @@ async fn what_is_refused_leaves_no_compiled_code() {
     let options = Options { cache: Some(folder.path().join("cache")), max_instances: 2, ..Options::default() };
     let engine = Engine::new(options).unwrap();
     let instance = r#"(component (component $c) (instance $i (instantiate $c)) (export "switchbox:plugin/handler@0.1.0" (instance $i)))"#;
-    engine.load(wat::parse_str(instance).unwrap().into()).await.unwrap_err();
+    Component::load(&engine, wat::parse_str(instance).unwrap().into()).await.unwrap_err();
     let files = || std::fs::read_dir(folder.path().join("cache")).unwrap().count();
     assert_eq!(files(), 0);
-    let digest = engine.load(guest().into()).await.unwrap().digest().to_owned();
+    let digest = Component::load(&engine, guest().into()).await.unwrap().digest().to_owned();
     assert_eq!(files(), 1);
     engine.retain_compiled(&[digest].into());
     assert_eq!(files(), 1);
@@ -138,7 +138,7 @@ async fn a_start_that_fails_says_why() {
 #[tokio::test]
 async fn more_instances_than_the_pool_has_are_refused() {
     let engine = Engine::new(Options { max_instances: 1, ..Options::default() }).unwrap();
-    let component = engine.load(guest().into()).await.unwrap();
+    let component = Component::load(&engine, guest().into()).await.unwrap();
     let setup = setup(Default::default(), None).await;
     let first = component.start(setup.clone(), std::sync::Arc::new(World::new())).await.unwrap();
     let error = component.start(setup.clone(), std::sync::Arc::new(World::new())).await.err().unwrap();
@@ -153,7 +153,7 @@ async fn compiled_code_is_kept_and_a_broken_file_only_costs_time() {
     let cache = folder.path().join("cache");
     let engine =
         || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2, ..Options::default() }).unwrap();
-    let digest = engine().load(guest().into()).await.unwrap().digest().to_owned();
+    let digest = Component::load(&engine(), guest().into()).await.unwrap().digest().to_owned();
     let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let [file] = files().try_into().unwrap();
     let whole = std::fs::read(&file).unwrap();
@@ -161,7 +161,7 @@ async fn compiled_code_is_kept_and_a_broken_file_only_costs_time() {
     *flipped.last_mut().unwrap() ^= 1;
     for broken in [&b""[..], &b"short"[..], &whole[..whole.len() / 2], &flipped] {
         std::fs::write(&file, broken).unwrap();
-        assert_eq!(engine().load(guest().into()).await.unwrap().digest(), digest);
+        assert_eq!(Component::load(&engine(), guest().into()).await.unwrap().digest(), digest);
         assert_eq!(std::fs::read(&file).unwrap(), whole, "it is written anew");
     }
     assert_eq!(files().len(), 1);

@@ -19,7 +19,7 @@ pub async fn hostile() -> Component {
     static COMPONENT: OnceCell<Component> = OnceCell::const_new();
     let load = || async {
         let bytes = std::fs::read(env!("GUEST_HOSTILE")).unwrap();
-        Engine::new(Options::default()).unwrap().load(bytes.into()).await.unwrap()
+        Component::load(&Engine::new(Options::default()).unwrap(), bytes.into()).await.unwrap()
     };
     COMPONENT.get_or_init(load).await.clone()
 }

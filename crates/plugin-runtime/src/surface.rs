@@ -1,0 +1,75 @@
+//! What a component may import and must export, by name.
+
+use super::{error::LoadError, text, wasi};
+
+/// What a component must export.
+pub(super) const HANDLER: &str = "switchbox:plugin/handler@0.1.0";
+
+/// The capabilities' package and version.
+const PACKAGE: &str = "switchbox:plugin/";
+const VERSION: &str = "@0.1.0";
+
+/// The interfaces of the package that a component may import.
+const CAPABILITIES: &[&str] =
+    &["types", "registry", "config", "command", "method", "twin", "state", "timer", "topic", "log"];
+
+/// Imports are judged by their names alone; that the functions fit is the linker's to say.
+pub(super) fn check_imports<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
+    for name in names {
+        import_allowed(name).map_err(|why| LoadError::Import { name: text::cut(name.into()), why })?;
+    }
+    Ok(())
+}
+
+fn import_allowed(name: &str) -> Result<(), String> {
+    if let Some(interface) = name.strip_prefix(PACKAGE) {
+        return match interface.strip_suffix(VERSION) {
+            Some(interface) if CAPABILITIES.contains(&interface) => Ok(()),
+            Some(_) => Err("which is no capability of this host".into()),
+            None => Err(format!("but this host speaks switchbox:plugin{VERSION}")),
+        };
+    }
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    if !wasi::INTERFACES.contains(&interface) {
+        return Err(
+            "which plugins may not use: they have no files, no sockets and no HTTP, and reach devices through \
+                    switchbox:plugin alone"
+                .into(),
+        );
+    }
+    if version.starts_with("0.2.") { Ok(()) } else { Err("but this host speaks WASI 0.2".into()) }
+}
+
+pub(super) fn check_exports(names: &[String]) -> Result<(), LoadError> {
+    if names.iter().any(|name| name == HANDLER) {
+        return Ok(());
+    }
+    let found = if names.is_empty() { "it exports nothing".into() } else { format!("it exports {}", names.join(", ")) };
+    let found = text::cut(found);
+    Err(LoadError::Export { wanted: HANDLER, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_judged_by_name() {
+        for (name, allowed) in [
+            ("switchbox:plugin/registry@0.1.0", true),
+            ("switchbox:plugin/types@0.1.0", true),
+            ("switchbox:plugin/registry@0.2.0", false),
+            ("switchbox:plugin/registry", false),
+            ("switchbox:plugin/shell@0.1.0", false),
+            ("wasi:io/poll@0.2.0", true),
+            ("wasi:io/poll@0.2.12", true),
+            ("wasi:io/poll@0.3.0", false),
+            ("wasi:io/poll", false),
+            ("wasi:sockets/tcp@0.2.3", false),
+            ("wasi:http/outgoing-handler@0.2.3", false),
+            ("env", false),
+        ] {
+            assert_eq!(import_allowed(name).is_ok(), allowed, "{name}");
+        }
+    }
+}
