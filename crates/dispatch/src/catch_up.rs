@@ -17,9 +17,14 @@ const NOT_WRITTEN_YET: Duration = Duration::from_millis(5);
 /// How long to wait when the log cannot be read.
 const NOT_READABLE: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(runner: Arc<Runner>) {
+/// Begins to read from the log.
+pub(super) fn start(runner: &Arc<Runner>) {
+    runner.context.spawn(run(runner.clone()));
+}
+
+async fn run(runner: Arc<Runner>) {
     let mut row = None;
-    while runner.has_room().await && !runner.context.stopping.is_cancelled() {
+    while runner.backlog.has_room().await && !runner.context.stopping.is_cancelled() {
         match step(&runner, &mut row).await {
             Ok(Step::CaughtUp) => return,
             Ok(Step::Read) => {}
@@ -42,9 +47,11 @@ enum Step {
 }
 
 async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error> {
-    let Some((cursor, newest)) = runner.with_lag(|lag| (lag.cursor, lag.newest)) else { return Ok(Step::CaughtUp) };
+    let Some((cursor, newest)) = runner.backlog.with_lag(|lag| (lag.cursor, lag.newest)) else {
+        return Ok(Step::CaughtUp);
+    };
     if cursor > newest {
-        return Ok(if runner.caught_up(Vec::new(), cursor) { Step::CaughtUp } else { Step::NothingYet });
+        return Ok(if runner.backlog.caught_up(Vec::new(), cursor) { Step::CaughtUp } else { Step::NothingYet });
     }
     let from = match *row {
         Some(row) => row,
@@ -66,7 +73,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
             jobs.extend(job(runner, event));
         }
     }
-    Ok(if runner.caught_up(jobs, reached) { Step::CaughtUp } else { Step::Read })
+    Ok(if runner.backlog.caught_up(jobs, reached) { Step::CaughtUp } else { Step::Read })
 }
 
 /// None when the plugin has nothing to do with the event.
@@ -76,7 +83,7 @@ fn job(runner: &Arc<Runner>, event: Event) -> Option<Job> {
     if before_boot && !event.durable {
         return None;
     }
-    if runner.with_lag(|lag| lag.handled.remove(&event.seq)).unwrap_or(false) {
+    if runner.backlog.with_lag(|lag| lag.handled.remove(&event.seq)).unwrap_or(false) {
         return None;
     }
     let device = match event.device {

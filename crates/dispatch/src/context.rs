@@ -3,27 +3,18 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    cycles::Cycles,
-    host::{PluginHost, Reach},
-    kv::Kv,
-    life::Lives,
-    recovery::Left,
-    routes::Table,
-    runner::Runner,
-};
+use super::{cycles::Cycles, kv::Kv, life::Lives, reach::Reach, recovery::Left, warnings::Warnings};
 use switchbox_core::{registry, timers};
-use switchbox_model::{PluginName, Seq};
-use switchbox_plugin_runtime as plugin;
+use switchbox_model::Seq;
 use switchbox_store as store;
 use switchbox_support::tasks::Tasks;
 
@@ -42,15 +33,12 @@ pub(super) struct Context {
     /// The plugins that were there when the host stopped and do not run yet.
     pub(super) left: Mutex<Left>,
     pub(super) lives: Mutex<Lives>,
-    /// The plugins that run. Replaced as a whole.
-    pub(super) table: RwLock<Arc<Table>>,
-    /// Some plugin that runs is triggered by messages on ordinary topics.
-    pub(super) topics: AtomicBool,
     /// Grows whenever routes have to be asked for again.
     generation: AtomicU64,
     /// Where the clock of the loop guard begins.
     pub(super) began: Instant,
     pub(super) cycles: Mutex<Cycles>,
+    pub(super) warnings: Mutex<Warnings>,
     pub(super) reach: OnceLock<Arc<dyn Reach>>,
 }
 
@@ -68,11 +56,10 @@ impl Context {
             boot: OnceLock::new(),
             left: Mutex::default(),
             lives: Mutex::default(),
-            table: RwLock::default(),
-            topics: AtomicBool::new(false),
             generation: AtomicU64::new(1),
             began: Instant::now(),
             cycles: Mutex::default(),
+            warnings: Mutex::default(),
             reach: OnceLock::new(),
         }
     }
@@ -84,24 +71,12 @@ impl Context {
         self.tasks.spawn_on(self.vital.clone().guard("dispatch", task), &self.runtime);
     }
 
-    /// What an instance of a plugin calls. Each has one of its own, lest all processors count references in one place.
-    pub(super) fn plugin_host(self: &Arc<Self>) -> Arc<dyn plugin::Host> {
-        Arc::new(PluginHost::new(Arc::downgrade(self), self.registry.clone()))
-    }
-
     /// Some plugin's triggers, or the set of plugins, changed.
     pub(super) fn changed(&self) {
-        let runners = &self.table.read().runners;
-        let topics = runners.iter().any(|runner| runner.version().triggers.any_topic());
-        self.topics.store(topics, Ordering::Release);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-
-    pub(super) fn runner(&self, name: &PluginName) -> Option<Arc<Runner>> {
-        self.table.read().runners.iter().find(|runner| runner.name == *name).cloned()
     }
 }

@@ -1,7 +1,8 @@
 //! Plugins that are switched off, removed, replaced by others, and deleted with what they kept.
 
-use super::{Manager, life::REMOVED_KEPT, manager::Error, routes::Table, runner::Runner};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
+
+use super::{Manager, life::REMOVED_KEPT, prepare::Error};
 
 use switchbox_model::{
     Entry, PluginName,
@@ -65,11 +66,11 @@ impl Manager {
         let timers = &self.context.timers;
         // From here on no timer fires.
         timers.hold(name).await.pause();
-        let ended = self.take_out(name);
-        self.context.changed();
+        let ended = self.routes.take_out(name);
         for runner in &ended {
             runner.stop().await;
         }
+        self.context.warnings.lock().forget(name);
         let was_left = self.context.left.lock().forget(name);
         if ended.is_empty() && !was_left && !self.keeps_something(name) {
             return Ok(());
@@ -90,13 +91,6 @@ impl Manager {
         self.context.lives.lock().get(name).is_some()
             || self.context.kv.of(name).data.lock().bytes() > 0
             || self.context.timers.count(name) > 0
-    }
-
-    fn take_out(&self, name: &PluginName) -> Vec<Arc<Runner>> {
-        let mut table = self.context.table.write();
-        let (ended, runners): (Vec<_>, Vec<_>) = table.runners.iter().cloned().partition(|r| r.name == *name);
-        *table = Arc::new(Table { runners });
-        ended
     }
 
     /// The plugin is about to run as `identity`. Where another plugin had its name, what that kept is deleted first.

@@ -1,13 +1,10 @@
 //! What plugins may ask of the host, over the registry, the connections and their own state.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use super::context::Context;
+use super::{context::Context, runner::Runner};
 use switchbox_core::{
     registry::{self, Device},
     twin,
@@ -15,34 +12,27 @@ use switchbox_core::{
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, limits::VERSIONS_KEPT};
 use switchbox_plugin_runtime::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::Waiting};
 
-/// The connections, as plugins need them.
-pub trait Reach: Send + Sync {
-    fn connected(&self, device: DeviceNum) -> bool;
-    fn accepts_commands(&self, device: DeviceNum) -> bool;
-    fn accepts_methods(&self, device: DeviceNum) -> bool;
-    /// How many more commands may wait for the device.
-    fn command_room(&self, device: DeviceNum) -> usize;
-    /// Calls a method of the device and waits for its answer.
-    fn call(
-        &self,
-        device: Arc<Device>,
-        method: String,
-        payload: Bytes,
-        timeout: Duration,
-    ) -> Waiting<Result<MethodResponse, MethodError>>;
-    /// Waits until messages that plugins published before are given to their subscribers, but for so many. False when
-    /// it had to wait.
-    fn room_to_publish(&self) -> Waiting<bool>;
-}
-
+/// Each instance has one of its own, lest all processors count references in one place.
 pub(super) struct PluginHost {
     context: Weak<Context>,
     registry: registry::Handle,
+    /// None while a component is tried that handles no events.
+    runner: Option<Weak<Runner>>,
 }
 
 impl PluginHost {
-    pub(super) fn new(context: Weak<Context>, registry: registry::Handle) -> Self {
-        Self { context, registry }
+    /// For an instance that handles the runner's events.
+    pub(super) fn of(runner: &Arc<Runner>) -> Arc<dyn Host> {
+        Self::new(&runner.context, Some(Arc::downgrade(runner)))
+    }
+
+    /// For an instance that is tried.
+    pub(super) fn for_trial(context: &Arc<Context>) -> Arc<dyn Host> {
+        Self::new(context, None)
+    }
+
+    fn new(context: &Arc<Context>, runner: Option<Weak<Runner>>) -> Arc<dyn Host> {
+        Arc::new(Self { context: Arc::downgrade(context), registry: context.registry.clone(), runner })
     }
 
     fn view(&self, device: &Device) -> DeviceView {
@@ -139,13 +129,14 @@ impl Host for PluginHost {
 
     fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
         let context = self.context.upgrade();
+        let runner = self.runner.as_ref().and_then(Weak::upgrade);
         Box::pin(async move {
             let stopping = || MethodError::Unavailable("the host is stopping".into());
             let context = context.ok_or_else(stopping)?;
             let gone = || MethodError::Offline("the device was deleted".into());
             let device = context.registry.get(call.device).ok_or_else(gone)?;
             let reach = context.reach.get().ok_or_else(stopping)?.clone();
-            let _waiting = context.runner(&call.plugin).map(|runner| runner.waiting());
+            let _waiting = runner.as_ref().map(|runner| runner.backlog.waiting());
             let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.
             context.store.written(call.seq).await.map_err(|_| stopping())?;

@@ -1,6 +1,7 @@
 //! Which plugins see which event, in what order, how often, and what becomes of what they want. Owns the plugins that
 //! run; never applies an effect itself: it hands them to the log.
 
+mod backlog;
 mod catch_up;
 mod context;
 mod cycles;
@@ -10,25 +11,33 @@ mod guard;
 mod host;
 mod kv;
 mod life;
+mod listing;
 mod manager;
 mod outcome;
+mod pacing;
+mod pending;
+mod prepare;
 mod queue;
+mod reach;
 mod recovery;
 mod redrive;
+mod retry;
 mod routes;
 mod runner;
+mod settled;
 mod status;
+mod version;
+mod warnings;
 mod worker;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::Arc;
 
 pub use ending::DeleteError;
-pub use host::Reach;
 pub use life::REMOVED_KEPT;
-pub use manager::{Component, Error, Manager, RedriveError, version_id};
+pub use manager::Manager;
+pub use prepare::{Component, Error, version_id};
+pub use reach::Reach;
+pub use redrive::RedriveError;
 pub use status::{PluginState, PluginStatus, Totals};
 
 use context::Context;
@@ -61,7 +70,8 @@ impl Handle {
     /// Plugins run on the runtime that this is called on.
     #[must_use]
     pub fn new(store: store::Handle, registry: registry::Handle, tasks: Tasks) -> Self {
-        Self { context: Arc::new(Context::new(store, registry, tasks)), routes: Arc::default() }
+        let context = Arc::new(Context::new(store, registry, tasks));
+        Self { routes: Arc::new(Routes::new(context.clone())), context }
     }
 
     /// The connections, for the plugins. To be set once, before the first plugin is installed.
@@ -81,16 +91,14 @@ impl Handle {
     pub fn low_water(&self, next: Seq) -> Seq {
         // In this order: a plugin that begins to run is in the table before it is no longer left.
         let left = self.context.left.lock().oldest();
-        let table = self.context.table.read().clone();
-        table.runners.iter().filter_map(|runner| runner.oldest()).chain(left).fold(next, Seq::min)
+        let table = self.routes.table();
+        table.iter().filter_map(|runner| runner.backlog.oldest()).chain(left).fold(next, Seq::min)
     }
 
     /// Lets the plugins finish the events that they are handling, and ends them. What waits is in the journal.
     pub async fn stop(&self) {
         self.context.stopping.cancel();
-        let table = std::mem::take(&mut *self.context.table.write());
-        self.context.changed();
-        for runner in &table.runners {
+        for runner in self.routes.take_all().iter() {
             runner.stop().await;
         }
         self.context.tasks.close();
@@ -100,16 +108,12 @@ impl Handle {
 
 impl Offer for Handle {
     fn wants_topic(&self, topic: &str) -> bool {
-        self.context.topics.load(Ordering::Acquire) && {
-            let table = self.context.table.read().clone();
-            table.runners.iter().any(|runner| runner.version().triggers.match_topic(topic))
-        }
+        self.routes.want_topic(topic)
     }
 
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
-        let generation = self.context.generation();
-        let table = self.context.table.read().clone();
-        if table.runners.is_empty() {
+        let plugins = self.routes.now();
+        if plugins.is_empty() {
             return 0;
         }
         let mut handling = 0;
@@ -117,7 +121,7 @@ impl Offer for Handle {
         let mut batch = events;
         // Mostly all events of a batch take the same way.
         while let Some(first) = batch.first() {
-            let runners = self.routes.find(&table, generation, device, first);
+            let runners = plugins.find(device, first);
             let rest = batch.split_off(1 + batch.iter().skip(1).take_while(|event| same_way(first, event)).count());
             if let Some((last, others)) = runners.split_last() {
                 handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
@@ -141,6 +145,3 @@ fn same_way(first: &Event, event: &Event) -> bool {
 fn same(one: &str, other: &str) -> bool {
     one.is_empty() && other.is_empty() || one == other
 }
-
-/// Which events each plugin had handled when the host stopped.
-type HandledBefore = HashMap<switchbox_model::PluginName, std::collections::HashSet<Seq>>;

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::HandledBefore;
 use switchbox_core::timers;
 use switchbox_model::{
     EffectKey, Entry, Event, EventData, PluginName, Seq,
@@ -13,6 +12,9 @@ use switchbox_store as store;
 use switchbox_store::{LogPage, PluginDoc};
 
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Which events each plugin had handled when the host stopped.
+type HandledBefore = HashMap<PluginName, HashSet<Seq>>;
 
 /// The timer that the event is of, as one that fires once.
 fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, SetTimer)> {

@@ -1,7 +1,7 @@
 //! What can be seen of a plugin: its counters and its state.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -10,9 +10,6 @@ use parking_lot::Mutex;
 
 use switchbox_model::{life::TakenBack, limits::LimitName};
 use switchbox_plugin_runtime::{Description, Execution, Grant, Trigger, Verdict};
-
-/// Warnings of one plugin that are shown.
-const WARNINGS_KEPT: usize = 8;
 
 /// Counted since the host started.
 #[derive(Debug, Default)]
@@ -27,7 +24,6 @@ pub(super) struct Counters {
     guest_ns: AtomicU64,
     handling_ns: AtomicU64,
     limits: Mutex<BTreeMap<LimitName, u64>>,
-    warnings: Mutex<VecDeque<String>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -89,20 +85,6 @@ impl Counters {
     /// A limit was hit outside of an execution.
     pub(super) fn limit(&self, name: LimitName) {
         *self.limits.lock().entry(name).or_default() += 1;
-    }
-
-    /// Notes what an operator should look at; the newest few are kept.
-    pub(super) fn warn(&self, text: String) {
-        let mut warnings = self.warnings.lock();
-        warnings.retain(|known| *known != text);
-        if warnings.len() >= WARNINGS_KEPT {
-            warnings.pop_front();
-        }
-        warnings.push_back(text);
-    }
-
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().iter().cloned().collect()
     }
 
     pub(super) fn retried(&self) {

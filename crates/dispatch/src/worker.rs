@@ -1,28 +1,37 @@
 //! A worker of one plugin: takes the events of one device, gives them to its instance one after the other, and hands what
 //! came of them to the log. An instance that trapped is thrown away.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     delay,
-    outcome::{self, Next, Settled},
-    queue::{Job, Work},
-    runner::{Runner, Running, Version},
+    host::PluginHost,
+    outcome::{self, Next},
+    queue::Work,
+    retry::retry,
+    runner::Runner,
+    settled::Settled,
+    version::Version,
 };
-use switchbox_plugin_runtime::{Call, CallError, Execution, Verdict};
+use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 
-/// How often an event is tried before it goes to the dead letters.
-pub(super) const ATTEMPTS: u32 = 5;
-
-/// 100 ms, 400 ms, 1.6 s, 6.4 s.
-fn back_off(attempt: u32) -> Duration {
-    Duration::from_millis(100 * 4_u64.pow(attempt.saturating_sub(1).min(4)))
+/// A worker's instance, and of which version it is.
+struct Running {
+    version: Arc<Version>,
+    /// When it was seen to be the one in force.
+    turn: u64,
+    instance: Instance,
 }
 
-pub(super) async fn run(runner: Arc<Runner>) {
+/// Begins one more worker.
+pub(super) fn start(runner: &Arc<Runner>) {
+    runner.context.spawn(run(runner.clone()));
+}
+
+async fn run(runner: Arc<Runner>) {
     let _place = LostWorker(&runner);
     let mut running = None;
-    while let Some(work) = runner.next().await {
+    while let Some(work) = runner.backlog.next().await {
         handle(&runner, &mut running, work).await;
         // So that a busy plugin does not keep connections from their turn.
         tokio::task::yield_now().await;
@@ -35,7 +44,7 @@ struct LostWorker<'a>(&'a Arc<Runner>);
 impl Drop for LostWorker<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.worker_lost();
+            self.0.backlog.worker_lost();
         }
     }
 }
@@ -66,16 +75,7 @@ async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: W
         return;
     }
     settled.submit().await;
-    runner.finish(work.lane);
-}
-
-pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
-    let delay = back_off(job.attempt);
-    job.attempt += 1;
-    let mut jobs = VecDeque::with_capacity(rest.jobs.len() + 1);
-    jobs.push_back(job);
-    jobs.append(&mut rest.jobs);
-    runner.retry(Work { lane: rest.lane, jobs }, delay);
+    runner.backlog.finish(work.lane);
 }
 
 /// A good instance of the version in force. The error: which version does not start, and why.
@@ -84,7 +84,7 @@ async fn ready<'a>(
     running: &'a mut Option<Running>,
 ) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
     // Read before the version: one that comes in between is looked for again at the next event.
-    let turn = runner.turn();
+    let turn = runner.versions.turn();
     let good = running.take().filter(|running| !running.instance.poisoned());
     let next = match good {
         Some(good) if good.turn == turn => good,
@@ -93,7 +93,7 @@ async fn ready<'a>(
             match good.filter(|good| Arc::ptr_eq(&good.version, &version)) {
                 Some(same) => Running { turn, ..same },
                 None => {
-                    let started = version.component.start(version.setup.clone(), runner.context.plugin_host()).await;
+                    let started = version.component.start(version.setup.clone(), PluginHost::of(runner)).await;
                     match started {
                         Ok(instance) => Running { version, turn, instance },
                         Err(error) => return Err(Box::new((version, error))),

@@ -1,0 +1,299 @@
+//! The events that wait for one plugin, and how many workers take them. A slow plugin's queue is bounded: past it, the plugin reads
+//! its events from the log again until it has caught up. Handles no event itself.
+
+use std::{collections::HashSet, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::queue::{Job, QueueKey, Queues, Work};
+use switchbox_model::Seq;
+
+/// Events that wait in memory for one plugin.
+const QUEUE_EVENTS: usize = 10_000;
+/// Bytes of events that wait in memory for one plugin.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Events of one device that a worker takes at once.
+const TAKE: usize = 32;
+/// Workers of one plugin that compute; those that wait for a device's answer come on top.
+const WORKERS: usize = 2;
+/// Workers of one plugin in all.
+const WORKERS_MAX: usize = 1_024;
+
+/// The plugin reads from the log because its queue was full, or because the host has just started.
+pub(super) struct Lag {
+    /// The next event to read.
+    pub(super) cursor: Seq,
+    /// The newest event that was offered; read up to here, and the plugin is back.
+    pub(super) newest: Seq,
+    /// Events from the cursor on that were handled before the host stopped.
+    pub(super) handled: HashSet<Seq>,
+}
+
+/// What a backlog needs to be begun.
+pub(super) enum Task {
+    /// One more worker.
+    Worker,
+    /// The reader of the log.
+    CatchUp,
+}
+
+/// What became of events that were offered.
+#[derive(Default)]
+pub(super) struct Offered {
+    /// How many wait in memory; the others are read from the log.
+    pub(super) queued: usize,
+    /// The queue was full, and from now on the plugin reads from the log.
+    pub(super) lags: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    queues: Queues,
+    lag: Option<Lag>,
+    /// All events before this one were read from the log.
+    read: Seq,
+    workers: usize,
+    idle: usize,
+    /// Workers that wait for a device's answer.
+    waiting: usize,
+    /// Events whose effects are held back.
+    held: usize,
+    stopped: bool,
+}
+
+pub(super) struct Backlog {
+    inner: Mutex<Inner>,
+    work: Notify,
+    room: Notify,
+    done: Notify,
+    start: Box<dyn Fn(Task) + Send + Sync>,
+}
+
+impl Backlog {
+    /// Takes nothing before [`Backlog::begin`].
+    pub(super) fn new(lag: Lag, start: impl Fn(Task) + Send + Sync + 'static) -> Self {
+        Self {
+            inner: Mutex::new(Inner { lag: Some(lag), ..Inner::default() }),
+            work: Notify::new(),
+            room: Notify::new(),
+            done: Notify::new(),
+            start: Box::new(start),
+        }
+    }
+
+    /// Events for this plugin, in the order of the journal, whichever device they are from. What the queue
+    /// cannot take is read from the log.
+    pub(super) fn offer(&self, mut jobs: impl Iterator<Item = Job>) -> Offered {
+        let mut inner = self.inner.lock();
+        if inner.stopped {
+            return Offered::default();
+        }
+        let mut offered = Offered::default();
+        while let Some(job) = jobs.next() {
+            let seq = job.event.seq;
+            if seq < inner.read {
+                // It had its number but was not offered yet when the plugin read up to it.
+                continue;
+            }
+            if let Some(lag) = &mut inner.lag {
+                lag.newest = lag.newest.max(seq);
+            } else if inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES {
+                offered.lags = true;
+                inner.lag = Some(Lag { cursor: seq, newest: seq, handled: HashSet::new() });
+                (self.start)(Task::CatchUp);
+            } else {
+                inner.queues.push_first_of(job, jobs.size_hint().0);
+                offered.queued += 1;
+            }
+        }
+        self.staff(&mut inner);
+        offered
+    }
+
+    /// An event that was a dead letter. False when the plugin has stopped.
+    pub(super) fn redrive(&self, job: Job) -> bool {
+        let mut inner = self.inner.lock();
+        if !inner.stopped {
+            inner.queues.push(job);
+            self.staff(&mut inner);
+        }
+        !inner.stopped
+    }
+
+    /// Makes sure that somebody works on what is ready; nobody does once the plugin has stopped.
+    fn staff(&self, inner: &mut Inner) {
+        if inner.stopped || !inner.queues.has_ready() {
+            return;
+        }
+        if inner.idle > 0 {
+            self.work.notify_one();
+        } else if inner.workers < (WORKERS + inner.waiting).min(WORKERS_MAX) {
+            inner.workers += 1;
+            (self.start)(Task::Worker);
+        }
+    }
+
+    /// The next events for a worker; none when it is to end.
+    pub(super) async fn next(&self) -> Option<Work> {
+        loop {
+            let woken = self.work.notified();
+            {
+                let mut inner = self.inner.lock();
+                if inner.stopped || inner.workers > WORKERS + inner.waiting {
+                    inner.workers -= 1;
+                    self.staff(&mut inner);
+                    drop(inner);
+                    self.done.notify_waiters();
+                    return None;
+                }
+                if let Some(work) = inner.queues.take(TAKE) {
+                    self.staff(&mut inner);
+                    return Some(work);
+                }
+                inner.idle += 1;
+            }
+            woken.await;
+            self.inner.lock().idle -= 1;
+        }
+    }
+
+    /// A worker panicked outside of its guest. What it was at stays in the journal, and its lane waits for the next start.
+    pub(super) fn worker_lost(&self) {
+        let mut inner = self.inner.lock();
+        inner.workers -= 1;
+        self.staff(&mut inner);
+        drop(inner);
+        self.done.notify_waiters();
+    }
+
+    /// All that was taken of the lane is handed to the log.
+    pub(super) fn finish(&self, lane: QueueKey) {
+        let mut inner = self.inner.lock();
+        inner.queues.done(lane);
+        self.staff(&mut inner);
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// What could not be handled waits, with all that is behind it, until [`Backlog::wake`].
+    pub(super) fn put_back(&self, work: Work) {
+        self.inner.lock().queues.put_back(work);
+    }
+
+    pub(super) fn wake(&self, lane: QueueKey) {
+        let mut inner = self.inner.lock();
+        inner.queues.wake(lane);
+        self.staff(&mut inner);
+    }
+
+    /// The effects of the lane's event are held back; the rest of what was taken waits behind it. [`Backlog::released`] is to
+    /// follow.
+    pub(super) fn put_back_behind(&self, working: Seq, rest: Work) {
+        let mut inner = self.inner.lock();
+        inner.held += 1;
+        inner.queues.put_back_behind(working, rest);
+    }
+
+    pub(super) fn released(&self) {
+        self.inner.lock().held -= 1;
+        self.done.notify_waiters();
+    }
+
+    /// While the guard lives, one of the workers waits for a device and another may work in its place.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        let mut inner = self.inner.lock();
+        inner.waiting += 1;
+        self.staff(&mut inner);
+        drop(inner);
+        Waiting(self)
+    }
+
+    /// Waits until the queue is at most half full. False when the plugin has stopped.
+    pub(super) async fn has_room(&self) -> bool {
+        loop {
+            let room = self.room.notified();
+            {
+                let inner = self.inner.lock();
+                if inner.stopped {
+                    return false;
+                }
+                if inner.queues.len() <= QUEUE_EVENTS / 2 && inner.queues.bytes() <= QUEUE_BYTES / 2 {
+                    return true;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Events up to `newest` are read from the log; later ones are offered.
+    pub(super) fn begin(&self, newest: Seq) {
+        self.with_lag(|lag| lag.newest = newest);
+        (self.start)(Task::CatchUp);
+    }
+
+    /// For catching up.
+    pub(super) fn with_lag<T>(&self, look: impl FnOnce(&mut Lag) -> T) -> Option<T> {
+        self.inner.lock().lag.as_mut().map(look)
+    }
+
+    /// Everything before `next` was read. Queues the jobs; true when the plugin has caught up.
+    pub(super) fn caught_up(&self, jobs: Vec<Job>, next: Seq) -> bool {
+        let mut inner = self.inner.lock();
+        jobs.into_iter().for_each(|job| inner.queues.push(job));
+        self.staff(&mut inner);
+        let Some(lag) = &mut inner.lag else { return true };
+        lag.cursor = lag.cursor.max(next);
+        if lag.cursor > lag.newest {
+            inner.read = lag.cursor;
+            inner.lag = None;
+            return true;
+        }
+        inner.stopped
+    }
+
+    /// The oldest event that is not handled; none = no event waits.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        let inner = self.inner.lock();
+        let lagging = inner.lag.as_ref().map(|lag| lag.cursor);
+        [inner.queues.oldest(), lagging].into_iter().flatten().min()
+    }
+
+    /// Events that wait in memory, and whether more wait in the log.
+    pub(super) fn waits(&self) -> (usize, bool) {
+        let inner = self.inner.lock();
+        (inner.queues.len(), inner.lag.is_some())
+    }
+
+    /// Takes nothing new, and lets go of what waits.
+    pub(super) fn refuse(&self) {
+        self.inner.lock().stopped = true;
+    }
+
+    /// Waits for the events that are being handled, after [`Backlog::refuse`].
+    pub(super) async fn drain(&self) {
+        loop {
+            let done = self.done.notified();
+            self.work.notify_waiters();
+            self.room.notify_one();
+            let busy = {
+                let inner = self.inner.lock();
+                inner.workers + inner.held
+            };
+            if busy == 0 {
+                return;
+            }
+            // A worker may be between looking and waiting.
+            let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
+        }
+    }
+}
+
+/// See [`Backlog::waiting`].
+pub(super) struct Waiting<'a>(&'a Backlog);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.inner.lock().waiting -= 1;
+    }
+}

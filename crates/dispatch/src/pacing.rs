@@ -1,0 +1,107 @@
+//! Whether an event's effects may happen now, later or never, and how people are told: the loop guard and the cycles, asked for
+//! one plugin.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    cycles::Node,
+    guard::{Admission, LONGEST_DELAY, Slow},
+    queue::Job,
+    runner::Runner,
+    version::Version,
+};
+use switchbox_model::{Effect, EventData};
+use switchbox_plugin_runtime::limits::names;
+
+/// Of the text that explains what was held back, characters: it has the target's name in it.
+const WHY_CHARS: usize = 300;
+
+impl Runner {
+    /// Whether the event's effects may happen now, later or never; notes who feeds whom.
+    pub(super) fn admit(&self, version: &Version, job: &Job, effects: &[Effect], now: Instant) -> Admission {
+        if effects.is_empty() {
+            return Admission::Now;
+        }
+        let mut busy = Vec::new();
+        let now = now.saturating_duration_since(self.context.began);
+        let ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let admission = self.guard.lock().admit(effects, &version.paces, ns, &mut |place| busy.push(place));
+        for place in busy {
+            if let (Some(from), Some(to)) = (self.source(job), effects.get(place).and_then(|e| self.target(e))) {
+                self.note_edge(now, from, to, job);
+            }
+        }
+        admission
+    }
+
+    fn source(&self, job: &Job) -> Option<Node> {
+        match (&job.device, &job.event.data) {
+            (Some(device), _) => Some(Node::Device(device.num, device.name.id.as_str().into())),
+            (None, EventData::Topic { topic, .. }) => Some(Node::Topic(topic.as_str().into())),
+            _ => None,
+        }
+    }
+
+    fn target(&self, effect: &Effect) -> Option<Node> {
+        match effect {
+            Effect::Config { device, .. }
+            | Effect::ConfigForced { device, .. }
+            | Effect::PatchDesired { device, .. }
+            | Effect::Command { device, .. } => {
+                let found = self.context.registry.get(*device)?;
+                Some(Node::Device(*device, found.name.id.as_str().into()))
+            }
+            Effect::Publish { topic, .. } => Some(Node::Topic(topic.as_str().into())),
+            Effect::Kv(_) | Effect::TimerSet(_) | Effect::TimerCancel { .. } => None,
+        }
+    }
+
+    fn note_edge(&self, now: Duration, from: Node, to: Node, job: &Job) {
+        let inside = matches!(job.event.data, EventData::Topic { .. } | EventData::CommandSettled { .. });
+        let Some(cycle) = self.context.cycles.lock().note(now, from, &self.name, to, inside) else { return };
+        if cycle.expected {
+            tracing::info!(plugin = %self.name, "a device and a plugin feed each other: {cycle}");
+            return;
+        }
+        tracing::warn!("plugins feed each other: {cycle}; limits.rate-per-target holds the rate");
+        for plugin in cycle.plugins() {
+            self.context.warnings.lock().add(plugin, format!("feeds itself: {cycle}"));
+        }
+    }
+
+    /// What the limit is about, for people.
+    fn slow_text(&self, version: &Version, slow: Slow, effects: &[Effect]) -> String {
+        let limits = &version.setup.limits;
+        let target = effects.get(slow.effect).and_then(|effect| self.target(effect));
+        match (slow.limit, target) {
+            (names::RATE_PER_TARGET, Some(target)) => {
+                let rate = match target {
+                    Node::Device(..) => limits.rate_per_device(),
+                    Node::Topic(_) => limits.rate_per_topic(),
+                };
+                format!("{target} gets more than {rate} from this plugin")
+            }
+            _ => format!("more than {} effects a second", limits.effects_per_second),
+        }
+    }
+
+    /// Counts it, and now and then says so in the log. Returns the limit and what reached it, for people.
+    pub(super) fn note_delay(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) -> String {
+        self.counters.limit(slow.limit);
+        let text = self.slow_text(version, slow, effects);
+        if let Some(more) = self.log_limits.note("delay", Instant::now()) {
+            tracing::warn!(plugin = %self.name, limit = %slow.limit, wait = ?wait, "effects are held back: {text}{more}");
+        }
+        format!("limits.{}: {text}", slow.limit).chars().take(WHY_CHARS).collect()
+    }
+
+    /// The text of a dead letter.
+    pub(super) fn too_long(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) -> String {
+        self.counters.limit(slow.limit);
+        let text = self.slow_text(version, slow, effects);
+        format!(
+            "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}",
+            slow.limit
+        )
+    }
+}

@@ -1,0 +1,57 @@
+//! An event that a guest has handled and that is not in the log yet, and how much it weighs in the log's queue.
+
+use super::queue::Job;
+use switchbox_model::{Effect, Handled, Outcome};
+use switchbox_plugin_runtime::KvChange;
+
+/// Bytes that an entry without effects takes up in the log's queue, roughly.
+pub(super) const ENTRY_BYTES: usize = 128;
+
+/// An event that a guest has handled, not yet committed.
+pub(super) struct Pending {
+    pub(super) job: Job,
+    pub(super) handled: Handled,
+    pub(super) kv: Vec<KvChange>,
+    /// What holds its effects back; empty: nothing.
+    pub(super) why_held: String,
+}
+
+impl Pending {
+    pub(super) fn effects(&self) -> &[Effect] {
+        match &self.handled.outcome {
+            Outcome::Done { effects } => effects,
+            Outcome::Dead { .. } => &[],
+        }
+    }
+
+    /// What it holds, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        let kv = |change: &KvChange| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
+        self.job.event.data.payload().len()
+            + outcome_weight(&self.handled.outcome)
+            + self.kv.iter().map(kv).sum::<usize>()
+    }
+}
+
+pub(super) fn outcome_weight(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Done { effects } => weight(effects),
+        Outcome::Dead { .. } => ENTRY_BYTES,
+    }
+}
+
+pub(super) fn weight(effects: &[Effect]) -> usize {
+    effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Publish { topic, payload, .. } => ENTRY_BYTES + topic.len() + payload.len(),
+            Effect::TimerSet(timer) => ENTRY_BYTES + timer.name.len() + timer.payload.len(),
+            Effect::TimerCancel { name } => ENTRY_BYTES + name.len(),
+            Effect::Config { payload, .. }
+            | Effect::ConfigForced { payload, .. }
+            | Effect::Command { payload, .. }
+            | Effect::PatchDesired { patch: payload, .. } => ENTRY_BYTES + payload.len(),
+            Effect::Kv(write) => ENTRY_BYTES + write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len),
+        })
+        .sum()
+}

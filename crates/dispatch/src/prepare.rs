@@ -1,0 +1,127 @@
+//! Makes a plugin's files ready to run: compiles the component, asks it what it is, and tries whether it starts. Touches nothing
+//! that runs.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::{context::Context, guard::Paces, host::PluginHost, version::Version};
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime as plugin;
+use switchbox_plugin_runtime::{
+    CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers, futile,
+};
+use switchbox_store as store;
+
+/// Why a plugin's new files are not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{0}")]
+    Settings(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A component's bytes and where they are from.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// `builtin:NAME` or the file's path.
+    pub origin: String,
+    pub bytes: Bytes,
+}
+
+/// A component that was compiled, asked and tried.
+pub(super) enum Prepared {
+    Version(Box<Version>),
+    /// It asks for something, and nobody has said that it may.
+    Asks(Box<Description>),
+}
+
+/// Components of at least so many bytes are large: one is compiled at a time.
+const LARGE_BYTES: usize = 2 * 1024 * 1024;
+/// Other components that are compiled at the same time.
+const COMPILED_TOGETHER: usize = 4;
+
+/// Compiles and tries components.
+pub(super) struct Compiler {
+    engine: Engine,
+    /// A plugin whose settings say nothing of grants waits, unless its component asks for nothing.
+    consent: bool,
+    others: Semaphore,
+    large: Semaphore,
+}
+
+impl Compiler {
+    pub(super) fn new(engine: Engine, consent: bool) -> Self {
+        Self { engine, consent, others: Semaphore::new(COMPILED_TOGETHER), large: Semaphore::new(1) }
+    }
+
+    /// Lets go of the compiled code of all components but these.
+    pub(super) async fn retain_compiled(&self, used: HashSet<String>) {
+        let engine = self.engine.clone();
+        // That this fails costs no more than the room on the disk.
+        let _ = tokio::task::spawn_blocking(move || engine.retain_compiled(&used)).await;
+    }
+
+    /// Compiles, asks and tries, without touching what runs.
+    pub(super) async fn prepare(
+        &self,
+        context: &Arc<Context>,
+        name: &PluginName,
+        component: Component,
+        settings: &PluginSettings,
+        id: String,
+    ) -> Result<Prepared, Error> {
+        let component = self.compile(component.bytes).await?;
+        let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
+        let description = component.describe(&text).await?;
+        let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
+        let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
+        if self.consent && settings.grants.is_none() && !description.grants.is_empty() {
+            return Ok(Prepared::Asks(Box::new(description)));
+        }
+        let grants = Grants::new(&description.grants, settings.grants.as_ref()).map_err(Error::Settings)?;
+        let setup = Arc::new(Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants });
+        // Tried here, so that a component that does not start never takes the place of one that does.
+        drop(component.start(setup.clone(), PluginHost::for_trial(context)).await?);
+        let digest = component.digest().into();
+        let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
+        let paces = Paces::new(&settings.limits);
+        let granted = settings.grants.as_ref();
+        let version = Version {
+            component,
+            digest,
+            id,
+            setup,
+            triggers,
+            grants_in_force: futile::in_force(&description.grants, granted),
+            warnings: futile::warnings(&description.grants, granted, &shown),
+            shown_triggers: shown,
+            description,
+            paces,
+        };
+        for warning in &version.warnings {
+            tracing::warn!(plugin = %name, "{warning}");
+        }
+        Ok(Prepared::Version(Box::new(version)))
+    }
+
+    /// Compiles a component, a large one after the other, so that small ones wait for no large one.
+    async fn compile(&self, bytes: Bytes) -> Result<plugin::Component, Error> {
+        let permits = if bytes.len() >= LARGE_BYTES { &self.large } else { &self.others };
+        let _permit = permits.acquire().await;
+        Ok(plugin::Component::load(&self.engine, bytes).await?)
+    }
+}
+
+/// Stands for a component with all that its settings file says.
+#[must_use]
+pub fn version_id(component: &[u8], settings: &PluginSettings) -> String {
+    let settings = serde_json::to_string(settings).unwrap_or_default();
+    plugin::digest(format!("{}\n{settings}", plugin::digest(component)).as_bytes())
+}
