@@ -1,15 +1,19 @@
 //! The host's configuration: defaults, then the settings file, then the environment, then flags. Pure: reads no file
 //! and no environment itself. Every problem is reported at once, each with its key and where the value came from.
 
+mod check;
 mod keys;
 mod merge;
+mod problem;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use keys::{ALL, Key, Kind, Spec};
-pub use merge::{Problem, Problems, resolve};
+pub use merge::resolve;
+pub use problem::{Problem, Problems};
 use serde::{Deserialize, Serialize};
 
 use switchbox_model::{AllowedHosts, PayloadLimits};

@@ -1,0 +1,156 @@
+//! From the merged values to the settings. Each value is read before any is missed, so that all problems are found.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    AdminAuth, Grant, Key, Problem, Settings,
+    value::{Check, Values},
+};
+use switchbox_model::{PayloadLimits, limits};
+
+/// Returns `None` if something is wrong, which is among the problems then.
+pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Settings> {
+    let mut check = Check { values: &values, problems };
+    let data = check.path(Key::Data);
+    let insecure = check.one_of(Key::InsecureListener, &[("true", true), ("false", false)]);
+    let addresses = Addresses::read(&mut check);
+    let tls = check.tls(addresses.first_with_tls());
+    let connections = Connections::read(&mut check);
+    let payloads = check.payloads();
+    let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
+    let cors_origins = check.origins(Key::AdminCorsOrigins);
+    let plugins = check.path(Key::PluginsFolder);
+    let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
+    let enroll = check.enroll(&addresses.all());
+    let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
+    let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
+    let disk = Disk::read(&mut check, payloads.unwrap_or_default());
+    insecure?;
+    let (connections, disk) = (connections?, disk?);
+    Some(Settings {
+        data: data?,
+        mqtt: addresses.mqtt?,
+        mqtt_tls: addresses.mqtt_tls.ok()?,
+        ws: addresses.ws.ok()?,
+        wss: addresses.wss.ok()?,
+        tls: tls.ok()?,
+        max_connections: connections.most,
+        max_connections_per_address: connections.per_address,
+        max_connects_per_second: connections.per_second,
+        connect_deadline: connections.connect_deadline,
+        packet_deadline: connections.packet_deadline,
+        payloads: payloads?,
+        admin: addresses.admin?,
+        admin_tls: addresses.admin_tls.ok()?,
+        admin_auth: admin_auth?,
+        cors_origins: cors_origins?,
+        plugins: plugins?,
+        grant: grant?,
+        enroll: enroll?,
+        queued_commands: queued_commands?,
+        allowed_hosts: allowed_hosts?,
+        journal_keep_bytes: disk.keep_bytes,
+        journal_keep_executions_bytes: disk.keep_executions_bytes,
+        journal_queue_bytes: disk.queue_bytes,
+        disk_reserve_bytes: disk.reserve_bytes,
+        disk_warn_free_bytes: disk.warn_free_bytes,
+        in_force: values,
+    })
+}
+
+/// Where the host listens. Of those that may be missing, `Err` is a wrong one.
+struct Addresses {
+    mqtt: Option<SocketAddr>,
+    mqtt_tls: Result<Option<SocketAddr>, ()>,
+    ws: Result<Option<SocketAddr>, ()>,
+    wss: Result<Option<SocketAddr>, ()>,
+    admin: Option<SocketAddr>,
+    admin_tls: Result<Option<SocketAddr>, ()>,
+}
+
+impl Addresses {
+    fn read(check: &mut Check<'_>) -> Self {
+        let eavesdrop = "read what devices say and with what they prove who they are";
+        Self {
+            mqtt: check.plain_address(Key::MqttListen, eavesdrop),
+            ws: check.optional(|check, key| check.plain_address(key, eavesdrop), Key::MqttWsListen),
+            mqtt_tls: check.optional(Check::address, Key::MqttTlsListen),
+            wss: check.optional(Check::address, Key::MqttWssListen),
+            admin: check.plain_address(Key::AdminListen, "read the token on its way and run the host"),
+            admin_tls: check.optional(Check::address, Key::AdminTlsListen),
+        }
+    }
+
+    /// Devices may speak HTTP, too. Each plain one is followed by the one with TLS.
+    fn all(&self) -> [(Key, Option<SocketAddr>); 6] {
+        [
+            (Key::MqttListen, self.mqtt),
+            (Key::MqttTlsListen, self.mqtt_tls.ok().flatten()),
+            (Key::MqttWsListen, self.ws.ok().flatten()),
+            (Key::MqttWssListen, self.wss.ok().flatten()),
+            (Key::AdminListen, self.admin),
+            (Key::AdminTlsListen, self.admin_tls.ok().flatten()),
+        ]
+    }
+
+    /// The first that needs certificates.
+    fn first_with_tls(&self) -> Option<Key> {
+        let all = self.all();
+        let with_tls = all.iter().skip(1).step_by(2).find(|(_, address)| address.is_some());
+        with_tls.map(|(key, _)| *key)
+    }
+}
+
+/// How many MQTT connections there may be, and how slow.
+struct Connections {
+    most: usize,
+    per_address: usize,
+    per_second: u32,
+    connect_deadline: Duration,
+    packet_deadline: Duration,
+}
+
+impl Connections {
+    fn read(check: &mut Check<'_>) -> Option<Self> {
+        let most = check.at_least(Key::MqttMaxConnections, 1);
+        let per_address = check.at_least(Key::MqttMaxConnectionsPerAddress, 1);
+        let per_second = check.at_least(Key::MqttMaxConnectsPerSecond, 1);
+        let connect_deadline = check.seconds(Key::MqttConnectDeadlineSeconds);
+        let packet_deadline = check.seconds(Key::MqttPacketDeadlineSeconds);
+        Some(Self {
+            most: most?,
+            per_address: per_address?,
+            per_second: per_second?,
+            connect_deadline: connect_deadline?,
+            packet_deadline: packet_deadline?,
+        })
+    }
+}
+
+/// What the journal may take.
+struct Disk {
+    keep_bytes: u64,
+    keep_executions_bytes: u64,
+    queue_bytes: usize,
+    reserve_bytes: u64,
+    warn_free_bytes: u64,
+}
+
+impl Disk {
+    fn read(check: &mut Check<'_>, payloads: PayloadLimits) -> Option<Self> {
+        let keep_bytes = check.at_least(Key::JournalKeepBytes, 0);
+        let keep_executions_bytes = check.at_least(Key::JournalKeepExecutionsBytes, 0);
+        // One event of the largest size must fit into what QoS 0 may take of it, which is three quarters.
+        let largest_bytes = payloads.largest_bytes().max(limits::TELEMETRY_BYTES);
+        let queue_bytes = check.at_least(Key::JournalQueueBytes, 4 * largest_bytes);
+        let reserve_bytes = check.at_least(Key::DiskReserveBytes, 0);
+        let warn_free_bytes = check.at_least(Key::DiskWarnFreeBytes, 0);
+        Some(Self {
+            keep_bytes: keep_bytes?,
+            keep_executions_bytes: keep_executions_bytes?,
+            queue_bytes: queue_bytes?,
+            reserve_bytes: reserve_bytes?,
+            warn_free_bytes: warn_free_bytes?,
+        })
+    }
+}

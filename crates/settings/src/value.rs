@@ -1,0 +1,190 @@
+//! Reads one value after the other as its type, and gathers what is wrong with them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use super::{Enroll, Key, Origin, Problem, TlsFiles};
+use switchbox_model::{AllowedHosts, PayloadLimits, limits};
+
+/// Each with where it is from.
+pub(super) type Values = BTreeMap<Key, (String, Origin)>;
+
+/// Reads values and gathers what is wrong with them.
+pub(super) struct Check<'a> {
+    pub(super) values: &'a Values,
+    pub(super) problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    fn problem(&mut self, key: Key, text: String) {
+        let origin = self.values.get(&key).map_or(Origin::Default, |(_, origin)| *origin);
+        self.problems.push(Problem { key: key.name().into(), origin, text });
+    }
+
+    fn text(&self, key: Key) -> &'a str {
+        self.values.get(&key).map_or("", |(text, _)| text)
+    }
+
+    pub(super) fn path(&mut self, key: Key) -> Option<PathBuf> {
+        if self.text(key).is_empty() {
+            self.problem(key, "must not be empty".into());
+            return None;
+        }
+        Some(PathBuf::from(self.text(key)))
+    }
+
+    /// Separated by commas; each as a browser writes it.
+    pub(super) fn origins(&mut self, key: Key) -> Option<Vec<String>> {
+        let all: Vec<_> = self.text(key).split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
+        let is_origin = |origin: &&&str| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b))
+        };
+        if let Some(wrong) = all.iter().find(|origin| !is_origin(origin)) {
+            self.problem(
+                key,
+                format!("must be origins such as https://panel.example, separated by commas, not {wrong:?}"),
+            );
+            return None;
+        }
+        Some(all.into_iter().map(str::to_owned).collect())
+    }
+
+    pub(super) fn one_of<T: Copy>(&mut self, key: Key, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key);
+        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+        if found.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            self.problem(key, format!("must be {}, not {text:?}", names.join(" or ")));
+        }
+        found
+    }
+
+    pub(super) fn at_least<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T) -> Option<T> {
+        let found = self.text(key).parse::<T>().ok().filter(|number| *number >= least);
+        if found.is_none() {
+            let text = self.text(key).to_owned();
+            self.problem(key, format!("must be a whole number from {least} on, not {text:?}"));
+        }
+        found
+    }
+
+    fn between<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T, most: T) -> Option<T> {
+        let found = self.text(key).parse::<T>().ok().filter(|number| (least..=most).contains(number));
+        if found.is_none() {
+            let text = self.text(key).to_owned();
+            self.problem(key, format!("must be a whole number from {least} to {most}, not {text:?}"));
+        }
+        found
+    }
+
+    pub(super) fn seconds(&mut self, key: Key) -> Option<Duration> {
+        self.between(key, 1, limits::DEADLINE_SECS_MOST).map(Duration::from_secs)
+    }
+
+    pub(super) fn payloads(&mut self) -> Option<PayloadLimits> {
+        let mut bytes = |key| self.between(key, 1, limits::PAYLOAD_BYTES_MOST);
+        // Each is read before any is missed.
+        let telemetry_bytes = bytes(Key::DevicesMaxTelemetryBytes);
+        let state_bytes = bytes(Key::DevicesMaxStateBytes);
+        let message_bytes = bytes(Key::MqttMaxMessageBytes);
+        Some(PayloadLimits {
+            telemetry_bytes: telemetry_bytes?,
+            state_bytes: state_bytes?,
+            message_bytes: message_bytes?,
+        })
+    }
+
+    pub(super) fn hosts(&mut self, key: Key) -> Option<AllowedHosts> {
+        let hosts = self.text(key).parse();
+        hosts.map_err(|text: String| self.problem(key, text)).ok()
+    }
+
+    pub(super) fn address(&mut self, key: Key) -> Option<SocketAddr> {
+        let text = self.text(key).to_owned();
+        let address = address(&text);
+        if address.is_none() {
+            self.problem(key, format!("must be an address and a port such as 127.0.0.1:1883, not {text:?}"));
+        }
+        address
+    }
+
+    /// Nothing listens there when it is empty. `Err`: it is wrong.
+    pub(super) fn optional(
+        &mut self,
+        read: impl FnOnce(&mut Self, Key) -> Option<SocketAddr>,
+        key: Key,
+    ) -> Result<Option<SocketAddr>, ()> {
+        if self.text(key).is_empty() { Ok(None) } else { read(self, key).map(Some).ok_or(()) }
+    }
+
+    /// For what is sent there as everybody on the way can read it.
+    pub(super) fn plain_address(&mut self, key: Key, what: &str) -> Option<SocketAddr> {
+        let address = self.address(key)?;
+        if !address.ip().is_loopback() && self.text(Key::InsecureListener) != "true" {
+            let (text, port) = (self.text(key).to_owned(), address.port());
+            let with_tls = match key {
+                Key::AdminListen => "--admin-tls",
+                Key::MqttWsListen => "--wss",
+                _ => "--mqtt-tls",
+            };
+            self.problem(
+                key,
+                format!(
+                    "{text} can be reached from other machines, and without TLS anybody on the way could {what}; listen \
+                     there by {with_tls} with a certificate (`switchbox cert server NAME` makes one), use a loopback \
+                     address such as 127.0.0.1:{port}, or say --insecure-listener where everybody on the way is trusted"
+                ),
+            );
+            return None;
+        }
+        Some(address)
+    }
+
+    /// The certificates, which must be named where something listens with TLS.
+    pub(super) fn tls(&mut self, wanted_by: Option<Key>) -> Result<Option<TlsFiles>, ()> {
+        let path = |key| Some(self.text(key)).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let (certificate, key, client_authority) = (path(Key::TlsCert), path(Key::TlsKey), path(Key::TlsClientCa));
+        match (certificate, key, wanted_by) {
+            (Some(certificate), Some(key), _) => Ok(Some(TlsFiles { certificate, key, client_authority })),
+            (None, None, None) => Ok(None),
+            (certificate, _, wanted_by) => {
+                let missing = if certificate.is_none() { Key::TlsCert } else { Key::TlsKey };
+                let by = wanted_by.map_or("the other of the two", Key::name);
+                self.problem(
+                    missing,
+                    format!("is missing, and {by} needs it: `switchbox cert server NAME` makes both files"),
+                );
+                Err(())
+            }
+        }
+    }
+
+    pub(super) fn enroll(&mut self, listeners: &[(Key, Option<SocketAddr>)]) -> Option<Enroll> {
+        let reachable =
+            listeners.iter().find(|(_, address)| address.is_some_and(|address| !address.ip().is_loopback()));
+        match (self.text(Key::DevicesEnroll), reachable) {
+            ("", Some(_)) => Some(Enroll::Closed),
+            ("", None) => Some(Enroll::Open),
+            ("open", Some((key, _))) => {
+                let text = format!("must be closed, for with {} other machines can connect as any device", key.name());
+                self.problem(Key::DevicesEnroll, text);
+                None
+            }
+            _ => self.one_of(Key::DevicesEnroll, &[("open", Enroll::Open), ("closed", Enroll::Closed)]),
+        }
+    }
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().ok(),
+    }
+}
