@@ -149,6 +149,38 @@ struct App {
     stopping: CancellationToken,
 }
 
+/// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
+pub struct Ports {
+    doors: Vec<server::Listener>,
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+}
+
+impl Ports {
+    pub async fn take(options: &Options) -> Result<Self, Error> {
+        let with_tls = options.tls.as_ref().map(|(address, _)| *address);
+        let reachable = [Some(options.listen), with_tls].into_iter().flatten().find(|at| !at.ip().is_loopback());
+        if let (AdminAuth::None, Some(reachable)) = (options.auth, reachable) {
+            return Err(Error::Open(reachable));
+        }
+        let (door, address) = listen(options.listen, None).await?;
+        let (mut doors, mut tls_address) = (vec![door], None);
+        if let Some((at, tls)) = options.tls.clone() {
+            let (door, address) = listen(at, Some(tls)).await?;
+            doors.push(door);
+            tls_address = Some(address);
+        }
+        Ok(Self { doors, address, tls_address })
+    }
+}
+
+async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Listener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((server::Listener { listener, tls }, bound))
+}
+
 /// The API, bound to its port.
 pub struct Service {
     doors: Vec<server::Listener>,
@@ -159,22 +191,19 @@ pub struct Service {
 }
 
 impl Service {
-    /// Takes the port, and reads or makes the token.
+    /// Takes the ports, and reads or makes the token.
     pub async fn bind(options: Options, parts: Parts) -> Result<Self, Error> {
-        let with_tls = options.tls.as_ref().map(|(address, _)| *address);
-        let reachable = [Some(options.listen), with_tls].into_iter().flatten().find(|at| !at.ip().is_loopback());
-        let tokens = match (options.auth, reachable) {
-            (AdminAuth::Token, _) => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
-            (AdminAuth::None, None) => None,
-            (AdminAuth::None, Some(reachable)) => return Err(Error::Open(reachable)),
+        let ports = Ports::take(&options).await?;
+        Self::new(options, ports, parts)
+    }
+
+    /// Behind ports that were taken for the same options. Reads or makes the token.
+    pub fn new(options: Options, ports: Ports, parts: Parts) -> Result<Self, Error> {
+        let tokens = match options.auth {
+            AdminAuth::Token => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
+            AdminAuth::None => None,
         };
-        let (door, address) = listen(options.listen, None).await?;
-        let (mut doors, mut tls_address) = (vec![door], None);
-        if let Some((at, tls)) = options.tls {
-            let (door, address) = listen(at, Some(tls)).await?;
-            doors.push(door);
-            tls_address = Some(address);
-        }
+        let Ports { doors, address, tls_address } = ports;
         let app = App {
             folder: folder::Folder(options.plugins),
             tokens,
@@ -223,13 +252,6 @@ impl Service {
         let served = server::serve(self.doors, self.connections, routes, metrics, tasks, shutdown.clone());
         tokio::join!(served, stop_streams);
     }
-}
-
-async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Listener, SocketAddr), Error> {
-    let failed = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((server::Listener { listener, tls }, bound))
 }
 
 impl App {

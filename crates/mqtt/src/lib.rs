@@ -39,7 +39,6 @@ mod will;
 mod window;
 
 use std::{
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -60,7 +59,10 @@ use self::{
     gateway_routes::GatewayRoutes,
     listen::Arrival,
 };
-pub use self::{listen::ListenerOptions, web::Origins};
+pub use self::{
+    listen::{ListenError, ListenerOptions, Ports, take_ports},
+    web::Origins,
+};
 use switchbox_core::registry::Changed;
 use switchbox_model::{PayloadLimits, limits};
 use switchbox_mqtt_session::topics;
@@ -132,12 +134,6 @@ impl Options {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot listen on {addr}: {source}")]
-    Listen { addr: SocketAddr, source: io::Error },
-}
-
 /// What all connections share.
 struct Shared<H: Hub> {
     options: Options,
@@ -176,23 +172,23 @@ pub struct Service<H: Hub> {
 }
 
 impl<H: Hub> Service<H> {
-    /// Listens, but lets nobody in before [`Self::run`].
-    pub async fn bind(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Result<Self, Error> {
-        let (mut listeners, mut addrs) = (Vec::new(), Vec::new());
-        for listener_options in &options.listeners {
-            let addr = listener_options.listen;
-            let failed = |source| Error::Listen { addr, source };
-            let listener = TcpListener::bind(addr).await.map_err(failed)?;
-            addrs.push(listener.local_addr().map_err(failed)?);
-            listeners.push((listener, Arc::new(listener_options.clone())));
-        }
+    /// Takes the listeners' ports, but lets nobody in before [`Self::run`].
+    pub async fn bind(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Result<Self, ListenError> {
+        let ports = take_ports(&options.listeners).await?;
+        Ok(Self::new(options, ports, hub, topics, metrics))
+    }
+
+    /// Behind ports that were taken for `options.listeners`.
+    pub fn new(options: Options, ports: Ports, hub: H, topics: topics::Handle, metrics: Metrics) -> Self {
+        let Ports { sockets, addrs } = ports;
+        let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
         let admission = Admission::new(options.admission(), metrics.clone());
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (gateway_routes, shares) = (GatewayRoutes::default(), CpuBudgets::default());
         let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
         let shared =
             Shared { options, hub, topics, clients, gateway_routes, shares, refusals_logged, client_lines, metrics };
-        Ok(Self { listeners, addrs, admission, shared: Arc::new(shared) })
+        Self { listeners, addrs, admission, shared: Arc::new(shared) }
     }
 
     /// Where the listeners are, in their order.

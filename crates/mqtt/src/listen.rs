@@ -36,6 +36,40 @@ pub struct ListenerOptions {
     pub web: Option<Origins>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {source}")]
+pub struct ListenError {
+    addr: SocketAddr,
+    source: io::Error,
+}
+
+/// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
+#[derive(Debug)]
+pub struct Ports {
+    pub(super) sockets: Vec<TcpListener>,
+    pub(super) addrs: Vec<SocketAddr>,
+}
+
+impl Ports {
+    /// Where they are, in the order of the listeners.
+    #[must_use]
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+}
+
+/// Takes the ports of the listeners.
+pub async fn take_ports(listeners: &[ListenerOptions]) -> Result<Ports, ListenError> {
+    let (mut sockets, mut addrs) = (Vec::new(), Vec::new());
+    for ListenerOptions { listen: addr, .. } in listeners {
+        let failed = |source| ListenError { addr: *addr, source };
+        let socket = TcpListener::bind(addr).await.map_err(failed)?;
+        addrs.push(socket.local_addr().map_err(failed)?);
+        sockets.push(socket);
+    }
+    Ok(Ports { sockets, addrs })
+}
+
 /// A client at a listener.
 pub(super) type Arrival = (TcpStream, Arc<ListenerOptions>);
 

@@ -1,0 +1,287 @@
+//! Starting a host, in five phases: take the ports, open the store, recover the plugins, restore the sessions, serve. Each phase has
+//! what the next one needs; a phase that fails ends the start, and what was acknowledged before is still in the journal.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Host, Listeners, Parts, clock_watch, descriptors, folder, housekeeping, metrics_text, options, plugin_views,
+    previous,
+    watchers::{Shown, Watched},
+};
+use switchbox_admin as admin;
+use switchbox_auth as auth;
+use switchbox_core::{
+    engine::Engine,
+    explain, ingest, journal, outbox,
+    registry::{self, Changed},
+    timers,
+};
+use switchbox_delivery as delivery;
+use switchbox_dispatch as dispatch;
+use switchbox_dispatch::Manager;
+use switchbox_model::RegistryName;
+use switchbox_mqtt as mqtt;
+use switchbox_mqtt_session::topics;
+use switchbox_plugin_runtime as plugin;
+use switchbox_proxy as proxy;
+use switchbox_settings::{Grant, Settings};
+use switchbox_store as store;
+use switchbox_support::{metrics::Metrics, scheduling::Background, tasks::Tasks};
+use switchbox_transport::tls;
+
+impl Host {
+    /// Lets clients in when everything else is done; the ports are taken first, so that a host that cannot have them fails before it
+    /// touches its data.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let start = Start::new(settings)?;
+        let ports = start.take_ports().await?;
+        let mut opened = start.open_store().await?;
+        let recovered = start.recover_plugins(&mut opened).await?;
+        let restored = start.restore_sessions(ports, &mut opened, &recovered)?;
+        Ok(start.serve(opened, recovered, restored))
+    }
+}
+
+/// What all phases share.
+struct Start<'a> {
+    settings: &'a Settings,
+    background: Background,
+    metrics: Metrics,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+    /// Why the host has to stop, if it has to.
+    fatal: Arc<Mutex<Option<String>>>,
+}
+
+/// Ports that nobody is let in at yet.
+struct TakenPorts {
+    tls: Option<tls::Handle>,
+    mqtt: (mqtt::Options, mqtt::Ports),
+    admin: (admin::Options, admin::Ports),
+}
+
+/// The journal is read and takes entries again.
+struct Opened {
+    store: store::Handle,
+    service: store::Service,
+    registry: registry::Handle,
+    queues: outbox::Queues,
+    ingest: ingest::Handle,
+    delivery: delivery::Handle,
+    dispatch: dispatch::Handle,
+    shown: Shown,
+    /// What of the data folder has not found its place yet.
+    loaded: store::Loaded,
+}
+
+/// The plugins run that ran before, and those of new files.
+struct Recovered {
+    plugins: Arc<Manager>,
+    folder: folder::Service,
+    timers: JoinHandle<()>,
+    expiry: JoinHandle<()>,
+}
+
+/// All is there that clients left behind.
+struct Restored {
+    parts: Parts,
+    tls: Option<tls::Handle>,
+    listeners: Listeners,
+    front: mqtt::Service<mqtt::Live>,
+    api: admin::Service,
+    publisher: JoinHandle<()>,
+}
+
+impl<'a> Start<'a> {
+    fn new(settings: &'a Settings) -> anyhow::Result<Self> {
+        let background = Background::start().context("the background's threads cannot be started")?;
+        let metrics = Metrics::default();
+        let tasks = Tasks::new(metrics.clone());
+        Ok(Self { settings, background, metrics, tasks, shutdown: CancellationToken::new(), fatal: Arc::default() })
+    }
+
+    async fn take_ports(&self) -> anyhow::Result<TakenPorts> {
+        let connections = descriptors::connections(self.settings, descriptors::raise())?;
+        let tls = self.settings.tls.clone().map(tls::Handle::load).transpose()?;
+        let mqtt = options::mqtt(self.settings, connections.mqtt, tls.as_ref(), &self.tasks);
+        let mqtt_ports = mqtt::take_ports(&mqtt.listeners).await?;
+        let admin = options::admin(self.settings, connections.admin, tls.clone());
+        let admin_ports = admin::Ports::take(&admin).await?;
+        Ok(TakenPorts { tls, mqtt: (mqtt, mqtt_ports), admin: (admin, admin_ports) })
+    }
+
+    /// Reads the journal, replays it, and begins to write.
+    async fn open_store(&self) -> anyhow::Result<Opened> {
+        let (settings, metrics) = (self.settings, &self.metrics);
+        let options = options::store(self.settings);
+        let mut opened = tokio::task::spawn_blocking(move || store::open(options)).await??;
+        let store = opened.handle();
+        let registry = registry::Handle::load(store.clone(), &opened.loaded);
+        let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), self.tasks.clone());
+        let shown = Shown::default();
+        let offer = Watched::new(dispatch.clone(), &shown);
+        let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
+        let loaded_queues = std::mem::take(&mut opened.loaded.commands);
+        let queues = outbox::Queues::new(loaded_queues, settings.queued_commands);
+        let delivery = delivery::Handle::new(delivery::Parts {
+            store: store.clone(),
+            ingest: ingest.clone(),
+            registry: registry.clone(),
+            queues: queues.clone(),
+            metrics: metrics.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
+        dispatch.set_reach(Arc::new(delivery.clone()));
+        let sink = Arc::new(Watched::new(delivery.clone(), &shown));
+        let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());
+        opened.replay(&mut engine)?;
+        let mut loaded = std::mem::take(&mut opened.loaded);
+        delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
+        let service = opened.start(engine, self.stop_on_failure())?;
+        // Where the disk is full, what may go makes room for what comes.
+        store.trim(loaded.low_water).await?;
+        registry.make_default().await?;
+        Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, shown, loaded })
+    }
+
+    /// Looks at all files of the plugin folder, compiles their components beside each other, and ends what the last stop left open.
+    async fn recover_plugins(&self, opened: &mut Opened) -> anyhow::Result<Recovered> {
+        let engine = plugin::Engine::new(plugin::Options {
+            cache: Some(self.settings.data.join("compiled")),
+            background: Some(self.background.handle().clone()),
+            tasks: self.tasks.clone(),
+            ..plugin::Options::default()
+        })?;
+        let consent = self.settings.grant == Grant::Consent;
+        let Opened { dispatch, loaded, ingest, delivery, .. } = opened;
+        let plugins = Arc::new(Manager::recover(dispatch, engine, loaded, consent).await?);
+        let timers = timers::run(dispatch.timers(), ingest.clone(), self.shutdown.child_token());
+        let timers = self.tasks.spawn("timers", &self.shutdown, timers);
+        let folder = folder::start(self.settings, plugins.clone(), &self.tasks, self.shutdown.clone()).await?;
+        delivery.close_orphaned_connections().await?;
+        delivery.expire_overdue().await?;
+        let (delivery, shutdown) = (delivery.clone(), self.shutdown.child_token());
+        let expiry = async move { delivery.keep_time(shutdown).await };
+        let expiry = self.tasks.spawn("expiry", &self.shutdown, expiry);
+        Ok(Recovered { plugins, folder, timers, expiry })
+    }
+
+    fn restore_sessions(
+        &self,
+        ports: TakenPorts,
+        opened: &mut Opened,
+        recovered: &Recovered,
+    ) -> anyhow::Result<Restored> {
+        let TakenPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports) } = ports;
+        let parts = self.parts(opened, recovered, tls.as_ref());
+        let _ = opened.shown.set(parts.topics.clone());
+        let hub =
+            mqtt::Live { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
+        let front = mqtt::Service::new(options, mqtt_ports, hub, parts.topics.clone(), parts.metrics.clone());
+        front.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
+        // Not before the subscriptions are there again.
+        let publisher = parts.delivery.publisher(parts.topics.clone());
+        let publisher = publisher.run(parts.tasks.clone(), self.shutdown.child_token());
+        let publisher = parts.tasks.spawn("publisher", &self.shutdown, publisher);
+        let listeners = Listeners::of(self.settings, &front);
+        let api_parts = self.api_parts(&parts, listeners.reach(self.settings, tls.as_ref()));
+        let api = admin::Service::new(admin_options, admin_ports, api_parts)?;
+        Ok(Restored { parts, tls, listeners, front, api, publisher })
+    }
+
+    fn parts(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> Parts {
+        let (store, registry, metrics) = (opened.store.clone(), opened.registry.clone(), self.metrics.clone());
+        let sessions = topics::SessionLog::new(store.clone(), &opened.loaded.broker);
+        Parts {
+            auth: auth::Handle::new(registry.clone(), self.settings.enroll, tls.cloned(), metrics.clone()),
+            outbox: outbox::Handle::new(store.clone(), opened.queues.clone()),
+            topics: topics::Handle::new(metrics.clone(), sessions),
+            store,
+            registry,
+            ingest: opened.ingest.clone(),
+            delivery: opened.delivery.clone(),
+            plugins: recovered.plugins.clone(),
+            metrics,
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    fn api_parts(&self, parts: &Parts, reach: admin::Reach) -> admin::Parts {
+        let previous = previous::Previous::new(&self.settings.data);
+        admin::Parts {
+            auth: parts.auth.clone(),
+            ingest: parts.ingest.clone(),
+            counters: parts.metrics.clone(),
+            tasks: parts.tasks.clone(),
+            reach,
+            registry: parts.registry.clone(),
+            outbox: parts.outbox.clone(),
+            delivery: parts.delivery.clone(),
+            store: parts.store.clone(),
+            journal: journal::Handle::new(parts.store.clone()),
+            explain: explain::Handle::new(parts.store.clone(), parts.registry.clone()),
+            plugins: Arc::new(plugin_views::Views::new(parts.plugins.clone(), previous)),
+            metrics: metrics_text::render(parts),
+        }
+    }
+
+    /// Lets clients in.
+    fn serve(self, opened: Opened, recovered: Recovered, restored: Restored) -> Host {
+        let Opened { service: store_service, dispatch, .. } = opened;
+        let Recovered { folder, timers, expiry, .. } = recovered;
+        let Restored { parts, tls, listeners, front, api, publisher } = restored;
+        let (stop, stopping) = (self.stop_on_failure(), || self.shutdown.child_token());
+        if let Some(tls) = tls {
+            let registry = parts.registry.clone();
+            let renewed = move || registry.announce(Changed::Registry(RegistryName::default_registry()));
+            drop(self.tasks.spawn("certificates", &self.shutdown, tls.watch(stopping(), renewed)));
+        }
+        let (ready, admin, admin_tls) = (api.readiness(), api.local_addr(), api.tls_addr());
+        let on = self.background.handle();
+        let front = self.tasks.spawn_on(on, "mqtt", &self.shutdown, front.run(stopping()));
+        let api = self.tasks.spawn_on(on, "admin", &self.shutdown, api.run(stopping()));
+        let (store, ingest, plugins) = (parts.store.clone(), parts.ingest.clone(), parts.plugins.clone());
+        let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), plugins, stop, stopping());
+        let housekeeping = self.tasks.spawn("housekeeping", &self.shutdown, housekeeping);
+        let (plugins, delivery, registry) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
+        let clock_watch = clock_watch::run(plugins, delivery, registry, stopping());
+        let clock_watch = self.tasks.spawn("clock", &self.shutdown, clock_watch);
+        ready.store(true, Ordering::Release);
+        let Self { background, shutdown, fatal, .. } = self;
+        Host {
+            mqtt: listeners.mqtt,
+            listeners,
+            admin,
+            admin_tls,
+            parts,
+            shutdown,
+            ready,
+            fatal,
+            front,
+            api,
+            folder,
+            housekeeping,
+            clock_watch,
+            timers,
+            publisher,
+            expiry,
+            dispatch,
+            store_service,
+            background,
+        }
+    }
+
+    fn stop_on_failure(&self) -> impl Fn(&store::Error) + Send + Sync + Clone + use<> {
+        let (shutdown, fatal) = (self.shutdown.clone(), self.fatal.clone());
+        move |error| {
+            fatal.lock().get_or_insert_with(|| error.to_string());
+            shutdown.cancel();
+        }
+    }
+}
