@@ -3,27 +3,16 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{
-    Error, Result,
-    bindings::switchbox::plugin::{command, config, log, method, registry, timer, topic},
+    Result,
+    backend::Backend,
+    json::{to_json, to_json_text},
     state::State,
     twin::Twin,
+    values::{CommandOptions, ConfigVersion, Device, Level, PublishOptions, Response, Schedule},
 };
-
-pub use command::Options as CommandOptions;
-pub use config::Version as ConfigVersion;
-pub use log::Level;
-pub use method::Response;
-pub use registry::Device;
-pub use timer::{Cron, Schedule};
-pub use topic::Options as PublishOptions;
-
-#[cfg(target_family = "wasm")]
-pub(crate) use crate::imports::Backend;
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::FakeHost as Backend;
 
 /// Devices asked for in one call while [`Host::devices`] goes through them.
 const PAGE: u32 = 100;
@@ -221,16 +210,4 @@ impl Iterator for Devices<'_> {
         self.after = Some(device.id.clone());
         Some(Ok(device))
     }
-}
-
-pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|e| Error::Invalid(format!("no JSON can be made of it: {e}")))
-}
-
-fn to_json_text(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::Invalid(format!("no JSON can be made of it: {e}")))
-}
-
-pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| Error::Invalid(format!("what is stored is other JSON: {e}")))
 }

@@ -63,6 +63,7 @@
 //! * [`Host`] is what a handler can do. Its refusals are [`Error`]s; `?` makes a [`Disposition`] of them.
 //! * [`testing`] has the fake host. The crate never talks to a real one outside of a component.
 
+mod backend;
 #[doc(hidden)]
 pub mod bindings;
 mod description;
@@ -71,12 +72,14 @@ mod event;
 mod host;
 #[cfg(target_family = "wasm")]
 mod imports;
+mod json;
 mod plugin;
 mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod timer;
 mod twin;
+mod values;
 
 #[doc(hidden)]
 pub mod component;
@@ -89,10 +92,11 @@ pub use error::{Disposition, Error, Outcome, reject, retry};
 pub use event::{
     CommandSettled, CommandStatus, Event, EventData, Property, StateUpdate, Telemetry, TimerFired, TopicMessage,
 };
-pub use host::{CommandOptions, ConfigVersion, Cron, Device, Devices, Host, Level, PublishOptions, Response, Schedule};
+pub use host::{Devices, Host};
 pub use plugin::{NoSettings, Plugin};
-pub use state::{Entry, State};
+pub use state::State;
 pub use twin::{Difference, Twin};
+pub use values::{CommandOptions, ConfigVersion, Cron, Device, Entry, Level, PublishOptions, Response, Schedule};
 
 /// What a call of the host answers.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -4,11 +4,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Result,
-    bindings::switchbox::plugin::state,
-    host::{Backend, from_json, to_json},
+    backend::Backend,
+    json::{from_json, to_json},
+    values::Entry,
 };
-
-pub use state::Entry;
 
 /// From [`Host::state`](crate::Host::state).
 #[derive(Debug, Clone, Copy)]

@@ -24,8 +24,16 @@ impl std::fmt::Debug for InProcess {
     }
 }
 
+impl Place {
+    /// Starts a host in this process.
+    #[must_use]
+    pub fn start_in_process(&self) -> InProcess {
+        InProcess::start(self)
+    }
+}
+
 impl InProcess {
-    pub(crate) fn start(place: &Place) -> Self {
+    fn start(place: &Place) -> Self {
         let runtime = Runtime::new().expect("no runtime");
         let free = || "127.0.0.1:0".to_owned();
         let settings = Settings::with(&[

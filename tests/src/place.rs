@@ -7,8 +7,6 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{InProcess, Process};
-
 /// A temporary folder. Outlives the hosts that are started in it one after the other.
 #[derive(Debug)]
 pub struct Place {
@@ -89,23 +87,5 @@ impl Place {
     /// When it is not there.
     pub fn remove_plugin(&self, file: &str) {
         fs::remove_file(self.plugins().join(file)).expect("the plugin cannot be removed");
-    }
-
-    /// Starts the program and waits until it is ready.
-    #[must_use]
-    pub fn start(&self) -> Process {
-        Process::start(self, &[])
-    }
-
-    /// The same with more arguments.
-    #[must_use]
-    pub fn start_with(&self, more: &[&str]) -> Process {
-        Process::start(self, more)
-    }
-
-    /// Starts a host in this process.
-    #[must_use]
-    pub fn start_in_process(&self) -> InProcess {
-        InProcess::start(self)
     }
 }

@@ -59,9 +59,23 @@ pub struct Process {
     ended: Option<ExitStatus>,
 }
 
+impl Place {
+    /// Starts the program and waits until it is ready.
+    #[must_use]
+    pub fn start(&self) -> Process {
+        Process::start(self, &[])
+    }
+
+    /// The same with more arguments.
+    #[must_use]
+    pub fn start_with(&self, more: &[&str]) -> Process {
+        Process::start(self, more)
+    }
+}
+
 impl Process {
     /// `switchbox serve` on free ports.
-    pub(crate) fn start(place: &Place, more: &[&str]) -> Self {
+    fn start(place: &Place, more: &[&str]) -> Self {
         let mut process = Self::spawn_with(place, more);
         process.wait_ready();
         process

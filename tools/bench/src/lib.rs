@@ -18,6 +18,7 @@ mod link;
 mod load;
 mod machine;
 mod memory;
+mod plan;
 mod progress;
 mod report;
 mod sample;
@@ -29,7 +30,7 @@ mod tests;
 mod throughput;
 
 use frames::Qos;
-use load::Traffic;
+use plan::Traffic;
 use progress::Progress;
 use report::{Memory, Method, Mosquitto, Report, divide};
 use sample::Timing;

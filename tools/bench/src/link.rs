@@ -19,7 +19,7 @@ use super::{
     frames::{self, Frame, Qos},
     histogram::Histogram,
     lanes::{Arrival, Faults, Lanes, Raises, first_message},
-    load::{Plan, Shared},
+    plan::{Plan, Shared},
 };
 
 /// Keep-alive of every connection: longer than any run, so that no ping disturbs it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::{sleep, timeout};
 
-use super::{frames::Qos, link::Link, load::Traffic, machine, report::Resident, servers::Server};
+use super::{frames::Qos, link::Link, machine, plan::Traffic, report::Resident, servers::Server};
 
 const CONNECT: Duration = Duration::from_secs(60);
 /// The resident size is taken when it has not changed for so long.

@@ -14,7 +14,8 @@ use switchbox_builtins as builtins;
 use super::{
     admin::Admin,
     frames::Qos,
-    load::{DRAIN, Load, Plan, Traffic},
+    load::{DRAIN, Load},
+    plan::{Plan, Traffic},
     report::{Swap, SwapPause},
     servers::{PLUGIN, Server},
     throughput::Runs,

@@ -10,8 +10,9 @@ use tokio::{
 use super::{
     frames::{self, Qos},
     lanes::Faults,
-    load::{Load, Plan, Tally, Traffic},
+    load::{Load, Tally},
     memory,
+    plan::{Plan, Traffic},
     servers::{Server, find_mosquitto},
 };
 

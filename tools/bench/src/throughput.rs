@@ -9,8 +9,9 @@ use std::{
 use super::{
     frames::Qos,
     histogram::Histogram,
-    load::{DRAIN, Load, Plan, Traffic},
+    load::{DRAIN, Load},
     machine,
+    plan::{Plan, Traffic},
     progress::Progress,
     report::{Cell, PluginCost, Unloaded, divide},
     sample::{Sample, Timing},

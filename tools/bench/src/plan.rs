@@ -1,0 +1,78 @@
+//! What one run of the load client is to do, and what its threads share while they do it.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicU64},
+    time::Duration,
+};
+
+use super::{frames::Qos, lanes::Raises};
+
+/// What goes round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// Devices whose events come back as configs with one hop more.
+    Relay,
+    /// Clients that subscribe to the topic they publish to.
+    Echo,
+}
+
+impl Traffic {
+    pub(super) fn raises(self) -> Raises {
+        match self {
+            Self::Relay => Raises::Server,
+            Self::Echo => Raises::Client,
+        }
+    }
+}
+
+/// One run of the load client.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) addr: SocketAddr,
+    pub(super) traffic: Traffic,
+    pub(super) connections: usize,
+    /// Messages under way on each connection.
+    pub(super) window: usize,
+    pub(super) qos: Qos,
+    /// Tells this run's messages from those of runs before it.
+    pub(super) run: u64,
+    pub(super) threads: usize,
+    pub(super) drain: Duration,
+}
+
+impl Plan {
+    /// Client id, topic filter and topic of connection `number`. The ids of echo clients are no device names, so they
+    /// are ordinary clients of Switchbox too.
+    pub(super) fn names(&self, number: usize) -> (String, String, String) {
+        match self.traffic {
+            Traffic::Relay => {
+                let device = format!("hop-{number}");
+                let (config, events) = (format!("/devices/{device}/config"), format!("/devices/{device}/events"));
+                (device, config, events)
+            }
+            Traffic::Echo => {
+                let topic = format!("bench/echoes/hop-{number}");
+                (format!("_hop-{number}"), topic.clone(), topic)
+            }
+        }
+    }
+
+    /// The device's id in its topic; it stands in the messages.
+    pub(super) fn device(&self, topic: &str) -> String {
+        topic.split('/').find(|level| level.starts_with("hop-")).unwrap_or(topic).to_owned()
+    }
+}
+
+/// What the threads of a run and its owner share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Round trips since the run began.
+    pub(super) completed: AtomicU64,
+    /// Longest time between two completed round trips, as one thread saw it.
+    pub(super) pause_ns: AtomicU64,
+    /// Round trips are taken into the histogram.
+    pub(super) recording: AtomicBool,
+    /// Nothing is sent again.
+    pub(super) stop: AtomicBool,
+}
