@@ -79,7 +79,7 @@ impl Healthy {
     pub fn admin_answers(target: &Target) -> Duration {
         let began = Instant::now();
         let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        super::until("the admin API to answer", || {
+        crate::until("the admin API to answer", || {
             let mut stream = TcpStream::connect(target.admin).ok()?;
             stream.set_read_timeout(Some(crate::LIMIT)).ok()?;
             stream.write_all(request).ok()?;

@@ -1,0 +1,202 @@
+//! The host that is attacked: how it is set up, and what the attackers have of it.
+
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command, sync::Mutex};
+
+use serde_json::json;
+use switchbox_auth::signing::SigningKey;
+
+use super::wire::{Conn, Login};
+use crate::{Admin, Place, Process, now, private_key, until};
+
+/// A public key that no one here has the private half of.
+pub(super) const RSA_PUBLIC: &str = include_str!("rsa.public.pem");
+
+/// The host that is attacked, and what the attackers have of it: a device and an account of their own.
+#[derive(Debug)]
+pub struct Target {
+    pub mqtt: SocketAddr,
+    pub mqtts: SocketAddr,
+    pub ws: SocketAddr,
+    /// Host and port of the admin API.
+    pub admin: SocketAddr,
+    pub pid: u32,
+    pub plugins: PathBuf,
+    pub log: PathBuf,
+    pub(super) data: PathBuf,
+    /// The file of the host's test clock.
+    pub(super) clock: PathBuf,
+    /// `switchbox` towards the host, without arguments.
+    pub(super) program: Mutex<Command>,
+    pub(super) api: Admin,
+    pub(super) admin_token: String,
+    pub(super) device_key: SigningKey,
+    pub(super) device_token: String,
+    pub(super) service_token: String,
+    pub(super) other_service_token: String,
+    pub(super) healthy_token: String,
+    pub(super) gateway_token: String,
+}
+
+impl Target {
+    /// Starts a host with closed doors on every kind of listener, a relay for the healthy device, and the attackers' own
+    /// device and account.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not start.
+    #[must_use]
+    pub fn start(place: &Place, more: &[&str]) -> (Process, Self) {
+        let certs = place.root().join("certs");
+        let certs = certs.to_str().expect("an odd temporary folder");
+        let cert = ["cert", "server", "localhost", "127.0.0.1", "--folder", certs];
+        assert!(Process::run(place, cert.iter().map(AsRef::as_ref)).wait().success(), "no certificate");
+        place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
+        place.plugin(
+            "picky.toml",
+            "component = \"builtin:switch-wakes-device\"\n[[trigger]]\nevent = \"telemetry\"\ndevice = \"mallory\"\n\
+             subfolder = \"rejected\"\n[settings]\ntarget = \"oscar\"\n",
+        );
+        let (pem, key_pem) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
+        let free = "127.0.0.1:0";
+        let doors = ["--enroll", "closed", "--mqtt-tls", free, "--ws", free, "--tls-cert", &pem, "--tls-key", &key_pem];
+        let host = place.start_with(&[&doors, more].concat());
+        for id in ["healthy", "mallory", "oscar"] {
+            let _ = host.cli(place, &["device", "create", id, "--new-key"]);
+        }
+        let _ = host.cli(place, &["gateway", "make", "oscar", "--auth", "device-auth-token-only"]);
+        fs::write(place.root().join("rsa.pem"), RSA_PUBLIC).expect("no place for a key");
+        let _ = host.cli(place, &["device", "create", "confused", "--public-key", "rsa.pem"]);
+        // Its key's file has the name of the account.
+        let lists = ["--publish", "attack/#", "--subscribe", "attack/#"];
+        for account in ["eve", "adam"] {
+            let _ = host.cli(place, &[&["service", "create", account, "--new-key"], &lists[..]].concat());
+        }
+        let target = Self::of(place, &host);
+        (host, target)
+    }
+
+    fn of(place: &Place, host: &Process) -> Self {
+        let (device_key, until) = (private_key(place, "mallory"), now() + 12 * 3_600);
+        let sign = |key: &SigningKey, audience: &str| key.token(audience, now(), until).expect("no token");
+        let admin_token = fs::read_to_string(place.data().join("admin-token")).expect("no admin token");
+        Self {
+            mqtt: host.mqtt(),
+            mqtts: host.mqtts(),
+            ws: host.ws(),
+            admin: host.admin().address().parse().expect("an odd address"),
+            pid: host.pid(),
+            plugins: place.plugins(),
+            log: place.log(),
+            data: place.data(),
+            clock: place.clock(),
+            program: Mutex::new(host.command(place, &[])),
+            api: host.admin(),
+            admin_token: admin_token.trim().to_owned(),
+            device_token: sign(&device_key, "local"),
+            service_token: sign(&private_key(place, "eve"), "serviceAccounts/eve"),
+            other_service_token: sign(&private_key(place, "adam"), "serviceAccounts/adam"),
+            healthy_token: sign(&private_key(place, "healthy"), "local"),
+            gateway_token: sign(&private_key(place, "oscar"), "local"),
+            device_key,
+        }
+    }
+
+    /// The resident size of the host, MiB.
+    #[must_use]
+    pub fn resident_mib(&self) -> u64 {
+        resident_mib(self.pid)
+    }
+
+    /// From now on [`Target::peak_mib`] is the most that it had since now.
+    pub(super) fn reset_peak(&self) {
+        // Where this is not allowed, the peak is that of the host's whole life, which is harder on it.
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
+    }
+
+    /// The largest resident size of the host, MiB.
+    pub(super) fn peak_mib(&self) -> u64 {
+        memory_mib(self.pid, "VmHWM:")
+    }
+
+    /// How many events the plugin has handled, well or not. None: there is no such plugin, or the token has no call left.
+    pub(super) fn handled(&self, name: &str) -> Option<u64> {
+        let answer = self.api.get(&format!("/v1/plugins/{name}"));
+        (answer.status == 200).then(|| answer.ok()["counters"]["events"].as_u64().unwrap_or(0))
+    }
+
+    /// One more device, with a token of its own.
+    #[must_use]
+    pub fn new_client(&self, number: u32) -> Login {
+        let id = format!("new-client-{number}");
+        let pair = rcgen::KeyPair::generate().expect("no key");
+        let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
+        let devices = Admin::device_path("", "");
+        let _ = self.api.post(devices.trim_end_matches('/'), &json!({"id": id, "credentials": [credential]})).ok();
+        let key = SigningKey::from_pem(pair.serialize_pem().as_bytes()).expect("no key");
+        Login { version: 4, ..Login::with_password(&id, &crate::token(&key)) }
+    }
+
+    /// The attackers' own device.
+    pub(super) fn mallory(&self) -> Login {
+        Login { password: Some(self.device_token.clone()), ..Login::new("mallory") }
+    }
+
+    /// The attackers' own gateway.
+    pub(super) fn oscar(&self) -> Login {
+        Login { password: Some(self.gateway_token.clone()), ..Login::new("oscar") }
+    }
+
+    /// A client of the attackers' own account, which has the topics below `attack/`.
+    pub(super) fn eve(&self, id: &str) -> Login {
+        let user = "serviceAccounts/eve".to_owned();
+        Login { user, password: Some(self.service_token.clone()), ..Login::new(id) }
+    }
+
+    /// A client of another account, which has the same topics.
+    pub(super) fn adam(&self, id: &str) -> Login {
+        let user = "serviceAccounts/adam".to_owned();
+        Login { user, password: Some(self.other_service_token.clone()), ..Login::new(id) }
+    }
+
+    /// What the API says of a plugin. None: there is none yet, or the row before has used up the token's calls.
+    pub(super) fn plugin(&self, name: &str) -> Option<String> {
+        let answer = self.api.get(&format!("/v1/plugins/{name}"));
+        (![404, 429].contains(&answer.status)).then(|| answer.ok().to_string())
+    }
+
+    pub(super) fn let_in(&self, login: &Login) -> Conn {
+        until("to be let in", || self.try_in(login))
+    }
+
+    /// None: the host sheds, or says no.
+    pub(super) fn try_in(&self, login: &Login) -> Option<Conn> {
+        let mut conn = Conn::open(self.mqtt)?;
+        conn.send(&login.packet());
+        conn.is_let_in().then_some(conn)
+    }
+
+    /// # Panics
+    ///
+    /// When such a client is let in.
+    pub(super) fn refuses(&self, login: &Login, why: &str) {
+        let mut conn = Conn::open(self.mqtt).expect("no connection");
+        conn.send(&login.packet());
+        assert!(!conn.is_let_in(), "let in {why}");
+    }
+}
+
+/// The resident size of a process, MiB.
+///
+/// # Panics
+///
+/// When there is no such process.
+#[must_use]
+pub fn resident_mib(pid: u32) -> u64 {
+    memory_mib(pid, "VmRSS:")
+}
+
+fn memory_mib(pid: u32, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the host is gone");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the host is ending");
+    line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kib| kib / 1024)
+}
