@@ -1,5 +1,8 @@
 //! Who gets in, with what, and for how long: the real program with closed doors.
 
+mod ends;
+mod topics;
+
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
@@ -106,89 +109,6 @@ fn a_host_that_crashes_leaves_no_core_dump() {
     assert!(crashed.success());
     let ended = host.wait();
     assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
-}
-
-#[test]
-fn the_connection_ends_when_the_token_runs_out() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
-    // The ten minutes by which clocks may differ are nearly over.
-    let secret = key.token("local", now() - 3_600, now() - 597).unwrap();
-    let will = Some(LastWill::new("/devices/lamp-1/events", "gone", QoS::AtLeastOnce, false));
-    let lamp = Device::connect(host.mqtt(), Session { will, ..Session::with_secret("lamp-1", &secret) });
-    ended(&lamp);
-    // Nobody took anything away: the will is published.
-    until("the will", || host.admin().get("/v1/events").ok().to_string().contains("Z29uZQ").then_some(()));
-    host.stop();
-}
-
-/// Gives the first key of the device an end, so many milliseconds from now.
-#[test]
-fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
-    let mut lamp = connect(&host, "lamp-1", &token(&key));
-    lamp.event("hello");
-    place.set_clock(3 * 86_400_000);
-    let _ = ended(&lamp);
-    host.stop();
-}
-
-fn give_end(host: &Process, id: &str, in_ms: u64) {
-    let path = Admin::device_path(id, "");
-    let mut credentials = host.admin().get(&path).ok()["credentials"].take();
-    credentials[0]["expirationTime"] = clock::rfc3339(clock::now_ms() + in_ms).into();
-    let _ = host.admin().patch(&format!("{path}?updateMask=credentials"), &json!({ "credentials": credentials })).ok();
-}
-
-#[test]
-fn a_key_that_is_given_an_end_ends_the_live_connection_then_though_its_token_counts_for_longer() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let key = registered(&host, &place, "lamp-1");
-    let mut lamp = connect(&host, "lamp-1", &token(&key));
-    give_end(&host, "lamp-1", 3_600_000);
-    lamp.event("still there");
-    give_end(&host, "lamp-1", 500);
-    ended(&lamp);
-    refused(&host, Session::with_secret("lamp-1", &token(&key)));
-    host.stop();
-}
-
-#[test]
-fn what_an_operator_takes_away_ends_the_live_connection_and_a_restart_does_not_bring_it_back() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let admin = host.admin();
-    let keys: Vec<_> = ["blocked", "keyless", "deleted", "untouched"].map(|id| registered(&host, &place, id)).into();
-    let will = Some(LastWill::new("/devices/blocked/events", "gone", QoS::AtLeastOnce, false));
-    let session = Session { will, ..Session::with_secret("blocked", &token(&keys[0])) };
-    let blocked = Device::connect(host.mqtt(), session);
-    let keyless = connect(&host, "keyless", &token(&keys[1]));
-    let deleted = connect(&host, "deleted", &token(&keys[2]));
-    let mut untouched = connect(&host, "untouched", &token(&keys[3]));
-
-    let _ = host.cli(&place, &["device", "block", "blocked"]);
-    ended(&blocked);
-    let _ = host.cli(&place, &["device", "credential", "remove", "keyless", "1"]);
-    ended(&keyless);
-    let _ = host.cli(&place, &["device", "delete", "deleted"]);
-    ended(&deleted);
-    untouched.event("still there");
-    let events = admin.get("/v1/events").ok();
-    assert!(!events.to_string().contains("Z29uZQ"), "the will of a blocked device was published: {events}");
-
-    host.kill();
-    let host = place.start_with(CLOSED);
-    for (id, key) in ["blocked", "keyless", "deleted"].into_iter().zip(&keys) {
-        refused(&host, Session::with_secret(id, &token(key)));
-    }
-    drop(connect(&host, "untouched", &token(&keys[3])));
-    let _ = host.cli(&place, &["device", "unblock", "blocked"]);
-    drop(connect(&host, "blocked", &token(&keys[0])));
-    host.stop();
 }
 
 #[test]
@@ -309,84 +229,6 @@ fn who_guesses_elsewhere_locks_nobody_out() {
 }
 
 #[test]
-fn a_device_has_its_own_topics_and_no_others() {
-    let place = Place::new();
-    let host = place.start_with(CLOSED);
-    let (one, two) = (registered(&host, &place, "lamp-1"), registered(&host, &place, "lamp-2"));
-    let mut lamp = connect(&host, "lamp-1", &token(&one));
-    for (filter, granted) in [
-        ("/devices/lamp-1/config", true),
-        ("/devices/lamp-1/commands/#", true),
-        ("/devices/lamp-2/config", false),
-        ("#", false),
-        ("+/+/+/config", false),
-        ("ordinary", false),
-        ("$SYS/#", false),
-    ] {
-        assert_eq!(lamp.subscribe(filter), granted, "{filter}");
-    }
-    let _ = lamp.send("ordinary", QoS::AtLeastOnce, "x");
-    ended(&lamp);
-    let retained = Some(LastWill::new("ordinary", "x", QoS::AtLeastOnce, true));
-    refused(&host, Session { will: retained, ..Session::with_secret("lamp-2", &token(&two)) });
-    host.stop();
-}
-
-#[test]
-fn a_kept_session_loses_what_closed_doors_do_not_allow_any_more() {
-    let place = Place::new();
-    let host = place.start();
-    let key = registered(&host, &place, "lamp-1");
-    let kept = || Session { clean: false, ..Session::with_secret("lamp-1", &token(&key)) };
-    let mut lamp = Device::connect(host.mqtt(), kept());
-    assert!(lamp.subscribe("news"));
-    drop(lamp);
-    host.device("reporter").publish("news", "queued while the doors were open");
-    host.stop();
-
-    let host = place.start_with(CLOSED);
-    let _ = host.cli(&place, &["service", "create", "reporter", "--publish", "news"]);
-    let password = host.cli(&place, &["service", "password", "reporter"]);
-    let mut lamp = Device::connect(host.mqtt(), kept());
-    let mut reporter = Device::connect(host.mqtt(), Session::of_service("reporter", "r", &password));
-    reporter.publish("news", "behind closed doors");
-    lamp.subscribe_config();
-    let _ = host
-        .admin()
-        .post(&Admin::device_path("lamp-1", ":modifyCloudToDeviceConfig"), &json!({"binaryData": "b24="}))
-        .ok();
-    lamp.message_with("on");
-    let got = lamp.seen().messages.iter().map(|message| message.topic.clone()).collect::<Vec<_>>();
-    assert_eq!(got, ["/devices/lamp-1/config"]);
-    host.stop();
-}
-
-#[test]
-fn a_will_that_closed_doors_do_not_allow_any_more_is_not_published_after_the_start() {
-    let place = Place::new();
-    let host = place.start();
-    let key = registered(&host, &place, "lamp-1");
-    let _ = host.cli(&place, &["service", "create", "reporter", "--publish", "news", "--subscribe", "news"]);
-    let password = host.cli(&place, &["service", "password", "reporter"]);
-    let reporter = Session { clean: false, ..Session::of_service("reporter", "r", &password) };
-    let mut watcher = Device::connect(host.mqtt(), reporter.clone());
-    assert!(watcher.subscribe("news"));
-    let will = |topic: &str| Some(LastWill::new(topic, "a will", QoS::AtLeastOnce, false));
-    let signed = token(&key);
-    let news = Device::connect(host.mqtt(), Session { will: will("news"), ..Session::with_secret("lamp-1", &signed) });
-    host.kill();
-    drop((news, watcher));
-
-    let host = place.start_with(CLOSED);
-    host.logged(&["lamp-1", "news", "the will is not published"]);
-    let mut watcher = Device::connect(host.mqtt(), reporter);
-    watcher.publish("news", "the first that is");
-    watcher.message_with("the first that is");
-    assert_eq!(watcher.seen().messages.len(), 1);
-    host.stop();
-}
-
-#[test]
 fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_the_host() {
     let place = Place::new();
     let host = place.start_with(CLOSED);
@@ -412,27 +254,6 @@ fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_t
     let host = place.start_with(CLOSED);
     assert_eq!(last(&host).1, after);
     host.stop();
-}
-
-#[test]
-fn a_deleted_device_takes_its_kept_session_with_it() {
-    let place = Place::new();
-    let host = place.start();
-    let kept = |id: &str| Device::connect(host.mqtt(), Session { clean: false, ..Session::new(id) });
-    let (mut away, mut there, mut stays) = (kept("away"), kept("there"), kept("stays"));
-    for device in [&mut away, &mut there, &mut stays] {
-        assert!(device.subscribe("news"));
-    }
-    drop(away);
-    for id in ["away", "there"] {
-        let _ = host.cli(&place, &["device", "delete", id]);
-    }
-    ended(&there);
-    drop(stays);
-    host.stop();
-    let (journal, loaded) = Journal::open(&place);
-    let sessions: Vec<_> = loaded.broker.sessions.into_iter().map(|session| session.key).collect();
-    assert_eq!(sessions, [SessionKey::Device(journal.device("stays"))]);
 }
 
 #[test]

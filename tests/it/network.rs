@@ -1,5 +1,8 @@
 //! The host as it stands on a network: TLS, certificates of the host and of devices. mosquitto's clients are the devices.
 
+mod admin;
+mod rsa;
+
 use std::{
     fs,
     io::Write as _,
@@ -245,98 +248,4 @@ fn the_line_that_a_new_device_is_given_works_as_it_is_pasted() {
         assert!(events.contains(&id) && events.contains("telemetry"), "{events}");
         host.stop();
     }
-}
-
-#[test]
-fn the_admin_api_is_reached_with_tls_by_who_trusts_its_authority() {
-    let place = Place::new();
-    let host = start(&place, &["--admin-tls", "127.0.0.1:0"]);
-    let url = host.admin_tls().replace("127.0.0.1", "localhost");
-    let list = |ca: &str| {
-        let arguments = ["device", "list", "--admin", &url, "--ca", ca];
-        host.command(&place, &arguments).output().unwrap()
-    };
-    let listed = list("certs/ca.pem");
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    let _ = switchbox(&place, &["cert", "server", "localhost", "--folder", &folder(&place, "new")]);
-    assert!(!list("new/ca.pem").status.success(), "a host that is not trusted");
-    // A new certificate is taken up here as well.
-    for name in ["server.pem", "server.key.pem"] {
-        fs::copy(place.root().join("new").join(name), place.root().join("certs").join(name)).unwrap();
-    }
-    until("the new certificate", || list("new/ca.pem").status.success().then_some(()));
-    host.stop();
-}
-
-#[test]
-fn without_tokens_the_admin_api_is_for_this_machine_alone() {
-    let place = Place::new();
-    let certs = folder(&place, "certs");
-    let _ = switchbox(&place, &["cert", "server", "localhost", "--folder", &certs]);
-    let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
-    let tls = ["--admin-tls", "0.0.0.0:0", "--tls-cert", &cert, "--tls-key", &key, "--admin-auth", "none"];
-    let mut host = Process::spawn_with(&place, &tls);
-    assert!(!host.wait().success());
-    assert!(host.log().contains("--admin-auth none is only for a loopback address"), "{}", host.log());
-}
-
-#[test]
-fn the_admin_api_with_tls_needs_a_certificate_and_says_how_to_get_one() {
-    let place = Place::new();
-    let mut host = Process::spawn_with(&place, &["--admin-tls", "0.0.0.0:0"]);
-    assert!(!host.wait().success());
-    assert!(host.log().contains("tls.cert") && host.log().contains("switchbox cert server"), "{}", host.log());
-}
-
-/// TLS as an ESP8266 speaks it: 1.2, and RSA alone. Gives whether it trusts the host.
-fn rsa_alone(place: &Place, at: SocketAddr, authority: &str) -> bool {
-    let suites = vec![ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256];
-    let provider = CryptoProvider { cipher_suites: suites, ..ring::default_provider() };
-    let config = ClientConfig::builder_with_provider(Arc::new(provider));
-    let config = config.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(place.root().join(authority)).unwrap()).unwrap();
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = StreamOwned::new(connection, TcpStream::connect(at).unwrap());
-    stream.write_all(&[0xc0, 0]).and_then(|()| stream.flush()).is_ok()
-}
-
-#[test]
-fn a_client_that_knows_rsa_alone_gets_in_with_a_certificate_for_it_and_else_the_log_says_what_to_do() {
-    let place = Place::new();
-    // An authority has the kind of key that was asked for first.
-    let rsa = ["cert", "server", "localhost", "--key-type", "rsa", "--folder", &folder(&place, "certs")];
-    let _ = switchbox(&place, &rsa);
-    let names = ["server.pem", "server.key.pem"].map(|name| folder(&place, &format!("certs/{name}")));
-    let tls = ["--mqtt-tls", "127.0.0.1:0", "--tls-cert", &names[0], "--tls-key", &names[1]];
-    let host = place.start_with(&tls);
-    assert!(rsa_alone(&place, host.mqtts(), "certs/ca.pem"));
-    host.stop();
-
-    let host = start(&place, &["--connect-deadline-seconds", "1"]);
-    assert!(!rsa_alone(&place, host.mqtts(), "certs/ca.pem"), "the host's key is EC now");
-    host.logged(&["TLS handshake failed", "127.0.0.1", "--key-type rsa"]);
-    // A client that is slow, or speaks something else, is told of as well.
-    let mut plain = TcpStream::connect(host.mqtts()).unwrap();
-    plain.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01x").unwrap();
-    host.logged(&["TLS handshake failed", "127.0.0.1", "does not speak TLS"]);
-    let _silent = TcpStream::connect(host.mqtts()).unwrap();
-    host.logged(&["TLS handshake did not end within 1 s", "127.0.0.1", "mqtt.connect-deadline-seconds"]);
-    let mut half = TcpStream::connect(host.mqtt()).unwrap();
-    half.write_all(&[0x10]).unwrap();
-    host.logged(&["CONNECT did not end within 1 s", "127.0.0.1", "mqtt.connect-deadline-seconds"]);
-    host.stop();
-}
-
-#[test]
-fn a_certificate_that_an_rsa_client_cannot_check_is_made_with_a_word() {
-    let place = Place::new();
-    let certs = folder(&place, "certs");
-    let _ = switchbox(&place, &["cert", "server", "localhost", "--folder", &certs]);
-    let said = switchbox(&place, &["cert", "device", "lamp-1", "--key-type", "rsa", "--folder", &certs]);
-    assert!(said.contains("The authority in this folder has an EC key"), "{said}");
-    let key = fs::read_to_string(place.root().join("certs/lamp-1.key.pem")).unwrap();
-    assert!(key.contains("PRIVATE KEY") && key.len() > 1_500, "no RSA key of 2048 bits");
 }

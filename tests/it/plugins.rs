@@ -1,7 +1,10 @@
 //! The plugin folder of a running host: what is put there runs, what is no good is named and harms nothing, and neither
 //! a swap nor a hostile plugin costs another one's events.
 
+mod consent;
+mod hostile;
 mod life;
+mod versions;
 
 use std::{
     fs::{self, File},
@@ -234,69 +237,6 @@ fn go_round(mut device: Device, over: &AtomicBool) -> usize {
 }
 
 #[test]
-fn a_hostile_plugin_hurts_only_itself() {
-    let place = Place::new();
-    // One that is ended for good, with what the dead letter says of it.
-    let fatal = [
-        ("loop", "deadline"),
-        ("allocate", "memory"),
-        ("recurse", "stack"),
-        ("sleep 100000", "deadline"),
-        ("panic", "out of cheese"),
-        ("trap", "unreachable"),
-        ("exit", "exit("),
-        ("reject", "not mine"),
-    ];
-    // One that is only cut short, with the limit that counts it.
-    let cut = [
-        ("print 1000", "log-lines"),
-        ("print-bytes 100000", "output"),
-        ("host-calls 2000", "host-calls"),
-        ("effects 100", "effects-per-event"),
-    ];
-    place.plugin("hostile.wasm", fs::read(HOSTILE).unwrap());
-    place.plugin(
-        "hostile.toml",
-        "[[trigger]]\nevent = \"telemetry\"\ndevice = \"villain-*\"\n[limits]\ndeadline = \"1s\"\n",
-    );
-    place.plugin("counter.wasm", counter());
-    let source = "[[trigger]]\nevent = \"telemetry\"\ndevice = \"source-*\"\n";
-    place.plugin("counter.toml", format!("{source}{}", counting("", "")));
-    let host = place.start();
-    let admin = host.admin();
-    drop(["lamp-1", "report"].map(|id| host.device(id)));
-    let mut pair = Pair::new(&host, "source-1");
-    for (n, (misdeed, _)) in fatal.iter().chain(&cut).enumerate() {
-        host.device(&format!("villain-{n}")).event(*misdeed);
-    }
-    // Others do not notice: their events go their way while the villains are tried five times each.
-    let mut count = 0;
-    while admin.dead_letters().len() < fatal.len() {
-        count += 1;
-        assert_eq!(pair.round_trip(&format!("n{count}")), expected("", count, &format!("n{count}")));
-    }
-    assert!(count >= 10, "{count} round trips in all the time that five tries take");
-    let letters = admin.dead_letters();
-    for (misdeed, expect) in fatal {
-        let said = |letter: &&serde_json::Value| letter["error"].as_str().is_some_and(|error| error.contains(expect));
-        let letter = letters.iter().find(said).unwrap_or_else(|| panic!("no dead letter of {misdeed}: {letters:?}"));
-        assert_eq!(letter["plugin"], "hostile");
-        assert_eq!(letter["attempt"], if misdeed == "reject" { 1 } else { 5 }, "{letter}");
-    }
-    let hostile = admin.plugin("hostile").unwrap();
-    for (misdeed, limit) in cut {
-        assert!(hostile["limitsHit"][limit].as_u64() >= Some(1), "{misdeed}: {hostile}");
-    }
-    assert_eq!(hostile["state"], "running");
-    // And it still does what is right.
-    let mut lamp = host.device("lamp-1");
-    lamp.subscribe_config();
-    host.device("villain-0").event("relay lamp-1");
-    lamp.message_with("relayed");
-    host.stop();
-}
-
-#[test]
 fn a_plugin_that_has_work_waiting_ends_when_it_is_to_and_so_does_the_host() {
     let place = Place::new();
     for name in ["taken-away", "stopped"] {
@@ -311,127 +251,5 @@ fn a_plugin_that_has_work_waiting_ends_when_it_is_to_and_so_does_the_host() {
     }
     place.remove_plugin("taken-away.toml");
     until("the plugin to go", || admin.plugin("taken-away").is_none().then_some(()));
-    host.stop();
-}
-
-#[test]
-fn a_new_version_that_traps_in_its_first_events_is_taken_back() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("good", ""));
-    let host = place.start();
-    let mut pair = Pair::new(&host, "source-1");
-    assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
-    place.plugin("counter.toml", counting("bad", "trap = true"));
-    host.admin().wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("bad"));
-    // It has set the config and counted already when it traps: none of that is there afterwards.
-    assert_eq!(pair.round_trip("b"), expected("good", 2, "b"));
-    host.logged(&["counter", "the one before is back"]);
-    assert_eq!(pair.round_trip("c"), expected("good", 3, "c"));
-    assert!(pair.tally.seen().messages.iter().all(|message| !message.text().contains("bad")));
-    assert!(host.admin().dead_letters().is_empty());
-    let shown = host.admin().plugin("counter").unwrap();
-    assert!(shown["lastError"].as_str().unwrap().contains("told to trap"), "{shown}");
-    host.stop();
-}
-
-#[test]
-fn a_plugin_goes_back_to_the_component_that_ran_before_also_after_a_restart() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    place.plugin("counter.toml", counting("", ""));
-    let host = place.start();
-    let admin = host.admin();
-    let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
-    let nothing = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({}));
-    assert_eq!(nothing.status, 400, "{nothing:?}");
-    place.plugin("counter.wasm", stamped(&counter(), "two"));
-    let second = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
-    host.stop();
-    let host = place.start();
-    let admin = host.admin();
-    for digest in [&first["digest"], &second["digest"]] {
-        let _ = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({})).ok();
-        admin.wait_plugin("counter", "to go back", |plugin| plugin["digest"] == *digest);
-    }
-    let mut pair = Pair::new(&host, "source-1");
-    assert_eq!(pair.round_trip("a"), expected("", 1, "a"));
-    host.stop();
-}
-
-#[test]
-fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
-    let place = Place::new();
-    place.plugin("counter.wasm", counter());
-    std::fs::write(place.root().join("settings.toml"), "[plugins]\ngrant = \"consent\"\n").unwrap();
-    let settings = place.root().join("settings.toml");
-    let host = place.start_with(&["--settings", settings.to_str().unwrap()]);
-    let admin = host.admin();
-    let waiting = admin.wait_plugin("counter", "to wait", |plugin| plugin["state"] == "waiting-for-consent");
-    assert_eq!(waiting["grants"], serde_json::json!(["config tally-*"]));
-    assert_eq!(waiting["grantsInForce"], serde_json::json!([]));
-    host.logged(&["counter", "waits for consent"]);
-    let mut pair = Pair::new(&host, "source-1");
-    pair.source.event("before");
-    let granted = admin.post("/v1/plugins/counter:grant", &serde_json::json!({})).ok();
-    assert_eq!(granted["grants"], serde_json::json!({"config": ["tally-*"]}));
-    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
-    assert_eq!(pair.round_trip("after"), expected("", 1, "after"), "what came before its consent is not for it");
-    // Consent that is taken back counts at once.
-    place.plugin("counter.toml", "");
-    admin.wait_plugin("counter", "to wait again", |plugin| plugin["state"] == "waiting-for-consent");
-    host.stop();
-}
-
-#[test]
-fn grants_that_change_hold_from_the_next_event_on() {
-    let place = Place::new();
-    let granting = |pattern: &str| format!("component = \"builtin:hop-relay\"\n[grants]\nconfig = [\"{pattern}\"]\n");
-    place.plugin("relay.toml", granting("lamp-*"));
-    let host = place.start();
-    let admin = host.admin();
-    let shown = admin.wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
-    assert_eq!(shown["grants"], serde_json::json!(["config *", "config */*"]), "what it asks for");
-    assert_eq!(shown["grantsInForce"], serde_json::json!(["config lamp-*"]), "what it may do");
-    let mut lamp = host.device("lamp-1");
-    lamp.subscribe_config();
-    let record = |hops: u32| format!(r#"{{"deviceId":"lamp-1","hops":{hops}}}"#);
-    lamp.event(record(1));
-    lamp.message_with(&record(2));
-    place.plugin("relay.toml", granting("other-*"));
-    let letter = until("an event that it could not handle", || {
-        lamp.event(record(10));
-        admin.dead_letters().pop()
-    });
-    assert!(letter.to_string().contains("do not grant it"), "{letter}");
-    let before = lamp.seen().messages.len();
-    lamp.event(record(20));
-    let _ = admin.post("/v1/plugins/relay:grant", &serde_json::json!({"grants": {"config": ["lamp-1"]}})).ok();
-    until("an event that it could handle", || {
-        lamp.event(record(30));
-        lamp.seen().messages.get(before).cloned()
-    });
-    assert!(lamp.seen().messages.iter().all(|message| message.text() != record(21)));
-    host.stop();
-}
-
-#[test]
-fn compiled_code_that_no_plugin_uses_any_more_goes() {
-    let place = Place::new();
-    place.plugin("counter.toml", counting("", ""));
-    place.plugin("counter.wasm", counter());
-    let host = place.start();
-    let admin = host.admin();
-    let mut digest = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running")["digest"].clone();
-    for version in ["two", "three"] {
-        place.plugin("counter.wasm", stamped(&counter(), version));
-        let next = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != digest);
-        digest = next["digest"].clone();
-    }
-    place.plugin("refused.toml", "[settings]\nstart = \"refuse\"\n");
-    place.plugin("refused.wasm", std::fs::read(HOSTILE).unwrap());
-    admin.wait_plugin("refused", "to be refused", |plugin| plugin["state"] == "broken");
-    let files = || std::fs::read_dir(place.data().join("compiled")).unwrap().count();
-    until("the code of what runs to be all that is kept", || (files() == 1).then_some(()));
     host.stop();
 }

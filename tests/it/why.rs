@@ -1,5 +1,7 @@
 //! Why did this lamp turn on? What a host tells of what it did, by its API and on the command line.
 
+mod follow;
+
 use std::ffi::OsStr;
 
 use serde_json::Value;
@@ -183,87 +185,6 @@ fn dead_letters_are_looked_at_driven_again_and_thrown_away() {
     assert_eq!(run(&place, &host, &["dead-letters", "purge", "4"]).trim(), "dead letter 4 is gone");
     assert_eq!(run(&place, &host, &["dead-letters", "purge", "--all"]).trim(), "1 dead letters are gone");
     assert!(admin.dead_letters().is_empty());
-    host.stop();
-}
-
-#[test]
-fn events_are_followed_as_they_come_and_from_where_one_was() {
-    let place = Place::new();
-    place.plugin("wake.toml", WAKE);
-    let host = place.start();
-    let admin = host.admin();
-    let _lamp = lamp(&host);
-    let mut switch = host.device("switch-1");
-    let (base, data) = (admin.base().to_owned(), place.data());
-    let data = data.to_str().unwrap();
-    let arguments = ["events", "--follow", "--executions", "--device", "switch-1", "--admin", &base, "--data", data];
-    let followed = Process::run(&place, arguments.map(OsStr::new));
-    until("an event and its execution on the command line", || {
-        switch.event(AWAKE);
-        let output = followed.output();
-        (output.contains("switch-1 telemetry {\"state\"") && output.contains("→ plugin wake: 1 effect")).then_some(())
-    });
-    drop(followed);
-
-    let mut lines = admin.stream("/v1/events:follow?kind=telemetry", "");
-    assert_eq!(lines.next().as_deref(), Some(": following"));
-    switch.event("first");
-    let id = lines.find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).expect("no event came");
-    drop(lines);
-    switch.event("second");
-    switch.event("third");
-    let data = admin.stream("/v1/events:follow?kind=telemetry", &id);
-    let data =
-        data.filter_map(|line| line.strip_prefix("data: ").map(|data| serde_json::from_str::<Value>(data).unwrap()));
-    let payloads: Vec<_> = data.take(2).map(|event| event["binaryData"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(payloads, ["c2Vjb25k", "dGhpcmQ="], "second, third");
-    // A stream that is open does not hold up the end.
-    let _open = admin.stream("/v1/events:follow", "");
-    host.stop();
-}
-
-#[test]
-fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
-    let place = Place::new();
-    place.plugin("hostile.wasm", std::fs::read(HOSTILE).unwrap());
-    let host = place.start();
-    let (base, data) = (host.admin().base().to_owned(), place.data());
-    let logs = |name| {
-        let arguments = ["plugin", "logs", name, "--follow", "--admin", &base, "--data", data.to_str().unwrap()];
-        Process::run(&place, arguments.map(OsStr::new))
-    };
-    let mut device = host.device("villain-1");
-    device.event("log 2");
-    device.event("reject");
-    until("the lines of the past", || {
-        host.cli(&place, &["plugin", "logs", "hostile"]).contains("not mine").then_some(())
-    });
-    let mut followed = logs("hostile");
-    let seen = |times: usize| {
-        until("lines of the log", || {
-            let output = followed.output();
-            let lines: Vec<_> =
-                output.lines().filter_map(|line| Some(line.split_once("Z ")?.1.trim().to_owned())).collect();
-            (lines.len() >= times).then_some(lines)
-        })
-    };
-    let told = |lines: &[String]| -> Vec<String> {
-        lines.iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
-    };
-    assert_eq!(told(&seen(3)), ["warn: line 0", "warn: line 1", "failed: not mine"]);
-    device.event("nothing");
-    device.event("log 1");
-    assert_eq!(told(&seen(4))[3], "warn: line 0");
-    // A dead letter that is driven again fails again, and that is news.
-    let letter = host.admin().dead_letters()[0]["id"].as_str().unwrap().to_owned();
-    let _ = host.cli(&place, &["dead-letters", "redrive", &letter]);
-    assert_eq!(told(&seen(5))[4], "failed: not mine");
-    assert!(followed.try_wait().is_none(), "{}", followed.log());
-    followed.terminate();
-    assert!(!followed.wait().success());
-    let mut nobody = logs("nobody");
-    assert_eq!(nobody.wait().code(), Some(1));
-    assert!(nobody.log().contains("plugin nobody does not exist"), "{}", nobody.log());
     host.stop();
 }
 

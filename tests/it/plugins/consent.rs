@@ -1,0 +1,59 @@
+//! What a plugin asks for and is granted.
+
+use super::*;
+
+#[test]
+fn where_consent_is_needed_a_plugin_waits_for_it_and_says_what_it_asks_for() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    std::fs::write(place.root().join("settings.toml"), "[plugins]\ngrant = \"consent\"\n").unwrap();
+    let settings = place.root().join("settings.toml");
+    let host = place.start_with(&["--settings", settings.to_str().unwrap()]);
+    let admin = host.admin();
+    let waiting = admin.wait_plugin("counter", "to wait", |plugin| plugin["state"] == "waiting-for-consent");
+    assert_eq!(waiting["grants"], serde_json::json!(["config tally-*"]));
+    assert_eq!(waiting["grantsInForce"], serde_json::json!([]));
+    host.logged(&["counter", "waits for consent"]);
+    let mut pair = Pair::new(&host, "source-1");
+    pair.source.event("before");
+    let granted = admin.post("/v1/plugins/counter:grant", &serde_json::json!({})).ok();
+    assert_eq!(granted["grants"], serde_json::json!({"config": ["tally-*"]}));
+    admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!(pair.round_trip("after"), expected("", 1, "after"), "what came before its consent is not for it");
+    // Consent that is taken back counts at once.
+    place.plugin("counter.toml", "");
+    admin.wait_plugin("counter", "to wait again", |plugin| plugin["state"] == "waiting-for-consent");
+    host.stop();
+}
+
+#[test]
+fn grants_that_change_hold_from_the_next_event_on() {
+    let place = Place::new();
+    let granting = |pattern: &str| format!("component = \"builtin:hop-relay\"\n[grants]\nconfig = [\"{pattern}\"]\n");
+    place.plugin("relay.toml", granting("lamp-*"));
+    let host = place.start();
+    let admin = host.admin();
+    let shown = admin.wait_plugin("relay", "to run", |plugin| plugin["state"] == "running");
+    assert_eq!(shown["grants"], serde_json::json!(["config *", "config */*"]), "what it asks for");
+    assert_eq!(shown["grantsInForce"], serde_json::json!(["config lamp-*"]), "what it may do");
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    let record = |hops: u32| format!(r#"{{"deviceId":"lamp-1","hops":{hops}}}"#);
+    lamp.event(record(1));
+    lamp.message_with(&record(2));
+    place.plugin("relay.toml", granting("other-*"));
+    let letter = until("an event that it could not handle", || {
+        lamp.event(record(10));
+        admin.dead_letters().pop()
+    });
+    assert!(letter.to_string().contains("do not grant it"), "{letter}");
+    let before = lamp.seen().messages.len();
+    lamp.event(record(20));
+    let _ = admin.post("/v1/plugins/relay:grant", &serde_json::json!({"grants": {"config": ["lamp-1"]}})).ok();
+    until("an event that it could handle", || {
+        lamp.event(record(30));
+        lamp.seen().messages.get(before).cloned()
+    });
+    assert!(lamp.seen().messages.iter().all(|message| message.text() != record(21)));
+    host.stop();
+}

@@ -1,0 +1,69 @@
+//! A new version that is worse than the one before, and ways back.
+
+use super::*;
+
+#[test]
+fn a_new_version_that_traps_in_its_first_events_is_taken_back() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    place.plugin("counter.toml", counting("good", ""));
+    let host = place.start();
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("good", 1, "a"));
+    place.plugin("counter.toml", counting("bad", "trap = true"));
+    host.admin().wait_plugin("counter", "to be edited", |plugin| plugin["settings"].to_string().contains("bad"));
+    // It has set the config and counted already when it traps: none of that is there afterwards.
+    assert_eq!(pair.round_trip("b"), expected("good", 2, "b"));
+    host.logged(&["counter", "the one before is back"]);
+    assert_eq!(pair.round_trip("c"), expected("good", 3, "c"));
+    assert!(pair.tally.seen().messages.iter().all(|message| !message.text().contains("bad")));
+    assert!(host.admin().dead_letters().is_empty());
+    let shown = host.admin().plugin("counter").unwrap();
+    assert!(shown["lastError"].as_str().unwrap().contains("told to trap"), "{shown}");
+    host.stop();
+}
+
+#[test]
+fn a_plugin_goes_back_to_the_component_that_ran_before_also_after_a_restart() {
+    let place = Place::new();
+    place.plugin("counter.wasm", counter());
+    place.plugin("counter.toml", counting("", ""));
+    let host = place.start();
+    let admin = host.admin();
+    let first = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running");
+    let nothing = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({}));
+    assert_eq!(nothing.status, 400, "{nothing:?}");
+    place.plugin("counter.wasm", stamped(&counter(), "two"));
+    let second = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != first["digest"]);
+    host.stop();
+    let host = place.start();
+    let admin = host.admin();
+    for digest in [&first["digest"], &second["digest"]] {
+        let _ = admin.post("/v1/plugins/counter:rollback", &serde_json::json!({})).ok();
+        admin.wait_plugin("counter", "to go back", |plugin| plugin["digest"] == *digest);
+    }
+    let mut pair = Pair::new(&host, "source-1");
+    assert_eq!(pair.round_trip("a"), expected("", 1, "a"));
+    host.stop();
+}
+
+#[test]
+fn compiled_code_that_no_plugin_uses_any_more_goes() {
+    let place = Place::new();
+    place.plugin("counter.toml", counting("", ""));
+    place.plugin("counter.wasm", counter());
+    let host = place.start();
+    let admin = host.admin();
+    let mut digest = admin.wait_plugin("counter", "to run", |plugin| plugin["state"] == "running")["digest"].clone();
+    for version in ["two", "three"] {
+        place.plugin("counter.wasm", stamped(&counter(), version));
+        let next = admin.wait_plugin("counter", "to be replaced", |plugin| plugin["digest"] != digest);
+        digest = next["digest"].clone();
+    }
+    place.plugin("refused.toml", "[settings]\nstart = \"refuse\"\n");
+    place.plugin("refused.wasm", std::fs::read(HOSTILE).unwrap());
+    admin.wait_plugin("refused", "to be refused", |plugin| plugin["state"] == "broken");
+    let files = || std::fs::read_dir(place.data().join("compiled")).unwrap().count();
+    until("the code of what runs to be all that is kept", || (files() == 1).then_some(()));
+    host.stop();
+}
