@@ -30,3 +30,53 @@ pub fn on_event<P: Plugin>(plugin: Option<&mut P>, event: &Event, host: &Host) -
     };
     plugin.on_event(event, host).map_err(Into::into)
 }
+
+/// Makes the component of a plugin: `switchbox_plugin::export!(MyPlugin);`, once in a crate of type `cdylib`. Its name
+/// and version are the package's.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        // The generated exports take pointers from the host, as the canonical ABI has it; nothing else here is unsafe.
+        // Their names are none that a linker takes elsewhere.
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "exported functions of the canonical ABI")]
+        const _: () = {
+            ::std::thread_local! {
+                // A component has one thread.
+                static INSTANCE: ::std::cell::RefCell<::std::option::Option<$plugin>> =
+                    const { ::std::cell::RefCell::new(::std::option::Option::None) };
+            }
+
+            struct Component;
+
+            impl $crate::bindings::exports::switchbox::plugin::handler::Guest for Component {
+                fn describe(
+                    settings: ::std::string::String,
+                ) -> $crate::bindings::exports::switchbox::plugin::handler::Description {
+                    $crate::component::describe::<$plugin>(
+                        ::std::env!("CARGO_PKG_NAME"),
+                        ::std::env!("CARGO_PKG_VERSION"),
+                        &settings,
+                    )
+                }
+
+                fn start(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
+                    let plugin = $crate::component::start::<$plugin>(&settings)?;
+                    INSTANCE.set(::std::option::Option::Some(plugin));
+                    ::std::result::Result::Ok(())
+                }
+
+                fn on_event(
+                    event: $crate::Event,
+                ) -> ::std::result::Result<(), $crate::bindings::exports::switchbox::plugin::handler::Disposition>
+                {
+                    INSTANCE.with_borrow_mut(|plugin| {
+                        $crate::component::on_event(plugin.as_mut(), &event, &$crate::Host::new())
+                    })
+                }
+            }
+
+    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+        };
+    };
+}

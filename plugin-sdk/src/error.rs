@@ -2,6 +2,9 @@
 
 use crate::bindings::{exports::switchbox::plugin::handler, switchbox::plugin::types};
 
+/// What a call of the host answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
 /// Why the host refused a call. The texts are for a person to read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -71,7 +74,7 @@ pub enum Disposition {
 }
 
 /// What a handler answers. With `?`, a transient [`Error`] of the host becomes a retry and any other a reject.
-pub type Outcome = Result<(), Disposition>;
+pub type Outcome = std::result::Result<(), Disposition>;
 
 /// For `Err(…)` and `ok_or_else`: the event goes to the dead letters, with this text.
 pub fn reject(text: impl Into<String>) -> Disposition {

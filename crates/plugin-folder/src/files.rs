@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::Options;
+use super::options::Options;
 use switchbox_plugin_runtime::{MAX_COMPONENT_BYTES, PluginSettings, inspect};
 use switchbox_support::{clock, fd_exhaustion};
 

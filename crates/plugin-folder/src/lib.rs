@@ -1,22 +1,19 @@
 //! The watched folder: which plugins its files make, and what changed. Never loads, checks or runs a component; a file
 //! that is still being written is not read.
 
+mod change;
 mod files;
 mod notifications;
+mod options;
 mod plan;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use switchbox_model::PluginName;
-use switchbox_plugin_runtime::PluginSettings;
+pub use change::{Change, Source};
+pub use options::Options;
 use switchbox_support::log_limit::LogLimit;
 
 /// Changes that may wait for their reader; the folder is not read on while they do.
@@ -24,73 +21,6 @@ const QUEUE: usize = 16;
 
 /// How long files that are still growing, or a folder that cannot be read, may hold back `FirstLook`.
 const FIRST_LOOK_AT_MOST: Duration = Duration::from_secs(2);
-
-/// Where and how to look.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Made when it is not there.
-    pub folder: PathBuf,
-    /// How often to look without having been told of a change.
-    pub poll: Duration,
-    /// A file is read when it looked the same twice, so far apart.
-    pub settle: Duration,
-    /// How long a component may be incomplete before it is called broken.
-    pub settle_time: Duration,
-}
-
-impl Options {
-    #[must_use]
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            poll: Duration::from_secs(2),
-            settle: Duration::from_millis(100),
-            settle_time: Duration::from_secs(5),
-        }
-    }
-}
-
-/// A plugin's component.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// By its name among those in the host.
-    Builtin(String),
-    File {
-        path: PathBuf,
-        bytes: Bytes,
-    },
-}
-
-/// What happened in the folder.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Change {
-    /// The plugin is new, or its component or settings are.
-    Upsert {
-        name: PluginName,
-        component: Source,
-        settings: Box<PluginSettings>,
-        /// The settings as they stand in their file.
-        text: Arc<str>,
-    },
-    /// The plugin's files are gone.
-    Removed { name: PluginName },
-    /// The plugin's files cannot be used; the text names the file or the key.
-    Broken { name: PluginName, error: String },
-    /// All that was there at the start has been told, but for these plugins, whose files are still being written. Comes
-    /// once.
-    FirstLook { unready: Vec<PluginName> },
-}
-
-impl Change {
-    /// Which plugin it is of.
-    #[must_use]
-    pub fn plugin(&self) -> Option<&PluginName> {
-        match self {
-            Self::Upsert { name, .. } | Self::Removed { name } | Self::Broken { name, .. } => Some(name),
-            Self::FirstLook { .. } => None,
-        }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the plugin folder {folder} cannot be made or read: {source}")]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Source,
+    change::{Change, Source},
     files::{Content, Files},
 };
 use switchbox_model::PluginName;

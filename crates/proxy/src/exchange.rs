@@ -7,7 +7,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Answer, Call, Endpoint, Error};
+use super::{
+    call::{Answer, Call, Error},
+    endpoint::Endpoint,
+};
 use switchbox_model::limits;
 
 /// Largest head of an answer, bytes.

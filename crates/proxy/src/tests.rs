@@ -1,5 +1,8 @@
 //! Calls to endpoints on this machine: which are made, and what their answers come to.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,

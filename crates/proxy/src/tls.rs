@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{net::TcpStream, sync::OnceCell};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::Error;
+use super::call::Error;
 
 #[derive(Default)]
 pub(super) struct Lazy(OnceCell<Arc<ClientConfig>>);

@@ -10,19 +10,20 @@
 //! # }
 //! ```
 
+mod error;
+mod guest;
 mod nested;
 mod target;
 
 use std::{
-    env, fs, io,
+    env, fs,
     path::{Path, PathBuf},
 };
 
-/// The target that guests are built for.
-pub const TARGET: &str = "wasm32-wasip2";
-
-/// The profile of the root `Cargo.toml` that guests are built with.
-pub const PROFILE: &str = "guest";
+pub use self::{
+    error::Error,
+    guest::{PROFILE, TARGET},
+};
 
 /// What every guest depends on, from the workspace's root.
 const SHARED_INPUTS: &[&str] = &[
@@ -42,23 +43,6 @@ pub struct Component {
     pub name: String,
     /// The component: a copy in the `OUT_DIR` of the build script, absolute.
     pub path: PathBuf,
-}
-
-/// Why there is no component. Each text is one line.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{0} is not set: this runs only in a build script")]
-    NoBuildScript(&'static str),
-    #[error("{0} is not in a cargo workspace")]
-    NoWorkspace(PathBuf),
-    #[error("the target {TARGET} is not installed; run: rustup target add {TARGET}")]
-    NoTarget,
-    #[error("cannot run {program}: {source}")]
-    Run { program: String, source: io::Error },
-    #[error("the guests do not build; what cargo says of them stands above, or run: {command}")]
-    Build { command: String },
-    #[error("cannot copy {from} to {to}: {source}")]
-    Copy { from: PathBuf, to: PathBuf, source: io::Error },
 }
 
 /// Builds the packages in these folders of the workspace (each named as its folder) and says to cargo when to build

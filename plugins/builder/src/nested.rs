@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{Error, PROFILE, TARGET};
+use crate::{
+    error::Error,
+    guest::{PROFILE, TARGET},
+};
 
 /// What of the outer build's `CARGO_…` holds for the inner one too: where crates come from, how much of the machine it
 /// may use, how it prints.

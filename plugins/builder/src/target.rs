@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-use crate::{Error, TARGET};
+use crate::{error::Error, guest::TARGET};
 
 /// # Errors
 ///

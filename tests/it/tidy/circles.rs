@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::import_graph::Crate;
+use super::import_graph::{Circle, Crate};
 
 /// Files that still stand in a circle. Take a file out when it stands in none; never add one.
 const NOT_CLEAN: &[&str] = &[
@@ -50,6 +50,11 @@ const NOT_CLEAN: &[&str] = &[
     "crates/store/src/timers.rs",
 ];
 
+/// Crates whose root still stands in a circle with its modules: it uses them, and they what it defines. Take one out when it does
+/// not; never add one.
+const ROOT_NOT_CLEAN: &[&str] =
+    &["crates/admin/src", "crates/auth/src", "crates/cli/src", "crates/delivery/src", "crates/mqtt/src"];
+
 /// The folders that hold the files of one crate each, with these files.
 fn crates() -> BTreeMap<PathBuf, Vec<(PathBuf, String)>> {
     let mut crates: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -67,7 +72,13 @@ fn no_files_import_each_other_in_a_circle() {
     let (mut found, mut wrong) = (BTreeSet::new(), Vec::new());
     for (root, files) in crates() {
         let path = |file: &Path| root.join(file).to_str().unwrap().to_owned();
-        for circle in Crate::new(files).circles() {
+        let (files, root_counts) =
+            (Crate::new(files), !ROOT_NOT_CLEAN.iter().any(|unclean| root == Path::new(unclean)));
+        let has_root = |circle: &Circle| circle.keys().any(|file| file == Path::new("lib.rs"));
+        if !root_counts && !files.circles(true).iter().any(has_root) {
+            wrong.push(format!("{} is clean: take it out of ROOT_NOT_CLEAN in {}", root.display(), file!()));
+        }
+        for circle in files.circles(root_counts) {
             let is_new = circle.keys().any(|file| !NOT_CLEAN.contains(&path(file).as_str()));
             for (file, imports) in circle {
                 let imports: Vec<_> = imports.iter().map(|file| path(file)).collect();
@@ -89,7 +100,7 @@ fn no_files_import_each_other_in_a_circle() {
 fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
     let all = Crate::new(files.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned())));
     let names = |circle: BTreeMap<PathBuf, _>| circle.keys().map(|file| file.to_str().unwrap().to_owned()).collect();
-    all.circles().into_iter().map(names).collect()
+    all.circles(true).into_iter().map(names).collect()
 }
 
 #[test]
@@ -107,6 +118,10 @@ fn a_circle_is_found_however_it_is_written() {
     }
     let handed_on = ("lib.rs", "mod a; mod b; pub(crate) use b::B as Other;");
     assert_eq!(circles_of(&[handed_on, ("a.rs", "use crate::Other;"), b_to_a]), [["a.rs", "b.rs"]]);
+    for root in ["mod a; use a::A; struct B;", "mod a; struct B; fn f() { a::f() }", "use self::a::{A as C}; struct B;"]
+    {
+        assert_eq!(circles_of(&[("lib.rs", root), ("a.rs", "use super::B; struct A;")]).len(), 1, "{root}");
+    }
     let all = ("lib.rs", "mod a; mod b; pub use self::b::*;");
     assert_eq!(circles_of(&[all, ("a.rs", "use crate::B;"), ("b.rs", "struct B(super::a::A);")]), [["a.rs", "b.rs"]]);
 }
@@ -119,6 +134,8 @@ fn tests_and_a_folder_with_its_files_are_no_circle() {
     {
         assert!(circles_of(&[("lib.rs", "mod a; mod b;"), ("a.rs", a), b_to_a]).is_empty(), "{a}");
     }
+    let root = [("lib.rs", "mod a; pub use a::A; pub(crate) use a::f; struct B;"), ("a.rs", "use crate::B; struct A;")];
+    assert!(circles_of(&root).is_empty());
     let folder = [("a/mod.rs", "mod b; pub use b::B; struct A;"), ("a/b.rs", "use super::A; struct B;")];
     assert!(circles_of(&folder).is_empty());
 }

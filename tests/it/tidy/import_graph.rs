@@ -2,7 +2,8 @@
 //!
 //! A file imports the file in which a name stands that it writes as `crate::…`, `super::…` or `self::…`, in a `use` or in the code,
 //! also where another file hands the name on with a `use` of its own. A folder's file and the files in the folder are one concept:
-//! they may name each other. What is compiled for tests only counts for no file of the product.
+//! they may name each other. A crate's root is a file like others; its `pub use` only hands on. What is compiled for tests only
+//! counts for no file of the product.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -96,8 +97,12 @@ impl Crate {
     }
 
     /// The files that can be reached from each other, in groups of two or more.
-    pub fn circles(&self) -> Vec<Circle> {
-        let imports = self.imports();
+    /// `with_root`: the crate's root counts, too.
+    pub fn circles(&self, with_root: bool) -> Vec<Circle> {
+        let mut imports = self.imports();
+        if !with_root {
+            imports.remove(&Names::new());
+        }
         let file = |names: &Names| self.0[names].file.clone();
         let shown = |circle: BTreeSet<&Names>| {
             let inside = |names| imports[names].intersection(&circle).map(|other| file(other)).collect();
@@ -107,11 +112,26 @@ impl Crate {
     }
 
     fn imports(&self) -> BTreeMap<&Names, BTreeSet<&Names>> {
-        let of = |(me, module): (&'_ _, &'_ Module)| {
-            let inside = inside_paths(&module.code).filter_map(|path| self.from_root(me, path)).collect::<Vec<_>>();
-            inside.iter().filter_map(|path| self.defines(path, 9)).filter(|other| !is_one_concept(me, other)).collect()
+        let of = |me: &Names, module: &Module| {
+            let mut named: Vec<_> = inside_paths(&module.code).filter_map(|path| self.from_root(me, path)).collect();
+            if me.is_empty() {
+                named.extend(self.named_by_root(&module.code));
+            }
+            named.iter().filter_map(|path| self.defines(path, 9)).filter(|other| !is_one_concept(me, other)).collect()
         };
-        self.0.iter().map(|(me, module)| (me, of((me, module)))).collect()
+        self.0.iter().map(|(me, module)| (me, of(me, module))).collect()
+    }
+
+    /// What the crate's root names of its modules, other than to hand it on.
+    fn named_by_root(&self, code: &str) -> Vec<Names> {
+        let code = without_handed_on(code);
+        let children = self.0.keys().filter(|names| names.len() == 1).filter_map(|names| names.first());
+        let named = children.flat_map(|child| {
+            let begins = code.match_indices(&format!("{child}::")).map(|(at, _)| at).collect::<Vec<_>>();
+            let begins = begins.into_iter().filter(|at| !code[..*at].ends_with(|c| c == ':' || is_of_name(c)));
+            begins.flat_map(|at| paths(&code[at..])).map(|(path, _)| path).collect::<Vec<_>>()
+        });
+        named.collect()
     }
 }
 
@@ -123,8 +143,25 @@ impl Module {
     }
 }
 
+/// A folder's file and the files in the folder; the crate's root has a folder of all things.
 fn is_one_concept(one: &Names, other: &Names) -> bool {
-    one.starts_with(other) || other.starts_with(one)
+    let is_folder_of = |one: &Names, other: &Names| !one.is_empty() && other.starts_with(one);
+    one == other || is_folder_of(one, other) || is_folder_of(other, one)
+}
+
+/// Code without `pub use`.
+fn without_handed_on(code: &str) -> String {
+    let mut parts = code.split(" use ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let visibility = kept.rsplit(char::is_whitespace).next().unwrap_or_default().to_owned();
+        if visibility.starts_with("pub") {
+            kept.push_str(&part[part.find(';').unwrap_or(part.len())..]);
+        } else {
+            kept.push_str(part);
+        }
+    }
+    kept
 }
 
 fn names_of(file: &Path) -> Names {
@@ -141,7 +178,8 @@ fn circles<T: Ord + Copy>(imports: &BTreeMap<T, BTreeSet<T>>) -> Vec<BTreeSet<T>
     let reached = |from: T| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(at) = next.pop() {
-            next.extend(imports.get(&at).into_iter().flatten().filter(|other| seen.insert(**other)));
+            let known = imports.get(&at).into_iter().flatten().filter(|other| imports.contains_key(other));
+            next.extend(known.filter(|other| seen.insert(**other)));
         }
         seen
     };

@@ -1,6 +1,6 @@
 //! Arguments of every size for every call of the host: the size and what the text is made of are the test's to say.
 
-use crate::switchbox::plugin::{command, config, log, method, registry, state, timer, topic, twin};
+use crate::bindings::switchbox::plugin::{command, config, log, method, registry, state, timer, topic, twin};
 
 /// Makes one call with one argument of so many bytes (or of this number), and says what came of it.
 pub(crate) fn argue(call: &str, size: usize, unit: &str) -> String {

@@ -6,8 +6,7 @@
 #![allow(unsafe_code, reason = "the generated bindings")]
 
 mod arguments;
-
-wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
+mod bindings;
 
 use std::{
     collections::hash_map::RandomState,
@@ -15,8 +14,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use exports::switchbox::plugin::handler::{Capability, Description, Disposition, EventKind, Grant, Guest, Trigger};
-use switchbox::plugin::{
+use bindings::exports::switchbox::plugin::handler::{
+    Capability, Description, Disposition, EventKind, Grant, Guest, Trigger,
+};
+use bindings::switchbox::plugin::{
     command, config, log, method, registry, state, timer, topic, twin,
     types::{Event, EventData},
 };
@@ -241,4 +242,4 @@ fn random_bytes() -> u64 {
     map.iter().fold(0, |all, n| all * 8 + n)
 }
 
-export!(Hostile);
+bindings::export!(Hostile with_types_in bindings);

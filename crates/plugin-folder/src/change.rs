@@ -1,0 +1,50 @@
+//! What happened in the folder, as the host is told of it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+
+use switchbox_model::PluginName;
+use switchbox_plugin_runtime::PluginSettings;
+
+/// A plugin's component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// By its name among those in the host.
+    Builtin(String),
+    File {
+        path: PathBuf,
+        bytes: Bytes,
+    },
+}
+
+/// What happened in the folder.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The plugin is new, or its component or settings are.
+    Upsert {
+        name: PluginName,
+        component: Source,
+        settings: Box<PluginSettings>,
+        /// The settings as they stand in their file.
+        text: Arc<str>,
+    },
+    /// The plugin's files are gone.
+    Removed { name: PluginName },
+    /// The plugin's files cannot be used; the text names the file or the key.
+    Broken { name: PluginName, error: String },
+    /// All that was there at the start has been told, but for these plugins, whose files are still being written. Comes
+    /// once.
+    FirstLook { unready: Vec<PluginName> },
+}
+
+impl Change {
+    /// Which plugin it is of.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&PluginName> {
+        match self {
+            Self::Upsert { name, .. } | Self::Removed { name } | Self::Broken { name, .. } => Some(name),
+            Self::FirstLook { .. } => None,
+        }
+    }
+}

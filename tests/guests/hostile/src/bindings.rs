@@ -1,0 +1,3 @@
+//! What the guest imports and exports, from the plugin interface itself.
+
+wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
