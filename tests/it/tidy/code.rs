@@ -6,7 +6,7 @@ pub fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let in_name = code.ends_with(|before| is_of_name(before));
+        let in_name = code.ends_with(is_of_name);
         let blanked = blanked_length(rest, in_name);
         let (piece, after) = rest.split_at(if blanked == 0 { c.len_utf8() } else { blanked });
         if blanked == 0 {

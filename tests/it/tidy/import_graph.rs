@@ -50,12 +50,12 @@ impl Crate {
     fn uses(&self, me: &Names, code: &str) -> Vec<(String, Names)> {
         let lines = code.match_indices("use ").filter(|(at, _)| !code[..*at].ends_with(is_of_name));
         let paths = lines.flat_map(|(at, word)| paths(&code[at + word.len()..]));
-        let named = paths.filter_map(|(path, name)| Some((name, self.from_root(me, path)?)));
+        let named = paths.filter_map(|(path, name)| Some((name, self.absolute(me, path)?)));
         named.collect()
     }
 
     /// The path from the crate's root on, or `None` if it leads out of the crate.
-    fn from_root(&self, me: &Names, mut path: Names) -> Option<Names> {
+    fn absolute(&self, me: &Names, mut path: Names) -> Option<Names> {
         let first = path.first()?.clone();
         let mut root = me.clone();
         match first.as_str() {
@@ -113,7 +113,7 @@ impl Crate {
 
     fn imports(&self) -> BTreeMap<&Names, BTreeSet<&Names>> {
         let of = |me: &Names, module: &Module| {
-            let mut named: Vec<_> = inside_paths(&module.code).filter_map(|path| self.from_root(me, path)).collect();
+            let mut named: Vec<_> = inside_paths(&module.code).filter_map(|path| self.absolute(me, path)).collect();
             if me.is_empty() {
                 named.extend(self.named_by_root(&module.code));
             }
