@@ -8,6 +8,7 @@ mod stopping;
 use std::{
     collections::BTreeSet,
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -151,6 +152,18 @@ fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
     assert_eq!(status.code(), Some(5), "{}", host.log());
     assert!(host.log().contains("the host had to stop: log: "), "{}", host.log());
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_host_whose_port_is_taken_says_so_and_has_not_touched_its_data() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut host = Process::spawn_with(&place, &["--ws", &address]);
+    let status = host.wait();
+    assert_eq!(status.code(), Some(1), "{status}: {}", host.log());
+    assert!(host.log().contains(&format!("cannot listen on {address}")), "{}", host.log());
+    assert!(!place.data().exists());
 }
 
 #[test]
