@@ -14,22 +14,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Error,
-    blocks::Blocks,
-    decide, documents, inspect,
+    Error, decide, documents,
     lock::Lock,
-    log::{self, sync_folder},
     private, quarantine,
-    record::End,
     schema::{self, Unchanged},
-    segment::Segment,
 };
+use switchbox_log::{Blocks, End, FOLDER, inspect, segment::Segment, sync_folder};
 use switchbox_support::clock;
 
 /// In the backup's folder: what is in it.
 pub const MANIFEST: &str = "backup.json";
 /// In the data folder, and not copied: locks, what can be made again, what was cut.
-const LEFT_OUT: [&str; 5] = [log::FOLDER, "lock", "compiled", "reserve", quarantine::FOLDER];
+const LEFT_OUT: [&str; 5] = [FOLDER, "lock", "compiled", "reserve", quarantine::FOLDER];
 /// Read at once.
 const CHUNK: u64 = 1024 * 1024;
 
@@ -59,11 +55,11 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
     }
     make(&partial)?;
     // The host trims only while nobody holds this.
-    let folder = data.join(log::FOLDER);
+    let folder = data.join(FOLDER);
     let hold = File::open(&folder).map_err(|e| problem(&folder, &e))?;
     hold.lock_shared().map_err(|e| problem(&folder, &e))?;
     let applied = copy_documents(data, &partial)?;
-    let end = copy_log(&folder, &partial.join(log::FOLDER))?;
+    let end = copy_log(&folder, &partial.join(FOLDER))?;
     drop(hold);
     if end.row < applied {
         let text = format!(

@@ -7,10 +7,12 @@ use super::{
     Error,
     docs::Loaded,
     documents,
-    inspect::{self, Found},
-    log::{self, Files},
-    reader::Reader,
     schema::{self, Unchanged},
+};
+use switchbox_log::{
+    FOLDER, Files,
+    inspect::{self, Found},
+    segment::Segment,
 };
 
 /// What is done about damage.
@@ -29,14 +31,14 @@ pub(super) struct Decided {
 }
 
 pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
-    let mut found = inspect::inspect(&data.join(log::FOLDER))?;
+    let mut found = inspect::inspect(&data.join(FOLDER))?;
     if let Some(damage) = &found.damage {
         return Err(Error::Damaged(format!("{damage}; {HELP}")));
     }
     let documents = documents_of(data)?;
     let (start, end) = (found.start(), found.end());
     let applied = documents.applied;
-    let file = |segment: Option<&super::segment::Segment>| {
+    let file = |segment: Option<&Segment>| {
         segment.map_or_else(|| found.folder.clone(), |segment| segment.path().to_owned()).display().to_string()
     };
     if applied > end.row {
@@ -66,7 +68,7 @@ fn decode(found: &mut Found, applied: i64) -> Result<(), Error> {
     let Some(files) = Files::of(std::mem::take(&mut found.segments)) else { return Ok(()) };
     let mut from = applied + 1;
     loop {
-        let page = Reader::page(&files, from, PAGE_BYTES).map_err(|error| {
+        let page = files.page(from, PAGE_BYTES).map_err(|error| {
             Error::Damaged(format!("{}: {error}; was it written by a newer switchbox? {HELP}", found.folder.display()))
         })?;
         if page.rows.is_empty() {

@@ -7,29 +7,26 @@
 
 mod append_queue;
 mod backup;
-mod blocks;
 mod broker;
 mod commands;
 mod decide;
 mod docs;
 mod documents;
-mod inspect;
 mod lock;
-mod log;
+#[cfg(test)]
+mod log_damage_tests;
+#[cfg(test)]
+mod log_repair_tests;
 mod materialise;
 mod open;
 mod plugins;
-mod preallocated;
 pub mod private;
 mod quarantine;
 mod reader;
-mod record;
 mod repair;
 mod retained;
 mod retention;
-mod runs;
 mod schema;
-mod segment;
 mod space;
 mod timers;
 mod writer;
@@ -44,10 +41,10 @@ pub use docs::{
     PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
 };
 pub use open::{Handle, Opened, Service, open};
-pub use reader::{LogPage, LogRow};
 pub use repair::{Checked, Repaired, check, repair};
 pub use retention::Kept;
 
+pub use switchbox_log::{LogPage, LogRow};
 use switchbox_model::{DeviceNum, Entry};
 
 /// Where the store lives and how much it may hold.
@@ -106,6 +103,18 @@ pub enum Error {
     Gone(String),
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<switchbox_log::Error> for Error {
+    fn from(error: switchbox_log::Error) -> Self {
+        match error {
+            switchbox_log::Error::Open { path, problem } => Self::Open { path, problem },
+            switchbox_log::Error::Newer { path, found, known } => Self::Newer { path, found, known },
+            switchbox_log::Error::Damaged(text) => Self::Damaged(text),
+            switchbox_log::Error::Write(text) => Self::Log(text),
+            switchbox_log::Error::Corrupt { row, problem } => Self::Corrupt { row, problem },
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Error {

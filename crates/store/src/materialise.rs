@@ -19,9 +19,9 @@ use super::{
     broker::BrokerFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
     documents,
-    log::Files,
     retention::{self, Change},
 };
+use switchbox_log::Files;
 use switchbox_model::{DeviceNum, PluginName, Seq, life::PluginChange, limits::VERSIONS_KEPT};
 
 /// How long a change may wait for more.

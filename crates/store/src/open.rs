@@ -16,7 +16,6 @@ use super::{
     docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
     documents,
     lock::Lock,
-    log::Log,
     materialise::{self, WriteBatch},
     private, quarantine,
     reader::Reader,
@@ -25,6 +24,7 @@ use super::{
     space::Space,
     writer::Writer,
 };
+use switchbox_log::Log;
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
 use switchbox_support::scheduling::{self, PriorityClass};
 

@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{inspect::Torn, log::sync_folder, private};
+use super::private;
+use switchbox_log::{inspect::Torn, sync_folder};
 use switchbox_support::clock;
 
 /// In the data folder.

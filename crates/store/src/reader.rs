@@ -1,6 +1,6 @@
 //! Reads beside the writers. Blocking: callers move it off the event path.
 
-use std::{collections::VecDeque, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -9,30 +9,14 @@ use super::{
     Error,
     docs::{ConfigVersion, StateVersion},
     documents,
-    log::Files,
-    record,
-    retention::{self, Kept, Oldest},
+    retention::{self, Kept},
     schema,
 };
-use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq, limits};
+use switchbox_log::{Files, LogPage, LogRow, Oldest};
+use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Seq, limits};
 
 /// Bytes that are read at once for who looks back.
 const READ_BYTES: usize = limits::ADMIN_PAGE_BYTES;
-
-/// One commit of the log.
-#[derive(Debug)]
-pub struct LogRow {
-    pub row: i64,
-    pub entries: Vec<Entry>,
-}
-
-/// Some rows in order, and where to go on.
-#[derive(Debug, Default)]
-pub struct LogPage {
-    pub rows: Vec<LogRow>,
-    /// The row to read from next.
-    pub next: i64,
-}
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -47,45 +31,13 @@ impl Reader {
 
     /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
     pub(super) fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        Self::page(&self.log, from, bytes)
-    }
-
-    pub(super) fn page(log: &Files, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        let mut page = LogPage { rows: Vec::new(), next: from };
-        let Some(part) = log.first(|end| end.row >= from) else { return Ok(page) };
-        let mut read = 0;
-        part.each(|_, end, body| {
-            if end.row >= from {
-                page.rows.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
-                page.next = end.row + 1;
-                read += body.len();
-            }
-            Ok(read < bytes)
-        })?;
-        Ok(page)
+        Ok(self.log.page(from, bytes)?)
     }
 
     /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at once, but at least
     /// one. None = the beginning.
     pub(super) fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
-        Self::back(&self.log, before, rows)
-    }
-
-    pub(super) fn back(log: &Files, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let Some((from, part)) = log.back(before, rows) else { return Ok(Vec::new()) };
-        let (mut newest, mut bytes) = (VecDeque::new(), 0);
-        part.each(|_, end, body| {
-            if end.row >= from && end.row < before {
-                bytes += body.len();
-                newest.push_back((end.row, body.to_vec()));
-            }
-            while bytes > READ_BYTES && newest.len() > 1 {
-                bytes -= newest.pop_front().map_or(0, |(_, body)| body.len());
-            }
-            Ok(end.row + 1 < before)
-        })?;
-        newest.into_iter().rev().map(|(row, body)| Ok(LogRow { row, entries: record::decode(row, &body)? })).collect()
+        Ok(self.log.back_page(before, rows, READ_BYTES)?)
     }
 
     /// For reading more than one thing of the documents.
@@ -130,28 +82,12 @@ impl Reader {
 
     /// Bytes of the log from this row on.
     pub(super) fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
-        let Some(part) = self.log.first(|end| end.row >= row) else { return Ok(0) };
-        let mut start = None;
-        part.each(|before, end, _| {
-            start = (end.row >= row).then_some(before.offset);
-            Ok(start.is_none())
-        })?;
-        Ok(self.log.end().offset.saturating_sub(start.unwrap_or(u64::MAX)))
+        Ok(self.log.bytes_from(row)?)
     }
 
     /// The row in which the event stands, or the first one after it; none past the end.
     pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
-        Self::row(&self.log, seq)
-    }
-
-    pub(super) fn row(log: &Files, seq: Seq) -> Result<Option<i64>, Error> {
-        let Some(part) = log.first(|end| end.last_seq >= seq) else { return Ok(None) };
-        let mut found = None;
-        part.each(|_, end, _| {
-            found = (end.last_seq >= seq).then_some(end.row);
-            Ok(found.is_none())
-        })?;
-        Ok(found)
+        Ok(self.log.row_of(seq)?)
     }
 
     /// The last row that lies wholly before `seq` and before the bytes to keep, so that it may be trimmed.

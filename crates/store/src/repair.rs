@@ -10,14 +10,16 @@ use std::{
 use super::{
     Error,
     decide::{self, Documents},
-    inspect::{self, Damage, Found},
     lock::Lock,
-    log::{self, sync_folder},
-    quarantine,
-    record::{self, End},
+    quarantine, schema,
+};
+use switchbox_log::{
+    End,
+    inspect::{self, Damage, Found},
+    record,
     runs::{FIRST, Run},
-    schema,
     segment::{self, Segment},
+    sync_folder,
 };
 use switchbox_model::Seq;
 
@@ -36,7 +38,7 @@ pub struct Repaired {
 /// Repairs the store in the folder, which no host may be using. `without_log`: go on with what `state.db` has, whatever the log says.
 pub fn repair(data: &Path, without_log: bool) -> Result<Repaired, Error> {
     let _lock = Lock::take(data)?;
-    let found = inspect::inspect(&data.join(log::FOLDER))?;
+    let found = inspect::inspect(&data.join(switchbox_log::FOLDER))?;
     let documents = match decide::documents_of(data) {
         Ok(documents) => documents,
         Err(error) => return without_documents(data, &found, error),
@@ -247,7 +249,7 @@ pub struct Checked {
 pub fn check(data: &Path) -> Result<Checked, Error> {
     let _lock = Lock::take(data)?;
     let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
-    let found = inspect::inspect(&data.join(log::FOLDER))?;
+    let found = inspect::inspect(&data.join(switchbox_log::FOLDER))?;
     checked.lines.extend(found.segments.iter().map(describe));
     if let Some(path) = &found.unbegun {
         checked.lines.push(format!("{}: just begun, without a row", path.display()));

@@ -135,17 +135,6 @@ impl Retention {
     }
 }
 
-/// A range of files that are about to go.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Oldest {
-    /// The last event before them.
-    pub(super) before: Seq,
-    /// The last event in them.
-    pub(super) last: Seq,
-    /// The first and the last row of the first of them.
-    pub(super) first_file: (i64, i64),
-}
-
 fn still(db: &Connection, document: Document) -> Result<bool, Error> {
     let found: Option<i64> = match document {
         Document::Config { device, version } => db

@@ -12,10 +12,9 @@ use super::{
     Error, Machine,
     append_queue::{AppendQueue, Done, Item, QueuePermit},
     docs::Doc,
-    log::Log,
     materialise::Work,
-    record::{self, End},
 };
+use switchbox_log::{End, Log, record};
 use switchbox_model::{Entry, Seq};
 
 /// The longest that a commit waits for the plugins that are handling its events.

@@ -41,7 +41,6 @@ const NOT_CLEAN: &[&str] = &[
     "crates/store/src/commands.rs",
     "crates/store/src/docs.rs",
     "crates/store/src/documents.rs",
-    "crates/store/src/log.rs",
     "crates/store/src/materialise.rs",
     "crates/store/src/plugins.rs",
     "crates/store/src/reader.rs",

@@ -12,13 +12,12 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::{
+use crate::{
     Error,
     blocks::BlockFile,
-    inspect::Found,
+    inspect::{self, Found},
     preallocated::Spares,
     record::{self, End},
-    retention::Oldest,
     segment::{self, Part, Segment, SegmentWriter},
 };
 use switchbox_model::Seq;
@@ -26,10 +25,10 @@ use switchbox_support::{fd_exhaustion, log_limit::LogLimit};
 
 /// Bytes of a file, unless one record alone is larger.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
-pub(super) const FOLDER: &str = "log";
+pub const FOLDER: &str = "log";
 
 /// The writer's end of the log.
-pub(super) struct Log {
+pub struct Log {
     folder: PathBuf,
     /// The same, open: descriptors may be short when its names are to be made durable.
     opened: File,
@@ -42,7 +41,7 @@ pub(super) struct Log {
 }
 
 /// The log's files, as the writer and the readers share them.
-pub(super) struct Files(RwLock<Inner>);
+pub struct Files(RwLock<Inner>);
 
 struct Inner {
     /// Full, in order.
@@ -53,16 +52,26 @@ struct Inner {
     durable: i64,
 }
 
+/// A range of files that are about to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Oldest {
+    /// The last event before them.
+    pub before: Seq,
+    /// The last event in them.
+    pub last: Seq,
+    /// The first and the last row of the first of them.
+    pub first_file: (i64, i64),
+}
+
 impl Log {
     /// Opens or makes the log in the data folder, unless it is damaged.
-    #[cfg(test)]
-    pub(super) fn open(data: &Path) -> Result<Self, Error> {
+    pub fn open(data: &Path) -> Result<Self, Error> {
         Self::open_with(data, SEGMENT_BYTES)
     }
 
-    #[cfg(test)]
-    fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
-        let found = super::inspect::inspect(&data.join(FOLDER))?;
+    /// The same with files of so many bytes.
+    pub fn open_with(data: &Path, segment_bytes: u64) -> Result<Self, Error> {
+        let found = inspect::inspect(&data.join(FOLDER))?;
         match &found.damage {
             Some(damage) => Err(Error::Damaged(damage.to_string())),
             None => Self::resume_with(found, segment_bytes),
@@ -70,7 +79,7 @@ impl Log {
     }
 
     /// Goes on with a log that is not damaged: the first change of its files.
-    pub(super) fn resume(found: Found) -> Result<Self, Error> {
+    pub fn resume(found: Found) -> Result<Self, Error> {
         Self::resume_with(found, SEGMENT_BYTES)
     }
 
@@ -97,20 +106,20 @@ impl Log {
         Ok(Self { folder, opened, files, pen, segment_bytes, preallocated, short })
     }
 
-    pub(super) fn files(&self) -> &Arc<Files> {
+    pub fn files(&self) -> &Arc<Files> {
         &self.files
     }
 
     /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
     /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the log.
-    pub(super) fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<End, Error> {
+    pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<End, Error> {
         let before = self.files.end();
         let end = End { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
-        self.make_room(record.len() as u64, before).map_err(|e| Error::Log(e.to_string()))?;
+        self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
         // Files of version 1 do not tell synced records from others.
         let synced = durable || self.files.version() < 2;
         record::seal(record, end.row, last_seq, synced)?;
-        self.write(record, durable).map_err(|e| Error::Log(e.to_string()))?;
+        self.write(record, durable).map_err(|e| Error::Write(e.to_string()))?;
         self.files.note(end, durable);
         Ok(end)
     }
@@ -169,7 +178,7 @@ impl Log {
 
     /// Lets go of the files whose rows are all up to and with `row`, never of the last one, and of none while a backup copies them.
     /// `reuse`: keep some files to be used again.
-    pub(super) fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
+    pub fn trim(&mut self, row: i64, reuse: bool) -> io::Result<()> {
         if matches!(self.opened.try_lock(), Err(TryLockError::WouldBlock)) {
             return Ok(());
         }
@@ -195,25 +204,25 @@ impl Log {
 }
 
 /// Makes new names in the folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 impl Files {
     /// To be read only.
-    pub(super) fn of(mut segments: VecDeque<Segment>) -> Option<Self> {
+    pub fn of(mut segments: VecDeque<Segment>) -> Option<Self> {
         let last = segments.pop_back()?;
         let durable = last.end().row;
         Some(Self(RwLock::new(Inner { older: segments, last, durable })))
     }
 
-    pub(super) fn into_segments(self) -> VecDeque<Segment> {
+    pub fn into_segments(self) -> VecDeque<Segment> {
         let Inner { mut older, last, .. } = self.0.into_inner();
         older.push_back(last);
         older
     }
 
-    pub(super) fn end(&self) -> End {
+    pub fn end(&self) -> End {
         self.0.read().last.end()
     }
 
@@ -241,7 +250,7 @@ impl Files {
     }
 
     /// Returns when the row is on the disk.
-    pub(super) fn sync(&self, row: i64) -> io::Result<()> {
+    pub fn sync(&self, row: i64) -> io::Result<()> {
         let (file, reached) = {
             let inner = self.0.read();
             if inner.durable >= row {
@@ -256,7 +265,7 @@ impl Files {
     }
 
     /// The first file whose end `reached` holds for, to be read from just before the first place that it holds for.
-    pub(super) fn first(&self, reached: impl Fn(End) -> bool) -> Option<Part> {
+    pub fn first(&self, reached: impl Fn(End) -> bool) -> Option<Part> {
         let inner = self.0.read();
         let older = inner.older.partition_point(|segment| !reached(segment.end()));
         let found = inner.older.get(older).unwrap_or(&inner.last);
@@ -264,7 +273,7 @@ impl Files {
     }
 
     /// The newest file that begins before `row`, to be read from `rows` before that or from its own beginning.
-    pub(super) fn back(&self, row: i64, rows: i64) -> Option<(i64, Part)> {
+    pub fn back(&self, row: i64, rows: i64) -> Option<(i64, Part)> {
         let inner = self.0.read();
         // The last file may have no row yet.
         let has_some = |segment: &&Segment| segment.start().row + 1 < row && segment.end().row > segment.start().row;
@@ -275,7 +284,7 @@ impl Files {
     }
 
     /// The files up to the one that ends with `row`.
-    pub(super) fn oldest(&self, row: i64) -> Option<Oldest> {
+    pub fn oldest(&self, row: i64) -> Option<Oldest> {
         let inner = self.0.read();
         let first = inner.older.front()?;
         let last = inner.older.iter().take_while(|segment| segment.end().row <= row).last()?;
@@ -288,7 +297,7 @@ impl Files {
 
     /// The last row of the files that may go: all of their rows are before the event, up to `applied`, and more than
     /// `keep_bytes` from the end. None = nothing may.
-    pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
+    pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;
         let may = |end: End| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
@@ -302,19 +311,25 @@ impl std::fmt::Debug for Files {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
+impl Files {
+    /// The file that is written to, and how many bytes of it are used.
+    #[must_use]
+    pub fn last_file(&self) -> (PathBuf, u64) {
+        let inner = self.0.read();
+        (inner.last.path().to_owned(), inner.last.used())
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
 impl Log {
     /// Every write fails from here on.
-    pub(super) fn break_disk(&mut self) {
+    pub fn break_disk(&mut self) {
         let mut inner = self.files.0.write();
         let path = inner.last.path().to_owned();
         inner.last.set_file(BlockFile::read_only(&path));
     }
 }
 
-#[cfg(test)]
-mod damage_tests;
-#[cfg(test)]
-mod repair_tests;
 #[cfg(test)]
 mod tests;

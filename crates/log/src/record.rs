@@ -6,13 +6,13 @@
 
 use twox_hash::XxHash3_64;
 
-use super::Error;
+use crate::Error;
 use switchbox_model::{Entry, Seq};
 
-pub(super) const FILE_HEADER: usize = 48;
-pub(super) const RECORD_HEADER: usize = 28;
+pub const FILE_HEADER: usize = 48;
+pub const RECORD_HEADER: usize = 28;
 /// The version of this format; a file of a newer one is refused. Files of version 1 do not say which commits were synced.
-pub(super) const VERSION: u32 = 2;
+pub const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"swbx-log";
 /// How a body is encoded: postcard, one entry after the other.
 const ENTRIES: u8 = 1;
@@ -22,18 +22,18 @@ const ENTRIES_NOT_SYNCED: u8 = 2;
 
 /// A place between two records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct End {
+pub struct End {
     /// The row before it; the first row is 1.
-    pub(super) row: i64,
+    pub row: i64,
     /// The last event in this row or before it.
-    pub(super) last_seq: Seq,
+    pub last_seq: Seq,
     /// Bytes of all records before it, also those trimmed since.
-    pub(super) offset: u64,
+    pub offset: u64,
 }
 
 /// What a file's first bytes are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Header {
+pub enum Header {
     /// The file begins here, and is of this version.
     Starts(End, u32),
     Newer(u32),
@@ -41,7 +41,7 @@ pub(super) enum Header {
     Unfinished,
 }
 
-pub(super) fn file_header(start: End) -> [u8; FILE_HEADER] {
+pub fn file_header(start: End) -> [u8; FILE_HEADER] {
     let mut header = Vec::with_capacity(FILE_HEADER);
     header.extend(MAGIC);
     header.extend(VERSION.to_le_bytes());
@@ -53,7 +53,7 @@ pub(super) fn file_header(start: End) -> [u8; FILE_HEADER] {
     header.try_into().unwrap_or([0; FILE_HEADER])
 }
 
-pub(super) fn read_file_header(bytes: &[u8]) -> Header {
+pub fn read_file_header(bytes: &[u8]) -> Header {
     let mut rest = Fields(bytes);
     let mut read = || {
         let magic = rest.take::<8>()?;
@@ -73,21 +73,21 @@ pub(super) fn read_file_header(bytes: &[u8]) -> Header {
 }
 
 /// Starts a record in the buffer.
-pub(super) fn begin(record: &mut Vec<u8>) {
+pub fn begin(record: &mut Vec<u8>) {
     record.clear();
     record.resize(RECORD_HEADER, 0);
     record.push(ENTRIES);
 }
 
 /// Adds an entry to the record.
-pub(super) fn encode(entry: &Entry, record: &mut Vec<u8>) -> Result<(), Error> {
-    postcard::to_io(entry, record).map(drop).map_err(|e| Error::Log(format!("an entry cannot be encoded: {e}")))
+pub fn encode(entry: &Entry, record: &mut Vec<u8>) -> Result<(), Error> {
+    postcard::to_io(entry, record).map(drop).map_err(|e| Error::Write(format!("an entry cannot be encoded: {e}")))
 }
 
 /// Writes the record's header. `synced`: its commit waits for the disk.
-pub(super) fn seal(record: &mut [u8], row: i64, last_seq: Seq, synced: bool) -> Result<(), Error> {
+pub fn seal(record: &mut [u8], row: i64, last_seq: Seq, synced: bool) -> Result<(), Error> {
     let length = u32::try_from(record.len().saturating_sub(RECORD_HEADER));
-    let length = length.map_err(|_| Error::Log("a batch is larger than 4 GiB".into()))?;
+    let length = length.map_err(|_| Error::Write("a batch is larger than 4 GiB".into()))?;
     put(record, RECORD_HEADER, &[if synced { ENTRIES } else { ENTRIES_NOT_SYNCED }]);
     put(record, 12, &row.to_le_bytes());
     put(record, 20, &last_seq.0.to_le_bytes());
@@ -109,37 +109,37 @@ fn checksum(length: u32, rest: &[u8]) -> u64 {
 
 /// A record as it stands in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) row: i64,
-    pub(super) last_seq: Seq,
-    pub(super) body: &'a [u8],
+pub struct Record<'a> {
+    pub row: i64,
+    pub last_seq: Seq,
+    pub body: &'a [u8],
 }
 
 impl Record<'_> {
     /// Its commit waited for the disk, or it is not known whether.
-    pub(super) fn is_synced(&self) -> bool {
+    pub fn is_synced(&self) -> bool {
         self.body.first() != Some(&ENTRIES_NOT_SYNCED)
     }
 
     /// Bytes of it in the file.
-    pub(super) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         RECORD_HEADER + self.body.len()
     }
 
     /// The place after it, when it stands after `before`.
-    pub(super) fn end(&self, before: End) -> End {
+    pub fn end(&self, before: End) -> End {
         End { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
     }
 }
 
 /// Bytes of the record that begins here; none when even its length is not there.
-pub(super) fn size(bytes: &[u8]) -> Option<usize> {
+pub fn size(bytes: &[u8]) -> Option<usize> {
     let length = u32::from_le_bytes(Fields(bytes).take()?);
     Some(RECORD_HEADER + length as usize)
 }
 
 /// The record with which the bytes begin, if it is whole and follows row `before`.
-pub(super) fn first(bytes: &[u8], before: i64) -> Option<Record<'_>> {
+pub fn first(bytes: &[u8], before: i64) -> Option<Record<'_>> {
     let bytes = bytes.get(..size(bytes)?)?;
     let mut fields = Fields(bytes);
     let length = u32::from_le_bytes(fields.take()?);
@@ -152,13 +152,13 @@ pub(super) fn first(bytes: &[u8], before: i64) -> Option<Record<'_>> {
 }
 
 /// The row and the last event that a record beginning here would have, whether or not it is whole.
-pub(super) fn claims(bytes: &[u8]) -> Option<(i64, Seq)> {
+pub fn claims(bytes: &[u8]) -> Option<(i64, Seq)> {
     let mut fields = Fields(bytes.get(12..)?);
     Some((i64::from_le_bytes(fields.take()?), Seq(u64::from_le_bytes(fields.take()?))))
 }
 
 /// The entries of a record's body.
-pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
+pub fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
     let corrupt = |problem: String| Error::Corrupt { row, problem };
     let Some((&(ENTRIES | ENTRIES_NOT_SYNCED), mut rest)) = body.split_first() else {
         return Err(corrupt("unknown format".into()));
@@ -176,7 +176,7 @@ pub(super) fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
 }
 
 /// The last event among the entries.
-pub(super) fn last_seq(entry: &Entry) -> Option<Seq> {
+pub fn last_seq(entry: &Entry) -> Option<Seq> {
     entry.events().last().map(|event| event.seq)
 }
 

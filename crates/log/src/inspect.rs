@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
+use crate::{
     Error,
     blocks::{BlockFile, Blocks},
     preallocated::SPARE,
@@ -18,48 +18,48 @@ use super::{
 use switchbox_model::Seq;
 
 /// Notes that rows are missing between two files, since a repair: `{row before}-{row behind}.gap`.
-pub(super) const GAP: &str = "gap";
+pub const GAP: &str = "gap";
 /// No disk writes less at once.
 const SECTOR: u64 = 512;
 
 /// What there is of the log.
-pub(super) struct Found {
-    pub(super) folder: PathBuf,
+pub struct Found {
+    pub folder: PathBuf,
     /// Whole and in order, up to the end of the log or to what is damaged.
-    pub(super) segments: VecDeque<Segment>,
+    pub segments: VecDeque<Segment>,
     /// Bytes behind the last record, of writes that never ended.
-    pub(super) torn: Option<Torn>,
+    pub torn: Option<Torn>,
     /// The last file, if the host ended when it had just begun it.
-    pub(super) unbegun: Option<PathBuf>,
+    pub unbegun: Option<PathBuf>,
     /// Files kept to be used again.
-    pub(super) preallocated: Vec<PathBuf>,
-    pub(super) damage: Option<Damage>,
+    pub preallocated: Vec<PathBuf>,
+    pub damage: Option<Damage>,
 }
 
 /// The end of the last file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Torn {
-    pub(super) path: PathBuf,
-    pub(super) offset: u64,
-    pub(super) bytes: u64,
+pub struct Torn {
+    pub path: PathBuf,
+    pub offset: u64,
+    pub bytes: u64,
     /// Whole records among them, whose commits did not wait for the disk.
-    pub(super) records: i64,
+    pub records: i64,
 }
 
 /// A place where a record should be, and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Damage {
-    pub(super) path: PathBuf,
-    pub(super) offset: u64,
+pub struct Damage {
+    pub path: PathBuf,
+    pub offset: u64,
     /// The last row before it, and the last event.
-    pub(super) row: i64,
-    pub(super) seq: Seq,
-    pub(super) problem: String,
-    pub(super) behind: Vec<(PathBuf, Run)>,
+    pub row: i64,
+    pub seq: Seq,
+    pub problem: String,
+    pub behind: Vec<(PathBuf, Run)>,
 }
 
 impl Damage {
-    pub(super) fn records_behind(&self) -> i64 {
+    pub fn records_behind(&self) -> i64 {
         self.behind.iter().map(|(_, run)| run.last_row - run.first_row + 1).sum()
     }
 
@@ -89,18 +89,18 @@ impl fmt::Display for Damage {
 }
 
 impl Found {
-    pub(super) fn end(&self) -> End {
+    pub fn end(&self) -> End {
         self.segments.back().map(Segment::end).unwrap_or_default()
     }
 
     /// The last row before the log's first.
-    pub(super) fn start(&self) -> End {
+    pub fn start(&self) -> End {
         self.segments.front().map(Segment::start).unwrap_or_default()
     }
 }
 
 /// Looks at the files in the folder of the log, which may be missing.
-pub(super) fn inspect(folder: &Path) -> Result<Found, Error> {
+pub fn inspect(folder: &Path) -> Result<Found, Error> {
     let listed = list(folder)?;
     let mut found = Found {
         folder: folder.to_owned(),
@@ -222,7 +222,7 @@ fn was_never_begun(path: &Path, end: End, log_bytes: u64) -> Result<bool, Error>
 fn bytes_from(path: &Path, from: u64) -> Result<Vec<u8>, Error> {
     let read = || {
         let file = BlockFile::open_to_read(path)?;
-        let length = file.len()?;
+        let length = file.length()?;
         let mut blocks = Blocks::default();
         let found = if from < length { file.read(from..length, &mut blocks)? } else { 0..0 };
         Ok(blocks.bytes().get(found).unwrap_or_default().to_vec())
@@ -265,17 +265,17 @@ fn list(folder: &Path) -> Result<Listed, Error> {
 }
 
 /// The files of the log in order.
-pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(list(folder)?.files)
 }
 
 /// The notes of repairs.
-pub(super) fn gap_notes(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub fn gap_notes(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let gaps = list(folder)?.gaps;
     Ok(gaps.into_iter().map(|(before, behind)| folder.join(gap_name(before, behind))).collect())
 }
 
-pub(super) fn gap_name(before: i64, behind: i64) -> String {
+pub fn gap_name(before: i64, behind: i64) -> String {
     format!("{before:020}-{behind:020}.{GAP}")
 }
 

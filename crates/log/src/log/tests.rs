@@ -6,7 +6,6 @@ use super::*;
 use crate::{
     LogRow,
     preallocated::{self, SPARE},
-    reader::Reader,
 };
 use switchbox_model::{Entry, Event, EventData};
 
@@ -36,7 +35,7 @@ fn numbers(rows: &[LogRow]) -> Vec<i64> {
 fn all(log: &Log) -> Vec<i64> {
     let (mut found, mut from) = (Vec::new(), 0);
     loop {
-        let page = Reader::page(log.files(), from, 1_000).unwrap();
+        let page = log.files().page(from, 1_000).unwrap();
         if page.rows.is_empty() {
             return found;
         }
@@ -60,10 +59,13 @@ fn what_was_written_is_read_again_over_many_files_and_after_opening() {
     assert!(files(folder.path(), "log").len() > 5);
     for _ in 0..2 {
         assert_eq!(all(&log), (1..=100).collect::<Vec<_>>());
-        assert_eq!(Reader::back(log.files(), 50, 3).unwrap().iter().map(|r| r.row).collect::<Vec<_>>(), [49, 48, 47]);
-        assert_eq!(Reader::row(log.files(), Seq(77)).unwrap(), Some(77));
-        assert_eq!(Reader::row(log.files(), Seq(0)).unwrap(), Some(1));
-        assert_eq!(Reader::row(log.files(), Seq(101)).unwrap(), None);
+        assert_eq!(
+            log.files().back_page(50, 3, usize::MAX).unwrap().iter().map(|r| r.row).collect::<Vec<_>>(),
+            [49, 48, 47]
+        );
+        assert_eq!(log.files().row_of(Seq(77)).unwrap(), Some(77));
+        assert_eq!(log.files().row_of(Seq(0)).unwrap(), Some(1));
+        assert_eq!(log.files().row_of(Seq(101)).unwrap(), None);
         let end = log.files().end();
         drop(log);
         log = Log::open_with(folder.path(), SMALL).unwrap();
@@ -75,11 +77,11 @@ fn what_was_written_is_read_again_over_many_files_and_after_opening() {
 fn going_back_reaches_the_first_row_and_ends_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::open_with(folder.path(), SMALL).unwrap();
-    assert!(Reader::back(log.files(), i64::MAX, 9).unwrap().is_empty());
+    assert!(log.files().back_page(i64::MAX, 9, usize::MAX).unwrap().is_empty());
     (1..=60).for_each(|number| append(&mut log, number));
     let (mut found, mut before) = (Vec::new(), i64::MAX);
     loop {
-        let rows = Reader::back(log.files(), before, 7).unwrap();
+        let rows = log.files().back_page(before, 7, usize::MAX).unwrap();
         let Some(oldest) = rows.last() else { break };
         assert!(rows.len() <= 7);
         before = oldest.row;

@@ -8,18 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use super::{
+use crate::{
     Error,
     blocks::{BLOCK, BlockFile, Blocks, PartialBlock, floor},
     record::{self, End, FILE_HEADER, Header},
 };
 
 /// The file grows by so many bytes of zeros, written together with the record that needs them.
-pub(super) const AHEAD: u64 = 1024 * 1024;
+pub const AHEAD: u64 = 1024 * 1024;
 /// Bytes between two marks, about.
 const MARK_EVERY: u64 = 64 * 1024;
 
-pub(super) struct Segment {
+pub struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,
     version: u32,
@@ -29,18 +29,18 @@ pub(super) struct Segment {
     marks: Vec<End>,
 }
 
-pub(super) fn name(start: End) -> String {
+pub fn name(start: End) -> String {
     format!("{:020}.log", start.row)
 }
 
 /// The row before the first, by the file's name.
-pub(super) fn row_of_name(path: &Path) -> Option<i64> {
+pub fn row_of_name(path: &Path) -> Option<i64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
 impl Segment {
     /// Begins a file; what it has of an earlier use is overwritten.
-    pub(super) fn begin(folder: &Path, start: End, pen: &mut SegmentWriter) -> io::Result<Self> {
+    pub fn begin(folder: &Path, start: End, pen: &mut SegmentWriter) -> io::Result<Self> {
         let path = folder.join(name(start));
         let file = BlockFile::open(&path)?;
         pen.begin(&file, &record::file_header(start))?;
@@ -48,10 +48,10 @@ impl Segment {
     }
 
     /// Reads a file that is there, up to its last whole record. Changes nothing. Returns `None` if it has no whole header.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
         let problem = |e: io::Error| Error::Open { path: path.display().to_string(), problem: e.to_string() };
         let file = Arc::new(BlockFile::open_to_read(path).map_err(problem)?);
-        let length = file.len().map_err(problem)?;
+        let length = file.length().map_err(problem)?;
         let mut blocks = Blocks::default();
         let found = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
         let (start, version) = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
@@ -73,33 +73,33 @@ impl Segment {
     }
 
     /// The format of its records, see [`record::VERSION`].
-    pub(super) fn version(&self) -> u32 {
+    pub fn version(&self) -> u32 {
         self.version
     }
 
-    pub(super) fn start(&self) -> End {
+    pub fn start(&self) -> End {
         self.start
     }
 
-    pub(super) fn end(&self) -> End {
+    pub fn end(&self) -> End {
         self.end
     }
 
-    pub(super) fn file(&self) -> Arc<BlockFile> {
+    pub fn file(&self) -> Arc<BlockFile> {
         self.file.clone()
     }
 
     /// Somebody reads from it.
-    pub(super) fn is_read(&self) -> bool {
+    pub fn is_read(&self) -> bool {
         Arc::strong_count(&self.file) > 1
     }
 
-    #[cfg(test)]
-    pub(super) fn set_file(&mut self, file: BlockFile) {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn set_file(&mut self, file: BlockFile) {
         self.file = Arc::new(file);
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -109,12 +109,12 @@ impl Segment {
     }
 
     /// Bytes that are used.
-    pub(super) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.position(self.end)
     }
 
     /// Lets go of what follows the last record, so that nothing of it can ever be taken for one, and gets ready to go on.
-    pub(super) fn resume(&mut self, pen: &mut SegmentWriter) -> io::Result<()> {
+    pub fn resume(&mut self, pen: &mut SegmentWriter) -> io::Result<()> {
         let file = BlockFile::open(&self.path)?;
         file.set_len(self.used())?;
         file.sync_with_length()?;
@@ -124,7 +124,7 @@ impl Segment {
     }
 
     /// The log goes up to here.
-    pub(super) fn note(&mut self, end: End) {
+    pub fn note(&mut self, end: End) {
         if self.marks.last().is_none_or(|mark| self.end.offset >= mark.offset + MARK_EVERY) {
             self.marks.push(self.end);
         }
@@ -132,7 +132,7 @@ impl Segment {
     }
 
     /// To be read from the last mark for which `before` holds.
-    pub(super) fn part(&self, before: impl Fn(End) -> bool) -> Part {
+    pub fn part(&self, before: impl Fn(End) -> bool) -> Part {
         let found = self.marks.partition_point(|mark| before(*mark));
         let mark = self.marks.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
         Part { file: self.file.clone(), at: mark, position: self.position(mark), until: self.used() }
@@ -141,7 +141,7 @@ impl Segment {
 
 /// What the writer of the last file holds in its hand.
 #[derive(Default)]
-pub(super) struct SegmentWriter {
+pub struct SegmentWriter {
     tail: PartialBlock,
     /// Bytes of the file, zeros included.
     size: u64,
@@ -149,7 +149,7 @@ pub(super) struct SegmentWriter {
 
 impl SegmentWriter {
     fn begin(&mut self, file: &BlockFile, header: &[u8]) -> io::Result<()> {
-        self.size = file.len()?;
+        self.size = file.length()?;
         self.tail.clear();
         self.write(file, 0, header, true)
     }
@@ -164,12 +164,12 @@ impl SegmentWriter {
     }
 
     /// The file has to grow for so many bytes.
-    pub(super) fn grows(&self, until: u64) -> bool {
+    pub fn grows(&self, until: u64) -> bool {
         until > self.size
     }
 
     /// Writes bytes behind the last ones, which end at `used`.
-    pub(super) fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
+    pub fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
         let first = used - self.tail.held() as u64;
         let until = (used + bytes.len() as u64).next_multiple_of(BLOCK as u64);
         let until = if until > self.size { until.next_multiple_of(AHEAD) } else { until };
@@ -182,7 +182,7 @@ impl SegmentWriter {
 }
 
 /// Records of one file, to be read in order without holding up its writer.
-pub(super) struct Part {
+pub struct Part {
     file: Arc<BlockFile>,
     at: End,
     position: u64,
@@ -201,7 +201,7 @@ enum Walked {
 
 impl Part {
     /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
-    pub(super) fn each(self, take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+    pub fn each(self, take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
         match self.walk(take)? {
             Walked::All | Walked::Enough => Ok(()),
             Walked::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
@@ -214,7 +214,7 @@ impl Part {
         let mut wanted = CHUNK;
         while position < until {
             let next = position..position + wanted.min(until - position);
-            let found = file.read(next, &mut blocks).map_err(|e| Error::Log(e.to_string()))?;
+            let found = file.read(next, &mut blocks).map_err(|e| Error::Write(e.to_string()))?;
             let buffer = blocks.bytes().get(found).unwrap_or_default();
             let mut rest = buffer;
             while let Some(size) = record::size(rest).filter(|size| *size <= rest.len()) {

@@ -9,20 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::blocks::{BlockFile, Blocks};
+use crate::blocks::{BlockFile, Blocks};
 use switchbox_support::scheduling;
 
 /// How the names of such files end.
-pub(super) const SPARE: &str = "spare";
+pub(crate) const SPARE: &str = "spare";
 /// Files kept to be used again.
-pub(super) const KEPT: usize = 4;
+pub(crate) const KEPT: usize = 4;
 /// Zeros written at once: a commit waits behind as many.
 const PIECE: usize = 64 * 1024;
 /// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
 /// the log grows by.
 const REST: Duration = Duration::from_micros(500);
 
-pub(super) struct Spares {
+pub(crate) struct Spares {
     folder: PathBuf,
     ready: Vec<PathBuf>,
     made: u64,
@@ -30,7 +30,7 @@ pub(super) struct Spares {
 }
 
 impl Spares {
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), ready: Vec::new(), made: 0, making: None }
     }
 
@@ -40,7 +40,7 @@ impl Spares {
     }
 
     /// Puts away a file that nobody reads, or removes it where there are enough.
-    pub(super) fn put(&mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn put(&mut self, path: &Path) -> io::Result<()> {
         if self.ready.len() >= KEPT {
             return fs::remove_file(path);
         }
@@ -51,28 +51,28 @@ impl Spares {
     }
 
     /// Takes back a file that was not used after all.
-    pub(super) fn put_back(&mut self, path: PathBuf) {
+    pub(crate) fn put_back(&mut self, path: PathBuf) {
         self.ready.push(path);
     }
 
     /// Removes all files that are kept.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
         self.ready.drain(..).try_for_each(fs::remove_file)
     }
 
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(crate) fn is_ready(&mut self) -> bool {
         self.collect();
         !self.ready.is_empty()
     }
 
     /// A file that is ready. Waits for none.
-    pub(super) fn take(&mut self) -> Option<PathBuf> {
+    pub(crate) fn take(&mut self) -> Option<PathBuf> {
         self.collect();
         self.ready.pop()
     }
 
     /// Sees to it that a file of so many bytes will be ready soon. Waits for nothing.
-    pub(super) fn want(&mut self, bytes: u64) {
+    pub(crate) fn want(&mut self, bytes: u64) {
         self.collect();
         if !self.ready.is_empty() || self.making.is_some() {
             return;

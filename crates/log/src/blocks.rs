@@ -10,31 +10,31 @@ use std::{
 };
 
 /// Bytes. No disk has larger ones, and no page is smaller.
-pub(super) const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// The whole block in which a place is, or which begins there.
-pub(super) fn floor(place: u64) -> u64 {
+pub(crate) fn floor(place: u64) -> u64 {
     place - place % BLOCK as u64
 }
 
 /// Bytes in memory that begin at a multiple of a block.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
+pub struct Blocks {
     room: Vec<u8>,
     used: Range<usize>,
 }
 
 impl Blocks {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         self.room.get(self.used.clone()).unwrap_or_default()
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.room.get_mut(self.used.clone()).unwrap_or_default()
     }
 
     /// Exactly so many bytes; those that were there before stay, those that are new are zeros.
-    pub(super) fn resize(&mut self, length: usize) {
+    pub fn resize(&mut self, length: usize) {
         let before = self.used.len();
         if self.used.start + length > self.room.len() {
             let mut room = vec![0; length.next_power_of_two() + BLOCK];
@@ -59,19 +59,19 @@ impl Blocks {
 
 /// The end of a file that is appended to: the bytes behind its last whole block.
 #[derive(Debug, Default)]
-pub(super) struct PartialBlock {
+pub(crate) struct PartialBlock {
     blocks: Blocks,
     held: usize,
 }
 
 impl PartialBlock {
     /// Nothing of the file is there yet.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.held = 0;
     }
 
     /// All blocks from the tail's on, with these bytes behind it, and zeros up to `length` bytes.
-    pub(super) fn push(&mut self, bytes: &[u8], length: usize) -> &[u8] {
+    pub(crate) fn push(&mut self, bytes: &[u8], length: usize) -> &[u8] {
         let before = self.held;
         self.blocks.resize(before);
         self.blocks.resize(length.max(before + bytes.len()));
@@ -81,34 +81,34 @@ impl PartialBlock {
     }
 
     /// Lets go of the whole blocks, which were written.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         let whole = self.held - self.held % BLOCK;
         self.blocks.bytes_mut().copy_within(whole..self.held, 0);
         self.held -= whole;
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held
     }
 }
 
 /// A file whose blocks go past the page cache where its file system can do that.
 #[derive(Debug)]
-pub(super) struct BlockFile {
+pub struct BlockFile {
     cached: File,
     direct: Option<File>,
 }
 
 impl BlockFile {
     /// Opens or makes a file to read and write.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         Self::open_with(path, options)
     }
 
     /// Opens a file that is there, to read it.
-    pub(super) fn open_to_read(path: &Path) -> io::Result<Self> {
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true);
         Self::open_with(path, options)
@@ -126,30 +126,30 @@ impl BlockFile {
     }
 
     /// Writes whole blocks. What is to be on the disk goes there at once; else the page cache is the quicker way.
-    pub(super) fn write(&self, blocks: &[u8], at: u64, durable: bool) -> io::Result<()> {
+    pub fn write(&self, blocks: &[u8], at: u64, durable: bool) -> io::Result<()> {
         let file = self.direct.as_ref().filter(|_| durable).unwrap_or(&self.cached);
         file.write_all_at(blocks, at)
     }
 
-    pub(super) fn set_len(&self, length: u64) -> io::Result<()> {
+    pub fn set_len(&self, length: u64) -> io::Result<()> {
         self.cached.set_len(length)
     }
 
-    pub(super) fn len(&self) -> io::Result<u64> {
+    pub fn length(&self) -> io::Result<u64> {
         Ok(self.cached.metadata()?.len())
     }
 
     /// Returns when all that was written is on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         self.cached.sync_data()
     }
 
-    pub(super) fn sync_with_length(&self) -> io::Result<()> {
+    pub fn sync_with_length(&self) -> io::Result<()> {
         self.cached.sync_all()
     }
 
     /// Reads these bytes. What is in the page cache is written first where it has to be.
-    pub(super) fn read(&self, wanted: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
+    pub fn read(&self, wanted: Range<u64>, into: &mut Blocks) -> io::Result<Range<usize>> {
         let first = floor(wanted.start);
         let (skip, needed) = (small(wanted.start - first), small(wanted.end - first));
         into.resize(0);
@@ -168,8 +168,9 @@ impl BlockFile {
         Ok(skip..needed)
     }
 
-    #[cfg(test)]
-    pub(super) fn read_only(path: &Path) -> Self {
+    #[cfg(any(test, feature = "testing"))]
+    #[allow(clippy::unwrap_used, reason = "for tests")]
+    pub fn read_only(path: &Path) -> Self {
         Self { cached: File::open(path).unwrap(), direct: None }
     }
 }

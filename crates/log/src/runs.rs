@@ -3,20 +3,20 @@
 
 use std::ops::RangeInclusive;
 
-use super::record::{self, FILE_HEADER, RECORD_HEADER, Record};
+use crate::record::{self, FILE_HEADER, RECORD_HEADER, Record};
 use switchbox_model::Seq;
 
 /// Records of one file that follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
+pub struct Run {
     /// Its place in the file, and that behind it.
-    pub(super) from: u64,
-    pub(super) until: u64,
-    pub(super) first_row: i64,
-    pub(super) last_row: i64,
-    pub(super) last_seq: Seq,
+    pub from: u64,
+    pub until: u64,
+    pub first_row: i64,
+    pub last_row: i64,
+    pub last_seq: Seq,
     /// One of them waited for the disk when it was written, so that all before it were on the disk.
-    pub(super) synced: bool,
+    pub synced: bool,
 }
 
 /// Bytes that are looked at together to see that there is nothing in them.
@@ -27,21 +27,21 @@ const ZEROS: [u8; CHUNK] = [0; CHUNK];
 
 /// What the rows and events of records may be: a checksum is only computed where they are plausible.
 #[derive(Debug, Clone)]
-pub(super) struct Range {
+pub struct Range {
     rows: RangeInclusive<i64>,
     seqs: RangeInclusive<u64>,
 }
 
 impl Range {
     /// Behind this row and this event, in a log of so many bytes.
-    pub(super) fn behind(row: i64, seq: Seq, log_bytes: u64) -> Self {
+    pub fn behind(row: i64, seq: Seq, log_bytes: u64) -> Self {
         let most = log_bytes.saturating_add(MISSING);
         let last_row = row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
         Self { rows: row + 1..=last_row, seqs: seq.0..=seq.0.saturating_add(most) }
     }
 
     /// Behind this row; the last event before it is not known.
-    pub(super) fn behind_row(row: i64, log_bytes: u64) -> Self {
+    pub fn behind_row(row: i64, log_bytes: u64) -> Self {
         Self { seqs: 0..=u64::MAX, ..Self::behind(row, Seq(0), log_bytes) }
     }
 
@@ -51,7 +51,7 @@ impl Range {
     }
 
     /// What may follow the run.
-    pub(super) fn advance(&mut self, run: &Run) {
+    pub fn advance(&mut self, run: &Run) {
         self.rows = run.last_row + 1..=*self.rows.end();
         self.seqs = run.last_seq.0..=*self.seqs.end();
     }
@@ -66,7 +66,7 @@ impl Range {
 
 /// All runs within the range in these bytes of a file, which begin at `from` in it. Records of an earlier use of the file have
 /// smaller rows.
-pub(super) fn find(bytes: &[u8], from: u64, mut range: Range) -> Vec<Run> {
+pub fn find(bytes: &[u8], from: u64, mut range: Range) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut at = 0;
     while let Some((start, first)) = next(bytes, at, &range) {
@@ -109,7 +109,7 @@ fn next<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Rec
 
 /// Bytes of a torn write among those that follow the log's last record, which is of this row and event: none where all are zeros, or
 /// of an earlier use of the file.
-pub(super) fn torn(bytes: &[u8], row: i64, seq: Seq) -> usize {
+pub fn torn(bytes: &[u8], row: i64, seq: Seq) -> usize {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let used = bytes.get(..used).unwrap_or_default();
     let is_next = record::claims(used).is_some_and(|(claimed, _)| claimed == row + 1);
@@ -118,7 +118,7 @@ pub(super) fn torn(bytes: &[u8], row: i64, seq: Seq) -> usize {
 }
 
 /// Where the records of a file begin.
-pub(super) const FIRST: u64 = FILE_HEADER as u64;
+pub const FIRST: u64 = FILE_HEADER as u64;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,14 @@
 //! After a repair the store starts, has every row that may stay, and every byte that went is kept aside.
 
-use super::{
-    damage_tests::{APPLIED, ROWS, Written, bytes, folder},
-    *,
+use std::{fs, path::Path};
+
+use switchbox_log::{FOLDER, Files, Log, record};
+
+use crate::{
+    decide::decide,
+    log_damage_tests::{APPLIED, ROWS, Written, bytes, folder},
+    repair,
 };
-use crate::{decide::decide, reader::Reader, repair};
 
 fn flip(record: &Written) {
     let mut bytes = fs::read(&record.path).unwrap();
@@ -28,7 +32,7 @@ fn repaired(data: &Path, without_log: bool) -> (Vec<i64>, String) {
     let files = Files::of(decided.found.segments).unwrap();
     let (mut rows, mut from) = (Vec::new(), 0);
     loop {
-        let page = Reader::page(&files, from, 1_000).unwrap();
+        let page = files.page(from, 1_000).unwrap();
         if page.rows.is_empty() {
             break;
         }
@@ -37,7 +41,7 @@ fn repaired(data: &Path, without_log: bool) -> (Vec<i64>, String) {
     }
     let (mut back, mut before) = (Vec::new(), i64::MAX);
     loop {
-        let page = Reader::back(&files, before, 7).unwrap();
+        let page = files.back_page(before, 7, usize::MAX).unwrap();
         let Some(last) = page.last() else { break };
         before = last.row;
         back.extend(page.iter().map(|row| row.row));

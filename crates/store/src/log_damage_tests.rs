@@ -1,11 +1,18 @@
 //! Whatever happens to the bytes of a data folder: a start loses no whole acknowledged record without a word, and changes nothing
 //! when it refuses.
 
-use std::{collections::BTreeMap, ops::Range, os::unix::fs::FileExt as _};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
 
-use super::*;
-use crate::{decide::decide, documents, materialise::WriteBatch, schema};
-use switchbox_model::{Entry, Event, EventData};
+use switchbox_log::{Log, record};
+use switchbox_model::{Entry, Event, EventData, Seq};
+
+use crate::{Error, decide::decide, documents, materialise::WriteBatch, schema};
 
 const SMALL: u64 = 4_096;
 pub(super) const ROWS: i64 = 60;
@@ -28,9 +35,8 @@ fn append(log: &mut Log, row: i64, durable: bool) -> Written {
     let event = Event { seq, time_ms: 0, device: None, durable, data };
     record::encode(&Entry::Events(vec![event]), &mut record).unwrap();
     log.append(&mut record, seq, durable).unwrap();
-    let inner = log.files.0.read();
-    let end = usize::try_from(inner.last.used()).unwrap();
-    let path = inner.last.path().to_owned();
+    let (path, used) = log.files().last_file();
+    let end = usize::try_from(used).unwrap();
     Written { path, bytes: end - record.len()..end, row, acknowledged: durable }
 }
 

@@ -1,0 +1,34 @@
+//! The log: the truth of a host. Append only, of checksummed records, one for each commit of the writer; written by one thread, read by
+//! anybody beside it. Says what is whole, torn or damaged before it changes anything. Knows how an entry is encoded and nothing of
+//! what it means.
+
+mod blocks;
+pub mod inspect;
+mod log;
+mod preallocated;
+pub mod record;
+mod rows;
+pub mod runs;
+pub mod segment;
+
+pub use blocks::{BlockFile, Blocks};
+pub use log::{FOLDER, Files, Log, Oldest, sync_folder};
+pub use record::End;
+pub use rows::{LogPage, LogRow};
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: {problem}")]
+    Open { path: String, problem: String },
+    #[error(
+        "{path} was written by a newer switchbox (schema {found}, this one knows {known}); start that version, or use another --data folder"
+    )]
+    Newer { path: String, found: i64, known: i64 },
+    /// Says what is damaged, where, and what to do about it.
+    #[error("{0}")]
+    Damaged(String),
+    #[error("log: {0}")]
+    Write(String),
+    #[error("row {row} of the log cannot be read: {problem}")]
+    Corrupt { row: i64, problem: String },
+}

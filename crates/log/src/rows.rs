@@ -1,0 +1,81 @@
+//! The rows of the log, read beside the writer.
+
+use std::collections::VecDeque;
+
+use switchbox_model::{Entry, Seq};
+
+use crate::{Error, log::Files, record};
+
+/// One commit of the log.
+#[derive(Debug)]
+pub struct LogRow {
+    pub row: i64,
+    pub entries: Vec<Entry>,
+}
+
+/// Some rows in order, and where to go on.
+#[derive(Debug, Default)]
+pub struct LogPage {
+    pub rows: Vec<LogRow>,
+    /// The row to read from next.
+    pub next: i64,
+}
+
+impl Files {
+    /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
+    pub fn page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
+        let mut page = LogPage { rows: Vec::new(), next: from };
+        let Some(part) = self.first(|end| end.row >= from) else { return Ok(page) };
+        let mut read = 0;
+        part.each(|_, end, body| {
+            if end.row >= from {
+                page.rows.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
+                page.next = end.row + 1;
+                read += body.len();
+            }
+            Ok(read < bytes)
+        })?;
+        Ok(page)
+    }
+
+    /// At most `rows` rows before `before`, newest first, and not many more than `most` bytes of them, but at least one. None = the
+    /// beginning.
+    pub fn back_page(&self, before: i64, rows: usize, most: usize) -> Result<Vec<LogRow>, Error> {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let Some((from, part)) = self.back(before, rows) else { return Ok(Vec::new()) };
+        let (mut newest, mut bytes) = (VecDeque::new(), 0);
+        part.each(|_, end, body| {
+            if end.row >= from && end.row < before {
+                bytes += body.len();
+                newest.push_back((end.row, body.to_vec()));
+            }
+            while bytes > most && newest.len() > 1 {
+                bytes -= newest.pop_front().map_or(0, |(_, body)| body.len());
+            }
+            Ok(end.row + 1 < before)
+        })?;
+        newest.into_iter().rev().map(|(row, body)| Ok(LogRow { row, entries: record::decode(row, &body)? })).collect()
+    }
+
+    /// Bytes of the log from this row on.
+    pub fn bytes_from(&self, row: i64) -> Result<u64, Error> {
+        let Some(part) = self.first(|end| end.row >= row) else { return Ok(0) };
+        let mut start = None;
+        part.each(|before, end, _| {
+            start = (end.row >= row).then_some(before.offset);
+            Ok(start.is_none())
+        })?;
+        Ok(self.end().offset.saturating_sub(start.unwrap_or(u64::MAX)))
+    }
+
+    /// The row in which the event stands, or the first one after it; none past the end.
+    pub fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
+        let Some(part) = self.first(|end| end.last_seq >= seq) else { return Ok(None) };
+        let mut found = None;
+        part.each(|_, end, _| {
+            found = (end.last_seq >= seq).then_some(end.row);
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+}
