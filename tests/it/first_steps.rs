@@ -1,6 +1,8 @@
 //! What README.md and the pages of docs/ tell a new user to do, done.
 
+mod lists;
 mod pages;
+mod reader;
 
 use std::{
     ffi::OsStr,

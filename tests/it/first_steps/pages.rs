@@ -1,269 +1,14 @@
 //! The commands of README.md and of pages of docs/, run as they are printed and in their order: in a home folder of their own, on
-//! free loopback ports. The lists below name the commands that cannot be run like that, with the test that stands for each.
+//! free loopback ports. `lists.rs` names the commands that cannot be run like that, with the test that stands for each.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    os::unix::{fs::symlink, process::CommandExt},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+use std::{fs, process::Command};
+
+use switchbox_tests::{there, workspace};
+
+use super::{
+    lists::{LOOKS, NOT_RUN, PRINTS},
+    reader::Reader,
 };
-
-use serde_json::Value;
-use switchbox_tests::{Place, there, until, until_within, workspace};
-
-/// What is not run, and what stands for it.
-const NOT_RUN: &[(&str, &str)] = &[
-    (
-        "cargo run --release -- demo",
-        "the_demo_shows_both_scenarios_and_ends_by_itself runs the same without a release build",
-    ),
-    (
-        "cargo test",
-        "of the repository: this test is part of it; of the new plugin: `plugin_new::tests` in the unit tests of the command line",
-    ),
-    ("cargo install --path host", "a link to the program of these tests, in a folder of PATH"),
-];
-
-/// What is not there on a machine that only has loopback addresses, and what stands for it.
-const INSTEAD: &[(&str, &str)] = &[("0.0.0.0:8883", "127.0.0.1:0"), ("switchbox.example", "localhost")];
-/// Replaced by the port that the host got.
-const TLS_PORT: &str = "-p 8883 ";
-const ADMIN_ADDRESS: &str = "127.0.0.1:8080";
-
-/// What some of the commands print. A command that only looks is repeated until it does.
-const PRINTS: &[(&str, &str)] = &[
-    ("switchbox plugin new", "cargo wasm"),
-    ("switchbox plugin list", "night_light  running"),
-    ("switchbox device config get fan-1", r#"{"on":true}"#),
-    ("switchbox plugin logs night_light", "sensor-1 is at 30: on = true"),
-    ("switchbox explain fan-1", "plugin night_light"),
-    ("switchbox dead-letters list", "night_light"),
-    ("switchbox plugin get night_light", "35"),
-    ("switchbox device config get lamp-1 --versions", "light"),
-    ("switchbox device twin patch lamp-2", r#""level":40"#),
-    ("switchbox device twin get lamp-1", "/light"),
-    ("switchbox device command send", "taken: command "),
-    ("switchbox device command list", "queued"),
-    ("switchbox device method", "200 50"),
-    ("switchbox gateway bind", "lamp-1 is bound to hub"),
-    ("switchbox events", "telemetry"),
-    ("switchbox device create door-1", "-i projects/local/locations/local/registries/default/devices/door-1"),
-    ("switchbox device credential add", "door-1 has 2 credential(s)"),
-    ("switchbox device get door-1", "credential 2"),
-    ("switchbox audit", "POST /v1/tokens"),
-    ("curl -K api.curl $API/v1/listeners", "127.0.0.1:"),
-    ("curl -K api.curl $REGISTRY/devices/lamp-1", r#""room":"hall""#),
-    ("curl -K api.curl $REGISTRY/devices/lamp-1:modifyCloudToDeviceConfig", r#""version":"1""#),
-    ("curl -K api.curl -X PATCH $REGISTRY/devices/lamp-1/twin", r#""desiredVersion":"2""#),
-    ("curl -K api.curl $REGISTRY/devices/lamp-1/twin", r#""differs":[{"#),
-    ("curl -K api.curl $REGISTRY/devices/lamp-1/configVersions", r#""version":"2""#),
-    ("curl -K api.curl $REGISTRY/devices/lamp-1:sendCommandToDevice", r#""id":"api."#),
-    ("curl -K api.curl $REGISTRY/devices/lamp-1/commands", r#""status":"queued""#),
-    ("curl -K api.curl $REGISTRY/devices/lamp-2:invokeMethod", r#""status":200"#),
-    ("curl -K api.curl $API/v1/plugins", r#""name":"wake""#),
-    ("curl -K api.curl $API/v1/plugins/wake:disable", r#""state":"disabled""#),
-    (r#"curl -K api.curl "$API/v1/events?kind=connected"#, "lamp-2"),
-    ("curl -K api.curl $API/v1/explain/lamp-1", "config version 2"),
-    ("curl -K api.curl $API/v1/tokens", r#""token":"#),
-    (r#"curl -K api.curl "$API/v1/audit"#, "POST /v1/tokens"),
-    ("curl -sf http://127.0.0.1:8080/readyz", "ready"),
-    ("curl -K api.curl $API/metrics", "switchbox_devices 2"),
-];
-const LOOKS: &[&str] = &[
-    "switchbox plugin list",
-    "switchbox device config get fan-1",
-    "switchbox plugin logs",
-    "switchbox plugin get",
-    "switchbox explain",
-    "switchbox dead-letters list",
-    "curl -K api.curl $API/v1/plugins",
-];
-
-const LIMIT: Duration = Duration::from_secs(240);
-
-/// A reader who follows the pages: a home folder, two terminals, and what runs in them.
-struct Reader {
-    place: Place,
-    /// Where the first terminal is.
-    folder: PathBuf,
-    host: Option<Child>,
-    ready: Value,
-    /// What was started with `&`.
-    beside: Vec<Child>,
-    /// Variables of the shell.
-    variables: BTreeMap<String, String>,
-    runs: usize,
-}
-
-impl Reader {
-    fn new() -> Self {
-        let place = Place::new();
-        let home = place.root().join("home");
-        fs::create_dir_all(home.join("bin")).unwrap();
-        fs::create_dir_all(home.join(".config")).unwrap();
-        symlink(switchbox_tests::program(), home.join("bin/switchbox")).unwrap();
-        Self {
-            folder: home,
-            place,
-            host: None,
-            ready: Value::Null,
-            beside: Vec::new(),
-            variables: BTreeMap::new(),
-            runs: 0,
-        }
-    }
-
-    fn home(&self) -> PathBuf {
-        self.place.root().join("home")
-    }
-
-    /// `sh -c line`, with nothing of this test's own surroundings that the README does not speak of.
-    fn shell(&self, line: &str) -> Command {
-        let home = env::var("HOME").unwrap_or_default();
-        let tools = |name: &str, folder: &str| env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"));
-        let mut shell = Command::new("sh");
-        for (name, _) in env::vars() {
-            if ["CARGO", "SWITCHBOX", "XDG_", "RUST"].iter().any(|prefix| name.starts_with(prefix)) {
-                shell.env_remove(name);
-            }
-        }
-        shell
-            .args(["-c", line])
-            .current_dir(&self.folder)
-            .env("HOME", self.home())
-            .env("PATH", format!("{}/bin:{}", self.home().display(), env::var("PATH").unwrap()))
-            .env("CARGO_HOME", tools("CARGO_HOME", ".cargo"))
-            .env("RUSTUP_HOME", tools("RUSTUP_HOME", ".rustup"))
-            .env("SWITCHBOX_MQTT_LISTEN", "127.0.0.1:0")
-            .env("SWITCHBOX_ADMIN_LISTEN", "127.0.0.1:0")
-            .envs(&self.variables)
-            .stdin(Stdio::null());
-        shell
-    }
-
-    fn follow(&mut self, on_page: &str) {
-        let line = INSTEAD.iter().fold(on_page.to_owned(), |line, (printed, here)| line.replace(printed, here));
-        let line = line.replace(TLS_PORT, &format!("-p {} ", self.port("mqtts")));
-        let line = line.replace(ADMIN_ADDRESS, &format!("127.0.0.1:{}", self.port("admin")));
-        if let Some(name) = variable(&line) {
-            let (worked, value, errors) = self.once(&format!("{line}; printf %s \"${name}\""));
-            assert!(worked, "{line}: {errors}");
-            self.variables.insert(name.to_owned(), value);
-        } else if let Some(folder) = line.strip_prefix("cd ") {
-            self.folder = self.folder.join(folder);
-        } else if line.starts_with("switchbox serve") {
-            self.serve(&line);
-        } else if let Some(line) = line.strip_suffix('&') {
-            self.start(line);
-        } else {
-            self.run(on_page, &line);
-        }
-        if line.starts_with("switchbox plugin new") {
-            // So that what the SDK needs is not built anew each time.
-            fs::create_dir_all(super::target()).unwrap();
-            symlink(super::target(), self.folder.join("night-light/target")).unwrap();
-        }
-    }
-
-    fn port(&self, listener: &str) -> String {
-        let address = self.ready[listener].as_str().unwrap_or_default();
-        address.rsplit(':').next().unwrap_or_default().to_owned()
-    }
-
-    /// In the second terminal; what ran there is stopped first.
-    fn serve(&mut self, line: &str) {
-        self.stop();
-        let output = self.place.root().join("ready");
-        let log = fs::File::options().create(true).append(true).open(self.place.log()).unwrap();
-        let mut shell = self.shell(&format!("exec {line}"));
-        let mut host = shell.stdout(fs::File::create(&output).unwrap()).stderr(log).spawn().unwrap();
-        self.ready = until("the ready line", || {
-            let ended = host.try_wait().unwrap();
-            assert!(ended.is_none(), "{line}: {}", fs::read_to_string(self.place.log()).unwrap());
-            let printed = fs::read_to_string(&output).unwrap();
-            printed.split_once('\n').map(|(ready, _)| serde_json::from_str(ready).unwrap())
-        });
-        self.host = Some(host);
-        // mosquitto's clients read their defaults there.
-        for client in ["mosquitto_pub", "mosquitto_sub"] {
-            let defaults = format!("-h 127.0.0.1\n-p {}\n", self.port("mqtt"));
-            fs::write(self.home().join(".config").join(client), defaults).unwrap();
-        }
-    }
-
-    /// Goes on beside; a person would see that it is there before the next command.
-    fn start(&mut self, line: &str) {
-        let mut shell = self.shell(&format!("exec {line}"));
-        self.beside.push(shell.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap());
-        let mut words = line.split_whitespace().skip_while(|word| !["-i", "--id"].contains(word));
-        let device = words.nth(1).unwrap_or_else(|| panic!("{line} names no device"));
-        until(&format!("{device} to be connected"), || {
-            let shown = self.shell(&format!("switchbox device get {device}")).output().unwrap();
-            let shown = String::from_utf8(shown.stdout).unwrap();
-            shown.lines().any(|line| line.split_whitespace().eq(["connected", "true"])).then_some(())
-        });
-    }
-
-    fn run(&mut self, on_page: &str, line: &str) {
-        // The longest says most of the command.
-        let known =
-            PRINTS.iter().filter(|(command, _)| on_page.starts_with(command)).max_by_key(|(command, _)| command.len());
-        let expect = known.map_or("", |(_, printed)| printed);
-        let looks = LOOKS.iter().any(|command| on_page.starts_with(command));
-        let mut last = String::new();
-        until(&format!("{line} to work"), || {
-            let (worked, printed, errors) = self.once(line);
-            last = format!("{line}\n{printed}{errors}");
-            let done = worked && printed.contains(expect);
-            assert!(done || looks, "{last}\nwithout {expect:?}");
-            done.then_some(())
-        });
-    }
-
-    fn once(&mut self, line: &str) -> (bool, String, String) {
-        self.runs += 1;
-        let file = |kind: &str| self.place.root().join(format!("{kind}-{}", self.runs));
-        let (output, errors) = (file("output"), file("errors"));
-        let mut shell = self.shell(line);
-        shell.stdout(fs::File::create(&output).unwrap()).stderr(fs::File::create(&errors).unwrap());
-        let mut child = shell.process_group(0).spawn().unwrap();
-        let ended = until_within(LIMIT, || child.try_wait().unwrap());
-        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-        if ended.is_none() {
-            kill(&mut child);
-        }
-        (ended.is_some_and(|status| status.success()), read(&output), read(&errors))
-    }
-
-    fn stop(&mut self) {
-        self.beside.drain(..).for_each(|mut child| kill(&mut child));
-        if let Some(mut host) = self.host.take() {
-            let terminated = Command::new("kill").args(["-TERM", &host.id().to_string()]).status().unwrap();
-            assert!(terminated.success());
-            let status = until("the host to end", || host.try_wait().unwrap());
-            assert!(status.success(), "{}", fs::read_to_string(self.place.log()).unwrap());
-        }
-    }
-}
-
-fn kill(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.beside.iter_mut().chain(&mut self.host).for_each(kill);
-    }
-}
-
-/// The variable that a line sets.
-fn variable(line: &str) -> Option<&str> {
-    let (name, _) = line.split_once('=')?;
-    name.bytes().all(|b| b.is_ascii_uppercase()).then_some(name)
-}
 
 /// The commands of the blocks that are marked as shell, without their comments; lines that go on are one.
 fn commands(page: &str) -> Vec<String> {
@@ -289,16 +34,16 @@ fn followed(pages: &[&str], before: &[&str]) -> Option<Reader> {
             return None;
         }
     }
-    let mut new_client = Reader::new();
-    before.iter().for_each(|line| new_client.follow(line));
+    let mut reader = Reader::new();
+    before.iter().for_each(|line| reader.follow(line));
     for page in pages {
         let commands = read(page);
         assert!(!commands.is_empty(), "{page} has no commands");
         for line in commands.iter().filter(|line| !NOT_RUN.iter().any(|(not, _)| line == not)) {
-            new_client.follow(line);
+            reader.follow(line);
         }
     }
-    Some(new_client)
+    Some(reader)
 }
 
 #[test]
@@ -314,23 +59,23 @@ fn every_command_of_the_lists_is_on_a_page() {
 
 #[test]
 fn the_commands_of_the_readme_and_of_the_first_pages_work_as_printed_in_their_order() {
-    let Some(mut new_client) = followed(FIRST, &[]) else { return };
-    new_client.stop();
+    let Some(mut reader) = followed(FIRST, &[]) else { return };
+    reader.stop();
 }
 
 #[test]
 fn the_commands_of_the_page_on_networks_work_as_printed_in_their_order() {
-    let Some(mut new_client) = followed(NETWORK, &[]) else { return };
-    let (worked, events, _) = new_client.once("switchbox events --kind telemetry");
+    let Some(mut reader) = followed(NETWORK, &[]) else { return };
+    let (worked, events, _) = reader.once("switchbox events --kind telemetry");
     assert!(
         worked && events.contains("lamp-3 telemetry hello"),
         "what lamp-3 sent with TLS and a token came: {events}"
     );
-    new_client.stop();
+    reader.stop();
 }
 
 #[test]
 fn the_examples_of_the_http_api_work_as_printed_in_their_order() {
-    let Some(mut new_client) = followed(HTTP, &["switchbox serve --data ~/switchbox"]) else { return };
-    new_client.stop();
+    let Some(mut reader) = followed(HTTP, &["switchbox serve --data ~/switchbox"]) else { return };
+    reader.stop();
 }
