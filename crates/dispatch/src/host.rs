@@ -23,15 +23,15 @@ pub(super) struct PluginHost {
 impl PluginHost {
     /// For an instance that handles the runner's events.
     pub(super) fn of(runner: &Arc<Runner>) -> Arc<dyn Host> {
-        Self::made(&runner.context, Some(Arc::downgrade(runner)))
+        Self::shared(&runner.context, Some(Arc::downgrade(runner)))
     }
 
     /// For an instance that is tried.
     pub(super) fn for_trial(context: &Arc<Context>) -> Arc<dyn Host> {
-        Self::made(context, None)
+        Self::shared(context, None)
     }
 
-    fn made(context: &Arc<Context>, runner: Option<Weak<Runner>>) -> Arc<dyn Host> {
+    fn shared(context: &Arc<Context>, runner: Option<Weak<Runner>>) -> Arc<dyn Host> {
         Arc::new(Self { context: Arc::downgrade(context), registry: context.registry.clone(), runner })
     }
 
