@@ -2,6 +2,7 @@
 
 mod circles;
 mod code;
+mod entry_points;
 mod fields;
 mod functions;
 mod import_graph;

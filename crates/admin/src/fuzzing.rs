@@ -30,6 +30,7 @@ use switchbox_model::{
 use switchbox_mqtt_session::topics::{self, TopicError};
 use switchbox_plugin_runtime::PluginSettings;
 use switchbox_store::{RegistryDoc, ServiceDoc};
+use switchbox_support::metrics::Metrics;
 
 const STYLES: [EnumStyle; 2] = [EnumStyle::Names, EnumStyle::Numbers];
 /// All that an update may name.
@@ -213,7 +214,7 @@ fn query(body: &[u8]) {
     let Some((query, shown)) = two(body) else { return };
     let Ok(uri) = format!("/?{query}").parse::<Uri>() else { return };
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&uri) else { return };
-    let params = Params::new(pairs);
+    let Ok(params) = Params::new(pairs, Metrics::default()) else { return };
     let _ = params.only(&["pageSize", "pageToken", "fieldMask"]);
     let _ = (params.enums(), params.all("deviceIds"));
     let _ = params.one("kind").map(convert::event_kind);
@@ -223,8 +224,9 @@ fn query(body: &[u8]) {
         assert!((1..=1_000).contains(&number), "a page of {number}");
     }
     if let Ok(Some(place)) = params.position() {
-        let again = Params::new(vec![("pageToken".to_owned(), convert::token(place))]);
-        assert_eq!(again.position(), Ok(Some(place)), "a page's token names its place");
+        let again = Params::new(vec![("pageToken".to_owned(), convert::token(place))], Metrics::default());
+        let again = again.and_then(|params| params.position());
+        assert_eq!(again, Ok(Some(place)), "a page's token names its place");
     }
     let _ = params.update_mask("blocked").map(|mask| convert::names_endpoint(&mask));
     if let Ok(value) = serde_json::from_str::<Value>(shown) {

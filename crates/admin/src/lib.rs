@@ -14,6 +14,7 @@ mod followers;
 pub mod fuzzing;
 mod gate;
 mod handlers;
+mod head;
 mod openapi;
 mod plugins;
 mod rate;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
+    App,
     convert::{BodyShape, Params, read},
     details,
     error::{Error, Kind},
@@ -188,15 +189,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Params {
+impl FromRequestParts<App> for Params {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let pairs = query(&parts.uri)?;
-        Ok(match parts.extensions.get::<BodyShape>() {
+        let pairs = match parts.extensions.get::<BodyShape>() {
             Some(shape) => shape.parameters(pairs),
-            None => Self::new(pairs),
-        })
+            None => pairs,
+        };
+        Self::new(pairs, app.parts.counters.clone())
     }
 }
 

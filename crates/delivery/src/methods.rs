@@ -171,6 +171,12 @@ impl Handle {
         let _ = self.shared.proxy.set(proxy);
     }
 
+    /// Why no method call to an endpoint of this URL is made.
+    #[must_use]
+    pub fn futile_endpoint(&self, url: &str) -> Option<String> {
+        self.shared.proxy.get()?.futile(url)
+    }
+
     async fn put(
         &self,
         presence: &Presence,
@@ -209,7 +215,7 @@ fn endpoint_error(who: String, error: proxy::Error) -> CallError {
         Error::Busy(most) => CallError::Busy("the host".into(), most),
         Error::NotAllowed(_) | Error::PrivateAddress(..) => CallError::NotAllowed(text),
         Error::Unreachable(..) => CallError::Unreachable(text),
-        Error::TooLarge | Error::Broken(_) | Error::Invalid(_) => CallError::Broken(text),
+        Error::TooLarge | Error::HeadTooLarge | Error::Broken(_) | Error::Invalid(_) => CallError::Broken(text),
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn handshake<H: Hub>(
     let address = stream.peer_addr().ok()?.ip();
     let deadline = tokio::time::Instant::now() + shared.options.connect_deadline;
     let opened = tokio::select! {
-        opened = tokio::time::timeout_at(deadline, door.open(stream)) => opened,
+        opened = tokio::time::timeout_at(deadline, door.open(stream, &shared.metrics)) => opened,
         () = &mut leaving => return None,
     };
     let mut socket = match opened {

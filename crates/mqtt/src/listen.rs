@@ -91,14 +91,14 @@ impl ListenerOptions {
     }
 
     /// Does the handshakes that come before MQTT; the caller limits their time.
-    pub(super) async fn open(&self, tcp: TcpStream) -> io::Result<Socket> {
+    pub(super) async fn open(&self, tcp: TcpStream, metrics: &Metrics) -> io::Result<Socket> {
         let wire = match &self.tls {
             None => Wire::Plain(tcp),
             Some(tls) => Wire::Tls(tls.accept(tcp, self.web.is_some()).await?),
         };
         match self.web {
             None => Ok(Socket::Direct(wire)),
-            Some(origins) => Ok(Socket::Web(Box::new(Web::accept(wire, origins).await?))),
+            Some(origins) => Ok(Socket::Web(Box::new(Web::accept(wire, origins, metrics).await?))),
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Error {
     TimedOut(Duration),
     #[error("the answer is larger than {} bytes", limits::METHOD_BYTES)]
     TooLarge,
+    #[error("the head of the answer is larger than {} bytes", limits::ENDPOINT_HEAD_BYTES)]
+    HeadTooLarge,
     #[error("{0} calls over HTTP are under way; no more are taken")]
     Busy(usize),
     #[error("the endpoint does not answer as HTTP says: {0}")]

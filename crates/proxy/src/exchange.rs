@@ -13,16 +13,17 @@ use super::{
 };
 use switchbox_model::limits;
 
-/// Largest head of an answer, bytes.
-const HEAD_BYTES: usize = 32 * 1024;
-
 pub(super) async fn exchange<S>(stream: S, endpoint: &Endpoint, call: Call) -> Result<Answer, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |error: hyper::Error| Error::Broken(error.to_string());
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let broken = |error: hyper::Error| match error.is_parse_too_large() {
+        true => Error::HeadTooLarge,
+        false => Error::Broken(error.to_string()),
+    };
+    let mut http = http1::Builder::new();
+    http.max_buf_size(limits::ENDPOINT_HEAD_BYTES);
+    let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with this call, however that ends. Supervision: after a panic the request below fails.
     let _connection = AbortOnDropHandle::new(tokio::spawn(async move {
         // What is wrong with the connection the request below is told too.

@@ -45,9 +45,22 @@ impl Handle {
         Self(Arc::new(Inner { allowed, places, tls: tls::Lazy::default(), metrics }))
     }
 
+    /// Why no call to this URL is made.
+    #[must_use]
+    pub fn futile(&self, url: &str) -> Option<String> {
+        let endpoint = Endpoint::parse(url).ok()?;
+        let listed = self.0.allowed.names(&endpoint.host, endpoint.port);
+        (!listed).then(|| Error::NotAllowed(endpoint.place()).to_string())
+    }
+
     /// Posts the call to the URL.
     pub async fn call(&self, url: &str, call: Call) -> Result<Answer, Error> {
         let result = self.try_call(url, call).await;
+        match &result {
+            Err(Error::TooLarge) => self.0.metrics.limit(limits::names::METHOD_BYTES),
+            Err(Error::HeadTooLarge) => self.0.metrics.limit(limits::names::ENDPOINT_HEAD_BYTES),
+            _ => {}
+        }
         self.0.metrics.proxy_call(match &result {
             Ok(_) => "answered",
             Err(Error::NotAllowed(_) | Error::PrivateAddress(..)) => "not allowed",

@@ -106,17 +106,21 @@ async fn an_answer_is_bounded_in_time_and_size() {
     huge.resize(huge.len() + limits::METHOD_BYTES + 1, b'x');
     let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(100_000));
     let brief = Duration::from_millis(50);
+    let metrics = Metrics::default();
     for (answer, timeout, expect) in [
         (huge, call().timeout, "the answer is larger than 262144 bytes"),
-        (head.into_bytes(), call().timeout, "does not answer as HTTP says"),
+        (head.into_bytes(), call().timeout, "the head of the answer is larger than 32768 bytes"),
         (b"hello\r\n\r\n".to_vec(), call().timeout, "does not answer as HTTP says"),
         (Vec::new(), brief, "no answer within 50ms"),
     ] {
         let (port, _told) = endpoint(answer).await;
         let url = format!("http://localhost:{port}");
-        let error = handle("localhost").call(&url, Call { timeout, ..call() }).await.unwrap_err().to_string();
+        let handle = Handle::new("localhost".parse().unwrap(), metrics.clone());
+        let error = handle.call(&url, Call { timeout, ..call() }).await.unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
     }
+    let hits = [limits::names::METHOD_BYTES, limits::names::ENDPOINT_HEAD_BYTES].map(|limit| metrics.limit_hits(limit));
+    assert_eq!(hits, [1, 1]);
 }
 
 #[tokio::test]

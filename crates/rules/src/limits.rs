@@ -44,6 +44,8 @@ pub const METHOD_TIMEOUT_MAX_MS: u64 = 300_000;
 pub const METHODS_IN_FLIGHT: usize = 1_024;
 /// Method calls over HTTP under way at the same time.
 pub const PROXY_CALLS: usize = 1_024;
+/// Largest head of a method endpoint's answer, bytes.
+pub const ENDPOINT_HEAD_BYTES: usize = 32 * 1024;
 /// Longest URL of a method endpoint, bytes.
 pub const ENDPOINT_URL_BYTES: usize = 2_048;
 /// Bytes of plugins' messages that are committed and not yet given to their subscribers; past it, plugins wait.
@@ -140,8 +142,12 @@ pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
 pub const ADMIN_UNAUTHENTICATED: usize = 256;
 /// Headers of one call.
 pub const ADMIN_HEADERS: usize = 100;
-/// Bytes of one call's headers.
-pub const ADMIN_HEADER_BYTES: usize = 64 * 1024;
+/// Bytes of one call's URL and headers together.
+pub const ADMIN_HEAD_BYTES: usize = 64 * 1024;
+/// Bytes of the path in a call's URL: room for the full name of a device, percent-encoded, and what follows it.
+pub const ADMIN_PATH_BYTES: usize = 4 * 1024;
+/// Bytes of one query parameter, unless it is a list of ids or a field of the body.
+pub const ADMIN_PARAMETER_BYTES: usize = 4 * 1024;
 /// A body may take 30 s, and after that must have come with so many bytes a second.
 pub const ADMIN_BODY_BYTES_PER_SECOND: usize = 16 * 1024;
 /// One page of a list, bytes of JSON, and about as many of what is read for it. One item that is larger comes alone.

@@ -3,6 +3,8 @@
 use super::{EnumStyle, Mask, mask::camel};
 use crate::error::Error;
 use switchbox_core::journal::Position;
+use switchbox_model::limits::{FieldLimit, fields, names};
+use switchbox_support::metrics::Metrics;
 
 /// What Google's clients may add to any call; taken and without effect, but for `$alt`.
 const EVERYWHERE: &[&str] = &[
@@ -22,18 +24,48 @@ const EVERYWHERE: &[&str] = &[
     "$apiVersion",
 ];
 
+/// By what the value of a query parameter is bounded. `None` if no call has such a parameter: [`Params::only`] refuses it whatever a
+/// handler says, so that none is read which has no bound here.
+fn bound(name: &str) -> Option<FieldLimit> {
+    match name {
+        "deviceIds" | "deviceNumIds" => Some(fields::HEAD),
+        "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(fields::PARAMETER),
+        "fieldMask" | "updateMask" => Some(fields::PARAMETER),
+        "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(fields::PARAMETER),
+        "all" | "executions" | "interesting" | "logged" | "purgeState" => Some(fields::PARAMETER),
+        "localVersion" | "versionToUpdate" | "tolerance" => Some(fields::PARAMETER),
+        "gatewayListOptions.gatewayType"
+        | "gatewayListOptions.associationsGatewayId"
+        | "gatewayListOptions.associationsDeviceId" => Some(fields::PARAMETER),
+        _ => EVERYWHERE.contains(&name).then_some(fields::PARAMETER),
+    }
+}
+
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    /// Names and values, each value within its bound.
+    pairs: Vec<(String, String)>,
+    metrics: Metrics,
+}
 
 impl Params {
-    pub(crate) fn new(pairs: Vec<(String, String)>) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (camel(&name), value)).collect())
+    /// # Errors
+    ///
+    /// A value is larger than its parameter may be.
+    pub(crate) fn new(pairs: Vec<(String, String)>, metrics: Metrics) -> Result<Self, Error> {
+        let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (camel(&name), value)).collect();
+        for (name, value) in &pairs {
+            if let Some(bound) = bound(name) {
+                bound.check_len(name, value.len()).map_err(|error| Error::from(error).of_field(name))?;
+            }
+        }
+        Ok(Self { pairs, metrics })
     }
 
-    /// Refuses parameters that the call does not have.
+    /// Refuses parameters that the call does not have, and those that have no bound.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Error> {
-        let unknown =
-            self.0.iter().find(|(name, _)| !known.contains(&name.as_str()) && !EVERYWHERE.contains(&name.as_str()));
+        let is_known = |name: &str| (known.contains(&name) && bound(name).is_some()) || EVERYWHERE.contains(&name);
+        let unknown = self.pairs.iter().find(|(name, _)| !is_known(name));
         match unknown {
             None => Ok(()),
             Some((name, _)) => {
@@ -48,20 +80,24 @@ impl Params {
 
     /// The last value of that name that is not empty.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.pairs.iter().rev().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// All values of that name, each of them also separated by commas.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        let values = self.0.iter().filter(|(n, _)| n == name).flat_map(|(_, value)| value.split(','));
+        let values = self.pairs.iter().filter(|(n, _)| n == name).flat_map(|(_, value)| value.split(','));
         values.filter(|value| !value.is_empty()).collect()
     }
 
-    /// A number up to `most`, which larger ones are cut to; `default` when absent or 0.
+    /// How many items a page may have: a number up to `most`, which larger ones are cut to; `default` when absent or 0.
     pub(crate) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Error> {
         match self.one(name).map(str::parse::<usize>) {
             None | Some(Ok(0)) => Ok(default),
-            Some(Ok(number)) => Ok(number.min(most)),
+            Some(Ok(number)) if number > most => {
+                self.metrics.limit(names::ADMIN_PAGE_ITEMS);
+                Ok(most)
+            }
+            Some(Ok(number)) => Ok(number),
             Some(Err(_)) => Err(Error::invalid(format!("{name} must be a whole number that is not negative"))),
         }
     }
@@ -106,7 +142,8 @@ mod tests {
     use super::*;
 
     fn params(pairs: &[(&str, &str)]) -> Params {
-        Params::new(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+        let pairs = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Params::new(pairs, Metrics::default()).unwrap()
     }
 
     #[test]
@@ -117,7 +154,10 @@ mod tests {
             ("device_ids", "c"),
             ("$alt", "json;enum-encoding=int"),
         ]);
+        assert_eq!(params.number("pageSize", 1, 7).unwrap(), 7);
+        assert_eq!(params.metrics.limit_hits(names::ADMIN_PAGE_ITEMS), 0);
         assert_eq!(params.number("pageSize", 1, 5).unwrap(), 5);
+        assert_eq!(params.metrics.limit_hits(names::ADMIN_PAGE_ITEMS), 1, "it was cut");
         assert_eq!(params.all("deviceIds"), ["a", "b", "c"]);
         assert_eq!(params.enums(), EnumStyle::Numbers);
         assert!(params.only(&["pageSize", "deviceIds"]).is_ok());
@@ -126,6 +166,15 @@ mod tests {
             error.ends_with("Unknown name \"pageSize\": Cannot bind query parameter; this call has deviceIds"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_parameter_without_a_bound_is_refused_and_so_is_one_beyond_its_bound() {
+        assert!(params(&[("colour", "red")]).only(&["colour"]).is_err(), "it has no bound, whatever the handler says");
+        let long = |name: &str, bytes| Params::new(vec![(name.to_owned(), "x".repeat(bytes))], Metrics::default());
+        assert!(long("plugin", 4_096).is_ok() && long("deviceIds", 60_000).is_ok());
+        let error = long("page_token", 4_097).unwrap_err();
+        assert_eq!((error.limit, error.field.as_deref()), (Some(names::ADMIN_PARAMETER_BYTES), Some("pageToken")));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Params, mask::camel, read};
+use super::{mask::camel, read};
 use crate::{
     error::Error,
     openapi::{Field, fields},
@@ -26,9 +26,9 @@ impl BodyShape {
         known && first != "password" && !self.parameters.contains(&first)
     }
 
-    /// The query's own parameters.
-    pub(crate) fn parameters(self, pairs: Vec<(String, String)>) -> Params {
-        Params::new(pairs.into_iter().filter(|(name, _)| !self.has(&camel(name))).collect())
+    /// The query's own parameters. The others are fields of the body, which their own limits bound.
+    pub(crate) fn parameters(self, pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+        pairs.into_iter().filter(|(name, _)| !self.has(&camel(name))).collect()
     }
 
     /// The body with the fields that stand in the query.

@@ -22,7 +22,10 @@ use crate::{
     reply::{Answer, Body, List, Page},
 };
 use switchbox_core::{outbox::NewConfig, registry::Device};
-use switchbox_model::{Cause, DeviceId, DeviceName, DeviceNum, RegistryName, limits};
+use switchbox_model::{
+    Cause, DeviceId, DeviceName, DeviceNum, RegistryName,
+    limits::{self, fields},
+};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
@@ -51,7 +54,10 @@ fn whole(app: &App, device: &Device, params: &Params) -> Value {
 
 /// The device for who has just made or changed it.
 fn changed(app: &App, device: &Device, params: &Params) -> Value {
-    let warnings = convert::key_warnings(&device.spec().credentials);
+    let mut warnings = convert::key_warnings(&device.spec().credentials);
+    if let Some(why) = device.endpoint().and_then(|endpoint| app.parts.delivery.futile_endpoint(&endpoint.url)) {
+        warnings.push(format!("methodEndpoint.url: {why}; every method call fails until then"));
+    }
     warned(whole(app, device, params), &device.name, &warnings)
 }
 
@@ -104,6 +110,9 @@ pub(crate) async fn create(
     let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
+    // Looked at before the device is made, which would be there although the call failed.
+    let first_bytes = first.as_ref().map_or(0, |convert::Base64(payload)| payload.len());
+    fields::CONFIG.check_len("config.binaryData", first_bytes)?;
     let endpoint = wanted.endpoint()?;
     details::object(&name);
     let device = app.parts.registry.create(name, wanted.spec()?).await?;

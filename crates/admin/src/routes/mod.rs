@@ -24,6 +24,7 @@ use super::{
     convert::BodyShape,
     error::{Error, Kind},
     gate::{self, Gate},
+    head,
     reply::BodyBytes,
 };
 
@@ -50,7 +51,8 @@ pub(super) fn routes(app: App) -> Router {
         let path = call.verb.map_or(call.path.clone(), |verb| format!("{}/:{verb}", call.path));
         router = router.route(&path, route);
     }
-    router.fallback(nothing).method_not_allowed_fallback(not_so).with_state(app)
+    let router = router.fallback(nothing).method_not_allowed_fallback(not_so).with_state(app.clone());
+    router.layer(middleware::from_fn_with_state(app, head::check))
 }
 
 /// Makes a verb a segment of its own.
@@ -100,6 +102,23 @@ async fn not_so(State(app): State<App>, request: Request) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::Params;
+    use switchbox_support::metrics::Metrics;
+
+    #[test]
+    fn every_query_parameter_has_a_bound() {
+        for call in calls() {
+            for name in call.params {
+                let params = Params::new(vec![((*name).to_owned(), "1".to_owned())], Metrics::default()).unwrap();
+                assert_eq!(
+                    params.only(call.params),
+                    Ok(()),
+                    "give {name} of {} a bound in convert/params.rs",
+                    call.path
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_verb_is_what_follows_the_last_colon_of_the_last_segment() {

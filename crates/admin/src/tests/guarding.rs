@@ -182,7 +182,7 @@ fn a_number_names_a_device_only_where_no_id_could_be_meant() {
 fn a_token_that_may_not_write_cannot_make_the_audit_log_forget() {
     let host = TestHost::new();
     let bearer = token(&host, "read");
-    let long = format!("/v1/tokens/{}", "é".repeat(10_000));
+    let long = format!("/v1/tokens/{}", "é".repeat(600));
     for _ in 0..200 {
         assert_eq!(as_token(&host, &bearer, "DELETE", &long, &json!({})).0, 403);
     }
@@ -222,6 +222,40 @@ fn a_body_that_is_too_large_is_refused_with_the_limit() {
         let text = answer["error"]["message"].as_str().unwrap();
         assert_eq!(text, "the request's body is larger than the 1048576 bytes that this call takes");
     }
+}
+
+#[test]
+fn a_head_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_counted() {
+    let host = TestHost::new();
+    let bearer = format!("Bearer {}", host.token.as_deref().unwrap());
+    let (devices, long) = (format!("{REGISTRY}/devices"), "x".repeat(5_000));
+    let hits = |limit: &str| host.parts.counters.limit_hits(LimitName::find(limit).unwrap());
+    let large = "x".repeat(64 * 1024);
+    for (path, header, limit) in [
+        (format!("{devices}/{long}"), "", "admin_path_bytes"),
+        (format!("/{long}"), "", "admin_path_bytes"),
+        (format!("{devices}?pageToken={long}"), "", "admin_parameter_bytes"),
+        (format!("{devices}?$alt={long}"), "", "admin_parameter_bytes"),
+        (devices.clone(), &large, "admin_head_bytes"),
+    ] {
+        let before = hits(limit);
+        let (status, answer) = host.raw("GET", &path, &[("authorization", &bearer), ("last-event-id", header)], None);
+        let text = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 400, "{limit}: {text}");
+        assert!(text.contains(&format!("(limit {limit})")) && text.len() < 300, "{text}");
+        assert_eq!(hits(limit), before + 1, "{limit}");
+    }
+    let before = hits("admin_head_bytes");
+    assert_eq!(host.raw("GET", &devices, &[("x", "y"); 120], None).0, 431);
+    // It is counted when the connection ends, which the caller may see a moment earlier.
+    let is_counted = || host.raw("GET", "/healthz", &[], None).0 == 200 && hits("admin_head_bytes") == before + 1;
+    assert!((0..1_000).any(|_| is_counted()));
+    // What is larger than a page may be is cut, and what is a list of ids may be long.
+    let ids = "lamp-1,".repeat(8_000);
+    for query in ["pageSize=10001".to_owned(), format!("deviceIds={ids}")] {
+        host.ok("GET", &format!("{devices}?{query}"), None);
+    }
+    assert_eq!(hits("admin_page_items"), 1);
 }
 
 #[test]

@@ -44,6 +44,46 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
 }
 
 #[test]
+fn only_a_config_that_was_written_to_the_devices_connection_has_a_time_of_sending() {
+    let host = host_with_lamp();
+    let (online, received) = host.connect("lamp");
+    online.subscribe(Feed::Config);
+    host.ok("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&json!({"binaryData": "b24="})));
+    assert_eq!(received.recv().unwrap(), Outbound::Config { version: 1, payload: "on".into() });
+    online.acknowledged([Receipt::ConfigRefused { version: 1 }]);
+    let shown = host.ok("GET", &lamp(""), None);
+    assert!(shown.get("lastConfigSendTime").is_none(), "it was larger than the device takes: {shown}");
+    assert_eq!(shown["lastErrorStatus"]["message"], "config version 1 was refused, or is larger than the device takes");
+    online.acknowledged([Receipt::ConfigSent]);
+    assert!(host.ok("GET", &lamp(""), None)["lastConfigSendTime"].is_string());
+}
+
+#[test]
+fn a_device_whose_first_config_is_too_large_is_not_made() {
+    let host = TestHost::new();
+    let devices = LAMP.strip_suffix("/lamp").unwrap();
+    let large = crate::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
+    let (status, _, text) =
+        host.refused("POST", devices, Some(&json!({"id": "lamp", "config": {"binaryData": large}})));
+    assert!(status == 400 && text.contains("(limit config_bytes)"), "{text}");
+    assert_eq!(host.refused("GET", LAMP, None).0, 404);
+}
+
+#[test]
+fn an_endpoint_that_may_not_be_called_is_warned_of_when_it_is_set() {
+    let host = TestHost::new();
+    let allowed = "example.com".parse().unwrap();
+    host.parts.delivery.set_proxy(switchbox_proxy::Handle::new(allowed, host.parts.counters.clone()));
+    let devices = LAMP.strip_suffix("/lamp").unwrap();
+    let endpoint = |url: &str| json!({"id": "lamp", "methodEndpoint": {"url": url}});
+    let made = host.ok("POST", devices, Some(&endpoint("http://example.org/lamp")));
+    let warning = made["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("methodEndpoint.url: example.org:80 is not among the hosts"), "{warning}");
+    let path = lamp("?updateMask=methodEndpoint");
+    assert!(host.ok("PATCH", &path, Some(&endpoint("http://example.com/lamp"))).get("warnings").is_none());
+}
+
+#[test]
 fn a_method_call_brings_the_devices_answer_or_says_why_there_is_none() {
     let host = host_with_lamp();
     let call = lamp(":invokeMethod");

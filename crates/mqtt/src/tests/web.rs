@@ -214,6 +214,7 @@ async fn what_is_no_upgrade_gets_an_http_answer_to_its_end() {
     for (request, status, says) in [
         (with("sec-websocket-protocol: foo\r\nsec-websocket-protocol: mqtt\r\n"), "101", "mqtt"),
         (with(""), "400", "the WebSocket subprotocol must be mqtt"),
+        (with(&format!("sec-websocket-protocol: {}\r\n", "x".repeat(10_000))), "400", "the client offers xxx"),
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\n".into(), "426", "MQTT over WebSocket is served here"),
         (format!("GET / HTTP/1.1\r\n{}", "x: y\r\n".repeat(20_000)), "431", "100 lines"),
         (format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(100_000)), "431", "16384 bytes"),
@@ -229,7 +230,9 @@ async fn what_is_no_upgrade_gets_an_http_answer_to_its_end() {
         })
         .await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(says), "{answer}");
+        assert!(answer.len() < 1_000, "it repeats what the client sent: {answer}");
     }
     // Counted when the connection has ended, which the client may see a moment earlier.
-    until("each is counted", || server.refused("handshake") == 4).await;
+    until("each is counted", || server.refused("handshake") == 5).await;
+    assert_eq!(server.metrics.limit_hits(limits::names::UPGRADE_BYTES), 2);
 }

@@ -15,6 +15,7 @@ use self::{frames::Frames, upgrade::Refusal};
 use super::socket::Wire;
 use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
+use switchbox_support::metrics::Metrics;
 
 /// Reads that bring no payload, before others get their turn.
 const EMPTY_READS: usize = 4;
@@ -65,7 +66,7 @@ struct Refused(String);
 
 impl Web {
     /// Does the handshake; the caller limits its time.
-    pub(super) async fn accept(mut wire: Wire, origins: Origins) -> io::Result<Self> {
+    pub(super) async fn accept(mut wire: Wire, origins: Origins, metrics: &Metrics) -> io::Result<Self> {
         let mut head = BytesMut::new();
         match read_head(&mut wire, &mut head, origins).await? {
             Ok(answer) => {
@@ -74,6 +75,7 @@ impl Web {
                 Ok(Self { wire, frames, early: head, out: BytesMut::new(), ping: None, over: None, closed: false })
             }
             Err(refusal) => {
+                refusal.limit.into_iter().for_each(|limit| metrics.limit(limit));
                 wire.write_all(&refusal.answer()).await?;
                 let _ = tokio::time::timeout(super::linger::GOODBYE_TIMEOUT, wire.finish()).await;
                 Err(io::Error::new(ErrorKind::InvalidData, Refused(refusal.text)))

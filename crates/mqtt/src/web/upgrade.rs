@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tungstenite::handshake::derive_accept_key;
 
-use switchbox_model::limits;
+use switchbox_model::limits::{self, LimitName, names};
 
 /// The one subprotocol there is.
 const PROTOCOL: &str = "mqtt";
 const VERSION: &str = "13";
+/// Characters of what a client offers that an answer and the log repeat.
+const REPEATED: usize = 200;
 
 /// Which web pages may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +29,13 @@ pub(super) struct Refusal {
     /// Whole lines.
     headers: &'static str,
     pub(super) text: String,
+    /// The limit that was hit.
+    pub(super) limit: Option<LimitName>,
 }
 
 impl Refusal {
     fn new(status: &'static str, text: impl Into<String>) -> Self {
-        Self { status, headers: "", text: text.into() }
+        Self { status, headers: "", text: text.into(), limit: None }
     }
 
     fn bad(text: impl Into<String>) -> Self {
@@ -40,7 +44,7 @@ impl Refusal {
 
     /// The answer, which ends the connection.
     pub(super) fn answer(&self) -> Vec<u8> {
-        let Self { status, headers, text } = self;
+        let Self { status, headers, text, limit: _ } = self;
         let length = text.len() + 1;
         format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
@@ -62,7 +66,8 @@ pub(super) struct Upgrade {
 pub(super) fn too_large() -> Refusal {
     let (bytes, lines) = (limits::UPGRADE_BYTES, limits::UPGRADE_HEADERS);
     let text = format!("the request's header is larger than {bytes} bytes or has more than {lines} lines");
-    Refusal::new("431 Request Header Fields Too Large", text)
+    let refusal = Refusal::new("431 Request Header Fields Too Large", text);
+    Refusal { limit: Some(names::UPGRADE_BYTES), ..refusal }
 }
 
 /// None: the request is not all there.
@@ -137,6 +142,7 @@ fn check_protocol(headers: &[httparse::Header<'_>]) -> Result<(), Refusal> {
         return Ok(());
     }
     let offered = if offered.is_empty() { "no subprotocol".to_owned() } else { offered.join(", ") };
+    let offered: String = offered.chars().take(REPEATED).collect();
     let text = format!(
         "the WebSocket subprotocol must be mqtt, in the header Sec-WebSocket-Protocol; the client offers {offered}"
     );

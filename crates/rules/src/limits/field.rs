@@ -89,6 +89,11 @@ pub mod fields {
         FieldLimit::new(names::DEVICES_OF_GATEWAY, limits::DEVICES_OF_GATEWAY, Items);
     pub const GATEWAYS_OF_DEVICE: FieldLimit =
         FieldLimit::new(names::GATEWAYS_OF_DEVICE, limits::GATEWAYS_OF_DEVICE, Items);
+    /// URL and headers of a call.
+    pub const HEAD: FieldLimit = FieldLimit::new(names::ADMIN_HEAD_BYTES, limits::ADMIN_HEAD_BYTES, Bytes);
+    pub const PATH: FieldLimit = FieldLimit::new(names::ADMIN_PATH_BYTES, limits::ADMIN_PATH_BYTES, Bytes);
+    pub const PARAMETER: FieldLimit =
+        FieldLimit::new(names::ADMIN_PARAMETER_BYTES, limits::ADMIN_PARAMETER_BYTES, Bytes);
     /// Tokens of the admin API in all.
     pub const TOKENS: FieldLimit = FieldLimit::new(names::ADMIN_TOKENS, limits::ADMIN_TOKENS, Items);
     pub const TOKEN_NAME: FieldLimit =

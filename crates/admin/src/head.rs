@@ -1,0 +1,34 @@
+//! What the head of a call may hold: its URL and its headers. Checked before a call is routed, so that no part of a path, no query
+//! parameter and no header is read before it is measured.
+
+use axum::{
+    extract::{Request, State},
+    http::{Uri, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{App, error::Error};
+use switchbox_model::limits::{TooMuch, fields};
+
+/// Refuses a call whose head is too large.
+pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match measure(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => {
+            app.parts.counters.limit(error.limit);
+            Error::from(error).into_response()
+        }
+    }
+}
+
+fn measure(parts: &Parts) -> Result<(), TooMuch> {
+    fields::PATH.check_len("the path", parts.uri.path().len())?;
+    let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    fields::HEAD.check_len("the call's URL with its headers", url_bytes(&parts.uri) + headers.sum::<usize>())
+}
+
+fn url_bytes(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |path| path.as_str().len()) + uri.authority().map_or(0, |host| host.as_str().len())
+}
