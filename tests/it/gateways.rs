@@ -14,15 +14,15 @@ fn authorization(token: &str) -> String {
     json!({ "authorization": token }).to_string()
 }
 
-/// A host with closed doors where `hub` is a gateway and `lamp` is a device, bound or not.
-struct House {
+/// A host that refuses unknown devices, where `hub` is a gateway and `lamp` is a device, bound or not.
+struct GatewaySetup {
     place: Place,
     host: Process,
     hub: SigningKey,
     lamp: SigningKey,
 }
 
-impl House {
+impl GatewaySetup {
     fn new(method: &str, bound: bool) -> Self {
         let place = Place::new();
         let host = place.start_with(CLOSED);
@@ -68,26 +68,26 @@ fn errors(hub: &Device) -> Vec<String> {
 
 #[test]
 fn a_gateway_does_for_its_device_what_the_device_could_do_itself() {
-    let house = House::new("association-only", true);
-    let admin = house.host.admin();
+    let setup = GatewaySetup::new("association-only", true);
+    let admin = setup.host.admin();
     drop(admin.post(&Admin::device_path("lamp", ":modifyCloudToDeviceConfig"), &json!({"binaryData": "b24="})).ok());
     let queued = json!({"binaryData": "Z28=", "subfolder": "door", "ttl": "3600s"});
     let command = admin.post(&Admin::device_path("lamp", ":sendCommandToDevice"), &queued).ok();
-    let mut hub = house.hub();
-    assert_eq!(house.lamp("connected"), false);
+    let mut hub = setup.hub();
+    assert_eq!(setup.lamp("connected"), false);
     attach(&mut hub, "lamp", "");
-    assert_eq!(house.lamp("connected"), true);
+    assert_eq!(setup.lamp("connected"), true);
     attach(&mut hub, "lamp", "{}");
 
     hub.publish("/devices/lamp/events/button", "pressed");
     hub.publish("/devices/lamp/state", "lit");
     assert_eq!(admin.get(&Admin::device_path("lamp", "/states")).ok()["deviceStates"][0]["binaryData"], "bGl0");
-    until("its telemetry", || house.lamp("lastEventTime").as_str().map(str::to_owned));
+    until("its telemetry", || setup.lamp("lastEventTime").as_str().map(str::to_owned));
 
     assert!(hub.subscribe("/devices/lamp/config") && hub.subscribe("/devices/lamp/commands/#"));
     assert_eq!(hub.message("its config", |message| message.topic == "/devices/lamp/config").text(), "on");
     assert_eq!(hub.message("its command", |message| message.topic == "/devices/lamp/commands/door").text(), "go");
-    until("the config's acknowledgement", || house.lamp("lastConfigAckTime").as_str().map(str::to_owned));
+    until("the config's acknowledgement", || setup.lamp("lastConfigAckTime").as_str().map(str::to_owned));
     let path = Admin::device_path("lamp", &format!("/commands/{}", command["id"].as_str().unwrap()));
     until("the command's end", || (admin.get(&path).ok()["status"] == "acknowledged").then_some(()));
 
@@ -95,7 +95,7 @@ fn a_gateway_does_for_its_device_what_the_device_could_do_itself() {
     let answered = std::thread::scope(|scope| {
         let called = scope.spawn(|| {
             let call = json!({"method": "dim", "payload": "NTA=", "timeout": "60s"});
-            house.host.admin().post(&Admin::device_path("lamp", ":invokeMethod"), &call).ok()
+            setup.host.admin().post(&Admin::device_path("lamp", ":invokeMethod"), &call).ok()
         });
         let call = hub.message("the call", |message| message.topic.starts_with("/devices/lamp/methods/dim/request/"));
         let rid = call.topic.rsplit('/').next().unwrap().to_owned();
@@ -105,13 +105,13 @@ fn a_gateway_does_for_its_device_what_the_device_could_do_itself() {
     assert_eq!((&answered["status"], &answered["payload"]), (&json!(201), &json!("ZGltbWVk")));
 
     hub.publish("/devices/lamp/detach", "");
-    assert_eq!(house.lamp("connected"), false);
+    assert_eq!(setup.lamp("connected"), false);
     assert!(errors(&hub).is_empty(), "{:?}", errors(&hub));
     until("its end in the journal", || {
         let events = admin.get("/v1/events?device=lamp&kind=disconnected").ok().to_string();
         events.contains("detached by its gateway").then_some(())
     });
-    house.host.stop();
+    setup.host.stop();
 }
 
 #[test]
@@ -125,29 +125,29 @@ fn each_method_lets_in_who_shows_what_it_asks_for() {
         ("association-and-device-auth-token", true, false, false),
         ("association-and-device-auth-token", false, true, false),
     ] {
-        let house = House::new(method, bound);
-        let mut hub = house.hub();
-        let payload = if shows_token { authorization(&token(&house.lamp)) } else { String::new() };
+        let setup = GatewaySetup::new(method, bound);
+        let mut hub = setup.hub();
+        let payload = if shows_token { authorization(&token(&setup.lamp)) } else { String::new() };
         attach(&mut hub, "lamp", &payload);
-        assert_eq!(house.lamp("connected"), attached, "{method} {bound} {shows_token}: {:?}", errors(&hub));
+        assert_eq!(setup.lamp("connected"), attached, "{method} {bound} {shows_token}: {:?}", errors(&hub));
         // Told beside the acknowledgement, with QoS 0.
         until("the gateway to be told", || (errors(&hub).is_empty() == attached).then_some(()));
-        assert!(!house.host.log().contains(&payload) || payload.is_empty(), "the token is in the log");
-        house.host.stop();
+        assert!(!setup.host.log().contains(&payload) || payload.is_empty(), "the token is in the log");
+        setup.host.stop();
     }
 }
 
 #[test]
 fn who_may_not_be_attached_is_refused() {
-    let house = House::new("device-auth-token-only", false);
-    let other = registered(&house.host, &house.place, "other");
-    let _ = registered(&house.host, &house.place, "shut-out");
-    house.cli(&["device", "block", "shut-out"]);
-    house.cli(&["device", "create", "second-hub"]);
-    house.cli(&["gateway", "make", "second-hub"]);
-    let mut hub = house.hub();
-    let mine = authorization(&token(&house.lamp));
-    let old = authorization(&house.lamp.token("local", now() - 7_200, now() - 3_600).unwrap());
+    let setup = GatewaySetup::new("device-auth-token-only", false);
+    let other = registered(&setup.host, &setup.place, "other");
+    let _ = registered(&setup.host, &setup.place, "shut-out");
+    setup.cli(&["device", "block", "shut-out"]);
+    setup.cli(&["device", "create", "second-hub"]);
+    setup.cli(&["gateway", "make", "second-hub"]);
+    let mut hub = setup.hub();
+    let mine = authorization(&token(&setup.lamp));
+    let old = authorization(&setup.lamp.token("local", now() - 7_200, now() - 3_600).unwrap());
     for (device, payload, why) in [
         ("lamp", authorization(&token(&other)), "signature"),
         ("lamp", old, "ran out"),
@@ -167,31 +167,31 @@ fn who_may_not_be_attached_is_refused() {
         assert!(error.contains("GATEWAY_ATTACHMENT_ERROR") && error.contains(why), "{device}: {error}");
     }
     attach(&mut hub, "lamp", &mine);
-    assert_eq!(house.lamp("connected"), true);
-    house.host.stop();
+    assert_eq!(setup.lamp("connected"), true);
+    setup.host.stop();
 }
 
 #[test]
 fn a_control_message_of_a_device_that_is_no_gateway_closes_its_connection() {
-    let house = House::new("association-only", true);
-    let mut lamp = Device::connect(house.host.mqtt(), Session::with_secret("lamp", &token(&house.lamp)));
+    let setup = GatewaySetup::new("association-only", true);
+    let mut lamp = Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &token(&setup.lamp)));
     let _ = lamp.send("/devices/hub/attach", QoS::AtLeastOnce, "");
     lamp.wait("its end", |seen| seen.ended.clone());
-    house.host.logged(&["lamp", "a control message from a device that is no gateway"]);
-    house.host.stop();
+    setup.host.logged(&["lamp", "a control message from a device that is no gateway"]);
+    setup.host.stop();
 }
 
 #[test]
 fn without_a_subscription_to_errors_only_the_log_has_it_and_nothing_is_acknowledged() {
-    let house = House::new("association-only", false);
-    let mut hub = Device::connect(house.host.mqtt(), Session::with_secret("hub", &token(&house.hub)));
+    let setup = GatewaySetup::new("association-only", false);
+    let mut hub = Device::connect(setup.host.mqtt(), Session::with_secret("hub", &token(&setup.hub)));
     let failed = hub.send("/devices/lamp/attach", QoS::AtLeastOnce, "").unwrap();
     let also = hub.send("/devices/lamp/events", QoS::AtLeastOnce, "x").unwrap();
     hub.publish("/devices/hub/events", "its own");
-    house.host.logged(&["hub", "/devices/lamp/attach", "GATEWAY_ATTACHMENT_ERROR", "lamp is not bound to hub"]);
-    house.host.logged(&["hub", "/devices/lamp/events", "GATEWAY_DEVICE_NOT_FOUND"]);
+    setup.host.logged(&["hub", "/devices/lamp/attach", "GATEWAY_ATTACHMENT_ERROR", "lamp is not bound to hub"]);
+    setup.host.logged(&["hub", "/devices/lamp/events", "GATEWAY_DEVICE_NOT_FOUND"]);
     assert!(!hub.seen().acknowledged.iter().any(|number| [failed, also].contains(number)));
-    house.host.stop();
+    setup.host.stop();
 }
 
 #[test]

@@ -8,12 +8,12 @@ use switchbox_tests::{Admin, CLOSED, Device, Place, Process, Session, registered
 
 use crate::Times;
 
-struct House {
+struct Setup {
     place: Place,
     host: Process,
 }
 
-impl House {
+impl Setup {
     fn patch(&self, path: &str, field: &str, value: Value) {
         let mut body = json!({});
         body[field] = value;
@@ -37,60 +37,60 @@ impl House {
 pub(crate) fn run(rounds: usize) {
     let place = Place::new();
     let host = place.start_with(CLOSED);
-    let house = House { place, host };
+    let setup = Setup { place, host };
     println!("{:44} p50, p99, most µs, of {rounds}", "");
-    of_a_device(&house, rounds);
-    of_an_account(&house, rounds);
-    of_a_gateway(&house, rounds);
-    house.host.stop();
+    of_a_device(&setup, rounds);
+    of_an_account(&setup, rounds);
+    of_a_gateway(&setup, rounds);
+    setup.host.stop();
 }
 
-fn of_a_device(house: &House, rounds: usize) {
-    let secret = token(&registered(&house.host, &house.place, "lamp"));
+fn of_a_device(setup: &Setup, rounds: usize) {
+    let secret = token(&registered(&setup.host, &setup.place, "lamp"));
     let path = Admin::device_path("lamp", "");
-    let credentials = house.host.admin().get(&path).ok()["credentials"].take();
-    let connect = || Device::connect(house.host.mqtt(), Session::with_secret("lamp", &secret));
-    house.print("a device is blocked", rounds, |_| {
-        let took = house.ended(&connect(), &path, "blocked", true.into());
-        house.patch(&path, "blocked", false.into());
+    let credentials = setup.host.admin().get(&path).ok()["credentials"].take();
+    let connect = || Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &secret));
+    setup.print("a device is blocked", rounds, |_| {
+        let took = setup.ended(&connect(), &path, "blocked", true.into());
+        setup.patch(&path, "blocked", false.into());
         took
     });
-    house.print("its key is removed", rounds, |_| {
-        let took = house.ended(&connect(), &path, "credentials", json!([]));
-        house.patch(&path, "credentials", credentials.clone());
+    setup.print("its key is removed", rounds, |_| {
+        let took = setup.ended(&connect(), &path, "credentials", json!([]));
+        setup.patch(&path, "credentials", credentials.clone());
         took
     });
 }
 
-fn of_an_account(house: &House, rounds: usize) {
-    let _ = house.host.cli(&house.place, &["service", "create", "siren", "--subscribe", "a/#"]);
-    let password = house.host.cli(&house.place, &["service", "password", "siren"]);
+fn of_an_account(setup: &Setup, rounds: usize) {
+    let _ = setup.host.cli(&setup.place, &["service", "create", "siren", "--subscribe", "a/#"]);
+    let password = setup.host.cli(&setup.place, &["service", "password", "siren"]);
     let path = "/v1/serviceAccounts/siren";
-    house.print("an account's list loses what it subscribes to", rounds, |_| {
-        let mut siren = Device::connect(house.host.mqtt(), Session::of_service("siren", "program", &password));
+    setup.print("an account's list loses what it subscribes to", rounds, |_| {
+        let mut siren = Device::connect(setup.host.mqtt(), Session::of_service("siren", "program", &password));
         assert!(siren.subscribe("a/#"));
-        let took = house.ended(&siren, path, "subscribe", json!(["b"]));
-        house.patch(path, "subscribe", json!(["a/#"]));
+        let took = setup.ended(&siren, path, "subscribe", json!(["b"]));
+        setup.patch(path, "subscribe", json!(["a/#"]));
         took
     });
 }
 
-fn of_a_gateway(house: &House, rounds: usize) {
-    let secret = token(&registered(&house.host, &house.place, "hub"));
-    let _ = registered(&house.host, &house.place, "behind");
-    let _ = house.host.cli(&house.place, &["gateway", "make", "hub", "--auth", "association-only"]);
+fn of_a_gateway(setup: &Setup, rounds: usize) {
+    let secret = token(&registered(&setup.host, &setup.place, "hub"));
+    let _ = registered(&setup.host, &setup.place, "behind");
+    let _ = setup.host.cli(&setup.place, &["gateway", "make", "hub", "--auth", "association-only"]);
     let verb = |verb: &str| {
         let devices = Admin::device_path("", "");
         let registry = devices.trim_end_matches("/devices/");
-        let _ = house
+        let _ = setup
             .host
             .admin()
             .post(&format!("{registry}:{verb}"), &json!({"gatewayId": "hub", "deviceId": "behind"}))
             .ok();
     };
-    house.print("a device is unbound from its gateway", rounds, |_| {
+    setup.print("a device is unbound from its gateway", rounds, |_| {
         verb("bindDeviceToGateway");
-        let mut hub = Device::connect(house.host.mqtt(), Session::with_secret("hub", &secret));
+        let mut hub = Device::connect(setup.host.mqtt(), Session::with_secret("hub", &secret));
         assert!(hub.subscribe("/devices/hub/errors"));
         hub.publish("/devices/behind/attach", "");
         let began = Instant::now();

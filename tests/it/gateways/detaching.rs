@@ -15,44 +15,44 @@ fn what_an_operator_takes_away_detaches_the_device_at_once_and_leaves_the_gatewa
         ("association-only", false, method),
         ("device-auth-token-only", true, &[&["gateway", "unmake", "hub"]]),
     ] {
-        let house = House::new(auth, auth != "device-auth-token-only");
-        let mut hub = house.hub();
-        let payload = if token_shown { authorization(&token(&house.lamp)) } else { String::new() };
+        let setup = GatewaySetup::new(auth, auth != "device-auth-token-only");
+        let mut hub = setup.hub();
+        let payload = if token_shown { authorization(&token(&setup.lamp)) } else { String::new() };
         attach(&mut hub, "lamp", &payload);
         hub.publish("/devices/lamp/events", "while it may");
-        taken.iter().for_each(|arguments| house.cli(arguments));
+        taken.iter().for_each(|arguments| setup.cli(arguments));
         let told = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
         assert_eq!((&told["device_id"], told.get("mqtt_message_info")), (&json!("lamp"), None), "{taken:?}");
         hub.publish("/devices/hub/events", "the gateway stays");
         if !taken.concat().contains(&"delete") {
-            assert_eq!(house.lamp("connected"), false, "{taken:?}");
-            let (status, why) = (house.lamp("lastErrorStatus"), told["description"].as_str().unwrap());
+            assert_eq!(setup.lamp("connected"), false, "{taken:?}");
+            let (status, why) = (setup.lamp("lastErrorStatus"), told["description"].as_str().unwrap());
             assert_eq!(status, json!({"code": 7, "message": format!("detached: {why}")}));
         }
-        house.host.stop();
+        setup.host.stop();
     }
 }
 
 #[test]
 fn a_gateway_that_is_blocked_loses_its_connection_and_its_devices() {
-    let house = House::new("association-only", true);
-    let mut hub = house.hub();
+    let setup = GatewaySetup::new("association-only", true);
+    let mut hub = setup.hub();
     attach(&mut hub, "lamp", "");
-    house.cli(&["device", "block", "hub"]);
+    setup.cli(&["device", "block", "hub"]);
     hub.wait("its end", |seen| seen.ended.clone());
-    until("the lamp to be gone", || (house.lamp("connected") == false).then_some(()));
-    house.host.stop();
+    until("the lamp to be gone", || (setup.lamp("connected") == false).then_some(()));
+    setup.host.stop();
 }
 
 #[test]
 fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
-    let house = House::new("device-auth-token-only", false);
-    let mut hub = house.hub();
+    let setup = GatewaySetup::new("device-auth-token-only", false);
+    let mut hub = setup.hub();
     // The ten minutes by which clocks may differ are nearly over.
-    let brief = || authorization(&house.lamp.token("local", now() - 3_600, now() - 596).unwrap());
+    let brief = || authorization(&setup.lamp.token("local", now() - 3_600, now() - 596).unwrap());
     attach(&mut hub, "lamp", &brief());
-    attach(&mut hub, "lamp", &authorization(&token(&house.lamp)));
-    let other = registered(&house.host, &house.place, "other");
+    attach(&mut hub, "lamp", &authorization(&token(&setup.lamp)));
+    let other = registered(&setup.host, &setup.place, "other");
     attach(&mut hub, "other", &authorization(&other.token("local", now() - 3_600, now() - 597).unwrap()));
     let told = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
     assert_eq!(told["device_id"], "other");
@@ -61,24 +61,24 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     assert_eq!(errors(&hub).len(), 1, "{:?}", errors(&hub));
     // So it is when the key is given an end.
     let path = Admin::device_path("lamp", "");
-    let mut credentials = house.lamp("credentials");
+    let mut credentials = setup.lamp("credentials");
     credentials[0]["expirationTime"] = clock::rfc3339(clock::now_ms() + 500).into();
     let path = format!("{path}?updateMask=credentials");
-    let _ = house.host.admin().patch(&path, &json!({ "credentials": credentials })).ok();
+    let _ = setup.host.admin().patch(&path, &json!({ "credentials": credentials })).ok();
     until("the lamp to be told of", || errors(&hub).get(1).filter(|told| told.contains("ran out")).cloned());
-    assert_eq!(house.lamp("connected"), false);
-    house.host.stop();
+    assert_eq!(setup.lamp("connected"), false);
+    setup.host.stop();
 }
 
 #[test]
 fn the_newest_connection_has_the_device_and_a_gateway_does_not_take_it_back_at_once() {
-    let house = House::new("association-only", true);
-    let second = registered(&house.host, &house.place, "hub-2");
-    house.cli(&["gateway", "make", "hub-2"]);
-    house.cli(&["gateway", "bind", "hub-2", "lamp"]);
-    let mut first = house.hub();
+    let setup = GatewaySetup::new("association-only", true);
+    let second = registered(&setup.host, &setup.place, "hub-2");
+    setup.cli(&["gateway", "make", "hub-2"]);
+    setup.cli(&["gateway", "bind", "hub-2", "lamp"]);
+    let mut first = setup.hub();
     attach(&mut first, "lamp", "");
-    let mut second = Device::connect(house.host.mqtt(), Session::with_secret("hub-2", &token(&second)));
+    let mut second = Device::connect(setup.host.mqtt(), Session::with_secret("hub-2", &token(&second)));
     attach(&mut second, "lamp", "");
     let told = error(&first, "GATEWAY_DETACHMENT_DEVICE_ERROR");
     assert!(told["description"].as_str().unwrap().contains("hub-2"), "{told}");
@@ -89,23 +89,23 @@ fn the_newest_connection_has_the_device_and_a_gateway_does_not_take_it_back_at_o
     assert!(told["description"].as_str().unwrap().contains("try again in"), "{told}");
     second.publish("/devices/lamp/events", "and still from there");
     // The device itself always gets in.
-    let mut lamp = Device::connect(house.host.mqtt(), Session::with_secret("lamp", &token(&house.lamp)));
+    let mut lamp = Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &token(&setup.lamp)));
     lamp.publish("/devices/lamp/events", "by itself");
     let number = second.send("/devices/lamp/events", QoS::AtLeastOnce, "too late").unwrap();
     second.publish("/devices/hub-2/events", "its own");
     assert!(!second.seen().acknowledged.contains(&number));
-    assert_eq!(house.lamp("connected"), true);
-    house.host.stop();
+    assert_eq!(setup.lamp("connected"), true);
+    setup.host.stop();
 }
 
 #[test]
 fn an_attached_device_takes_over_from_its_own_connection() {
-    let house = House::new("association-only", true);
-    let lamp = Device::connect(house.host.mqtt(), Session::with_secret("lamp", &token(&house.lamp)));
-    let mut hub = house.hub();
+    let setup = GatewaySetup::new("association-only", true);
+    let lamp = Device::connect(setup.host.mqtt(), Session::with_secret("lamp", &token(&setup.lamp)));
+    let mut hub = setup.hub();
     attach(&mut hub, "lamp", "");
     lamp.wait("its end", |seen| seen.ended.clone());
     hub.publish("/devices/lamp/events", "by the gateway");
-    assert_eq!(house.lamp("connected"), true);
-    house.host.stop();
+    assert_eq!(setup.lamp("connected"), true);
+    setup.host.stop();
 }

@@ -4,34 +4,34 @@ use super::*;
 
 #[test]
 fn a_kept_session_sends_a_devices_command_again_under_its_packet_id_when_it_is_attached_again() {
-    let house = House::new("association-only", true);
+    let setup = GatewaySetup::new("association-only", true);
     let connect = |acknowledges: bool| {
-        let session = Session { acknowledges, clean: false, ..Session::with_secret("hub", &token(&house.hub)) };
-        let mut hub = Device::connect(house.host.mqtt(), session);
+        let session = Session { acknowledges, clean: false, ..Session::with_secret("hub", &token(&setup.hub)) };
+        let mut hub = Device::connect(setup.host.mqtt(), session);
         attach(&mut hub, "lamp", "");
         hub
     };
     let mut hub = connect(false);
     assert!(hub.subscribe("/devices/lamp/commands/#"));
-    house.cli(&["device", "command", "send", "lamp", "go", "--ttl", "1h"]);
+    setup.cli(&["device", "command", "send", "lamp", "go", "--ttl", "1h"]);
     let first = hub.message_with("go");
     assert!(!first.dup && first.packet_id > 0, "{first:?}");
     drop(hub);
-    until("the gateway to be gone", || (house.lamp("connected") == false).then_some(()));
+    until("the gateway to be gone", || (setup.lamp("connected") == false).then_some(()));
     let hub = connect(true);
     let again = hub.message_with("go");
     assert_eq!((again.dup, again.packet_id), (true, first.packet_id));
     let commands = Admin::device_path("lamp", "/commands?status=acknowledged");
     until("the acknowledgement", || {
-        (house.host.admin().get(&commands).ok()["commands"].as_array()?.len() == 1).then_some(())
+        (setup.host.admin().get(&commands).ok()["commands"].as_array()?.len() == 1).then_some(())
     });
     assert_eq!(hub.seen().messages.len(), 1, "it came twice");
-    house.host.stop();
+    setup.host.stop();
 }
 
 #[test]
 fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_host() {
-    let House { place, host, hub: hub_key, lamp: lamp_key } = House::new("association-only", true);
+    let GatewaySetup { place, host, hub: hub_key, lamp: lamp_key } = GatewaySetup::new("association-only", true);
     let shown = |host: &Process| {
         let config = host.admin().get(&Admin::device_path("lamp", "")).ok()["gatewayConfig"].take();
         (config["lastAccessedGatewayId"].clone(), config["lastAccessedGatewayTime"].as_str().map(str::to_owned))
@@ -67,7 +67,7 @@ fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_h
 
 #[test]
 fn commands_for_an_attached_device_survive_sigkill_and_come_in_order_when_it_is_attached_again() {
-    let House { place, host, hub: hub_key, lamp } = House::new("association-only", true);
+    let GatewaySetup { place, host, hub: hub_key, lamp } = GatewaySetup::new("association-only", true);
     let _ = lamp;
     let send = |host: &Process, number: u32| {
         let body = json!({"binaryData": "", "subfolder": number.to_string(), "ttl": "3600s"});
