@@ -37,13 +37,11 @@ macro_rules! settings {
         }
 
         /// In the order in which they are shown.
-        pub const ALL: &[Spec] = &[
-            $(Spec { key: Key::$key, name: $name, flag: $flag, kind: $kind, default: $default, says: $says },)*
-        ];
+        pub const ALL: &[Spec] = &[$(Key::$key.spec(),)*];
 
         impl Key {
             #[must_use]
-            pub fn spec(self) -> Spec {
+            pub const fn spec(self) -> Spec {
                 match self {
                     $(Self::$key => {
                         Spec { key: self, name: $name, flag: $flag, kind: $kind, default: $default, says: $says }

@@ -42,7 +42,7 @@ impl FakeHost {
         let globs = patterns::globs(pattern)?;
         let fit = here.filter(|device| globs.is_match(&device.id) && Some(device.id.as_str()) > after);
         let readable =
-            |name: &str| patterns::device_granted(&world.grants, Capability::Read, name, &world.registry).is_ok();
+            |name: &str| patterns::device_granted(&world.granted, Capability::Read, name, &world.registry).is_ok();
         let seen = fit.filter(|device| readable(&device.name));
         Ok(seen.take(limit as usize).cloned().collect())
     }
@@ -165,7 +165,7 @@ impl FakeHost {
 
     pub(crate) fn topic_publish(&self, topic: &str, payload: &[u8], options: PublishOptions) -> Result<()> {
         let mut world = self.world();
-        patterns::topic_granted(&world.grants, topic)?;
+        patterns::topic_granted(&world.granted, topic)?;
         let PublishOptions { qos, retain } = options;
         world.messages.push(SentMessage { topic: topic.into(), payload: payload.into(), qos, retain });
         Ok(())

@@ -10,7 +10,11 @@ use crate::{
     Telemetry, TimerFired, TopicMessage,
     bindings::exports::switchbox::plugin::handler::{self, Description},
     component,
-    testing::{FakeHost, SentCommand, SentMessage, patterns, world::FakeDevice},
+    testing::{
+        FakeHost, SentCommand, SentMessage,
+        patterns::{self, Granted},
+        world::FakeDevice,
+    },
 };
 
 /// One plugin on a fake host. The plugin has the grants that it asks for.
@@ -31,7 +35,7 @@ impl<P: Plugin> Harness<P> {
         let settings = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
         let description = component::describe::<P>("plugin-under-test", "0.0.0", &settings);
         let host = FakeHost::default();
-        host.world().grants.clone_from(&description.grants);
+        host.world().granted = Granted::new(&description.grants);
         Ok(Self { plugin: component::start(&settings)?, description, host, events: 0 })
     }
 

@@ -1,5 +1,7 @@
 //! The patterns of triggers and grants, read by the host's own code.
 
+use std::rc::Rc;
+
 use switchbox_rules::{
     grants::{self, Grants},
     names::{DeviceName, RegistryName},
@@ -22,22 +24,33 @@ fn glob(pattern: &str, text: &str) -> bool {
     globs(pattern).is_ok_and(|globs| globs.is_match(text))
 }
 
+/// Grants, compiled once for all calls of a plugin. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Granted(Rc<Result<Grants>>);
+
+impl Granted {
+    pub(super) fn new(asked: &[Grant]) -> Self {
+        let asked = asked
+            .iter()
+            .map(|grant| grants::Grant { capability: of(grant.capability), pattern: grant.pattern.clone() });
+        Self(Rc::new(Grants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)))
+    }
+
+    fn get(&self) -> Result<&Grants> {
+        (*self.0).as_ref().map_err(Clone::clone)
+    }
+}
+
 /// What the plugin may do to the device of this full name, seen from the registry `home`.
-pub(super) fn device_granted(asked: &[Grant], capability: Capability, device: &str, home: &str) -> Result<()> {
+pub(super) fn device_granted(granted: &Granted, capability: Capability, device: &str, home: &str) -> Result<()> {
     let home = RegistryName::new(home).map_err(|problem| Error::Invalid(problem.to_string()))?;
     let device = DeviceName::parse(device, &home).map_err(|problem| Error::Invalid(problem.to_string()))?;
-    compiled(asked)?.device(of(capability), &device, &home).map_err(Error::Denied)
+    granted.get()?.device(of(capability), &device, &home).map_err(Error::Denied)
 }
 
 /// Whether the plugin may publish on this topic.
-pub(super) fn topic_granted(asked: &[Grant], topic: &str) -> Result<()> {
-    compiled(asked)?.topic(topic).map_err(Error::Denied)
-}
-
-fn compiled(asked: &[Grant]) -> Result<Grants> {
-    let asked =
-        asked.iter().map(|grant| grants::Grant { capability: of(grant.capability), pattern: grant.pattern.clone() });
-    Grants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)
+pub(super) fn topic_granted(granted: &Granted, topic: &str) -> Result<()> {
+    granted.get()?.topic(topic).map_err(Error::Denied)
 }
 
 fn of(capability: Capability) -> grants::Capability {
@@ -70,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_grant_on_one_registry_is_none_on_another_as_in_the_host() {
-        let config = |pattern: &str| vec![Grant { capability: Capability::Config, pattern: pattern.into() }];
+        let config = |pattern: &str| Granted::new(&[Grant { capability: Capability::Config, pattern: pattern.into() }]);
         for (pattern, device, allowed) in [
             ("lamp-*", "lamp-1", true),
             ("lamp-*", "switch-1", false),
@@ -88,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_matches_no_topic_that_begins_with_a_dollar() {
-        let publish = [Grant { capability: Capability::Publish, pattern: "#".into() }];
+        let publish = Granted::new(&[Grant { capability: Capability::Publish, pattern: "#".into() }]);
         assert!(topic_granted(&publish, "a/b").is_ok());
         assert!(matches!(topic_granted(&publish, "$SYS/a"), Err(Error::Denied(_))));
     }

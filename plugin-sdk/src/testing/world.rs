@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, rc::Rc};
 
 use crate::{
     Device, Entry, Error, Level, Response, Result, Schedule,
-    bindings::exports::switchbox::plugin::handler::{Capability, Grant},
-    testing::patterns,
+    bindings::exports::switchbox::plugin::handler::Capability,
+    testing::patterns::{self, Granted},
 };
 
 /// The registry that a fresh host has.
@@ -64,7 +64,7 @@ pub(super) struct World {
     pub(super) now: u64,
     /// The registry of the event under way.
     pub(super) registry: String,
-    pub(super) grants: Vec<Grant>,
+    pub(super) granted: Granted,
     /// By full resource name.
     pub(super) devices: BTreeMap<String, FakeDevice>,
     pub(super) state: BTreeMap<String, Entry>,
@@ -79,7 +79,7 @@ impl Default for World {
         Self {
             now: 0,
             registry: HOME.into(),
-            grants: Vec::new(),
+            granted: Granted::new(&[]),
             devices: BTreeMap::new(),
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
@@ -107,7 +107,7 @@ impl World {
     /// The device, where the plugin may do this to it.
     pub(super) fn device(&mut self, device: &str, capability: Capability) -> Result<&mut FakeDevice> {
         let name = self.full_name(device)?;
-        patterns::device_granted(&self.grants, capability, &name, &self.registry)?;
+        patterns::device_granted(&self.granted, capability, &name, &self.registry)?;
         self.devices.get_mut(&name).ok_or_else(|| Error::NotFound(format!("device {device}")))
     }
 
