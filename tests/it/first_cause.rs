@@ -127,6 +127,32 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
     host.stop();
 }
 
+/// A reader could otherwise be answered with 64 payloads of 256 KiB and more.
+#[test]
+fn an_explanation_has_no_more_payloads_than_fit_in_an_answer() {
+    let place = Place::new();
+    let slow = "rate-per-target = \"100/s\"";
+    limited_puppet(&place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
+    let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
+    limited_puppet(&place, "back", ("topic", "pong"), slow, back);
+    let host = place.start();
+    let mut lamp = host.device("lamp-1");
+    assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
+    host.device("phone-1").publish("ping", "x".repeat(200_000));
+    lamp.wait("some rounds", |seen| (seen.messages.len() >= 10).then_some(()));
+    let admin = host.admin();
+    let settled = until("a command that has ended", || {
+        let events = admin.get("/v1/events?kind=command-settled&device=lamp-1&pageSize=100").ok();
+        let events = events["events"].as_array().unwrap().clone();
+        (events.len() >= 10).then(|| events[0].clone())
+    });
+    let shown = admin.get(&format!("/v1/explain/{}", settled["commandId"].as_str().unwrap())).ok();
+    assert_eq!(shown["chain"][0], serde_json::json!({"earlier": true}));
+    let bytes = shown.to_string().len();
+    assert!((1_000_000..4_000_000).contains(&bytes), "{bytes}");
+    host.stop();
+}
+
 #[test]
 fn the_end_of_a_command_leads_back_to_who_sent_it() {
     let place = Place::new();

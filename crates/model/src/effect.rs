@@ -42,6 +42,20 @@ impl Effect {
             Self::Kv(_) | Self::Publish { .. } | Self::TimerSet(_) | Self::TimerCancel { .. } => None,
         }
     }
+
+    /// Bytes that it brings to a device, a topic or a timer.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Config { payload, .. }
+            | Self::ConfigForced { payload, .. }
+            | Self::Command { payload, .. }
+            | Self::Publish { payload, .. } => payload.len(),
+            Self::PatchDesired { patch, .. } => patch.len(),
+            Self::TimerSet(timer) => timer.payload.len(),
+            Self::Kv(_) | Self::TimerCancel { .. } => 0,
+        }
+    }
 }
 
 /// One write of a plugin's key-value state. `value` none = the key is deleted.

@@ -162,6 +162,15 @@ pub struct HeldBack {
 const SLOW_US: u32 = 10_000;
 
 impl Handled {
+    /// Bytes that its effects bring to devices, topics and timers.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match &self.outcome {
+            Outcome::Done { effects } => effects.iter().map(Effect::payload_bytes).sum(),
+            Outcome::Dead { .. } => 0,
+        }
+    }
+
     /// It failed, was tried more than once, or took long.
     #[must_use]
     pub fn is_notable(&self) -> bool {

@@ -152,6 +152,8 @@ pub const ADMIN_PARAMETER_BYTES: usize = 4 * 1024;
 pub const ADMIN_BODY_BYTES_PER_SECOND: usize = 16 * 1024;
 /// One page of a list, bytes of JSON, and about as many of what is read for it. One item that is larger comes alone.
 pub const ADMIN_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Payloads in the chain of one explanation, bytes, and in what came of the thing asked about; one that is larger is the last.
+pub const EXPLANATION_BYTES: usize = 1024 * 1024;
 /// Answers to reading calls that are made, or are larger than [`ADMIN_SMALL_ANSWER_BYTES`] and wait for their callers, at a time.
 pub const ADMIN_ANSWERS: usize = 16;
 /// The same of one token.

@@ -3,7 +3,7 @@
 use super::{EnumStyle, Mask, mask::camel};
 use crate::error::Error;
 use switchbox_core::journal::Position;
-use switchbox_model::limits::{FieldLimit, fields, names};
+use switchbox_model::limits::{fields, names};
 use switchbox_support::metrics::Metrics;
 
 /// What Google's clients may add to any call; taken and without effect, but for `$alt`.
@@ -24,20 +24,29 @@ const EVERYWHERE: &[&str] = &[
     "$apiVersion",
 ];
 
-/// By what the value of a query parameter is bounded. `None` if no call has such a parameter: [`Params::only`] refuses it whatever a
-/// handler says, so that none is read which has no bound here.
-fn bound(name: &str) -> Option<FieldLimit> {
+/// By what the value of a query parameter is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// `fields::PARAMETER`.
+    One,
+    /// A list of ids: as part of the call's head alone, which is measured in `head.rs`.
+    List,
+}
+
+/// `None` if no call has such a parameter: [`Params::only`] refuses it whatever a handler says, so that none is read which has no
+/// bound here.
+fn bound(name: &str) -> Option<Bound> {
     match name {
-        "deviceIds" | "deviceNumIds" => Some(fields::HEAD),
-        "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(fields::PARAMETER),
-        "fieldMask" | "updateMask" => Some(fields::PARAMETER),
-        "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(fields::PARAMETER),
-        "all" | "executions" | "interesting" | "logged" | "purgeState" => Some(fields::PARAMETER),
-        "localVersion" | "versionToUpdate" | "tolerance" => Some(fields::PARAMETER),
+        "deviceIds" | "deviceNumIds" => Some(Bound::List),
+        "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(Bound::One),
+        "fieldMask" | "updateMask" => Some(Bound::One),
+        "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(Bound::One),
+        "all" | "executions" | "interesting" | "logged" | "purgeState" => Some(Bound::One),
+        "localVersion" | "versionToUpdate" | "tolerance" => Some(Bound::One),
         "gatewayListOptions.gatewayType"
         | "gatewayListOptions.associationsGatewayId"
-        | "gatewayListOptions.associationsDeviceId" => Some(fields::PARAMETER),
-        _ => EVERYWHERE.contains(&name).then_some(fields::PARAMETER),
+        | "gatewayListOptions.associationsDeviceId" => Some(Bound::One),
+        _ => EVERYWHERE.contains(&name).then_some(Bound::One),
     }
 }
 
@@ -55,8 +64,9 @@ impl Params {
     pub(crate) fn new(pairs: Vec<(String, String)>, metrics: Metrics) -> Result<Self, Error> {
         let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (camel(&name), value)).collect();
         for (name, value) in &pairs {
-            if let Some(bound) = bound(name) {
-                bound.check_len(name, value.len()).map_err(|error| Error::from(error).of_field(name))?;
+            if bound(name) == Some(Bound::One) {
+                let checked = fields::PARAMETER.check_len(name, value.len());
+                checked.map_err(|error| Error::from(error).of_field(name))?;
             }
         }
         Ok(Self { pairs, metrics })

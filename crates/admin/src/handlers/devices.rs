@@ -199,9 +199,12 @@ pub(crate) async fn config_versions(State(app): State<App>, Path(path): DevicePa
     Ok(Json(insert_page("deviceConfigs", versions.iter().map(convert::config).collect(), None)))
 }
 
-pub(crate) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+pub(crate) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {
     params.only(&["numStates"])?;
     let limit = params.number("numStates", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.states(found(&app, &path)?.num, limit).await?;
-    Ok(Json(insert_page("deviceStates", versions.iter().map(convert::state).collect(), None)))
+    // Ten of the largest states that settings allow are more than a page; the oldest are left out.
+    let mut list = List::new("deviceStates");
+    let _shown = versions.iter().take_while(|version| list.push(&convert::state(version))).count();
+    Ok(list.page(None, &app.parts.counters))
 }

@@ -12,13 +12,17 @@ use crate::{
     error::{Error, Kind},
     reply::Answer,
 };
-use switchbox_core::explain::{self, Id};
+use switchbox_core::explain::{self, Id, Step};
+use switchbox_model::limits::names;
 
 /// Ids hold slashes where they are resource names.
 pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
     params.only(&[])?;
     let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
     let explanation = app.parts.explain.explain(&wanted).await?;
+    if explanation.cut || explanation.chain.contains(&Step::Earlier) {
+        app.parts.counters.limit(names::EXPLANATION);
+    }
     let text = app.parts.explain.text(&explanation);
     let names = |num| app.name_of(num);
     Ok(Json(json!({

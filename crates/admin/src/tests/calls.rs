@@ -298,6 +298,17 @@ fn devices_that_enrolled_by_themselves_and_were_never_used_go_in_one_call() {
 }
 
 #[test]
+fn the_largest_states_are_one_page() {
+    let host = TestHost::new();
+    host.ok("POST", DEVICES, Some(&json!({"id": "lamp"})));
+    let state: &'static str = Box::leak("x".repeat(1024 * 1024).into_boxed_str());
+    (0..5).for_each(|_| host.state("lamp", state));
+    let page = host.ok("GET", &device("lamp/states"), None);
+    assert_eq!(page["deviceStates"].as_array().unwrap().len(), 2, "the newest that fit");
+    assert!(page.to_string().len() < 4 * 1024 * 1024);
+}
+
+#[test]
 fn clients_of_chance_become_devices_up_to_a_limit() {
     use switchbox_auth::Credentials;
     let host = TestHost::new();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use switchbox_model::{
-    CallRecord, CommandStatus, DeadLetter, DeviceNum, Event, Handled, HeldBack, KvWrite, PluginName, Seq, timer::Timer,
+    CallRecord, CallResult, CommandStatus, DeadLetter, DeviceNum, Event, Handled, HeldBack, KvWrite, PluginName, Seq,
+    timer::Timer,
 };
 use switchbox_store::{CommandDoc, ConfigVersion};
 
@@ -25,6 +26,24 @@ pub struct Explanation {
 pub struct Branch {
     pub step: Step,
     pub branches: Vec<Branch>,
+}
+
+impl Branch {
+    /// Bytes of payloads in it.
+    pub(super) fn payload_bytes(&self) -> usize {
+        let own = match &self.step {
+            Step::Execution(execution) => execution.record.as_ref().map_or(0, Handled::payload_bytes),
+            Step::Config(config) => config.version.payload.len(),
+            Step::Command(command) => command.payload.len(),
+            Step::Published { payload, .. } => payload.len(),
+            Step::Call(call) => match &call.result {
+                CallResult::Answered { payload, .. } => call.request.len() + payload.len(),
+                CallResult::Failed(_) => call.request.len(),
+            },
+            _ => 0,
+        };
+        own + self.branches.iter().map(Self::payload_bytes).sum::<usize>()
+    }
 }
 
 impl From<Step> for Branch {

@@ -33,12 +33,16 @@ impl Handle {
     async fn event(&self, seq: Seq) -> Result<Explanation, Error> {
         let mut story = self.journal.story(seq, None).await?;
         let Some(event) = story.event.take() else { return Err(Self::missing(format!("event {seq}"))) };
-        let mut branches = Vec::new();
+        let (mut branches, mut cut) = (Vec::new(), story.cut);
         for (index, execution) in story.handled.iter().enumerate() {
             let refused = was_refused(execution, story.handled.get(index + 1..).unwrap_or_default());
             branches.push(self.branch(execution.clone(), &story, refused).await?);
+            if branches.iter().map(Branch::payload_bytes).sum::<usize>() > limits::EXPLANATION_BYTES {
+                cut = true;
+                break;
+            }
         }
-        Ok(Explanation { chain: self.until(event, story.by).await?, branches, cut: story.cut })
+        Ok(Explanation { chain: self.until(event, story.by).await?, branches, cut })
     }
 
     async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
@@ -183,8 +187,9 @@ impl Handle {
     async fn because(&self, cause: Cause) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
         let mut next = Some(cause);
+        let mut bytes = 0;
         while let Some(cause) = next.take() {
-            if steps.len() >= LONGEST {
+            if steps.len() >= LONGEST || bytes > limits::EXPLANATION_BYTES {
                 steps.push(Step::Earlier);
                 break;
             }
@@ -197,12 +202,14 @@ impl Handle {
                     steps.extend(held.map(|held| Step::HeldBack(Box::new(held.clone()))));
                     // A dead letter that was driven again has failed before under the same numbers.
                     let record = story.handled.into_iter().rfind(is_it);
+                    bytes += record.iter().map(Handled::payload_bytes).sum::<usize>();
                     steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));
                     let Some(event) = story.event else {
                         steps.push(Step::Gone(Gone::Event(seq)));
                         break;
                     };
                     let before = self.before(&event, story.by).await?;
+                    bytes += event.data.payload().len();
                     steps.push(Step::Event(Box::new(event)));
                     steps.extend(before.steps.into_iter().rev());
                     next = before.cause;

@@ -99,6 +99,7 @@ table! {
         ENROLLED_NEVER_USED = "enrolled_never_used",
         EVENT_TOPICS = "event_topics",
         EVENT_TOPIC_BYTES = "event_topic_bytes",
+        EXPLANATION = "explanation",
         FOLLOWERS = "followers",
         FOLLOWERS_PER_TOKEN = "followers_per_token",
         GATEWAYS_OF_DEVICE = "gateways_of_device",
