@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
     Error, broker, commands,
+    dead_letters::LetterFold,
     docs::{
         ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc,
         StateVersion,
@@ -58,6 +59,7 @@ pub(super) fn write(db: &mut Connection, gathered: &WriteBatch, low_water: Optio
     }
     write_outgoing(&tx, gathered)?;
     gathered.broker.write(&tx)?;
+    write_letters(&tx, &gathered.letters)?;
     if gathered.row > 0 {
         set_meta(&tx, APPLIED, u64::try_from(gathered.row).unwrap_or(0))?;
     }
@@ -167,20 +169,6 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         }
         Doc::Timer(doc) => timers::write(tx, doc)?,
         Doc::TimerGone { plugin, name } => timers::delete(tx, plugin, name)?,
-        Doc::DeadLetter(letter) => {
-            let body = postcard::to_stdvec(letter).map_err(|e| Error::Sqlite(e.to_string()))?;
-            tx.prepare_cached("INSERT OR REPLACE INTO dead_letter (id, body) VALUES (?1, ?2)")?
-                .execute(params![letter.id, body])?;
-            set_meta(tx, LAST_DEAD_LETTER, letter.id)?;
-        }
-        Doc::DeadLetterGone { id } => {
-            let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
-            let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
-            if let Some(letter) = body.map(|body| dead_letter(&body)).transpose()? {
-                retention::put_event(tx, letter.event)?;
-            }
-            tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
-        }
         Doc::DeviceError { device, error } => {
             tx.prepare_cached("UPDATE device SET error = ?2 WHERE num = ?1")?
                 .execute(params![device.0, json(error)?])?;
@@ -193,6 +181,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         // Folded by `WriteBatch`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => {}
         Doc::Outgoing(_) | Doc::OutgoingGone { .. } | Doc::Broker(_) => {}
+        Doc::DeadLetter(_) | Doc::DeadLetterGone { .. } => {}
     }
     Ok(())
 }
@@ -277,6 +266,23 @@ fn forget_old(tx: &Transaction<'_>, statement: &str, newest: Option<(DeviceNum, 
         tx.prepare_cached(statement)?.execute(params![device.0, version.saturating_sub(kept)])?;
     }
     Ok(())
+}
+
+fn write_letters(tx: &Transaction<'_>, LetterFold { new, gone, last }: &LetterFold) -> Result<(), Error> {
+    for id in gone {
+        let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
+        let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
+        if let Some(letter) = body.map(|body| dead_letter(&body)).transpose()? {
+            retention::put_event(tx, letter.event)?;
+        }
+        tx.prepare_cached("DELETE FROM dead_letter WHERE id = ?1")?.execute([id])?;
+    }
+    for letter in new.values() {
+        let body = postcard::to_stdvec(letter).map_err(|e| Error::Sqlite(e.to_string()))?;
+        tx.prepare_cached("INSERT OR REPLACE INTO dead_letter (id, body) VALUES (?1, ?2)")?
+            .execute(params![letter.id, body])?;
+    }
+    last.map_or(Ok(()), |last| set_meta(tx, LAST_DEAD_LETTER, last))
 }
 
 fn write_outgoing(tx: &Transaction<'_>, gathered: &WriteBatch) -> Result<(), Error> {

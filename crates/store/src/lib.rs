@@ -9,6 +9,7 @@ mod append_queue;
 mod backup;
 mod broker;
 mod commands;
+mod dead_letters;
 mod decide;
 mod docs;
 mod documents;

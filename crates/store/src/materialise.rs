@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use super::{
     Error,
     broker::BrokerFold,
+    dead_letters::LetterFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
     documents,
     retention::{self, Change},
@@ -56,6 +57,7 @@ pub(super) struct WriteBatch {
     /// Devices of which commands have ended.
     pub(super) settled: HashSet<DeviceNum>,
     pub(super) broker: BrokerFold,
+    pub(super) letters: LetterFold,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
     /// How many all of these are.
@@ -69,6 +71,12 @@ impl WriteBatch {
             Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
             Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
             Doc::Seen { num, seen } => self.see(num, seen),
+            Doc::DeadLetterGone { id } => {
+                let more = self.letters.remove(id);
+                // The letter was counted when it came.
+                self.changes -= usize::from(!more);
+                more
+            }
             other => {
                 self.add_other(other);
                 true
@@ -99,6 +107,7 @@ impl WriteBatch {
                 self.others.push(doc);
             }
             Doc::Broker(change) => self.broker.add(*change),
+            Doc::DeadLetter(letter) => self.letters.add(letter),
             other => self.others.push(other),
         }
     }
