@@ -76,9 +76,9 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         Err(error) => return error.into_response(),
     };
     if gate.scope.needs_token()
-        && let Some(visitor) = request.extensions().get::<ConnectionInfo>()
+        && let Some(info) = request.extensions().get::<ConnectionInfo>()
     {
-        visitor.known();
+        info.known();
     }
     if let Err(error) = gate.allow(&name, scope, request.headers()) {
         let remark = is_write(&gate, &request).then(|| refused_line(&gate.app, &name, &error)).flatten();

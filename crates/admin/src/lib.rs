@@ -152,7 +152,7 @@ struct App {
 
 /// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
 pub struct Ports {
-    doors: Vec<server::Listener>,
+    listeners: Vec<server::Listener>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
 }
@@ -164,14 +164,14 @@ impl Ports {
         if let (AdminAuth::None, Some(reachable)) = (options.auth, reachable) {
             return Err(Error::Open(reachable));
         }
-        let (door, address) = listen(options.listen, None).await?;
-        let (mut doors, mut tls_address) = (vec![door], None);
+        let (plain, address) = listen(options.listen, None).await?;
+        let (mut listeners, mut tls_address) = (vec![plain], None);
         if let Some((at, tls)) = options.tls.clone() {
-            let (door, address) = listen(at, Some(tls)).await?;
-            doors.push(door);
+            let (listener, address) = listen(at, Some(tls)).await?;
+            listeners.push(listener);
             tls_address = Some(address);
         }
-        Ok(Self { doors, address, tls_address })
+        Ok(Self { listeners, address, tls_address })
     }
 }
 
@@ -184,7 +184,7 @@ async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server
 
 /// The API, bound to its port.
 pub struct Service {
-    doors: Vec<server::Listener>,
+    listeners: Vec<server::Listener>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
     connections: usize,
@@ -204,7 +204,7 @@ impl Service {
             AdminAuth::Token => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
             AdminAuth::None => None,
         };
-        let Ports { doors, address, tls_address } = ports;
+        let Ports { listeners, address, tls_address } = ports;
         let app = App {
             folder: folder::Folder(options.plugins),
             tokens,
@@ -220,7 +220,7 @@ impl Service {
             stopping: CancellationToken::new(),
             parts,
         };
-        Ok(Self { doors, address, tls_address, connections: options.connections, app })
+        Ok(Self { listeners, address, tls_address, connections: options.connections, app })
     }
 
     #[must_use]
@@ -250,7 +250,7 @@ impl Service {
             shutdown.cancelled().await;
             stopping.cancel();
         };
-        let served = server::serve(self.doors, self.connections, routes, metrics, tasks, shutdown.clone());
+        let served = server::serve(self.listeners, self.connections, routes, metrics, tasks, shutdown.clone());
         tokio::join!(served, stop_streams);
     }
 }

@@ -1,4 +1,4 @@
-//! What the API needs of the plugins: a small door that the room running them implements.
+//! What the API needs of the plugins, as a trait that the part running them implements.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 

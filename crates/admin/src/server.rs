@@ -81,19 +81,19 @@ struct Shared {
 
 /// Serves until `shutdown`, then lets the calls under way end, for a while.
 pub(super) async fn serve(
-    doors: Vec<Listener>,
+    listeners: Vec<Listener>,
     connections: usize,
     routes: Router,
     metrics: Metrics,
     tasks: Tasks,
     shutdown: CancellationToken,
 ) {
-    let admission = Admission::new(room(connections), metrics.clone());
+    let admission = Admission::new(admission_options(connections), metrics.clone());
     let shared = Shared { routes, metrics, shutdown: shutdown.clone() };
     let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
     let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
-    for door in doors {
-        let accepts = accept(door, arrivals.clone(), shared.metrics.clone());
+    for listener in listeners {
+        let accepts = accept(listener, arrivals.clone(), shared.metrics.clone());
         accepting.spawn(tasks.clone().supervised("admin listener", shutdown.clone(), accepts));
     }
     loop {
@@ -101,8 +101,8 @@ pub(super) async fn serve(
             () = shutdown.cancelled() => break,
             Some(ended) = connections.join_next() => note(&ended),
             Some((stream, peer, tls)) = arrived.recv() => {
-                if let Some(pass) = admission.enter(peer.ip()) {
-                    let served = connection(shared.clone(), stream, peer, tls, pass);
+                if let Some(permit) = admission.enter(peer.ip()) {
+                    let served = connection(shared.clone(), stream, peer, tls, permit);
                     connections.spawn(YieldBetweenPolls::new(served));
                 }
             }
@@ -116,7 +116,7 @@ pub(super) async fn serve(
     connections.shutdown().await;
 }
 
-fn room(connections: usize) -> admission::Options {
+fn admission_options(connections: usize) -> admission::Options {
     admission::Options {
         connections,
         per_address: limits::ADMIN_CONNECTIONS_PER_ADDRESS,
@@ -135,8 +135,8 @@ fn note(ended: &Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn accept(door: Listener, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
-    let listener = match move_listener_here(door.listener) {
+async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+    let listener = match move_listener_here(at.listener) {
         Ok(listener) => listener,
         Err(error) => {
             return tracing::error!(%error, "a listener of the admin API cannot be waited for: nobody gets in there");
@@ -145,7 +145,7 @@ async fn accept(door: Listener, arrivals: mpsc::Sender<Arrival>, metrics: Metric
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if arrivals.send((stream, peer, door.tls.clone())).await.is_err() {
+                if arrivals.send((stream, peer, at.tls.clone())).await.is_err() {
                     return;
                 }
             }
@@ -165,18 +165,18 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<tls::Handle>,
-    pass: ConnectionPermit,
+    permit: ConnectionPermit,
 ) {
-    let pass = Arc::new(pass);
-    let visitor = ConnectionInfo(pass.clone());
+    let permit = Arc::new(permit);
+    let info = ConnectionInfo(permit.clone());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let served = async {
         match tls {
-            None => http(&shared, stream, peer, visitor).await,
+            None => http(&shared, stream, peer, info).await,
             Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream)).await {
-                Ok(accepted) => http(&shared, accepted?, peer, visitor).await,
+                Ok(accepted) => http(&shared, accepted?, peer, info).await,
                 Err(_) => {
                     shared.metrics.limit(limits::names::ADMIN_HANDSHAKE_TIME);
                     Ok(())
@@ -190,7 +190,7 @@ async fn connection(
                 tracing::debug!(%error, %peer, "a connection to the admin API broke");
             }
         }
-        () = pass.asked_to_leave() => {}
+        () = permit.asked_to_leave() => {}
     }
 }
 
@@ -198,7 +198,7 @@ async fn http(
     shared: &Shared,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    visitor: ConnectionInfo,
+    info: ConnectionInfo,
 ) -> io::Result<()> {
     let routes = MapRequestLayer::new(routes::split_verb).layer(shared.routes.clone());
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
@@ -206,7 +206,7 @@ async fn http(
         scheduling::yield_if_due_at(Instant::now());
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(visitor.clone());
+        request.extensions_mut().insert(info.clone());
         // A router is always ready.
         routes.clone().call(request)
     });

@@ -1,4 +1,4 @@
-//! Committed effects: what they make of the devices' documents, and the doors by which an operator asks for the same.
+//! Committed effects: what they make of the devices' documents, and the calls by which an operator asks for the same.
 //! Never sends anything: it hands over to a [`Sink`] what is to be delivered.
 
 mod commands;
@@ -60,7 +60,7 @@ pub struct NewConfig {
     pub force: bool,
 }
 
-/// The doors for operators. Cheap to clone.
+/// The calls for operators. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,

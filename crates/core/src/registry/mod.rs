@@ -2,8 +2,8 @@
 //! memory; the log makes them durable. Never talks to a client.
 
 mod bindings;
+mod changes;
 mod device;
-mod doors;
 mod last_gateway;
 mod maps;
 mod services;

@@ -1,4 +1,4 @@
-//! Service accounts: programs that are no devices, what they may do, and the doors by which an operator changes them.
+//! Service accounts: programs that are no devices, what they may do, and the calls by which an operator changes them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The doors for operators: each makes one change of the log and waits until it is durable.
+//! Changes that operators make: each is one entry of the log, and its call returns when that is durable.
 
 use std::{
     collections::BTreeSet,
