@@ -21,7 +21,10 @@ use crate::{
     gate::AdminPrincipal,
     reply::{Answer, Body, List, Page},
 };
-use switchbox_core::{outbox::NewConfig, registry::Device};
+use switchbox_core::{
+    outbox::NewConfig,
+    registry::{self, Device},
+};
 use switchbox_model::{
     Cause, DeviceId, DeviceName, DeviceNum, RegistryName,
     limits::{self, fields},
@@ -144,16 +147,21 @@ pub(crate) async fn patch(
     let device = found(&app, &path)?;
     let endpoint = convert::names_endpoint(&mask).then(|| wanted.endpoint()).transpose()?;
     let spec = convert::apply_mask(device.spec().as_ref(), wanted, &mask)?;
+    // First what may be refused, so that a call that fails has changed nothing.
+    app.parts.registry.change_spec(&device, spec).await?;
     if let Some(endpoint) = endpoint {
         app.parts.registry.set_endpoint(&device, endpoint).await?;
     }
-    app.parts.registry.change_spec(&device, spec).await?;
     Ok(Json(changed(&app, &device, &params)))
 }
 
 pub(crate) async fn delete(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
     params.only(&[])?;
     let device = found(&app, &path)?;
+    // Refused before its commands are taken back.
+    if !app.parts.registry.devices_of(device.num).is_empty() {
+        return Err(registry::Error::HasBound(device.name.to_string()).into());
+    }
     // While there is a device whose commands have ended.
     app.parts.delivery.purge(&device).await?;
     app.parts.registry.delete(&device).await?;

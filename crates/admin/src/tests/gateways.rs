@@ -71,12 +71,19 @@ fn a_gateway_with_bound_devices_stays_one() {
     let host = host();
     verb(&host, "bindDeviceToGateway", "hub", "lamp");
     let hub = format!("{REGISTRY}/devices/hub");
+    let command = json!({"binaryData": "b24=", "ttl": "60s"});
+    let id = host.ok("POST", &format!("{hub}:sendCommandToDevice"), Some(&command))["id"].take();
     assert!(host.refused("DELETE", &hub, None).2.contains("still has bound devices; unbind them first"));
+    let command = host.ok("GET", &format!("{hub}/commands/{}", id.as_str().unwrap()), None);
+    assert_eq!(command["status"], "queued", "a call that is refused has changed nothing");
     let retype = |id: &str, kind: &str| {
         let path = format!("{REGISTRY}/devices/{id}?updateMask=gatewayConfig");
         host.call("PATCH", &path, Some(&json!({"gatewayConfig": {"gatewayType": kind}}))).0
     };
     assert_eq!((retype("hub", "NON_GATEWAY"), retype("lamp", "GATEWAY")), (400, 400));
+    let both = json!({"gatewayConfig": {"gatewayType": "NON_GATEWAY"}, "methodEndpoint": {"url": "http://localhost/"}});
+    assert_eq!(host.call("PATCH", &format!("{hub}?updateMask=methodEndpoint,gatewayConfig"), Some(&both)).0, 400);
+    assert!(host.ok("GET", &hub, None).get("methodEndpoint").is_none(), "a call that is refused has changed nothing");
     // A device takes its bindings with it.
     host.ok("DELETE", &format!("{REGISTRY}/devices/lamp"), None);
     assert_eq!(retype("hub", "NON_GATEWAY"), 200);
