@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
+    task::JoinSet,
     time::timeout,
 };
 use wasmtime::component::Component as Compiled;
@@ -33,8 +34,8 @@ pub const COMMAND: &str = "compile-component";
 /// What is kept of the child's standard error.
 const WORDS_BYTES: u64 = 16 * 1024;
 
-/// How much the child stands back behind the host.
-const NICE: i32 = 10;
+/// How much higher the child's `nice` is than that of the background thread that starts it, which it takes over.
+const NICE: i32 = 5;
 
 static IN_CHILDREN: AtomicBool = AtomicBool::new(false);
 
@@ -46,12 +47,18 @@ pub fn in_child_processes() {
 /// Compiled code: what the cache keeps.
 pub(super) async fn compile(engine: &Engine, bytes: &Bytes) -> Result<Vec<u8>, LoadError> {
     if IN_CHILDREN.load(Ordering::Relaxed) {
-        match timeout(2 * COMPILE_TIME, in_child(engine.reservation(), bytes)).await {
-            Ok(Ok((status, code, words))) => return judged(status, code, &words),
-            Ok(Err(error)) => {
+        // On a background thread: the thread that starts a process stands still until that has begun, and this one takes code of
+        // several MiB from it. Dropped with the caller, which ends the child. Supervision: a panic refuses the component.
+        let mut child = JoinSet::new();
+        child.spawn_on(timeout(2 * COMPILE_TIME, in_child(engine.reservation(), bytes.clone())), &engine.threads());
+        match child.join_next().await {
+            Some(Ok(Ok(Ok((status, code, words))))) => return judged(status, code, &words),
+            Some(Ok(Ok(Err(error)))) => {
                 tracing::warn!(%error, "no process can be started to compile a component; the host compiles it itself");
             }
-            Err(_) => return Err(took_too_long()),
+            Some(Ok(Err(_))) => return Err(took_too_long()),
+            Some(Err(error)) => return Err(LoadError::Compile(error.to_string())),
+            None => return Err(LoadError::Compile("the host is stopping".into())),
         }
     }
     let (engine, bytes) = (engine.clone(), bytes.clone());
@@ -73,7 +80,7 @@ pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> Result<Compiled, Load
 }
 
 /// How the child ended, what it wrote, and its last words.
-async fn in_child(reservation: u64, bytes: &[u8]) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+async fn in_child(reservation: u64, bytes: Bytes) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     // The program as it was when it started, also where its file was replaced since.
     let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
     let mut child = Command::new(program);
@@ -86,7 +93,7 @@ async fn in_child(reservation: u64, bytes: &[u8]) -> io::Result<(ExitStatus, Vec
     let (mut code, mut words) = (Vec::new(), Vec::new());
     let given = async move {
         // A child that ends early says why itself.
-        let _ = stdin.write_all(bytes).await;
+        let _ = stdin.write_all(&bytes).await;
     };
     let most = COMPILED_CODE_BYTES as u64 + 1;
     let read = async { stdout.take(most).read_to_end(&mut code).await };

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::{
+    runtime,
     sync::{mpsc, oneshot},
     task::{self, JoinHandle, JoinSet},
 };
@@ -40,11 +41,13 @@ pub(super) async fn start(
     settings: &Settings,
     plugins: Arc<Manager>,
     tasks: &Tasks,
+    background: &runtime::Handle,
     shutdown: CancellationToken,
 ) -> Result<Service, watch::Error> {
     let (service, changes) = watch::Service::new(watch::Options::new(&settings.plugins))?;
     let (looked, first_look) = oneshot::channel();
-    let watching = tasks.spawn("plugin folder", &shutdown, service.run(shutdown.clone()));
+    // Components of many MiB are read and digested there.
+    let watching = tasks.spawn_on(background, "plugin folder", &shutdown, service.run(shutdown.clone()));
     let previous = Previous::new(&settings.data);
     let queues = Queues::new(move |change| changes::make(plugins.clone(), previous.clone(), change), tasks.clone());
     let applying = tasks.spawn("plugin loader", &shutdown, queues.run(changes, looked));

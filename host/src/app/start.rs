@@ -163,7 +163,8 @@ impl<'a> Start<'a> {
         let plugins = Arc::new(Manager::recover(dispatch, engine, loaded, consent).await?);
         let timers = timers::run(dispatch.timers(), ingest.clone(), self.shutdown.child_token());
         let timers = self.tasks.spawn("timers", &self.shutdown, timers);
-        let folder = folder::start(self.settings, plugins.clone(), &self.tasks, self.shutdown.clone()).await?;
+        let on = self.background.handle();
+        let folder = folder::start(self.settings, plugins.clone(), &self.tasks, on, self.shutdown.clone()).await?;
         delivery.close_orphaned_connections().await?;
         delivery.expire_overdue().await?;
         let (delivery, shutdown) = (delivery.clone(), self.shutdown.child_token());
