@@ -6,8 +6,8 @@ use super::{
     gateway::Failure,
     gateway_publish::not_attached,
     hub::{Hub, Online},
-    mailbox::{AttachedSubscription, Kept},
     subscribe::stored,
+    subscriptions::{AttachedSubscription, Kept},
 };
 use crate::dialect::{
     gateway_errors::ErrorType,

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::{
     gateway_delivery::GatewayDelivery,
     offline_sessions::{Holding, Share},
-    subscriptions::Subscriptions,
+    subscriptions::{AttachedSubscription, Subscriptions},
 };
 use switchbox_core::ingest;
 use switchbox_delivery::{Feed, Link, Outbound};
@@ -42,22 +42,6 @@ pub(super) enum Close {
     RanOut,
     /// The client may not stay, with the reason.
     Revoked(String),
-}
-
-/// What a filter of the client stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    Topic,
-    Feed(Feed, QoS),
-    Errors,
-}
-
-/// A subscription of a gateway to a feed of one of its devices.
-#[derive(Debug)]
-pub(super) struct AttachedSubscription {
-    pub(super) filter: Box<str>,
-    pub(super) feed: Feed,
-    pub(super) qos: QoS,
 }
 
 #[derive(Debug, Default)]

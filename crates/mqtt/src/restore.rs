@@ -6,9 +6,9 @@ use super::{
     Service,
     clients::DueWill,
     hub::Hub,
-    mailbox::{AttachedSubscription, Kept, Mailbox, State, kept_item},
+    mailbox::{Mailbox, State, kept_item},
     session_key,
-    subscriptions::Subscriptions,
+    subscriptions::{AttachedSubscription, Kept, Subscriptions},
     will,
 };
 use crate::dialect::iot_core;

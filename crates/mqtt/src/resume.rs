@@ -3,8 +3,9 @@
 use super::{
     end::Presence,
     hub::{Hub, Online},
-    mailbox::{Kept, Mailbox},
+    mailbox::Mailbox,
     shared_redelivery::{redeliver, redeliver_waiting},
+    subscriptions::Kept,
 };
 use switchbox_auth as auth;
 use switchbox_auth::Action;

@@ -6,9 +6,10 @@ use super::{
     connection::Connection,
     end::End,
     hub::{Hub, Online},
-    mailbox::{Close, Kept},
+    mailbox::Close,
     retained::RetainedLeft,
     revalidate::apart,
+    subscriptions::Kept,
 };
 use crate::dialect::iot_core::{self, FEED_QOS};
 use switchbox_auth as auth;

@@ -3,13 +3,28 @@
 
 use std::collections::HashMap;
 
-use super::mailbox::Kept;
 use switchbox_delivery::Feed;
 use switchbox_model::{
     QoS,
     limits::{self, LimitName},
 };
 use switchbox_mqtt_session::topics;
+
+/// What a filter of the client stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Topic,
+    Feed(Feed, QoS),
+    Errors,
+}
+
+/// A subscription of a gateway to a feed of one of its devices.
+#[derive(Debug)]
+pub(super) struct AttachedSubscription {
+    pub(super) filter: Box<str>,
+    pub(super) feed: Feed,
+    pub(super) qos: QoS,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         clients::{Clients, Key, SessionCleanup, Wanted},
-        mailbox::{Kept, Mailbox},
+        mailbox::Mailbox,
         offline_sessions::{Away, Share},
+        subscriptions::Kept,
     },
     limit_hits,
     raw::{ack, connect_v4, connect_v5, packet, publish, text},
