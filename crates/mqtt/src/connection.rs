@@ -75,8 +75,6 @@ pub(super) struct Connection<H: Hub> {
     pub(super) ends: bool,
     /// The log has told that events of this client are dropped.
     pub(super) told_of_shedding: bool,
-    /// When the hub was last told that a config was sent, milliseconds since the Unix epoch.
-    pub(super) config_sent_ms: u64,
     pub(super) slow: Option<Box<Slow>>,
     pub(super) stream: Socket,
     decoder: Decoder,
@@ -111,7 +109,6 @@ impl<H: Hub> Connection<H> {
             retained_left: Vec::new(),
             ends: false,
             told_of_shedding: false,
-            config_sent_ms: 0,
             slow: None,
             stream,
             decoder,
@@ -365,7 +362,6 @@ impl<H: Hub> Connection<H> {
                 }
             } else {
                 self.blocked_since = None;
-                sent.config_sent = sent.config_sent && self.is_later_than_config_sent();
                 self.acknowledged(std::mem::take(&mut sent));
             }
             result?;

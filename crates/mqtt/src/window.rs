@@ -92,12 +92,6 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    /// False: in this millisecond the hub was told of a config that was sent, and would note the same time again.
-    pub(super) fn is_later_than_config_sent(&mut self) -> bool {
-        let now_ms = clock::now_ms();
-        std::mem::replace(&mut self.config_sent_ms, now_ms) != now_ms
-    }
-
     pub(super) fn tell_of_full_window(&self) {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         shared.metrics.limit(names::IN_FLIGHT_WINDOW);
