@@ -97,9 +97,11 @@ impl Plugins for OnePlugin {
 pub struct Recorder(mpsc::SyncSender<Outbound>, bool);
 
 impl Link for Recorder {
-    fn deliver(&self, item: Outbound) -> bool {
+    fn queue(&self, item: Outbound) -> bool {
         self.0.try_send(item).is_ok()
     }
+
+    fn wake(&self) {}
 
     fn confirms_commands(&self) -> bool {
         self.1

@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use command_window::Offered;
@@ -66,8 +66,16 @@ pub enum Outbound {
 
 /// A device's connection, as delivery sees it. Called from the log's writer thread and from plugins: must not block.
 pub trait Link: Send + Sync {
-    /// False when its queue is full (counted there) or it is closing.
-    fn deliver(&self, item: Outbound) -> bool;
+    /// Queues it; [`Link::wake`] is to follow. False when its queue is full (counted there) or it is closing.
+    fn queue(&self, item: Outbound) -> bool;
+    /// The connection learns that something is queued.
+    fn wake(&self);
+    /// As [`Link::queue`], and the connection learns of it at once.
+    fn deliver(&self, item: Outbound) -> bool {
+        let taken = self.queue(item);
+        self.wake();
+        taken
+    }
     /// The device acknowledges the commands that it gets: its subscription has not QoS 0.
     fn confirms_commands(&self) -> bool {
         true
@@ -149,6 +157,8 @@ struct Shared {
     runtime: tokio::runtime::Handle,
     readers: Semaphore,
     online: RwLock<HashMap<DeviceNum, Arc<Presence>>>,
+    /// Devices that a config was queued for, whose connections are to be told.
+    to_wake: Mutex<Vec<Arc<Presence>>>,
     calls: Calls,
     outgoing: Arc<outgoing::Queue>,
     proxy: OnceLock<proxy::Handle>,
@@ -167,6 +177,7 @@ impl Handle {
             runtime,
             readers: Semaphore::new(READERS),
             online: RwLock::default(),
+            to_wake: Mutex::default(),
             calls: Calls::default(),
             outgoing: Arc::default(),
             proxy: OnceLock::new(),
@@ -245,9 +256,16 @@ impl Shared {
 
 impl Sink for Handle {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
-        if let Some(presence) = self.presence(device.num) {
-            presence.config(version);
+        if let Some(presence) = self.presence(device.num)
+            && presence.queue_config(version)
+        {
+            self.shared.to_wake.lock().push(presence);
         }
+    }
+
+    fn wake(&self) {
+        let mut to_wake = self.shared.to_wake.lock();
+        to_wake.drain(..).for_each(|presence| presence.link().wake());
     }
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {

@@ -91,7 +91,7 @@ impl Presence {
         // connect and has got it on this one already.
         if let Some(config) = self.device.config().filter(|config| !has_newest || config.version != handed.version) {
             handed.version = config.version;
-            self.hand_config(&config);
+            self.link.deliver(outbound(&config));
         }
     }
 
@@ -99,16 +99,14 @@ impl Presence {
         self.feeds.fetch_and(!bit(feed), Ordering::AcqRel);
     }
 
-    pub(super) fn config(&self, version: &ConfigVersion) {
+    /// True: it is queued, and the link is to be woken.
+    pub(super) fn queue_config(&self, version: &ConfigVersion) -> bool {
         let mut handed = self.handed_config.lock();
-        if self.takes(Feed::Config) && version.version > handed.version {
-            handed.version = version.version;
-            self.hand_config(version);
+        if !self.takes(Feed::Config) || version.version <= handed.version {
+            return false;
         }
-    }
-
-    fn hand_config(&self, version: &ConfigVersion) {
-        self.link.deliver(Outbound::Config { version: version.version, payload: version.payload.clone() });
+        handed.version = version.version;
+        self.link.queue(outbound(version))
     }
 
     /// The device does not take this version.
@@ -129,20 +127,29 @@ impl Presence {
     }
 }
 
+fn outbound(config: &ConfigVersion) -> Outbound {
+    Outbound::Config { version: config.version, payload: config.payload.clone() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use switchbox_model::{Cause, DeviceName, DeviceNum, RegistryName, registry::DeviceSpec};
     use switchbox_store::{DeviceDoc, Seen};
 
+    /// Which versions were queued, and 0 where the connection was woken.
     #[derive(Default)]
     struct Versions(Mutex<Vec<u64>>);
 
     impl Link for Versions {
-        fn deliver(&self, item: Outbound) -> bool {
+        fn queue(&self, item: Outbound) -> bool {
             let Outbound::Config { version, .. } = item else { panic!("{item:?}") };
             self.0.lock().push(version);
             true
+        }
+
+        fn wake(&self) {
+            self.0.lock().push(0);
         }
 
         fn close(&self, _: &str) {}
@@ -156,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_client_that_subscribes_on_each_connect_is_handed_one_copy_and_one_that_subscribes_again_another() {
-        for (resumed, handed) in [(true, vec![1, 1, 2]), (false, vec![1, 1, 1, 2])] {
+        // A config of a commit is queued without waking the connection: that comes when all of the commit is applied.
+        for (resumed, handed) in [(true, vec![1, 0, 1, 0, 2]), (false, vec![1, 0, 1, 0, 1, 0, 2])] {
             let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
             let spec = DeviceSpec::default();
             let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None };
@@ -167,8 +175,8 @@ mod tests {
             for resumed in [resumed, false, false] {
                 presence.subscribe(Feed::Config, resumed);
             }
-            presence.config(&version(2));
-            presence.config(&version(1));
+            presence.queue_config(&version(2));
+            presence.queue_config(&version(1));
             assert_eq!(*link.0.lock(), handed, "resumed: {resumed}");
         }
     }

@@ -38,12 +38,16 @@ impl AttachedLink {
 }
 
 impl Link for AttachedLink {
-    fn deliver(&self, outbound: Outbound) -> bool {
+    fn queue(&self, outbound: Outbound) -> bool {
         let state = self.mailbox.lock();
         if self.over().is_some() {
             return false;
         }
         self.mailbox.put(state, self.generation, GatewayDelivery { device: Some(self.device.clone()), outbound })
+    }
+
+    fn wake(&self) {
+        self.mailbox.work.wake();
     }
 
     fn confirms_commands(&self) -> bool {

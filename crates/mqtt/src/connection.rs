@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use parking_lot::MutexGuard;
 use tokio::{io::Interest, time::Sleep};
 
 use super::{
@@ -37,6 +38,8 @@ use switchbox_support::scheduling::{self, Metered, PriorityClass};
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
+/// Bytes gathered before others may use the session in between: the log's writer, and publishers.
+const LOCKED_BYTES: usize = 8 * 1024;
 /// Packets after which others have their turn. A client whose next packet is always there already would else never let its
 /// thread go, and with it the thread that looks after all sockets.
 const TURN_PACKETS: usize = 256;
@@ -157,6 +160,7 @@ impl<H: Hub> Connection<H> {
     /// Writes what there is, then waits for the next thing to happen and does it. What it has begun to process it ends, also
     /// where the connection is to end meanwhile: what waits there knows of that.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
+        self.presence.mailbox.work.begin_look();
         self.revalidate_if_requested()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
@@ -187,23 +191,27 @@ impl<H: Hub> Connection<H> {
             (false, false) => Some(Interest::WRITABLE),
             (false, true) => None,
         };
-        let Self { stream, presence, .. } = &*self;
-        tokio::select! {
-            ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
-                if ready.map_err(End::from)?.is_readable() && self.reads() {
-                    let packets = self.read()?;
-                    self.turn += packets.len() + 1;
-                    // Large, and soon over: no connection shall have room for it all the time.
-                    Box::pin(self.process(packets)).await?;
+        loop {
+            let Self { stream, presence, .. } = &*self;
+            tokio::select! {
+                ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
+                    if ready.map_err(End::from)?.is_readable() && self.reads() {
+                        let packets = self.read()?;
+                        self.turn += packets.len() + 1;
+                        // Large, and soon over: no connection shall have room for it all the time.
+                        Box::pin(self.process(packets)).await?;
+                    }
+                }
+                close = presence.mailbox.asked_to_close() => return Err(End::Closed(close).into()),
+                // For what it has written already, such as what it published to itself, it need not go round once more.
+                () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
+                () = timer.as_mut() => {
+                    let now = Instant::now();
+                    self.check_time(now)?;
+                    timer.as_mut().reset(self.deadline(now).into());
                 }
             }
-            close = presence.mailbox.asked_to_close() => return Err(End::Closed(close).into()),
-            () = presence.mailbox.work.notified() => {}
-            () = timer.as_mut() => {
-                let now = Instant::now();
-                self.check_time(now)?;
-                timer.as_mut().reset(self.deadline(now).into());
-            }
+            break;
         }
         if self.turn > TURN_PACKETS {
             self.turn = 0;
@@ -380,9 +388,14 @@ impl<H: Hub> Connection<H> {
         let (mut published, mut taken) = (0, 0);
         let mut refused = Receipts::default();
         let mut state = mailbox.lock();
+        let mut locked_until = out.len() + LOCKED_BYTES;
         let more = loop {
             if out.len() >= WRITE_BYTES {
                 break true;
+            }
+            if out.len() >= locked_until {
+                MutexGuard::bump(&mut state);
+                locked_until = out.len() + LOCKED_BYTES;
             }
             let next = if self.ends { state.session.next_ack() } else { state.session.next(now) };
             match next {

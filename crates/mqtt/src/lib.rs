@@ -34,6 +34,7 @@ mod subscribe;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod wake_signal;
 mod web;
 mod will;
 mod window;

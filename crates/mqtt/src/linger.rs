@@ -83,6 +83,7 @@ impl<H: Hub> Connection<H> {
     async fn acknowledge_accepted(&mut self) -> Result<(), End> {
         self.ends = true;
         loop {
+            self.presence.mailbox.work.begin_look();
             self.write()?;
             if !self.unsent.is_empty() || !self.stream.is_flushed() {
                 self.stream.ready(Interest::WRITABLE).await?;

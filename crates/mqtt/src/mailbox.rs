@@ -17,6 +17,7 @@ use super::{
     gateway_delivery::GatewayDelivery,
     offline_sessions::{Holding, Share},
     subscriptions::{AttachedSubscription, Subscriptions},
+    wake_signal::WakeSignal,
 };
 use switchbox_core::ingest;
 use switchbox_delivery::{Feed, Link, Outbound};
@@ -90,8 +91,8 @@ pub(super) struct Mailbox {
     revalidate: AtomicBool,
     /// The queue takes nothing, whatever it is.
     crowded: AtomicBool,
-    /// There is something to write.
-    pub(super) work: Notify,
+    /// Something is in the session for the connection to write, or it has to look at something else.
+    pub(super) work: WakeSignal,
     /// The connection is to end.
     closing: Notify,
     /// The connection has ended.
@@ -113,7 +114,7 @@ impl Mailbox {
             state: Mutex::default(),
             revalidate: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
-            work: Notify::new(),
+            work: WakeSignal::default(),
             closing: Notify::new(),
             gone: Notify::new(),
             room: Notify::new(),
@@ -133,7 +134,7 @@ impl Mailbox {
     pub(super) fn written(&self, bytes: usize) {
         let before = self.unwritten_bytes.fetch_sub(bytes, Ordering::Relaxed);
         if before >= limits::UNWRITTEN_BYTES && before - bytes < limits::UNWRITTEN_BYTES {
-            self.work.notify_one();
+            self.work.wake_now();
         }
     }
 
@@ -245,7 +246,7 @@ impl Mailbox {
     /// Asks the connection to find out whether its client may stay.
     pub(super) fn revalidate(&self) {
         self.revalidate.store(true, Ordering::Release);
-        self.work.notify_one();
+        self.work.wake_now();
     }
 
     pub(super) fn needs_revalidation(&self) -> bool {
@@ -300,7 +301,7 @@ impl Mailbox {
         let Err(error) = result else {
             state.session.acks_ready(batch, received);
             drop(state);
-            self.work.notify_one();
+            self.work.wake_now();
             return;
         };
         // Without acknowledgement the client sends it again, on its next connection.
@@ -348,7 +349,7 @@ impl Mailbox {
         };
         drop(state);
         if taken {
-            self.work.notify_one();
+            self.work.note();
         } else {
             self.metrics.limit(limits::names::SESSION_QUEUE);
         }
@@ -385,7 +386,7 @@ impl Subscriber for Mailbox {
         let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, kept: None };
         if self.offer(&mut state, item) == Offer::Taken {
             drop(state);
-            self.work.notify_one();
+            self.work.wake_now();
             return Delivered::Queued;
         }
         self.note_full(&mut state);
@@ -394,7 +395,7 @@ impl Subscriber for Mailbox {
 
     fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
         self.lock().session.offer_kept(kept_item(num, message.clone(), recipient));
-        self.work.notify_one();
+        self.work.wake_now();
     }
 
     fn not_kept(&self, message: &Message, recipient: &Recipient) {
@@ -442,8 +443,12 @@ pub(super) struct DeviceLink {
 }
 
 impl Link for DeviceLink {
-    fn deliver(&self, outbound: Outbound) -> bool {
+    fn queue(&self, outbound: Outbound) -> bool {
         self.mailbox.put(self.mailbox.lock(), self.generation, GatewayDelivery::own(outbound))
+    }
+
+    fn wake(&self) {
+        self.mailbox.work.wake();
     }
 
     fn confirms_commands(&self) -> bool {

@@ -167,4 +167,6 @@ pub enum Refused {
 pub trait Machine: Send + 'static {
     /// Called once for each entry, in order, after it is in the log.
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply;
+    /// The entries so far are applied, and who submitted them has been told.
+    fn committed(&mut self);
 }

@@ -115,6 +115,7 @@ impl Opened {
             materialiser: to_materialiser,
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
+            docs_before: 0,
             failed: None,
             fatal: Box::new(fatal.clone()),
         };

@@ -21,6 +21,8 @@ use switchbox_model::{Entry, Seq};
 const GATHER_MAX: Duration = Duration::from_millis(1);
 /// Entries that are written together whatever the disk is like.
 const ENTRIES_MIN: usize = 256;
+/// Entries of a commit that are told of together. Of a larger one, nobody waits for the whole.
+const TOLD_TOGETHER: usize = 128;
 /// A batch of more entries is worth a commit of its own.
 const GATHER_ENTRIES: usize = 8;
 
@@ -34,6 +36,8 @@ pub(super) struct Writer<M> {
     pub(super) commit_time: Duration,
     /// The least that a durable commit takes, lately: the disk's share.
     pub(super) disk_time: Duration,
+    /// How many documents the last commit made: room for as many is made at once.
+    pub(super) docs_before: usize,
     pub(super) failed: Option<Error>,
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
 }
@@ -110,8 +114,8 @@ impl<M: Machine> Writer<M> {
     }
 
     fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
-        let mut batch = Batch::default();
         let mut room = self.most_entries();
+        let mut batch = Batch { entries: Vec::with_capacity(waiting.len().min(room)), ..Batch::default() };
         let fitting = std::iter::from_fn(|| {
             let item = if room > 0 { waiting.next() } else { None };
             room = room.saturating_sub(item.as_ref().map_or(0, weight));
@@ -165,14 +169,22 @@ impl<M: Machine> Writer<M> {
         Ok(())
     }
 
+    /// Nobody is told before all of it is applied: a connection that is woken then finds its acknowledgement and what else the same
+    /// commit has for it, and writes them together.
     fn apply(&mut self, entries: Vec<Pending>) {
-        let mut docs = Vec::new();
-        for Pending { entry, done, .. } in entries {
-            let reply = self.machine.apply(entry, &mut docs);
-            if let Some(done) = done {
+        let (mut docs, mut told) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
+        let mut entries = entries.into_iter();
+        while entries.len() > 0 {
+            for Pending { entry, done, .. } in entries.by_ref().take(TOLD_TOGETHER) {
+                let reply = self.machine.apply(entry, &mut docs);
+                told.extend(done.map(|done| (done, reply)));
+            }
+            for (done, reply) in told.drain(..) {
                 done(Ok(reply));
             }
+            self.machine.committed();
         }
+        self.docs_before = docs.len();
         self.materialise(docs);
     }
 
@@ -230,6 +242,8 @@ mod tests {
         fn apply(&mut self, _: Entry, _: &mut Vec<Doc>) -> Reply {
             Reply::Done
         }
+
+        fn committed(&mut self) {}
     }
 
     #[test]
@@ -247,6 +261,48 @@ mod tests {
         assert_eq!(last, [published, event]);
     }
 
+    /// Notes in which order things happen.
+    struct Noting(mpsc::SyncSender<&'static str>);
+
+    impl Machine for Noting {
+        fn apply(&mut self, _: Entry, _: &mut Vec<Doc>) -> Reply {
+            self.0.send("applied").unwrap();
+            Reply::Done
+        }
+
+        fn committed(&mut self) {
+            self.0.send("committed").unwrap();
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_before_all_of_a_commit_is_applied() {
+        let append_queue = Arc::new(AppendQueue::new(1024, 1));
+        let (materialiser, _work) = mpsc::sync_channel(8);
+        let folder = tempfile::tempdir().unwrap();
+        let (note, noted) = mpsc::sync_channel(8);
+        for _ in 0..2 {
+            let note = note.clone();
+            let done: Done = Box::new(move |_| note.send("told").unwrap());
+            append_queue.append(None, Entry::Barrier, true, None, Some(done));
+        }
+        append_queue.close();
+        let writer = Writer {
+            log: Log::open(folder.path()).unwrap(),
+            end: End::default(),
+            append_queue,
+            machine: Noting(note),
+            materialiser,
+            commit_time: Duration::ZERO,
+            disk_time: Duration::ZERO,
+            docs_before: 0,
+            failed: None,
+            fatal: Box::new(|_| {}),
+        };
+        writer.run();
+        assert_eq!(noted.iter().collect::<Vec<_>>(), ["applied", "applied", "told", "told", "committed"]);
+    }
+
     #[test]
     fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
         let append_queue = Arc::new(AppendQueue::new(1024, 1));
@@ -262,6 +318,7 @@ mod tests {
             materialiser,
             commit_time: Duration::ZERO,
             disk_time: Duration::ZERO,
+            docs_before: 0,
             failed: None,
             fatal: Box::new(|_| {}),
         };

@@ -89,6 +89,10 @@ impl<T: Sink> Sink for Watched<T> {
         self.inner.config(device, version);
     }
 
+    fn wake(&self) {
+        self.inner.wake();
+    }
+
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
         if self.is_watched() {
             self.show(device, "commands", &command.subfolder, &command.payload, vec![]);

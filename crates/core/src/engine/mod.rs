@@ -232,4 +232,8 @@ impl Machine for Engine {
         }
         Reply::Done
     }
+
+    fn committed(&mut self) {
+        self.sink.wake();
+    }
 }

@@ -90,6 +90,8 @@ mod tests {
     impl Sink for There {
         fn config(&self, _: &Arc<Device>, _: &Arc<ConfigVersion>) {}
 
+        fn wake(&self) {}
+
         fn command(&self, _: &Arc<Device>, _: &CommandDoc) -> bool {
             self.0
         }

@@ -25,7 +25,10 @@ pub use queues::Queues;
 
 /// Where committed effects go. Called on the log's writer thread: must not block.
 pub trait Sink: Send + Sync {
+    /// Its connection is told of it by [`Sink::wake`].
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
+    /// The connections of the devices that got a config learn of it.
+    fn wake(&self);
     /// False: the device cannot take a command now.
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool;
     /// A message for an ordinary topic; `id` is the effect's key. With QoS 1 or 2 it is among the outgoing documents until it

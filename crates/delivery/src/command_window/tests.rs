@@ -24,7 +24,7 @@ impl Connection {
 }
 
 impl Link for Connection {
-    fn deliver(&self, item: Outbound) -> bool {
+    fn queue(&self, item: Outbound) -> bool {
         let Outbound::Command { num, again, .. } = item else { panic!("{item:?}") };
         let room = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1)).is_ok();
         if room {
@@ -32,6 +32,8 @@ impl Link for Connection {
         }
         room
     }
+
+    fn wake(&self) {}
 
     fn confirms_commands(&self) -> bool {
         self.confirms.load(Ordering::Relaxed)
