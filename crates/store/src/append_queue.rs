@@ -32,6 +32,11 @@ pub struct QueuePermit {
 /// How long what nobody waits for may wait for company.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// How long the writer looks for what a plugin is about to submit before it sleeps: about what sleeping and being woken costs.
+const SPIN: Duration = Duration::from_micros(25);
+/// How often it waits for the processor between two looks.
+const SPINS: usize = 20;
+
 /// The queue is counted in units, so that a permit fits the semaphore's counter.
 const UNIT_BYTES: usize = 256;
 /// What all of the background together have in the queue: what others have to wait behind. Enough for two commits of small events,
@@ -220,10 +225,13 @@ impl AppendQueue {
     }
 
     /// Takes what comes until then, if anything is expected at all. Returns false if nothing came in time, so that nothing is expected
-    /// any more, or if the queue is closed and empty.
-    pub(super) fn take_expected(&self, until: Instant, into: &mut Vec<Item>) -> bool {
+    /// any more, or if the queue is closed and empty. `spins`: looks again and again for a moment before it sleeps.
+    pub(super) fn take_expected(&self, until: Instant, spins: bool, into: &mut Vec<Item>) -> bool {
         if self.expected.load(Ordering::Relaxed) == 0 {
             return false;
+        }
+        if spins {
+            self.spin();
         }
         let mut queue = self.queue.lock();
         while queue.items.is_empty() && !queue.closed {
@@ -236,6 +244,16 @@ impl AppendQueue {
         let came = !queue.items.is_empty();
         into.append(&mut queue.items);
         came
+    }
+
+    /// Until there is something in the queue, but not for long.
+    fn spin(&self) {
+        let until = Instant::now() + SPIN;
+        while self.queue.try_lock().is_none_or(|queue| queue.items.is_empty() && !queue.closed)
+            && Instant::now() < until
+        {
+            (0..SPINS).for_each(|_| std::hint::spin_loop());
+        }
     }
 
     /// The number that the next event will get.
@@ -423,14 +441,14 @@ mod tests {
         let append_queue = AppendQueue::new(1024, 1);
         let mut items = Vec::new();
         let soon = || Instant::now() + Duration::from_millis(1);
-        assert!(!append_queue.take_expected(soon(), &mut items), "nothing was expected");
+        assert!(!append_queue.take_expected(soon(), false, &mut items), "nothing was expected");
         append_queue.wake(2);
         append_queue.push([Item::Trim { row: 1, reuse: true }]);
-        assert!(append_queue.take_expected(soon(), &mut items));
+        assert!(append_queue.take_expected(soon(), false, &mut items));
         append_queue.came(1);
-        assert!(!append_queue.take_expected(soon(), &mut items), "the second did not come");
+        assert!(!append_queue.take_expected(soon(), false, &mut items), "the second did not come");
         append_queue.push([Item::Trim { row: 2, reuse: true }]);
-        assert!(!append_queue.take_expected(soon(), &mut items), "it is not expected any more");
+        assert!(!append_queue.take_expected(soon(), false, &mut items), "it is not expected any more");
     }
 
     #[test]
@@ -440,8 +458,8 @@ mod tests {
         append_queue.push([Item::Trim { row: 1, reuse: true }]);
         append_queue.close();
         let (mut items, until) = (Vec::new(), Instant::now() + Duration::from_secs(3600));
-        assert!(append_queue.take_expected(until, &mut items), "what is queued is still given out");
-        assert!(!append_queue.take_expected(until, &mut items), "the writer would ask again, for ever");
+        assert!(append_queue.take_expected(until, true, &mut items), "what is queued is still given out");
+        assert!(!append_queue.take_expected(until, true, &mut items), "the writer would ask again, for ever");
     }
 
     #[test]

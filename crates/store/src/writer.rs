@@ -127,7 +127,8 @@ impl<M: Machine> Writer<M> {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
             let mut more = Vec::new();
-            while self.append_queue.take_expected(until, &mut more) {
+            // One entry: little happens, and the processors have nothing else to do.
+            while self.append_queue.take_expected(until, batch.entries.len() == 1, &mut more) {
                 self.append_queue.came(batch.add(more.drain(..)));
             }
         }
