@@ -15,6 +15,10 @@ use super::{
 };
 use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 
+/// Events after which a worker lets others on its thread have their turn, so that a busy plugin does not keep connections waiting. Where
+/// little happens it would cost more than it gives: the thread looks for work of others before it rests.
+const TURN_EVENTS: usize = 32;
+
 /// A worker's instance, and of which version it is.
 struct Running {
     version: Arc<Version>,
@@ -31,10 +35,14 @@ pub(super) fn start(runner: &Arc<Runner>) {
 async fn run(runner: Arc<Runner>) {
     let _place = LostWorker(&runner);
     let mut running = None;
+    let mut turn = 0;
     while let Some(work) = runner.backlog.next().await {
+        turn += work.jobs.len();
         handle(&runner, &mut running, work).await;
-        // So that a busy plugin does not keep connections from their turn.
-        tokio::task::yield_now().await;
+        if turn >= TURN_EVENTS {
+            turn = 0;
+            tokio::task::yield_now().await;
+        }
     }
 }
 
