@@ -8,8 +8,10 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::mailbox::{Close, Mailbox};
-use super::offline_sessions::Away;
+use super::{
+    mailbox::{Close, Mailbox},
+    offline_sessions::Away,
+};
 use switchbox_model::{
     broker::{BrokerChange, Owner, StoredWill},
     limits::LimitName,

@@ -15,11 +15,10 @@ use zeroize::Zeroizing;
 use super::{
     Shared, bridge,
     clients::{Claim, Key, Wanted},
-    connection::Connection,
+    connection::{Connection, linger::say_goodbye},
     end::Presence,
     gateway::Gateway,
     hub::Hub,
-    linger::say_goodbye,
     listen::ListenerOptions,
     mailbox::DeviceLink,
     resume::resume,

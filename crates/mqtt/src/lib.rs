@@ -1,9 +1,7 @@
 //! The front: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and guards the host against its
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
-mod attached_device;
 mod bridge;
-mod client_publish;
 mod clients;
 mod connection;
 mod connection_tasks;
@@ -11,33 +9,23 @@ mod content;
 pub mod dialect;
 mod end;
 mod gateway;
-mod gateway_delivery;
-mod gateway_publish;
-mod gateway_routes;
-mod gateway_subscriptions;
 mod handshake;
 mod hub;
-mod inbound;
-mod linger;
 mod listen;
 mod mailbox;
 mod offline_sessions;
 mod outgoing;
 mod restore;
 mod resume;
-mod retained;
-mod revalidate;
 mod session_key;
 mod shared_redelivery;
 mod socket;
-mod subscribe;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod wake_signal;
 mod web;
 mod will;
-mod window;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -57,7 +45,7 @@ pub use self::hub::{Hub, Live, Online};
 use self::{
     clients::Clients,
     connection_tasks::{ConnectionTasks, Migration},
-    gateway_routes::GatewayRoutes,
+    gateway::routes::GatewayRoutes,
     listen::Arrival,
 };
 pub use self::{

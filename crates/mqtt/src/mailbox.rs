@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
-    gateway_delivery::GatewayDelivery,
+    gateway::delivery::GatewayDelivery,
     offline_sessions::{Holding, Share},
     subscriptions::{AttachedSubscription, Subscriptions},
     wake_signal::WakeSignal,

@@ -11,7 +11,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_mqtt_session::session::{Body, Item};
 
-use super::gateway_delivery::GatewayDelivery;
+use super::gateway::delivery::GatewayDelivery;
 use crate::dialect::iot_core;
 
 /// Writes it for this client. `own`: the client's own device. False when it is over what the client takes: nothing was written.

@@ -8,14 +8,14 @@ use switchbox_model::DeviceNum;
 use switchbox_mqtt_session::session::{Body, Item, Weigh};
 
 #[derive(Debug, Clone)]
-pub(super) struct GatewayDelivery {
+pub(crate) struct GatewayDelivery {
     /// None: the client's own.
-    pub(super) device: Option<Arc<Device>>,
-    pub(super) outbound: Outbound,
+    pub(crate) device: Option<Arc<Device>>,
+    pub(crate) outbound: Outbound,
 }
 
 impl GatewayDelivery {
-    pub(super) fn own(outbound: Outbound) -> Self {
+    pub(crate) fn own(outbound: Outbound) -> Self {
         Self { device: None, outbound }
     }
 
@@ -25,11 +25,11 @@ impl GatewayDelivery {
     }
 
     /// It is this method call.
-    pub(super) fn is_call(&self, call: u64) -> bool {
+    pub(crate) fn is_call(&self, call: u64) -> bool {
         matches!(self.outbound, Outbound::Method { rid, .. } if rid == call)
     }
 
-    pub(super) fn feed(&self) -> Feed {
+    pub(crate) fn feed(&self) -> Feed {
         match self.outbound {
             Outbound::Config { .. } => Feed::Config,
             Outbound::Command { .. } => Feed::Commands,
@@ -81,16 +81,16 @@ impl Weigh for GatewayDelivery {
 
 /// What was sent to a client and what it acknowledged, by the device that it was for.
 #[derive(Default)]
-pub(super) struct Receipts {
-    pub(super) own: Vec<Receipt>,
+pub(crate) struct Receipts {
+    pub(crate) own: Vec<Receipt>,
     /// A config was sent to the client itself. Of several the last one counts, and a flag costs no memory for each packet.
-    pub(super) config_sent: bool,
-    pub(super) attached: Vec<(Arc<Device>, Receipt)>,
+    pub(crate) config_sent: bool,
+    pub(crate) attached: Vec<(Arc<Device>, Receipt)>,
 }
 
 impl Receipts {
     /// The client took it, or it did not.
-    pub(super) fn add(&mut self, item: Item<GatewayDelivery>, taken: bool) {
+    pub(crate) fn add(&mut self, item: Item<GatewayDelivery>, taken: bool) {
         let Body::Hub(GatewayDelivery { device, outbound }) = item.body else { return };
         let receipt = match outbound {
             Outbound::Config { version, .. } if taken => Receipt::Config { version },
@@ -103,7 +103,7 @@ impl Receipts {
     }
 
     /// It was encoded for the socket. `again`: not for the first time.
-    pub(super) fn sent(&mut self, item: &Item<GatewayDelivery>, again: bool) {
+    pub(crate) fn sent(&mut self, item: &Item<GatewayDelivery>, again: bool) {
         let Body::Hub(GatewayDelivery { device, outbound }) = &item.body else { return };
         match (outbound, device) {
             (Outbound::Config { .. }, None) => self.config_sent = true,
@@ -115,7 +115,7 @@ impl Receipts {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.own.is_empty() && !self.config_sent && self.attached.is_empty()
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
+use crate::{
     connection::Connection,
     end::{End, Presence},
     handshake::runs_out,
@@ -16,17 +16,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl<H: Hub> Connection<H> {
     /// Looks again where somebody asked for it.
-    pub(super) fn revalidate_if_requested(&mut self) -> Result<(), End> {
+    pub(crate) fn revalidate_if_requested(&mut self) -> Result<(), End> {
         if self.presence.mailbox.take_revalidation() { self.revalidate() } else { Ok(()) }
     }
 
     /// Whether what the client was let in by has run out.
-    pub(super) fn check_end(&self, now: Instant) -> Result<(), End> {
+    pub(crate) fn check_end(&self, now: Instant) -> Result<(), End> {
         if self.runs_out.is_some_and(|at| now >= at) { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
     }
 
     /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
-    pub(super) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, End> {
+    pub(crate) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, End> {
         let over = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -58,7 +58,7 @@ impl<H: Hub> Connection<H> {
 }
 
 /// What was waited for, if it came, and whether the client stays.
-pub(super) fn apart<T>(waited: Result<T, End>) -> (Option<T>, Result<(), End>) {
+pub(crate) fn apart<T>(waited: Result<T, End>) -> (Option<T>, Result<(), End>) {
     match waited {
         Ok(got) => (Some(got), Ok(())),
         Err(end) => (None, Err(end)),

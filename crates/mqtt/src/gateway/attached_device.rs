@@ -3,12 +3,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{gateway_delivery::GatewayDelivery, mailbox::Mailbox};
+use crate::{gateway::delivery::GatewayDelivery, mailbox::Mailbox};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Feed, Link, Outbound};
 use switchbox_model::QoS;
 
-pub(super) struct AttachedLink {
+pub(crate) struct AttachedLink {
     device: Arc<Device>,
     mailbox: Arc<Mailbox>,
     generation: u64,
@@ -16,17 +16,17 @@ pub(super) struct AttachedLink {
 }
 
 impl AttachedLink {
-    pub(super) fn new(device: Arc<Device>, mailbox: Arc<Mailbox>, generation: u64) -> Arc<Self> {
+    pub(crate) fn new(device: Arc<Device>, mailbox: Arc<Mailbox>, generation: u64) -> Arc<Self> {
         Arc::new(Self { device, mailbox, generation, over: OnceLock::new() })
     }
 
     /// Why nothing comes over it any more.
-    pub(super) fn over(&self) -> Option<&str> {
+    pub(crate) fn over(&self) -> Option<&str> {
         self.over.get().map(String::as_str)
     }
 
     /// Nothing more is to come, and what came and was not sent goes.
-    pub(super) fn end(&self, why: &str) {
+    pub(crate) fn end(&self, why: &str) {
         let mut state = self.mailbox.lock();
         let _ = self.over.set(why.to_owned());
         let of_this = |gateway_delivery: &GatewayDelivery| {

@@ -5,17 +5,16 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use super::{
+use crate::{
     bridge,
-    client_publish::Ordinary,
-    connection::Connection,
+    connection::{Connection, client_publish::Ordinary},
     content::{Content, Refusal, content, within},
+    dialect::iot_core::{self, Refused},
     end::{End, Presence},
-    gateway_delivery::Receipts,
+    gateway::delivery::Receipts,
     hub::{Hub, Online},
     mailbox::Close,
 };
-use crate::dialect::iot_core::{self, Refused};
 use switchbox_auth as auth;
 use switchbox_core::{
     ingest::{self, Done, NewEvent},
@@ -37,7 +36,7 @@ use switchbox_support::{clock, scheduling};
 
 /// Events of one device that go to the journal together.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// None: the client's own.
     of: Option<Arc<Device>>,
     events: Vec<NewEvent>,
@@ -48,7 +47,7 @@ pub(super) struct Batch {
     /// Publishes that were read with it: so many events may come.
     publishes: usize,
     /// What is not an event of the device's.
-    pub(super) ordinary: Ordinary,
+    pub(crate) ordinary: Ordinary,
 }
 
 /// What a publish comes to.
@@ -68,7 +67,7 @@ enum Action {
 }
 
 impl<H: Hub> Connection<H> {
-    pub(super) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
+    pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
         let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
         let mut batch = Batch { publishes, ..Batch::default() };
         let mut receipts = Receipts::default();
@@ -230,7 +229,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
-    pub(super) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+    pub(crate) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
         self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
@@ -239,7 +238,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// MQTT 5.
-    pub(super) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+    pub(crate) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
         let Some(ack) = ack else { return Ok(()) };
         if ack.kind == AckKind::PubRec {
             self.presence.mailbox.lock().session.unreceive(ack.id);
@@ -249,11 +248,11 @@ impl<H: Hub> Connection<H> {
 
     /// One log line a minute for a client and what it is refused, also where it comes back and asks for it again; all are
     /// counted.
-    pub(super) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
+    pub(crate) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
         self.log_line((what, what), topic, text);
     }
 
-    pub(super) fn log_line(&mut self, (what, kind): (&'static str, &'static str), topic: &str, text: &str) {
+    pub(crate) fn log_line(&mut self, (what, kind): (&'static str, &'static str), topic: &str, text: &str) {
         let Presence { shared, device, mailbox, .. } = &self.presence;
         shared.metrics.refuse(what);
         if let Some(device) = device {
@@ -265,13 +264,13 @@ impl<H: Hub> Connection<H> {
         }
     }
 
-    pub(super) fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
+    pub(crate) fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
         let mut state = self.presence.mailbox.lock();
         state.session.ack(ack);
         self.check_receive_maximum(state.session.unacknowledged())
     }
 
-    pub(super) fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
+    pub(crate) fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
         if self.peer.version == Version::V5 && unacknowledged > usize::from(limits::RECEIVE_MAXIMUM) {
             return Err(Fault::new(reason::RECEIVE_MAXIMUM, "more publishes under way than the receive maximum").into());
         }
@@ -279,7 +278,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Hands the batch to the journal.
-    pub(super) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
+    pub(crate) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
         let events = self.submit_events(batch).await;
         if batch.ordinary.is_empty() {
             return events;
@@ -338,7 +337,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Hands a message of QoS 0 that triggers plugins to the journal, where that has room to spare.
-    pub(super) async fn submit_spare(&mut self, event: NewEvent) -> Result<(), End> {
+    pub(crate) async fn submit_spare(&mut self, event: NewEvent) -> Result<(), End> {
         let bytes = weight(&event.data);
         let Some(room) = self.spare(bytes).await? else {
             self.note_shed(1);
@@ -349,7 +348,7 @@ impl<H: Hub> Connection<H> {
         within
     }
 
-    pub(super) async fn reserve(&self, bytes: usize) -> Result<H::QueuePermit, End> {
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<H::QueuePermit, End> {
         let Presence { share, shared, .. } = &self.presence;
         share.writes(bytes, Instant::now());
         self.or_revoked(shared.hub.reserve(bytes, self.lane)).await?.map_err(closed)
@@ -377,7 +376,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// The same, also where nothing is to be acknowledged: what comes later is acknowledged behind it.
-    pub(super) fn acknowledge_later(
+    pub(crate) fn acknowledge_later(
         &self,
         acks: Vec<Ack>,
         received: Vec<u16>,
@@ -447,12 +446,12 @@ impl Batch {
     }
 
     /// An event of this device, which is not the client's own, can be added.
-    pub(super) fn takes_of(&self, device: &Arc<Device>) -> bool {
+    pub(crate) fn takes_of(&self, device: &Arc<Device>) -> bool {
         let same = self.of.as_ref().is_some_and(|of| of.num == device.num);
         (same || self.events.is_empty()) && self.ordinary.is_empty()
     }
 
-    pub(super) fn push_of(&mut self, device: Arc<Device>, data: EventData, qos: QoS, ack: Option<Ack>) {
+    pub(crate) fn push_of(&mut self, device: Arc<Device>, data: EventData, qos: QoS, ack: Option<Ack>) {
         self.of = Some(device);
         self.push(data, qos, ack);
     }
@@ -474,7 +473,7 @@ fn closed(error: ingest::Error) -> End {
 }
 
 /// What an event takes up in the journal's queue, about.
-pub(super) fn weight(data: &EventData) -> usize {
+pub(crate) fn weight(data: &EventData) -> usize {
     const OVERHEAD: usize = 64;
     data.payload().len() + data.subfolder().len() + OVERHEAD
 }

@@ -4,17 +4,16 @@
 
 use std::sync::Arc;
 
-use super::{
-    connection::Connection,
+use crate::{
+    connection::{Connection, inbound::Batch},
     content::{Content, Refusal, content},
+    dialect::{
+        gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
+        iot_core::{self, Control, Refused},
+    },
     end::End,
     gateway::Failure,
     hub::{Hub, Online},
-    inbound::Batch,
-};
-use crate::dialect::{
-    gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
-    iot_core::{self, Control, Refused},
 };
 use switchbox_model::{DeviceId, Message, QoS, limits};
 use switchbox_mqtt_codec::{
@@ -47,7 +46,7 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
 
 impl<H: Hub> Connection<H> {
     /// A publish under `/devices/` that is no telemetry, state or answer of the client's own.
-    pub(super) async fn publish_elsewhere(
+    pub(crate) async fn publish_elsewhere(
         &mut self,
         publish: Publish,
         ack: Option<Ack>,
@@ -131,7 +130,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// A publish of the gateway's own is not allowed. Those that it speaks for stay connected.
-    pub(super) fn refuse_gateways_own(
+    pub(crate) fn refuse_gateways_own(
         &mut self,
         topic: &str,
         packet_id: u16,
@@ -170,20 +169,20 @@ impl<H: Hub> Connection<H> {
     }
 
     /// The same for a filter that names none of its devices.
-    pub(super) fn fail_own_subscription(&mut self, text: &str, filter: &str, packet_id: u16) {
+    pub(crate) fn fail_own_subscription(&mut self, text: &str, filter: &str, packet_id: u16) {
         if self.is_gateway() {
             self.fail_subscription(&Failure::new(ErrorType::InvalidTopic, "", text), filter, packet_id);
         }
     }
 
     /// A filter of the gateway's failed; its SUBACK says so too.
-    pub(super) fn fail_subscription(&mut self, failure: &Failure, filter: &str, packet_id: u16) {
+    pub(crate) fn fail_subscription(&mut self, failure: &Failure, filter: &str, packet_id: u16) {
         let info = MessageInfo { message_type: "SUBSCRIBE", topic: filter.to_owned(), packet_id };
         self.tell(failure, Some(info));
     }
 
     /// Tells the gateway of an acknowledgement that nothing waits for.
-    pub(super) fn check_expected(&mut self, kind: AckKind, id: u16) {
+    pub(crate) fn check_expected(&mut self, kind: AckKind, id: u16) {
         let expected = self.presence.mailbox.lock().session.expects(kind, id);
         let (error, text) = match expected {
             Expected::Yes => return,
@@ -207,7 +206,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// False: the gateway does not listen.
-    pub(super) fn tell(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
+    pub(crate) fn tell(&self, failure: &Failure, info: Option<MessageInfo>) -> bool {
         let Some(gateway) = &self.presence.device else { return false };
         let mut state = self.presence.mailbox.lock();
         if !state.subscriptions.errors() {
@@ -234,7 +233,7 @@ enum Acknowledge {
     WhenDurable,
 }
 
-pub(super) fn not_attached(id: &DeviceId) -> Failure {
+pub(crate) fn not_attached(id: &DeviceId) -> Failure {
     Failure::new(ErrorType::DeviceNotFound, id.as_str(), format!("{id} is not attached"))
 }
 

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
+use crate::{
     connection::Connection,
     end::{End, Presence},
-    gateway_delivery::Receipts,
+    gateway::delivery::Receipts,
     hub::Hub,
     mailbox::Close,
 };
@@ -24,16 +24,16 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// What only a connection has that is slow, or publishes to slow ones.
 #[derive(Default)]
-pub(super) struct Slow {
+pub(crate) struct Slow {
     /// What was encoded and the socket did not take yet.
-    pub(super) sent: Receipts,
-    pub(super) window: Window,
+    pub(crate) sent: Receipts,
+    pub(crate) window: Window,
     /// What it may wait for slow subscribers.
-    pub(super) wait_budget: WaitBudget,
+    pub(crate) wait_budget: WaitBudget,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Window(Option<Stuck>);
+pub(crate) struct Window(Option<Stuck>);
 
 #[derive(Debug)]
 struct Stuck {
@@ -45,7 +45,7 @@ struct Stuck {
 
 impl Window {
     /// What the window is stuck on now. None: it is not full, or nothing waits.
-    pub(super) fn note(&mut self, on: Option<u16>, now: Instant) {
+    pub(crate) fn note(&mut self, on: Option<u16>, now: Instant) {
         match (&mut self.0, on) {
             (Some(stuck), Some(on)) if stuck.on == on => {}
             (stuck, on) => *stuck = on.map(|on| Stuck { since: now, on, told: false }),
@@ -53,12 +53,12 @@ impl Window {
     }
 
     /// When that is to be told.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.as_ref().filter(|stuck| !stuck.told).map(|stuck| stuck.since + STUCK_AFTER)
     }
 
     /// True once: it is to be told now.
-    pub(super) fn is_to_tell(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_to_tell(&mut self, now: Instant) -> bool {
         let due = self.deadline().is_some_and(|at| at <= now);
         if let Some(stuck) = self.0.as_mut().filter(|_| due) {
             stuck.told = true;
@@ -70,7 +70,7 @@ impl Window {
 impl<H: Hub> Connection<H> {
     /// What the client sent before it came back on another connection counts, above all its DISCONNECT, which takes its will
     /// away. The new connection waits meanwhile, so no more is read than is there.
-    pub(super) async fn taken_over(&mut self) -> End {
+    pub(crate) async fn taken_over(&mut self) -> End {
         for _ in 0..LAST_READS {
             match self.read() {
                 Ok(packets) if !packets.is_empty() => match Box::pin(self.process(packets)).await {
@@ -85,14 +85,14 @@ impl<H: Hub> Connection<H> {
     }
 
     /// What was encoded may have reached the client.
-    pub(super) fn note_sent(&mut self) {
+    pub(crate) fn note_sent(&mut self) {
         if let Some(slow) = &mut self.slow {
             let sent = std::mem::take(&mut slow.sent);
             self.acknowledged(sent);
         }
     }
 
-    pub(super) fn tell_of_full_window(&self) {
+    pub(crate) fn tell_of_full_window(&self) {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         shared.metrics.limit(names::IN_FLIGHT_WINDOW);
         let text = "the client acknowledges nothing: as many messages as it may have await its PUBACK, and what is for it waits";

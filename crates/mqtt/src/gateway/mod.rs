@@ -1,21 +1,26 @@
 //! The devices that a connection speaks for as a gateway: attached, looked at again when something changes, detached. Each is
 //! connected to the hub as if it had a connection of its own. Never reads a topic.
 
+pub(crate) mod attached_device;
+pub(crate) mod delivery;
+mod publish;
+pub(crate) mod routes;
+mod subscriptions;
+
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use super::{
-    attached_device::AttachedLink,
+use crate::{
     connection::Connection,
+    dialect::{attach, gateway_errors::ErrorType},
     end::{End, Presence},
-    gateway_delivery::Receipts,
+    gateway::{attached_device::AttachedLink, delivery::Receipts},
     handshake::runs_out,
     hub::{Hub, Online},
     mailbox::Close,
     resume::resume_attached,
 };
-use crate::dialect::{attach, gateway_errors::ErrorType};
 use switchbox_auth::{AuthContext, Principal, Refusal};
 use switchbox_core::registry::Device;
 use switchbox_delivery::Receipt;
@@ -26,16 +31,16 @@ use switchbox_model::{
 use switchbox_support::clock;
 
 /// One device that is attached.
-pub(super) struct Attachment<H: Hub> {
-    pub(super) device: Arc<Device>,
-    pub(super) online: H::Online,
+pub(crate) struct Attachment<H: Hub> {
+    pub(crate) device: Arc<Device>,
+    pub(crate) online: H::Online,
     link: Arc<AttachedLink>,
     auth_context: AuthContext,
     runs_out: Option<Instant>,
 }
 
 /// What a connection has because its client is a gateway.
-pub(super) struct Gateway<H: Hub> {
+pub(crate) struct Gateway<H: Hub> {
     attached: HashMap<DeviceId, Attachment<H>>,
     /// When the first of their tokens runs out.
     runs_out: Option<Instant>,
@@ -49,30 +54,30 @@ impl<H: Hub> Default for Gateway<H> {
 
 /// Why something that a gateway asked for was not done.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) kind: ErrorType,
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorType,
     /// As the gateway wrote it.
-    pub(super) device: String,
-    pub(super) text: String,
+    pub(crate) device: String,
+    pub(crate) text: String,
 }
 
 impl Failure {
-    pub(super) fn new(kind: ErrorType, device: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorType, device: impl Into<String>, text: impl Into<String>) -> Self {
         Self { kind, device: device.into(), text: text.into() }
     }
 }
 
 impl<H: Hub> Gateway<H> {
-    pub(super) fn of(device: Option<&Arc<Device>>) -> Option<Box<Self>> {
+    pub(crate) fn of(device: Option<&Arc<Device>>) -> Option<Box<Self>> {
         device.is_some_and(|device| device.spec().gateway.is_some()).then(Box::default)
     }
 
     /// None: not attached, or somebody else has it by now.
-    pub(super) fn get(&self, id: &DeviceId) -> Option<&Attachment<H>> {
+    pub(crate) fn get(&self, id: &DeviceId) -> Option<&Attachment<H>> {
         self.attached.get(id).filter(|attachment| attachment.link.over().is_none())
     }
 
-    pub(super) fn runs_out(&self) -> Option<Instant> {
+    pub(crate) fn runs_out(&self) -> Option<Instant> {
         self.runs_out
     }
 
@@ -83,7 +88,7 @@ impl<H: Hub> Gateway<H> {
 
 impl<H: Hub> Connection<H> {
     /// The client is a gateway, also where it has become one since it connected.
-    pub(super) fn is_gateway(&mut self) -> bool {
+    pub(crate) fn is_gateway(&mut self) -> bool {
         if self.presence.gateway.is_none() {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
         }
@@ -92,7 +97,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Speaks for the device from now on. For one that is attached already the token counts that was shown last.
-    pub(super) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
+    pub(crate) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
         let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
         let auth_context = self.admit_attached(id, payload).await?;
         let Principal::Device(device) = auth_context.principal.clone() else {
@@ -159,7 +164,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Speaks for the device no more. False: it did not.
-    pub(super) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
+    pub(crate) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
         self.note_sent();
         let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
         let Some(attachment) = gateway.attached.remove(id) else { return false };
@@ -170,7 +175,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Looks again at whether the client may stay, and those that it speaks for.
-    pub(super) fn revalidate(&mut self) -> Result<(), End> {
+    pub(crate) fn revalidate(&mut self) -> Result<(), End> {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
         let until = shared.hub.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
         self.runs_out = runs_out(until);
@@ -195,7 +200,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Detaches those whose tokens have run out.
-    pub(super) fn expire_attached(&mut self, now: Instant) {
+    pub(crate) fn expire_attached(&mut self, now: Instant) {
         let Some(gateway) = &self.presence.gateway else { return };
         let is_over = |attachment: &Attachment<H>| attachment.runs_out.is_some_and(|at| now >= at);
         let ended = gateway.attached.iter().filter(|(_, attachment)| is_over(attachment));
@@ -219,7 +224,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// What the client acknowledged goes to the devices that it was for.
-    pub(super) fn acknowledged(&self, receipts: Receipts) {
+    pub(crate) fn acknowledged(&self, receipts: Receipts) {
         let Receipts { own, config_sent, attached } = receipts;
         if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
             online.acknowledged(config_sent.then_some(Receipt::ConfigSent).into_iter().chain(own));
@@ -243,7 +248,7 @@ impl<H: Hub> Attachment<H> {
 
 impl<H: Hub> Presence<H> {
     /// The gateway's connection ended, and with it those that it speaks for.
-    pub(super) fn leave_attached(&mut self, end: &End) {
+    pub(crate) fn leave_attached(&mut self, end: &End) {
         let Some(gateway) = self.gateway.take() else { return };
         let why = format!("its gateway left: {}", end.text());
         for (_, attachment) in gateway.attached {

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    connection::Connection,
+use crate::{
+    connection::{Connection, retained::RetainedLeft, revalidate::apart},
+    dialect::iot_core::{self, FEED_QOS},
     end::End,
     hub::{Hub, Online},
     mailbox::Close,
-    retained::RetainedLeft,
-    revalidate::apart,
     subscriptions::Kept,
 };
-use crate::dialect::iot_core::{self, FEED_QOS};
 use switchbox_auth as auth;
 use switchbox_delivery::Feed;
 use switchbox_model::{
@@ -29,7 +27,7 @@ use switchbox_support::scheduling;
 impl<H: Hub> Connection<H> {
     /// Answers in `unsent`, which is written before anything that the subscriptions bring.
     /// It is durable before, where the session is to outlive its connection.
-    pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+    pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
         // Before anything is done, as the client would not hear of it.
         self.peer.check_answer(subscribe.filters.len())?;
         let mut pending = Pending::default();
@@ -71,7 +69,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Waits until it is durable.
-    pub(super) async fn keep(&self, pending: Pending) -> Result<(), End> {
+    pub(crate) async fn keep(&self, pending: Pending) -> Result<(), End> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -149,7 +147,7 @@ impl<H: Hub> Connection<H> {
         self.begin_retained(RetainedLeft { filter: filter.filter.clone(), qos, id, after: None }, pending);
     }
 
-    pub(super) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
+    pub(crate) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
         /// MQTT 5: no subscription existed.
         const NONE: u8 = 0x11;
         self.peer.check_answer(filters.len())?;
@@ -186,7 +184,7 @@ impl<H: Hub> Connection<H> {
     }
 }
 
-pub(super) fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
+pub(crate) fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
     let (kind, qos) = match kept {
         Kept::Topic => (SubscriptionKind::Topic, filter.qos),
         Kept::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{
+use crate::{
     connection::Connection,
     end::{End, Presence},
     hub::Hub,
@@ -13,33 +13,33 @@ use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as
 use switchbox_support::scheduling;
 
 /// Where to go on with a subscription.
-pub(super) struct RetainedLeft {
-    pub(super) filter: Box<str>,
-    pub(super) qos: QoS,
-    pub(super) id: Option<u32>,
+pub(crate) struct RetainedLeft {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) id: Option<u32>,
     /// The topic of the last one; None: from the start.
-    pub(super) after: Option<Arc<str>>,
+    pub(crate) after: Option<Arc<str>>,
 }
 
 impl<H: Hub> Connection<H> {
     /// As many as there is room for. The rest stays with the connection, and waits for what waits there already.
-    pub(super) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut Pending) {
+    pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut Pending) {
         self.forget_retained(&new.filter);
         let left = if self.retained_left.is_empty() { self.offer_retained(new, pending) } else { Some(new) };
         self.retained_left.extend(left);
     }
 
     /// The subscription is over.
-    pub(super) fn forget_retained(&mut self, filter: &str) {
+    pub(crate) fn forget_retained(&mut self, filter: &str) {
         self.retained_left.retain(|left| *left.filter != *filter);
     }
 
     /// Some wait, and the queue is half empty: not for each place that becomes free are all looked through.
-    pub(super) fn has_room_for_retained(&self) -> bool {
+    pub(crate) fn has_room_for_retained(&self) -> bool {
         !self.retained_left.is_empty() && self.presence.mailbox.lock().session.is_half_empty()
     }
 
-    pub(super) async fn send_retained(&mut self) -> Result<(), End> {
+    pub(crate) async fn send_retained(&mut self) -> Result<(), End> {
         let mut pending = Pending::default();
         let mut left = std::mem::take(&mut self.retained_left).into_iter();
         let unfinished = left.find_map(|next| self.offer_retained(next, &mut pending));

@@ -1,5 +1,13 @@
 //! One client's socket: reads, hands on, writes what its mailbox has. While nothing happens it holds no buffers.
 
+mod client_publish;
+pub(crate) mod inbound;
+pub(crate) mod linger;
+mod retained;
+mod revalidate;
+pub(crate) mod subscribe;
+mod window;
+
 use std::{
     borrow::Cow,
     cell::RefCell,
@@ -13,16 +21,15 @@ use bytes::{Buf, BytesMut};
 use parking_lot::MutexGuard;
 use tokio::{io::Interest, time::Sleep};
 
-use super::{
+use crate::{
+    connection::{retained::RetainedLeft, window::Slow},
     connection_tasks::Migration,
     end::{End, Presence},
-    gateway_delivery::Receipts,
+    gateway::delivery::Receipts,
     handshake::Admitted,
     hub::Hub,
     outgoing,
-    retained::RetainedLeft,
     socket::Socket,
-    window::Slow,
 };
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
@@ -64,22 +71,22 @@ impl From<End> for Stop {
     }
 }
 
-pub(super) struct Connection<H: Hub> {
-    pub(super) presence: Presence<H>,
-    pub(super) peer: Peer,
-    pub(super) generation: u64,
+pub(crate) struct Connection<H: Hub> {
+    pub(crate) presence: Presence<H>,
+    pub(crate) peer: Peer,
+    pub(crate) generation: u64,
     /// Bytes that wait to be written, before all that is in the mailbox.
-    pub(super) unsent: BytesMut,
+    pub(crate) unsent: BytesMut,
     /// Topics by their aliases, from 1.
-    pub(super) aliases: Vec<Option<Arc<str>>>,
+    pub(crate) aliases: Vec<Option<Arc<str>>>,
     /// Of new subscriptions, what there was no room for yet.
-    pub(super) retained_left: Vec<RetainedLeft>,
+    pub(crate) retained_left: Vec<RetainedLeft>,
     /// It is about to end: nothing but acknowledgements is written any more.
-    pub(super) ends: bool,
+    pub(crate) ends: bool,
     /// The log has told that events of this client are dropped.
-    pub(super) told_of_shedding: bool,
-    pub(super) slow: Option<Box<Slow>>,
-    pub(super) stream: Socket,
+    pub(crate) told_of_shedding: bool,
+    pub(crate) slow: Option<Box<Slow>>,
+    pub(crate) stream: Socket,
     decoder: Decoder,
     /// Bytes of a packet that is not whole.
     partial: BytesMut,
@@ -91,15 +98,15 @@ pub(super) struct Connection<H: Hub> {
     /// Since when the rest of a packet is missing.
     partial_since: Option<Instant>,
     /// When what the client was let in by runs out.
-    pub(super) runs_out: Option<Instant>,
+    pub(crate) runs_out: Option<Instant>,
     /// Packets since the connection last let others have their turn.
     turn: usize,
     /// Whose threads it is served on.
-    pub(super) lane: PriorityClass,
+    pub(crate) lane: PriorityClass,
 }
 
 impl<H: Hub> Connection<H> {
-    pub(super) fn new(stream: Socket, partial: BytesMut, admitted: Admitted<H>) -> Self {
+    pub(crate) fn new(stream: Socket, partial: BytesMut, admitted: Admitted<H>) -> Self {
         // While nothing comes, nothing is held.
         let partial = if partial.is_empty() { BytesMut::new() } else { partial };
         let Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out } = admitted;
@@ -129,7 +136,7 @@ impl<H: Hub> Connection<H> {
 
     /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another lane, and gives it
     /// back. Boxed, lest the task have room for it several times.
-    pub(super) async fn run(mut self: Box<Self>) -> Migration<H> {
+    pub(crate) async fn run(mut self: Box<Self>) -> Migration<H> {
         match Metered::new(self.presence.share.clone(), self.lane, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
             Stop::Move => return Some(self),
@@ -138,7 +145,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// As [`Self::run`], on other threads than before.
-    pub(super) async fn go_on(mut self: Box<Self>) -> Migration<H> {
+    pub(crate) async fn go_on(mut self: Box<Self>) -> Migration<H> {
         if let Err(error) = self.stream.move_here() {
             // Such as for want of file descriptors: then those threads wake these.
             tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");
@@ -295,7 +302,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Reads once, and gives the packets that are whole.
-    pub(super) fn read(&mut self) -> Result<Vec<Packet>, End> {
+    pub(crate) fn read(&mut self) -> Result<Vec<Packet>, End> {
         let packet_bytes = self.packet_bytes();
         READ.with_borrow_mut(|scratch| {
             let length = match self.stream.try_read(scratch) {
@@ -350,7 +357,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Writes until there is nothing more, or the socket takes no more.
-    pub(super) fn write(&mut self) -> Result<(), End> {
+    pub(crate) fn write(&mut self) -> Result<(), End> {
         let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
         loop {
             let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::Interest;
 
-use super::{connection::Connection, end::End, hub::Hub, mailbox::Close, socket::Socket, web::Closing};
+use crate::{connection::Connection, end::End, hub::Hub, mailbox::Close, socket::Socket, web::Closing};
 
 /// How long what was accepted may take to be durable and acknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same where the client's new connection waits for this one to end.
 const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long the last words to a client may take.
-pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_millis(250);
+pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl<H: Hub> Connection<H> {
     /// The last acknowledgements and words, then the end.
-    pub(super) async fn finish(mut self: Box<Self>, end: End) {
+    pub(crate) async fn finish(mut self: Box<Self>, end: End) {
         let taken_over = matches!(end, End::Closed(Close::TakenOver));
         let end = if taken_over { self.taken_over().await } else { end };
         // Perhaps the client has it.
@@ -98,7 +98,7 @@ impl<H: Hub> Connection<H> {
 }
 
 /// Writes the last words and waits a moment for the client to close.
-pub(super) async fn say_goodbye(socket: &mut Socket, words: &[u8], closing: Closing<'_>) {
+pub(crate) async fn say_goodbye(socket: &mut Socket, words: &[u8], closing: Closing<'_>) {
     // Whatever goes wrong here, the connection is over.
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, Box::pin(socket.say_goodbye(words, closing))).await;
 }

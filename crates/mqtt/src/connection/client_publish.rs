@@ -3,13 +3,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    connection::Connection,
+use crate::{
+    connection::{
+        Connection,
+        inbound::{Batch, weight},
+        revalidate::apart,
+    },
     content::Refusal,
     end::{End, Presence},
     hub::Hub,
-    inbound::{Batch, weight},
-    revalidate::apart,
     session_key,
 };
 use switchbox_core::ingest::NewEvent;
@@ -37,20 +39,20 @@ const NOT_RETAINED: Refusal =
 
 /// Messages that are acknowledged together.
 #[derive(Default)]
-pub(super) struct Ordinary {
-    pub(super) pending: Pending,
+pub(crate) struct Ordinary {
+    pub(crate) pending: Pending,
     acks: Vec<Ack>,
     /// QoS 2 ids among them.
     received: Vec<u16>,
 }
 
 impl Ordinary {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.acks.is_empty()
     }
 
     /// To be acknowledged when what is pending is durable.
-    pub(super) fn push(&mut self, ack: Ack) {
+    pub(crate) fn push(&mut self, ack: Ack) {
         self.received.extend((ack.kind == AckKind::PubRec).then_some(ack.id));
         self.acks.push(ack);
     }
@@ -61,7 +63,7 @@ impl Ordinary {
 }
 
 impl<H: Hub> Connection<H> {
-    pub(super) async fn publish_ordinary(
+    pub(crate) async fn publish_ordinary(
         &mut self,
         message: Message,
         ack: Option<Ack>,
@@ -141,14 +143,14 @@ impl<H: Hub> Connection<H> {
     }
 
     /// The session's number in the log, where it outlives the connection.
-    pub(super) fn durable_session(&self) -> Option<SessionNum> {
+    pub(crate) fn durable_session(&self) -> Option<SessionNum> {
         let state = self.presence.mailbox.lock();
         state.record.filter(|_| state.durable)
     }
 
     /// Together with the message among them that triggers plugins, if one does. Subscribers have them already, so that they
     /// go also where there is no room and the connection is to end.
-    pub(super) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
+    pub(crate) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
         if ordinary.is_empty() && event.is_none() {
             return Ok(());
         }
@@ -176,7 +178,7 @@ impl<H: Hub> Connection<H> {
 
     /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and
     /// loses none.
-    pub(super) fn note_received(&self, received: &[u16]) {
+    pub(crate) fn note_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
             self.presence.shared.topics.session_log().keep_soon(changes, Box::new(|_| ()));
@@ -184,7 +186,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// Writes down what became of messages that are written down. `held`: the PUBRELs that wait for it.
-    pub(super) fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
+    pub(crate) fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
         let session_log = self.presence.shared.topics.session_log();
         if let Some(batch) = held {
             let changes = progress.held.iter().map(|kept| BrokerChange::Held { session, num: kept.num }).collect();

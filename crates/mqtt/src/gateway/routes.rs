@@ -7,20 +7,20 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::mailbox::Mailbox;
+use crate::mailbox::Mailbox;
 use switchbox_model::DeviceNum;
 use switchbox_mqtt_session::topics::Subscriber as _;
 
 #[derive(Debug, Default)]
-pub(super) struct GatewayRoutes(Mutex<HashMap<DeviceNum, Arc<Mailbox>>>);
+pub(crate) struct GatewayRoutes(Mutex<HashMap<DeviceNum, Arc<Mailbox>>>);
 
 impl GatewayRoutes {
-    pub(super) fn add(&self, device: DeviceNum, gateway: &Arc<Mailbox>) {
+    pub(crate) fn add(&self, device: DeviceNum, gateway: &Arc<Mailbox>) {
         self.0.lock().insert(device, gateway.clone());
     }
 
     /// Unless another gateway has the device by now.
-    pub(super) fn remove(&self, device: DeviceNum, gateway: &Mailbox) {
+    pub(crate) fn remove(&self, device: DeviceNum, gateway: &Mailbox) {
         if let Entry::Occupied(carrier) = self.0.lock().entry(device)
             && carrier.get().id() == gateway.id()
         {
@@ -28,7 +28,7 @@ impl GatewayRoutes {
         }
     }
 
-    pub(super) fn revalidate(&self, device: DeviceNum) {
+    pub(crate) fn revalidate(&self, device: DeviceNum) {
         if let Some(gateway) = self.0.lock().get(&device) {
             gateway.revalidate();
         }

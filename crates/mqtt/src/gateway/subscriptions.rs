@@ -1,17 +1,15 @@
 //! A gateway's subscriptions to the topics of its devices. They belong to its session: while a device is not attached they
 //! rest, and when it is attached again they go on. Never reads or writes the socket.
 
-use super::{
-    connection::Connection,
-    gateway::Failure,
-    gateway_publish::not_attached,
+use crate::{
+    connection::{Connection, subscribe::stored},
+    dialect::{
+        gateway_errors::ErrorType,
+        iot_core::{self, FEED_QOS, Subscribe},
+    },
+    gateway::{Failure, publish::not_attached},
     hub::{Hub, Online},
-    subscribe::stored,
     subscriptions::{AttachedSubscription, Kept},
-};
-use crate::dialect::{
-    gateway_errors::ErrorType,
-    iot_core::{self, FEED_QOS, Subscribe},
 };
 use switchbox_delivery::Feed;
 use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
@@ -19,17 +17,17 @@ use switchbox_mqtt_codec::{fault::reason, packet::Filter};
 use switchbox_mqtt_session::topics::{self, Pending};
 
 /// The reason code of the SUBACK, and what is told.
-pub(super) type Denied = (u8, Failure);
+pub(crate) type Denied = (u8, Failure);
 
 impl<H: Hub> Connection<H> {
     /// Whose the filter is, where the client is a gateway and it is not its own; the error is what stands in the id's place.
-    pub(super) fn anothers(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
+    pub(crate) fn anothers(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
         let id = iot_core::addressee(topics::matched_part(filter))?;
         let own = self.presence.device.as_ref()?.name.id.clone();
         (id != Ok(own) && self.is_gateway()).then(|| id.map_err(str::to_owned))
     }
 
-    pub(super) fn subscribe_for(
+    pub(crate) fn subscribe_for(
         &self,
         id: Result<DeviceId, String>,
         filter: &Filter,
@@ -75,7 +73,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// False: there was no such subscription.
-    pub(super) fn unsubscribe_for(&self, filter: &str) -> bool {
+    pub(crate) fn unsubscribe_for(&self, filter: &str) -> bool {
         let Some(Ok(id)) = iot_core::addressee(filter) else { return false };
         let (feed, another) = {
             let mut state = self.presence.mailbox.lock();
