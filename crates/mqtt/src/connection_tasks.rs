@@ -7,11 +7,8 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use super::{connection::Connection, hub::Hub};
+use super::{connection::Migration, hub::Hub};
 use switchbox_support::scheduling::{PriorityClass, YieldBetweenPolls};
-
-/// A connection that goes on in another lane; none when it has ended.
-pub(super) type Migration<H> = Option<Box<Connection<H>>>;
 
 pub(super) struct ConnectionTasks<H: Hub> {
     tasks: JoinSet<Migration<H>>,

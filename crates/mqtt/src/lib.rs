@@ -15,6 +15,7 @@ mod listen;
 mod mailbox;
 mod offline_sessions;
 mod outgoing;
+mod presence;
 mod restore;
 mod resume;
 mod session_key;
@@ -26,6 +27,7 @@ mod tests;
 mod wake_signal;
 mod web;
 mod will;
+mod wire;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -43,9 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::hub::{Hub, Live, Online};
 use self::{
-    clients::Clients,
-    connection_tasks::{ConnectionTasks, Migration},
-    gateway::routes::GatewayRoutes,
+    clients::Clients, connection::Migration, connection_tasks::ConnectionTasks, gateway::routes::GatewayRoutes,
     listen::Arrival,
 };
 pub use self::{

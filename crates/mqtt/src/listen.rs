@@ -9,8 +9,9 @@ use tokio::{
 };
 
 use super::{
-    socket::{Socket, Wire},
+    socket::Socket,
     web::{Origins, Web},
+    wire::Wire,
 };
 use switchbox_model::limits;
 use switchbox_support::{

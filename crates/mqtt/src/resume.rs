@@ -1,9 +1,9 @@
 //! What a session that was kept goes on with on its new connection. Never lets anybody in.
 
 use super::{
-    end::Presence,
     hub::{Hub, Online},
     mailbox::Mailbox,
+    presence::Presence,
     shared_redelivery::{redeliver, redeliver_waiting},
     subscriptions::Kept,
 };

@@ -6,12 +6,13 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     connection::{
         Connection,
-        inbound::{Batch, weight},
+        batch::{Batch, Ordinary, weight},
         revalidate::apart,
     },
     content::Refusal,
-    end::{End, Presence},
+    end::End,
     hub::Hub,
+    presence::Presence,
     session_key,
 };
 use switchbox_core::ingest::NewEvent;
@@ -25,42 +26,12 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_mqtt_session::{
     session::{BatchId, Progress},
-    topics::{Offer, Pending, Publisher, Subscriber as _},
+    topics::{Offer, Publisher, Subscriber as _},
 };
 use switchbox_store as store;
 
-/// Acknowledgements that go to the log together, at most.
-const MOST_ACKS: usize = 256;
-/// Bytes that go to the log together, about.
-const MOST_BYTES: usize = 1024 * 1024;
-
 const NOT_RETAINED: Refusal =
     Refusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
-
-/// Messages that are acknowledged together.
-#[derive(Default)]
-pub(crate) struct Ordinary {
-    pub(crate) pending: Pending,
-    acks: Vec<Ack>,
-    /// QoS 2 ids among them.
-    received: Vec<u16>,
-}
-
-impl Ordinary {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.acks.is_empty()
-    }
-
-    /// To be acknowledged when what is pending is durable.
-    pub(crate) fn push(&mut self, ack: Ack) {
-        self.received.extend((ack.kind == AckKind::PubRec).then_some(ack.id));
-        self.acks.push(ack);
-    }
-
-    fn is_full(&self) -> bool {
-        self.acks.len() >= MOST_ACKS || self.pending.bytes() >= MOST_BYTES
-    }
-}
 
 impl<H: Hub> Connection<H> {
     pub(crate) async fn publish_ordinary(
@@ -150,7 +121,7 @@ impl<H: Hub> Connection<H> {
 
     /// Together with the message among them that triggers plugins, if one does. Subscribers have them already, so that they
     /// go also where there is no room and the connection is to end.
-    pub(crate) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
+    pub(super) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
         if ordinary.is_empty() && event.is_none() {
             return Ok(());
         }

@@ -3,11 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    connection::Connection,
-    end::{End, Presence},
-    hub::Hub,
-};
+use crate::{connection::Connection, end::End, hub::Hub, presence::Presence};
 use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as _};
 use switchbox_support::scheduling;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::{
     connection::Connection,
-    end::{End, Presence},
-    handshake::runs_out,
+    end::{End, runs_out},
     hub::Hub,
     mailbox::Close,
+    presence::Presence,
 };
 
 /// How soon a connection that waits finds out that something changed.

@@ -4,11 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    connection::Connection,
-    end::{End, Presence},
-    gateway::delivery::Receipts,
-    hub::Hub,
-    mailbox::Close,
+    connection::Connection, end::End, gateway::delivery::Receipts, hub::Hub, mailbox::Close, presence::Presence,
 };
 use switchbox_model::{
     limits::names,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::{Connection, inbound::Batch},
+    connection::{Connection, batch::Batch},
     content::{Content, Refusal, content},
     dialect::{
         gateway_errors::{self, ErrorType, GatewayError, MessageInfo},

@@ -1,0 +1,52 @@
+//! What a connection may take how long for: its keep-alive, the rest of a packet, reading what is sent to it, and how long its client
+//! may stay.
+
+use std::time::{Duration, Instant};
+
+use crate::{connection::Connection, end::End, hub::Hub};
+use switchbox_model::limits;
+use switchbox_mqtt_codec::fault::{Fault, reason};
+
+impl<H: Hub> Connection<H> {
+    /// When to look at the time next.
+    pub(super) fn deadline(&self, now: Instant) -> Instant {
+        let keep_alive = self.keep_alive.map(|limit| self.heard + limit);
+        let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
+        let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
+        let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.runs_out());
+        let others =
+            self.runs_out.into_iter().chain(attached).chain(self.slow.as_ref().and_then(|slow| slow.window.deadline()));
+        let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(others).min();
+        // A day: nothing to wait for.
+        next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
+    }
+
+    pub(super) fn check_time(&mut self, now: Instant) -> Result<(), End> {
+        let options = &self.presence.shared.options;
+        if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
+            self.presence.shared.metrics.limit(limits::names::WRITE_DEADLINE);
+            let text = format!("the client did not read what is sent to it for {} s", options.write_deadline.as_secs());
+            return Err(End::Late { limit: limits::names::WRITE_DEADLINE, text });
+        }
+        if self.partial_since.is_some_and(|since| now >= since + options.packet_deadline) && self.reads() {
+            self.presence.shared.metrics.limit(limits::names::PACKET_DEADLINE);
+            let secs = options.packet_deadline.as_secs();
+            let text =
+                format!("the client did not send the rest of a packet in {secs} s (mqtt.packet-deadline-seconds)");
+            return Err(End::Late { limit: limits::names::PACKET_DEADLINE, text });
+        }
+        self.check_end(now)?;
+        self.expire_attached(now);
+        if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
+            self.tell_of_full_window();
+        }
+        let silent = self.keep_alive.is_some_and(|limit| now >= self.heard + limit);
+        if silent && !self.reads() {
+            // It is we who do not listen.
+            self.heard = now;
+        } else if silent {
+            return Err(Fault::new(reason::KEEP_ALIVE, "keep-alive time is over").into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! What a PUBLISH comes to: an event of the client's device, a message on an ordinary topic, an answer to a method call, or a refusal.
+//! Never writes to the socket.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::{
+    bridge,
+    connection::{Connection, batch::Batch},
+    content::{Content, Refusal, content, within},
+    dialect::iot_core::{self, Refused},
+    end::End,
+    hub::{Hub, Online},
+};
+use switchbox_auth as auth;
+use switchbox_model::{EventData, Message, QoS, limits};
+use switchbox_mqtt_codec::{
+    fault::{Fault, reason},
+    packet::{Ack, AckKind, Publish},
+};
+use switchbox_mqtt_session::session;
+
+/// What a publish comes to.
+enum Action {
+    Event(EventData),
+    Message(Message),
+    Answer {
+        rid: u64,
+        status: u16,
+        payload: Bytes,
+    },
+    /// Under `/devices/`, and not the client's own, or where a gateway may not publish: for who is a gateway.
+    Elsewhere(Publish),
+    /// Acknowledged, and nothing more.
+    LeaveOut,
+    Refuse(Refusal),
+}
+
+impl<H: Hub> Connection<H> {
+    pub(super) async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), End> {
+        self.resolve_alias(&mut publish)?;
+        if publish.qos == QoS::ExactlyOnce && !self.receive(publish.id) {
+            return Ok(());
+        }
+        let ack = acknowledgement(publish.qos, publish.id);
+        let (qos, id) = (publish.qos, publish.id);
+        let topic = publish.topic.clone();
+        match self.action(publish) {
+            Action::Event(data) => {
+                if !batch.takes_own() {
+                    self.submit(batch).await?;
+                }
+                batch.push(data, qos, ack);
+                return Ok(());
+            }
+            Action::Message(message) => {
+                if !batch.events.is_empty() {
+                    self.submit(batch).await?;
+                }
+                return self.publish_ordinary(message, ack, batch).await;
+            }
+            Action::Answer { rid, status, payload } => {
+                self.submit(batch).await?;
+                self.presence.mailbox.answered(rid);
+                if let Some(online) = &self.presence.online {
+                    online.answer(rid, status, payload);
+                }
+            }
+            Action::Elsewhere(publish) => return Box::pin(self.publish_elsewhere(publish, ack, batch)).await,
+            Action::LeaveOut => self.submit(batch).await?,
+            Action::Refuse(refusal) => {
+                self.submit(batch).await?;
+                if self.is_gateway() {
+                    return self.refuse_gateways_own(&topic, id, &refusal, ack);
+                }
+                return self.refuse(&topic, &refusal, ack);
+            }
+        }
+        match ack {
+            Some(ack) => self.acknowledge_now(ack),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets or looks up the topic alias.
+    fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Fault> {
+        let Some(alias) = publish.alias else { return Ok(()) };
+        let at = usize::from(alias - 1);
+        if alias > limits::TOPIC_ALIASES {
+            return Err(Fault::new(reason::TOPIC_ALIAS, "a topic alias over the topic alias maximum"));
+        }
+        if !publish.topic.is_empty() {
+            if self.aliases.len() <= at {
+                self.aliases.resize(at + 1, None);
+            }
+            if let Some(known) = self.aliases.get_mut(at) {
+                *known = Some(publish.topic.clone());
+            }
+            return Ok(());
+        }
+        let known = self.aliases.get(at).cloned().flatten();
+        publish.topic = known.ok_or_else(|| Fault::new(reason::TOPIC_ALIAS, "a topic alias that was never set"))?;
+        Ok(())
+    }
+
+    /// A QoS 2 message: false when it was here before.
+    fn receive(&self, id: u16) -> bool {
+        let mut state = self.presence.mailbox.lock();
+        match state.session.receive(id) {
+            session::Receipt::New => true,
+            session::Receipt::Waiting => false,
+            session::Receipt::Again => {
+                state.session.ack(Ack::new(AckKind::PubRec, id));
+                false
+            }
+        }
+    }
+
+    fn action(&self, publish: Publish) -> Action {
+        let device = self.presence.device.as_ref().map(|device| &device.name.id);
+        let topic = publish.topic.clone();
+        let shared = &self.presence.shared;
+        match iot_core::publish(device, &topic) {
+            iot_core::Publish::Refused(Refused::OtherDevice) | iot_core::Publish::Control(_) => {
+                Action::Elsewhere(publish)
+            }
+            iot_core::Publish::Refused(Refused::Unknown | Refused::Answer) if self.presence.gateway.is_some() => {
+                Action::Elsewhere(publish)
+            }
+            iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
+            iot_core::Publish::Ordinary => {
+                if let Err(denied) = auth::may(&self.presence.auth_context.access, auth::Action::Publish, &topic) {
+                    if bridge::is_notification(&topic) {
+                        shared.metrics.refuse("bridge notification");
+                        return Action::LeaveOut;
+                    }
+                    if self.presence.gateway.is_some() {
+                        return Action::Elsewhere(publish);
+                    }
+                    return Action::Refuse(Refusal::not_authorised(denied.text()));
+                }
+                match within(&shared.metrics, publish.payload.len(), shared.options.payloads.message()) {
+                    Ok(()) => Action::Message(message(publish)),
+                    Err(refusal) => Action::Refuse(refusal),
+                }
+            }
+            meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
+                Ok(Content::Event(data)) => Action::Event(data),
+                Ok(Content::Answer { rid, status, payload }) => Action::Answer { rid, status, payload },
+                Err(refusal) => Action::Refuse(refusal),
+            },
+        }
+    }
+}
+
+fn acknowledgement(qos: QoS, id: u16) -> Option<Ack> {
+    match qos {
+        QoS::AtMostOnce => None,
+        QoS::AtLeastOnce => Some(Ack::new(AckKind::PubAck, id)),
+        QoS::ExactlyOnce => Some(Ack::new(AckKind::PubRec, id)),
+    }
+}
+
+fn message(publish: Publish) -> Message {
+    Message {
+        topic: publish.topic,
+        // A message may stay for long, and would keep all that was read with it.
+        payload: Bytes::copy_from_slice(&publish.payload),
+        qos: publish.qos,
+        retain: publish.retain,
+        expires: publish.expiry.map(|expiry| Instant::now() + expiry),
+        properties: publish.properties,
+    }
+}

@@ -1,0 +1,73 @@
+//! Reads from the socket, and keeps what is no whole packet yet. While nothing comes, no buffer is held.
+
+use std::{cell::RefCell, io, time::Instant};
+
+use bytes::{Buf as _, BytesMut};
+
+use crate::{connection::Connection, end::End, hub::Hub};
+use switchbox_mqtt_codec::{decode::decode, packet::Packet};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where a worker thread reads into: never kept across an await.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+impl<H: Hub> Connection<H> {
+    /// Reads once, and gives the packets that are whole.
+    pub(super) fn read(&mut self) -> Result<Vec<Packet>, End> {
+        let packet_bytes = self.packet_bytes();
+        READ.with_borrow_mut(|scratch| {
+            let length = match self.stream.try_read(scratch) {
+                Ok(0) => return Err(End::Lost("connection closed by the client without DISCONNECT".into())),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.stream.is_half_read() {
+                        self.partial_since.get_or_insert_with(Instant::now);
+                    }
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            self.heard = Instant::now();
+            let bytes = scratch.get(..length).unwrap_or_default();
+            let packets = if self.partial.is_empty() {
+                let (packets, rest) = decode(&mut self.decoder, bytes, packet_bytes, &mut self.fault);
+                self.partial.extend_from_slice(rest);
+                packets
+            } else {
+                self.partial.extend_from_slice(bytes);
+                self.decode_partial()
+            };
+            self.note_partial(!packets.is_empty());
+            Ok(packets)
+        })
+    }
+
+    /// Since when the rest of a packet is missing: since the last that was whole, if there was one.
+    pub(super) fn note_partial(&mut self, some_whole: bool) {
+        self.partial_since = match self.partial_since {
+            _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
+            Some(since) if !some_whole => Some(since),
+            _ => Some(Instant::now()),
+        };
+    }
+
+    /// The largest packet that is read.
+    fn packet_bytes(&self) -> usize {
+        self.presence.shared.options.payloads.packet_bytes()
+    }
+
+    pub(super) fn decode_partial(&mut self) -> Vec<Packet> {
+        let packet_bytes = self.packet_bytes();
+        let (packets, rest) = decode(&mut self.decoder, &self.partial, packet_bytes, &mut self.fault);
+        let used = self.partial.len() - rest.len();
+        self.partial.advance(used);
+        if self.partial.is_empty() {
+            self.partial = BytesMut::new();
+        }
+        packets
+    }
+}

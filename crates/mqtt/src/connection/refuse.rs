@@ -1,0 +1,65 @@
+//! What is acknowledged at once, what is refused, and how the log is told of that. Never writes to the socket.
+
+use std::time::Instant;
+
+use crate::{connection::Connection, content::Refusal, end::End, hub::Hub, presence::Presence};
+use switchbox_model::{
+    limits,
+    registry::{DeviceError, ErrorKind},
+};
+use switchbox_mqtt_codec::{
+    fault::{Fault, reason},
+    packet::{Ack, AckKind, Version},
+};
+use switchbox_support::clock;
+
+impl<H: Hub> Connection<H> {
+    /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
+    pub(crate) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+        self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
+        if self.peer.version == Version::V311 {
+            return Err(Fault::new(refusal.reason, refusal.text).into());
+        }
+        self.acknowledge_refused(refusal, ack)
+    }
+
+    /// MQTT 5.
+    pub(crate) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+        let Some(ack) = ack else { return Ok(()) };
+        if ack.kind == AckKind::PubRec {
+            self.presence.mailbox.lock().session.unreceive(ack.id);
+        }
+        self.acknowledge_now(Ack { reason: refusal.reason, text: Some(refusal.text), ..ack })
+    }
+
+    /// One log line a minute for a client and what it is refused, also where it comes back and asks for it again; all are
+    /// counted.
+    pub(crate) fn log_refusal(&mut self, what: &'static str, topic: &str, text: &str) {
+        self.log_line((what, what), topic, text);
+    }
+
+    pub(crate) fn log_line(&mut self, (what, kind): (&'static str, &'static str), topic: &str, text: &str) {
+        let Presence { shared, device, mailbox, .. } = &self.presence;
+        shared.metrics.refuse(what);
+        if let Some(device) = device {
+            let (kind, message) = (ErrorKind::PermissionDenied, format!("{topic}: {what} refused: {text}"));
+            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+        }
+        if let Some(more) = shared.client_lines.note((mailbox.name.clone(), kind), Instant::now()) {
+            tracing::warn!(client = %mailbox.name, topic, "{what} refused: {text}{more}");
+        }
+    }
+
+    pub(crate) fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
+        let mut state = self.presence.mailbox.lock();
+        state.session.ack(ack);
+        self.check_receive_maximum(state.session.unacknowledged())
+    }
+
+    pub(crate) fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
+        if self.peer.version == Version::V5 && unacknowledged > usize::from(limits::RECEIVE_MAXIMUM) {
+            return Err(Fault::new(reason::RECEIVE_MAXIMUM, "more publishes under way than the receive maximum").into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! Writes what the mailbox has: acknowledgements and messages, gathered, and as much as the socket takes. Tells the hub what was sent.
+
+use std::{borrow::Cow, cell::RefCell, io, time::Instant};
+
+use bytes::{Buf as _, BytesMut};
+use parking_lot::MutexGuard;
+
+use crate::{connection::Connection, end::End, gateway::delivery::Receipts, hub::Hub, outgoing, presence::Presence};
+use switchbox_mqtt_codec::packet::{Ack, AckKind};
+use switchbox_mqtt_session::session::Frame;
+use switchbox_support::scheduling;
+
+/// Bytes gathered before they are written.
+const WRITE_BYTES: usize = 128 * 1024;
+/// Bytes gathered before others may use the session in between: the log's writer, and publishers.
+const LOCKED_BYTES: usize = 8 * 1024;
+
+thread_local! {
+    /// Where a worker thread gathers what it writes: never kept across an await.
+    static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+impl<H: Hub> Connection<H> {
+    /// Writes until there is nothing more, or the socket takes no more.
+    pub(super) fn write(&mut self) -> Result<(), End> {
+        let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
+        loop {
+            let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };
+            let more = self.fill(&mut out, &mut sent);
+            let result = self.write_out(&mut out);
+            if out.is_empty() {
+                out.clear();
+                WRITE.set(if out.capacity() <= 2 * WRITE_BYTES { out } else { BytesMut::new() });
+            } else {
+                self.unsent = out;
+            }
+            let blocked = !self.unsent.is_empty() || !self.stream.is_flushed();
+            if blocked {
+                self.blocked_since.get_or_insert_with(Instant::now);
+                if !sent.is_empty() {
+                    self.slow.get_or_insert_default().sent = std::mem::take(&mut sent);
+                }
+            } else {
+                self.blocked_since = None;
+                self.acknowledged(std::mem::take(&mut sent));
+            }
+            result?;
+            if !more || blocked {
+                return Ok(());
+            }
+            scheduling::yield_if_due();
+        }
+    }
+
+    /// Encodes what the mailbox has, and adds to `sent` what the hub wants to know of. True: there may be more.
+    fn fill(&mut self, out: &mut BytesMut, sent: &mut Receipts) -> bool {
+        let Presence { mailbox, device, shared, .. } = &self.presence;
+        let device = device.as_ref().map(|device| &device.name.id);
+        let now = Instant::now();
+        let (mut published, mut taken) = (0, 0);
+        let mut refused = Receipts::default();
+        let mut state = mailbox.lock();
+        let mut locked_until = out.len() + LOCKED_BYTES;
+        let more = loop {
+            if out.len() >= WRITE_BYTES {
+                break true;
+            }
+            if out.len() >= locked_until {
+                MutexGuard::bump(&mut state);
+                locked_until = out.len() + LOCKED_BYTES;
+            }
+            let next = if self.ends { state.session.next_ack() } else { state.session.next(now) };
+            match next {
+                None => break false,
+                Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
+                Some(Frame::Publish { id, dup, item }) => {
+                    published += 1;
+                    // What is sent again leaves no room in the queue.
+                    taken += u64::from(!dup);
+                    if outgoing::publish(&mut self.peer, (id, dup), &item, device, now, out) {
+                        sent.sent(&item, dup);
+                    } else {
+                        shared.metrics.drop_message("larger than the client takes");
+                        let item = match item {
+                            Cow::Owned(item) => Some(item),
+                            Cow::Borrowed(_) => state.session.forget(id),
+                        };
+                        item.into_iter().for_each(|item| refused.add(item, false));
+                    }
+                }
+            }
+        };
+        let stuck_on = if more { None } else { state.session.stuck_on() };
+        if stuck_on.is_some() || self.slow.is_some() {
+            self.slow.get_or_insert_default().window.note(stuck_on, now);
+        }
+        state.slow_consumer.took(taken);
+        mailbox.drained(&mut state);
+        let progress = state.session.take_progress();
+        let record = state.record.filter(|_| !progress.is_empty());
+        let held = progress.held.iter().map(|kept| Ack::new(AckKind::PubRel, kept.id)).collect::<Vec<_>>();
+        let batch = (!held.is_empty()).then(|| state.session.ack_later(held));
+        drop(state);
+        if let Some(session) = record {
+            self.note_progress(session, progress, batch);
+        }
+        self.acknowledged(refused);
+        shared.metrics.publishes_out.inc_by(published);
+        more
+    }
+
+    fn write_out(&mut self, out: &mut BytesMut) -> Result<(), End> {
+        self.stream.try_flush()?;
+        while !out.is_empty() {
+            match self.stream.try_write(out) {
+                Ok(0) => return Err(End::Lost("connection lost".into())),
+                Ok(written) => out.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}

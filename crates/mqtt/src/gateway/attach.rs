@@ -1,0 +1,189 @@
+//! Attaches devices to a gateway's connection, looks at them again when something changes, and detaches them. Never reads a topic.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{
+    connection::Connection,
+    dialect::{attach, gateway_errors::ErrorType},
+    end::{End, runs_out},
+    gateway::{Attachment, Failure, Gateway, attached_device::AttachedLink, delivery::Receipts},
+    hub::{Hub, Online},
+    mailbox::Close,
+    presence::Presence,
+    resume::resume_attached,
+};
+use switchbox_auth::{AuthContext, Principal, Refusal};
+use switchbox_core::registry::Device;
+use switchbox_delivery::Receipt;
+use switchbox_model::{
+    DeviceId, limits,
+    registry::{DeviceError, ErrorKind},
+};
+use switchbox_support::clock;
+
+impl<H: Hub> Connection<H> {
+    /// The client is a gateway, also where it has become one since it connected.
+    pub(crate) fn is_gateway(&mut self) -> bool {
+        if self.presence.gateway.is_none() {
+            self.presence.gateway = Gateway::of(self.presence.device.as_ref());
+        }
+        let is = |device: &Arc<Device>| device.spec().gateway.is_some();
+        self.presence.device.as_ref().is_some_and(is)
+    }
+
+    /// Speaks for the device from now on. For one that is attached already the token counts that was shown last.
+    pub(crate) async fn attach(&mut self, id: &DeviceId, payload: &Bytes) -> Result<(), Failure> {
+        let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
+        let auth_context = self.admit_attached(id, payload).await?;
+        let Principal::Device(device) = auth_context.principal.clone() else {
+            return Err(failed("only devices can be attached".into()));
+        };
+        self.let_go_former(&device);
+        let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
+            return Err(failed("the client is no gateway".into()));
+        };
+        let runs_out = runs_out(auth_context.end());
+        if let Some(known) = devices.attached.get_mut(id) {
+            known.auth_context = auth_context;
+            known.runs_out = runs_out;
+        } else {
+            let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
+            let online = shared.hub.attach(&device, link.clone(), &gateway.name.id);
+            let online = online.map_err(|taken| failed(taken.to_string()))?;
+            tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
+            resume_attached(&online, &device, mailbox);
+            shared.gateway_routes.add(device.num, mailbox);
+            devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, runs_out });
+            // What changed while it was decided.
+            mailbox.revalidate();
+        }
+        devices.note_runs_out();
+        Ok(())
+    }
+
+    /// Whether the gateway may attach the device.
+    async fn admit_attached(&mut self, id: &DeviceId, payload: &Bytes) -> Result<AuthContext, Failure> {
+        let failed = |text: String| Failure::new(ErrorType::Attachment, id.as_str(), text);
+        let Presence { shared, device: Some(gateway), gateway: Some(devices), .. } = &self.presence else {
+            return Err(failed("the client is no gateway".into()));
+        };
+        if payload.len() > limits::CONTROL_BYTES {
+            shared.metrics.limit(limits::names::CONTROL_BYTES);
+            return Err(failed(format!("the payload is larger than {} bytes", limits::CONTROL_BYTES)));
+        }
+        let token = attach::token(payload).map_err(|text| failed(text.into()))?;
+        if devices.attached.len() >= limits::ATTACHED_DEVICES && !devices.attached.contains_key(id) {
+            shared.metrics.limit(limits::names::ATTACHED_DEVICES);
+            let most = limits::ATTACHED_DEVICES;
+            return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
+        }
+        let auth_context = shared.hub.admit_attached(gateway, id, token.as_deref()).await;
+        auth_context.map_err(|refusal| match refusal {
+            Refusal::NotAuthorised(text) => failed(text),
+            Refusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
+        })
+    }
+
+    /// What was attached under this device's id and is over: somebody else has it, or it was another device.
+    fn let_go_former(&mut self, device: &Device) {
+        let id = &device.name.id;
+        let former = self.presence.gateway.as_ref().and_then(|gateway| gateway.attached.get(id));
+        let why = former.and_then(|former| match former.link.over() {
+            Some(why) => Some(why.to_owned()),
+            None if former.device.num != device.num => Some(format!("device {id} was deleted and made anew")),
+            None => None,
+        });
+        if let Some(why) = why {
+            self.let_go(vec![(id.clone(), why)]);
+        }
+    }
+
+    /// Speaks for the device no more. False: it did not.
+    pub(crate) fn detach(&mut self, id: &DeviceId, why: &str) -> bool {
+        self.note_sent();
+        let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
+        let Some(attachment) = gateway.attached.remove(id) else { return false };
+        gateway.note_runs_out();
+        shared.gateway_routes.remove(attachment.device.num, mailbox);
+        attachment.end(why);
+        true
+    }
+
+    /// Looks again at whether the client may stay, and those that it speaks for.
+    pub(crate) fn revalidate(&mut self) -> Result<(), End> {
+        let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
+        let until = shared.hub.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        self.runs_out = runs_out(until);
+        let (Some(device), Some(gateway)) = (device, gateway) else {
+            self.presence.gateway = Gateway::of(self.presence.device.as_ref());
+            return Ok(());
+        };
+        let mut ended = Vec::new();
+        for (id, attachment) in &mut gateway.attached {
+            let over = attachment.link.over().map_or(Ok(()), |why| Err(why.to_owned()));
+            match over.and_then(|()| shared.hub.attachment_holds(device, &attachment.auth_context)) {
+                Ok(until) => attachment.runs_out = runs_out(until),
+                Err(why) => ended.push((id.clone(), why)),
+            }
+        }
+        gateway.note_runs_out();
+        self.let_go(ended);
+        if !self.is_gateway() {
+            self.presence.gateway = None;
+        }
+        Ok(())
+    }
+
+    /// Detaches those whose tokens have run out.
+    pub(crate) fn expire_attached(&mut self, now: Instant) {
+        let Some(gateway) = &self.presence.gateway else { return };
+        let is_over = |attachment: &Attachment<H>| attachment.runs_out.is_some_and(|at| now >= at);
+        let ended = gateway.attached.iter().filter(|(_, attachment)| is_over(attachment));
+        let why = "the device's token or key ran out; attach it again with a new one";
+        let ended: Vec<_> = ended.map(|(id, _)| (id.clone(), why.to_owned())).collect();
+        self.let_go(ended);
+    }
+
+    fn let_go(&mut self, ended: Vec<(DeviceId, String)>) {
+        for (id, why) in ended {
+            // Not where another connection has it by now.
+            if let Some(attachment) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id)) {
+                let (kind, message) = (ErrorKind::PermissionDenied, format!("detached: {why}"));
+                attachment.device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+            }
+            self.detach(&id, &why);
+            tracing::info!(gateway = %self.presence.mailbox.name, device = %id, "detached: {why}");
+            self.presence.shared.metrics.refuse("attached device");
+            self.tell(&Failure::new(ErrorType::Detachment, id.as_str(), why), None);
+        }
+    }
+
+    /// What the client acknowledged goes to the devices that it was for.
+    pub(crate) fn acknowledged(&self, receipts: Receipts) {
+        let Receipts { own, config_sent, attached } = receipts;
+        if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
+            online.acknowledged(config_sent.then_some(Receipt::ConfigSent).into_iter().chain(own));
+        }
+        for (device, receipt) in attached {
+            let found = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&device.name.id));
+            // One that was detached gets it again when it is back.
+            if let Some(attachment) = found.filter(|attachment| attachment.device.num == device.num) {
+                attachment.online.acknowledged([receipt]);
+            }
+        }
+    }
+}
+
+impl<H: Hub> Presence<H> {
+    /// The gateway's connection ended, and with it those that it speaks for.
+    pub(crate) fn leave_attached(&mut self, end: &End) {
+        let Some(gateway) = self.gateway.take() else { return };
+        let why = format!("its gateway left: {}", end.text());
+        for (_, attachment) in gateway.attached {
+            self.shared.gateway_routes.remove(attachment.device.num, &self.mailbox);
+            attachment.end(&why);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Whether a client that sent CONNECT is let in: by what it proves, what it asks for, and whether there is a session for it.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+
+use super::refuse::{Refused, address, not_let_in};
+use crate::{
+    Shared, bridge,
+    clients::{Claim, Key, Wanted},
+    connection::Admitted,
+    end::runs_out,
+    gateway::Gateway,
+    hub::Hub,
+    mailbox::DeviceLink,
+    presence::Presence,
+    resume::resume,
+    session_key,
+    socket::Socket,
+    will,
+};
+use switchbox_auth as auth;
+use switchbox_auth::{AuthContext, Credentials, Principal};
+use switchbox_model::limits;
+use switchbox_mqtt_codec::{
+    aliases::Aliases,
+    decode::Decoder,
+    encode::{Accepted, Peer},
+    fault::{Fault, reason},
+    packet::{Connect, Version, Will},
+};
+use switchbox_support::scheduling::CpuBudget;
+
+/// Lets the client in, or says why not.
+pub(super) async fn admit<H: Hub>(
+    shared: Arc<Shared<H>>,
+    mut connect: Connect,
+    socket: &Socket,
+) -> Result<Admitted<H>, Refused> {
+    let auth_context = prove(&shared, &mut connect, socket).await?;
+    let assigned = connect.client_id.is_empty().then(assign_id);
+    if let Some(id) = &assigned {
+        connect.client_id = id.clone().into();
+    }
+    check_will(&shared, &auth_context, &mut connect.will)?;
+    let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
+    let peer = peer(&connect);
+    let answers = if connect.response_info { place_for_answers(&auth_context, &connect.client_id) } else { None };
+    let told_keep_alive = server_keep_alive(connect.version, connect.keep_alive_secs);
+    let mut accepted = Accepted {
+        session_present: false,
+        packet_bytes: shared.options.payloads.packet_bytes(),
+        assigned_id: assigned.as_deref(),
+        // As long as it may become.
+        session_expiry_secs: (connect.session_expiry_secs > 0).then_some(granted_expiry),
+        keep_alive_secs: told_keep_alive,
+        response_info: answers.as_deref(),
+    };
+    // Before there is a session of which the client would never hear.
+    if !peer.connack(&accepted, &mut BytesMut::new()) {
+        let fault = Fault::new(reason::TOO_LARGE, "CONNACK would be over the client's maximum packet size");
+        return Err(fault.into());
+    }
+    let (key, claim) = claim(&shared, &auth_context, &connect, granted_expiry).await?;
+    accepted.session_expiry_secs = (claim.expiry_secs != connect.session_expiry_secs).then_some(claim.expiry_secs);
+    accepted.session_present = claim.present;
+    let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs));
+    let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
+    let (presence, generation) = begin(shared, auth_context, connect, (key, claim)).await?;
+    let mut unsent = BytesMut::new();
+    peer.connack(&accepted, &mut unsent);
+    presence.shared.metrics.connects.inc();
+    resume(&presence);
+    // What changed before the connection could be told.
+    presence.mailbox.revalidate();
+    let runs_out = runs_out(presence.auth_context.end());
+    Ok(Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out })
+}
+
+/// Who the client is. Its password is forgotten then.
+async fn prove<H: Hub>(shared: &Shared<H>, connect: &mut Connect, socket: &Socket) -> Result<AuthContext, Refused> {
+    let credentials = Credentials {
+        client_id: &connect.client_id,
+        user_name: connect.user_name.as_deref(),
+        password: connect.password.as_deref().map(Vec::as_slice),
+        address: address(socket),
+        certificates: socket.peer_certificates(),
+    };
+    let admitted = shared.hub.admit(credentials).await;
+    connect.password = None;
+    admitted.map_err(|refusal| not_let_in(&refusal))
+}
+
+/// The session is the client's from now on.
+async fn claim<H: Hub>(
+    shared: &Shared<H>,
+    auth_context: &AuthContext,
+    connect: &Connect,
+    expiry_secs: u32,
+) -> Result<(Key, Claim), Refused> {
+    let (key, name) = known_as(&auth_context.principal, &connect.client_id);
+    let will = connect.will.as_deref().map(|will| Box::new(will::stored(will)));
+    let owner = session_key::of_retained(auth_context);
+    let wanted = Wanted { name, owner, clean: connect.clean, expiry_secs, will };
+    let claim = shared.clients.claim(&key, &wanted).await;
+    let claim = claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
+    Ok((key, claim))
+}
+
+/// The connection begins, as others see it.
+async fn begin<H: Hub>(
+    shared: Arc<Shared<H>>,
+    auth_context: AuthContext,
+    connect: Connect,
+    (key, Claim { mailbox, expiry_secs, changes, .. }): (Key, Claim),
+) -> Result<(Presence<H>, u64), Refused> {
+    let device = auth_context.principal.device().cloned();
+    let generation = mailbox.begin(connect.receive_maximum);
+    let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
+    let presence = Presence {
+        online: device.as_ref().map(|device| shared.hub.connect(device, link)),
+        gateway: Gateway::of(device.as_ref()),
+        share: share(&shared, &auth_context.principal),
+        key,
+        mailbox,
+        device,
+        auth_context,
+        will: connect.will,
+        session_expiry: Duration::from_secs(expiry_secs.into()),
+        may_keep: connect.session_expiry_secs > 0,
+        end: None,
+        shared,
+    };
+    let written = presence.shared.clients.written(changes).await;
+    written.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server stops"))?;
+    Ok((presence, generation))
+}
+
+/// Whether the client may leave this will.
+fn check_will<H: Hub>(
+    shared: &Shared<H>,
+    auth_context: &AuthContext,
+    will: &mut Option<Box<Will>>,
+) -> Result<(), Fault> {
+    leave_out_notification(shared, auth_context, will);
+    let device = auth_context.principal.device();
+    let check =
+        |will: &Will| will::check(device.map(|device| &**device), &auth_context.access, &shared.options.payloads, will);
+    will.as_deref().map_or(Ok(()), check)
+}
+
+/// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
+fn leave_out_notification<H: Hub>(shared: &Shared<H>, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
+    let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
+    if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
+        shared.metrics.refuse("bridge notification");
+    }
+}
+
+/// Whose session it is, and the client's name for the log.
+fn known_as(principal: &Principal, client_id: &str) -> (Key, Arc<str>) {
+    match principal {
+        Principal::Device(device) => (Key::Device(device.num), device.name.id.as_str().into()),
+        Principal::Client => {
+            let id = Arc::from(client_id);
+            (Key::Client(Arc::clone(&id)), id)
+        }
+        Principal::Service(service) => {
+            (session_key::of_service(service, client_id), format!("{}:{client_id}", service.name).into())
+        }
+    }
+}
+
+fn peer(connect: &Connect) -> Peer {
+    let Connect { version, maximum_packet, problem_info, topic_aliases, .. } = *connect;
+    Peer { version, maximum_packet, problem_info, aliases: Aliases::new(topic_aliases) }
+}
+
+/// What counts as one client: a device, or an account with all its clients.
+fn share<H: Hub>(shared: &Shared<H>, principal: &Principal) -> Arc<CpuBudget> {
+    match principal {
+        Principal::Service(service) => shared.shares.of(&service.name.to_string()),
+        Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),
+    }
+}
+
+/// How the topics begin that the client may have answers sent to, if it may subscribe to any.
+fn place_for_answers(auth_context: &AuthContext, client_id: &str) -> Option<String> {
+    let place = match &auth_context.principal {
+        Principal::Device(device) => format!("responses/{}/{}/", device.name.registry.id(), device.name.id),
+        Principal::Client | Principal::Service(_) => format!("responses/{client_id}/"),
+    };
+    let allowed = auth::may(&auth_context.access, auth::Action::Subscribe, &format!("{place}#")).is_ok();
+    (allowed && !client_id.contains(['+', '#'])).then_some(place)
+}
+
+/// What the client is told to keep instead of what it asked for: 3.1.1 has no word for it.
+fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
+    let too_long = asked_secs == 0 || asked_secs > limits::KEEP_ALIVE_SECS;
+    (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
+}
+
+/// One and a half times what the client promised; none = for ever.
+fn keep_alive(secs: u16) -> Option<Duration> {
+    (secs > 0).then(|| Duration::from_millis(u64::from(secs) * 1_500))
+}
+
+/// No device can have such an id, so a client that comes back with it is no device either.
+fn assign_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("_auto-{:016x}{:016x}", random(), random())
+}

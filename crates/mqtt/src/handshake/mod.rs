@@ -1,0 +1,146 @@
+//! From an accepted socket to a client that is let in, or a CONNACK that says why not. Never reads a second packet.
+
+mod admit;
+mod refuse;
+
+use std::{io, pin::Pin, sync::Arc};
+
+use bytes::BytesMut;
+use tokio::{io::Interest, net::TcpStream, time::Instant};
+use zeroize::Zeroizing;
+
+use self::{
+    admit::admit,
+    refuse::{address, broken, explained, late, log_failure, refuse},
+};
+use crate::{
+    Shared,
+    connection::{Connection, linger::say_goodbye},
+    hub::Hub,
+    listen::ListenerOptions,
+    socket::Socket,
+    web::{Closing, status},
+};
+use switchbox_model::limits;
+use switchbox_mqtt_codec::{
+    connect::{self, Reader},
+    fault::{Fault, reason},
+    frame,
+    packet::Connect,
+};
+
+/// Lets a client in. None: it was refused and told so, it never said who it is, or it is to leave before that.
+pub(crate) async fn handshake<H: Hub>(
+    shared: Arc<Shared<H>>,
+    stream: TcpStream,
+    door: Arc<ListenerOptions>,
+    leaving: impl Future<Output = ()>,
+) -> Option<Box<Connection<H>>> {
+    tokio::pin!(leaving);
+    let deadline = Instant::now() + shared.options.connect_deadline;
+    let mut socket = open(&shared, stream, &door, deadline, leaving.as_mut()).await?;
+    let (connect, rest) = first_packet(&shared, &mut socket, deadline, leaving.as_mut()).await?;
+    let name = connect.client_id.clone();
+    let reader = Reader { version: connect.version, maximum_packet: connect.maximum_packet };
+    let admitted = tokio::select! {
+        admitted = admit(shared.clone(), connect, &socket) => admitted,
+        () = leaving => Err(Fault::new(reason::UNAVAILABLE, "the server is busy, or shuts down").into()),
+    };
+    match admitted {
+        Ok(admitted) => Some(Box::new(Connection::new(socket, rest, admitted))),
+        Err(refused) => {
+            refuse(&shared, &mut socket, &name, refused, Some(reader)).await;
+            None
+        }
+    }
+}
+
+/// TLS and WebSocket, where the listener has them.
+async fn open<H: Hub>(
+    shared: &Shared<H>,
+    stream: TcpStream,
+    door: &ListenerOptions,
+    deadline: Instant,
+    leaving: Pin<&mut impl Future<Output = ()>>,
+) -> Option<Socket> {
+    let address = stream.peer_addr().ok()?.ip();
+    let opened = tokio::select! {
+        opened = tokio::time::timeout_at(deadline, door.open(stream, &shared.metrics)) => opened,
+        () = leaving => return None,
+    };
+    match opened {
+        Ok(Ok(socket)) => return Some(socket),
+        Ok(Err(error)) => {
+            shared.metrics.refuse("handshake");
+            log_failure(shared, address, &format!("{} failed: {}", door.handshakes(), explained(&error)));
+        }
+        Err(_) => late(shared, address, door.handshakes()),
+    }
+    None
+}
+
+/// CONNECT, and what came after it.
+async fn first_packet<H: Hub>(
+    shared: &Shared<H>,
+    socket: &mut Socket,
+    deadline: Instant,
+    leaving: Pin<&mut impl Future<Output = ()>>,
+) -> Option<(Connect, BytesMut)> {
+    let address = address(socket);
+    let read = tokio::select! {
+        read = tokio::time::timeout_at(deadline, read_connect(socket)) => Some(read),
+        () = leaving => None,
+    };
+    match read {
+        Some(Ok(Ok(Ok(read)))) => return Some(read),
+        Some(Ok(Ok(Err((fault, reader))))) => refuse(shared, socket, "", fault.into(), reader).await,
+        Some(Ok(Err(error))) => broken(shared, socket, address, error).await,
+        Some(Err(_)) => {
+            late(shared, address, "CONNECT");
+            let text = "CONNECT did not come in time";
+            say_goodbye(socket, &[], Closing { status: status::POLICY, text }).await;
+        }
+        None => {
+            let text = "the host makes room, or shuts down";
+            say_goodbye(socket, &[], Closing { status: status::GOING_AWAY, text }).await;
+        }
+    }
+    None
+}
+
+/// Reads until CONNECT is whole; also gives what came after it.
+async fn read_connect(socket: &mut Socket) -> io::Result<Result<(Connect, BytesMut), connect::Refused>> {
+    const PIECE: usize = 512;
+    // Who says nothing takes no memory. Never grows, as that would leave a copy behind: there is a secret in it.
+    socket.ready(Interest::READABLE).await?;
+    let mut buffer = Zeroizing::new(Vec::with_capacity(limits::CONNECT_PACKET_BYTES + PIECE));
+    let mut piece = Zeroizing::new([0; PIECE]);
+    loop {
+        socket.ready(Interest::READABLE).await?;
+        match socket.try_read(piece.as_mut_slice()) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => buffer.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        match frame::frame(&buffer, limits::CONNECT_PACKET_BYTES) {
+            _ if buffer.first().is_some_and(|first| *first != 0x10) => return Ok(Err((no_connect(&buffer), None))),
+            Err(fault) => return Ok(Err((fault, connect::begun(&buffer)))),
+            Ok(None) => {}
+            Ok(Some(frame)) => {
+                let rest = buffer.get(frame.whole.len()..).unwrap_or_default();
+                return Ok(connect::read(frame).map(|connect| (connect, rest.into())));
+            }
+        }
+    }
+}
+
+fn no_connect(bytes: &[u8]) -> Fault {
+    Fault::protocol(match bytes {
+        [0x16, 3, ..] => "the first packet is no CONNECT: TLS begins, and this listener is without",
+        [b'G', b'E', b'T', b' ', ..] => {
+            "the first packet is no CONNECT: HTTP begins, and WebSocket has a listener of its own"
+        }
+        _ => "the first packet is no CONNECT",
+    })
+}

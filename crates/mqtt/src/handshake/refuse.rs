@@ -1,0 +1,124 @@
+//! Tells a client that it is not let in, and the log why. 3.1.1 has words for some reasons only.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+
+use crate::{
+    Shared,
+    connection::linger::say_goodbye,
+    hub::Hub,
+    socket::Socket,
+    web::{self, Closing, Failure},
+};
+use switchbox_auth::Refusal;
+use switchbox_model::limits;
+use switchbox_mqtt_codec::{
+    aliases::Aliases,
+    connect::Reader,
+    encode::Peer,
+    fault::{Fault, reason},
+    packet::Version,
+};
+use switchbox_transport::admission::network;
+
+/// What the client is told, and what the log is.
+pub(super) struct Refused {
+    fault: Fault,
+    why: String,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { why: fault.text.clone().into_owned(), fault }
+    }
+}
+
+/// The log has the reason; the client learns only that it is refused, lest it learn which devices there are.
+pub(super) fn not_let_in(refusal: &Refusal) -> Refused {
+    let fault = match refusal {
+        Refusal::NotAuthorised(_) => Fault::new(reason::NOT_AUTHORISED, "not authorised"),
+        Refusal::Unavailable(_) => Fault::new(reason::UNAVAILABLE, "server unavailable"),
+    };
+    Refused { fault, why: format!("not let in: {refusal}") }
+}
+
+/// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
+pub(super) async fn refuse<H: Hub>(
+    shared: &Shared<H>,
+    socket: &mut Socket,
+    client: &str,
+    Refused { fault, why }: Refused,
+    reader: Option<Reader>,
+) {
+    shared.metrics.refuse("connect");
+    if fault.reason == reason::TOO_LARGE {
+        shared.metrics.limit(limits::names::CONNECT_PACKET_BYTES);
+    }
+    let address = address(socket);
+    if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
+        tracing::warn!(client, %address, reason = fault.reason, "CONNECT refused: {why}{more}");
+    }
+    let mut answer = BytesMut::new();
+    match reader {
+        Some(Reader { version: Version::V311, .. }) if matches!(fault.reason, reason::MALFORMED | reason::PROTOCOL) => {
+        }
+        Some(Reader { version, maximum_packet }) => {
+            let peer = Peer { version, maximum_packet, problem_info: true, aliases: Aliases::default() };
+            peer.refuse(fault.reason, &fault.text, &mut answer);
+        }
+        None => {}
+    }
+    say_goodbye(socket, &answer, web::closing(&fault)).await;
+}
+
+/// The log is told of a client that does not get as far as MQTT.
+pub(super) fn log_failure<H: Hub>(shared: &Shared<H>, address: IpAddr, what: &str) {
+    if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
+        tracing::warn!(%address, "a client did not get as far as CONNECT: {what}{more}");
+    }
+}
+
+/// The time for CONNECT is over.
+pub(super) fn late<H: Hub>(shared: &Shared<H>, address: IpAddr, what: &str) {
+    shared.metrics.limit(limits::names::CONNECT_DEADLINE);
+    let secs = shared.options.connect_deadline.as_secs_f32();
+    log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline-seconds)"));
+}
+
+/// The connection ended before CONNECT was whole. One that never said anything, as the probes of load balancers do, is nothing to
+/// tell of.
+pub(super) async fn broken<H: Hub>(shared: &Shared<H>, socket: &mut Socket, address: IpAddr, error: io::Error) {
+    let Some(failure) = error.get_ref().and_then(|error| error.downcast_ref::<Failure>()) else {
+        tracing::debug!(%address, %error, "a client left before CONNECT");
+        return;
+    };
+    shared.metrics.refuse("connect");
+    log_failure(shared, address, failure.text);
+    say_goodbye(socket, &[], Closing { status: failure.status, text: failure.text }).await;
+}
+
+/// What went wrong in a handshake, with what to do about it where that is known.
+pub(super) fn explained(error: &io::Error) -> String {
+    let text = error.to_string();
+    let incompatible = ["NoSignatureSchemesInCommon", "NoCipherSuitesInCommon", "NoKxGroupsInCommon"];
+    let old = ["Tls12NotOffered", "SupportedVersionsExtensionRequired"];
+    let advice = if incompatible.iter().any(|name| text.contains(name)) {
+        "; a client that knows RSA alone needs a certificate by `switchbox cert server --key-type rsa`"
+    } else if old.iter().any(|name| text.contains(name)) {
+        "; the client must know TLS 1.2 or 1.3"
+    } else if text.contains("InvalidContentType") {
+        "; the client does not speak TLS, which this listener does"
+    } else {
+        ""
+    };
+    text + advice
+}
+
+pub(super) fn address(socket: &Socket) -> IpAddr {
+    socket.peer().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}

@@ -1,0 +1,96 @@
+//! A client that is connected, and what follows when it no longer is: the will, the device's `disconnected` event, the session's fate.
+//! [`Presence`] does it when it is dropped, so that it happens on every way out, a panic included.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Shared,
+    clients::{DueWill, Key, SessionCleanup},
+    end::End,
+    gateway::Gateway,
+    hub::{Hub, Online},
+    mailbox::{Close, Mailbox},
+    session_key, will,
+};
+use switchbox_auth::AuthContext;
+use switchbox_core::registry::Device;
+use switchbox_model::{
+    broker::BrokerChange,
+    registry::{DeviceError, ErrorKind},
+};
+use switchbox_mqtt_codec::packet::Will;
+use switchbox_mqtt_session::topics::Pending;
+use switchbox_support::{clock, scheduling::CpuBudget};
+
+/// A client that is connected. Its end is its drop.
+pub(super) struct Presence<H: Hub> {
+    pub(super) shared: Arc<Shared<H>>,
+    pub(super) key: Key,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) device: Option<Arc<Device>>,
+    pub(super) auth_context: AuthContext,
+    pub(super) online: Option<H::Online>,
+    /// Where the device is a gateway.
+    pub(super) gateway: Option<Box<Gateway<H>>>,
+    pub(super) will: Option<Box<Will>>,
+    /// 0: the session ends with the connection.
+    pub(super) session_expiry: Duration,
+    /// The client asked for a session that outlives the connection.
+    pub(super) may_keep: bool,
+    pub(super) share: Arc<CpuBudget>,
+    pub(super) end: Option<End>,
+}
+
+impl<H: Hub> Presence<H> {
+    /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
+    fn will_first(&mut self, end: &End) {
+        let no_session = self.session_expiry.is_zero();
+        let Self { shared, auth_context, mailbox, will, .. } = self;
+        let is_first = |will: &mut Box<Will>| {
+            end.publishes_will() && (no_session || will.delay.is_zero()) && will::is_event(auth_context, will)
+        };
+        if let Some(will) = will.take_if(is_first) {
+            let record = mailbox.lock().record;
+            let mut pending = Pending::default();
+            pending.extend(record.map(|session| BrokerChange::Will { session, will: None }));
+            // An event waits for no subscriber.
+            let _ = will::publish(shared, auth_context, &mailbox.name, *will, pending);
+        }
+    }
+
+    /// For the device's operator: what ended its connection, where that was an error of its own.
+    fn note_failure(&self, end: &End) {
+        let kind = match end {
+            End::Fault(_) | End::Late { .. } => ErrorKind::InvalidArgument,
+            End::Closed(Close::RanOut | Close::Revoked(_)) => ErrorKind::PermissionDenied,
+            End::Disconnected { .. } | End::Lost(_) | End::Closed(_) => return,
+        };
+        if let Some(device) = &self.device {
+            let message = format!("connection closed: {}", end.text());
+            device.failed(DeviceError { time_ms: clock::now_ms(), kind, message });
+        }
+    }
+
+    fn due_will(&mut self, end: &End) -> Option<(Duration, DueWill)> {
+        let will = self.will.take().filter(|_| end.publishes_will())?;
+        let delay = will.delay;
+        Some((delay, will::due(self.shared.clone(), self.auth_context.clone(), self.mailbox.name.clone(), will)))
+    }
+}
+
+impl<H: Hub> Drop for Presence<H> {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
+        self.leave_attached(&end);
+        self.note_failure(&end);
+        self.will_first(&end);
+        if let Some(online) = self.online.take() {
+            online.disconnect(end.text());
+        }
+        let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
+        let can_return = session_key::can_return(&self.shared.hub, &self.key);
+        let expiry = if can_return { self.session_expiry } else { Duration::ZERO };
+        let legacy = SessionCleanup { expiry, will: self.due_will(&end), will_later };
+        self.shared.clients.release(&self.key, &self.mailbox, legacy);
+    }
+}
