@@ -11,6 +11,7 @@ mod reach;
 mod recovery;
 mod sweep;
 mod takeover;
+mod waiting_calls;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -24,9 +25,10 @@ use tokio::sync::Semaphore;
 
 use command_window::Offered;
 pub use commands::CancelError;
-pub use methods::{CallError, Response};
+pub use methods::CallError;
 pub use outgoing::Publisher;
 pub use takeover::JustTaken;
+pub use waiting_calls::Response;
 
 use methods::Calls;
 use presence::Presence;

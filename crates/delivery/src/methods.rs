@@ -7,11 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
-use super::{Feed, Handle, Online, Outbound, Presence};
+use super::{
+    Feed, Handle, Online, Outbound, Presence,
+    waiting_calls::{Guard, Response},
+};
 use switchbox_core::registry::Device;
 use switchbox_model::{
     DeviceName, DeviceNum,
@@ -20,14 +22,6 @@ use switchbox_model::{
     registry::MethodEndpoint,
 };
 use switchbox_proxy as proxy;
-
-/// A device's answer to a method call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// 100 to 599.
-    pub status: u16,
-    pub payload: Bytes,
-}
 
 /// Why a method call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,45 +80,6 @@ impl Calls {
                 "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
             );
         }
-    }
-}
-
-/// The calls that wait for one connected device, by their request id.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
-
-impl Waiting {
-    /// None when too many wait already.
-    fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
-        let (answer, answered) = oneshot::channel();
-        let mut calls = self.0.lock();
-        if calls.len() >= limits::METHODS_IN_FLIGHT {
-            return None;
-        }
-        calls.insert(rid, answer);
-        Some(answered)
-    }
-
-    fn answer(&self, rid: u64, response: Response) -> bool {
-        let call = self.0.lock().remove(&rid);
-        call.is_some_and(|call| call.send(response).is_ok())
-    }
-
-    /// The device is gone: all that wait are told.
-    pub(super) fn end(&self) {
-        self.0.lock().clear();
-    }
-}
-
-/// Takes a call off the list when its caller goes, for whatever reason.
-struct Guard<'a> {
-    waiting: &'a Waiting,
-    rid: u64,
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        self.waiting.0.lock().remove(&self.rid);
     }
 }
 
@@ -240,42 +195,6 @@ impl Online {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn response(status: u16) -> Response {
-        Response { status, payload: Bytes::new() }
-    }
-
-    #[test]
-    fn each_answer_finds_its_call_and_only_once() {
-        let waiting = Waiting::default();
-        let mut calls: Vec<_> = (1..=3).map(|rid| waiting.begin(rid).unwrap()).collect();
-        for (rid, waited) in [(3, true), (1, true), (1, false), (9, false), (2, true)] {
-            assert_eq!(waiting.answer(rid, response(rid as u16 + 200)), waited, "{rid}");
-        }
-        let got: Vec<_> = calls.iter_mut().map(|call| call.try_recv().unwrap().status).collect();
-        assert_eq!(got, [201, 202, 203]);
-    }
-
-    #[test]
-    fn nobody_waits_for_the_answer_of_a_call_that_was_given_up() {
-        let waiting = Waiting::default();
-        let call = waiting.begin(1).unwrap();
-        drop(Guard { waiting: &waiting, rid: 1 });
-        drop(call);
-        assert!(!waiting.answer(1, response(200)));
-    }
-
-    #[test]
-    fn a_device_has_so_many_calls_and_no_more_until_one_ends() {
-        let waiting = Waiting::default();
-        let most = limits::METHODS_IN_FLIGHT as u64;
-        let calls: Vec<_> = (0..most).map(|rid| waiting.begin(rid).unwrap()).collect();
-        assert!(waiting.begin(most).is_none());
-        assert!(waiting.answer(0, response(200)));
-        assert!(waiting.begin(most).is_some());
-        waiting.end();
-        assert!(calls.into_iter().skip(1).all(|mut call| call.try_recv().is_err()), "the device is gone");
-    }
 
     #[test]
     fn what_the_endpoint_says_becomes_what_the_caller_reads() {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::{
     Feed, Link, Outbound,
     command_window::{CommandWindow, Handed},
-    methods::Waiting,
+    waiting_calls::Waiting,
 };
 use switchbox_core::registry::Device;
 use switchbox_model::registry::{DeviceError, ErrorKind};

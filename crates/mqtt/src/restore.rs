@@ -52,7 +52,7 @@ impl<H: Hub> Service<H> {
 
     fn restore_session(
         &self,
-        doc: SessionDoc,
+        mut doc: SessionDoc,
         device: &impl Fn(DeviceNum) -> Option<Arc<Device>>,
         now: Now,
     ) -> Restored {
@@ -68,40 +68,9 @@ impl<H: Hub> Service<H> {
         let left = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
         let auth_context = self.shared.hub.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
         let owner = session_key::of_retained(&auth_context);
-        let will = doc.will.filter(|_| can_return).map(|stored| Box::new(will::restored(*stored)));
+        let will = doc.will.take().filter(|_| can_return).map(|stored| Box::new(will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
-        let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
-        let reached = |queued: &QueuedDoc| match queued {
-            QueuedDoc { held: true, .. } => Reached::Held,
-            queued if queued.num < in_doubt_from => Reached::Sent,
-            queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
-            _ => Reached::Queued,
-        };
-        if doc.left_ms.is_none() {
-            let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
-            let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, will.is_some());
-            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
-            self.shared.topics.session_log().note(left);
-            self.shared.topics.session_log().note(BrokerChange::InDoubt { session, from: in_doubt_from });
-        }
-        let waiting = doc.queue.into_iter().map(|queued| Left {
-            reached: reached(&queued),
-            item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
-        });
-        let (subscriptions, carried) = subscriptions(&doc.subscriptions, own.as_ref());
-        let mut session = Session::restore(waiting.collect(), doc.received, now.instant);
-        let gone = session.take_gone();
-        if !gone.is_empty() {
-            self.shared.topics.session_log().note(BrokerChange::Gone { session: doc.num, nums: gone });
-        }
-        let state = State {
-            session,
-            subscriptions,
-            carried,
-            record: Some(doc.num),
-            durable: doc.expiry_secs > 0,
-            ..State::default()
-        };
+        let state = self.restore_state(&mut doc, own.as_ref(), will.is_some(), now);
         let metrics = self.shared.metrics.clone();
         let holding = self.shared.clients.offline_sessions.of(owner);
         let session_log = self.shared.topics.session_log().clone();
@@ -112,6 +81,42 @@ impl<H: Hub> Service<H> {
             self.shared.topics.subscribe(filter, &subscriber, Options { qos, no_local, retain_as_published, id });
         }
         Restored { key: doc.key, mailbox, will, left }
+    }
+
+    /// What the session has. Where its client was connected when the host stopped, what it was sent last is in doubt.
+    fn restore_state(&self, doc: &mut SessionDoc, own: Option<&DeviceId>, has_will: bool, now: Now) -> State {
+        let in_doubt_from = doc.in_doubt_from.unwrap_or(MessageNum(doc.sent.0 + 1));
+        let reached = |queued: &QueuedDoc| match queued {
+            QueuedDoc { held: true, .. } => Reached::Held,
+            queued if queued.num < in_doubt_from => Reached::Sent,
+            queued if doc.left_ms.is_none() || queued.num <= doc.sent => Reached::InDoubt,
+            _ => Reached::Queued,
+        };
+        if doc.left_ms.is_none() {
+            let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
+            let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, has_will);
+            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
+            self.shared.topics.session_log().note(left);
+            self.shared.topics.session_log().note(BrokerChange::InDoubt { session, from: in_doubt_from });
+        }
+        let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| Left {
+            reached: reached(&queued),
+            item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
+        });
+        let (subscriptions, carried) = subscriptions(&doc.subscriptions, own);
+        let mut session = Session::restore(waiting.collect(), std::mem::take(&mut doc.received), now.instant);
+        let gone = session.take_gone();
+        if !gone.is_empty() {
+            self.shared.topics.session_log().note(BrokerChange::Gone { session: doc.num, nums: gone });
+        }
+        State {
+            session,
+            subscriptions,
+            carried,
+            record: Some(doc.num),
+            durable: doc.expiry_secs > 0,
+            ..State::default()
+        }
     }
 
     /// Another start may have other doors, so it is asked again whether its client may leave it. That it is not shut out is asked

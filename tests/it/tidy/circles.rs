@@ -19,8 +19,6 @@ const NOT_CLEAN: &[&str] = &[
     "crates/admin/src/server.rs",
     "crates/core/src/explain/text.rs",
     "crates/core/src/explain/words.rs",
-    "crates/delivery/src/methods.rs",
-    "crates/delivery/src/presence.rs",
     "crates/store/src/broker.rs",
     "crates/store/src/commands.rs",
     "crates/store/src/docs.rs",

@@ -16,7 +16,6 @@ const NOT_CLEAN: &[(&str, &str)] = &[
     ("crates/core/src/registry/maps.rs", "apply"),
     ("crates/core/src/timers/cron.rs", "each_listed_time_is_judged_by_itself_where_the_clocks_change"),
     ("crates/core/src/timers/schedule.rs", "cron_follows_the_clocks_of_its_zone"),
-    ("crates/mqtt/src/restore.rs", "restore_session"),
     ("crates/store/src/documents.rs", "write_one"),
     ("crates/store/src/documents.rs", "load"),
 ];

@@ -1,0 +1,96 @@
+//! The method calls that wait for one connected device's answer.
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use switchbox_model::limits;
+
+/// A device's answer to a method call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// 100 to 599.
+    pub status: u16,
+    pub payload: Bytes,
+}
+
+/// The calls that wait for one connected device, by their request id.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Response>>>);
+
+impl Waiting {
+    /// None when too many wait already.
+    pub(super) fn begin(&self, rid: u64) -> Option<oneshot::Receiver<Response>> {
+        let (answer, answered) = oneshot::channel();
+        let mut calls = self.0.lock();
+        if calls.len() >= limits::METHODS_IN_FLIGHT {
+            return None;
+        }
+        calls.insert(rid, answer);
+        Some(answered)
+    }
+
+    pub(super) fn answer(&self, rid: u64, response: Response) -> bool {
+        let call = self.0.lock().remove(&rid);
+        call.is_some_and(|call| call.send(response).is_ok())
+    }
+
+    /// The device is gone: all that wait are told.
+    pub(super) fn end(&self) {
+        self.0.lock().clear();
+    }
+}
+
+/// Takes a call off the list when its caller goes, for whatever reason.
+pub(super) struct Guard<'a> {
+    pub(super) waiting: &'a Waiting,
+    pub(super) rid: u64,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.waiting.0.lock().remove(&self.rid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16) -> Response {
+        Response { status, payload: Bytes::new() }
+    }
+
+    #[test]
+    fn each_answer_finds_its_call_and_only_once() {
+        let waiting = Waiting::default();
+        let mut calls: Vec<_> = (1..=3).map(|rid| waiting.begin(rid).unwrap()).collect();
+        for (rid, waited) in [(3, true), (1, true), (1, false), (9, false), (2, true)] {
+            assert_eq!(waiting.answer(rid, response(rid as u16 + 200)), waited, "{rid}");
+        }
+        let got: Vec<_> = calls.iter_mut().map(|call| call.try_recv().unwrap().status).collect();
+        assert_eq!(got, [201, 202, 203]);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_answer_of_a_call_that_was_given_up() {
+        let waiting = Waiting::default();
+        let call = waiting.begin(1).unwrap();
+        drop(Guard { waiting: &waiting, rid: 1 });
+        drop(call);
+        assert!(!waiting.answer(1, response(200)));
+    }
+
+    #[test]
+    fn a_device_has_so_many_calls_and_no_more_until_one_ends() {
+        let waiting = Waiting::default();
+        let most = limits::METHODS_IN_FLIGHT as u64;
+        let calls: Vec<_> = (0..most).map(|rid| waiting.begin(rid).unwrap()).collect();
+        assert!(waiting.begin(most).is_none());
+        assert!(waiting.answer(0, response(200)));
+        assert!(waiting.begin(most).is_some());
+        waiting.end();
+        assert!(calls.into_iter().skip(1).all(|mut call| call.try_recv().is_err()), "the device is gone");
+    }
+}
