@@ -189,12 +189,7 @@ impl<H: Hub> Connection<H> {
         if timer.deadline().into_std() > deadline {
             timer.as_mut().reset(deadline.into());
         }
-        let interest = match (self.reads(), self.unsent.is_empty() && self.stream.is_flushed()) {
-            (true, true) => Some(Interest::READABLE),
-            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
-            (false, false) => Some(Interest::WRITABLE),
-            (false, true) => None,
-        };
+        let interest = self.interest();
         loop {
             let Self { stream, presence, .. } = &*self;
             tokio::select! {
@@ -222,6 +217,16 @@ impl<H: Hub> Connection<H> {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// What to wait for at the socket. None: nothing.
+    fn interest(&self) -> Option<Interest> {
+        match (self.reads(), self.unsent.is_empty() && self.stream.is_flushed()) {
+            (true, true) => Some(Interest::READABLE),
+            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+            (false, false) => Some(Interest::WRITABLE),
+            (false, true) => None,
+        }
     }
 
     /// A packet that is too large is counted, and the log says what bounds it.
