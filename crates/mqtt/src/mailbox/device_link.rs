@@ -1,0 +1,38 @@
+//! A client's own device, as delivery sees its connection.
+
+use std::sync::Arc;
+
+use super::{Mailbox, closing::Close};
+use crate::gateway::delivery::GatewayDelivery;
+use switchbox_delivery::{Feed, Link, Outbound};
+use switchbox_model::QoS;
+
+/// A device's connection, as delivery sees it. One for each connection, so that a late delivery does not reach the next.
+pub(crate) struct DeviceLink {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) generation: u64,
+}
+
+impl Link for DeviceLink {
+    fn queue(&self, outbound: Outbound) -> bool {
+        self.mailbox.put(self.mailbox.lock(), self.generation, GatewayDelivery::own(outbound))
+    }
+
+    fn wake(&self) {
+        self.mailbox.work.wake();
+    }
+
+    fn confirms_commands(&self) -> bool {
+        self.mailbox.lock().feed(Feed::Commands) != Some(QoS::AtMostOnce)
+    }
+
+    fn has_room(&self) -> bool {
+        self.mailbox.has_room_for_unconfirmed(self.generation)
+    }
+
+    fn close(&self, reason: &str) {
+        if self.mailbox.lock().generation == self.generation {
+            self.mailbox.close(Close::Asked(reason.to_owned()));
+        }
+    }
+}
