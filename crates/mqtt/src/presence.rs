@@ -4,13 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Shared,
     clients::{DueWill, Key, SessionCleanup},
     end::End,
     gateway::Gateway,
     hub::{Hub, Online},
     mailbox::{Close, Mailbox},
-    session_key, will,
+    session_key,
+    shared::Shared,
+    will,
 };
 use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Service,
     clients::DueWill,
     hub::Hub,
     mailbox::{Mailbox, State, kept_item},
+    service::Service,
     session_key,
     subscriptions::{AttachedSubscription, Kept, Subscriptions},
     will,

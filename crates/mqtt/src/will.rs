@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    Shared,
     clients::{DueWill, Rest},
     hub::Hub,
     session_key,
+    shared::Shared,
 };
 use crate::dialect::iot_core::{self, Publish};
 use switchbox_auth as auth;

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 
 use super::refuse::{Refused, address, not_let_in};
 use crate::{
-    Shared, bridge,
+    bridge,
     clients::{Claim, Key, Wanted},
     connection::Admitted,
     end::runs_out,
@@ -20,6 +20,7 @@ use crate::{
     presence::Presence,
     resume::resume,
     session_key,
+    shared::Shared,
     socket::Socket,
     will,
 };

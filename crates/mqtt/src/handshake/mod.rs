@@ -14,10 +14,10 @@ use self::{
     refuse::{address, broken, explained, late, log_failure, refuse},
 };
 use crate::{
-    Shared,
     connection::{Connection, linger::say_goodbye},
     hub::Hub,
     listen::ListenerOptions,
+    shared::Shared,
     socket::Socket,
     web::{Closing, status},
 };

@@ -9,9 +9,9 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
-    Shared,
     connection::linger::say_goodbye,
     hub::Hub,
+    shared::Shared,
     socket::Socket,
     web::{self, Closing, Failure},
 };

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Shared, connection::Connection, listen::ListenerOptions, serve},
+    super::{connection::Connection, listen::ListenerOptions, service::serve, shared::Shared},
     fake::FakeHub,
 };
 use switchbox_transport::admission::ConnectionPermit;

@@ -1,0 +1,63 @@
+//! What the server can be told when it starts.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use tokio::runtime;
+
+use super::listen::ListenerOptions;
+use switchbox_model::{PayloadLimits, limits};
+use switchbox_support::tasks::Tasks;
+use switchbox_transport::admission::{self, Names};
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub listeners: Vec<ListenerOptions>,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections of one address at a time, other than this machine's own.
+    pub connections_per_address: usize,
+    /// Connections that come in a second.
+    pub connects_per_second: u32,
+    /// How long a client may take for TLS, WebSocket and CONNECT together.
+    pub connect_deadline: Duration,
+    /// How long a client may take to send the rest of a packet.
+    pub packet_deadline: Duration,
+    /// How long a client may leave what is sent to it unread.
+    pub write_deadline: Duration,
+    /// How large what is published may be.
+    pub payloads: PayloadLimits,
+    /// Who serves the clients that do not keep the host busy. None: who serves all.
+    pub foreground: Option<runtime::Handle>,
+    /// Those that must live: the listeners are among them.
+    pub tasks: Tasks,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listeners: vec![ListenerOptions::plain((Ipv4Addr::LOCALHOST, 1883).into())],
+            connections: 100_000,
+            connections_per_address: 1_000,
+            connects_per_second: 100_000,
+            connect_deadline: Duration::from_secs(20),
+            packet_deadline: Duration::from_secs(60),
+            write_deadline: Duration::from_secs(30),
+            payloads: PayloadLimits::default(),
+            foreground: None,
+            tasks: Tasks::default(),
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn admission(&self) -> admission::Options {
+        admission::Options {
+            connections: self.connections,
+            per_address: self.connections_per_address,
+            per_second: self.connects_per_second,
+            // Those that have proved nothing never have all of the connections.
+            unauthenticated: limits::UNAUTHENTICATED.min((self.connections / 2).max(64)),
+            names: Names::MQTT,
+        }
+    }
+}

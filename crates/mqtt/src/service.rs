@@ -1,0 +1,156 @@
+//! The server: accepts clients, gives each a task, and looks again at who may stay when something changes.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection::Migration,
+    connection_tasks::ConnectionTasks,
+    handshake::handshake,
+    hub::Hub,
+    listen::{self, Arrival, ListenError, ListenerOptions, Ports, take_ports},
+    options::Options,
+    shared::Shared,
+};
+use switchbox_mqtt_session::topics;
+use switchbox_support::{metrics::Metrics, scheduling};
+use switchbox_transport::admission::{Admission, ConnectionPermit};
+
+/// How long connections may take to end when the host shuts down.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Clients that were accepted and wait to be served.
+const ARRIVALS: usize = 64;
+
+/// The front, as others see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    metrics: Metrics,
+}
+
+impl Handle {
+    /// Connections open now.
+    #[must_use]
+    pub fn connections(&self) -> i64 {
+        self.metrics.connections.get()
+    }
+}
+
+pub struct Service<H: Hub> {
+    listeners: Vec<(TcpListener, Arc<ListenerOptions>)>,
+    addrs: Vec<SocketAddr>,
+    admission: Admission,
+    pub(super) shared: Arc<Shared<H>>,
+}
+
+impl<H: Hub> Service<H> {
+    /// Takes the listeners' ports, but lets nobody in before [`Self::run`].
+    pub async fn bind(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Result<Self, ListenError> {
+        let ports = take_ports(&options.listeners).await?;
+        Ok(Self::new(options, ports, hub, topics, metrics))
+    }
+
+    /// Behind ports that were taken for `options.listeners`.
+    pub fn new(options: Options, ports: Ports, hub: H, topics: topics::Handle, metrics: Metrics) -> Self {
+        let Ports { sockets, addrs } = ports;
+        let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
+        let admission = Admission::new(options.admission(), metrics.clone());
+        Self { listeners, addrs, admission, shared: Arc::new(Shared::new(options, hub, topics, metrics)) }
+    }
+
+    /// Where the listeners are, in their order.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { metrics: self.shared.metrics.clone() }
+    }
+
+    /// Serves until `shutdown`, then ends all connections within two seconds: what became durable is acknowledged first.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { listeners, shared, admission, .. } = self;
+        let mut connection_tasks = ConnectionTasks::new(shared.options.foreground.clone());
+        let mut changes = shared.hub.changes();
+        let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
+        let mut accepting = JoinSet::new();
+        for (listener, listener_options) in listeners {
+            let accept = listen::accept(listener, listener_options, arrivals.clone(), shared.metrics.clone());
+            accepting.spawn(shared.options.tasks.clone().supervised("mqtt listener", shutdown.clone(), accept));
+        }
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = connection_tasks.ended() => shared.reap(&ended),
+                changed = changes.recv() => shared.revalidate(changed),
+                Some(arrival) = arrived.recv() => shared.welcome(arrival, &admission, &mut connection_tasks, &shutdown),
+            }
+            scheduling::yield_if_due();
+        }
+        accepting.shutdown().await;
+        drop(arrived);
+        shared.clients.close_all();
+        let drained = async { while connection_tasks.ended().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!(left = connection_tasks.len(), "connections did not end in time");
+        }
+        connection_tasks.shutdown().await;
+        shared.metrics.connections.set(0);
+    }
+}
+
+impl<H: Hub> Shared<H> {
+    fn welcome(
+        self: &Arc<Self>,
+        (stream, listener): Arrival,
+        admission: &Admission,
+        connection_tasks: &mut ConnectionTasks<H>,
+        shutdown: &CancellationToken,
+    ) {
+        // A client that is gone already has no address.
+        let Ok(peer) = stream.peer_addr() else { return };
+        let Some(pass) = admission.enter(peer.ip()) else { return };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was not set");
+        }
+        self.metrics.connections.inc();
+        connection_tasks.spawn_pending(serve(self.clone(), stream, listener, pass, shutdown.clone()));
+    }
+
+    fn reap(&self, ended: &Result<(), tokio::task::JoinError>) {
+        self.metrics.connections.dec();
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            self.metrics.connection_panics.inc();
+            tracing::error!(%error, "a connection's task panicked; the others go on");
+        }
+    }
+}
+
+/// One connection, from its first byte to its last, or until it is to go on in another lane.
+pub(super) async fn serve<H: Hub>(
+    shared: Arc<Shared<H>>,
+    stream: TcpStream,
+    listener: Arc<ListenerOptions>,
+    pass: ConnectionPermit,
+    shutdown: CancellationToken,
+) -> Migration<H> {
+    let leaving = async {
+        tokio::select! {
+            () = pass.asked_to_leave() => {}
+            () = shutdown.cancelled_owned() => {}
+        }
+    };
+    // Boxed, so that its memory is free while the connection lives on.
+    let connection = Box::pin(handshake(shared, stream, listener, leaving)).await?;
+    pass.known();
+    connection.run().await
+}

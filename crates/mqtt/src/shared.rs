@@ -1,0 +1,66 @@
+//! What all connections share.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{
+    clients::{Clients, Key},
+    gateway::routes::GatewayRoutes,
+    hub::Hub,
+    options::Options,
+    session_key,
+};
+use switchbox_core::registry::Changed;
+use switchbox_mqtt_session::topics;
+use switchbox_support::{log_limit::LogLimits, metrics::Metrics, scheduling::CpuBudgets};
+
+/// Lines of the log in a minute about clients of one network that are not let in.
+const REFUSALS_LOGGED: u32 = 30;
+
+/// What all connections share.
+pub(super) struct Shared<H: Hub> {
+    pub(super) options: Options,
+    pub(super) hub: H,
+    pub(super) topics: topics::Handle,
+    pub(super) clients: Arc<Clients>,
+    pub(super) gateway_routes: GatewayRoutes,
+    /// Of accounts, all of whose connections are one client here.
+    pub(super) shares: CpuBudgets,
+    /// Of clients that are not let in, by their networks.
+    pub(super) refusals_logged: LogLimits<IpAddr>,
+    /// Of clients by their names, and what is told of them: one line a minute, however often they come back.
+    pub(super) client_lines: LogLimits<(Arc<str>, &'static str)>,
+    pub(super) metrics: Metrics,
+}
+
+impl<H: Hub> Shared<H> {
+    pub(super) fn new(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Self {
+        let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
+        let (gateway_routes, shares) = (GatewayRoutes::default(), CpuBudgets::default());
+        let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
+        Self { options, hub, topics, clients, gateway_routes, shares, refusals_logged, client_lines, metrics }
+    }
+
+    /// Who was let in by what has changed is looked at again.
+    pub(super) fn revalidate(&self, changed: Result<Changed, RecvError>) {
+        match changed {
+            Ok(Changed::Device(num)) => {
+                self.clients.revalidate(Some(&Key::Device(num)));
+                self.gateway_routes.revalidate(num);
+            }
+            Ok(Changed::Deleted(num)) => {
+                self.clients.forget(&Key::Device(num));
+                self.gateway_routes.revalidate(num);
+            }
+            Ok(Changed::Registry(_) | Changed::Clock) => self.clients.revalidate(None),
+            // Too many changes at once to hear of each.
+            Ok(Changed::Service(_)) | Err(RecvError::Lagged(_)) => {
+                self.clients.forget_all(|key| !session_key::can_return(&self.hub, key));
+                self.clients.revalidate(None);
+            }
+            // The registry outlives the front.
+            Err(RecvError::Closed) => {}
+        }
+    }
+}
