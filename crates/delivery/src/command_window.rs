@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Link, Outbound};
+use super::link::{Link, Outbound};
 use switchbox_core::outbox::Queues;
 use switchbox_model::{DeviceNum, limits::COMMANDS_IN_FLIGHT};
 use switchbox_store::{CommandDoc, CommandPage};

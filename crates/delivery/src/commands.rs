@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Handle, Shared, command_window::outbound, presence::Presence};
+use super::{
+    command_window::outbound,
+    handle::{Handle, Shared},
+    presence::Presence,
+};
 use switchbox_core::{
     ingest::{self, Done, EndedCommand},
     registry::Device,

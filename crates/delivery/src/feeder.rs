@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Shared, command_window::Fed, presence::Presence};
+use super::{command_window::Fed, handle::Shared, presence::Presence};
 use switchbox_model::CommandStatus;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::SiteLimit, tasks};

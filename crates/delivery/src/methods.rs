@@ -2,21 +2,21 @@
 //! now, and an answer that nobody waits for is dropped.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use hashbrown::HashSet;
-use parking_lot::Mutex;
 
 use super::{
-    Feed, Handle, Online, Outbound, Presence,
+    handle::Handle,
+    link::{Feed, Outbound},
+    online::Online,
+    presence::Presence,
     waiting_calls::{Guard, Response},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{
-    DeviceName, DeviceNum,
     limits::{self, TooMuch, fields},
     method,
     registry::MethodEndpoint,
@@ -47,40 +47,6 @@ pub enum CallError {
     /// The device's endpoint gives no answer that is one.
     #[error("{0}")]
     Broken(String),
-}
-
-/// What the host remembers of all calls.
-#[derive(Debug)]
-pub(super) struct Calls {
-    next_rid: AtomicU64,
-    late: AtomicU64,
-    /// The devices whose late answers the log has told of.
-    told: Mutex<HashSet<DeviceNum>>,
-}
-
-/// Devices whose late answers the log remembers to have told of; past it, it tells again.
-const TOLD: usize = 10_000;
-
-impl Default for Calls {
-    fn default() -> Self {
-        Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), told: Mutex::default() }
-    }
-}
-
-impl Calls {
-    fn note_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
-        self.late.fetch_add(1, Ordering::Relaxed);
-        let mut told = self.told.lock();
-        if told.len() >= TOLD {
-            told.clear();
-        }
-        if told.insert(device) {
-            tracing::warn!(
-                device = %name, rid,
-                "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
-            );
-        }
-    }
 }
 
 impl Handle {

@@ -1,4 +1,4 @@
-//! Plugins' messages on ordinary topics: from the commit to the subscribers, and to the plugins that such a topic triggers.
+//! Plugins' messages on ordinary topics, from their commit until they are given to the subscribers.
 //! Each topic's messages go in the order of their commits. Never holds up the log's writer.
 //!
 //! At least once for QoS 1 and 2: a message stays among the documents until it is settled, and the settlement stands in
@@ -16,40 +16,32 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use super::Handle;
-use switchbox_core::ingest;
-use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner, limits};
-use switchbox_mqtt_session::topics::{self, WaitBudget};
-use switchbox_store as store;
+use switchbox_model::{Message, limits};
 use switchbox_store::OutgoingDoc;
-use switchbox_support::{scheduling, tasks::Tasks};
 
 /// Messages on different topics that may be on their way at the same time: a subscriber that does not read holds up one.
-const LANES: usize = 8;
-/// Messages settled together.
-const TAKE: usize = 64;
+pub(super) const LANES: usize = 8;
 
-struct Item {
+pub(super) struct Item {
     /// The effect's key.
-    id: String,
-    message: Arc<Message>,
+    pub(super) id: String,
+    pub(super) message: Arc<Message>,
 }
 
 #[derive(Default)]
-struct TopicShard {
-    items: Mutex<VecDeque<Item>>,
-    work: Notify,
+pub(super) struct TopicShard {
+    pub(super) items: Mutex<VecDeque<Item>>,
+    pub(super) work: Notify,
 }
 
 /// What was committed and not given yet. Bounded by [`Queue::room`]: plugins wait there before they commit more.
 #[derive(Default)]
 pub(super) struct Queue {
-    lanes: [TopicShard; LANES],
-    live: AtomicBool,
+    pub(super) lanes: [TopicShard; LANES],
+    pub(super) live: AtomicBool,
     bytes: AtomicUsize,
-    room: Notify,
+    pub(super) room: Notify,
 }
 
 impl Queue {
@@ -69,7 +61,7 @@ impl Queue {
         }
     }
 
-    fn start(&self, left: Vec<OutgoingDoc>) {
+    pub(super) fn start(&self, left: Vec<OutgoingDoc>) {
         self.live.store(true, Ordering::Release);
         for OutgoingDoc { id, topic, payload, qos, retain } in left {
             self.push(id, Message { qos, retain, ..Message::new(&topic, payload) });
@@ -93,7 +85,7 @@ impl Queue {
         }
     }
 
-    fn given(&self, bytes: usize) {
+    pub(super) fn given(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         if !self.is_full() {
             self.room.notify_waiters();
@@ -101,92 +93,10 @@ impl Queue {
     }
 }
 
-/// Gives the messages. One for the host.
-#[derive(Clone)]
-pub struct Publisher {
-    queue: Arc<Queue>,
-    store: store::Handle,
-    ingest: ingest::Handle,
-    topics: topics::Handle,
-}
-
-impl Handle {
-    /// The log has been replayed: from now on messages are taken, those that were left when the host stopped first.
-    pub fn start_publishing(&self, left: Vec<OutgoingDoc>) {
-        self.shared.outgoing.start(left);
-    }
-
-    #[must_use]
-    pub fn publisher(&self, topics: topics::Handle) -> Publisher {
-        let shared = &self.shared;
-        Publisher { queue: shared.outgoing.clone(), store: shared.store.clone(), ingest: shared.ingest.clone(), topics }
-    }
-}
-
-impl Publisher {
-    /// Until the shutdown; what is not given then stays among the documents.
-    pub async fn run(self, tasks: Tasks, shutdown: CancellationToken) {
-        let mut lanes = tokio::task::JoinSet::new();
-        for lane in 0..LANES {
-            let lane = self.clone().lane(lane, shutdown.clone());
-            lanes.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), lane));
-        }
-        // Where the host gives up its start, the runtime ends them.
-        while lanes.join_next().await.is_some() {}
-        // What comes now stays among the documents, and nobody may wait for room any more.
-        self.queue.live.store(false, Ordering::Release);
-        self.queue.room.notify_waiters();
-    }
-
-    async fn lane(self, lane: usize, shutdown: CancellationToken) {
-        let Some(lane) = self.queue.lanes.get(lane) else { return };
-        let mut budget = WaitBudget::default();
-        while !shutdown.is_cancelled() {
-            let items: Vec<Item> = {
-                let mut items = lane.items.lock();
-                let many = items.len().min(TAKE);
-                items.drain(..many).collect()
-            };
-            if items.is_empty() {
-                tokio::select! {
-                    () = lane.work.notified() => {}
-                    () = shutdown.cancelled() => {}
-                }
-            }
-            self.give(items, &mut budget, &shutdown).await;
-        }
-    }
-
-    async fn give(&self, items: Vec<Item>, budget: &mut WaitBudget, shutdown: &CancellationToken) {
-        let mut settled = Vec::new();
-        for Item { id, message } in items {
-            let bytes = message.size();
-            let kept = message.qos != QoS::AtMostOnce;
-            if !shutdown.is_cancelled() && self.give_one(&id, message, budget).await.is_ok() && kept {
-                settled.push(Settlement::Published { id });
-            }
-            self.queue.given(bytes);
-        }
-        if !settled.is_empty() {
-            self.store.note(Entry::Settled(settled));
-        }
-    }
-
-    async fn give_one(&self, id: &str, message: Arc<Message>, budget: &mut WaitBudget) -> Result<(), ingest::Error> {
-        let event = self.ingest.topic_event(&message);
-        let bytes = message.size();
-        self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;
-        if let Some(event) = event {
-            let room = self.ingest.reserve(bytes, scheduling::PriorityClass::Foreground).await?;
-            self.ingest.submit_published(event, id.parse().ok(), room);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use switchbox_model::QoS;
 
     fn topics(queue: &Queue) -> Vec<String> {
         let mut all: Vec<_> = queue

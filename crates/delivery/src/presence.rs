@@ -11,8 +11,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Feed, Link, Outbound,
     command_window::{CommandWindow, Handed},
+    link::{Feed, Link, Outbound},
     waiting_calls::Waiting,
 };
 use switchbox_core::registry::Device;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{CallError, Feed, Handle};
+use super::{handle::Handle, link::Feed, methods::CallError};
 use switchbox_core::registry::Device;
 use switchbox_dispatch::Reach;
 use switchbox_model::DeviceNum;

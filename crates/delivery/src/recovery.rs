@@ -1,6 +1,6 @@
 //! At start: tells of the connections that an earlier process could not say farewell to.
 
-use super::Handle;
+use super::handle::Handle;
 use switchbox_core::ingest::{self, NewEvent};
 use switchbox_model::{EventData, Settlement};
 use switchbox_support::scheduling::PriorityClass;

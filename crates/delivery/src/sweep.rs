@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Handle, commands::PAGE, feeder};
+use super::{commands::PAGE, feeder, handle::Handle};
 use switchbox_model::{CommandStatus, limits};
 use switchbox_store as store;
 use switchbox_store::DueCommand;

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Handle, Link, Online, presence::Presence};
+use super::{handle::Handle, link::Link, online::Online, presence::Presence};
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, EventData, limits};
 use switchbox_support::clock;

@@ -1,11 +1,13 @@
-//! The method calls that wait for one connected device's answer.
+//! The method calls that wait for a device's answer, and the answers that come too late.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use switchbox_model::limits;
+use switchbox_model::{DeviceName, DeviceNum, limits};
 
 /// A device's answer to a method call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,40 @@ pub struct Response {
     /// 100 to 599.
     pub status: u16,
     pub payload: Bytes,
+}
+
+/// Devices whose late answers the log remembers to have told of; past it, it tells again.
+const TOLD: usize = 10_000;
+
+/// What the host remembers of all calls.
+#[derive(Debug)]
+pub(super) struct Calls {
+    pub(super) next_rid: AtomicU64,
+    pub(super) late: AtomicU64,
+    /// The devices whose late answers the log has told of.
+    told: Mutex<HashSet<DeviceNum>>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), told: Mutex::default() }
+    }
+}
+
+impl Calls {
+    pub(super) fn note_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock();
+        if told.len() >= TOLD {
+            told.clear();
+        }
+        if told.insert(device) {
+            tracing::warn!(
+                device = %name, rid,
+                "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
+            );
+        }
+    }
 }
 
 /// The calls that wait for one connected device, by their request id.

@@ -1,0 +1,152 @@
+//! The devices that are connected, and the rooms that delivery works with.
+
+use std::sync::{Arc, OnceLock};
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+use super::{link::Feed, outgoing, presence::Presence, waiting_calls::Calls};
+use switchbox_core::{
+    ingest,
+    outbox::Queues,
+    registry::{self, Device},
+};
+use switchbox_model::{CommandStatus, DeviceNum, Entry, EventData, Settlement};
+use switchbox_proxy as proxy;
+use switchbox_store as store;
+use switchbox_store::Seen;
+use switchbox_support::metrics::Metrics;
+
+/// All devices that are connected. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("delivery::Handle")
+    }
+}
+
+/// The rooms that delivery works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub store: store::Handle,
+    pub ingest: ingest::Handle,
+    pub registry: registry::Handle,
+    pub queues: Queues,
+    pub metrics: Metrics,
+    /// Where the devices' queues are read.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// Devices whose queues are read at the same time.
+const READERS: usize = 4;
+
+pub(super) struct Shared {
+    pub(super) store: store::Handle,
+    pub(super) ingest: ingest::Handle,
+    pub(super) registry: registry::Handle,
+    pub(super) queues: Queues,
+    pub(super) metrics: Metrics,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) readers: Semaphore,
+    pub(super) online: RwLock<HashMap<DeviceNum, Arc<Presence>>>,
+    /// Devices that a config was queued for, whose connections are to be told.
+    pub(super) to_wake: Mutex<Vec<Arc<Presence>>>,
+    pub(super) calls: Calls,
+    pub(super) outgoing: Arc<outgoing::Queue>,
+    pub(super) proxy: OnceLock<proxy::Handle>,
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, ingest, registry, queues, metrics, runtime } = parts;
+        let shared = Shared {
+            store,
+            ingest,
+            registry,
+            queues,
+            metrics,
+            runtime,
+            readers: Semaphore::new(READERS),
+            online: RwLock::default(),
+            to_wake: Mutex::default(),
+            calls: Calls::default(),
+            outgoing: Arc::default(),
+            proxy: OnceLock::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn presence(&self, device: DeviceNum) -> Option<Arc<Presence>> {
+        self.shared.online.read().get(&device).cloned()
+    }
+
+    #[must_use]
+    pub fn is_connected(&self, device: DeviceNum) -> bool {
+        self.shared.online.read().contains_key(&device)
+    }
+
+    /// The device is connected and subscribes to this.
+    #[must_use]
+    pub fn takes(&self, device: DeviceNum, feed: Feed) -> bool {
+        self.shared.online.read().get(&device).is_some_and(|presence| presence.takes(feed))
+    }
+
+    /// How many devices are connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.shared.online.read().len()
+    }
+
+    /// Ends the device's connection, if it has one.
+    pub fn close(&self, device: DeviceNum, reason: &str) {
+        if let Some(presence) = self.presence(device) {
+            presence.link().close(reason);
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn settle(&self, settlements: Vec<Settlement>) {
+        if !settlements.is_empty() {
+            self.store.note(Entry::Settled(settlements));
+        }
+    }
+
+    /// What the connection leaves behind: nobody answers its calls, and the commands that were only for it have ended.
+    pub(super) fn ended(&self, presence: &Presence, reason: &str) {
+        let expired = presence.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
+        self.end_commands(presence.device(), CommandStatus::Expired, expired, None);
+        let (device, Seen { heartbeat_ms, config_sent_ms, .. }) = (presence.device().num, presence.device().seen());
+        if heartbeat_ms.or(config_sent_ms).is_some() {
+            self.settle(vec![Settlement::LastSeen { device, heartbeat_ms, config_sent_ms }]);
+        }
+        if let Some(error) = presence.device().take_new_error() {
+            self.settle(vec![Settlement::Failed { device, error }]);
+        }
+        self.note_gateway(presence.device());
+        self.ingest.lifecycle(presence.device(), EventData::Disconnected { reason: reason.to_owned() });
+    }
+
+    /// The gateway over which the device was last heard of goes into the log, where it is not there yet.
+    pub(super) fn note_gateway(&self, device: &Device) {
+        if let Some(access) = device.take_new_gateway_access() {
+            self.settle(vec![Settlement::GatewayAccessed { device: device.num, access }]);
+        }
+    }
+
+    pub(super) fn disconnect(&self, presence: &Arc<Presence>, reason: &str) {
+        let mut online = self.online.write();
+        // A newer connection of the same device may have taken the place already.
+        if online.get(&presence.device().num).is_some_and(|current| Arc::ptr_eq(current, presence)) {
+            online.remove(&presence.device().num);
+            drop(online);
+            self.ended(presence, reason);
+        }
+    }
+}

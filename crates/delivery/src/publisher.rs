@@ -1,0 +1,102 @@
+//! Gives plugins' messages on ordinary topics to the subscribers, and to the plugins that such a topic triggers.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    handle::Handle,
+    outgoing::{Item, LANES, Queue},
+};
+use switchbox_core::ingest;
+use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner};
+use switchbox_mqtt_session::topics::{self, WaitBudget};
+use switchbox_store as store;
+use switchbox_store::OutgoingDoc;
+use switchbox_support::{scheduling, tasks::Tasks};
+
+/// Messages settled together.
+const TAKE: usize = 64;
+
+/// Gives the messages. One for the host.
+#[derive(Clone)]
+pub struct Publisher {
+    queue: Arc<Queue>,
+    store: store::Handle,
+    ingest: ingest::Handle,
+    topics: topics::Handle,
+}
+
+impl Handle {
+    /// The log has been replayed: from now on messages are taken, those that were left when the host stopped first.
+    pub fn start_publishing(&self, left: Vec<OutgoingDoc>) {
+        self.shared.outgoing.start(left);
+    }
+
+    #[must_use]
+    pub fn publisher(&self, topics: topics::Handle) -> Publisher {
+        let shared = &self.shared;
+        Publisher { queue: shared.outgoing.clone(), store: shared.store.clone(), ingest: shared.ingest.clone(), topics }
+    }
+}
+
+impl Publisher {
+    /// Until the shutdown; what is not given then stays among the documents.
+    pub async fn run(self, tasks: Tasks, shutdown: CancellationToken) {
+        let mut lanes = tokio::task::JoinSet::new();
+        for lane in 0..LANES {
+            let lane = self.clone().lane(lane, shutdown.clone());
+            lanes.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), lane));
+        }
+        // Where the host gives up its start, the runtime ends them.
+        while lanes.join_next().await.is_some() {}
+        // What comes now stays among the documents, and nobody may wait for room any more.
+        self.queue.live.store(false, Ordering::Release);
+        self.queue.room.notify_waiters();
+    }
+
+    async fn lane(self, lane: usize, shutdown: CancellationToken) {
+        let Some(lane) = self.queue.lanes.get(lane) else { return };
+        let mut budget = WaitBudget::default();
+        while !shutdown.is_cancelled() {
+            let items: Vec<Item> = {
+                let mut items = lane.items.lock();
+                let many = items.len().min(TAKE);
+                items.drain(..many).collect()
+            };
+            if items.is_empty() {
+                tokio::select! {
+                    () = lane.work.notified() => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+            self.give(items, &mut budget, &shutdown).await;
+        }
+    }
+
+    async fn give(&self, items: Vec<Item>, budget: &mut WaitBudget, shutdown: &CancellationToken) {
+        let mut settled = Vec::new();
+        for Item { id, message } in items {
+            let bytes = message.size();
+            let kept = message.qos != QoS::AtMostOnce;
+            if !shutdown.is_cancelled() && self.give_one(&id, message, budget).await.is_ok() && kept {
+                settled.push(Settlement::Published { id });
+            }
+            self.queue.given(bytes);
+        }
+        if !settled.is_empty() {
+            self.store.note(Entry::Settled(settled));
+        }
+    }
+
+    async fn give_one(&self, id: &str, message: Arc<Message>, budget: &mut WaitBudget) -> Result<(), ingest::Error> {
+        let event = self.ingest.topic_event(&message);
+        let bytes = message.size();
+        self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;
+        if let Some(event) = event {
+            let room = self.ingest.reserve(bytes, scheduling::PriorityClass::Foreground).await?;
+            self.ingest.submit_published(event, id.parse().ok(), room);
+        }
+        Ok(())
+    }
+}
