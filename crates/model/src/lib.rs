@@ -1,4 +1,4 @@
-//! Plain types that every room speaks: names, events, effects, log entries. No IO, no clocks, no locks.
+//! Plain types that every crate speaks: names, events, effects, log entries. No IO, no clocks, no locks.
 
 pub mod broker;
 pub mod call;
@@ -7,6 +7,7 @@ pub mod command;
 pub mod effect;
 pub mod entry;
 pub mod event;
+pub mod execution;
 pub mod hosts;
 pub mod life;
 pub mod message;
@@ -14,17 +15,22 @@ pub mod method;
 pub mod payload;
 pub mod quota;
 pub mod registry;
+pub mod registry_change;
+pub mod settlement;
 pub mod timer;
 
 pub use call::{CallRecord, CallResult};
 pub use cause::{Cause, EffectKey};
 pub use command::OpenCommands;
 pub use effect::{Effect, KvWrite};
-pub use entry::{DeadLetter, Entry, Handled, HandledInRun, HandledRun, HeldBack, Outcome, RegistryChange, Settlement};
+pub use entry::Entry;
 pub use event::{CommandStatus, Event, EventData, EventKind, Property};
+pub use execution::{DeadLetter, Handled, HandledInRun, HandledRun, HeldBack, Outcome};
 pub use hosts::AllowedHosts;
 pub use message::{Message, MessageProperties, PayloadFormat, QoS};
 pub use payload::{PayloadLimit, PayloadLimits};
+pub use registry_change::RegistryChange;
+pub use settlement::Settlement;
 pub use switchbox_rules::limits;
 pub use switchbox_rules::names::{
     DeviceId, DeviceName, DeviceNum, InvalidName, PluginName, RegistryName, Seq, ServiceName,

@@ -17,8 +17,6 @@ const NOT_CLEAN: &[&str] = &[
     "crates/admin/src/reply.rs",
     "crates/admin/src/routes/mod.rs",
     "crates/admin/src/server.rs",
-    "crates/core/src/explain/text.rs",
-    "crates/core/src/explain/words.rs",
     "crates/store/src/broker.rs",
     "crates/store/src/commands.rs",
     "crates/store/src/docs.rs",

@@ -1,7 +1,9 @@
 //! Why something happened: follows the causes that effects carry back to where they began, and what an event brought about
 //! forward to what became of it. Reads the journal and the documents; changes nothing.
 
+mod causes;
 mod chain;
+mod fate;
 mod id;
 mod lookup;
 mod text;

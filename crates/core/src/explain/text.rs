@@ -4,17 +4,14 @@ use std::fmt::Write as _;
 
 use super::{
     chain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Explanation, Gone, Step, settled_after_ms},
-    words::{bytes, name, span, time},
+    words::{Names, bytes, name, span, time},
 };
 use switchbox_model::{
-    CallRecord, CallResult, CommandStatus, DeviceName, DeviceNum, Event, EventData, Outcome,
+    CallRecord, CallResult, CommandStatus, Event, EventData, Outcome,
     timer::{self, Schedule, Timer},
 };
 use switchbox_store::CommandDoc;
 use switchbox_support::terminal;
-
-/// How a device is called; none when it is gone.
-pub(super) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
 
 /// One line a step; what came of a step stands below it, further in.
 pub(super) fn render(explanation: &Explanation, names: Names<'_>) -> String {

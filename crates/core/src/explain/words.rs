@@ -2,14 +2,16 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::text::Names;
-use switchbox_model::{DeviceNum, RegistryName};
+use switchbox_model::{DeviceName, DeviceNum, RegistryName};
 use switchbox_support::clock;
 
 /// Of longer payloads the beginning is shown, characters.
 const SHOWN_CHARS: usize = 200;
 /// Of a payload that is no text, bytes.
 const SHOWN_BYTES: usize = 16;
+
+/// How a device is called; none when it is gone.
+pub(super) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
 
 /// As short as it can be said to this host.
 pub(super) fn name(num: DeviceNum, names: Names<'_>) -> String {
@@ -66,7 +68,6 @@ pub(super) fn span(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use switchbox_model::DeviceName;
 
     #[test]
     fn a_payload_is_shown_on_one_line_and_never_at_great_length() {

@@ -1,20 +1,24 @@
 //! Looking back: events, executions and dead letters as the log has them. Reads only; how they look to a caller is the
 //! business of the admin API.
 
+mod filter;
 mod follow;
 mod origin;
+mod page;
 mod story;
 mod weight;
 
+use filter::touches;
 use origin::Origins;
+use page::Items;
 use weight::Weight;
 
+pub use filter::{EventFilter, ExecutionFilter};
 pub use follow::{Cursor, FollowFilter, Followed, Follower};
+pub use page::{Letters, Page, Position};
 pub use story::EventHistory;
 
-use switchbox_model::{
-    DeadLetter, DeviceNum, Entry, Event, EventKind, Handled, Outcome, PluginName, Seq, limits::ADMIN_PAGE_BYTES,
-};
+use switchbox_model::{DeadLetter, Entry, Event, Handled, PluginName, limits::ADMIN_PAGE_BYTES};
 use switchbox_store as store;
 
 /// Rows of the log that are read in one go.
@@ -25,118 +29,8 @@ const PAGE_ROWS: usize = 16 * 1024;
 const DEVICE_PAGES: usize = 64;
 /// A [`Position`] with this row is among what outlived the log: rows of the log begin with 1.
 const OUTLIVED: i64 = 0;
-/// Executions stand in the log in the order in which they were written. By their times they may differ from it by this much.
-const OUT_OF_ORDER_MS: u64 = 60_000;
 /// Dead letters that are read in one go.
 const LETTERS: usize = 100;
-
-/// A place in the log: what stands before it is older.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    pub row: i64,
-    /// The place among those of the same kind in the row.
-    pub index: usize,
-}
-
-/// Newest first, and where to go on; none at the beginning of the log. A page ends once its items are larger than
-/// [`ADMIN_PAGE_BYTES`] as JSON.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    pub next: Option<Position>,
-    /// It ended because of the size.
-    pub full: bool,
-}
-
-/// Dead letters in order of their ids.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Letters {
-    pub items: Vec<DeadLetter>,
-    /// There may be more behind the last.
-    pub more: bool,
-}
-
-/// The items of a page that is being made.
-struct Items<T> {
-    items: Vec<T>,
-    limit: usize,
-    bytes: usize,
-}
-
-impl<T: Weight> Items<T> {
-    fn new(limit: usize) -> Self {
-        Self { items: Vec::new(), limit, bytes: 0 }
-    }
-
-    /// Gives the item back if the page has no room for it. The first one always has.
-    fn push(&mut self, item: T) -> Result<(), T> {
-        let bytes = item.weight();
-        let full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();
-        if full || self.items.len() >= self.limit {
-            return Err(item);
-        }
-        self.bytes += bytes;
-        self.items.push(item);
-        Ok(())
-    }
-
-    fn page(self, next: Option<Position>) -> Page<T> {
-        let full = self.items.len() < self.limit && self.bytes > ADMIN_PAGE_BYTES / 2 && next.is_some();
-        Page { items: self.items, next, full }
-    }
-}
-
-/// Which events.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    pub device: Option<DeviceNum>,
-    pub kind: Option<EventKind>,
-}
-
-impl EventFilter {
-    fn takes(&self, event: &Event) -> bool {
-        self.device.is_none_or(|device| event.device == Some(device))
-            && self.kind.is_none_or(|kind| event.data.kind() == kind)
-    }
-}
-
-/// Which executions.
-#[derive(Debug, Clone, Default)]
-pub struct ExecutionFilter {
-    pub plugin: Option<PluginName>,
-    pub event: Option<Seq>,
-    /// Only those in which something happened; see [`Handled::is_interesting`].
-    pub interesting: bool,
-    /// Only those that wrote to their log, or failed.
-    pub logged: bool,
-    /// Only those that ended at this time or later, milliseconds since the Unix epoch.
-    pub since_ms: Option<u64>,
-    /// For what this device sent, or with an effect on it.
-    pub device: Option<DeviceNum>,
-}
-
-/// One of its effects is on the device.
-fn touches(handled: &Handled, device: DeviceNum) -> bool {
-    match &handled.outcome {
-        Outcome::Done { effects } => effects.iter().any(|effect| effect.device() == Some(device)),
-        Outcome::Dead { .. } => false,
-    }
-}
-
-impl ExecutionFilter {
-    fn takes(&self, handled: &Handled) -> bool {
-        self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
-            && self.event.is_none_or(|event| handled.seq == event)
-            && (!self.interesting || handled.is_interesting())
-            && (!self.logged || !handled.logs.is_empty() || matches!(handled.outcome, Outcome::Dead { .. }))
-            && self.since_ms.is_none_or(|since| handled.time_ms >= since)
-    }
-
-    /// What stands before it in the log is older than what is asked for.
-    fn ends_at(&self, handled: &Handled) -> bool {
-        self.since_ms.is_some_and(|since| handled.time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
-    }
-}
 
 /// The door for those who look back. Cheap to clone.
 #[derive(Debug, Clone)]

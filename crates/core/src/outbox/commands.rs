@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Error, Handle, Queues, Sink, refused};
+use super::{
+    Queues, Sink,
+    operator::{Error, Handle, refused},
+};
 use crate::registry::Device;
 use switchbox_model::{Cause, CommandStatus, Effect, limits::fields};
 use switchbox_store::{CommandDoc, Doc};

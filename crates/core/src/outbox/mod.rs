@@ -1,7 +1,8 @@
-//! Committed effects: what they make of the devices' documents, and the calls by which an operator asks for the same.
+//! Committed effects: what they make of the devices' documents; an operator asks for the same through [`Handle`].
 //! Never sends anything: it hands over to a [`Sink`] what is to be delivered.
 
 mod commands;
+mod operator;
 mod queues;
 
 use std::sync::Arc;
@@ -12,15 +13,11 @@ use crate::{
     registry::{self, Device},
     twin::{self, Desired},
 };
-use switchbox_model::{
-    Cause, Effect, Entry, Message, QoS,
-    limits::{TooMuch, fields},
-};
-use switchbox_store as store;
+use switchbox_model::{Cause, Effect, Message, QoS};
 use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc};
-use switchbox_support::clock;
 
 pub use commands::NewCommand;
+pub use operator::{Error, Handle, NewConfig};
 pub use queues::Queues;
 
 /// Where committed effects go. Called on the log's writer thread: must not block.
@@ -34,94 +31,6 @@ pub trait Sink: Send + Sync {
     /// A message for an ordinary topic; `id` is the effect's key. With QoS 1 or 2 it is among the outgoing documents until it
     /// is settled as published.
     fn publish(&self, id: String, message: Message);
-}
-
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    #[error("version {current} is in force, not version {expected}")]
-    Conflict { expected: u64, current: u64 },
-    #[error("the device was deleted")]
-    DeviceGone,
-    /// A merge patch that cannot be applied to what is in force.
-    #[error("{0}")]
-    Patch(String),
-    #[error(transparent)]
-    TooMuch(#[from] TooMuch),
-    #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
-    QueueFull { limit: usize },
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
-/// A config that an operator sets.
-#[derive(Debug, Clone, Default)]
-pub struct NewConfig {
-    pub payload: Bytes,
-    /// The version that must be in force.
-    pub expected: Option<u64>,
-    /// Makes a new version also where the one in force has the same bytes.
-    pub force: bool,
-}
-
-/// The calls for operators. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    store: store::Handle,
-    queues: Queues,
-}
-
-impl Handle {
-    #[must_use]
-    pub fn new(store: store::Handle, queues: Queues) -> Self {
-        Self { store, queues }
-    }
-
-    /// A new config version for the device, unless the one in force has the same bytes.
-    pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
-        let NewConfig { payload, expected, force } = config;
-        fields::CONFIG.check_len("a config", payload.len())?;
-        let device = device.num;
-        let effect = match force {
-            false => Effect::Config { device, payload, expected },
-            true => Effect::ConfigForced { device, payload, expected },
-        };
-        self.submit_config(effect, cause).await
-    }
-
-    /// A new config version: the one in force, changed by a JSON merge patch, unless that changes nothing. With `expected`
-    /// that version must be in force.
-    pub async fn patch_desired(
-        &self,
-        device: &Device,
-        patch: Bytes,
-        expected: Option<u64>,
-        cause: Cause,
-    ) -> Result<ConfigReply, Error> {
-        fields::CONFIG.check_len("a patch", patch.len())?;
-        let effect = Effect::PatchDesired { device: device.num, patch, expected };
-        self.submit_config(effect, cause).await
-    }
-
-    async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<ConfigReply, Error> {
-        match self.submit(effect, cause).await? {
-            Reply::Configs(replies) => replies.first().copied().ok_or(Error::DeviceGone),
-            other => refused(other).and(Err(Error::DeviceGone)),
-        }
-    }
-
-    async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
-        let entry = Entry::Operator { time_ms: clock::now_ms(), cause, effects: vec![effect] };
-        Ok(self.store.call(entry).await?)
-    }
-}
-
-fn refused(reply: Reply) -> Result<(), Error> {
-    match reply {
-        Reply::Done | Reply::Configs(_) => Ok(()),
-        Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
-        Reply::Refused(Refused::Patch(problem)) => Err(Error::Patch(problem)),
-        Reply::Refused(_) => Err(Error::DeviceGone),
-    }
 }
 
 /// Who asks for the effects of one entry, and when.

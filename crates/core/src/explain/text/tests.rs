@@ -1,7 +1,9 @@
 //! Chains and the texts that they become.
 
 use super::*;
-use switchbox_model::{Cause, DeadLetter, Handled, HeldBack, KvWrite, PluginName, RegistryName, Seq};
+use switchbox_model::{
+    Cause, DeadLetter, DeviceName, DeviceNum, Handled, HeldBack, KvWrite, PluginName, RegistryName, Seq,
+};
 use switchbox_store::ConfigVersion;
 
 const TIME_MS: u64 = 1_792_404_123_114;
@@ -142,8 +144,91 @@ fn an_event_shows_every_plugin_and_what_came_of_it() {
     assert!(text(vec![sent("x")], vec![]).ends_with("(event 42)\n→ no plugin has handled it\n"));
 }
 
+/// Each step as the second link of a chain.
+fn assert_shown<const N: usize>(steps: [(Step, String); N]) {
+    for (step, expected) in steps {
+        let kind = format!("{step:?}");
+        let shown = text(vec![Step::Operator { who: "x".into() }], vec![step.into()]);
+        let line = shown.lines().nth(1).unwrap();
+        let line = line.strip_suffix(" → no plugin has handled it").unwrap_or(line);
+        assert_eq!(line, format!("→ {expected}"), "{kind}");
+    }
+}
+
 #[test]
-fn every_kind_of_step_has_its_words() {
+fn what_a_device_did_has_its_words() {
+    let state = EventData::State { version: 3, payload: "on".into() };
+    let topic = EventData::Topic { topic: "a/b".into(), payload: "on".into(), properties: vec![] };
+    let folder = EventData::Telemetry { subfolder: "light".into(), payload: "on".into(), properties: vec![] };
+    let gone = EventData::Disconnected { reason: "keep-alive".into() };
+    let settled = |status| EventData::CommandSettled { id: "42.wake.0".into(), status };
+    let at = "at 2026-10-19 10:02:03.114 UTC (event 42)";
+    assert_shown([
+        (event(0, EventData::Connected), format!("switch-1 connected {at}")),
+        (event(0, gone), format!("switch-1 disconnected (keep-alive) {at}")),
+        (event(0, state), format!("switch-1 reported state 3, on, {at}")),
+        (event(0, folder), format!("switch-1 sent on on light {at}")),
+        (event(0, topic), format!("on was published on a/b {at}")),
+        (event(1, settled(CommandStatus::Expired)), format!("command 42.wake.0 of lamp-1 expired {at}")),
+        (event(1, settled(CommandStatus::Acknowledged)), format!("command 42.wake.0 of lamp-1 was acknowledged {at}")),
+    ]);
+}
+
+#[test]
+fn timers_have_their_words() {
+    let timer = |name: &str, late| EventData::Timer {
+        plugin: "wake".into(),
+        name: name.into(),
+        payload: "".into(),
+        due_ms: TIME_MS,
+        late,
+    };
+    let set = |schedule| {
+        Step::TimerSet(Box::new(Timer { name: "noon".into(), schedule, payload: "".into(), due_ms: TIME_MS }))
+    };
+    let cron = Schedule::Cron { expression: "0 12 * * *".into(), time_zone: "Europe/Berlin".into() };
+    let time = "2026-10-19 10:02:03.114 UTC";
+    let at = format!("at {time} (event 42)");
+    assert_shown([
+        (event(0, timer("noon", false)), format!("timer \"noon\" of plugin wake fired {at}")),
+        (event(0, timer("noon", true)), format!("timer \"noon\" of plugin wake fired, late, {at}")),
+        (event(0, timer("$start", false)), format!("plugin wake was new, or its component or settings changed, {at}")),
+        (set(Schedule::Once), format!("timer \"noon\" set for {time}")),
+        (set(Schedule::Every { period_ms: 5_000 }), format!("timer \"noon\" set for every 5.0 s, first at {time}")),
+        (set(cron), format!("timer \"noon\" set for 0 12 * * * in Europe/Berlin, first at {time}")),
+        (Step::TimerCancelled { name: "noon".into() }, "timer \"noon\" cancelled".into()),
+    ]);
+}
+
+#[test]
+fn what_was_delivered_has_its_words() {
+    let mut unchanged = config(1, 7, None, 7);
+    if let Step::Config(config) = &mut unchanged {
+        config.unchanged = true;
+    }
+    let state = r#"config version 7 for lamp-1: {"state":"awake"}"#;
+    let blink = "command api.7 for hall/lamp-2 on light: blink";
+    let method = "method blink of lamp-1 called with 3 at 2026-10-19 10:02:03.114 UTC (42.wake.m0)";
+    let answered = CallResult::Answered { status: 200, payload: "ok".into() };
+    assert_shown([
+        (config(1, 7, None, 9), format!("{state} → replaced by version 8 before the device acknowledged it")),
+        (unchanged, format!("{state} → in force already, so nothing changed")),
+        (
+            Step::NothingToPatch { device: DeviceNum(1) },
+            "a patch for lamp-1, which has no config, and nothing in it to change".into(),
+        ),
+        (command(CommandStatus::Queued, TIME_MS), format!("{blink} → queued")),
+        (command(CommandStatus::Sent, TIME_MS + 2), format!("{blink} → sent 2 ms later, not acknowledged yet")),
+        (command(CommandStatus::Acknowledged, TIME_MS + 5), format!("{blink} → sent → acknowledged 5 ms later")),
+        (command(CommandStatus::Expired, TIME_MS + 60_000), format!("{blink} → expired 60.0 s later")),
+        (call(answered), format!("{method} → answered 200 ok after 12 ms")),
+        (call(CallResult::Failed("it is offline".into())), format!("{method} → no answer after 12 ms: it is offline")),
+        (Step::Published { topic: "a/b".into(), payload: "on".into() }, "on published on a/b".into()),
+    ]);
+}
+
+#[test]
+fn what_a_plugin_made_of_an_event_has_its_words() {
     let letter = DeadLetter {
         id: 3,
         plugin: PluginName::new("wake").unwrap(),
@@ -157,84 +242,38 @@ fn every_kind_of_step_has_its_words() {
             _ => unreachable!(),
         },
     };
-    let mut cut = handled(1, done());
-    cut.took_us = 12_345;
-    let record = ExecutionStep { record: None, ..cut.clone().into() };
+    let mut slow = handled(1, done());
+    slow.took_us = 12_345;
+    let record = ExecutionStep { record: None, ..slow.clone().into() };
     let kv = |value: Option<&'static str>| {
         Step::Kv(KvWrite { key: "count".into(), value: value.map(Into::into), revision: 2 })
     };
-    let mut unchanged = config(1, 7, None, 7);
-    if let Step::Config(config) = &mut unchanged {
-        config.unchanged = true;
-    }
-    let state = EventData::State { version: 3, payload: "on".into() };
-    let topic = EventData::Topic { topic: "a/b".into(), payload: "on".into(), properties: vec![] };
-    let folder = EventData::Telemetry { subfolder: "light".into(), payload: "on".into(), properties: vec![] };
-    let timer = |late| EventData::Timer {
-        plugin: "wake".into(),
-        name: "noon".into(),
-        payload: "".into(),
-        due_ms: TIME_MS,
-        late,
-    };
-    let start = EventData::Timer {
-        plugin: "wake".into(),
-        name: "$start".into(),
-        payload: "".into(),
-        due_ms: TIME_MS,
-        late: false,
-    };
-    let set = |schedule| {
-        Step::TimerSet(Box::new(Timer { name: "noon".into(), schedule, payload: "".into(), due_ms: TIME_MS }))
-    };
-    let cron = Schedule::Cron { expression: "0 12 * * *".into(), time_zone: "Europe/Berlin".into() };
-    let acknowledged = EventData::CommandSettled { id: "42.wake.0".into(), status: CommandStatus::Acknowledged };
-    let settled = EventData::CommandSettled { id: "42.wake.0".into(), status: CommandStatus::Expired };
-    let at = "at 2026-10-19 10:02:03.114 UTC (event 42)";
-    for (step, expected) in [
-        (event(0, EventData::Connected), format!("switch-1 connected {at}")),
-        (event(0, EventData::Disconnected { reason: "keep-alive".into() }), format!("switch-1 disconnected (keep-alive) {at}")),
-        (event(0, state), format!("switch-1 reported state 3, on, {at}")),
-        (event(0, folder), format!("switch-1 sent on on light {at}")),
-        (event(0, topic), format!("on was published on a/b {at}")),
-        (event(0, timer(false)), format!("timer \"noon\" of plugin wake fired {at}")),
-        (event(0, timer(true)), format!("timer \"noon\" of plugin wake fired, late, {at}")),
-        (event(0, start), format!("plugin wake was new, or its component or settings changed, {at}")),
-        (event(1, settled), format!("command 42.wake.0 of lamp-1 expired {at}")),
-        (event(1, acknowledged), format!("command 42.wake.0 of lamp-1 was acknowledged {at}")),
-        (set(Schedule::Once), "timer \"noon\" set for 2026-10-19 10:02:03.114 UTC".into()),
-        (set(Schedule::Every { period_ms: 5_000 }), "timer \"noon\" set for every 5.0 s, first at 2026-10-19 10:02:03.114 UTC".into()),
-        (set(cron), "timer \"noon\" set for 0 12 * * * in Europe/Berlin, first at 2026-10-19 10:02:03.114 UTC".into()),
-        (Step::TimerCancelled { name: "noon".into() }, "timer \"noon\" cancelled".into()),
-        (Step::Operator { who: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
-        (Step::Execution(Box::new(record)), "plugin wake (sha256:ab12cd34ef56…, execution 42.wake)".into()),
-        (Step::Execution(Box::new(cut.into())), "plugin wake (sha256:ab12cd34ef56…, execution 42.wake, 12 ms) → it wanted nothing to happen".into()),
-        (config(1, 7, None, 9), "config version 7 for lamp-1: {\"state\":\"awake\"} → replaced by version 8 before the device acknowledged it".into()),
-        (unchanged, "config version 7 for lamp-1: {\"state\":\"awake\"} → in force already, so nothing changed".into()),
-        (Step::NothingToPatch { device: DeviceNum(1) }, "a patch for lamp-1, which has no config, and nothing in it to change".into()),
-        (command(CommandStatus::Queued, TIME_MS), "command api.7 for hall/lamp-2 on light: blink → queued".into()),
-        (command(CommandStatus::Sent, TIME_MS + 2), "command api.7 for hall/lamp-2 on light: blink → sent 2 ms later, not acknowledged yet".into()),
-        (command(CommandStatus::Acknowledged, TIME_MS + 5), "command api.7 for hall/lamp-2 on light: blink → sent → acknowledged 5 ms later".into()),
-        (command(CommandStatus::Expired, TIME_MS + 60_000), "command api.7 for hall/lamp-2 on light: blink → expired 60.0 s later".into()),
-        (call(CallResult::Answered { status: 200, payload: "ok".into() }), "method blink of lamp-1 called with 3 at 2026-10-19 10:02:03.114 UTC (42.wake.m0) → answered 200 ok after 12 ms".into()),
-        (call(CallResult::Failed("it is offline".into())), "method blink of lamp-1 called with 3 at 2026-10-19 10:02:03.114 UTC (42.wake.m0) → no answer after 12 ms: it is offline".into()),
+    let execution = "plugin wake (sha256:ab12cd34ef56…, execution 42.wake";
+    assert_shown([
+        (Step::Execution(Box::new(record)), format!("{execution})")),
+        (Step::Execution(Box::new(slow.into())), format!("{execution}, 12 ms) → it wanted nothing to happen")),
         (kv(Some("2")), "key \"count\" of its own state set to 2".into()),
-        (
-            Step::Published { topic: "a/b".into(), payload: "on".into() },
-            "on published on a/b".into(),
-        ),
         (kv(None), "key \"count\" of its own state deleted".into()),
         (Step::DeadLetter(Box::new(letter)), "plugin wake (sha256:ab, try 5) failed: no JSON → dead letter 3".into()),
-        (Step::Refused, "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into()),
+        (
+            Step::Refused,
+            "nothing of it: what it was made on had changed meanwhile, and the event was tried again".into(),
+        ),
+    ]);
+}
+
+#[test]
+fn where_a_chain_begins_or_ends_has_its_words() {
+    let wake = PluginName::new("wake").unwrap();
+    let command = Gone::Command { device: DeviceNum(1), id: "42.wake.0".into() };
+    assert_shown([
+        (Step::Operator { who: "admin-token".into() }, "an operator (admin-token) called the admin API".into()),
         (Step::Earlier, "(it began earlier; explain the first event below to go on)".into()),
         (Step::Gone(Gone::Event(Seq(42))), "event 42, which is no longer kept".into()),
-        (Step::Gone(Gone::Execution { seq: Seq(42), plugin: PluginName::new("wake").unwrap() }), "what plugin wake made of event 42, which is no longer kept".into()),
-        (Step::Gone(Gone::Command { device: DeviceNum(1), id: "42.wake.0".into() }), "command 42.wake.0 for lamp-1, which is no longer kept".into()),
-    ] {
-        let kind = format!("{step:?}");
-        let shown = text(vec![Step::Operator { who: "x".into() }], vec![step.into()]);
-        let line = shown.lines().nth(1).unwrap();
-        let line = line.strip_suffix(" → no plugin has handled it").unwrap_or(line);
-        assert_eq!(line, format!("→ {expected}"), "{kind}");
-    }
+        (
+            Step::Gone(Gone::Execution { seq: Seq(42), plugin: wake }),
+            "what plugin wake made of event 42, which is no longer kept".into(),
+        ),
+        (Step::Gone(command), "command 42.wake.0 for lamp-1, which is no longer kept".into()),
+    ]);
 }

@@ -1,0 +1,106 @@
+//! Goes back from an effect or an event through what led to it.
+
+use super::{
+    Error, Handle,
+    chain::{ExecutionStep, Gone, Step},
+};
+use switchbox_model::{Cause, Effect, EffectKey, Event, EventData, Handled, Outcome, limits};
+
+/// Links of a chain at most: causes that go round for ever end here.
+const LONGEST: usize = 64;
+
+impl Handle {
+    /// What led to the event, and the event. `by`: the effect that it came of.
+    pub(super) async fn until(&self, event: Event, by: Option<EffectKey>) -> Result<Vec<Step>, Error> {
+        let Before { mut steps, cause } = self.before(&event, by).await?;
+        if let Some(cause) = cause {
+            let mut chain = self.because(cause).await?;
+            chain.append(&mut steps);
+            steps = chain;
+        }
+        steps.push(Step::Event(Box::new(event)));
+        Ok(steps)
+    }
+
+    /// What led to an effect, from where it began.
+    pub(super) async fn because(&self, cause: Cause) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        let mut next = Some(cause);
+        let mut bytes = 0;
+        while let Some(cause) = next.take() {
+            if steps.len() >= LONGEST || bytes > limits::EXPLANATION_BYTES {
+                steps.push(Step::Earlier);
+                break;
+            }
+            match cause {
+                Cause::Api { who } => steps.push(Step::Operator { who }),
+                Cause::Plugin { seq, plugin, digest, attempt, .. } => {
+                    let story = self.journal.story(seq, Some(&plugin)).await?;
+                    let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
+                    let held = story.held_back(&plugin, attempt);
+                    steps.extend(held.map(|held| Step::HeldBack(Box::new(held.clone()))));
+                    // A dead letter that was driven again has failed before under the same numbers.
+                    let record = story.handled.into_iter().rfind(is_it);
+                    bytes += record.iter().map(Handled::payload_bytes).sum::<usize>();
+                    steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));
+                    let Some(event) = story.event else {
+                        steps.push(Step::Gone(Gone::Event(seq)));
+                        break;
+                    };
+                    let before = self.before(&event, story.by).await?;
+                    bytes += event.data.payload().len();
+                    steps.push(Step::Event(Box::new(event)));
+                    steps.extend(before.steps.into_iter().rev());
+                    next = before.cause;
+                }
+            }
+        }
+        steps.reverse();
+        Ok(steps)
+    }
+
+    /// What an event came of, where the host itself brought it about.
+    async fn before(&self, event: &Event, by: Option<EffectKey>) -> Result<Before, Error> {
+        if let (EventData::CommandSettled { id, .. }, Some(device)) = (&event.data, event.device) {
+            let Some(command) = self.command_of(device, id).await? else {
+                return Ok(Before::from(Step::Gone(Gone::Command { device, id: id.clone() })));
+            };
+            let cause = Some(command.cause.clone());
+            return Ok(Before { cause, ..Before::from(Step::Command(Box::new(command))) });
+        }
+        let Some(EffectKey { seq, plugin, index }) = by else { return Ok(Before::default()) };
+        let story = self.journal.story(seq, Some(&plugin)).await?;
+        // What failed and was tried again has the effects of the last try.
+        let done = |handled: &Handled| handled.plugin == plugin && matches!(handled.outcome, Outcome::Done { .. });
+        let Some(handled) = story.handled.into_iter().rfind(done) else {
+            return Ok(Before::from(Step::Gone(Gone::Execution { seq, plugin })));
+        };
+        let Handled { digest, attempt, outcome, .. } = handled;
+        let effect = match outcome {
+            Outcome::Done { effects } => effects.into_iter().nth(usize::try_from(index).unwrap_or(usize::MAX)),
+            Outcome::Dead { .. } => None,
+        };
+        let mut before =
+            Before { cause: Some(Cause::Plugin { seq, plugin, digest, attempt, index }), ..Before::default() };
+        // Of what was published the event says all that there is to say.
+        if let Some(Effect::TimerSet(timer)) = effect {
+            before.steps.push(Step::TimerSet(timer));
+        }
+        Ok(before)
+    }
+}
+
+/// What an event came of.
+#[derive(Default)]
+struct Before {
+    /// In order.
+    steps: Vec<Step>,
+    /// What led to the first of them.
+    cause: Option<Cause>,
+}
+
+impl From<Step> for Before {
+    fn from(step: Step) -> Self {
+        Self { steps: vec![step], cause: None }
+    }
+}

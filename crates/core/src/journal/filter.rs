@@ -1,0 +1,58 @@
+//! Which events and executions a caller wants to see. Pure.
+
+use switchbox_model::{DeviceNum, Event, EventKind, Handled, Outcome, PluginName, Seq};
+
+/// Executions stand in the log in the order in which they were written. By their times they may differ from it by this much.
+const OUT_OF_ORDER_MS: u64 = 60_000;
+
+/// Which events.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub device: Option<DeviceNum>,
+    pub kind: Option<EventKind>,
+}
+
+impl EventFilter {
+    pub(super) fn takes(&self, event: &Event) -> bool {
+        self.device.is_none_or(|device| event.device == Some(device))
+            && self.kind.is_none_or(|kind| event.data.kind() == kind)
+    }
+}
+
+/// Which executions.
+#[derive(Debug, Clone, Default)]
+pub struct ExecutionFilter {
+    pub plugin: Option<PluginName>,
+    pub event: Option<Seq>,
+    /// Only those in which something happened; see [`Handled::is_interesting`].
+    pub interesting: bool,
+    /// Only those that wrote to their log, or failed.
+    pub logged: bool,
+    /// Only those that ended at this time or later, milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
+    /// For what this device sent, or with an effect on it.
+    pub device: Option<DeviceNum>,
+}
+
+/// One of its effects is on the device.
+pub(super) fn touches(handled: &Handled, device: DeviceNum) -> bool {
+    match &handled.outcome {
+        Outcome::Done { effects } => effects.iter().any(|effect| effect.device() == Some(device)),
+        Outcome::Dead { .. } => false,
+    }
+}
+
+impl ExecutionFilter {
+    pub(super) fn takes(&self, handled: &Handled) -> bool {
+        self.plugin.as_ref().is_none_or(|plugin| handled.plugin == *plugin)
+            && self.event.is_none_or(|event| handled.seq == event)
+            && (!self.interesting || handled.is_interesting())
+            && (!self.logged || !handled.logs.is_empty() || matches!(handled.outcome, Outcome::Dead { .. }))
+            && self.since_ms.is_none_or(|since| handled.time_ms >= since)
+    }
+
+    /// What stands before it in the log is older than what is asked for.
+    pub(super) fn ends_at(&self, handled: &Handled) -> bool {
+        self.since_ms.is_some_and(|since| handled.time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
+    }
+}

@@ -1,0 +1,60 @@
+//! A page of what stands in the log: so many items at most, and so many bytes.
+
+use super::weight::Weight;
+use switchbox_model::{DeadLetter, limits::ADMIN_PAGE_BYTES};
+
+/// A place in the log: what stands before it is older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub row: i64,
+    /// The place among those of the same kind in the row.
+    pub index: usize,
+}
+
+/// Newest first, and where to go on; none at the beginning of the log. A page ends once its items are larger than
+/// [`ADMIN_PAGE_BYTES`] as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<Position>,
+    /// It ended because of the size.
+    pub full: bool,
+}
+
+/// Dead letters in order of their ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letters {
+    pub items: Vec<DeadLetter>,
+    /// There may be more behind the last.
+    pub more: bool,
+}
+
+/// The items of a page that is being made.
+pub(super) struct Items<T> {
+    pub(super) items: Vec<T>,
+    limit: usize,
+    pub(super) bytes: usize,
+}
+
+impl<T: Weight> Items<T> {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// Gives the item back if the page has no room for it. The first one always has.
+    pub(super) fn push(&mut self, item: T) -> Result<(), T> {
+        let bytes = item.weight();
+        let full = self.bytes + bytes > ADMIN_PAGE_BYTES && !self.items.is_empty();
+        if full || self.items.len() >= self.limit {
+            return Err(item);
+        }
+        self.bytes += bytes;
+        self.items.push(item);
+        Ok(())
+    }
+
+    pub(super) fn page(self, next: Option<Position>) -> Page<T> {
+        let full = self.items.len() < self.limit && self.bytes > ADMIN_PAGE_BYTES / 2 && next.is_some();
+        Page { items: self.items, next, full }
+    }
+}

@@ -1,0 +1,101 @@
+//! Effects that an operator asks for: checked here, and then written to the log as those of plugins are.
+
+use bytes::Bytes;
+
+use super::queues::Queues;
+use crate::registry::Device;
+use switchbox_model::{
+    Cause, Effect, Entry,
+    limits::{TooMuch, fields},
+};
+use switchbox_store as store;
+use switchbox_store::{ConfigReply, Refused, Reply};
+use switchbox_support::clock;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("version {current} is in force, not version {expected}")]
+    Conflict { expected: u64, current: u64 },
+    #[error("the device was deleted")]
+    DeviceGone,
+    /// A merge patch that cannot be applied to what is in force.
+    #[error("{0}")]
+    Patch(String),
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+    #[error("{limit} commands wait for the device already, no more may (devices.queued-commands)")]
+    QueueFull { limit: usize },
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A config that an operator sets.
+#[derive(Debug, Clone, Default)]
+pub struct NewConfig {
+    pub payload: Bytes,
+    /// The version that must be in force.
+    pub expected: Option<u64>,
+    /// Makes a new version also where the one in force has the same bytes.
+    pub force: bool,
+}
+
+/// Asks for effects on behalf of operators. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    store: store::Handle,
+    pub(super) queues: Queues,
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(store: store::Handle, queues: Queues) -> Self {
+        Self { store, queues }
+    }
+
+    /// A new config version for the device, unless the one in force has the same bytes.
+    pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
+        let NewConfig { payload, expected, force } = config;
+        fields::CONFIG.check_len("a config", payload.len())?;
+        let device = device.num;
+        let effect = match force {
+            false => Effect::Config { device, payload, expected },
+            true => Effect::ConfigForced { device, payload, expected },
+        };
+        self.submit_config(effect, cause).await
+    }
+
+    /// A new config version: the one in force, changed by a JSON merge patch, unless that changes nothing. With `expected`
+    /// that version must be in force.
+    pub async fn patch_desired(
+        &self,
+        device: &Device,
+        patch: Bytes,
+        expected: Option<u64>,
+        cause: Cause,
+    ) -> Result<ConfigReply, Error> {
+        fields::CONFIG.check_len("a patch", patch.len())?;
+        let effect = Effect::PatchDesired { device: device.num, patch, expected };
+        self.submit_config(effect, cause).await
+    }
+
+    async fn submit_config(&self, effect: Effect, cause: Cause) -> Result<ConfigReply, Error> {
+        match self.submit(effect, cause).await? {
+            Reply::Configs(replies) => replies.first().copied().ok_or(Error::DeviceGone),
+            other => refused(other).and(Err(Error::DeviceGone)),
+        }
+    }
+
+    pub(super) async fn submit(&self, effect: Effect, cause: Cause) -> Result<Reply, Error> {
+        let entry = Entry::Operator { time_ms: clock::now_ms(), cause, effects: vec![effect] };
+        Ok(self.store.call(entry).await?)
+    }
+}
+
+pub(super) fn refused(reply: Reply) -> Result<(), Error> {
+    match reply {
+        Reply::Done | Reply::Configs(_) => Ok(()),
+        Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
+        Reply::Refused(Refused::Patch(problem)) => Err(Error::Patch(problem)),
+        Reply::Refused(_) => Err(Error::DeviceGone),
+    }
+}

@@ -1,0 +1,129 @@
+//! What plugins made of events, as it stands in the log. [`HandledRun`] is the short form of many [`Handled`].
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use switchbox_rules::names::{PluginName, Seq};
+
+use super::{effect::Effect, event::Event};
+
+/// The end of one event for one plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Handled {
+    pub plugin: PluginName,
+    /// `sha256:…` of the component.
+    pub digest: Arc<str>,
+    pub seq: Seq,
+    pub attempt: u32,
+    /// When it ended, and its effects were no longer held back. Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Guest time, microseconds.
+    pub took_us: u32,
+    /// The plugin's log lines.
+    pub logs: Vec<String>,
+    pub outcome: Outcome,
+}
+
+/// A limit of a plugin held the effects of an event back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    pub plugin: PluginName,
+    pub seq: Seq,
+    pub attempt: u32,
+    /// For how long, milliseconds.
+    pub held_ms: u64,
+    /// The limit, and what reached it.
+    pub why: String,
+}
+
+/// Guest time from which on an execution is slow, microseconds.
+const SLOW_US: u32 = 10_000;
+
+impl Handled {
+    /// Bytes that its effects bring to devices, topics and timers.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match &self.outcome {
+            Outcome::Done { effects } => effects.iter().map(Effect::payload_bytes).sum(),
+            Outcome::Dead { .. } => 0,
+        }
+    }
+
+    /// It failed, was tried more than once, or took long.
+    #[must_use]
+    pub fn is_notable(&self) -> bool {
+        matches!(self.outcome, Outcome::Dead { .. }) || self.attempt > 1 || self.took_us >= SLOW_US
+    }
+
+    /// Something happened in it: it has effects or lines in its log, or it is notable.
+    #[must_use]
+    pub fn is_interesting(&self) -> bool {
+        let quiet = matches!(&self.outcome, Outcome::Done { effects } if effects.is_empty());
+        !quiet || !self.logs.is_empty() || self.is_notable()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    Done {
+        effects: Vec<Effect>,
+    },
+    /// Rejected, or retried too often: to the dead letters.
+    Dead {
+        error: String,
+        event: Box<Event>,
+    },
+}
+
+/// Events that one plugin handled one after the other at the first try, without a word: what `Handled` says of each, with
+/// what they have in common said once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandledRun {
+    pub plugin: PluginName,
+    pub digest: Arc<str>,
+    pub time_ms: u64,
+    pub events: Vec<HandledInRun>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandledInRun {
+    pub seq: Seq,
+    /// Guest time, microseconds.
+    pub took_us: u32,
+    pub effects: Vec<Effect>,
+}
+
+impl HandledRun {
+    /// The attempt of all of its events.
+    pub const ATTEMPT: u32 = 1;
+
+    /// The same, at length.
+    pub fn each(self) -> impl Iterator<Item = Handled> {
+        let Self { plugin, digest, time_ms, events } = self;
+        events.into_iter().map(move |HandledInRun { seq, took_us, effects }| Handled {
+            plugin: plugin.clone(),
+            digest: digest.clone(),
+            seq,
+            attempt: Self::ATTEMPT,
+            time_ms,
+            took_us,
+            logs: Vec::new(),
+            outcome: Outcome::Done { effects },
+        })
+    }
+}
+
+/// An event that a plugin could not handle, kept for an operator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Grows by one from 1.
+    pub id: u64,
+    pub plugin: PluginName,
+    pub digest: Arc<str>,
+    pub attempt: u32,
+    pub time_ms: u64,
+    pub error: String,
+    pub logs: Vec<String>,
+    pub event: Event,
+}

@@ -1,0 +1,59 @@
+//! What devices, and subscribers of topics, did with what was delivered to them, as it stands in the log.
+
+use serde::{Deserialize, Serialize};
+
+use switchbox_rules::names::DeviceNum;
+
+use super::{
+    event::CommandStatus,
+    registry::{DeviceError, GatewayAccess},
+};
+
+/// What became of something delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settlement {
+    ConfigAcknowledged {
+        device: DeviceNum,
+        version: u64,
+        time_ms: u64,
+    },
+    /// Of older logs; `Entry::CommandsSettled` and [`Settlement::CommandSent`] came in its place.
+    Command {
+        device: DeviceNum,
+        id: String,
+        status: CommandStatus,
+        time_ms: u64,
+    },
+    /// A plugin's message was given to its subscribers; `id` is the effect's key.
+    Published {
+        id: String,
+    },
+    /// The command was handed to the device's connection. `num` is its number among those of its device.
+    CommandSent {
+        device: DeviceNum,
+        num: u64,
+        time_ms: u64,
+    },
+    /// When the device last did what is not worth an entry each time, told when its connection ends.
+    LastSeen {
+        device: DeviceNum,
+        heartbeat_ms: Option<u64>,
+        config_sent_ms: Option<u64>,
+    },
+    /// What last went wrong with the device, told when its connection ends.
+    Failed {
+        device: DeviceNum,
+        error: DeviceError,
+    },
+    /// The host was killed while the device was connected: it may have been sent any of its commands up to this number,
+    /// whether that was noted or not.
+    CommandsInDoubt {
+        device: DeviceNum,
+        upto: u64,
+    },
+    /// A gateway speaks for the device, or last did so then: told when it is attached, and when that ends.
+    GatewayAccessed {
+        device: DeviceNum,
+        access: GatewayAccess,
+    },
+}

@@ -1,0 +1,125 @@
+//! Who is moved to the background, and comes back.
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Uses the processor for so many pieces in every 10 ms, and gives the lane after so many of these.
+fn lane_after(
+    cpu_budget: &CpuBudget,
+    mut lane: PriorityClass,
+    from: Instant,
+    times: u32,
+    (count, piece): (u32, Duration),
+) -> PriorityClass {
+    for turn in 0..times {
+        let now = from + 10 * turn * MS;
+        (0..count).for_each(|_| cpu_budget.used(piece, now));
+        lane = cpu_budget.lane(lane, now);
+    }
+    lane
+}
+
+#[test]
+fn who_uses_more_than_its_share_goes_to_the_background() {
+    for (count, piece_us, expected) in [
+        (0, 0, PriorityClass::Foreground),
+        (100, 40, PriorityClass::Foreground),
+        (150, 40, PriorityClass::Background),
+        (10, 160, PriorityClass::Foreground),
+        (10, 200, PriorityClass::Background),
+        (1, 1_000, PriorityClass::Foreground),
+        (2, 1_000, PriorityClass::Background),
+    ] {
+        let born = Instant::now();
+        let cpu_budget = CpuBudget::new(born);
+        let began = born + Duration::from_secs(1);
+        let lane =
+            lane_after(&cpu_budget, PriorityClass::Foreground, began, 200, (count, Duration::from_micros(piece_us)));
+        assert_eq!(lane, expected, "{count} × {piece_us} µs in 10 ms");
+    }
+}
+
+#[test]
+fn who_fills_the_disk_goes_to_the_background() {
+    for (bytes, expected) in [(300_000, PriorityClass::Foreground), (340_000, PriorityClass::Background)] {
+        let born = Instant::now();
+        let cpu_budget = CpuBudget::new(born);
+        let began = born + Duration::from_secs(1);
+        let mut lane = PriorityClass::Foreground;
+        for turn in 0..200 {
+            let now = began + 10 * turn * MS;
+            cpu_budget.writes(bytes, now);
+            lane = cpu_budget.lane(lane, now);
+        }
+        assert_eq!(lane, expected, "{bytes} bytes in 10 ms");
+    }
+}
+
+#[test]
+fn a_short_burst_changes_nothing() {
+    let born = Instant::now();
+    let cpu_budget = CpuBudget::new(born);
+    let now = born + Duration::from_secs(1);
+    (0..3).for_each(|_| cpu_budget.used(PIECE, now));
+    assert_eq!(cpu_budget.lane(PriorityClass::Foreground, now), PriorityClass::Foreground);
+    cpu_budget.used(PIECE, now);
+    assert_eq!(cpu_budget.lane(PriorityClass::Foreground, now), PriorityClass::Background);
+}
+
+#[test]
+fn who_has_calmed_down_comes_back_and_soon() {
+    let born = Instant::now();
+    let cpu_budget = CpuBudget::new(born);
+    assert_eq!(lane_after(&cpu_budget, PriorityClass::Background, born, 1_000, (10, MS)), PriorityClass::Background);
+    let ended = born + 10_000 * MS;
+    assert_eq!(cpu_budget.lane(PriorityClass::Background, ended), PriorityClass::Background);
+    assert_eq!(cpu_budget.lane(PriorityClass::Background, ended + DEBT), PriorityClass::Foreground);
+}
+
+#[test]
+fn who_is_new_begins_in_the_background() {
+    let born = Instant::now();
+    let cpu_budget = CpuBudget::new(born);
+    assert_eq!(cpu_budget.lane(PriorityClass::Background, born), PriorityClass::Background);
+    assert_eq!(
+        cpu_budget.lane(PriorityClass::Background, born + PROCESSOR_BURST * PROCESSOR_SHARE),
+        PriorityClass::Foreground
+    );
+}
+
+#[test]
+fn what_was_interrupted_counts_little() {
+    let born = Instant::now();
+    let (interrupted, long) = (CpuBudget::new(born), CpuBudget::new(born));
+    let now = born + Duration::from_secs(1);
+    interrupted.used(Duration::from_secs(1), now);
+    long.used(PIECE, now);
+    assert_eq!(interrupted.settled_ns.into_inner(), long.settled_ns.into_inner());
+}
+
+#[test]
+fn connections_of_one_name_have_one_share() {
+    let shares = CpuBudgets::default();
+    let first = shares.of("eve");
+    assert!(Arc::ptr_eq(&first, &shares.of("eve")));
+    assert!(!Arc::ptr_eq(&first, &shares.of("adam")));
+    drop(first);
+    assert_eq!(shares.of("eve").lane(PriorityClass::Background, Instant::now()), PriorityClass::Background);
+    assert_eq!(shares.0.lock().len(), 1, "those who left are forgotten");
+}
+
+#[tokio::test]
+async fn the_work_of_a_future_counts() {
+    let cpu_budget = Arc::new(CpuBudget::new(Instant::now()));
+    let before = cpu_budget.settled_ns.load(Ordering::Relaxed);
+    Metered::new(cpu_budget.clone(), PriorityClass::Foreground, async { std::thread::sleep(5 * MS) }).await;
+    assert!(cpu_budget.settled_ns.load(Ordering::Relaxed) >= before + ns(PIECE * LONG_WEIGHT * PROCESSOR_SHARE));
+}
+
+#[test]
+fn in_the_background_a_thread_that_is_interrupted_has_not_worked() {
+    let clock = Clock::start(PriorityClass::Background, Instant::now());
+    std::thread::sleep(20 * MS);
+    assert!(clock.elapsed(Instant::now()) < 20 * MS);
+}
