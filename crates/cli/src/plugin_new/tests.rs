@@ -52,7 +52,7 @@ fn every_placeholder_is_filled() {
         assert!(!text.contains("workspace"), "{path} stands alone: {text}");
     }
     let readme = fs::read_to_string(place.path().join("README.md")).unwrap();
-    assert!(readme.contains("release/too_warm.wasm PLUGINS/too-warm.wasm"), "{readme}");
+    assert!(readme.contains("release/too_warm.wasm PLUGINS/ "), "{readme}");
 }
 
 #[test]
