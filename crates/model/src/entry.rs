@@ -87,12 +87,27 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// The events that it puts into the journal.
+    /// The events that it puts into the journal. A new variant has to be listed here, and in the two functions below if it has
+    /// events.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         match self {
             Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
-            _ => &[],
+            Self::Handled(_)
+            | Self::HandledRun(_)
+            | Self::HeldBack(_)
+            | Self::Settled(_)
+            | Self::Registry(_)
+            | Self::Operator { .. }
+            | Self::PluginAdded { .. }
+            | Self::PluginRemoved { .. }
+            | Self::PluginStarts { .. }
+            | Self::Plugin { .. }
+            | Self::DeadLettersDropped { .. }
+            | Self::Barrier
+            | Self::Called(_)
+            | Self::Broker(_)
+            | Self::ClockSet { .. } => &[],
         }
     }
 

@@ -1,5 +1,5 @@
-//! The writer thread: takes all that is queued, appends it to the log as one row in one transaction, applies it, and
-//! tells who waited. Whatever came meanwhile is the next batch.
+//! The writer thread: takes the entries that are queued, appends them to the log as one record (a row) with one fdatasync at most,
+//! applies them and calls each entry's `Done`. Entries that were queued meanwhile are the next batch.
 
 use std::{
     iter::Peekable,
@@ -82,7 +82,22 @@ fn handled_events(entry: &Entry) -> usize {
     match entry {
         Entry::Handled(_) => 1,
         Entry::HandledRun(run) => run.events.len(),
-        _ => 0,
+        Entry::Events(_)
+        | Entry::EventsBy { .. }
+        | Entry::Settled(_)
+        | Entry::Registry(_)
+        | Entry::Operator { .. }
+        | Entry::PluginAdded { .. }
+        | Entry::PluginRemoved { .. }
+        | Entry::DeadLettersDropped { .. }
+        | Entry::Barrier
+        | Entry::Called(_)
+        | Entry::CommandsSettled { .. }
+        | Entry::Broker(_)
+        | Entry::PluginStarts { .. }
+        | Entry::HeldBack(_)
+        | Entry::Plugin { .. }
+        | Entry::ClockSet { .. } => 0,
     }
 }
 

@@ -35,15 +35,29 @@ impl EventHistory {
 
     fn add(&mut self, seq: Seq, entry: Entry) {
         match entry {
-            Entry::Handled(handled) if handled.seq == seq => self.handled.push(handled),
-            Entry::HeldBack(held) if held.seq == seq => self.held.push(held),
+            Entry::Handled(handled) => self.handled.extend(Some(handled).filter(|handled| handled.seq == seq)),
+            Entry::HeldBack(held) => self.held.extend(Some(held).filter(|held| held.seq == seq)),
             Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
-            entry if self.event.is_none() => {
-                if let Some((event, by)) = entry.into_event(seq) {
+            Entry::Events(_) | Entry::EventsBy { .. } | Entry::CommandsSettled { .. } => {
+                if self.event.is_none()
+                    && let Some((event, by)) = entry.into_event(seq)
+                {
                     (self.event, self.by) = (Some(event), by);
                 }
             }
-            _ => {}
+            // Readers of the log get a `HandledRun` as one `Handled` each. The others are not about one event.
+            Entry::HandledRun(_)
+            | Entry::Settled(_)
+            | Entry::Registry(_)
+            | Entry::Operator { .. }
+            | Entry::PluginAdded { .. }
+            | Entry::PluginRemoved { .. }
+            | Entry::PluginStarts { .. }
+            | Entry::Plugin { .. }
+            | Entry::DeadLettersDropped { .. }
+            | Entry::Barrier
+            | Entry::Broker(_)
+            | Entry::ClockSet { .. } => {}
         }
     }
 }
