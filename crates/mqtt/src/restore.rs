@@ -119,7 +119,7 @@ impl<H: Hub> Service<H> {
         }
     }
 
-    /// Another start may have other doors, so it is asked again whether its client may leave it. That it is not shut out is asked
+    /// Another start may have other settings, so it is asked again whether its client may leave it. That it is not shut out is asked
     /// when its time has come.
     fn restore_will(
         &self,
@@ -129,7 +129,8 @@ impl<H: Hub> Service<H> {
         away_for: Duration,
     ) -> Option<(Duration, DueWill)> {
         let device = auth_context.principal.device().map(|device| &**device);
-        if let Err(fault) = will::check(device, &auth_context.access, &self.shared.options.payloads, &will) {
+        let (metrics, payloads) = (&self.shared.metrics, &self.shared.options.payloads);
+        if let Err(fault) = will::check(metrics, device, &auth_context.access, payloads, &will) {
             tracing::info!(client = %name, topic = %will.topic, "the will is not published: {}", fault.text);
             return None;
         }

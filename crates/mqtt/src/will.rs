@@ -1,4 +1,5 @@
-//! Publishes what a client left behind for the case that it is lost. Never talks to the client itself.
+//! A will: checked at CONNECT, stored, and published when it is due. Never decides whether it is due (`end.rs`, `clients/ending.rs`),
+//! never talks to the client itself.
 
 use std::{
     sync::Arc,
@@ -24,17 +25,22 @@ use switchbox_mqtt_codec::{
     packet::Will,
 };
 use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
+use switchbox_support::metrics::Metrics;
 
-/// Checks at CONNECT whether the client may publish it.
+/// Checks at CONNECT whether the client may publish it, and counts the limit that its payload is over.
 pub(super) fn check(
+    metrics: &Metrics,
     device: Option<&Device>,
     access: &Access,
     payloads: &PayloadLimits,
     will: &Will,
 ) -> Result<(), Fault> {
-    let within = |limit: PayloadLimit| match will.payload.len() <= limit.bytes {
-        true => Ok(()),
-        false => Err(Fault::new(reason::QUOTA, format!("the will: {}", limit.text))),
+    let within = |PayloadLimit { bytes, limit, text, .. }| {
+        if will.payload.len() <= bytes {
+            return Ok(());
+        }
+        metrics.limit(limit);
+        Err(Fault::new(reason::QUOTA, format!("the will: {text}")))
     };
     match iot_core::publish(device.map(|device| &device.name.id), &will.topic) {
         Publish::Ordinary => auth::may(access, Action::Publish, &will.topic)

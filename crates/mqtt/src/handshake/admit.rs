@@ -149,8 +149,10 @@ fn check_will<H: Hub>(
 ) -> Result<(), Fault> {
     leave_out_notification(shared, auth_context, will);
     let device = auth_context.principal.device();
-    let check =
-        |will: &Will| will::check(device.map(|device| &**device), &auth_context.access, &shared.options.payloads, will);
+    let Shared { metrics, options, .. } = shared;
+    let check = |will: &Will| {
+        will::check(metrics, device.map(|device| &**device), &auth_context.access, &options.payloads, will)
+    };
     will.as_deref().map_or(Ok(()), check)
 }
 

@@ -14,7 +14,7 @@ use super::{
     *,
 };
 use switchbox_model::{
-    Message, QoS,
+    Message, PayloadLimits, QoS,
     broker::{MessageNum, Owner, SessionNum},
     limits,
 };
@@ -217,6 +217,18 @@ async fn a_devices_will_on_its_own_topic_is_telemetry_and_on_anothers_is_refused
     let mut client = server.open().await;
     client.send(&will_v5("lamp-1", "/devices/lamp-2/events", 0, &[])).await;
     assert_eq!(client.packet().await[3], 0x87);
+}
+
+#[tokio::test]
+async fn a_will_over_the_limit_is_refused_and_counted() {
+    let payloads = PayloadLimits { message_bytes: 3, state_bytes: 3, ..PayloadLimits::default() };
+    let server = TestServer::start_with(Options { payloads, ..Options::default() }).await;
+    for (id, topic) in [("client-w", "wills/w"), ("lamp-1", "/devices/lamp-1/state")] {
+        let mut client = server.open().await;
+        client.send(&will_v5(id, topic, 0, &[])).await;
+        assert_eq!(client.packet().await[3], 0x97, "{topic}");
+    }
+    assert_eq!((server.limit_hits("message_bytes"), server.limit_hits("state_bytes")), (1, 1));
 }
 
 #[tokio::test]
