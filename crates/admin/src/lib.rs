@@ -1,5 +1,5 @@
 //! The HTTP API for operators and their programs: Google Cloud IoT Core's resources, and Switchbox's own beside them.
-//! Never decides what a change means: it asks the rooms that do, and shows what they answer.
+//! Never decides what a change means: it asks the parts of the host that do, and shows what they answer.
 
 mod answers;
 mod audit;
@@ -77,7 +77,7 @@ pub struct Options {
     pub payloads: PayloadLimits,
 }
 
-/// The rooms that the API speaks for.
+/// The parts of the host that the API speaks for.
 #[derive(Clone)]
 pub struct Parts {
     pub registry: registry::Handle,

@@ -23,7 +23,7 @@ pub enum Action {
 /// The ordinary topics that a client may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// All: the host stands on a loopback address with open doors.
+    /// All: enrolment is open, on a loopback address.
     Open,
     /// None: a device has its own topics and no others.
     Own,

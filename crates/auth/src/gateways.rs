@@ -19,7 +19,7 @@ struct Facts {
     bound: bool,
     /// The device's own token was shown, and was right.
     token: bool,
-    /// No token is asked for: the doors are open and the device has no credential to sign one with.
+    /// No token is asked for: enrolment is open and the device has no credential to sign one with.
     open: bool,
 }
 
@@ -137,7 +137,7 @@ mod tests {
                 assert_eq!(judge(facts), expect, "{facts:?}");
                 let nested = Facts { device_is_gateway: true, ..facts };
                 assert_eq!(judge(nested), Err(if method.is_some() { IsGateway } else { NoGateway }), "{nested:?}");
-                // Open doors ask for no token of a device that has no key, and for a binding all the same.
+                // Open enrolment asks for no token of a device that has no key, and for a binding all the same.
                 let open = Facts { open: true, ..facts };
                 assert_eq!(judge(open), if expect == Err(NoToken) { Ok(()) } else { expect }, "{open:?}");
             }

@@ -1,4 +1,4 @@
-//! The devices that are connected, and the rooms that delivery works with.
+//! The devices that are connected, and the parts of the host that delivery works with.
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// The rooms that delivery works with.
+/// The parts of the host that delivery works with.
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub store: store::Handle,

@@ -53,7 +53,7 @@ use switchbox_model::{Event, Seq};
 use switchbox_store as store;
 use switchbox_support::tasks::Tasks;
 
-/// The door for events. Cheap to clone.
+/// Takes events, and gives access to the plugins. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     context: Arc<Context>,

@@ -1,4 +1,4 @@
-//! What the front needs of the rooms behind it, as one trait, so that its tests can stand in for them. [`Live`] is the
+//! The rest of the host as the MQTT server needs it, as one trait, so that the server's tests can have one of their own. [`Live`] is the
 //! one production implementation; it only passes on.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use switchbox_model::{DeviceId, DeviceNum, Message, ServiceName, broker::BrokerC
 use switchbox_store::ServiceDoc;
 use switchbox_support::scheduling::PriorityClass;
 
-/// The rooms behind the front. Cheap to clone.
+/// The rest of the host. Cheap to clone.
 pub trait Hub: Clone + Send + Sync + 'static {
     type QueuePermit: Send;
     type Online: Online;
@@ -76,7 +76,7 @@ pub trait Online: Send + Sync + 'static {
     fn disconnect(self, reason: &str);
 }
 
-/// The real rooms.
+/// The real one.
 #[derive(Clone)]
 pub struct Live {
     pub auth: auth::Handle,

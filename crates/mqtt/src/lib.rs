@@ -1,4 +1,4 @@
-//! The front: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and guards the host against its
+//! The MQTT server: MQTT 3.1.1 and 5 over TCP, TLS and WebSocket. Turns bytes into operations and back, and guards the host against its
 //! clients: whatever one sends, only its own connection can end by it. Never decides what an event brings about.
 
 mod bridge;

@@ -1,4 +1,4 @@
-//! The listeners of the front: where clients connect and what carries their bytes there. Accepts and hands over; a client that
+//! The MQTT server's listeners: where clients connect and what carries their bytes there. Accepts and hands over; a client that
 //! is slow to say who it is keeps no other waiting.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Clients that were accepted and wait to be served.
 const ARRIVALS: usize = 64;
 
-/// The front, as others see it. Cheap to clone.
+/// The MQTT server, as others see it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     metrics: Metrics,

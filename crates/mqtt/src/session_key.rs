@@ -19,7 +19,7 @@ fn place(ServiceDoc { name, spec, .. }: &ServiceDoc) -> String {
     format!("{name}\0{}\0{}\0", spec.publish.join("\0"), spec.subscribe.join("\0"))
 }
 
-/// Whose quota a client's session and retained messages take. Where doors are open, nobody proves who it is, so all count as one.
+/// Whose quota a client's session and retained messages take. Where enrolment is open, nobody proves who it is, so all count as one.
 pub(super) fn of_retained(auth_context: &AuthContext) -> Owner {
     match (&auth_context.access, &auth_context.principal) {
         (Access::Open, _) | (_, Principal::Client) => Owner::Everyone,

@@ -59,7 +59,7 @@ impl<H: Hub> Shared<H> {
                 self.clients.forget_all(|key| !session_key::can_return(&self.hub, key));
                 self.clients.revalidate(None);
             }
-            // The registry outlives the front.
+            // The registry outlives the MQTT server.
             Err(RecvError::Closed) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Where the front listens: from the settings to listeners, and from the listeners to what the ready line says.
+//! Where the MQTT server listens: from the settings to listeners, and from the listeners to what the ready line says.
 
 use std::net::SocketAddr;
 

@@ -25,7 +25,7 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// The door for those who ask why. Cheap to clone.
+/// Answers why something happened. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,

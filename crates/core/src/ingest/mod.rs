@@ -59,7 +59,7 @@ pub trait Offer: Send + Sync {
     fn wants_topic(&self, topic: &str) -> bool;
 }
 
-/// The door for events. Cheap to clone.
+/// Takes events. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     store: store::Handle,

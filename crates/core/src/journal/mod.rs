@@ -32,7 +32,7 @@ const OUTLIVED: i64 = 0;
 /// Dead letters that are read in one go.
 const LETTERS: usize = 100;
 
-/// The door for those who look back. Cheap to clone.
+/// Reads the journal. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,

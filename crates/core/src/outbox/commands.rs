@@ -1,4 +1,4 @@
-//! Commands: the operator's door to a device's queue, and what a command in the log means.
+//! Commands: the operator's calls on a device's queue, and what a command in the log means.
 
 use std::{sync::Arc, time::Duration};
 

@@ -310,7 +310,7 @@ impl Handle {
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
-    /// room's page says. What must be durable is on its way to the log when this returns.
+    /// module's documentation says. What must be durable is on its way to the log when this returns.
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = Pending::default();
         let from = &Publisher { waits: !budget.left(Instant::now()).is_zero(), ..from.clone() };

@@ -1,6 +1,10 @@
-//! What a connection leaves behind: its will, published at once or after its delay, and its session, for its expiry. What
-//! removes a will or a message from the log is in one entry with what it brings about elsewhere. While that is under way, the
-//! client's next connection waits.
+//! The end of a connection, and later of its session: the will is published at once or after its delay, the session ends after its
+//! expiry. The removal of a will or a message from the log is in one entry with what it brings about elsewhere.
+//!
+//! `release` runs when a connection has ended, `publish_will` when the delay is over, `end_session` when the session is; `run_end`
+//! is the end itself. Each marks the slot `busy` until its work is done, and the client's next connection waits for that:
+//! [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`Rest`], a future
+//! that holds the `Busy`.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What stands in a gateway's attach message (protocol.md, section 2). Pure.
+//! Reads a gateway's attach message (docs/devices.md, "Gateways"). Pure.
 
 use serde::Deserialize;
 

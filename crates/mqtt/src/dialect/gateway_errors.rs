@@ -1,4 +1,4 @@
-//! What a gateway reads on its errors topic (protocol.md, section 2). Pure.
+//! The messages on a gateway's errors topic (docs/devices.md, "Gateways"). Pure.
 
 use serde::Serialize;
 

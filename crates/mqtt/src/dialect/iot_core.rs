@@ -1,5 +1,5 @@
-//! The topics of Google Cloud IoT Core and ClearBlade IoT Core, with methods as Switchbox adds them (protocol.md,
-//! section 1).
+//! The topics of Google Cloud IoT Core and ClearBlade IoT Core, with methods as Switchbox adds them (docs/devices.md, "Topics").
+//! Pure.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The rooms behind the front, as a test needs them: it records what comes and answers when the test says.
+//! The rest of the host, as a test needs it: it records what comes and answers when the test says.
 
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ use switchbox_model::{
 use switchbox_store::{DeviceDoc, Seen, ServiceDoc};
 use switchbox_support::scheduling::PriorityClass;
 
-/// Changes that the front may be behind.
+/// Changes that the MQTT server may be behind.
 pub(super) const CHANGES: usize = 8;
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! The front over real sockets, against a stand-in for the rooms behind it.
+//! The MQTT server over real sockets, against a stand-in for the rest of the host.
 
 mod auth_context;
 mod bridge;

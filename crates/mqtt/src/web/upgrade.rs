@@ -18,7 +18,7 @@ const REPEATED: usize = 200;
 pub enum Origins {
     /// Every client must prove who it is: any page.
     Any,
-    /// Doors are open: only pages of this machine, lest any page that somebody here visits act as a device.
+    /// Enrolment is open: only pages of this machine, lest any page that somebody here visits act as a device.
     Loopback,
 }
 
