@@ -332,4 +332,6 @@ impl Log {
 }
 
 #[cfg(test)]
+mod prefix_tests;
+#[cfg(test)]
 mod tests;

@@ -16,3 +16,5 @@ mod library;
 pub mod packet;
 mod payloads;
 mod properties;
+#[cfg(test)]
+mod round_trip;

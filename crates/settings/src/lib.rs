@@ -4,6 +4,8 @@
 mod check;
 mod keys;
 mod merge;
+#[cfg(test)]
+mod merge_tests;
 mod problem;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ mod append_queue;
 mod backup;
 mod broker;
 mod commands;
+#[cfg(test)]
+mod config_tests;
 mod dead_letters;
 mod decide;
 mod docs;

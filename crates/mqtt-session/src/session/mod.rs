@@ -8,6 +8,8 @@ mod acks;
 mod expiry;
 mod item;
 mod latest;
+#[cfg(test)]
+mod model_tests;
 mod released;
 mod restore;
 mod suspended;
