@@ -16,7 +16,7 @@ use switchbox_support::clock;
 use switchbox_tests::{
     Admin, CLOSED, Device, Journal, Place, Process, Session,
     hostile::{Conn, Login},
-    now, registered, token, until,
+    not_on_this_system, now, registered, token, until,
 };
 
 fn connect(host: &Process, id: &str, secret: &str) -> Device {
@@ -100,7 +100,7 @@ fn a_host_that_crashes_leaves_no_core_dump() {
         shell.args(["-c", &script]).current_dir(place.root()).stdout(Stdio::null()).status().unwrap()
     };
     if !crash("kill -ABRT $$").core_dumped() {
-        eprintln!("skipped: this system leaves no core dumps at all");
+        not_on_this_system("this system leaves no core dumps at all");
         return;
     }
     let mut host = place.start_with(CLOSED);
@@ -185,7 +185,7 @@ fn the_secret_that_let_a_client_in_is_not_in_the_hosts_memory_any_more() {
     for (secret, there) in [(signed.as_str(), false), (&password, false), ("a will is kept", true)] {
         match host.memory_with(secret) {
             Some(places) => assert_eq!(!places.is_empty(), there, "{places:?}"),
-            None => eprintln!("skipped: the memory of another process cannot be read here"),
+            None => not_on_this_system("the memory of another process cannot be read here"),
         }
     }
     host.stop();

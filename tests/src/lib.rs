@@ -26,8 +26,9 @@ pub use journal::{Execution, Journal};
 pub use keys::{CLOSED, now, private_key, registered, token};
 pub use place::Place;
 pub use process::{Process, program};
+pub use switchbox_testing::{not_on_this_system, there};
 pub use terminal::{acts, has_terminal, on_a_terminal};
-pub use tools::{more_descriptors, python_with, runs, there, workspace};
+pub use tools::{more_descriptors, python_with, runs, workspace};
 pub use wait::{LIMIT, until, until_within};
 
 /// The topic of a device's telemetry.

@@ -1,8 +1,6 @@
-//! Programs that no one here wrote. A test of one that is not installed is skipped with a word, but never where `CI` is
-//! `true`; `.ci/run` installs them all.
+//! Programs that no one here wrote.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -15,21 +13,6 @@ use std::{
 #[must_use]
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are not in a workspace")
-}
-
-/// False: the test is to be skipped.
-///
-/// # Panics
-///
-/// When it is not there and `CI` is `true`.
-#[must_use]
-pub fn there(what: &str, found: bool) -> bool {
-    let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(found || !on_ci, "{what} is not there; .ci/run installs it");
-    if !found {
-        eprintln!("skipped: {what} is not there; .ci/run installs it");
-    }
-    found
 }
 
 /// Lets this process have as many files open as it may.

@@ -26,6 +26,7 @@ pub fn until_within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> O
         if began.elapsed() > limit {
             return None;
         }
+        // Sleeps between two looks at a condition of another process.
         std::thread::sleep(PAUSE);
     }
 }

@@ -186,6 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_drips_is_given_up() {
         let metrics = Metrics::default();
+        // Sleeps between two drops.
         let dripping = Body::new(Dripping(Box::pin(tokio::time::sleep(Duration::ZERO))));
         let body = BodyDeadline::new(dripping, SHORT, metrics.clone());
         assert!(body.collect().await.is_err());

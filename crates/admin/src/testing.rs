@@ -1,4 +1,4 @@
-//! A host without MQTT and plugins: store, registry, delivery and the API, in a folder that goes away.
+//! A host without MQTT and plugins: the parts of `switchbox-testing` and the API on them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,35 +19,16 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{DeleteError, Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE};
-use switchbox_auth as auth;
-use switchbox_core::{
-    engine::Engine,
-    explain,
-    ingest::{self, Offer},
-    journal, outbox,
-    registry::{self, Device},
-};
+use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
-use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
+use switchbox_model::{DeviceName, EventData, PayloadLimits, PluginName, RegistryName};
 use switchbox_settings::AdminAuth;
-use switchbox_store as store;
-use switchbox_support::{metrics::Metrics, scheduling::PriorityClass, tasks::Tasks};
+use switchbox_support::scheduling::PriorityClass;
+use switchbox_testing::Host;
 
 /// Commands that may wait for one device.
 pub const QUEUED: usize = 50;
-
-struct NoPlugins;
-
-impl Offer for NoPlugins {
-    fn wants_topic(&self, _: &str) -> bool {
-        false
-    }
-
-    fn offer(&self, _: Option<&Arc<Device>>, _: Vec<Event>) -> usize {
-        0
-    }
-}
 
 /// One plugin that is always there, and what was to be driven again.
 #[derive(Default)]
@@ -120,8 +101,7 @@ pub struct TestHost {
     pub base: String,
     pub token: Option<String>,
     shutdown: CancellationToken,
-    store: Option<store::Service>,
-    _data: tempfile::TempDir,
+    _host: Host,
 }
 
 impl Default for TestHost {
@@ -144,67 +124,44 @@ impl TestHost {
     }
 
     fn with_all(auth: AdminAuth, origins: &[&str]) -> Self {
-        let data = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
-        let opened = store::open(store::Options::new(data.path())).unwrap();
-        let handle = opened.handle();
-        let registry = registry::Handle::load(handle.clone(), &opened.loaded);
-        let ingest = ingest::Handle::new(handle.clone(), Arc::new(NoPlugins));
-        let queues = outbox::Queues::new(opened.loaded.commands.clone(), QUEUED);
-        let delivery = delivery::Handle::new(delivery::Parts {
-            store: handle.clone(),
-            ingest: ingest.clone(),
-            registry: registry.clone(),
-            queues: queues.clone(),
-            metrics: Metrics::default(),
-            runtime: runtime.handle().clone(),
-        });
-        let engine = Engine::new(
-            registry.clone(),
-            queues.clone(),
-            Arc::new(delivery.clone()),
-            &opened.loaded,
-            Metrics::default(),
-        );
-        let store = opened.start(engine, |_| {}).unwrap();
-        runtime.block_on(registry.make_default()).unwrap();
+        let host_options = switchbox_testing::Options { queued_commands: QUEUED, ..Default::default() };
+        let host = runtime.block_on(Host::start(host_options));
         let plugins = Arc::new(OnePlugin::default());
         let parts = Parts {
-            auth: auth::Handle::new(registry.clone(), auth::Enroll::Open, None, Metrics::default()),
-            ingest: ingest.clone(),
-            counters: Metrics::default(),
-            tasks: Tasks::default(),
+            auth: host.auth.clone(),
+            ingest: host.ingest.clone(),
+            counters: host.metrics.clone(),
+            tasks: host.tasks.clone(),
             reach: Reach::default(),
-            explain: explain::Handle::new(handle.clone(), registry.clone()),
-            registry,
-            outbox: outbox::Handle::new(handle.clone(), queues),
-            delivery,
-            journal: journal::Handle::new(handle.clone()),
-            store: handle,
+            explain: explain::Handle::new(host.store.clone(), host.registry.clone()),
+            registry: host.registry.clone(),
+            outbox: host.outbox.clone(),
+            delivery: host.delivery.clone(),
+            journal: journal::Handle::new(host.store.clone()),
+            store: host.store.clone(),
             plugins: plugins.clone(),
             metrics: Arc::new(|| "# EOF\n".into()),
         };
-        let folder = data.path().join("plugins");
+        let folder = host.folder().join("data/plugins");
+        let data = host.folder().join("data");
         let listen = "127.0.0.1:0".parse().unwrap();
         let options = Options {
             connections: 1_000,
             listen,
             tls: None,
             auth,
-            data: data.path().into(),
+            data: data.clone(),
             plugins: folder.clone(),
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
             payloads: PayloadLimits::default(),
         };
         let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());
-        let token = std::fs::read_to_string(data.path().join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
-        let (shutdown, ready) = (CancellationToken::new(), service.readiness());
-        let (delivery, stop) = (parts.delivery.clone(), shutdown.clone());
-        runtime.spawn(async move { delivery.keep_time(stop).await });
+        let token = std::fs::read_to_string(data.join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned());
+        let (shutdown, ready, ingest) = (CancellationToken::new(), service.readiness(), host.ingest.clone());
         runtime.spawn(service.run(shutdown.clone()));
-        let store = Some(store);
-        Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, store, _data: data }
+        Self { runtime, parts, ingest, plugins, folder, ready, base, token, shutdown, _host: host }
     }
 
     /// Status and JSON (null when the answer is none).
@@ -304,8 +261,5 @@ impl TestHost {
 impl Drop for TestHost {
     fn drop(&mut self) {
         self.shutdown.cancel();
-        if let Some(store) = self.store.take() {
-            store.stop();
-        }
     }
 }

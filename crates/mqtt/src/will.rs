@@ -1,10 +1,7 @@
 //! A will: checked at CONNECT, stored, and published when it is due. Never decides whether it is due (`end.rs`, `clients/ending.rs`),
 //! never talks to the client itself.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     clients::{DueWill, Rest},
@@ -25,7 +22,7 @@ use switchbox_mqtt_codec::{
     packet::Will,
 };
 use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
-use switchbox_support::metrics::Metrics;
+use switchbox_support::{clock, metrics::Metrics};
 
 /// Checks at CONNECT whether the client may publish it, and counts the limit that its payload is over.
 pub(super) fn check(
@@ -154,7 +151,7 @@ fn message(will: Will) -> Message {
         payload: will.payload,
         qos: will.qos,
         retain: will.retain,
-        expires: will.expiry.map(|expiry| Instant::now() + expiry),
+        expires: will.expiry.map(|expiry| clock::instant() + expiry),
         properties: will.properties,
     }
 }

@@ -43,6 +43,8 @@ impl Machine for Configs {
             _ => Reply::Done,
         }
     }
+
+    fn committed(&mut self) {}
 }
 
 fn cause() -> Cause {

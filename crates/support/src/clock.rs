@@ -1,4 +1,4 @@
-//! The only place that reads the wall clock. Never used for measuring time that passed: `Instant` does that.
+//! The only place that reads the wall clock, and the monotonic clock of what a test lets pass at once.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +9,12 @@ pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
     now_ms.saturating_add_signed(shift::ms())
+}
+
+/// Now on the clock of tokio's timers: a test that pauses it and moves it ahead moves this as well.
+#[must_use]
+pub fn instant() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// The wall clock of a test: `SWITCHBOX_TEST_CLOCK` names a file that holds by how many milliseconds it is wrong. Builds for

@@ -39,6 +39,7 @@ pub(crate) fn run(per_second: f64, time: Duration) {
                     let pause = Duration::from_secs_f64(f64::from(THREADS) / per_second);
                     let (mut next, mut took) = (Instant::now(), Vec::new());
                     for login in own.iter().cycle().take_while(|_| on.load(Ordering::Relaxed)) {
+                        // Sleeps at the rate that is measured.
                         std::thread::sleep(next.saturating_duration_since(Instant::now()));
                         next += pause;
                         took.push(connect(target, config.clone(), login));

@@ -87,6 +87,7 @@ fn lose(host: Process, round: u64, dice: &mut Dice) {
     let (mut returned, _) = Raw::connect(host.mqtt(), &Kind::Returning.connect(None));
     Kind::Returning.says(&mut returned, &back);
     drop(clients);
+    // Sleeps for a time of chance before the host is killed.
     std::thread::sleep(Duration::from_micros(dice.below(SOON_US)));
     host.kill();
 }

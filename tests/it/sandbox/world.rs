@@ -130,6 +130,7 @@ impl Host for World {
         let after = self.answers_after;
         Box::pin(async move {
             match after {
+                // Sleeps as a device that answers late: the guest's deadlines are those of the real clock.
                 Some(after) => tokio::time::sleep(after).await,
                 None => std::future::pending().await,
             }

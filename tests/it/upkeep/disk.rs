@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use switchbox_tests::{Place, there};
+use switchbox_tests::{Place, not_on_this_system, there};
 
 pub struct Disk {
     /// Holds the namespace. Unfreezes and unmounts the disk when its standard input is closed, also by the end of this process.
@@ -37,7 +37,7 @@ impl Disk {
         if claims {
             return there("a loop device that can be mounted", disk.is_some()).then_some(disk).flatten();
         }
-        eprintln!("skipped: a disk that fails takes root, loop devices and mkfs.ext4");
+        not_on_this_system("a disk that fails takes root, loop devices and mkfs.ext4");
         None
     }
 

@@ -65,6 +65,7 @@ impl Attack {
         while self.goes_on() {
             drip(at);
             at += 1;
+            // Sleeps at the pace of an attacker.
             std::thread::sleep(DRIP);
         }
     }

@@ -88,6 +88,7 @@ pub(super) const ROWS: &[Row] = &[
             }
             target.set_clock(0, "the wall clock went back");
             while attack.goes_on() {
+                // Sleeps until the attack is called off, as nothing more is to be done.
                 std::thread::sleep(super::DRIP);
             }
         },

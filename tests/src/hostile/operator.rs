@@ -66,6 +66,7 @@ pub(super) const ROWS: &[Row] = &[
             // What is being written keeps the host looking.
             fs::write(plugins.join("half.toml"), "component = ").expect("no room");
             fs::rename(plugins, &aside).expect("the folder stays");
+            // Sleeps for the while in which the host has to notice it.
             std::thread::sleep(AWAY);
             fs::remove_file(aside.join("half.toml")).expect("no such file");
             fs::rename(&aside, plugins).expect("the folder does not come back");

@@ -226,7 +226,7 @@ impl Handle {
     /// Those of now: what ran out of time is gone.
     fn live_retained(&self) -> MutexGuard<'_, Retained> {
         let mut retained = self.0.retained.lock();
-        let expired = retained.purge(Instant::now());
+        let expired = retained.purge(clock::instant());
         self.forget_retained(&expired);
         retained
     }
@@ -313,7 +313,7 @@ impl Handle {
     /// module's documentation says. What must be durable is on its way to the log when this returns.
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
         let mut pending = Pending::default();
-        let from = &Publisher { waits: !budget.left(Instant::now()).is_zero(), ..from.clone() };
+        let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
         let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
         if !waiting.is_empty() {
             self.keep(std::mem::take(&mut pending), |_| ()).await;

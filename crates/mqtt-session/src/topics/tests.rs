@@ -284,6 +284,7 @@ async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
         let who = who.clone();
         tokio::spawn(async move {
             loop {
+                // Sleeps as a subscriber that is slow in real time, which the budgets of publishers count.
                 tokio::time::sleep(takes_one_every).await;
                 *who.capacity.lock() += 1;
                 who.slow_consumer.lock().took(1);
@@ -295,7 +296,7 @@ async fn published(subscribers: u64, takes_one_every: Duration) -> u64 {
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {
         topics.publish(message("a", QoS::AtLeastOnce, false), &publisher, &mut budget).await;
-        // What a publisher has to do beside.
+        // Sleeps in place of what a publisher has to do beside: its rate is measured.
         tokio::time::sleep(Duration::from_millis(5)).await;
         count += 1;
     }

@@ -1,9 +1,10 @@
 //! Publishers wait for subscribers whose queues are full, within their budgets.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::{Handle, Offer, Pending, WaitBudget};
 use switchbox_model::{Message, limits::names};
+use switchbox_support::clock;
 
 impl Handle {
     /// Waits for those who are full, no longer for all of them than the publisher's budget allows and `hurry` takes. What is
@@ -16,7 +17,7 @@ impl Handle {
         budget: &mut WaitBudget,
         hurry: impl Future<Output = ()>,
     ) {
-        let began = Instant::now();
+        let began = clock::instant();
         let allowed = budget.left(began);
         let over = tokio::time::timeout(allowed, hurry);
         tokio::pin!(over);
@@ -31,7 +32,7 @@ impl Handle {
                     None => break,
                     Some(full) => offer = full,
                 }
-                let from = Instant::now();
+                let from = clock::instant();
                 let has_room = !is_over
                     && tokio::select! {
                         biased;
@@ -42,7 +43,7 @@ impl Handle {
                         }
                         () = tokio::time::sleep(subscriber.slow_consumer()) => false,
                     };
-                subscriber.waited(from, Instant::now());
+                subscriber.waited(from, clock::instant());
                 if !has_room {
                     lost = true;
                     self.drop_one();

@@ -33,7 +33,10 @@ use switchbox_mqtt_codec::{
     encode::Peer,
     fault::{Fault, reason},
 };
-use switchbox_support::scheduling::{Metered, PriorityClass};
+use switchbox_support::{
+    clock,
+    scheduling::{Metered, PriorityClass},
+};
 
 /// Bytes of answers that may wait before a client is read no more.
 const UNSENT_BYTES: usize = 256 * 1024;
@@ -122,7 +125,7 @@ impl<H: Hub> Connection<H> {
             partial,
             fault: None,
             keep_alive,
-            heard: Instant::now(),
+            heard: clock::instant(),
             blocked_since: None,
             partial_since: None,
             runs_out,
@@ -151,7 +154,7 @@ impl<H: Hub> Connection<H> {
     }
 
     async fn serve(&mut self) -> Stop {
-        let timer = tokio::time::sleep_until(self.deadline(Instant::now()).into());
+        let timer = tokio::time::sleep_until(self.deadline(clock::instant()).into());
         tokio::pin!(timer);
         loop {
             match self.step(timer.as_mut()).await {
@@ -177,7 +180,7 @@ impl<H: Hub> Connection<H> {
             return Err(Stop::End(fault.into()));
         }
         self.write()?;
-        let now = Instant::now();
+        let now = clock::instant();
         self.check_priority_class(now)?;
         if self.has_room_for_retained() {
             Box::pin(self.send_retained()).await?;
@@ -205,7 +208,7 @@ impl<H: Hub> Connection<H> {
                 // For what it has written already, such as what it published to itself, it need not go round once more.
                 () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
                 () = timer.as_mut() => {
-                    let now = Instant::now();
+                    let now = clock::instant();
                     self.check_time(now)?;
                     timer.as_mut().reset(self.deadline(now).into());
                 }

@@ -1,8 +1,6 @@
 //! What a PUBLISH comes to: an event of the client's device, a message on an ordinary topic, an answer to a method call, or a refusal.
 //! Never writes to the socket.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 
 use crate::{
@@ -20,6 +18,7 @@ use switchbox_mqtt_codec::{
     packet::{Ack, AckKind, Publish},
 };
 use switchbox_mqtt_session::session;
+use switchbox_support::clock;
 
 /// What a publish comes to.
 enum Action {
@@ -169,7 +168,7 @@ fn message(publish: Publish) -> Message {
         payload: Bytes::copy_from_slice(&publish.payload),
         qos: publish.qos,
         retain: publish.retain,
-        expires: publish.expiry.map(|expiry| Instant::now() + expiry),
+        expires: publish.expiry.map(|expiry| clock::instant() + expiry),
         properties: publish.properties,
     }
 }

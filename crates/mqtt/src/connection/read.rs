@@ -1,11 +1,12 @@
 //! Reads from the socket, and keeps what is no whole packet yet. While nothing comes, no buffer is held.
 
-use std::{cell::RefCell, io, time::Instant};
+use std::{cell::RefCell, io};
 
 use bytes::{Buf as _, BytesMut};
 
 use crate::{connection::Connection, end::End, hub::Hub};
 use switchbox_mqtt_codec::{decode::decode, packet::Packet};
+use switchbox_support::clock;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -25,13 +26,13 @@ impl<H: Hub> Connection<H> {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.stream.is_half_read() {
-                        self.partial_since.get_or_insert_with(Instant::now);
+                        self.partial_since.get_or_insert_with(clock::instant);
                     }
                     return Ok(Vec::new());
                 }
                 Err(error) => return Err(error.into()),
             };
-            self.heard = Instant::now();
+            self.heard = clock::instant();
             let bytes = scratch.get(..length).unwrap_or_default();
             let packets = if self.partial.is_empty() {
                 let (packets, rest) = decode(&mut self.decoder, bytes, packet_bytes, &mut self.fault);
@@ -51,7 +52,7 @@ impl<H: Hub> Connection<H> {
         self.partial_since = match self.partial_since {
             _ if self.partial.is_empty() && !self.stream.is_half_read() => None,
             Some(since) if !some_whole => Some(since),
-            _ => Some(Instant::now()),
+            _ => Some(clock::instant()),
         };
     }
 

@@ -1,6 +1,6 @@
 //! Writes what the mailbox has: acknowledgements and messages, gathered, and as much as the socket takes. Tells the hub what was sent.
 
-use std::{borrow::Cow, cell::RefCell, io, time::Instant};
+use std::{borrow::Cow, cell::RefCell, io};
 
 use bytes::{Buf as _, BytesMut};
 use parking_lot::MutexGuard;
@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use crate::{connection::Connection, end::End, gateway::delivery::Receipts, hub::Hub, outgoing, presence::Presence};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::session::Frame;
-use switchbox_support::scheduling;
+use switchbox_support::{clock, scheduling};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
@@ -36,7 +36,7 @@ impl<H: Hub> Connection<H> {
             }
             let blocked = !self.unsent.is_empty() || !self.stream.is_flushed();
             if blocked {
-                self.blocked_since.get_or_insert_with(Instant::now);
+                self.blocked_since.get_or_insert_with(clock::instant);
                 if !sent.is_empty() {
                     self.slow.get_or_insert_default().sent = std::mem::take(&mut sent);
                 }
@@ -56,7 +56,7 @@ impl<H: Hub> Connection<H> {
     fn fill(&mut self, out: &mut BytesMut, sent: &mut Receipts) -> bool {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
-        let now = Instant::now();
+        let now = clock::instant();
         let (mut published, mut taken) = (0, 0);
         let mut refused = Receipts::default();
         let mut state = mailbox.lock();

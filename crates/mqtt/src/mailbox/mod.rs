@@ -11,7 +11,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -35,7 +34,7 @@ use switchbox_mqtt_session::{
     session::{BatchId, Body, Item, Offer, Session},
     topics::{SessionLog, SlowConsumer},
 };
-use switchbox_support::metrics::Metrics;
+use switchbox_support::{clock, metrics::Metrics};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -247,7 +246,7 @@ impl Mailbox {
         if state.session.has_room(bytes) && (state.online || self.holding.room(bytes).is_ok()) {
             return;
         }
-        let purged = state.session.purge(Instant::now());
+        let purged = state.session.purge(clock::instant());
         if purged == 0 {
             return;
         }

@@ -4,7 +4,7 @@ use super::{
     raw::{ack, packet, publish, text},
     *,
 };
-use switchbox_auth::Access;
+use switchbox_model::registry::DeviceSpec;
 
 /// CONNECT with this name, level, flags and more behind the client id.
 fn connect(name: &str, level: u8, flags: u8, more: &[u8]) -> Vec<u8> {
@@ -59,7 +59,7 @@ async fn a_bridge_gets_no_message_of_its_own_and_those_of_others_as_they_were_pu
         bridge.subscribe(false, "#", 1).await;
         bridge.send(&publish(0x31, "own", 0, None, "kept")).await;
         bridge.expect_silence().await;
-        let mut other = server.v4("client-other").await;
+        let mut other = server.v4("_client-other").await;
         other.send(&publish(0x31, "others", 0, None, "kept")).await;
         bridge.expect(&publish(0x31, "others", 0, None, "kept")).await;
         other.send(&publish(0x30, "others", 0, None, "plain")).await;
@@ -79,9 +79,13 @@ async fn a_bridge_gets_no_message_of_its_own_and_those_of_others_as_they_were_pu
 async fn a_bridge_that_may_not_tell_of_itself_is_let_in_and_served() {
     const STATE: &str = "$SYS/broker/connection/there.hub/state";
     let will = |topic: &str| [text(topic), text("0")].concat();
-    let hello = packet(0x10, &[&text("MQTT")[..], &[0x84, 0x2e, 0, 60], &text("lamp-1"), &will(STATE)].concat());
-    let server = TestServer::start().await;
-    *server.hub.0.access.lock() = Some(Access::Own);
+    let proof = [text("unused"), text("word")].concat();
+    let body = [&text("MQTT")[..], &[0x84, 0xee, 0, 60], &text("lamp-1"), &will(STATE), &proof].concat();
+    let hello = packet(0x10, &body);
+    // Devices have only their own topics where enrolment is closed.
+    let server = TestServer::start_as(switchbox_testing::folder(), Enroll::Closed).await;
+    server.host.register("lamp-1", DeviceSpec::default()).await;
+    server.host.set_password("lamp-1", "word").await;
     let (mut bridge, _) = server.connect(&hello).await;
     bridge.send(&publish(0x33, STATE, 1, None, "1")).await;
     bridge.expect(&ack(0x40, 1)).await;
@@ -94,7 +98,7 @@ async fn a_bridge_that_may_not_tell_of_itself_is_let_in_and_served() {
 
     // Where it may, others see it.
     let server = TestServer::start().await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "$SYS/#", 0).await;
     let (mut bridge, _) = server.connect(&hello).await;
     bridge.send(&publish(0x31, STATE, 0, None, "1")).await;

@@ -1,34 +1,38 @@
 //! A device's own topics: telemetry, state, config, commands, methods.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 use super::{
     raw::{ack, connect_v4, packet, publish, text},
     *,
 };
-use switchbox_core::ingest;
-use switchbox_delivery::Outbound;
-use switchbox_model::EventData;
+use switchbox_delivery::CallError;
+use switchbox_model::{EventData, limits, registry::DeviceSpec};
 
 const EVENTS: &str = "/devices/lamp-1/events";
 const CONFIG: &str = "/devices/lamp-1/config";
+/// Longer than any test.
+const HOUR: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_publish_is_acknowledged_when_the_journal_has_it() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v4("lamp-1").await;
     client.send(&publish(0x32, EVENTS, 5, None, "a")).await;
-    until("the event is submitted", || server.hub.payloads() == ["a"]).await;
+    until("the event is submitted", || server.events.payloads() == ["a"]).await;
     client.expect_silence().await;
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
     client.expect(&ack(0x40, 5)).await;
 }
 
 #[tokio::test]
 async fn acknowledgements_keep_the_order_across_kinds_of_topics() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v4("lamp-1").await;
     let bytes = [
         publish(0x32, EVENTS, 1, None, "a"),
@@ -36,9 +40,9 @@ async fn acknowledgements_keep_the_order_across_kinds_of_topics() {
         publish(0x32, EVENTS, 3, None, "c"),
     ];
     client.send(&bytes.concat()).await;
-    until("both events are submitted", || server.hub.payloads() == ["a", "c"]).await;
+    until("both events are submitted", || server.events.payloads() == ["a", "c"]).await;
     client.expect_silence().await;
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
     for id in [1, 2, 3] {
         client.expect(&ack(0x40, id)).await;
     }
@@ -53,18 +57,19 @@ async fn a_run_of_events_is_one_batch_whatever_acknowledgements_stand_between() 
     for id in 1..=50 {
         client.expect(&ack(0x40, id)).await;
     }
-    assert!(server.hub.batches() <= 3, "{} batches", server.hub.batches());
+    assert!(server.events.batches() <= 3, "{} batches", server.events.batches());
 }
 
 #[tokio::test]
 async fn what_the_journal_cannot_keep_is_not_acknowledged() {
     let server = TestServer::start().await;
-    server.hub.hold();
     let mut client = server.v5("lamp-1").await;
-    client.send(&publish(0x32, EVENTS, 5, Some(&[]), "a")).await;
-    until("the event is submitted", || !server.hub.payloads().is_empty()).await;
-    server.hub.make_durable(&Err(ingest::Error::Journal("disk full".into())));
+    client.send(&publish(0x32, EVENTS, 4, Some(&[]), "a")).await;
+    client.expect(&ack(0x40, 4)).await;
+    server.host.disk.fill();
+    client.send(&publish(0x32, EVENTS, 5, Some(&[]), "b")).await;
     assert_eq!(client.expect_end().await, Some(0x98));
+    assert_eq!(server.events.payloads(), ["a", "b"], "it was on its way");
 }
 
 #[tokio::test]
@@ -77,27 +82,27 @@ async fn telemetry_and_state_arrive_with_their_parts() {
     client.expect(&ack(0x40, 1)).await;
     let payload = Bytes::from_static(b"20");
     let properties = vec![("unit".to_owned(), "K".to_owned())];
-    assert_eq!(server.hub.event(0), EventData::Telemetry { subfolder: "a/b".into(), payload, properties });
-    assert_eq!(server.hub.event(1), EventData::State { version: 0, payload: Bytes::from_static(b"on") });
-    let durable: Vec<bool> = server.hub.0.events.lock().iter().map(|event| event.durable).collect();
-    assert_eq!(durable, [false, true]);
+    let published = server.events.published().into_iter().map(|(_, event)| (event.durable, event.data));
+    let telemetry = EventData::Telemetry { subfolder: "a/b".into(), payload, properties };
+    let state = EventData::State { version: 1, payload: Bytes::from_static(b"on") };
+    assert_eq!(published.collect::<Vec<_>>(), [(false, telemetry), (true, state)]);
 }
 
 #[tokio::test]
 async fn a_qos_2_event_is_taken_once() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v4("lamp-1").await;
     client.send(&publish(0x34, EVENTS, 5, None, "a")).await;
     client.send(&publish(0x3c, EVENTS, 5, None, "a")).await;
     client.expect_silence().await;
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
     client.expect(&ack(0x50, 5)).await;
     client.send(&publish(0x3c, EVENTS, 5, None, "a")).await;
     client.expect(&ack(0x50, 5)).await;
     client.send(&ack(0x62, 5)).await;
     client.expect(&ack(0x70, 5)).await;
-    assert_eq!(server.hub.payloads(), ["a"]);
+    assert_eq!(server.events.payloads(), ["a"]);
 }
 
 #[tokio::test]
@@ -123,11 +128,11 @@ async fn topics_of_others_are_refused() {
     assert_eq!(v4.subscribe(false, "/devices/lamp-1/config", 1).await, 0x80);
     v4.send(&publish(0x32, "/devices/lamp-1/events", 1, None, "x")).await;
     v4.expect_end().await;
-    let mut plain = server.v4("client").await;
+    let mut plain = server.v4("_client").await;
     plain.send(&publish(0x30, "/devices/lamp-1/events", 0, None, "x")).await;
     plain.expect_end().await;
     assert_eq!((server.refused("publish"), server.refused("subscribe")), (9, 3));
-    assert!(server.hub.payloads().is_empty());
+    assert!(server.events.payloads().is_empty());
 }
 
 #[tokio::test]
@@ -147,12 +152,12 @@ async fn payloads_over_the_limit_are_refused() {
 #[tokio::test]
 async fn the_config_comes_after_suback_and_its_puback_is_told() {
     let server = TestServer::start().await;
-    server.hub.set_config(3, "on");
     let mut client = server.v4("lamp-1").await;
+    assert_eq!(server.host.set_config("lamp-1", "on").await, 1);
     assert_eq!(client.subscribe(false, CONFIG, 2).await, 1);
     client.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     client.send(&ack(0x40, 1)).await;
-    until("it is acknowledged", || server.hub.has_logged("lamp-1 acknowledged config 3")).await;
+    server.told("lamp-1 acknowledged config 1").await;
 }
 
 #[tokio::test]
@@ -163,7 +168,7 @@ async fn configs_are_coalesced_when_the_window_is_full() {
     client.packet().await;
     client.subscribe(true, CONFIG, 1).await;
     for version in 1..=9 {
-        assert!(server.hub.config("lamp-1", version));
+        assert_eq!(server.host.set_config("lamp-1", &format!("c{version}")).await, version);
     }
     client.expect(&publish(0x32, CONFIG, 1, Some(&[]), "c1")).await;
     client.expect(&publish(0x32, CONFIG, 2, Some(&[]), "c2")).await;
@@ -174,81 +179,112 @@ async fn configs_are_coalesced_when_the_window_is_full() {
     client.expect_silence().await;
 }
 
-pub(super) fn command(id: &str, subfolder: &str) -> Outbound {
-    let payload = Bytes::from_static(b"go");
-    Outbound::Command { num: 1, id: id.into(), subfolder: subfolder.into(), payload, again: false, expires: None }
-}
+const COMMANDS: &str = "/devices/lamp-1/commands";
 
 #[tokio::test]
-async fn commands_arrive_and_are_acknowledged() {
+async fn commands_wait_for_a_subscription_arrive_and_are_acknowledged() {
     let server = TestServer::start().await;
     let mut client = server.v4("lamp-1").await;
-    let command = |subfolder: &str| command(&format!("id-{subfolder}"), subfolder);
-    assert!(!server.hub.deliver("lamp-1", command("")), "not subscribed yet");
+    server.host.send_command("lamp-1", "early", "").await;
+    client.expect_silence().await;
     client.subscribe(false, "/devices/lamp-1/commands/#", 1).await;
-    assert!(server.hub.deliver("lamp-1", command("")) && server.hub.deliver("lamp-1", command("a/b")));
-    client.expect(&publish(0x32, "/devices/lamp-1/commands", 1, None, "go")).await;
+    client.expect(&publish(0x32, COMMANDS, 1, None, "go")).await;
+    server.host.send_command("lamp-1", "deep", "a/b").await;
     client.expect(&publish(0x32, "/devices/lamp-1/commands/a/b", 2, None, "go")).await;
     client.send(&ack(0x40, 2)).await;
-    until("it is acknowledged", || server.hub.has_logged("lamp-1 acknowledged command id-a/b")).await;
+    server.told("lamp-1 acknowledged command deep").await;
+    server.not_told("lamp-1 acknowledged command early").await;
     client.send(&packet(0xa2, &[&[0, 9][..], &text("/devices/lamp-1/commands/#")].concat())).await;
     client.expect(&ack(0xb0, 9)).await;
-    assert!(server.hub.has_logged("lamp-1 unsubscribed Commands"));
-    assert!(!server.hub.deliver("lamp-1", command("")));
+    server.host.send_command("lamp-1", "late", "").await;
+    client.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_kept_session_sends_a_command_again_under_its_packet_id_unless_it_has_ended() {
     let server = TestServer::start().await;
-    let topic = "/devices/lamp-1/commands";
-    let mut client = server.open().await;
-    client.send(&connect_v4("lamp-1", 0, 60)).await;
-    client.expect(&[0x20, 2, 0, 0]).await;
-    client.subscribe(false, topic, 1).await;
-    assert!(server.hub.deliver("lamp-1", command("ended", "")) && server.hub.deliver("lamp-1", command("open", "")));
-    client.expect(&publish(0x32, topic, 1, None, "go")).await;
-    client.expect(&publish(0x32, topic, 2, None, "go")).await;
+    let hello = connect_v4("lamp-1", 0, 60);
+    let (mut client, _) = server.resume(&hello).await;
+    client.subscribe(false, COMMANDS, 1).await;
+    for (packet_id, id) in [(1, "ended"), (2, "open")] {
+        server.host.send_command("lamp-1", id, "").await;
+        client.expect(&publish(0x32, COMMANDS, packet_id, None, "go")).await;
+    }
     drop(client);
     until("it is away", || server.metrics.connections.get() == 0).await;
-    let mut client = server.open().await;
-    client.send(&connect_v4("lamp-1", 0, 60)).await;
-    client.expect(&[0x20, 2, 1, 0]).await;
-    client.expect(&publish(0x3a, topic, 2, None, "go")).await;
+    server.host.delivery.cancel(&server.host.device("lamp-1"), "ended").await.unwrap();
+    let (mut client, present) = server.resume(&hello).await;
+    assert!(present);
+    client.expect(&publish(0x3a, COMMANDS, 2, None, "go")).await;
     client.send(&ack(0x40, 2)).await;
-    until("it is acknowledged", || server.hub.has_logged("lamp-1 acknowledged command open")).await;
+    server.told("lamp-1 acknowledged command open").await;
     client.expect_silence().await;
 }
 
 #[tokio::test]
-async fn a_command_sent_before_has_dup_and_one_whose_time_is_over_is_not_sent() {
+async fn a_command_sent_before_has_dup_and_may_be_refused() {
     let server = TestServer::start().await;
-    let mut client = server.v5("lamp-1").await;
-    let topic = "/devices/lamp-1/commands";
-    client.subscribe(true, topic, 1).await;
-    let mut late = command("late", "");
-    let mut sent_before = command("sent-before", "");
-    if let Outbound::Command { expires, .. } = &mut late {
-        *expires = Some(std::time::Instant::now());
+    for first in [0x32, 0x3a] {
+        let mut client = server.v5("lamp-1").await;
+        client.subscribe(true, COMMANDS, 1).await;
+        if first == 0x32 {
+            server.host.send_command("lamp-1", "twice", "").await;
+        }
+        client.expect(&publish(first, COMMANDS, 1, Some(&[]), "go")).await;
+        if first == 0x32 {
+            server.told("lamp-1 was sent command 1").await;
+            drop(client);
+            until("it is away", || server.metrics.connections.get() == 0).await;
+        } else {
+            // 0x83: implementation specific error.
+            client.send(&[0x40, 3, 0, 1, 0x83]).await;
+            server.told("lamp-1 refused command twice").await;
+        }
     }
-    if let Outbound::Command { again, .. } = &mut sent_before {
-        *again = true;
-    }
-    assert!(server.hub.deliver("lamp-1", late) && server.hub.deliver("lamp-1", sent_before));
-    client.expect(&publish(0x3a, topic, 1, Some(&[]), "go")).await;
-    // 0x83: implementation specific error.
-    client.send(&[0x40, 3, 0, 1, 0x83]).await;
-    until("it is refused", || server.hub.has_logged("lamp-1 refused command sent-before")).await;
 }
 
 #[tokio::test]
-async fn a_device_that_takes_no_commands_is_not_sent_more_than_a_queue() {
+async fn a_command_whose_time_is_over_is_not_sent() {
     let server = TestServer::start().await;
-    let mut client = server.v4("lamp-1").await;
-    client.subscribe(false, "/devices/lamp-1/commands", 1).await;
-    let command = command("1", "");
-    let taken = (0..5_000).take_while(|_| server.hub.deliver("lamp-1", command.clone())).count();
-    assert!((1_000..1_100).contains(&taken), "{taken}");
-    assert_eq!(server.limit_hits("session_queue"), 1);
+    // One message at a time.
+    let (mut client, _) = server.connect(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 1])).await;
+    client.subscribe(true, COMMANDS, 1).await;
+    server.host.send_command("lamp-1", "first", "").await;
+    client.expect(&publish(0x32, COMMANDS, 1, Some(&[]), "go")).await;
+    server.host.send_command_within("lamp-1", "late", "", Duration::from_millis(1)).await;
+    server.told("lamp-1 expired command late").await;
+    client.send(&ack(0x40, 1)).await;
+    server.told("lamp-1 acknowledged command first").await;
+    client.expect_silence().await;
+}
+
+/// Calls the device's method; gives status and payload of the answer.
+pub(super) fn call(server: &TestServer, id: &str, within: Duration) -> JoinHandle<Result<(u16, Bytes), CallError>> {
+    let (delivery, device) = (server.host.delivery.clone(), server.host.device(id));
+    tokio::spawn(async move {
+        let answer = delivery.call(&device, "dim", Bytes::from_static(b"50"), within).await;
+        answer.map(|answer| (answer.status, answer.payload))
+    })
+}
+
+#[tokio::test]
+async fn a_device_that_takes_nothing_is_not_sent_more_than_a_queue() {
+    const TOO_MANY: usize = 9;
+    let server = TestServer::start().await;
+    // One message at a time.
+    let (mut client, _) = server.connect(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 1])).await;
+    client.subscribe(true, "/devices/lamp-1/methods/#", 1).await;
+    let first = call(&server, "lamp-1", HOUR);
+    client.packet().await;
+    let calls: Vec<_> = (0..limits::SESSION_QUEUE + TOO_MANY).map(|_| call(&server, "lamp-1", HOUR)).collect();
+    until("all are called", || server.limit_hits("session_queue") == TOO_MANY as u64).await;
+    drop(client);
+    let mut ended = vec![first.await.unwrap()];
+    for call in calls {
+        ended.push(call.await.unwrap());
+    }
+    let refused = ended.iter().filter(|answer| matches!(answer, Err(CallError::Busy(..)))).count();
+    assert_eq!(refused, TOO_MANY, "{ended:?}");
 }
 
 #[tokio::test]
@@ -256,37 +292,41 @@ async fn methods_are_answered_by_topic_or_by_properties() {
     let server = TestServer::start().await;
     let mut client = server.v5("lamp-1").await;
     client.subscribe(true, "/devices/lamp-1/methods/#", 1).await;
-    server.hub.deliver("lamp-1", call(7));
-    let properties = [&[0x08][..], &text("/devices/lamp-1/methods/dim/response/7"), &[0x09], &text("7")].concat();
-    client.expect(&publish(0x32, "/devices/lamp-1/methods/dim/request/7", 1, Some(&properties), "50")).await;
-    let status = [&[0x09][..], &text("9"), &[0x26], &text("status"), &text("404")].concat();
-    for (topic, properties, expect) in [
-        ("/devices/lamp-1/methods/dim/response/7/201", &[][..], "lamp-1 answered 7 201 ok"),
-        ("/devices/lamp-1/methods/dim/response/8", &[][..], "lamp-1 answered 8 200 ok"),
-        ("/devices/lamp-1/methods/dim/response", &status, "lamp-1 answered 9 404 ok"),
+    let status = [&[0x09][..], &text("3"), &[0x26], &text("status"), &text("404")].concat();
+    for (rid, topic, properties, status) in [
+        (1, "/devices/lamp-1/methods/dim/response/1/201", &[][..], 201),
+        (2, "/devices/lamp-1/methods/dim/response/2", &[][..], 200),
+        (3, "/devices/lamp-1/methods/dim/response", &status, 404),
     ] {
+        let called = call(&server, "lamp-1", HOUR);
+        let response = format!("/devices/lamp-1/methods/dim/response/{rid}");
+        let asked = [&[0x08][..], &text(&response), &[0x09], &text(&rid.to_string())].concat();
+        let request = format!("/devices/lamp-1/methods/dim/request/{rid}");
+        client.expect(&publish(0x32, &request, rid, Some(&asked), "50")).await;
+        client.send(&ack(0x40, rid)).await;
         client.send(&publish(0x32, topic, 1, Some(properties), "ok")).await;
         client.expect(&ack(0x40, 1)).await;
-        assert!(server.hub.has_logged(expect), "{expect}: {:?}", server.hub.log());
+        assert_eq!(called.await.unwrap().unwrap(), (status, Bytes::from_static(b"ok")), "{topic}");
     }
     client.send(&publish(0x32, "/devices/lamp-1/methods/dim/response", 1, Some(&[]), "ok")).await;
     assert_eq!(client.packet().await[4], 0x87);
 }
 
 #[tokio::test]
-async fn the_hub_can_close_a_connection() {
+async fn the_host_can_close_a_connection() {
     let server = TestServer::start().await;
     let mut client = server.v5("lamp-1").await;
-    server.hub.close("lamp-1", "the device was blocked");
+    server.host.delivery.close(server.host.device("lamp-1").num, "the device was blocked");
     assert_eq!(client.expect_end().await, Some(0x98));
-    until("it is told", || server.hub.has_logged("lamp-1 disconnected: the device was blocked")).await;
+    server.told("lamp-1 disconnected: the device was blocked").await;
 }
 
 #[tokio::test]
 async fn when_the_journal_is_crowded_events_of_qos_0_are_dropped_and_counted_and_others_are_not() {
     let server = TestServer::start().await;
     let mut lamp = server.v4("lamp-1").await;
-    server.hub.0.crowded.store(true, std::sync::atomic::Ordering::SeqCst);
+    // A quarter of the queue is left.
+    let crowded = server.occupy(QUEUE_BYTES / 4 * 3).await;
     let events = "/devices/lamp-1/events";
     let mixed = [
         publish(0x30, events, 0, None, "lost"),
@@ -296,42 +336,46 @@ async fn when_the_journal_is_crowded_events_of_qos_0_are_dropped_and_counted_and
     lamp.send(&mixed.concat()).await;
     lamp.expect(&ack(0x40, 1)).await;
     // A message that triggers plugins as well.
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     client.send(&publish(0x30, "plugin/a", 0, None, "lost")).await;
     client.send(&publish(0x32, "plugin/a", 1, None, "kept, too")).await;
     client.expect(&ack(0x40, 1)).await;
-    assert_eq!(server.hub.payloads(), ["kept", "kept, too"]);
+    assert_eq!(server.events.payloads(), ["kept", "kept, too"]);
     assert_eq!(server.limit_hits("journal_queue_qos0"), 3);
-    server.hub.0.crowded.store(false, std::sync::atomic::Ordering::SeqCst);
+    drop(crowded);
     lamp.send(&[publish(0x30, events, 0, None, "there is room"), publish(0x32, events, 2, None, "again")].concat())
         .await;
     lamp.expect(&ack(0x40, 2)).await;
-    assert_eq!(server.hub.payloads()[2..], ["there is room", "again"]);
+    assert_eq!(server.events.payloads()[2..], ["there is room", "again"]);
 }
 
 #[tokio::test]
 async fn a_client_is_read_no_more_while_too_much_of_it_is_on_its_way_to_the_journal() {
+    const LARGE: usize = 60_000;
+    const COUNT: usize = 10;
     let server = TestServer::start().await;
-    server.hub.hold();
+    let mut other = server.v4("lamp-2").await;
     let mut lamp = server.v4("lamp-1").await;
-    let large = "x".repeat(200_000);
-    lamp.send(&publish(0x30, EVENTS, 0, None, &large)).await;
-    until("the first is submitted", || server.hub.payloads().len() == 1).await;
-    lamp.send(&publish(0x30, EVENTS, 0, None, &large)).await;
-    until("the second is submitted", || server.hub.payloads().len() == 2).await;
-    lamp.send(&[&publish(0x30, EVENTS, 0, None, "third")[..], &[0xc0, 0]].concat()).await;
-    // Others are.
-    server.v4("lamp-2").await.expect_silence().await;
-    assert_eq!(server.hub.payloads().len(), 2);
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.hold();
+    let events: Vec<u8> = (0..COUNT).flat_map(|_| publish(0x30, EVENTS, 0, None, &"x".repeat(LARGE))).collect();
+    lamp.send(&[&events[..], &[0xc0, 0]].concat()).await;
+    until("some are submitted", || !server.events.payloads().is_empty()).await;
+    // Others are read.
+    for _ in 0..100 {
+        other.expect_silence().await;
+    }
+    let submitted = server.events.payloads().len();
+    assert!((submitted - 1) * LARGE < limits::UNWRITTEN_BYTES, "{submitted} were submitted");
+    server.host.disk.release();
     lamp.expect(&[0xd0, 0]).await;
-    assert_eq!(server.hub.payloads()[2], "third");
+    assert_eq!(server.events.payloads().len(), COUNT);
 }
 
 #[tokio::test]
 async fn one_version_of_a_config_is_in_flight_once_however_often_its_device_subscribes_and_comes_back() {
     let server = TestServer::start().await;
-    server.hub.set_config(3, "on");
+    server.host.register("lamp-1", DeviceSpec::default()).await;
+    server.host.set_config("lamp-1", "on").await;
     let hello = connect_v4("lamp-1", 0, 60);
     let (mut client, _) = server.resume(&hello).await;
     for first in [0x32, 0x3a, 0x3a, 0x3a] {
@@ -347,13 +391,8 @@ async fn one_version_of_a_config_is_in_flight_once_however_often_its_device_subs
         client.expect(&publish(0x3a, CONFIG, 1, None, "on")).await;
     }
     client.send(&ack(0x40, 1)).await;
-    until("it is acknowledged", || server.hub.has_logged("lamp-1 acknowledged config 3")).await;
+    server.told("lamp-1 acknowledged config 1").await;
     client.expect_silence().await;
-}
-
-pub(super) fn call(rid: u64) -> Outbound {
-    let expires = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    Outbound::Method { rid, name: "dim".into(), payload: Bytes::from_static(b"50"), expires }
 }
 
 #[tokio::test]
@@ -364,59 +403,58 @@ async fn an_answer_frees_the_place_of_its_call_though_it_is_never_acknowledged()
     client.subscribe(false, CONFIG, 1).await;
     let mut ids = std::collections::HashSet::new();
     for rid in 1..=100 {
-        assert!(server.hub.deliver("lamp-1", call(rid)));
+        let called = call(&server, "lamp-1", HOUR);
         let got = client.packet().await;
         assert!(ids.insert(u16::from_be_bytes([got[got.len() - 4], got[got.len() - 3]])), "{got:?}");
         client.send(&publish(0x30, &format!("/devices/lamp-1/methods/dim/response/{rid}/200"), 0, None, "ok")).await;
-        until("it is answered", || server.hub.has_logged(&format!("lamp-1 answered {rid} 200 ok"))).await;
+        assert_eq!(called.await.unwrap().unwrap().0, 200);
     }
-    assert!(server.hub.config("lamp-1", 1));
-    assert!(client.packet().await.ends_with(b"c1"));
+    server.host.set_config("lamp-1", "on").await;
+    assert!(client.packet().await.ends_with(b"on"));
 }
 
 #[tokio::test]
 async fn only_what_was_written_to_the_socket_counts_as_sent() {
     let server = TestServer::start().await;
-    let mut client = server.open().await;
     // One message at a time, of 64 bytes at most.
-    client.send(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 1, 0x27, 0, 0, 0, 64])).await;
-    client.packet().await;
+    let (mut client, _) = server.connect(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 1, 0x27, 0, 0, 0, 64])).await;
     for topic in ["/devices/lamp-1/commands/#", CONFIG] {
         client.subscribe(true, topic, 1).await;
     }
-    let command = |num: u64| match command(&format!("c{num}"), "") {
-        Outbound::Command { id, subfolder, payload, again, expires, .. } => {
-            Outbound::Command { num, id, subfolder, payload, again, expires }
-        }
-        other => other,
-    };
-    assert!(server.hub.deliver("lamp-1", command(1)) && server.hub.deliver("lamp-1", command(2)));
-    client.expect(&publish(0x32, "/devices/lamp-1/commands", 1, Some(&[]), "go")).await;
-    until("the first is sent", || server.hub.has_logged("lamp-1 sent command 1")).await;
-    let large = Outbound::Config { version: 7, payload: Bytes::from(vec![0; 100]) };
-    assert!(server.hub.deliver("lamp-1", large));
+    let lamp = server.host.device("lamp-1");
+    server.host.send_command("lamp-1", "c1", "").await;
+    server.host.send_command("lamp-1", "c2", "").await;
+    client.expect(&publish(0x32, COMMANDS, 1, Some(&[]), "go")).await;
+    server.told("lamp-1 was sent command 1").await;
+    server.host.set_config("lamp-1", &"x".repeat(100)).await;
     client.expect_silence().await;
-    assert!(!server.hub.has_logged("lamp-1 sent command 2"), "the window is full");
+    // The window is full.
+    server.not_told("lamp-1 was sent command 2").await;
     for id in [1, 2] {
         client.send(&ack(0x40, id)).await;
         if id == 1 {
-            client.expect(&publish(0x32, "/devices/lamp-1/commands", 2, Some(&[]), "go")).await;
+            client.expect(&publish(0x32, COMMANDS, 2, Some(&[]), "go")).await;
         }
     }
-    until("the config is given up", || server.hub.has_logged("lamp-1 refused config 7")).await;
-    assert!(server.hub.has_logged("lamp-1 sent command 2") && !server.hub.has_logged("lamp-1 sent config"));
-    assert!(server.hub.config("lamp-1", 8));
-    client.packet().await;
-    until("a smaller one is sent", || server.hub.has_logged("lamp-1 sent config")).await;
+    until("the config is given up", || lamp.error().is_some()).await;
+    server.told("lamp-1 was sent command 2").await;
+    assert_eq!(lamp.seen().config_sent_ms, None);
+    server.host.set_config("lamp-1", "small").await;
+    assert!(client.packet().await.ends_with(b"small"));
+    until("a smaller one is sent", || lamp.seen().config_sent_ms.is_some()).await;
 }
 
 #[tokio::test]
 async fn a_method_call_is_not_sent_when_nobody_waits_for_its_answer_any_more() {
     let server = TestServer::start().await;
-    let hello = connect_v4("lamp-1", 0, 60);
-    let (mut client, _) = server.resume(&hello).await;
-    client.subscribe(false, "/devices/lamp-1/methods/#", 1).await;
-    let Outbound::Method { rid, name, payload, .. } = call(1) else { panic!("no call") };
-    assert!(server.hub.deliver("lamp-1", Outbound::Method { rid, name, payload, expires: std::time::Instant::now() }));
+    // One message at a time.
+    let (mut client, _) = server.connect(&raw::connect_v5("lamp-1", 2, &[0x21, 0, 1])).await;
+    client.subscribe(true, "/devices/lamp-1/methods/#", 1).await;
+    client.subscribe(true, CONFIG, 1).await;
+    server.host.set_config("lamp-1", "on").await;
+    client.expect(&publish(0x32, CONFIG, 1, Some(&[]), "on")).await;
+    let given_up = call(&server, "lamp-1", Duration::from_millis(1)).await.unwrap();
+    assert!(matches!(given_up, Err(CallError::TimedOut(..))), "{given_up:?}");
+    client.send(&ack(0x40, 1)).await;
     client.expect_silence().await;
 }

@@ -8,8 +8,7 @@ use super::{
     raw::{ack, connect_v4, connect_v5, publish},
     *,
 };
-use switchbox_core::registry::Changed;
-use switchbox_model::{DeviceNum, limits};
+use switchbox_model::limits;
 
 const EVENTS: &str = "/devices/lamp-1/events";
 
@@ -47,11 +46,11 @@ async fn connected(server: &TestServer, v5: bool) -> Client {
 
 /// Waits until the connection is about to end, and lets what it accepted become durable.
 async fn ends(server: &TestServer, label: Option<&'static str>) {
-    until("the event is accepted", || !server.hub.payloads().is_empty()).await;
+    until("the event is accepted", || !server.events.payloads().is_empty()).await;
     if let Some(label) = label {
         until("the connection is about to end", || closed(server, label) == 1).await;
     }
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
 }
 
 #[tokio::test]
@@ -60,7 +59,7 @@ async fn what_was_accepted_is_acknowledged_before_a_later_packet_ends_the_connec
         let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
         for (name, ender, label) in enders(v5) {
             let server = TestServer::start().await;
-            server.hub.hold();
+            server.host.disk.hold();
             let mut client = connected(&server, v5).await;
             let events = [publish(0x32, EVENTS, 1, none, "kept"), publish(0x34, EVENTS, 2, none, "kept too")].concat();
             // The host may be done before all of it is sent.
@@ -69,7 +68,7 @@ async fn what_was_accepted_is_acknowledged_before_a_later_packet_ends_the_connec
             assert_eq!(client.try_packet().await.as_deref(), Some(&ack(0x40, 1)[..]), "{name}, v5: {v5}");
             assert_eq!(client.try_packet().await.as_deref(), Some(&ack(0x50, 2)[..]), "{name}, v5: {v5}");
             client.expect_end().await;
-            assert_eq!(server.hub.payloads(), ["kept", "kept too"], "{name}");
+            assert_eq!(server.events.payloads(), ["kept", "kept too"], "{name}");
         }
     }
 }
@@ -79,18 +78,22 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
     for (label, v5) in [("taken over", false), ("taken over", true), ("asked", false), ("revoked", true)] {
         let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
         let server = TestServer::start().await;
-        server.hub.hold();
         let mut client = connected(&server, v5).await;
+        let mut other = server.v4("lamp-2").await;
+        server.host.disk.hold();
+        if label == "revoked" {
+            // The log has the change after the first event that is held, and before the second.
+            other.send(&publish(0x32, "/devices/lamp-2/events", 1, None, "of another")).await;
+            until("it is accepted", || server.events.payloads() == ["of another"]).await;
+            server.block_later("lamp-1");
+        }
         client.send(&publish(0x32, EVENTS, 1, none, "kept")).await;
-        until("the event is accepted", || !server.hub.payloads().is_empty()).await;
+        until("the event is accepted", || server.events.payloads().ends_with(&["kept".into()])).await;
         let mut next = server.open().await;
         match label {
             "taken over" => next.send(&connect_v4("lamp-1", 2, 60)).await,
-            "asked" => server.hub.close("lamp-1", "somebody asked"),
-            _ => {
-                *server.hub.0.revoked.lock() = Some("it is blocked".into());
-                server.hub.0.changes.get().unwrap().send(Changed::Device(DeviceNum(1))).unwrap();
-            }
+            "asked" => server.host.delivery.close(server.host.device("lamp-1").num, "somebody asked"),
+            _ => server.host.disk.step(),
         }
         ends(&server, Some(label)).await;
         client.expect(&ack(0x40, 1)).await;
@@ -104,7 +107,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
 #[tokio::test]
 async fn what_was_accepted_is_acknowledged_where_the_client_says_that_nothing_more_comes() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v4("lamp-1").await;
     client.send(&publish(0x32, EVENTS, 1, None, "kept")).await;
     client.0.shutdown().await.unwrap();
@@ -116,7 +119,7 @@ async fn what_was_accepted_is_acknowledged_where_the_client_says_that_nothing_mo
 #[tokio::test]
 async fn a_journal_that_hangs_does_not_keep_the_connection() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v4("lamp-1").await;
     let began = Instant::now();
     client.send(&[publish(0x32, EVENTS, 1, None, "held"), vec![0, 0]].concat()).await;
@@ -127,15 +130,15 @@ async fn a_journal_that_hangs_does_not_keep_the_connection() {
 #[tokio::test]
 async fn a_client_that_disconnects_gets_acknowledgements_and_no_messages_any_more() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v4("lamp-1").await;
     client.subscribe(false, "a", 1).await;
     client.send(&[publish(0x32, EVENTS, 1, None, "kept"), vec![0xe0, 0]].concat()).await;
-    until("the event is accepted", || !server.hub.payloads().is_empty()).await;
-    let mut other = server.v4("client-other").await;
+    until("the event is accepted", || !server.events.payloads().is_empty()).await;
+    let mut other = server.v4("_client-other").await;
     other.send(&publish(0x30, "a", 0, None, "late")).await;
     other.expect_silence().await;
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
     let mut came = Vec::new();
     while let Some(packet) = client.try_packet().await {
         came.push(packet);

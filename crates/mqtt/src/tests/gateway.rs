@@ -6,17 +6,40 @@ use super::{
     raw::{ack, connect_v4, publish, text},
     *,
 };
-use switchbox_auth::Access;
-use switchbox_core::registry::Changed;
-use switchbox_model::{DeviceNum, limits};
+use switchbox_auth::signing::SigningKey;
+use switchbox_model::registry::{Credential, DeviceSpec, GatewayAuth, KeyFormat};
+use switchbox_support::clock;
 
-const ERRORS: &str = "/devices/gateway/errors";
-const ATTACH: &str = "/devices/bound/attach";
+pub(super) const ERRORS: &str = "/devices/gateway/errors";
+pub(super) const ATTACH: &str = "/devices/bound/attach";
 const CONFIG: &str = "/devices/bound/config";
 const COMMANDS: &str = "/devices/bound/commands";
 
+pub(super) async fn server() -> TestServer {
+    let server = TestServer::start().await;
+    register(&server).await;
+    server
+}
+
+/// Gateways, devices that are bound to all of them, and one that is not.
+pub(super) async fn register(server: &TestServer) {
+    let host = &server.host;
+    host.register("stranger", DeviceSpec::default()).await;
+    let mut devices = Vec::new();
+    for id in ["bound", "bound-2", "contested"] {
+        devices.push(host.register(id, DeviceSpec::default()).await);
+    }
+    for id in ["gateway", "gateway-2", "gateway-3"] {
+        let spec = DeviceSpec { gateway: Some(GatewayAuth::AssociationOnly), ..DeviceSpec::default() };
+        let gateway = host.register(id, spec).await;
+        for device in &devices {
+            host.registry.bind(&gateway, device).await.unwrap();
+        }
+    }
+}
+
 /// A gateway with MQTT 3.1.1 that reads its errors.
-async fn gateway(server: &TestServer) -> Client {
+pub(super) async fn gateway(server: &TestServer) -> Client {
     let mut gateway = server.v4("gateway").await;
     assert_eq!(gateway.subscribe(false, ERRORS, 1).await, 0);
     gateway
@@ -29,12 +52,12 @@ async fn attached(server: &TestServer) -> Client {
     gateway
 }
 
-async fn attach(gateway: &mut Client, device: &str) {
+pub(super) async fn attach(gateway: &mut Client, device: &str) {
     success(gateway, &format!("/devices/{device}/attach"), 900, "").await;
 }
 
 /// The next two packets are an error on the errors topic and, where one is due, an acknowledgement; in any order.
-async fn error_and(gateway: &mut Client, expect: Option<Vec<u8>>) -> Value {
+pub(super) async fn error_and(gateway: &mut Client, expect: Option<Vec<u8>>) -> Value {
     let (mut found, mut acknowledged) = (None, expect.is_none());
     while found.is_none() || !acknowledged {
         let packet = gateway.packet().await;
@@ -51,19 +74,19 @@ async fn error_and(gateway: &mut Client, expect: Option<Vec<u8>>) -> Value {
 }
 
 /// Publishes with QoS 1 what fails; gives the error, which is told beside the acknowledgement.
-async fn failure(gateway: &mut Client, topic: &str, id: u16, payload: &str) -> Value {
+pub(super) async fn failure(gateway: &mut Client, topic: &str, id: u16, payload: &str) -> Value {
     gateway.send(&publish(0x32, topic, id, None, payload)).await;
     error_and(gateway, Some(ack(0x40, id))).await
 }
 
 /// Publishes with QoS 1.
-async fn success(gateway: &mut Client, topic: &str, id: u16, payload: &str) {
+pub(super) async fn success(gateway: &mut Client, topic: &str, id: u16, payload: &str) {
     gateway.send(&publish(0x32, topic, id, None, payload)).await;
     gateway.expect(&ack(0x40, id)).await;
 }
 
 /// Type, device, and the message that caused it.
-fn parts(error: &Value) -> (&str, &str, Value) {
+pub(super) fn parts(error: &Value) -> (&str, &str, Value) {
     let text = |name: &str| error[name].as_str().unwrap();
     assert!(!text("description").is_empty());
     (text("error_type"), text("device_id"), error["mqtt_message_info"].clone())
@@ -71,21 +94,21 @@ fn parts(error: &Value) -> (&str, &str, Value) {
 
 #[tokio::test]
 async fn an_attached_device_is_connected_until_it_is_detached() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = attached(&server).await;
-    assert!(server.hub.has_logged("bound connected"));
+    server.told("bound connected").await;
     // Again is acknowledged, and changes nothing.
     attach(&mut gateway, "bound").await;
     for topic in ["/devices/bound/detach", "/devices/bound/detach", "/devices/stranger/detach"] {
         success(&mut gateway, topic, 4, "").await;
     }
-    let log = server.hub.log();
-    assert_eq!(log, ["gateway connected", "bound connected", "bound disconnected: detached by its gateway"]);
+    let told = server.host.told().await;
+    assert_eq!(told, ["gateway connected", "bound connected", "bound disconnected: detached by its gateway"]);
 }
 
 #[tokio::test]
 async fn control_messages_are_carried_out_with_every_quality() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = gateway(&server).await;
     gateway.send(&publish(0x30, ATTACH, 0, None, "{}")).await;
     success(&mut gateway, "/devices/bound/events", 1, "x").await;
@@ -93,22 +116,33 @@ async fn control_messages_are_carried_out_with_every_quality() {
     gateway.expect(&ack(0x50, 2)).await;
     gateway.send(&ack(0x62, 2)).await;
     gateway.expect(&ack(0x70, 2)).await;
-    assert!(server.hub.has_logged("bound disconnected: detached by its gateway"));
+    server.told("bound disconnected: detached by its gateway").await;
 }
 
 #[tokio::test]
 async fn a_token_is_taken_from_the_payload() {
-    let server = TestServer::start().await;
+    let server = server().await;
+    server.host.change("gateway", |spec| spec.gateway = Some(GatewayAuth::DeviceAuthTokenOnly)).await;
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let key = Credential { format: KeyFormat::Es256Pem, key: pair.public_key_pem(), expires_ms: None };
+    for id in ["keyed", "keyed-2"] {
+        server.host.register(id, DeviceSpec { credentials: vec![key.clone()], ..DeviceSpec::default() }).await;
+    }
+    let (now, signing) = (clock::now_ms() / 1_000, SigningKey::from_pem(pair.serialize_pem().as_bytes()).unwrap());
+    let payload =
+        |audience: &str| json!({"authorization": signing.token(audience, now, now + 60).unwrap()}).to_string();
     let mut gateway = gateway(&server).await;
-    success(&mut gateway, "/devices/keyed/attach", 1, r#"{"authorization": "token"}"#).await;
-    let error = failure(&mut gateway, "/devices/keyed-2/attach", 2, r#"{"authorization": "other"}"#).await;
-    assert_eq!(parts(&error).0, "GATEWAY_ATTACHMENT_ERROR");
+    success(&mut gateway, "/devices/keyed/attach", 1, &payload("local")).await;
+    for wrong in [payload("elsewhere"), r#"{"authorization": "no token"}"#.into(), String::new()] {
+        let error = failure(&mut gateway, "/devices/keyed-2/attach", 2, &wrong).await;
+        assert_eq!(parts(&error).0, "GATEWAY_ATTACHMENT_ERROR", "{wrong}");
+    }
 }
 
 #[tokio::test]
 async fn events_of_a_gateway_and_its_devices_keep_apart_and_their_acknowledgements_in_order() {
-    let server = TestServer::start().await;
-    server.hub.hold();
+    let server = server().await;
+    server.host.disk.hold();
     let mut gateway = gateway(&server).await;
     let bytes: Vec<_> = ["gateway/events", "bound/attach", "bound/events/a/b", "bound/state", "gateway/events"]
         .iter()
@@ -117,10 +151,11 @@ async fn events_of_a_gateway_and_its_devices_keep_apart_and_their_acknowledgemen
         .map(|(topic, id, payload)| publish(0x32, &format!("/devices/{topic}"), id, None, &payload))
         .collect();
     gateway.send(&bytes.concat()).await;
-    until("all are submitted", || server.hub.payloads() == ["1", "3", "4", "5"]).await;
-    assert_eq!(server.hub.senders(), ["gateway", "bound", "bound", "gateway"]);
+    until("all are submitted", || server.events.payloads() == ["1", "3", "4", "5"]).await;
+    let senders: Vec<_> = server.events.published().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(senders, ["gateway", "bound", "bound", "gateway"]);
     gateway.expect_silence().await;
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
     for id in 1..=5 {
         gateway.expect(&ack(0x40, id)).await;
     }
@@ -128,49 +163,49 @@ async fn events_of_a_gateway_and_its_devices_keep_apart_and_their_acknowledgemen
 
 #[tokio::test]
 async fn config_and_commands_come_for_each_device_and_their_acknowledgements_are_its_own() {
-    let server = TestServer::start().await;
-    server.hub.set_config(3, "on");
+    let server = server().await;
+    server.host.set_config("bound", "on").await;
     let mut gateway = attached(&server).await;
     attach(&mut gateway, "bound-2").await;
     assert_eq!(gateway.subscribe(false, CONFIG, 2).await, 1);
     gateway.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     assert_eq!(gateway.subscribe(false, "/devices/bound-2/commands/#", 1).await, 1);
-    let command = super::device::command("c1", "a");
-    assert!(server.hub.deliver("bound-2", command.clone()));
-    assert!(!server.hub.deliver("bound", command), "it subscribes to its config only");
+    // It subscribes to its config only.
+    server.host.send_command("bound", "c0", "a").await;
+    server.host.send_command("bound-2", "c1", "a").await;
     gateway.expect(&publish(0x32, "/devices/bound-2/commands/a", 2, None, "go")).await;
     gateway.send(&[ack(0x40, 2), ack(0x40, 1)].concat()).await;
-    until("the config is acknowledged", || server.hub.has_logged("bound acknowledged config 3")).await;
-    assert!(server.hub.has_logged("bound-2 acknowledged command c1"));
+    server.told("bound acknowledged config 1").await;
+    server.told("bound-2 acknowledged command c1").await;
 
     gateway.send(&raw::unsubscribe(false, &["/devices/bound-2/commands/#"])).await;
     gateway.expect(&ack(0xb0, 5)).await;
-    assert!(server.hub.has_logged("bound-2 unsubscribed Commands"));
+    server.host.send_command("bound-2", "c2", "a").await;
+    gateway.expect_silence().await;
 }
 
 #[tokio::test]
 async fn methods_of_a_device_are_answered_by_its_gateway() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = server.v5("gateway").await;
     gateway.send(&publish(0x32, ATTACH, 1, Some(&[]), "")).await;
     gateway.expect(&ack(0x40, 1)).await;
     gateway.subscribe(true, "/devices/bound/methods/#", 1).await;
-    server.hub.deliver("bound", super::device::call(7));
-    let properties = [&[0x08][..], &text("/devices/bound/methods/dim/response/7"), &[0x09], &text("7")].concat();
-    gateway.expect(&publish(0x32, "/devices/bound/methods/dim/request/7", 1, Some(&properties), "50")).await;
-    for (topic, expect) in [
-        ("/devices/bound/methods/dim/response/7", "bound answered 7 200 ok"),
-        ("/devices/bound/methods/dim/response/8/404", "bound answered 8 404 ok"),
-    ] {
-        gateway.send(&publish(0x32, topic, 2, Some(&[]), "ok")).await;
+    for (rid, status, expect) in [(1, "", 200), (2, "/404", 404)] {
+        let called = super::device::call(&server, "bound", std::time::Duration::from_secs(60));
+        let response = format!("/devices/bound/methods/dim/response/{rid}");
+        let properties = [&[0x08][..], &text(&response), &[0x09], &text(&rid.to_string())].concat();
+        let request = format!("/devices/bound/methods/dim/request/{rid}");
+        gateway.expect(&publish(0x32, &request, rid, Some(&properties), "50")).await;
+        gateway.send(&publish(0x32, &format!("{response}{status}"), 2, Some(&[]), "ok")).await;
         gateway.expect(&ack(0x40, 2)).await;
-        assert!(server.hub.has_logged(expect), "{expect}: {:?}", server.hub.log());
+        assert_eq!(called.await.unwrap().unwrap(), (expect, bytes::Bytes::from_static(b"ok")));
     }
 }
 
 #[tokio::test]
 async fn a_device_that_is_no_gateway_is_closed_for_a_control_message() {
-    let server = TestServer::start().await;
+    let server = server().await;
     for topic in [ATTACH, "/devices/lamp-1/attach", "/devices/lamp-1/detach"] {
         let mut v5 = server.v5("lamp-1").await;
         v5.send(&publish(0x32, topic, 1, Some(&[]), "")).await;
@@ -180,7 +215,7 @@ async fn a_device_that_is_no_gateway_is_closed_for_a_control_message() {
         assert_eq!(v4.expect_end().await, None, "{topic}");
     }
     assert_eq!(server.refused("control"), 6);
-    assert!(!server.hub.has_logged("bound connected"));
+    server.not_told("bound connected").await;
 }
 
 /// Each message fails; what it is answered with by a gateway that reads its errors.
@@ -189,8 +224,7 @@ fn failing() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
         ("/devices/stranger/attach", "", "GATEWAY_ATTACHMENT_ERROR", "stranger"),
         ("/devices/bound/attach", "no json", "GATEWAY_ATTACHMENT_ERROR", "bound"),
         ("/devices/gateway/attach", "", "GATEWAY_ATTACHMENT_ERROR", "gateway"),
-        ("/devices/taken-bound/attach", "", "GATEWAY_ATTACHMENT_ERROR", "taken-bound"),
-        ("/devices/unavailable/attach", "", "UNKNOWN", "unavailable"),
+        ("/devices/contested/attach", "", "GATEWAY_ATTACHMENT_ERROR", "contested"),
         ("/devices/stranger/events", "x", "GATEWAY_DEVICE_NOT_FOUND", "stranger"),
         ("/devices/stranger/methods/m/response/1/200", "x", "GATEWAY_DEVICE_NOT_FOUND", "stranger"),
         ("/devices//events", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
@@ -200,9 +234,28 @@ fn failing() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
     ]
 }
 
+/// Two gateways that both want the device `contested`: a third one may not have it for a while.
+async fn contested(server: &TestServer) -> [Client; 2] {
+    let mut gateways = [server.v4("gateway-2").await, server.v4("gateway-3").await];
+    for gateway in &mut gateways {
+        attach(gateway, "contested").await;
+    }
+    gateways
+}
+
+#[tokio::test]
+async fn where_the_journal_cannot_be_written_an_attachment_fails_with_unknown_trouble() {
+    let server = server().await;
+    let mut gateway = gateway(&server).await;
+    server.host.disk.fill();
+    let error = failure(&mut gateway, "/devices/unknown/attach", 1, "").await;
+    assert_eq!(parts(&error).0, "UNKNOWN");
+}
+
 #[tokio::test]
 async fn what_fails_is_told_on_the_errors_topic_and_acknowledged() {
-    let server = TestServer::start().await;
+    let server = server().await;
+    let _others = contested(&server).await;
     let mut v4 = gateway(&server).await;
     for (at, (topic, payload, kind, device)) in failing().into_iter().enumerate() {
         let id = at as u16 + 1;
@@ -232,7 +285,8 @@ async fn what_fails_is_told_on_the_errors_topic_and_acknowledged() {
 
 #[tokio::test]
 async fn without_a_subscription_to_errors_what_fails_is_not_acknowledged() {
-    let server = TestServer::start().await;
+    let server = server().await;
+    let _others = contested(&server).await;
     for v5 in [false, true] {
         let mut gateway = if v5 { server.v5("gateway").await } else { server.v4("gateway").await };
         let properties: Option<&[u8]> = v5.then_some(&[]);
@@ -250,8 +304,8 @@ async fn without_a_subscription_to_errors_what_fails_is_not_acknowledged() {
 
 #[tokio::test]
 async fn acknowledgements_that_fit_nothing_are_told() {
-    let server = TestServer::start().await;
-    server.hub.set_config(1, "on");
+    let server = server().await;
+    server.host.set_config("bound", "on").await;
     let mut gateway = attached(&server).await;
     gateway.subscribe(false, CONFIG, 1).await;
     gateway.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
@@ -268,13 +322,13 @@ async fn acknowledgements_that_fit_nothing_are_told() {
         assert_eq!(parts(&error), (kind, "", info));
     }
     gateway.send(&ack(0x40, 1)).await;
-    until("the right one counts", || server.hub.has_logged("bound acknowledged config 1")).await;
+    server.told("bound acknowledged config 1").await;
     gateway.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_payload_that_is_too_large_is_unknown_trouble_and_the_rest_goes_on() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = attached(&server).await;
     let error = failure(&mut gateway, "/devices/bound/state", 1, &"x".repeat(64 * 1024 + 1)).await;
     assert_eq!(parts(&error).0, "UNKNOWN");
@@ -283,7 +337,7 @@ async fn a_payload_that_is_too_large_is_unknown_trouble_and_the_rest_goes_on() {
 
 #[tokio::test]
 async fn a_gateway_subscribes_for_attached_devices_each_by_its_name() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = attached(&server).await;
     for (filter, kind, device) in [
         ("/devices/+/config", "GATEWAY_INVALID_MQTT_TOPIC", "+"),
@@ -303,16 +357,15 @@ async fn a_gateway_subscribes_for_attached_devices_each_by_its_name() {
 
 #[tokio::test]
 async fn what_takes_a_device_away_detaches_it_and_leaves_the_rest() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = attached(&server).await;
     attach(&mut gateway, "bound-2").await;
-    server.hub.0.unbound.lock().insert("bound".into(), "bound is not bound to gateway".into());
-    // Of the device, not of the gateway.
-    server.hub.0.changes.get().unwrap().send(Changed::Device(DeviceNum(2))).unwrap();
+    let (of, device) = (server.host.device("gateway"), server.host.device("bound"));
+    server.host.registry.unbind(&of, &device).await.unwrap();
     let error = error_and(&mut gateway, None).await;
     assert_eq!(parts(&error), ("GATEWAY_DETACHMENT_DEVICE_ERROR", "bound", Value::Null));
     assert_eq!(error["description"], "bound is not bound to gateway");
-    assert!(server.hub.has_logged("bound disconnected: bound is not bound to gateway"));
+    server.told("bound disconnected: bound is not bound to gateway").await;
     let error = failure(&mut gateway, "/devices/bound/events", 1, "x").await;
     assert_eq!(parts(&error).0, "GATEWAY_DEVICE_NOT_FOUND");
     success(&mut gateway, "/devices/bound-2/events", 2, "x").await;
@@ -320,7 +373,7 @@ async fn what_takes_a_device_away_detaches_it_and_leaves_the_rest() {
 
 #[tokio::test]
 async fn the_gateway_that_attaches_last_has_the_device() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut first = attached(&server).await;
     assert_eq!(first.subscribe(false, CONFIG, 1).await, 1);
     let mut second = server.v4("gateway-2").await;
@@ -329,15 +382,15 @@ async fn the_gateway_that_attaches_last_has_the_device() {
     assert_eq!(parts(&error).0, "GATEWAY_DETACHMENT_DEVICE_ERROR");
     assert_eq!(error["description"], "attached to gateway gateway-2");
     assert_eq!(second.subscribe(false, CONFIG, 1).await, 1);
-    assert!(server.hub.config("bound", 5));
+    server.host.set_config("bound", "c5").await;
     second.expect(&publish(0x32, CONFIG, 1, None, "c5")).await;
     first.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_when_it_attaches_them_again() {
-    let server = TestServer::start().await;
-    server.hub.set_config(1, "on");
+    let server = server().await;
+    server.host.set_config("bound", "on").await;
     let kept = connect_v4("gateway", 0, 60);
     let mut gateway = server.open().await;
     gateway.send(&kept).await;
@@ -347,13 +400,14 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
     gateway.expect(&publish(0x32, CONFIG, 1, None, "on")).await;
     gateway.subscribe(false, COMMANDS, 1).await;
     for (id, command) in [(2, "ended"), (3, "open")] {
-        assert!(server.hub.deliver("bound", super::device::command(command, "")));
+        server.host.send_command("bound", command, "").await;
         gateway.expect(&publish(0x32, COMMANDS, id, None, "go")).await;
     }
     drop(gateway);
     until("it is away", || server.metrics.connections.get() == 0).await;
-    let left = server.hub.log().into_iter().any(|line| line.starts_with("bound disconnected: its gateway left"));
-    assert!(left, "{:?}", server.hub.log());
+    let told = server.host.told().await;
+    assert!(told.iter().any(|line| line.starts_with("bound disconnected: its gateway left")), "{told:?}");
+    server.host.delivery.cancel(&server.host.device("bound"), "ended").await.unwrap();
 
     let mut gateway = server.open().await;
     gateway.send(&kept).await;
@@ -366,12 +420,12 @@ async fn a_gateway_that_leaves_takes_its_devices_and_its_kept_session_goes_on_wh
     // These subscriptions went on, and the newest config is in flight already.
     gateway.expect_silence().await;
     gateway.send(&ack(0x40, 3)).await;
-    until("it is acknowledged", || server.hub.has_logged("bound acknowledged command open")).await;
+    server.told("bound acknowledged command open").await;
 }
 
 #[tokio::test]
 async fn what_waits_for_a_device_that_is_detached_is_not_sent() {
-    let server = TestServer::start().await;
+    let server = server().await;
     let mut gateway = server.open().await;
     gateway.send(&raw::connect_v5("gateway", 2, &[0x21, 0, 1])).await;
     gateway.packet().await;
@@ -379,65 +433,13 @@ async fn what_waits_for_a_device_that_is_detached_is_not_sent() {
     gateway.expect(&ack(0x40, 1)).await;
     gateway.subscribe(true, CONFIG, 1).await;
     for version in 1..=3 {
-        assert!(server.hub.config("bound", version));
+        server.host.set_config("bound", &format!("c{version}")).await;
     }
     gateway.expect(&publish(0x32, CONFIG, 1, Some(&[]), "c1")).await;
     gateway.send(&publish(0x32, "/devices/bound/detach", 2, Some(&[]), "")).await;
     gateway.expect(&ack(0x40, 2)).await;
     gateway.send(&ack(0x40, 1)).await;
     gateway.expect_silence().await;
-    assert!(!server.hub.config("bound", 4));
-}
-
-#[tokio::test]
-async fn a_gateway_attaches_so_many_devices_and_no_more() {
-    let server = TestServer::start().await;
-    let mut gateway = gateway(&server).await;
-    let most = switchbox_model::limits::ATTACHED_DEVICES as u16;
-    for n in 1..=most {
-        success(&mut gateway, &format!("/devices/bound-{n}/attach"), n, "").await;
-    }
-    let error = failure(&mut gateway, ATTACH, 2_000, "").await;
-    assert_eq!(parts(&error).0, "GATEWAY_ATTACHMENT_ERROR");
-    assert_eq!(server.limit_hits("attached_devices"), 1);
-    attach(&mut gateway, "bound-7").await;
-    success(&mut gateway, "/devices/bound-7/detach", 2_001, "").await;
-    attach(&mut gateway, "bound").await;
-}
-
-#[tokio::test]
-async fn a_gateway_that_publishes_where_or_what_it_may_not_is_told_and_keeps_its_devices() {
-    let server = TestServer::start().await;
-    *server.hub.0.access.lock() = Some(Access::Own);
-    let mut v4 = attached(&server).await;
-    let large = "x".repeat(limits::TELEMETRY_BYTES + 1);
-    for (topic, payload, kind, device) in [
-        ("/foo", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
-        ("foo/bar", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
-        ("/devices", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
-        ("registries/default/devices/bound/state", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
-        ("/devices/gateway/events", &large, "UNKNOWN", "gateway"),
-        ("/devices/bound/events", &large, "UNKNOWN", "bound"),
-    ] {
-        assert_eq!((parts(&failure(&mut v4, topic, 7, payload).await).0, device), (kind, device), "{topic}");
-        success(&mut v4, "/devices/bound/events", 8, "still attached").await;
-    }
-    assert_eq!(server.limit_hits("telemetry_bytes"), 2);
-    assert_eq!(v4.subscribe(false, "/foo", 1).await, 0x80);
-    let info = error_and(&mut v4, None).await["mqtt_message_info"].clone();
-    assert_eq!(info, json!({"message_type": "SUBSCRIBE", "topic": "/foo", "packet_id": 77}));
-
-    // One that does not read its errors gets no acknowledgement, and stays connected as well.
-    let mut deaf = server.v4("gateway-deaf").await;
-    deaf.send(&publish(0x32, "/foo", 1, None, "x")).await;
-    deaf.expect_silence().await;
-    // MQTT 5 has codes for it.
-    let mut v5 = server.v5("gateway-v5").await;
-    v5.subscribe(true, "/devices/gateway-v5/errors", 0).await;
-    for (topic, payload, code) in [("/foo", "x", 0x90), ("/devices/gateway-v5/events", large.as_str(), 0x97)] {
-        v5.send(&publish(0x32, topic, 1, Some(&[]), payload)).await;
-        let packets = [v5.packet().await, v5.packet().await];
-        let puback = packets.iter().find(|packet| packet[0] == 0x40).expect("no PUBACK");
-        assert_eq!(puback[4], code, "{topic}");
-    }
+    server.host.set_config("bound", "c4").await;
+    gateway.expect_silence().await;
 }

@@ -13,7 +13,7 @@ const COUNT: usize = 500;
 async fn rumqttc_3_1_1_gets_what_it_publishes() {
     use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
     let server = TestServer::start().await;
-    let options = MqttOptions::new("client-lib", "127.0.0.1", server.addr.port());
+    let options = MqttOptions::new("_client-lib", "127.0.0.1", server.addr.port());
     let (client, mut events) = AsyncClient::new(options, 10);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         client.subscribe("lib/#", qos).await.unwrap();
@@ -43,7 +43,7 @@ async fn rumqttc_5_gets_what_it_publishes() {
         mqttbytes::{QoS, v5::Packet},
     };
     let server = TestServer::start().await;
-    let options = MqttOptions::new("client-lib", "127.0.0.1", server.addr.port());
+    let options = MqttOptions::new("_client-lib", "127.0.0.1", server.addr.port());
     let (client, mut events) = AsyncClient::new(options, 10);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         client.subscribe("lib/#", qos).await.unwrap();

@@ -91,7 +91,7 @@ async fn mqtt_works_over_both_versions_of_tls_with_the_largest_messages() {
         let (addr, certificate) = (server.addr, certificate.clone());
         beside(move || {
             let mut client = certificate.connect(addr, version);
-            client.write_all(&connect_v4("client", 2, 60)).unwrap();
+            client.write_all(&connect_v4("_client", 2, 60)).unwrap();
             expect(&mut client, &CONNACK);
             client.write_all(&subscribe(false, 1, "a", 0)).unwrap();
             expect(&mut client, &[0x90, 3, 0, 1, 0]);
@@ -119,14 +119,14 @@ async fn who_says_nothing_or_nonsense_to_tls_is_closed_and_counted() {
     assert!(silent.try_packet().await.is_none());
     assert_eq!(server.limit_hits("connect_deadline"), 1);
     let mut plain = server.open().await;
-    plain.send(&connect_v4("client", 2, 60)).await;
+    plain.send(&connect_v4("_client", 2, 60)).await;
     until("it is refused", || server.refused("handshake") == 1).await;
 }
 
 #[tokio::test]
 async fn half_a_packet_is_waited_for_only_so_long() {
     let server = TestServer::start_with(Options { packet_deadline: SHORT, ..Options::default() }).await;
-    let mut half = server.v4("client-half").await;
+    let mut half = server.v4("_client-half").await;
     half.send(&publish(0x30, "a", 0, None, "never whole")[..5]).await;
     half.expect_end().await;
     assert_eq!(server.limit_hits("packet_deadline"), 1);
@@ -138,7 +138,7 @@ async fn half_a_websocket_message_is_waited_for_only_so_long() {
     let addr = server.addr;
     tokio::task::spawn_blocking(move || {
         let mut client = open(TcpStream::connect(addr).unwrap(), addr);
-        client.send(Message::Binary(connect_v4("client-half", 2, 0).into())).unwrap();
+        client.send(Message::Binary(connect_v4("_client-half", 2, 0).into())).unwrap();
         assert_eq!(came(&mut client, CONNACK.len()), CONNACK);
         // A binary message of 1,000 bytes, masked, and none of them.
         client.get_mut().write_all(&[0x82, 0x80 | 126, 0x03, 0xe8, 1, 2, 3, 4]).unwrap();
@@ -189,7 +189,7 @@ async fn websocket_messages_may_be_cut_anywhere() {
     let server = TestServer::start_at(web(), Options::default()).await;
     let addr = server.addr;
     let bytes =
-        [connect_v4("client", 2, 60), subscribe(false, 1, "a", 0), publish(0x30, "a", 0, None, "hello")].concat();
+        [connect_v4("_client", 2, 60), subscribe(false, 1, "a", 0), publish(0x30, "a", 0, None, "hello")].concat();
     let answer = [&CONNACK[..], &[0x90, 3, 0, 1, 0], &publish(0x30, "a", 0, None, "hello")].concat();
     for size in [1, 3, bytes.len()] {
         let (bytes, answer) = (bytes.clone(), answer.clone());
@@ -214,7 +214,7 @@ async fn mqtt_works_over_websocket_over_tls() {
     beside(move || {
         let mut socket = open(certificate.connect(addr, &rustls::version::TLS13), addr);
         let large = publish(0x30, "a", 0, None, &"x".repeat(250_000));
-        let bytes = [connect_v4("client", 2, 60), subscribe(false, 1, "a", 0)].concat();
+        let bytes = [connect_v4("_client", 2, 60), subscribe(false, 1, "a", 0)].concat();
         socket.send(Message::Binary(bytes.into())).unwrap();
         assert_eq!(came(&mut socket, 9)[..4], CONNACK);
         socket.send(Message::Binary(large.clone().into())).unwrap();

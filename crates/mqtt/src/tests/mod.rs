@@ -1,11 +1,11 @@
-//! The MQTT server over real sockets, against a stand-in for the rest of the host.
+//! The MQTT server over real sockets, on the real parts of a host: log, registry, authentication, delivery and topics.
 
 mod auth_context;
 mod bridge;
 mod device;
 mod ends;
-mod fake;
 mod gateway;
+mod gateway_limits;
 mod library;
 mod listeners;
 mod normative;
@@ -19,20 +19,33 @@ mod topics;
 mod web;
 mod wills;
 
+use std::sync::Arc;
+
+use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::{fake::FakeHub, raw::Client};
-use super::{ListenerOptions, Options, Service};
-use switchbox_model::limits::LimitName;
+use self::raw::Client;
+use super::{ListenerOptions, Live, Options, Service};
+use switchbox_auth::Enroll;
+use switchbox_model::{Entry, RegistryChange, limits::LimitName, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
-use switchbox_support::metrics::{Metrics, Reason};
+use switchbox_store::QueuePermit;
+use switchbox_support::{
+    metrics::{Metrics, Reason},
+    scheduling::PriorityClass,
+};
+use switchbox_testing::{Events, Host};
 
-/// A running front.
+/// Bytes that may wait for the log.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A running server.
 struct TestServer {
     addr: std::net::SocketAddr,
-    hub: FakeHub,
+    host: Host,
+    events: Arc<Events>,
     metrics: Metrics,
-    topics: switchbox_mqtt_session::topics::Handle,
+    topics: Handle,
     shutdown: CancellationToken,
     service: Option<AbortOnDropHandle<()>>,
 }
@@ -48,18 +61,87 @@ impl TestServer {
 
     /// Behind one listener.
     async fn start_at(listener: ListenerOptions, options: Options) -> Self {
-        let metrics = Metrics::default();
-        let topics = switchbox_mqtt_session::topics::Handle::new(
-            metrics.clone(),
-            switchbox_mqtt_session::topics::SessionLog::default(),
-        );
-        let hub = FakeHub::default();
         let options = Options { listeners: vec![listener], ..options };
-        let service = Service::bind(options, hub.clone(), topics.clone(), metrics.clone()).await.unwrap();
+        Self::start_in(switchbox_testing::folder(), Enroll::Open, options).await
+    }
+
+    /// In this folder, behind a listener.
+    async fn start_as(folder: TempDir, enroll: Enroll) -> Self {
+        let listeners = vec![ListenerOptions::plain(([127, 0, 0, 1], 0).into())];
+        Self::start_in(folder, enroll, Options { listeners, ..Options::default() }).await
+    }
+
+    async fn start_in(folder: TempDir, enroll: Enroll, options: Options) -> Self {
+        let events = Arc::new(Events::default());
+        let host_options = switchbox_testing::Options {
+            enroll,
+            queue_bytes: QUEUE_BYTES,
+            plugins: events.clone(),
+            ..switchbox_testing::Options::default()
+        };
+        let mut host = Host::start_in(folder, host_options).await;
+        let hub = Live { auth: host.auth.clone(), ingest: host.ingest.clone(), delivery: host.delivery.clone() };
+        let (topics, metrics) = (host.topics.clone(), host.metrics.clone());
+        let service = Service::bind(options, hub, topics.clone(), metrics.clone()).await.unwrap();
+        service.restore(std::mem::take(&mut host.restored), |num| host.registry.get(num));
         let shutdown = CancellationToken::new();
         let addr = service.local_addrs()[0];
         let service = Some(AbortOnDropHandle::new(tokio::spawn(service.run(shutdown.clone()))));
-        Self { addr, hub, metrics, topics, shutdown, service }
+        Self { addr, host, events, metrics, topics, shutdown, service }
+    }
+
+    /// Stops it and the host, and starts both again with the same data folder.
+    async fn restart(mut self, enroll: Enroll) -> Self {
+        self.shutdown.cancel();
+        self.service.take().unwrap().await.unwrap();
+        Self::start_as(self.host.stop(), enroll).await
+    }
+
+    /// Takes so much of the room in the log's queue; what has to wait for it waits until this is dropped.
+    async fn occupy(&self, bytes: usize) -> QueuePermit {
+        self.host.store.reserve(bytes, PriorityClass::Foreground).await.unwrap()
+    }
+
+    /// Waits until so many messages of clients have been read.
+    async fn has_read(&self, publishes: u64) {
+        until("the messages are read", || self.metrics.publishes_in.get() == publishes).await;
+    }
+
+    /// Waits until the log says this.
+    async fn told(&self, line: &str) {
+        let deadline = std::time::Instant::now() + TIMEOUT;
+        loop {
+            let told = self.host.told().await;
+            if told.iter().any(|one| one == line) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{line} is not in the log: {told:?}");
+            // Sleeps between two looks at a condition.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn not_told(&self, line: &str) {
+        let told = self.host.told().await;
+        assert!(told.iter().all(|one| one != line), "{told:?}");
+    }
+
+    /// A device of the name `blocked` that is.
+    async fn register_blocked(&self) {
+        self.host.register("blocked", DeviceSpec { blocked: true, ..DeviceSpec::default() }).await;
+    }
+
+    /// Blocks the device.
+    async fn block(&self, id: &str) {
+        self.host.change(id, |spec| spec.blocked = true).await;
+    }
+
+    /// The same where the log is held up or has no room: the change is queued without.
+    fn block_later(&self, id: &str) {
+        let device = self.host.device(id);
+        let spec = DeviceSpec { blocked: true, ..(*device.spec()).clone() };
+        let change = RegistryChange::DeviceChanged { num: device.num, spec };
+        self.host.store.submit([(Entry::Registry(change), None)], true, None);
     }
 
     /// A connection that has sent nothing.
@@ -109,21 +191,33 @@ impl TestServer {
     }
 }
 
-/// Waits until the condition holds; fails after five seconds.
+/// How long tests wait for what has to come, and how often they look.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// How often the limit of this name was hit.
 fn limit_hits(metrics: &Metrics, limit: &str) -> u64 {
     metrics.limit_hits(LimitName::find(limit).unwrap_or_else(|| panic!("there is no limit {limit}")))
 }
 
 /// Publishes for no particular client, with the whole wait budget.
-async fn publish_alone(topics: &Handle, message: std::sync::Arc<switchbox_model::Message>) {
+async fn publish_alone(topics: &Handle, message: Arc<switchbox_model::Message>) {
     topics.publish(message, &Publisher::of(switchbox_model::broker::Owner::Everyone), &mut WaitBudget::default()).await;
 }
 
+/// So much time passes at once, for the server as for its clients.
+async fn pass(time: std::time::Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Waits until the condition holds; fails after five seconds.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while !holds() {
         assert!(std::time::Instant::now() < deadline, "{what} did not come true");
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        // Sleeps between two looks at a condition.
+        tokio::time::sleep(PAUSE).await;
     }
 }

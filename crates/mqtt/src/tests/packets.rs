@@ -6,20 +6,21 @@ use super::{
 };
 
 fn connect_level(name: &str, level: u8) -> Vec<u8> {
-    packet(0x10, &[&text(name)[..], &[level, 2, 0, 0], &text("client")].concat())
+    packet(0x10, &[&text(name)[..], &[level, 2, 0, 0], &text("_client")].concat())
 }
 
 /// What is sent first, what comes back (nothing = closed without a word), in hex where it is a CONNACK of version 5.
 #[tokio::test]
 async fn a_wrong_first_packet_gets_its_answer() {
     let server = TestServer::start().await;
+    server.register_blocked().await;
     let trailing = {
-        let mut body = connect_v4("client", 2, 0).split_off(2);
+        let mut body = connect_v4("_client", 2, 0).split_off(2);
         body.push(0);
         packet(0x10, &body)
     };
     let trailing_v5 = {
-        let mut body = connect_v5("client", 2, &[]).split_off(2);
+        let mut body = connect_v5("_client", 2, &[]).split_off(2);
         body.push(0);
         packet(0x10, &body)
     };
@@ -32,18 +33,18 @@ async fn a_wrong_first_packet_gets_its_answer() {
         ("PUBLISH", publish(0x30, "a", 0, None, "x"), vec![]),
         ("PINGREQ", vec![0xc0, 0], vec![]),
         ("garbage", b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![]),
-        ("CONNECT with flags", packet(0x11, &connect_v4("client", 2, 0)[2..]), vec![]),
+        ("CONNECT with flags", packet(0x11, &connect_v4("_client", 2, 0)[2..]), vec![]),
         ("over the limit, by its header", vec![0x10, 0xff, 0xff, 0x7f], vec![]),
         ("endless length", vec![0x10, 0xff, 0xff, 0xff, 0xff, 0xff], vec![]),
-        ("reserved flag", connect_v4("client", 3, 0), vec![]),
-        ("will QoS without will", connect_v4("client", 0x0a, 0), vec![]),
-        ("password without user", packet(0x10, &[&connect_v4("client", 0x42, 0)[2..], &text("p")].concat()), vec![]),
+        ("reserved flag", connect_v4("_client", 3, 0), vec![]),
+        ("will QoS without will", connect_v4("_client", 0x0a, 0), vec![]),
+        ("password without user", packet(0x10, &[&connect_v4("_client", 0x42, 0)[2..], &text("p")].concat()), vec![]),
         ("trailing bytes", trailing, vec![]),
         ("trailing bytes v5", trailing_v5, vec![0x20, 0, 0, 0x81]),
         ("too short", packet(0x10, &text("MQTT")), vec![]),
         ("empty id, not clean", connect_v4("", 0, 0), vec![0x20, 2, 0, 2]),
         ("NUL in the id", connect_v5("a\0b", 2, &[]), vec![0x20, 0, 0, 0x81]),
-        ("enhanced authentication", connect_v5("client", 2, &auth_method), vec![0x20, 0, 0, 0x8c]),
+        ("enhanced authentication", connect_v5("_client", 2, &auth_method), vec![0x20, 0, 0, 0x8c]),
         ("blocked device", connect_v4("blocked", 2, 0), vec![0x20, 2, 0, 5]),
         ("blocked device v5", connect_v5("blocked", 2, &[]), vec![0x20, 0, 0, 0x87]),
     ];
@@ -58,7 +59,7 @@ async fn a_wrong_first_packet_gets_its_answer() {
         assert!(client.try_packet().await.is_none(), "{name}");
     }
     assert_eq!(server.metrics.connection_panics.get(), 0);
-    server.v4("client").await.expect_silence().await;
+    server.v4("_client").await.expect_silence().await;
 }
 
 #[tokio::test]
@@ -66,7 +67,7 @@ async fn a_wrong_packet_ends_its_connection_with_a_reason() {
     let server = TestServer::start().await;
     let alias = |n: u8| vec![0x23, 0, n];
     let cases: Vec<(&str, bool, Vec<u8>, u8)> = vec![
-        ("second CONNECT", true, connect_v5("client-x", 2, &[]), 0x82),
+        ("second CONNECT", true, connect_v5("_client-x", 2, &[]), 0x82),
         ("wildcard +", true, publish(0x30, "a/+", 0, Some(&[]), "x"), 0x90),
         ("wildcard #", true, publish(0x30, "#", 0, Some(&[]), "x"), 0x90),
         ("NUL", true, publish(0x30, "a\0", 0, Some(&[]), "x"), 0x90),
@@ -99,7 +100,7 @@ async fn a_wrong_packet_ends_its_connection_with_a_reason() {
         ("3.1.1 first byte 0", false, vec![0, 0], 0),
     ];
     for (name, v5, bytes, reason) in cases {
-        let mut client = if v5 { server.v5("client").await } else { server.v4("client").await };
+        let mut client = if v5 { server.v5("_client").await } else { server.v4("_client").await };
         client.send(&bytes).await;
         assert_eq!(client.expect_end().await.unwrap_or(0), reason, "{name}");
     }
@@ -114,14 +115,14 @@ async fn what_came_before_a_wrong_packet_counts() {
     bytes.extend([0xff, 0]);
     client.send(&bytes).await;
     client.expect_end().await;
-    assert_eq!(server.hub.payloads(), ["kept"]);
+    assert_eq!(server.events.payloads(), ["kept"]);
 }
 
 #[tokio::test]
 async fn wrong_filters_are_refused_one_by_one() {
     let server = TestServer::start().await;
-    let mut v5 = server.v5("client").await;
-    let mut v4 = server.v4("client-4").await;
+    let mut v5 = server.v5("_client").await;
+    let mut v4 = server.v4("_client-4").await;
     for (filter, code) in [("a/#/b", 0x8f), ("a+", 0x8f), ("", 0x8f), ("$share/g", 0x8f), ("a/#", 1)] {
         assert_eq!(v5.subscribe(true, filter, 1).await, code, "{filter}");
     }
@@ -136,7 +137,7 @@ async fn a_client_that_never_says_connect_is_closed() {
     let server = TestServer::start_with(options).await;
     let mut silent = server.open().await;
     let mut slow = server.open().await;
-    slow.send(&connect_v4("client", 2, 0)[..5]).await;
+    slow.send(&connect_v4("_client", 2, 0)[..5]).await;
     assert!(silent.try_packet().await.is_none() && slow.try_packet().await.is_none());
     assert_eq!(server.limit_hits("connect_deadline"), 2);
 }
@@ -144,7 +145,9 @@ async fn a_client_that_never_says_connect_is_closed() {
 #[tokio::test]
 async fn connections_over_the_limit_are_closed_and_counted() {
     let server = TestServer::start_with(Options { connections: 1, ..Options::default() }).await;
-    let mut first = server.v4("client").await;
+    let mut first = server.v4("_client").await;
+    // Until it is served, it counts as one that has not shown who it is, and gives way to others.
+    first.expect_silence().await;
     let mut second = server.open().await;
     assert!(second.try_packet().await.is_none());
     assert_eq!(server.limit_hits("connections"), 1);
@@ -154,9 +157,11 @@ async fn connections_over_the_limit_are_closed_and_counted() {
 #[tokio::test]
 async fn a_panic_in_one_connection_does_not_matter() {
     let server = TestServer::start().await;
-    let mut good = server.v4("client").await;
+    let mut good = server.v4("_client").await;
     let mut bad = server.open().await;
-    bad.send(&connect_v4("panic", 2, 0)).await;
+    bad.send(&connect_v4("lamp-1", 2, 0)).await;
+    bad.expect(&[0x20, 2, 0, 0]).await;
+    bad.send(&publish(0x32, "/devices/lamp-1/events", 1, None, "panic")).await;
     assert!(bad.try_packet().await.is_none());
     until("the panic is counted", || server.metrics.connection_panics.get() == 1).await;
     good.expect_silence().await;
@@ -165,7 +170,7 @@ async fn a_panic_in_one_connection_does_not_matter() {
 #[tokio::test]
 async fn a_storm_of_garbage_leaves_the_others_alone() {
     let server = TestServer::start().await;
-    let mut good = server.v5("client-good").await;
+    let mut good = server.v5("_client-good").await;
     good.subscribe(true, "echo", 1).await;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = || {
@@ -179,7 +184,7 @@ async fn a_storm_of_garbage_leaves_the_others_alone() {
         let mut bad = server.open().await;
         // Half of them get in first, and most of those go on with the start of a packet that could be one.
         if round % 2 == 0 {
-            let connect = if round % 4 == 0 { connect_v5("client-bad", 2, &[]) } else { connect_v4("sensor", 2, 0) };
+            let connect = if round % 4 == 0 { connect_v5("_client-bad", 2, &[]) } else { connect_v4("sensor", 2, 0) };
             bad.send(&connect).await;
             bad.packet().await;
             garbage[0] = [0x30, 0x32, 0x34, 0x40, 0x50, 0x62, 0x70, 0x82, 0xa2, 0xe0][round as usize % 10];

@@ -17,9 +17,9 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
         let message = Message { retain: true, ..Message::new(&format!("full/{n}"), "x") };
         publish_alone(&server.topics, message.into()).await;
     }
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "more/#", 0).await;
-    let mut client = server.v5("client-5").await;
+    let mut client = server.v5("_client-5").await;
     for (first, answer) in [(0x33, 0x40), (0x35, 0x50)] {
         client.send(&publish(first, "more/5", 7, Some(&[]), "x")).await;
         let got = client.packet().await;
@@ -34,14 +34,14 @@ async fn a_publisher_of_mqtt_5_reads_that_its_retained_message_is_not_kept() {
     client.expect(&ack(0x40, 9)).await;
     watcher.expect(&publish(0x30, "more/5", 0, None, "passes")).await;
     // 3.1.1 has no word for it: it is delivered to those who are there.
-    let mut client = server.v4("client-4").await;
+    let mut client = server.v4("_client-4").await;
     client.send(&publish(0x33, "more/4", 9, None, "x")).await;
     client.expect(&ack(0x40, 9)).await;
     watcher.expect(&publish(0x30, "more/4", 0, None, "x")).await;
     assert!(server.topics.retained("more/#", None).messages.is_empty());
     assert_eq!(server.limit_hits("retained_messages_of_one"), 3);
     // The exchange of QoS 2 is over.
-    let mut again = server.v5("client-5").await;
+    let mut again = server.v5("_client-5").await;
     again.send(&publish(0x34, "more/5", 7, Some(&[]), "x")).await;
     again.expect(&ack(0x50, 7)).await;
 }

@@ -108,6 +108,13 @@ pub(super) fn connect_v4(id: &str, flags: u8, keep_alive: u16) -> Vec<u8> {
     packet(0x10, &body)
 }
 
+/// With the password `word`.
+pub(super) fn connect_with_password(v5: bool, id: &str, flags: u8) -> Vec<u8> {
+    let flags = 0xc0 | flags;
+    let head = if v5 { [&[5, flags, 0, 60][..], &[0]].concat() } else { vec![4, flags, 0, 60] };
+    packet(0x10, &[text("MQTT"), head, text(id), text("unused"), text("word")].concat())
+}
+
 pub(super) fn connect_v5(id: &str, flags: u8, properties: &[u8]) -> Vec<u8> {
     let length = u8::try_from(properties.len()).unwrap();
     let mut body = [&text("MQTT")[..], &[5, flags, 0, 60, length], properties].concat();

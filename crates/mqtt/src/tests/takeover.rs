@@ -1,7 +1,7 @@
 //! A connection that has to end while a publish of its client waits for room: what is accepted is finished, what is not is
 //! accepted from the next connection.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use super::{
     publish_alone,
@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use switchbox_model::{
-    Message, QoS,
+    Entry, EventData, Message, QoS,
     broker::{BrokerChange, Owner},
     limits,
 };
@@ -36,12 +36,12 @@ pub(super) async fn full(server: &TestServer, id: &str, topic: &str) -> Client {
 
 #[tokio::test]
 async fn a_qos_2_message_that_waited_for_a_full_subscriber_is_acknowledged_to_the_next_connection_and_taken_once() {
-    let v5 = (connect_v5("client-v5", 0, &KEPT), Some(&[][..]));
-    let v4 = (connect_v4("client-v4", 0, 60), None);
+    let v5 = (connect_v5("_client-v5", 0, &KEPT), Some(&[][..]));
+    let v4 = (connect_v4("_client-v4", 0, 60), None);
     for (hello, properties) in [v5, v4] {
         let server = TestServer::start().await;
-        let _full = full(&server, "client-full", "a").await;
-        let mut watcher = server.v4("client-watcher").await;
+        let _full = full(&server, "_client-full", "a").await;
+        let mut watcher = server.v4("_client-watcher").await;
         watcher.subscribe(false, "a", 0).await;
         let (mut from, _) = server.resume(&hello).await;
         from.send(&publish(0x34, "a", 7, properties, "once")).await;
@@ -61,50 +61,58 @@ async fn a_qos_2_event_that_waited_for_the_journal_is_accepted_from_the_next_con
     let server = TestServer::start().await;
     let hello = connect_v5("lamp-1", 0, &KEPT);
     let (mut lamp, _) = server.resume(&hello).await;
-    server.hub.0.stuck.store(true, Ordering::SeqCst);
+    let full = server.occupy(QUEUE_BYTES).await;
     lamp.send(&publish(0x34, EVENTS, 7, Some(&[]), "once")).await;
-    until("it waits", || server.hub.has_logged("waits for room")).await;
+    server.has_read(1).await;
     let (mut lamp, present) = server.resume(&hello).await;
     assert!(present);
-    server.hub.0.stuck.store(false, Ordering::SeqCst);
+    drop(full);
     lamp.send(&publish(0x3c, EVENTS, 7, Some(&[]), "once")).await;
     lamp.expect(&ack(0x50, 7)).await;
-    assert_eq!(server.hub.payloads(), ["once"]);
+    assert_eq!(server.events.payloads(), ["once"]);
 }
 
 #[tokio::test]
 async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_also_when_its_client_is_taken_over() {
     let server = TestServer::start().await;
-    let (mut kept, _) = server.resume(&connect_v5("client-kept", 0, &KEPT)).await;
+    let (mut kept, _) = server.resume(&connect_v5("_client-kept", 0, &KEPT)).await;
     kept.subscribe(true, "plugin/a", 1).await;
-    let hello = connect_v5("client-from", 0, &KEPT);
+    let hello = connect_v5("_client-from", 0, &KEPT);
     let (mut from, _) = server.resume(&hello).await;
-    server.hub.0.stuck.store(true, Ordering::SeqCst);
+    let full = server.occupy(QUEUE_BYTES).await;
     from.send(&publish(0x34, "plugin/a", 9, Some(&[]), "once")).await;
-    until("it waits", || server.hub.has_logged("waits for room")).await;
+    server.has_read(1).await;
     let (mut from, _) = server.resume(&hello).await;
     from.send(&publish(0x3c, "plugin/a", 9, Some(&[]), "once")).await;
     from.expect(&ack(0x50, 9)).await;
     kept.expect(&publish(0x32, "plugin/a", 1, Some(&[]), "once")).await;
     kept.expect_silence().await;
-    assert_eq!(server.hub.payloads(), ["once"]);
-    let changes = server.hub.0.written_with.lock().clone();
+    assert_eq!(server.events.payloads(), ["once"]);
+    drop(full);
+    let rows = server.host.store.log_page(0, 1 << 20).await.unwrap().rows;
+    let record = rows.into_iter().map(|row| row.entries).find(|entries| entries.iter().any(is_topic_event)).unwrap();
+    let at = record.iter().position(is_topic_event).unwrap();
+    let Some(Entry::Broker(changes)) = record.get(at - 1) else { panic!("{record:?}") };
     assert!(
         matches!(&changes[..], [BrokerChange::Published { .. }, BrokerChange::Received { id: 9, .. }]),
         "{changes:?}"
     );
 }
 
+fn is_topic_event(entry: &Entry) -> bool {
+    entry.events().iter().any(|event| matches!(event.data, EventData::Topic { .. }))
+}
+
 #[tokio::test]
 async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
     let server = TestServer::start().await;
-    let mut one = full(&server, "client-one", "a/1").await;
-    let mut other = full(&server, "client-other", "a/2").await;
+    let mut one = full(&server, "_client-one", "a/1").await;
+    let mut other = full(&server, "_client-other", "a/2").await;
     one.subscribe(true, "b", 1).await;
     other.subscribe(true, "b", 1).await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "b", 0).await;
-    let hello = connect_v5("client-from", 0, &KEPT);
+    let hello = connect_v5("_client-from", 0, &KEPT);
     let (mut from, _) = server.resume(&hello).await;
     from.send(&publish(0x32, "b", 7, Some(&[]), "late")).await;
     watcher.expect(&publish(0x30, "b", 0, None, "late")).await;
@@ -122,8 +130,8 @@ async fn who_had_room_gets_what_its_publisher_still_waited_with_for_others() {
 #[tokio::test]
 async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
     let server = TestServer::start().await;
-    let hello = connect_v5("client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
-    let _full = full(&server, "client-full", "a").await;
+    let hello = connect_v5("_client-full", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
+    let _full = full(&server, "_client-full", "a").await;
     // Both wait in vain.
     publish_alone(&server.topics, message("a")).await;
     publish_alone(&server.topics, message("a")).await;
@@ -148,7 +156,7 @@ async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
 #[tokio::test]
 async fn places_in_a_queue_that_are_not_used_are_free_again() {
     let server = TestServer::start().await;
-    let hello = connect_v5("client-to", 0, &KEPT);
+    let hello = connect_v5("_client-to", 0, &KEPT);
     let (mut to, _) = server.resume(&hello).await;
     to.subscribe(true, "a", 1).await;
     to.send(&[0xe0, 0]).await;

@@ -12,9 +12,9 @@ use switchbox_model::{Message, QoS, limits};
 #[tokio::test]
 async fn all_qualities_of_service_both_ways() {
     let server = TestServer::start().await;
-    let mut to = server.v4("client-to").await;
+    let mut to = server.v4("_client-to").await;
     to.subscribe(false, "a/+", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x30, "a/b", 0, Some(&[]), "0")).await;
     to.expect(&publish(0x30, "a/b", 0, None, "0")).await;
     from.send(&publish(0x32, "a/b", 7, Some(&[]), "1")).await;
@@ -50,7 +50,7 @@ async fn all_retained_messages_come_however_many_match() {
     let server = TestServer::start().await;
     retain_many(&server).await;
     // A clean session, and one whose messages are written down.
-    for hello in [connect_v4("client-a", 2, 60), connect_v4("client-b", 0, 60)] {
+    for hello in [connect_v4("_client-a", 2, 60), connect_v4("_client-b", 0, 60)] {
         for qos in [0, 1] {
             let (mut to, _) = server.resume(&hello).await;
             assert_eq!(to.subscribe(false, "many/+", qos).await, qos);
@@ -72,7 +72,7 @@ async fn all_retained_messages_come_however_many_match() {
 async fn retained_messages_that_wait_for_room_are_not_sent_when_the_subscription_is_over() {
     let server = TestServer::start().await;
     retain_many(&server).await;
-    let mut to = server.v4("client-to").await;
+    let mut to = server.v4("_client-to").await;
     to.subscribe(false, "many/+", 1).await;
     let mut ids = Vec::new();
     for _ in 0..limits::IN_FLIGHT {
@@ -109,10 +109,10 @@ async fn retained_messages_that_wait_for_room_are_not_sent_when_the_subscription
 #[tokio::test]
 async fn retained_messages_come_on_subscribe_as_the_options_say() {
     let server = TestServer::start().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x33, "r", 1, Some(&[]), "old")).await;
     from.expect(&ack(0x40, 1)).await;
-    let mut to = server.v5("client-to").await;
+    let mut to = server.v5("_client-to").await;
     assert_eq!(to.subscribe(true, "r", 0x01 | 0x10).await, 1);
     to.expect(&publish(0x33, "r", 1, Some(&[]), "old")).await;
     to.send(&ack(0x40, 1)).await;
@@ -133,11 +133,11 @@ async fn retained_messages_come_on_subscribe_as_the_options_say() {
 #[tokio::test]
 async fn properties_pass_through_and_subscription_ids_are_added() {
     let server = TestServer::start().await;
-    let mut to = server.v5("client-to").await;
+    let mut to = server.v5("_client-to").await;
     let subscribe = [&[0, 1, 2, 0x0b, 42][..], &text("a"), &[0]].concat();
     to.send(&packet(0x82, &subscribe)).await;
     to.packet().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     let passed = [
         &[0x01, 1, 0x03][..],
         &text("json"),
@@ -155,7 +155,7 @@ async fn properties_pass_through_and_subscription_ids_are_added() {
     from.send(&publish(0x30, "", 0, Some(&[0x23, 0, 3]), "2")).await;
     to.expect(&publish(0x30, "a", 0, Some(&[&passed[..], &[0x0b, 42]].concat()), "1")).await;
     to.expect(&publish(0x30, "a", 0, Some(&[0x0b, 42]), "2")).await;
-    let mut old = server.v4("client-old").await;
+    let mut old = server.v4("_client-old").await;
     old.subscribe(false, "a", 0).await;
     from.send(&publish(0x30, "a", 0, Some(&passed), "3")).await;
     old.expect(&publish(0x30, "a", 0, None, "3")).await;
@@ -164,19 +164,19 @@ async fn properties_pass_through_and_subscription_ids_are_added() {
 #[tokio::test]
 async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client-to", 0, &[0x11, 0, 0, 0, 100]);
+    let kept = connect_v5("_client-to", 0, &[0x11, 0, 0, 0, 100]);
     let mut to = server.open().await;
     to.send(&kept).await;
     to.packet().await;
     to.subscribe(true, "a", 1).await;
     to.send(&[0xe0, 0]).await;
     to.expect_end().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for (id, secs) in [(1, 1), (2, 9)] {
         from.send(&publish(0x32, "a", id, Some(&[0x02, 0, 0, 0, secs]), "x")).await;
         from.expect(&ack(0x40, id)).await;
     }
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    pass(Duration::from_millis(1_100)).await;
     let mut to = server.open().await;
     to.send(&kept).await;
     to.packet().await;
@@ -188,7 +188,7 @@ async fn a_message_carries_the_time_it_has_left_and_is_not_delivered_after() {
 #[tokio::test]
 async fn no_local_and_unsubscribe() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "a", 0x04).await;
     client.subscribe(true, "b", 0).await;
     client.send(&publish(0x30, "a", 0, Some(&[]), "x")).await;
@@ -204,7 +204,7 @@ async fn no_local_and_unsubscribe() {
 async fn what_is_larger_than_a_client_takes_is_not_sent_to_it() {
     let server = TestServer::start().await;
     let mut client = server.open().await;
-    client.send(&connect_v5("client", 2, &[0x27, 0, 0, 0, 50])).await;
+    client.send(&connect_v5("_client", 2, &[0x27, 0, 0, 0, 50])).await;
     client.packet().await;
     client.subscribe(true, "a", 1).await;
     for payload in ["x".repeat(100), "small".to_owned()] {
@@ -217,7 +217,7 @@ async fn what_is_larger_than_a_client_takes_is_not_sent_to_it() {
 #[tokio::test]
 async fn a_slow_subscriber_slows_its_publisher_and_loses_nothing() {
     let server = TestServer::start().await;
-    let mut to = server.v4("client-to").await;
+    let mut to = server.v4("_client-to").await;
     to.subscribe(false, "a", 1).await;
     let count = 3_000_u16;
     let publisher = tokio::spawn({
@@ -240,7 +240,7 @@ async fn a_slow_subscriber_slows_its_publisher_and_loses_nothing() {
 async fn a_client_that_does_not_read_is_closed() {
     let options = Options { write_deadline: Duration::from_millis(300), ..Options::default() };
     let server = TestServer::start_with(options).await;
-    let mut deaf = server.v4("client-deaf").await;
+    let mut deaf = server.v4("_client-deaf").await;
     deaf.subscribe(false, "a", 0).await;
     let payload = "x".repeat(100_000);
     until("it is closed", || {
@@ -256,20 +256,20 @@ async fn a_client_that_does_not_read_is_closed() {
 #[tokio::test]
 async fn a_message_that_triggers_a_plugin_is_durable_before_its_acknowledgement() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "plugin/#", 0).await;
-    server.hub.hold();
+    server.host.disk.hold();
     client.send(&publish(0x32, "plugin/a", 7, Some(&[]), "1")).await;
     client.send(&publish(0x34, "plugin/a", 8, Some(&[]), "2")).await;
     client.send(&publish(0x32, "other", 9, Some(&[]), "3")).await;
     client.expect(&publish(0x30, "plugin/a", 0, Some(&[]), "1")).await;
     client.expect(&publish(0x30, "plugin/a", 0, Some(&[]), "2")).await;
     client.expect_silence().await;
-    server.hub.make_durable(&Ok(()));
+    server.host.disk.release();
     client.expect(&ack(0x40, 7)).await;
     client.expect(&ack(0x50, 8)).await;
     client.expect(&ack(0x40, 9)).await;
-    assert_eq!(server.hub.payloads(), ["1", "2"]);
+    assert_eq!(server.events.payloads(), ["1", "2"]);
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn a_clients_filters_are_bounded_in_bytes() {
     let server = TestServer::start().await;
     let filter = |n: u32| format!("{n}/{}", "x".repeat(60_000));
     for (v5, refused) in [(true, 0x97), (false, 0x80)] {
-        let mut client = if v5 { server.v5("client-5").await } else { server.v4("client-4").await };
+        let mut client = if v5 { server.v5("_client-5").await } else { server.v4("_client-4").await };
         for n in 0..4 {
             assert_eq!(client.subscribe(v5, &filter(n), 1).await, 1);
         }

@@ -52,7 +52,7 @@ async fn one_message_holds_any_number_of_packets_before_connect_and_after() {
         })
         .await;
     }
-    assert_eq!(server.hub.payloads().len(), 2 * usize::from(COUNT));
+    assert_eq!(server.events.payloads().len(), 2 * usize::from(COUNT));
 }
 
 /// Masked with nothing, which is a mask, too.
@@ -131,6 +131,7 @@ fn closed_after(addr: SocketAddr, bytes: Vec<u8>) -> impl FnOnce() -> Option<Clo
 async fn whatever_the_host_ends_it_says_so_with_a_close_frame() {
     let short = Duration::from_millis(50);
     let server = server(Options { connect_deadline: short * 10, packet_deadline: short, ..Options::default() }).await;
+    server.register_blocked().await;
     let hello = frame(0x82, &connect_v4("lamp-1", 2, 60));
     let after = |more: &[u8]| [&hello[..], more].concat();
     for (name, bytes, code) in [

@@ -66,7 +66,7 @@ fn load(server: &TestServer, on: &'static AtomicBool) -> Vec<tokio::task::JoinHa
         let addr = server.addr;
         tokio::spawn(async move {
             let mut client = Client::open(addr).await;
-            client.send(&raw::connect_v4(&format!("client-load-{n}"), 2, 0)).await;
+            client.send(&raw::connect_v4(&format!("_client-load-{n}"), 2, 0)).await;
             client.expect(&[0x20, 2, 0, 0]).await;
             client.subscribe(false, "load/#", 0).await;
             let many: Vec<u8> = (0..50).flat_map(|_| publish(0x30, &format!("load/{n}"), 0, None, "x")).collect();
@@ -86,14 +86,14 @@ async fn a_will_comes_before_what_its_client_does_next_also_under_load() {
     let delayed = Return { v5: true, clean: true, delay: 30, new_will: false, takeover: false };
     let mut late = 0;
     for round in 0..500 {
-        late += usize::from(comes_back(&server, &format!("client-{round}"), delayed).await != "online");
+        late += usize::from(comes_back(&server, &format!("_client-{round}"), delayed).await != "online");
     }
     assert_eq!(late, 0, "of 500 wills that came after what their clients did next");
     let load = load(&server, &LOAD);
     for round in 0..10 {
         for (n, how) in Return::all().enumerate() {
             assert_eq!(
-                comes_back(&server, &format!("client-{n}-{round}"), how).await,
+                comes_back(&server, &format!("_client-{n}-{round}"), how).await,
                 "online",
                 "{how:?}, round {round}"
             );
@@ -108,11 +108,11 @@ async fn a_will_comes_before_what_its_client_does_next_also_under_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_says_goodbye_leaves_no_will_also_where_it_comes_back_at_once() {
     let server = TestServer::start().await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "status/#", 0).await;
     let how = Return { v5: false, clean: true, delay: 0, new_will: false, takeover: true };
     for round in 0..200 {
-        let id = format!("client-{}", round % 7);
+        let id = format!("_client-{}", round % 7);
         let (mut old, _) = server.connect(&how.connect(&id, true, Some("offline"))).await;
         old.send(&[0xe0, 0]).await;
         let (mut new, _) = server.connect(&how.connect(&id, true, None)).await;

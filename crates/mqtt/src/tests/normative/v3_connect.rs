@@ -8,10 +8,10 @@ const RESUMED: [u8; 4] = [0x20, 2, 1, 0];
 #[tokio::test]
 async fn v3_3_1_2_1_a_connect_of_another_protocol_is_not_processed() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     for name in ["MQTX", "mqtt", "MQT", "MQTT\0"] {
         let mut other = server.open().await;
-        other.send(&packet(0x10, &[&text(name)[..], &[4, 2, 0, 60], &text("client")].concat())).await;
+        other.send(&packet(0x10, &[&text(name)[..], &[4, 2, 0, 60], &text("_client")].concat())).await;
         assert!(other.try_packet().await.is_none(), "{name}");
     }
     // Processed, it would have taken the session over.
@@ -21,12 +21,12 @@ async fn v3_3_1_2_1_a_connect_of_another_protocol_is_not_processed() {
 #[tokio::test]
 async fn v3_3_1_2_5_and_4_5_0_1_what_comes_while_a_kept_session_is_away_is_stored() {
     let server = TestServer::start().await;
-    let kept = connect_v4("client", 0, 60);
+    let kept = connect_v4("_client", 0, 60);
     let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a/+", 2).await;
     client.subscribe(false, "b", 1).await;
     client.goodbye().await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     from.publish_1(false, "a/1", "one").await;
     from.publish_2(false, "a/2", "two").await;
     from.publish_2(false, "b", "two for one").await;
@@ -42,13 +42,13 @@ async fn v3_3_1_2_5_and_4_5_0_1_what_comes_while_a_kept_session_is_away_is_store
 #[tokio::test]
 async fn v3_3_1_2_7_retained_messages_outlive_the_session_that_left_them() {
     let server = TestServer::start().await;
-    let (mut client, _) = server.resume(&connect_v4("client", 0, 60)).await;
+    let (mut client, _) = server.resume(&connect_v4("_client", 0, 60)).await;
     client.send(&publish(0x33, "r", 9, None, "kept")).await;
     client.expect(&ack(0x40, 9)).await;
     client.goodbye().await;
     // Its session ends.
-    server.v4("client").await.goodbye().await;
-    let mut late = server.v4("client-late").await;
+    server.v4("_client").await.goodbye().await;
+    let mut late = server.v4("_client-late").await;
     late.subscribe(false, "r", 0).await;
     late.expect(&publish(0x31, "r", 0, None, "kept")).await;
 }
@@ -56,16 +56,16 @@ async fn v3_3_1_2_7_retained_messages_outlive_the_session_that_left_them() {
 #[tokio::test]
 async fn v3_3_1_2_9_a_will_has_a_topic_and_a_message_and_its_own_flags() {
     let server = TestServer::start().await;
-    let (id, topic) = (text("client"), text("will"));
+    let (id, topic) = (text("_client"), text("will"));
     for fields in [&[&id[..]][..], &[&id, &topic]] {
         assert_eq!(server.refusal(&connect_fields(false, 0x06, fields)).await, None, "{fields:?}");
     }
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 2).await;
     // QoS 2 and retained.
-    drop(server.connect(&connect_will("client", 0x32, None, "will", "gone")).await);
+    drop(server.connect(&connect_will("_client", 0x32, None, "will", "gone")).await);
     watcher.expect(&publish(0x34, "will", 1, None, "gone")).await;
-    let mut late = server.v4("client-late").await;
+    let mut late = server.v4("_client-late").await;
     late.subscribe(false, "will", 2).await;
     late.expect(&publish(0x35, "will", 1, None, "gone")).await;
 }
@@ -73,7 +73,7 @@ async fn v3_3_1_2_9_a_will_has_a_topic_and_a_message_and_its_own_flags() {
 #[tokio::test]
 async fn v3_3_1_2_11_and_13_and_15_without_a_will_there_are_no_flags_and_no_fields_of_one() {
     let server = TestServer::start().await;
-    let (id, will) = (text("client"), [text("will"), text("gone")].concat());
+    let (id, will) = (text("_client"), [text("will"), text("gone")].concat());
     for (flags, fields) in [(0x0a, &[&id[..]][..]), (0x12, &[&id]), (0x22, &[&id]), (0x02, &[&id, &will])] {
         assert_eq!(server.refusal(&connect_fields(false, flags, fields)).await, None, "{flags:x} {fields:?}");
     }
@@ -82,12 +82,12 @@ async fn v3_3_1_2_11_and_13_and_15_without_a_will_there_are_no_flags_and_no_fiel
 #[tokio::test]
 async fn v3_3_1_2_12_without_a_will_none_is_published() {
     let server = TestServer::start().await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 0).await;
     // The session had one once.
-    let (client, _) = server.connect(&connect_will("client", 0, None, "will", "of the first connection")).await;
+    let (client, _) = server.connect(&connect_will("_client", 0, None, "will", "of the first connection")).await;
     client.goodbye().await;
-    let (client, present) = server.resume(&connect_v4("client", 0, 60)).await;
+    let (client, present) = server.resume(&connect_v4("_client", 0, 60)).await;
     assert!(present);
     drop(client);
     server.connected(1).await;
@@ -97,19 +97,19 @@ async fn v3_3_1_2_12_without_a_will_none_is_published() {
 #[tokio::test]
 async fn v3_3_1_2_14_a_will_has_any_of_the_three_qualities() {
     let server = TestServer::start().await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 2).await;
     for qos in 0..=2_u8 {
-        drop(server.connect(&connect_will("client", 0x02 | qos << 3, None, "will", "gone")).await);
+        drop(server.connect(&connect_will("_client", 0x02 | qos << 3, None, "will", "gone")).await);
         watcher.expect(&publish(0x30 | qos << 1, "will", qos.into(), None, "gone")).await;
     }
-    assert_eq!(server.refusal(&connect_will("client", 0x1a, None, "will", "gone")).await, None);
+    assert_eq!(server.refusal(&connect_will("_client", 0x1a, None, "will", "gone")).await, None);
 }
 
 #[tokio::test]
 async fn v3_3_1_2_18_to_22_user_name_and_password_are_there_where_the_flags_say_so() {
     let server = TestServer::start().await;
-    let (id, word) = (text("client"), text("word"));
+    let (id, word) = (text("_client"), text("word"));
     for (flags, fields, right) in [
         (0x02, &[&id[..]][..], true),
         (0x02, &[&id, &word], false),
@@ -134,16 +134,16 @@ async fn v3_3_1_2_18_to_22_user_name_and_password_are_there_where_the_flags_say_
 #[tokio::test]
 async fn v3_3_1_3_1_the_fields_come_in_their_order() {
     let server = TestServer::start().await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "#", 0).await;
-    let fields = ["client", "topic", "message", "user", "password"].map(text);
+    let fields = ["_client", "topic", "message", "user", "password"].map(text);
     drop(server.connect(&connect_fields(false, 0xc6, &fields.each_ref().map(Vec::as_slice))).await);
     watcher.expect(&publish(0x30, "topic", 0, None, "message")).await;
     // It was its client id that came first.
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     let _topic = server.v4("topic").await;
     client.expect_silence().await;
-    let _client = server.v4("client").await;
+    let _client = server.v4("_client").await;
     assert_eq!(client.expect_end().await, None);
 }
 
@@ -151,17 +151,17 @@ async fn v3_3_1_3_1_the_fields_come_in_their_order() {
 async fn v3_3_1_3_2_the_client_id_names_the_session() {
     let server = TestServer::start().await;
     let connect = |id| connect_v4(id, 0, 60);
-    let (mut one, _) = server.resume(&connect("client-1")).await;
+    let (mut one, _) = server.resume(&connect("_client-1")).await;
     one.subscribe(false, "a", 1).await;
-    let (two, present) = server.resume(&connect("client-2")).await;
+    let (two, present) = server.resume(&connect("_client-2")).await;
     assert!(!present);
     one.goodbye().await;
     two.goodbye().await;
-    server.v4("client-from").await.publish_1(false, "a", "x").await;
-    let (mut two, present) = server.resume(&connect("client-2")).await;
+    server.v4("_client-from").await.publish_1(false, "a", "x").await;
+    let (mut two, present) = server.resume(&connect("_client-2")).await;
     assert!(present);
     two.expect_silence().await;
-    let (mut one, present) = server.resume(&connect("client-1")).await;
+    let (mut one, present) = server.resume(&connect("_client-1")).await;
     assert!(present);
     one.expect(&publish(0x32, "a", 1, None, "x")).await;
 }
@@ -169,7 +169,7 @@ async fn v3_3_1_3_2_the_client_id_names_the_session() {
 #[tokio::test]
 async fn v3_3_1_3_3_and_4_and_10_and_11_the_client_id_is_there_and_texts_are_utf_8() {
     let server = TestServer::start().await;
-    let (wrong, id, word): (&[u8], _, _) = (&[0, 2, 0xc3, 0x28], text("client"), text("word"));
+    let (wrong, id, word): (&[u8], _, _) = (&[0, 2, 0xc3, 0x28], text("_client"), text("word"));
     for (flags, fields) in [(0x02, &[][..]), (0x02, &[wrong]), (0x06, &[&id[..], wrong, &word]), (0x82, &[&id, wrong])]
     {
         assert_eq!(server.refusal(&connect_fields(false, flags, fields)).await, None, "{flags:x} {fields:?}");
@@ -197,7 +197,7 @@ async fn v3_3_1_3_9_a_client_id_that_is_refused_is_answered_with_2() {
 #[tokio::test]
 async fn v3_3_1_4_1_and_3_2_2_6_a_malformed_connect_is_closed_without_connack() {
     let server = TestServer::start().await;
-    let right = connect_v4("client", 2, 60);
+    let right = connect_v4("_client", 2, 60);
     let mut wrong_flags = right.clone();
     wrong_flags[0] = 0x12;
     let longer = packet(0x10, &[&right[2..], &[0]].concat());
@@ -212,7 +212,7 @@ async fn v3_3_1_4_3_and_4_and_3_2_2_1_to_3_connack_says_whether_there_was_a_sess
     let server = TestServer::start().await;
     for (flags, connack) in [(0, CONNACK), (0, RESUMED), (2, CONNACK), (0, CONNACK), (0, RESUMED), (2, CONNACK)] {
         let mut client = server.open().await;
-        client.send(&connect_v4("client", flags, 60)).await;
+        client.send(&connect_v4("_client", flags, 60)).await;
         client.expect(&connack).await;
         client.goodbye().await;
     }

@@ -5,10 +5,10 @@ use super::*;
 #[tokio::test]
 async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
     let server = TestServer::start().await;
-    let mut to = server.v4("client-to").await;
+    let mut to = server.v4("_client-to").await;
     to.subscribe(false, "a", 0).await;
     for clean in [2, 0] {
-        let (mut client, _) = server.resume(&connect_v4("client", clean, 60)).await;
+        let (mut client, _) = server.resume(&connect_v4("_client", clean, 60)).await;
         for (first, payload) in [(0x34, "x"), (0x3c, "seen before"), (0x34, "seen before")] {
             client.send(&publish(first, "a", 7, None, payload)).await;
             client.expect(&ack(0x50, 7)).await;
@@ -17,7 +17,7 @@ async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
         to.expect_silence().await;
         client.goodbye().await;
         // A clean session ended with its connection, and its id is of a new message.
-        let (mut client, present) = server.resume(&connect_v4("client", clean, 60)).await;
+        let (mut client, present) = server.resume(&connect_v4("_client", clean, 60)).await;
         assert_eq!(present, clean == 0);
         client.send(&publish(0x3c, "a", 7, None, "y")).await;
         client.expect(&ack(0x50, 7)).await;
@@ -31,10 +31,10 @@ async fn v3_4_1_0_1_and_2_session_state_is_there_as_long_as_the_session() {
 #[tokio::test]
 async fn v3_4_3_2_1_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
     let server = TestServer::start().await;
-    let kept = connect_v4("client", 0, 60);
+    let kept = connect_v4("_client", 0, 60);
     let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a", 1).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     for (id, payload) in [(1, "one"), (2, "two")] {
         from.publish_1(false, "a", payload).await;
         client.expect(&publish(0x32, "a", id, None, payload)).await;
@@ -58,9 +58,9 @@ async fn v3_4_3_2_1_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
 #[tokio::test]
 async fn v3_4_3_2_2_after_puback_an_id_is_of_a_new_message_whatever_dup_says() {
     let server = TestServer::start().await;
-    let mut to = server.v4("client-to").await;
+    let mut to = server.v4("_client-to").await;
     to.subscribe(false, "a", 0).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     for (first, payload) in [(0x32, "1"), (0x3a, "2"), (0x32, "3")] {
         from.send(&publish(first, "a", 5, None, payload)).await;
         from.expect(&ack(0x40, 5)).await;
@@ -71,10 +71,10 @@ async fn v3_4_3_2_2_after_puback_an_id_is_of_a_new_message_whatever_dup_says() {
 #[tokio::test]
 async fn v3_4_3_3_1_qos_2_goes_out_step_by_step_and_no_step_back() {
     let server = TestServer::start().await;
-    let kept = connect_v4("client", 0, 60);
+    let kept = connect_v4("_client", 0, 60);
     let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a", 2).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     from.publish_2(false, "a", "x").await;
     client.expect(&publish(0x34, "a", 1, None, "x")).await;
     drop(client);
@@ -98,17 +98,17 @@ async fn v3_4_3_3_1_qos_2_goes_out_step_by_step_and_no_step_back() {
 #[tokio::test]
 async fn v3_4_6_0_3_and_4_pubrec_and_pubrel_come_in_the_order_of_what_they_answer() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut device = server.v4("lamp-1").await;
     device.send(&publish(0x34, "/devices/lamp-1/events", 1, None, "durable later")).await;
     device.send(&publish(0x34, "ordinary", 2, None, "at once")).await;
-    until("the event is submitted", || !server.hub.payloads().is_empty()).await;
-    server.hub.make_durable(&Ok(()));
+    until("the event is submitted", || !server.events.payloads().is_empty()).await;
+    server.host.disk.release();
     device.expect(&ack(0x50, 1)).await;
     device.expect(&ack(0x50, 2)).await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     client.subscribe(false, "a", 2).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     for id in 1..=3 {
         from.publish_2(false, "a", "x").await;
         client.expect(&publish(0x34, "a", id, None, "x")).await;
@@ -122,7 +122,7 @@ async fn v3_4_6_0_3_and_4_pubrec_and_pubrel_come_in_the_order_of_what_they_answe
 #[tokio::test]
 async fn v3_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     let longest = "x".repeat(65_535);
     assert_eq!(client.subscribe(false, &longest, 0).await, 0);
     client.send(&publish(0x30, &longest, 0, None, "x")).await;
@@ -132,7 +132,7 @@ async fn v3_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
 #[tokio::test]
 async fn v3_4_8_0_1_who_breaks_the_protocol_is_closed_alone() {
     let server = TestServer::start().await;
-    let mut good = server.v4("client-good").await;
+    let mut good = server.v4("_client-good").await;
     for bytes in [&[0x20, 2, 0, 0][..], &[0x90, 3, 0, 1, 0], &[0xb0, 2, 0, 1], &[0xd0, 0], &[0xf0, 0], &[0x00, 0]] {
         assert_eq!(server.fate(false, bytes).await, 0, "{bytes:?}");
     }
@@ -142,10 +142,8 @@ async fn v3_4_8_0_1_who_breaks_the_protocol_is_closed_alone() {
 #[tokio::test]
 async fn v3_4_8_0_2_what_cannot_be_taken_now_ends_the_connection() {
     let server = TestServer::start().await;
-    server.hub.hold();
     let mut device = server.v4("lamp-1").await;
+    server.host.disk.fill();
     device.send(&publish(0x32, "/devices/lamp-1/events", 5, None, "x")).await;
-    until("the event is submitted", || !server.hub.payloads().is_empty()).await;
-    server.hub.make_durable(&Err(switchbox_core::ingest::Error::Journal("the disk is full".into())));
     assert_eq!(device.expect_end().await, None);
 }

@@ -5,9 +5,9 @@ use super::*;
 #[tokio::test]
 async fn v3_2_2_2_1_and_3_6_1_1_a_pubrel_has_its_flags() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     client.subscribe(false, "a", 2).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     from.publish_2(false, "a", "x").await;
     client.expect(&publish(0x34, "a", 1, None, "x")).await;
     client.send(&ack(0x50, 1)).await;
@@ -20,10 +20,10 @@ async fn v3_2_2_2_1_and_3_6_1_1_a_pubrel_has_its_flags() {
 #[tokio::test]
 async fn v3_2_3_1_4_a_packet_id_is_not_used_again_before_it_is_free() {
     let server = TestServer::start().await;
-    let kept = connect_v4("client", 0, 60);
+    let kept = connect_v4("_client", 0, 60);
     let (mut client, _) = server.resume(&kept).await;
     client.subscribe(false, "a", 2).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     for id in 1..=3 {
         from.publish_2(false, "a", "x").await;
         client.expect(&publish(0x34, "a", id, None, "x")).await;
@@ -47,9 +47,9 @@ async fn v3_2_3_1_4_a_packet_id_is_not_used_again_before_it_is_free() {
 #[tokio::test]
 async fn v3_2_3_1_5_and_4_3_1_1_qos_0_goes_out_without_packet_id_and_dup() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     client.subscribe(false, "a", 0).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     // These bytes could be taken for one.
     from.send(&publish(0x30, "a", 0, None, "\0\u{7}x")).await;
     client.expect(&[0x30, 6, 0, 1, b'a', 0, 7, b'x']).await;
@@ -63,7 +63,7 @@ async fn v3_2_3_1_5_and_4_3_1_1_qos_0_goes_out_without_packet_id_and_dup() {
 #[tokio::test]
 async fn v3_2_3_1_6_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_its_id() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     client.send(&publish(0x30, "a", 0, None, "x")).await;
     client.expect_silence().await;
     for id in [1, 0x1234, 0xffff] {
@@ -81,7 +81,7 @@ async fn v3_2_3_1_6_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_i
 #[tokio::test]
 async fn v3_2_3_1_7_suback_and_unsuback_have_the_id_of_what_they_answer() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     for id in [1_u16, 0x0102, 0xffff] {
         let [high, low] = id.to_be_bytes();
         client.send(&subscribe(false, id, "a", 1)).await;
@@ -94,12 +94,12 @@ async fn v3_2_3_1_7_suback_and_unsuback_have_the_id_of_what_they_answer() {
 #[tokio::test]
 async fn v3_3_3_1_12_a_message_without_retain_leaves_the_retained_one_alone() {
     let server = TestServer::start().await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     from.send(&publish(0x31, "r", 0, None, "kept")).await;
     from.publish_1(false, "r", "passing").await;
     from.publish_1(false, "r", "").await;
     from.publish_1(false, "other", "passing").await;
-    let mut late = server.v4("client-late").await;
+    let mut late = server.v4("_client-late").await;
     late.subscribe(false, "#", 0).await;
     late.expect(&publish(0x31, "r", 0, None, "kept")).await;
     late.expect_silence().await;
@@ -118,10 +118,10 @@ async fn v3_3_3_2_1_a_publish_begins_with_its_topic() {
 #[tokio::test]
 async fn v3_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
     let server = TestServer::start().await;
-    let mut client = server.v4("client").await;
+    let mut client = server.v4("_client").await;
     client.subscribe(false, "a/+/c", 0).await;
     client.subscribe(false, "d/#", 0).await;
-    let mut from = server.v4("client-from").await;
+    let mut from = server.v4("_client-from").await;
     for topic in ["a/b", "a/b/c", "a/b/c/d", "d", "d/e/f", "da", "a//c"] {
         from.publish_1(false, topic, "x").await;
     }
@@ -137,7 +137,7 @@ async fn v3_3_3_5_2_a_publish_that_is_not_allowed_ends_the_connection() {
     for (first, qos) in [(0x30, 0), (0x32, 1), (0x34, 2)] {
         assert_eq!(server.fate(false, &publish(first, "/devices/lamp-9/events", 1, None, "x")).await, 0, "{qos}");
     }
-    assert!(server.hub.payloads().is_empty());
+    assert!(server.events.payloads().is_empty());
 }
 
 #[tokio::test]
@@ -162,10 +162,10 @@ async fn v3_3_10_3_1_and_2_an_unsubscribe_has_a_filter_and_it_is_utf_8() {
 #[tokio::test]
 async fn v3_3_14_1_1_a_disconnect_with_flags_is_none() {
     let server = TestServer::start().await;
-    let mut watcher = server.v4("client-watcher").await;
+    let mut watcher = server.v4("_client-watcher").await;
     watcher.subscribe(false, "will", 0).await;
     for flags in [1, 2, 4, 8] {
-        let (mut client, _) = server.connect(&connect_will("client", 2, None, "will", "gone")).await;
+        let (mut client, _) = server.connect(&connect_will("_client", 2, None, "will", "gone")).await;
         client.send(&[0xe0 | flags, 0]).await;
         client.expect_end().await;
         drop(client);

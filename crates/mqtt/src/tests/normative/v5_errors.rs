@@ -7,7 +7,7 @@ const ELSEWHERE: &str = "/devices/lamp-9/events";
 
 /// CONNECT of a client that takes packets of so many bytes.
 fn takes(bytes: u8) -> Vec<u8> {
-    connect_v5("client", 2, &[0x27, 0, 0, 0, bytes])
+    connect_v5("_client", 2, &[0x27, 0, 0, 0, bytes])
 }
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn v5_3_4_2_1_and_2_and_3_and_3_5_2_1_to_3_a_refused_publish_has_its_code_
     let server = TestServer::start().await;
     for (first, answer) in [(0x32, 0x40), (0x34, 0x50)] {
         let refused = publish(first, ELSEWHERE, 7, Some(&[]), "x");
-        let mut client = server.v5("client").await;
+        let mut client = server.v5("_client").await;
         client.send(&refused).await;
         let words = client.packet().await;
         // One property, the reason string, and none of the user's.
@@ -32,7 +32,7 @@ async fn v5_3_4_2_1_and_2_and_3_and_3_5_2_1_to_3_a_refused_publish_has_its_code_
 #[tokio::test]
 async fn v5_3_9_2_1_and_2_and_3_11_2_1_and_2_suback_has_words_where_there_is_room_and_unsuback_none() {
     let server = TestServer::start().await;
-    for (connect, words) in [(connect_v5("client", 2, &[]), true), (takes(40), false)] {
+    for (connect, words) in [(connect_v5("_client", 2, &[]), true), (takes(40), false)] {
         let (mut client, _) = server.connect(&connect).await;
         client.send(&subscribe(true, 9, ELSEWHERE, 0)).await;
         let suback = client.packet().await;
@@ -46,10 +46,10 @@ async fn v5_3_9_2_1_and_2_and_3_11_2_1_and_2_suback_has_words_where_there_is_roo
 #[tokio::test]
 async fn v5_3_14_1_1_a_disconnect_with_flags_is_malformed() {
     let server = TestServer::start().await;
-    let mut watcher = server.v5("client-watcher").await;
+    let mut watcher = server.v5("_client-watcher").await;
     watcher.subscribe(true, "will", 0).await;
     for flags in 1..16 {
-        let (mut client, _) = server.connect(&connect_will("client", 2, Some((&[], &[])), "will", "gone")).await;
+        let (mut client, _) = server.connect(&connect_will("_client", 2, Some((&[], &[])), "will", "gone")).await;
         client.send(&[0xe0 | flags, 0]).await;
         assert_eq!(client.expect_end().await, Some(0x81), "{flags:x}");
         drop(client);
@@ -61,7 +61,7 @@ async fn v5_3_14_1_1_a_disconnect_with_flags_is_malformed() {
 #[tokio::test]
 async fn v5_3_14_2_1_to_4_disconnect_has_its_code_and_words_where_there_is_room() {
     let server = TestServer::start().await;
-    let (mut client, _) = server.connect(&connect_v5("client", 2, &KEPT)).await;
+    let (mut client, _) = server.connect(&connect_v5("_client", 2, &KEPT)).await;
     client.send(&publish(0x30, "#", 0, Some(&[]), "x")).await;
     let words = client.packet().await;
     // The reason string is all there is: no session expiry, nothing of the user's.
@@ -78,10 +78,10 @@ async fn v5_3_14_2_1_to_4_disconnect_has_its_code_and_words_where_there_is_room(
 #[tokio::test]
 async fn v5_3_14_4_1_and_2_disconnect_is_the_last_that_is_sent() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
+    let kept = connect_v5("_client", 0, &[&KEPT[..], &[0x21, 0, 1]].concat());
     let (mut old, _) = server.connect(&kept).await;
     old.subscribe(true, "a", 1).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for payload in ["1", "2"] {
         from.publish_1(true, "a", payload).await;
     }
@@ -99,7 +99,7 @@ async fn v5_3_14_4_1_and_2_disconnect_is_the_last_that_is_sent() {
 #[tokio::test]
 async fn v5_4_13_1_1_and_4_13_2_1_who_sends_what_is_wrong_is_told_why_and_closed_alone() {
     let server = TestServer::start().await;
-    let mut good = server.v5("client-good").await;
+    let mut good = server.v5("_client-good").await;
     let cases = [
         ("a packet that only servers send", vec![0x20, 3, 0, 0, 0], 0x81),
         ("PINGRESP", vec![0xd0, 0], 0x81),

@@ -5,10 +5,10 @@ use super::*;
 #[tokio::test]
 async fn v5_3_3_1_1_and_4_3_2_2_and_3_qos_1_goes_out_without_dup_and_waits_for_its_puback() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &KEPT);
+    let kept = connect_v5("_client", 0, &KEPT);
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 1).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for (id, payload) in [(1, "one"), (2, "two")] {
         from.publish_1(true, "a", payload).await;
         client.expect(&publish(0x32, "a", id, Some(&[]), payload)).await;
@@ -39,9 +39,9 @@ async fn v5_3_3_1_2_and_4_dup_on_qos_0_and_qos_3_are_malformed() {
 #[tokio::test]
 async fn v5_3_3_1_3_and_4_3_3_2_a_duplicate_coming_in_is_none_going_out() {
     let server = TestServer::start().await;
-    let mut to = server.v5("client").await;
+    let mut to = server.v5("_client").await;
     to.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x3a, "a", 5, Some(&[]), "x")).await;
     from.expect(&ack(0x40, 5)).await;
     to.expect(&publish(0x32, "a", 1, Some(&[]), "x")).await;
@@ -53,7 +53,7 @@ async fn v5_3_3_1_3_and_4_3_3_2_a_duplicate_coming_in_is_none_going_out() {
 #[tokio::test]
 async fn v5_3_3_4_5_each_of_several_copies_has_the_identifier_of_its_subscription() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     for (id, filter) in [(7, "$share/g/a"), (9, "a")] {
         client.send(&subscribe_with(&[0x0b, id], filter, 0)).await;
         client.packet().await;
@@ -67,9 +67,9 @@ async fn v5_3_3_4_5_each_of_several_copies_has_the_identifier_of_its_subscriptio
 #[tokio::test]
 async fn v5_3_3_4_10_and_4_9_0_3_and_3_12_4_1_a_full_window_holds_up_publishes_alone() {
     let server = TestServer::start().await;
-    let (mut client, _) = server.connect(&connect_v5("client", 2, &[0x21, 0, 1])).await;
+    let (mut client, _) = server.connect(&connect_v5("_client", 2, &[0x21, 0, 1])).await;
     client.subscribe(true, "a", 1).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for payload in ["1", "2"] {
         from.publish_1(true, "a", payload).await;
     }
@@ -88,9 +88,9 @@ async fn v5_3_3_4_10_and_4_9_0_3_and_3_12_4_1_a_full_window_holds_up_publishes_a
 #[tokio::test]
 async fn v5_4_3_2_4_and_5_after_puback_an_id_is_of_a_new_message_whatever_dup_says() {
     let server = TestServer::start().await;
-    let mut to = server.v5("client-to").await;
+    let mut to = server.v5("_client-to").await;
     to.subscribe(true, "a", 0).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for (first, payload) in [(0x32, "1"), (0x3a, "2"), (0x32, "3")] {
         from.send(&publish(first, "a", 5, Some(&[]), payload)).await;
         from.expect(&ack(0x40, 5)).await;
@@ -101,10 +101,10 @@ async fn v5_4_3_2_4_and_5_after_puback_an_id_is_of_a_new_message_whatever_dup_sa
 #[tokio::test]
 async fn v5_4_3_3_3_to_6_qos_2_goes_out_step_by_step_and_no_step_back() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &KEPT);
+    let kept = connect_v5("_client", 0, &KEPT);
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.publish_2(true, "a", "x").await;
     client.expect(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     drop(client);
@@ -127,17 +127,17 @@ async fn v5_4_3_3_3_to_6_qos_2_goes_out_step_by_step_and_no_step_back() {
 #[tokio::test]
 async fn v5_4_3_3_7_and_13_an_exchange_that_has_begun_does_not_expire() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &KEPT);
+    let kept = connect_v5("_client", 0, &KEPT);
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x34, "a", 7, Some(&[2, 0, 0, 0, 1]), "short")).await;
     from.expect(&ack(0x50, 7)).await;
     let sent = client.packet().await;
     assert!(sent[0] == 0x34 && sent.ends_with(b"short"), "{sent:?}");
     drop(client);
     server.connected(1).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    pass(std::time::Duration::from_millis(1_100)).await;
     from.send(&publish(0x3c, "a", 7, Some(&[2, 0, 0, 0, 1]), "short")).await;
     from.expect(&ack(0x50, 7)).await;
     from.send(&ack(0x62, 7)).await;
@@ -154,9 +154,9 @@ async fn v5_4_3_3_7_and_13_an_exchange_that_has_begun_does_not_expire() {
 #[tokio::test]
 async fn v5_4_3_3_8_and_11_and_12_after_pubcomp_an_id_is_of_a_new_message() {
     let server = TestServer::start().await;
-    let mut to = server.v5("client-to").await;
+    let mut to = server.v5("_client-to").await;
     to.subscribe(true, "a", 0).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for (first, payload) in [(0x34, "1"), (0x3c, "2")] {
         from.send(&publish(first, "a", 0x0102, Some(&[]), payload)).await;
         from.expect(&ack(0x50, 0x0102)).await;
@@ -169,9 +169,9 @@ async fn v5_4_3_3_8_and_11_and_12_after_pubcomp_an_id_is_of_a_new_message() {
 #[tokio::test]
 async fn v5_4_3_3_9_after_a_pubrec_with_an_error_an_id_is_of_a_new_message() {
     let server = TestServer::start().await;
-    let mut to = server.v5("client-to").await;
+    let mut to = server.v5("_client-to").await;
     to.subscribe(true, "a", 0).await;
-    let (mut from, _) = server.connect(&connect_v5("client-from", 2, &[0x17, 0])).await;
+    let (mut from, _) = server.connect(&connect_v5("_client-from", 2, &[0x17, 0])).await;
     from.send(&publish(0x34, "/devices/lamp-9/events", 7, Some(&[]), "refused")).await;
     from.expect(&packet(0x50, &[0, 7, 0x87])).await;
     from.send(&publish(0x34, "a", 7, Some(&[]), "x")).await;
@@ -184,10 +184,10 @@ async fn v5_4_3_3_9_after_a_pubrec_with_an_error_an_id_is_of_a_new_message() {
 #[tokio::test]
 async fn v5_4_4_0_2_what_a_client_refuses_is_not_sent_again() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &KEPT);
+    let kept = connect_v5("_client", 0, &KEPT);
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.publish_1(true, "a", "one").await;
     from.publish_2(true, "a", "two").await;
     client.expect(&publish(0x32, "a", 1, Some(&[]), "one")).await;

@@ -6,10 +6,10 @@ use switchbox_model::limits;
 #[tokio::test]
 async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_is_under_way() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 2]].concat());
+    let kept = connect_v5("_client", 0, &[&KEPT[..], &[0x21, 0, 2]].concat());
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for payload in ["1", "2", "3", "4"] {
         from.publish_1(true, "a", payload).await;
     }
@@ -24,7 +24,7 @@ async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_i
     drop(client);
     server.connected(1).await;
     // Also for what is sent again to a client that takes less than before.
-    let (mut client, _) = server.connect(&connect_v5("client", 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
+    let (mut client, _) = server.connect(&connect_v5("_client", 0, &[&KEPT[..], &[0x21, 0, 1]].concat())).await;
     client.expect(&publish(0x3a, "a", 1, Some(&[]), "1")).await;
     client.expect_silence().await;
     client.send(&ack(0x40, 1)).await;
@@ -37,14 +37,14 @@ async fn v5_3_3_4_9_and_4_9_0_1_and_2_no_more_than_the_clients_receive_maximum_i
 async fn v5_3_1_2_11_3_a_receive_maximum_of_0_is_refused() {
     let server = TestServer::start().await;
     let mut client = server.open().await;
-    client.send(&connect_v5("client", 2, &[0x21, 0, 0])).await;
+    client.send(&connect_v5("_client", 2, &[0x21, 0, 0])).await;
     assert_eq!(client.packet().await[3], 0x82);
 }
 
 #[tokio::test]
 async fn v5_4_9_more_than_our_receive_maximum_is_answered_with_0x93() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     // QoS 2 that is never released counts until it is.
     for id in 1..=limits::RECEIVE_MAXIMUM {
         client.send(&publish(0x34, "a", id, Some(&[]), "x")).await;
@@ -61,7 +61,7 @@ async fn v5_4_9_more_than_our_receive_maximum_is_answered_with_0x93() {
 #[tokio::test]
 async fn v5_4_9_qos_1_counts_until_its_puback() {
     let server = TestServer::start().await;
-    server.hub.hold();
+    server.host.disk.hold();
     let mut client = server.v5("lamp-1").await;
     let event = |id| publish(0x32, "/devices/lamp-1/events", id, Some(&[]), "x");
     let bytes: Vec<u8> = (1..=limits::RECEIVE_MAXIMUM).flat_map(event).collect();
@@ -80,7 +80,7 @@ async fn v5_3_2_2_15_a_packet_over_our_maximum_is_answered_with_0x95() {
 #[tokio::test]
 async fn v5_3_6_2_1_to_3_and_3_7_2_1_to_3_an_unknown_packet_id_is_answered_with_0x92() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.send(&ack(0x62, 9)).await;
     client.expect(&packet(0x70, &[0, 9, 0x92])).await;
     client.send(&ack(0x50, 9)).await;
@@ -93,9 +93,9 @@ async fn v5_3_6_2_1_to_3_and_3_7_2_1_to_3_an_unknown_packet_id_is_answered_with_
 #[tokio::test]
 async fn v5_4_3_3_4_a_pubrec_with_an_error_ends_the_exchange() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     client.expect(&publish(0x34, "a", 1, Some(&[]), "x")).await;
     client.send(&packet(0x50, &[0, 1, 0x97])).await;
@@ -107,10 +107,10 @@ async fn v5_4_3_3_4_a_pubrec_with_an_error_ends_the_exchange() {
 #[tokio::test]
 async fn v5_4_4_0_1_redelivery_after_a_takeover_has_dup_and_the_same_ids() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &KEPT);
+    let kept = connect_v5("_client", 0, &KEPT);
     let (mut old, _) = server.connect(&kept).await;
     old.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x34, "a", 1, Some(&[]), "two")).await;
     from.send(&publish(0x32, "a", 2, Some(&[]), "one")).await;
     old.expect(&publish(0x34, "a", 1, Some(&[]), "two")).await;
@@ -125,9 +125,9 @@ async fn v5_4_4_0_1_redelivery_after_a_takeover_has_dup_and_the_same_ids() {
 #[tokio::test]
 async fn v5_4_3_3_10_a_qos_2_id_is_remembered_until_pubrel_whatever_the_connection() {
     let server = TestServer::start().await;
-    let mut to = server.v5("client-to").await;
+    let mut to = server.v5("_client-to").await;
     to.subscribe(true, "a", 0).await;
-    let kept = connect_v5("client-from", 0, &KEPT);
+    let kept = connect_v5("_client-from", 0, &KEPT);
     let (mut from, _) = server.connect(&kept).await;
     from.send(&publish(0x34, "a", 7, Some(&[]), "x")).await;
     from.expect(&ack(0x50, 7)).await;

@@ -32,7 +32,7 @@ async fn v5_1_5_4_2_and_4_7_3_2_a_text_with_nul_is_refused() {
 #[tokio::test]
 async fn v5_1_5_4_3_a_byte_order_mark_is_part_of_the_text() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "\u{feff}a", 0).await;
     client.send(&publish(0x30, "a", 0, Some(&[]), "without")).await;
     client.send(&publish(0x30, "\u{feff}a", 0, Some(&[]), "with")).await;
@@ -42,7 +42,7 @@ async fn v5_1_5_4_3_a_byte_order_mark_is_part_of_the_text() {
 #[tokio::test]
 async fn v5_1_5_5_1_lengths_take_the_fewest_bytes() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "a", 0).await;
     for (payload, length) in
         [(123, &[0x7f][..]), (124, &[0x80, 1]), (16_379, &[0xff, 0x7f]), (16_380, &[0x80, 0x80, 1])]
@@ -74,7 +74,7 @@ async fn v5_1_5_7_1_both_texts_of_a_user_property_are_utf_8() {
             for bytes in [publish, subscribe, unsubscribe, disconnect] {
                 assert_eq!(server.fate(true, &bytes).await, 0x81, "{bytes:?}");
             }
-            assert_eq!(server.refusal(&connect_v5("client", 2, &property)).await, Some(0x81), "{property:?}");
+            assert_eq!(server.refusal(&connect_v5("_client", 2, &property)).await, Some(0x81), "{property:?}");
         }
     }
 }
@@ -103,10 +103,10 @@ async fn v5_2_1_3_1_and_3_6_1_1_and_3_8_1_1_and_3_10_1_1_and_3_15_1_1_wrong_flag
 #[tokio::test]
 async fn v5_2_2_1_2_and_2_2_2_1_and_4_3_1_1_qos_0_goes_out_without_id_and_no_properties_are_a_zero() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.send(&subscribe(true, 9, "a", 0)).await;
     client.expect(&[0x90, 4, 0, 9, 0, 0]).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x30, "a", 0, Some(&[]), "\0\u{7}x")).await;
     client.expect(&[0x30, 7, 0, 1, b'a', 0, 0, 7, b'x']).await;
     // A duplicate, to somebody who gets it with QoS 0.
@@ -129,10 +129,10 @@ async fn v5_2_2_1_3_a_packet_id_of_0_is_malformed() {
 #[tokio::test]
 async fn v5_2_2_1_4_and_4_3_2_1_and_4_3_3_1_a_packet_id_is_not_used_again_before_it_is_free() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client", 0, &KEPT);
+    let kept = connect_v5("_client", 0, &KEPT);
     let (mut client, _) = server.connect(&kept).await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for id in 1..=3 {
         from.publish_2(true, "a", "x").await;
         client.expect(&publish(0x34, "a", id, Some(&[]), "x")).await;
@@ -156,7 +156,7 @@ async fn v5_2_2_1_4_and_4_3_2_1_and_4_3_3_1_a_packet_id_is_not_used_again_before
 #[tokio::test]
 async fn v5_2_2_1_5_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_its_id() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     let send = |first, id| publish(first, "a", id, Some(&[]), "x");
     client.send(&send(0x30, 0)).await;
     client.expect_silence().await;
@@ -175,7 +175,7 @@ async fn v5_2_2_1_5_and_3_3_4_1_a_publish_is_answered_by_its_quality_and_under_i
 #[tokio::test]
 async fn v5_2_2_1_6_and_3_8_4_1_and_2_suback_and_unsuback_have_the_id_of_what_they_answer() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     for id in [1_u16, 0x0102, 0xffff] {
         let [high, low] = id.to_be_bytes();
         client.send(&subscribe(true, id, "a", 1)).await;

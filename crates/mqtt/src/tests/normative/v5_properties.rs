@@ -32,11 +32,11 @@ fn packets(properties: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 #[tokio::test]
 async fn v5_3_3_2_3_3_a_message_expiry_of_0_is_over_at_once_and_no_error() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client-to", 0, &KEPT);
+    let kept = connect_v5("_client-to", 0, &KEPT);
     let (mut to, _) = server.connect(&kept).await;
     to.subscribe(true, "a", 1).await;
     to.goodbye().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     // With another property behind it, and retained.
     for (first, properties) in [(0x32, AT_ONCE.to_vec()), (0x33, [&AT_ONCE[..], &user("k", "v")].concat())] {
         from.send(&publish(first, "a", 7, Some(&properties), "gone")).await;
@@ -52,24 +52,24 @@ async fn v5_3_3_2_3_3_a_message_expiry_of_0_is_over_at_once_and_no_error() {
 #[tokio::test]
 async fn v5_3_1_3_2_4_a_will_with_a_message_expiry_of_0_is_no_error() {
     let server = TestServer::start().await;
-    let mut watcher = server.v5("client-watcher").await;
+    let mut watcher = server.v5("_client-watcher").await;
     watcher.subscribe(true, "will", 0).await;
     let wills = [&user("k", "v")[..], &AT_ONCE].concat();
-    drop(server.connect(&connect_will("client", 2, Some((&[], &wills)), "will", "gone")).await);
+    drop(server.connect(&connect_will("_client", 2, Some((&[], &wills)), "will", "gone")).await);
     server.connected(1).await;
-    drop(server.connect(&connect_will("client", 2, Some((&[], &[])), "will", "said")).await);
+    drop(server.connect(&connect_will("_client", 2, Some((&[], &[])), "will", "said")).await);
     watcher.expect(&publish(0x30, "will", 0, Some(&[]), "said")).await;
 }
 
 #[tokio::test]
 async fn v5_3_3_2_4_a_payload_format_of_0_is_passed_on_too() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client-to").await;
+    let mut client = server.v5("_client-to").await;
     client.subscribe(true, "#", 0).await;
     for format in [&[1, 0][..], &[1, 1], &[]] {
         client.send(&publish(0x30, "a", 0, Some(format), "x")).await;
         client.expect(&publish(0x30, "a", 0, Some(format), "x")).await;
-        drop(server.connect(&connect_will("client", 2, Some((&[], format)), "will", "gone")).await);
+        drop(server.connect(&connect_will("_client", 2, Some((&[], format)), "will", "gone")).await);
         client.expect(&publish(0x30, "will", 0, Some(format), "gone")).await;
     }
 }
@@ -81,8 +81,8 @@ async fn v5_1_5_4_2_nul_in_a_property_is_malformed_in_every_packet() {
         for (name, bytes) in packets(&properties) {
             assert_eq!(server.fate(true, &bytes).await, 0x81, "{name}");
         }
-        assert_eq!(server.refusal(&connect_v5("client", 2, &properties)).await, Some(0x81));
-        let will = connect_will("client", 2, Some((&[], &properties)), "will", "x");
+        assert_eq!(server.refusal(&connect_v5("_client", 2, &properties)).await, Some(0x81));
+        let will = connect_will("_client", 2, Some((&[], &properties)), "will", "x");
         assert_eq!(server.refusal(&will).await, Some(0x81));
     }
     let reason = [&[0x1f][..], &text("\0")].concat();
@@ -105,8 +105,8 @@ async fn v5_2_2_2_2_a_property_that_comes_twice_is_a_protocol_error() {
     ] {
         assert_eq!(server.fate(true, &bytes).await, 0x82, "{bytes:x?}");
     }
-    assert_eq!(server.refusal(&connect_v5("client", 2, &twice(&KEPT))).await, Some(0x82));
-    let will = connect_will("client", 2, Some((&[], &twice(&AT_ONCE))), "will", "x");
+    assert_eq!(server.refusal(&connect_v5("_client", 2, &twice(&KEPT))).await, Some(0x82));
+    let will = connect_will("_client", 2, Some((&[], &twice(&AT_ONCE))), "will", "x");
     assert_eq!(server.refusal(&will).await, Some(0x82));
 }
 
@@ -114,7 +114,7 @@ async fn v5_2_2_2_2_a_property_that_comes_twice_is_a_protocol_error() {
 async fn v5_4_13_a_value_that_is_not_allowed_is_a_protocol_error() {
     let server = TestServer::start().await;
     for properties in [&[0x21, 0, 0][..], &[0x27, 0, 0, 0, 0], &[0x17, 2], &[0x19, 2]] {
-        assert_eq!(server.refusal(&connect_v5("client", 2, properties)).await, Some(0x82), "{properties:x?}");
+        assert_eq!(server.refusal(&connect_v5("_client", 2, properties)).await, Some(0x82), "{properties:x?}");
     }
     assert_eq!(server.fate(true, &subscribe_with(&[0x0b, 0], "a", 0)).await, 0x82);
     assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&[0x0b, 0]), "x")).await, 0x82);
@@ -128,7 +128,7 @@ async fn v5_2_2_2_2_an_unknown_or_unfinished_property_is_malformed() {
         for (name, bytes) in packets(properties) {
             assert_eq!(server.fate(true, &bytes).await, 0x81, "{name} {properties:x?}");
         }
-        assert_eq!(server.refusal(&connect_v5("client", 2, properties)).await, Some(0x81), "{properties:x?}");
+        assert_eq!(server.refusal(&connect_v5("_client", 2, properties)).await, Some(0x81), "{properties:x?}");
     }
     // One that another packet may have.
     for (name, bytes) in packets(&[0x13, 0, 1]) {

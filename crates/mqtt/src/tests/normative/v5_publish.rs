@@ -5,11 +5,11 @@ use super::*;
 #[tokio::test]
 async fn v5_3_3_1_9_to_11_retain_handling() {
     let server = TestServer::start().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.send(&publish(0x31, "r", 0, Some(&[]), "kept")).await;
     from.expect_silence().await;
     let kept = publish(0x31, "r", 0, Some(&[]), "kept");
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     // 2: never; 1: for a new subscription alone; 0: always.
     for (handling, comes) in [(2, false), (1, false), (0, true), (0, true), (1, false)] {
         client.subscribe(true, "r", handling << 4).await;
@@ -27,8 +27,8 @@ async fn v5_3_3_1_9_to_11_retain_handling() {
 #[tokio::test]
 async fn v5_3_3_1_12_and_13_retain_as_published() {
     let server = TestServer::start().await;
-    let mut from = server.v5("client-from").await;
-    let (mut plain, mut faithful) = (server.v5("client-plain").await, server.v5("client-faithful").await);
+    let mut from = server.v5("_client-from").await;
+    let (mut plain, mut faithful) = (server.v5("_client-plain").await, server.v5("_client-faithful").await);
     plain.subscribe(true, "r", 0).await;
     faithful.subscribe(true, "r", 8).await;
     for retain in [1, 0] {
@@ -41,7 +41,7 @@ async fn v5_3_3_1_12_and_13_retain_as_published() {
 #[tokio::test]
 async fn v5_3_3_1_5_to_8_the_last_retained_message_replaces_and_an_empty_one_clears() {
     let server = TestServer::start().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for (retain, payload, left) in [
         (1, "1", Some("1")),
         (1, "2", Some("2")),
@@ -52,7 +52,7 @@ async fn v5_3_3_1_5_to_8_the_last_retained_message_replaces_and_an_empty_one_cle
     ] {
         from.send(&publish(0x30 | retain, "r", 0, Some(&[]), payload)).await;
         from.expect_silence().await;
-        let mut late = server.v5("client-late").await;
+        let mut late = server.v5("_client-late").await;
         late.subscribe(true, "r", 0).await;
         if let Some(left) = left {
             late.expect(&publish(0x31, "r", 0, Some(&[]), left)).await;
@@ -64,18 +64,19 @@ async fn v5_3_3_1_5_to_8_the_last_retained_message_replaces_and_an_empty_one_cle
 #[tokio::test]
 async fn v5_3_3_2_5_and_6_a_message_expires_in_a_queue_and_tells_the_time_left() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client-to", 0, &KEPT);
+    let kept = connect_v5("_client-to", 0, &KEPT);
     let (mut to, _) = server.connect(&kept).await;
     to.subscribe(true, "a", 1).await;
     to.goodbye().await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     let with_expiry = |first, id, secs: u8, payload| publish(first, "a", id, Some(&[2, 0, 0, 0, secs]), payload);
     for (id, secs, payload) in [(1, 1, "short"), (2, 100, "long")] {
         from.send(&with_expiry(0x32, id, secs, payload)).await;
         from.expect(&ack(0x40, id)).await;
     }
     from.send(&with_expiry(0x31, 0, 1, "retained")).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    from.expect_silence().await;
+    pass(std::time::Duration::from_millis(1_100)).await;
     let (mut to, _) = server.connect(&kept).await;
     let got = to.packet().await;
     let left = got[12];
@@ -90,7 +91,7 @@ async fn v5_3_3_2_8_and_9_and_12_aliases_from_clients_are_kept_within_the_maximu
     for (alias, reason) in [(0, 0x94), (33, 0x94)] {
         assert_eq!(server.fate(true, &publish(0x30, "a", 0, Some(&[0x23, 0, alias]), "x")).await, reason, "{alias}");
     }
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "#", 0).await;
     // Set, used, set anew.
     for (topic, payload, arrives) in [("a", "1", "a"), ("", "2", "a"), ("b", "3", "b"), ("", "4", "b")] {
@@ -102,10 +103,10 @@ async fn v5_3_3_2_8_and_9_and_12_aliases_from_clients_are_kept_within_the_maximu
 #[tokio::test]
 async fn v5_3_3_2_7_an_alias_does_not_outlive_its_connection() {
     let server = TestServer::start().await;
-    let (mut client, _) = server.connect(&connect_v5("client", 0, &KEPT)).await;
+    let (mut client, _) = server.connect(&connect_v5("_client", 0, &KEPT)).await;
     client.send(&publish(0x30, "a", 0, Some(&[0x23, 0, 1]), "x")).await;
     client.goodbye().await;
-    let (mut client, present) = server.resume(&connect_v5("client", 0, &KEPT)).await;
+    let (mut client, present) = server.resume(&connect_v5("_client", 0, &KEPT)).await;
     assert!(present);
     client.send(&publish(0x30, "", 0, Some(&[0x23, 0, 1]), "x")).await;
     assert_eq!(client.expect_end().await, Some(0x94));
@@ -114,12 +115,12 @@ async fn v5_3_3_2_7_an_alias_does_not_outlive_its_connection() {
 #[tokio::test]
 async fn v5_3_1_2_26_and_27_and_3_3_2_11_aliases_to_clients_are_kept_within_their_maximum() {
     let server = TestServer::start().await;
-    let (mut to, _) = server.connect(&connect_v5("client-to", 2, &[0x22, 0, 1])).await;
-    let mut plain = server.v5("client-plain").await;
+    let (mut to, _) = server.connect(&connect_v5("_client-to", 2, &[0x22, 0, 1])).await;
+    let mut plain = server.v5("_client-plain").await;
     for client in [&mut to, &mut plain] {
         client.subscribe(true, "#", 0).await;
     }
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for (topic, name, alias) in [("first", "first", true), ("first", "", true), ("other", "other", false)] {
         from.send(&publish(0x30, topic, 0, Some(&[]), "x")).await;
         to.expect(&publish(0x30, name, 0, Some(if alias { &[0x23, 0, 1] } else { &[] }), "x")).await;
@@ -152,7 +153,7 @@ async fn v5_3_3_2_4_and_15_to_20_properties_are_passed_on_unaltered_and_in_order
         user("z", "1"),
     ]
     .concat();
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "a", 0).await;
     client.send(&publish(0x30, "a", 0, Some(&passed), "x")).await;
     client.expect(&publish(0x30, "a", 0, Some(&passed), "x")).await;

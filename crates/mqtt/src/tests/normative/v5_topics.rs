@@ -24,10 +24,10 @@ async fn v5_3_3_2_2_and_4_7_0_1_a_topic_to_publish_to_has_no_wildcards() {
 #[tokio::test]
 async fn v5_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "a/+/c", 0).await;
     client.subscribe(true, "d/#", 0).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for topic in ["a/b", "a/b/c", "a/b/c/d", "d", "d/e/f", "da", "a//c"] {
         from.publish_1(true, topic, "x").await;
     }
@@ -40,15 +40,15 @@ async fn v5_3_3_2_3_the_topic_that_arrives_is_the_one_that_matches() {
 #[tokio::test]
 async fn v5_4_5_0_1_a_message_goes_to_all_whose_filters_match_connected_or_away() {
     let server = TestServer::start().await;
-    let kept = connect_v5("client-away", 0, &KEPT);
+    let kept = connect_v5("_client-away", 0, &KEPT);
     let (mut offline, _) = server.connect(&kept).await;
     offline.subscribe(true, "a/#", 2).await;
     offline.goodbye().await;
-    let mut here = server.v5("client-here").await;
+    let mut here = server.v5("_client-here").await;
     here.subscribe(true, "+/b", 1).await;
-    let mut other = server.v5("client-other").await;
+    let mut other = server.v5("_client-other").await;
     other.subscribe(true, "b/#", 1).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     from.publish_2(true, "a/b", "x").await;
     here.expect(&publish(0x32, "a/b", 1, Some(&[]), "x")).await;
     other.expect_silence().await;
@@ -60,9 +60,9 @@ async fn v5_4_5_0_1_a_message_goes_to_all_whose_filters_match_connected_or_away(
 #[tokio::test]
 async fn v5_4_6_0_5_and_6_messages_of_a_topic_come_in_their_order() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     client.subscribe(true, "a", 2).await;
-    let mut from = server.v5("client-from").await;
+    let mut from = server.v5("_client-from").await;
     for first in [0x30, 0x32, 0x34] {
         let bytes = (1..=20).flat_map(|id| publish(first, "a", id, Some(&[]), &id.to_string()));
         from.send(&bytes.collect::<Vec<_>>()).await;
@@ -81,7 +81,7 @@ async fn v5_4_6_0_5_and_6_messages_of_a_topic_come_in_their_order() {
 #[tokio::test]
 async fn v5_4_7_1_1_and_2_wildcards_stand_alone_in_their_level_and_the_hash_is_last() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     for filter in ["a/#/b", "a#", "a/b#", "a+/b", "a/+b", "++", "##", "#/"] {
         assert_eq!(client.subscribe(true, filter, 0).await, 0x8f, "{filter}");
     }
@@ -93,7 +93,7 @@ async fn v5_4_7_1_1_and_2_wildcards_stand_alone_in_their_level_and_the_hash_is_l
 #[tokio::test]
 async fn v5_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     for filter in ["#", "+/a", "$x/+"] {
         client.subscribe(true, filter, 0).await;
     }
@@ -109,7 +109,7 @@ async fn v5_4_7_2_1_a_wildcard_in_front_does_not_match_a_dollar() {
 async fn v5_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are() {
     let server = TestServer::start().await;
     assert!(matches!(server.fate(true, &publish(0x30, "", 0, Some(&[]), "x")).await, 0x82 | 0x90));
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     assert_eq!(client.subscribe(true, "", 0).await, 0x8f);
     // The last is an e with an accent in two characters.
     for filter in ["ACCOUNTS", "/finance", "a//b", "c/ ", "caf\u{65}\u{301}/#"] {
@@ -139,7 +139,7 @@ async fn v5_4_7_3_1_and_4_topics_have_a_character_and_are_compared_as_they_are()
 #[tokio::test]
 async fn v5_4_7_3_3_a_topic_may_be_as_long_as_its_length_can_say() {
     let server = TestServer::start().await;
-    let mut client = server.v5("client").await;
+    let mut client = server.v5("_client").await;
     let longest = "x".repeat(65_535);
     assert_eq!(client.subscribe(true, &longest, 0).await, 0);
     client.send(&publish(0x30, &longest, 0, Some(&[]), "x")).await;

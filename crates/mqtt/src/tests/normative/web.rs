@@ -10,13 +10,13 @@ use super::{
 #[tokio::test]
 async fn v3_6_0_0_1_only_binary_frames_are_taken() {
     let hello = publish(0x30, "a", 0, None, "hello");
-    only_binary_frames([connect_v4("client", 2, 60), subscribe(false, 1, "a", 0)].concat(), hello).await;
+    only_binary_frames([connect_v4("_client", 2, 60), subscribe(false, 1, "a", 0)].concat(), hello).await;
 }
 
 #[tokio::test]
 async fn v5_6_0_0_1_only_binary_frames_are_taken() {
     let hello = publish(0x30, "a", 0, Some(&[]), "hello");
-    only_binary_frames([connect_v5("client", 2, &[]), subscribe(true, 1, "a", 0)].concat(), hello).await;
+    only_binary_frames([connect_v5("_client", 2, &[]), subscribe(true, 1, "a", 0)].concat(), hello).await;
 }
 
 /// Ours are binary too. `hello` comes back to its sender, and its bytes are a text as well.
@@ -44,7 +44,7 @@ async fn only_binary_frames(begin: Vec<u8>, hello: Vec<u8>) {
 
 #[tokio::test]
 async fn v3_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
-    let bytes = [connect_v4("client", 2, 60), subscribe(false, 1, "a", 0), publish(0x30, "a", 0, None, "hello")];
+    let bytes = [connect_v4("_client", 2, 60), subscribe(false, 1, "a", 0), publish(0x30, "a", 0, None, "hello")];
     let answer = [vec![0x20, 2, 0, 0, 0x90, 3, 0, 1, 0], publish(0x30, "a", 0, None, "hello")];
     cut_and_joined(bytes.concat(), answer.concat()).await;
 }
@@ -52,7 +52,7 @@ async fn v3_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
 #[tokio::test]
 async fn v5_6_0_0_2_packets_are_cut_and_joined_in_frames_as_the_client_likes() {
     let hello = publish(0x30, "a", 0, Some(&[]), "hello");
-    let bytes = [connect_v5("client", 2, &[]), subscribe(true, 1, "a", 0), hello.clone()];
+    let bytes = [connect_v5("_client", 2, &[]), subscribe(true, 1, "a", 0), hello.clone()];
     let (_, connack) = TestServer::start().await.connect(&bytes[0]).await;
     let answer = [connack, vec![0x90, 4, 0, 1, 0, 0], hello];
     cut_and_joined(bytes.concat(), answer.concat()).await;
@@ -76,12 +76,12 @@ async fn cut_and_joined(bytes: Vec<u8>, answer: Vec<u8>) {
 
 #[tokio::test]
 async fn v3_6_0_0_4_the_subprotocol_is_mqtt() {
-    the_subprotocol_is_mqtt(connect_v4("client", 2, 60)).await;
+    the_subprotocol_is_mqtt(connect_v4("_client", 2, 60)).await;
 }
 
 #[tokio::test]
 async fn v5_6_0_0_4_the_subprotocol_is_mqtt() {
-    the_subprotocol_is_mqtt(connect_v5("client", 2, &[])).await;
+    the_subprotocol_is_mqtt(connect_v5("_client", 2, &[])).await;
 }
 
 async fn the_subprotocol_is_mqtt(connect: Vec<u8>) {

@@ -113,6 +113,7 @@ fn connections_of_one_name_have_one_share() {
 async fn the_work_of_a_future_counts() {
     let cpu_budget = Arc::new(CpuBudget::new(Instant::now()));
     let before = cpu_budget.settled_ns.load(Ordering::Relaxed);
+    // Sleeps in place of work: foreground work is measured by the real clock.
     Metered::new(cpu_budget.clone(), PriorityClass::Foreground, async { std::thread::sleep(5 * MS) }).await;
     assert!(cpu_budget.settled_ns.load(Ordering::Relaxed) >= before + ns(PIECE * LONG_WEIGHT * PROCESSOR_SHARE));
 }
@@ -120,6 +121,7 @@ async fn the_work_of_a_future_counts() {
 #[test]
 fn in_the_background_a_thread_that_is_interrupted_has_not_worked() {
     let clock = Clock::start(PriorityClass::Background, Instant::now());
+    // Sleeps as a thread that is interrupted: that takes real time.
     std::thread::sleep(20 * MS);
     assert!(clock.elapsed(Instant::now()) < 20 * MS);
 }

@@ -1,0 +1,115 @@
+//! What an operator does to devices, and what the log says of them.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::Host;
+use switchbox_auth::password;
+use switchbox_core::{
+    outbox::{NewCommand, NewConfig},
+    registry::Device,
+};
+use switchbox_model::{
+    Cause, CommandStatus, DeviceName, Entry, EventData, RegistryName, Settlement, broker::BrokerChange,
+    registry::DeviceSpec,
+};
+
+fn operator() -> Cause {
+    Cause::Api { who: "test".into() }
+}
+
+fn name(id: &str) -> DeviceName {
+    DeviceName::parse(id, &RegistryName::default_registry()).unwrap()
+}
+
+impl Host {
+    /// The device of this id, which has to be there.
+    #[must_use]
+    pub fn device(&self, id: &str) -> Arc<Device> {
+        self.registry.find(&name(id)).unwrap_or_else(|| panic!("there is no device {id}"))
+    }
+
+    /// Registers the device; it must not be there.
+    pub async fn register(&self, id: &str, spec: DeviceSpec) -> Arc<Device> {
+        self.registry.create(name(id), spec).await.unwrap()
+    }
+
+    /// Changes what the operator says of the device.
+    pub async fn change(&self, id: &str, change: impl FnOnce(&mut DeviceSpec)) {
+        let device = self.device(id);
+        let mut spec = (*device.spec()).clone();
+        change(&mut spec);
+        self.registry.change_spec(&device, spec).await.unwrap();
+    }
+
+    pub async fn set_password(&self, id: &str, secret: &str) {
+        let hash = password::hash(secret.as_bytes()).unwrap();
+        self.registry.set_password(&self.device(id), Some(hash)).await.unwrap();
+    }
+
+    /// Sets the config, also to the bytes that it has; gives its version.
+    pub async fn set_config(&self, id: &str, payload: &str) -> u64 {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let config = NewConfig { payload, force: true, expected: None };
+        self.outbox.set_config(&self.device(id), config, operator()).await.unwrap().version
+    }
+
+    /// Sends a command `go`, which may wait for a minute.
+    pub async fn send_command(&self, device: &str, id: &str, subfolder: &str) {
+        self.send_command_within(device, id, subfolder, Duration::from_secs(60)).await;
+    }
+
+    pub async fn send_command_within(&self, device: &str, id: &str, subfolder: &str, ttl: Duration) {
+        let payload = Bytes::from_static(b"go");
+        let command = NewCommand { id: id.into(), subfolder: subfolder.into(), payload, ttl };
+        self.outbox.send_command(&self.device(device), command, operator()).await.unwrap();
+    }
+
+    /// What the log says of devices' connections and deliveries, in words.
+    pub async fn told(&self) -> Vec<String> {
+        // So that what nobody waits for is written as well.
+        let _ = self.store.settle(None).await;
+        let (mut told, mut from) = (Vec::new(), 0);
+        loop {
+            let page = self.store.log_page(from, 1 << 20).await.unwrap();
+            if page.rows.is_empty() {
+                return told;
+            }
+            from = page.next;
+            for entry in page.rows.into_iter().flat_map(|row| row.entries) {
+                self.tell(&entry, &mut told);
+            }
+        }
+    }
+
+    fn tell(&self, entry: &Entry, told: &mut Vec<String>) {
+        let id = |num| self.registry.get(num).map_or_else(|| format!("{num:?}"), |device| device.name.id.to_string());
+        for event in entry.events() {
+            let what = match &event.data {
+                EventData::Connected => "connected".to_owned(),
+                EventData::Disconnected { reason } => format!("disconnected: {reason}"),
+                EventData::CommandSettled { id, status: CommandStatus::Rejected } => format!("refused command {id}"),
+                EventData::CommandSettled { id, status } => format!("{} command {id}", status.as_str()),
+                _ => continue,
+            };
+            told.extend(event.device.map(|num| format!("{} {what}", id(num))));
+        }
+        if let Entry::Broker(changes) = entry {
+            let ended = changes.iter().filter(|change| matches!(change, BrokerChange::Ended { .. }));
+            told.extend(ended.map(|_| "a session ended".to_owned()));
+        }
+        let Entry::Settled(settlements) = entry else { return };
+        for settlement in settlements {
+            match settlement {
+                Settlement::ConfigAcknowledged { device, version, .. } => {
+                    told.push(format!("{} acknowledged config {version}", id(*device)));
+                }
+                Settlement::CommandSent { device, num, .. } => {
+                    told.push(format!("{} was sent command {num}", id(*device)));
+                }
+                _ => {}
+            }
+        }
+    }
+}

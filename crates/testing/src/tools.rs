@@ -1,0 +1,28 @@
+//! What a test needs of the machine that it runs on. Where it is missing, the test is skipped with a word: a tool on the machines of
+//! engineers alone, as `.ci/run` installs them all; what a system does not allow, everywhere.
+
+use std::env;
+
+/// False: the test is to be skipped.
+///
+/// # Panics
+///
+/// If it is not there and `CI` is `true`.
+#[must_use]
+pub fn there(what: &str, found: bool) -> bool {
+    let on_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(found || !on_ci, "{what} is not there; .ci/run installs it");
+    if !found {
+        tell(&format!("{what} is not there; .ci/run installs it"));
+    }
+    found
+}
+
+/// The system itself does not allow what the test does, wherever it runs. Says so.
+pub fn not_on_this_system(why: &str) {
+    tell(why);
+}
+
+fn tell(why: &str) {
+    eprintln!("skipped: {why}");
+}
