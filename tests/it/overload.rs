@@ -139,8 +139,10 @@ fn while_the_journals_queue_is_crowded_events_of_qos_0_go_and_all_others_are_ser
     let (mut lamp, mut healthy) = (host.device("lamp"), host.device("healthy"));
     healthy.subscribe_config();
     // Others' events wait for the disk, as many as find room that may be lost.
-    let crowd: Vec<_> =
-        std::iter::from_fn(|| host.wait_for(host.parts.ingest.spare(1, PriorityClass::Foreground)).unwrap()).collect();
+    let crowd: Vec<_> = std::iter::from_fn(|| {
+        host.wait_for(host.parts.ingest.reserve_droppable(1, PriorityClass::Foreground)).unwrap()
+    })
+    .collect();
     let (lost, kept) = by_turns(&mut lamp, 20);
     assert_eq!(hits(&host.admin(), "journal_queue_qos0"), lost.len() as u64);
     healthy.event(r#"{"deviceId":"healthy","hops":1}"#);

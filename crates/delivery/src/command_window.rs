@@ -9,18 +9,18 @@ use std::{
 use parking_lot::Mutex;
 
 use super::link::{Link, Outbound};
-use switchbox_core::outbox::Queues;
+use switchbox_core::outbox::CommandQueues;
 use switchbox_model::{DeviceNum, limits::COMMANDS_IN_FLIGHT};
 use switchbox_store::{CommandDoc, CommandPage};
 use switchbox_support::clock;
 
-/// A command that the connection has, or is to get on this connection or not at all.
+/// A command by its number and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Handed {
+pub(super) struct CommandRef {
     pub(super) num: u64,
     pub(super) id: Arc<str>,
-    /// Its time is over with the connection.
-    only_now: bool,
+    /// It expires when the connection ends.
+    ttl_zero: bool,
 }
 
 #[derive(Debug, Default)]
@@ -30,12 +30,12 @@ struct State {
     /// All commands up to this one were handed to the connection or have ended.
     cursor: u64,
     /// More may wait in the store.
-    behind: bool,
-    /// Somebody reads the store for this device.
-    feeding: bool,
-    handed: Vec<Handed>,
-    /// Commands for now only that stand behind others.
-    waiting: Vec<Handed>,
+    more_in_store: bool,
+    /// A task reads the store for this device.
+    reading_store: bool,
+    in_flight: Vec<CommandRef>,
+    /// Commands with a TTL of 0 that wait behind others in the store.
+    waiting: Vec<CommandRef>,
 }
 
 /// What became of a command that was just committed.
@@ -45,21 +45,21 @@ pub(super) enum Offered {
     Sent,
     /// The connection would take it, and no acknowledgement can come: the subscription has QoS 0.
     Unconfirmed,
-    /// It waits for its turn in the store.
+    /// It waits in the store until those before it are acknowledged.
     Waits,
     /// The device does not take commands.
     Absent,
 }
 
-/// What came of a part of the queue.
+/// What [`CommandWindow::feed`] did not hand to the connection, by reason.
 #[derive(Debug, Default)]
-pub(super) struct Fed {
+pub(super) struct FeedResult {
     /// To be sent to a device that acknowledges none.
     pub(super) unconfirmed: Vec<CommandDoc>,
-    /// For such a device, and may have been sent before.
-    pub(super) doubtful: Vec<Handed>,
-    /// Their time is over.
-    pub(super) expired: Vec<Handed>,
+    /// To a device that acknowledges none, and possibly sent before.
+    pub(super) possibly_sent: Vec<CommandRef>,
+    /// They have expired.
+    pub(super) expired: Vec<CommandRef>,
     /// The connection takes no more just now.
     pub(super) blocked: bool,
 }
@@ -69,16 +69,16 @@ pub(super) struct CommandWindow(Mutex<State>);
 
 impl CommandWindow {
     /// The device subscribed. True: something waits for it.
-    pub(super) fn open(&self, queues: &Queues, device: DeviceNum) -> bool {
+    pub(super) fn open(&self, queues: &CommandQueues, device: DeviceNum) -> bool {
         let mut state = self.0.lock();
         if !state.open {
             state.open = true;
-            state.behind = queues.len(device) > 0;
-            if !state.behind {
+            state.more_in_store = queues.len(device) > 0;
+            if !state.more_in_store {
                 state.cursor = queues.last(device);
             }
         }
-        state.behind
+        state.more_in_store
     }
 
     pub(super) fn close(&self) {
@@ -87,16 +87,16 @@ impl CommandWindow {
 
     /// The session was kept and sends this command again by itself.
     pub(super) fn resume(&self, num: u64, id: &Arc<str>) {
-        self.0.lock().handed.push(Handed { num, id: id.clone(), only_now: false });
+        self.0.lock().in_flight.push(CommandRef { num, id: id.clone(), ttl_zero: false });
     }
 
-    /// A command that was just committed: sent at once where none stands before it.
+    /// A command that was just committed: sent at once if none waits before it.
     pub(super) fn offer(&self, link: &dyn Link, command: &CommandDoc) -> Offered {
         let mut state = self.0.lock();
         if !state.open {
             return Offered::Absent;
         }
-        if !state.behind && state.handed.len() < COMMANDS_IN_FLIGHT {
+        if !state.more_in_store && state.in_flight.len() < COMMANDS_IN_FLIGHT {
             if !link.confirms_commands() {
                 if link.has_room() {
                     state.cursor = command.num;
@@ -106,9 +106,9 @@ impl CommandWindow {
                 return Offered::Sent;
             }
         }
-        state.behind = true;
+        state.more_in_store = true;
         if command.ttl_ms == 0 {
-            state.waiting.push(Handed { num: command.num, id: command.id.as_str().into(), only_now: true });
+            state.waiting.push(CommandRef { num: command.num, id: command.id.as_str().into(), ttl_zero: true });
         }
         Offered::Waits
     }
@@ -116,7 +116,7 @@ impl CommandWindow {
     /// These have their final status.
     pub(super) fn ended(&self, nums: &[u64]) {
         let mut state = self.0.lock();
-        state.handed.retain(|handed| !nums.contains(&handed.num));
+        state.in_flight.retain(|command| !nums.contains(&command.num));
         state.waiting.retain(|waiting| !nums.contains(&waiting.num));
     }
 
@@ -124,35 +124,39 @@ impl CommandWindow {
     /// half of what may be in flight is acknowledged, so that the store is not asked for each command alone.
     pub(super) fn begin_feeding(&self) -> bool {
         let mut state = self.0.lock();
-        let begin = state.open && state.behind && !state.feeding && state.handed.len() <= COMMANDS_IN_FLIGHT / 2;
-        state.feeding |= begin;
+        let begin = state.open
+            && state.more_in_store
+            && !state.reading_store
+            && state.in_flight.len() <= COMMANDS_IN_FLIGHT / 2;
+        state.reading_store |= begin;
         begin
     }
 
     /// After which command to read on, and how many. None: enough for now.
     pub(super) fn wanted(&self) -> Option<(u64, usize)> {
         let mut state = self.0.lock();
-        let room = COMMANDS_IN_FLIGHT.saturating_sub(state.handed.len());
+        let room = COMMANDS_IN_FLIGHT.saturating_sub(state.in_flight.len());
         if !state.open || room == 0 {
-            state.feeding = false;
+            state.reading_store = false;
             return None;
         }
         Some((state.cursor, room))
     }
 
     /// Hands a part of the queue to the connection.
-    pub(super) fn feed(&self, link: &dyn Link, queues: &Queues, now_ms: u64, page: CommandPage) -> Fed {
+    pub(super) fn feed(&self, link: &dyn Link, queues: &CommandQueues, now_ms: u64, page: CommandPage) -> FeedResult {
         let mut state = self.0.lock();
-        let mut fed = Fed::default();
+        let mut fed = FeedResult::default();
         for command in page.commands {
-            let known = command.num <= state.cursor || state.handed.iter().any(|handed| handed.num == command.num);
+            let known =
+                command.num <= state.cursor || state.in_flight.iter().any(|in_flight| in_flight.num == command.num);
             if known || !queues.is_open(command.device, command.num) || command.verdict.is_some() {
                 state.cursor = state.cursor.max(command.num);
                 continue;
             }
             if command.expires_ms.is_some_and(|expires| expires <= now_ms) {
                 state.cursor = command.num;
-                fed.expired.push(Handed { num: command.num, id: command.id.into(), only_now: false });
+                fed.expired.push(CommandRef { num: command.num, id: command.id.into(), ttl_zero: false });
                 continue;
             }
             let again = command.sent_ms.is_some() || command.num <= page.in_doubt;
@@ -168,7 +172,7 @@ impl CommandWindow {
             match (confirms, again) {
                 (true, _) => {}
                 (false, true) => {
-                    fed.doubtful.push(Handed { num: command.num, id: command.id.into(), only_now: false });
+                    fed.possibly_sent.push(CommandRef { num: command.num, id: command.id.into(), ttl_zero: false });
                 }
                 (false, false) => fed.unconfirmed.push(command),
             }
@@ -177,13 +181,13 @@ impl CommandWindow {
     }
 
     /// The store had no more up to `covered`. True: nothing came since, new commands may be sent at once.
-    pub(super) fn caught_up(&self, queues: &Queues, device: DeviceNum, covered: u64) -> bool {
+    pub(super) fn caught_up(&self, queues: &CommandQueues, device: DeviceNum, covered: u64) -> bool {
         let mut state = self.0.lock();
         state.cursor = state.cursor.max(covered);
         let done = queues.last(device) <= state.cursor;
         if done {
-            state.behind = false;
-            state.feeding = false;
+            state.more_in_store = false;
+            state.reading_store = false;
         }
         done
     }
@@ -191,16 +195,16 @@ impl CommandWindow {
     /// The connection takes no more: True when it will say so by an acknowledgement.
     pub(super) fn pause(&self) -> bool {
         let mut state = self.0.lock();
-        let pause = !state.handed.is_empty() || !state.open;
-        state.feeding &= !pause;
+        let pause = !state.in_flight.is_empty() || !state.open;
+        state.reading_store &= !pause;
         pause
     }
 
     /// The connection is gone. Gives the commands that were only for it.
-    pub(super) fn end(&self) -> Vec<Handed> {
+    pub(super) fn end(&self) -> Vec<CommandRef> {
         let mut state = self.0.lock();
-        let State { handed, waiting, .. } = std::mem::take(&mut *state);
-        handed.into_iter().chain(waiting).filter(|handed| handed.only_now).collect()
+        let State { in_flight, waiting, .. } = std::mem::take(&mut *state);
+        in_flight.into_iter().chain(waiting).filter(|command| command.ttl_zero).collect()
     }
 }
 
@@ -210,7 +214,7 @@ fn hand(state: &mut State, link: &dyn Link, command: &CommandDoc, again: bool, n
     if taken {
         state.cursor = command.num;
         let (num, id) = (command.num, command.id.as_str().into());
-        state.handed.push(Handed { num, id, only_now: command.ttl_ms == 0 });
+        state.in_flight.push(CommandRef { num, id, ttl_zero: command.ttl_ms == 0 });
     }
     taken
 }

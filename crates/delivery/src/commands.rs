@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     command_window::outbound,
     handle::{Handle, Shared},
-    presence::Presence,
+    online_device::OnlineDevice,
 };
 use switchbox_core::{
     ingest::{self, Done, EndedCommand},
@@ -36,8 +36,8 @@ pub enum CancelError {
 }
 
 impl Shared {
-    /// Ends those of the device's commands that have not ended yet; how many. `done` is told when that is durable; it is
-    /// dropped where nothing was to be done.
+    /// Ends those of the device's commands that have not ended yet; how many. `done` is called when that is durable; it is
+    /// dropped if there was none.
     pub(super) fn end_commands(
         &self,
         device: &Arc<Device>,
@@ -49,8 +49,8 @@ impl Shared {
         let ended: Vec<_> = claimed.map(|(num, id)| EndedCommand { num, id, status }).collect();
         let count = ended.len();
         if count > 0 {
-            if let Some(presence) = self.online.read().get(&device.num) {
-                presence.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
+            if let Some(online_device) = self.online.read().get(&device.num) {
+                online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
             }
             let label = Reason { reason: status.as_str() };
             self.metrics.commands_ended.get_or_create(&label).inc_by(u64::try_from(count).unwrap_or(0));
@@ -61,15 +61,15 @@ impl Shared {
 
     /// Sends a command to a device that acknowledges none (its subscription has QoS 0): once, whatever happens. So it ends first, and
     /// is sent when that is durable.
-    pub(super) fn send_unconfirmed(&self, presence: &Arc<Presence>, command: CommandDoc) {
-        let to = presence.clone();
+    pub(super) fn send_unconfirmed(&self, online_device: &Arc<OnlineDevice>, command: CommandDoc) {
+        let to = online_device.clone();
         let ended = (command.num, command.id.clone());
         let send: Done = Box::new(move |result| {
             if result.is_ok() && !to.link().deliver(outbound(&command, false, clock::now_ms())) {
                 tracing::debug!(device = %to.device().name, id = command.id, "the connection ended before a command was sent");
             }
         });
-        self.end_commands(presence.device(), CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
+        self.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, std::iter::once(ended), Some(send));
     }
 
     /// Purges these and waits until that is durable; how many had not ended yet.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{command_window::Fed, handle::Shared, presence::Presence};
+use super::{command_window::FeedResult, handle::Shared, online_device::OnlineDevice};
 use switchbox_model::CommandStatus;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::SiteLimit, tasks};
@@ -18,18 +18,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const FIRST: Duration = Duration::from_millis(2);
 
 /// Feeds the device where something waits for it, and nobody does so yet.
-pub(super) fn wake(shared: &Arc<Shared>, presence: &Arc<Presence>) {
-    wake_after(Duration::ZERO, shared, presence);
+pub(super) fn wake(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) {
+    wake_after(Duration::ZERO, shared, online_device);
 }
 
 /// As [`wake`], for a device that has just subscribed.
-pub(super) fn wake_soon(shared: &Arc<Shared>, presence: &Arc<Presence>) {
-    wake_after(FIRST, shared, presence);
+pub(super) fn wake_soon(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) {
+    wake_after(FIRST, shared, online_device);
 }
 
-fn wake_after(pause: Duration, shared: &Arc<Shared>, presence: &Arc<Presence>) {
-    if presence.commands().begin_feeding() {
-        let (shared, presence, runtime) = (shared.clone(), presence.clone(), shared.runtime.clone());
+fn wake_after(pause: Duration, shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) {
+    if online_device.commands().begin_feeding() {
+        let (shared, online_device, runtime) = (shared.clone(), online_device.clone(), shared.runtime.clone());
         let panics = shared.metrics.panics.clone();
         // After a panic the device gets its queue when it connects again.
         let feeding = tasks::contained(panics, "command feeder", async move {
@@ -37,51 +37,51 @@ fn wake_after(pause: Duration, shared: &Arc<Shared>, presence: &Arc<Presence>) {
                 tokio::time::sleep(pause).await;
             }
             // A store that is closed means that the host is stopping.
-            let _ = run(&shared, &presence).await;
+            let _ = run(&shared, &online_device).await;
         });
         // Supervision: contained, see above.
         runtime.spawn(feeding);
     }
 }
 
-async fn run(shared: &Arc<Shared>, presence: &Arc<Presence>) -> Result<(), store::Error> {
-    let (lane, device) = (presence.commands(), presence.device().num);
+async fn run(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) -> Result<(), store::Error> {
+    let (window, device) = (online_device.commands(), online_device.device().num);
     // Commands up to this one are in the documents.
     let mut covered = 0;
-    while let Some((cursor, room)) = lane.wanted() {
+    while let Some((cursor, room)) = window.wanted() {
         // What has ended before the oldest open one need not be looked at.
         let after = cursor.max(shared.queues.first(device).saturating_sub(1));
         if after >= covered {
             covered = shared.queues.last(device);
-            retry(|| shared.store.settle(None)).await?;
+            retry(|| shared.store.flush(None)).await?;
         }
         let page = {
             let _turn = shared.readers.acquire().await.map_err(|_| store::Error::Closed)?;
             retry(|| shared.store.queued_commands(device, after, room)).await?
         };
         let last = page.last;
-        let fed = lane.feed(presence.link(), &shared.queues, clock::now_ms(), page);
+        let fed = window.feed(online_device.link(), &shared.queues, clock::now_ms(), page);
         let blocked = fed.blocked;
-        note(shared, presence, fed);
+        note(shared, online_device, fed);
         if blocked {
-            if lane.pause() {
+            if window.pause() {
                 return Ok(());
             }
             tokio::time::sleep(RETRY_PAUSE).await;
-        } else if last && lane.caught_up(&shared.queues, device, covered) {
+        } else if last && window.caught_up(&shared.queues, device, covered) {
             return Ok(());
         }
     }
     Ok(())
 }
 
-fn note(shared: &Arc<Shared>, presence: &Arc<Presence>, fed: Fed) {
-    let expired = fed.expired.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
-    shared.end_commands(presence.device(), CommandStatus::Expired, expired, None);
-    fed.unconfirmed.into_iter().for_each(|command| shared.send_unconfirmed(presence, command));
+fn note(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>, fed: FeedResult) {
+    let expired = fed.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
+    shared.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
+    fed.unconfirmed.into_iter().for_each(|command| shared.send_unconfirmed(online_device, command));
     // They may have been sent: without DUP the device could not tell that it has them.
-    let doubtful = fed.doubtful.into_iter().map(|handed| (handed.num, handed.id.as_ref().into()));
-    shared.end_commands(presence.device(), CommandStatus::SentUnconfirmed, doubtful, None);
+    let possibly_sent = fed.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
+    shared.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, possibly_sent, None);
 }
 
 /// Asks until the store answers, or is closed.

@@ -6,10 +6,10 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
-use super::{link::Feed, outgoing, presence::Presence, waiting_calls::Calls};
+use super::{link::Feed, online_device::OnlineDevice, outgoing, waiting_calls::Calls};
 use switchbox_core::{
     ingest,
-    outbox::Queues,
+    outbox::CommandQueues,
     registry::{self, Device},
 };
 use switchbox_model::{CommandStatus, DeviceNum, Entry, EventData, Settlement};
@@ -36,7 +36,7 @@ pub struct Parts {
     pub store: store::Handle,
     pub ingest: ingest::Handle,
     pub registry: registry::Handle,
-    pub queues: Queues,
+    pub queues: CommandQueues,
     pub metrics: Metrics,
     /// Where the devices' queues are read.
     pub runtime: tokio::runtime::Handle,
@@ -49,13 +49,13 @@ pub(super) struct Shared {
     pub(super) store: store::Handle,
     pub(super) ingest: ingest::Handle,
     pub(super) registry: registry::Handle,
-    pub(super) queues: Queues,
+    pub(super) queues: CommandQueues,
     pub(super) metrics: Metrics,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) readers: Semaphore,
-    pub(super) online: RwLock<HashMap<DeviceNum, Arc<Presence>>>,
+    pub(super) online: RwLock<HashMap<DeviceNum, Arc<OnlineDevice>>>,
     /// Devices that a config was queued for, whose connections are to be told.
-    pub(super) to_wake: Mutex<Vec<Arc<Presence>>>,
+    pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: Calls,
     pub(super) outgoing: Arc<outgoing::Queue>,
     pub(super) proxy: OnceLock<proxy::Handle>,
@@ -82,7 +82,7 @@ impl Handle {
         Self { shared: Arc::new(shared) }
     }
 
-    pub(super) fn presence(&self, device: DeviceNum) -> Option<Arc<Presence>> {
+    pub(super) fn online_device(&self, device: DeviceNum) -> Option<Arc<OnlineDevice>> {
         self.shared.online.read().get(&device).cloned()
     }
 
@@ -94,7 +94,7 @@ impl Handle {
     /// The device is connected and subscribes to this.
     #[must_use]
     pub fn takes(&self, device: DeviceNum, feed: Feed) -> bool {
-        self.shared.online.read().get(&device).is_some_and(|presence| presence.takes(feed))
+        self.shared.online.read().get(&device).is_some_and(|online_device| online_device.takes(feed))
     }
 
     /// How many devices are connected.
@@ -105,8 +105,8 @@ impl Handle {
 
     /// Ends the device's connection, if it has one.
     pub fn close(&self, device: DeviceNum, reason: &str) {
-        if let Some(presence) = self.presence(device) {
-            presence.link().close(reason);
+        if let Some(online_device) = self.online_device(device) {
+            online_device.link().close(reason);
         }
     }
 }
@@ -119,18 +119,19 @@ impl Shared {
     }
 
     /// What the connection leaves behind: nobody answers its calls, and the commands that were only for it have ended.
-    pub(super) fn ended(&self, presence: &Presence, reason: &str) {
-        let expired = presence.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
-        self.end_commands(presence.device(), CommandStatus::Expired, expired, None);
-        let (device, Seen { heartbeat_ms, config_sent_ms, .. }) = (presence.device().num, presence.device().seen());
+    pub(super) fn ended(&self, online_device: &OnlineDevice, reason: &str) {
+        let expired = online_device.end().into_iter().map(|command| (command.num, command.id.as_ref().into()));
+        self.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
+        let (device, Seen { heartbeat_ms, config_sent_ms, .. }) =
+            (online_device.device().num, online_device.device().seen());
         if heartbeat_ms.or(config_sent_ms).is_some() {
             self.settle(vec![Settlement::LastSeen { device, heartbeat_ms, config_sent_ms }]);
         }
-        if let Some(error) = presence.device().take_new_error() {
+        if let Some(error) = online_device.device().take_new_error() {
             self.settle(vec![Settlement::Failed { device, error }]);
         }
-        self.note_gateway(presence.device());
-        self.ingest.lifecycle(presence.device(), EventData::Disconnected { reason: reason.to_owned() });
+        self.note_gateway(online_device.device());
+        self.ingest.lifecycle(online_device.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 
     /// The gateway over which the device was last heard of goes into the log, where it is not there yet.
@@ -140,13 +141,13 @@ impl Shared {
         }
     }
 
-    pub(super) fn disconnect(&self, presence: &Arc<Presence>, reason: &str) {
+    pub(super) fn disconnect(&self, online_device: &Arc<OnlineDevice>, reason: &str) {
         let mut online = self.online.write();
         // A newer connection of the same device may have taken the place already.
-        if online.get(&presence.device().num).is_some_and(|current| Arc::ptr_eq(current, presence)) {
-            online.remove(&presence.device().num);
+        if online.get(&online_device.device().num).is_some_and(|current| Arc::ptr_eq(current, online_device)) {
+            online.remove(&online_device.device().num);
             drop(online);
-            self.ended(presence, reason);
+            self.ended(online_device, reason);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     handle::Handle,
     link::{Feed, Outbound},
     online::Online,
-    presence::Presence,
+    online_device::OnlineDevice,
     waiting_calls::{Guard, Response},
 };
 use switchbox_core::registry::Device;
@@ -63,11 +63,11 @@ impl Handle {
         if let Some(endpoint) = device.endpoint() {
             return self.call_endpoint(device, &endpoint, name, payload, timeout).await;
         }
-        let presence = self.presence(device.num).ok_or_else(|| CallError::Offline(who()))?;
-        if !presence.takes(Feed::Methods) {
+        let online_device = self.online_device(device.num).ok_or_else(|| CallError::Offline(who()))?;
+        if !online_device.takes(Feed::Methods) {
             return Err(CallError::NotSubscribed(who()));
         }
-        self.put(&presence, name, payload, timeout).await
+        self.put(&online_device, name, payload, timeout).await
     }
 
     async fn call_endpoint(
@@ -100,18 +100,18 @@ impl Handle {
 
     async fn put(
         &self,
-        presence: &Presence,
+        online_device: &OnlineDevice,
         name: &str,
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Response, CallError> {
-        let who = || presence.device().name.to_string();
+        let who = || online_device.device().name.to_string();
         let rid = self.shared.calls.next_rid.fetch_add(1, Ordering::Relaxed);
-        let waiting = presence.calls();
+        let waiting = online_device.calls();
         let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
         let _guard = Guard { waiting, rid };
         let expires = Instant::now() + timeout;
-        if !presence.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
+        if !online_device.link().deliver(Outbound::Method { rid, name: name.into(), payload, expires }) {
             return Err(CallError::Busy(who(), limits::SESSION_QUEUE));
         }
         match tokio::time::timeout(timeout, answer).await {
@@ -149,9 +149,9 @@ fn check_call(name: &str, payload: &[u8]) -> Result<(), CallError> {
 impl Online {
     /// The device's answer to a method call. False when nothing waits for it (too late, or no such call): counted.
     pub fn answer(&self, rid: u64, status: u16, payload: Bytes) -> bool {
-        let waited = self.presence.calls().answer(rid, Response { status, payload });
+        let waited = self.online_device.calls().answer(rid, Response { status, payload });
         if !waited {
-            let device = self.presence.device();
+            let device = self.online_device.device();
             self.shared.calls.note_late(device.num, &device.name, rid);
         }
         waited

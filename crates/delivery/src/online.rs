@@ -6,21 +6,21 @@ use super::{
     feeder,
     handle::Shared,
     link::{Feed, Outbound, Receipt},
-    presence::Presence,
+    online_device::OnlineDevice,
 };
 use switchbox_model::{CommandStatus, Settlement};
 use switchbox_support::clock;
 
 /// A device that is connected. Dropping it disconnects with the reason "connection lost".
 pub struct Online {
-    pub(super) presence: Arc<Presence>,
+    pub(super) online_device: Arc<OnlineDevice>,
     pub(super) shared: Arc<Shared>,
     pub(super) ended: bool,
 }
 
 impl std::fmt::Debug for Online {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Online").field(&self.presence.device().name).finish()
+        f.debug_tuple("Online").field(&self.online_device.device().name).finish()
     }
 }
 
@@ -37,48 +37,50 @@ impl Online {
     }
 
     fn begin(&self, feed: Feed, resumed: bool) {
-        self.presence.subscribe(feed, resumed);
-        if feed == Feed::Commands && self.presence.commands().open(&self.shared.queues, self.presence.device().num) {
-            feeder::wake_soon(&self.shared, &self.presence);
+        self.online_device.subscribe(feed, resumed);
+        if feed == Feed::Commands
+            && self.online_device.commands().open(&self.shared.queues, self.online_device.device().num)
+        {
+            feeder::wake_soon(&self.shared, &self.online_device);
         }
     }
 
     pub fn unsubscribe(&self, feed: Feed) {
-        self.presence.unsubscribe(feed);
+        self.online_device.unsubscribe(feed);
         if feed == Feed::Commands {
-            self.presence.commands().close();
+            self.online_device.commands().close();
         }
     }
 
     /// The session was kept, and was sent this without an acknowledgement: it sends it again as MQTT demands, under the
-    /// same packet id, and delivery does not. Asked before any subscription is taken up. False: nobody is to get it any
-    /// more, such as a method call, whose caller was told that the device was lost.
+    /// same packet id, and delivery does not. Asked before any subscription is taken up. False: it is not to be sent any
+    /// more, such as a method call whose caller already has the error that the device was lost.
     pub fn resumes(&self, outbound: &Outbound) -> bool {
         let (num, id) = match outbound {
             Outbound::Config { .. } => return true,
             Outbound::Command { num, id, .. } => (num, id),
             Outbound::Method { .. } => return false,
         };
-        let open = self.shared.queues.is_open(self.presence.device().num, *num);
+        let open = self.shared.queues.is_open(self.online_device.device().num, *num);
         if open {
-            self.presence.commands().resume(*num, id);
+            self.online_device.commands().resume(*num, id);
         }
         open
     }
 
     pub fn acknowledged(&self, receipts: impl IntoIterator<Item = Receipt>) {
         let time_ms = clock::now_ms();
-        let device = self.presence.device().num;
+        let device = self.online_device.device().num;
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
             Receipt::Config { version } => Some(Settlement::ConfigAcknowledged { device, version, time_ms }),
             Receipt::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
             Receipt::ConfigSent => {
-                self.presence.device().config_sent(time_ms);
+                self.online_device.device().config_sent(time_ms);
                 None
             }
             Receipt::ConfigRefused { version } => {
-                self.presence.refused_config(version, time_ms);
+                self.online_device.refused_config(version, time_ms);
                 None
             }
             Receipt::Command { num, id } => {
@@ -93,8 +95,8 @@ impl Online {
         self.shared.settle(settlements.collect());
         for (status, commands) in [(CommandStatus::Acknowledged, taken), (CommandStatus::Rejected, refused)] {
             if !commands.is_empty() {
-                self.shared.end_commands(self.presence.device(), status, commands.into_iter(), None);
-                feeder::wake(&self.shared, &self.presence);
+                self.shared.end_commands(self.online_device.device(), status, commands.into_iter(), None);
+                feeder::wake(&self.shared, &self.online_device);
             }
         }
     }
@@ -102,14 +104,14 @@ impl Online {
     /// Ends it with a reason, for the `disconnected` event.
     pub fn disconnect(mut self, reason: &str) {
         self.ended = true;
-        self.shared.disconnect(&self.presence, reason);
+        self.shared.disconnect(&self.online_device, reason);
     }
 }
 
 impl Drop for Online {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.disconnect(&self.presence, "connection lost");
+            self.shared.disconnect(&self.online_device, "connection lost");
         }
     }
 }

@@ -21,7 +21,7 @@ use switchbox_model::{Message, limits};
 use switchbox_store::OutgoingDoc;
 
 /// Messages on different topics that may be on their way at the same time: a subscriber that does not read holds up one.
-pub(super) const LANES: usize = 8;
+pub(super) const SHARDS: usize = 8;
 
 pub(super) struct Item {
     /// The effect's key.
@@ -38,14 +38,14 @@ pub(super) struct TopicShard {
 /// What was committed and not given yet. Bounded by [`Queue::room`]: plugins wait there before they commit more.
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) lanes: [TopicShard; LANES],
+    pub(super) shards: [TopicShard; SHARDS],
     pub(super) live: AtomicBool,
     bytes: AtomicUsize,
     pub(super) room: Notify,
 }
 
 impl Queue {
-    /// From the log. Before the host is live (while the log is replayed) QoS 0 is over and done with, and all else stands
+    /// From the log. Before the host is live (while the log is replayed) QoS 0 is over and done with, and all else is
     /// among the documents.
     pub(super) fn push(&self, id: String, message: Message) {
         if !self.live.load(Ordering::Acquire) {
@@ -54,10 +54,10 @@ impl Queue {
         self.bytes.fetch_add(message.size(), Ordering::Relaxed);
         let mut hasher = DefaultHasher::new();
         message.topic.hash(&mut hasher);
-        let at = usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0);
-        if let Some(lane) = self.lanes.get(at) {
-            lane.items.lock().push_back(Item { id, message: Arc::new(message) });
-            lane.work.notify_one();
+        let at = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0);
+        if let Some(shard) = self.shards.get(at) {
+            shard.items.lock().push_back(Item { id, message: Arc::new(message) });
+            shard.work.notify_one();
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
 
     fn topics(queue: &Queue) -> Vec<String> {
         let mut all: Vec<_> = queue
-            .lanes
+            .shards
             .iter()
             .flat_map(|l| l.items.lock().iter().map(|i| i.message.topic.to_string()).collect::<Vec<_>>())
             .collect();

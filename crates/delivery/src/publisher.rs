@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     handle::Handle,
-    outgoing::{Item, LANES, Queue},
+    outgoing::{Item, Queue, SHARDS},
 };
 use switchbox_core::ingest;
 use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner};
@@ -16,7 +16,7 @@ use switchbox_store::OutgoingDoc;
 use switchbox_support::{scheduling, tasks::Tasks};
 
 /// Messages settled together.
-const TAKE: usize = 64;
+const BATCH: usize = 64;
 
 /// Gives the messages. One for the host.
 #[derive(Clone)]
@@ -43,30 +43,30 @@ impl Handle {
 impl Publisher {
     /// Until the shutdown; what is not given then stays among the documents.
     pub async fn run(self, tasks: Tasks, shutdown: CancellationToken) {
-        let mut lanes = tokio::task::JoinSet::new();
-        for lane in 0..LANES {
-            let lane = self.clone().lane(lane, shutdown.clone());
-            lanes.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), lane));
+        let mut shards = tokio::task::JoinSet::new();
+        for shard in 0..SHARDS {
+            let shard = self.clone().shard(shard, shutdown.clone());
+            shards.spawn(tasks.clone().supervised("publisher of some topics", shutdown.clone(), shard));
         }
         // Where the host gives up its start, the runtime ends them.
-        while lanes.join_next().await.is_some() {}
-        // What comes now stays among the documents, and nobody may wait for room any more.
+        while shards.join_next().await.is_some() {}
+        // What comes now stays among the documents, and no plugin may wait for room any more.
         self.queue.live.store(false, Ordering::Release);
         self.queue.room.notify_waiters();
     }
 
-    async fn lane(self, lane: usize, shutdown: CancellationToken) {
-        let Some(lane) = self.queue.lanes.get(lane) else { return };
+    async fn shard(self, shard: usize, shutdown: CancellationToken) {
+        let Some(shard) = self.queue.shards.get(shard) else { return };
         let mut budget = WaitBudget::default();
         while !shutdown.is_cancelled() {
             let items: Vec<Item> = {
-                let mut items = lane.items.lock();
-                let many = items.len().min(TAKE);
+                let mut items = shard.items.lock();
+                let many = items.len().min(BATCH);
                 items.drain(..many).collect()
             };
             if items.is_empty() {
                 tokio::select! {
-                    () = lane.work.notified() => {}
+                    () = shard.work.notified() => {}
                     () = shutdown.cancelled() => {}
                 }
             }
@@ -94,8 +94,8 @@ impl Publisher {
         let bytes = message.size();
         self.topics.publish(message, &topics::Publisher::of(Owner::Plugins), budget).await;
         if let Some(event) = event {
-            let room = self.ingest.reserve(bytes, scheduling::PriorityClass::Foreground).await?;
-            self.ingest.submit_published(event, id.parse().ok(), room);
+            let permit = self.ingest.reserve(bytes, scheduling::PriorityClass::Foreground).await?;
+            self.ingest.submit_published(event, id.parse().ok(), permit);
         }
         Ok(())
     }

@@ -9,24 +9,24 @@ use switchbox_store::{CommandDoc, ConfigVersion};
 
 impl Sink for Handle {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
-        if let Some(presence) = self.presence(device.num)
-            && presence.queue_config(version)
+        if let Some(online_device) = self.online_device(device.num)
+            && online_device.queue_config(version)
         {
-            self.shared.to_wake.lock().push(presence);
+            self.shared.to_wake.lock().push(online_device);
         }
     }
 
     fn wake(&self) {
         let mut to_wake = self.shared.to_wake.lock();
-        to_wake.drain(..).for_each(|presence| presence.link().wake());
+        to_wake.drain(..).for_each(|online_device| online_device.link().wake());
     }
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
-        let Some(presence) = self.presence(device.num) else { return false };
-        let offered = presence.commands().offer(presence.link(), command);
+        let Some(online_device) = self.online_device(device.num) else { return false };
+        let offered = online_device.commands().offer(online_device.link(), command);
         match offered {
-            Offered::Unconfirmed => self.shared.send_unconfirmed(&presence, command.clone()),
-            Offered::Waits => feeder::wake(&self.shared, &presence),
+            Offered::Unconfirmed => self.shared.send_unconfirmed(&online_device, command.clone()),
+            Offered::Waits => feeder::wake(&self.shared, &online_device),
             Offered::Sent | Offered::Absent => {}
         }
         offered != Offered::Absent

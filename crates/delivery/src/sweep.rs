@@ -58,7 +58,7 @@ impl Handle {
 
     async fn sweep(&self, left: bool) -> Result<(), store::Error> {
         loop {
-            // First: what comes from now on is told of.
+            // First, so that what becomes due from now on is noted again.
             self.shared.queues.clear_due();
             let (page, next) = self.shared.store.due_commands(clock::now_ms(), left, PAGE).await?;
             let (found, ended) = (page.len(), self.end_due(page));
@@ -93,8 +93,8 @@ impl Handle {
                 }
             }
             count += self.shared.end_commands(&device, status, commands.into_iter(), None);
-            if let Some(presence) = self.presence(device.num) {
-                feeder::wake(&self.shared, &presence);
+            if let Some(online_device) = self.online_device(device.num) {
+                feeder::wake(&self.shared, &online_device);
             }
         }
         count

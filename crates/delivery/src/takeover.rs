@@ -1,10 +1,10 @@
 //! A device is reached over one connection at a time, its own or a gateway's, and the newest has it: where it is now is
-//! what it was attached to last. Two gateways that both want it do not tear it to and fro: after it was taken from one
-//! connection by another, a gateway is told to wait. Never decides who may have it.
+//! what it was attached to last. Two gateways that both want it do not take it from each other in turns: after it was taken from one
+//! connection by another, a gateway has to wait. Never decides which connection may have it.
 
 use std::{sync::Arc, time::Instant};
 
-use super::{handle::Handle, link::Link, online::Online, presence::Presence};
+use super::{handle::Handle, link::Link, online::Online, online_device::OnlineDevice};
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, EventData, limits};
 use switchbox_support::clock;
@@ -21,14 +21,14 @@ fn stays(taken: Option<Instant>, now: Instant) -> bool {
 
 impl Handle {
     /// The device is connected from now on (its `connected` event is journaled). A link that the device had before is
-    /// replaced: its owner has closed it already or is told to.
+    /// replaced: its owner has closed it already, or [`Link::close`] is called.
     pub fn connect(&self, device: &Arc<Device>, link: Arc<dyn Link>) -> Online {
         self.place(device, link, "the device connected again")
     }
 
     /// As [`Handle::connect`], over the connection of a gateway.
     pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
-        if self.presence(device.num).is_some_and(|presence| stays(presence.taken(), Instant::now())) {
+        if self.online_device(device.num).is_some_and(|online_device| stays(online_device.taken(), Instant::now())) {
             self.shared.metrics.limit(limits::names::TAKEOVER_PAUSE);
             return Err(JustTaken(device.name.id.clone()));
         }
@@ -39,18 +39,18 @@ impl Handle {
     }
 
     fn place(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
-        let (presence, before) = {
+        let (online_device, before) = {
             let mut online = self.shared.online.write();
             let taken = online.contains_key(&device.num).then(Instant::now);
-            let presence = Arc::new(Presence::new(device.clone(), link, taken));
-            (presence.clone(), online.insert(device.num, presence))
+            let online_device = Arc::new(OnlineDevice::new(device.clone(), link, taken));
+            (online_device.clone(), online.insert(device.num, online_device))
         };
         if let Some(before) = before {
             before.link().close(why);
             self.shared.ended(&before, why);
         }
         self.shared.ingest.lifecycle(device, EventData::Connected);
-        Online { presence, shared: self.shared.clone(), ended: false }
+        Online { online_device, shared: self.shared.clone(), ended: false }
     }
 }
 

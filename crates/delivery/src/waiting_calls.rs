@@ -17,32 +17,32 @@ pub struct Response {
     pub payload: Bytes,
 }
 
-/// Devices whose late answers the log remembers to have told of; past it, it tells again.
-const TOLD: usize = 10_000;
+/// Devices remembered as logged for a late answer; past it, they are logged again.
+const LATE_LOGGED_MAX: usize = 10_000;
 
 /// What the host remembers of all calls.
 #[derive(Debug)]
 pub(super) struct Calls {
     pub(super) next_rid: AtomicU64,
     pub(super) late: AtomicU64,
-    /// The devices whose late answers the log has told of.
-    told: Mutex<HashSet<DeviceNum>>,
+    /// The devices whose late answers were logged.
+    late_logged: Mutex<HashSet<DeviceNum>>,
 }
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), told: Mutex::default() }
+        Self { next_rid: AtomicU64::new(1), late: AtomicU64::new(0), late_logged: Mutex::default() }
     }
 }
 
 impl Calls {
     pub(super) fn note_late(&self, device: DeviceNum, name: &DeviceName, rid: u64) {
         self.late.fetch_add(1, Ordering::Relaxed);
-        let mut told = self.told.lock();
-        if told.len() >= TOLD {
-            told.clear();
+        let mut late_logged = self.late_logged.lock();
+        if late_logged.len() >= LATE_LOGGED_MAX {
+            late_logged.clear();
         }
-        if told.insert(device) {
+        if late_logged.insert(device) {
             tracing::warn!(
                 device = %name, rid,
                 "dropped an answer that no method call waits for (any more); further ones of this device are only counted"
@@ -72,7 +72,7 @@ impl Waiting {
         call.is_some_and(|call| call.send(response).is_ok())
     }
 
-    /// The device is gone: all that wait are told.
+    /// The device is gone: all waiting calls fail.
     pub(super) fn end(&self) {
         self.0.lock().clear();
     }

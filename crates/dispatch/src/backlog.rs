@@ -6,7 +6,7 @@ use std::{collections::HashSet, time::Duration};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::queue::{Job, QueueKey, Queues, Work};
+use super::queue::{EventQueues, Job, QueueKey, Work};
 use switchbox_model::Seq;
 
 /// Events that wait in memory for one plugin.
@@ -14,14 +14,14 @@ const QUEUE_EVENTS: usize = 10_000;
 /// Bytes of events that wait in memory for one plugin.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Events of one device that a worker takes at once.
-const TAKE: usize = 32;
+const BATCH: usize = 32;
 /// Workers of one plugin that compute; those that wait for a device's answer come on top.
-const WORKERS: usize = 2;
+const COMPUTING_MAX: usize = 2;
 /// Workers of one plugin in all.
 const WORKERS_MAX: usize = 1_024;
 
 /// The plugin reads from the log because its queue was full, or because the host has just started.
-pub(super) struct Lag {
+pub(super) struct CatchUp {
     /// The next event to read.
     pub(super) cursor: Seq,
     /// The newest event that was offered; read up to here, and the plugin is back.
@@ -44,21 +44,21 @@ pub(super) struct Offered {
     /// How many wait in memory; the others are read from the log.
     pub(super) queued: usize,
     /// The queue was full, and from now on the plugin reads from the log.
-    pub(super) lags: bool,
+    pub(super) falls_behind: bool,
 }
 
 #[derive(Default)]
 struct Inner {
-    queues: Queues,
-    lag: Option<Lag>,
+    queues: EventQueues,
+    catch_up: Option<CatchUp>,
     /// All events before this one were read from the log.
-    read: Seq,
+    read_until: Seq,
     workers: usize,
     idle: usize,
     /// Workers that wait for a device's answer.
     waiting: usize,
     /// Events whose effects are held back.
-    held: usize,
+    held_back: usize,
     stopped: bool,
 }
 
@@ -72,9 +72,9 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Takes nothing before [`Backlog::begin`].
-    pub(super) fn new(lag: Lag, start: impl Fn(Task) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(catch_up: CatchUp, start: impl Fn(Task) + Send + Sync + 'static) -> Self {
         Self {
-            inner: Mutex::new(Inner { lag: Some(lag), ..Inner::default() }),
+            inner: Mutex::new(Inner { catch_up: Some(catch_up), ..Inner::default() }),
             work: Notify::new(),
             room: Notify::new(),
             done: Notify::new(),
@@ -92,22 +92,22 @@ impl Backlog {
         let mut offered = Offered::default();
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
-            if seq < inner.read {
+            if seq < inner.read_until {
                 // It had its number but was not offered yet when the plugin read up to it.
                 continue;
             }
-            if let Some(lag) = &mut inner.lag {
-                lag.newest = lag.newest.max(seq);
+            if let Some(catch_up) = &mut inner.catch_up {
+                catch_up.newest = catch_up.newest.max(seq);
             } else if inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES {
-                offered.lags = true;
-                inner.lag = Some(Lag { cursor: seq, newest: seq, handled: HashSet::new() });
+                offered.falls_behind = true;
+                inner.catch_up = Some(CatchUp { cursor: seq, newest: seq, handled: HashSet::new() });
                 (self.start)(Task::CatchUp);
             } else {
-                inner.queues.push_first_of(job, jobs.size_hint().0);
+                inner.queues.push_reserving(job, jobs.size_hint().0);
                 offered.queued += 1;
             }
         }
-        self.staff(&mut inner);
+        self.ensure_workers(&mut inner);
         offered
     }
 
@@ -116,19 +116,19 @@ impl Backlog {
         let mut inner = self.inner.lock();
         if !inner.stopped {
             inner.queues.push(job);
-            self.staff(&mut inner);
+            self.ensure_workers(&mut inner);
         }
         !inner.stopped
     }
 
-    /// Makes sure that somebody works on what is ready; nobody does once the plugin has stopped.
-    fn staff(&self, inner: &mut Inner) {
+    /// Wakes an idle worker or starts one if a queue is ready and the plugin has not stopped.
+    fn ensure_workers(&self, inner: &mut Inner) {
         if inner.stopped || !inner.queues.has_ready() {
             return;
         }
         if inner.idle > 0 {
             self.work.notify_one();
-        } else if inner.workers < (WORKERS + inner.waiting).min(WORKERS_MAX) {
+        } else if inner.workers < (COMPUTING_MAX + inner.waiting).min(WORKERS_MAX) {
             inner.workers += 1;
             (self.start)(Task::Worker);
         }
@@ -140,15 +140,15 @@ impl Backlog {
             let woken = self.work.notified();
             {
                 let mut inner = self.inner.lock();
-                if inner.stopped || inner.workers > WORKERS + inner.waiting {
+                if inner.stopped || inner.workers > COMPUTING_MAX + inner.waiting {
                     inner.workers -= 1;
-                    self.staff(&mut inner);
+                    self.ensure_workers(&mut inner);
                     drop(inner);
                     self.done.notify_waiters();
                     return None;
                 }
-                if let Some(work) = inner.queues.take(TAKE) {
-                    self.staff(&mut inner);
+                if let Some(work) = inner.queues.take(BATCH) {
+                    self.ensure_workers(&mut inner);
                     return Some(work);
                 }
                 inner.idle += 1;
@@ -158,20 +158,20 @@ impl Backlog {
         }
     }
 
-    /// A worker panicked outside of its guest. What it was at stays in the journal, and its lane waits for the next start.
+    /// A worker panicked outside of its guest. The event that it handled stays in the journal, and its queue waits for the next start.
     pub(super) fn worker_lost(&self) {
         let mut inner = self.inner.lock();
         inner.workers -= 1;
-        self.staff(&mut inner);
+        self.ensure_workers(&mut inner);
         drop(inner);
         self.done.notify_waiters();
     }
 
-    /// All that was taken of the lane is handed to the log.
-    pub(super) fn finish(&self, lane: QueueKey) {
+    /// All that was taken of the queue is handed to the log.
+    pub(super) fn finish(&self, key: QueueKey) {
         let mut inner = self.inner.lock();
-        inner.queues.done(lane);
-        self.staff(&mut inner);
+        inner.queues.done(key);
+        self.ensure_workers(&mut inner);
         drop(inner);
         self.room.notify_one();
     }
@@ -181,22 +181,22 @@ impl Backlog {
         self.inner.lock().queues.put_back(work);
     }
 
-    pub(super) fn wake(&self, lane: QueueKey) {
+    pub(super) fn wake(&self, key: QueueKey) {
         let mut inner = self.inner.lock();
-        inner.queues.wake(lane);
-        self.staff(&mut inner);
+        inner.queues.wake(key);
+        self.ensure_workers(&mut inner);
     }
 
-    /// The effects of the lane's event are held back; the rest of what was taken waits behind it. [`Backlog::released`] is to
+    /// The effects of the queue's event are held back; the rest of what was taken waits behind it. [`Backlog::released`] is to
     /// follow.
-    pub(super) fn put_back_behind(&self, working: Seq, rest: Work) {
+    pub(super) fn put_back_behind(&self, in_progress: Seq, rest: Work) {
         let mut inner = self.inner.lock();
-        inner.held += 1;
-        inner.queues.put_back_behind(working, rest);
+        inner.held_back += 1;
+        inner.queues.put_back_behind(in_progress, rest);
     }
 
     pub(super) fn released(&self) {
-        self.inner.lock().held -= 1;
+        self.inner.lock().held_back -= 1;
         self.done.notify_waiters();
     }
 
@@ -204,7 +204,7 @@ impl Backlog {
     pub(super) fn waiting(&self) -> Waiting<'_> {
         let mut inner = self.inner.lock();
         inner.waiting += 1;
-        self.staff(&mut inner);
+        self.ensure_workers(&mut inner);
         drop(inner);
         Waiting(self)
     }
@@ -228,25 +228,25 @@ impl Backlog {
 
     /// Events up to `newest` are read from the log; later ones are offered.
     pub(super) fn begin(&self, newest: Seq) {
-        self.with_lag(|lag| lag.newest = newest);
+        self.with_catch_up(|catch_up| catch_up.newest = newest);
         (self.start)(Task::CatchUp);
     }
 
     /// For catching up.
-    pub(super) fn with_lag<T>(&self, look: impl FnOnce(&mut Lag) -> T) -> Option<T> {
-        self.inner.lock().lag.as_mut().map(look)
+    pub(super) fn with_catch_up<T>(&self, look: impl FnOnce(&mut CatchUp) -> T) -> Option<T> {
+        self.inner.lock().catch_up.as_mut().map(look)
     }
 
     /// Everything before `next` was read. Queues the jobs; true when the plugin has caught up.
     pub(super) fn caught_up(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
         jobs.into_iter().for_each(|job| inner.queues.push(job));
-        self.staff(&mut inner);
-        let Some(lag) = &mut inner.lag else { return true };
-        lag.cursor = lag.cursor.max(next);
-        if lag.cursor > lag.newest {
-            inner.read = lag.cursor;
-            inner.lag = None;
+        self.ensure_workers(&mut inner);
+        let Some(catch_up) = &mut inner.catch_up else { return true };
+        catch_up.cursor = catch_up.cursor.max(next);
+        if catch_up.cursor > catch_up.newest {
+            inner.read_until = catch_up.cursor;
+            inner.catch_up = None;
             return true;
         }
         inner.stopped
@@ -255,14 +255,14 @@ impl Backlog {
     /// The oldest event that is not handled; none = no event waits.
     pub(super) fn oldest(&self) -> Option<Seq> {
         let inner = self.inner.lock();
-        let lagging = inner.lag.as_ref().map(|lag| lag.cursor);
+        let lagging = inner.catch_up.as_ref().map(|catch_up| catch_up.cursor);
         [inner.queues.oldest(), lagging].into_iter().flatten().min()
     }
 
     /// Events that wait in memory, and whether more wait in the log.
     pub(super) fn waits(&self) -> (usize, bool) {
         let inner = self.inner.lock();
-        (inner.queues.len(), inner.lag.is_some())
+        (inner.queues.len(), inner.catch_up.is_some())
     }
 
     /// Takes nothing new, and lets go of what waits.
@@ -278,7 +278,7 @@ impl Backlog {
             self.room.notify_one();
             let busy = {
                 let inner = self.inner.lock();
-                inner.workers + inner.held
+                inner.workers + inner.held_back
             };
             if busy == 0 {
                 return;

@@ -47,7 +47,7 @@ enum Step {
 }
 
 async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error> {
-    let Some((cursor, newest)) = runner.backlog.with_lag(|lag| (lag.cursor, lag.newest)) else {
+    let Some((cursor, newest)) = runner.backlog.with_catch_up(|catch_up| (catch_up.cursor, catch_up.newest)) else {
         return Ok(Step::CaughtUp);
     };
     if cursor > newest {
@@ -83,12 +83,12 @@ fn job(runner: &Arc<Runner>, event: Event) -> Option<Job> {
     if before_boot && !event.durable {
         return None;
     }
-    if runner.backlog.with_lag(|lag| lag.handled.remove(&event.seq)).unwrap_or(false) {
+    if runner.backlog.with_catch_up(|catch_up| catch_up.handled.remove(&event.seq)).unwrap_or(false) {
         return None;
     }
     let device = match event.device {
         Some(num) => Some(runner.context.registry.get(num)?),
         None => None,
     };
-    runner.wants(device.as_ref(), &event).then_some(Job { event, device, attempt: 1, letter: None })
+    runner.wants(device.as_ref(), &event).then_some(Job { event, device, attempt: 1, dead_letter_id: None })
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{cycles::Cycles, kv::Kv, life::Lives, reach::Reach, recovery::Left, warnings::Warnings};
+use super::{cycles::Cycles, kv::Kv, life::Lives, reach::Reach, recovery::Recovery, warnings::Warnings};
 use switchbox_core::{registry, timers};
 use switchbox_model::Seq;
 use switchbox_store as store;
@@ -31,7 +31,7 @@ pub(super) struct Context {
     /// The last event that was in the log when the host started.
     pub(super) boot: OnceLock<Seq>,
     /// The plugins that were there when the host stopped and do not run yet.
-    pub(super) left: Mutex<Left>,
+    pub(super) recovery: Mutex<Recovery>,
     pub(super) lives: Mutex<Lives>,
     /// Grows whenever routes have to be asked for again.
     generation: AtomicU64,
@@ -54,7 +54,7 @@ impl Context {
             runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),
-            left: Mutex::default(),
+            recovery: Mutex::default(),
             lives: Mutex::default(),
             generation: AtomicU64::new(1),
             began: Instant::now(),

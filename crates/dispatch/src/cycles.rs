@@ -15,10 +15,10 @@ const FRESH: Duration = Duration::from_secs(10);
 const EDGES_MAX: usize = 10_000;
 /// Plugins in a cycle, at most.
 const LONGEST: usize = 8;
-/// A cycle is told of again after this, if it is still there.
-const TELL_AGAIN: Duration = Duration::from_secs(600);
-/// Cycles remembered as told; past it, all are forgotten.
-const TOLD_MAX: usize = 1_000;
+/// A cycle is reported again after this, if it is still there.
+const REPORT_AGAIN: Duration = Duration::from_secs(600);
+/// Cycles remembered as reported; past it, all are forgotten.
+const REPORTED_MAX: usize = 1_000;
 
 /// What events come from and effects go to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,12 +74,12 @@ impl fmt::Display for Cycle {
 pub(super) struct Cycles {
     edges: HashMap<Node, Vec<Edge>>,
     len: usize,
-    told: HashMap<String, Duration>,
+    reported: HashMap<String, Duration>,
 }
 
 impl Cycles {
     /// The plugin answered an event of `from` with an effect on `to`. `inside`: the event came of an effect without a device's
-    /// doing (a message, a settled command). Gives a cycle that is to be told of.
+    /// doing (a message, a settled command). Returns a cycle that is to be reported.
     pub(super) fn note(
         &mut self,
         now: Duration,
@@ -147,14 +147,14 @@ impl Cycles {
 
     fn tell(&mut self, now: Duration, cycle: &Cycle) -> bool {
         let key = cycle.to_string();
-        // What is as it should be is told once.
-        if self.told.get(&key).is_some_and(|told| cycle.expected || *told + TELL_AGAIN > now) {
+        // An expected cycle is reported once.
+        if self.reported.get(&key).is_some_and(|reported| cycle.expected || *reported + REPORT_AGAIN > now) {
             return false;
         }
-        if self.told.len() >= TOLD_MAX {
-            self.told.clear();
+        if self.reported.len() >= REPORTED_MAX {
+            self.reported.clear();
         }
-        self.told.insert(key, now);
+        self.reported.insert(key, now);
         true
     }
 }
@@ -178,8 +178,8 @@ mod tests {
         }
     }
 
-    /// Notes `from plugin to` samples at the given seconds; returns what is told, `!` before what is worth a warning.
-    fn told(samples: &[(u64, &str)]) -> Vec<String> {
+    /// Notes `from plugin to` samples at the given seconds; returns what is reported, `!` before what is worth a warning.
+    fn reported(samples: &[(u64, &str)]) -> Vec<String> {
         let mut cycles = Cycles::default();
         let note = |(at, text): &(u64, &str)| {
             let words: Vec<_> = text.split(' ').collect();
@@ -203,25 +203,25 @@ mod tests {
             (&[(0, "1 a 2"), (0, "2 a 1")], &["!a → device-1 → a → device-2 → a"]),
             (&[(0, "t a t")], &["!a → t → a"]),
         ] {
-            assert_eq!(told(samples), expect, "{samples:?}");
+            assert_eq!(reported(samples), expect, "{samples:?}");
         }
     }
 
     #[test]
-    fn one_plugin_on_one_device_is_told_of_once_and_is_no_problem() {
-        assert_eq!(told(&[(0, "1 hop 1"), (1, "1 hop 1"), (9_000, "1 hop 1")]), ["hop → device-1 → hop"]);
+    fn one_plugin_on_one_device_is_reported_once_and_is_no_problem() {
+        assert_eq!(reported(&[(0, "1 hop 1"), (1, "1 hop 1"), (9_000, "1 hop 1")]), ["hop → device-1 → hop"]);
     }
 
     #[test]
-    fn a_cycle_is_told_of_once_in_ten_minutes() {
+    fn a_cycle_is_reported_once_in_ten_minutes() {
         let round = |at| [(at, "1 a 2"), (at, "2 b 1")];
         let samples = [round(0), round(5), round(300), round(599), round(700)].concat();
-        assert_eq!(told(&samples).len(), 2);
+        assert_eq!(reported(&samples).len(), 2);
     }
 
     #[test]
     fn what_was_long_ago_leads_nowhere() {
-        assert_eq!(told(&[(0, "1 a 2"), (11, "2 b 1")]), [""; 0]);
+        assert_eq!(reported(&[(0, "1 a 2"), (11, "2 b 1")]), [""; 0]);
     }
 
     #[test]

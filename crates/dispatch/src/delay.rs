@@ -1,4 +1,4 @@
-//! Holds an event's effects back while its targets may get no more: the event's lane waits, its worker and all other lanes go
+//! Holds an event's effects back while its targets may get no more: the event's queue waits, its worker and all other queues go
 //! on. What is held back is bounded in bytes; past it the worker itself waits.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -15,7 +15,7 @@ use super::{
 };
 use switchbox_plugin_runtime::limits::names;
 
-/// Takes over an event whose effects must wait, and what else was taken of its lane.
+/// Takes over an event whose effects must wait, and what else was taken of its queue.
 pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Duration, rest: Work) {
     let began = tokio::time::Instant::now();
     let until = began + wait;
@@ -28,13 +28,13 @@ pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Dura
         permit = permits => permit.ok(),
         () = runner.ending.cancelled() => None,
     };
-    let lane = rest.lane;
+    let key = rest.key;
     runner.backlog.put_back_behind(pending.job.event.seq, rest);
     let held = Held(runner.clone());
     runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
-            () = tokio::time::sleep_until(until) => release(&held.0, *pending, began.elapsed(), lane).await,
+            () = tokio::time::sleep_until(until) => release(&held.0, *pending, began.elapsed(), key).await,
             // The event is in the journal and comes again.
             () = held.0.ending.cancelled() => {}
         }
@@ -51,13 +51,13 @@ impl Drop for Held {
     }
 }
 
-async fn release(runner: &Arc<Runner>, mut pending: Pending, held: Duration, lane: QueueKey) {
+async fn release(runner: &Arc<Runner>, mut pending: Pending, held: Duration, key: QueueKey) {
     let mut settled = Settled::new(runner);
     settled.add_held_back(&mut pending, held);
     let next = outcome::finish(&mut settled, pending).await;
     settled.submit().await;
     match next {
-        Next::Again(job) => retry(runner, *job, Work { lane, jobs: VecDeque::new() }),
-        Next::Handled | Next::Later(..) => runner.backlog.finish(lane),
+        Next::Again(job) => retry(runner, *job, Work { key, jobs: VecDeque::new() }),
+        Next::Handled | Next::Later(..) => runner.backlog.finish(key),
     }
 }

@@ -44,7 +44,7 @@ impl Manager {
             let is_there = |name: &PluginName| slots.contains_key(name) || unready.contains(name);
             let mut kept = self.context.kv.plugins();
             kept.extend(self.context.timers.plugins());
-            kept.extend(self.context.left.lock().plugins());
+            kept.extend(self.context.recovery.lock().plugins());
             kept.retain(|name| !is_there(name));
             kept.sort_unstable();
             kept.dedup();
@@ -71,7 +71,7 @@ impl Manager {
             runner.stop().await;
         }
         self.context.warnings.lock().forget(name);
-        let was_left = self.context.left.lock().forget(name);
+        let was_left = self.context.recovery.lock().forget(name);
         if ended.is_empty() && !was_left && !self.keeps_something(name) {
             return Ok(());
         }

@@ -14,8 +14,8 @@ pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const TARGETS_MAX: usize = 100_000;
 /// Idle buckets are looked for when there are more than this.
 const TARGETS_MIN: usize = 1_024;
-/// A target with so many effects in one second is told of: it may be part of a loop.
-const BUSY: u32 = 5;
+/// A target with so many effects in one second is logged: it may be part of a loop.
+const BUSY_EFFECTS: u32 = 5;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// What an effect acts on.
@@ -40,14 +40,14 @@ impl<'a> Target<'a> {
 
 /// A rate with its burst, in nanoseconds. None = unlimited.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct TokenRate {
     /// Between two tokens.
     interval: u64,
     /// A full bucket.
     capacity: u64,
 }
 
-impl Pace {
+impl TokenRate {
     fn new(rate: Rate, burst: Option<u32>) -> Option<Self> {
         let Rate::Of { count, per } = rate else { return None };
         let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
@@ -59,20 +59,20 @@ impl Pace {
 
 /// A plugin's rates.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paces {
-    device: Option<Pace>,
-    topic: Option<Pace>,
-    all: Option<Pace>,
+pub(super) struct TokenRates {
+    device: Option<TokenRate>,
+    topic: Option<TokenRate>,
+    all: Option<TokenRate>,
 }
 
-impl Paces {
+impl TokenRates {
     pub(super) fn new(limits: &Limits) -> Self {
         let burst = limits.burst_per_target.map(Into::into);
         let all = Rate::per_second(limits.effects_per_second.into());
         Self {
-            device: Pace::new(limits.rate_per_device(), burst),
-            topic: Pace::new(limits.rate_per_topic(), burst),
-            all: Pace::new(all, None),
+            device: TokenRate::new(limits.rate_per_device(), burst),
+            topic: TokenRate::new(limits.rate_per_topic(), burst),
+            all: TokenRate::new(all, None),
         }
     }
 }
@@ -86,35 +86,35 @@ struct Bucket {
 
 impl Bucket {
     /// How long so many tokens have to be waited for.
-    fn wait(self, now: u64, tokens: u32, pace: Pace) -> u64 {
-        self.after(now, tokens, pace).full_at.saturating_sub(now.saturating_add(pace.capacity))
+    fn wait(self, now: u64, tokens: u32, token_rate: TokenRate) -> u64 {
+        self.after(now, tokens, token_rate).full_at.saturating_sub(now.saturating_add(token_rate.capacity))
     }
 
-    fn after(self, now: u64, tokens: u32, pace: Pace) -> Self {
-        let taken = pace.interval.saturating_mul(tokens.into());
+    fn after(self, now: u64, tokens: u32, token_rate: TokenRate) -> Self {
+        let taken = token_rate.interval.saturating_mul(tokens.into());
         Self { full_at: self.full_at.max(now).saturating_add(taken) }
     }
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct TargetState {
     bucket: Bucket,
     /// The second that `effects` counts.
     second: u64,
     effects: u32,
 }
 
-/// What becomes of an event's effects.
+/// Whether an event's effects are committed now, after a delay, or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
     Now,
-    Later { wait: Duration, slow: Slow },
-    Never { wait: Duration, slow: Slow },
+    Later { wait: Duration, hit: LimitHit },
+    Never { wait: Duration, hit: LimitHit },
 }
 
-/// What is to blame: the limit's name and the place of the effect among the event's.
+/// The limit that delays or refuses the effects, and the index of the effect that reached it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slow {
+pub(super) struct LimitHit {
     pub(super) limit: LimitName,
     pub(super) effect: usize,
 }
@@ -123,71 +123,71 @@ pub(super) struct Slow {
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     all: Bucket,
-    devices: HashMap<DeviceNum, Entry>,
-    topics: HashMap<Box<str>, Entry>,
-    /// For targets past the most.
-    others: Entry,
-    /// How many there may be before idle ones are looked for.
-    crowded: usize,
+    devices: HashMap<DeviceNum, TargetState>,
+    topics: HashMap<Box<str>, TargetState>,
+    /// Shared by the targets past [`TARGETS_MAX`].
+    others: TargetState,
+    /// Idle buckets are removed when there are this many.
+    prune_at: usize,
 }
 
 impl Guard {
-    /// Takes the tokens for all the effects, or for none. `now`: nanoseconds of a clock that never goes back. `busy` is told
-    /// the place of an effect whose target has had [`BUSY`] effects within a second, once a second.
+    /// Takes the tokens for all the effects, or for none. `now`: nanoseconds of a clock that never goes back. `on_busy` gets
+    /// the index of an effect whose target has had [`BUSY_EFFECTS`] effects within a second, once a second.
     pub(super) fn admit(
         &mut self,
         effects: &[Effect],
-        paces: &Paces,
+        token_rates: &TokenRates,
         now: u64,
-        busy: &mut impl FnMut(usize),
+        on_busy: &mut impl FnMut(usize),
     ) -> Admission {
-        let (wait, slow) = self.longest_wait(effects, paces, now);
+        let (wait, hit) = self.longest_wait(effects, token_rates, now);
         let wait = Duration::from_nanos(wait);
         if wait > LONGEST_DELAY {
-            return Admission::Never { wait, slow };
+            return Admission::Never { wait, hit };
         }
-        self.take(effects, paces, now, busy);
-        if wait.is_zero() { Admission::Now } else { Admission::Later { wait, slow } }
+        self.take(effects, token_rates, now, on_busy);
+        if wait.is_zero() { Admission::Now } else { Admission::Later { wait, hit } }
     }
 
-    fn longest_wait(&self, effects: &[Effect], paces: &Paces, now: u64) -> (u64, Slow) {
+    fn longest_wait(&self, effects: &[Effect], token_rates: &TokenRates, now: u64) -> (u64, LimitHit) {
         let count = u32::try_from(effects.len()).unwrap_or(u32::MAX);
-        let wait = paces.all.map_or(0, |pace| self.all.wait(now, count, pace));
-        let mut longest = (wait, Slow { limit: names::EFFECTS_PER_SECOND, effect: 0 });
+        let wait = token_rates.all.map_or(0, |token_rate| self.all.wait(now, count, token_rate));
+        let mut longest = (wait, LimitHit { limit: names::EFFECTS_PER_SECOND, effect: 0 });
         for (place, target, tokens) in targets(effects) {
-            let Some(pace) = paces.of(target) else { continue };
-            let bucket = self.entry(target).map_or(Bucket::default(), |entry| entry.bucket);
-            let wait = bucket.wait(now, tokens, pace);
+            let Some(token_rate) = token_rates.of(target) else { continue };
+            let bucket = self.state(target).map_or(Bucket::default(), |state| state.bucket);
+            let wait = bucket.wait(now, tokens, token_rate);
             if wait > longest.0 {
-                longest = (wait, Slow { limit: names::RATE_PER_TARGET, effect: place });
+                longest = (wait, LimitHit { limit: names::RATE_PER_TARGET, effect: place });
             }
         }
         longest
     }
 
-    fn take(&mut self, effects: &[Effect], paces: &Paces, now: u64, busy: &mut impl FnMut(usize)) {
-        if let Some(pace) = paces.all {
-            self.all = self.all.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), pace);
+    fn take(&mut self, effects: &[Effect], token_rates: &TokenRates, now: u64, on_busy: &mut impl FnMut(usize)) {
+        if let Some(token_rate) = token_rates.all {
+            self.all = self.all.after(now, u32::try_from(effects.len()).unwrap_or(u32::MAX), token_rate);
         }
         for (place, target, tokens) in targets(effects) {
-            let pace = paces.of(target);
-            let entry = self.entry_mut(target, now);
-            if let Some(pace) = pace {
-                entry.bucket = entry.bucket.after(now, tokens, pace);
+            let token_rate = token_rates.of(target);
+            let state = self.state_mut(target, now);
+            if let Some(token_rate) = token_rate {
+                state.bucket = state.bucket.after(now, tokens, token_rate);
             }
             let second = now / SECOND_NS;
-            if entry.second != second {
-                (entry.second, entry.effects) = (second, 0);
+            if state.second != second {
+                (state.second, state.effects) = (second, 0);
             }
-            let before = entry.effects;
-            entry.effects = before.saturating_add(tokens);
-            if before < BUSY && entry.effects >= BUSY {
-                busy(place);
+            let before = state.effects;
+            state.effects = before.saturating_add(tokens);
+            if before < BUSY_EFFECTS && state.effects >= BUSY_EFFECTS {
+                on_busy(place);
             }
         }
     }
 
-    fn entry(&self, target: Target<'_>) -> Option<&Entry> {
+    fn state(&self, target: Target<'_>) -> Option<&TargetState> {
         let found = match target {
             Target::Device(device) => self.devices.get(&device),
             Target::Topic(topic) => self.topics.get(topic),
@@ -195,13 +195,13 @@ impl Guard {
         found.or_else(|| (self.len() >= TARGETS_MAX).then_some(&self.others))
     }
 
-    fn entry_mut(&mut self, target: Target<'_>, now: u64) -> &mut Entry {
+    fn state_mut(&mut self, target: Target<'_>, now: u64) -> &mut TargetState {
         let known = match target {
             Target::Device(device) => self.devices.contains_key(&device),
             Target::Topic(topic) => self.topics.contains_key(topic),
         };
         if !known {
-            self.forget_idle(now);
+            self.prune_idle(now);
             if self.len() >= TARGETS_MAX {
                 return &mut self.others;
             }
@@ -216,18 +216,18 @@ impl Guard {
         self.devices.len() + self.topics.len()
     }
 
-    fn forget_idle(&mut self, now: u64) {
-        if self.len() < self.crowded.max(TARGETS_MIN) {
+    fn prune_idle(&mut self, now: u64) {
+        if self.len() < self.prune_at.max(TARGETS_MIN) {
             return;
         }
-        self.devices.retain(|_, entry| entry.bucket.full_at > now);
-        self.topics.retain(|_, entry| entry.bucket.full_at > now);
-        self.crowded = (self.len() * 2).min(TARGETS_MAX);
+        self.devices.retain(|_, state| state.bucket.full_at > now);
+        self.topics.retain(|_, state| state.bucket.full_at > now);
+        self.prune_at = (self.len() * 2).min(TARGETS_MAX);
     }
 }
 
-impl Paces {
-    fn of(&self, target: Target<'_>) -> Option<Pace> {
+impl TokenRates {
+    fn of(&self, target: Target<'_>) -> Option<TokenRate> {
         match target {
             Target::Device(_) => self.device,
             Target::Topic(_) => self.topic,

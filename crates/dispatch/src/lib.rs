@@ -90,7 +90,7 @@ impl Handle {
     #[must_use]
     pub fn low_water(&self, next: Seq) -> Seq {
         // In this order: a plugin that begins to run is in the table before it is no longer left.
-        let left = self.context.left.lock().oldest();
+        let left = self.context.recovery.lock().oldest();
         let table = self.routes.table();
         table.iter().filter_map(|runner| runner.backlog.oldest()).chain(left).fold(next, Seq::min)
     }
@@ -117,7 +117,7 @@ impl Offer for Handle {
             return 0;
         }
         let mut handling = 0;
-        let job = |event| Job { event, device: device.cloned(), attempt: 1, letter: None };
+        let job = |event| Job { event, device: device.cloned(), attempt: 1, dead_letter_id: None };
         let mut batch = events;
         // Mostly all events of a batch take the same way.
         while let Some(first) = batch.first() {

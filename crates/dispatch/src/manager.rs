@@ -15,12 +15,12 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     Handle,
-    backlog::Lag,
+    backlog::CatchUp,
     catch_up,
     context::Context,
     life::{self, Lives},
     prepare::{Compiler, Component, Error, Prepared, version_id},
-    recovery::Left,
+    recovery::Recovery,
     routes::Routes,
     runner::{Runner, Starts},
     status::PluginState,
@@ -75,8 +75,8 @@ impl Manager {
         context.kv.load(&loaded.kv);
         context.timers.load(&loaded.timers);
         *context.lives.lock() = Lives::load(std::mem::take(&mut loaded.lives));
-        let left = Left::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
-        *context.left.lock() = left;
+        let left = Recovery::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
+        *context.recovery.lock() = left;
         let manager = Self {
             context,
             routes: dispatch.routes.clone(),
@@ -189,7 +189,7 @@ impl Manager {
             self.context.changed();
             return Ok(());
         }
-        let left = self.context.left.lock().resume(name);
+        let left = self.context.recovery.lock().resume(name);
         let known = self
             .context
             .lives
@@ -201,7 +201,7 @@ impl Manager {
             left => {
                 let next = self.context.store.next_seq();
                 let (from, handled) = left.unwrap_or_else(|| (next, std::collections::HashSet::new()));
-                self.context.left.lock().hold(name.clone(), from);
+                self.context.recovery.lock().hold(name.clone(), from);
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
                 self.context.lives.lock().change(name, |life| {
                     (life.identity, life.off_ms, life.removed) = (Some(identity), None, false);
@@ -210,11 +210,11 @@ impl Manager {
             }
         };
         self.forget_taken_back(name, &version.id).await?;
-        let lag = Lag { cursor, newest: Seq(u64::MAX), handled };
+        let catch_up = CatchUp { cursor, newest: Seq(u64::MAX), handled };
         let starts = Starts { worker: worker::start, catch_up: catch_up::start };
-        let runner = Runner::new(name.clone(), self.context.clone(), version, lag, starts);
+        let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, starts);
         self.routes.add(runner.clone());
-        self.context.left.lock().forget(name);
+        self.context.recovery.lock().forget(name);
         self.context.timers.resume(name);
         // A reader that asked for the table before this had its event's number already: that event is read from the log.
         runner.begin();

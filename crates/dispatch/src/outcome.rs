@@ -66,12 +66,12 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
     }
     match admission {
         Admission::Now => finish(settled, pending).await,
-        Admission::Later { wait, slow } => {
-            pending.why_held = runner.note_delay(version, slow, wait, pending.effects());
+        Admission::Later { wait, hit } => {
+            pending.why_held = runner.note_delay(version, hit, wait, pending.effects());
             Next::Later(Box::new(pending), wait)
         }
-        Admission::Never { wait, slow } => {
-            let text = runner.too_long(version, slow, wait, pending.effects());
+        Admission::Never { wait, hit } => {
+            let text = runner.too_long(version, hit, wait, pending.effects());
             give_up(settled, pending, Problem { text, retry: false })
         }
     }
@@ -87,14 +87,14 @@ fn judge(settled: &mut Settled<'_>, version: &Arc<Version>, verdict: Verdict) ->
         }
         Verdict::Reject(text) => Some(Problem { text, retry: false }),
         Verdict::Retry(text) => Some(Problem { text, retry: true }),
-        Verdict::Failed(text) => {
+        Verdict::GuestFailed(text) => {
             if let Some(instead) = runner.versions.take_back(version) {
                 settled.taken_back(version, &instead, &text);
             }
             Some(Problem { text, retry: true })
         }
         // Another try would most likely end in the same way.
-        Verdict::Panicked(text) => {
+        Verdict::HostPanicked(text) => {
             runner.context.vital.count_panic("guest call", &text);
             let text = format!("the host panicked in a call of the plugin: {text}");
             if let Some(instead) = runner.versions.take_back(version) {
@@ -214,7 +214,7 @@ async fn wait_to_publish(settled: &mut Settled<'_>, effects: &[Effect]) {
 /// First try, and nothing among its effects that has to wait for anything.
 fn is_plain(job: &Job, effects: &[Effect]) -> bool {
     let plain = |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });
-    job.attempt == HandledRun::ATTEMPT && job.letter.is_none() && effects.iter().all(plain)
+    job.attempt == HandledRun::ATTEMPT && job.dead_letter_id.is_none() && effects.iter().all(plain)
 }
 
 fn is_of_timer(effect: &Effect) -> bool {

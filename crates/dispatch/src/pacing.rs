@@ -1,11 +1,11 @@
-//! Whether an event's effects may happen now, later or never, and how people are told: the loop guard and the cycles, asked for
-//! one plugin.
+//! Whether an event's effects may happen now, later or never, and what the log and status say of it: asks the loop guard and
+//! the cycles for one plugin.
 
 use std::time::{Duration, Instant};
 
 use super::{
     cycles::Node,
-    guard::{Admission, LONGEST_DELAY, Slow},
+    guard::{Admission, LONGEST_DELAY, LimitHit},
     queue::Job,
     runner::Runner,
     version::Version,
@@ -17,7 +17,7 @@ use switchbox_plugin_runtime::limits::names;
 const WHY_CHARS: usize = 300;
 
 impl Runner {
-    /// Whether the event's effects may happen now, later or never; notes who feeds whom.
+    /// Whether the event's effects may happen now, later or never; notes the edges from source to target for the cycles.
     pub(super) fn admit(&self, version: &Version, job: &Job, effects: &[Effect], now: Instant) -> Admission {
         if effects.is_empty() {
             return Admission::Now;
@@ -25,7 +25,7 @@ impl Runner {
         let mut busy = Vec::new();
         let now = now.saturating_duration_since(self.context.began);
         let ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let admission = self.guard.lock().admit(effects, &version.paces, ns, &mut |place| busy.push(place));
+        let admission = self.guard.lock().admit(effects, &version.token_rates, ns, &mut |place| busy.push(place));
         for place in busy {
             if let (Some(from), Some(to)) = (self.source(job), effects.get(place).and_then(|e| self.target(e))) {
                 self.note_edge(now, from, to, job);
@@ -70,10 +70,10 @@ impl Runner {
     }
 
     /// What the limit is about, for people.
-    fn slow_text(&self, version: &Version, slow: Slow, effects: &[Effect]) -> String {
+    fn limit_text(&self, version: &Version, hit: LimitHit, effects: &[Effect]) -> String {
         let limits = &version.setup.limits;
-        let target = effects.get(slow.effect).and_then(|effect| self.target(effect));
-        match (slow.limit, target) {
+        let target = effects.get(hit.effect).and_then(|effect| self.target(effect));
+        match (hit.limit, target) {
             (names::RATE_PER_TARGET, Some(target)) => {
                 let rate = match target {
                     Node::Device(..) => limits.rate_per_device(),
@@ -86,22 +86,22 @@ impl Runner {
     }
 
     /// Counts it, and now and then says so in the log. Returns the limit and what reached it, for people.
-    pub(super) fn note_delay(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) -> String {
-        self.counters.limit(slow.limit);
-        let text = self.slow_text(version, slow, effects);
+    pub(super) fn note_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
+        self.counters.limit(hit.limit);
+        let text = self.limit_text(version, hit, effects);
         if let Some(more) = self.log_limits.note("delay", Instant::now()) {
-            tracing::warn!(plugin = %self.name, limit = %slow.limit, wait = ?wait, "effects are held back: {text}{more}");
+            tracing::warn!(plugin = %self.name, limit = %hit.limit, wait = ?wait, "effects are held back: {text}{more}");
         }
-        format!("limits.{}: {text}", slow.limit).chars().take(WHY_CHARS).collect()
+        format!("limits.{}: {text}", hit.limit).chars().take(WHY_CHARS).collect()
     }
 
     /// The text of a dead letter.
-    pub(super) fn too_long(&self, version: &Version, slow: Slow, wait: Duration, effects: &[Effect]) -> String {
-        self.counters.limit(slow.limit);
-        let text = self.slow_text(version, slow, effects);
+    pub(super) fn too_long(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
+        self.counters.limit(hit.limit);
+        let text = self.limit_text(version, hit, effects);
         format!(
             "the limit \"{}\" is reached: {text}, and the effects of this event would have to wait {wait:.1?}, longer than {LONGEST_DELAY:?}",
-            slow.limit
+            hit.limit
         )
     }
 }

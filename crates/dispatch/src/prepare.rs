@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{context::Context, guard::Paces, host::PluginHost, version::Version};
+use super::{context::Context, guard::TokenRates, host::PluginHost, version::Version};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
@@ -64,7 +64,7 @@ impl Compiler {
     /// Lets go of the compiled code of all components but these.
     pub(super) async fn retain_compiled(&self, used: HashSet<String>) {
         let engine = self.engine.clone();
-        // That this fails costs no more than the room on the disk.
+        // A failure costs only space on the disk.
         let _ = tokio::task::spawn_blocking(move || engine.retain_compiled(&used)).await;
     }
 
@@ -91,7 +91,7 @@ impl Compiler {
         drop(component.start(setup.clone(), PluginHost::for_trial(context)).await?);
         let digest = component.digest().into();
         let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
-        let paces = Paces::new(&settings.limits);
+        let token_rates = TokenRates::new(&settings.limits);
         let granted = settings.grants.as_ref();
         let version = Version {
             component,
@@ -103,7 +103,7 @@ impl Compiler {
             warnings: futile::warnings(&description.grants, granted, &shown),
             shown_triggers: shown,
             description,
-            paces,
+            token_rates,
         };
         for warning in &version.warnings {
             tracing::warn!(plugin = %name, "{warning}");

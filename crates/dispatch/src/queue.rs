@@ -1,4 +1,4 @@
-//! A plugin's events in lanes, one a device: first in, first out within a lane, and never two of a lane at the same time.
+//! A plugin's events in queues, one a device: first in, first out within a queue, and never two of a queue at the same time.
 //! Pure: knows no task and no clock.
 
 use std::{
@@ -21,7 +21,7 @@ pub(super) struct Job {
     /// From 1.
     pub(super) attempt: u32,
     /// The dead letter that this event was, if it is tried again.
-    pub(super) letter: Option<u64>,
+    pub(super) dead_letter_id: Option<u64>,
 }
 
 impl Job {
@@ -30,11 +30,11 @@ impl Job {
     }
 }
 
-/// Which lane an event goes in: its device's, its topic's, its timer's, or the one of all other events.
+/// Which queue an event goes in: its device's, its topic's, its timer's, or the one of all other events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum QueueKey {
     Device(DeviceNum),
-    /// A hash: topics that share it share the lane, which costs them nothing but waiting for each other.
+    /// A hash: topics that share it share the queue, which costs them nothing but waiting for each other.
     Topic(u64),
     /// A hash, in the same way.
     Timer(u64),
@@ -58,10 +58,10 @@ fn hash(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// Events of one lane that were taken together.
+/// Events of one queue that were taken together.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) lane: QueueKey,
+    pub(super) key: QueueKey,
     pub(super) jobs: VecDeque<Job>,
 }
 
@@ -69,20 +69,20 @@ pub(super) struct Work {
 struct EventQueue {
     jobs: VecDeque<Job>,
     /// The oldest event that was taken and is not done.
-    working: Option<Seq>,
+    in_progress: Option<Seq>,
     /// Not before it is woken.
     asleep: bool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Queues {
-    lanes: HashMap<QueueKey, EventQueue>,
+pub(super) struct EventQueues {
+    by_key: HashMap<QueueKey, EventQueue>,
     ready: VecDeque<QueueKey>,
     len: usize,
     bytes: usize,
 }
 
-impl Queues {
+impl EventQueues {
     /// Events that wait.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -98,80 +98,80 @@ impl Queues {
     }
 
     pub(super) fn push(&mut self, job: Job) {
-        self.push_first_of(job, 0);
+        self.push_reserving(job, 0);
     }
 
-    /// As [`Queues::push`]; so many more, mostly of the same lane, are to follow.
-    pub(super) fn push_first_of(&mut self, job: Job, more: usize) {
-        let lane = QueueKey::of(&job.event);
+    /// As [`EventQueues::push`]; so many more, mostly of the same queue, are to follow.
+    pub(super) fn push_reserving(&mut self, job: Job, more: usize) {
+        let key = QueueKey::of(&job.event);
         self.len += 1;
         self.bytes += job.bytes();
-        let queue = self.lanes.entry(lane).or_default();
+        let queue = self.by_key.entry(key).or_default();
         if queue.jobs.len() == queue.jobs.capacity() {
             queue.jobs.reserve(1 + more);
         }
         queue.jobs.push_back(job);
-        if queue.jobs.len() == 1 && queue.working.is_none() && !queue.asleep {
-            self.ready.push_back(lane);
+        if queue.jobs.len() == 1 && queue.in_progress.is_none() && !queue.asleep {
+            self.ready.push_back(key);
         }
     }
 
-    /// Takes up to `most` events of the lane that has waited longest.
+    /// Takes up to `most` events of the queue that has waited longest.
     pub(super) fn take(&mut self, most: usize) -> Option<Work> {
-        let lane = self.ready.pop_front()?;
-        let queue = self.lanes.get_mut(&lane)?;
+        let key = self.ready.pop_front()?;
+        let queue = self.by_key.get_mut(&key)?;
         let jobs: VecDeque<Job> =
             if queue.jobs.len() <= most { std::mem::take(&mut queue.jobs) } else { queue.jobs.drain(..most).collect() };
-        queue.working = jobs.front().map(|job| job.event.seq);
+        queue.in_progress = jobs.front().map(|job| job.event.seq);
         self.len -= jobs.len();
         self.bytes -= jobs.iter().map(Job::bytes).sum::<usize>();
-        Some(Work { lane, jobs })
+        Some(Work { key, jobs })
     }
 
-    /// All that was taken of the lane is done.
-    pub(super) fn done(&mut self, lane: QueueKey) {
-        let Some(queue) = self.lanes.get_mut(&lane) else { return };
-        queue.working = None;
+    /// All that was taken of the queue is done.
+    pub(super) fn done(&mut self, key: QueueKey) {
+        let Some(queue) = self.by_key.get_mut(&key) else { return };
+        queue.in_progress = None;
         if queue.jobs.is_empty() {
-            self.lanes.remove(&lane);
+            self.by_key.remove(&key);
         } else {
-            self.ready.push_back(lane);
+            self.ready.push_back(key);
         }
     }
 
-    /// Puts back what was taken and not done; the lane sleeps until [`Queues::wake`].
+    /// Puts back what was taken and not done; the queue sleeps until [`EventQueues::wake`].
     pub(super) fn put_back(&mut self, work: Work) {
-        let Some(queue) = self.lanes.get_mut(&work.lane) else { return };
+        let Some(queue) = self.by_key.get_mut(&work.key) else { return };
         self.len += work.jobs.len();
         self.bytes += work.jobs.iter().map(Job::bytes).sum::<usize>();
         for job in work.jobs.into_iter().rev() {
             queue.jobs.push_front(job);
         }
-        queue.working = None;
+        queue.in_progress = None;
         queue.asleep = true;
     }
 
-    /// Puts back what was taken behind an event that is not done yet; the lane waits for its [`Queues::done`].
-    pub(super) fn put_back_behind(&mut self, working: Seq, rest: Work) {
-        let lane = rest.lane;
+    /// Puts back what was taken behind an event that is not done yet; the queue waits for its [`EventQueues::done`].
+    pub(super) fn put_back_behind(&mut self, in_progress: Seq, rest: Work) {
+        let key = rest.key;
         self.put_back(rest);
-        if let Some(queue) = self.lanes.get_mut(&lane) {
-            queue.working = Some(working);
+        if let Some(queue) = self.by_key.get_mut(&key) {
+            queue.in_progress = Some(in_progress);
             queue.asleep = false;
         }
     }
 
-    pub(super) fn wake(&mut self, lane: QueueKey) {
-        let Some(queue) = self.lanes.get_mut(&lane) else { return };
+    pub(super) fn wake(&mut self, key: QueueKey) {
+        let Some(queue) = self.by_key.get_mut(&key) else { return };
         if std::mem::take(&mut queue.asleep) {
-            self.ready.push_back(lane);
+            self.ready.push_back(key);
         }
     }
 
     /// The oldest event that is not done.
     pub(super) fn oldest(&self) -> Option<Seq> {
-        let oldest = |queue: &EventQueue| queue.working.or_else(|| queue.jobs.front().map(|job| job.event.seq));
-        self.lanes.values().filter_map(oldest).min()
+        let oldest = |queue: &EventQueue| queue.in_progress.or_else(|| queue.jobs.front().map(|job| job.event.seq));
+        self.by_key.values().filter_map(oldest).min()
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
             durable: true,
             data: EventData::Connected,
         };
-        Job { event, device: None, attempt: 1, letter: None }
+        Job { event, device: None, attempt: 1, dead_letter_id: None }
     }
 
     fn seqs(work: &Work) -> Vec<u64> {
@@ -196,21 +196,21 @@ mod tests {
 
     #[test]
     fn a_lane_is_worked_on_by_one_at_a_time_and_in_order() {
-        let mut queues = Queues::default();
+        let mut queues = EventQueues::default();
         for seq in 1..=5 {
             queues.push(job(1, seq));
         }
         let first = queues.take(2).unwrap();
         assert_eq!(seqs(&first), [1, 2]);
-        assert!(queues.take(2).is_none(), "the lane was given out twice");
+        assert!(queues.take(2).is_none(), "the queue was given out twice");
         assert_eq!(queues.oldest(), Some(Seq(1)));
-        queues.done(first.lane);
+        queues.done(first.key);
         assert_eq!(seqs(&queues.take(9).unwrap()), [3, 4, 5]);
     }
 
     #[test]
     fn lanes_run_beside_each_other() {
-        let mut queues = Queues::default();
+        let mut queues = EventQueues::default();
         queues.push(job(1, 1));
         queues.push(job(2, 2));
         assert_eq!(seqs(&queues.take(9).unwrap()), [1]);
@@ -219,24 +219,24 @@ mod tests {
 
     #[test]
     fn what_is_put_back_behind_an_event_waits_until_that_is_done() {
-        let mut queues = Queues::default();
+        let mut queues = EventQueues::default();
         for seq in 1..=3 {
             queues.push(job(1, seq));
         }
         let mut work = queues.take(2).unwrap();
         work.jobs.pop_front();
-        let lane = work.lane;
+        let key = work.key;
         queues.put_back_behind(Seq(1), work);
         assert_eq!((queues.len(), queues.oldest()), (2, Some(Seq(1))));
         queues.push(job(1, 4));
-        assert!(queues.take(9).is_none(), "the lane went on");
-        queues.done(lane);
+        assert!(queues.take(9).is_none(), "the queue went on");
+        queues.done(key);
         assert_eq!(seqs(&queues.take(9).unwrap()), [2, 3, 4]);
     }
 
     #[test]
     fn messages_keep_their_order_on_one_topic_and_wait_for_no_other() {
-        let mut queues = Queues::default();
+        let mut queues = EventQueues::default();
         for (seq, topic) in [(1, "a"), (2, "b"), (3, "a")] {
             let mut job = job(0, seq);
             job.event.device = None;
@@ -249,21 +249,21 @@ mod tests {
 
     #[test]
     fn what_is_put_back_comes_first_and_only_after_waking() {
-        let mut queues = Queues::default();
+        let mut queues = EventQueues::default();
         queues.push(job(1, 1));
         queues.push(job(1, 2));
         let mut work = queues.take(9).unwrap();
         queues.push(job(1, 3));
         work.jobs[0].attempt = 2;
         queues.put_back(work);
-        assert!(queues.take(9).is_none(), "a sleeping lane was given out");
+        assert!(queues.take(9).is_none(), "a sleeping queue was given out");
         assert_eq!(queues.len(), 3);
         queues.wake(QueueKey::Device(DeviceNum(1)));
         let work = queues.take(9).unwrap();
         assert_eq!(seqs(&work), [1, 2, 3]);
         assert_eq!(work.jobs[0].attempt, 2);
-        queues.done(work.lane);
-        assert!(queues.lanes.is_empty());
+        queues.done(work.key);
+        assert!(queues.by_key.is_empty());
         assert_eq!((queues.len(), queues.bytes(), queues.oldest()), (0, 0, None));
     }
 }

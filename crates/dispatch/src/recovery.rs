@@ -25,12 +25,12 @@ fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, 
 
 /// Where each plugin that was there goes on.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct Recovery {
     from: HashMap<PluginName, Seq>,
     handled: HandledBefore,
 }
 
-impl Left {
+impl Recovery {
     /// Reads the log from `low_water` on.
     pub(super) async fn read(
         store: &store::Handle,
@@ -64,7 +64,7 @@ impl Left {
     }
 
     /// Where the plugin goes on, and what it has handled from there on. None: it was not there. Only the first time.
-    /// Its place is kept until [`Left::forget`].
+    /// Its place is kept until [`Recovery::forget`].
     pub(super) fn resume(&mut self, plugin: &PluginName) -> Option<(Seq, HashSet<Seq>)> {
         let from = *self.from.get(plugin)?;
         Some((from, self.handled.remove(plugin).unwrap_or_default()))

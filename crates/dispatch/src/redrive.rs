@@ -37,7 +37,7 @@ impl Manager {
             return Err(RedriveError::NoSuchLetter);
         };
         let device = letter.event.device.and_then(|num| self.context.registry.get(num));
-        let job = Job { event: letter.event, device, attempt: 1, letter: Some(id) };
+        let job = Job { event: letter.event, device, attempt: 1, dead_letter_id: Some(id) };
         if runner.backlog.redrive(job) { Ok(()) } else { Err(RedriveError::NotRunning(letter.plugin)) }
     }
 }

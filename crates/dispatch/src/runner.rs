@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backlog::{Backlog, Lag, Task},
+    backlog::{Backlog, CatchUp, Task},
     context::Context,
     guard::Guard,
     queue::Job,
@@ -60,7 +60,7 @@ impl Runner {
         name: PluginName,
         context: Arc<Context>,
         version: Version,
-        lag: Lag,
+        catch_up: CatchUp,
         starts: Starts,
     ) -> Arc<Self> {
         let begin = |me: Weak<Self>| {
@@ -81,7 +81,7 @@ impl Runner {
             delayed: Arc::new(Semaphore::new(DELAYED_UNITS)),
             ending: CancellationToken::new(),
             versions: Versions::new(version),
-            backlog: Backlog::new(lag, begin(me.clone())),
+            backlog: Backlog::new(catch_up, begin(me.clone())),
             letters: Mutex::default(),
         })
     }
@@ -103,7 +103,7 @@ impl Runner {
     /// handles now; the others it reads from the log.
     pub(super) fn offer(&self, jobs: impl Iterator<Item = Job>) -> usize {
         let offered = self.backlog.offer(jobs);
-        if offered.lags {
+        if offered.falls_behind {
             self.counters.lagged.fetch_add(1, Ordering::Relaxed);
         }
         offered.queued

@@ -17,7 +17,7 @@ use switchbox_model::{
     life::{PluginChange, TakenBack},
 };
 use switchbox_plugin_runtime::{Called, Execution};
-use switchbox_store::{Done, Refused, Reply};
+use switchbox_store::{CommitCallback, Refused, Reply};
 use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
 
 /// Bytes that a method call takes up in the log's queue, roughly: two beginnings of payloads, names, and an error's text.
@@ -29,7 +29,7 @@ const ERROR_CHARS: usize = 1_000;
 /// Entries of events that were handled, waiting to go to the log together.
 pub(super) struct Settled<'a> {
     pub(super) runner: &'a Arc<Runner>,
-    entries: Vec<(Entry, Option<Done>)>,
+    entries: Vec<(Entry, Option<CommitCallback>)>,
     /// Dead letters among them.
     letters: Vec<u64>,
     sync: bool,
@@ -64,14 +64,14 @@ impl<'a> Settled<'a> {
         self.clock.ms(now)
     }
 
-    pub(super) fn add(&mut self, handled: Handled, job: &Job, done: Option<Done>) {
+    pub(super) fn add(&mut self, handled: Handled, job: &Job, done: Option<CommitCallback>) {
         self.handled_timer(job);
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
         self.entries.push((Entry::Handled(handled), done));
         // In the same commit: a letter is never lost, and never redriven twice.
-        self.letters.extend(job.letter);
-        self.entries.extend(job.letter.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
+        self.letters.extend(job.dead_letter_id);
+        self.entries.extend(job.dead_letter_id.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
     }
 
     /// An event that was handled at the first try, without a word, a letter or a condition.
@@ -109,7 +109,7 @@ impl<'a> Settled<'a> {
     /// In the same batch as the event's end, so that a timer whose event is handled is never due again.
     pub(super) fn handled_timer(&self, job: &Job) {
         if let EventData::Timer { name, .. } = &job.event.data
-            && job.letter.is_none()
+            && job.dead_letter_id.is_none()
         {
             self.runner.context.timers.handled(&self.runner.name, name);
         }
@@ -175,7 +175,7 @@ impl<'a> Settled<'a> {
     pub(super) async fn submit_alone(&mut self, handled: Handled, job: &Job) -> Option<Refused> {
         self.submit().await;
         let (tell, told) = tokio::sync::oneshot::channel();
-        let done: Done = Box::new(move |reply| {
+        let done: CommitCallback = Box::new(move |reply| {
             let _ = tell.send(reply);
         });
         self.add(handled, job, Some(done));

@@ -57,7 +57,7 @@ impl Counters {
         let counter = match execution.verdict {
             Verdict::Done => Some(&self.done),
             Verdict::Reject(_) => Some(&self.rejected),
-            Verdict::Failed(_) | Verdict::Panicked(_) => Some(&self.failed),
+            Verdict::GuestFailed(_) | Verdict::HostPanicked(_) => Some(&self.failed),
             Verdict::Retry(_) => None,
         };
         if let Some(counter) = counter {

@@ -8,7 +8,7 @@ use std::sync::{
 
 use parking_lot::RwLock;
 
-use super::guard::Paces;
+use super::guard::TokenRates;
 use switchbox_plugin_runtime::{Component, Description, Grant, Setup, Trigger, Triggers};
 
 /// A new version that traps within so many events is taken back.
@@ -30,7 +30,7 @@ pub(super) struct Version {
     /// What of its files is of no use.
     pub(super) warnings: Vec<String>,
     /// How fast its effects may come.
-    pub(super) paces: Paces,
+    pub(super) token_rates: TokenRates,
 }
 
 /// The versions of a plugin.
@@ -61,7 +61,7 @@ impl Versions {
     }
 
     /// While this stays the same, so does the version.
-    pub(super) fn turn(&self) -> u64 {
+    pub(super) fn epoch(&self) -> u64 {
         self.turns.load(Ordering::Acquire)
     }
 

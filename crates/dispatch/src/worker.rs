@@ -15,7 +15,7 @@ use super::{
 };
 use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 
-/// Events after which a worker lets others on its thread have their turn, so that a busy plugin does not keep connections waiting. Where
+/// Events after which a worker lets others on its thread have their epoch, so that a busy plugin does not keep connections waiting. Where
 /// little happens it would cost more than it gives: the thread looks for work of others before it rests.
 const TURN_EVENTS: usize = 32;
 
@@ -23,7 +23,7 @@ const TURN_EVENTS: usize = 32;
 struct Running {
     version: Arc<Version>,
     /// When it was seen to be the one in force.
-    turn: u64,
+    epoch: u64,
     instance: Instance,
 }
 
@@ -35,12 +35,12 @@ pub(super) fn start(runner: &Arc<Runner>) {
 async fn run(runner: Arc<Runner>) {
     let _place = LostWorker(&runner);
     let mut running = None;
-    let mut turn = 0;
+    let mut epoch = 0;
     while let Some(work) = runner.backlog.next().await {
-        turn += work.jobs.len();
+        epoch += work.jobs.len();
         handle(&runner, &mut running, work).await;
-        if turn >= TURN_EVENTS {
-            turn = 0;
+        if epoch >= TURN_EVENTS {
+            epoch = 0;
             tokio::task::yield_now().await;
         }
     }
@@ -83,7 +83,7 @@ async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: W
         return;
     }
     settled.submit().await;
-    runner.backlog.finish(work.lane);
+    runner.backlog.finish(work.key);
 }
 
 /// A good instance of the version in force. The error: which version does not start, and why.
@@ -92,18 +92,18 @@ async fn ready<'a>(
     running: &'a mut Option<Running>,
 ) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
     // Read before the version: one that comes in between is looked for again at the next event.
-    let turn = runner.versions.turn();
+    let epoch = runner.versions.epoch();
     let good = running.take().filter(|running| !running.instance.poisoned());
     let next = match good {
-        Some(good) if good.turn == turn => good,
+        Some(good) if good.epoch == epoch => good,
         good => {
             let version = runner.version();
             match good.filter(|good| Arc::ptr_eq(&good.version, &version)) {
-                Some(same) => Running { turn, ..same },
+                Some(same) => Running { epoch, ..same },
                 None => {
                     let started = version.component.start(version.setup.clone(), PluginHost::of(runner)).await;
                     match started {
-                        Ok(instance) => Running { version, turn, instance },
+                        Ok(instance) => Running { version, epoch, instance },
                         Err(error) => return Err(Box::new((version, error))),
                     }
                 }
@@ -115,8 +115,8 @@ async fn ready<'a>(
 
 fn not_started(error: &CallError) -> Execution {
     let verdict = match error {
-        CallError::Panicked { .. } => Verdict::Panicked(error.to_string()),
-        _ => Verdict::Failed(error.to_string()),
+        CallError::Panicked { .. } => Verdict::HostPanicked(error.to_string()),
+        _ => Verdict::GuestFailed(error.to_string()),
     };
     Execution {
         verdict,

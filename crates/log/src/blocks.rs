@@ -70,7 +70,7 @@ impl PartialBlock {
         self.held = 0;
     }
 
-    /// All blocks from the tail's on, with these bytes behind it, and zeros up to `length` bytes.
+    /// All blocks from the partial one on, with these bytes appended, and zeros up to `length` bytes.
     pub(crate) fn push(&mut self, bytes: &[u8], length: usize) -> &[u8] {
         let before = self.held;
         self.blocks.resize(before);
@@ -191,17 +191,17 @@ mod tests {
 
     #[test]
     fn a_tail_has_what_is_behind_the_last_whole_block() {
-        let mut tail = PartialBlock::default();
+        let mut partial = PartialBlock::default();
         for length in [10, BLOCK - 10, 1, 2 * BLOCK, 0] {
-            let before = tail.held();
-            let blocks = tail.push(&vec![2; length], 4 * BLOCK).to_vec();
+            let before = partial.held();
+            let blocks = partial.push(&vec![2; length], 4 * BLOCK).to_vec();
             assert_eq!(blocks.len(), 4 * BLOCK);
             assert!(blocks[before..before + length].iter().all(|byte| *byte == 2));
             assert!(blocks[before + length..].iter().all(|byte| *byte == 0), "zeros behind");
-            tail.keep();
-            assert_eq!(tail.held(), (before + length) % BLOCK);
-            let kept = tail.held();
-            assert_eq!(&tail.push(&[], BLOCK)[..kept], &blocks[before + length - kept..before + length]);
+            partial.keep();
+            assert_eq!(partial.held(), (before + length) % BLOCK);
+            let kept = partial.held();
+            assert_eq!(&partial.push(&[], BLOCK)[..kept], &blocks[before + length - kept..before + length]);
         }
     }
 

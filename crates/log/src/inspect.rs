@@ -11,7 +11,7 @@ use crate::{
     Error,
     blocks::{BlockFile, Blocks},
     preallocated::SPARE,
-    record::End,
+    record::LogPosition,
     runs::{self, FIRST, Range, Run},
     segment::{self, Segment},
 };
@@ -89,12 +89,12 @@ impl fmt::Display for Damage {
 }
 
 impl Found {
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> LogPosition {
         self.segments.back().map(Segment::end).unwrap_or_default()
     }
 
     /// The last row before the log's first.
-    pub fn start(&self) -> End {
+    pub fn start(&self) -> LogPosition {
         self.segments.front().map(Segment::start).unwrap_or_default()
     }
 }
@@ -144,7 +144,7 @@ enum Problem {
     NoHeader,
 }
 
-fn follows(before: End, start: End, gaps: &HashMap<i64, i64>) -> bool {
+fn follows(before: LogPosition, start: LogPosition, gaps: &HashMap<i64, i64>) -> bool {
     let exactly = start.row == before.row && start.last_seq == before.last_seq;
     let behind_gap = gaps.get(&before.row) == Some(&start.row) && start.last_seq >= before.last_seq;
     (exactly || behind_gap) && start.offset >= before.offset
@@ -212,7 +212,7 @@ fn look_behind_the_end(found: &mut Found, log_bytes: u64) -> Result<(), Error> {
 }
 
 /// The host ended between the making of the file and its first write: there are only zeros, or what an earlier use left.
-fn was_never_begun(path: &Path, end: End, log_bytes: u64) -> Result<bool, Error> {
+fn was_never_begun(path: &Path, end: LogPosition, log_bytes: u64) -> Result<bool, Error> {
     let bytes = bytes_from(path, 0)?;
     let stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
     let blank = bytes.iter().all(|byte| *byte == 0);

@@ -13,7 +13,7 @@ pub mod segment;
 
 pub use blocks::{BlockFile, Blocks};
 pub use log::{FOLDER, Files, Log, Oldest, sync_folder};
-pub use record::End;
+pub use record::LogPosition;
 pub use rows::{LogPage, LogRow};
 
 #[derive(Debug, Clone, thiserror::Error)]

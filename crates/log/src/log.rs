@@ -17,7 +17,7 @@ use crate::{
     blocks::BlockFile,
     inspect::{self, Found},
     preallocated::Spares,
-    record::{self, End},
+    record::{self, LogPosition},
     segment::{self, Part, Segment, SegmentWriter},
 };
 use switchbox_model::Seq;
@@ -33,7 +33,7 @@ pub struct Log {
     /// The same, open: descriptors may be short when its names are to be made durable.
     opened: File,
     files: Arc<Files>,
-    pen: SegmentWriter,
+    writer: SegmentWriter,
     segment_bytes: u64,
     preallocated: Spares,
     /// Lines of the log about a want of descriptors.
@@ -91,10 +91,10 @@ impl Log {
             fs::remove_file(path).map_err(problem)?;
         }
         let mut older = found.segments;
-        let mut pen = SegmentWriter::default();
+        let mut writer = SegmentWriter::default();
         let last = match older.pop_back() {
-            Some(mut last) => last.resume(&mut pen).map(|()| last),
-            None => Segment::begin(&folder, End::default(), &mut pen),
+            Some(mut last) => last.resume(&mut writer).map(|()| last),
+            None => Segment::begin(&folder, LogPosition::default(), &mut writer),
         };
         let last = last.map_err(problem)?;
         let opened = File::open(&folder).map_err(problem)?;
@@ -103,7 +103,7 @@ impl Log {
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
         let preallocated = Spares::new(&folder);
         let short = LogLimit::new(1, Instant::now());
-        Ok(Self { folder, opened, files, pen, segment_bytes, preallocated, short })
+        Ok(Self { folder, opened, files, writer, segment_bytes, preallocated, short })
     }
 
     pub fn files(&self) -> &Arc<Files> {
@@ -112,9 +112,9 @@ impl Log {
 
     /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
     /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the log.
-    pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<End, Error> {
+    pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<LogPosition, Error> {
         let before = self.files.end();
-        let end = End { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
+        let end = LogPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
         self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
         // Files of version 1 do not tell synced records from others.
         let synced = durable || self.files.version() < 2;
@@ -125,13 +125,13 @@ impl Log {
     }
 
     /// Goes on in another file where the last one has no room for so many bytes.
-    fn make_room(&mut self, bytes: u64, before: End) -> io::Result<()> {
+    fn make_room(&mut self, bytes: u64, before: LogPosition) -> io::Result<()> {
         let (until, has_rows) = {
             let inner = self.files.0.read();
             (inner.last.used() + bytes, inner.last.start() != before)
         };
         // That a file grows takes as long as many commits do.
-        let full = until > self.segment_bytes || (self.pen.grows(until) && self.preallocated.is_ready());
+        let full = until > self.segment_bytes || (self.writer.grows(until) && self.preallocated.is_ready());
         if full && has_rows {
             self.roll(before)?;
         } else if until > segment::AHEAD {
@@ -142,19 +142,19 @@ impl Log {
 
     fn write(&mut self, record: &[u8], durable: bool) -> io::Result<()> {
         let (file, used) = self.files.last();
-        self.pen.write(&file, used, record, durable)?;
+        self.writer.write(&file, used, record, durable)?;
         if durable { file.sync() } else { Ok(()) }
     }
 
     /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
-    fn roll(&mut self, start: End) -> io::Result<()> {
+    fn roll(&mut self, start: LogPosition) -> io::Result<()> {
         self.files.last().0.sync()?;
         let path = self.folder.join(segment::name(start));
         let spare = self.preallocated.take();
         if let Some(spare) = &spare {
             fs::rename(spare, &path)?;
         }
-        let segment = match Segment::begin(&self.folder, start, &mut self.pen) {
+        let segment = match Segment::begin(&self.folder, start, &mut self.writer) {
             Err(error) if fd_exhaustion::is_cause_of(&error) => {
                 // The last file goes on until there are some.
                 if let Some(spare) = spare {
@@ -222,7 +222,7 @@ impl Files {
         older
     }
 
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> LogPosition {
         self.0.read().last.end()
     }
 
@@ -236,7 +236,7 @@ impl Files {
         (inner.last.file(), inner.last.used())
     }
 
-    fn note(&self, end: End, durable: bool) {
+    fn note(&self, end: LogPosition, durable: bool) {
         let mut inner = self.0.write();
         inner.last.note(end);
         if durable {
@@ -265,7 +265,7 @@ impl Files {
     }
 
     /// The first file whose end `reached` holds for, to be read from just before the first place that it holds for.
-    pub fn first(&self, reached: impl Fn(End) -> bool) -> Option<Part> {
+    pub fn first(&self, reached: impl Fn(LogPosition) -> bool) -> Option<Part> {
         let inner = self.0.read();
         let older = inner.older.partition_point(|segment| !reached(segment.end()));
         let found = inner.older.get(older).unwrap_or(&inner.last);
@@ -300,7 +300,7 @@ impl Files {
     pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;
-        let may = |end: End| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
+        let may = |end: LogPosition| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
         inner.older.iter().map(Segment::end).take_while(|end| may(*end)).last().map(|end| end.row)
     }
 }

@@ -11,25 +11,25 @@ use std::{
 use crate::{
     Error,
     blocks::{BLOCK, BlockFile, Blocks, PartialBlock, floor},
-    record::{self, End, FILE_HEADER, Header},
+    record::{self, FILE_HEADER, Header, LogPosition},
 };
 
 /// The file grows by so many bytes of zeros, written together with the record that needs them.
 pub const AHEAD: u64 = 1024 * 1024;
-/// Bytes between two marks, about.
-const MARK_EVERY: u64 = 64 * 1024;
+/// Bytes between two entries of the sparse index, about.
+const INDEX_EVERY: u64 = 64 * 1024;
 
 pub struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,
     version: u32,
-    start: End,
-    end: End,
+    start: LogPosition,
+    end: LogPosition,
     /// Some places between records, in order, the first at the start: where readers begin to look.
-    marks: Vec<End>,
+    sparse_index: Vec<LogPosition>,
 }
 
-pub fn name(start: End) -> String {
+pub fn name(start: LogPosition) -> String {
     format!("{:020}.log", start.row)
 }
 
@@ -40,11 +40,11 @@ pub fn row_of_name(path: &Path) -> Option<i64> {
 
 impl Segment {
     /// Begins a file; what it has of an earlier use is overwritten.
-    pub fn begin(folder: &Path, start: End, pen: &mut SegmentWriter) -> io::Result<Self> {
+    pub fn begin(folder: &Path, start: LogPosition, writer: &mut SegmentWriter) -> io::Result<Self> {
         let path = folder.join(name(start));
         let file = BlockFile::open(&path)?;
-        pen.begin(&file, &record::file_header(start))?;
-        Ok(Self { path, file: Arc::new(file), version: record::VERSION, start, end: start, marks: vec![start] })
+        writer.begin(&file, &record::file_header(start))?;
+        Ok(Self { path, file: Arc::new(file), version: record::VERSION, start, end: start, sparse_index: vec![start] })
     }
 
     /// Reads a file that is there, up to its last whole record. Changes nothing. Returns `None` if it has no whole header.
@@ -63,7 +63,7 @@ impl Segment {
             }
         };
         let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
-        let mut segment = Self { path: path.to_owned(), file, version, start, end: start, marks: vec![start] };
+        let mut segment = Self { path: path.to_owned(), file, version, start, end: start, sparse_index: vec![start] };
         // What follows the last whole record is looked at by `inspect`.
         all.walk(|_, end, _| {
             segment.note(end);
@@ -77,11 +77,11 @@ impl Segment {
         self.version
     }
 
-    pub fn start(&self) -> End {
+    pub fn start(&self) -> LogPosition {
         self.start
     }
 
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> LogPosition {
         self.end
     }
 
@@ -104,7 +104,7 @@ impl Segment {
     }
 
     /// Where in the file a place of the log is.
-    fn position(&self, place: End) -> u64 {
+    fn position(&self, place: LogPosition) -> u64 {
         FILE_HEADER as u64 + place.offset - self.start.offset
     }
 
@@ -114,27 +114,27 @@ impl Segment {
     }
 
     /// Lets go of what follows the last record, so that nothing of it can ever be taken for one, and gets ready to go on.
-    pub fn resume(&mut self, pen: &mut SegmentWriter) -> io::Result<()> {
+    pub fn resume(&mut self, writer: &mut SegmentWriter) -> io::Result<()> {
         let file = BlockFile::open(&self.path)?;
         file.set_len(self.used())?;
         file.sync_with_length()?;
-        pen.resume(&file, self.used())?;
+        writer.resume(&file, self.used())?;
         self.file = Arc::new(file);
         Ok(())
     }
 
     /// The log goes up to here.
-    pub fn note(&mut self, end: End) {
-        if self.marks.last().is_none_or(|mark| self.end.offset >= mark.offset + MARK_EVERY) {
-            self.marks.push(self.end);
+    pub fn note(&mut self, end: LogPosition) {
+        if self.sparse_index.last().is_none_or(|mark| self.end.offset >= mark.offset + INDEX_EVERY) {
+            self.sparse_index.push(self.end);
         }
         self.end = end;
     }
 
-    /// To be read from the last mark for which `before` holds.
-    pub fn part(&self, before: impl Fn(End) -> bool) -> Part {
-        let found = self.marks.partition_point(|mark| before(*mark));
-        let mark = self.marks.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
+    /// To be read from the last indexed position for which `before` holds.
+    pub fn part(&self, before: impl Fn(LogPosition) -> bool) -> Part {
+        let found = self.sparse_index.partition_point(|mark| before(*mark));
+        let mark = self.sparse_index.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
         Part { file: self.file.clone(), at: mark, position: self.position(mark), until: self.used() }
     }
 }
@@ -142,7 +142,7 @@ impl Segment {
 /// What the writer of the last file holds in its hand.
 #[derive(Default)]
 pub struct SegmentWriter {
-    tail: PartialBlock,
+    partial_block: PartialBlock,
     /// Bytes of the file, zeros included.
     size: u64,
 }
@@ -150,16 +150,16 @@ pub struct SegmentWriter {
 impl SegmentWriter {
     fn begin(&mut self, file: &BlockFile, header: &[u8]) -> io::Result<()> {
         self.size = file.length()?;
-        self.tail.clear();
+        self.partial_block.clear();
         self.write(file, 0, header, true)
     }
 
     fn resume(&mut self, file: &BlockFile, used: u64) -> io::Result<()> {
         self.size = used;
-        self.tail.clear();
+        self.partial_block.clear();
         let mut last = Blocks::default();
         let found = file.read(floor(used)..used, &mut last)?;
-        self.tail.push(last.bytes().get(found).unwrap_or_default(), 0);
+        self.partial_block.push(last.bytes().get(found).unwrap_or_default(), 0);
         Ok(())
     }
 
@@ -170,12 +170,12 @@ impl SegmentWriter {
 
     /// Writes bytes behind the last ones, which end at `used`.
     pub fn write(&mut self, file: &BlockFile, used: u64, bytes: &[u8], durable: bool) -> io::Result<()> {
-        let first = used - self.tail.held() as u64;
+        let first = used - self.partial_block.held() as u64;
         let until = (used + bytes.len() as u64).next_multiple_of(BLOCK as u64);
         let until = if until > self.size { until.next_multiple_of(AHEAD) } else { until };
         let length = usize::try_from(until - first).map_err(io::Error::other)?;
-        file.write(self.tail.push(bytes, length), first, durable)?;
-        self.tail.keep();
+        file.write(self.partial_block.push(bytes, length), first, durable)?;
+        self.partial_block.keep();
         self.size = self.size.max(until);
         Ok(())
     }
@@ -184,7 +184,7 @@ impl SegmentWriter {
 /// Records of one file, to be read in order without holding up its writer.
 pub struct Part {
     file: Arc<BlockFile>,
-    at: End,
+    at: LogPosition,
     position: u64,
     until: u64,
 }
@@ -192,7 +192,7 @@ pub struct Part {
 /// Bytes read at once.
 const CHUNK: u64 = 256 * 1024;
 
-/// How a walk ended: with the part, because it was told to, or before something that is no record.
+/// How a walk ended: at the end of the part, because `take` returned false, or before something that is no record.
 enum Walked {
     All,
     Enough,
@@ -201,14 +201,17 @@ enum Walked {
 
 impl Part {
     /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
-    pub fn each(self, take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+    pub fn each(self, take: impl FnMut(LogPosition, LogPosition, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
         match self.walk(take)? {
             Walked::All | Walked::Enough => Ok(()),
             Walked::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
         }
     }
 
-    fn walk(self, mut take: impl FnMut(End, End, &[u8]) -> Result<bool, Error>) -> Result<Walked, Error> {
+    fn walk(
+        self,
+        mut take: impl FnMut(LogPosition, LogPosition, &[u8]) -> Result<bool, Error>,
+    ) -> Result<Walked, Error> {
         let Self { file, mut at, mut position, until } = self;
         let mut blocks = Blocks::default();
         let mut wanted = CHUNK;

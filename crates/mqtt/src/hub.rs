@@ -117,7 +117,7 @@ impl Hub for Live {
     }
 
     async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<Self::QueuePermit>, ingest::Error> {
-        self.ingest.spare(bytes, lane).await
+        self.ingest.reserve_droppable(bytes, lane).await
     }
 
     fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: Self::QueuePermit, done: Done) {

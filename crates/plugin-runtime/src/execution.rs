@@ -36,9 +36,9 @@ pub enum Verdict {
     /// The guest does not want the event.
     Reject(String),
     /// A trap or a limit; the instance is poisoned. Names the limit and holds the guest's last words.
-    Failed(String),
+    GuestFailed(String),
     /// The host itself panicked in one of the guest's calls; the instance is poisoned.
-    Panicked(String),
+    HostPanicked(String),
 }
 
 /// A write to the plugin's own state, in the order of the writes. A write's revision is that of the value before it

@@ -1,4 +1,4 @@
-//! What a plugin may ask of the rest of the host, as one trait: the room above implements it over the registry, the log
+//! What a plugin may ask of the rest of the host, as one trait: `dispatch` implements it over the registry, the log
 //! and the connections. Never more than a plugin needs.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};

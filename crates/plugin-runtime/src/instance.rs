@@ -64,7 +64,7 @@ impl Instance {
     /// Gives the guest one event.
     pub async fn handle(&mut self, call: Call<'_>) -> Execution {
         if self.poisoned {
-            return self.execution(Verdict::Failed("the instance was used after it failed".into()));
+            return self.execution(Verdict::GuestFailed("the instance was used after it failed".into()));
         }
         self.poisoned = true;
         let state = self.store.data_mut();
@@ -96,9 +96,9 @@ impl Instance {
                 if let Some(limit) = failure.limit {
                     self.store.data_mut().current.limits_hit.push(limit);
                 }
-                Verdict::Failed(failure.text)
+                Verdict::GuestFailed(failure.text)
             }
-            Err(panic) => Verdict::Panicked(panic.to_string()),
+            Err(panic) => Verdict::HostPanicked(panic.to_string()),
         };
         self.execution(verdict)
     }

@@ -1,4 +1,4 @@
-//! What one plugin may use up, with the defaults and the human forms (`100ms`, `32MiB`, `10/s`). Only values; the rooms
+//! What one plugin may use up, with the defaults and the human forms (`100ms`, `32MiB`, `10/s`). Only values; the modules
 //! that enforce them name them by the constants here.
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};

@@ -18,9 +18,9 @@ use switchbox_support::scheduling::{PriorityClass, has_foreground};
 
 /// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
 /// block.
-pub type Done = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
+pub type CommitCallback = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
-/// Room in the queue; given back when the entry is in the log.
+/// Reserved bytes of the queue; given back when the entry is in the log.
 #[derive(Debug)]
 #[allow(dead_code, reason = "held for its drop")]
 pub struct QueuePermit {
@@ -29,7 +29,7 @@ pub struct QueuePermit {
     of_background: Option<OwnedSemaphorePermit>,
 }
 
-/// How long what nobody waits for may wait for company.
+/// How long an entry that no caller waits for may wait for others to share its commit.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// How long the writer looks for what a plugin is about to submit before it sleeps: about what sleeping and being woken costs.
@@ -45,7 +45,7 @@ const BACKGROUND_BYTES: usize = 96 * 1024;
 /// What takes the disk longer than a commit of small events.
 const LARGE_BYTES: usize = 32 * 1024;
 /// How long the disk is the foreground's before the background writes so much: 32 MiB in a second are left to it.
-const REST: Duration = Duration::from_millis(1);
+const BACK_OFF: Duration = Duration::from_millis(1);
 
 pub(super) enum Item {
     Entry {
@@ -54,21 +54,21 @@ pub(super) enum Item {
         entry: Entry,
         /// The commit waits for the disk.
         sync: bool,
-        done: Option<Done>,
+        done: Option<CommitCallback>,
         #[allow(dead_code, reason = "held for its drop")]
-        room: Option<QueuePermit>,
+        permit: Option<QueuePermit>,
     },
     /// Rows up to and with this one may go.
     Trim { row: i64, reuse: bool },
     /// Before rows go: what is to outlive them.
     Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
     /// All documents made from what was submitted before are in `state.db`.
-    Settle { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+    Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
 
 struct Queue {
     items: Vec<Item>,
-    /// Somebody waits for one of the items.
+    /// A caller waits for one of the items.
     urgent: bool,
     next_seq: u64,
     closed: bool,
@@ -77,12 +77,12 @@ struct Queue {
 pub(super) struct AppendQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     units: usize,
     background: Arc<Semaphore>,
     background_units: usize,
-    /// Entries that plugins are about to submit, as far as anybody knows.
-    expected: AtomicU64,
+    /// Entries that plugins that handle an event now are likely to submit soon.
+    expected_entries: AtomicU64,
     written: tokio::sync::watch::Sender<Written>,
 }
 
@@ -102,65 +102,74 @@ impl AppendQueue {
         Self {
             queue: Mutex::new(Queue { items: Vec::new(), urgent: false, next_seq, closed: false }),
             filled: Condvar::new(),
-            room: Arc::new(Semaphore::new(units)),
+            permits: Arc::new(Semaphore::new(units)),
             units,
             background: Arc::new(Semaphore::new(background_units)),
             background_units,
-            expected: AtomicU64::new(0),
+            expected_entries: AtomicU64::new(0),
             written: tokio::sync::watch::Sender::new(Written { seq: Seq(next_seq - 1), ended: false }),
         }
     }
 
     /// Waits for room. A request larger than the whole queue gets the whole queue.
-    pub(super) async fn reserve(&self, bytes: usize, lane: PriorityClass) -> Result<QueuePermit, Error> {
-        let of_background = self.turn(bytes, lane).await?;
+    pub(super) async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
+        let of_background = self.background_permit(bytes, class).await?;
         let units =
-            self.room.clone().acquire_many_owned(units_of(bytes, self.units)).await.map_err(|_| Error::Closed)?;
+            self.permits.clone().acquire_many_owned(units_of(bytes, self.units)).await.map_err(|_| Error::Closed)?;
         Ok(QueuePermit { units, of_background })
     }
 
-    /// None: there is no room now.
-    pub(super) fn try_reserve(&self, bytes: usize, lane: PriorityClass) -> Option<QueuePermit> {
-        let of_background = match lane {
+    /// Returns `None` if the queue has no room.
+    pub(super) fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
+        let of_background = match class {
             PriorityClass::Foreground => None,
             PriorityClass::Background => Some(take_now(&self.background, units_of(bytes, self.background_units))?),
         };
-        Some(QueuePermit { units: take_now(&self.room, units_of(bytes, self.units))?, of_background })
+        Some(QueuePermit { units: take_now(&self.permits, units_of(bytes, self.units))?, of_background })
     }
 
-    /// Room for what may be lost: none of the last quarter, however many ask at the same time.
-    pub(super) async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<QueuePermit>, Error> {
-        let of_background = self.turn(bytes, lane).await?;
-        let units = take_now(&self.room, units_of(bytes, self.units));
-        let units = units.filter(|_| self.room.available_permits() >= self.units / 4);
+    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue.
+    pub(super) async fn reserve_droppable(
+        &self,
+        bytes: usize,
+        class: PriorityClass,
+    ) -> Result<Option<QueuePermit>, Error> {
+        let of_background = self.background_permit(bytes, class).await?;
+        let units = take_now(&self.permits, units_of(bytes, self.units));
+        let units = units.filter(|_| self.permits.available_permits() >= self.units / 4);
         Ok(units.map(|units| QueuePermit { units, of_background }))
     }
 
     /// Waits until the background has no more than its part of the queue.
-    async fn turn(&self, bytes: usize, lane: PriorityClass) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        match lane {
+    async fn background_permit(
+        &self,
+        bytes: usize,
+        class: PriorityClass,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        match class {
             PriorityClass::Foreground => Ok(None),
             PriorityClass::Background => {
                 let units = units_of(bytes, self.background_units);
-                let turn = self.background.clone().acquire_many_owned(units).await.map_err(|_| Error::Closed)?;
-                let rest = rest_before(bytes);
-                if !rest.is_zero() && has_foreground(Instant::now()) {
-                    tokio::time::sleep(rest).await;
+                let background_permit =
+                    self.background.clone().acquire_many_owned(units).await.map_err(|_| Error::Closed)?;
+                let back_off = back_off_before(bytes);
+                if !back_off.is_zero() && has_foreground(Instant::now()) {
+                    tokio::time::sleep(back_off).await;
                 }
-                Ok(Some(turn))
+                Ok(Some(background_permit))
             }
         }
     }
 
     /// Numbers the entry's events and queues it, without waking the writer. Returns the first number; none when the store is
-    /// closed (`done` has been told). `first`: an entry without events that is written with it, or not at all.
+    /// closed (`done` has been called). `first`: an entry without events that is written with it, or not at all.
     pub(super) fn append(
         &self,
         first: Option<Entry>,
         mut entry: Entry,
         sync: bool,
-        room: Option<QueuePermit>,
-        done: Option<Done>,
+        permit: Option<QueuePermit>,
+        done: Option<CommitCallback>,
     ) -> Option<Seq> {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -175,7 +184,7 @@ impl AppendQueue {
         }
         // Nobody waits for QoS 0 events; what plugins make of them comes with urgency of its own.
         queue.urgent |= sync;
-        queue.items.push(Item::Entry { first: first.map(Box::new), entry, sync, done, room });
+        queue.items.push(Item::Entry { first: first.map(Box::new), entry, sync, done, permit });
         Some(first_seq)
     }
 
@@ -204,7 +213,7 @@ impl AppendQueue {
             return;
         }
         let first = queue.items.is_empty();
-        queue.items.push(Item::Entry { first: None, entry, sync: false, done: None, room: None });
+        queue.items.push(Item::Entry { first: None, entry, sync: false, done: None, permit: None });
         drop(queue);
         if first {
             self.filled.notify_one();
@@ -213,21 +222,21 @@ impl AppendQueue {
 
     /// Wakes the writer; so many entries of plugins are likely to follow soon.
     pub(super) fn wake(&self, expected: usize) {
-        self.expected.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
+        self.expected_entries.fetch_add(u64::try_from(expected).unwrap_or(0), Ordering::Relaxed);
         self.filled.notify_one();
     }
 
-    /// So many of the expected entries came.
-    pub(super) fn came(&self, entries: usize) {
+    /// So many of the expected entries have arrived.
+    pub(super) fn expected_arrived(&self, entries: usize) {
         let entries = u64::try_from(entries).unwrap_or(0);
         let less = |expected: u64| Some(expected.saturating_sub(entries));
-        let _ = self.expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.expected_entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Takes what comes until then, if anything is expected at all. Returns false if nothing came in time, so that nothing is expected
     /// any more, or if the queue is closed and empty. `spins`: looks again and again for a moment before it sleeps.
     pub(super) fn take_expected(&self, until: Instant, spins: bool, into: &mut Vec<Item>) -> bool {
-        if self.expected.load(Ordering::Relaxed) == 0 {
+        if self.expected_entries.load(Ordering::Relaxed) == 0 {
             return false;
         }
         if spins {
@@ -236,14 +245,14 @@ impl AppendQueue {
         let mut queue = self.queue.lock();
         while queue.items.is_empty() && !queue.closed {
             if self.filled.wait_until(&mut queue, until).timed_out() {
-                self.expected.store(0, Ordering::Relaxed);
+                self.expected_entries.store(0, Ordering::Relaxed);
                 return false;
             }
         }
         queue.urgent = false;
-        let came = !queue.items.is_empty();
+        let arrived = !queue.items.is_empty();
         into.append(&mut queue.items);
-        came
+        arrived
     }
 
     /// Until there is something in the queue, but not for long.
@@ -297,7 +306,7 @@ impl AppendQueue {
     /// Takes nothing new; what is queued is still written.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
-        self.room.close();
+        self.permits.close();
         self.background.close();
         self.filled.notify_all();
     }
@@ -308,15 +317,15 @@ fn take_now(from: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
 }
 
 /// How long the disk is to be left alone before so much is written.
-fn rest_before(bytes: usize) -> Duration {
-    REST * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX)
+fn back_off_before(bytes: usize) -> Duration {
+    BACK_OFF * u32::try_from(bytes / LARGE_BYTES).unwrap_or(u32::MAX)
 }
 
 fn units_of(bytes: usize, most: usize) -> u32 {
     u32::try_from((bytes / UNIT_BYTES + 1).min(most)).unwrap_or(u32::MAX)
 }
 
-fn refuse(done: Option<Done>) {
+fn refuse(done: Option<CommitCallback>) {
     if let Some(done) = done {
         done(Err(Error::Closed));
     }
@@ -383,10 +392,10 @@ mod tests {
         let append_queue = AppendQueue::new(1024, 1);
         append_queue.push_lingering(Entry::Barrier);
         append_queue.close();
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let done: Done = Box::new(move |result| tell.send(result).unwrap());
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let done: CommitCallback = Box::new(move |result| sender.send(result).unwrap());
         assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), true, None, Some(done)), None);
-        assert!(matches!(told.recv().unwrap(), Err(Error::Closed)));
+        assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
         let mut items = Vec::new();
         assert!(append_queue.take(&mut items));
         assert!(!append_queue.take(&mut items));
@@ -395,10 +404,11 @@ mod tests {
     #[test]
     fn what_may_be_lost_never_takes_the_last_quarter_however_many_want_it() {
         let append_queue = AppendQueue::new(100 * UNIT_BYTES, 1);
-        let spare = |bytes| at_once(append_queue.spare(bytes, PriorityClass::Foreground)).unwrap().unwrap();
+        let reserve_droppable =
+            |bytes| at_once(append_queue.reserve_droppable(bytes, PriorityClass::Foreground)).unwrap().unwrap();
         // One unit each.
         let taken = std::thread::scope(|scope| {
-            let greedy = || std::iter::from_fn(|| spare(1)).collect::<Vec<_>>();
+            let greedy = || std::iter::from_fn(|| reserve_droppable(1)).collect::<Vec<_>>();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(greedy)).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
@@ -406,32 +416,32 @@ mod tests {
         let others: Vec<_> = std::iter::from_fn(|| append_queue.try_reserve(1, PriorityClass::Foreground)).collect();
         assert_eq!(taken.len() + others.len(), 100);
         drop(others);
-        assert!(spare(75 * UNIT_BYTES).is_none(), "it is too much at once");
+        assert!(reserve_droppable(75 * UNIT_BYTES).is_none(), "it is too much at once");
         drop(taken);
-        assert!(spare(74 * UNIT_BYTES).is_some());
+        assert!(reserve_droppable(74 * UNIT_BYTES).is_some());
     }
 
     #[test]
     fn the_background_has_little_in_the_queue_and_the_foreground_finds_room() {
         let append_queue = AppendQueue::new(100 * UNIT_BYTES, 1);
-        let room = |lane| at_once(append_queue.reserve(1, lane)).map(Result::unwrap);
-        let spare = |lane| at_once(append_queue.spare(1, lane)).map(Result::unwrap);
-        let mut taken: Vec<_> = std::iter::from_fn(|| room(PriorityClass::Background)).collect();
+        let permit = |class| at_once(append_queue.reserve(1, class)).map(Result::unwrap);
+        let reserve_droppable = |class| at_once(append_queue.reserve_droppable(1, class)).map(Result::unwrap);
+        let mut taken: Vec<_> = std::iter::from_fn(|| permit(PriorityClass::Background)).collect();
         assert_eq!(taken.len(), 25);
-        assert!(spare(PriorityClass::Background).is_none(), "it does not wait");
+        assert!(reserve_droppable(PriorityClass::Background).is_none(), "it does not wait");
         assert!(append_queue.try_reserve(1, PriorityClass::Background).is_none());
-        assert!(room(PriorityClass::Foreground).is_some());
-        assert!(spare(PriorityClass::Foreground).unwrap().is_some());
+        assert!(permit(PriorityClass::Foreground).is_some());
+        assert!(reserve_droppable(PriorityClass::Foreground).unwrap().is_some());
         taken.pop();
-        assert!(spare(PriorityClass::Background).unwrap().is_some());
+        assert!(reserve_droppable(PriorityClass::Background).unwrap().is_some());
     }
 
     #[tokio::test]
     async fn what_is_larger_than_there_is_gets_all_there_is() {
         let append_queue = AppendQueue::new(100 * UNIT_BYTES, 1);
-        for lane in [PriorityClass::Foreground, PriorityClass::Background] {
-            let largest = append_queue.reserve(1_000 * UNIT_BYTES, lane).await.unwrap();
-            assert!(append_queue.try_reserve(1, lane).is_none());
+        for class in [PriorityClass::Foreground, PriorityClass::Background] {
+            let largest = append_queue.reserve(1_000 * UNIT_BYTES, class).await.unwrap();
+            assert!(append_queue.try_reserve(1, class).is_none());
             drop(largest);
         }
     }
@@ -445,7 +455,7 @@ mod tests {
         append_queue.wake(2);
         append_queue.push([Item::Trim { row: 1, reuse: true }]);
         assert!(append_queue.take_expected(soon(), false, &mut items));
-        append_queue.came(1);
+        append_queue.expected_arrived(1);
         assert!(!append_queue.take_expected(soon(), false, &mut items), "the second did not come");
         append_queue.push([Item::Trim { row: 2, reuse: true }]);
         assert!(!append_queue.take_expected(soon(), false, &mut items), "it is not expected any more");

@@ -19,7 +19,7 @@ use super::{
     private, quarantine,
     schema::{self, Unchanged},
 };
-use switchbox_log::{Blocks, End, FOLDER, inspect, segment::Segment, sync_folder};
+use switchbox_log::{Blocks, FOLDER, LogPosition, inspect, segment::Segment, sync_folder};
 use switchbox_support::clock;
 
 /// In the backup's folder: what is in it.
@@ -133,9 +133,9 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
 }
 
 /// Each file up to its last whole record. Returns the end of the copy.
-fn copy_log(from: &Path, to: &Path) -> Result<End, Error> {
+fn copy_log(from: &Path, to: &Path) -> Result<LogPosition, Error> {
     make(to)?;
-    let mut end = End::default();
+    let mut end = LogPosition::default();
     let files = inspect::files(from)?;
     for path in inspect::gap_notes(from)?.iter().chain(&files) {
         let name = to.join(path.file_name().unwrap_or_default());

@@ -7,7 +7,7 @@ use switchbox_model::DeadLetter;
 
 /// Changes of dead letters that are not written yet.
 #[derive(Default)]
-pub(super) struct LetterFold {
+pub(super) struct DeadLetterFold {
     /// By their ids.
     pub(super) new: BTreeMap<u64, Box<DeadLetter>>,
     /// Of letters that are written.
@@ -16,7 +16,7 @@ pub(super) struct LetterFold {
     pub(super) last: Option<u64>,
 }
 
-impl LetterFold {
+impl DeadLetterFold {
     pub(super) fn add(&mut self, letter: Box<DeadLetter>) {
         self.last = Some(letter.id);
         self.new.insert(letter.id, letter);
@@ -46,7 +46,7 @@ mod tests {
             let (digest, error, logs) = ("".into(), String::new(), Vec::new());
             Box::new(DeadLetter { id, plugin, digest, attempt: 1, time_ms: 0, error, logs, event })
         };
-        let mut fold = LetterFold::default();
+        let mut fold = DeadLetterFold::default();
         (5..=8).for_each(|id| fold.add(letter(id)));
         assert_eq!([3, 5, 8].map(|id| fold.remove(id)), [true, false, false]);
         assert_eq!(fold.new.keys().copied().collect::<Vec<_>>(), [6, 7]);

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
     Error, broker, commands,
-    dead_letters::LetterFold,
+    dead_letters::DeadLetterFold,
     docs::{
         ConfigVersion, DeviceDoc, Doc, KvDoc, Loaded, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc,
         StateVersion,
@@ -25,29 +25,29 @@ const LOW_WATER: &str = "low_water";
 const LAST_DEVICE: &str = "last_device";
 const LAST_DEAD_LETTER: &str = "last_dead_letter";
 
-/// Writes all that was gathered in one transaction.
-pub(super) fn write(db: &mut Connection, gathered: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
+/// Writes the batch in one transaction.
+pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
     let tx = db.transaction()?;
-    for doc in &gathered.others {
+    for doc in &batch.others {
         write_one(&tx, doc)?;
     }
-    for device in &gathered.settled {
+    for device in &batch.settled {
         commands::forget_old(&tx, *device)?;
     }
-    for versions in gathered.configs.values() {
+    for versions in batch.configs.values() {
         write_configs(&tx, versions)?;
     }
-    for ((device, version), time_ms) in &gathered.config_acks {
+    for ((device, version), time_ms) in &batch.config_acks {
         tx.prepare_cached("UPDATE config SET acknowledged_ms = ?3 WHERE device = ?1 AND version = ?2")?
             .execute(params![device.0, version, time_ms])?;
     }
-    for versions in gathered.states.values() {
+    for versions in batch.states.values() {
         write_states(&tx, versions)?;
     }
-    for (device, seen) in &gathered.seen {
+    for (device, seen) in &batch.seen {
         write_seen(&tx, *device, seen)?;
     }
-    for kv in gathered.kv.values() {
+    for kv in batch.kv.values() {
         match &kv.value {
             Some(value) => tx
                 .prepare_cached("INSERT OR REPLACE INTO kv (plugin, key, value, revision) VALUES (?1, ?2, ?3, ?4)")?
@@ -57,11 +57,11 @@ pub(super) fn write(db: &mut Connection, gathered: &WriteBatch, low_water: Optio
                 .execute(params![kv.plugin.as_str(), kv.key])?,
         };
     }
-    write_outgoing(&tx, gathered)?;
-    gathered.broker.write(&tx)?;
-    write_letters(&tx, &gathered.letters)?;
-    if gathered.row > 0 {
-        set_meta(&tx, APPLIED, u64::try_from(gathered.row).unwrap_or(0))?;
+    write_outgoing(&tx, batch)?;
+    batch.broker.write(&tx)?;
+    write_dead_letters(&tx, &batch.dead_letters)?;
+    if batch.row > 0 {
+        set_meta(&tx, APPLIED, u64::try_from(batch.row).unwrap_or(0))?;
     }
     if let Some(Seq(seq)) = low_water {
         set_meta(&tx, LOW_WATER, seq)?;
@@ -268,7 +268,7 @@ fn forget_old(tx: &Transaction<'_>, statement: &str, newest: Option<(DeviceNum, 
     Ok(())
 }
 
-fn write_letters(tx: &Transaction<'_>, LetterFold { new, gone, last }: &LetterFold) -> Result<(), Error> {
+fn write_dead_letters(tx: &Transaction<'_>, DeadLetterFold { new, gone, last }: &DeadLetterFold) -> Result<(), Error> {
     for id in gone {
         let mut statement = tx.prepare_cached("SELECT body FROM dead_letter WHERE id = ?1")?;
         let body: Option<Vec<u8>> = statement.query_row([id], |r| r.get(0)).optional()?;
@@ -285,14 +285,14 @@ fn write_letters(tx: &Transaction<'_>, LetterFold { new, gone, last }: &LetterFo
     last.map_or(Ok(()), |last| set_meta(tx, LAST_DEAD_LETTER, last))
 }
 
-fn write_outgoing(tx: &Transaction<'_>, gathered: &WriteBatch) -> Result<(), Error> {
-    for m in &gathered.outgoing {
+fn write_outgoing(tx: &Transaction<'_>, batch: &WriteBatch) -> Result<(), Error> {
+    for m in &batch.outgoing {
         tx.prepare_cached(
             "INSERT OR IGNORE INTO outgoing (id, topic, payload, qos, retain) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![m.id, m.topic, m.payload.as_ref(), m.qos as u8, m.retain])?;
     }
-    for id in &gathered.outgoing_gone {
+    for id in &batch.outgoing_gone {
         tx.prepare_cached("DELETE FROM outgoing WHERE id = ?1")?.execute([id])?;
     }
     Ok(())

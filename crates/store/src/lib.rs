@@ -36,7 +36,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use append_queue::{Done, QueuePermit};
+pub use append_queue::{CommitCallback, QueuePermit};
 pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use docs::{
@@ -55,7 +55,7 @@ use switchbox_model::{DeviceNum, Entry};
 pub struct Options {
     /// The data folder; made when it is not there.
     pub folder: PathBuf,
-    /// Bytes of entries that may wait for the writer; past it, who wants to write waits.
+    /// Bytes of entries that may wait for the writer; past it, a caller that wants to write waits.
     pub queue_bytes: usize,
     /// Bytes of the log kept for looking back, beyond what is still needed.
     pub keep_bytes: u64,

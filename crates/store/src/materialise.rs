@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use super::{
     Error,
     broker::BrokerFold,
-    dead_letters::LetterFold,
+    dead_letters::DeadLetterFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
     documents,
     retention::{self, Change},
@@ -27,19 +27,19 @@ use switchbox_model::{DeviceNum, PluginName, Seq, life::PluginChange, limits::VE
 
 /// How long a change may wait for more.
 const GATHER: Duration = Duration::from_millis(250);
-/// How long the thread rests after it took changes: nobody waits for them, and waking it for each batch of the log costs the
+/// How long the thread sleeps after it took changes: no caller waits for them, and waking it for each batch of the log costs the
 /// writer more than the batch is worth here.
-const REST: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Changes that are written without waiting for more.
 const GATHER_DOCS: usize = 20_000;
 
 pub(super) enum Work {
     /// These came of the log up to and with this row.
     Docs { row: i64, docs: Vec<Doc> },
-    /// Write this, then tell.
+    /// Write this, then call back.
     Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
-    /// Write what there is, then tell.
-    Settle { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
+    /// Write what there is, then call back.
+    Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
 
 /// Changes not written yet, folded.
@@ -57,7 +57,7 @@ pub(super) struct WriteBatch {
     /// Devices of which commands have ended.
     pub(super) settled: HashSet<DeviceNum>,
     pub(super) broker: BrokerFold,
-    pub(super) letters: LetterFold,
+    pub(super) dead_letters: DeadLetterFold,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
     /// How many all of these are.
@@ -72,7 +72,7 @@ impl WriteBatch {
             Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
             Doc::Seen { num, seen } => self.see(num, seen),
             Doc::DeadLetterGone { id } => {
-                let more = self.letters.remove(id);
+                let more = self.dead_letters.remove(id);
                 // The letter was counted when it came.
                 self.changes -= usize::from(!more);
                 more
@@ -107,7 +107,7 @@ impl WriteBatch {
                 self.others.push(doc);
             }
             Doc::Broker(change) => self.broker.add(*change),
-            Doc::DeadLetter(letter) => self.letters.add(letter),
+            Doc::DeadLetter(letter) => self.dead_letters.add(letter),
             other => self.others.push(other),
         }
     }
@@ -157,62 +157,62 @@ fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
 }
 
 pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_bytes: u64, fatal: &dyn Fn(&Error)) {
-    let mut gathered = WriteBatch::default();
+    let mut batch = WriteBatch::default();
     let mut since: Option<Instant> = None;
-    let mut rests = false;
+    let mut pauses = false;
     loop {
-        let mut settle = None;
-        match next(work, since, std::mem::take(&mut rests)) {
+        let mut flush = None;
+        match next(work, since, std::mem::take(&mut pauses)) {
             Ok(Work::Docs { row, docs }) => {
-                gathered.row = row;
-                docs.into_iter().for_each(|doc| gathered.add(doc));
+                batch.row = row;
+                docs.into_iter().for_each(|doc| batch.add(doc));
                 since.get_or_insert_with(Instant::now);
-                rests = true;
+                pauses = true;
             }
             Ok(Work::Keep { change, done }) => match retention::write(&mut db, &change, keep_bytes) {
                 Ok(()) => drop(done.send(())),
                 Err(error) => return fatal(&error),
             },
-            Ok(Work::Settle { done, low_water }) => settle = Some((done, low_water)),
+            Ok(Work::Flush { done, low_water }) => flush = Some((done, low_water)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                finish(&mut db, log, &gathered, fatal);
+                finish(&mut db, log, &batch, fatal);
                 return;
             }
         }
-        let due = since.is_some_and(|s| s.elapsed() >= GATHER) || gathered.changes >= GATHER_DOCS;
-        if due || settle.is_some() {
-            let low_water = settle.as_ref().and_then(|(_, low_water)| *low_water);
-            if let Err(error) = write(&mut db, log, &std::mem::take(&mut gathered), low_water) {
+        let due = since.is_some_and(|s| s.elapsed() >= GATHER) || batch.changes >= GATHER_DOCS;
+        if due || flush.is_some() {
+            let low_water = flush.as_ref().and_then(|(_, low_water)| *low_water);
+            if let Err(error) = write(&mut db, log, &std::mem::take(&mut batch), low_water) {
                 fatal(&error);
                 return;
             }
             since = None;
-            if let Some((done, _)) = settle {
+            if let Some((done, _)) = flush {
                 let _ = done.send(());
             }
         }
     }
 }
 
-/// Takes what there is, else rests where it is to, and waits.
-fn next(work: &Receiver<Work>, since: Option<Instant>, rests: bool) -> Result<Work, RecvTimeoutError> {
+/// Takes what there is; else waits, after [`PAUSE`] if `pauses`.
+fn next(work: &Receiver<Work>, since: Option<Instant>, pauses: bool) -> Result<Work, RecvTimeoutError> {
     match work.try_recv() {
         Ok(work) => return Ok(work),
-        Err(TryRecvError::Empty) if rests => thread::sleep(REST),
+        Err(TryRecvError::Empty) if pauses => thread::sleep(PAUSE),
         Err(_) => {}
     }
     work.recv_timeout(since.map_or(Duration::from_secs(3600), |since| GATHER.saturating_sub(since.elapsed())))
 }
 
 /// The documents never know of a row that the log could still lose.
-fn write(db: &mut Connection, log: &Files, gathered: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
-    log.sync(gathered.row).map_err(|e| Error::Log(e.to_string()))?;
-    documents::write(db, gathered, low_water)
+fn write(db: &mut Connection, log: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
+    log.sync(batch.row).map_err(|e| Error::Log(e.to_string()))?;
+    documents::write(db, batch, low_water)
 }
 
-fn finish(db: &mut Connection, log: &Files, gathered: &WriteBatch, fatal: &dyn Fn(&Error)) {
-    if let Err(error) = write(db, log, gathered, None) {
+fn finish(db: &mut Connection, log: &Files, batch: &WriteBatch, fatal: &dyn Fn(&Error)) {
+    if let Err(error) = write(db, log, batch, None) {
         fatal(&error);
     }
     // SQLite does this by itself only when no reader is left.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{
     Error, LogPage, LogRow, Machine, Options, Reply,
-    append_queue::{AppendQueue, Done, Item, QueuePermit},
+    append_queue::{AppendQueue, CommitCallback, Item, QueuePermit},
     commands,
     decide::{Decided, decide},
     docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
@@ -200,7 +200,7 @@ pub struct Handle {
     append_queue: Arc<AppendQueue>,
     reader: Arc<Reader>,
     retention_state: Arc<Mutex<Retention>>,
-    /// Held by the service alone: who still has a handle when it has stopped keeps no other host out.
+    /// Held by the service alone: a handle that outlives it keeps no other host out.
     lock: Weak<Lock>,
     space: Arc<Space>,
     keep_bytes: u64,
@@ -208,33 +208,33 @@ pub struct Handle {
 
 impl Handle {
     /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
-    pub async fn reserve(&self, bytes: usize, lane: PriorityClass) -> Result<QueuePermit, Error> {
-        self.append_queue.reserve(bytes, lane).await
+    pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
+        self.append_queue.reserve(bytes, class).await
     }
 
-    /// None: there is no room now.
+    /// Returns `None` if the queue has no room.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize, lane: PriorityClass) -> Option<QueuePermit> {
-        self.append_queue.try_reserve(bytes, lane)
+    pub fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
+        self.append_queue.try_reserve(bytes, class)
     }
 
-    /// Room for what may be lost, which leaves a quarter of the queue to the rest. None: it is better not queued. Waits only
+    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
     /// where many of the background want some.
-    pub async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<QueuePermit>, Error> {
-        self.append_queue.spare(bytes, lane).await
+    pub async fn reserve_droppable(&self, bytes: usize, class: PriorityClass) -> Result<Option<QueuePermit>, Error> {
+        self.append_queue.reserve_droppable(bytes, class).await
     }
 
     /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
-    /// store is closed, which `done` is told too.
+    /// store is closed, which `done` gets too.
     pub fn append(
         &self,
         first: Option<Entry>,
         entry: Entry,
         sync: bool,
-        room: Option<QueuePermit>,
-        done: Option<Done>,
+        permit: Option<QueuePermit>,
+        done: Option<CommitCallback>,
     ) -> Option<Seq> {
-        self.append_queue.append(first, entry, sync, room, done)
+        self.append_queue.append(first, entry, sync, permit, done)
     }
 
     /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
@@ -246,28 +246,28 @@ impl Handle {
     /// Queues entries in this order. `sync`: their commit waits for the disk.
     pub fn submit(
         &self,
-        entries: impl IntoIterator<Item = (Entry, Option<Done>)>,
+        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
         sync: bool,
-        room: Option<QueuePermit>,
+        permit: Option<QueuePermit>,
     ) {
-        let mut room = room;
-        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, room: room.take() };
+        let mut permit = permit;
+        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, permit: permit.take() };
         self.append_queue.push(entries.into_iter().map(item));
     }
 
-    /// Queues an entry that nobody waits for. After a crash it may be missing.
+    /// Queues an entry that no caller waits for. After a crash it may be missing.
     pub fn note(&self, entry: Entry) {
         self.append_queue.push_lingering(entry);
     }
 
     /// Writes one entry and waits until it is durable and applied.
     pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
-        let room = self.reserve(1024, PriorityClass::Foreground).await?;
+        let permit = self.reserve(1024, PriorityClass::Foreground).await?;
         let (done, reply) = tokio::sync::oneshot::channel();
-        let tell: Done = Box::new(move |result| {
+        let tell: CommitCallback = Box::new(move |result| {
             let _ = done.send(result);
         });
-        self.submit([(entry, Some(tell))], true, Some(room));
+        self.submit([(entry, Some(tell))], true, Some(permit));
         reply.await.map_err(|_| Error::Closed)?
     }
 
@@ -284,12 +284,12 @@ impl Handle {
 
     /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
     /// it are handled.
-    pub async fn settle(&self, low_water: Option<Seq>) -> Result<(), Error> {
+    pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
-        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, room: None };
+        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, permit: None };
         let items = low_water.is_some().then_some(barrier);
-        self.append_queue.push(items.into_iter().chain([Item::Settle { done, low_water }]));
+        self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)
     }
 
@@ -348,7 +348,7 @@ impl Handle {
 
     /// What of an event outlived the log.
     pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.kept(seq)).await
     }
 
@@ -375,24 +375,24 @@ impl Handle {
 
     /// Newest first.
     pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.configs(device, limit)).await
     }
 
     /// Newest first.
     pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.states(device, limit)).await
     }
 
     /// Newest first.
     pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
     }
 
     pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
     }
 
@@ -403,7 +403,7 @@ impl Handle {
 
     /// Open commands of the device after the number `after`, in order.
     pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
     }
 
@@ -415,7 +415,7 @@ impl Handle {
         left: bool,
         limit: usize,
     ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         let read =
             move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
         self.read(move |reader| reader.state(read)).await
@@ -423,30 +423,30 @@ impl Handle {
 
     /// By its id alone.
     pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
     }
 
     /// A method call of an operator.
     pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.call(&id)).await
     }
 
     /// In order of their ids, after `after`.
     pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.dead_letters(after, limit)).await
     }
 
     /// The newest that there ever was.
     pub async fn last_dead_letter(&self) -> Result<u64, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(Reader::last_dead_letter).await
     }
 
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
-        self.settle(None).await?;
+        self.flush(None).await?;
         self.read(move |reader| reader.dead_letter(id)).await
     }
 }

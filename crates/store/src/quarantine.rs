@@ -14,7 +14,7 @@ use switchbox_support::clock;
 /// In the data folder.
 pub(super) const FOLDER: &str = "damaged";
 
-/// A folder for what is cut now. Two in one millisecond are told apart.
+/// A folder for what is cut now. Two in one millisecond get different names.
 pub(super) fn make(data: &Path) -> io::Result<PathBuf> {
     let all = data.join(FOLDER);
     private::make_folder(&all)?;

@@ -15,7 +15,7 @@ use super::{
 use switchbox_log::{Files, LogPage, LogRow, Oldest};
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Seq, limits};
 
-/// Bytes that are read at once for who looks back.
+/// Bytes that one read of the journal's past takes.
 const READ_BYTES: usize = limits::ADMIN_PAGE_BYTES;
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The documents, for the rooms that have statements of their own.
+    /// The documents, for the modules that have statements of their own.
     pub(super) fn state<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         read(&self.state.lock())
     }

@@ -14,7 +14,7 @@ use super::{
     quarantine, schema,
 };
 use switchbox_log::{
-    End,
+    LogPosition,
     inspect::{self, Damage, Found},
     record,
     runs::{FIRST, Run},
@@ -80,7 +80,7 @@ struct Repair<'a> {
     low_water: Seq,
     done: Repaired,
     /// Where the log ends, as far as it is mended.
-    end: End,
+    end: LogPosition,
     folder: PathBuf,
 }
 
@@ -191,10 +191,10 @@ impl<'a> Repair<'a> {
     }
 
     fn keep(&mut self, path: &Path, run: &Run) -> io::Result<()> {
-        let start = End { row: run.first_row - 1, ..self.end };
+        let start = LogPosition { row: run.first_row - 1, ..self.end };
         self.write(&self.found.folder.join(segment::name(start)), run.from..run.until, Some((path, start)))?;
         let bytes = run.until - run.from;
-        self.end = End { row: run.last_row, last_seq: run.last_seq, offset: start.offset + bytes };
+        self.end = LogPosition { row: run.last_row, last_seq: run.last_seq, offset: start.offset + bytes };
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl<'a> Repair<'a> {
 
     /// Writes a part of a file that was moved aside. `from`: its name there and the place where the new file begins; none = the same
     /// name, header and all.
-    fn write(&self, to: &Path, part: std::ops::Range<u64>, from: Option<(&Path, End)>) -> io::Result<()> {
+    fn write(&self, to: &Path, part: std::ops::Range<u64>, from: Option<(&Path, LogPosition)>) -> io::Result<()> {
         let name = from.map_or(to, |(path, _)| path).file_name().unwrap_or_default();
         let mut bytes = from.map_or_else(Vec::new, |(_, start)| record::file_header(start).to_vec());
         let mut source = File::open(self.folder.join(name))?;
@@ -219,7 +219,7 @@ impl<'a> Repair<'a> {
 
     /// Begins a file behind the last row that `state.db` knows.
     fn begin(&mut self, last_seq: Seq) -> io::Result<()> {
-        let start = End { row: self.applied, last_seq, offset: self.end.offset };
+        let start = LogPosition { row: self.applied, last_seq, offset: self.end.offset };
         if self.end.row > 0 {
             self.note_gap(self.applied)?;
         }

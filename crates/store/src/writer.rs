@@ -1,5 +1,5 @@
 //! The writer thread: takes the entries that are queued, appends them to the log as one record (a row) with one fdatasync at most,
-//! applies them and calls each entry's `Done`. Entries that were queued meanwhile are the next batch.
+//! applies them and calls each entry's `CommitCallback`. Entries that were queued meanwhile are the next batch.
 
 use std::{
     iter::Peekable,
@@ -10,25 +10,25 @@ use std::{
 
 use super::{
     Error, Machine,
-    append_queue::{AppendQueue, Done, Item, QueuePermit},
+    append_queue::{AppendQueue, CommitCallback, Item, QueuePermit},
     docs::Doc,
     materialise::Work,
 };
-use switchbox_log::{End, Log, record};
+use switchbox_log::{Log, LogPosition, record};
 use switchbox_model::{Entry, Seq};
 
 /// The longest that a commit waits for the plugins that are handling its events.
 const GATHER_MAX: Duration = Duration::from_millis(1);
 /// Entries that are written together whatever the disk is like.
 const ENTRIES_MIN: usize = 256;
-/// Entries of a commit that are told of together. Of a larger one, nobody waits for the whole.
-const TOLD_TOGETHER: usize = 128;
+/// Entries of a commit whose callbacks run together. In a larger commit they run after each so many entries.
+const CALLBACKS_TOGETHER: usize = 128;
 /// A batch of more entries is worth a commit of its own.
 const GATHER_ENTRIES: usize = 8;
 
 pub(super) struct Writer<M> {
     pub(super) log: Log,
-    pub(super) end: End,
+    pub(super) end: LogPosition,
     pub(super) append_queue: Arc<AppendQueue>,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<Work>,
@@ -44,16 +44,16 @@ pub(super) struct Writer<M> {
 
 struct Pending {
     entry: Entry,
-    done: Option<Done>,
+    done: Option<CommitCallback>,
     #[allow(dead_code, reason = "held until the entry is in the log")]
-    room: Option<QueuePermit>,
+    permit: Option<QueuePermit>,
 }
 
 /// What is written together.
 #[derive(Default)]
 struct Batch {
     entries: Vec<Pending>,
-    chores: Vec<Item>,
+    control_items: Vec<Item>,
     /// The commit waits for the disk.
     durable: bool,
 }
@@ -64,13 +64,13 @@ impl Batch {
         let mut handled = 0;
         for item in items {
             match item {
-                Item::Entry { first, entry, sync, done, room } => {
+                Item::Entry { first, entry, sync, done, permit } => {
                     self.durable |= sync;
-                    self.entries.extend(first.map(|first| Pending { entry: *first, done: None, room: None }));
+                    self.entries.extend(first.map(|first| Pending { entry: *first, done: None, permit: None }));
                     handled += handled_events(&entry);
-                    self.entries.push(Pending { entry, done, room });
+                    self.entries.push(Pending { entry, done, permit });
                 }
-                chore => self.chores.push(chore),
+                item => self.control_items.push(item),
             }
         }
         handled
@@ -123,20 +123,20 @@ impl<M: Machine> Writer<M> {
     }
 
     /// So many entries that writing and applying them takes a few times as long as the disk does: fewer would waste the
-    /// disk, more would let everybody wait for one long batch.
+    /// disk, more would let every caller wait for one long batch.
     fn most_entries(&self) -> usize {
         usize::try_from(self.disk_time.as_micros() * 3).unwrap_or(usize::MAX).max(ENTRIES_MIN)
     }
 
     fn batch(&mut self, waiting: &mut Peekable<vec::IntoIter<Item>>, record: &mut Vec<u8>) {
-        let mut room = self.most_entries();
-        let mut batch = Batch { entries: Vec::with_capacity(waiting.len().min(room)), ..Batch::default() };
+        let mut capacity = self.most_entries();
+        let mut batch = Batch { entries: Vec::with_capacity(waiting.len().min(capacity)), ..Batch::default() };
         let fitting = std::iter::from_fn(|| {
-            let item = if room > 0 { waiting.next() } else { None };
-            room = room.saturating_sub(item.as_ref().map_or(0, weight));
+            let item = if capacity > 0 { waiting.next() } else { None };
+            capacity = capacity.saturating_sub(item.as_ref().map_or(0, weight));
             item
         });
-        self.append_queue.came(batch.add(fitting));
+        self.append_queue.expected_arrived(batch.add(fitting));
         // Never past what waits already: the log has the order in which things were queued.
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
@@ -144,10 +144,10 @@ impl<M: Machine> Writer<M> {
             let mut more = Vec::new();
             // One entry: little happens, and the processors have nothing else to do.
             while self.append_queue.take_expected(until, batch.entries.len() == 1, &mut more) {
-                self.append_queue.came(batch.add(more.drain(..)));
+                self.append_queue.expected_arrived(batch.add(more.drain(..)));
             }
         }
-        let Batch { entries, chores, durable } = batch;
+        let Batch { entries, control_items, durable } = batch;
         if !entries.is_empty() {
             let committed = match &self.failed {
                 // What comes after a failure may rest on what was lost.
@@ -159,8 +159,8 @@ impl<M: Machine> Writer<M> {
                 Err(error) => self.fail(entries, error),
             }
         }
-        for chore in chores {
-            self.chore(chore);
+        for item in control_items {
+            self.control(item);
         }
     }
 
@@ -185,17 +185,17 @@ impl<M: Machine> Writer<M> {
         Ok(())
     }
 
-    /// Nobody is told before all of it is applied: a connection that is woken then finds its acknowledgement and what else the same
+    /// Calls back after all of it is applied: a connection that is woken then finds its acknowledgement and what else the same
     /// commit has for it, and writes them together.
     fn apply(&mut self, entries: Vec<Pending>) {
-        let (mut docs, mut told) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
+        let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
-            for Pending { entry, done, .. } in entries.by_ref().take(TOLD_TOGETHER) {
+            for Pending { entry, done, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
                 let reply = self.machine.apply(entry, &mut docs);
-                told.extend(done.map(|done| (done, reply)));
+                replies.extend(done.map(|done| (done, reply)));
             }
-            for (done, reply) in told.drain(..) {
+            for (done, reply) in replies.drain(..) {
                 done(Ok(reply));
             }
             self.machine.committed();
@@ -209,7 +209,7 @@ impl<M: Machine> Writer<M> {
         let _ = self.materialiser.send(Work::Docs { row: self.end.row, docs });
     }
 
-    /// Nobody is told that it is done. What plugins have in memory may be ahead of the log now, so the host stops.
+    /// Each callback gets the error. What plugins have in memory may be ahead of the log now, so the host stops.
     fn fail(&mut self, entries: Vec<Pending>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the log cannot be written; stopping");
         for pending in entries {
@@ -223,8 +223,8 @@ impl<M: Machine> Writer<M> {
         self.failed = Some(error);
     }
 
-    fn chore(&mut self, chore: Item) {
-        match chore {
+    fn control(&mut self, item: Item) {
+        match item {
             Item::Trim { row, reuse } => {
                 if let Err(error) = self.log.trim(row, reuse) {
                     tracing::warn!(%error, "old files of the log cannot be let go");
@@ -232,10 +232,10 @@ impl<M: Machine> Writer<M> {
             }
             // What was submitted before it is lost, so nothing may say that it is settled: each waiter gets the error that the
             // store is closed, and the low water stays where the log still has everything.
-            Item::Settle { .. } if self.failed.is_some() => {}
-            Item::Settle { done, low_water } => {
+            Item::Flush { .. } if self.failed.is_some() => {}
+            Item::Flush { done, low_water } => {
                 let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
-                let _ = self.materialiser.send(Work::Settle { done, low_water });
+                let _ = self.materialiser.send(Work::Flush { done, low_water });
             }
             Item::Keep { change, done } => {
                 let _ = self.materialiser.send(Work::Keep { change, done });
@@ -292,20 +292,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_before_all_of_a_commit_is_applied() {
+    fn callbacks_run_after_all_of_a_commit_is_applied() {
         let append_queue = Arc::new(AppendQueue::new(1024, 1));
         let (materialiser, _work) = mpsc::sync_channel(8);
         let folder = tempfile::tempdir().unwrap();
         let (note, noted) = mpsc::sync_channel(8);
         for _ in 0..2 {
             let note = note.clone();
-            let done: Done = Box::new(move |_| note.send("told").unwrap());
+            let done: CommitCallback = Box::new(move |_| note.send("called back").unwrap());
             append_queue.append(None, Entry::Barrier, true, None, Some(done));
         }
         append_queue.close();
         let writer = Writer {
             log: Log::open(folder.path()).unwrap(),
-            end: End::default(),
+            end: LogPosition::default(),
             append_queue,
             machine: Noting(note),
             materialiser,
@@ -316,7 +316,7 @@ mod tests {
             fatal: Box::new(|_| {}),
         };
         writer.run();
-        assert_eq!(noted.iter().collect::<Vec<_>>(), ["applied", "applied", "told", "told", "committed"]);
+        assert_eq!(noted.iter().collect::<Vec<_>>(), ["applied", "applied", "called back", "called back", "committed"]);
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
         log.break_disk();
         let writer = Writer {
             log,
-            end: End::default(),
+            end: LogPosition::default(),
             append_queue: append_queue.clone(),
             machine: Nothing,
             materialiser,
@@ -338,17 +338,17 @@ mod tests {
             failed: None,
             fatal: Box::new(|_| {}),
         };
-        let (tell, told) = mpsc::sync_channel(1);
+        let (sender, receiver) = mpsc::sync_channel(1);
         let (settle, mut settled) = tokio::sync::oneshot::channel();
-        let done: Done = Box::new(move |result| tell.send(result).unwrap());
+        let done: CommitCallback = Box::new(move |result| sender.send(result).unwrap());
         append_queue.push([
-            Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), room: None },
-            Item::Settle { done: settle, low_water: Some(Seq(7)) },
+            Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), permit: None },
+            Item::Flush { done: settle, low_water: Some(Seq(7)) },
         ]);
         // More is expected than ever comes: a plugin is handling an event.
         append_queue.wake(8);
         writer.run();
-        assert!(told.recv().unwrap().is_err());
+        assert!(receiver.recv().unwrap().is_err());
         assert!(settled.try_recv().is_err(), "it was said to be settled");
         assert!(work.recv().is_err(), "documents or a low water were written");
     }

@@ -75,7 +75,7 @@ impl Watch {
     }
 }
 
-/// The wall clock, read once: gives the wall time of moments soon after, for who has those anyway.
+/// The wall clock, read once: gives the wall time of moments soon after, for callers that have those anyway.
 #[derive(Debug, Clone, Copy)]
 pub struct Anchor {
     at: Instant,

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 const TIME: Duration = Duration::from_secs(60);
-/// Keys that are told apart in a minute.
+/// Keys that are counted separately within a minute.
 const KEPT: usize = 1_000;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The host's counters, shared by every room and read by `/metrics`. Counts; never decides anything.
+//! The host's counters, shared by all components and read by `/metrics`. Counts; never decides anything.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,

@@ -69,7 +69,7 @@ impl Host {
     /// What the log says of devices' connections and deliveries, in words.
     pub async fn told(&self) -> Vec<String> {
         // So that what nobody waits for is written as well.
-        let _ = self.store.settle(None).await;
+        let _ = self.store.flush(None).await;
         let (mut told, mut from) = (Vec::new(), 0);
         loop {
             let page = self.store.log_page(from, 1 << 20).await.unwrap();

@@ -102,7 +102,7 @@ impl Host {
         let metrics = Metrics::default();
         let tasks = Tasks::new(metrics.clone());
         let ingest = ingest::Handle::new(store.clone(), options.plugins);
-        let queues = outbox::Queues::new(std::mem::take(&mut opened.loaded.commands), options.queued_commands);
+        let queues = outbox::CommandQueues::new(std::mem::take(&mut opened.loaded.commands), options.queued_commands);
         let delivery = delivery::Handle::new(delivery::Parts {
             store: store.clone(),
             ingest: ingest.clone(),

@@ -86,7 +86,7 @@ where
                 change = changes.recv() => match change {
                     Some(change) => match change.plugin().cloned() {
                         Some(name) => self.push(name, change),
-                        // It comes after all that was told before it.
+                        // It comes after all changes before it.
                         None => first_look = Some(change),
                     },
                     None => break,

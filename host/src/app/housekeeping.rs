@@ -65,6 +65,6 @@ pub(super) async fn run(
 }
 
 pub(super) async fn tidy(store: &store::Handle, low_water: switchbox_model::Seq) -> Result<(), store::Error> {
-    store.settle(Some(low_water)).await?;
+    store.flush(Some(low_water)).await?;
     store.trim(low_water).await
 }

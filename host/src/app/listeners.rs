@@ -35,7 +35,7 @@ pub(super) fn listeners(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<L
 }
 
 impl Listeners {
-    /// For those who are to tell devices where to connect.
+    /// The addresses that devices are given to connect to.
     pub(super) fn reach(&self, settings: &Settings, tls: Option<&tls::Handle>) -> Reach {
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         // Where `switchbox cert server` puts it.

@@ -1,4 +1,4 @@
-//! `/metrics`: the counters that the rooms keep, and what the plugins' status says, in Prometheus' text format.
+//! `/metrics`: the counters of all components, and what the plugins' status says, in Prometheus' text format.
 
 use std::{fmt::Write as _, sync::Arc};
 

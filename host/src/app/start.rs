@@ -70,7 +70,7 @@ struct Opened {
     store: store::Handle,
     service: store::Service,
     registry: registry::Handle,
-    queues: outbox::Queues,
+    queues: outbox::CommandQueues,
     ingest: ingest::Handle,
     delivery: delivery::Handle,
     dispatch: dispatch::Handle,
@@ -127,7 +127,7 @@ impl<'a> Start<'a> {
         let offer = Watched::new(dispatch.clone(), &shown);
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
-        let queues = outbox::Queues::new(loaded_queues, settings.queued_commands);
+        let queues = outbox::CommandQueues::new(loaded_queues, settings.queued_commands);
         let delivery = delivery::Handle::new(delivery::Parts {
             store: store.clone(),
             ingest: ingest.clone(),

@@ -1,5 +1,5 @@
-//! Shows to those who watch what happens to devices: under `registries/{r}/devices/{d}/` their events, states, configs,
-//! commands, and their coming and going. Stands between the rooms and only passes on where nobody watches.
+//! Publishes what happens to devices for clients that watch: under `registries/{r}/devices/{d}/` their events, states, configs,
+//! commands, connects and disconnects. Wraps other components and only passes on where nothing watches.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,10 +12,10 @@ use switchbox_mqtt_session::topics;
 use switchbox_store::{CommandDoc, ConfigVersion};
 use switchbox_support::clock;
 
-/// Where it is shown, once there is a front.
+/// Where it is published, once the MQTT server runs.
 pub(super) type Shown = Arc<OnceLock<topics::Handle>>;
 
-/// What is watched, and who does the work.
+/// A component that is watched: does its work with `inner`, and publishes it.
 pub(super) struct Watched<T> {
     inner: T,
     topics: Shown,

@@ -178,7 +178,7 @@ async fn a_panic_of_the_host_in_a_call_ends_the_call_alone() {
     };
     let mut instance = start(panicking(), Limits::default()).await;
     let execution = ask(&mut instance, "read lamp-1").await;
-    let Verdict::Panicked(text) = execution.verdict else { panic!("{:?}", execution.verdict) };
+    let Verdict::HostPanicked(text) = execution.verdict else { panic!("{:?}", execution.verdict) };
     assert!(text.contains("as the test asked") && instance.poisoned(), "{text}");
     let mut setup = (*super::world::setup(Limits::default(), None).await).clone();
     setup.settings = r#"{"start":"read"}"#.into();

@@ -32,6 +32,6 @@ async fn nothing_is_carried_from_one_event_to_the_next() {
 async fn traps_in_many_instances_leave_no_slot_taken() {
     for _ in 0..50 {
         let mut instance = start(World::new(), Limits::default()).await;
-        assert!(matches!(ask(&mut instance, "panic").await.verdict, Verdict::Failed(_)));
+        assert!(matches!(ask(&mut instance, "panic").await.verdict, Verdict::GuestFailed(_)));
     }
 }

@@ -7,7 +7,7 @@ use switchbox_plugin_runtime::{Limits, Verdict, limits::Size};
 use super::world::{World, alone, ask, report, start};
 
 fn failed(verdict: &Verdict) -> &str {
-    let Verdict::Failed(text) = verdict else { panic!("{verdict:?}") };
+    let Verdict::GuestFailed(text) = verdict else { panic!("{verdict:?}") };
     text
 }
 

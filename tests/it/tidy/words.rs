@@ -15,6 +15,8 @@ const NOT_USED: &[(&str, &str)] = &[
     ("breathes", "yields to the scheduler"),
     ("breathing", "yielding to the scheduler"),
     ("carriers", "gateway routes"),
+    ("chore", "control item"),
+    ("chores", "control items"),
     ("errand", "request"),
     ("hears", "is notified"),
     ("keeper", "durable sessions"),

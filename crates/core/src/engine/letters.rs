@@ -1,4 +1,4 @@
-//! Which dead letters there are: a plugin that fails on and on keeps its newest ones. Pure.
+//! Which dead letters there are: a plugin that fails repeatedly keeps its newest ones. Pure.
 
 use std::collections::{HashMap, VecDeque};
 

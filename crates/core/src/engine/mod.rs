@@ -10,7 +10,7 @@ use bytes::Bytes;
 use letters::Letters;
 
 use crate::{
-    outbox::{self, Origin, Queues, Sink},
+    outbox::{self, CommandQueues, Origin, Sink},
     registry::{self, Device},
     timers,
 };
@@ -24,7 +24,7 @@ use switchbox_support::metrics::Metrics;
 /// The state machine behind the log.
 pub struct Engine {
     registry: registry::Handle,
-    queues: Queues,
+    queues: CommandQueues,
     sink: Arc<dyn Sink>,
     letters: Letters,
     timers: timers::Table,
@@ -35,7 +35,7 @@ impl Engine {
     #[must_use]
     pub fn new(
         registry: registry::Handle,
-        queues: Queues,
+        queues: CommandQueues,
         sink: Arc<dyn Sink>,
         loaded: &Loaded,
         metrics: Metrics,

@@ -83,25 +83,26 @@ impl Handle {
 
     /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
     /// happens, sooner on those of the background.
-    pub async fn reserve(&self, bytes: usize, lane: PriorityClass) -> Result<QueuePermit, Error> {
-        Ok(self.store.reserve(bytes, lane).await?)
+    pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
+        Ok(self.store.reserve(bytes, class).await?)
     }
 
-    /// As [`Handle::reserve`], for who cannot wait. None: there is no room now.
+    /// As [`Handle::reserve`], for a caller that cannot wait. Returns `None` if the queue has no room.
     #[must_use]
-    pub fn try_reserve(&self, bytes: usize, lane: PriorityClass) -> Option<QueuePermit> {
-        self.store.try_reserve(bytes, lane)
+    pub fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
+        self.store.try_reserve(bytes, class)
     }
 
-    /// As [`Handle::reserve`], for what may be lost: a quarter of the queue is left to the rest. None: there is no room now.
-    pub async fn spare(&self, bytes: usize, lane: PriorityClass) -> Result<Option<QueuePermit>, Error> {
-        Ok(self.store.spare(bytes, lane).await?)
+    /// As [`Handle::reserve`], for what may be dropped: a quarter of the queue is left to the rest. Returns `None` if the queue
+    /// has no room.
+    pub async fn reserve_droppable(&self, bytes: usize, class: PriorityClass) -> Result<Option<QueuePermit>, Error> {
+        Ok(self.store.reserve_droppable(bytes, class).await?)
     }
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
-    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, room: QueuePermit, done: Done) {
-        self.append(Some(device), events, Some(room), Some(done), Entry::Events);
+    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: Done) {
+        self.append(Some(device), events, Some(permit), Some(done), Entry::Events);
     }
 
     /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
@@ -118,9 +119,9 @@ impl Handle {
 
     /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
     /// with it, or neither is.
-    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, room: Option<QueuePermit>, done: Done) {
+    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, permit: Option<QueuePermit>, done: Done) {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, None, vec![event], room, Some(done), Entry::Events);
+        self.append_after(changes, None, vec![event], permit, Some(done), Entry::Events);
     }
 
     /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
@@ -131,18 +132,18 @@ impl Handle {
     }
 
     /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
-    pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, room: QueuePermit) {
-        self.append(None, vec![event], Some(room), None, |events| Entry::EventsBy { events, by: vec![by] });
+    pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
+        self.append(None, vec![event], Some(permit), None, |events| Entry::EventsBy { events, by: vec![by] });
     }
 
     /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
-    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, room: QueuePermit) {
+    pub fn submit_timers(&self, fired: Vec<(EventData, Option<EffectKey>)>, time_ms: u64, permit: QueuePermit) {
         let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
         let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
         let events: Vec<_> = fired.into_iter().map(event).collect();
         let _offering = self.gate.lock();
         let entry = Entry::EventsBy { events: events.clone(), by };
-        self.offer_appended(None, events, self.store.append(None, entry, true, Some(room), None));
+        self.offer_appended(None, events, self.store.append(None, entry, true, Some(permit), None));
     }
 
     /// The number of the next event; all events before it have been offered.
@@ -172,11 +173,11 @@ impl Handle {
         &self,
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
-        room: Option<QueuePermit>,
+        permit: Option<QueuePermit>,
         done: Option<Done>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {
-        self.append_after(None, device, events, room, done, entry);
+        self.append_after(None, device, events, permit, done, entry);
     }
 
     /// `first` is written with it.
@@ -185,7 +186,7 @@ impl Handle {
         first: Option<Entry>,
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
-        room: Option<QueuePermit>,
+        permit: Option<QueuePermit>,
         done: Option<Done>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {
@@ -201,10 +202,10 @@ impl Handle {
                 Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })
             .collect();
-        let done: Option<store::Done> =
-            done.map(|done| -> store::Done { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
+        let done: Option<store::CommitCallback> =
+            done.map(|done| -> store::CommitCallback { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
         let _offering = self.gate.lock();
-        let seq = self.store.append(first, entry(events.clone()), sync, room, done);
+        let seq = self.store.append(first, entry(events.clone()), sync, permit, done);
         self.offer_appended(device, events, seq);
     }
 

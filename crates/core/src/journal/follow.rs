@@ -1,5 +1,5 @@
-//! Going along with the journal as it grows. A follower keeps a place in the log and nothing else, so a slow one costs no
-//! memory: what it could not keep up with is left out, and it is told how much that was.
+//! Reading the journal as it grows. A follower keeps a place in the log and nothing else, so a slow one costs no
+//! memory: what it could not keep up with is left out, and it gets how much that was.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ pub struct Cursor {
     pub seq: Seq,
 }
 
-/// Of what a follower is told.
+/// Of what a follower gets.
 #[derive(Debug, Clone, Default)]
 pub struct FollowFilter {
     /// What it sent, and what was done for that or to it.
@@ -37,7 +37,7 @@ pub struct FollowFilter {
     pub executions: Option<ExecutionFilter>,
 }
 
-/// What a follower is told.
+/// What a follower gets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
     Event(Event),
@@ -46,7 +46,7 @@ pub enum Followed {
     Missed(u64),
 }
 
-/// One who goes along with the journal.
+/// A reader that follows the end of the journal.
 #[derive(Debug)]
 pub struct Follower {
     store: store::Handle,

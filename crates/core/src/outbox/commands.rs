@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Queues, Sink,
+    CommandQueues, Sink,
     operator::{Error, Handle, refused},
 };
 use crate::registry::Device;
@@ -50,7 +50,13 @@ pub(super) struct Committed {
 
 /// Puts it into the device's queue. What cannot be there gets its final status from the sweep for what is due: its
 /// end is an event of its own, and events get their numbers before the log is written.
-pub(super) fn apply(queues: &Queues, sink: &dyn Sink, device: &Arc<Device>, new: Committed, docs: &mut Vec<Doc>) {
+pub(super) fn apply(
+    queues: &CommandQueues,
+    sink: &dyn Sink,
+    device: &Arc<Device>,
+    new: Committed,
+    docs: &mut Vec<Doc>,
+) {
     let (num, room) = queues.open_next(device.num);
     let mut command = CommandDoc {
         device: device.num,
@@ -109,7 +115,7 @@ mod tests {
         Arc::new(Device::new(doc, Seen::default()))
     }
 
-    fn applied(queues: &Queues, there: bool, ttl_ms: u64) -> CommandDoc {
+    fn applied(queues: &CommandQueues, there: bool, ttl_ms: u64) -> CommandDoc {
         let cause = Cause::Api { who: "test".into() };
         let new = Committed {
             id: "c".into(),
@@ -134,7 +140,7 @@ mod tests {
             (false, 30, Some(1_030)),
             (false, u64::MAX, Some(u64::MAX)),
         ] {
-            let queues = Queues::new(HashMap::new(), 9);
+            let queues = CommandQueues::new(HashMap::new(), 9);
             let command = applied(&queues, there, ttl_ms);
             assert_eq!((command.expires_ms, command.verdict), (expires, None), "there: {there}, ttl: {ttl_ms}");
             assert_eq!(*queues.due().borrow(), expires.unwrap_or(u64::MAX));
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_command_that_finds_the_queue_full_is_kept_and_to_be_rejected() {
-        let queues = Queues::new(HashMap::new(), 2);
+        let queues = CommandQueues::new(HashMap::new(), 2);
         let verdicts = [(); 3].map(|()| applied(&queues, true, 30).verdict);
         assert_eq!(verdicts, [None, None, Some(CommandStatus::Rejected)]);
         assert_eq!(*queues.due().borrow(), 0, "at once");

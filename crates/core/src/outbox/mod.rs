@@ -18,7 +18,7 @@ use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, Outgoi
 
 pub use commands::NewCommand;
 pub use operator::{Error, Handle, NewConfig};
-pub use queues::Queues;
+pub use queues::CommandQueues;
 
 /// Where committed effects go. Called on the log's writer thread: must not block.
 pub trait Sink: Send + Sync {
@@ -43,7 +43,7 @@ pub struct Origin<'a> {
 /// Applies effects that are in the log: all of them, or none when one is refused.
 pub fn apply(
     registry: &registry::Handle,
-    queues: &Queues,
+    queues: &CommandQueues,
     sink: &dyn Sink,
     origin: &Origin<'_>,
     effects: Vec<Effect>,
@@ -63,7 +63,7 @@ pub fn apply(
 /// As [`apply`], for effects none of which can be refused, one at a time.
 pub fn apply_plain(
     registry: &registry::Handle,
-    queues: &Queues,
+    queues: &CommandQueues,
     sink: &dyn Sink,
     origin: &Origin<'_>,
     effects: Vec<Effect>,
@@ -78,7 +78,7 @@ pub fn apply_plain(
 
 /// Does what was looked at before. Returns what became of the config.
 fn perform(
-    queues: &Queues,
+    queues: &CommandQueues,
     sink: &dyn Sink,
     origin: &Origin<'_>,
     (index, effect, target): (u32, Effect, Target),

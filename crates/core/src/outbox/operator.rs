@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::queues::Queues;
+use super::queues::CommandQueues;
 use crate::registry::Device;
 use switchbox_model::{
     Cause, Effect, Entry,
@@ -43,12 +43,12 @@ pub struct NewConfig {
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: store::Handle,
-    pub(super) queues: Queues,
+    pub(super) queues: CommandQueues,
 }
 
 impl Handle {
     #[must_use]
-    pub fn new(store: store::Handle, queues: Queues) -> Self {
+    pub fn new(store: store::Handle, queues: CommandQueues) -> Self {
         Self { store, queues }
     }
 

@@ -1,5 +1,5 @@
-//! The devices' command queues as far as they are in memory: which commands are open, never what they say. Decides who
-//! may end a command, so that each ends once.
+//! The devices' command queues as far as they are in memory: which commands are open, never their content. Decides which
+//! task may end a command, so that each ends once.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use switchbox_model::{DeviceNum, OpenCommands};
 struct Queue {
     /// As the log has it.
     open: OpenCommands,
-    /// Ended already, although the log does not say so yet: only the one who claimed a command may end it.
+    /// Ended already, although the log does not say so yet: only the task that claimed a command may end it.
     claimed: Vec<u64>,
 }
 
@@ -27,11 +27,11 @@ struct Shared {
 
 /// All queues. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Queues {
+pub struct CommandQueues {
     shared: Arc<Shared>,
 }
 
-impl Queues {
+impl CommandQueues {
     /// As the store has them. `most` may wait for one device.
     #[must_use]
     pub fn new(commands: HashMap<DeviceNum, OpenCommands>, most: usize) -> Self {
@@ -46,7 +46,7 @@ impl Queues {
         self.shared.most
     }
 
-    /// For what applies the log only: opens the device's next command. Gives its number, and whether there was room.
+    /// Only for applying the log: opens the device's next command. Gives its number, and whether there was room.
     pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
         let mut devices = self.shared.devices.lock();
         let queue = devices.entry(device).or_default();
@@ -62,12 +62,12 @@ impl Queues {
         queue.open.close(num)
     }
 
-    /// For what applies the log only: the device is gone.
+    /// Only for applying the log: the device is gone.
     pub fn forget(&self, device: DeviceNum) {
         self.shared.devices.lock().remove(&device);
     }
 
-    /// True for the first who wants to end the command, and then never again.
+    /// Claims the command's end: returns true for the first caller only.
     #[must_use]
     pub fn claim(&self, device: DeviceNum, num: u64) -> bool {
         let mut devices = self.shared.devices.lock();
@@ -126,7 +126,7 @@ impl Queues {
         });
     }
 
-    /// What [`Self::note_due`] was told is taken care of.
+    /// What [`Self::note_due`] noted is dealt with.
     pub fn clear_due(&self) {
         self.shared.due.send_replace(u64::MAX);
     }
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_command_is_ended_by_one_alone() {
-        let queues = Queues::new(HashMap::new(), 2);
+        let queues = CommandQueues::new(HashMap::new(), 2);
         let (num, _) = queues.open_next(LAMP);
         assert!(queues.is_open(LAMP, num));
         assert!(queues.claim(LAMP, num), "the first");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_queue_takes_so_many_and_has_room_again_when_one_ends() {
-        let queues = Queues::new(HashMap::new(), 2);
+        let queues = CommandQueues::new(HashMap::new(), 2);
         assert_eq!([(); 3].map(|()| queues.open_next(LAMP)), [(1, true), (2, true), (3, false)]);
         assert_eq!((queues.room(LAMP), queues.room(DeviceNum(2))), (0, 2));
         queues.close(LAMP, 3);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_earliest_time_is_looked_at() {
-        let queues = Queues::new(HashMap::new(), 2);
+        let queues = CommandQueues::new(HashMap::new(), 2);
         let mut due = queues.due();
         [70, 50, 60].into_iter().for_each(|ms| queues.note_due(ms));
         assert!(due.has_changed().unwrap());

@@ -1,5 +1,5 @@
-//! The gateway over which a device was last heard of. An event of the device costs no more than the time's store; the log is
-//! told when it is attached, and again when that ends.
+//! The gateway over which a device was last heard of. An event of the device costs no more than the time's store; the log has
+//! it when the device is attached, and again when that ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Devices and registries: who exists, what an operator said of them, the newest config and state of each. Holds them in
+//! Devices and registries: which exist, what the operator configured, the newest config and state of each. Holds them in
 //! memory; the log makes them durable. Never talks to a client.
 
 mod bindings;
@@ -49,10 +49,10 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// Changes that a listener may be behind; past it, it is told to look at everything.
+/// Changes that a listener may be behind; past it, it has to look at everything.
 const CHANGES: usize = 1_024;
 
-/// Something changed that decides who may stay connected.
+/// A change that decides which connections may stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     Device(DeviceNum),
@@ -152,7 +152,7 @@ impl Handle {
         self.maps.read().registry(name).cloned()
     }
 
-    /// Tells those who listen that something changed that decides who may stay, and that is not kept here.
+    /// Notifies the listeners of a change that decides which connections may stay, and that is not kept here.
     pub fn announce(&self, changed: Changed) {
         // Nobody need listen.
         let _ = self.changes.send(changed);

@@ -28,7 +28,7 @@ use switchbox_support::clock;
 /// One plugin's timers, as they will be once all that is queued for the log is applied.
 #[derive(Debug, Default)]
 struct Cell {
-    /// Held from looking to queueing, by who sets timers and by who fires them, so that both are in the order of the log.
+    /// Held from looking to queueing, by setting timers and by firing them, so that both are in the order of the log.
     order: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
@@ -95,13 +95,13 @@ impl Held {
         self.shared.changed.notify_one();
     }
 
-    /// Whether the plugin was told that it starts with this component and these settings.
+    /// Whether the plugin has been notified that it starts with this component and these settings.
     #[must_use]
     pub fn started(&self, version: &str) -> bool {
         self.cell.state.lock().timers.payload(START).is_some_and(|told| told == version.as_bytes())
     }
 
-    /// It is told now.
+    /// Notes that it is notified now.
     pub fn start(&self, version: String, now_ms: u64) {
         self.cell.state.lock().timers.set(start(version, now_ms), None);
         self.shared.changed.notify_one();

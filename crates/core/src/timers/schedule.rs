@@ -1,4 +1,4 @@
-//! When a timer is due, and when it is due again. Pure: knows no clock but what it is told.
+//! When a timer is due, and when it is due again. Pure: the time is given.
 
 use jiff::Timestamp;
 

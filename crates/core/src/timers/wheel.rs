@@ -38,13 +38,13 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
 }
 
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
-    let room = ingest.reserve(ENTRY_BYTES, PriorityClass::Foreground).await?;
+    let permit = ingest.reserve(ENTRY_BYTES, PriorityClass::Foreground).await?;
     let held = timers.hold(plugin).await;
     // The log computes the next times from the same moment.
     let now_ms = clock::now_ms();
     let fired = held.take(now_ms, TOGETHER);
     if !fired.is_empty() {
-        ingest.submit_timers(fired, now_ms, room);
+        ingest.submit_timers(fired, now_ms, permit);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Desired as changes make it. The log's application and the plugins' calls both count versions with this code, so a plugin
-//! is told of the same conflicts that its effects will meet.
+//! gets the same conflicts that its effects will meet.
 
 use bytes::Bytes;
 use switchbox_rules::json::Problem;

@@ -47,12 +47,12 @@ impl Link for Connection {
 }
 
 /// With so many open commands.
-fn queues(open: usize) -> Queues {
+fn queues(open: usize) -> CommandQueues {
     let mut commands = OpenCommands::default();
     for _ in 0..open {
         commands.open_next();
     }
-    Queues::new([(LAMP, commands)].into_iter().collect(), 1_000)
+    CommandQueues::new([(LAMP, commands)].into_iter().collect(), 1_000)
 }
 
 fn command(num: u64, ttl_ms: u64) -> CommandDoc {
@@ -87,11 +87,11 @@ fn a_command_is_sent_at_once_where_none_stands_before_it_and_the_device_takes_it
         ("others wait in the store", true, 3, 1, true, Offered::Waits),
         ("the connection is full", true, 0, 0, true, Offered::Waits),
     ] {
-        let (lane, queues, link) = (CommandWindow::default(), queues(waiting), Connection::new(room, confirms));
+        let (window, queues, link) = (CommandWindow::default(), queues(waiting), Connection::new(room, confirms));
         if subscribed {
-            lane.open(&queues, LAMP);
+            window.open(&queues, LAMP);
         }
-        assert_eq!(lane.offer(&link, &command(waiting as u64 + 1, 30_000)), expect, "{rule}");
+        assert_eq!(window.offer(&link, &command(waiting as u64 + 1, 30_000)), expect, "{rule}");
         let sent = expect == Offered::Sent;
         assert_eq!(link.got.lock().len(), usize::from(sent), "{rule}");
     }
@@ -99,91 +99,91 @@ fn a_command_is_sent_at_once_where_none_stands_before_it_and_the_device_takes_it
 
 #[test]
 fn no_more_is_handed_over_than_may_be_in_flight_until_half_is_acknowledged() {
-    let (lane, queues, link) = (CommandWindow::default(), queues(0), Connection::new(1_000, true));
-    lane.open(&queues, LAMP);
-    let window = COMMANDS_IN_FLIGHT as u64;
-    for num in 1..=window {
-        assert_eq!(lane.offer(&link, &command(num, 30_000)), Offered::Sent);
+    let (window, queues, link) = (CommandWindow::default(), queues(0), Connection::new(1_000, true));
+    window.open(&queues, LAMP);
+    let most = COMMANDS_IN_FLIGHT as u64;
+    for num in 1..=most {
+        assert_eq!(window.offer(&link, &command(num, 30_000)), Offered::Sent);
     }
-    assert_eq!(lane.offer(&link, &command(window + 1, 30_000)), Offered::Waits);
-    assert!(!lane.begin_feeding(), "nothing is acknowledged");
-    lane.ended(&(1..=window / 2 - 1).collect::<Vec<_>>());
-    assert!(!lane.begin_feeding(), "less than half is");
-    lane.ended(&[window / 2]);
-    assert!(lane.begin_feeding());
-    assert!(!lane.begin_feeding(), "somebody reads the store already");
-    assert_eq!(lane.wanted(), Some((window, COMMANDS_IN_FLIGHT / 2)));
+    assert_eq!(window.offer(&link, &command(most + 1, 30_000)), Offered::Waits);
+    assert!(!window.begin_feeding(), "nothing is acknowledged");
+    window.ended(&(1..=most / 2 - 1).collect::<Vec<_>>());
+    assert!(!window.begin_feeding(), "less than half is");
+    window.ended(&[most / 2]);
+    assert!(window.begin_feeding());
+    assert!(!window.begin_feeding(), "somebody reads the store already");
+    assert_eq!(window.wanted(), Some((most, COMMANDS_IN_FLIGHT / 2)));
 }
 
 #[test]
 fn a_queue_is_fed_in_order_without_what_has_ended_or_is_on_its_way() {
-    let (lane, queues, link) = (CommandWindow::default(), queues(6), Connection::new(1_000, true));
-    lane.resume(2, &"c2".into());
-    assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
+    let (window, queues, link) = (CommandWindow::default(), queues(6), Connection::new(1_000, true));
+    window.resume(2, &"c2".into());
+    assert!(window.open(&queues, LAMP) && window.begin_feeding());
     assert!(queues.claim(LAMP, 3), "it ends just now");
     let mut queued: Vec<_> = (1..=6).map(|num| command(num, 30_000)).collect();
     queued[3].expires_ms = Some(NOW_MS);
     queued[4].sent_ms = Some(1);
     queued[5].verdict = Some(CommandStatus::Rejected);
-    let fed = lane.feed(&link, &queues, NOW_MS, page(queued));
+    let fed = window.feed(&link, &queues, NOW_MS, page(queued));
     assert_eq!(*link.got.lock(), [(1, false), (5, true)], "what was sent before says so");
-    assert!(!fed.blocked && fed.unconfirmed.is_empty() && fed.doubtful.is_empty());
+    assert!(!fed.blocked && fed.unconfirmed.is_empty() && fed.possibly_sent.is_empty());
     assert_eq!(fed.expired.iter().map(|expired| expired.num).collect::<Vec<_>>(), [4], "looked at once more");
-    assert!(lane.caught_up(&queues, LAMP, 6));
-    assert_eq!(lane.offer(&link, &command(7, 30_000)), Offered::Sent, "the next one is sent at once again");
+    assert!(window.caught_up(&queues, LAMP, 6));
+    assert_eq!(window.offer(&link, &command(7, 30_000)), Offered::Sent, "the next one is sent at once again");
 }
 
 #[test]
 fn what_may_have_been_sent_by_a_host_that_was_killed_says_so() {
-    let (lane, queues, link) = (CommandWindow::default(), queues(3), Connection::new(1_000, true));
-    assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
+    let (window, queues, link) = (CommandWindow::default(), queues(3), Connection::new(1_000, true));
+    assert!(window.open(&queues, LAMP) && window.begin_feeding());
     let in_doubt = CommandPage { in_doubt: 2, ..page((1..=3).map(|num| command(num, 30_000))) };
-    lane.feed(&link, &queues, NOW_MS, in_doubt);
+    window.feed(&link, &queues, NOW_MS, in_doubt);
     assert_eq!(*link.got.lock(), [(1, true), (2, true), (3, false)]);
 }
 
 #[test]
 fn what_came_while_the_store_was_read_is_read_too() {
-    let (lane, queues, link) = (CommandWindow::default(), queues(2), Connection::new(1_000, true));
-    assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
-    lane.feed(&link, &queues, NOW_MS, page([command(1, 30_000)]));
-    assert!(!lane.caught_up(&queues, LAMP, 1), "there is a second");
-    assert_eq!(lane.wanted().map(|(after, _)| after), Some(1));
+    let (window, queues, link) = (CommandWindow::default(), queues(2), Connection::new(1_000, true));
+    assert!(window.open(&queues, LAMP) && window.begin_feeding());
+    window.feed(&link, &queues, NOW_MS, page([command(1, 30_000)]));
+    assert!(!window.caught_up(&queues, LAMP, 1), "there is a second");
+    assert_eq!(window.wanted().map(|(after, _)| after), Some(1));
 }
 
 #[test]
 fn a_connection_that_takes_no_more_is_asked_again_by_its_acknowledgement_or_in_a_while() {
     for (handed, by_itself) in [(0, false), (1, true)] {
-        let (lane, queues, link) = (CommandWindow::default(), queues(3), Connection::new(handed, true));
-        assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
-        let fed = lane.feed(&link, &queues, NOW_MS, page((1..=3).map(|num| command(num, 30_000))));
+        let (window, queues, link) = (CommandWindow::default(), queues(3), Connection::new(handed, true));
+        assert!(window.open(&queues, LAMP) && window.begin_feeding());
+        let fed = window.feed(&link, &queues, NOW_MS, page((1..=3).map(|num| command(num, 30_000))));
         assert!(fed.blocked);
-        assert_eq!(lane.pause(), by_itself, "{handed} handed over");
-        assert_eq!(lane.begin_feeding(), by_itself, "an acknowledgement begins it again");
+        assert_eq!(window.pause(), by_itself, "{handed} handed over");
+        assert_eq!(window.begin_feeding(), by_itself, "an acknowledgement begins it again");
     }
 }
 
 #[test]
 fn only_what_was_for_now_ends_with_the_connection() {
-    let (lane, queues, link) = (CommandWindow::default(), queues(0), Connection::new(2, true));
-    lane.open(&queues, LAMP);
-    assert_eq!(lane.offer(&link, &command(1, 0)), Offered::Sent);
-    assert_eq!(lane.offer(&link, &command(2, 30_000)), Offered::Sent);
-    assert_eq!(lane.offer(&link, &command(3, 0)), Offered::Waits);
-    assert_eq!(lane.offer(&link, &command(4, 30_000)), Offered::Waits);
-    assert_eq!(lane.end().iter().map(|ended| ended.num).collect::<Vec<_>>(), [1, 3]);
-    assert_eq!(lane.offer(&link, &command(5, 0)), Offered::Absent);
+    let (window, queues, link) = (CommandWindow::default(), queues(0), Connection::new(2, true));
+    window.open(&queues, LAMP);
+    assert_eq!(window.offer(&link, &command(1, 0)), Offered::Sent);
+    assert_eq!(window.offer(&link, &command(2, 30_000)), Offered::Sent);
+    assert_eq!(window.offer(&link, &command(3, 0)), Offered::Waits);
+    assert_eq!(window.offer(&link, &command(4, 30_000)), Offered::Waits);
+    assert_eq!(window.end().iter().map(|ended| ended.num).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(window.offer(&link, &command(5, 0)), Offered::Absent);
 }
 
 #[test]
 fn a_device_that_acknowledges_nothing_gets_nothing_that_may_have_been_sent_before() {
-    let (lane, queues, link) = (CommandWindow::default(), queues(4), Connection::new(9, false));
-    assert!(lane.open(&queues, LAMP) && lane.begin_feeding());
+    let (window, queues, link) = (CommandWindow::default(), queues(4), Connection::new(9, false));
+    assert!(window.open(&queues, LAMP) && window.begin_feeding());
     let mut queued: Vec<_> = (1..=4).map(|num| command(num, 30_000)).collect();
     queued[2].sent_ms = Some(1);
-    let fed = lane.feed(&link, &queues, NOW_MS, CommandPage { in_doubt: 1, ..page(queued) });
-    assert_eq!(fed.doubtful.iter().map(|handed| handed.num).collect::<Vec<_>>(), [1, 3]);
+    let fed = window.feed(&link, &queues, NOW_MS, CommandPage { in_doubt: 1, ..page(queued) });
+    assert_eq!(fed.possibly_sent.iter().map(|command| command.num).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(fed.unconfirmed.iter().map(|command| command.num).collect::<Vec<_>>(), [2, 4]);
     assert!(link.got.lock().is_empty(), "they end first");
-    assert!(lane.caught_up(&queues, LAMP, 4));
+    assert!(window.caught_up(&queues, LAMP, 4));
 }

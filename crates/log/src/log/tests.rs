@@ -109,7 +109,7 @@ fn a_torn_end_is_cut_off_and_written_over() {
 }
 
 /// Where in the first file a place of the log is.
-fn place(end: End) -> usize {
+fn place(end: LogPosition) -> usize {
     record::FILE_HEADER + usize::try_from(end.offset).unwrap()
 }
 

@@ -70,6 +70,6 @@ impl SessionLog {
     }
 }
 
-fn when(done: Done) -> store::Done {
+fn when(done: Done) -> store::CommitCallback {
     Box::new(|reply| done(reply.map(drop)))
 }

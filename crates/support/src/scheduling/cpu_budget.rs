@@ -1,5 +1,5 @@
 //! What a client uses of the processor, measured around each piece of its work, and of the disk: held against its share. A client that
-//! uses more is in debt, which goes away with time; who is deep in debt is served in the background until nothing is left of it.
+//! uses more is in debt, which goes away with time; a client deep in debt is served in the background until it has none.
 
 use std::{
     collections::HashMap,
@@ -70,7 +70,7 @@ impl CpuBudget {
         let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
-    /// Where a client is to be served that is served in `lane` now.
+    /// The class in which a client is to be served that is served in `lane` now.
     #[must_use]
     pub fn lane(&self, lane: PriorityClass, now: Instant) -> PriorityClass {
         let debt_ns = self.settled_ns.load(Ordering::Relaxed).saturating_sub(ns(now - self.born));
@@ -86,7 +86,7 @@ fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The shares of those who may have several connections at a time, by name.
+/// The budgets of clients that may have several connections at a time, by name.
 #[derive(Debug, Default)]
 pub struct CpuBudgets(Mutex<HashMap<String, Weak<CpuBudget>>>);
 

@@ -1,11 +1,11 @@
-//! Who is served first when there is not enough for all: those who ask for little, and behind them those who keep the host
-//! busy and those whom nobody knows yet. Says who is which, and has the threads for the second kind. Knows no connections.
+//! Priority classes. Clients that use little of the processor are in the foreground; clients in debt with their CPU budget, and
+//! connections that have not authenticated, are in the background. Has the background's threads. Knows no connections.
 //!
-//! The background's threads are as many as the foreground's and do the same, so that one who is alone has the whole machine;
-//! but the system's scheduler interrupts them as soon as a thread of the foreground, the writer or another program has something
-//! to do: they take long turns, all others short ones. So do the threads that bring the store's files in order. That holds
-//! however long a piece of work is, and wherever it is done; and where pieces are many, [`yield_if_due`] between them makes up for
-//! the scheduler's ticks.
+//! The background has as many threads as the foreground and does the same work, so a single client has the whole machine.
+//! Its threads run with a higher `nice` value and a longer scheduler slice, so the system interrupts them as soon as a thread
+//! of the foreground, the log's writer or another program can run. The store's maintenance threads also request the longer slice.
+//! This holds for pieces of work of any length; between many short pieces, [`yield_if_due`] gives the processor up before the
+//! scheduler's next tick.
 
 mod cpu_budget;
 mod priority;

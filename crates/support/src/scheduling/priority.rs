@@ -4,29 +4,29 @@ use std::{io, time::Duration};
 
 use super::yielding;
 
-/// How long a thread would like to go on at a time (Linux 6.12 and later; a hint without a meaning to older ones). Who asks for
-/// less may interrupt who asked for more as soon as it has something to do, and the thread that has the processor keeps it
-/// no longer than the least that anybody in the queue asked for: without this a thread has to wait for the end of a time slice,
-/// which is milliseconds, whatever the priorities are.
-const SHORT_TURN: Duration = Duration::from_micros(100);
-/// Of those who stepped back.
-const LONG_TURN: Duration = Duration::from_millis(10);
+/// How long a thread would like to go on at a time (Linux 6.12 and later; a hint without a meaning to older ones). A thread
+/// with a shorter slice may interrupt one with a longer slice as soon as it can run, and the running thread keeps the processor
+/// no longer than the shortest slice in the run queue. Without this a thread waits for the end of a time slice, which is
+/// milliseconds, whatever the priorities are.
+const SHORT_SLICE: Duration = Duration::from_micros(100);
+/// Of threads that others may interrupt.
+const LONG_SLICE: Duration = Duration::from_millis(10);
 
-/// Lets the calling thread, and those that it starts from now on, take short turns: for what somebody waits for.
+/// Lets the calling thread, and those that it starts from now on, use short slices: for work that a caller waits for.
 pub fn request_short_slices() {
-    tell(schedule_by(0, SHORT_TURN));
+    tell(schedule_by(0, SHORT_SLICE));
 }
 
-/// Lets the calling thread take long turns, which others interrupt: for what only has to be done in time.
+/// Lets the calling thread use long slices, which others interrupt: for work without a waiting caller.
 pub fn request_long_slices() {
     yield_to_others(0);
 }
 
-/// Lets the calling thread, and those that it starts, run behind the process's other threads: in long turns, and with the
+/// Lets the calling thread, and those that it starts, run behind the process's other threads: with long slices, and with the
 /// weight of so much more `nice` (0 to 19). There is no way back.
 pub(super) fn yield_to_others(by: i32) {
     yielding::give_way_from_now_on();
-    tell(schedule_by(by, LONG_TURN));
+    tell(schedule_by(by, LONG_SLICE));
 }
 
 fn tell(scheduled: io::Result<()>) {
@@ -59,7 +59,7 @@ fn schedule(nice: i32, turn: Duration) -> io::Result<()> {
         deadline_ns: u64,
         period_ns: u64,
     }
-    /// `SCHED_FLAG_KEEP_POLICY`: who runs the host may have chosen one.
+    /// `SCHED_FLAG_KEEP_POLICY`: the operator may have chosen one.
     const KEEP_POLICY: u64 = 0x08;
     let attributes = Attributes {
         size: size_of::<Attributes>() as u32,

@@ -1,5 +1,5 @@
 //! When a thread that may be interrupted asks to be. The system's scheduler looks whether another thread should go on when one
-//! wakes up, and at its ticks, which are milliseconds apart: who was woken a moment too early waits for the tick. So a thread
+//! wakes up, and at its ticks, which are milliseconds apart: a thread that was woken just before may wait for the tick. So a thread
 //! that has much to do asks it to look more often, while there is a foreground to give way to.
 
 use std::{
@@ -88,7 +88,7 @@ pub fn yield_if_due_at(now: Instant) {
 }
 
 pin_project! {
-    /// A future that gives way after each piece of its work, as by [`yield_if_due_at`]: for those of whom there may be many at once.
+    /// A future that gives way after each piece of its work, as by [`yield_if_due_at`]: for futures of which many may be ready at once.
     pub struct YieldBetweenPolls<F> {
         #[pin]
         future: F,

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    command_window::{CommandWindow, Handed},
+    command_window::{CommandRef, CommandWindow},
     link::{Feed, Link, Outbound},
     waiting_calls::Waiting,
 };
@@ -19,7 +19,7 @@ use switchbox_core::registry::Device;
 use switchbox_model::registry::{DeviceError, ErrorKind};
 use switchbox_store::ConfigVersion;
 
-pub(super) struct Presence {
+pub(super) struct OnlineDevice {
     device: Arc<Device>,
     link: Arc<dyn Link>,
     feeds: AtomicU8,
@@ -46,7 +46,7 @@ fn bit(feed: Feed) -> u8 {
     }
 }
 
-impl Presence {
+impl OnlineDevice {
     pub(super) fn new(device: Arc<Device>, link: Arc<dyn Link>, taken: Option<Instant>) -> Self {
         Self {
             device,
@@ -120,7 +120,7 @@ impl Presence {
     }
 
     /// Ends all calls; returns the commands that were only for this connection.
-    pub(super) fn end(&self) -> Vec<Handed> {
+    pub(super) fn end(&self) -> Vec<CommandRef> {
         self.feeds.store(0, Ordering::Release);
         self.calls.end();
         self.commands.end()
@@ -171,12 +171,12 @@ mod tests {
             let device = Arc::new(Device::new(doc, Seen::default()));
             device.set_config(version(1));
             let link = Arc::new(Versions::default());
-            let presence = Presence::new(device, link.clone(), None);
+            let online_device = OnlineDevice::new(device, link.clone(), None);
             for resumed in [resumed, false, false] {
-                presence.subscribe(Feed::Config, resumed);
+                online_device.subscribe(Feed::Config, resumed);
             }
-            presence.queue_config(&version(2));
-            presence.queue_config(&version(1));
+            online_device.queue_config(&version(2));
+            online_device.queue_config(&version(1));
             assert_eq!(*link.0.lock(), handed, "resumed: {resumed}");
         }
     }

@@ -1,4 +1,4 @@
-//! At start: tells of the connections that an earlier process could not say farewell to.
+//! At start: records a `disconnected` event for each connection that was open when the host was killed.
 
 use super::handle::Handle;
 use switchbox_core::ingest::{self, NewEvent};
@@ -17,8 +17,8 @@ impl Handle {
                 self.shared.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
             }
             let data = EventData::Disconnected { reason: REASON.to_owned() };
-            let room = self.shared.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
-            self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], room, Box::new(|_| ()));
+            let permit = self.shared.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
+            self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], permit, Box::new(|_| ()));
         }
         Ok(())
     }
