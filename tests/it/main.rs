@@ -6,6 +6,7 @@ mod backlog;
 mod clients;
 mod commands;
 mod crash;
+mod crash_admin;
 mod crash_commands;
 mod crash_timers;
 mod credentials;

@@ -107,6 +107,25 @@ impl Admin {
         read(self.agent.post(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
     }
 
+    /// None: there is no answer, as of a host that was killed.
+    #[must_use]
+    pub fn try_patch(&self, path: &str, body: &Value) -> Option<Answer> {
+        read(self.agent.patch(self.url(path)).header("authorization", self.bearer()).send_json(body).ok()?)
+    }
+
+    /// The ETag of what is there.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer, or none with an ETag.
+    #[must_use]
+    pub fn etag(&self, path: &str) -> String {
+        let answered = self.agent.get(self.url(path)).header("authorization", self.bearer()).call();
+        let answered = answered.expect("the admin API does not answer");
+        let etag = answered.headers().get("etag").and_then(|etag| etag.to_str().ok());
+        etag.expect("no ETag").to_owned()
+    }
+
     /// A device of the default registry: `rest` is empty, `/configVersions`, `:invokeMethod` and the like.
     #[must_use]
     pub fn device_path(id: &str, rest: &str) -> String {

@@ -70,8 +70,8 @@ impl Journal {
                 attempt: done.attempt,
                 outcome: done.outcome,
             }),
-            Entry::Registry(RegistryChange::DeviceCreated { num, name, .. }) => {
-                self.devices.insert(name.id.to_string(), num);
+            Entry::Registry(RegistryChange::DeviceCreatedAs(new)) => {
+                self.devices.insert(new.name.id.to_string(), new.num);
             }
             entry => self.events.extend(entry.into_events()),
         }

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Internal,
     Unavailable,
     DeadlineExceeded,
+    /// `Aborted`, of a call with `If-Match`, for which HTTP has a code of its own.
+    OtherRevision,
     /// HTTP has a code for it, Google's words have none.
     TooLarge,
 }
@@ -52,7 +54,7 @@ impl Kind {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::NotFound => "NOT_FOUND",
-            Self::Aborted => "ABORTED",
+            Self::Aborted | Self::OtherRevision => "ABORTED",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::Unimplemented => "UNIMPLEMENTED",
@@ -151,8 +153,14 @@ impl From<store::Error> for Error {
 impl From<registry::Error> for Error {
     fn from(error: registry::Error) -> Self {
         let kind = match error {
-            registry::Error::NoSuch(_) => Kind::NotFound,
-            registry::Error::Exists(_) => Kind::AlreadyExists,
+            registry::Error::NoSuch(_) | registry::Error::NoSuchCredential(_) => Kind::NotFound,
+            registry::Error::Exists(_) | registry::Error::HasCredential(_) => Kind::AlreadyExists,
+            registry::Error::OtherRevision { what, expected, current } => {
+                let text = format!(
+                    "{what} was changed since it was read: its ETag is \"{current}\", not \"{expected}\"; read it again"
+                );
+                return Self::new(Kind::OtherRevision, text);
+            }
             registry::Error::NotEmpty(_) | registry::Error::HasBound(_) | registry::Error::NotBindable(_) => {
                 Kind::FailedPrecondition
             }

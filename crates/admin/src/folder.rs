@@ -4,8 +4,11 @@ use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
+
+use parking_lot::Mutex;
 
 use super::{
     edit,
@@ -17,13 +20,21 @@ use switchbox_support::clock;
 /// The first bytes of a component (a plain module has another layer).
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// The watched folder. Every call blocks for as long as the disk takes.
+/// The watched folder. Every call blocks for as long as the disk takes. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Held while a file is read, changed and written, so that of two calls none undoes the other.
+    changing: Arc<Mutex<()>>,
+}
 
 impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, changing: Arc::default() }
+    }
+
     fn path(&self, name: &PluginName, ending: &str) -> PathBuf {
-        self.0.join(format!("{name}.{ending}"))
+        self.path.join(format!("{name}.{ending}"))
     }
 
     /// True when the plugin has a file here.
@@ -36,12 +47,14 @@ impl Folder {
             let what = if bytes.starts_with(b"\0asm") { "a core module" } else { "no WebAssembly" };
             return Err(Error::invalid(format!("the body is {what}; a plugin is a WebAssembly component")));
         }
+        let _changing = self.changing.lock();
         self.write(name, "wasm", bytes)
     }
 
     pub(super) fn put_settings(&self, name: &PluginName, text: &[u8]) -> Result<PathBuf, Error> {
         let text = std::str::from_utf8(text).map_err(|_| Error::invalid("the settings are not UTF-8"))?;
         edit::parse(text)?;
+        let _changing = self.changing.lock();
         self.write(name, "toml", text.as_bytes())
     }
 
@@ -51,8 +64,9 @@ impl Folder {
         name: &PluginName,
         change: impl FnOnce(&str) -> Result<String, Error>,
     ) -> Result<(), Error> {
+        let _changing = self.changing.lock();
         if !self.has(name) {
-            return Err(Error::not_found(format!("plugin {name} in {}", self.0.display())));
+            return Err(Error::not_found(format!("plugin {name} in {}", self.path.display())));
         }
         let text = match fs::read_to_string(self.path(name, "toml")) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -62,8 +76,9 @@ impl Folder {
     }
 
     pub(super) fn remove(&self, name: &PluginName) -> Result<(), Error> {
+        let _changing = self.changing.lock();
         if !self.has(name) {
-            return Err(Error::not_found(format!("plugin {name} in {}", self.0.display())));
+            return Err(Error::not_found(format!("plugin {name} in {}", self.path.display())));
         }
         // The component first: alone it would run with all that it asks for.
         for ending in ["wasm", "toml"] {
@@ -88,14 +103,14 @@ impl Folder {
                 touched = true;
             }
         }
-        if touched { Ok(()) } else { Err(Error::not_found(format!("plugin {name} in {}", self.0.display()))) }
+        if touched { Ok(()) } else { Err(Error::not_found(format!("plugin {name} in {}", self.path.display()))) }
     }
 
     fn write(&self, name: &PluginName, ending: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
         let path = self.path(name, ending);
         // A name that begins with a point is none that the watcher looks at.
-        let beside = self.0.join(format!(".{name}.{ending}.{}", getrandom::u32().unwrap_or_default()));
-        let written = fs::create_dir_all(&self.0).and_then(|()| write_whole(&beside, &path, bytes));
+        let beside = self.path.join(format!(".{name}.{ending}.{}", getrandom::u32().unwrap_or_default()));
+        let written = fs::create_dir_all(&self.path).and_then(|()| write_whole(&beside, &path, bytes));
         if let Err(error) = written {
             let _ = fs::remove_file(&beside);
             return Err(problem(&path, &error));
@@ -122,7 +137,7 @@ mod tests {
     fn folder() -> (tempfile::TempDir, Folder, PluginName) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plugins");
-        (folder, Folder(path), PluginName::new("relay").unwrap())
+        (folder, Folder::new(path), PluginName::new("relay").unwrap())
     }
 
     #[test]
@@ -130,7 +145,7 @@ mod tests {
         let (_keep, folder, name) = folder();
         let path = folder.put_component(&name, b"\0asm\x0d\0\x01\0rest").unwrap();
         assert_eq!(fs::read(path).unwrap(), b"\0asm\x0d\0\x01\0rest");
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
         folder.remove(&name).unwrap();
         assert_eq!(folder.remove(&name).unwrap_err().kind, Kind::NotFound);
     }

@@ -56,6 +56,7 @@ pub(super) struct Gate {
     pub(super) app: App,
     pub(super) scope: Scope,
     pub(super) body_bytes: usize,
+    pub(super) takes_if_match: bool,
 }
 
 pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
@@ -247,6 +248,9 @@ impl Gate {
         }
         if content_length(headers).is_some_and(|length| length > self.body_bytes) {
             return Err(Error::too_large(self.body_bytes));
+        }
+        if !self.takes_if_match && headers.contains_key(header::IF_MATCH) {
+            return Err(Error::invalid("this call takes no If-Match"));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod deadlines;
 mod details;
 mod edit;
 mod error;
+mod etag;
 mod folder;
 mod followers;
 #[cfg(fuzzing)]
@@ -206,7 +207,7 @@ impl Service {
         };
         let Ports { listeners, address, tls_address } = ports;
         let app = App {
-            folder: folder::Folder(options.plugins),
+            folder: folder::Folder::new(options.plugins),
             tokens,
             rates: rate::Rates::new(limits::ADMIN_CALLERS),
             answers: answers::Answers::default(),

@@ -37,7 +37,7 @@ pub use self::{
     auth_context::{AuthContext, End, Principal},
 };
 use auth_context::Proof;
-use switchbox_core::registry::{self, Changed, Device};
+use switchbox_core::registry::{self, Changed, Device, Registration};
 use switchbox_model::{
     DeviceName, DeviceNum, RegistryName, ServiceName, limits,
     registry::{DeviceError, DeviceSpec, ErrorKind},
@@ -247,7 +247,8 @@ impl Handle {
     }
 
     async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, Refusal> {
-        match self.registry.create(name.clone(), DeviceSpec::enrolled()).await {
+        let with = Registration { spec: DeviceSpec::enrolled(), ..Registration::default() };
+        match self.registry.create(name.clone(), with).await {
             Ok(device) => Ok(device),
             // Somebody else registered it meanwhile.
             Err(registry::Error::Exists(_)) => {

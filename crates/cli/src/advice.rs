@@ -17,6 +17,7 @@ pub(super) fn for_answer(kind: &str, text: &str) -> Option<&'static str> {
     match kind {
         "NOT_FOUND" if text.starts_with("device ") || text.starts_with("projects/") => Some(DEVICES),
         "NOT_FOUND" => MISSING.iter().find(|(what, _)| text.starts_with(what)).map(|(_, advice)| *advice),
+        "ALREADY_EXISTS" if text.ends_with("has that credential already") => None,
         "ALREADY_EXISTS" => Some("choose another name, or look at the one that is there with `get` or `list`"),
         "PERMISSION_DENIED" => Some("use the host's own token (--data), or make one with a wider --scope"),
         "ABORTED" => Some("look at it again, and try again with the version that is in force now"),

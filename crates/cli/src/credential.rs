@@ -37,20 +37,25 @@ pub struct NewKey {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Action {
+pub enum Action {
     /// Register one more public key or certificate (PEM)
     Add {
-        device: String,
+        #[arg(value_name = "NAME")]
+        owner: String,
         file: PathBuf,
         /// When it stops counting, such as 2030-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
     },
     /// Show them, numbered
-    List { device: String },
+    List {
+        #[arg(value_name = "NAME")]
+        owner: String,
+    },
     /// Take one away; a connection that it let in ends at once
     Remove {
-        device: String,
+        #[arg(value_name = "NAME")]
+        owner: String,
         /// As `list` numbers them
         number: usize,
     },
@@ -161,42 +166,57 @@ fn read(file: &Path) -> anyhow::Result<Value> {
     problem.and_then(|problem| Err(problem.into())).with_context(|| format!("{shown} cannot be used"))
 }
 
-fn listed(client: &Client, device: &str) -> anyhow::Result<Vec<Value>> {
-    let answer = client.get(&client.path(device, "?fieldMask=credentials")?)?;
+fn listed(client: &Client, path: &str) -> anyhow::Result<Vec<Value>> {
+    let answer = client.get(path)?;
     Ok(items(&answer, "credentials").to_vec())
 }
 
-fn replace(client: &Client, device: &str, credentials: &[Value]) -> anyhow::Result<Value> {
-    client.patch(&client.path(device, "?updateMask=credentials")?, &json!({ "credentials": credentials }))
+/// One more or one less is an operation of its own: changes of others at the same time stay.
+fn change(client: &Client, path: &str, verb: &str, credential: &Value, of: &str) -> anyhow::Result<(Value, String)> {
+    let answer = client.post(&format!("{path}:{verb}"), credential)?;
+    let left = items(&answer, "credentials").len();
+    Ok((answer, format!("{of} has {left} credential(s)")))
 }
 
 pub(super) fn run(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
-    match action {
-        Action::Add { device, file, expires } => {
-            let mut new = read(file)?;
-            if let (Some(expires), Some(fields)) = (expires, new.as_object_mut()) {
-                fields.insert("expirationTime".into(), json!(expires));
+    action.run(client, "device", &|device| client.path(device, ""))
+}
+
+impl Action {
+    /// `path` is the API's path of what has the credentials; `what` names the command for it.
+    pub(super) fn run(
+        &self,
+        client: &Client,
+        what: &str,
+        path: &dyn Fn(&str) -> anyhow::Result<String>,
+    ) -> anyhow::Result<(Value, String)> {
+        match self {
+            Self::Add { owner, file, expires } => {
+                let mut new = read(file)?;
+                if let (Some(expires), Some(fields)) = (expires, new.as_object_mut()) {
+                    fields.insert("expirationTime".into(), json!(expires));
+                }
+                change(client, &path(owner)?, "addCredential", &new, owner)
             }
-            let mut credentials = listed(client, device)?;
-            credentials.push(new);
-            let answer = replace(client, device, &credentials)?;
-            Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
-        }
-        Action::List { device } => {
-            let credentials = listed(client, device)?;
-            let rows: Vec<_> = (1..).zip(&credentials).map(|(number, credential)| row(number, credential)).collect();
-            Ok((json!({ "credentials": credentials }), table(&["NUMBER", "FORMAT", "FINGERPRINT", "EXPIRES"], &rows)))
-        }
-        Action::Remove { device, number } => {
-            let mut credentials = listed(client, device)?;
-            let at = number.checked_sub(1).filter(|at| *at < credentials.len());
-            let at = at.with_context(|| {
-                let count = credentials.len();
-                format!("{device} has {count} credential(s); `switchbox device credential list {device}` numbers them")
-            })?;
-            credentials.remove(at);
-            let answer = replace(client, device, &credentials)?;
-            Ok((answer, format!("{device} has {} credential(s)", credentials.len())))
+            Self::List { owner } => {
+                let credentials = listed(client, &path(owner)?)?;
+                let rows: Vec<_> =
+                    (1..).zip(&credentials).map(|(number, credential)| row(number, credential)).collect();
+                let text = table(&["NUMBER", "FORMAT", "FINGERPRINT", "EXPIRES"], &rows);
+                Ok((json!({ "credentials": credentials }), text))
+            }
+            Self::Remove { owner, number } => {
+                let path = path(owner)?;
+                let credentials = listed(client, &path)?;
+                let found = number.checked_sub(1).and_then(|at| credentials.get(at));
+                let found = found.with_context(|| {
+                    let count = credentials.len();
+                    format!(
+                        "{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them"
+                    )
+                })?;
+                change(client, &path, "removeCredential", found, owner)
+            }
         }
     }
 }

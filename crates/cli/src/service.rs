@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     answer::items,
     client::Client,
-    credential::{NewKey, Secret},
+    credential::{self, NewKey, Secret},
     on_host,
     table::table,
     url::escape,
@@ -33,6 +33,9 @@ pub enum Action {
     List,
     /// Take an account away; its connections end at once
     Delete { name: String },
+    /// The public keys and certificates by which the account is known
+    #[command(subcommand)]
+    Credential(credential::Action),
     /// Give the account a password, made here or read from standard input
     Password {
         name: String,
@@ -77,6 +80,7 @@ impl on_host::Action for Action {
             Self::Delete { name } => {
                 Ok((client.delete(&path(name, "")?)?, format!("service account {name} is deleted")))
             }
+            Self::Credential(action) => action.run(client, "service", &|name| path(name, "")),
             Self::Password { name, secret } => secret.set(client, name, &path(name, ":setPassword")?),
         }
     }

@@ -167,7 +167,7 @@ mod tests {
         for (resumed, handed) in [(true, vec![1, 0, 1, 0, 2]), (false, vec![1, 0, 1, 0, 1, 0, 2])] {
             let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
             let spec = DeviceSpec::default();
-            let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None };
+            let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None, revision: 0 };
             let device = Arc::new(Device::new(doc, Seen::default()));
             device.set_config(version(1));
             let link = Arc::new(Versions::default());

@@ -84,6 +84,11 @@ pub enum Entry {
     ClockSet {
         time_ms: u64,
     },
+    /// An operator's change that is made only if what it changes has this revision, which is its `ETag`.
+    RegistryIf {
+        revision: u64,
+        change: RegistryChange,
+    },
 }
 
 impl Entry {
@@ -98,6 +103,7 @@ impl Entry {
             | Self::HeldBack(_)
             | Self::Settled(_)
             | Self::Registry(_)
+            | Self::RegistryIf { .. }
             | Self::Operator { .. }
             | Self::PluginAdded { .. }
             | Self::PluginRemoved { .. }

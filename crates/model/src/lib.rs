@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod life;
 pub mod message;
 pub mod method;
+pub mod patch;
 pub mod payload;
 pub mod quota;
 pub mod registry;

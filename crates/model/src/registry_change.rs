@@ -4,11 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::names::{DeviceName, DeviceNum, RegistryName, ServiceName};
 
-use super::registry::{DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec};
+use super::{
+    patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
+    registry::{Credential, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
+};
 
-/// A change of the registry.
+/// A change of the registry. It is refused or made as a whole when it is applied, which is when it is known what there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryChange {
+    /// Of older logs; `RegistryCreatedAs` came in its place.
     RegistryCreated {
         name: RegistryName,
         time_ms: u64,
@@ -16,12 +20,14 @@ pub enum RegistryChange {
     RegistryDeleted {
         name: RegistryName,
     },
+    /// Of older logs; `DeviceCreatedAs` came in its place.
     DeviceCreated {
         num: DeviceNum,
         name: DeviceName,
         spec: DeviceSpec,
         time_ms: u64,
     },
+    /// Of older logs; `DevicePatched` came in its place.
     DeviceChanged {
         num: DeviceNum,
         spec: DeviceSpec,
@@ -35,6 +41,7 @@ pub enum RegistryChange {
         spec: RegistrySpec,
         time_ms: u64,
     },
+    /// Of older logs; `RegistryPatched` came in its place.
     RegistryChanged {
         name: RegistryName,
         spec: RegistrySpec,
@@ -58,6 +65,7 @@ pub enum RegistryChange {
         spec: ServiceSpec,
         time_ms: u64,
     },
+    /// Of older logs; `ServicePatched` came in its place.
     ServiceChanged {
         name: ServiceName,
         spec: ServiceSpec,
@@ -70,9 +78,45 @@ pub enum RegistryChange {
     ServiceDeleted {
         name: ServiceName,
     },
-    /// None: the device's methods are called over MQTT.
+    /// Of older logs; `DevicePatched` came in its place. None: the device's methods are called over MQTT.
     DeviceEndpoint {
         num: DeviceNum,
         endpoint: Option<MethodEndpoint>,
+    },
+    DeviceCreatedAs(Box<NewDevice>),
+    DevicePatched {
+        num: DeviceNum,
+        patch: Box<DevicePatch>,
+    },
+    RegistryPatched {
+        name: RegistryName,
+        patch: Box<RegistryPatch>,
+    },
+    ServicePatched {
+        name: ServiceName,
+        patch: Box<ServicePatch>,
+    },
+    /// One public key or certificate more.
+    CredentialAdded {
+        owner: CredentialOwner,
+        credential: Credential,
+    },
+    /// Every credential with this PEM text goes, whenever it expires.
+    CredentialRemoved {
+        owner: CredentialOwner,
+        key: String,
+    },
+    /// One authority's certificate more.
+    AuthorityAdded {
+        name: RegistryName,
+        certificate: String,
+    },
+    AuthorityRemoved {
+        name: RegistryName,
+        certificate: String,
+    },
+    /// Those of these devices go that enrolled by themselves and were never used.
+    DevicesPruned {
+        nums: Vec<DeviceNum>,
     },
 }

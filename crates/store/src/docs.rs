@@ -117,6 +117,8 @@ pub struct RegistryDoc {
     pub name: RegistryName,
     pub spec: RegistrySpec,
     pub created_ms: u64,
+    /// Another one after each change; no two registries, devices or accounts ever have the same.
+    pub revision: u64,
 }
 
 /// An account of a program.
@@ -126,6 +128,8 @@ pub struct ServiceDoc {
     pub spec: ServiceSpec,
     pub password: Option<PasswordHash>,
     pub created_ms: u64,
+    /// As that of a registry.
+    pub revision: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +139,8 @@ pub struct DeviceDoc {
     pub spec: DeviceSpec,
     pub password: Option<PasswordHash>,
     pub created_ms: u64,
+    /// As that of a registry. It is another one after a change of the method endpoint as well.
+    pub revision: u64,
 }
 
 /// When a device was last heard of and spoken to. In a change, none = as before.
@@ -317,6 +323,8 @@ pub struct Loaded {
     pub dead_letters: Vec<(PluginName, u64)>,
     pub last_dead_letter: u64,
     pub last_device: u64,
+    /// The newest revision of a registry, a device or an account, of those that are gone too.
+    pub last_revision: u64,
     /// All events before this one are handled.
     pub low_water: Seq,
     pub broker: BrokerDocs,

@@ -23,6 +23,7 @@ use switchbox_model::{
 const APPLIED: &str = "applied";
 const LOW_WATER: &str = "low_water";
 const LAST_DEVICE: &str = "last_device";
+const LAST_REVISION: &str = "last_revision";
 const LAST_DEAD_LETTER: &str = "last_dead_letter";
 
 /// Writes the batch in one transaction.
@@ -106,24 +107,32 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
     match doc {
         Doc::Registry(registry) => {
             tx.prepare_cached(
-                "INSERT INTO registry (name, created_ms, spec) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (name) DO UPDATE SET spec = excluded.spec",
+                "INSERT INTO registry (name, created_ms, spec, revision) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, revision = excluded.revision",
             )?
-            .execute(params![registry.name.as_str(), registry.created_ms, json(&registry.spec)?])?;
+            .execute(params![
+                registry.name.as_str(),
+                registry.created_ms,
+                json(&registry.spec)?,
+                registry.revision
+            ])?;
+            raise_meta(tx, LAST_REVISION, registry.revision)?;
         }
         Doc::RegistryGone { name } => {
             tx.execute("DELETE FROM registry WHERE name = ?1", [name.as_str()])?;
         }
         Doc::Service(service) => {
             tx.prepare_cached(
-                "INSERT OR REPLACE INTO service (name, spec, password, created_ms) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR REPLACE INTO service (name, spec, password, created_ms, revision) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
                 service.name.as_str(),
                 json(&service.spec)?,
                 service.password.as_ref().map(|hash| &hash.0),
-                service.created_ms
+                service.created_ms,
+                service.revision
             ])?;
+            raise_meta(tx, LAST_REVISION, service.revision)?;
         }
         Doc::ServiceGone { name } => {
             tx.execute("DELETE FROM service WHERE name = ?1", [name.as_str()])?;
@@ -188,8 +197,9 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
 
 fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT INTO device (num, registry, id, spec, created_ms, password) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (num) DO UPDATE SET spec = excluded.spec, password = excluded.password",
+        "INSERT INTO device (num, registry, id, spec, created_ms, password, revision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (num) DO UPDATE SET spec = excluded.spec, password = excluded.password, revision = excluded.revision",
     )?
     .execute(params![
         device.num.0,
@@ -198,7 +208,9 @@ fn write_device(tx: &Transaction<'_>, device: &DeviceDoc) -> Result<(), Error> {
         json(&device.spec)?,
         device.created_ms,
         device.password.as_ref().map(|hash| &hash.0),
+        device.revision,
     ])?;
+    raise_meta(tx, LAST_REVISION, device.revision)?;
     raise_meta(tx, LAST_DEVICE, device.num.0)
 }
 
@@ -327,6 +339,7 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite:
 pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
     let mut loaded = Loaded {
         last_device: meta(db, LAST_DEVICE)?,
+        last_revision: meta(db, LAST_REVISION)?,
         last_dead_letter: meta(db, LAST_DEAD_LETTER)?,
         low_water: Seq(meta(db, LOW_WATER)?),
         broker: broker::load(db)?,
@@ -334,18 +347,19 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         lives: plugins::load(db)?,
         ..Loaded::default()
     };
-    each(db, "SELECT name, spec, created_ms FROM registry", |r| {
+    each(db, "SELECT name, spec, created_ms, revision FROM registry", |r| {
         let name = registry_name(&r.get::<_, String>(0)?)?;
         let spec = from_json(&r.get::<_, String>(1)?)?;
-        loaded.registries.push(RegistryDoc { name, spec, created_ms: r.get(2)? });
+        loaded.registries.push(RegistryDoc { name, spec, created_ms: r.get(2)?, revision: r.get(3)? });
         Ok(())
     })?;
-    each(db, "SELECT name, spec, password, created_ms FROM service", |r| {
+    each(db, "SELECT name, spec, password, created_ms, revision FROM service", |r| {
         loaded.services.push(Arc::new(ServiceDoc {
             name: parsed(&r.get::<_, String>(0)?, |t| ServiceName::new(t).map_err(|e| e.to_string()))?,
             spec: from_json(&r.get::<_, String>(1)?)?,
             password: r.get::<_, Option<String>>(2)?.map(|hash| PasswordHash(hash.into())),
             created_ms: r.get(3)?,
+            revision: r.get(4)?,
         }));
         Ok(())
     })?;
@@ -354,7 +368,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         Ok(())
     })?;
     let devices = "SELECT num, registry, id, spec, created_ms, seen_ms, password, heartbeat_ms, config_sent_ms,
-        config_acknowledged_ms, connected, error, gateway_access FROM device ORDER BY num";
+        config_acknowledged_ms, connected, error, gateway_access, revision FROM device ORDER BY num";
     each(db, devices, |r| {
         let device = DeviceDoc {
             num: DeviceNum(r.get(0)?),
@@ -365,6 +379,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
             spec: from_json(&r.get::<_, String>(3)?)?,
             created_ms: r.get(4)?,
             password: r.get::<_, Option<String>>(6)?.map(|hash| PasswordHash(hash.into())),
+            revision: r.get(13)?,
         };
         let seen = Seen {
             event_ms: r.get(5)?,

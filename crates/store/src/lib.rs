@@ -48,7 +48,7 @@ pub use repair::{Checked, Repaired, check, repair};
 pub use retention::Kept;
 
 pub use switchbox_log::{LogPage, LogRow};
-use switchbox_model::{DeviceNum, Entry};
+use switchbox_model::{DeviceNum, Entry, limits::TooMuch};
 
 /// Where the store lives and how much it may hold.
 #[derive(Debug, Clone)]
@@ -132,6 +132,8 @@ pub enum Reply {
     Done,
     /// What the entry's config effects did, in their order.
     Configs(Vec<ConfigReply>),
+    /// The devices that the entry pruned.
+    Pruned(Vec<DeviceNum>),
     Refused(Refused),
 }
 
@@ -160,6 +162,16 @@ pub enum Refused {
     NotBound,
     #[error("only a device that is no gateway can be bound, and only to a gateway")]
     NotBindable,
+    #[error("it has no such credential")]
+    NoSuchCredential,
+    #[error("it has that credential already")]
+    HasCredential,
+    /// What was to be changed has another revision than the entry asks for.
+    #[error("it was changed meanwhile: it has revision {current} now")]
+    OtherRevision { current: u64 },
+    /// There would be more of something than there may be.
+    #[error(transparent)]
+    TooMuch(TooMuch),
     /// A patch that cannot be applied to what is in force; says why.
     #[error("{0}")]
     Patch(String),

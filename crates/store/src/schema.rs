@@ -89,6 +89,9 @@ const STEPS: &[&str] = &[
     "CREATE TABLE plugin_life (
         name TEXT PRIMARY KEY, kind TEXT, digest TEXT, off_ms INTEGER, removed INTEGER NOT NULL DEFAULT 0,
         taken_back TEXT) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE registry ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE device ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE service ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Commands wait for their device: numbered within it, each status with its time, found by when their time is over.

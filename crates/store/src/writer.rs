@@ -86,6 +86,7 @@ fn handled_events(entry: &Entry) -> usize {
         | Entry::EventsBy { .. }
         | Entry::Settled(_)
         | Entry::Registry(_)
+        | Entry::RegistryIf { .. }
         | Entry::Operator { .. }
         | Entry::PluginAdded { .. }
         | Entry::PluginRemoved { .. }

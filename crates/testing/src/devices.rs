@@ -8,11 +8,11 @@ use super::Host;
 use switchbox_auth::password;
 use switchbox_core::{
     outbox::{NewCommand, NewConfig},
-    registry::Device,
+    registry::{Device, Registration},
 };
 use switchbox_model::{
     Cause, CommandStatus, DeviceName, Entry, EventData, RegistryName, Settlement, broker::BrokerChange,
-    registry::DeviceSpec,
+    patch::DevicePatch, registry::DeviceSpec,
 };
 
 fn operator() -> Cause {
@@ -32,7 +32,7 @@ impl Host {
 
     /// Registers the device; it must not be there.
     pub async fn register(&self, id: &str, spec: DeviceSpec) -> Arc<Device> {
-        self.registry.create(name(id), spec).await.unwrap()
+        self.registry.create(name(id), Registration { spec, ..Registration::default() }).await.unwrap()
     }
 
     /// Changes what the operator says of the device.
@@ -40,12 +40,12 @@ impl Host {
         let device = self.device(id);
         let mut spec = (*device.spec()).clone();
         change(&mut spec);
-        self.registry.change_spec(&device, spec).await.unwrap();
+        self.registry.patch(&device, DevicePatch::whole(spec), None).await.unwrap();
     }
 
     pub async fn set_password(&self, id: &str, secret: &str) {
         let hash = password::hash(secret.as_bytes()).unwrap();
-        self.registry.set_password(&self.device(id), Some(hash)).await.unwrap();
+        self.registry.set_password(&self.device(id), Some(hash), None).await.unwrap();
     }
 
     /// Sets the config, also to the bytes that it has; gives its version.

@@ -13,9 +13,13 @@ use super::{
     state, validity,
 };
 use crate::error::Error;
-use switchbox_core::{registry::Device, twin};
+use switchbox_core::{
+    registry::{Device, Registered},
+    twin,
+};
 use switchbox_model::{
     limits::fields,
+    patch::{DevicePatch, GatewayPatch},
     registry::{Credential, DeviceError, DeviceSpec, GatewayAccess, GatewayAuth, MethodEndpoint},
 };
 use switchbox_proxy as proxy;
@@ -85,7 +89,7 @@ pub(crate) struct ConfigIn {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct CredentialIn {
+pub(crate) struct CredentialIn {
     #[serde(alias = "public_key")]
     public_key: KeyIn,
     /// Bounded by the body: only a time is taken.
@@ -151,7 +155,7 @@ impl DeviceIn {
     }
 }
 
-pub(super) fn credential(credential: CredentialIn) -> Result<Credential, Error> {
+pub(crate) fn credential(credential: CredentialIn) -> Result<Credential, Error> {
     let format = enums::read("publicKey.format", &credential.public_key.format, enums::KEY_FORMATS)?;
     let expires_ms = match credential.expiration_time.as_deref() {
         None | Some("") => None,
@@ -161,6 +165,13 @@ pub(super) fn credential(credential: CredentialIn) -> Result<Credential, Error> 
     let credential = Credential { format, key: credential.public_key.key, expires_ms };
     validity::check_key(&credential, clock::now_ms()).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
     Ok(credential)
+}
+
+impl CredentialIn {
+    /// The key's text, of one that is to go.
+    pub(crate) fn key(self) -> String {
+        self.public_key.key
+    }
 }
 
 /// A time as the API writes it, milliseconds since the Unix epoch; 0 for what is before that.
@@ -186,37 +197,44 @@ impl GatewayIn {
     }
 }
 
-/// The device's spec with the fields that the mask names taken from `new`.
-pub(crate) fn apply_mask(old: &DeviceSpec, new: DeviceIn, mask: &Mask) -> Result<DeviceSpec, Error> {
-    let mut spec = old.clone();
+/// What the mask names, with its values in `new`.
+pub(crate) fn device_patch(new: DeviceIn, mask: &Mask) -> Result<DevicePatch, Error> {
+    let names_endpoint = mask.paths().any(|path| path.starts_with("methodEndpoint"));
+    let endpoint = if names_endpoint { new.endpoint()? } else { None };
     let method = new.gateway_config.as_ref().map_or(Ok(None), GatewayIn::method)?;
     let new = new.spec()?;
+    let mut patch = DevicePatch::default();
+    let mut gateway = GatewayPatch {
+        is_gateway: None,
+        method: None,
+        first_method: new.gateway.unwrap_or(GatewayAuth::AssociationOnly),
+    };
     for path in mask.paths() {
         match path {
-            "blocked" => spec.blocked = new.blocked,
-            "metadata" => spec.metadata.clone_from(&new.metadata),
-            "credentials" => spec.credentials.clone_from(&new.credentials),
-            "logLevel" => spec.log_level.clone_from(&new.log_level),
-            "gatewayConfig" => spec.gateway = new.gateway,
-            "gatewayConfig.gatewayType" => spec.gateway = new.gateway.map(|new| spec.gateway.unwrap_or(new)),
+            "blocked" => patch.blocked = Some(new.blocked),
+            "metadata" => patch.metadata = Some(new.metadata.clone()),
+            "credentials" => patch.credentials = Some(new.credentials.clone()),
+            "logLevel" => patch.log_level = Some(new.log_level.clone()),
+            "gatewayConfig" => (gateway.is_gateway, gateway.method) = (Some(new.gateway.is_some()), new.gateway),
+            "gatewayConfig.gatewayType" => gateway.is_gateway = Some(new.gateway.is_some()),
             // A caller that names the method alone leaves the type as it is.
-            "gatewayConfig.gatewayAuthMethod" => spec.gateway = spec.gateway.map(|old| method.unwrap_or(old)),
-            // Stands beside the spec: see `names_endpoint`.
-            "methodEndpoint" | "methodEndpoint.url" => {}
+            "gatewayConfig.gatewayAuthMethod" => gateway.method = method,
+            "methodEndpoint" | "methodEndpoint.url" => patch.endpoint = Some(endpoint.clone()),
             other => {
-                return Err(Error::invalid(format!(
-                    "updateMask names {other:?}; what can be changed is blocked, credentials, metadata, logLevel, gatewayConfig, \
-                     methodEndpoint"
-                )));
+                let key = other.strip_prefix("metadata.").ok_or_else(|| not_in_a_patch(other))?;
+                patch.metadata_keys.insert(key.to_owned(), new.metadata.get(key).cloned());
             }
         }
     }
-    Ok(spec)
+    patch.gateway = Some(gateway).filter(|gateway| gateway.is_gateway.is_some() || gateway.method.is_some());
+    Ok(patch)
 }
 
-/// The mask names the method endpoint.
-pub(crate) fn names_endpoint(mask: &Mask) -> bool {
-    mask.paths().any(|path| matches!(path, "methodEndpoint" | "methodEndpoint.url"))
+fn not_in_a_patch(path: &str) -> Error {
+    Error::invalid(format!(
+        "updateMask names {path:?}; what can be changed is blocked, credentials, metadata, metadata.KEY, logLevel, \
+         gatewayConfig, methodEndpoint"
+    ))
 }
 
 /// The fields of a device in a list: those of the mask, and always `id` and `numId`, as Google has it.
@@ -225,8 +243,8 @@ pub(crate) fn list_mask(mask: Option<Mask>) -> Mask {
 }
 
 /// The whole device as the API shows it. Fields without a value are left out.
-pub(crate) fn device(device: &Device, connected: bool, style: EnumStyle) -> Value {
-    let spec = device.spec();
+pub(crate) fn device(device: &Device, registered: &Registered, connected: bool, style: EnumStyle) -> Value {
+    let Registered { spec, password, endpoint, .. } = registered;
     let mut shown = Map::new();
     let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
     put("id", json!(device.name.id.as_str()));
@@ -239,7 +257,7 @@ pub(crate) fn device(device: &Device, connected: bool, style: EnumStyle) -> Valu
     if !spec.credentials.is_empty() {
         put("credentials", spec.credentials.iter().map(|credential| credential_out(credential, style)).collect());
     }
-    if device.password().is_some() {
+    if password.is_some() {
         put("hasPassword", json!(true));
     }
     if !spec.metadata.is_empty() {
@@ -248,7 +266,7 @@ pub(crate) fn device(device: &Device, connected: bool, style: EnumStyle) -> Valu
     if let Some(level) = &spec.log_level {
         put("logLevel", enums::write(level.as_str(), style, enums::LOG_LEVELS));
     }
-    if let Some(endpoint) = device.endpoint() {
+    if let Some(endpoint) = endpoint {
         put("methodEndpoint", json!({"url": endpoint.url}));
     }
     let seen = device.seen();
@@ -346,9 +364,13 @@ mod tests {
     fn an_update_changes_what_its_mask_names() {
         let old = DeviceSpec { blocked: true, log_level: Some("INFO".into()), ..DeviceSpec::default() };
         let mask = |text| Mask::parse(Some(text)).unwrap();
-        let new = apply_mask(&old, DeviceIn::default(), &mask("log_level")).unwrap();
-        assert_eq!((new.blocked, new.log_level), (true, None));
-        let error = apply_mask(&old, DeviceIn::default(), &mask("blocked,numId")).unwrap_err();
+        let mut new = old.clone();
+        device_patch(DeviceIn::default(), &mask("log_level")).unwrap().apply(&mut new);
+        assert_eq!((new.blocked, new.log_level.as_deref()), (true, None));
+        let wanted = serde_json::from_str(r#"{"metadata": {"my_room": "hall", "b": "2"}}"#).unwrap();
+        device_patch(wanted, &mask("metadata.my_room,metadata.gone")).unwrap().apply(&mut new);
+        assert_eq!(new.metadata, BTreeMap::from([("my_room".into(), "hall".into())]));
+        let error = device_patch(DeviceIn::default(), &mask("blocked,numId")).unwrap_err();
         assert!(error.text.contains("\"numId\""), "{error}");
     }
 
@@ -365,7 +387,8 @@ mod tests {
             (only, "{}", "gatewayConfig", None),
         ] {
             let new = serde_json::from_str(&format!(r#"{{"gatewayConfig": {written}}}"#)).unwrap();
-            let changed = apply_mask(&gateway(old), new, &Mask::parse(Some(mask)).unwrap()).unwrap();
+            let mut changed = gateway(old);
+            device_patch(new, &Mask::parse(Some(mask)).unwrap()).unwrap().apply(&mut changed);
             assert_eq!(changed.gateway, expected, "{old:?} {written} {mask}");
         }
     }

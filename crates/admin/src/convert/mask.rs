@@ -9,7 +9,7 @@ pub(crate) struct Mask(Vec<String>);
 impl Mask {
     /// None for an absent or empty mask, or `*`.
     pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
-        let paths: Vec<String> = text?.split(',').map(str::trim).filter(|path| !path.is_empty()).map(camel).collect();
+        let paths: Vec<String> = text?.split(',').map(str::trim).filter(|path| !path.is_empty()).map(path_of).collect();
         (!paths.is_empty() && !paths.iter().any(|path| path == "*")).then_some(Self(paths))
     }
 
@@ -42,6 +42,11 @@ fn copy(from: &Value, to: &mut Value, path: &str) {
         }
         Some(rest) => copy(found, to.entry(head).or_insert_with(|| Value::Object(Map::new())), rest),
     }
+}
+
+/// The keys of metadata are the caller's own, and stay as they are.
+fn path_of(path: &str) -> String {
+    if path.starts_with("metadata.") { path.to_owned() } else { camel(path) }
 }
 
 /// `log_level` → `logLevel`.

@@ -14,14 +14,14 @@ mod service;
 mod validity;
 
 pub(super) use body::read;
-pub(super) use device::{DeviceIn, apply_mask, device, list_mask, names_endpoint, time};
+pub(super) use device::{CredentialIn, DeviceIn, credential, device, device_patch, list_mask, time};
 pub(super) use enums::{EnumStyle, command_status, event_kind, gateway_filter};
 pub(super) use explain::{branches, step};
 pub(super) use history::{command, command_name, config, config_for_device, dead_letter, event, execution, state};
 pub(super) use mask::{Mask, camel};
 pub(super) use params::{Params, bad_token, token};
 pub(super) use query::BodyShape;
-pub(super) use registry::{RegistryIn, apply_registry_mask, registry};
+pub(super) use registry::{AuthorityIn, RegistryIn, registry, registry_patch};
 pub(super) use scalars::{Base64, Int64, Span};
-pub(super) use service::{ServiceIn, apply_service_mask, service};
+pub(super) use service::{ServiceIn, service, service_patch};
 pub(super) use validity::{authority_warnings, key_warnings};

@@ -13,6 +13,7 @@ use super::{
 use crate::error::Error;
 use switchbox_model::{
     limits::fields,
+    patch::RegistryPatch,
     registry::{EventTopic, RegistrySpec},
 };
 use switchbox_store::RegistryDoc;
@@ -43,7 +44,7 @@ pub(crate) struct RegistryIn {
     log_level: Option<Value>,
     /// Bounded by `fields::AUTHORITIES`.
     #[serde(default, deserialize_with = "null_is_default")]
-    credentials: Vec<CredentialIn>,
+    credentials: Vec<AuthorityIn>,
     #[serde(rename = "name")]
     _name: Option<Value>,
     #[serde(rename = "createTime", alias = "create_time")]
@@ -87,7 +88,7 @@ struct HttpIn {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CredentialIn {
+pub(crate) struct AuthorityIn {
     #[serde(alias = "public_key_certificate")]
     public_key_certificate: CertificateIn,
 }
@@ -135,20 +136,30 @@ fn read_state(field: &str, value: Option<&Value>, cases: &[Case<bool>]) -> Resul
     value.map_or(Ok(true), |value| enums::read(field, value, cases))
 }
 
-fn authorities(credentials: Vec<CredentialIn>) -> Result<Vec<String>, Error> {
-    const FIELD: &str = "credentials.publicKeyCertificate.certificate";
+const CERTIFICATE: &str = "credentials.publicKeyCertificate.certificate";
+
+fn authorities(credentials: Vec<AuthorityIn>) -> Result<Vec<String>, Error> {
     let few = fields::AUTHORITIES.check_len("credentials", credentials.len());
     few.map_err(|error| Error::from(error).of_field("credentials"))?;
-    let certificate = |credential: CredentialIn| {
-        let CertificateIn { format, certificate, .. } = credential.public_key_certificate;
+    credentials.into_iter().map(|credential| credential.certificate()).collect()
+}
+
+impl AuthorityIn {
+    /// The certificate's text, checked.
+    pub(crate) fn certificate(self) -> Result<String, Error> {
+        let CertificateIn { format, certificate, .. } = self.public_key_certificate;
         enums::read("credentials.publicKeyCertificate.format", &format, CERTIFICATE_FORMATS)?;
+        let of_field = |error: Error| error.of_field(CERTIFICATE);
         let short = fields::CREDENTIAL.check_len("a registry's certificate", certificate.len());
-        short.map_err(|error| Error::from(error).of_field(FIELD))?;
-        validity::check_authority(&certificate, clock::now_ms())
-            .map_err(|text| Error::invalid(text).of_field(FIELD))?;
+        short.map_err(|error| of_field(error.into()))?;
+        validity::check_authority(&certificate, clock::now_ms()).map_err(|text| of_field(Error::invalid(text)))?;
         Ok(certificate)
-    };
-    credentials.into_iter().map(certificate).collect()
+    }
+
+    /// The same, of one that is to go.
+    pub(crate) fn unchecked(self) -> String {
+        self.public_key_certificate.certificate
+    }
 }
 
 /// Google's rules: each subfolder once, and what has none stands last.
@@ -175,19 +186,20 @@ fn event_topics(configs: Vec<EventsIn>) -> Result<Vec<EventTopic>, Error> {
     Ok(topics)
 }
 
-/// The registry's spec with the fields that the mask names taken from `new`.
-pub(crate) fn apply_registry_mask(old: &RegistrySpec, new: &RegistrySpec, mask: &Mask) -> Result<RegistrySpec, Error> {
-    let mut spec = old.clone();
+/// What the mask names, with its values in `new`.
+pub(crate) fn registry_patch(new: RegistrySpec, mask: &Mask) -> Result<RegistryPatch, Error> {
+    let RegistrySpec { log_level, http_disabled, authorities, event_topics, state_topic } = new;
+    let mut patch = RegistryPatch::default();
     for path in mask.paths() {
         match path {
-            "logLevel" => spec.log_level.clone_from(&new.log_level),
-            "httpConfig" | "httpConfig.httpEnabledState" => spec.http_disabled = new.http_disabled,
+            "logLevel" => patch.log_level = Some(log_level.clone()),
+            "httpConfig" | "httpConfig.httpEnabledState" => patch.http_disabled = Some(http_disabled),
             // It has one value only, and `RegistryIn::spec` has seen to that.
             "mqttConfig" | "mqttConfig.mqttEnabledState" => {}
-            "credentials" => spec.authorities.clone_from(&new.authorities),
-            "eventNotificationConfigs" => spec.event_topics.clone_from(&new.event_topics),
+            "credentials" => patch.authorities = Some(authorities.clone()),
+            "eventNotificationConfigs" => patch.event_topics = Some(event_topics.clone()),
             "stateNotificationConfig" | "stateNotificationConfig.pubsubTopicName" => {
-                spec.state_topic.clone_from(&new.state_topic);
+                patch.state_topic = Some(state_topic.clone());
             }
             other => {
                 return Err(Error::invalid(format!(
@@ -198,11 +210,11 @@ pub(crate) fn apply_registry_mask(old: &RegistrySpec, new: &RegistrySpec, mask: 
             }
         }
     }
-    Ok(spec)
+    Ok(patch)
 }
 
 pub(crate) fn registry(registry: &RegistryDoc, style: EnumStyle) -> Value {
-    let RegistryDoc { name, spec, created_ms } = registry;
+    let RegistryDoc { name, spec, created_ms, .. } = registry;
     let mut shown = Map::new();
     let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
     put("id", json!(name.id()));
@@ -281,7 +293,7 @@ mod tests {
             "credentials": [{"publicKeyCertificate": {"format": 1, "certificate": certificate(2020, 3000)}}],
         });
         let name = RegistryName::of("p", "l", "hall").unwrap();
-        let doc = RegistryDoc { name, spec: read(&written.to_string()).unwrap(), created_ms: 0 };
+        let doc = RegistryDoc { name, spec: read(&written.to_string()).unwrap(), created_ms: 0, revision: 0 };
         let mut shown = registry(&doc, EnumStyle::Numbers);
         let fields = shown.as_object_mut().unwrap();
         assert_eq!(fields.remove("name"), Some(json!("projects/p/locations/l/registries/hall")));
@@ -316,9 +328,10 @@ mod tests {
     fn an_update_of_a_registry_changes_what_its_mask_names() {
         let old = RegistrySpec { log_level: Some("INFO".into()), http_disabled: true, ..RegistrySpec::default() };
         let mask = |text| Mask::parse(Some(text)).unwrap();
-        let new = apply_registry_mask(&old, &RegistrySpec::default(), &mask("log_level,mqtt_config")).unwrap();
+        let mut new = old.clone();
+        registry_patch(RegistrySpec::default(), &mask("log_level,mqtt_config")).unwrap().apply(&mut new);
         assert_eq!(new, RegistrySpec { log_level: None, ..old.clone() });
-        let error = apply_registry_mask(&old, &old, &mask("id")).unwrap_err();
+        let error = registry_patch(old, &mask("id")).unwrap_err();
         assert!(error.text.contains("\"id\""), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::Error;
 use switchbox_auth::{Action, access};
-use switchbox_model::{limits::fields, registry::ServiceSpec};
+use switchbox_model::{limits::fields, patch::ServicePatch, registry::ServiceSpec};
 use switchbox_mqtt_session::topics;
 use switchbox_store::ServiceDoc;
 use switchbox_support::clock;
@@ -71,15 +71,16 @@ fn check(list: &str, filters: &[String], action: Action) -> Result<(), Error> {
     Ok(())
 }
 
-/// The account's spec with the fields that the mask names taken from `new`.
-pub(crate) fn apply_service_mask(old: &ServiceSpec, new: ServiceSpec, mask: &Mask) -> Result<ServiceSpec, Error> {
-    let mut spec = old.clone();
+/// What the mask names, with its values in `new`.
+pub(crate) fn service_patch(new: ServiceSpec, mask: &Mask) -> Result<ServicePatch, Error> {
+    let ServiceSpec { disabled, credentials, publish, subscribe } = new;
+    let mut patch = ServicePatch::default();
     for path in mask.paths() {
         match path {
-            "disabled" => spec.disabled = new.disabled,
-            "credentials" => spec.credentials.clone_from(&new.credentials),
-            "publish" => spec.publish.clone_from(&new.publish),
-            "subscribe" => spec.subscribe.clone_from(&new.subscribe),
+            "disabled" => patch.disabled = Some(disabled),
+            "credentials" => patch.credentials = Some(credentials.clone()),
+            "publish" => patch.publish = Some(publish.clone()),
+            "subscribe" => patch.subscribe = Some(subscribe.clone()),
             other => {
                 return Err(Error::invalid(format!(
                     "updateMask names {other:?}; what can be changed is disabled, credentials, publish, subscribe"
@@ -87,7 +88,7 @@ pub(crate) fn apply_service_mask(old: &ServiceSpec, new: ServiceSpec, mask: &Mas
             }
         }
     }
-    Ok(spec)
+    Ok(patch)
 }
 
 pub(crate) fn service(service: &ServiceDoc, style: EnumStyle) -> Value {

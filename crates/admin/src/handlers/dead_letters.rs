@@ -104,16 +104,21 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer 
         _ => return Err(Error::invalid("say which dead letters: ?plugin=NAME for those of a plugin, or ?all=true")),
     };
     let newest = newest(&app).await?;
-    let mut purged = 0;
+    let mut ids = Vec::new();
     loop {
-        let letters = app.parts.journal.dead_letters(0, CHUNK, plugin.as_ref()).await?.items;
-        let ids: Vec<_> = letters.iter().map(|letter| letter.id).filter(|id| *id <= newest).collect();
-        if ids.is_empty() {
-            return Ok(Json(json!({"purged": purged})));
+        let after = ids.last().copied().unwrap_or(0);
+        let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
+        let before = ids.len();
+        ids.extend(letters.iter().map(|letter| letter.id).filter(|id| *id <= newest));
+        if ids.len() == before {
+            break;
         }
-        purged += ids.len();
+    }
+    let purged = ids.len();
+    if purged > 0 {
         app.parts.store.call(Entry::DeadLettersDropped { ids }).await?;
     }
+    Ok(Json(json!({ "purged": purged })))
 }
 
 impl From<RedriveError> for Error {

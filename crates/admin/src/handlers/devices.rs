@@ -15,19 +15,18 @@ use serde_json::{Value, json};
 use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name, warned};
 use crate::{
     App,
-    convert::{self, DeviceIn, Params, bad_token},
+    convert::{self, CredentialIn, DeviceIn, Params, bad_token},
     details,
     error::Error,
+    etag::{IfMatch, Tagged, tagged},
     gate::AdminPrincipal,
     reply::{Answer, Body, List, Page},
 };
-use switchbox_core::{
-    outbox::NewConfig,
-    registry::{self, Device},
-};
+use switchbox_core::registry::{Device, Registered, Registration};
 use switchbox_model::{
     Cause, DeviceId, DeviceName, DeviceNum, RegistryName,
     limits::{self, fields},
+    patch::{CredentialOwner, FirstConfig},
 };
 
 const PAGE: usize = 100;
@@ -51,17 +50,22 @@ pub(super) fn found(app: &App, (p, l, r, d): &(String, String, String, String)) 
     find(app, registry_name(p, l, r)?, d)
 }
 
-fn whole(app: &App, device: &Device, params: &Params) -> Value {
-    convert::device(device, app.parts.delivery.is_connected(device.num), params.enums())
+/// The whole device, with its revision.
+fn whole(app: &App, device: &Device, params: &Params) -> (Value, Registered) {
+    let registered = device.registered();
+    let connected = app.parts.delivery.is_connected(device.num);
+    (convert::device(device, &registered, connected, params.enums()), registered)
 }
 
 /// The device for who has just made or changed it.
-fn changed(app: &App, device: &Device, params: &Params) -> Value {
-    let mut warnings = convert::key_warnings(&device.spec().credentials);
-    if let Some(why) = device.endpoint().and_then(|endpoint| app.parts.delivery.futile_endpoint(&endpoint.url)) {
+fn changed(app: &App, device: &Device, params: &Params) -> Tagged {
+    let (shown, registered) = whole(app, device, params);
+    let mut warnings = convert::key_warnings(&registered.spec.credentials);
+    let endpoint = registered.endpoint.as_ref();
+    if let Some(why) = endpoint.and_then(|endpoint| app.parts.delivery.futile_endpoint(&endpoint.url)) {
         warnings.push(format!("methodEndpoint.url: {why}; every method call fails until then"));
     }
-    warned(whole(app, device, params), &device.name, &warnings)
+    tagged(warned(shown, &device.name, &warnings), registered.revision)
 }
 
 pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
@@ -95,7 +99,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
     let mask = convert::list_mask(params.mask("fieldMask"));
     let mut list = List::new("devices");
-    let show = |device: &&Arc<Device>| mask.cut(&whole(&app, device, &params));
+    let show = |device: &&Arc<Device>| mask.cut(&whole(&app, device, &params).0);
     let shown = devices.iter().take(limit).take_while(|device| list.push(&show(device))).last();
     let more = shown.is_some_and(|shown| devices.last().is_some_and(|last| last.num != shown.num));
     let next = shown.filter(|_| more).map(|last| last.name.id.to_string());
@@ -108,64 +112,81 @@ pub(crate) async fn create(
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<DeviceIn>,
-) -> Answer {
+) -> Tagged {
     params.only(&[])?;
     let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
-    // Looked at before the device is made, which would be there although the call failed.
     let first_bytes = first.as_ref().map_or(0, |convert::Base64(payload)| payload.len());
     fields::CONFIG.check_len("config.binaryData", first_bytes)?;
-    let endpoint = wanted.endpoint()?;
+    let cause = Cause::Api { who: who.0 };
+    let config = first.map(|convert::Base64(payload)| FirstConfig { payload: payload.into(), cause });
     details::object(&name);
-    let device = app.parts.registry.create(name, wanted.spec()?).await?;
-    if endpoint.is_some() {
-        app.parts.registry.set_endpoint(&device, endpoint).await?;
-    }
-    if let Some(convert::Base64(payload)) = first {
-        let cause = Cause::Api { who: who.0 };
-        let config = NewConfig { payload: payload.into(), ..NewConfig::default() };
-        app.parts.outbox.set_config(&device, config, cause).await?;
-    }
-    Ok(Json(changed(&app, &device, &params)))
+    let with = Registration { endpoint: wanted.endpoint()?, config, spec: wanted.spec()? };
+    let device = app.parts.registry.create(name, with).await?;
+    changed(&app, &device, &params)
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Tagged {
     params.only(&["fieldMask"])?;
-    let device = whole(&app, found(&app, &path)?.as_ref(), &params);
-    Ok(Json(params.mask("fieldMask").map_or_else(|| device.clone(), |mask| mask.cut(&device))))
+    let (device, registered) = whole(&app, found(&app, &path)?.as_ref(), &params);
+    let shown = params.mask("fieldMask").map_or_else(|| device.clone(), |mask| mask.cut(&device));
+    tagged(shown, registered.revision)
 }
 
 pub(crate) async fn patch(
     State(app): State<App>,
     Path(path): DevicePath,
+    IfMatch(revision): IfMatch,
     params: Params,
     Body(wanted): Body<DeviceIn>,
-) -> Answer {
+) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("blocked,metadata")?;
     let device = found(&app, &path)?;
-    let endpoint = convert::names_endpoint(&mask).then(|| wanted.endpoint()).transpose()?;
-    let spec = convert::apply_mask(device.spec().as_ref(), wanted, &mask)?;
-    // First what may be refused, so that a call that fails has changed nothing.
-    app.parts.registry.change_spec(&device, spec).await?;
-    if let Some(endpoint) = endpoint {
-        app.parts.registry.set_endpoint(&device, endpoint).await?;
-    }
-    Ok(Json(changed(&app, &device, &params)))
+    app.parts.registry.patch(&device, convert::device_patch(wanted, &mask)?, revision).await?;
+    changed(&app, &device, &params)
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    IfMatch(revision): IfMatch,
+    params: Params,
+) -> Answer {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    // Refused before its commands are taken back.
-    if !app.parts.registry.devices_of(device.num).is_empty() {
-        return Err(registry::Error::HasBound(device.name.to_string()).into());
-    }
-    // While there is a device whose commands have ended.
+    // The one call that may be several entries: commands that wait end first, while there is a device that their events are of.
+    app.parts.registry.check_delete(&device, revision)?;
     app.parts.delivery.purge(&device).await?;
-    app.parts.registry.delete(&device).await?;
+    app.parts.registry.delete(&device, revision).await?;
     Ok(Json(json!({})))
+}
+
+pub(crate) async fn add_credential(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    IfMatch(revision): IfMatch,
+    params: Params,
+    Body(wanted): Body<CredentialIn>,
+) -> Tagged {
+    params.only(&[])?;
+    let (device, credential) = (found(&app, &path)?, convert::credential(wanted)?);
+    app.parts.registry.add_credential(CredentialOwner::Device(device.num), credential, revision).await?;
+    changed(&app, &device, &params)
+}
+
+pub(crate) async fn remove_credential(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    IfMatch(revision): IfMatch,
+    params: Params,
+    Body(wanted): Body<CredentialIn>,
+) -> Tagged {
+    params.only(&[])?;
+    let device = found(&app, &path)?;
+    app.parts.registry.remove_credential(CredentialOwner::Device(device.num), wanted.key(), revision).await?;
+    changed(&app, &device, &params)
 }
 
 pub(crate) async fn set_config(
@@ -193,11 +214,14 @@ pub(crate) async fn invoke_method(
 pub(crate) async fn set_password(
     State(app): State<App>,
     Path(path): DevicePath,
+    IfMatch(revision): IfMatch,
     params: Params,
     Body(wanted): Body<credentials::SetPassword>,
 ) -> Answer {
     params.only(&[])?;
-    credentials::set_password(&app, found(&app, &path)?.as_ref(), wanted).await
+    let device = found(&app, &path)?;
+    app.parts.registry.set_password(&device, wanted.hash().await?, revision).await?;
+    Ok(Json(json!({})))
 }
 
 pub(crate) async fn config_versions(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {

@@ -1,5 +1,7 @@
 //! Registries.
 
+use std::collections::HashMap;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -10,8 +12,9 @@ use serde_json::json;
 use super::{RegistryPath, registry_name, warned};
 use crate::{
     App,
-    convert::{self, Params, RegistryIn, bad_token},
+    convert::{self, AuthorityIn, Params, RegistryIn, bad_token},
     error::Error,
+    etag::{IfMatch, Tagged, tagged},
     reply::{Answer, Body, List, Page},
 };
 use switchbox_model::{DeviceId, RegistryName};
@@ -26,15 +29,11 @@ fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
     app.parts.registry.registry(name).ok_or_else(|| Error::not_found(format!("registry {name}")))
 }
 
-fn show(app: &App, name: &RegistryName, params: &Params) -> Answer {
-    Ok(Json(convert::registry(&find(app, name)?, params.enums())))
-}
-
 /// The registry for who has just made or changed it.
-fn changed(app: &App, name: &RegistryName, params: &Params) -> Answer {
+fn changed(app: &App, name: &RegistryName, params: &Params) -> Tagged {
     let registry = find(app, name)?;
     let warnings = convert::authority_warnings(&registry.spec.authorities);
-    Ok(Json(warned(convert::registry(&registry, params.enums()), name, &warnings)))
+    tagged(warned(convert::registry(&registry, params.enums()), name, &warnings), registry.revision)
 }
 
 pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, String)>, params: Params) -> Page {
@@ -64,36 +63,69 @@ pub(crate) async fn create(
     Path((p, l)): Path<(String, String)>,
     params: Params,
     Body(wanted): Body<RegistryIn>,
-) -> Answer {
+) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, wanted.id()?)?;
     app.parts.registry.create_registry(name.clone(), wanted.spec()?).await?;
     changed(&app, &name, &params)
 }
 
-pub(crate) async fn get(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
+pub(crate) async fn get(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Tagged {
     params.only(&[])?;
-    show(&app, &registry_name(&p, &l, &r)?, &params)
+    let registry = find(&app, &registry_name(&p, &l, &r)?)?;
+    tagged(convert::registry(&registry, params.enums()), registry.revision)
 }
 
 pub(crate) async fn patch(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
+    IfMatch(revision): IfMatch,
     params: Params,
     Body(wanted): Body<RegistryIn>,
-) -> Answer {
+) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("logLevel,httpConfig")?;
     let name = registry_name(&p, &l, &r)?;
-    let spec = convert::apply_registry_mask(&find(&app, &name)?.spec, &wanted.spec()?, &mask)?;
-    app.parts.registry.change_registry(&name, spec).await?;
+    let patch = convert::registry_patch(wanted.spec()?, &mask)?;
+    app.parts.registry.patch_registry(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Answer {
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    IfMatch(revision): IfMatch,
+    params: Params,
+) -> Answer {
     params.only(&[])?;
-    app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?).await?;
+    app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?, revision).await?;
     Ok(Json(json!({})))
+}
+
+pub(crate) async fn add_credential(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    IfMatch(revision): IfMatch,
+    params: Params,
+    Body(wanted): Body<AuthorityIn>,
+) -> Tagged {
+    params.only(&[])?;
+    let name = registry_name(&p, &l, &r)?;
+    app.parts.registry.add_authority(&name, wanted.certificate()?, revision).await?;
+    changed(&app, &name, &params)
+}
+
+pub(crate) async fn remove_credential(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    IfMatch(revision): IfMatch,
+    params: Params,
+    Body(wanted): Body<AuthorityIn>,
+) -> Tagged {
+    params.only(&[])?;
+    let name = registry_name(&p, &l, &r)?;
+    app.parts.registry.remove_authority(&name, wanted.unchecked(), revision).await?;
+    changed(&app, &name, &params)
 }
 
 /// Which devices are to go.
@@ -119,22 +151,19 @@ pub(crate) async fn prune(
     if !wanted.never_used {
         return Err(Error::invalid("say which devices: neverUsed must be true").of_field("neverUsed"));
     }
-    let mut pruned = Vec::new();
+    let (mut unused, mut ids) = (Vec::new(), HashMap::new());
     for device in app.parts.registry.never_used(Some(&name), usize::MAX) {
         let one = CommandFilter { before: None, status: None, limit: 1 };
-        if app.parts.delivery.is_connected(device.num)
-            || !app.parts.store.commands(device.num, one).await?.is_empty()
-            // It may have been used just now.
-            || !device.never_used()
-        {
+        if app.parts.delivery.is_connected(device.num) || !app.parts.store.commands(device.num, one).await?.is_empty() {
             continue;
         }
-        if !wanted.dry_run {
-            app.parts.registry.delete(&device).await?;
-        }
-        pruned.push(device.name.id.clone());
+        unused.push(device.num);
+        ids.insert(device.num, device.name.id.clone());
     }
-    let shown: Vec<_> = pruned.iter().take(PRUNED_SHOWN).map(DeviceId::as_str).collect();
+    // One may have been used just now, which is known where they are deleted.
+    let pruned = if wanted.dry_run || unused.is_empty() { unused } else { app.parts.registry.prune(unused).await? };
+    let shown = pruned.iter().filter_map(|num| ids.get(num)).take(PRUNED_SHOWN);
+    let shown: Vec<_> = shown.map(DeviceId::as_str).collect();
     Ok(Json(json!({"pruned": pruned.len(), "deviceIds": shown})))
 }
 

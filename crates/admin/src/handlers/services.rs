@@ -11,26 +11,23 @@ use serde_json::json;
 use super::{devices::credentials::SetPassword, warned};
 use crate::{
     App,
-    convert::{self, Params, ServiceIn, bad_token},
+    convert::{self, CredentialIn, Params, ServiceIn, bad_token},
     error::Error,
+    etag::{IfMatch, Tagged, tagged},
     reply::{Answer, Body, List, Page},
 };
-use switchbox_model::{ServiceName, limits::SERVICES};
+use switchbox_model::{ServiceName, limits::SERVICES, patch::CredentialOwner};
 use switchbox_store::ServiceDoc;
 
 fn find(app: &App, name: &ServiceName) -> Result<Arc<ServiceDoc>, Error> {
     app.parts.registry.service(name).ok_or_else(|| Error::not_found(format!("service account {name}")))
 }
 
-fn show(app: &App, name: &ServiceName, params: &Params) -> Answer {
-    Ok(Json(convert::service(find(app, name)?.as_ref(), params.enums())))
-}
-
 /// The account for who has just made or changed it.
-fn changed(app: &App, name: &ServiceName, params: &Params) -> Answer {
+fn changed(app: &App, name: &ServiceName, params: &Params) -> Tagged {
     let service = find(app, name)?;
     let warnings = convert::key_warnings(&service.spec.credentials);
-    Ok(Json(warned(convert::service(&service, params.enums()), name, &warnings)))
+    tagged(warned(convert::service(&service, params.enums()), name, &warnings), service.revision)
 }
 
 /// In order of their names; a page token is the name of the last one.
@@ -48,45 +45,79 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     Ok(list.page(next, &app.parts.counters))
 }
 
-pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceIn>) -> Answer {
+pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceIn>) -> Tagged {
     params.only(&[])?;
     let name = ServiceName::new(wanted.id()?)?;
     app.parts.registry.create_service(name.clone(), wanted.spec()?).await?;
     changed(&app, &name, &params)
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Tagged {
     params.only(&[])?;
-    show(&app, &ServiceName::new(&name)?, &params)
+    let service = find(&app, &ServiceName::new(&name)?)?;
+    tagged(convert::service(&service, params.enums()), service.revision)
 }
 
 pub(crate) async fn patch(
     State(app): State<App>,
     Path(name): Path<String>,
+    IfMatch(revision): IfMatch,
     params: Params,
     Body(wanted): Body<ServiceIn>,
-) -> Answer {
+) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("disabled,publish,subscribe")?;
     let name = ServiceName::new(&name)?;
-    let spec = convert::apply_service_mask(&find(&app, &name)?.spec, wanted.spec()?, &mask)?;
-    app.parts.registry.change_service(&name, spec).await?;
+    let patch = convert::service_patch(wanted.spec()?, &mask)?;
+    app.parts.registry.patch_service(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    IfMatch(revision): IfMatch,
+    params: Params,
+) -> Answer {
     params.only(&[])?;
-    app.parts.registry.delete_service(&ServiceName::new(&name)?).await?;
+    app.parts.registry.delete_service(&ServiceName::new(&name)?, revision).await?;
     Ok(Json(json!({})))
+}
+
+pub(crate) async fn add_credential(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    IfMatch(revision): IfMatch,
+    params: Params,
+    Body(wanted): Body<CredentialIn>,
+) -> Tagged {
+    params.only(&[])?;
+    let (name, credential) = (ServiceName::new(&name)?, convert::credential(wanted)?);
+    app.parts.registry.add_credential(CredentialOwner::Service(name.clone()), credential, revision).await?;
+    changed(&app, &name, &params)
+}
+
+pub(crate) async fn remove_credential(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    IfMatch(revision): IfMatch,
+    params: Params,
+    Body(wanted): Body<CredentialIn>,
+) -> Tagged {
+    params.only(&[])?;
+    let name = ServiceName::new(&name)?;
+    app.parts.registry.remove_credential(CredentialOwner::Service(name.clone()), wanted.key(), revision).await?;
+    changed(&app, &name, &params)
 }
 
 pub(crate) async fn set_password(
     State(app): State<App>,
     Path(name): Path<String>,
+    IfMatch(revision): IfMatch,
     params: Params,
     Body(body): Body<SetPassword>,
 ) -> Answer {
     params.only(&[])?;
-    app.parts.registry.set_service_password(&ServiceName::new(&name)?, body.hash().await?).await?;
+    app.parts.registry.set_service_password(&ServiceName::new(&name)?, body.hash().await?, revision).await?;
     Ok(Json(json!({})))
 }

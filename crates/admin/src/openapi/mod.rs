@@ -20,6 +20,10 @@ use super::{
 };
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&calls()));
+const ETAG: &str = "The revision of what is shown: another one after each change of what operators say of it (not after \
+    what it does itself), and never given twice";
+const IF_MATCH: &str = "Changes only what has this ETag; without it or with *, whatever there is. Where it is another one by \
+    now, nothing is changed, and the answer is 412 with the status ABORTED";
 /// Written once, as everybody may ask for it without end.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
 
@@ -73,7 +77,7 @@ fn operation(call: &Call) -> Value {
         "operationId": operation_id(call),
         "x-switchbox-scope": call.scope.name(),
         "parameters": parameters(call),
-        "responses": {"200": answer(call.answers), "default": {"$ref": "#/components/responses/Error"}},
+        "responses": {"200": answer(call), "default": {"$ref": "#/components/responses/Error"}},
     });
     let Some(fields) = operation.as_object_mut() else { return operation };
     match call.scope {
@@ -101,11 +105,24 @@ fn parameters(call: &Call) -> Value {
         json!({"name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": {"type": "string"}})
     });
     let in_query = call.params.iter().map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}}));
-    in_path.chain(in_query).collect()
+    let in_header = call
+        .takes_if_match
+        .then(|| json!({"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": IF_MATCH}));
+    in_path.chain(in_query).chain(in_header).collect()
 }
 
-fn answer(shape: Shape) -> Value {
-    json!({"description": "Done", "content": body(shape)})
+fn answer(call: &Call) -> Value {
+    let mut answer = json!({"description": "Done", "content": body(call.answers)});
+    if let (true, Some(fields)) = (has_etag(call), answer.as_object_mut()) {
+        let etag = json!({"schema": {"type": "string"}, "description": ETAG});
+        fields.insert("headers".into(), json!({ "ETag": etag }));
+    }
+    answer
+}
+
+/// It answers with a thing that can be changed by its ETag.
+fn has_etag(call: &Call) -> bool {
+    matches!(call.answers, Shape::Json("Device" | "DeviceRegistry" | "ServiceAccount"))
 }
 
 fn body(shape: Shape) -> Value {

@@ -38,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) takes: Option<Shape>,
     pub(crate) answers: Shape,
     pub(crate) body_bytes: usize,
+    /// It can be made to depend on the revision of what it changes.
+    pub(crate) takes_if_match: bool,
     pub(super) route: MethodRouter<App>,
 }
 
@@ -54,6 +56,7 @@ impl Call {
             takes: None,
             answers: Shape::Empty,
             body_bytes: BODY_BYTES,
+            takes_if_match: false,
             route: on(filter, handler),
         }
     }
@@ -77,6 +80,10 @@ impl Call {
 
     pub(super) fn answers(self, answers: Shape) -> Self {
         Self { answers, ..self }
+    }
+
+    pub(super) fn takes_if_match(self) -> Self {
+        Self { takes_if_match: true, ..self }
     }
 
     pub(super) fn body_bytes(self, body_bytes: usize) -> Self {

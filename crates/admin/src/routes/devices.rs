@@ -39,9 +39,20 @@ fn registries() -> Vec<Call> {
         patch(REGISTRY, registries::patch)
             .says("Changes the fields of a registry that the mask names")
             .params(&["updateMask"])
+            .takes_if_match()
             .takes(Json("DeviceRegistry"))
             .answers(Json("DeviceRegistry")),
-        delete(REGISTRY, registries::delete).says("Deletes a registry without devices"),
+        delete(REGISTRY, registries::delete).says("Deletes a registry without devices").takes_if_match(),
+        verb(REGISTRY, "addCredential", registries::add_credential)
+            .says("Adds the certificate of an authority")
+            .takes_if_match()
+            .takes(Json("RegistryCredential"))
+            .answers(Json("DeviceRegistry")),
+        verb(REGISTRY, "removeCredential", registries::remove_credential)
+            .says("Removes the certificate of an authority")
+            .takes_if_match()
+            .takes(Json("RegistryCredential"))
+            .answers(Json("DeviceRegistry")),
         verb(REGISTRY, "bindDeviceToGateway", gateways::bind)
             .says("Binds a device to a gateway, which may then speak for it")
             .takes(Json("BindDeviceToGatewayRequest")),
@@ -78,11 +89,23 @@ fn devices() -> Vec<Call> {
         patch(DEVICE, devices::patch)
             .says("Changes the fields of a device that the mask names")
             .params(&["updateMask"])
+            .takes_if_match()
             .takes(Json("Device"))
             .answers(Json("Device")),
-        delete(DEVICE, devices::delete).says("Deletes a device with all that belongs to it"),
+        delete(DEVICE, devices::delete).says("Deletes a device with all that belongs to it").takes_if_match(),
+        verb(DEVICE, "addCredential", devices::add_credential)
+            .says("Adds a public key or certificate")
+            .takes_if_match()
+            .takes(Json("DeviceCredential"))
+            .answers(Json("Device")),
+        verb(DEVICE, "removeCredential", devices::remove_credential)
+            .says("Removes a public key or certificate; a connection that it let in ends")
+            .takes_if_match()
+            .takes(Json("DeviceCredential"))
+            .answers(Json("Device")),
         verb(DEVICE, "setPassword", devices::set_password)
             .says("Gives the device a password, or takes it away")
+            .takes_if_match()
             .takes(Json("SetPasswordRequest")),
     ]
 }

@@ -37,7 +37,8 @@ pub(super) fn routes(app: App) -> Router {
     // Verbs begin with a colon, which an older axum took for a capture.
     let mut router = Router::new().without_v07_checks();
     for call in calls() {
-        let gate = Gate { app: app.clone(), scope: call.scope, body_bytes: call.body_bytes };
+        let (scope, body_bytes, takes_if_match) = (call.scope, call.body_bytes, call.takes_if_match);
+        let gate = Gate { app: app.clone(), scope, body_bytes, takes_if_match };
         let route: MethodRouter<App> = call.route.layer(DefaultBodyLimit::max(call.body_bytes));
         let route: MethodRouter<App> = route.layer(Extension(BodyBytes(call.body_bytes)));
         let route = match call.takes {

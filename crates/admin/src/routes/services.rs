@@ -20,11 +20,23 @@ pub(super) fn calls() -> Vec<Call> {
         patch(SERVICE, services::patch)
             .says("Changes the fields that the mask names; connections end when its lists are others")
             .params(&["updateMask"])
+            .takes_if_match()
             .takes(Json("ServiceAccount"))
             .answers(Json("ServiceAccount")),
-        delete(SERVICE, services::delete).says("Deletes an account; its connections end"),
+        delete(SERVICE, services::delete).says("Deletes an account; its connections end").takes_if_match(),
+        verb(SERVICE, "addCredential", services::add_credential)
+            .says("Adds a public key or certificate")
+            .takes_if_match()
+            .takes(Json("DeviceCredential"))
+            .answers(Json("ServiceAccount")),
+        verb(SERVICE, "removeCredential", services::remove_credential)
+            .says("Removes a public key or certificate; a connection that it let in ends")
+            .takes_if_match()
+            .takes(Json("DeviceCredential"))
+            .answers(Json("ServiceAccount")),
         verb(SERVICE, "setPassword", services::set_password)
             .says("Gives the account a password, or takes it away")
+            .takes_if_match()
             .takes(Json("SetPasswordRequest")),
     ]
 }

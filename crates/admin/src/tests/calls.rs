@@ -268,11 +268,13 @@ fn plugins_are_files_in_the_watched_folder() {
 
 #[test]
 fn devices_that_enrolled_by_themselves_and_were_never_used_go_in_one_call() {
+    use switchbox_core::registry::Registration;
     use switchbox_model::registry::DeviceSpec;
     let host = TestHost::new();
     let enrol = |id: &str| {
         let name = switchbox_model::DeviceName::parse(id, &switchbox_model::RegistryName::default_registry()).unwrap();
-        host.runtime.block_on(host.parts.registry.create(name, DeviceSpec::enrolled())).unwrap();
+        let with = Registration { spec: DeviceSpec::enrolled(), ..Registration::default() };
+        host.runtime.block_on(host.parts.registry.create(name, with)).unwrap();
     };
     for id in ["mqttjs_1", "mqttjs_2", "there", "sender", "lamp", "queued", "named"] {
         enrol(id);

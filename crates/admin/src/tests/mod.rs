@@ -3,6 +3,7 @@
 mod bridge;
 mod calls;
 mod commands;
+mod concurrent;
 mod following;
 mod gateways;
 mod guarding;

@@ -15,8 +15,8 @@ use crate::{
     timers,
 };
 use switchbox_model::{
-    Cause, DeadLetter, Entry, Event, EventData, Handled, HandledRun, Outcome, PluginName, RegistryChange, Settlement,
-    life::PluginChange, limits,
+    Cause, DeadLetter, Effect, Entry, Event, EventData, Handled, HandledRun, Outcome, PluginName, RegistryChange,
+    Settlement, life::PluginChange, limits, patch::FirstConfig,
 };
 use switchbox_store::{Doc, Loaded, Machine, PluginDoc, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
@@ -181,11 +181,31 @@ impl Engine {
         docs.push(life);
     }
 
-    fn registry(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
-        if let RegistryChange::DeviceDeleted { num } = &change {
-            self.queues.forget(*num);
+    /// An operator's change of the registry, with the first config of a device that it makes.
+    fn registry(&self, mut change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+        let (mut deleted, mut created) = (None, None);
+        match &mut change {
+            RegistryChange::DeviceDeleted { num } => deleted = Some(*num),
+            RegistryChange::DeviceCreatedAs(new) => {
+                created = new.config.take().map(|config| (new.num, new.time_ms, config));
+            }
+            // A device that ever had a command is not one that was never used.
+            RegistryChange::DevicesPruned { nums } => nums.retain(|num| self.queues.last(*num) == 0),
+            _ => {}
         }
-        self.registry.apply(change, docs)
+        let reply = self.registry.apply(change, revision, docs);
+        if matches!(reply, Reply::Refused(_)) {
+            return reply;
+        }
+        if let Some(num) = deleted {
+            self.queues.forget(num);
+        }
+        if let Some((device, time_ms, FirstConfig { payload, cause })) = created {
+            let origin = Origin { time_ms, cause: &|_| cause.clone() };
+            let effects = vec![Effect::Config { device, payload, expected: None }];
+            outbox::apply_plain(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
+        }
+        reply
     }
 }
 
@@ -196,7 +216,8 @@ impl Machine for Engine {
             Entry::Handled(handled) => return self.handled(handled, docs),
             Entry::HandledRun(run) => self.handled_run(run, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
-            Entry::Registry(change) => return self.registry(change, docs),
+            Entry::Registry(change) => return self.registry(change, None, docs),
+            Entry::RegistryIf { revision, change } => return self.registry(change, Some(revision), docs),
             Entry::Operator { time_ms, cause, effects } => {
                 let origin = Origin { time_ms, cause: &|_| cause.clone() };
                 return outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);

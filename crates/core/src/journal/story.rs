@@ -49,6 +49,7 @@ impl EventHistory {
             Entry::HandledRun(_)
             | Entry::Settled(_)
             | Entry::Registry(_)
+            | Entry::RegistryIf { .. }
             | Entry::Operator { .. }
             | Entry::PluginAdded { .. }
             | Entry::PluginRemoved { .. }

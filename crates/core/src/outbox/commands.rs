@@ -111,7 +111,7 @@ mod tests {
     fn lamp() -> Arc<Device> {
         let name = DeviceName::parse("lamp-1", &RegistryName::default_registry()).unwrap();
         let spec = DeviceSpec::default();
-        let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None };
+        let doc = DeviceDoc { num: DeviceNum(1), name, spec, created_ms: 0, password: None, revision: 0 };
         Arc::new(Device::new(doc, Seen::default()))
     }
 

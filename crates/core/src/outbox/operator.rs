@@ -93,7 +93,7 @@ impl Handle {
 
 pub(super) fn refused(reply: Reply) -> Result<(), Error> {
     match reply {
-        Reply::Done | Reply::Configs(_) => Ok(()),
+        Reply::Done | Reply::Configs(_) | Reply::Pruned(_) => Ok(()),
         Reply::Refused(Refused::Conflict { expected, current, .. }) => Err(Error::Conflict { expected, current }),
         Reply::Refused(Refused::Patch(problem)) => Err(Error::Patch(problem)),
         Reply::Refused(_) => Err(Error::DeviceGone),

@@ -30,15 +30,24 @@ pub struct Device {
     inner: Mutex<Inner>,
 }
 
+/// What operators have said of a device, at one moment.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    pub spec: Arc<DeviceSpec>,
+    pub password: Option<PasswordHash>,
+    /// Where its methods are called over HTTP; none = over MQTT.
+    pub endpoint: Option<Arc<MethodEndpoint>>,
+    /// Another one after each change of these.
+    pub revision: u64,
+}
+
 #[derive(Debug)]
 struct Inner {
-    spec: Arc<DeviceSpec>,
-    password: Option<PasswordHash>,
+    registered: Registered,
     config: Option<Arc<ConfigVersion>>,
     state: Option<Arc<StateVersion>>,
     /// Without what has its own place above.
     seen: Seen,
-    endpoint: Option<Arc<MethodEndpoint>>,
     error: Option<DeviceError>,
     /// The error is not in the log yet.
     error_is_new: bool,
@@ -49,14 +58,12 @@ impl Device {
     /// As the store has it.
     #[must_use]
     pub fn new(doc: DeviceDoc, seen: Seen) -> Self {
-        let (spec, password) = (Arc::new(doc.spec), doc.password);
+        let (spec, password, revision) = (Arc::new(doc.spec), doc.password, doc.revision);
         let inner = Inner {
-            spec,
-            password,
+            registered: Registered { spec, password, endpoint: None, revision },
             config: None,
             state: None,
             seen,
-            endpoint: None,
             error: None,
             error_is_new: false,
             deleted: false,
@@ -84,20 +91,26 @@ impl Device {
         self.last_state.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// All that operators have said of it.
+    #[must_use]
+    pub fn registered(&self) -> Registered {
+        self.inner.lock().registered.clone()
+    }
+
     #[must_use]
     pub fn spec(&self) -> Arc<DeviceSpec> {
-        self.inner.lock().spec.clone()
+        self.inner.lock().registered.spec.clone()
     }
 
     #[must_use]
     pub fn password(&self) -> Option<PasswordHash> {
-        self.inner.lock().password.clone()
+        self.inner.lock().registered.password.clone()
     }
 
     /// Where its methods are called over HTTP; none = over MQTT.
     #[must_use]
     pub fn endpoint(&self) -> Option<Arc<MethodEndpoint>> {
-        self.inner.lock().endpoint.clone()
+        self.inner.lock().registered.endpoint.clone()
     }
 
     /// The newest config.
@@ -191,8 +204,15 @@ impl Device {
     #[must_use]
     pub fn never_used(&self) -> bool {
         let inner = self.inner.lock();
-        let untouched = inner.config.is_none() && inner.state.is_none() && inner.password.is_none();
-        untouched && inner.endpoint.is_none() && inner.seen.event_ms.is_none() && inner.spec.is_enrolled()
+        let Registered { spec, password, endpoint, .. } = &inner.registered;
+        let as_enrolled = spec.is_enrolled() && password.is_none() && endpoint.is_none();
+        as_enrolled && inner.config.is_none() && inner.state.is_none() && inner.seen.event_ms.is_none()
+    }
+
+    /// The newest of its events of coming and going is that it came.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.inner.lock().seen.connected == Some(true)
     }
 
     #[must_use]
@@ -244,16 +264,14 @@ impl Device {
         self.inner.lock().seen.fold(newer);
     }
 
-    pub(super) fn set_endpoint(&self, endpoint: Option<MethodEndpoint>) {
-        self.inner.lock().endpoint = endpoint.map(Arc::new);
+    /// As the store has it.
+    pub(super) fn load_endpoint(&self, endpoint: MethodEndpoint) {
+        self.inner.lock().registered.endpoint = Some(Arc::new(endpoint));
     }
 
-    pub(super) fn set_spec(&self, spec: DeviceSpec) {
-        self.inner.lock().spec = Arc::new(spec);
-    }
-
-    pub(super) fn set_password(&self, hash: Option<PasswordHash>) {
-        self.inner.lock().password = hash;
+    /// Changes what operators have said of it. The caller sets another revision.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Registered)) {
+        change(&mut self.inner.lock().registered);
     }
 
     pub(super) fn set_deleted(&self) {
@@ -261,12 +279,14 @@ impl Device {
     }
 
     pub(super) fn doc(&self) -> DeviceDoc {
+        let Registered { spec, password, revision, .. } = self.registered();
         DeviceDoc {
             num: self.num,
             name: self.name.clone(),
-            spec: self.spec().as_ref().clone(),
+            spec: spec.as_ref().clone(),
             created_ms: self.created_ms,
-            password: self.password(),
+            password,
+            revision,
         }
     }
 }

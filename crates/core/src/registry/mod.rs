@@ -1,11 +1,13 @@
 //! Devices and registries: which exist, what the operator configured, the newest config and state of each. Holds them in
 //! memory; the log makes them durable. Never talks to a client.
 
+mod apply;
 mod bindings;
-mod changes;
+mod bounds;
 mod device;
 mod last_gateway;
 mod maps;
+mod operations;
 mod services;
 
 use std::sync::{
@@ -16,11 +18,13 @@ use std::sync::{
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
 
-pub use device::Device;
+pub use device::{Device, Registered};
 use maps::Maps;
+pub use operations::Registration;
 
 use switchbox_model::{
-    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, limits::TooMuch, registry::RegistrySpec,
+    DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, limits::TooMuch,
+    patch::CredentialOwner, registry::RegistrySpec,
 };
 use switchbox_store as store;
 use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
@@ -39,6 +43,13 @@ pub enum Error {
     NotBound { gateway: DeviceName, device: DeviceName },
     #[error("{0} cannot be bound so: only a device that is no gateway can be bound, and only to a gateway")]
     NotBindable(String),
+    #[error("{0} has no such credential")]
+    NoSuchCredential(String),
+    #[error("{0} has that credential already")]
+    HasCredential(String),
+    /// It was changed since it was read.
+    #[error("{what} has revision {current} now, not {expected}: it was changed meanwhile")]
+    OtherRevision { what: String, expected: u64, current: u64 },
     /// There are as many of something as there may be.
     #[error(transparent)]
     Full(TooMuch),
@@ -68,19 +79,33 @@ pub enum Changed {
 impl Changed {
     fn of(change: &RegistryChange) -> Option<Self> {
         match change {
+            RegistryChange::DevicePatched { patch, .. } if patch.is_endpoint_only() => None,
             RegistryChange::DeviceChanged { num, .. }
+            | RegistryChange::DevicePatched { num, .. }
             | RegistryChange::DevicePassword { num, .. }
             | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
             RegistryChange::DeviceDeleted { num } => Some(Self::Deleted(*num)),
-            RegistryChange::RegistryChanged { name, .. } => Some(Self::Registry(name.clone())),
+            RegistryChange::RegistryChanged { name, .. }
+            | RegistryChange::RegistryPatched { name, .. }
+            | RegistryChange::AuthorityAdded { name, .. }
+            | RegistryChange::AuthorityRemoved { name, .. } => Some(Self::Registry(name.clone())),
             RegistryChange::ServiceChanged { name, .. }
+            | RegistryChange::ServicePatched { name, .. }
             | RegistryChange::ServicePassword { name, .. }
             | RegistryChange::ServiceDeleted { name } => Some(Self::Service(name.clone())),
+            RegistryChange::CredentialAdded { owner, .. } | RegistryChange::CredentialRemoved { owner, .. } => {
+                Some(match owner {
+                    CredentialOwner::Device(num) => Self::Device(*num),
+                    CredentialOwner::Service(name) => Self::Service(name.clone()),
+                })
+            }
             RegistryChange::ServiceCreated { .. }
             | RegistryChange::RegistryCreated { .. }
             | RegistryChange::RegistryCreatedAs { .. }
             | RegistryChange::RegistryDeleted { .. }
             | RegistryChange::DeviceCreated { .. }
+            | RegistryChange::DeviceCreatedAs(_)
+            | RegistryChange::DevicesPruned { .. }
             | RegistryChange::Bound { .. }
             | RegistryChange::DeviceEndpoint { .. } => None,
         }
@@ -154,7 +179,7 @@ impl Handle {
 
     /// Notifies the listeners of a change that decides which connections may stay, and that is not kept here.
     pub fn announce(&self, changed: Changed) {
-        // Nobody need listen.
+        // Nobody listens while the log is replayed.
         let _ = self.changes.send(changed);
     }
 
@@ -183,18 +208,26 @@ impl Handle {
         self.maps.read().devices()
     }
 
-    /// Applies a change that is in the log.
-    pub fn apply(&self, change: RegistryChange, docs: &mut Vec<Doc>) -> Reply {
-        if let RegistryChange::DeviceCreated { num, .. } = &change {
-            // Also while the log is replayed: no number is given twice.
-            self.last_num.fetch_max(num.0, Ordering::Relaxed);
+    /// Applies a change that is in the log; with `revision`, only if what it changes has that one.
+    pub fn apply(&self, change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+        // Also while the log is replayed: no number is given twice.
+        match &change {
+            RegistryChange::DeviceCreated { num, .. } => drop(self.last_num.fetch_max(num.0, Ordering::Relaxed)),
+            RegistryChange::DeviceCreatedAs(new) => drop(self.last_num.fetch_max(new.num.0, Ordering::Relaxed)),
+            _ => {}
         }
         let changed = Changed::of(&change);
-        let applied = self.maps.write().apply(change, docs);
-        if let (Ok(()), Some(changed)) = (&applied, changed) {
-            // Nobody listens while the log is replayed.
-            let _ = self.changes.send(changed);
+        let applied = self.maps.write().apply(change, revision, docs);
+        let reply = match applied {
+            Ok(reply) => reply,
+            Err(refused) => return Reply::Refused(refused),
+        };
+        if let Reply::Pruned(nums) = &reply {
+            nums.iter().for_each(|num| self.announce(Changed::Deleted(*num)));
         }
-        applied.map_or_else(Reply::Refused, |()| Reply::Done)
+        if let Some(changed) = changed {
+            self.announce(changed);
+        }
+        reply
     }
 }

@@ -1,11 +1,11 @@
-//! Service accounts: programs that are no devices, what they may do, and the calls by which an operator changes them.
+//! Service accounts: programs that are no devices, what they may do, and what operators ask for of them.
 
 use std::sync::Arc;
 
-use super::{Error, Handle};
+use super::{Error, Handle, bounds, operations::full};
 use switchbox_model::{
     RegistryChange, ServiceName,
-    limits::fields,
+    patch::ServicePatch,
     registry::{PasswordHash, ServiceSpec},
 };
 use switchbox_store::ServiceDoc;
@@ -24,30 +24,37 @@ impl Handle {
     }
 
     pub async fn create_service(&self, name: ServiceName, spec: ServiceSpec) -> Result<(), Error> {
-        check(&spec)?;
-        fields::SERVICES.check_len("service accounts", self.services().len() + 1).map_err(Error::Full)?;
+        bounds::check_service(&spec)?;
         let what = name.to_string();
-        self.change(RegistryChange::ServiceCreated { name, spec, time_ms: clock::now_ms() }, &what).await
+        let change = RegistryChange::ServiceCreated { name, spec, time_ms: clock::now_ms() };
+        self.change(change, None, &what).await.map_err(full)
     }
 
-    /// Replaces what an operator says of it. Its connections end when its lists are others.
-    pub async fn change_service(&self, name: &ServiceName, spec: ServiceSpec) -> Result<(), Error> {
-        check(&spec)?;
-        self.change(RegistryChange::ServiceChanged { name: name.clone(), spec }, name.as_str()).await
+    /// Its connections end when its lists are others.
+    pub async fn patch_service(
+        &self,
+        name: &ServiceName,
+        patch: ServicePatch,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let mut spec = ServiceSpec::default();
+        patch.apply(&mut spec);
+        bounds::check_service(&spec)?;
+        let change = RegistryChange::ServicePatched { name: name.clone(), patch: Box::new(patch) };
+        self.change(change, revision, name.as_str()).await
     }
 
     /// None takes the password away.
-    pub async fn set_service_password(&self, name: &ServiceName, hash: Option<PasswordHash>) -> Result<(), Error> {
-        self.change(RegistryChange::ServicePassword { name: name.clone(), hash }, name.as_str()).await
+    pub async fn set_service_password(
+        &self,
+        name: &ServiceName,
+        hash: Option<PasswordHash>,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        self.change(RegistryChange::ServicePassword { name: name.clone(), hash }, revision, name.as_str()).await
     }
 
-    pub async fn delete_service(&self, name: &ServiceName) -> Result<(), Error> {
-        self.change(RegistryChange::ServiceDeleted { name: name.clone() }, name.as_str()).await
+    pub async fn delete_service(&self, name: &ServiceName, revision: Option<u64>) -> Result<(), Error> {
+        self.change(RegistryChange::ServiceDeleted { name: name.clone() }, revision, name.as_str()).await
     }
-}
-
-fn check(spec: &ServiceSpec) -> Result<(), Error> {
-    fields::CREDENTIALS.check_len("credentials of a service account", spec.credentials.len())?;
-    fields::SERVICE_FILTERS.check_len("publish", spec.publish.len())?;
-    Ok(fields::SERVICE_FILTERS.check_len("subscribe", spec.subscribe.len())?)
 }

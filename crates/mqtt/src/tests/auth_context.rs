@@ -116,7 +116,7 @@ async fn forgets_who_was_deleted(delete: impl AsyncFn(&TestServer)) {
 #[tokio::test]
 async fn a_device_that_is_deleted_while_it_is_away_leaves_no_session() {
     forgets_who_was_deleted(async |server| {
-        server.host.registry.delete(&server.host.device("lamp-1")).await.unwrap();
+        server.host.registry.delete(&server.host.device("lamp-1"), None).await.unwrap();
     })
     .await;
 }
@@ -128,7 +128,7 @@ async fn a_device_whose_deletion_is_lost_among_too_many_changes_leaves_no_sessio
         // All at once, while this thread is not the server's: it sees the last of them only.
         let deleting = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(registry.delete(&lamp)).unwrap();
+            runtime.block_on(registry.delete(&lamp, None)).unwrap();
             for num in 2..=5_000 {
                 registry.announce(Changed::Device(DeviceNum(num)));
             }

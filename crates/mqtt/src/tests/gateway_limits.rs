@@ -7,7 +7,8 @@ use super::{
     raw::publish,
     *,
 };
-use switchbox_model::{DeviceId, DeviceName, limits, registry::DeviceSpec};
+use switchbox_core::registry::Registration;
+use switchbox_model::{DeviceId, DeviceName, limits};
 
 #[tokio::test]
 async fn a_gateway_attaches_so_many_devices_and_no_more() {
@@ -20,7 +21,7 @@ async fn a_gateway_attaches_so_many_devices_and_no_more() {
         let (registry, of) = (server.host.registry.clone(), of.clone());
         let name = DeviceName { id: DeviceId::new(&format!("many-{n}")).unwrap(), registry: of.name.registry.clone() };
         tokio::spawn(async move {
-            let device = registry.create(name, DeviceSpec::default()).await.unwrap();
+            let device = registry.create(name, Registration::default()).await.unwrap();
             registry.bind(&of, &device).await.unwrap();
         })
     });

@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::raw::Client;
 use super::{ListenerOptions, Live, Options, Service};
 use switchbox_auth::Enroll;
-use switchbox_model::{Entry, RegistryChange, limits::LimitName, registry::DeviceSpec};
+use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
 use switchbox_store::QueuePermit;
 use switchbox_support::{
@@ -139,8 +139,8 @@ impl TestServer {
     /// The same where the log is held up or has no room: the change is queued without.
     fn block_later(&self, id: &str) {
         let device = self.host.device(id);
-        let spec = DeviceSpec { blocked: true, ..(*device.spec()).clone() };
-        let change = RegistryChange::DeviceChanged { num: device.num, spec };
+        let patch = Box::new(DevicePatch { blocked: Some(true), ..DevicePatch::default() });
+        let change = RegistryChange::DevicePatched { num: device.num, patch };
         self.host.store.submit([(Entry::Registry(change), None)], true, None);
     }
 

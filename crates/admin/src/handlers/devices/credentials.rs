@@ -1,18 +1,13 @@
-//! A device's password. Its public keys are a field of the device itself.
+//! Passwords as they are given, and what is kept of them.
 
-use axum::Json;
 use serde::Deserialize;
-use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    App,
     error::{Error, Kind},
     handlers::blocking,
-    reply::Answer,
 };
 use switchbox_auth::password;
-use switchbox_core::registry::Device;
 use switchbox_model::{limits::fields, registry::PasswordHash};
 
 /// A body without a password takes the password away.
@@ -34,12 +29,6 @@ impl SetPassword {
             }
         }
     }
-}
-
-pub(super) async fn set_password(app: &App, device: &Device, body: SetPassword) -> Answer {
-    let hash = body.hash().await?;
-    app.parts.registry.set_password(device, hash).await?;
-    Ok(Json(json!({})))
 }
 
 impl From<password::Error> for Error {

@@ -42,9 +42,14 @@ pub(super) async fn config(app: &App, device: &Device, who: AdminPrincipal, want
     let cause = Cause::Api { who: who.0.clone() };
     let config = NewConfig { payload: wanted.binary_data.0.into(), expected, force: wanted.force };
     let ConfigReply { version, unchanged } = app.parts.outbox.set_config(device, config, cause).await?;
-    // A newer one may be in force already.
-    let versions = app.parts.store.configs(device.num, limits::VERSIONS_KEPT).await?;
-    let shown = versions.iter().find(|config| config.version == version).map(convert::config);
+    let shown = match device.config().filter(|config| config.version == version) {
+        Some(config) => Some(convert::config(&config)),
+        // A newer one is in force already.
+        None => {
+            let versions = app.parts.store.configs(device.num, limits::VERSIONS_KEPT).await?;
+            versions.iter().find(|config| config.version == version).map(convert::config)
+        }
+    };
     let mut shown = shown.unwrap_or_else(|| json!({"version": version.to_string()}));
     if let Some(fields) = shown.as_object_mut().filter(|_| unchanged) {
         fields.insert("unchanged".into(), true.into());

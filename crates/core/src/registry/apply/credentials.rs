@@ -1,0 +1,88 @@
+//! One credential more or less, of a device, a service account or a registry.
+
+use crate::registry::maps::Maps;
+use switchbox_model::{
+    RegistryName,
+    patch::{CredentialOwner, DevicePatch, is_same_pem},
+    registry::Credential,
+};
+use switchbox_store::{Doc, Refused};
+
+impl Maps {
+    pub(super) fn add_credential(
+        &mut self,
+        owner: &CredentialOwner,
+        credential: Credential,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        self.update_credentials(owner, docs, |credentials| {
+            let is_same = |known: &Credential| {
+                known.expires_ms == credential.expires_ms && is_same_pem(&known.key, &credential.key)
+            };
+            if credentials.iter().any(is_same) {
+                return Err(Refused::HasCredential);
+            }
+            credentials.push(credential);
+            Ok(())
+        })
+    }
+
+    pub(super) fn remove_credential(
+        &mut self,
+        owner: &CredentialOwner,
+        key: &str,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        self.update_credentials(owner, docs, |credentials| take(credentials, |known| is_same_pem(&known.key, key)))
+    }
+
+    fn update_credentials(
+        &mut self,
+        owner: &CredentialOwner,
+        docs: &mut Vec<Doc>,
+        change: impl FnOnce(&mut Vec<Credential>) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        match owner {
+            CredentialOwner::Device(num) => {
+                let mut credentials = self.get(*num).ok_or(Refused::NotFound)?.spec().credentials.clone();
+                change(&mut credentials)?;
+                let patch = DevicePatch { credentials: Some(credentials), ..DevicePatch::default() };
+                self.patch_device(*num, patch, docs)
+            }
+            CredentialOwner::Service(name) => {
+                self.update_service(name, docs, |service| change(&mut service.spec.credentials))
+            }
+        }
+    }
+
+    pub(super) fn add_authority(
+        &mut self,
+        name: &RegistryName,
+        certificate: String,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        self.update_registry(name, docs, |spec| {
+            if spec.authorities.iter().any(|known| is_same_pem(known, &certificate)) {
+                return Err(Refused::HasCredential);
+            }
+            spec.authorities.push(certificate);
+            Ok(())
+        })
+    }
+
+    pub(super) fn remove_authority(
+        &mut self,
+        name: &RegistryName,
+        certificate: &str,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        self.update_registry(name, docs, |spec| take(&mut spec.authorities, |known| is_same_pem(known, certificate)))
+    }
+}
+
+/// Removes all that are meant: a key that leaked is gone, however often it was registered.
+fn take<T>(items: &mut Vec<T>, is_meant: impl Fn(&T) -> bool) -> Result<(), Refused> {
+    let before = items.len();
+    items.retain(|item| !is_meant(item));
+    if items.len() == before { Err(Refused::NoSuchCredential) } else { Ok(()) }
+}

@@ -1,0 +1,139 @@
+//! What a change of the log does to registries, devices and service accounts: all of it, or nothing where it is refused.
+//! Deterministic: it looks at nothing but what earlier entries made.
+
+mod credentials;
+mod devices;
+mod registries;
+mod services;
+
+use super::maps::Maps;
+use switchbox_model::{
+    RegistryChange,
+    patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
+    registry::RegistrySpec,
+};
+use switchbox_store::{Doc, Refused, RegistryDoc, Reply, ServiceDoc};
+
+impl Maps {
+    /// With `revision`, only if what is changed has that one.
+    pub(super) fn apply(
+        &mut self,
+        change: RegistryChange,
+        revision: Option<u64>,
+        docs: &mut Vec<Doc>,
+    ) -> Result<Reply, Refused> {
+        if let (Some(expected), Some(current)) = (revision, self.revision_of(&change))
+            && expected != current
+        {
+            return Err(Refused::OtherRevision { current });
+        }
+        let change = match without_older_forms(change) {
+            RegistryChange::DevicesPruned { nums } => return Ok(Reply::Pruned(self.prune(nums, docs))),
+            change => change,
+        };
+        self.apply_one(change, docs).map(|()| Reply::Done)
+    }
+
+    fn apply_one(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        match change {
+            RegistryChange::RegistryCreatedAs { name, spec, time_ms } => {
+                self.create_registry(RegistryDoc { name, spec, created_ms: time_ms, revision: 0 }, docs)
+            }
+            RegistryChange::RegistryPatched { name, patch } => self.patch_registry(&name, &patch, docs),
+            RegistryChange::RegistryDeleted { name } => self.delete_registry(name, docs),
+            RegistryChange::DeviceCreatedAs(new) => self.create_device(*new, docs),
+            RegistryChange::DevicePatched { num, patch } => self.patch_device(num, *patch, docs),
+            RegistryChange::DevicePassword { num, hash } => {
+                self.update_device(num, docs, |device| device.password = hash)
+            }
+            RegistryChange::DeviceDeleted { num } => self.delete_device(num, docs),
+            RegistryChange::Bound { gateway, device } => self.bind(gateway, device, docs),
+            RegistryChange::Unbound { gateway, device } => self.unbind(gateway, device, docs),
+            RegistryChange::ServiceCreated { name, spec, time_ms } => {
+                let doc = ServiceDoc { name, spec, password: None, created_ms: time_ms, revision: 0 };
+                self.create_service(doc, docs)
+            }
+            RegistryChange::ServicePatched { name, patch } => self.patch_service(&name, &patch, docs),
+            RegistryChange::ServicePassword { name, hash } => self.update_service(&name, docs, |service| {
+                service.password = hash;
+                Ok(())
+            }),
+            RegistryChange::ServiceDeleted { name } => self.delete_service(name, docs),
+            RegistryChange::CredentialAdded { owner, credential } => self.add_credential(&owner, credential, docs),
+            RegistryChange::CredentialRemoved { owner, key } => self.remove_credential(&owner, &key, docs),
+            RegistryChange::AuthorityAdded { name, certificate } => self.add_authority(&name, certificate, docs),
+            RegistryChange::AuthorityRemoved { name, certificate } => self.remove_authority(&name, &certificate, docs),
+            // `apply` and `without_older_forms` left none of these.
+            RegistryChange::DevicesPruned { .. }
+            | RegistryChange::RegistryCreated { .. }
+            | RegistryChange::RegistryChanged { .. }
+            | RegistryChange::DeviceCreated { .. }
+            | RegistryChange::DeviceChanged { .. }
+            | RegistryChange::DeviceEndpoint { .. }
+            | RegistryChange::ServiceChanged { .. } => Ok(()),
+        }
+    }
+
+    /// The revision of what the change is of. `None` if there is no such thing, or if it is of several or of a new one.
+    fn revision_of(&self, change: &RegistryChange) -> Option<u64> {
+        let device = |num| self.get(num).map(|device| device.registered().revision);
+        let service = |name| self.services.get(name).map(|service| service.revision);
+        match change {
+            RegistryChange::RegistryDeleted { name }
+            | RegistryChange::RegistryChanged { name, .. }
+            | RegistryChange::RegistryPatched { name, .. }
+            | RegistryChange::AuthorityAdded { name, .. }
+            | RegistryChange::AuthorityRemoved { name, .. } => self.registry(name).map(|registry| registry.revision),
+            RegistryChange::DeviceChanged { num, .. }
+            | RegistryChange::DevicePatched { num, .. }
+            | RegistryChange::DevicePassword { num, .. }
+            | RegistryChange::DeviceEndpoint { num, .. }
+            | RegistryChange::DeviceDeleted { num } => device(*num),
+            RegistryChange::ServiceChanged { name, .. }
+            | RegistryChange::ServicePatched { name, .. }
+            | RegistryChange::ServicePassword { name, .. }
+            | RegistryChange::ServiceDeleted { name } => service(name),
+            RegistryChange::CredentialAdded { owner, .. } | RegistryChange::CredentialRemoved { owner, .. } => {
+                match owner {
+                    CredentialOwner::Device(num) => device(*num),
+                    CredentialOwner::Service(name) => service(name),
+                }
+            }
+            RegistryChange::RegistryCreated { .. }
+            | RegistryChange::RegistryCreatedAs { .. }
+            | RegistryChange::DeviceCreated { .. }
+            | RegistryChange::DeviceCreatedAs(_)
+            | RegistryChange::DevicesPruned { .. }
+            | RegistryChange::ServiceCreated { .. }
+            | RegistryChange::Bound { .. }
+            | RegistryChange::Unbound { .. } => None,
+        }
+    }
+}
+
+/// What older logs said of the same, as it is said now.
+fn without_older_forms(change: RegistryChange) -> RegistryChange {
+    match change {
+        RegistryChange::RegistryCreated { name, time_ms } => {
+            RegistryChange::RegistryCreatedAs { name, spec: RegistrySpec::default(), time_ms }
+        }
+        RegistryChange::RegistryChanged { name, spec } => {
+            RegistryChange::RegistryPatched { name, patch: Box::new(RegistryPatch::whole(spec)) }
+        }
+        RegistryChange::DeviceCreated { num, name, spec, time_ms } => {
+            let new = NewDevice { num, name, spec, endpoint: None, config: None, time_ms };
+            RegistryChange::DeviceCreatedAs(Box::new(new))
+        }
+        RegistryChange::DeviceChanged { num, spec } => {
+            RegistryChange::DevicePatched { num, patch: Box::new(DevicePatch::whole(spec)) }
+        }
+        RegistryChange::DeviceEndpoint { num, endpoint } => {
+            let patch = DevicePatch { endpoint: Some(endpoint), ..DevicePatch::default() };
+            RegistryChange::DevicePatched { num, patch: Box::new(patch) }
+        }
+        RegistryChange::ServiceChanged { name, spec } => {
+            RegistryChange::ServicePatched { name, patch: Box::new(ServicePatch::whole(spec)) }
+        }
+        change => change,
+    }
+}

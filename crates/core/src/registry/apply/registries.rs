@@ -1,0 +1,62 @@
+//! Changes of registries.
+
+use std::collections::BTreeMap;
+
+use crate::registry::{
+    bounds,
+    maps::{Maps, Registry},
+};
+use switchbox_model::{RegistryName, patch::RegistryPatch, registry::RegistrySpec};
+use switchbox_store::{Doc, Refused, RegistryDoc};
+
+impl Maps {
+    pub(super) fn create_registry(&mut self, doc: RegistryDoc, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        if self.registries.contains_key(&doc.name) {
+            return Err(Refused::AlreadyExists);
+        }
+        let doc = RegistryDoc { revision: self.next_revision(), ..doc };
+        docs.push(Doc::Registry(doc.clone()));
+        self.registries.insert(doc.name.clone(), Registry { doc, devices: BTreeMap::new() });
+        Ok(())
+    }
+
+    pub(super) fn patch_registry(
+        &mut self,
+        name: &RegistryName,
+        patch: &RegistryPatch,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        self.update_registry(name, docs, |spec| {
+            patch.apply(spec);
+            Ok(())
+        })
+    }
+
+    /// Where `change` refuses, or what it makes is too much, nothing is changed.
+    pub(super) fn update_registry(
+        &mut self,
+        name: &RegistryName,
+        docs: &mut Vec<Doc>,
+        change: impl FnOnce(&mut RegistrySpec) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let mut doc = self.registry(name).ok_or(Refused::NotFound)?.clone();
+        change(&mut doc.spec)?;
+        bounds::check_registry(&doc.spec).map_err(Refused::TooMuch)?;
+        doc.revision = self.next_revision();
+        docs.push(Doc::Registry(doc.clone()));
+        if let Some(registry) = self.registries.get_mut(name) {
+            registry.doc = doc;
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_registry(&mut self, name: RegistryName, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        let registry = self.registries.get(&name).ok_or(Refused::NotFound)?;
+        if !registry.devices.is_empty() {
+            return Err(Refused::NotEmpty);
+        }
+        self.registries.remove(&name);
+        docs.push(Doc::RegistryGone { name });
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! Changes of service accounts.
+
+use std::sync::Arc;
+
+use crate::registry::{bounds, maps::Maps};
+use switchbox_model::{ServiceName, limits::fields, patch::ServicePatch};
+use switchbox_store::{Doc, Refused, ServiceDoc};
+
+impl Maps {
+    pub(super) fn create_service(&mut self, doc: ServiceDoc, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        if self.services.contains_key(&doc.name) {
+            return Err(Refused::AlreadyExists);
+        }
+        let few = fields::SERVICES.check_len("service accounts", self.services.len() + 1);
+        few.map_err(Refused::TooMuch)?;
+        self.put_service(doc, docs);
+        Ok(())
+    }
+
+    pub(super) fn patch_service(
+        &mut self,
+        name: &ServiceName,
+        patch: &ServicePatch,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        self.update_service(name, docs, |service| {
+            patch.apply(&mut service.spec);
+            Ok(())
+        })
+    }
+
+    /// Where `change` refuses, or what it makes is too much, nothing is changed.
+    pub(super) fn update_service(
+        &mut self,
+        name: &ServiceName,
+        docs: &mut Vec<Doc>,
+        change: impl FnOnce(&mut ServiceDoc) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let mut doc = self.services.get(name).ok_or(Refused::NotFound)?.as_ref().clone();
+        change(&mut doc)?;
+        bounds::check_service(&doc.spec).map_err(Refused::TooMuch)?;
+        self.put_service(doc, docs);
+        Ok(())
+    }
+
+    pub(super) fn delete_service(&mut self, name: ServiceName, docs: &mut Vec<Doc>) -> Result<(), Refused> {
+        self.services.remove(&name).ok_or(Refused::NotFound)?;
+        docs.push(Doc::ServiceGone { name });
+        Ok(())
+    }
+
+    fn put_service(&mut self, doc: ServiceDoc, docs: &mut Vec<Doc>) {
+        let doc = Arc::new(ServiceDoc { revision: self.next_revision(), ..doc });
+        docs.push(Doc::Service(doc.clone()));
+        self.services.insert(doc.name.clone(), doc);
+    }
+}

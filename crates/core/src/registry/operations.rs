@@ -1,0 +1,240 @@
+//! What operators ask for: each is one entry of the log, which is made or refused as a whole where it is applied. Waits until it is
+//! durable. Nothing is decided here from what the registry is now, as it may be another one by then.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{Error, Handle, bounds, device::Device};
+use switchbox_model::{
+    DeviceName, DeviceNum, Entry, RegistryChange, RegistryName,
+    limits::fields,
+    patch::{CredentialOwner, DevicePatch, FirstConfig, NewDevice, RegistryPatch},
+    registry::{Credential, DeviceSpec, MethodEndpoint, PasswordHash, RegistrySpec},
+};
+use switchbox_store::{Refused, Reply};
+use switchbox_support::clock;
+
+/// What a device is registered with, in one step.
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    pub spec: DeviceSpec,
+    /// Its URL has been checked.
+    pub endpoint: Option<MethodEndpoint>,
+    pub config: Option<FirstConfig>,
+}
+
+/// Operations with `revision` are done only if what they change has that one; see `Error::OtherRevision`.
+impl Handle {
+    pub async fn create_registry(&self, name: RegistryName, spec: RegistrySpec) -> Result<(), Error> {
+        bounds::check_registry(&spec)?;
+        let what = registry(&name);
+        self.change(RegistryChange::RegistryCreatedAs { name, spec, time_ms: clock::now_ms() }, None, &what).await
+    }
+
+    pub async fn patch_registry(
+        &self,
+        name: &RegistryName,
+        patch: RegistryPatch,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let mut spec = RegistrySpec::default();
+        patch.apply(&mut spec);
+        bounds::check_registry(&spec)?;
+        let change = RegistryChange::RegistryPatched { name: name.clone(), patch: Box::new(patch) };
+        self.change(change, revision, &registry(name)).await
+    }
+
+    pub async fn add_authority(
+        &self,
+        name: &RegistryName,
+        certificate: String,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let change = RegistryChange::AuthorityAdded { name: name.clone(), certificate };
+        self.change(change, revision, &registry(name)).await
+    }
+
+    pub async fn remove_authority(
+        &self,
+        name: &RegistryName,
+        certificate: String,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let change = RegistryChange::AuthorityRemoved { name: name.clone(), certificate };
+        self.change(change, revision, &registry(name)).await
+    }
+
+    pub async fn delete_registry(&self, name: &RegistryName, revision: Option<u64>) -> Result<(), Error> {
+        self.change(RegistryChange::RegistryDeleted { name: name.clone() }, revision, &registry(name)).await
+    }
+
+    /// Registers a device, with its endpoint and its first config.
+    pub async fn create(&self, name: DeviceName, with: Registration) -> Result<Arc<Device>, Error> {
+        let Registration { spec, endpoint, config } = with;
+        bounds::check_device(&spec)?;
+        if let Some(FirstConfig { payload, .. }) = &config {
+            fields::CONFIG.check_len("a config", payload.len())?;
+        }
+        let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
+        let new = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
+        match self.call(RegistryChange::DeviceCreatedAs(Box::new(new)), None).await? {
+            Reply::Refused(Refused::NotFound) => return Err(Error::NoSuch(registry(&name.registry))),
+            Reply::Refused(why) => return Err(refused(why, name.to_string(), None)),
+            _ => {}
+        }
+        self.get(num).ok_or_else(|| Error::NoSuch(name.to_string()))
+    }
+
+    pub async fn patch(&self, device: &Device, patch: DevicePatch, revision: Option<u64>) -> Result<(), Error> {
+        let mut spec = DeviceSpec::default();
+        patch.apply(&mut spec);
+        bounds::check_device(&spec)?;
+        let change = RegistryChange::DevicePatched { num: device.num, patch: Box::new(patch) };
+        self.change(change, revision, &device.name.to_string()).await
+    }
+
+    /// None takes the password away.
+    pub async fn set_password(
+        &self,
+        device: &Device,
+        hash: Option<PasswordHash>,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let change = RegistryChange::DevicePassword { num: device.num, hash };
+        self.change(change, revision, &device.name.to_string()).await
+    }
+
+    pub async fn add_credential(
+        &self,
+        owner: CredentialOwner,
+        credential: Credential,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let what = self.owner(&owner);
+        self.change(RegistryChange::CredentialAdded { owner, credential }, revision, &what).await
+    }
+
+    /// `key` is the credential's PEM text.
+    pub async fn remove_credential(
+        &self,
+        owner: CredentialOwner,
+        key: String,
+        revision: Option<u64>,
+    ) -> Result<(), Error> {
+        let what = self.owner(&owner);
+        self.change(RegistryChange::CredentialRemoved { owner, key }, revision, &what).await
+    }
+
+    fn owner(&self, owner: &CredentialOwner) -> String {
+        match owner {
+            CredentialOwner::Device(num) => {
+                self.get(*num).map_or_else(|| "the device".into(), |device| device.name.to_string())
+            }
+            CredentialOwner::Service(name) => name.to_string(),
+        }
+    }
+
+    /// Whether [`Handle::delete`] would be refused now, for a caller that has to do something else before it.
+    pub fn check_delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
+        let current = device.registered().revision;
+        if let Some(expected) = revision.filter(|expected| *expected != current) {
+            return Err(Error::OtherRevision { what: device.name.to_string(), expected, current });
+        }
+        if self.maps.read().bindings.has_devices(device.num) {
+            return Err(Error::HasBound(device.name.to_string()));
+        }
+        Ok(())
+    }
+
+    pub async fn delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
+        let change = RegistryChange::DeviceDeleted { num: device.num };
+        self.change(change, revision, &device.name.to_string()).await
+    }
+
+    /// Deletes those of these devices that enrolled by themselves and were never used; see [`Device::never_used`]. Which these were.
+    pub async fn prune(&self, nums: Vec<DeviceNum>) -> Result<Vec<DeviceNum>, Error> {
+        match self.call(RegistryChange::DevicesPruned { nums }, None).await? {
+            Reply::Pruned(nums) => Ok(nums),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// May the gateway speak for the device? A lookup in memory.
+    #[must_use]
+    pub fn bound(&self, gateway: DeviceNum, device: DeviceNum) -> bool {
+        self.maps.read().bindings.has(gateway, device)
+    }
+
+    /// The devices bound to a gateway.
+    #[must_use]
+    pub fn devices_of(&self, gateway: DeviceNum) -> BTreeSet<DeviceNum> {
+        self.maps.read().bindings.devices_of(gateway)
+    }
+
+    /// The gateways that a device is bound to.
+    #[must_use]
+    pub fn gateways_of(&self, device: DeviceNum) -> BTreeSet<DeviceNum> {
+        self.maps.read().bindings.gateways_of(device)
+    }
+
+    /// Lets the gateway speak for the device; nothing changes when it may already.
+    pub async fn bind(&self, gateway: &Device, device: &Device) -> Result<(), Error> {
+        let change = RegistryChange::Bound { gateway: gateway.num, device: device.num };
+        self.change(change, None, &format!("{} to {}", device.name, gateway.name)).await.map_err(full)
+    }
+
+    /// Takes back what [`Handle::bind`] gave.
+    pub async fn unbind(&self, gateway: &Device, device: &Device) -> Result<(), Error> {
+        let change = RegistryChange::Unbound { gateway: gateway.num, device: device.num };
+        match self.call(change, None).await? {
+            Reply::Refused(_) => Err(Error::NotBound { gateway: gateway.name.clone(), device: device.name.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the change; `what` is what it is of, for the error where it is refused.
+    pub(super) async fn change(&self, change: RegistryChange, revision: Option<u64>, what: &str) -> Result<(), Error> {
+        match self.call(change, revision).await? {
+            Reply::Refused(why) => Err(refused(why, what.to_owned(), revision)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn call(&self, change: RegistryChange, revision: Option<u64>) -> Result<Reply, Error> {
+        let entry = match revision {
+            None => Entry::Registry(change),
+            Some(revision) => Entry::RegistryIf { revision, change },
+        };
+        Ok(self.store.call(entry).await?)
+    }
+}
+
+fn registry(name: &RegistryName) -> String {
+    format!("registry {name}")
+}
+
+/// What was too much is something that there are as many of as there may be.
+pub(super) fn full(error: Error) -> Error {
+    match error {
+        Error::TooMuch(error) => Error::Full(error),
+        error => error,
+    }
+}
+
+fn refused(why: Refused, what: String, revision: Option<u64>) -> Error {
+    match why {
+        Refused::AlreadyExists => Error::Exists(what),
+        Refused::NotEmpty => Error::NotEmpty(what),
+        Refused::HasBound => Error::HasBound(what),
+        Refused::NotBindable => Error::NotBindable(what),
+        Refused::NoSuchCredential => Error::NoSuchCredential(what),
+        Refused::HasCredential => Error::HasCredential(what),
+        Refused::OtherRevision { current } => {
+            Error::OtherRevision { what, expected: revision.unwrap_or_default(), current }
+        }
+        Refused::TooMuch(error) => Error::TooMuch(error),
+        Refused::NotFound | Refused::NotBound | Refused::Conflict { .. } | Refused::Patch(_) => Error::NoSuch(what),
+    }
+}
