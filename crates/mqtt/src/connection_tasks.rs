@@ -7,16 +7,16 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use super::{connection::Migration, hub::Hub};
+use super::connection::Migration;
 use switchbox_support::scheduling::{PriorityClass, YieldBetweenPolls};
 
-pub(super) struct ConnectionTasks<H: Hub> {
-    tasks: JoinSet<Migration<H>>,
+pub(super) struct ConnectionTasks {
+    tasks: JoinSet<Migration>,
     foreground: Handle,
     background: Handle,
 }
 
-impl<H: Hub> ConnectionTasks<H> {
+impl ConnectionTasks {
     /// The caller's threads are the background, and the foreground too where there is no other.
     pub(super) fn new(foreground: Option<Handle>) -> Self {
         let background = Handle::current();
@@ -24,7 +24,7 @@ impl<H: Hub> ConnectionTasks<H> {
     }
 
     /// Serves a client that nobody knows yet.
-    pub(super) fn spawn_pending(&mut self, served: impl Future<Output = Migration<H>> + Send + 'static) {
+    pub(super) fn spawn_pending(&mut self, served: impl Future<Output = Migration> + Send + 'static) {
         self.tasks.spawn_on(YieldBetweenPolls::new(served), &self.background);
     }
 

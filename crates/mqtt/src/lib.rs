@@ -33,7 +33,7 @@ mod will;
 mod wire;
 
 pub use self::{
-    hub::{Hub, Live, Online},
+    hub::Hub,
     listen::{ListenError, ListenerOptions, Ports, take_ports},
     options::Options,
     service::{Handle, Service},

@@ -7,7 +7,6 @@ use super::{
     clients::{DueWill, Key, SessionCleanup},
     end::End,
     gateway::Gateway,
-    hub::{Hub, Online},
     mailbox::{Close, Mailbox},
     session_key,
     shared::Shared,
@@ -15,6 +14,7 @@ use super::{
 };
 use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
+use switchbox_delivery::Online;
 use switchbox_model::{
     broker::BrokerChange,
     registry::{DeviceError, ErrorKind},
@@ -24,15 +24,15 @@ use switchbox_mqtt_session::topics::Pending;
 use switchbox_support::{clock, scheduling::CpuBudget};
 
 /// A client that is connected. Its end is its drop.
-pub(super) struct Presence<H: Hub> {
-    pub(super) shared: Arc<Shared<H>>,
+pub(super) struct Presence {
+    pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) device: Option<Arc<Device>>,
     pub(super) auth_context: AuthContext,
-    pub(super) online: Option<H::Online>,
+    pub(super) online: Option<Online>,
     /// Where the device is a gateway.
-    pub(super) gateway: Option<Box<Gateway<H>>>,
+    pub(super) gateway: Option<Box<Gateway>>,
     pub(super) will: Option<Box<Will>>,
     /// 0: the session ends with the connection.
     pub(super) session_expiry: Duration,
@@ -42,7 +42,7 @@ pub(super) struct Presence<H: Hub> {
     pub(super) end: Option<End>,
 }
 
-impl<H: Hub> Presence<H> {
+impl Presence {
     /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
     fn will_first(&mut self, end: &End) {
         let no_session = self.session_expiry.is_zero();
@@ -79,7 +79,7 @@ impl<H: Hub> Presence<H> {
     }
 }
 
-impl<H: Hub> Drop for Presence<H> {
+impl Drop for Presence {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
         self.leave_attached(&end);

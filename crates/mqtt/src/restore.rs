@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     clients::DueWill,
-    hub::Hub,
     mailbox::{Mailbox, State, kept_item},
     service::Service,
     session_key,
@@ -35,7 +34,7 @@ struct Restored {
     left: Duration,
 }
 
-impl<H: Hub> Service<H> {
+impl Service {
     /// Retained messages, sessions with what waits for them, wills. `device`: none where it is no more.
     pub fn restore(&self, docs: BrokerDocs, device: impl Fn(DeviceNum) -> Option<Arc<Device>>) {
         let now = Now { instant: std::time::Instant::now(), ms: clock::now_ms() };
@@ -66,7 +65,8 @@ impl<H: Hub> Service<H> {
         let away_for = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
         let left = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
-        let auth_context = self.shared.hub.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
+        let auth_context =
+            self.shared.hub.auth.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
         let owner = session_key::of_retained(&auth_context);
         let will = doc.will.take().filter(|_| can_return).map(|stored| Box::new(will::restored(*stored)));
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));

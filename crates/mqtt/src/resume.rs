@@ -1,7 +1,6 @@
 //! What a session that was kept goes on with on its new connection. Never lets anybody in.
 
 use super::{
-    hub::{Hub, Online},
     mailbox::Mailbox,
     presence::Presence,
     shared_redelivery::{redeliver, redeliver_waiting},
@@ -10,7 +9,7 @@ use super::{
 use switchbox_auth as auth;
 use switchbox_auth::Action;
 use switchbox_core::registry::Device;
-use switchbox_delivery::Feed;
+use switchbox_delivery::{Feed, Online};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
 use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
@@ -19,7 +18,7 @@ use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
 static ENDED: SiteLimit = SiteLimit::new(10);
 
 /// Takes up the feeds of a session that was kept. Deliveries wait in the mailbox until CONNACK is written.
-pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
+pub(super) fn resume(presence: &Presence) {
     prune(presence);
     let Some(online) = &presence.online else { return };
     let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
@@ -40,7 +39,7 @@ pub(super) fn resume<H: Hub>(presence: &Presence<H>) {
 
 /// Takes up what the session has for a device that its client, a gateway, has attached: what was sent and not acknowledged
 /// before the gateway left, under its packet identifiers, and then the subscriptions. All of it rested.
-pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &Mailbox) {
+pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
     let (in_flight, suspended) = {
         let session = &mailbox.lock().session;
@@ -69,7 +68,7 @@ pub(super) fn resume_attached(online: &impl Online, device: &Device, mailbox: &M
 
 /// The client may have had more when it subscribed, as when doors that were open have been closed: what it may not have
 /// any more goes, and what has come by it.
-fn prune<H: Hub>(presence: &Presence<H>) {
+fn prune(presence: &Presence) {
     let mailbox = &presence.mailbox;
     let may = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
     let (denied, record) = {

@@ -41,22 +41,27 @@ impl Handle {
     }
 }
 
-pub struct Service<H: Hub> {
+pub struct Service {
     listeners: Vec<(TcpListener, Arc<ListenerOptions>)>,
     addrs: Vec<SocketAddr>,
     admission: Admission,
-    pub(super) shared: Arc<Shared<H>>,
+    pub(super) shared: Arc<Shared>,
 }
 
-impl<H: Hub> Service<H> {
+impl Service {
     /// Takes the listeners' ports, but lets nobody in before [`Self::run`].
-    pub async fn bind(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Result<Self, ListenError> {
+    pub async fn bind(
+        options: Options,
+        hub: Hub,
+        topics: topics::Handle,
+        metrics: Metrics,
+    ) -> Result<Self, ListenError> {
         let ports = take_ports(&options.listeners).await?;
         Ok(Self::new(options, ports, hub, topics, metrics))
     }
 
     /// Behind ports that were taken for `options.listeners`.
-    pub fn new(options: Options, ports: Ports, hub: H, topics: topics::Handle, metrics: Metrics) -> Self {
+    pub fn new(options: Options, ports: Ports, hub: Hub, topics: topics::Handle, metrics: Metrics) -> Self {
         let Ports { sockets, addrs } = ports;
         let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
         let admission = Admission::new(options.admission(), metrics.clone());
@@ -78,7 +83,7 @@ impl<H: Hub> Service<H> {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listeners, shared, admission, .. } = self;
         let mut connection_tasks = ConnectionTasks::new(shared.options.foreground.clone());
-        let mut changes = shared.hub.changes();
+        let mut changes = shared.hub.auth.changes();
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
         let mut accepting = JoinSet::new();
         for (listener, listener_options) in listeners {
@@ -106,12 +111,12 @@ impl<H: Hub> Service<H> {
     }
 }
 
-impl<H: Hub> Shared<H> {
+impl Shared {
     fn welcome(
         self: &Arc<Self>,
         (stream, listener): Arrival,
         admission: &Admission,
-        connection_tasks: &mut ConnectionTasks<H>,
+        connection_tasks: &mut ConnectionTasks,
         shutdown: &CancellationToken,
     ) {
         // A client that is gone already has no address.
@@ -136,13 +141,13 @@ impl<H: Hub> Shared<H> {
 }
 
 /// One connection, from its first byte to its last, or until it is to go on in another lane.
-pub(super) async fn serve<H: Hub>(
-    shared: Arc<Shared<H>>,
+pub(super) async fn serve(
+    shared: Arc<Shared>,
     stream: TcpStream,
     listener: Arc<ListenerOptions>,
     pass: ConnectionPermit,
     shutdown: CancellationToken,
-) -> Migration<H> {
+) -> Migration {
     let leaving = async {
         tokio::select! {
             () = pass.asked_to_leave() => {}

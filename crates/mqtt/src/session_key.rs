@@ -29,7 +29,7 @@ pub(super) fn of_retained(auth_context: &AuthContext) -> Owner {
 }
 
 /// Who a client with such a key is. `device`: where the key is one's.
-pub(super) fn principal<H: Hub>(hub: &H, key: &Key, device: Option<Arc<Device>>) -> Principal {
+pub(super) fn principal(hub: &Hub, key: &Key, device: Option<Arc<Device>>) -> Principal {
     match (device, key) {
         (Some(device), _) => Principal::Device(device),
         (None, Key::Device(_)) => Principal::Client,
@@ -38,15 +38,15 @@ pub(super) fn principal<H: Hub>(hub: &H, key: &Key, device: Option<Arc<Device>>)
 }
 
 /// The account, as it is now, that the key names.
-fn account<H: Hub>(hub: &H, key: &str) -> Option<Arc<ServiceDoc>> {
+fn account(hub: &Hub, key: &str) -> Option<Arc<ServiceDoc>> {
     let (name, _) = key.split_once('\0')?;
-    hub.service(&ServiceName::new(name).ok()?)
+    hub.auth.service(&ServiceName::new(name).ok()?)
 }
 
 /// False: the device or the account is no more, or the account has other lists.
-pub(super) fn can_return<H: Hub>(hub: &H, key: &Key) -> bool {
+pub(super) fn can_return(hub: &Hub, key: &Key) -> bool {
     match key {
-        Key::Device(device) => hub.is_registered(*device),
+        Key::Device(device) => hub.auth.is_registered(*device),
         Key::Client(id) if !id.contains('\0') => true,
         Key::Client(id) => account(hub, id).is_some_and(|service| id.starts_with(&place(&service))),
     }

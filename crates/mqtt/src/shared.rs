@@ -19,9 +19,9 @@ use switchbox_support::{log_limit::LogLimits, metrics::Metrics, scheduling::CpuB
 const REFUSALS_LOGGED: u32 = 30;
 
 /// What all connections share.
-pub(super) struct Shared<H: Hub> {
+pub(super) struct Shared {
     pub(super) options: Options,
-    pub(super) hub: H,
+    pub(super) hub: Hub,
     pub(super) topics: topics::Handle,
     pub(super) clients: Arc<Clients>,
     pub(super) gateway_routes: GatewayRoutes,
@@ -34,8 +34,8 @@ pub(super) struct Shared<H: Hub> {
     pub(super) metrics: Metrics,
 }
 
-impl<H: Hub> Shared<H> {
-    pub(super) fn new(options: Options, hub: H, topics: topics::Handle, metrics: Metrics) -> Self {
+impl Shared {
+    pub(super) fn new(options: Options, hub: Hub, topics: topics::Handle, metrics: Metrics) -> Self {
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (gateway_routes, shares) = (GatewayRoutes::default(), CpuBudgets::default());
         let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     clients::{DueWill, Rest},
-    hub::Hub,
     session_key,
     shared::Shared,
 };
@@ -54,8 +53,8 @@ pub(super) fn check(
 /// Publishes it at once, as telemetry or state where its topic says so: in one entry of the log with what is pending, which
 /// takes the will away. Waits for no room, as there is one will a connection and each is small. Gives what is left to do for
 /// subscribers whose queues are full.
-pub(super) fn publish<H: Hub>(
-    shared: &Shared<H>,
+pub(super) fn publish(
+    shared: &Shared,
     auth_context: &AuthContext,
     client: &str,
     will: Will,
@@ -63,7 +62,7 @@ pub(super) fn publish<H: Hub>(
 ) -> Option<Rest> {
     let topics = &shared.topics;
     // A delayed will may come after its client was shut out.
-    if let Err(why) = shared.hub.still_holds(auth_context) {
+    if let Err(why) = shared.hub.auth.still_holds(auth_context) {
         tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
         topics.keep_in(None, pending, |_| ());
         return None;
@@ -73,18 +72,18 @@ pub(super) fn publish<H: Hub>(
     if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
         let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
         let (changes, done) = pending.into_parts(|_| ());
-        shared.hub.submit_with(device, event, changes, Box::new(done));
+        shared.hub.ingest.submit_with(device, event, changes, Box::new(done));
         return None;
     }
     let message = Arc::new(message(will));
-    let event = shared.hub.topic_event(&message);
+    let event = shared.hub.ingest.topic_event(&message);
     let publisher = Publisher::of(session_key::of_retained(auth_context));
     let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
     match event {
         None => topics.keep_in(None, pending, |_| ()),
         Some(event) => {
             let (changes, done) = pending.into_parts(|_| ());
-            shared.hub.submit_topic(event, changes, None, Box::new(done));
+            shared.hub.ingest.submit_topic(event, changes, None, Box::new(done));
         }
     }
     if waiting.is_empty() {
@@ -99,12 +98,7 @@ pub(super) fn publish<H: Hub>(
 }
 
 /// The same later, when its time has come.
-pub(super) fn due<H: Hub>(
-    shared: Arc<Shared<H>>,
-    auth_context: AuthContext,
-    client: Arc<str>,
-    will: Box<Will>,
-) -> DueWill {
+pub(super) fn due(shared: Arc<Shared>, auth_context: AuthContext, client: Arc<str>, will: Box<Will>) -> DueWill {
     Box::new(move |pending| publish(&shared, &auth_context, &client, *will, pending))
 }
 

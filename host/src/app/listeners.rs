@@ -50,7 +50,7 @@ impl Listeners {
         }
     }
 
-    pub(super) fn of<H: mqtt::Hub>(settings: &Settings, front: &mqtt::Service<H>) -> Self {
+    pub(super) fn of(settings: &Settings, front: &mqtt::Service) -> Self {
         let mut bound = front.local_addrs().iter().copied();
         let mut next = |wanted: Option<SocketAddr>| wanted.and_then(|_| bound.next());
         Self {

@@ -92,7 +92,7 @@ struct Restored {
     parts: Parts,
     tls: Option<tls::Handle>,
     listeners: Listeners,
-    front: mqtt::Service<mqtt::Live>,
+    front: mqtt::Service,
     api: admin::Service,
     publisher: JoinHandle<()>,
 }
@@ -183,7 +183,7 @@ impl<'a> Start<'a> {
         let parts = self.parts(opened, recovered, tls.as_ref());
         let _ = opened.shown.set(parts.topics.clone());
         let hub =
-            mqtt::Live { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
+            mqtt::Hub { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
         let front = mqtt::Service::new(options, mqtt_ports, hub, parts.topics.clone(), parts.metrics.clone());
         front.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
         // Not before the subscriptions are there again.

@@ -11,7 +11,6 @@ use crate::{
     },
     content::Refusal,
     end::End,
-    hub::Hub,
     presence::Presence,
     session_key,
 };
@@ -33,7 +32,7 @@ use switchbox_store as store;
 const NOT_RETAINED: Refusal =
     Refusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     pub(crate) async fn publish_ordinary(
         &mut self,
         message: Message,
@@ -42,7 +41,7 @@ impl<H: Hub> Connection<H> {
     ) -> Result<(), End> {
         let publisher = self.publisher(message.retain, ack.is_some());
         let Presence { shared, .. } = &self.presence;
-        let event = shared.hub.topic_event(&message);
+        let event = shared.hub.ingest.topic_event(&message);
         let message = Arc::new(message);
         let delivered = shared.topics.deliver(&message, &publisher, &mut batch.ordinary.pending);
         let Ok(waiting) = delivered else {
@@ -143,7 +142,7 @@ impl<H: Hub> Connection<H> {
             writer.written(bytes);
             done(result);
         });
-        shared.hub.submit_topic(event, changes, room, Box::new(done));
+        shared.hub.ingest.submit_topic(event, changes, room, Box::new(done));
         stays.and(within)
     }
 

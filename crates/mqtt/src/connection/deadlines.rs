@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{connection::Connection, end::End, hub::Hub};
+use crate::{connection::Connection, end::End};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// When to look at the time next.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
         let keep_alive = self.keep_alive.map(|limit| self.heard + limit);

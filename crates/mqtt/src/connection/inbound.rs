@@ -7,7 +7,6 @@ use crate::{
     connection::{Connection, batch::Batch},
     end::End,
     gateway::delivery::Receipts,
-    hub::Hub,
 };
 use switchbox_model::{broker::BrokerChange, limits};
 use switchbox_mqtt_codec::{
@@ -17,7 +16,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_support::{clock, scheduling};
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
         let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
         let mut batch = Batch { publishes, ..Batch::default() };

@@ -6,16 +6,14 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::Interest;
 
-use crate::{
-    connection::Connection, end::End, hub::Hub, mailbox::Close, socket::Socket, web::Closing, wire::GOODBYE_TIMEOUT,
-};
+use crate::{connection::Connection, end::End, mailbox::Close, socket::Socket, web::Closing, wire::GOODBYE_TIMEOUT};
 
 /// How long what was accepted may take to be durable and acknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same where the client's new connection waits for this one to end.
 const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// The last acknowledgements and words, then the end.
     pub(crate) async fn finish(mut self: Box<Self>, end: End) {
         let taken_over = matches!(end, End::Closed(Close::TakenOver));

@@ -26,7 +26,7 @@ use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
 
 use self::{retained::RetainedLeft, window::Slow};
-use crate::{end::End, hub::Hub, presence::Presence, socket::Socket};
+use crate::{end::End, presence::Presence, socket::Socket};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
     decode::Decoder,
@@ -57,8 +57,8 @@ impl From<End> for Stop {
 }
 
 /// A client that was let in.
-pub(crate) struct Admitted<H: Hub> {
-    pub(crate) presence: Presence<H>,
+pub(crate) struct Admitted {
+    pub(crate) presence: Presence,
     pub(crate) peer: Peer,
     pub(crate) decoder: Decoder,
     pub(crate) keep_alive: Option<Duration>,
@@ -69,10 +69,10 @@ pub(crate) struct Admitted<H: Hub> {
 }
 
 /// A connection that goes on in another lane; none when it has ended.
-pub(crate) type Migration<H> = Option<Box<Connection<H>>>;
+pub(crate) type Migration = Option<Box<Connection>>;
 
-pub(crate) struct Connection<H: Hub> {
-    pub(crate) presence: Presence<H>,
+pub(crate) struct Connection {
+    pub(crate) presence: Presence,
     pub(crate) peer: Peer,
     pub(crate) generation: u64,
     /// Bytes that wait to be written, before all that is in the mailbox.
@@ -105,8 +105,8 @@ pub(crate) struct Connection<H: Hub> {
     pub(crate) lane: PriorityClass,
 }
 
-impl<H: Hub> Connection<H> {
-    pub(crate) fn new(stream: Socket, partial: BytesMut, admitted: Admitted<H>) -> Self {
+impl Connection {
+    pub(crate) fn new(stream: Socket, partial: BytesMut, admitted: Admitted) -> Self {
         // While nothing comes, nothing is held.
         let partial = if partial.is_empty() { BytesMut::new() } else { partial };
         let Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out } = admitted;
@@ -136,7 +136,7 @@ impl<H: Hub> Connection<H> {
 
     /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another lane, and gives it
     /// back. Boxed, lest the task have room for it several times.
-    pub(crate) async fn run(mut self: Box<Self>) -> Migration<H> {
+    pub(crate) async fn run(mut self: Box<Self>) -> Migration {
         match Metered::new(self.presence.share.clone(), self.lane, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
             Stop::Move => return Some(self),
@@ -145,7 +145,7 @@ impl<H: Hub> Connection<H> {
     }
 
     /// As [`Self::run`], on other threads than before.
-    pub(crate) async fn go_on(mut self: Box<Self>) -> Migration<H> {
+    pub(crate) async fn go_on(mut self: Box<Self>) -> Migration {
         if let Err(error) = self.stream.move_here() {
             // Such as for want of file descriptors: then those threads wake these.
             tracing::debug!(%error, client = %self.presence.mailbox.name, "the socket stays where it was");

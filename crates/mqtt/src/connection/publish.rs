@@ -9,7 +9,6 @@ use crate::{
     content::{Content, Refusal, content, within},
     dialect::iot_core::{self, Refused},
     end::End,
-    hub::{Hub, Online},
 };
 use switchbox_auth as auth;
 use switchbox_model::{EventData, Message, QoS, limits};
@@ -36,7 +35,7 @@ enum Action {
     Refuse(Refusal),
 }
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     pub(super) async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), End> {
         self.resolve_alias(&mut publish)?;
         if publish.qos == QoS::ExactlyOnce && !self.receive(publish.id) {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, io};
 
 use bytes::{Buf as _, BytesMut};
 
-use crate::{connection::Connection, end::End, hub::Hub};
+use crate::{connection::Connection, end::End};
 use switchbox_mqtt_codec::{decode::decode, packet::Packet};
 use switchbox_support::clock;
 
@@ -16,7 +16,7 @@ thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// Reads once, and gives the packets that are whole.
     pub(super) fn read(&mut self) -> Result<Vec<Packet>, End> {
         let packet_bytes = self.packet_bytes();

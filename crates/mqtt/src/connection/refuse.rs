@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{connection::Connection, content::Refusal, end::End, hub::Hub, presence::Presence};
+use crate::{connection::Connection, content::Refusal, end::End, presence::Presence};
 use switchbox_model::{
     limits,
     registry::{DeviceError, ErrorKind},
@@ -13,7 +13,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_support::clock;
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
     pub(crate) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
         self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{connection::Connection, end::End, hub::Hub, presence::Presence};
+use crate::{connection::Connection, end::End, presence::Presence};
 use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as _};
 use switchbox_support::scheduling;
@@ -17,7 +17,7 @@ pub(crate) struct RetainedLeft {
     pub(crate) after: Option<Arc<str>>,
 }
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// As many as there is room for. The rest stays with the connection, and waits for what waits there already.
     pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut Pending) {
         self.forget_retained(&new.filter);

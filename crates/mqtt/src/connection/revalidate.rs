@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use crate::{
     connection::Connection,
     end::{End, runs_out},
-    hub::Hub,
     mailbox::Close,
     presence::Presence,
 };
@@ -14,7 +13,7 @@ use crate::{
 /// How soon a connection that waits finds out that something changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// Looks again where somebody asked for it.
     pub(crate) fn revalidate_if_requested(&mut self) -> Result<(), End> {
         if self.presence.mailbox.take_revalidation() { self.revalidate() } else { Ok(()) }
@@ -51,7 +50,7 @@ impl<H: Hub> Connection<H> {
         if !mailbox.needs_revalidation() {
             return Ok(());
         }
-        let until = shared.hub.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let until = shared.hub.auth.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
         let is_over = runs_out(until).is_some_and(|at| at <= Instant::now());
         if is_over { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
     }

@@ -9,15 +9,14 @@ use crate::{
         batch::{Batch, weight},
     },
     end::End,
-    hub::Hub,
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, Done, NewEvent};
+use switchbox_core::ingest::{self, Done, NewEvent, QueuePermit};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::packet::Ack;
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// Hands the batch to the journal.
     pub(crate) async fn submit(&mut self, batch: &mut Batch) -> Result<(), End> {
         let events = self.submit_events(batch).await;
@@ -46,14 +45,14 @@ impl<H: Hub> Connection<H> {
             None => self.reserve(bytes).await?,
         };
         let (done, within) = self.when_durable(acks, received.clone(), bytes);
-        self.presence.shared.hub.submit(&device, events, room, done);
+        self.presence.shared.hub.ingest.submit(&device, events, room, done);
         self.note_received(&received);
         within
     }
 
     /// Room for a batch with events of QoS 0. Under overload these go first, so that there is room for others: then, and where
     /// there are none, there is none yet for the rest.
-    async fn shed(&mut self, batch: &mut Batch) -> Result<Option<H::QueuePermit>, End> {
+    async fn shed(&mut self, batch: &mut Batch) -> Result<Option<QueuePermit>, End> {
         // All others have an acknowledgement.
         if batch.events.len() == batch.acks.len() {
             return Ok(None);
@@ -85,20 +84,20 @@ impl<H: Hub> Connection<H> {
             return Ok(());
         };
         let (done, within) = self.when_durable(Vec::new(), Vec::new(), bytes);
-        self.presence.shared.hub.submit_topic(event, Vec::new(), Some(room), done);
+        self.presence.shared.hub.ingest.submit_topic(event, Vec::new(), Some(room), done);
         within
     }
 
-    pub(crate) async fn reserve(&self, bytes: usize) -> Result<H::QueuePermit, End> {
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, End> {
         let Presence { share, shared, .. } = &self.presence;
         share.writes(bytes, Instant::now());
-        self.or_revoked(shared.hub.reserve(bytes, self.lane)).await?.map_err(closed)
+        self.or_revoked(shared.hub.ingest.reserve(bytes, self.lane)).await?.map_err(closed)
     }
 
-    async fn spare(&self, bytes: usize) -> Result<Option<H::QueuePermit>, End> {
+    async fn spare(&self, bytes: usize) -> Result<Option<QueuePermit>, End> {
         let Presence { share, shared, .. } = &self.presence;
         share.writes(bytes, Instant::now());
-        self.or_revoked(shared.hub.spare(bytes, self.lane)).await?.map_err(closed)
+        self.or_revoked(shared.hub.ingest.reserve_droppable(bytes, self.lane)).await?.map_err(closed)
     }
 
     /// What to do when the journal has the events, and whether the client keeps to its window.
@@ -121,7 +120,7 @@ impl<H: Hub> Connection<H> {
         &self,
         acks: Vec<Ack>,
         received: Vec<u16>,
-    ) -> (impl FnOnce(Result<(), ingest::Error>) + Send + use<H>, Result<(), End>) {
+    ) -> (impl FnOnce(Result<(), ingest::Error>) + Send + use<>, Result<(), End>) {
         let mailbox = self.presence.mailbox.clone();
         let generation = self.generation;
         let (id, unacknowledged) = {

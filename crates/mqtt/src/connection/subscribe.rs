@@ -6,7 +6,6 @@ use crate::{
     connection::{Connection, retained::RetainedLeft, revalidate::apart},
     dialect::iot_core::{self, FEED_QOS},
     end::End,
-    hub::{Hub, Online},
     mailbox::Close,
     subscriptions::Kept,
 };
@@ -24,7 +23,7 @@ use switchbox_mqtt_session::topics::{self, Pending, Subscriber};
 use switchbox_store as store;
 use switchbox_support::scheduling;
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// Answers in `unsent`, which is written before anything that the subscriptions bring.
     /// It is durable before, where the session is to outlive its connection.
     pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {

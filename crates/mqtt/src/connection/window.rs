@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    connection::Connection, end::End, gateway::delivery::Receipts, hub::Hub, mailbox::Close, presence::Presence,
-};
+use crate::{connection::Connection, end::End, gateway::delivery::Receipts, mailbox::Close, presence::Presence};
 use switchbox_model::{
     limits::names,
     registry::{DeviceError, ErrorKind},
@@ -63,7 +61,7 @@ impl Window {
     }
 }
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// What the client sent before it came back on another connection counts, above all its DISCONNECT, which takes its will
     /// away. The new connection waits meanwhile, so no more is read than is there.
     pub(crate) async fn taken_over(&mut self) -> End {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, cell::RefCell, io};
 use bytes::{Buf as _, BytesMut};
 use parking_lot::MutexGuard;
 
-use crate::{connection::Connection, end::End, gateway::delivery::Receipts, hub::Hub, outgoing, presence::Presence};
+use crate::{connection::Connection, end::End, gateway::delivery::Receipts, outgoing, presence::Presence};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::session::Frame;
 use switchbox_support::{clock, scheduling};
@@ -20,7 +20,7 @@ thread_local! {
     static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// Writes until there is nothing more, or the socket takes no more.
     pub(super) fn write(&mut self) -> Result<(), End> {
         let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();

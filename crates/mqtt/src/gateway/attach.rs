@@ -9,7 +9,6 @@ use crate::{
     dialect::{attach, gateway_errors::ErrorType},
     end::{End, runs_out},
     gateway::{Attachment, Failure, Gateway, attached_device::AttachedLink, delivery::Receipts},
-    hub::{Hub, Online},
     mailbox::Close,
     presence::Presence,
     resume::resume_attached,
@@ -23,7 +22,7 @@ use switchbox_model::{
 };
 use switchbox_support::clock;
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// The client is a gateway, also where it has become one since it connected.
     pub(crate) fn is_gateway(&mut self) -> bool {
         if self.presence.gateway.is_none() {
@@ -50,7 +49,7 @@ impl<H: Hub> Connection<H> {
             known.runs_out = runs_out;
         } else {
             let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
-            let online = shared.hub.attach(&device, link.clone(), &gateway.name.id);
+            let online = shared.hub.delivery.attach(&device, link.clone(), &gateway.name.id);
             let online = online.map_err(|taken| failed(taken.to_string()))?;
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
             resume_attached(&online, &device, mailbox);
@@ -79,7 +78,7 @@ impl<H: Hub> Connection<H> {
             let most = limits::ATTACHED_DEVICES;
             return Err(failed(format!("a gateway may have at most {most} devices attached; detach others first")));
         }
-        let auth_context = shared.hub.admit_attached(gateway, id, token.as_deref()).await;
+        let auth_context = shared.hub.auth.attach(gateway, id, token.as_deref()).await;
         auth_context.map_err(|refusal| match refusal {
             Refusal::NotAuthorised(text) => failed(text),
             Refusal::Unavailable(text) => Failure::new(ErrorType::Unknown, id.as_str(), text),
@@ -114,7 +113,7 @@ impl<H: Hub> Connection<H> {
     /// Looks again at whether the client may stay, and those that it speaks for.
     pub(crate) fn revalidate(&mut self) -> Result<(), End> {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
-        let until = shared.hub.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let until = shared.hub.auth.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
         self.runs_out = runs_out(until);
         let (Some(device), Some(gateway)) = (device, gateway) else {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
@@ -123,7 +122,7 @@ impl<H: Hub> Connection<H> {
         let mut ended = Vec::new();
         for (id, attachment) in &mut gateway.attached {
             let over = attachment.link.over().map_or(Ok(()), |why| Err(why.to_owned()));
-            match over.and_then(|()| shared.hub.attachment_holds(device, &attachment.auth_context)) {
+            match over.and_then(|()| shared.hub.auth.attachment_holds(device, &attachment.auth_context)) {
                 Ok(until) => attachment.runs_out = runs_out(until),
                 Err(why) => ended.push((id.clone(), why)),
             }
@@ -139,7 +138,7 @@ impl<H: Hub> Connection<H> {
     /// Detaches those whose tokens have run out.
     pub(crate) fn expire_attached(&mut self, now: Instant) {
         let Some(gateway) = &self.presence.gateway else { return };
-        let is_over = |attachment: &Attachment<H>| attachment.runs_out.is_some_and(|at| now >= at);
+        let is_over = |attachment: &Attachment| attachment.runs_out.is_some_and(|at| now >= at);
         let ended = gateway.attached.iter().filter(|(_, attachment)| is_over(attachment));
         let why = "the device's token or key ran out; attach it again with a new one";
         let ended: Vec<_> = ended.map(|(id, _)| (id.clone(), why.to_owned())).collect();
@@ -176,7 +175,7 @@ impl<H: Hub> Connection<H> {
     }
 }
 
-impl<H: Hub> Presence<H> {
+impl Presence {
     /// The gateway's connection ended, and with it those that it speaks for.
     pub(crate) fn leave_attached(&mut self, end: &End) {
         let Some(gateway) = self.gateway.take() else { return };

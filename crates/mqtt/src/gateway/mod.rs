@@ -10,34 +10,27 @@ mod subscriptions;
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use self::attached_device::AttachedLink;
-use crate::{
-    dialect::gateway_errors::ErrorType,
-    hub::{Hub, Online as _},
-};
+use crate::dialect::gateway_errors::ErrorType;
 use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
+use switchbox_delivery::Online;
 use switchbox_model::DeviceId;
 
 /// One device that is attached.
-pub(crate) struct Attachment<H: Hub> {
+pub(crate) struct Attachment {
     pub(crate) device: Arc<Device>,
-    pub(crate) online: H::Online,
+    pub(crate) online: Online,
     link: Arc<AttachedLink>,
     auth_context: AuthContext,
     runs_out: Option<Instant>,
 }
 
 /// What a connection has because its client is a gateway.
-pub(crate) struct Gateway<H: Hub> {
-    attached: HashMap<DeviceId, Attachment<H>>,
+#[derive(Default)]
+pub(crate) struct Gateway {
+    attached: HashMap<DeviceId, Attachment>,
     /// When the first of their tokens runs out.
     runs_out: Option<Instant>,
-}
-
-impl<H: Hub> Default for Gateway<H> {
-    fn default() -> Self {
-        Self { attached: HashMap::new(), runs_out: None }
-    }
 }
 
 /// Why something that a gateway asked for was not done.
@@ -55,13 +48,13 @@ impl Failure {
     }
 }
 
-impl<H: Hub> Gateway<H> {
+impl Gateway {
     pub(crate) fn of(device: Option<&Arc<Device>>) -> Option<Box<Self>> {
         device.is_some_and(|device| device.spec().gateway.is_some()).then(Box::default)
     }
 
     /// None: not attached, or somebody else has it by now.
-    pub(crate) fn get(&self, id: &DeviceId) -> Option<&Attachment<H>> {
+    pub(crate) fn get(&self, id: &DeviceId) -> Option<&Attachment> {
         self.attached.get(id).filter(|attachment| attachment.link.over().is_none())
     }
 
@@ -74,7 +67,7 @@ impl<H: Hub> Gateway<H> {
     }
 }
 
-impl<H: Hub> Attachment<H> {
+impl Attachment {
     fn end(self, why: &str) {
         self.link.end(why);
         self.online.disconnect(why);

@@ -13,7 +13,6 @@ use crate::{
     },
     end::End,
     gateway::Failure,
-    hub::{Hub, Online},
 };
 use switchbox_model::{DeviceId, Message, QoS, limits};
 use switchbox_mqtt_codec::{
@@ -44,7 +43,7 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
     }
 }
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// A publish under `/devices/` that is no telemetry, state or answer of the client's own.
     pub(crate) async fn publish_elsewhere(
         &mut self,

@@ -8,7 +8,6 @@ use crate::{
         iot_core::{self, FEED_QOS, Subscribe},
     },
     gateway::{Failure, publish::not_attached},
-    hub::{Hub, Online},
     subscriptions::{AttachedSubscription, Kept},
 };
 use switchbox_delivery::Feed;
@@ -19,7 +18,7 @@ use switchbox_mqtt_session::topics::{self, Pending};
 /// The reason code of the SUBACK, and what is told.
 pub(crate) type Denied = (u8, Failure);
 
-impl<H: Hub> Connection<H> {
+impl Connection {
     /// Whose the filter is, where the client is a gateway and it is not its own; the error is what stands in the id's place.
     pub(crate) fn anothers(&mut self, filter: &str) -> Option<Result<DeviceId, String>> {
         let id = iot_core::addressee(topics::matched_part(filter))?;

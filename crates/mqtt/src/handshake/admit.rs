@@ -15,7 +15,6 @@ use crate::{
     connection::Admitted,
     end::runs_out,
     gateway::Gateway,
-    hub::Hub,
     mailbox::DeviceLink,
     presence::Presence,
     resume::resume,
@@ -37,11 +36,7 @@ use switchbox_mqtt_codec::{
 use switchbox_support::scheduling::CpuBudget;
 
 /// Lets the client in, or says why not.
-pub(super) async fn admit<H: Hub>(
-    shared: Arc<Shared<H>>,
-    mut connect: Connect,
-    socket: &Socket,
-) -> Result<Admitted<H>, Refused> {
+pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &Socket) -> Result<Admitted, Refused> {
     let auth_context = prove(&shared, &mut connect, socket).await?;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
@@ -83,7 +78,7 @@ pub(super) async fn admit<H: Hub>(
 }
 
 /// Who the client is. Its password is forgotten then.
-async fn prove<H: Hub>(shared: &Shared<H>, connect: &mut Connect, socket: &Socket) -> Result<AuthContext, Refused> {
+async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Result<AuthContext, Refused> {
     let credentials = Credentials {
         client_id: &connect.client_id,
         user_name: connect.user_name.as_deref(),
@@ -91,14 +86,14 @@ async fn prove<H: Hub>(shared: &Shared<H>, connect: &mut Connect, socket: &Socke
         address: address(socket),
         certificates: socket.peer_certificates(),
     };
-    let admitted = shared.hub.admit(credentials).await;
+    let admitted = shared.hub.auth.admit(credentials).await;
     connect.password = None;
     admitted.map_err(|refusal| not_let_in(&refusal))
 }
 
 /// The session is the client's from now on.
-async fn claim<H: Hub>(
-    shared: &Shared<H>,
+async fn claim(
+    shared: &Shared,
     auth_context: &AuthContext,
     connect: &Connect,
     expiry_secs: u32,
@@ -113,17 +108,17 @@ async fn claim<H: Hub>(
 }
 
 /// The connection begins, as others see it.
-async fn begin<H: Hub>(
-    shared: Arc<Shared<H>>,
+async fn begin(
+    shared: Arc<Shared>,
     auth_context: AuthContext,
     connect: Connect,
     (key, Claim { mailbox, expiry_secs, changes, .. }): (Key, Claim),
-) -> Result<(Presence<H>, u64), Refused> {
+) -> Result<(Presence, u64), Refused> {
     let device = auth_context.principal.device().cloned();
     let generation = mailbox.begin(connect.receive_maximum);
     let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
     let presence = Presence {
-        online: device.as_ref().map(|device| shared.hub.connect(device, link)),
+        online: device.as_ref().map(|device| shared.hub.delivery.connect(device, link)),
         gateway: Gateway::of(device.as_ref()),
         share: share(&shared, &auth_context.principal),
         key,
@@ -142,11 +137,7 @@ async fn begin<H: Hub>(
 }
 
 /// Whether the client may leave this will.
-fn check_will<H: Hub>(
-    shared: &Shared<H>,
-    auth_context: &AuthContext,
-    will: &mut Option<Box<Will>>,
-) -> Result<(), Fault> {
+fn check_will(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) -> Result<(), Fault> {
     leave_out_notification(shared, auth_context, will);
     let device = auth_context.principal.device();
     let Shared { metrics, options, .. } = shared;
@@ -157,7 +148,7 @@ fn check_will<H: Hub>(
 }
 
 /// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
-fn leave_out_notification<H: Hub>(shared: &Shared<H>, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
+fn leave_out_notification(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
     let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
     if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
         shared.metrics.refuse("bridge notification");
@@ -184,7 +175,7 @@ fn peer(connect: &Connect) -> Peer {
 }
 
 /// What counts as one client: a device, or an account with all its clients.
-fn share<H: Hub>(shared: &Shared<H>, principal: &Principal) -> Arc<CpuBudget> {
+fn share(shared: &Shared, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
         Principal::Service(service) => shared.shares.of(&service.name.to_string()),
         Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),

@@ -15,7 +15,6 @@ use self::{
 };
 use crate::{
     connection::{Connection, linger::say_goodbye},
-    hub::Hub,
     listen::ListenerOptions,
     shared::Shared,
     socket::Socket,
@@ -30,12 +29,12 @@ use switchbox_mqtt_codec::{
 };
 
 /// Lets a client in. None: it was refused and told so, it never said who it is, or it is to leave before that.
-pub(crate) async fn handshake<H: Hub>(
-    shared: Arc<Shared<H>>,
+pub(crate) async fn handshake(
+    shared: Arc<Shared>,
     stream: TcpStream,
     door: Arc<ListenerOptions>,
     leaving: impl Future<Output = ()>,
-) -> Option<Box<Connection<H>>> {
+) -> Option<Box<Connection>> {
     tokio::pin!(leaving);
     let deadline = Instant::now() + shared.options.connect_deadline;
     let mut socket = open(&shared, stream, &door, deadline, leaving.as_mut()).await?;
@@ -56,8 +55,8 @@ pub(crate) async fn handshake<H: Hub>(
 }
 
 /// TLS and WebSocket, where the listener has them.
-async fn open<H: Hub>(
-    shared: &Shared<H>,
+async fn open(
+    shared: &Shared,
     stream: TcpStream,
     door: &ListenerOptions,
     deadline: Instant,
@@ -80,8 +79,8 @@ async fn open<H: Hub>(
 }
 
 /// CONNECT, and what came after it.
-async fn first_packet<H: Hub>(
-    shared: &Shared<H>,
+async fn first_packet(
+    shared: &Shared,
     socket: &mut Socket,
     deadline: Instant,
     leaving: Pin<&mut impl Future<Output = ()>>,

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::raw::Client;
-use super::{ListenerOptions, Live, Options, Service};
+use super::{Hub, ListenerOptions, Options, Service};
 use switchbox_auth::Enroll;
 use switchbox_model::{Entry, RegistryChange, limits::LimitName, patch::DevicePatch, registry::DeviceSpec};
 use switchbox_mqtt_session::topics::{Handle, Publisher, WaitBudget};
@@ -80,7 +80,7 @@ impl TestServer {
             ..switchbox_testing::Options::default()
         };
         let mut host = Host::start_in(folder, host_options).await;
-        let hub = Live { auth: host.auth.clone(), ingest: host.ingest.clone(), delivery: host.delivery.clone() };
+        let hub = Hub { auth: host.auth.clone(), ingest: host.ingest.clone(), delivery: host.delivery.clone() };
         let (topics, metrics) = (host.topics.clone(), host.metrics.clone());
         let service = Service::bind(options, hub, topics.clone(), metrics.clone()).await.unwrap();
         service.restore(std::mem::take(&mut host.restored), |num| host.registry.get(num));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Live, connection::Connection, listen::ListenerOptions, service::serve, shared::Shared};
+use super::super::{connection::Connection, listen::ListenerOptions, service::serve, shared::Shared};
 use switchbox_transport::admission::ConnectionPermit;
 
-type Served = (Arc<Shared<Live>>, TcpStream, Arc<ListenerOptions>, ConnectionPermit, CancellationToken);
+type Served = (Arc<Shared>, TcpStream, Arc<ListenerOptions>, ConnectionPermit, CancellationToken);
 
 /// Of the future that the function gives.
 fn size<A, F>(_: impl Fn(A) -> F) -> usize {
@@ -19,6 +19,6 @@ fn size<A, F>(_: impl Fn(A) -> F) -> usize {
 fn an_idle_connections_task_is_small() {
     let task =
         size(|(shared, stream, listener, pass, shutdown): Served| serve(shared, stream, listener, pass, shutdown));
-    let bytes = task + size_of::<Connection<Live>>();
+    let bytes = task + size_of::<Connection>();
     assert!(bytes <= 1_600, "{bytes}");
 }
