@@ -190,7 +190,8 @@ impl Peer {
         }
     }
 
-    /// Writes a PUBLISH whose topic is these pieces side by side. `properties` is what [`Self`] of MQTT 5 reads, already written.
+    /// Writes a PUBLISH whose topic is these pieces side by side. `properties` are encoded already, and written in MQTT 5
+    /// alone.
     /// False when it is over what the client takes: nothing was written.
     pub fn publish(
         &self,
@@ -200,13 +201,30 @@ impl Peer {
         payload: &[u8],
         to: &mut BytesMut,
     ) -> bool {
-        let before = to.len();
-        self.put_publish(head, topic, properties, payload, to);
-        let fits = to.len() - before <= self.maximum_packet;
-        if !fits {
-            to.truncate(before);
+        let PublishHead { qos, retain, dup, id } = head;
+        let topic_length: usize = topic.iter().map(|piece| piece.as_ref().len()).sum();
+        let mut length = 2 + topic_length + payload.len() + if id == 0 { 0 } else { 2 };
+        if self.version == Version::V5 {
+            length += variable_length_size(properties.len()) + properties.len();
         }
-        fits
+        let whole = 1 + variable_length_size(length) + length;
+        if whole > self.maximum_packet {
+            return false;
+        }
+        to.reserve(whole);
+        to.put_u8(0x30 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain));
+        put_variable_length(length, to);
+        to.put_u16(u16::try_from(topic_length).unwrap_or(u16::MAX));
+        topic.iter().for_each(|piece| to.put_slice(piece.as_ref().as_bytes()));
+        if id != 0 {
+            to.put_u16(id);
+        }
+        if self.version == Version::V5 {
+            put_variable_length(properties.len(), to);
+            to.put_slice(properties);
+        }
+        to.put_slice(payload);
+        true
     }
 
     /// Writes a message of the broker, by an alias of its topic where there is one. `ids`: of the subscriptions that brought it.
@@ -237,35 +255,6 @@ impl Peer {
         }
         // Without the alias it may not be too large.
         put(self, Written::InFull, to)
-    }
-
-    fn put_publish(
-        &self,
-        head: PublishHead,
-        topic: &[impl AsRef<str>],
-        properties: &[u8],
-        payload: &[u8],
-        to: &mut BytesMut,
-    ) {
-        let PublishHead { qos, retain, dup, id } = head;
-        let topic_length: usize = topic.iter().map(|piece| piece.as_ref().len()).sum();
-        let mut length = 2 + topic_length + payload.len() + if id == 0 { 0 } else { 2 };
-        if self.version == Version::V5 {
-            length += variable_length_size(properties.len()) + properties.len();
-        }
-        to.reserve(length + 5);
-        to.put_u8(0x30 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain));
-        put_variable_length(length, to);
-        to.put_u16(u16::try_from(topic_length).unwrap_or(u16::MAX));
-        topic.iter().for_each(|piece| to.put_slice(piece.as_ref().as_bytes()));
-        if id != 0 {
-            to.put_u16(id);
-        }
-        if self.version == Version::V5 {
-            put_variable_length(properties.len(), to);
-            to.put_slice(properties);
-        }
-        to.put_slice(payload);
     }
 }
 
