@@ -96,28 +96,14 @@ pub enum Error {
     Damaged(String),
     #[error("database: {0}")]
     Sqlite(String),
-    #[error("log: {0}")]
-    Log(String),
-    #[error("row {row} of the log cannot be read: {problem}")]
-    Corrupt { row: i64, problem: String },
+    #[error(transparent)]
+    Log(#[from] switchbox_log::Error),
     #[error("the thread {thread} of the store panicked; this is a fault of switchbox")]
     Panicked { thread: &'static str },
     #[error("the data folder is not where it was: {0}; stop whatever moves it, and start again")]
     Gone(String),
     #[error("the store is closed")]
     Closed,
-}
-
-impl From<switchbox_log::Error> for Error {
-    fn from(error: switchbox_log::Error) -> Self {
-        match error {
-            switchbox_log::Error::Open { path, problem } => Self::Open { path, problem },
-            switchbox_log::Error::Newer { path, found, known } => Self::Newer { path, found, known },
-            switchbox_log::Error::Damaged(text) => Self::Damaged(text),
-            switchbox_log::Error::Write(text) => Self::Log(text),
-            switchbox_log::Error::Corrupt { row, problem } => Self::Corrupt { row, problem },
-        }
-    }
 }
 
 impl From<rusqlite::Error> for Error {

@@ -207,7 +207,7 @@ fn next(work: &Receiver<Work>, since: Option<Instant>, pauses: bool) -> Result<W
 
 /// The documents never know of a row that the log could still lose.
 fn write(db: &mut Connection, log: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
-    log.sync(batch.row).map_err(|e| Error::Log(e.to_string()))?;
+    log.sync(batch.row).map_err(|e| switchbox_log::Error::Write(e.to_string()))?;
     documents::write(db, batch, low_water)
 }
 

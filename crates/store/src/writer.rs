@@ -186,8 +186,8 @@ impl<M: Machine> Writer<M> {
         Ok(())
     }
 
-    /// Calls back after all of it is applied: a connection that is woken then finds its acknowledgement and what else the same
-    /// commit has for it, and writes them together.
+    /// Calls back after entries beside them are applied, up to so many at a time: a connection that is woken then finds its
+    /// acknowledgement and what else the commit has for it, and writes them together.
     fn apply(&mut self, entries: Vec<Pending>) {
         let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
@@ -255,6 +255,21 @@ mod tests {
 
     struct Nothing;
 
+    fn writer<M>(log: Log, append_queue: Arc<AppendQueue>, machine: M, materialiser: SyncSender<Work>) -> Writer<M> {
+        Writer {
+            log,
+            end: LogPosition::default(),
+            append_queue,
+            machine,
+            materialiser,
+            commit_time: Duration::ZERO,
+            disk_time: Duration::ZERO,
+            docs_before: 0,
+            failed: None,
+            fatal: Box::new(|_| {}),
+        }
+    }
+
     impl Machine for Nothing {
         fn apply(&mut self, _: Entry, _: &mut Vec<Doc>) -> Reply {
             Reply::Done
@@ -304,19 +319,7 @@ mod tests {
             append_queue.append(None, Entry::Barrier, true, None, Some(done));
         }
         append_queue.close();
-        let writer = Writer {
-            log: Log::open(folder.path()).unwrap(),
-            end: LogPosition::default(),
-            append_queue,
-            machine: Noting(note),
-            materialiser,
-            commit_time: Duration::ZERO,
-            disk_time: Duration::ZERO,
-            docs_before: 0,
-            failed: None,
-            fatal: Box::new(|_| {}),
-        };
-        writer.run();
+        writer(Log::open(folder.path()).unwrap(), append_queue, Noting(note), materialiser).run();
         assert_eq!(noted.iter().collect::<Vec<_>>(), ["applied", "applied", "called back", "called back", "committed"]);
     }
 
@@ -327,18 +330,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(folder.path()).unwrap();
         log.break_disk();
-        let writer = Writer {
-            log,
-            end: LogPosition::default(),
-            append_queue: append_queue.clone(),
-            machine: Nothing,
-            materialiser,
-            commit_time: Duration::ZERO,
-            disk_time: Duration::ZERO,
-            docs_before: 0,
-            failed: None,
-            fatal: Box::new(|_| {}),
-        };
         let (sender, receiver) = mpsc::sync_channel(1);
         let (settle, mut settled) = tokio::sync::oneshot::channel();
         let done: CommitCallback = Box::new(move |result| sender.send(result).unwrap());
@@ -348,7 +339,7 @@ mod tests {
         ]);
         // More is expected than ever comes: a plugin is handling an event.
         append_queue.wake(8);
-        writer.run();
+        writer(log, append_queue, Nothing, materialiser).run();
         assert!(receiver.recv().unwrap().is_err());
         assert!(settled.try_recv().is_err(), "it was said to be settled");
         assert!(work.recv().is_err(), "documents or a low water were written");
