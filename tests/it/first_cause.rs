@@ -105,13 +105,18 @@ fn a_message_between_plugins_leads_back_to_what_the_first_one_saw() {
     host.stop();
 }
 
+/// Two plugins that answer each other for ever, with a command for lamp-1 in each round.
+fn ping_pong(place: &Place) {
+    let slow = "rate-per-target = \"100/s\"";
+    limited_puppet(place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
+    let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
+    limited_puppet(place, "back", ("topic", "pong"), slow, back);
+}
+
 #[test]
 fn a_chain_that_goes_round_is_cut_and_says_so() {
     let place = Place::new();
-    let slow = "rate-per-target = \"100/s\"";
-    limited_puppet(&place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
-    let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
-    limited_puppet(&place, "back", ("topic", "pong"), slow, back);
+    ping_pong(&place);
     let host = place.start();
     let mut lamp = host.device("lamp-1");
     assert!(lamp.subscribe("/devices/lamp-1/commands/#"));
@@ -131,10 +136,7 @@ fn a_chain_that_goes_round_is_cut_and_says_so() {
 #[test]
 fn an_explanation_has_no_more_payloads_than_fit_in_an_answer() {
     let place = Place::new();
-    let slow = "rate-per-target = \"100/s\"";
-    limited_puppet(&place, "there", ("topic", "ping"), slow, r#"{ publish = { topic = "pong" } }"#);
-    let back = r#"{ publish = { topic = "ping" } }, { command = { device = "lamp-1", ttl-ms = 600000 } }"#;
-    limited_puppet(&place, "back", ("topic", "pong"), slow, back);
+    ping_pong(&place);
     let host = place.start();
     let mut lamp = host.device("lamp-1");
     assert!(lamp.subscribe("/devices/lamp-1/commands/#"));

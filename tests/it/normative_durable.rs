@@ -29,6 +29,13 @@ fn clean(host: &Process, id: &str) -> Raw {
     Raw::connect(host.mqtt(), &connect(id, true, 0, None)).0
 }
 
+/// The session `to` is subscribed to `a` with QoS 1, and its client is away.
+fn away(host: &Process) {
+    let (mut to, _) = kept(host, "to");
+    to.subscribe("a", 1);
+    to.goodbye();
+}
+
 /// Publishes with QoS 1 and waits for the PUBACK.
 fn publish_1(client: &mut Raw, topic: &str, payload: &str) {
     client.send(&publish(0x32, topic, 9, &[], payload));
@@ -111,9 +118,7 @@ fn v5_4_4_0_1_what_was_sent_and_not_acknowledged_comes_again_with_dup_and_its_id
 fn v5_4_3_3_10_a_qos_2_message_of_a_kept_session_is_taken_once_also_across_a_kill() {
     let place = Place::new();
     let host = place.start();
-    let (mut to, _) = kept(&host, "to");
-    to.subscribe("a", 1);
-    to.goodbye();
+    away(&host);
     let (mut from, _) = kept(&host, "from");
     from.send(&publish(0x34, "a", 7, &[], "once"));
     from.expect(&ack(0x50, 7));
@@ -263,9 +268,7 @@ fn v5_4_8_2_members_of_a_shared_subscription_are_members_again_after_a_kill() {
 fn a_publisher_of_a_kept_session_is_acknowledged_only_for_what_survives() {
     let place = Place::new();
     let host = place.start();
-    let (mut to, _) = kept(&host, "to");
-    to.subscribe("a", 1);
-    to.goodbye();
+    away(&host);
     // As many as go, until the host is killed in the middle of it.
     let mut from = clean(&host, "from");
     let mut acknowledged = 0_u16;
