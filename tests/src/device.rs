@@ -123,6 +123,14 @@ impl Device {
         device
     }
 
+    /// Connects; none where the host does not let it in.
+    #[must_use]
+    pub fn try_connect(host: SocketAddr, session: Session) -> Option<Self> {
+        let device = Self::begin(host, session);
+        device.try_wait(LIMIT, |seen| seen.connected.then_some(()))?;
+        Some(device)
+    }
+
     /// Connects and waits for nothing.
     #[must_use]
     pub fn begin(host: SocketAddr, session: Session) -> Self {
