@@ -1,5 +1,5 @@
-//! The broker's documents: sessions that outlive their connections, what waits for them, retained messages. Changes are
-//! folded before they are written: a message that its client has acknowledged by then is never written at all.
+//! Writes and loads the broker's documents. Changes are folded before they are written: a message that its client has acknowledged
+//! by then is never written at all.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,54 +10,15 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
-    documents::{each, from_json, json, raise_meta, read_meta},
+    broker_docs::{BrokerDocs, QueuedDoc, SessionDoc},
+    columns::{blob, each, from_blob, from_json, json, meta, raise_meta},
+    expiry,
     retained::{self, RetainedFold},
 };
-use switchbox_model::broker::{
-    BrokerChange, MessageNum, Recipient, RetainedDoc, SessionKey, SessionNum, StoredMessage, StoredSubscription,
-    StoredWill,
-};
+use switchbox_model::broker::{BrokerChange, MessageNum, Recipient, SessionNum, StoredMessage, StoredSubscription};
 
 const LAST_SESSION: &str = "last_session";
 const LAST_MESSAGE: &str = "last_message";
-
-/// A session as it was when the process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionDoc {
-    pub num: SessionNum,
-    pub key: SessionKey,
-    pub expiry_secs: u32,
-    /// When its connection ended; none: it was connected.
-    pub left_ms: Option<u64>,
-    /// The newest message that the client had seen when it left.
-    pub sent: MessageNum,
-    /// From which on it may not have seen them either.
-    pub in_doubt_from: Option<MessageNum>,
-    pub will: Option<Box<StoredWill>>,
-    pub subscriptions: Vec<(Arc<str>, StoredSubscription)>,
-    /// In order.
-    pub queue: Vec<QueuedDoc>,
-    /// QoS 2 packet identifiers of the client.
-    pub received: Vec<u16>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueuedDoc {
-    pub num: MessageNum,
-    pub message: Arc<StoredMessage>,
-    pub recipient: Recipient,
-    /// The client has it; PUBREL is to be sent.
-    pub held: bool,
-}
-
-/// All of it, as it stands in `state.db`.
-#[derive(Debug, Default)]
-pub struct BrokerDocs {
-    pub sessions: Vec<SessionDoc>,
-    pub retained: Vec<RetainedDoc>,
-    pub last_session: u64,
-    pub last_message: u64,
-}
 
 /// What waits for one session.
 struct Queued {
@@ -247,32 +208,14 @@ fn end_session(tx: &Transaction<'_>, session: SessionNum) -> Result<(), Error> {
 /// The wall clock was set: no message has more time left than its whole life, and no client left in the future.
 pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
     tx.execute("UPDATE session SET left_ms = ?1 WHERE left_ms > ?1", [now_ms])?;
-    clamp_expiry(tx, now_ms, "SELECT num, body FROM message", "UPDATE message SET body = ?2 WHERE num = ?1")?;
+    expiry::clamp(tx, now_ms, "SELECT num, body FROM message", "UPDATE message SET body = ?2 WHERE num = ?1")?;
     retained::clock_set(tx, now_ms)
-}
-
-/// `select` gives keys and messages, `update` takes a key and its message. Reads every message: their expiry stands in them.
-pub(super) fn clamp_expiry(tx: &Transaction<'_>, now_ms: u64, select: &str, update: &str) -> Result<(), Error> {
-    let mut clamped = Vec::new();
-    each(tx, select, |r| {
-        let mut message: StoredMessage = parsed(&r.get::<_, Vec<u8>>(1)?)?;
-        if let Some(expiry) = message.expiry.clamped(now_ms) {
-            message.expiry = expiry;
-            clamped.push((r.get::<_, u64>(0)?, message));
-        }
-        Ok(())
-    })?;
-    let mut write = tx.prepare_cached(update)?;
-    for (num, message) in clamped {
-        write.execute(params![num, blob(&message)?])?;
-    }
-    Ok(())
 }
 
 pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
     let mut docs = BrokerDocs {
-        last_session: read_meta(db, LAST_SESSION)?,
-        last_message: read_meta(db, LAST_MESSAGE)?,
+        last_session: meta(db, LAST_SESSION)?,
+        last_message: meta(db, LAST_MESSAGE)?,
         ..BrokerDocs::default()
     };
     let mut at = HashMap::new();
@@ -286,7 +229,7 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
             left_ms: r.get(3)?,
             sent: MessageNum(r.get(4)?),
             in_doubt_from: r.get::<_, Option<u64>>(6)?.map(MessageNum),
-            will: r.get::<_, Option<Vec<u8>>>(5)?.map(|body| parsed(&body)).transpose()?,
+            will: r.get::<_, Option<Vec<u8>>>(5)?.map(|body| from_blob(&body)).transpose()?,
             subscriptions: Vec::new(),
             queue: Vec::new(),
             received: Vec::new(),
@@ -298,7 +241,7 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
         at.get(&SessionNum(num)).and_then(|at| sessions.get_mut(*at)).map(act);
     };
     each(db, "SELECT session, filter, body FROM subscription", |r| {
-        let (filter, subscription): (Arc<str>, StoredSubscription) = (r.get(1)?, parsed(&r.get::<_, Vec<u8>>(2)?)?);
+        let (filter, subscription): (Arc<str>, StoredSubscription) = (r.get(1)?, from_blob(&r.get::<_, Vec<u8>>(2)?)?);
         with(r.get(0)?, &mut |session| session.subscriptions.push((filter.clone(), subscription.clone())));
         Ok(())
     })?;
@@ -309,13 +252,13 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
     })?;
     let mut messages = HashMap::new();
     each(db, "SELECT num, body FROM message", |r| {
-        messages.insert(r.get::<_, u64>(0)?, Arc::new(parsed::<StoredMessage>(&r.get::<_, Vec<u8>>(1)?)?));
+        messages.insert(r.get::<_, u64>(0)?, Arc::new(from_blob::<StoredMessage>(&r.get::<_, Vec<u8>>(1)?)?));
         Ok(())
     })?;
     each(db, "SELECT session, message, held, recipient FROM queued ORDER BY session, message", |r| {
         let num: u64 = r.get(1)?;
         let Some(message) = messages.get(&num).cloned() else { return Ok(()) };
-        let recipient = parsed(&r.get::<_, Vec<u8>>(3)?)?;
+        let recipient = from_blob(&r.get::<_, Vec<u8>>(3)?)?;
         let queued = QueuedDoc { num: MessageNum(num), message, recipient, held: r.get(2)? };
         with(r.get(0)?, &mut |session| session.queue.push(queued.clone()));
         Ok(())
@@ -323,16 +266,6 @@ pub(super) fn load(db: &Connection) -> Result<BrokerDocs, Error> {
     docs.sessions = sessions;
     docs.retained = retained::load(db)?;
     Ok(docs)
-}
-
-pub(super) fn blob<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    postcard::to_stdvec(value).map_err(|e| Error::Sqlite(e.to_string()))
-}
-
-pub(super) fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> rusqlite::Result<T> {
-    let failed =
-        |e: postcard::Error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(e));
-    postcard::from_bytes(body).map_err(failed)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use super::{
-    Error,
-    docs::Loaded,
-    documents,
+    Error, documents,
+    loaded::Loaded,
+    loading,
     schema::{self, Unchanged},
 };
 use switchbox_log::{
@@ -96,6 +96,6 @@ pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
         ))
     };
     let applied = documents::applied(&db).map_err(damaged)?;
-    let loaded = is_current.then(|| documents::load(&db)).transpose().map_err(damaged)?;
+    let loaded = is_current.then(|| loading::load(&db)).transpose().map_err(damaged)?;
     Ok(Documents { is_there: true, applied, loaded })
 }

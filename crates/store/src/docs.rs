@@ -1,14 +1,12 @@
-//! The documents of `state.db`, as the machine writes them and as they are loaded at start.
+//! The documents of `state.db`, as the machine writes them and as they are read.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
 
-use super::broker::BrokerDocs;
+use super::command_docs::CommandDoc;
 use switchbox_model::{
-    CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, OpenCommands, PluginName, QoS, RegistryName, Seq,
-    ServiceName,
+    CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
     life::{Identity, PluginChange, TakenBack},
@@ -187,65 +185,6 @@ pub struct StateVersion {
     pub payload: Bytes,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandDoc {
-    pub device: DeviceNum,
-    /// Its place among the device's commands.
-    pub num: u64,
-    pub id: String,
-    pub subfolder: String,
-    pub payload: Bytes,
-    pub ttl_ms: u64,
-    /// When its time is over; none = with the connection that it was sent on.
-    pub expires_ms: Option<u64>,
-    /// What becomes of it when its time is over, unless `Expired`.
-    pub verdict: Option<CommandStatus>,
-    pub status: CommandStatus,
-    pub created_ms: u64,
-    /// When it was first sent.
-    pub sent_ms: Option<u64>,
-    /// When it got its final status.
-    pub settled_ms: Option<u64>,
-    pub cause: Cause,
-}
-
-impl CommandDoc {
-    /// When it got the status that it has.
-    #[must_use]
-    pub fn changed_ms(&self) -> u64 {
-        self.settled_ms.or(self.sent_ms).unwrap_or(self.created_ms)
-    }
-}
-
-/// Which of a device's commands.
-#[derive(Debug, Clone, Default)]
-pub struct CommandFilter {
-    /// Only those with smaller numbers.
-    pub before: Option<u64>,
-    pub status: Option<CommandStatus>,
-    pub limit: usize,
-}
-
-/// A part of a queue, in its order.
-#[derive(Debug, Default)]
-pub struct CommandPage {
-    pub commands: Vec<CommandDoc>,
-    /// Those up to this number may have been sent, also where that was not noted.
-    pub in_doubt: u64,
-    /// There are no more.
-    pub last: bool,
-}
-
-/// A command that is to end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DueCommand {
-    pub device: DeviceNum,
-    pub num: u64,
-    pub id: String,
-    /// None = expired.
-    pub verdict: Option<CommandStatus>,
-}
-
 /// One key of a plugin's state. `value` none = the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvDoc {
@@ -292,40 +231,4 @@ pub struct PluginLifeDoc {
     /// Its files are gone.
     pub removed: bool,
     pub taken_back: Option<TakenBack>,
-}
-
-/// Everything that the host keeps in memory, as it stands in `state.db`.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    pub registries: Vec<RegistryDoc>,
-    pub services: Vec<Arc<ServiceDoc>>,
-    pub devices: Vec<(DeviceDoc, Seen)>,
-    /// Gateways, each with a device that is bound to it.
-    pub bindings: Vec<(DeviceNum, DeviceNum)>,
-    /// The newest of each device.
-    pub configs: Vec<ConfigVersion>,
-    /// The newest of each device.
-    pub states: Vec<StateVersion>,
-    pub kv: Vec<KvDoc>,
-    pub timers: Vec<TimerDoc>,
-    pub plugins: Vec<PluginDoc>,
-    pub lives: Vec<PluginLifeDoc>,
-    /// Of every device that ever had commands.
-    pub commands: HashMap<DeviceNum, OpenCommands>,
-    pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
-    /// What last went wrong with each device.
-    pub errors: Vec<(DeviceNum, DeviceError)>,
-    /// The gateway over which each device was last heard of.
-    pub gateway_accesses: Vec<(DeviceNum, GatewayAccess)>,
-    /// In the order in which they were committed.
-    pub outgoing: Vec<OutgoingDoc>,
-    /// In order of their ids.
-    pub dead_letters: Vec<(PluginName, u64)>,
-    pub last_dead_letter: u64,
-    pub last_device: u64,
-    /// The newest revision of a registry, a device or an account, of those that are gone too.
-    pub last_revision: u64,
-    /// All events before this one are handled.
-    pub low_water: Seq,
-    pub broker: BrokerDocs,
 }

@@ -8,13 +8,23 @@
 mod append_queue;
 mod backup;
 mod broker;
+mod broker_docs;
+mod check;
+mod columns;
+mod command_docs;
 mod commands;
 #[cfg(test)]
 mod config_tests;
 mod dead_letters;
 mod decide;
+mod devices;
 mod docs;
 mod documents;
+mod expiry;
+mod handle;
+mod kept;
+mod loaded;
+mod loading;
 mod lock;
 #[cfg(test)]
 mod log_damage_tests;
@@ -22,6 +32,7 @@ mod log_damage_tests;
 mod log_repair_tests;
 mod materialise;
 mod open;
+mod permits;
 mod plugins;
 pub mod private;
 mod quarantine;
@@ -30,22 +41,30 @@ mod repair;
 mod retained;
 mod retention;
 mod schema;
+mod service;
 mod space;
 mod timers;
+mod write_batch;
 mod writer;
 
 use std::path::PathBuf;
 
-pub use append_queue::{CommitCallback, QueuePermit};
+pub use append_queue::CommitCallback;
 pub use backup::{MANIFEST, Manifest, backup, restore};
-pub use broker::{BrokerDocs, QueuedDoc, SessionDoc};
+pub use broker_docs::{BrokerDocs, QueuedDoc, SessionDoc};
+pub use check::{Checked, check};
+pub use command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand};
 pub use docs::{
-    CommandDoc, CommandFilter, CommandPage, ConfigVersion, DeviceDoc, Doc, DueCommand, KvDoc, Loaded, OutgoingDoc,
-    PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc, StateVersion, TimerDoc,
+    ConfigVersion, DeviceDoc, Doc, KvDoc, OutgoingDoc, PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc,
+    StateVersion, TimerDoc,
 };
-pub use open::{Handle, Opened, Service, open};
-pub use repair::{Checked, Repaired, check, repair};
-pub use retention::Kept;
+pub use handle::Handle;
+pub use kept::Kept;
+pub use loaded::Loaded;
+pub use open::{Opened, open};
+pub use permits::QueuePermit;
+pub use repair::{Repaired, repair};
+pub use service::Service;
 
 pub use switchbox_log::{LogPage, LogRow};
 use switchbox_model::{DeviceNum, Entry, limits::TooMuch};

@@ -12,7 +12,7 @@ use std::{
 use switchbox_log::{Log, record};
 use switchbox_model::{Entry, Event, EventData, Seq};
 
-use crate::{Error, decide::decide, documents, materialise::WriteBatch, schema};
+use crate::{Error, decide::decide, documents, schema, write_batch::WriteBatch};
 
 const SMALL: u64 = 4_096;
 pub(super) const ROWS: i64 = 60;

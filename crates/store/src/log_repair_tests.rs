@@ -23,7 +23,7 @@ fn repaired(data: &Path, without_log: bool) -> (Vec<i64>, String) {
     let done = repair::repair(data, without_log).unwrap();
     let text = done.lines.join("\n");
     let decided = decide(data).unwrap_or_else(|error| panic!("{error} after\n{text}"));
-    assert!(repair::check(data).unwrap().problems.is_empty());
+    assert!(crate::check(data).unwrap().problems.is_empty());
     let kept: Vec<Vec<u8>> =
         bytes(&data.join("damaged")).into_values().chain(bytes(&data.join(FOLDER)).into_values()).collect();
     for (path, bytes) in damaged.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "log")) {
@@ -114,7 +114,7 @@ fn without_its_log_the_store_goes_on_with_its_documents() {
     let behind = |record: &&Written| record.row > APPLIED + 1;
     let keep: Vec<_> = written.iter().filter(behind).map(|record| record.path.clone()).collect();
     let mut state = crate::schema::open_writer(data.path()).unwrap();
-    let gathered = crate::materialise::WriteBatch { row: 3, ..Default::default() };
+    let gathered = crate::write_batch::WriteBatch { row: 3, ..Default::default() };
     crate::documents::write(&mut state, &gathered, None).unwrap();
     drop(state);
     for record in written.iter().filter(|record| !keep.contains(&record.path)) {

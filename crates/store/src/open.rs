@@ -1,32 +1,27 @@
-//! Opening the store, replaying what the documents miss, and the handle that everybody else uses.
+//! Opens the store, replays what the documents miss, and starts its threads.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Weak, mpsc},
-    thread::JoinHandle,
-};
-
-use parking_lot::Mutex;
+use std::sync::{Arc, mpsc};
 
 use super::{
-    Error, LogPage, LogRow, Machine, Options, Reply,
-    append_queue::{AppendQueue, CommitCallback, Item, QueuePermit},
-    commands,
+    Error, LogPage, Machine, Options,
+    append_queue::AppendQueue,
     decide::{Decided, decide},
-    docs::{CommandDoc, CommandFilter, CommandPage, ConfigVersion, Doc, DueCommand, Loaded, StateVersion},
+    docs::Doc,
     documents,
+    handle::Handle,
+    loaded::Loaded,
+    loading,
     lock::Lock,
-    materialise::{self, WriteBatch},
-    private, quarantine,
+    materialise, private, quarantine,
     reader::Reader,
-    retention::{Kept, Retention},
     schema,
+    service::{Service, spawn},
     space::Space,
+    write_batch::WriteBatch,
     writer::Writer,
 };
 use switchbox_log::Log;
-use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
-use switchbox_support::scheduling::{self, PriorityClass};
+use switchbox_support::scheduling;
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
@@ -75,7 +70,7 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     let state = schema::open_writer(folder)?;
     let end = log.files().end();
     let reader = Arc::new(Reader::open(folder, log.files().clone())?);
-    let loaded = loaded.map_or_else(|| documents::load(&state), Ok)?;
+    let loaded = loaded.map_or_else(|| loading::load(&state), Ok)?;
     let append_queue = Arc::new(AppendQueue::new(options.queue_bytes, end.last_seq.0 + 1));
     Ok(Opened { options, log, state, reader, append_queue, lock: Arc::new(lock), space, applied, loaded })
 }
@@ -120,7 +115,7 @@ impl Opened {
             fatal: Box::new(fatal.clone()),
         };
         let writer = spawn("log-writer", self.append_queue.clone(), fatal, move || writer.run())?;
-        Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], _lock: self.lock })
+        Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], lock: self.lock })
     }
 
     /// Replays into the machine what the documents miss, and makes them whole. `loaded` is up to date afterwards.
@@ -142,311 +137,8 @@ impl Opened {
             from = next;
         }
         if from > applied + 1 {
-            self.loaded = documents::load(&self.state)?;
+            self.loaded = loading::load(&self.state)?;
         }
         Ok(())
-    }
-}
-
-/// Starts a thread of the store. When it panics the store takes nothing more, and `fatal` is called: nothing that others wait
-/// for could be written without it.
-fn spawn(
-    name: &'static str,
-    append_queue: Arc<AppendQueue>,
-    fatal: impl Fn(&Error) + Send + 'static,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, Error> {
-    let guarded = move || {
-        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
-            append_queue.close();
-            append_queue.note_ended();
-            fatal(&Error::Panicked { thread: name });
-        }
-    };
-    // Supervision: a panic stops the host, see above.
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(guarded)
-        .map_err(|e| Error::Open { path: format!("thread {name}"), problem: e.to_string() })
-}
-
-/// The running store. Dropping it without [`Service::stop`] is what a crash looks like to the next start.
-#[derive(Debug)]
-pub struct Service {
-    append_queue: Arc<AppendQueue>,
-    threads: Vec<JoinHandle<()>>,
-    _lock: Arc<Lock>,
-}
-
-impl std::fmt::Debug for AppendQueue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Intake")
-    }
-}
-
-impl Service {
-    /// Writes what is queued and ends both threads. Blocking.
-    pub fn stop(self) {
-        self.append_queue.close();
-        for thread in self.threads {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// What the rest of the host does with the store.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    append_queue: Arc<AppendQueue>,
-    reader: Arc<Reader>,
-    retention_state: Arc<Mutex<Retention>>,
-    /// Held by the service alone: a handle that outlives it keeps no other host out.
-    lock: Weak<Lock>,
-    space: Arc<Space>,
-    keep_bytes: u64,
-}
-
-impl Handle {
-    /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
-    pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
-        self.append_queue.reserve(bytes, class).await
-    }
-
-    /// Returns `None` if the queue has no room.
-    #[must_use]
-    pub fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
-        self.append_queue.try_reserve(bytes, class)
-    }
-
-    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
-    /// where many of the background want some.
-    pub async fn reserve_droppable(&self, bytes: usize, class: PriorityClass) -> Result<Option<QueuePermit>, Error> {
-        self.append_queue.reserve_droppable(bytes, class).await
-    }
-
-    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
-    /// store is closed, which `done` gets too.
-    pub fn append(
-        &self,
-        first: Option<Entry>,
-        entry: Entry,
-        sync: bool,
-        permit: Option<QueuePermit>,
-        done: Option<CommitCallback>,
-    ) -> Option<Seq> {
-        self.append_queue.append(first, entry, sync, permit, done)
-    }
-
-    /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
-    /// may wait a fraction of a commit for them, so that events and their effects share one.
-    pub fn wake(&self, expected: usize) {
-        self.append_queue.wake(expected);
-    }
-
-    /// Queues entries in this order. `sync`: their commit waits for the disk.
-    pub fn submit(
-        &self,
-        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
-        sync: bool,
-        permit: Option<QueuePermit>,
-    ) {
-        let mut permit = permit;
-        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, permit: permit.take() };
-        self.append_queue.push(entries.into_iter().map(item));
-    }
-
-    /// Queues an entry that no caller waits for. After a crash it may be missing.
-    pub fn note(&self, entry: Entry) {
-        self.append_queue.push_lingering(entry);
-    }
-
-    /// Writes one entry and waits until it is durable and applied.
-    pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
-        let permit = self.reserve(1024, PriorityClass::Foreground).await?;
-        let (done, reply) = tokio::sync::oneshot::channel();
-        let tell: CommitCallback = Box::new(move |result| {
-            let _ = done.send(result);
-        });
-        self.submit([(entry, Some(tell))], true, Some(permit));
-        reply.await.map_err(|_| Error::Closed)?
-    }
-
-    /// The number that the next event will get.
-    #[must_use]
-    pub fn next_seq(&self) -> Seq {
-        self.append_queue.next_seq()
-    }
-
-    /// Waits until the event is in the log.
-    pub async fn written(&self, seq: Seq) -> Result<(), Error> {
-        self.append_queue.written(seq).await
-    }
-
-    /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
-    /// it are handled.
-    pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
-        let (done, settled) = tokio::sync::oneshot::channel();
-        // The entry makes sure that what came before is durable, not only written.
-        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, permit: None };
-        let items = low_water.is_some().then_some(barrier);
-        self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
-        settled.await.map_err(|_| Error::Closed)
-    }
-
-    /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
-    pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
-        let keep = self.space.keep(self.keep_bytes);
-        let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
-        let Some(row) = row else { return Ok(()) };
-        let retention_state = self.retention_state.clone();
-        let change = self.read(move |reader| retention_state.lock().before(reader, row, low_water)).await?;
-        // What is to outlive the files is written before they go.
-        let (done, kept) = tokio::sync::oneshot::channel();
-        self.append_queue.push([Item::Keep { change: Box::new(change), done }]);
-        kept.await.map_err(|_| Error::Closed)?;
-        self.append_queue.push([Item::Trim { row, reuse: !self.space.is_little() }]);
-        Ok(())
-    }
-
-    /// Bytes that are free where the data folder is; `None` if the system does not say.
-    #[must_use]
-    pub fn free_bytes(&self) -> Option<u64> {
-        self.space.free().ok()
-    }
-
-    /// Looks whether the data folder is still in its place, and how much room is left. The error: the host cannot go on.
-    pub async fn look(&self) -> Result<(), Error> {
-        let (lock, space) = (self.lock.clone(), self.space.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let lock = lock.upgrade().ok_or(Error::Closed)?;
-            lock.check().map_err(|error| Error::Gone(error.to_string()))?;
-            if let Err(error) = space.look() {
-                tracing::debug!(%error, "how much room is left on the disk is not known");
-            }
-            Ok(())
-        });
-        looked.await.map_err(|_| Error::Closed)?
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let reader = self.reader.clone();
-        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Closed)?
-    }
-
-    /// Rows from `from` on, about `bytes` of them. An empty page = the end.
-    pub async fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        self.read(move |reader| reader.log_page(from, bytes)).await
-    }
-
-    /// At most `rows` rows before `before`, newest first.
-    pub async fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
-        self.read(move |reader| reader.log_back(before, rows)).await
-    }
-
-    /// What of an event outlived the log.
-    pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.kept(seq)).await
-    }
-
-    /// What outlived the log, each with its number, newest first, before the number.
-    pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
-        self.read(move |reader| reader.kept_before(num, limit)).await
-    }
-
-    /// The last row of the log, and the last event in it or before it.
-    #[must_use]
-    pub fn log_end(&self) -> (i64, Seq) {
-        self.reader.log_end()
-    }
-
-    /// Bytes of the log from this row on.
-    pub async fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
-        self.read(move |reader| reader.log_bytes_from(row)).await
-    }
-
-    /// The row in which the event stands, or the first one after it.
-    pub async fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
-        self.read(move |reader| reader.row_of(seq)).await
-    }
-
-    /// Newest first.
-    pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.configs(device, limit)).await
-    }
-
-    /// Newest first.
-    pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.states(device, limit)).await
-    }
-
-    /// Newest first.
-    pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
-    }
-
-    pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
-    }
-
-    /// A part of the device's queue after the number `after`, as far as the documents have got.
-    pub async fn queued_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
-        self.read(move |reader| reader.state(|db| commands::queued(db, device, after, limit))).await
-    }
-
-    /// Open commands of the device after the number `after`, in order.
-    pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
-    }
-
-    /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
-    /// connection, all of which are gone.
-    pub async fn due_commands(
-        &self,
-        now_ms: u64,
-        left: bool,
-        limit: usize,
-    ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
-        self.flush(None).await?;
-        let read =
-            move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
-        self.read(move |reader| reader.state(read)).await
-    }
-
-    /// By its id alone.
-    pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
-    }
-
-    /// A method call of an operator.
-    pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.call(&id)).await
-    }
-
-    /// In order of their ids, after `after`.
-    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.dead_letters(after, limit)).await
-    }
-
-    /// The newest that there ever was.
-    pub async fn last_dead_letter(&self) -> Result<u64, Error> {
-        self.flush(None).await?;
-        self.read(Reader::last_dead_letter).await
-    }
-
-    pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
-        self.flush(None).await?;
-        self.read(move |reader| reader.dead_letter(id)).await
     }
 }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
+    columns::{each, from_json, json, plugin_name},
     docs::PluginLifeDoc,
-    documents::{each, from_json, json, plugin_name},
     timers,
 };
 use switchbox_model::{
@@ -92,9 +92,9 @@ mod tests {
     use super::*;
     use crate::{
         docs::{Doc, KvDoc},
-        documents,
-        materialise::WriteBatch,
+        documents, loading,
         schema::open_writer,
+        write_batch::WriteBatch,
     };
     use switchbox_model::Seq;
 
@@ -120,7 +120,7 @@ mod tests {
         let lives = load(&db).unwrap();
         assert_eq!((lives.len(), lives[0].off_ms, lives[0].removed), (1, Some(7), true));
         apply(&mut db, vec![write(&gone, "c"), life(PluginChange::Deleted), write(&gone, "of the next")]);
-        let loaded = documents::load(&db).unwrap();
+        let loaded = loading::load(&db).unwrap();
         let mut keys: Vec<_> = loaded.kv.iter().map(|kv| (kv.plugin.as_str(), kv.key.as_str())).collect();
         keys.sort_unstable();
         assert_eq!(keys, [("gone", "of the next"), ("other", "a")]);

@@ -6,10 +6,10 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Error,
+    Error, columns,
     docs::{ConfigVersion, StateVersion},
     documents,
-    retention::{self, Kept},
+    kept::{self, Kept},
     schema,
 };
 use switchbox_log::{Files, LogPage, LogRow, Oldest};
@@ -55,7 +55,7 @@ impl Reader {
         let db = self.state.lock();
         let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
         let rows = statement.query_map([seq.0], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, Option<String>>(1)?)))?;
-        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| retention::read(&body, by.as_deref()))).collect()
+        rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| kept::read(&body, by.as_deref()))).collect()
     }
 
     /// What outlived the log, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
@@ -69,7 +69,7 @@ impl Reader {
         while let Some(row) = rows.next()?.filter(|_| bytes < READ_BYTES) {
             let (body, by): (Vec<u8>, Option<String>) = (row.get(1)?, row.get(2)?);
             bytes += body.len();
-            found.push((row.get(0)?, retention::read(&body, by.as_deref())?));
+            found.push((row.get(0)?, kept::read(&body, by.as_deref())?));
         }
         Ok(found)
     }
@@ -104,7 +104,7 @@ impl Reader {
         let db = self.state.lock();
         let mut statement =
             db.prepare_cached("SELECT * FROM config WHERE device = ?1 ORDER BY version DESC LIMIT ?2")?;
-        let rows = statement.query_map(params![device.0, limit], documents::config_version)?;
+        let rows = statement.query_map(params![device.0, limit], columns::config_version)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -113,7 +113,7 @@ impl Reader {
         let db = self.state.lock();
         let mut statement =
             db.prepare_cached("SELECT * FROM state WHERE device = ?1 ORDER BY version DESC LIMIT ?2")?;
-        let rows = statement.query_map(params![device.0, limit], documents::state_version)?;
+        let rows = statement.query_map(params![device.0, limit], columns::state_version)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -126,7 +126,7 @@ impl Reader {
     pub(super) fn call(&self, id: &str) -> Result<Option<CallRecord>, Error> {
         let db = self.state.lock();
         let body = db.query_row("SELECT body FROM call WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
-        body.map(|body| documents::call(&body)).transpose()
+        body.map(|body| columns::call(&body)).transpose()
     }
 
     /// In order of their ids, after `after`: at most `limit`, and not many more bytes than are read at once, but at least one
@@ -139,7 +139,7 @@ impl Reader {
         while let Some(row) = bodies.next()?.filter(|_| bytes < READ_BYTES) {
             let body: Vec<u8> = row.get(0)?;
             bytes += body.len();
-            letters.push(documents::dead_letter(&body)?);
+            letters.push(columns::dead_letter(&body)?);
         }
         Ok(letters)
     }
@@ -153,6 +153,6 @@ impl Reader {
         let db = self.state.lock();
         let body =
             db.query_row("SELECT body FROM dead_letter WHERE id = ?1", [id], |r| r.get::<_, Vec<u8>>(0)).optional()?;
-        body.map(|body| documents::dead_letter(&body)).transpose()
+        body.map(|body| columns::dead_letter(&body)).transpose()
     }
 }

@@ -18,8 +18,7 @@ use switchbox_log::{
     inspect::{self, Damage, Found},
     record,
     runs::{FIRST, Run},
-    segment::{self, Segment},
-    sync_folder,
+    segment, sync_folder,
 };
 use switchbox_model::Seq;
 
@@ -235,71 +234,4 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let length = (bytes.len() as u64).max(FIRST).next_multiple_of(4_096);
     file.set_len(length)?;
     file.sync_all()
-}
-
-/// What is in each file.
-#[derive(Debug)]
-pub struct Checked {
-    pub lines: Vec<String>,
-    /// What is wrong; empty if all is well.
-    pub problems: Vec<String>,
-}
-
-/// Looks at all of the store in the folder, which no host may be using. Changes nothing.
-pub fn check(data: &Path) -> Result<Checked, Error> {
-    let _lock = Lock::take(data)?;
-    let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
-    let found = inspect::inspect(&data.join(switchbox_log::FOLDER))?;
-    checked.lines.extend(found.segments.iter().map(describe));
-    if let Some(path) = &found.unbegun {
-        checked.lines.push(format!("{}: just begun, without a row", path.display()));
-    }
-    if let Some(torn) = &found.torn {
-        checked.lines.push(format!(
-            "{}: {} bytes from byte {} on are of a write that never ended; the next start cuts them off and keeps them aside",
-            torn.path.display(),
-            torn.bytes,
-            torn.offset
-        ));
-    }
-    for (path, run) in found.damage.iter().flat_map(|damage| &damage.behind) {
-        let rows = format!("rows {} to {}", run.first_row, run.last_row);
-        checked.lines.push(format!(
-            "{}: {rows} are whole behind the damage, bytes {} to {}",
-            path.display(),
-            run.from,
-            run.until
-        ));
-    }
-    match schema::integrity(data) {
-        Ok(None) => checked.lines.push(format!("{}: there is none yet", schema::path(data).display())),
-        Ok(Some(problems)) if problems.is_empty() => {
-            checked.lines.push(format!("{}: whole", schema::path(data).display()))
-        }
-        Ok(Some(problems)) => {
-            let name = schema::path(data).display().to_string();
-            checked.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
-        }
-        Err(error) => checked.problems.push(error.to_string()),
-    }
-    if let Err(error) = decide::decide(data) {
-        checked.problems.push(error.to_string());
-    }
-    Ok(checked)
-}
-
-fn describe(segment: &Segment) -> String {
-    let (start, end) = (segment.start(), segment.end());
-    let path = segment.path().display();
-    if start.row == end.row {
-        return format!("{path}: without a row");
-    }
-    format!(
-        "{path}: rows {} to {}, events {} to {}, {} bytes",
-        start.row + 1,
-        end.row,
-        start.last_seq.0 + 1,
-        end.last_seq,
-        segment.used()
-    )
 }

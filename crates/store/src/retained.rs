@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
     Error,
-    broker::{blob, clamp_expiry, parsed},
-    documents::{each, from_json, json},
+    columns::{blob, each, from_blob, from_json, json},
+    expiry,
 };
 use switchbox_model::broker::{MessageNum, Owner, RetainedDoc, StoredMessage};
 
@@ -73,23 +73,23 @@ impl RetainedFold {
 
 fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(), Error> {
     let mut find = tx.prepare_cached("SELECT body FROM retained WHERE topic = ?1 AND length(body) > 0")?;
-    let message = find.query_row([topic], |r| parsed::<StoredMessage>(&r.get::<_, Vec<u8>>(0)?)).optional()?;
+    let message = find.query_row([topic], |r| from_blob::<StoredMessage>(&r.get::<_, Vec<u8>>(0)?)).optional()?;
     if message.is_some_and(|message| message.is_expired(time_ms)) {
         tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
     }
     Ok(())
 }
 
-/// See [`super::broker::clock_set`].
+/// The wall clock was set.
 pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> {
     let select = "SELECT rowid, body FROM retained WHERE length(body) > 0";
-    clamp_expiry(tx, now_ms, select, "UPDATE retained SET body = ?2 WHERE rowid = ?1")
+    expiry::clamp(tx, now_ms, select, "UPDATE retained SET body = ?2 WHERE rowid = ?1")
 }
 
 pub(super) fn load(db: &Connection) -> Result<Vec<RetainedDoc>, Error> {
     let mut retained = Vec::new();
     each(db, "SELECT body, owner FROM retained WHERE length(body) > 0", |r| {
-        let message = parsed(&r.get::<_, Vec<u8>>(0)?)?;
+        let message = from_blob(&r.get::<_, Vec<u8>>(0)?)?;
         let owner = r.get::<_, Option<String>>(1)?.map(|owner| from_json(&owner)).transpose()?.unwrap_or_default();
         retained.push(RetainedDoc { message, owner });
         Ok(())

@@ -7,9 +7,12 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 
-use super::{Error, documents, reader::Reader};
+use super::{
+    Error, columns,
+    kept::{Change, Kept, Why},
+    reader::Reader,
+};
 use switchbox_model::{Cause, EffectKey, Entry, Event, Handled, PluginName, Seq};
 
 /// Files are looked through for executions in which something happened no more often than this: a host that fills them
@@ -20,34 +23,6 @@ const LOOK_MOST: usize = 1_000;
 /// How far behind an event its execution is looked for, bytes and pages of that size.
 const PAGE_BYTES: usize = 1024 * 1024;
 const PAGES: usize = 32;
-
-/// An event, what a plugin made of it, or both.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Kept {
-    pub event: Option<Event>,
-    pub handled: Option<Handled>,
-    /// The effect that the event came of. In a column of its own: older rows have none.
-    #[serde(skip)]
-    pub by: Option<EffectKey>,
-}
-
-/// What is to be written before the files go.
-#[derive(Debug, Default)]
-pub(super) struct Change {
-    pub(super) keep: Vec<(Kept, Why)>,
-    /// No document refers to what came of these any more.
-    pub(super) released: Vec<Seq>,
-    /// A document refers to what came of these, which was kept for another reason.
-    pub(super) claimed: Vec<Seq>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// A document refers to it.
-    Referenced,
-    /// Something happened in it; the oldest make room.
-    Interesting,
-}
 
 /// A document that is there because of an execution.
 #[derive(Debug, Clone)]
@@ -115,15 +90,15 @@ impl Retention {
                 }
             }
         };
-        documents::each(db, "SELECT device, version, cause FROM config", |r| {
+        columns::each(db, "SELECT device, version, cause FROM config", |r| {
             note(Document::Config { device: r.get(0)?, version: r.get(1)? }, r.get_ref(2)?.as_str()?);
             Ok(())
         })?;
-        documents::each(db, "SELECT device, num, cause FROM command", |r| {
+        columns::each(db, "SELECT device, num, cause FROM command", |r| {
             note(Document::Command { device: r.get(0)?, num: r.get(1)? }, r.get_ref(2)?.as_str()?);
             Ok(())
         })?;
-        documents::each(db, "SELECT DISTINCT seq, referenced FROM kept", |r| {
+        columns::each(db, "SELECT DISTINCT seq, referenced FROM kept", |r| {
             let (seq, referenced): (_, bool) = (Seq(r.get(0)?), r.get(1)?);
             match (referenced, all.contains(&seq)) {
                 (true, false) => change.released.push(seq),
@@ -206,127 +181,4 @@ fn look_through(reader: &Reader, (first, last): (i64, i64), hurries: bool, chang
         }
     }
     Ok(())
-}
-
-/// Writes what is to be kept and lets go of the oldest that nothing refers to, past `bytes`.
-pub(super) fn write(db: &mut Connection, change: &Change, bytes: u64) -> Result<(), Error> {
-    let tx = db.transaction()?;
-    for Seq(seq) in &change.released {
-        tx.prepare_cached("UPDATE kept SET referenced = 0 WHERE seq = ?1")?.execute([seq])?;
-    }
-    for Seq(seq) in &change.claimed {
-        tx.prepare_cached("UPDATE kept SET referenced = 1 WHERE seq = ?1")?.execute([seq])?;
-    }
-    for (kept, why) in &change.keep {
-        put(&tx, kept, *why)?;
-    }
-    tx.execute(
-        "DELETE FROM kept WHERE referenced = 0 AND num <= (SELECT max(num) FROM
-            (SELECT num, sum(size) OVER (ORDER BY num DESC) AS newer FROM kept WHERE referenced = 0) WHERE newer > ?1)",
-        [bytes],
-    )?;
-    Ok(tx.commit()?)
-}
-
-fn put(db: &Connection, kept: &Kept, why: Why) -> Result<(), Error> {
-    let key = match (&kept.handled, &kept.event) {
-        (Some(handled), _) => (handled.seq.0, handled.plugin.as_str(), handled.attempt),
-        (None, Some(event)) => (event.seq.0, "", 0),
-        (None, None) => return Ok(()),
-    };
-    let by = kept.by.as_ref().map(ToString::to_string);
-    let body = postcard::to_stdvec(kept).map_err(|e| Error::Sqlite(e.to_string()))?;
-    // Once with its event and once without: with it.
-    db.prepare_cached(
-        "INSERT INTO kept (seq, plugin, attempt, referenced, size, body, came_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (seq, plugin, attempt) DO UPDATE SET
-            referenced = max(referenced, excluded.referenced),
-            body = CASE WHEN excluded.size > size THEN excluded.body ELSE body END,
-            size = max(size, excluded.size),
-            came_of = coalesce(excluded.came_of, came_of)",
-    )?
-    .execute(params![key.0, key.1, key.2, why == Why::Referenced, body.len(), body, by])?;
-    Ok(())
-}
-
-/// The event of a dead letter that goes: a document may refer to it, when the letter was driven again.
-pub(super) fn put_event(db: &Connection, event: Event) -> Result<(), Error> {
-    put(db, &Kept { event: Some(event), ..Kept::default() }, Why::Interesting)
-}
-
-/// Of the columns `body` and `came_of`.
-pub(super) fn read(body: &[u8], by: Option<&str>) -> Result<Kept, Error> {
-    let kept: Kept =
-        postcard::from_bytes(body).map_err(|e| Error::Sqlite(format!("a kept execution cannot be read: {e}")))?;
-    Ok(Kept { by: by.and_then(|by| by.parse().ok()), ..kept })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema;
-    use switchbox_model::{EventData, Outcome};
-
-    fn kept(seq: u64) -> Kept {
-        let data = EventData::Topic { topic: "t".into(), payload: vec![0; 1_000].into(), properties: vec![] };
-        let event = Event { seq: Seq(seq), time_ms: 0, device: None, durable: true, data };
-        let handled = Handled {
-            plugin: PluginName::new("relay").unwrap(),
-            digest: "sha256:0".into(),
-            seq: Seq(seq),
-            attempt: 1,
-            time_ms: 0,
-            took_us: 7,
-            logs: vec![],
-            outcome: Outcome::Done { effects: vec![] },
-        };
-        Kept { event: Some(event), handled: Some(handled), by: None }
-    }
-
-    #[test]
-    fn what_an_event_came_of_is_kept_with_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut db = schema::open_writer(folder.path()).unwrap();
-        let by: Option<EffectKey> = "7.wake.1".parse().ok();
-        let of_effect = Kept { by: by.clone(), ..kept(1) };
-        // The same again, from a place where its cause was not to be seen.
-        let keep = [of_effect, kept(1), kept(2)].map(|kept| (kept, Why::Interesting)).into();
-        write(&mut db, &Change { keep, ..Change::default() }, 10_000).unwrap();
-        let mut found = Vec::new();
-        documents::each(&db, "SELECT body, came_of FROM kept ORDER BY seq", |r| {
-            let (body, by): (Vec<u8>, Option<String>) = (r.get(0)?, r.get(1)?);
-            found.push(read(&body, by.as_deref()).unwrap().by);
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(found, [by, None]);
-    }
-
-    fn seqs(db: &Connection) -> Vec<u64> {
-        let mut found = Vec::new();
-        documents::each(db, "SELECT seq FROM kept ORDER BY num", |r| {
-            found.push(r.get(0)?);
-            Ok(())
-        })
-        .unwrap();
-        found
-    }
-
-    #[test]
-    fn the_oldest_go_that_no_document_refers_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut db = schema::open_writer(folder.path()).unwrap();
-        let keep = vec![
-            (kept(1), Why::Referenced),
-            (kept(2), Why::Interesting),
-            (kept(3), Why::Interesting),
-            (kept(4), Why::Interesting),
-        ];
-        write(&mut db, &Change { keep, ..Change::default() }, 2_500).unwrap();
-        assert_eq!(seqs(&db), [1, 3, 4]);
-        write(&mut db, &Change { released: vec![Seq(1)], claimed: vec![Seq(3)], ..Change::default() }, 1_500).unwrap();
-        assert_eq!(seqs(&db), [3, 4], "released, it is the oldest");
-        write(&mut db, &Change { keep: vec![(kept(3), Why::Interesting)], ..Change::default() }, 0).unwrap();
-        assert_eq!(seqs(&db), [3], "what is claimed stays so");
-    }
 }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Error,
+    columns::{from_json, plugin_name},
     docs::TimerDoc,
-    documents::{from_json, plugin_name},
 };
 use switchbox_model::{PluginName, timer::Timer};
 

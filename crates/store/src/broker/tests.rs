@@ -6,7 +6,7 @@ use super::{super::retained::CLEARED_FOR, *};
 use crate::schema;
 use switchbox_model::{
     QoS,
-    broker::{Owner, StoredExpiry, SubscriptionKind},
+    broker::{Owner, SessionKey, StoredExpiry, StoredWill, SubscriptionKind},
 };
 
 const ONE: SessionNum = SessionNum(1);

@@ -1,0 +1,103 @@
+//! The queue before the writer: numbering, bounds, and what the writer is given when.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use super::*;
+use switchbox_model::{DeviceNum, Event, EventData};
+
+fn event() -> Event {
+    let device = Some(DeviceNum(1));
+    Event { seq: Seq(0), time_ms: 0, device, durable: true, data: EventData::Connected }
+}
+
+/// None: it would wait.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
+    }
+}
+
+fn numbers(items: &[Item]) -> Vec<u64> {
+    let events = items.iter().filter_map(|item| match item {
+        Item::Entry { entry: Entry::Events(events), .. } => Some(events),
+        _ => None,
+    });
+    events.flatten().map(|event| event.seq.0).collect()
+}
+
+#[test]
+fn events_are_numbered_in_the_order_of_the_log() {
+    let append_queue = AppendQueue::new(1024, 7);
+    assert_eq!(append_queue.append(None, Entry::Events(vec![event(), event()]), true, None, None), Some(Seq(7)));
+    assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), false, None, None), Some(Seq(9)));
+    let mut items = Vec::new();
+    assert!(append_queue.take(&mut items));
+    assert_eq!(numbers(&items), [7, 8, 9]);
+    assert_eq!(append_queue.next_seq(), Seq(10));
+}
+
+#[test]
+fn what_nobody_waits_for_goes_with_what_somebody_does() {
+    let append_queue = AppendQueue::new(1024, 1);
+    append_queue.push_lingering(Entry::Barrier);
+    append_queue.append(None, Entry::Events(vec![event()]), true, None, None);
+    let mut items = Vec::new();
+    assert!(append_queue.take(&mut items));
+    assert_eq!(items.len(), 2);
+    append_queue.push_lingering(Entry::Barrier);
+    items.clear();
+    assert!(append_queue.take(&mut items), "it goes alone when nothing else comes");
+    assert_eq!(items.len(), 1);
+}
+
+#[test]
+fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
+    let append_queue = AppendQueue::new(1024, 1);
+    append_queue.push_lingering(Entry::Barrier);
+    append_queue.close();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let done: CommitCallback = Box::new(move |result| sender.send(result).unwrap());
+    assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), true, None, Some(done)), None);
+    assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
+    let mut items = Vec::new();
+    assert!(append_queue.take(&mut items));
+    assert!(!append_queue.take(&mut items));
+}
+
+#[test]
+fn only_what_is_expected_is_waited_for() {
+    let append_queue = AppendQueue::new(1024, 1);
+    let mut items = Vec::new();
+    let soon = || Instant::now() + Duration::from_millis(1);
+    assert!(!append_queue.take_expected(soon(), false, &mut items), "nothing was expected");
+    append_queue.wake(2);
+    append_queue.push([Item::Trim { row: 1, reuse: true }]);
+    assert!(append_queue.take_expected(soon(), false, &mut items));
+    append_queue.expected_arrived(1);
+    assert!(!append_queue.take_expected(soon(), false, &mut items), "the second did not come");
+    append_queue.push([Item::Trim { row: 2, reuse: true }]);
+    assert!(!append_queue.take_expected(soon(), false, &mut items), "it is not expected any more");
+}
+
+#[test]
+fn nothing_is_expected_of_a_queue_that_is_closed() {
+    let append_queue = AppendQueue::new(1024, 1);
+    append_queue.wake(2);
+    append_queue.push([Item::Trim { row: 1, reuse: true }]);
+    append_queue.close();
+    let (mut items, until) = (Vec::new(), Instant::now() + Duration::from_secs(3600));
+    assert!(append_queue.take_expected(until, true, &mut items), "what is queued is still given out");
+    assert!(!append_queue.take_expected(until, true, &mut items), "the writer would ask again, for ever");
+}
+
+#[test]
+fn nobody_waits_for_an_event_that_will_never_be_in_the_log() {
+    let append_queue = AppendQueue::new(1024, 1);
+    assert!(at_once(append_queue.written(Seq(1))).is_none());
+    append_queue.note_ended();
+    assert!(matches!(at_once(append_queue.written(Seq(1))), Some(Err(Error::Closed))));
+}

@@ -1,0 +1,27 @@
+//! The expiry of stored messages, where the wall clock is set: none has more time left than its whole life.
+
+use rusqlite::{Transaction, params};
+
+use super::{
+    Error,
+    columns::{blob, each, from_blob},
+};
+use switchbox_model::broker::StoredMessage;
+
+/// `select` gives keys and messages, `update` takes a key and its message. Reads every message: their expiry stands in them.
+pub(super) fn clamp(tx: &Transaction<'_>, now_ms: u64, select: &str, update: &str) -> Result<(), Error> {
+    let mut clamped = Vec::new();
+    each(tx, select, |r| {
+        let mut message: StoredMessage = from_blob(&r.get::<_, Vec<u8>>(1)?)?;
+        if let Some(expiry) = message.expiry.clamped(now_ms) {
+            message.expiry = expiry;
+            clamped.push((r.get::<_, u64>(0)?, message));
+        }
+        Ok(())
+    })?;
+    let mut write = tx.prepare_cached(update)?;
+    for (num, message) in clamped {
+        write.execute(params![num, blob(&message)?])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! What the rest of the host does with the store: queues entries, waits for them, and reads.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{
+    Error, LogPage, LogRow, Reply,
+    append_queue::{AppendQueue, CommitCallback, Item},
+    command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
+    commands,
+    docs::{ConfigVersion, StateVersion},
+    kept::Kept,
+    lock::Lock,
+    permits::QueuePermit,
+    reader::Reader,
+    retention::Retention,
+    space::Space,
+};
+use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Entry, Seq};
+use switchbox_support::scheduling::PriorityClass;
+
+/// What the rest of the host does with the store.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) append_queue: Arc<AppendQueue>,
+    pub(super) reader: Arc<Reader>,
+    pub(super) retention_state: Arc<Mutex<Retention>>,
+    /// Held by the service alone: a handle that outlives it keeps no other host out.
+    pub(super) lock: Weak<Lock>,
+    pub(super) space: Arc<Space>,
+    pub(super) keep_bytes: u64,
+}
+
+impl Handle {
+    /// Waits until the queue has room for about so many bytes, which is soon for the foreground, whatever the background does.
+    pub async fn reserve(&self, bytes: usize, class: PriorityClass) -> Result<QueuePermit, Error> {
+        self.append_queue.permits.reserve(bytes, class).await
+    }
+
+    /// Returns `None` if the queue has no room.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize, class: PriorityClass) -> Option<QueuePermit> {
+        self.append_queue.permits.try_reserve(bytes, class)
+    }
+
+    /// Reserves room for what may be dropped. Returns `None` if that would use the last quarter of the queue. Waits only
+    /// where many of the background want some.
+    pub async fn reserve_droppable(&self, bytes: usize, class: PriorityClass) -> Result<Option<QueuePermit>, Error> {
+        self.append_queue.permits.reserve_droppable(bytes, class).await
+    }
+
+    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
+    /// store is closed, which `done` gets too.
+    pub fn append(
+        &self,
+        first: Option<Entry>,
+        entry: Entry,
+        sync: bool,
+        permit: Option<QueuePermit>,
+        done: Option<CommitCallback>,
+    ) -> Option<Seq> {
+        self.append_queue.append(first, entry, sync, permit, done)
+    }
+
+    /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
+    /// may wait a fraction of a commit for them, so that events and their effects share one.
+    pub fn wake(&self, expected: usize) {
+        self.append_queue.wake(expected);
+    }
+
+    /// Queues entries in this order. `sync`: their commit waits for the disk.
+    pub fn submit(
+        &self,
+        entries: impl IntoIterator<Item = (Entry, Option<CommitCallback>)>,
+        sync: bool,
+        permit: Option<QueuePermit>,
+    ) {
+        let mut permit = permit;
+        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, permit: permit.take() };
+        self.append_queue.push(entries.into_iter().map(item));
+    }
+
+    /// Queues an entry that no caller waits for. After a crash it may be missing.
+    pub fn note(&self, entry: Entry) {
+        self.append_queue.push_lingering(entry);
+    }
+
+    /// Writes one entry and waits until it is durable and applied.
+    pub async fn call(&self, entry: Entry) -> Result<Reply, Error> {
+        let permit = self.reserve(1024, PriorityClass::Foreground).await?;
+        let (done, reply) = tokio::sync::oneshot::channel();
+        let tell: CommitCallback = Box::new(move |result| {
+            let _ = done.send(result);
+        });
+        self.submit([(entry, Some(tell))], true, Some(permit));
+        reply.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The number that the next event will get.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.append_queue.next_seq()
+    }
+
+    /// Waits until the event is in the log.
+    pub async fn written(&self, seq: Seq) -> Result<(), Error> {
+        self.append_queue.written(seq).await
+    }
+
+    /// Waits until the documents show all that was submitted before. With `low_water`, also notes that all events before
+    /// it are handled.
+    pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
+        let (done, settled) = tokio::sync::oneshot::channel();
+        // The entry makes sure that what came before is durable, not only written.
+        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, permit: None };
+        let items = low_water.is_some().then_some(barrier);
+        self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
+        settled.await.map_err(|_| Error::Closed)
+    }
+
+    /// Lets go of rows that nobody needs: before `low_water`, in the documents, and past the bytes to keep.
+    pub async fn trim(&self, low_water: Seq) -> Result<(), Error> {
+        let keep = self.space.keep(self.keep_bytes);
+        let row = self.read(move |reader| Ok(reader.trimmable(low_water, keep, reader.applied()?))).await?;
+        let Some(row) = row else { return Ok(()) };
+        let retention_state = self.retention_state.clone();
+        let change = self.read(move |reader| retention_state.lock().before(reader, row, low_water)).await?;
+        // What is to outlive the files is written before they go.
+        let (done, kept) = tokio::sync::oneshot::channel();
+        self.append_queue.push([Item::Keep { change: Box::new(change), done }]);
+        kept.await.map_err(|_| Error::Closed)?;
+        self.append_queue.push([Item::Trim { row, reuse: !self.space.is_little() }]);
+        Ok(())
+    }
+
+    /// Bytes that are free where the data folder is; `None` if the system does not say.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.space.free().ok()
+    }
+
+    /// Looks whether the data folder is still in its place, and how much room is left. The error: the host cannot go on.
+    pub async fn look(&self) -> Result<(), Error> {
+        let (lock, space) = (self.lock.clone(), self.space.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let lock = lock.upgrade().ok_or(Error::Closed)?;
+            lock.check().map_err(|error| Error::Gone(error.to_string()))?;
+            if let Err(error) = space.look() {
+                tracing::debug!(%error, "how much room is left on the disk is not known");
+            }
+            Ok(())
+        });
+        looked.await.map_err(|_| Error::Closed)?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let reader = self.reader.clone();
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Closed)?
+    }
+
+    /// Rows from `from` on, about `bytes` of them. An empty page = the end.
+    pub async fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
+        self.read(move |reader| reader.log_page(from, bytes)).await
+    }
+
+    /// At most `rows` rows before `before`, newest first.
+    pub async fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
+        self.read(move |reader| reader.log_back(before, rows)).await
+    }
+
+    /// What of an event outlived the log.
+    pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.kept(seq)).await
+    }
+
+    /// What outlived the log, each with its number, newest first, before the number.
+    pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
+        self.read(move |reader| reader.kept_before(num, limit)).await
+    }
+
+    /// The last row of the log, and the last event in it or before it.
+    #[must_use]
+    pub fn log_end(&self) -> (i64, Seq) {
+        self.reader.log_end()
+    }
+
+    /// Bytes of the log from this row on.
+    pub async fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        self.read(move |reader| reader.log_bytes_from(row)).await
+    }
+
+    /// The row in which the event stands, or the first one after it.
+    pub async fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
+        self.read(move |reader| reader.row_of(seq)).await
+    }
+
+    /// Newest first.
+    pub async fn configs(&self, device: DeviceNum, limit: usize) -> Result<Vec<ConfigVersion>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.configs(device, limit)).await
+    }
+
+    /// Newest first.
+    pub async fn states(&self, device: DeviceNum, limit: usize) -> Result<Vec<StateVersion>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.states(device, limit)).await
+    }
+
+    /// Newest first.
+    pub async fn commands(&self, device: DeviceNum, filter: CommandFilter) -> Result<Vec<CommandDoc>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.state(|db| commands::list(db, device, &filter))).await
+    }
+
+    pub async fn command(&self, device: DeviceNum, id: String) -> Result<Option<CommandDoc>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.state(|db| commands::find(db, Some(device), &id))).await
+    }
+
+    /// A part of the device's queue after the number `after`, as far as the documents have got.
+    pub async fn queued_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<CommandPage, Error> {
+        self.read(move |reader| reader.state(|db| commands::queued(db, device, after, limit))).await
+    }
+
+    /// Open commands of the device after the number `after`, in order.
+    pub async fn open_commands(&self, device: DeviceNum, after: u64, limit: usize) -> Result<Vec<DueCommand>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.state(|db| commands::open(db, device, after, limit))).await
+    }
+
+    /// Open commands whose time is over, and when that of the next one will be. `left`: also those that were only for a
+    /// connection, all of which are gone.
+    pub async fn due_commands(
+        &self,
+        now_ms: u64,
+        left: bool,
+        limit: usize,
+    ) -> Result<(Vec<DueCommand>, Option<u64>), Error> {
+        self.flush(None).await?;
+        let read =
+            move |db: &rusqlite::Connection| Ok((commands::due(db, now_ms, left, limit)?, commands::next_due(db)?));
+        self.read(move |reader| reader.state(read)).await
+    }
+
+    /// By its id alone.
+    pub async fn command_by_id(&self, id: String) -> Result<Option<CommandDoc>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.state(|db| commands::find(db, None, &id))).await
+    }
+
+    /// A method call of an operator.
+    pub async fn call_record(&self, id: String) -> Result<Option<CallRecord>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.call(&id)).await
+    }
+
+    /// In order of their ids, after `after`.
+    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.dead_letters(after, limit)).await
+    }
+
+    /// The newest that there ever was.
+    pub async fn last_dead_letter(&self) -> Result<u64, Error> {
+        self.flush(None).await?;
+        self.read(Reader::last_dead_letter).await
+    }
+
+    pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, Error> {
+        self.flush(None).await?;
+        self.read(move |reader| reader.dead_letter(id)).await
+    }
+}

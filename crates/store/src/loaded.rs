@@ -1,0 +1,53 @@
+//! Everything that the host keeps in memory, as it is loaded from `state.db` at its start.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::{
+    broker_docs::BrokerDocs,
+    docs::{
+        ConfigVersion, DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc,
+        StateVersion, TimerDoc,
+    },
+};
+use switchbox_model::{
+    DeviceNum, OpenCommands, PluginName, Seq,
+    registry::{DeviceError, GatewayAccess, MethodEndpoint},
+};
+
+/// Everything that the host keeps in memory, as it stands in `state.db`.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub registries: Vec<RegistryDoc>,
+    pub services: Vec<Arc<ServiceDoc>>,
+    pub devices: Vec<(DeviceDoc, Seen)>,
+    /// Gateways, each with a device that is bound to it.
+    pub bindings: Vec<(DeviceNum, DeviceNum)>,
+    /// The newest of each device.
+    pub configs: Vec<ConfigVersion>,
+    /// The newest of each device.
+    pub states: Vec<StateVersion>,
+    pub kv: Vec<KvDoc>,
+    pub timers: Vec<TimerDoc>,
+    pub plugins: Vec<PluginDoc>,
+    pub lives: Vec<PluginLifeDoc>,
+    /// Of every device that ever had commands.
+    pub commands: HashMap<DeviceNum, OpenCommands>,
+    pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,
+    /// What last went wrong with each device.
+    pub errors: Vec<(DeviceNum, DeviceError)>,
+    /// The gateway over which each device was last heard of.
+    pub gateway_accesses: Vec<(DeviceNum, GatewayAccess)>,
+    /// In the order in which they were committed.
+    pub outgoing: Vec<OutgoingDoc>,
+    /// In order of their ids.
+    pub dead_letters: Vec<(PluginName, u64)>,
+    pub last_dead_letter: u64,
+    pub last_device: u64,
+    /// The newest revision of a registry, a device or an account, of those that are gone too.
+    pub last_revision: u64,
+    /// All events before this one are handled.
+    pub low_water: Seq,
+    pub broker: BrokerDocs,
+}

@@ -1,0 +1,157 @@
+//! Loads all documents that the host keeps in memory, at its start.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::{
+    Error, broker,
+    columns::{
+        LAST_DEAD_LETTER, LAST_DEVICE, LAST_REVISION, LOW_WATER, config_version, dead_letter, each, from_json, meta,
+        parsed, plugin_name, registry_name, state_version,
+    },
+    commands,
+    docs::{DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc},
+    loaded::Loaded,
+    plugins, timers,
+};
+use switchbox_model::{DeviceId, DeviceName, DeviceNum, QoS, Seq, ServiceName, registry::PasswordHash};
+
+pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
+    let mut loaded = Loaded {
+        last_device: meta(db, LAST_DEVICE)?,
+        last_revision: meta(db, LAST_REVISION)?,
+        last_dead_letter: meta(db, LAST_DEAD_LETTER)?,
+        low_water: Seq(meta(db, LOW_WATER)?),
+        broker: broker::load(db)?,
+        timers: timers::load(db)?,
+        lives: plugins::load(db)?,
+        ..Loaded::default()
+    };
+    registries_and_services(db, &mut loaded)?;
+    devices(db, &mut loaded)?;
+    newest_versions(db, &mut loaded)?;
+    of_plugins(db, &mut loaded)?;
+    commands::load(db, &mut loaded)?;
+    outgoing(db, &mut loaded)?;
+    Ok(loaded)
+}
+
+/// Registries, and the accounts of programs.
+fn registries_and_services(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    each(db, "SELECT name, spec, created_ms, revision FROM registry", |r| {
+        let name = registry_name(&r.get::<_, String>(0)?)?;
+        let spec = from_json(&r.get::<_, String>(1)?)?;
+        loaded.registries.push(RegistryDoc { name, spec, created_ms: r.get(2)?, revision: r.get(3)? });
+        Ok(())
+    })?;
+    each(db, "SELECT name, spec, password, created_ms, revision FROM service", |r| {
+        loaded.services.push(Arc::new(ServiceDoc {
+            name: parsed(&r.get::<_, String>(0)?, |t| ServiceName::new(t).map_err(|e| e.to_string()))?,
+            spec: from_json(&r.get::<_, String>(1)?)?,
+            password: r.get::<_, Option<String>>(2)?.map(|hash| PasswordHash(hash.into())),
+            created_ms: r.get(3)?,
+            revision: r.get(4)?,
+        }));
+        Ok(())
+    })
+}
+
+/// Devices, which gateways they are bound to, and where their methods are called.
+fn devices(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    each(db, "SELECT gateway, device FROM binding", |r| {
+        loaded.bindings.push((DeviceNum(r.get(0)?), DeviceNum(r.get(1)?)));
+        Ok(())
+    })?;
+    each(db, "SELECT device, body FROM method_endpoint", |r| {
+        loaded.endpoints.push((DeviceNum(r.get(0)?), from_json(&r.get::<_, String>(1)?)?));
+        Ok(())
+    })?;
+    let devices = "SELECT num, registry, id, spec, created_ms, seen_ms, password, heartbeat_ms, config_sent_ms,
+        config_acknowledged_ms, connected, error, gateway_access, revision FROM device ORDER BY num";
+    each(db, devices, |r| {
+        let device = DeviceDoc {
+            num: DeviceNum(r.get(0)?),
+            name: DeviceName {
+                registry: registry_name(&r.get::<_, String>(1)?)?,
+                id: parsed(&r.get::<_, String>(2)?, |t| DeviceId::new(t).map_err(|e| e.to_string()))?,
+            },
+            spec: from_json(&r.get::<_, String>(3)?)?,
+            created_ms: r.get(4)?,
+            password: r.get::<_, Option<String>>(6)?.map(|hash| PasswordHash(hash.into())),
+            revision: r.get(13)?,
+        };
+        let seen = Seen {
+            event_ms: r.get(5)?,
+            heartbeat_ms: r.get(7)?,
+            config_sent_ms: r.get(8)?,
+            config_acknowledged_ms: r.get(9)?,
+            connected: r.get(10)?,
+        };
+        if let Some(error) = r.get::<_, Option<String>>(11)? {
+            loaded.errors.push((device.num, from_json(&error)?));
+        }
+        if let Some(access) = r.get::<_, Option<String>>(12)? {
+            loaded.gateway_accesses.push((device.num, from_json(&access)?));
+        }
+        loaded.devices.push((device, seen));
+        Ok(())
+    })
+}
+
+/// The newest config and the newest state of each device.
+fn newest_versions(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    each(
+        db,
+        "SELECT c.* FROM config c JOIN (SELECT device, max(version) v FROM config GROUP BY device) n ON c.device = n.device AND c.version = n.v",
+        |r| {
+            loaded.configs.push(config_version(r)?);
+            Ok(())
+        },
+    )?;
+    each(
+        db,
+        "SELECT s.* FROM state s JOIN (SELECT device, max(version) v FROM state GROUP BY device) n ON s.device = n.device AND s.version = n.v",
+        |r| {
+            loaded.states.push(state_version(r)?);
+            Ok(())
+        },
+    )
+}
+
+/// Which plugins there are, what they keep, and the numbers of their dead letters.
+fn of_plugins(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    each(db, "SELECT plugin, key, value, revision FROM kv", |r| {
+        loaded.kv.push(KvDoc {
+            plugin: plugin_name(&r.get::<_, String>(0)?)?,
+            key: r.get(1)?,
+            value: r.get::<_, Option<Vec<u8>>>(2)?.map(Into::into),
+            revision: r.get(3)?,
+        });
+        Ok(())
+    })?;
+    each(db, "SELECT body FROM dead_letter ORDER BY id", |r| {
+        if let Ok(letter) = dead_letter(&r.get::<_, Vec<u8>>(0)?) {
+            loaded.dead_letters.push((letter.plugin, letter.id));
+        }
+        Ok(())
+    })?;
+    each(db, "SELECT name, from_seq FROM plugin", |r| {
+        loaded.plugins.push(PluginDoc { plugin: plugin_name(&r.get::<_, String>(0)?)?, from: Seq(r.get(1)?) });
+        Ok(())
+    })
+}
+
+/// Messages of plugins that are not settled as published.
+fn outgoing(db: &Connection, loaded: &mut Loaded) -> Result<(), Error> {
+    each(db, "SELECT id, topic, payload, qos, retain FROM outgoing ORDER BY num", |r| {
+        loaded.outgoing.push(OutgoingDoc {
+            id: r.get(0)?,
+            topic: r.get(1)?,
+            payload: r.get::<_, Vec<u8>>(2)?.into(),
+            qos: QoS::of(r.get(3)?).unwrap_or_default(),
+            retain: r.get(4)?,
+        });
+        Ok(())
+    })
+}

@@ -1,0 +1,127 @@
+//! Changes of documents that are written together. They are folded: a device that got five hundred configs meanwhile costs ten rows.
+//! Pure.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{
+    broker::BrokerFold,
+    dead_letters::DeadLetterFold,
+    docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
+};
+use switchbox_model::{DeviceNum, PluginName, life::PluginChange, limits::VERSIONS_KEPT};
+
+/// Changes not written yet, folded.
+#[derive(Default)]
+pub(super) struct WriteBatch {
+    pub(super) row: i64,
+    pub(super) configs: HashMap<DeviceNum, VecDeque<Arc<ConfigVersion>>>,
+    pub(super) config_acks: HashMap<(DeviceNum, u64), u64>,
+    pub(super) states: HashMap<DeviceNum, VecDeque<StateVersion>>,
+    pub(super) seen: HashMap<DeviceNum, Seen>,
+    pub(super) kv: HashMap<(PluginName, String), KvDoc>,
+    /// Messages that are gone again before they were written never are.
+    pub(super) outgoing: VecDeque<Box<OutgoingDoc>>,
+    pub(super) outgoing_gone: Vec<String>,
+    /// Devices of which commands have ended.
+    pub(super) settled: HashSet<DeviceNum>,
+    pub(super) broker: BrokerFold,
+    pub(super) dead_letters: DeadLetterFold,
+    /// In the order in which they came.
+    pub(super) others: Vec<Doc>,
+    /// How many all of these are.
+    pub(super) changes: usize,
+}
+
+impl WriteBatch {
+    pub(super) fn add(&mut self, doc: Doc) {
+        let more = match doc {
+            Doc::Config(version) => keep_newest(self.configs.entry(version.device).or_default(), version),
+            Doc::ConfigAcknowledged { device, version, time_ms } => self.acknowledge(device, version, time_ms),
+            Doc::State(version) => keep_newest(self.states.entry(version.device).or_default(), version),
+            Doc::Seen { num, seen } => self.see(num, seen),
+            Doc::DeadLetterGone { id } => {
+                let more = self.dead_letters.remove(id);
+                // The letter was counted when it came.
+                self.changes -= usize::from(!more);
+                more
+            }
+            other => {
+                self.add_other(other);
+                true
+            }
+        };
+        self.changes += usize::from(more);
+    }
+
+    fn add_other(&mut self, doc: Doc) {
+        match doc {
+            Doc::Kv(kv) => {
+                self.kv.insert((kv.plugin.clone(), kv.key.clone()), kv);
+            }
+            Doc::DeviceGone { num } => {
+                self.configs.remove(&num);
+                self.states.remove(&num);
+                self.seen.remove(&num);
+                self.others.push(doc);
+            }
+            Doc::PluginLife { ref plugin, change: PluginChange::Deleted } => {
+                self.kv.retain(|(of, _), _| of != plugin);
+                self.others.push(doc);
+            }
+            Doc::Outgoing(message) => self.outgoing.push_back(message),
+            Doc::OutgoingGone { id } => self.outgoing_gone(id),
+            Doc::CommandSettled { device, .. } => {
+                self.settled.insert(device);
+                self.others.push(doc);
+            }
+            Doc::Broker(change) => self.broker.add(*change),
+            Doc::DeadLetter(letter) => self.dead_letters.add(letter),
+            other => self.others.push(other),
+        }
+    }
+
+    /// Messages go about in the order in which they came, so the search is short.
+    fn outgoing_gone(&mut self, id: String) {
+        match self.outgoing.iter().position(|message| message.id == id) {
+            Some(at) => drop(self.outgoing.remove(at)),
+            None => self.outgoing_gone.push(id),
+        }
+    }
+
+    /// True when it is the device's first.
+    fn see(&mut self, device: DeviceNum, seen: Seen) -> bool {
+        let before = self.seen.len();
+        self.seen.entry(device).or_default().fold(seen);
+        self.seen.len() > before
+    }
+
+    fn acknowledge(&mut self, device: DeviceNum, version: u64, time_ms: u64) -> bool {
+        self.see(device, Seen { config_acknowledged_ms: Some(time_ms), ..Seen::default() });
+        let waiting = self.configs.get_mut(&device);
+        if let Some(newest) = waiting.as_ref().and_then(|versions| versions.back())
+            && version + VERSIONS_KEPT as u64 <= newest.version
+        {
+            // It goes with this very transaction.
+            return false;
+        }
+        match waiting.and_then(|versions| versions.iter_mut().find(|config| config.version == version)) {
+            Some(config) => {
+                Arc::make_mut(config).acknowledged_ms = Some(time_ms);
+                false
+            }
+            None => self.config_acks.insert((device, version), time_ms).is_none(),
+        }
+    }
+}
+
+/// True when there is one more than before.
+fn keep_newest<T>(versions: &mut VecDeque<T>, version: T) -> bool {
+    let full = versions.len() >= VERSIONS_KEPT;
+    if full {
+        versions.pop_front();
+    }
+    versions.push_back(version);
+    !full
+}
