@@ -245,10 +245,10 @@ def after_the_kill():
     ok("gateways: bindings that survive, lists by association, unbind, delete")
 
 
-def strangers():
+def unauthenticated():
     try:
         connect("not-the-token").get_device_registry(name=HALL)
-        raise AssertionError("a stranger was let in")
+        raise AssertionError("an unknown client was let in")
     except RefreshError:
         pass  # What the library makes of UNAUTHENTICATED: it asks for another token.
     refused(exceptions.MethodNotImplemented, "policies", client.get_iam_policy, request={"resource": HALL})
@@ -263,5 +263,5 @@ if STEP == "first":
     bindings()
 else:
     after_the_kill()
-    strangers()
+    unauthenticated()
 print("done", flush=True)

@@ -148,7 +148,7 @@ async function gateway() {
     await client.publishAsync("/devices/lamp-1/events", "from behind the gateway", { qos: 1 });
     await client.publishAsync("/devices/lamp-1/state", "on", { qos: 1 });
     await client.publishAsync("/devices/lamp-1/detach", "{}", { qos: 1 });
-    await client.publishAsync("/devices/stranger/attach", "{}", { qos: 1 });
+    await client.publishAsync("/devices/unbound/attach", "{}", { qos: 1 });
     await expect(client, ({ topic, text }) => topic === "/devices/hub/errors" && text.includes("GATEWAY_ATTACHMENT_ERROR"));
     await client.endAsync();
     say("ok gateway");

@@ -114,7 +114,7 @@ fn tokens_are_made_and_writes_are_read_on_the_command_line() {
 }
 
 #[test]
-fn what_strangers_sent_does_not_act_on_a_terminal() {
+fn what_unauthenticated_clients_sent_does_not_act_on_a_terminal() {
     if !has_terminal() {
         return;
     }

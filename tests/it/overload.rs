@@ -132,7 +132,7 @@ fn journaled(host: &InProcess, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn while_the_journals_queue_is_crowded_events_of_qos_0_go_and_all_others_are_served() {
+fn while_the_journals_queue_is_full_events_of_qos_0_go_and_all_others_are_served() {
     let place = Place::new();
     place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[settings]\nsource = \"healthy\"\n");
     let host = place.start_in_process();

@@ -111,7 +111,7 @@ fn what_stands_in_no_file() {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// Text of strangers reaches a terminal through `terminal.rs` alone, which takes the escape sequences out of it.
+/// Text from outside reaches a terminal through `terminal.rs` alone, which takes the escape sequences out of it.
 #[test]
 fn one_file_prints() {
     let mut found = Vec::new();

@@ -208,7 +208,7 @@ impl Gate {
         if let Err(error) = &shown {
             self.app.parts.counters.refuse("admin_token");
             // Only those who are wrong are slowed down: nobody can keep another at the same address out.
-            self.in_time(Caller::Stranger(network(address)), rate::UNAUTHENTICATED)?;
+            self.in_time(Caller::Unauthenticated(network(address)), rate::UNAUTHENTICATED)?;
             return Err(error.clone());
         }
         shown

@@ -10,7 +10,7 @@ use switchbox_transport::admission::{self, Rate};
 pub(super) enum Caller {
     Token(String),
     /// A caller without a valid token.
-    Stranger(IpAddr),
+    Unauthenticated(IpAddr),
     /// A caller of something that needs no token.
     Passer(IpAddr),
 }
@@ -21,4 +21,4 @@ pub(super) type Rates = admission::Rates<Caller>;
 pub(super) const CALLS: Rate = Rate { burst: limits::ADMIN_CALL_BURST, per_second: limits::ADMIN_CALLS_PER_SECOND };
 /// For who has not.
 pub(super) const UNAUTHENTICATED: Rate =
-    Rate { burst: limits::ADMIN_STRANGER_BURST, per_second: limits::ADMIN_STRANGERS_PER_SECOND };
+    Rate { burst: limits::ADMIN_UNAUTHENTICATED_BURST, per_second: limits::ADMIN_UNAUTHENTICATED_PER_SECOND };

@@ -46,9 +46,9 @@ pub(super) enum Proof {
 
 /// When something runs out, milliseconds since the Unix epoch; none = never.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct End(pub Option<u64>);
+pub struct AccessExpiry(pub Option<u64>);
 
-impl End {
+impl AccessExpiry {
     fn or_sooner(self, other: Self) -> Self {
         Self(self.0.into_iter().chain(other.0).min())
     }
@@ -60,16 +60,16 @@ impl Proof {
     }
 
     /// When the one of these that it is runs out. None: it is none of these any more, or has run out.
-    fn until(&self, credentials: &[Credential], password: Option<&PasswordHash>, now_ms: u64) -> Option<End> {
+    fn until(&self, credentials: &[Credential], password: Option<&PasswordHash>, now_ms: u64) -> Option<AccessExpiry> {
         let counts = |credential: &&Credential| credential.expires_ms.is_none_or(|expires| expires > now_ms);
         match self {
-            Self::None => Some(End::default()),
+            Self::None => Some(AccessExpiry::default()),
             Self::Credential(_) => {
                 let mut found = credentials.iter().filter(counts).filter(|credential| Self::of(credential) == *self);
-                found.next().map(|credential| End(credential.expires_ms))
+                found.next().map(|credential| AccessExpiry(credential.expires_ms))
             }
             Self::Authority(_) => None,
-            Self::Password(hash) => (hash.as_ref() == password).then(End::default),
+            Self::Password(hash) => (hash.as_ref() == password).then(AccessExpiry::default),
         }
     }
 }
@@ -81,18 +81,18 @@ pub struct AuthContext {
     pub access: Access,
     pub(super) proof: Proof,
     /// When its token, key or certificate runs out, as it stood when the client was let in.
-    pub(super) end: End,
+    pub(super) end: AccessExpiry,
 }
 
 impl AuthContext {
     /// Let in without a proof.
     #[must_use]
     pub fn open(principal: Principal) -> Self {
-        Self { principal, access: Access::Open, proof: Proof::None, end: End::default() }
+        Self { principal, access: Access::Open, proof: Proof::None, end: AccessExpiry::default() }
     }
 
     #[must_use]
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> AccessExpiry {
         self.end
     }
 
@@ -102,7 +102,7 @@ impl AuthContext {
         device: &Device,
         authorities: &dyn Fn(&Device) -> Vec<[u8; 32]>,
         now_ms: u64,
-    ) -> Result<End, String> {
+    ) -> Result<AccessExpiry, String> {
         if device.deleted() {
             return Err(format!("device {} was deleted", device.name));
         }
@@ -111,7 +111,7 @@ impl AuthContext {
             return Err(format!("device {} is blocked", device.name));
         }
         let end = match &self.proof {
-            Proof::Authority(digest) => authorities(device).contains(digest).then(End::default),
+            Proof::Authority(digest) => authorities(device).contains(digest).then(AccessExpiry::default),
             proof => proof.until(&spec.credentials, device.password().as_ref(), now_ms),
         };
         let end = end.ok_or_else(|| format!("the credential of {} was taken away or replaced", device.name))?;
@@ -124,7 +124,7 @@ impl AuthContext {
         then: &ServiceDoc,
         now: Option<&ServiceDoc>,
         now_ms: u64,
-    ) -> Result<End, String> {
+    ) -> Result<AccessExpiry, String> {
         let name = &then.name;
         let Some(now) = now else { return Err(format!("service account {name} was deleted")) };
         if now.spec.disabled {
@@ -152,19 +152,19 @@ mod tests {
         let (lasting, brief) = (key("a", None), key("a", Some(NOW + 5)));
         let by_key = Proof::of(&lasting);
         for (proof, credentials, password, expect) in [
-            (Proof::None, vec![], None, Some(End(None))),
-            (by_key.clone(), vec![key("b", None), lasting], None, Some(End(None))),
-            (by_key.clone(), vec![brief], None, Some(End(Some(NOW + 5)))),
+            (Proof::None, vec![], None, Some(AccessExpiry(None))),
+            (by_key.clone(), vec![key("b", None), lasting], None, Some(AccessExpiry(None))),
+            (by_key.clone(), vec![brief], None, Some(AccessExpiry(Some(NOW + 5)))),
             (by_key.clone(), vec![key("a", Some(NOW))], None, None),
             (by_key, vec![key("b", None)], None, None),
-            (Proof::Password(Some(hash("x"))), vec![], Some(hash("x")), Some(End(None))),
+            (Proof::Password(Some(hash("x"))), vec![], Some(hash("x")), Some(AccessExpiry(None))),
             (Proof::Password(Some(hash("x"))), vec![], Some(hash("y")), None),
             (Proof::Password(Some(hash("x"))), vec![], None, None),
         ] {
             assert_eq!(proof.until(&credentials, password.as_ref(), NOW), expect, "{proof:?} {credentials:?}");
         }
         for (one, other, expect) in [(None, None, None), (Some(1), None, Some(1)), (Some(2), Some(1), Some(1))] {
-            assert_eq!(End(one).or_sooner(End(other)), End(expect));
+            assert_eq!(AccessExpiry(one).or_sooner(AccessExpiry(other)), AccessExpiry(expect));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What strangers show to get in, read without a connection.
+//! What unauthenticated clients show to get in, read without a connection.
 
 use std::sync::LazyLock;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, AuthContext, End, Enroll, Handle, Principal, Refusal, auth_context::Proof, has_credentials, note_failure,
-    proving, refused,
+    Access, AccessExpiry, AuthContext, Enroll, Handle, Principal, Refusal, auth_context::Proof, has_credentials,
+    note_failure, proving, refused,
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, DeviceName, registry::GatewayAuth};
@@ -78,17 +78,17 @@ impl Handle {
         // A token that nobody asked for is not looked at.
         let (proof, end) = match token.filter(|_| method.is_some_and(asks_for_token)) {
             Some(token) => self.prove_token(&device, token).inspect_err(|refusal| note_failure(&device, refusal))?,
-            None => (Proof::None, End::default()),
+            None => (Proof::None, AccessExpiry::default()),
         };
         let auth_context = AuthContext { principal: Principal::Device(device), access: Access::Own, proof, end };
         self.attachment_holds(gateway, &auth_context).map_err(refused)?;
         Ok(auth_context)
     }
 
-    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, End), Refusal> {
+    fn prove_token(&self, device: &Device, token: &str) -> Result<(Proof, AccessExpiry), Refusal> {
         let spec = device.spec();
         if self.enroll == Enroll::Open && !has_credentials(device) {
-            return Ok((Proof::None, End::default()));
+            return Ok((Proof::None, AccessExpiry::default()));
         }
         proving::by_token(&device.name.to_string(), device.name.registry.project(), &spec.credentials, token.as_bytes())
     }
@@ -100,7 +100,7 @@ impl Handle {
     }
 
     /// Whether a gateway may still speak for a device that it attached, and until when; the error says why not.
-    pub fn attachment_holds(&self, gateway: &Device, attached: &AuthContext) -> Result<End, String> {
+    pub fn attachment_holds(&self, gateway: &Device, attached: &AuthContext) -> Result<AccessExpiry, String> {
         let Principal::Device(device) = &attached.principal else {
             return Err("only devices can be attached".into());
         };

@@ -34,7 +34,7 @@ use tokio::sync::broadcast;
 
 pub use self::{
     access::{Access, Action, may},
-    auth_context::{AuthContext, End, Principal},
+    auth_context::{AccessExpiry, AuthContext, Principal},
 };
 use auth_context::Proof;
 use switchbox_core::registry::{self, Changed, Device, Registration};
@@ -95,7 +95,7 @@ pub struct Handle {
     throttle: Throttle,
     metrics: Metrics,
     tls: Option<tls::Handle>,
-    crowded_log_limit: Arc<LogLimits<()>>,
+    full_log_limit: Arc<LogLimits<()>>,
     /// See [`limits::ENROLLED_NEVER_USED`].
     most_enrolled: usize,
 }
@@ -103,7 +103,7 @@ pub struct Handle {
 impl Handle {
     #[must_use]
     pub fn new(registry: registry::Handle, enroll: Enroll, tls: Option<tls::Handle>, metrics: Metrics) -> Self {
-        let crowded_log_limit = Arc::new(LogLimits::new(1));
+        let full_log_limit = Arc::new(LogLimits::new(1));
         Self {
             registry,
             enroll,
@@ -111,7 +111,7 @@ impl Handle {
             throttle: Throttle::default(),
             metrics,
             tls,
-            crowded_log_limit,
+            full_log_limit,
             most_enrolled: limits::ENROLLED_NEVER_USED,
         }
     }
@@ -153,7 +153,7 @@ impl Handle {
             };
         };
         match self.registry.find(&name) {
-            None if open && self.is_crowded() => {
+            None if open && self.is_full() => {
                 self.metrics.limit(limits::names::ENROLLED_NEVER_USED);
                 Ok(AuthContext::open(Principal::Client))
             }
@@ -175,13 +175,13 @@ impl Handle {
         device: Option<&Device>,
         name: &DeviceName,
         credentials: Credentials<'_>,
-    ) -> Result<(Proof, End), Refusal> {
+    ) -> Result<(Proof, AccessExpiry), Refusal> {
         let spec = device.map(Device::spec).unwrap_or_default();
         if let (Some(_), false) = (device, credentials.certificates.is_empty()) {
             let authorities = self.authorities(&name.registry);
             let proved = certificates::prove(credentials.certificates, &name.id, &spec, &authorities, clock::now_ms());
             match proved {
-                Ok((proof, runs_out_ms)) => return Ok((proof, End(Some(runs_out_ms)))),
+                Ok((proof, runs_out_ms)) => return Ok((proof, AccessExpiry(Some(runs_out_ms)))),
                 Err(error) if credentials.password.is_none() => return Err(refused(format!("{name}: {error}"))),
                 // It has another chance.
                 Err(_) => {}
@@ -234,16 +234,16 @@ impl Handle {
 
     /// There are so many devices that enrolled by themselves and were never used that no more are made: clients with ids of chance
     /// would fill the host.
-    fn is_crowded(&self) -> bool {
+    fn is_full(&self) -> bool {
         let limit = self.most_enrolled;
-        let crowded = self.registry.devices() >= limit && self.registry.never_used(None, limit).len() >= limit;
-        if crowded && let Some(more) = self.crowded_log_limit.note((), Instant::now()) {
+        let is_full = self.registry.devices() >= limit && self.registry.never_used(None, limit).len() >= limit;
+        if is_full && let Some(more) = self.full_log_limit.note((), Instant::now()) {
             tracing::warn!(
                 "{limit} devices enrolled by themselves and were never used: an unknown client is no device now; remove them with \
                  `switchbox device prune --never-used`{more}"
             );
         }
-        crowded
+        is_full
     }
 
     async fn enroll(&self, name: DeviceName) -> Result<Arc<Device>, Refusal> {
@@ -289,11 +289,11 @@ impl Handle {
     }
 
     /// Whether what a client was let in by still counts, and until when; the error says why not.
-    pub fn still_holds(&self, auth_context: &AuthContext) -> Result<End, String> {
+    pub fn still_holds(&self, auth_context: &AuthContext) -> Result<AccessExpiry, String> {
         let digests =
             |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();
         match &auth_context.principal {
-            Principal::Client => Ok(End::default()),
+            Principal::Client => Ok(AccessExpiry::default()),
             Principal::Device(device) => auth_context.device_holds(device, &digests, clock::now_ms()),
             Principal::Service(service) => {
                 auth_context.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())

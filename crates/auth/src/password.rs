@@ -46,16 +46,16 @@ fn matches(password: &[u8], hash: &PasswordHash) -> bool {
 pub(super) enum PasswordCaller {
     /// Got in from the same address before.
     Known,
-    Stranger,
+    Unknown,
 }
 
 /// Checks passwords. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Checker {
     permits: Arc<Semaphore>,
-    /// Of strangers no more stand before the permits than there are, so that all other strangers are behind who is known.
+    /// Of unknown callers no more wait at the permits than there are permits, so that all other unknown callers wait behind known ones.
     unauthenticated: Arc<Semaphore>,
-    /// How many wait, of those who are known and of strangers.
+    /// How many wait, of known and of unknown callers.
     waiting: Arc<[AtomicUsize; 2]>,
     /// Checked where there is no password, so that the answer takes as long.
     decoy: Option<PasswordHash>,
@@ -98,7 +98,7 @@ impl Checker {
         }
         let in_line = match asker {
             PasswordCaller::Known => None,
-            PasswordCaller::Stranger => {
+            PasswordCaller::Unknown => {
                 Some(self.unauthenticated.clone().acquire_owned().await.map_err(|_| Error::Busy)?)
             }
         };
@@ -133,21 +133,21 @@ mod tests {
             (&[b'x'; limits::PASSWORD_BYTES + 1], Some(one.clone()), false),
             (b"open sesame", Some(PasswordHash("broken".into())), false),
         ] {
-            assert_eq!(checker.check(password, hash, PasswordCaller::Stranger).await, Ok(expect));
+            assert_eq!(checker.check(password, hash, PasswordCaller::Unknown).await, Ok(expect));
         }
         assert_eq!(hash(b"").unwrap_err(), Error::Length);
         assert!(checker.waiting.iter().all(|count| count.load(Ordering::Relaxed) == 0));
     }
 
     #[tokio::test]
-    async fn no_more_than_so_many_wait_for_their_check_and_who_is_known_is_checked_before_the_strangers() {
+    async fn no_more_than_so_many_wait_for_their_check_and_known_callers_are_checked_before_unknown_ones() {
         let checker = Checker::new();
         let all = checker.permits.clone().acquire_many_owned(limits::PASSWORD_CHECKS as u32).await.unwrap();
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..=limits::PASSWORD_CHECKS_WAITING {
             let checker = checker.clone();
             waiting.spawn(async move {
-                checker.check(b"x", None, PasswordCaller::Stranger).await.map(|_| PasswordCaller::Stranger)
+                checker.check(b"x", None, PasswordCaller::Unknown).await.map(|_| PasswordCaller::Unknown)
             });
         }
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), Err(Error::Busy));

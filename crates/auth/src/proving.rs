@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Credentials, Handle, Refusal,
-    auth_context::{End, Proof},
+    auth_context::{AccessExpiry, Proof},
     jwt,
     keys::{Algorithm, Validity, parse},
     refused,
@@ -32,7 +32,7 @@ impl Handle {
         &self,
         claimed: Claimed<'_>,
         credentials: Credentials<'_>,
-    ) -> Result<(Proof, End), Refusal> {
+    ) -> Result<(Proof, AccessExpiry), Refusal> {
         let Some(secret) = credentials.password else {
             return Err(refused(format!("{} sent no password; it needs a token or its password there", claimed.name)));
         };
@@ -50,7 +50,7 @@ impl Handle {
         match self.checker.check(secret, claimed.password.clone(), attempt.asker()).await {
             Ok(true) => {
                 attempt.succeeded(Instant::now());
-                Ok((Proof::Password(claimed.password), End::default()))
+                Ok((Proof::Password(claimed.password), AccessExpiry::default()))
             }
             Ok(false) => {
                 attempt.failed(Instant::now());
@@ -65,7 +65,12 @@ impl Handle {
 }
 
 /// The key that signed the token, and until when that counts.
-pub(super) fn by_token(name: &str, audience: &str, keys: &[Credential], token: &[u8]) -> Result<(Proof, End), Refusal> {
+pub(super) fn by_token(
+    name: &str,
+    audience: &str,
+    keys: &[Credential],
+    token: &[u8],
+) -> Result<(Proof, AccessExpiry), Refusal> {
     let now_ms = clock::now_ms();
     let token = std::str::from_utf8(token).map_err(|_| refused(format!("{name}: {}", jwt::JwtError::NoText)))?;
     let (mut usable, mut unusable) = (Vec::new(), Vec::new());
@@ -82,7 +87,7 @@ pub(super) fn by_token(name: &str, audience: &str, keys: &[Credential], token: &
         return Err(refused(jwt::JwtError::Signature));
     };
     let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
-    Ok((Proof::of(credential), End(Some(runs_out_ms))))
+    Ok((Proof::of(credential), AccessExpiry(Some(runs_out_ms))))
 }
 
 /// Of the keys that would fit but for their time.

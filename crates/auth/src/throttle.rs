@@ -128,7 +128,7 @@ impl Throttle {
 
 impl Attempt<'_> {
     pub(super) fn asker(&self) -> PasswordCaller {
-        if self.known { PasswordCaller::Known } else { PasswordCaller::Stranger }
+        if self.known { PasswordCaller::Known } else { PasswordCaller::Unknown }
     }
 
     pub(super) fn succeeded(self, now: Instant) {
@@ -237,7 +237,7 @@ mod tests {
             Record { failures: 0, last: now, until: now, known_until: Some(now + REMEMBER) },
             now,
         );
-        assert!(throttle.begin(HERE, "known", now).is_ok(), "strangers do not take the places of who is known");
+        assert!(throttle.begin(HERE, "known", now).is_ok(), "unknown callers do not take the places of known ones");
         under_way.pop();
         assert!(throttle.begin(HERE, "x", now).is_ok());
     }
@@ -260,7 +260,7 @@ mod tests {
     fn who_got_in_before_is_known_for_days_however_many_others_fail() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let asker = |at| throttle.begin(HERE, "lamp-1", at).unwrap().asker();
-        assert_eq!(asker(now), PasswordCaller::Stranger);
+        assert_eq!(asker(now), PasswordCaller::Unknown);
         throttle.begin(HERE, "lamp-1", now).unwrap().succeeded(now);
         let later = now + REMEMBER / 2;
         for n in 0..limits::FAILURES_KEPT as u32 {
@@ -269,6 +269,6 @@ mod tests {
         assert_eq!(asker(later), PasswordCaller::Known);
         throttle.begin(HERE, "lamp-1", later).unwrap().failed(later);
         assert_eq!(asker(later), PasswordCaller::Known);
-        assert_eq!(asker(now + REMEMBER), PasswordCaller::Stranger);
+        assert_eq!(asker(now + REMEMBER), PasswordCaller::Unknown);
     }
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::*;
 use switchbox_admin::testing::TestHost;
-use switchbox_delivery::{Feed, Outbound, Receipt};
+use switchbox_delivery::{DeliveryReport, Feed, Outbound};
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -218,7 +218,7 @@ fn an_operator_follows_a_command_to_its_end() {
     online.subscribe(Feed::Commands);
     let now = id(command(&["send", "lamp-1", "blink"]).unwrap());
     let Ok(Outbound::Command { num, .. }) = received.recv() else { panic!("no command came") };
-    online.acknowledged([Receipt::CommandSent { num }]);
+    online.acknowledged([DeliveryReport::CommandSent { num }]);
     assert!(has_row(&command(&["show", "lamp-1", &now]).unwrap(), "status sent"));
 }
 

@@ -11,7 +11,7 @@ use super::{
     online_device::OnlineDevice,
 };
 use switchbox_core::{
-    ingest::{self, Done, EndedCommand},
+    ingest::{self, EndedCommand, EventsCommitted},
     registry::Device,
 };
 use switchbox_model::{CommandStatus, DeviceNum};
@@ -43,7 +43,7 @@ impl Shared {
         device: &Arc<Device>,
         status: CommandStatus,
         commands: impl Iterator<Item = (u64, String)>,
-        done: Option<Done>,
+        done: Option<EventsCommitted>,
     ) -> usize {
         let claimed = commands.filter(|(num, _)| self.queues.claim(device.num, *num));
         let ended: Vec<_> = claimed.map(|(num, id)| EndedCommand { num, id, status }).collect();
@@ -64,7 +64,7 @@ impl Shared {
     pub(super) fn send_unconfirmed(&self, online_device: &Arc<OnlineDevice>, command: CommandDoc) {
         let to = online_device.clone();
         let ended = (command.num, command.id.clone());
-        let send: Done = Box::new(move |result| {
+        let send: EventsCommitted = Box::new(move |result| {
             if result.is_ok() && !to.link().deliver(outbound(&command, false, clock::now_ms())) {
                 tracing::debug!(device = %to.device().name, id = command.id, "the connection ended before a command was sent");
             }
@@ -75,7 +75,7 @@ impl Shared {
     /// Purges these and waits until that is durable; how many had not ended yet.
     async fn purge_these(&self, device: &Arc<Device>, commands: Vec<(u64, String)>) -> Result<usize, ingest::Error> {
         let (tell, told) = oneshot::channel();
-        let done: Done = Box::new(move |result| {
+        let done: EventsCommitted = Box::new(move |result| {
             let _ = tell.send(result);
         });
         let count = self.end_commands(device, CommandStatus::Purged, commands.into_iter(), Some(done));

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
-use super::{link::Feed, online_device::OnlineDevice, outgoing, waiting_calls::Calls};
+use super::{link::Feed, online_device::OnlineDevice, publish_queue, waiting_calls::Calls};
 use switchbox_core::{
     ingest,
     outbox::CommandQueues,
@@ -57,7 +57,7 @@ pub(super) struct Shared {
     /// Devices that a config was queued for, whose connections are to be told.
     pub(super) to_wake: Mutex<Vec<Arc<OnlineDevice>>>,
     pub(super) calls: Calls,
-    pub(super) outgoing: Arc<outgoing::Queue>,
+    pub(super) outgoing: Arc<publish_queue::PublishQueue>,
     pub(super) proxy: OnceLock<proxy::Handle>,
 }
 

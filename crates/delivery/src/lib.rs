@@ -10,7 +10,7 @@ mod methods;
 mod online;
 mod online_device;
 mod orphaned_connections;
-mod outgoing;
+mod publish_queue;
 mod publisher;
 mod reach;
 mod sink;
@@ -21,7 +21,7 @@ mod waiting_calls;
 pub use self::{
     commands::CancelError,
     handle::{Handle, Parts},
-    link::{Feed, Link, Outbound, Receipt},
+    link::{DeliveryReport, Feed, Link, Outbound},
     methods::CallError,
     online::Online,
     publisher::Publisher,

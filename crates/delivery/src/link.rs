@@ -60,7 +60,7 @@ pub enum Feed {
 
 /// What was written to a device's socket, what it acknowledged (its PUBACK; for QoS 0 deliveries nothing), or cannot take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receipt {
+pub enum DeliveryReport {
     ConfigSent,
     CommandSent {
         num: u64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     feeder,
     handle::Shared,
-    link::{Feed, Outbound, Receipt},
+    link::{DeliveryReport, Feed, Outbound},
     online_device::OnlineDevice,
 };
 use switchbox_model::{CommandStatus, Settlement};
@@ -68,26 +68,26 @@ impl Online {
         open
     }
 
-    pub fn acknowledged(&self, receipts: impl IntoIterator<Item = Receipt>) {
+    pub fn acknowledged(&self, receipts: impl IntoIterator<Item = DeliveryReport>) {
         let time_ms = clock::now_ms();
         let device = self.online_device.device().num;
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
-            Receipt::Config { version } => Some(Settlement::ConfigAcknowledged { device, version, time_ms }),
-            Receipt::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
-            Receipt::ConfigSent => {
+            DeliveryReport::Config { version } => Some(Settlement::ConfigAcknowledged { device, version, time_ms }),
+            DeliveryReport::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
+            DeliveryReport::ConfigSent => {
                 self.online_device.device().config_sent(time_ms);
                 None
             }
-            Receipt::ConfigRefused { version } => {
+            DeliveryReport::ConfigRefused { version } => {
                 self.online_device.refused_config(version, time_ms);
                 None
             }
-            Receipt::Command { num, id } => {
+            DeliveryReport::Command { num, id } => {
                 taken.push((num, id.as_ref().into()));
                 None
             }
-            Receipt::CommandRefused { num, id } => {
+            DeliveryReport::CommandRefused { num, id } => {
                 refused.push((num, id.as_ref().into()));
                 None
             }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     handle::Handle,
-    outgoing::{Item, Queue, SHARDS},
+    publish_queue::{Item, PublishQueue, SHARDS},
 };
 use switchbox_core::ingest;
 use switchbox_model::{Entry, Message, QoS, Settlement, broker::Owner};
@@ -21,7 +21,7 @@ const BATCH: usize = 64;
 /// Gives the messages. One for the host.
 #[derive(Clone)]
 pub struct Publisher {
-    queue: Arc<Queue>,
+    queue: Arc<PublishQueue>,
     store: store::Handle,
     ingest: ingest::Handle,
     topics: topics::Handle,

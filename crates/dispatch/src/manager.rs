@@ -32,7 +32,7 @@ use switchbox_model::{
     life::{Identity, PluginChange},
 };
 use switchbox_plugin_runtime as plugin;
-use switchbox_plugin_runtime::{CallError, Description, Engine, PluginSettings};
+use switchbox_plugin_runtime::{CallError, Description, PluginSettings, WasmEngine};
 use switchbox_store as store;
 use switchbox_store::Loaded;
 use switchbox_support::{clock, log_limit::LogLimits};
@@ -65,7 +65,7 @@ impl Manager {
     /// Takes up what was left when the host stopped. The store must be running.
     pub async fn recover(
         dispatch: &Handle,
-        engine: Engine,
+        engine: WasmEngine,
         loaded: &mut Loaded,
         consent: bool,
     ) -> Result<Self, store::Error> {

@@ -10,7 +10,7 @@ use super::{context::Context, guard::TokenRates, host::PluginHost, version::Vers
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
-    CallError, Description, Engine, Grants, LoadError, PluginSettings, Setup, Triggers, futile,
+    CallError, Description, Grants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, futile,
 };
 use switchbox_store as store;
 
@@ -49,7 +49,7 @@ const COMPILED_TOGETHER: usize = 4;
 
 /// Compiles and tries components.
 pub(super) struct Compiler {
-    engine: Engine,
+    engine: WasmEngine,
     /// A plugin whose settings say nothing of grants waits, unless its component asks for nothing.
     consent: bool,
     others: Semaphore,
@@ -57,7 +57,7 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    pub(super) fn new(engine: Engine, consent: bool) -> Self {
+    pub(super) fn new(engine: WasmEngine, consent: bool) -> Self {
         Self { engine, consent, others: Semaphore::new(COMPILED_TOGETHER), large: Semaphore::new(1) }
     }
 

@@ -15,9 +15,9 @@ use super::{
 };
 use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 
-/// Events after which a worker lets others on its thread have their epoch, so that a busy plugin does not keep connections waiting. Where
+/// Events after which a worker lets other tasks of its thread run, so that a busy plugin does not keep connections waiting. Where
 /// little happens it would cost more than it gives: the thread looks for work of others before it rests.
-const TURN_EVENTS: usize = 32;
+const YIELD_AFTER: usize = 32;
 
 /// A worker's instance, and of which version it is.
 struct Running {
@@ -35,12 +35,12 @@ pub(super) fn start(runner: &Arc<Runner>) {
 async fn run(runner: Arc<Runner>) {
     let _place = LostWorker(&runner);
     let mut running = None;
-    let mut epoch = 0;
+    let mut handled = 0;
     while let Some(work) = runner.backlog.next().await {
-        epoch += work.jobs.len();
+        handled += work.jobs.len();
         handle(&runner, &mut running, work).await;
-        if epoch >= TURN_EVENTS {
-            epoch = 0;
+        if handled >= YIELD_AFTER {
+            handled = 0;
             tokio::task::yield_now().await;
         }
     }

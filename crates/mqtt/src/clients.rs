@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     mailbox::{Close, Mailbox},
-    offline_sessions::Away,
+    offline_sessions::OfflineSessions,
 };
 use switchbox_model::{
     broker::{BrokerChange, Owner, StoredWill},
@@ -25,9 +25,9 @@ pub(super) use switchbox_model::broker::SessionKey as Key;
 
 /// Publishes a will at once, in one entry of the log with what is pending. Gives what is left to do for subscribers whose
 /// queues are full.
-pub(super) type DueWill = Box<dyn FnOnce(Pending) -> Option<Rest> + Send>;
+pub(super) type DueWill = Box<dyn FnOnce(Pending) -> Option<RemainingWork> + Send>;
 /// What is to be waited for before the client's next connection goes on. Bounded in time.
-pub(super) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type RemainingWork = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a connection that is asked to end may take, and what is left to do after it.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ pub(super) struct Clients {
     table: Mutex<Table>,
     topics: topics::Handle,
     metrics: Metrics,
-    pub(super) offline_sessions: Away,
+    pub(super) offline_sessions: OfflineSessions,
 }
 
 /// How a client wants its session.
@@ -103,7 +103,7 @@ enum Found {
 
 impl Clients {
     pub(super) fn new(topics: topics::Handle, metrics: Metrics, connections: usize) -> Self {
-        Self { table: Mutex::default(), topics, metrics, offline_sessions: Away::new(connections) }
+        Self { table: Mutex::default(), topics, metrics, offline_sessions: OfflineSessions::new(connections) }
     }
 
     /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped
@@ -146,9 +146,9 @@ impl Clients {
             Some(slot) => return Some(Found::Old(slot.mailbox.clone())),
             None => {}
         }
-        let holding = self.offline_sessions.of(wanted.owner.clone());
+        let owner_quota = self.offline_sessions.of(wanted.owner.clone());
         let mailbox =
-            Mailbox::new(wanted.name.clone(), self.metrics.clone(), holding, self.topics.session_log().clone());
+            Mailbox::new(wanted.name.clone(), self.metrics.clone(), owner_quota, self.topics.session_log().clone());
         let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
         let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
         table.slots.insert(key.clone(), Slot::new(mailbox.clone(), true));
@@ -163,13 +163,13 @@ impl Clients {
         match mailbox.keep_session() {
             Ok(()) => wanted_secs,
             Err(limit) => {
-                self.not_kept(mailbox, limit);
+                self.count_not_kept(mailbox, limit);
                 0
             }
         }
     }
 
-    fn not_kept(&self, mailbox: &Mailbox, limit: LimitName) {
+    fn count_not_kept(&self, mailbox: &Mailbox, limit: LimitName) {
         self.metrics.limit(limit);
         tracing::warn!(client = %mailbox.name, %limit, "the session ends with its connection: there is no room to keep it");
     }
@@ -188,7 +188,7 @@ impl Clients {
         let session = self.topics.session_log().next_session();
         {
             let mut state = mailbox.lock();
-            state.record = Some(session);
+            state.session_num = Some(session);
             state.durable = expiry_secs > 0;
         }
         let mut changes = vec![BrokerChange::Opened { session, key: key.clone(), expiry_secs }];
@@ -206,7 +206,7 @@ impl Clients {
         let done = Box::new(move |result: Result<(), store::Error>| {
             let _ = tell.send(result);
         });
-        self.topics.session_log().keep_soon(changes, done);
+        self.topics.session_log().submit_soon(changes, done);
         told.await.ok()?.ok()
     }
 
@@ -259,7 +259,7 @@ impl Clients {
 }
 
 fn resumed(mailbox: &Mailbox, wanted: &Wanted) -> Vec<BrokerChange> {
-    let Some(session) = mailbox.lock().record else { return Vec::new() };
+    let Some(session) = mailbox.lock().session_num else { return Vec::new() };
     let mut changes = vec![BrokerChange::Resumed { session, expiry_secs: wanted.expiry_secs }];
     changes.extend(wanted.will.clone().map(|will| BrokerChange::Will { session, will: Some(will) }));
     changes

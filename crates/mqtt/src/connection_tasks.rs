@@ -33,7 +33,7 @@ impl ConnectionTasks {
         loop {
             match self.tasks.join_next().await? {
                 Ok(Some(moving)) => {
-                    let threads = match moving.lane {
+                    let threads = match moving.class {
                         PriorityClass::Foreground => &self.foreground,
                         PriorityClass::Background => &self.background,
                     };

@@ -66,16 +66,16 @@ pub(super) fn content(
     let size = publish.payload.len();
     match meaning {
         iot_core::Publish::Event { subfolder } => {
-            within(metrics, size, payloads.telemetry())?;
+            check_size(metrics, size, payloads.telemetry())?;
             let (payload, properties) = (publish.payload, user_properties(publish.properties));
             Ok(Content::Event(EventData::Telemetry { subfolder: subfolder.to_owned(), payload, properties }))
         }
         iot_core::Publish::State => {
-            within(metrics, size, payloads.state())?;
+            check_size(metrics, size, payloads.state())?;
             Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
         }
         iot_core::Publish::Answer { rid, status } => {
-            within(metrics, size, payloads.answer())?;
+            check_size(metrics, size, payloads.answer())?;
             answer(publish, rid, status)
         }
         iot_core::Publish::Refused(refused) => Err(refused.into()),
@@ -83,7 +83,7 @@ pub(super) fn content(
     }
 }
 
-pub(super) fn within(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), Refusal> {
+pub(super) fn check_size(metrics: &Metrics, size: usize, limit: PayloadLimit) -> Result<(), Refusal> {
     if size <= limit.bytes {
         return Ok(());
     }

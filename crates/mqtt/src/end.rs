@@ -16,7 +16,7 @@ use switchbox_support::clock;
 
 /// Why a connection ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The client said goodbye.
     Disconnected {
         with_will: bool,
@@ -33,13 +33,13 @@ pub(super) enum End {
     Closed(Close),
 }
 
-impl From<Fault> for End {
+impl From<Fault> for ConnectionEnd {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl From<std::io::Error> for End {
+impl From<std::io::Error> for ConnectionEnd {
     fn from(error: std::io::Error) -> Self {
         let broken = error.get_ref().and_then(|error| error.downcast_ref::<Failure>());
         if let Some(failure) = broken {
@@ -49,7 +49,7 @@ impl From<std::io::Error> for End {
     }
 }
 
-impl End {
+impl ConnectionEnd {
     /// For the log and the `disconnected` event.
     pub(super) fn text(&self) -> &str {
         match self {
@@ -109,7 +109,7 @@ impl End {
 }
 
 /// When what a client was let in by runs out.
-pub(super) fn runs_out(auth::End(end_ms): auth::End) -> Option<Instant> {
+pub(super) fn runs_out(auth::AccessExpiry(end_ms): auth::AccessExpiry) -> Option<Instant> {
     let left_ms = end_ms?.saturating_sub(clock::now_ms());
     Instant::now().checked_add(Duration::from_millis(left_ms))
 }

@@ -35,7 +35,7 @@ struct Totals {
 }
 
 #[derive(Debug)]
-struct All {
+struct Inner {
     totals: Totals,
     sessions: Quota,
     everyone: Arc<Totals>,
@@ -44,21 +44,21 @@ struct All {
 
 /// All owners. Cheap to clone: every clone counts into the same numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Away(Arc<All>);
+pub(super) struct OfflineSessions(Arc<Inner>);
 
 /// One owner's part of it. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Holding {
+pub(super) struct OwnerQuota {
     owner: Owner,
     own: Arc<Totals>,
-    all: Arc<All>,
+    all: Arc<Inner>,
 }
 
 /// What one session counts for.
 #[derive(Debug, Default)]
-pub(super) struct Share {
-    /// It is to be kept when its client is away.
-    kept: bool,
+pub(super) struct SessionUsage {
+    /// It counts among the sessions that are kept when their clients are offline.
+    counted: bool,
     queued: usize,
     subscriptions: usize,
 }
@@ -71,12 +71,12 @@ fn take(from: &AtomicUsize, bytes: usize) {
     from.fetch_sub(bytes, Ordering::Relaxed);
 }
 
-impl Away {
+impl OfflineSessions {
     /// Beside as many sessions as there may be connections.
     pub(super) fn new(connections: usize) -> Self {
         let names = (names::SESSIONS_KEPT, names::SESSIONS_KEPT_OF_ONE);
         let sessions = Quota { all: connections.saturating_add(SESSIONS_KEPT), one: SESSIONS_KEPT_OF_ONE, names };
-        Self(Arc::new(All {
+        Self(Arc::new(Inner {
             totals: Totals::default(),
             sessions,
             everyone: Arc::default(),
@@ -84,14 +84,14 @@ impl Away {
         }))
     }
 
-    pub(super) fn of(&self, owner: Owner) -> Holding {
+    pub(super) fn of(&self, owner: Owner) -> OwnerQuota {
         let own = match &owner {
             Owner::Everyone => self.0.everyone.clone(),
             // It has one session.
             Owner::Device(_) | Owner::Plugins => Arc::default(),
             Owner::Service(_) => self.account(&owner),
         };
-        Holding { owner, own, all: self.0.clone() }
+        OwnerQuota { owner, own, all: self.0.clone() }
     }
 
     fn account(&self, owner: &Owner) -> Arc<Totals> {
@@ -106,36 +106,36 @@ impl Away {
     }
 }
 
-impl Holding {
+impl OwnerQuota {
     /// The session is to be kept from now on when its client is away. The error is the limit that leaves no place for it.
-    pub(super) fn keep_session(&self, share: &mut Share) -> Result<(), LimitName> {
-        if share.kept {
+    pub(super) fn keep_session(&self, usage: &mut SessionUsage) -> Result<(), LimitName> {
+        if usage.counted {
             return Ok(());
         }
         let (own, all) = (add(&self.own.sessions, 1), add(&self.all.totals.sessions, 1));
-        share.kept = true;
+        usage.counted = true;
         let room = self.all.sessions.check(&self.owner, own, all, 1);
-        room.inspect_err(|_| self.forget_session(share))
+        room.inspect_err(|_| self.forget_session(usage))
     }
 
     /// The same for a session of an earlier process, whatever the bounds are now.
-    pub(super) fn restore_session(&self, share: &mut Share) {
-        if !std::mem::replace(&mut share.kept, true) {
+    pub(super) fn restore_session(&self, usage: &mut SessionUsage) {
+        if !std::mem::replace(&mut usage.counted, true) {
             add(&self.own.sessions, 1);
             add(&self.all.totals.sessions, 1);
         }
     }
 
-    pub(super) fn forget_session(&self, share: &mut Share) {
-        if std::mem::take(&mut share.kept) {
+    pub(super) fn forget_session(&self, usage: &mut SessionUsage) {
+        if std::mem::take(&mut usage.counted) {
             take(&self.own.sessions, 1);
             take(&self.all.totals.sessions, 1);
         }
     }
 
     /// This session's queue takes so much from now on; 0 where its client is not away.
-    pub(super) fn set(&self, share: &mut Share, bytes: usize) {
-        let before = std::mem::replace(&mut share.queued, bytes);
+    pub(super) fn set(&self, usage: &mut SessionUsage, bytes: usize) {
+        let before = std::mem::replace(&mut usage.queued, bytes);
         for totals in [&self.own, &self.all.totals as &Totals] {
             add(&totals.queued, bytes);
             take(&totals.queued, before);
@@ -144,21 +144,21 @@ impl Holding {
 
     /// This session's subscriptions take so much memory while its client is away. The error is the limit that leaves no room
     /// for them.
-    pub(super) fn keep_subscriptions(&self, share: &mut Share, memory_bytes: usize) -> Result<(), LimitName> {
-        self.forget_subscriptions(share);
+    pub(super) fn keep_subscriptions(&self, usage: &mut SessionUsage, memory_bytes: usize) -> Result<(), LimitName> {
+        self.forget_subscriptions(usage);
         let bytes = memory_bytes.saturating_sub(SUBSCRIPTIONS_EASY_BYTES);
         if bytes == 0 {
             return Ok(());
         }
-        share.subscriptions = bytes;
+        usage.subscriptions = bytes;
         let (own, all) = (add(&self.own.subscriptions, bytes), add(&self.all.totals.subscriptions, bytes));
         let room = SUBSCRIPTIONS.check(&self.owner, own, all, bytes);
-        room.inspect_err(|_| self.forget_subscriptions(share))
+        room.inspect_err(|_| self.forget_subscriptions(usage))
     }
 
     /// The client is not away any more.
-    pub(super) fn forget_subscriptions(&self, share: &mut Share) {
-        let bytes = std::mem::take(&mut share.subscriptions);
+    pub(super) fn forget_subscriptions(&self, usage: &mut SessionUsage) {
+        let bytes = std::mem::take(&mut usage.subscriptions);
         take(&self.own.subscriptions, bytes);
         take(&self.all.totals.subscriptions, bytes);
     }
@@ -180,8 +180,9 @@ mod tests {
 
     #[test]
     fn shares_are_counted_together_and_given_back() {
-        let offline_sessions = Away::new(0);
-        let (everyone, mut one, mut two) = (offline_sessions.of(Owner::Everyone), Share::default(), Share::default());
+        let offline_sessions = OfflineSessions::new(0);
+        let (everyone, mut one, mut two) =
+            (offline_sessions.of(Owner::Everyone), SessionUsage::default(), SessionUsage::default());
         everyone.set(&mut one, SESSIONS_QUEUE_BYTES - 10);
         offline_sessions.of(Owner::Everyone).set(&mut two, 5);
         assert!(everyone.room(5).is_ok() && everyone.room(6).is_err());
@@ -191,8 +192,8 @@ mod tests {
 
     #[test]
     fn subscriptions_of_those_away_are_bounded_and_a_few_are_always_kept() {
-        let offline_sessions = Away::new(0).of(Owner::Everyone);
-        let (mut one, mut two) = (Share::default(), Share::default());
+        let offline_sessions = OfflineSessions::new(0).of(Owner::Everyone);
+        let (mut one, mut two) = (SessionUsage::default(), SessionUsage::default());
         let (all, easy) = (SESSIONS_SUBSCRIPTION_BYTES, SUBSCRIPTIONS_EASY_BYTES);
         assert!(offline_sessions.keep_subscriptions(&mut one, all + easy + 1).is_err());
         assert!(offline_sessions.keep_subscriptions(&mut one, all + easy).is_ok());
@@ -205,18 +206,18 @@ mod tests {
 
     #[test]
     fn one_account_cannot_use_up_what_others_may_keep() {
-        let offline_sessions = Away::new(20_000);
-        let mut kept: Vec<_> = std::iter::repeat_with(Share::default).take(SESSIONS_KEPT_OF_ONE + 1).collect();
+        let offline_sessions = OfflineSessions::new(20_000);
+        let mut kept: Vec<_> = std::iter::repeat_with(SessionUsage::default).take(SESSIONS_KEPT_OF_ONE + 1).collect();
         let greedy = offline_sessions.of(account("greedy"));
-        let refused: Vec<_> = kept.iter_mut().filter_map(|share| greedy.keep_session(share).err()).collect();
+        let refused: Vec<_> = kept.iter_mut().filter_map(|usage| greedy.keep_session(usage).err()).collect();
         assert_eq!(refused, [names::SESSIONS_KEPT_OF_ONE]);
         let modest = offline_sessions.of(account("modest"));
-        let mut share = Share::default();
-        assert!(modest.keep_session(&mut share).is_ok());
+        let mut usage = SessionUsage::default();
+        assert!(modest.keep_session(&mut usage).is_ok());
         assert!(
             offline_sessions
                 .of(Owner::Device(switchbox_model::DeviceNum(1)))
-                .keep_session(&mut Share::default())
+                .keep_session(&mut SessionUsage::default())
                 .is_ok()
         );
         greedy.set(&mut kept[0], QUEUE.one);
@@ -225,7 +226,7 @@ mod tests {
         let many = SUBSCRIPTIONS.one + SUBSCRIPTIONS_EASY_BYTES;
         assert!(greedy.keep_subscriptions(&mut kept[0], many).is_ok());
         assert!(greedy.keep_subscriptions(&mut kept[1], SUBSCRIPTIONS_EASY_BYTES + 1).is_err());
-        assert!(modest.keep_subscriptions(&mut share, many).is_ok());
+        assert!(modest.keep_subscriptions(&mut usage, many).is_ok());
         greedy.forget_session(&mut kept[0]);
         assert!(greedy.keep_session(&mut kept[1]).is_ok() && greedy.keep_session(&mut kept[0]).is_ok());
     }

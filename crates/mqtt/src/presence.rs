@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     clients::{DueWill, Key, SessionCleanup},
-    end::End,
+    end::ConnectionEnd,
     gateway::Gateway,
     mailbox::{Close, Mailbox},
     session_key,
@@ -38,33 +38,33 @@ pub(super) struct Presence {
     pub(super) session_expiry: Duration,
     /// The client asked for a session that outlives the connection.
     pub(super) may_keep: bool,
-    pub(super) share: Arc<CpuBudget>,
-    pub(super) end: Option<End>,
+    pub(super) cpu_budget: Arc<CpuBudget>,
+    pub(super) end: Option<ConnectionEnd>,
 }
 
 impl Presence {
     /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
-    fn will_first(&mut self, end: &End) {
+    fn will_first(&mut self, end: &ConnectionEnd) {
         let no_session = self.session_expiry.is_zero();
         let Self { shared, auth_context, mailbox, will, .. } = self;
         let is_first = |will: &mut Box<Will>| {
             end.publishes_will() && (no_session || will.delay.is_zero()) && will::is_event(auth_context, will)
         };
         if let Some(will) = will.take_if(is_first) {
-            let record = mailbox.lock().record;
+            let session_num = mailbox.lock().session_num;
             let mut pending = Pending::default();
-            pending.extend(record.map(|session| BrokerChange::Will { session, will: None }));
+            pending.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
             // An event waits for no subscriber.
             let _ = will::publish(shared, auth_context, &mailbox.name, *will, pending);
         }
     }
 
     /// For the device's operator: what ended its connection, where that was an error of its own.
-    fn note_failure(&self, end: &End) {
+    fn note_failure(&self, end: &ConnectionEnd) {
         let kind = match end {
-            End::Fault(_) | End::Late { .. } => ErrorKind::InvalidArgument,
-            End::Closed(Close::RanOut | Close::Revoked(_)) => ErrorKind::PermissionDenied,
-            End::Disconnected { .. } | End::Lost(_) | End::Closed(_) => return,
+            ConnectionEnd::Fault(_) | ConnectionEnd::Late { .. } => ErrorKind::InvalidArgument,
+            ConnectionEnd::Closed(Close::RanOut | Close::Revoked(_)) => ErrorKind::PermissionDenied,
+            ConnectionEnd::Disconnected { .. } | ConnectionEnd::Lost(_) | ConnectionEnd::Closed(_) => return,
         };
         if let Some(device) = &self.device {
             let message = format!("connection closed: {}", end.text());
@@ -72,7 +72,7 @@ impl Presence {
         }
     }
 
-    fn due_will(&mut self, end: &End) -> Option<(Duration, DueWill)> {
+    fn due_will(&mut self, end: &ConnectionEnd) -> Option<(Duration, DueWill)> {
         let will = self.will.take().filter(|_| end.publishes_will())?;
         let delay = will.delay;
         Some((delay, will::due(self.shared.clone(), self.auth_context.clone(), self.mailbox.name.clone(), will)))
@@ -81,17 +81,17 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let end = self.end.take().unwrap_or(End::Lost("connection lost".into()));
+        let end = self.end.take().unwrap_or(ConnectionEnd::Lost("connection lost".into()));
         self.leave_attached(&end);
         self.note_failure(&end);
         self.will_first(&end);
         if let Some(online) = self.online.take() {
             online.disconnect(end.text());
         }
-        let will_later = self.will.is_some() && matches!(end, End::Closed(Close::Shutdown));
+        let will_later = self.will.is_some() && matches!(end, ConnectionEnd::Closed(Close::Shutdown));
         let can_return = session_key::can_return(&self.shared.hub, &self.key);
         let expiry = if can_return { self.session_expiry } else { Duration::ZERO };
-        let legacy = SessionCleanup { expiry, will: self.due_will(&end), will_later };
-        self.shared.clients.release(&self.key, &self.mailbox, legacy);
+        let cleanup = SessionCleanup { expiry, will: self.due_will(&end), will_later };
+        self.shared.clients.release(&self.key, &self.mailbox, cleanup);
     }
 }

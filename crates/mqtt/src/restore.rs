@@ -4,10 +4,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     clients::DueWill,
-    mailbox::{Mailbox, State, kept_item},
+    mailbox::{Mailbox, State, logged_item},
     service::Service,
     session_key,
-    subscriptions::{AttachedSubscription, Kept, Subscriptions},
+    subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
     will,
 };
 use crate::dialect::iot_core;
@@ -31,7 +31,7 @@ struct Restored {
     key: SessionKey,
     mailbox: Arc<Mailbox>,
     will: Option<(Duration, DueWill)>,
-    left: Duration,
+    remaining_expiry: Duration,
 }
 
 impl Service {
@@ -44,8 +44,8 @@ impl Service {
             tracing::info!(count = restored.len(), "sessions of clients that are away were taken up");
         }
         // All of them are there before the first will comes.
-        for Restored { key, mailbox, will, left } in restored {
-            self.shared.clients.restore(&key, mailbox, will, left);
+        for Restored { key, mailbox, will, remaining_expiry } in restored {
+            self.shared.clients.restore(&key, mailbox, will, remaining_expiry);
         }
     }
 
@@ -64,7 +64,7 @@ impl Service {
         let can_return = session_key::can_return(&self.shared.hub, &doc.key);
         let away_for = Duration::from_millis(doc.left_ms.map_or(0, |left_ms| now.ms.saturating_sub(left_ms)));
         let expiry = Duration::from_secs(doc.expiry_secs.into());
-        let left = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
+        let remaining_expiry = if can_return { expiry.saturating_sub(away_for) } else { Duration::ZERO };
         let auth_context =
             self.shared.hub.auth.auth_context_of(session_key::principal(&self.shared.hub, &doc.key, device));
         let owner = session_key::of_retained(&auth_context);
@@ -72,15 +72,15 @@ impl Service {
         let will = will.and_then(|will| self.restore_will(will, auth_context, &name, away_for));
         let state = self.restore_state(&mut doc, own.as_ref(), will.is_some(), now);
         let metrics = self.shared.metrics.clone();
-        let holding = self.shared.clients.offline_sessions.of(owner);
+        let owner_quota = self.shared.clients.offline_sessions.of(owner);
         let session_log = self.shared.topics.session_log().clone();
-        let mailbox = Mailbox::restore(name, metrics, holding, session_log, state);
+        let mailbox = Mailbox::restore(name, metrics, owner_quota, session_log, state);
         let subscriber: Arc<dyn Subscriber> = mailbox.clone();
         for (filter, s) in doc.subscriptions.iter().filter(|(_, s)| s.kind == SubscriptionKind::Topic) {
             let StoredSubscription { qos, no_local, retain_as_published, id, .. } = *s;
             self.shared.topics.subscribe(filter, &subscriber, Options { qos, no_local, retain_as_published, id });
         }
-        Restored { key: doc.key, mailbox, will, left }
+        Restored { key: doc.key, mailbox, will, remaining_expiry }
     }
 
     /// What the session has. Where its client was connected when the host stopped, what it was sent last is in doubt.
@@ -101,9 +101,9 @@ impl Service {
         }
         let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| Left {
             reached: reached(&queued),
-            item: kept_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
+            item: logged_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });
-        let (subscriptions, carried) = subscriptions(&doc.subscriptions, own);
+        let (subscriptions, attached_subscriptions) = subscriptions(&doc.subscriptions, own);
         let mut session = Session::restore(waiting.collect(), std::mem::take(&mut doc.received), now.instant);
         let gone = session.take_gone();
         if !gone.is_empty() {
@@ -112,8 +112,8 @@ impl Service {
         State {
             session,
             subscriptions,
-            carried,
-            record: Some(doc.num),
+            attached_subscriptions,
+            session_num: Some(doc.num),
             durable: doc.expiry_secs > 0,
             ..State::default()
         }
@@ -145,27 +145,27 @@ type Others = HashMap<DeviceId, Vec<AttachedSubscription>>;
 fn subscriptions(stored: &[(Arc<str>, StoredSubscription)], own: Option<&DeviceId>) -> (Subscriptions, Others) {
     let (mut subscriptions, mut others) = (Subscriptions::default(), Others::default());
     for (filter, subscription) in stored {
-        let kept = kind(subscription);
-        match (kept, iot_core::addressee(filter)) {
-            (Kept::Feed(feed, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
-                let carried: &mut Vec<_> = others.entry(id).or_default();
-                carried.push(AttachedSubscription { filter: (**filter).into(), feed, qos });
+        let target = kind(subscription);
+        match (target, iot_core::addressee(filter)) {
+            (SubscriptionTarget::Feed(feed, qos), Some(Ok(id))) if own.is_some_and(|own| *own != id) => {
+                let of_device: &mut Vec<_> = others.entry(id).or_default();
+                of_device.push(AttachedSubscription { filter: (**filter).into(), feed, qos });
             }
             _ => {
-                subscriptions.insert((**filter).into(), kept);
+                subscriptions.insert((**filter).into(), target);
             }
         }
     }
     (subscriptions, others)
 }
 
-fn kind(subscription: &StoredSubscription) -> Kept {
+fn kind(subscription: &StoredSubscription) -> SubscriptionTarget {
     let qos = subscription.qos;
     match subscription.kind {
-        SubscriptionKind::Topic => Kept::Topic,
-        SubscriptionKind::Config => Kept::Feed(Feed::Config, qos),
-        SubscriptionKind::Commands => Kept::Feed(Feed::Commands, qos),
-        SubscriptionKind::Methods => Kept::Feed(Feed::Methods, qos),
-        SubscriptionKind::Errors => Kept::Errors,
+        SubscriptionKind::Topic => SubscriptionTarget::Topic,
+        SubscriptionKind::Config => SubscriptionTarget::Feed(Feed::Config, qos),
+        SubscriptionKind::Commands => SubscriptionTarget::Feed(Feed::Commands, qos),
+        SubscriptionKind::Methods => SubscriptionTarget::Feed(Feed::Methods, qos),
+        SubscriptionKind::Errors => SubscriptionTarget::Errors,
     }
 }

@@ -4,7 +4,7 @@ use super::{
     mailbox::Mailbox,
     presence::Presence,
     shared_redelivery::{redeliver, redeliver_waiting},
-    subscriptions::Kept,
+    subscriptions::SubscriptionTarget,
 };
 use switchbox_auth as auth;
 use switchbox_auth::Action;
@@ -21,11 +21,11 @@ static ENDED: SiteLimit = SiteLimit::new(10);
 pub(super) fn resume(presence: &Presence) {
     prune(presence);
     let Some(online) = &presence.online else { return };
-    let unacknowledged = presence.mailbox.lock().session.hub_in_flight();
-    for (id, gateway_delivery) in unacknowledged {
-        if gateway_delivery.device.is_some() {
+    let unacknowledged = presence.mailbox.lock().session.deliveries_in_flight();
+    for (id, device_delivery) in unacknowledged {
+        if device_delivery.device.is_some() {
             presence.mailbox.lock().session.suspend(id);
-        } else if !online.resumes(&gateway_delivery.outbound) {
+        } else if !online.resumes(&device_delivery.outbound) {
             presence.mailbox.lock().session.forget(id);
         }
     }
@@ -38,28 +38,28 @@ pub(super) fn resume(presence: &Presence) {
 }
 
 /// Takes up what the session has for a device that its client, a gateway, has attached: what was sent and not acknowledged
-/// before the gateway left, under its packet identifiers, and then the subscriptions. All of it rested.
+/// before the gateway left, under its packet identifiers, and then the subscriptions. All of it was suspended.
 pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbox) {
     let id = &device.name.id;
     let (in_flight, suspended) = {
         let session = &mailbox.lock().session;
-        (session.hub_in_flight(), session.hub_suspended())
+        (session.deliveries_in_flight(), session.deliveries_suspended())
     };
     // Sent on this very connection before the device was detached, and not acknowledged: it is not sent a second time.
-    for (_, gateway_delivery) in in_flight {
-        if gateway_delivery.device.as_ref().is_some_and(|of| of.num == device.num) {
-            online.resumes(&gateway_delivery.outbound);
+    for (_, device_delivery) in in_flight {
+        if device_delivery.device.as_ref().is_some_and(|of| of.num == device.num) {
+            online.resumes(&device_delivery.outbound);
         }
     }
-    for (packet_id, gateway_delivery) in suspended {
-        let Some(of) = gateway_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
-        let subscribed = mailbox.lock().carried_feed(id, gateway_delivery.feed()).is_some();
+    for (packet_id, device_delivery) in suspended {
+        let Some(of) = device_delivery.device.as_ref().filter(|of| of.name.id == *id) else { continue };
+        let subscribed = mailbox.lock().attached_feed(id, device_delivery.feed()).is_some();
         // A device of the same id may have been made anew.
-        let goes_on = of.num == device.num && subscribed && online.resumes(&gateway_delivery.outbound);
+        let goes_on = of.num == device.num && subscribed && online.resumes(&device_delivery.outbound);
         mailbox.lock().session.wake(packet_id, goes_on);
     }
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
-        let subscribed = mailbox.lock().carried_feed(id, feed).is_some();
+        let subscribed = mailbox.lock().attached_feed(id, feed).is_some();
         if subscribed {
             online.resume(feed);
         }
@@ -71,10 +71,12 @@ pub(super) fn resume_attached(online: &Online, device: &Device, mailbox: &Mailbo
 fn prune(presence: &Presence) {
     let mailbox = &presence.mailbox;
     let may = |filter: &str| auth::may(&presence.auth_context.access, Action::Subscribe, filter).is_ok();
-    let (denied, record) = {
+    let (denied, session_num) = {
         let mut state = mailbox.lock();
-        let denied = |filter: &str, kept: Kept| kept == Kept::Topic && !may(topics::matched_part(filter));
-        (state.subscriptions.extract(denied), state.record.filter(|_| state.durable))
+        let denied = |filter: &str, target: SubscriptionTarget| {
+            target == SubscriptionTarget::Topic && !may(topics::matched_part(filter))
+        };
+        (state.subscriptions.extract(denied), state.session_num.filter(|_| state.durable))
     };
     if denied.is_empty() {
         return;
@@ -86,23 +88,23 @@ fn prune(presence: &Presence) {
             tracing::warn!(client = %mailbox.name, %filter, "a kept subscription ends: the client may not have it any more{more}");
         }
         topics.unsubscribe(filter, mailbox.id());
-        if let Some(session) = record {
+        if let Some(session) = session_num {
             topics.session_log().note(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
         }
     }
-    let (left, mut gone) = {
+    let (undelivered, mut gone) = {
         let session = &mut mailbox.lock().session;
         (session.revoke(|message| may(&message.topic)), session.take_gone())
     };
     let mut pending = Pending::default();
-    let waiting = redeliver(topics, record, left, &mut pending);
+    let waiting = redeliver(topics, session_num, undelivered, &mut pending);
     // Those stay where they are until another has them.
     gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
-    pending.extend(record.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
-    topics.keep_in(None, pending, |_| ());
+    pending.extend(session_num.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
+    topics.write_with(None, pending, |_| ());
     if !waiting.is_empty() {
         let topics = topics.clone();
-        let redelivery = async move { drop(redeliver_waiting(&topics, record, waiting).await) };
+        let redelivery = async move { drop(redeliver_waiting(&topics, session_num, waiting).await) };
         spawn_contained(presence.shared.metrics.panics.clone(), "messages of a shared subscription", redelivery);
     }
 }

@@ -140,7 +140,7 @@ impl Shared {
     }
 }
 
-/// One connection, from its first byte to its last, or until it is to go on in another lane.
+/// One connection, from its first byte to its last, or until it is to go on in another priority class.
 pub(super) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,

@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) clients: Arc<Clients>,
     pub(super) gateway_routes: GatewayRoutes,
     /// Of accounts, all of whose connections are one client here.
-    pub(super) shares: CpuBudgets,
+    pub(super) cpu_budgets: CpuBudgets,
     /// Of clients that are not let in, by their networks.
     pub(super) refusals_logged: LogLimits<IpAddr>,
     /// Of clients by their names, and what is told of them: one line a minute, however often they come back.
@@ -37,9 +37,9 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(options: Options, hub: Hub, topics: topics::Handle, metrics: Metrics) -> Self {
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
-        let (gateway_routes, shares) = (GatewayRoutes::default(), CpuBudgets::default());
+        let (gateway_routes, cpu_budgets) = (GatewayRoutes::default(), CpuBudgets::default());
         let (refusals_logged, client_lines) = (LogLimits::new(REFUSALS_LOGGED), LogLimits::new(1));
-        Self { options, hub, topics, clients, gateway_routes, shares, refusals_logged, client_lines, metrics }
+        Self { options, hub, topics, clients, gateway_routes, cpu_budgets, refusals_logged, client_lines, metrics }
     }
 
     /// Who was let in by what has changed is looked at again.

@@ -11,11 +11,11 @@ use switchbox_mqtt_session::{
 pub(super) fn redeliver(
     topics: &Handle,
     session: Option<SessionNum>,
-    left: Vec<Shared>,
+    undelivered: Vec<Shared>,
     pending: &mut Pending,
 ) -> Vec<(Shared, Offer)> {
     let mut waiting = Vec::new();
-    for shared in left {
+    for shared in undelivered {
         match topics.deliver_shared(&shared.filter, &shared.message, pending) {
             Some(offer) => waiting.push((shared, offer)),
             None => pending.extend(gone(session, &shared)),
@@ -35,7 +35,7 @@ pub(super) async fn redeliver_waiting(
         topics.wait(&shared.message, vec![offer], &mut pending, &mut budget, std::future::pending()).await;
         pending.extend(gone(session, &shared));
         // Members may wait for it.
-        topics.keep_in(None, std::mem::take(&mut pending), |_| ());
+        topics.write_with(None, std::mem::take(&mut pending), |_| ());
     }
     pending
 }

@@ -12,7 +12,7 @@ use switchbox_mqtt_session::topics;
 
 /// What a filter of the client stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum SubscriptionTarget {
     Topic,
     Feed(Feed, QoS),
     Errors,
@@ -28,7 +28,7 @@ pub(super) struct AttachedSubscription {
 
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    filters: HashMap<Box<str>, Kept>,
+    filters: HashMap<Box<str>, SubscriptionTarget>,
     /// Against the client's limit.
     bytes: usize,
     memory_bytes: usize,
@@ -60,27 +60,27 @@ impl Subscriptions {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, filter: Box<str>, kept: Kept) {
+    pub(super) fn insert(&mut self, filter: Box<str>, target: SubscriptionTarget) {
         let (bytes, memory_bytes) = (counted(&filter), topics::memory_bytes(&filter));
-        if self.filters.insert(filter, kept).is_none() {
+        if self.filters.insert(filter, target).is_none() {
             self.bytes += bytes;
             self.memory_bytes += memory_bytes;
         }
     }
 
-    pub(super) fn remove(&mut self, filter: &str) -> Option<Kept> {
-        let kept = self.filters.remove(filter)?;
+    pub(super) fn remove(&mut self, filter: &str) -> Option<SubscriptionTarget> {
+        let target = self.filters.remove(filter)?;
         self.bytes -= counted(filter);
         self.memory_bytes -= topics::memory_bytes(filter);
-        Some(kept)
+        Some(target)
     }
 
     /// Takes those out for which this holds.
-    pub(super) fn extract(&mut self, wanted: impl Fn(&str, Kept) -> bool) -> Vec<Box<str>> {
+    pub(super) fn extract(&mut self, wanted: impl Fn(&str, SubscriptionTarget) -> bool) -> Vec<Box<str>> {
         let found: Vec<_> = self
             .filters
             .iter()
-            .filter(|(filter, kept)| wanted(filter, **kept))
+            .filter(|(filter, target)| wanted(filter, **target))
             .map(|(filter, _)| filter.clone())
             .collect();
         for filter in &found {
@@ -91,13 +91,13 @@ impl Subscriptions {
 
     /// The filters of ordinary topics.
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        self.filters.iter().filter(|(_, kept)| **kept == Kept::Topic).map(|(filter, _)| &**filter)
+        self.filters.iter().filter(|(_, target)| **target == SubscriptionTarget::Topic).map(|(filter, _)| &**filter)
     }
 
     /// The QoS that a feed is subscribed with.
     pub(super) fn feed(&self, feed: Feed) -> Option<QoS> {
-        let of = |kept: &Kept| match kept {
-            Kept::Feed(f, qos) if *f == feed => Some(*qos),
+        let of = |target: &SubscriptionTarget| match target {
+            SubscriptionTarget::Feed(f, qos) if *f == feed => Some(*qos),
             _ => None,
         };
         self.filters.values().filter_map(of).max()
@@ -105,7 +105,7 @@ impl Subscriptions {
 
     /// Whether the client, a gateway, wants to hear of errors.
     pub(super) fn errors(&self) -> bool {
-        self.filters.values().any(|kept| *kept == Kept::Errors)
+        self.filters.values().any(|target| *target == SubscriptionTarget::Errors)
     }
 
     /// About how much memory they take in the whole host.
@@ -136,7 +136,7 @@ mod tests {
             let taken = (0..).take_while(|n| {
                 let room = refused(&subscriptions, &filter(*n)).is_none();
                 if room {
-                    subscriptions.insert(filter(*n).into(), Kept::Topic);
+                    subscriptions.insert(filter(*n).into(), SubscriptionTarget::Topic);
                 }
                 room
             });
@@ -153,10 +153,13 @@ mod tests {
     fn what_goes_makes_room() {
         let mut subscriptions = Subscriptions::default();
         for filter in ["a", "a", "b/+", "c", "/devices/d/config"] {
-            subscriptions.insert(filter.into(), if filter == "c" { Kept::Errors } else { Kept::Topic });
+            subscriptions.insert(
+                filter.into(),
+                if filter == "c" { SubscriptionTarget::Errors } else { SubscriptionTarget::Topic },
+            );
         }
         assert!(subscriptions.errors() && subscriptions.topics().count() == 3);
-        assert_eq!(subscriptions.remove("b/+"), Some(Kept::Topic));
+        assert_eq!(subscriptions.remove("b/+"), Some(SubscriptionTarget::Topic));
         assert_eq!(subscriptions.remove("b/+"), None);
         assert_eq!(subscriptions.extract(|filter, _| filter == "c"), [Box::from("c")]);
         assert_eq!(subscriptions.extract(|_, _| true).len(), 2);

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    clients::{DueWill, Rest},
+    clients::{DueWill, RemainingWork},
     session_key,
     shared::Shared,
 };
@@ -31,7 +31,7 @@ pub(super) fn check(
     payloads: &PayloadLimits,
     will: &Will,
 ) -> Result<(), Fault> {
-    let within = |PayloadLimit { bytes, limit, text, .. }| {
+    let check_size = |PayloadLimit { bytes, limit, text, .. }| {
         if will.payload.len() <= bytes {
             return Ok(());
         }
@@ -41,12 +41,12 @@ pub(super) fn check(
     match iot_core::publish(device.map(|device| &device.name.id), &will.topic) {
         Publish::Ordinary => auth::may(access, Action::Publish, &will.topic)
             .map_err(|denied| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {denied}")))
-            .and_then(|()| within(payloads.message())),
+            .and_then(|()| check_size(payloads.message())),
         Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
         Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
         Publish::Control(_) => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot attach or detach a device")),
-        Publish::State => within(payloads.state()),
-        Publish::Event { .. } => within(payloads.telemetry()),
+        Publish::State => check_size(payloads.state()),
+        Publish::Event { .. } => check_size(payloads.telemetry()),
     }
 }
 
@@ -59,12 +59,12 @@ pub(super) fn publish(
     client: &str,
     will: Will,
     mut pending: Pending,
-) -> Option<Rest> {
+) -> Option<RemainingWork> {
     let topics = &shared.topics;
     // A delayed will may come after its client was shut out.
     if let Err(why) = shared.hub.auth.still_holds(auth_context) {
         tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
-        topics.keep_in(None, pending, |_| ());
+        topics.write_with(None, pending, |_| ());
         return None;
     }
     tracing::debug!(client, topic = %will.topic, "publishing the will");
@@ -80,7 +80,7 @@ pub(super) fn publish(
     let publisher = Publisher::of(session_key::of_retained(auth_context));
     let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
     match event {
-        None => topics.keep_in(None, pending, |_| ()),
+        None => topics.write_with(None, pending, |_| ()),
         Some(event) => {
             let (changes, done) = pending.into_parts(|_| ());
             shared.hub.ingest.submit_topic(event, changes, None, Box::new(done));
@@ -93,7 +93,7 @@ pub(super) fn publish(
     Some(Box::pin(async move {
         let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
         topics.wait(&message, waiting, &mut pending, &mut budget, std::future::pending()).await;
-        topics.keep_in(None, pending, |_| ());
+        topics.write_with(None, pending, |_| ());
     }))
 }
 

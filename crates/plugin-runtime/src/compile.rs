@@ -20,7 +20,7 @@ use wasmtime::component::Component as Compiled;
 
 use super::{
     binary::MAX_COMPONENT_BYTES,
-    engine::{self, Engine},
+    engine::{self, WasmEngine},
     error::LoadError,
     limits::{Size, names},
     text,
@@ -45,7 +45,7 @@ pub fn in_child_processes() {
 }
 
 /// Compiled code: what the cache keeps.
-pub(super) async fn compile(engine: &Engine, bytes: &Bytes) -> Result<Vec<u8>, LoadError> {
+pub(super) async fn compile(engine: &WasmEngine, bytes: &Bytes) -> Result<Vec<u8>, LoadError> {
     if IN_CHILDREN.load(Ordering::Relaxed) {
         // On a background thread: the thread that starts a process stands still until that has begun, and this one takes code of
         // several MiB from it. Dropped with the caller, which ends the child. Supervision: a panic refuses the component.
@@ -69,7 +69,7 @@ pub(super) async fn compile(engine: &Engine, bytes: &Bytes) -> Result<Vec<u8>, L
 }
 
 /// From compiled code to a component.
-pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> Result<Compiled, LoadError> {
+pub(super) fn deserialize(engine: &WasmEngine, code: &[u8]) -> Result<Compiled, LoadError> {
     #[allow(
         unsafe_code,
         reason = "this process has compiled it just now, or a child that is this same program; wasmtime refuses code of another engine"

@@ -12,7 +12,7 @@ use super::{
     bindings::exports::{Handling, HandlingIndices},
     compile, contents, convert,
     description::Description,
-    engine::Engine,
+    engine::WasmEngine,
     error::{CallError, LoadError},
     execution::Setup,
     grants::Grants,
@@ -34,7 +34,7 @@ use switchbox_support::{
 pub struct Component(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
+    engine: WasmEngine,
     digest: String,
     size: usize,
     pre: InstancePre<State>,
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Component {
 
 impl Component {
     /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
-    pub async fn load(engine: &Engine, bytes: Bytes) -> Result<Self, LoadError> {
+    pub async fn load(engine: &WasmEngine, bytes: Bytes) -> Result<Self, LoadError> {
         let (size, on) = (bytes.len(), engine.threads());
         let broken = |error: JoinError| LoadError::Compile(error.to_string());
         let checked = {
@@ -149,7 +149,7 @@ struct Checked {
 }
 
 /// Refuses what need not be compiled to be seen to be no plugin. Blocks.
-fn check(engine: &Engine, bytes: &[u8]) -> Result<Checked, LoadError> {
+fn check(engine: &WasmEngine, bytes: &[u8]) -> Result<Checked, LoadError> {
     if bytes.len() > MAX_COMPONENT_BYTES {
         return Err(LoadError::TooLarge { bytes: bytes.len(), limit: MAX_COMPONENT_BYTES });
     }
@@ -169,7 +169,7 @@ fn check(engine: &Engine, bytes: &[u8]) -> Result<Checked, LoadError> {
 }
 
 /// Blocks.
-fn finish(engine: &Engine, checked: Checked, code: &[u8], size: usize) -> Result<Component, LoadError> {
+fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Result<Component, LoadError> {
     let Checked { digest, compiled: known } = checked;
     let is_new = known.is_none();
     let compiled = match known {

@@ -47,7 +47,7 @@ impl Default for Options {
 
 /// A cheap clone. Its clock ends with the last clone and the last component.
 #[derive(Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct WasmEngine(Arc<Inner>);
 
 struct Inner {
     engine: wasmtime::Engine,
@@ -57,7 +57,7 @@ struct Inner {
     background: Option<Handle>,
 }
 
-impl Engine {
+impl WasmEngine {
     pub fn new(options: Options) -> Result<Self, Error> {
         let failed = |error: wasmtime::Error| Error::Engine(format!("{error:#}"));
         let (engine, reservation) = reserving(WHOLE_MEMORY, options.max_instances).map_err(failed)?;

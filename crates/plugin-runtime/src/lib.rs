@@ -35,7 +35,7 @@ pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
 pub use component::{Component, digest};
 pub use contents::look_through;
 pub use description::Description;
-pub use engine::{Engine, Options};
+pub use engine::{Options, WasmEngine};
 pub use error::{CallError, Error, LoadError};
 pub use execution::{Call, Called, Execution, KvChange, Setup, Verdict};
 pub use host::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse};

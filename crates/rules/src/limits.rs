@@ -167,9 +167,9 @@ pub const ADMIN_CALL_BURST: f64 = 5_000.0;
 /// Calls a second of the same, after that.
 pub const ADMIN_CALLS_PER_SECOND: f64 = 1_000.0;
 /// Calls without a right token that one address makes at once.
-pub const ADMIN_STRANGER_BURST: f64 = 100.0;
+pub const ADMIN_UNAUTHENTICATED_BURST: f64 = 100.0;
 /// The same a second, after that.
-pub const ADMIN_STRANGERS_PER_SECOND: f64 = 10.0;
+pub const ADMIN_UNAUTHENTICATED_PER_SECOND: f64 = 10.0;
 /// Callers of the admin API whose rates are kept apart.
 pub const ADMIN_CALLERS: usize = 10_000;
 /// One file of the audit log, bytes.

@@ -205,7 +205,7 @@ impl DeviceName {
         let invalid =
             |rule| InvalidName { what: "device name", name: text.chars().take(80).collect(), rule, limit: None };
         let forms = "must be {d}, {r}/{d} or projects/{p}/locations/{l}/registries/{r}/devices/{d}";
-        // Nine parts are too many already: how many there are may be a stranger's to say.
+        // Nine parts are too many already: how many there are may be up to an unauthenticated client.
         match text.splitn(9, '/').collect::<Vec<_>>().as_slice() {
             [id] => Ok(Self { registry: home.clone(), id: DeviceId::new(id)? }),
             [registry, id] => Ok(Self {

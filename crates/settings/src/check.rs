@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    AdminAuth, Grant, Key, Problem, Settings,
+    AdminAuth, GrantPolicy, Key, Problem, Settings,
     value::{Check, Values},
 };
 use switchbox_model::{PayloadLimits, limits};
@@ -20,7 +20,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let admin_auth = check.one_of(Key::AdminAuth, &[("token", AdminAuth::Token), ("none", AdminAuth::None)]);
     let cors_origins = check.origins(Key::AdminCorsOrigins);
     let plugins = check.path(Key::PluginsFolder);
-    let grant = check.one_of(Key::PluginsGrant, &[("asked", Grant::Asked), ("consent", Grant::Consent)]);
+    let grant = check.one_of(Key::PluginsGrant, &[("asked", GrantPolicy::Asked), ("consent", GrantPolicy::Consent)]);
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);

@@ -33,7 +33,7 @@ pub enum Enroll {
 /// What a component gets that has no settings file of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Grant {
+pub enum GrantPolicy {
     /// All that it asks for.
     Asked,
     /// Nothing until an operator consents.
@@ -115,7 +115,7 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// The watched folder.
     pub plugins: PathBuf,
-    pub grant: Grant,
+    pub grant: GrantPolicy,
     pub enroll: Enroll,
     /// Commands that may wait for one device.
     pub queued_commands: usize,

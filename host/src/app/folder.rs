@@ -49,7 +49,8 @@ pub(super) async fn start(
     // Components of many MiB are read and digested there.
     let watching = tasks.spawn_on(background, "plugin folder", &shutdown, service.run(shutdown.clone()));
     let previous = Previous::new(&settings.data);
-    let queues = Queues::new(move |change| changes::make(plugins.clone(), previous.clone(), change), tasks.clone());
+    let queues =
+        ChangeQueues::new(move |change| changes::make(plugins.clone(), previous.clone(), change), tasks.clone());
     let applying = tasks.spawn("plugin loader", &shutdown, queues.run(changes, looked));
     tokio::select! {
         _ = first_look => {}
@@ -59,7 +60,7 @@ pub(super) async fn start(
 }
 
 /// The changes that wait, by their plugins.
-struct Queues<M> {
+struct ChangeQueues<M> {
     make: M,
     /// Plugins of which a change is being made, each with those that come next.
     plugins: BTreeMap<PluginName, Vec<Change>>,
@@ -69,7 +70,7 @@ struct Queues<M> {
     supervisor: Tasks,
 }
 
-impl<M, F> Queues<M>
+impl<M, F> ChangeQueues<M>
 where
     M: Fn(Change) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -163,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_that_takes_long_holds_up_its_own_plugin_alone() {
         let (made, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
-        let queues = Queues::new(
+        let queues = ChangeQueues::new(
             {
                 let (made, gate) = (made.clone(), gate.clone());
                 move |change: Change| {

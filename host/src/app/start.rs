@@ -29,7 +29,7 @@ use switchbox_mqtt as mqtt;
 use switchbox_mqtt_session::topics;
 use switchbox_plugin_runtime as plugin;
 use switchbox_proxy as proxy;
-use switchbox_settings::{Grant, Settings};
+use switchbox_settings::{GrantPolicy, Settings};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, scheduling::Background, tasks::Tasks};
 use switchbox_transport::tls;
@@ -152,13 +152,13 @@ impl<'a> Start<'a> {
 
     /// Looks at all files of the plugin folder, compiles their components beside each other, and ends what the last stop left open.
     async fn recover_plugins(&self, opened: &mut Opened) -> anyhow::Result<Recovered> {
-        let engine = plugin::Engine::new(plugin::Options {
+        let engine = plugin::WasmEngine::new(plugin::Options {
             cache: Some(self.settings.data.join("compiled")),
             background: Some(self.background.handle().clone()),
             tasks: self.tasks.clone(),
             ..plugin::Options::default()
         })?;
-        let consent = self.settings.grant == Grant::Consent;
+        let consent = self.settings.grant == GrantPolicy::Consent;
         let Opened { dispatch, loaded, ingest, delivery, .. } = opened;
         let plugins = Arc::new(Manager::recover(dispatch, engine, loaded, consent).await?);
         let timers = timers::run(dispatch.timers(), ingest.clone(), self.shutdown.child_token());

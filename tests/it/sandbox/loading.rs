@@ -1,12 +1,12 @@
 //! What is no plugin is refused with a text that says why; what is one is compiled once.
 
 use bytes::Bytes;
-use switchbox_plugin_runtime::{Component, Engine, LoadError, Options};
+use switchbox_plugin_runtime::{Component, LoadError, Options, WasmEngine};
 
 use super::world::{World, hostile, setup};
 
 async fn refused(bytes: impl Into<Bytes>) -> LoadError {
-    let engine = Engine::new(Options { max_instances: 2, ..Options::default() }).unwrap();
+    let engine = WasmEngine::new(Options { max_instances: 2, ..Options::default() }).unwrap();
     Component::load(&engine, bytes.into()).await.unwrap_err()
 }
 
@@ -104,7 +104,7 @@ async fn what_would_take_long_to_compile_is_refused_before() {
 async fn what_is_refused_leaves_no_compiled_code() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { cache: Some(folder.path().join("cache")), max_instances: 2, ..Options::default() };
-    let engine = Engine::new(options).unwrap();
+    let engine = WasmEngine::new(options).unwrap();
     let instance = r#"(component (component $c) (instance $i (instantiate $c)) (export "switchbox:plugin/handler@0.1.0" (instance $i)))"#;
     Component::load(&engine, wat::parse_str(instance).unwrap().into()).await.unwrap_err();
     let files = || std::fs::read_dir(folder.path().join("cache")).unwrap().count();
@@ -137,7 +137,7 @@ async fn a_start_that_fails_says_why() {
 
 #[tokio::test]
 async fn more_instances_than_the_pool_has_are_refused() {
-    let engine = Engine::new(Options { max_instances: 1, ..Options::default() }).unwrap();
+    let engine = WasmEngine::new(Options { max_instances: 1, ..Options::default() }).unwrap();
     let component = Component::load(&engine, guest().into()).await.unwrap();
     let setup = setup(Default::default(), None).await;
     let first = component.start(setup.clone(), std::sync::Arc::new(World::new())).await.unwrap();
@@ -152,7 +152,7 @@ async fn compiled_code_is_kept_and_a_broken_file_only_costs_time() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     let engine =
-        || Engine::new(Options { cache: Some(cache.clone()), max_instances: 2, ..Options::default() }).unwrap();
+        || WasmEngine::new(Options { cache: Some(cache.clone()), max_instances: 2, ..Options::default() }).unwrap();
     let digest = Component::load(&engine(), guest().into()).await.unwrap().digest().to_owned();
     let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let [file] = files().try_into().unwrap();

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use switchbox_model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq};
 use switchbox_plugin_runtime::{
-    Call, Component, ConfigView, DeviceView, Engine, Execution, Granted, Grants, Host, Instance, Limits, MethodCall,
-    MethodError, MethodResponse, Options, Setup, Verdict, host::Waiting,
+    Call, Component, ConfigView, DeviceView, Execution, Granted, Grants, Host, Instance, Limits, MethodCall,
+    MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::Waiting,
 };
 use tokio::sync::OnceCell;
 
@@ -19,7 +19,7 @@ pub async fn hostile() -> Component {
     static COMPONENT: OnceCell<Component> = OnceCell::const_new();
     let load = || async {
         let bytes = std::fs::read(env!("GUEST_HOSTILE")).unwrap();
-        Component::load(&Engine::new(Options::default()).unwrap(), bytes.into()).await.unwrap()
+        Component::load(&WasmEngine::new(Options::default()).unwrap(), bytes.into()).await.unwrap()
     };
     COMPONENT.get_or_init(load).await.clone()
 }

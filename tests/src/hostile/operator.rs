@@ -27,7 +27,7 @@ pub(super) const ROWS: &[Row] = &[
             attack.target.posts(":modifyCloudToDeviceConfig", &json!({"binaryData": STANDARD.encode(EVIL)}));
             attack.begin();
             loop {
-                stranger(attack);
+                unauthenticated(attack);
                 operator(&attack.target);
                 let log = log(&attack.target)[before..].to_owned();
                 let raw = log.lines().find(|line| line.starts_with("FORGED") || line.chars().any(acts));
@@ -105,7 +105,7 @@ fn log(target: &Target) -> String {
 }
 
 /// Says it in every place that takes text of a client.
-fn stranger(attack: &Attack) {
+fn unauthenticated(attack: &Attack) {
     let target = &attack.target;
     let mut mallory = target.let_in(&target.mallory());
     let topics = ["events", "events/rejected", "state", &format!("events/{EVIL}"), EVIL];

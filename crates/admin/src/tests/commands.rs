@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Value, json};
 
 use crate::testing::{QUEUED, TestHost};
-use switchbox_delivery::{Feed, Online, Outbound, Receipt};
+use switchbox_delivery::{DeliveryReport, Feed, Online, Outbound};
 use switchbox_model::{EventData, EventKind};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
@@ -82,12 +82,12 @@ fn got(received: &Receiver<Outbound>) -> Got {
 
 /// The connection wrote it to its socket.
 fn written(online: &Online, got: Got) -> Got {
-    online.acknowledged([Receipt::CommandSent { num: got.num }]);
+    online.acknowledged([DeliveryReport::CommandSent { num: got.num }]);
     got
 }
 
 fn acknowledge(online: &Online, got: &Got) {
-    online.acknowledged([Receipt::Command { num: got.num, id: got.id.as_str().into() }]);
+    online.acknowledged([DeliveryReport::Command { num: got.num, id: got.id.as_str().into() }]);
 }
 
 /// The ends of commands in the journal, oldest first.
@@ -249,7 +249,7 @@ fn a_kept_session_sends_again_by_itself_and_delivery_does_not() {
     let third = send(&host, "third", Some("60s"));
     assert_eq!(got(&received).id, third, "the first is the session's");
     let Outbound::Command { num, id, .. } = &held[0] else { panic!() };
-    online.acknowledged([Receipt::Command { num: *num, id: id.clone() }]);
+    online.acknowledged([DeliveryReport::Command { num: *num, id: id.clone() }]);
     assert_eq!(status(&host, &first), "acknowledged");
 }
 
@@ -310,7 +310,7 @@ fn a_command_that_the_device_refuses_is_rejected() {
     let (online, received) = subscribed(&host);
     let id = send(&host, "on", Some("60s"));
     let sent = got(&received);
-    online.acknowledged([Receipt::CommandRefused { num: sent.num, id: sent.id.as_str().into() }]);
+    online.acknowledged([DeliveryReport::CommandRefused { num: sent.num, id: sent.id.as_str().into() }]);
     assert_eq!(status(&host, &id), "rejected");
 }
 

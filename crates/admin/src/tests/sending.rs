@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::testing::TestHost;
-use switchbox_delivery::{Feed, Outbound, Receipt};
+use switchbox_delivery::{DeliveryReport, Feed, Outbound};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
 
@@ -36,7 +36,7 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
     let (online, received) = host.connect("lamp");
     online.subscribe(Feed::Config);
     assert_eq!(received.recv().unwrap(), Outbound::Config { version: 2, payload: "off".into() });
-    online.acknowledged([Receipt::Config { version: 2 }]);
+    online.acknowledged([DeliveryReport::Config { version: 2 }]);
     let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
     let large = crate::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
@@ -50,11 +50,11 @@ fn only_a_config_that_was_written_to_the_devices_connection_has_a_time_of_sendin
     online.subscribe(Feed::Config);
     host.ok("POST", &lamp(":modifyCloudToDeviceConfig"), Some(&json!({"binaryData": "b24="})));
     assert_eq!(received.recv().unwrap(), Outbound::Config { version: 1, payload: "on".into() });
-    online.acknowledged([Receipt::ConfigRefused { version: 1 }]);
+    online.acknowledged([DeliveryReport::ConfigRefused { version: 1 }]);
     let shown = host.ok("GET", &lamp(""), None);
     assert!(shown.get("lastConfigSendTime").is_none(), "it was larger than the device takes: {shown}");
     assert_eq!(shown["lastErrorStatus"]["message"], "config version 1 was refused, or is larger than the device takes");
-    online.acknowledged([Receipt::ConfigSent]);
+    online.acknowledged([DeliveryReport::ConfigSent]);
     assert!(host.ok("GET", &lamp(""), None)["lastConfigSendTime"].is_string());
 }
 

@@ -31,7 +31,7 @@ pub struct EndedCommand {
 
 /// Called once, on the writer's thread, when the events are durable (or for QoS 0, written), or will never be. Must be
 /// quick and must not block.
-pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+pub type EventsCommitted = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -101,7 +101,7 @@ impl Handle {
 
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
-    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: Done) {
+    pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
         self.append(Some(device), events, Some(permit), Some(done), Entry::Events);
     }
 
@@ -119,14 +119,26 @@ impl Handle {
 
     /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
     /// with it, or neither is.
-    pub fn submit_topic(&self, event: NewEvent, changes: Vec<BrokerChange>, permit: Option<QueuePermit>, done: Done) {
+    pub fn submit_topic(
+        &self,
+        event: NewEvent,
+        changes: Vec<BrokerChange>,
+        permit: Option<QueuePermit>,
+        done: EventsCommitted,
+    ) {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
         self.append_after(changes, None, vec![event], permit, Some(done), Entry::Events);
     }
 
     /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
     /// number of connections.
-    pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, done: Done) {
+    pub fn submit_with(
+        &self,
+        device: &Arc<Device>,
+        event: NewEvent,
+        changes: Vec<BrokerChange>,
+        done: EventsCommitted,
+    ) {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
         self.append_after(changes, Some(device), vec![event], None, Some(done), Entry::Events);
     }
@@ -155,7 +167,7 @@ impl Handle {
 
     /// Ends commands of the device, with the event that says so, in one record. Each was claimed from its queue before, so
     /// that it ends once. Waits for no room: what is open is bounded.
-    pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<Done>) {
+    pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
         let (mut nums, mut events) = (Vec::with_capacity(ended.len()), Vec::with_capacity(ended.len()));
         for EndedCommand { num, id, status } in ended {
             nums.push(num);
@@ -174,7 +186,7 @@ impl Handle {
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
         permit: Option<QueuePermit>,
-        done: Option<Done>,
+        done: Option<EventsCommitted>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {
         self.append_after(None, device, events, permit, done, entry);
@@ -187,7 +199,7 @@ impl Handle {
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
         permit: Option<QueuePermit>,
-        done: Option<Done>,
+        done: Option<EventsCommitted>,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) {
         let time_ms = clock::now_ms();

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::{Item, Session, Weigh};
 
-impl<H: Clone + Weigh> Session<H> {
-    pub(super) fn enqueue(&mut self, item: Item<H>) {
+impl<D: Clone + Weigh> Session<D> {
+    pub(super) fn enqueue(&mut self, item: Item<D>) {
         self.queue_bytes += item.size();
         self.expires_from = self.expires_from.into_iter().chain(item.expires()).min();
         self.queue.push_back(item);
@@ -19,7 +19,7 @@ impl<H: Clone + Weigh> Session<H> {
         let before = self.queue.len();
         for item in std::mem::take(&mut self.queue) {
             if item.is_expired(now) {
-                self.forget_kept(item.kept);
+                self.forget_logged(item.logged);
             } else {
                 self.queue.push_back(item);
             }

@@ -7,7 +7,7 @@ use switchbox_model::{Message, QoS, broker::MessageNum};
 
 /// What an item carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body<H> {
+pub enum Body<D> {
     Message {
         message: Arc<Message>,
         retain: bool,
@@ -16,21 +16,21 @@ pub enum Body<H> {
         /// The filter of the shared subscription that it came by.
         shared: Option<Arc<str>>,
     },
-    Hub(H),
+    Device(D),
 }
 
 /// One message on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item<H> {
+pub struct Item<D> {
     pub qos: QoS,
-    pub body: Body<H>,
+    pub body: Body<D>,
     /// It is written down, and under which packet identifier.
-    pub kept: Option<Kept>,
+    pub logged: Option<Logged>,
 }
 
 /// What stands in the log of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct Logged {
     pub num: MessageNum,
     pub id: u16,
 }
@@ -41,7 +41,7 @@ pub struct Progress {
     /// It has these, or will never get them.
     pub gone: Vec<MessageNum>,
     /// It has these (QoS 2); PUBREL is to follow when that is durable.
-    pub held: Vec<Kept>,
+    pub held: Vec<Logged>,
 }
 
 impl Progress {
@@ -53,8 +53,8 @@ impl Progress {
 
 /// What an earlier process left of an item.
 #[derive(Debug)]
-pub struct Left<H> {
-    pub item: Item<H>,
+pub struct Left<D> {
+    pub item: Item<D>,
     pub reached: Reached,
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Received {
     Acknowledged,
 }
 
-/// What the hub delivers, as far as a session must know it.
+/// A delivery to a device, as far as a session must know it.
 pub trait Weigh {
     /// About how much memory it holds, bytes.
     fn size(&self) -> usize;
@@ -100,23 +100,23 @@ pub trait Weigh {
     }
 }
 
-impl<H: Weigh> Item<H> {
+impl<D: Weigh> Item<D> {
     /// About how much memory it holds, bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         match &self.body {
             Body::Message { message, .. } => message.size(),
-            Body::Hub(hub) => hub.size(),
+            Body::Device(delivery) => delivery.size(),
         }
     }
 
-    pub(super) fn is_hub(&self) -> bool {
-        matches!(self.body, Body::Hub(_))
+    pub(super) fn is_delivery(&self) -> bool {
+        matches!(self.body, Body::Device(_))
     }
 
     /// Where it came by a shared subscription.
     pub(super) fn shared(self) -> Option<Shared> {
-        let num = self.kept.map(|kept| kept.num);
+        let num = self.logged.map(|logged| logged.num);
         match self.body {
             Body::Message { message, shared: Some(filter), .. } => Some(Shared { num, filter, message }),
             _ => None,
@@ -126,7 +126,7 @@ impl<H: Weigh> Item<H> {
     pub(super) fn expires(&self) -> Option<Instant> {
         match &self.body {
             Body::Message { message, .. } => message.expires,
-            Body::Hub(hub) => hub.expires(),
+            Body::Device(delivery) => delivery.expires(),
         }
     }
 
@@ -154,13 +154,13 @@ pub enum Offer {
 
 /// The next thing to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame<'a, H: Clone> {
+pub enum Frame<'a, D: Clone> {
     Ack(Ack),
     /// `id` 0 for QoS 0, which nobody keeps.
     Publish {
         id: u16,
         dup: bool,
-        item: Cow<'a, Item<H>>,
+        item: Cow<'a, Item<D>>,
     },
 }
 
@@ -175,7 +175,7 @@ pub enum Expected {
 
 /// A QoS 2 message from the client, by its state here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipt {
+pub enum PublishReceipt {
     New,
     /// Seen already and acknowledged: say so again.
     Again,

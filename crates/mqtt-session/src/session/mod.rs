@@ -1,7 +1,7 @@
 //! One client's MQTT state: what waits to be sent, what waits for its acknowledgement, which QoS 2 messages it sent.
 //! No sockets, no clocks, no packets: the connection asks [`Session::next`] what to write and tells what came.
 //!
-//! `H` is what the hub delivers. It travels like a message but is not kept while the client is away: the outbox does
+//! `D` is what is delivered to a device. It travels like a message but is not kept while the client is away: the outbox does
 //! that. Only what was sent already is sent again, as MQTT asks.
 
 mod acks;
@@ -25,7 +25,7 @@ use std::{
 use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
 pub use self::{
     acks::BatchId,
-    item::{Body, Expected, Frame, Item, Kept, Left, Offer, Progress, Reached, Receipt, Shared, Weigh},
+    item::{Body, Expected, Frame, Item, Left, Logged, Offer, Progress, PublishReceipt, Reached, Shared, Weigh},
 };
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
@@ -38,29 +38,29 @@ enum Sent {
 }
 
 #[derive(Debug)]
-struct InFlight<H> {
+struct InFlight<D> {
     id: u16,
     state: Sent,
     /// An earlier process sent it, or had no time to.
     in_doubt: bool,
-    item: Option<Item<H>>,
-    kept: Option<MessageNum>,
+    item: Option<Item<D>>,
+    logged: Option<MessageNum>,
 }
 
 /// One client's state.
 #[derive(Debug)]
-pub struct Session<H> {
+pub struct Session<D> {
     window: u16,
-    queue: VecDeque<Item<H>>,
+    queue: VecDeque<Item<D>>,
     queue_bytes: usize,
     /// Nothing in the queue runs out of time before this.
     expires_from: Option<Instant>,
     /// The newest of what is coalesced, waiting for room in the window: one of each that do not replace each other.
-    latest: VecDeque<Item<H>>,
-    in_flight: VecDeque<InFlight<H>>,
+    latest: VecDeque<Item<D>>,
+    in_flight: VecDeque<InFlight<D>>,
     /// In-flight entries before this one were written on this connection.
     resent: usize,
-    suspended: Suspended<H>,
+    suspended: Suspended<D>,
     released: Released,
     /// The client's own: how many messages may wait for its acknowledgement.
     receive_maximum: u16,
@@ -76,13 +76,13 @@ pub struct Session<H> {
     progress: Progress,
 }
 
-impl<H: Clone + Weigh> Default for Session<H> {
+impl<D: Clone + Weigh> Default for Session<D> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<H: Clone + Weigh> Session<H> {
+impl<D: Clone + Weigh> Session<D> {
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -109,7 +109,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// The newest of what is written down that the client may have seen.
     #[must_use]
     pub fn newest_sent(&self) -> MessageNum {
-        self.in_flight.iter().filter_map(|entry| entry.kept).max().unwrap_or_default()
+        self.in_flight.iter().filter_map(|entry| entry.logged).max().unwrap_or_default()
     }
 
     /// What happened to what is written down since the last call.
@@ -137,7 +137,7 @@ impl<H: Clone + Weigh> Session<H> {
         // What was not accepted the client sends again.
         self.received.retain(|_, state| *state != Received::Here);
         self.latest = VecDeque::new();
-        self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_hub());
+        self.queue.retain(|item| item.qos != QoS::AtMostOnce && !item.is_delivery());
         self.queue.shrink_to_fit();
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
     }
@@ -185,7 +185,7 @@ impl<H: Clone + Weigh> Session<H> {
         Some(id)
     }
 
-    /// Nothing comes for a place that was kept.
+    /// Nothing comes for a reserved place.
     pub fn give_back(&mut self, id: u16, message: &Message) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(message.size());
@@ -193,14 +193,14 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// Puts what is written down into its place.
-    pub fn offer_kept(&mut self, item: Item<H>) {
+    pub fn offer_logged(&mut self, item: Item<D>) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
         self.enqueue(item);
     }
 
     /// Puts it into the queue.
-    pub fn offer(&mut self, item: Item<H>) -> Offer {
+    pub fn offer(&mut self, item: Item<D>) -> Offer {
         if !self.has_room(item.size()) {
             return Offer::Full;
         }
@@ -209,7 +209,7 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// What to write next; None until something comes or is acknowledged.
-    pub fn next(&mut self, now: Instant) -> Option<Frame<'_, H>> {
+    pub fn next(&mut self, now: Instant) -> Option<Frame<'_, D>> {
         if let Some(ack) = self.acks.pop() {
             return Some(Frame::Ack(ack));
         }
@@ -220,15 +220,21 @@ impl<H: Clone + Weigh> Session<H> {
         loop {
             let item = self.take_next(now)?;
             if item.is_expired(now) {
-                self.forget_kept(item.kept);
+                self.forget_logged(item.logged);
                 continue;
             }
             if item.qos == QoS::AtMostOnce {
                 return Some(Frame::Publish { id: 0, dup: false, item: Cow::Owned(item) });
             }
-            let id = item.kept.map_or_else(|| self.free_id(), |kept| kept.id);
-            let kept = item.kept.map(|kept| kept.num);
-            self.in_flight.push_back(InFlight { id, state: Sent::Published, in_doubt: false, item: Some(item), kept });
+            let id = item.logged.map_or_else(|| self.free_id(), |logged| logged.id);
+            let logged = item.logged.map(|logged| logged.num);
+            self.in_flight.push_back(InFlight {
+                id,
+                state: Sent::Published,
+                in_doubt: false,
+                item: Some(item),
+                logged,
+            });
             self.resent = self.in_flight.len();
             let item = self.in_flight.back()?.item.as_ref()?;
             return Some(Frame::Publish { id, dup: false, item: Cow::Borrowed(item) });
@@ -236,7 +242,7 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// What an earlier connection sent, in its order, as far as the window of this one goes.
-    fn resend(&mut self) -> Option<Frame<'_, H>> {
+    fn resend(&mut self) -> Option<Frame<'_, D>> {
         let entry = self.in_flight.get_mut(self.resent)?;
         self.resent += 1;
         entry.in_doubt = false;
@@ -249,7 +255,7 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// The next item that may be sent now. QoS 0 does not overtake what waits for the window.
-    fn take_next(&mut self, now: Instant) -> Option<Item<H>> {
+    fn take_next(&mut self, now: Instant) -> Option<Item<D>> {
         if self.queue.is_empty() && self.latest.is_empty() {
             return None;
         }
@@ -279,14 +285,14 @@ impl<H: Clone + Weigh> Session<H> {
         }
     }
 
-    fn forget_kept(&mut self, kept: Option<Kept>) {
-        if let Some(Kept { num, id }) = kept {
+    fn forget_logged(&mut self, logged: Option<Logged>) {
+        if let Some(Logged { num, id }) = logged {
             self.ids.remove(&id);
             self.progress.gone.push(num);
         }
     }
 
-    fn settle(&mut self, id: u16, state: Sent) -> Option<InFlight<H>> {
+    fn settle(&mut self, id: u16, state: Sent) -> Option<InFlight<D>> {
         let at = self.in_flight.iter().position(|entry| entry.id == id && entry.state == state)?;
         if at < self.resent {
             self.resent -= 1;
@@ -295,22 +301,22 @@ impl<H: Clone + Weigh> Session<H> {
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
         }
-        self.forget_kept(entry.kept.map(|num| Kept { num, id }));
+        self.forget_logged(entry.logged.map(|num| Logged { num, id }));
         Some(entry)
     }
 
     /// PUBACK. Gives what was acknowledged; None when nothing of QoS 1 waits under this id.
-    pub fn puback(&mut self, id: u16) -> Option<Item<H>> {
+    pub fn puback(&mut self, id: u16) -> Option<Item<D>> {
         if self.released.forget(id) {
             return None;
         }
-        let waits = |entry: &InFlight<H>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
+        let waits = |entry: &InFlight<D>| entry.item.as_ref().is_some_and(|item| item.qos == QoS::AtLeastOnce);
         self.in_flight.iter().find(|entry| entry.id == id).filter(|entry| waits(entry))?;
         self.settle(id, Sent::Published)?.item
     }
 
     /// PUBREC: answers with PUBREL, or ends the exchange when the client refused. Gives what it has (or refused) now.
-    pub fn pubrec(&mut self, id: u16, refused: bool) -> Option<Item<H>> {
+    pub fn pubrec(&mut self, id: u16, refused: bool) -> Option<Item<D>> {
         if refused {
             return self.settle(id, Sent::Published)?.item;
         }
@@ -326,9 +332,9 @@ impl<H: Clone + Weigh> Session<H> {
         let again = entry.state == Sent::Released;
         entry.state = Sent::Released;
         let item = entry.item.take();
-        match entry.kept {
+        match entry.logged {
             // Until that is durable, the client might get it a second time after a crash.
-            Some(num) if !again => self.progress.held.push(Kept { num, id }),
+            Some(num) if !again => self.progress.held.push(Logged { num, id }),
             _ => self.acks.push(Ack::new(AckKind::PubRel, id)),
         }
         item
@@ -339,24 +345,24 @@ impl<H: Clone + Weigh> Session<H> {
         self.settle(id, Sent::Released).is_some()
     }
 
-    /// What the hub delivered and the client has not acknowledged, with the packet ids.
+    /// The deliveries to devices that the client has not acknowledged, with the packet ids.
     #[must_use]
-    pub fn hub_in_flight(&self) -> Vec<(u16, H)> {
-        let hub = |entry: &InFlight<H>| match &entry.item {
-            Some(Item { body: Body::Hub(hub), .. }) => Some((entry.id, hub.clone())),
+    pub fn deliveries_in_flight(&self) -> Vec<(u16, D)> {
+        let delivery = |entry: &InFlight<D>| match &entry.item {
+            Some(Item { body: Body::Device(delivery), .. }) => Some((entry.id, delivery.clone())),
             _ => None,
         };
-        self.in_flight.iter().filter_map(hub).collect()
+        self.in_flight.iter().filter_map(delivery).collect()
     }
 
     /// Gives up on something that [`Self::next`] gave, such as one that is too large for the client.
-    pub fn forget(&mut self, id: u16) -> Option<Item<H>> {
+    pub fn forget(&mut self, id: u16) -> Option<Item<D>> {
         self.settle(id, Sent::Published)?.item
     }
 
-    /// Takes back what the hub delivered, for which this holds, and what was not sent yet.
-    pub fn withdraw(&mut self, wanted: impl Fn(&H) -> bool) {
-        let keeps = |item: &Item<H>| !matches!(&item.body, Body::Hub(hub) if wanted(hub));
+    /// Takes back the deliveries to devices for which this holds and that were not sent yet.
+    pub fn withdraw(&mut self, wanted: impl Fn(&D) -> bool) {
+        let keeps = |item: &Item<D>| !matches!(&item.body, Body::Device(delivery) if wanted(delivery));
         self.queue.retain(keeps);
         self.latest.retain(keeps);
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
@@ -383,7 +389,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent
     /// yet, and another client may have.
     pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<Shared> {
-        let denied = |item: &Item<H>| matches!(&item.body, Body::Message { message, .. } if !may(message));
+        let denied = |item: &Item<D>| matches!(&item.body, Body::Message { message, .. } if !may(message));
         let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
         for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {
             self.forget(id);
@@ -391,19 +397,19 @@ impl<H: Clone + Weigh> Session<H> {
         let (gone, queue): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue).into_iter().partition(denied);
         self.queue = queue;
         self.queue_bytes = self.queue.iter().map(Item::size).sum();
-        gone.iter().for_each(|item| self.forget_kept(item.kept));
+        gone.iter().for_each(|item| self.forget_logged(item.logged));
         gone.into_iter().filter_map(Item::shared).collect()
     }
 
     /// A QoS 2 PUBLISH came under this id.
-    pub fn receive(&mut self, id: u16) -> Receipt {
+    pub fn receive(&mut self, id: u16) -> PublishReceipt {
         match self.received.get(&id) {
             None => {
                 self.received.insert(id, Received::Here);
-                Receipt::New
+                PublishReceipt::New
             }
-            Some(Received::Acknowledged) => Receipt::Again,
-            Some(_) => Receipt::Waiting,
+            Some(Received::Acknowledged) => PublishReceipt::Again,
+            Some(_) => PublishReceipt::Waiting,
         }
     }
 
@@ -472,7 +478,7 @@ impl<H: Clone + Weigh> Session<H> {
     }
 
     /// The next acknowledgement that may be written; what else there is waits for another connection.
-    pub fn next_ack(&mut self) -> Option<Frame<'_, H>> {
+    pub fn next_ack(&mut self) -> Option<Frame<'_, D>> {
         self.acks.pop().map(Frame::Ack)
     }
 

@@ -75,7 +75,7 @@ struct Waiting {
     num: u64,
     qos: QoS,
     size: usize,
-    kept: Option<u16>,
+    logged: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -93,7 +93,7 @@ struct Model {
     in_flight: Vec<Sent>,
     /// So many of those were written on this connection.
     written: usize,
-    /// Places that are kept, by their identifiers.
+    /// Places that are logged, by their identifiers.
     reserved: BTreeMap<u16, Waiting>,
     /// What is to be written before all else; of a batch that is not durable, nothing of it and behind it.
     acks: VecDeque<(Option<BatchId>, Ack)>,
@@ -122,8 +122,8 @@ impl Model {
     }
 
     fn is_taken(&self, id: u16) -> bool {
-        let kept = self.queue.iter().filter_map(|message| message.kept).any(|taken| taken == id);
-        kept || self.reserved.contains_key(&id) || self.in_flight.iter().any(|sent| sent.id == id)
+        let logged = self.queue.iter().filter_map(|message| message.logged).any(|taken| taken == id);
+        logged || self.reserved.contains_key(&id) || self.in_flight.iter().any(|sent| sent.id == id)
     }
 
     /// What is to be written next. A PUBLISH for the first time gets its identifier from the session.
@@ -154,7 +154,7 @@ impl Model {
         let at = self.in_flight.iter().position(|sent| sent.id == id && sent.released == released)?;
         self.written -= usize::from(at < self.written);
         let sent = self.in_flight.remove(at);
-        self.gone.extend(sent.message.kept.map(|_| sent.message.num));
+        self.gone.extend(sent.message.logged.map(|_| sent.message.num));
         Some(sent.message.num)
     }
 
@@ -178,7 +178,7 @@ fn item(num: u64, qos: QoS, bytes: usize) -> Item<u64> {
     let mut payload = num.to_be_bytes().to_vec();
     payload.resize(8 + bytes, 0);
     let message = Arc::new(Message { qos, ..Message::new("t", payload) });
-    Item { qos, body: Body::Message { message, retain: false, ids: vec![], shared: None }, kept: None }
+    Item { qos, body: Body::Message { message, retain: false, ids: vec![], shared: None }, logged: None }
 }
 
 fn num(item: &Item<u64>) -> u64 {
@@ -216,7 +216,7 @@ impl Pair {
 
     fn offer(&mut self, qos: QoS, bytes: usize) -> Result<(), TestCaseError> {
         let item = item(self.next, qos, bytes);
-        let message = Waiting { num: self.next, qos, size: item.size(), kept: None };
+        let message = Waiting { num: self.next, qos, size: item.size(), logged: None };
         let taken = self.model.has_room(message.size);
         prop_assert_eq!(self.session.offer(item), if taken { Offer::Taken } else { Offer::Full });
         if taken {
@@ -229,13 +229,13 @@ impl Pair {
     fn reserve(&mut self, qos: QoS) -> Result<(), TestCaseError> {
         let item = item(self.next, qos, 1);
         let Body::Message { message, .. } = &item.body else { panic!("no message") };
-        let waiting = Waiting { num: self.next, qos, size: item.size(), kept: None };
+        let waiting = Waiting { num: self.next, qos, size: item.size(), logged: None };
         let room = self.model.has_room(waiting.size);
         let id = self.session.reserve(message);
         prop_assert_eq!(id.is_some(), room);
         if let Some(id) = id {
             prop_assert!(id != 0 && !self.model.is_taken(id), "the identifier {id} is taken");
-            self.model.reserved.insert(id, Waiting { kept: Some(id), ..waiting });
+            self.model.reserved.insert(id, Waiting { logged: Some(id), ..waiting });
         }
         self.next += 1;
         Ok(())
@@ -258,8 +258,11 @@ impl Pair {
         };
         prop_assert_eq!(&found, &expected);
         if self.model.in_flight.len() > before {
-            let kept = self.model.in_flight[before].message.kept;
-            prop_assert!(id != 0 && kept.map_or_else(|| !self.model.is_taken(id), |kept| kept == id), "{id}, {kept:?}");
+            let logged = self.model.in_flight[before].message.logged;
+            prop_assert!(
+                id != 0 && logged.map_or_else(|| !self.model.is_taken(id), |logged| logged == id),
+                "{id}, {logged:?}"
+            );
             self.model.in_flight[before].id = id;
         }
         Ok(found.is_some())
@@ -268,7 +271,7 @@ impl Pair {
     fn acknowledge(&mut self, kind: AckKind, id: u16, refused: bool) -> Result<(), TestCaseError> {
         let Self { session, model, .. } = self;
         let sent = model.in_flight.iter().find(|sent| sent.id == id);
-        let of = sent.map(|sent| (sent.message.qos, sent.released, sent.message.num, sent.message.kept));
+        let of = sent.map(|sent| (sent.message.qos, sent.released, sent.message.num, sent.message.logged));
         let found = match kind {
             AckKind::PubAck => session.puback(id).map(|item| num(&item)),
             AckKind::PubRec => session.pubrec(id, refused).map(|item| num(&item)),
@@ -281,13 +284,13 @@ impl Pair {
                 model.acks.push_back((None, Ack { reason: 0x92, ..Ack::new(AckKind::PubRel, id) }));
                 None
             }
-            (AckKind::PubRec, Some((QoS::ExactlyOnce, again, num, kept))) => {
+            (AckKind::PubRec, Some((QoS::ExactlyOnce, again, num, logged))) => {
                 model.in_flight.iter_mut().filter(|sent| sent.id == id).for_each(|sent| sent.released = true);
                 let release = Ack::new(AckKind::PubRel, id);
                 let held = std::mem::take(&mut session.progress.held);
-                let held: Vec<_> = held.into_iter().map(|kept| kept.id).collect();
-                prop_assert_eq!(held, kept.filter(|_| !again).into_iter().collect::<Vec<_>>());
-                if kept.is_some() && !again {
+                let held: Vec<_> = held.into_iter().map(|logged| logged.id).collect();
+                prop_assert_eq!(held, logged.filter(|_| !again).into_iter().collect::<Vec<_>>());
+                if logged.is_some() && !again {
                     // As if that were durable at once.
                     session.ack(release.clone());
                 }
@@ -303,12 +306,12 @@ impl Pair {
 
     fn receive(&mut self, id: u16) -> Result<(), TestCaseError> {
         let expected = match self.model.received.get(&id) {
-            None => Receipt::New,
-            Some(true) => Receipt::Again,
-            Some(false) => Receipt::Waiting,
+            None => PublishReceipt::New,
+            Some(true) => PublishReceipt::Again,
+            Some(false) => PublishReceipt::Waiting,
         };
         prop_assert_eq!(self.session.receive(id), expected);
-        if expected == Receipt::New {
+        if expected == PublishReceipt::New {
             let ack = Ack::new(AckKind::PubRec, id);
             let batch = self.session.ack_later(vec![ack.clone()]);
             self.model.received.insert(id, false);
@@ -338,8 +341,8 @@ impl Pair {
             Step::Reserve { qos } => self.reserve(qos)?,
             Step::Keep(at) => {
                 if let Some((id, message)) = self.take_reserved(at) {
-                    let kept = Some(Kept { num: MessageNum(message.num), id });
-                    self.session.offer_kept(Item { kept, ..item(message.num, message.qos, 1) });
+                    let logged = Some(Logged { num: MessageNum(message.num), id });
+                    self.session.offer_logged(Item { logged, ..item(message.num, message.qos, 1) });
                     self.model.queue.push_back(message);
                 }
             }

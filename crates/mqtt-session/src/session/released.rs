@@ -38,12 +38,12 @@ impl Released {
     }
 }
 
-impl<H: Clone + Weigh> Session<H> {
-    /// What the hub delivered and is in flight, and for which this holds, is over.
-    pub fn release_hub(&mut self, is_over: impl Fn(&H) -> bool) {
-        let over = |entry: &InFlight<H>| {
+impl<D: Clone + Weigh> Session<D> {
+    /// The deliveries in flight for which this holds are over.
+    pub fn release_deliveries(&mut self, is_over: impl Fn(&D) -> bool) {
+        let over = |entry: &InFlight<D>| {
             let item = entry.item.as_ref().filter(|_| entry.state == Sent::Published);
-            item.is_some_and(|item| matches!(&item.body, Body::Hub(hub) if is_over(hub)))
+            item.is_some_and(|item| matches!(&item.body, Body::Device(delivery) if is_over(delivery)))
         };
         while let Some(at) = self.in_flight.iter().position(over) {
             if at < self.resent {
@@ -58,7 +58,7 @@ impl<H: Clone + Weigh> Session<H> {
     /// There is a place in the window. A client that has a receive maximum has it also for what is over.
     pub(super) fn has_window(&mut self, now: Instant) -> bool {
         if self.in_flight.len() >= usize::from(self.window) {
-            self.release_hub(|hub| hub.over().is_some_and(|at| at <= now));
+            self.release_deliveries(|delivery| delivery.over().is_some_and(|at| at <= now));
         }
         self.in_flight.len() < usize::from(self.window)
             && self.in_flight.len() + self.released.len() < usize::from(self.receive_maximum)
@@ -90,12 +90,12 @@ mod tests {
         session.connect(u16::MAX);
         let window = u64::from(limits::IN_FLIGHT);
         for call in 1..=window {
-            session.offer(hub(call));
+            session.offer(delivery(call));
         }
-        session.offer(hub(200));
+        session.offer(delivery(200));
         assert_eq!(written(&mut session).len() as u64, window);
         assert_eq!(session.stuck_on(), Some(1));
-        session.release_hub(|call| *call <= 2);
+        session.release_deliveries(|call| *call <= 2);
         session.last_id = 0;
         assert_eq!(
             written(&mut session),
@@ -105,13 +105,13 @@ mod tests {
         assert_eq!((session.stuck_on(), session.expects(AckKind::PubAck, 1)), (None, Expected::Yes));
         assert!(session.puback(1).is_none() && session.puback(2).is_none());
         session.last_id = 0;
-        session.offer(hub(300));
+        session.offer(delivery(300));
         assert_eq!(written(&mut session), ["p1=v300"]);
         // What is not wanted any more makes room by itself; who allows little has that for all.
         let mut session = S::new();
         session.connect(2);
         for call in [900, 901, 1] {
-            session.offer(hub(call));
+            session.offer(delivery(call));
         }
         assert_eq!(written(&mut session), ["p1=v900", "p2=v901"]);
         assert!(session.puback(1).is_none());

@@ -2,51 +2,51 @@
 
 use std::time::Instant;
 
-use super::{InFlight, Item, Kept, Left, Reached, Sent, Session, Weigh, item::Received};
+use super::{InFlight, Item, Left, Logged, Reached, Sent, Session, Weigh, item::Received};
 use switchbox_model::broker::MessageNum;
 
-impl<H: Clone + Weigh> Session<H> {
+impl<D: Clone + Weigh> Session<D> {
     /// Takes it up: in order, without what ran out of time and was not sent for sure, and the QoS 2 packet identifiers of
     /// the client.
     #[must_use]
-    pub fn restore(left: Vec<Left<H>>, received: Vec<u16>, now: Instant) -> Self {
+    pub fn restore(left: Vec<Left<D>>, received: Vec<u16>, now: Instant) -> Self {
         let mut session = Self::new();
         session.received = received.into_iter().map(|id| (id, Received::Acknowledged)).collect();
         for Left { item, reached } in left {
-            if let Some(kept) = item.kept {
+            if let Some(logged) = item.logged {
                 // Not free for the next one even if it goes: the client may know it.
-                session.last_id = kept.id;
-                session.ids.insert(kept.id);
+                session.last_id = logged.id;
+                session.ids.insert(logged.id);
             }
-            match (reached, item.kept) {
-                (Reached::Queued | Reached::InDoubt, kept) if item.is_expired(now) => session.forget_kept(kept),
-                (Reached::InDoubt | Reached::Sent | Reached::Held, Some(kept)) => session.fly(item, kept, reached),
+            match (reached, item.logged) {
+                (Reached::Queued | Reached::InDoubt, logged) if item.is_expired(now) => session.forget_logged(logged),
+                (Reached::InDoubt | Reached::Sent | Reached::Held, Some(logged)) => session.fly(item, logged, reached),
                 _ => session.enqueue(item),
             }
         }
         session
     }
 
-    fn fly(&mut self, item: Item<H>, Kept { num, id }: Kept, reached: Reached) {
+    fn fly(&mut self, item: Item<D>, Logged { num, id }: Logged, reached: Reached) {
         let held = reached == Reached::Held;
         let state = if held { Sent::Released } else { Sent::Published };
         let (item, in_doubt) = ((!held).then_some(item), reached == Reached::InDoubt);
-        self.in_flight.push_back(InFlight { id, state, in_doubt, item, kept: Some(num) });
+        self.in_flight.push_back(InFlight { id, state, in_doubt, item, logged: Some(num) });
     }
 
     /// The first of what was in doubt and was not sent again yet.
     #[must_use]
     pub fn in_doubt_from(&self) -> Option<MessageNum> {
-        self.in_flight.iter().find(|entry| entry.in_doubt)?.kept
+        self.in_flight.iter().find(|entry| entry.in_doubt)?.logged
     }
 
     /// What ran out of time is not sent again where it is not sure that it was sent.
     pub(super) fn drop_doubtful(&mut self, now: Instant) {
         let is_over =
-            |entry: &InFlight<H>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));
+            |entry: &InFlight<D>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));
         while self.in_flight.get(self.resent).is_some_and(is_over) {
-            if let Some(InFlight { id, kept, .. }) = self.in_flight.remove(self.resent) {
-                self.forget_kept(kept.map(|num| Kept { num, id }));
+            if let Some(InFlight { id, logged, .. }) = self.in_flight.remove(self.resent) {
+                self.forget_logged(logged.map(|num| Logged { num, id }));
             }
         }
     }
@@ -57,14 +57,14 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::{super::tests::*, *};
-    use crate::session::{Body, Receipt};
+    use crate::session::{Body, PublishReceipt};
     use switchbox_model::{Message, QoS};
 
     fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> Left<u64> {
         let message = Arc::new(Message { expires, ..Message::new("t", "x") });
         let body = Body::Message { message, retain: false, ids: vec![], shared: None };
-        let kept = Some(Kept { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
-        Left { item: Item { qos, body, kept }, reached }
+        let logged = Some(Logged { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
+        Left { item: Item { qos, body, logged }, reached }
     }
 
     fn gone(session: &mut S) -> Vec<u64> {
@@ -86,7 +86,7 @@ mod tests {
         session.connect(10);
         session.offer(item(QoS::AtLeastOnce, "new"));
         assert_eq!(written(&mut session), ["d11", "rel12", "d13", "p14", "p15"]);
-        assert_eq!(session.receive(7), Receipt::Again);
+        assert_eq!(session.receive(7), PublishReceipt::Again);
         assert!(session.pubcomp(12));
         assert_eq!(session.take_progress().gone, [MessageNum(2)]);
     }

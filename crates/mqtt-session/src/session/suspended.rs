@@ -8,22 +8,22 @@ use switchbox_model::limits;
 
 /// In the order in which it was sent.
 #[derive(Debug)]
-pub(super) struct Suspended<H>(VecDeque<InFlight<H>>);
+pub(super) struct Suspended<D>(VecDeque<InFlight<D>>);
 
-impl<H> Default for Suspended<H> {
+impl<D> Default for Suspended<D> {
     fn default() -> Self {
         Self(VecDeque::new())
     }
 }
 
-impl<H> Suspended<H> {
+impl<D> Suspended<D> {
     pub(super) fn has(&self, id: u16) -> bool {
         self.0.iter().any(|entry| entry.id == id)
     }
 }
 
-impl<H: Clone + Weigh> Session<H> {
-    /// What is in flight under this packet identifier rests. Of too many the oldest is forgotten.
+impl<D: Clone + Weigh> Session<D> {
+    /// What is in flight under this packet identifier is suspended. Of too many the oldest is forgotten.
     pub fn suspend(&mut self, id: u16) {
         let Some(at) = self.in_flight.iter().position(|entry| entry.id == id) else { return };
         if at < self.resent {
@@ -35,17 +35,17 @@ impl<H: Clone + Weigh> Session<H> {
         }
     }
 
-    /// What the hub delivered that rests, with the packet ids.
+    /// The deliveries to devices that are suspended, with the packet ids.
     #[must_use]
-    pub fn hub_suspended(&self) -> Vec<(u16, H)> {
-        let hub = |entry: &InFlight<H>| match &entry.item {
-            Some(Item { body: Body::Hub(hub), .. }) => Some((entry.id, hub.clone())),
+    pub fn deliveries_suspended(&self) -> Vec<(u16, D)> {
+        let delivery = |entry: &InFlight<D>| match &entry.item {
+            Some(Item { body: Body::Device(delivery), .. }) => Some((entry.id, delivery.clone())),
             _ => None,
         };
-        self.suspended.0.iter().filter_map(hub).collect()
+        self.suspended.0.iter().filter_map(delivery).collect()
     }
 
-    /// What rests under this packet identifier is sent again, or else forgotten.
+    /// What is suspended under this packet identifier is sent again, or else forgotten.
     pub fn wake(&mut self, id: u16, send: bool) {
         let Some(at) = self.suspended.0.iter().position(|entry| entry.id == id) else { return };
         let entry = self.suspended.0.remove(at);

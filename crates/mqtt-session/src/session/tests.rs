@@ -30,12 +30,12 @@ pub(super) fn item(qos: QoS, text: &'static str) -> Item<u64> {
     Item {
         qos,
         body: Body::Message { message: Arc::new(Message::new("t", text)), retain: false, ids: vec![], shared: None },
-        kept: None,
+        logged: None,
     }
 }
 
-pub(super) fn hub(version: u64) -> Item<u64> {
-    Item { qos: QoS::AtLeastOnce, body: Body::Hub(version), kept: None }
+pub(super) fn delivery(version: u64) -> Item<u64> {
+    Item { qos: QoS::AtLeastOnce, body: Body::Device(version), logged: None }
 }
 
 /// All that there is to write, in short: `p1` PUBLISH with id 1, `d1` the same with DUP, `p0` QoS 0, `ack:1`, `rel1` …
@@ -58,7 +58,7 @@ pub(super) fn in_short(frame: &Frame<'_, u64>) -> String {
         Frame::Publish { id, dup, item } => {
             let kind = if *dup { "d" } else { "p" };
             match item.body {
-                Body::Hub(version) => format!("{kind}{id}=v{version}"),
+                Body::Device(version) => format!("{kind}{id}=v{version}"),
                 Body::Message { .. } => format!("{kind}{id}"),
             }
         }
@@ -71,11 +71,11 @@ fn release(session: &mut S, id: u16) {
 }
 
 /// What is written down under this number.
-fn kept(session: &mut S, qos: QoS, num: u64) -> Item<u64> {
+fn logged(session: &mut S, qos: QoS, num: u64) -> Item<u64> {
     let Item { body, .. } = item(qos, "x");
     let Body::Message { message, .. } = &body else { panic!("no message") };
     let id = session.reserve(message).unwrap();
-    Item { qos, body, kept: Some(Kept { num: MessageNum(num), id }) }
+    Item { qos, body, logged: Some(Logged { num: MessageNum(num), id }) }
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn what_another_member_may_have_is_given_back_at_the_end() {
             ids: vec![],
             shared: Some("s".into()),
         },
-        kept: None,
+        logged: None,
     };
     session.offer(shared(QoS::AtLeastOnce, "sent once or twice"));
     session.offer(shared(QoS::ExactlyOnce, "perhaps there"));
@@ -175,11 +175,11 @@ fn a_disconnect_keeps_qos_1_and_2_alone() {
     let mut session = S::new();
     session.connect(1);
     session.offer(item(QoS::AtLeastOnce, "1"));
-    session.offer(hub(1));
+    session.offer(delivery(1));
     assert_eq!(written(&mut session), ["p1"]);
     session.offer(item(QoS::AtMostOnce, "0"));
     session.offer(item(QoS::ExactlyOnce, "2"));
-    session.offer_latest(hub(2));
+    session.offer_latest(delivery(2));
     session.disconnect();
     assert_eq!(session.queued(), 1);
     session.connect(10);
@@ -191,13 +191,13 @@ fn only_the_newest_config_waits_when_the_window_is_full() {
     let mut session = S::new();
     session.connect(2);
     for version in 1..=5 {
-        session.offer_latest(hub(version));
+        session.offer_latest(delivery(version));
     }
     assert_eq!(written(&mut session), ["p1=v1", "p2=v2"]);
-    assert_eq!(session.puback(1).unwrap().body, Body::Hub(1));
+    assert_eq!(session.puback(1).unwrap().body, Body::Device(1));
     assert_eq!(written(&mut session), ["p3=v5"]);
     session.puback(2);
-    session.offer_latest(hub(6));
+    session.offer_latest(delivery(6));
     assert_eq!(written(&mut session), ["p4=v6"]);
 }
 
@@ -213,7 +213,7 @@ fn a_full_queue_says_so() {
     let big = Item {
         qos: QoS::AtMostOnce,
         body: Body::Message { message: big, retain: false, ids: vec![], shared: None },
-        kept: None,
+        logged: None,
     };
     assert_eq!(session.offer(big), Offer::Full);
 }
@@ -225,7 +225,7 @@ fn what_ran_out_of_time_is_not_sent() {
     session.offer(Item {
         qos: QoS::AtLeastOnce,
         body: Body::Message { message, retain: false, ids: vec![], shared: None },
-        kept: None,
+        logged: None,
     });
     session.offer(item(QoS::AtLeastOnce, "x"));
     assert_eq!(written(&mut session), ["p1"]);
@@ -237,11 +237,11 @@ fn what_ran_out_of_time_gives_up_its_place_in_a_full_queue() {
     let now = Instant::now();
     let soon = now + Duration::from_secs(1);
     for num in 0..limits::SESSION_QUEUE as u64 {
-        let mut item = kept(&mut session, QoS::AtLeastOnce, num);
+        let mut item = logged(&mut session, QoS::AtLeastOnce, num);
         let Body::Message { message, .. } = &mut item.body else { panic!("no message") };
         let expires = [None, Some(soon), Some(soon + Duration::from_secs(1)), Some(soon)][num as usize % 4];
         *message = Arc::new(Message { expires, ..(**message).clone() });
-        session.offer_kept(item);
+        session.offer_logged(item);
     }
     assert!(!session.has_room(1));
     assert_eq!(session.purge(now), 0);
@@ -260,16 +260,16 @@ fn what_ran_out_of_time_gives_up_its_place_in_a_full_queue() {
 #[test]
 fn a_qos_2_message_is_taken_once() {
     let mut session = S::new();
-    assert_eq!(session.receive(7), Receipt::New);
-    assert_eq!(session.receive(7), Receipt::Waiting);
+    assert_eq!(session.receive(7), PublishReceipt::New);
+    assert_eq!(session.receive(7), PublishReceipt::Waiting);
     session.ack(Ack::new(AckKind::PubRec, 7));
-    assert_eq!(session.receive(7), Receipt::Again);
+    assert_eq!(session.receive(7), PublishReceipt::Again);
     release(&mut session, 7);
     release(&mut session, 7);
     assert_eq!(written(&mut session), ["rec7", "comp7", "comp7"]);
-    assert_eq!(session.receive(7), Receipt::New);
+    assert_eq!(session.receive(7), PublishReceipt::New);
     session.unreceive(7);
-    assert_eq!(session.receive(7), Receipt::New);
+    assert_eq!(session.receive(7), PublishReceipt::New);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_qos_2_message_that_becomes_durable_on_a_later_connection_is_acknowledged_th
     let batch = session.ack_later(vec![Ack::new(AckKind::PubAck, 6), Ack::new(AckKind::PubRec, 7)]);
     session.disconnect();
     session.connect(10);
-    assert_eq!(session.receive(7), Receipt::Waiting);
+    assert_eq!(session.receive(7), PublishReceipt::Waiting);
     session.acks_ready(batch, &[7]);
     assert_eq!(written(&mut session), ["rec7"]);
 }
@@ -292,7 +292,7 @@ fn a_qos_2_message_that_was_not_accepted_is_accepted_from_the_next_connection() 
     session.receive(7);
     session.disconnect();
     session.connect(10);
-    assert_eq!(session.receive(7), Receipt::New);
+    assert_eq!(session.receive(7), PublishReceipt::New);
 }
 
 #[test]
@@ -331,11 +331,11 @@ fn packet_ids_wrap_round_and_skip_those_in_use() {
 fn what_is_written_down_has_its_id_before_and_tells_its_end() {
     let mut session = S::new();
     session.connect(10);
-    let (first, second) = (kept(&mut session, QoS::AtLeastOnce, 1), kept(&mut session, QoS::ExactlyOnce, 2));
+    let (first, second) = (logged(&mut session, QoS::AtLeastOnce, 1), logged(&mut session, QoS::ExactlyOnce, 2));
     session.offer(item(QoS::AtLeastOnce, "not written down"));
     assert_eq!(written(&mut session), ["p3"]);
-    session.offer_kept(first);
-    session.offer_kept(second);
+    session.offer_logged(first);
+    session.offer_logged(second);
     assert_eq!(written(&mut session), ["p1", "p2"]);
     assert_eq!(session.newest_sent(), MessageNum(2));
     assert!(session.take_progress().is_empty());
@@ -343,13 +343,13 @@ fn what_is_written_down_has_its_id_before_and_tells_its_end() {
     session.pubrec(2, false);
     assert!(written(&mut session).is_empty(), "PUBREL before it is durable");
     let progress = session.take_progress();
-    assert_eq!((progress.gone, progress.held), (vec![MessageNum(1)], vec![Kept { num: MessageNum(2), id: 2 }]));
+    assert_eq!((progress.gone, progress.held), (vec![MessageNum(1)], vec![Logged { num: MessageNum(2), id: 2 }]));
     session.pubcomp(2);
     assert_eq!(session.take_progress().gone, [MessageNum(2)]);
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
     let id = session.reserve(&message).unwrap();
     let body = Body::Message { message, retain: false, ids: vec![], shared: None };
-    session.offer_kept(Item { qos: QoS::AtLeastOnce, body, kept: Some(Kept { num: MessageNum(3), id }) });
+    session.offer_logged(Item { qos: QoS::AtLeastOnce, body, logged: Some(Logged { num: MessageNum(3), id }) });
     assert!(written(&mut session).is_empty());
     assert_eq!(session.take_progress().gone, [MessageNum(3)]);
 }
@@ -357,12 +357,12 @@ fn what_is_written_down_has_its_id_before_and_tells_its_end() {
 #[test]
 fn a_place_that_is_kept_counts_as_taken() {
     let mut session = S::new();
-    let places: Vec<_> = (0..limits::SESSION_QUEUE).map(|n| kept(&mut session, QoS::AtLeastOnce, n as u64)).collect();
+    let places: Vec<_> = (0..limits::SESSION_QUEUE).map(|n| logged(&mut session, QoS::AtLeastOnce, n as u64)).collect();
     assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
     assert_eq!(session.reserve(&Message::new("t", "x")), None);
-    let ids: HashSet<_> = places.iter().filter_map(|item| item.kept).map(|kept| kept.id).collect();
+    let ids: HashSet<_> = places.iter().filter_map(|item| item.logged).map(|logged| logged.id).collect();
     assert_eq!(ids.len(), limits::SESSION_QUEUE);
-    places.into_iter().for_each(|item| session.offer_kept(item));
+    places.into_iter().for_each(|item| session.offer_logged(item));
     assert_eq!(session.queued(), limits::SESSION_QUEUE);
     session.connect(1);
     session.next(Instant::now());
@@ -375,20 +375,24 @@ fn what_the_client_may_not_have_any_more_is_not_sent_again_and_shared_messages_a
     session.connect(1);
     let of = |topic: &str, shared: Option<&str>| {
         let (message, shared) = (Arc::new(Message::new(topic, "x")), shared.map(Into::into));
-        Item { qos: QoS::AtLeastOnce, body: Body::Message { message, retain: false, ids: vec![], shared }, kept: None }
+        Item {
+            qos: QoS::AtLeastOnce,
+            body: Body::Message { message, retain: false, ids: vec![], shared },
+            logged: None,
+        }
     };
     for item in [of("secret", None), of("secret", Some("$share/g/secret")), of("news", None)] {
         session.offer(item);
     }
-    session.offer(hub(1));
+    session.offer(delivery(1));
     assert_eq!(written(&mut session), ["p1"]);
     session.disconnect();
     session.connect(9);
     let left = session.revoke(|message| &*message.topic == "news");
     assert_eq!(left.iter().map(|shared| &*shared.filter).collect::<Vec<_>>(), ["$share/g/secret"]);
     assert_eq!((written(&mut session), session.queued_bytes()), (vec!["p2".to_owned()], 0));
-    let kept = kept(&mut session, QoS::AtLeastOnce, 7);
-    session.offer_kept(kept);
+    let logged = logged(&mut session, QoS::AtLeastOnce, 7);
+    session.offer_logged(logged);
     assert!(session.revoke(|_| false).is_empty());
     assert_eq!(session.take_progress().gone, [MessageNum(7)]);
 }
@@ -398,7 +402,7 @@ fn the_newest_of_each_device_waits_for_the_window() {
     let mut session = S::new();
     session.connect(1);
     for version in [1, 2, 101, 3, 102, 201] {
-        session.offer_latest(hub(version));
+        session.offer_latest(delivery(version));
     }
     assert_eq!(written(&mut session), ["p1=v1"]);
     for (id, expect) in [(1, "p2=v3"), (2, "p3=v102"), (3, "p4=v201")] {
@@ -411,11 +415,11 @@ fn the_newest_of_each_device_waits_for_the_window() {
 fn what_was_not_sent_yet_can_be_taken_back() {
     let mut session = S::new();
     session.connect(1);
-    session.offer(hub(1));
+    session.offer(delivery(1));
     assert_eq!(written(&mut session), ["p1=v1"]);
-    session.offer(hub(102));
-    session.offer(hub(2));
-    session.offer_latest(hub(103));
+    session.offer(delivery(102));
+    session.offer(delivery(2));
+    session.offer_latest(delivery(103));
     session.withdraw(|version| version / 100 == 1);
     session.puback(1);
     assert_eq!((written(&mut session), session.queued_bytes()), (vec!["p2=v2".to_owned()], 0));
@@ -448,7 +452,7 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     let mut session = S::new();
     session.connect(2);
     for version in [100, 200] {
-        session.offer(hub(version));
+        session.offer(delivery(version));
     }
     assert_eq!(written(&mut session), ["p1=v100", "p2=v200"]);
     session.disconnect();
@@ -457,7 +461,7 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     // As if all identifiers had been used.
     session.last_id = 0;
     for version in [300, 400] {
-        session.offer(hub(version));
+        session.offer(delivery(version));
     }
     assert_eq!(written(&mut session), ["p3=v300", "p4=v400"]);
     assert!(session.puback(1).is_none(), "nothing was sent under it on this connection");
@@ -466,7 +470,7 @@ fn what_rests_keeps_its_packet_identifier_and_has_no_place_in_the_window() {
     assert_eq!(written(&mut session), [""; 0], "the window is full");
     assert!(session.puback(3).is_some());
     assert_eq!(written(&mut session), ["d2=v200"]);
-    assert!(session.puback(2).is_some() && session.hub_suspended().is_empty());
+    assert!(session.puback(2).is_some() && session.deliveries_suspended().is_empty());
 }
 
 #[test]
@@ -474,11 +478,11 @@ fn no_more_rests_than_may_be_in_flight() {
     let mut session = S::new();
     session.connect(limits::IN_FLIGHT);
     for version in 1..=u64::from(limits::IN_FLIGHT) + 5 {
-        session.offer(hub(version));
+        session.offer(delivery(version));
         written(&mut session);
-        session.hub_in_flight().into_iter().for_each(|(id, _)| session.suspend(id));
+        session.deliveries_in_flight().into_iter().for_each(|(id, _)| session.suspend(id));
     }
-    let suspended = session.hub_suspended();
+    let suspended = session.deliveries_suspended();
     assert_eq!(suspended.len(), usize::from(limits::IN_FLIGHT));
     assert_eq!(suspended.first().unwrap().1, 6);
 }

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 pub use self::trie::memory_bytes;
 pub use self::{
     pending::Pending,
-    session_log::{Done, SessionLog},
+    session_log::{ChangesCommitted, SessionLog},
     slow_consumer::{SlowConsumer, WaitBudget},
 };
 use self::{
@@ -75,8 +75,8 @@ pub enum Delivered {
     Dropped,
     /// No room now; where the client is connected, there may be soon.
     Full,
-    /// It must be written down first: [`Subscriber::kept`] follows.
-    Keep(Recipient),
+    /// It must be written down first: [`Subscriber::logged`] follows.
+    LogFirst(Recipient),
 }
 
 /// Someone who gets messages. Must not block.
@@ -84,14 +84,14 @@ pub trait Subscriber: Send + Sync {
     /// Unique among all subscribers.
     fn id(&self) -> u64;
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered;
-    /// What [`Delivered::Keep`] asked for is durable.
-    fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
+    /// What [`Delivered::LogFirst`] asked for is durable.
+    fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient);
     /// It never will be.
-    fn not_kept(&self, message: &Message, recipient: &Recipient);
+    fn not_logged(&self, message: &Message, recipient: &Recipient);
     /// False while nobody takes anything out of its queue.
     fn is_connected(&self) -> bool;
     /// Its queue is full, whatever the message is. Asked for every message: must be quick, and may be a moment late.
-    fn is_crowded(&self) -> bool {
+    fn is_queue_full(&self) -> bool {
         false
     }
     /// How long it is still worth waiting for room.
@@ -316,10 +316,10 @@ impl Handle {
         let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
         let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
         if !waiting.is_empty() {
-            self.keep(std::mem::take(&mut pending), |_| ()).await;
+            self.write(std::mem::take(&mut pending), |_| ()).await;
             Box::pin(self.wait(&message, waiting, &mut pending, budget, std::future::pending())).await;
         }
-        self.keep(pending, |_| ()).await;
+        self.write(pending, |_| ()).await;
     }
 
     /// As [`Self::publish`], for tests: nobody's message, with all the time there is at first.
@@ -376,39 +376,39 @@ impl Handle {
 
     /// Writes down what is pending; `done` is called when it is durable, or never will be. Waits for room in the log's queue,
     /// not for the disk.
-    pub async fn keep(&self, pending: Pending, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
-        let room = self.room_for(&pending).await;
-        self.keep_in(room, pending, done);
+    pub async fn write(&self, pending: Pending, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
+        let room = self.reserve_for(&pending).await;
+        self.write_with(room, pending, done);
     }
 
     /// Waits for room in the log's queue; none where it needs none.
-    pub async fn room_for(&self, pending: &Pending) -> Option<store::QueuePermit> {
+    pub async fn reserve_for(&self, pending: &Pending) -> Option<store::QueuePermit> {
         if pending.is_empty() { None } else { self.0.session_log.reserve(pending.bytes()).await }
     }
 
-    /// As [`Self::keep`], at once; what has no room goes as well.
-    pub fn keep_in(
+    /// As [`Self::write`], at once; what has no room goes as well.
+    pub fn write_with(
         &self,
         room: Option<store::QueuePermit>,
         pending: Pending,
         done: impl FnOnce(Result<(), store::Error>) + Send + 'static,
     ) {
         let (changes, done) = pending.into_parts(done);
-        if changes.is_empty() { done(Ok(())) } else { self.0.session_log.keep(changes, room, Box::new(done)) }
+        if changes.is_empty() { done(Ok(())) } else { self.0.session_log.submit(changes, room, Box::new(done)) }
     }
 
     /// Gives it back where its publisher waits and it is worth waiting for room.
     fn offer(&self, message: &mut Written<'_>, offer: Offer, waits: bool) -> Option<Offer> {
         scheduling::yield_if_due();
         let Offer { subscriber, delivery, .. } = &offer;
-        if !waits && subscriber.is_crowded() {
+        if !waits && subscriber.is_queue_full() {
             self.drop_one();
             return None;
         }
         match subscriber.deliver(message.message, delivery.clone()) {
             Delivered::Queued | Delivered::Dropped => return None,
-            Delivered::Keep(recipient) => {
-                message.keep(&self.0.session_log, subscriber.clone(), recipient);
+            Delivered::LogFirst(recipient) => {
+                message.log_for(&self.0.session_log, subscriber.clone(), recipient);
                 return None;
             }
             Delivered::Full => {}
@@ -432,8 +432,8 @@ impl Handle {
             };
             match subscriber.deliver(message.message, delivery.clone()) {
                 Delivered::Queued => return None,
-                Delivered::Keep(recipient) => {
-                    message.keep(&self.0.session_log, subscriber, recipient);
+                Delivered::LogFirst(recipient) => {
+                    message.log_for(&self.0.session_log, subscriber, recipient);
                     return None;
                 }
                 Delivered::Dropped => {}

@@ -25,7 +25,7 @@ struct Place {
 impl Place {
     fn take(mut self) {
         if let Some(recipient) = self.recipient.take() {
-            self.subscriber.kept(self.num, &self.message, recipient);
+            self.subscriber.logged(self.num, &self.message, recipient);
         }
     }
 }
@@ -33,7 +33,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(recipient) = &self.recipient {
-            self.subscriber.not_kept(&self.message, recipient);
+            self.subscriber.not_logged(&self.message, recipient);
         }
     }
 }
@@ -75,7 +75,7 @@ impl Pending {
         message: &Arc<Message>,
         recipient: Recipient,
     ) {
-        self.message(message).keep(session_log, subscriber, recipient);
+        self.message(message).log_for(session_log, subscriber, recipient);
     }
 
     pub(super) fn message<'a>(&'a mut self, message: &'a Arc<Message>) -> Written<'a> {
@@ -117,7 +117,7 @@ impl Written<'_> {
         }
     }
 
-    pub(super) fn keep(&mut self, session_log: &SessionLog, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
+    pub(super) fn log_for(&mut self, session_log: &SessionLog, subscriber: Arc<dyn Subscriber>, recipient: Recipient) {
         self.pending.bytes += OVERHEAD;
         let message = self.message.clone();
         if let Some(BrokerChange::Published { num, to, .. }) = self.change(session_log) {

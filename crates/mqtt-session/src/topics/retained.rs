@@ -30,7 +30,7 @@ pub struct Page {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct RetainedMessage {
     message: Arc<Message>,
     owner: Owner,
 }
@@ -44,14 +44,14 @@ struct Used {
 
 #[derive(Debug, Default)]
 pub(super) struct Retained {
-    messages: BTreeMap<Arc<str>, Kept>,
+    messages: BTreeMap<Arc<str>, RetainedMessage>,
     used: HashMap<Owner, Used>,
     /// The topics of those that run out of time, by when.
     expiring: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
 }
 
-impl Kept {
+impl RetainedMessage {
     fn size(&self) -> usize {
         self.message.size()
     }
@@ -66,7 +66,8 @@ impl Retained {
         }
         let own = self.used.get(owner).copied().unwrap_or_default();
         let old = self.messages.get(&message.topic);
-        let (others, old_bytes) = (self.messages.len() - usize::from(old.is_some()), old.map_or(0, Kept::size));
+        let (others, old_bytes) =
+            (self.messages.len() - usize::from(old.is_some()), old.map_or(0, RetainedMessage::size));
         if old.is_some_and(|old| old.owner == *owner) {
             // What takes no more than before always fits.
             if message.size() > old_bytes {
@@ -88,11 +89,11 @@ impl Retained {
         used.number += 1;
         used.bytes += message.size();
         self.expiring.extend(message.expires.map(|at| (at, message.topic.clone())));
-        self.messages.insert(message.topic.clone(), Kept { message: message.clone(), owner });
+        self.messages.insert(message.topic.clone(), RetainedMessage { message: message.clone(), owner });
     }
 
     fn remove(&mut self, topic: &Arc<str>) {
-        let Some(Kept { message, owner }) = self.messages.remove(topic) else { return };
+        let Some(RetainedMessage { message, owner }) = self.messages.remove(topic) else { return };
         self.bytes -= message.size();
         if let Some(used) = self.used.get_mut(&owner) {
             used.number -= 1;
@@ -124,9 +125,9 @@ impl Retained {
         let behind = self.messages.range::<str, _>((from, Bound::Unbounded));
         let mut topics = behind.take_while(|(topic, _)| topic.starts_with(prefix));
         let (mut messages, mut last) = (Vec::new(), None);
-        for (topic, kept) in topics.by_ref().take(PAGE_TOPICS) {
+        for (topic, retained) in topics.by_ref().take(PAGE_TOPICS) {
             if topic::matches(filter, topic) {
-                messages.push(kept.message.clone());
+                messages.push(retained.message.clone());
             }
             last = Some(topic);
         }

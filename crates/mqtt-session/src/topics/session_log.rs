@@ -13,7 +13,7 @@ use switchbox_store as store;
 use switchbox_support::scheduling::PriorityClass;
 
 /// Called once, on the log's writer thread, when it is durable or never will be. Must not block.
-pub type Done = Box<dyn FnOnce(Result<(), store::Error>) + Send>;
+pub type ChangesCommitted = Box<dyn FnOnce(Result<(), store::Error>) + Send>;
 
 /// Cheap to clone. The default keeps nothing.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ impl SessionLog {
     }
 
     /// Writes these together.
-    pub(super) fn keep(&self, changes: Vec<BrokerChange>, room: Option<store::QueuePermit>, done: Done) {
+    pub(super) fn submit(&self, changes: Vec<BrokerChange>, room: Option<store::QueuePermit>, done: ChangesCommitted) {
         match &self.store {
             Some(store) => store.submit([(Entry::Broker(changes), Some(when(done)))], true, room),
             None => done(Ok(())),
@@ -58,8 +58,8 @@ impl SessionLog {
     }
 
     /// The same for a few bytes, from where nothing may wait.
-    pub fn keep_soon(&self, changes: Vec<BrokerChange>, done: Done) {
-        self.keep(changes, None, done);
+    pub fn submit_soon(&self, changes: Vec<BrokerChange>, done: ChangesCommitted) {
+        self.submit(changes, None, done);
     }
 
     /// Nobody waits for this: after a crash it may be missing.
@@ -70,6 +70,6 @@ impl SessionLog {
     }
 }
 
-fn when(done: Done) -> store::CommitCallback {
+fn when(done: ChangesCommitted) -> store::CommitCallback {
     Box::new(|reply| done(reply.map(drop)))
 }

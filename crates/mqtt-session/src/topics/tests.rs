@@ -50,9 +50,9 @@ impl Subscriber for Fake {
         Delivered::Queued
     }
 
-    fn kept(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+    fn logged(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
 
-    fn not_kept(&self, _: &Message, _: &Recipient) {}
+    fn not_logged(&self, _: &Message, _: &Recipient) {}
 
     fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)

@@ -3,12 +3,12 @@
 //!
 //! `release` runs when a connection has ended, `publish_will` when the delay is over, `end_session` when the session is; `run_end`
 //! is the end itself. Each marks the slot `busy` until its work is done, and the client's next connection waits for that:
-//! [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`Rest`], a future
+//! [`Busy`] clears the mark when it is dropped. Work that waits for subscribers whose queues are full is a [`RemainingWork`], a future
 //! that holds the `Busy`.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Clients, DueWill, Key, Rest, Slot};
+use super::{Clients, DueWill, Key, RemainingWork, Slot};
 use crate::{mailbox::Mailbox, shared_redelivery};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{Pending, Subscriber as _};
@@ -28,16 +28,16 @@ struct Busy {
     clients: Arc<Clients>,
     key: Key,
     mailbox: Arc<Mailbox>,
-    /// The session is over.
-    over: bool,
+    /// The session ends too.
+    session_ended: bool,
 }
 
 impl Busy {
-    fn until_done(self, rest: Option<Rest>) {
-        if let Some(rest) = rest {
+    fn until_done(self, remaining: Option<RemainingWork>) {
+        if let Some(remaining) = remaining {
             // After a panic the session is let go as well: `Busy` is dropped.
             spawn_contained(self.clients.metrics.panics.clone(), "end of a session", async move {
-                rest.await;
+                remaining.await;
                 drop(self);
             });
         }
@@ -54,10 +54,10 @@ impl Drop for Busy {
                 slot.busy = false;
                 slot.ends
             });
-            if self.over && table.slots.get(&self.key).is_some_and(|slot| slot.is_away(id)) {
+            if self.session_ended && table.slots.get(&self.key).is_some_and(|slot| slot.is_away(id)) {
                 table.slots.remove(&self.key);
             }
-            ends && !self.over
+            ends && !self.session_ended
         };
         if ends {
             self.clients.end_session(&self.key, id);
@@ -69,9 +69,9 @@ impl Drop for Busy {
 impl Clients {
     /// A connection ended. Its session is kept for its expiry; the will is published after its delay, or when the session
     /// ends, whichever comes first.
-    pub(crate) fn release(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, legacy: SessionCleanup) {
+    pub(crate) fn release(self: &Arc<Self>, key: &Key, mailbox: &Arc<Mailbox>, cleanup: SessionCleanup) {
         mailbox.end();
-        let SessionCleanup { expiry, will, will_later } = legacy;
+        let SessionCleanup { expiry, will, will_later } = cleanup;
         let kept = !expiry.is_zero() && self.has_room(mailbox);
         {
             let mut table = self.table.lock();
@@ -79,36 +79,36 @@ impl Clients {
             slot.live = false;
             slot.busy = true;
         }
-        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: !kept };
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: !kept };
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
         if !kept {
             if will_later {
-                self.note_left(left(mailbox, Duration::ZERO, true));
-                mailbox.lock().record = None;
+                self.note_all(disconnect_changes(mailbox, Duration::ZERO, true));
+                mailbox.lock().session_num = None;
             }
-            let rest = self.run_end(mailbox, will);
-            return busy.until_done(rest);
+            let remaining = self.run_end(mailbox, will);
+            return busy.until_done(remaining);
         }
         let waits = will_later || (will.is_some() && !delay.is_zero());
-        let changes = left(mailbox, expiry, waits);
-        let (rest, will) = match will {
+        let changes = disconnect_changes(mailbox, expiry, waits);
+        let (remaining, will) = match will {
             Some(will) if delay.is_zero() => (will(pending(changes)), None),
             will => {
-                self.note_left(changes);
+                self.note_all(changes);
                 (None, will)
             }
         };
         self.start_cleanup(key, mailbox.id(), will, delay.min(expiry), expiry);
-        busy.until_done(rest);
+        busy.until_done(remaining);
     }
 
     /// For its subscriptions, among those of all clients that are away.
     fn has_room(&self, mailbox: &Mailbox) -> bool {
-        mailbox.keep_subscriptions().inspect_err(|limit| self.not_kept(mailbox, *limit)).is_ok()
+        mailbox.keep_subscriptions().inspect_err(|limit| self.count_not_kept(mailbox, *limit)).is_ok()
     }
 
     /// Nobody waits for it.
-    fn note_left(&self, changes: Vec<BrokerChange>) {
+    fn note_all(&self, changes: Vec<BrokerChange>) {
         changes.into_iter().for_each(|change| self.topics.session_log().note(change));
     }
 
@@ -118,18 +118,18 @@ impl Clients {
         key: &Key,
         mailbox: Arc<Mailbox>,
         will: Option<(Duration, DueWill)>,
-        left: Duration,
+        remaining_expiry: Duration,
     ) {
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
-        let kept = !left.is_zero() && self.has_room(&mailbox);
+        let kept = !remaining_expiry.is_zero() && self.has_room(&mailbox);
         let earlier = self.table.lock().slots.insert(key.clone(), Slot::new(mailbox.clone(), false));
         if let Some(Slot { mailbox, will, cleanup, .. }) = earlier {
             // The host was killed before the end of the client's earlier session was on the disk.
             cleanup.inspect(tokio::task::AbortHandle::abort);
             self.run_end(&mailbox, will)
-                .map(|rest| spawn_contained(self.metrics.panics.clone(), "end of a session", rest));
+                .map(|remaining| spawn_contained(self.metrics.panics.clone(), "end of a session", remaining));
         }
-        self.start_cleanup(key, mailbox.id(), will, delay.min(left), left);
+        self.start_cleanup(key, mailbox.id(), will, delay.min(remaining_expiry), remaining_expiry);
         if !kept {
             self.end_session(key, mailbox.id());
         } else if delay.is_zero() {
@@ -160,10 +160,10 @@ impl Clients {
             slot.busy = true;
             (will, slot.mailbox.clone())
         };
-        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: false };
-        let record = mailbox.lock().record;
-        let rest = will(pending(record.map(|session| BrokerChange::Will { session, will: None })));
-        busy.until_done(rest);
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: false };
+        let session_num = mailbox.lock().session_num;
+        let remaining = will(pending(session_num.map(|session| BrokerChange::Will { session, will: None })));
+        busy.until_done(remaining);
     }
 
     /// Ends the session of a client that is away: its subscriptions go, its will is due.
@@ -179,47 +179,47 @@ impl Clients {
             slot.cleanup.take().inspect(tokio::task::AbortHandle::abort);
             (slot.will.take(), slot.mailbox.clone())
         };
-        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), over: true };
-        let rest = self.run_end(&mailbox, will);
-        busy.until_done(rest);
+        let busy = Busy { clients: self.clone(), key: key.clone(), mailbox: mailbox.clone(), session_ended: true };
+        let remaining = self.run_end(&mailbox, will);
+        busy.until_done(remaining);
     }
 
     /// The end itself. What members of shared subscriptions are to get instead, the will and the end of the session are one entry
     /// of the log, but for messages for which a member's queue is full: the session ends behind these.
-    fn run_end(&self, mailbox: &Mailbox, will: Option<DueWill>) -> Option<Rest> {
-        let (subscriptions, left, record) = {
+    fn run_end(&self, mailbox: &Mailbox, will: Option<DueWill>) -> Option<RemainingWork> {
+        let (subscriptions, undelivered, session_num) = {
             let mut state = mailbox.lock();
             mailbox.uncount(&mut state);
-            (std::mem::take(&mut state.subscriptions), state.session.end(), state.record.take())
+            (std::mem::take(&mut state.subscriptions), state.session.end(), state.session_num.take())
         };
         for filter in subscriptions.topics() {
             self.topics.unsubscribe(filter, mailbox.id());
         }
-        let ended = record.map(|session| BrokerChange::Ended { session });
+        let ended = session_num.map(|session| BrokerChange::Ended { session });
         let mut first = Pending::default();
-        let waiting = shared_redelivery::redeliver(&self.topics, record, left, &mut first);
+        let waiting = shared_redelivery::redeliver(&self.topics, session_num, undelivered, &mut first);
         if waiting.is_empty() {
             first.extend(ended.clone());
         } else if will.is_some() {
-            first.extend(record.map(|session| BrokerChange::Will { session, will: None }));
+            first.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
         }
-        let rest_of_will = match will {
+        let remaining_of_will = match will {
             Some(will) => will(first),
             None => {
-                self.topics.keep_in(None, first, |_| ());
+                self.topics.write_with(None, first, |_| ());
                 None
             }
         };
         if waiting.is_empty() {
-            return rest_of_will;
+            return remaining_of_will;
         }
         let topics = self.topics.clone();
         Some(Box::pin(async move {
-            let mut pending = shared_redelivery::redeliver_waiting(&topics, record, waiting).await;
+            let mut pending = shared_redelivery::redeliver_waiting(&topics, session_num, waiting).await;
             pending.extend(ended);
-            topics.keep_in(None, pending, |_| ());
-            if let Some(rest) = rest_of_will {
-                rest.await;
+            topics.write_with(None, pending, |_| ());
+            if let Some(remaining) = remaining_of_will {
+                remaining.await;
             }
         }))
     }
@@ -232,12 +232,12 @@ fn pending(changes: impl IntoIterator<Item = BrokerChange>) -> Pending {
 }
 
 /// The connection ended; `will`: it is still to come.
-fn left(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<BrokerChange> {
-    let (record, sent, in_doubt_from) = {
+fn disconnect_changes(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<BrokerChange> {
+    let (session_num, sent, in_doubt_from) = {
         let state = mailbox.lock();
-        (state.record, state.session.newest_sent(), state.session.in_doubt_from())
+        (state.session_num, state.session.newest_sent(), state.session.in_doubt_from())
     };
-    let Some(session) = record else { return Vec::new() };
+    let Some(session) = session_num else { return Vec::new() };
     let expiry_secs = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
     let left = BrokerChange::Left { session, time_ms: clock::now_ms(), expiry_secs, sent, will };
     let in_doubt = |from| BrokerChange::InDoubt { session, from };

@@ -10,7 +10,7 @@ use crate::{
         revalidate::apart,
     },
     content::Refusal,
-    end::End,
+    end::ConnectionEnd,
     presence::Presence,
     session_key,
 };
@@ -38,7 +38,7 @@ impl Connection {
         message: Message,
         ack: Option<Ack>,
         batch: &mut Batch,
-    ) -> Result<(), End> {
+    ) -> Result<(), ConnectionEnd> {
         let publisher = self.publisher(message.retain, ack.is_some());
         let Presence { shared, .. } = &self.presence;
         let event = shared.hub.ingest.topic_event(&message);
@@ -56,7 +56,7 @@ impl Connection {
         }
         match (ack, event) {
             (None, None) => Ok(()),
-            (None, Some(event)) => Box::pin(self.publish_spare(event, batch)).await,
+            (None, Some(event)) => Box::pin(self.publish_droppable(event, batch)).await,
             (Some(ack), event) if event.is_some() || !waiting.is_empty() => {
                 Box::pin(self.publish_slowly(message, waiting, event, ack, batch)).await
             }
@@ -86,7 +86,7 @@ impl Connection {
         mut event: Option<NewEvent>,
         ack: Ack,
         batch: &mut Batch,
-    ) -> Result<(), End> {
+    ) -> Result<(), ConnectionEnd> {
         let mut result = Ok(());
         if !waiting.is_empty() {
             // Those who are full may be waiting for what is pending.
@@ -96,7 +96,8 @@ impl Connection {
             let budget = &mut slow.get_or_insert_default().wait_budget;
             shared.topics.wait(&message, waiting, &mut batch.ordinary.pending, budget, closing).await;
             // The client has yet what comes behind it.
-            result = result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(End::Closed(close))));
+            result =
+                result.and(mailbox.lock().closing.clone().map_or(Ok(()), |close| Err(ConnectionEnd::Closed(close))));
             result = result.and(self.check_end(Instant::now()));
         }
         batch.ordinary.push(ack);
@@ -107,35 +108,39 @@ impl Connection {
     }
 
     /// A message of QoS 0 has been delivered; plugins get it where there is room.
-    async fn publish_spare(&mut self, event: NewEvent, batch: &mut Batch) -> Result<(), End> {
+    async fn publish_droppable(&mut self, event: NewEvent, batch: &mut Batch) -> Result<(), ConnectionEnd> {
         self.submit(batch).await?;
-        self.submit_spare(event).await
+        self.submit_droppable(event).await
     }
 
     /// The session's number in the log, where it outlives the connection.
     pub(crate) fn durable_session(&self) -> Option<SessionNum> {
         let state = self.presence.mailbox.lock();
-        state.record.filter(|_| state.durable)
+        state.session_num.filter(|_| state.durable)
     }
 
     /// Together with the message among them that triggers plugins, if one does. Subscribers have them already, so that they
     /// go also where there is no room and the connection is to end.
-    pub(super) async fn submit_ordinary(&mut self, ordinary: Ordinary, event: Option<NewEvent>) -> Result<(), End> {
+    pub(super) async fn submit_ordinary(
+        &mut self,
+        ordinary: Ordinary,
+        event: Option<NewEvent>,
+    ) -> Result<(), ConnectionEnd> {
         if ordinary.is_empty() && event.is_none() {
             return Ok(());
         }
         let Ordinary { pending, acks, received } = ordinary;
         let Presence { shared, mailbox, .. } = &self.presence;
         let Some(event) = event else {
-            let (room, stays) = apart(self.or_revoked(shared.topics.room_for(&pending)).await);
-            let (done, within) = self.acknowledge_later(acks, received);
+            let (room, stays) = apart(self.or_revoked(shared.topics.reserve_for(&pending)).await);
+            let (done, in_quota) = self.acknowledge_later(acks, received);
             let done = move |result: Result<(), store::Error>| done(result.map_err(Into::into));
-            shared.topics.keep_in(room.flatten(), pending, done);
-            return stays.and(within);
+            shared.topics.write_with(room.flatten(), pending, done);
+            return stays.and(in_quota);
         };
         let bytes = weight(&event.data) + pending.bytes();
         let (room, stays) = apart(self.reserve(bytes).await);
-        let (done, within) = self.acknowledge_later(acks, received);
+        let (done, in_quota) = self.acknowledge_later(acks, received);
         mailbox.submitted(bytes);
         let writer = mailbox.clone();
         let (changes, done) = pending.into_parts(move |result| {
@@ -143,7 +148,7 @@ impl Connection {
             done(result);
         });
         shared.hub.ingest.submit_topic(event, changes, room, Box::new(done));
-        stays.and(within)
+        stays.and(in_quota)
     }
 
     /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and
@@ -151,7 +156,7 @@ impl Connection {
     pub(crate) fn note_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
-            self.presence.shared.topics.session_log().keep_soon(changes, Box::new(|_| ()));
+            self.presence.shared.topics.session_log().submit_soon(changes, Box::new(|_| ()));
         }
     }
 
@@ -159,12 +164,12 @@ impl Connection {
     pub(crate) fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
         let session_log = self.presence.shared.topics.session_log();
         if let Some(batch) = held {
-            let changes = progress.held.iter().map(|kept| BrokerChange::Held { session, num: kept.num }).collect();
-            let (mailbox, generation) = (self.presence.mailbox.clone(), self.generation);
+            let changes = progress.held.iter().map(|logged| BrokerChange::Held { session, num: logged.num }).collect();
+            let (mailbox, connection_epoch) = (self.presence.mailbox.clone(), self.connection_epoch);
             let done = move |result: Result<(), store::Error>| {
-                mailbox.done(generation, batch, &[], result.map_err(Into::into))
+                mailbox.done(connection_epoch, batch, &[], result.map_err(Into::into))
             };
-            session_log.keep_soon(changes, Box::new(done));
+            session_log.submit_soon(changes, Box::new(done));
         }
         if !progress.gone.is_empty() {
             session_log.note(BrokerChange::Gone { session, nums: progress.gone });

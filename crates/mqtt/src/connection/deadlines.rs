@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{connection::Connection, end::End};
+use crate::{connection::Connection, end::ConnectionEnd};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 
@@ -21,19 +21,19 @@ impl Connection {
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
     }
 
-    pub(super) fn check_time(&mut self, now: Instant) -> Result<(), End> {
+    pub(super) fn check_time(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
         let options = &self.presence.shared.options;
         if self.blocked_since.is_some_and(|since| now >= since + options.write_deadline) {
             self.presence.shared.metrics.limit(limits::names::WRITE_DEADLINE);
             let text = format!("the client did not read what is sent to it for {} s", options.write_deadline.as_secs());
-            return Err(End::Late { limit: limits::names::WRITE_DEADLINE, text });
+            return Err(ConnectionEnd::Late { limit: limits::names::WRITE_DEADLINE, text });
         }
         if self.partial_since.is_some_and(|since| now >= since + options.packet_deadline) && self.reads() {
             self.presence.shared.metrics.limit(limits::names::PACKET_DEADLINE);
             let secs = options.packet_deadline.as_secs();
             let text =
                 format!("the client did not send the rest of a packet in {secs} s (mqtt.packet-deadline-seconds)");
-            return Err(End::Late { limit: limits::names::PACKET_DEADLINE, text });
+            return Err(ConnectionEnd::Late { limit: limits::names::PACKET_DEADLINE, text });
         }
         self.check_end(now)?;
         self.expire_attached(now);

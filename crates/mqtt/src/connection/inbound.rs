@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::{
     connection::{Connection, batch::Batch},
-    end::End,
-    gateway::delivery::Receipts,
+    device_delivery::DeliveryReports,
+    end::ConnectionEnd,
 };
 use switchbox_model::{broker::BrokerChange, limits};
 use switchbox_mqtt_codec::{
@@ -17,13 +17,13 @@ use switchbox_mqtt_codec::{
 use switchbox_support::{clock, scheduling};
 
 impl Connection {
-    pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), End> {
+    pub(crate) async fn process(&mut self, packets: Vec<Packet>) -> Result<(), ConnectionEnd> {
         let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
         let mut batch = Batch { publishes, ..Batch::default() };
-        let mut receipts = Receipts::default();
+        let mut reports = DeliveryReports::default();
         self.presence.shared.metrics.publishes_in.inc_by(publishes as u64);
-        let result = self.process_each(packets, &mut batch, &mut receipts).await;
-        self.acknowledged(receipts);
+        let result = self.process_each(packets, &mut batch, &mut reports).await;
+        self.acknowledged(reports);
         // What came before a wrong packet counts.
         self.submit(&mut batch).await?;
         result
@@ -33,15 +33,15 @@ impl Connection {
         &mut self,
         packets: Vec<Packet>,
         batch: &mut Batch,
-        receipts: &mut Receipts,
-    ) -> Result<(), End> {
+        reports: &mut DeliveryReports,
+    ) -> Result<(), ConnectionEnd> {
         for packet in packets {
             scheduling::yield_if_due();
             // What came before may have waited for others.
             self.revalidate_if_requested()?;
             match packet {
                 Packet::Publish(publish) => self.publish(publish, batch).await?,
-                Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), receipts, batch),
+                Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), reports, batch),
                 Packet::Ping => {
                     if let Some(device) = &self.presence.device {
                         device.heard(clock::now_ms());
@@ -63,12 +63,17 @@ impl Connection {
         Ok(())
     }
 
-    fn acknowledge(&mut self, (kind, id, reason): (AckKind, u16, u8), receipts: &mut Receipts, batch: &mut Batch) {
+    fn acknowledge(
+        &mut self,
+        (kind, id, reason): (AckKind, u16, u8),
+        reports: &mut DeliveryReports,
+        batch: &mut Batch,
+    ) {
         if self.presence.gateway.is_some() {
             self.check_expected(kind, id);
         }
         let mut state = self.presence.mailbox.lock();
-        let record = state.record.filter(|_| state.durable);
+        let session_num = state.session_num.filter(|_| state.durable);
         let session = &mut state.session;
         let item = match kind {
             AckKind::PubAck => session.puback(id),
@@ -79,7 +84,7 @@ impl Connection {
             }
             AckKind::PubRel => {
                 let ack = session.release(id);
-                match record {
+                match session_num {
                     // The client may use the id for another message as soon as it has PUBCOMP.
                     Some(session) if ack.reason == 0 => {
                         batch.ordinary.pending.push(BrokerChange::Released { session, id });
@@ -92,11 +97,11 @@ impl Connection {
         };
         if let Some(item) = item {
             // A refusal is no acknowledgement.
-            receipts.add(item, reason < 0x80);
+            reports.add(item, reason < 0x80);
         }
     }
 
-    fn disconnect(&mut self, disconnect: &Disconnect) -> End {
+    fn disconnect(&mut self, disconnect: &Disconnect) -> ConnectionEnd {
         if let Some(secs) = disconnect.session_expiry_secs {
             if !self.presence.may_keep && secs > 0 {
                 return Fault::protocol("a session expiry in DISCONNECT after none in CONNECT").into();
@@ -107,6 +112,6 @@ impl Connection {
                 self.presence.session_expiry = Duration::from_secs(secs.into());
             }
         }
-        End::Disconnected { with_will: disconnect.with_will }
+        ConnectionEnd::Disconnected { with_will: disconnect.with_will }
     }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::Interest;
 
-use crate::{connection::Connection, end::End, mailbox::Close, socket::Socket, web::Closing, wire::GOODBYE_TIMEOUT};
+use crate::{
+    connection::Connection, end::ConnectionEnd, mailbox::Close, socket::Socket, web::Closing, wire::GOODBYE_TIMEOUT,
+};
 
 /// How long what was accepted may take to be durable and acknowledged.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -15,8 +17,8 @@ const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Connection {
     /// The last acknowledgements and words, then the end.
-    pub(crate) async fn finish(mut self: Box<Self>, end: End) {
-        let taken_over = matches!(end, End::Closed(Close::TakenOver));
+    pub(crate) async fn finish(mut self: Box<Self>, end: ConnectionEnd) {
+        let taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
         let end = if taken_over { self.taken_over().await } else { end };
         // Perhaps the client has it.
         self.note_sent();
@@ -35,7 +37,7 @@ impl Connection {
                 self.stream.close(closing);
             }
         }
-        let lost = matches!(end, End::Lost(_));
+        let lost = matches!(end, ConnectionEnd::Lost(_));
         let Self { mut presence, mut stream, .. } = *self;
         presence.end = Some(end);
         // The device is disconnected now, and its next connection waits no longer.
@@ -47,7 +49,7 @@ impl Connection {
     }
 
     /// What is still to be written, and DISCONNECT where the client can read one. None: nothing is to be said.
-    fn last_words(&mut self, end: &End) -> Option<BytesMut> {
+    fn last_words(&mut self, end: &ConnectionEnd) -> Option<BytesMut> {
         let reason = end.reason()?;
         let mut words = std::mem::take(&mut self.unsent);
         self.peer.disconnect(reason, end.text(), &mut words);
@@ -55,30 +57,30 @@ impl Connection {
     }
 
     /// Counts and logs what the host ended; a client that comes back and does the same again is logged once a minute.
-    fn note_end(&self, end: &End) {
+    fn note_end(&self, end: &ConnectionEnd) {
         let (shared, client) = (&self.presence.shared, &self.presence.mailbox.name);
         let Some(label) = end.label() else {
             return tracing::debug!(%client, "connection ended: {}", end.text());
         };
         shared.metrics.close(label);
-        if matches!(end, End::Fault(_)) {
+        if matches!(end, ConnectionEnd::Fault(_)) {
             shared.metrics.refuse("packet");
         }
-        if matches!(end, End::Closed(Close::Shutdown)) {
+        if matches!(end, ConnectionEnd::Closed(Close::Shutdown)) {
             return tracing::debug!(%client, "connection closed: {}", end.text());
         }
         let Some(more) = shared.client_lines.note((client.clone(), label), Instant::now()) else { return };
         match end {
-            End::Fault(fault) => {
+            ConnectionEnd::Fault(fault) => {
                 tracing::warn!(%client, reason = fault.reason, "connection closed: {}{more}", fault.text);
             }
-            End::Late { limit, text } => tracing::warn!(%client, %limit, "connection closed: {text}{more}"),
+            ConnectionEnd::Late { limit, text } => tracing::warn!(%client, %limit, "connection closed: {text}{more}"),
             end => tracing::info!(%client, "connection closed: {}{more}", end.text()),
         }
     }
 
     /// Writes the acknowledgements of all that was accepted, as soon as it is durable.
-    async fn acknowledge_accepted(&mut self) -> Result<(), End> {
+    async fn acknowledge_accepted(&mut self) -> Result<(), ConnectionEnd> {
         self.ends = true;
         loop {
             self.presence.mailbox.work.begin_look();

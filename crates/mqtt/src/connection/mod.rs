@@ -26,7 +26,7 @@ use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
 
 use self::{retained::RetainedLeft, window::Slow};
-use crate::{end::End, presence::Presence, socket::Socket};
+use crate::{end::ConnectionEnd, presence::Presence, socket::Socket};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
     decode::Decoder,
@@ -46,12 +46,12 @@ const TURN_PACKETS: usize = 256;
 
 /// Why a connection is served no more, where it was.
 enum Stop {
-    End(End),
+    End(ConnectionEnd),
     Move,
 }
 
-impl From<End> for Stop {
-    fn from(end: End) -> Self {
+impl From<ConnectionEnd> for Stop {
+    fn from(end: ConnectionEnd) -> Self {
         Self::End(end)
     }
 }
@@ -62,19 +62,19 @@ pub(crate) struct Admitted {
     pub(crate) peer: Peer,
     pub(crate) decoder: Decoder,
     pub(crate) keep_alive: Option<Duration>,
-    pub(crate) generation: u64,
+    pub(crate) connection_epoch: u64,
     /// Starts with CONNACK.
     pub(crate) unsent: BytesMut,
     pub(crate) runs_out: Option<Instant>,
 }
 
-/// A connection that goes on in another lane; none when it has ended.
+/// A connection that goes on in another priority class; none when it has ended.
 pub(crate) type Migration = Option<Box<Connection>>;
 
 pub(crate) struct Connection {
     pub(crate) presence: Presence,
     pub(crate) peer: Peer,
-    pub(crate) generation: u64,
+    pub(crate) connection_epoch: u64,
     /// Bytes that wait to be written, before all that is in the mailbox.
     pub(crate) unsent: BytesMut,
     /// Topics by their aliases, from 1.
@@ -84,7 +84,7 @@ pub(crate) struct Connection {
     /// It is about to end: nothing but acknowledgements is written any more.
     pub(crate) ends: bool,
     /// The log has told that events of this client are dropped.
-    pub(crate) told_of_shedding: bool,
+    pub(crate) drops_logged: bool,
     pub(crate) slow: Option<Box<Slow>>,
     pub(crate) stream: Socket,
     decoder: Decoder,
@@ -102,23 +102,23 @@ pub(crate) struct Connection {
     /// Packets since the connection last let others have their turn.
     turn: usize,
     /// Whose threads it is served on.
-    pub(crate) lane: PriorityClass,
+    pub(crate) class: PriorityClass,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Socket, partial: BytesMut, admitted: Admitted) -> Self {
         // While nothing comes, nothing is held.
         let partial = if partial.is_empty() { BytesMut::new() } else { partial };
-        let Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out } = admitted;
+        let Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, runs_out } = admitted;
         Self {
             presence,
             peer,
-            generation,
+            connection_epoch,
             unsent,
             aliases: Vec::new(),
             retained_left: Vec::new(),
             ends: false,
-            told_of_shedding: false,
+            drops_logged: false,
             slow: None,
             stream,
             decoder,
@@ -130,14 +130,14 @@ impl Connection {
             partial_since: None,
             runs_out,
             turn: 0,
-            lane: PriorityClass::Background,
+            class: PriorityClass::Background,
         }
     }
 
-    /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another lane, and gives it
+    /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another priority class, and gives it
     /// back. Boxed, lest the task have room for it several times.
     pub(crate) async fn run(mut self: Box<Self>) -> Migration {
-        match Metered::new(self.presence.share.clone(), self.lane, self.serve()).await {
+        match Metered::new(self.presence.cpu_budget.clone(), self.class, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
             Stop::Move => return Some(self),
         }
@@ -197,14 +197,14 @@ impl Connection {
             let Self { stream, presence, .. } = &*self;
             tokio::select! {
                 ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
-                    if ready.map_err(End::from)?.is_readable() && self.reads() {
+                    if ready.map_err(ConnectionEnd::from)?.is_readable() && self.reads() {
                         let packets = self.read()?;
                         self.turn += packets.len() + 1;
                         // Large, and soon over: no connection shall have room for it all the time.
                         Box::pin(self.process(packets)).await?;
                     }
                 }
-                close = presence.mailbox.asked_to_close() => return Err(End::Closed(close).into()),
+                close = presence.mailbox.asked_to_close() => return Err(ConnectionEnd::Closed(close).into()),
                 // For what it has written already, such as what it published to itself, it need not go round once more.
                 () = presence.mailbox.work.notified() => if !presence.mailbox.work.is_woken() { continue },
                 () = timer.as_mut() => {
@@ -244,23 +244,23 @@ impl Connection {
         }
     }
 
-    /// Whether the client is still in the right lane. Nothing of what it sent is under way here.
+    /// Whether the client is still in the right priority class. Nothing of what it sent is under way here.
     fn check_priority_class(&mut self, now: Instant) -> Result<(), Stop> {
-        let lane = self.presence.share.lane(self.lane, now);
-        if lane == self.lane {
+        let class = self.presence.cpu_budget.class(self.class, now);
+        if class == self.class {
             return Ok(());
         }
-        if lane == PriorityClass::Background {
+        if class == PriorityClass::Background {
             self.presence.shared.metrics.limit(limits::names::PROCESSOR_SHARE);
         }
-        self.lane = lane;
+        self.class = class;
         Err(Stop::Move)
     }
 
     /// False while the client must first take what waits for it, or the journal what it sent.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
-            && !self.presence.mailbox.is_ahead()
+            && !self.presence.mailbox.is_over_unwritten_limit()
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 }

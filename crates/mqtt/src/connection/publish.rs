@@ -6,9 +6,9 @@ use bytes::Bytes;
 use crate::{
     bridge,
     connection::{Connection, batch::Batch},
-    content::{Content, Refusal, content, within},
+    content::{Content, Refusal, check_size, content},
     dialect::iot_core::{self, Refused},
-    end::End,
+    end::ConnectionEnd,
 };
 use switchbox_auth as auth;
 use switchbox_model::{EventData, Message, QoS, limits};
@@ -29,14 +29,14 @@ enum Action {
         payload: Bytes,
     },
     /// Under `/devices/`, and not the client's own, or where a gateway may not publish: for who is a gateway.
-    Elsewhere(Publish),
+    AsGateway(Publish),
     /// Acknowledged, and nothing more.
-    LeaveOut,
+    AcknowledgeOnly,
     Refuse(Refusal),
 }
 
 impl Connection {
-    pub(super) async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), End> {
+    pub(super) async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), ConnectionEnd> {
         self.resolve_alias(&mut publish)?;
         if publish.qos == QoS::ExactlyOnce && !self.receive(publish.id) {
             return Ok(());
@@ -65,8 +65,8 @@ impl Connection {
                     online.answer(rid, status, payload);
                 }
             }
-            Action::Elsewhere(publish) => return Box::pin(self.publish_elsewhere(publish, ack, batch)).await,
-            Action::LeaveOut => self.submit(batch).await?,
+            Action::AsGateway(publish) => return Box::pin(self.publish_as_gateway(publish, ack, batch)).await,
+            Action::AcknowledgeOnly => self.submit(batch).await?,
             Action::Refuse(refusal) => {
                 self.submit(batch).await?;
                 if self.is_gateway() {
@@ -106,9 +106,9 @@ impl Connection {
     fn receive(&self, id: u16) -> bool {
         let mut state = self.presence.mailbox.lock();
         match state.session.receive(id) {
-            session::Receipt::New => true,
-            session::Receipt::Waiting => false,
-            session::Receipt::Again => {
+            session::PublishReceipt::New => true,
+            session::PublishReceipt::Waiting => false,
+            session::PublishReceipt::Again => {
                 state.session.ack(Ack::new(AckKind::PubRec, id));
                 false
             }
@@ -121,24 +121,24 @@ impl Connection {
         let shared = &self.presence.shared;
         match iot_core::publish(device, &topic) {
             iot_core::Publish::Refused(Refused::OtherDevice) | iot_core::Publish::Control(_) => {
-                Action::Elsewhere(publish)
+                Action::AsGateway(publish)
             }
             iot_core::Publish::Refused(Refused::Unknown | Refused::Answer) if self.presence.gateway.is_some() => {
-                Action::Elsewhere(publish)
+                Action::AsGateway(publish)
             }
             iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
             iot_core::Publish::Ordinary => {
                 if let Err(denied) = auth::may(&self.presence.auth_context.access, auth::Action::Publish, &topic) {
                     if bridge::is_notification(&topic) {
                         shared.metrics.refuse("bridge notification");
-                        return Action::LeaveOut;
+                        return Action::AcknowledgeOnly;
                     }
                     if self.presence.gateway.is_some() {
-                        return Action::Elsewhere(publish);
+                        return Action::AsGateway(publish);
                     }
                     return Action::Refuse(Refusal::not_authorised(denied.text()));
                 }
-                match within(&shared.metrics, publish.payload.len(), shared.options.payloads.message()) {
+                match check_size(&shared.metrics, publish.payload.len(), shared.options.payloads.message()) {
                     Ok(()) => Action::Message(message(publish)),
                     Err(refusal) => Action::Refuse(refusal),
                 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, io};
 
 use bytes::{Buf as _, BytesMut};
 
-use crate::{connection::Connection, end::End};
+use crate::{connection::Connection, end::ConnectionEnd};
 use switchbox_mqtt_codec::{decode::decode, packet::Packet};
 use switchbox_support::clock;
 
@@ -18,11 +18,11 @@ thread_local! {
 
 impl Connection {
     /// Reads once, and gives the packets that are whole.
-    pub(super) fn read(&mut self) -> Result<Vec<Packet>, End> {
+    pub(super) fn read(&mut self) -> Result<Vec<Packet>, ConnectionEnd> {
         let packet_bytes = self.packet_bytes();
         READ.with_borrow_mut(|scratch| {
             let length = match self.stream.try_read(scratch) {
-                Ok(0) => return Err(End::Lost("connection closed by the client without DISCONNECT".into())),
+                Ok(0) => return Err(ConnectionEnd::Lost("connection closed by the client without DISCONNECT".into())),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.stream.is_half_read() {

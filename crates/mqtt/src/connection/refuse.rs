@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{connection::Connection, content::Refusal, end::End, presence::Presence};
+use crate::{connection::Connection, content::Refusal, end::ConnectionEnd, presence::Presence};
 use switchbox_model::{
     limits,
     registry::{DeviceError, ErrorKind},
@@ -15,7 +15,7 @@ use switchbox_support::clock;
 
 impl Connection {
     /// A publish that is not allowed: MQTT 5 has a reason code for it, 3.1.1 only the end of the connection.
-    pub(crate) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+    pub(crate) fn refuse(&mut self, topic: &str, refusal: &Refusal, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         self.log_line(("publish", refusal.kind()), topic, &refusal.in_full());
         if self.peer.version == Version::V311 {
             return Err(Fault::new(refusal.reason, refusal.text).into());
@@ -24,7 +24,7 @@ impl Connection {
     }
 
     /// MQTT 5.
-    pub(crate) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), End> {
+    pub(crate) fn acknowledge_refused(&mut self, refusal: &Refusal, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let Some(ack) = ack else { return Ok(()) };
         if ack.kind == AckKind::PubRec {
             self.presence.mailbox.lock().session.unreceive(ack.id);
@@ -50,13 +50,13 @@ impl Connection {
         }
     }
 
-    pub(crate) fn acknowledge_now(&self, ack: Ack) -> Result<(), End> {
+    pub(crate) fn acknowledge_now(&self, ack: Ack) -> Result<(), ConnectionEnd> {
         let mut state = self.presence.mailbox.lock();
         state.session.ack(ack);
         self.check_receive_maximum(state.session.unacknowledged())
     }
 
-    pub(crate) fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), End> {
+    pub(crate) fn check_receive_maximum(&self, unacknowledged: usize) -> Result<(), ConnectionEnd> {
         if self.peer.version == Version::V5 && unacknowledged > usize::from(limits::RECEIVE_MAXIMUM) {
             return Err(Fault::new(reason::RECEIVE_MAXIMUM, "more publishes under way than the receive maximum").into());
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{connection::Connection, end::End, presence::Presence};
+use crate::{connection::Connection, end::ConnectionEnd, presence::Presence};
 use switchbox_model::QoS;
 use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as _};
 use switchbox_support::scheduling;
@@ -35,12 +35,12 @@ impl Connection {
         !self.retained_left.is_empty() && self.presence.mailbox.lock().session.is_half_empty()
     }
 
-    pub(crate) async fn send_retained(&mut self) -> Result<(), End> {
+    pub(crate) async fn send_retained(&mut self) -> Result<(), ConnectionEnd> {
         let mut pending = Pending::default();
         let mut left = std::mem::take(&mut self.retained_left).into_iter();
         let unfinished = left.find_map(|next| self.offer_retained(next, &mut pending));
         self.retained_left = unfinished.into_iter().chain(left).collect();
-        self.keep(pending).await
+        self.write_durably(pending).await
     }
 
     /// A page of them, as there may be many more. Gives where to go on, unless these were the last.
@@ -53,7 +53,7 @@ impl Connection {
             let delivery = Delivery { qos, retain: true, ids: left.id.into_iter().collect(), shared: None };
             match mailbox.deliver(&message, delivery) {
                 Delivered::Queued | Delivered::Dropped => {}
-                Delivered::Keep(recipient) => {
+                Delivered::LogFirst(recipient) => {
                     pending.deliver(shared.topics.session_log(), mailbox.clone(), &message, recipient);
                 }
                 Delivered::Full => return Some(left),

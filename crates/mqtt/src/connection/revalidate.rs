@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     connection::Connection,
-    end::{End, runs_out},
+    end::{ConnectionEnd, runs_out},
     mailbox::Close,
     presence::Presence,
 };
@@ -15,17 +15,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Connection {
     /// Looks again where somebody asked for it.
-    pub(crate) fn revalidate_if_requested(&mut self) -> Result<(), End> {
+    pub(crate) fn revalidate_if_requested(&mut self) -> Result<(), ConnectionEnd> {
         if self.presence.mailbox.take_revalidation() { self.revalidate() } else { Ok(()) }
     }
 
     /// Whether what the client was let in by has run out.
-    pub(crate) fn check_end(&self, now: Instant) -> Result<(), End> {
-        if self.runs_out.is_some_and(|at| now >= at) { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
+    pub(crate) fn check_end(&self, now: Instant) -> Result<(), ConnectionEnd> {
+        if self.runs_out.is_some_and(|at| now >= at) { Err(ConnectionEnd::Closed(Close::RanOut)) } else { Ok(()) }
     }
 
     /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
-    pub(crate) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, End> {
+    pub(crate) async fn or_revoked<T>(&self, wanted: impl Future<Output = T>) -> Result<T, ConnectionEnd> {
         let over = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -38,26 +38,27 @@ impl Connection {
             biased;
             got = self.presence.mailbox.unless_closing(wanted) => {
                 self.check_still_authorized()?;
-                got.map_err(End::Closed)
+                got.map_err(ConnectionEnd::Closed)
             }
             end = over => Err(end),
         }
     }
 
     /// As far as something changed. What else depends on it comes when the connection goes on.
-    fn check_still_authorized(&self) -> Result<(), End> {
+    fn check_still_authorized(&self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, mailbox, .. } = &self.presence;
         if !mailbox.needs_revalidation() {
             return Ok(());
         }
-        let until = shared.hub.auth.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let until =
+            shared.hub.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
         let is_over = runs_out(until).is_some_and(|at| at <= Instant::now());
-        if is_over { Err(End::Closed(Close::RanOut)) } else { Ok(()) }
+        if is_over { Err(ConnectionEnd::Closed(Close::RanOut)) } else { Ok(()) }
     }
 }
 
 /// What was waited for, if it came, and whether the client stays.
-pub(crate) fn apart<T>(waited: Result<T, End>) -> (Option<T>, Result<(), End>) {
+pub(crate) fn apart<T>(waited: Result<T, ConnectionEnd>) -> (Option<T>, Result<(), ConnectionEnd>) {
     match waited {
         Ok(got) => (Some(got), Ok(())),
         Err(end) => (None, Err(end)),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::{
     connection::{Connection, retained::RetainedLeft, revalidate::apart},
     dialect::iot_core::{self, FEED_QOS},
-    end::End,
+    end::ConnectionEnd,
     mailbox::Close,
-    subscriptions::Kept,
+    subscriptions::SubscriptionTarget,
 };
 use switchbox_auth as auth;
 use switchbox_delivery::Feed;
@@ -26,7 +26,7 @@ use switchbox_support::scheduling;
 impl Connection {
     /// Answers in `unsent`, which is written before anything that the subscriptions bring.
     /// It is durable before, where the session is to outlive its connection.
-    pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+    pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ConnectionEnd> {
         // Before anything is done, as the client would not hear of it.
         self.peer.check_answer(subscribe.filters.len())?;
         let mut pending = Pending::default();
@@ -55,7 +55,7 @@ impl Connection {
             };
             codes.push(code);
         }
-        self.keep(pending).await?;
+        self.write_durably(pending).await?;
         self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
         for (device, feed) in feeds {
             let online = match device {
@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// Waits until it is durable.
-    pub(crate) async fn keep(&self, pending: Pending) -> Result<(), End> {
+    pub(crate) async fn write_durably(&self, pending: Pending) -> Result<(), ConnectionEnd> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -77,10 +77,10 @@ impl Connection {
             let _ = tell.send(result);
         };
         let shared = &self.presence.shared;
-        let (room, stays) = apart(self.or_revoked(shared.topics.room_for(&pending)).await);
-        shared.topics.keep_in(room.flatten(), pending, done);
+        let (room, stays) = apart(self.or_revoked(shared.topics.reserve_for(&pending)).await);
+        shared.topics.write_with(room.flatten(), pending, done);
         stays?;
-        let failed = |error: store::Error| End::Closed(Close::Asked(error.to_string()));
+        let failed = |error: store::Error| ConnectionEnd::Closed(Close::Asked(error.to_string()));
         let told = self.or_revoked(told).await?;
         told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }
@@ -96,16 +96,16 @@ impl Connection {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
         self.check_room(&filter.filter)?;
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
-        let (kept, granted) = match iot_core::subscribe(device, topics::matched_part(&filter.filter)) {
+        let (target, granted) = match iot_core::subscribe(device, topics::matched_part(&filter.filter)) {
             iot_core::Subscribe::Feed(_) | iot_core::Subscribe::Errors if topics::is_shared(&filter.filter) => {
                 return Err((reason::NO_SHARED, "what comes for a device alone cannot be shared".into()));
             }
             iot_core::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
-            iot_core::Subscribe::Errors => (Kept::Errors, QoS::AtMostOnce),
+            iot_core::Subscribe::Errors => (SubscriptionTarget::Errors, QoS::AtMostOnce),
             iot_core::Subscribe::Feed(feed) => {
                 feeds.push((None, feed));
                 let granted = filter.qos.min(FEED_QOS);
-                (Kept::Feed(feed, granted), granted)
+                (SubscriptionTarget::Feed(feed, granted), granted)
             }
             iot_core::Subscribe::Ordinary => {
                 auth::may(
@@ -114,15 +114,15 @@ impl Connection {
                     topics::matched_part(&filter.filter),
                 )
                 .map_err(|denied| (reason::NOT_AUTHORISED, denied.to_string()))?;
-                (Kept::Topic, filter.qos)
+                (SubscriptionTarget::Topic, filter.qos)
             }
         };
-        self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), kept);
+        self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), target);
         if let Some(session) = self.durable_session() {
-            let subscription = stored(filter, id, kept);
+            let subscription = stored(filter, id, target);
             pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
         }
-        if kept == Kept::Topic {
+        if target == SubscriptionTarget::Topic {
             self.subscribe_topic(filter, id, pending);
         }
         Ok(granted)
@@ -146,7 +146,7 @@ impl Connection {
         self.begin_retained(RetainedLeft { filter: filter.filter.clone(), qos, id, after: None }, pending);
     }
 
-    pub(crate) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), End> {
+    pub(crate) async fn unsubscribe(&mut self, id: u16, filters: &[Box<str>]) -> Result<(), ConnectionEnd> {
         /// MQTT 5: no subscription existed.
         const NONE: u8 = 0x11;
         self.peer.check_answer(filters.len())?;
@@ -156,7 +156,7 @@ impl Connection {
             for filter in filters {
                 pending.push(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
             }
-            self.keep(pending).await?;
+            self.write_durably(pending).await?;
         }
         self.peer.unsuback(id, &codes, &mut self.unsent);
         Ok(())
@@ -167,29 +167,29 @@ impl Connection {
         let mailbox = &self.presence.mailbox;
         let removed = mailbox.lock().subscriptions.remove(filter);
         match removed {
-            Some(Kept::Topic) => {
+            Some(SubscriptionTarget::Topic) => {
                 self.presence.shared.topics.unsubscribe(filter, mailbox.id());
             }
-            Some(Kept::Feed(feed, _)) => {
+            Some(SubscriptionTarget::Feed(feed, _)) => {
                 let another = mailbox.lock().feed(feed).is_some();
                 if let Some(online) = self.presence.online.as_ref().filter(|_| !another) {
                     online.unsubscribe(feed);
                 }
             }
-            Some(Kept::Errors) => {}
+            Some(SubscriptionTarget::Errors) => {}
             None => return self.unsubscribe_for(filter),
         }
         true
     }
 }
 
-pub(crate) fn stored(filter: &Filter, id: Option<u32>, kept: Kept) -> StoredSubscription {
-    let (kind, qos) = match kept {
-        Kept::Topic => (SubscriptionKind::Topic, filter.qos),
-        Kept::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),
-        Kept::Feed(Feed::Config, qos) => (SubscriptionKind::Config, qos),
-        Kept::Feed(Feed::Commands, qos) => (SubscriptionKind::Commands, qos),
-        Kept::Feed(Feed::Methods, qos) => (SubscriptionKind::Methods, qos),
+pub(crate) fn stored(filter: &Filter, id: Option<u32>, target: SubscriptionTarget) -> StoredSubscription {
+    let (kind, qos) = match target {
+        SubscriptionTarget::Topic => (SubscriptionKind::Topic, filter.qos),
+        SubscriptionTarget::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),
+        SubscriptionTarget::Feed(Feed::Config, qos) => (SubscriptionKind::Config, qos),
+        SubscriptionTarget::Feed(Feed::Commands, qos) => (SubscriptionKind::Commands, qos),
+        SubscriptionTarget::Feed(Feed::Methods, qos) => (SubscriptionKind::Methods, qos),
     };
     let Filter { no_local, retain_as_published, .. } = *filter;
     StoredSubscription { kind, qos, no_local, retain_as_published, id }

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{connection::Connection, end::End, gateway::delivery::Receipts, mailbox::Close, presence::Presence};
+use crate::{
+    connection::Connection, device_delivery::DeliveryReports, end::ConnectionEnd, mailbox::Close, presence::Presence,
+};
 use switchbox_model::{
     limits::names,
     registry::{DeviceError, ErrorKind},
@@ -20,7 +22,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(crate) struct Slow {
     /// What was encoded and the socket did not take yet.
-    pub(crate) sent: Receipts,
+    pub(crate) sent: DeliveryReports,
     pub(crate) window: Window,
     /// What it may wait for slow subscribers.
     pub(crate) wait_budget: WaitBudget,
@@ -64,18 +66,18 @@ impl Window {
 impl Connection {
     /// What the client sent before it came back on another connection counts, above all its DISCONNECT, which takes its will
     /// away. The new connection waits meanwhile, so no more is read than is there.
-    pub(crate) async fn taken_over(&mut self) -> End {
+    pub(crate) async fn taken_over(&mut self) -> ConnectionEnd {
         for _ in 0..LAST_READS {
             match self.read() {
                 Ok(packets) if !packets.is_empty() => match Box::pin(self.process(packets)).await {
                     Ok(()) => {}
-                    Err(end @ End::Disconnected { .. }) => return end,
+                    Err(end @ ConnectionEnd::Disconnected { .. }) => return end,
                     Err(_) => break,
                 },
                 _ => break,
             }
         }
-        End::Closed(Close::TakenOver)
+        ConnectionEnd::Closed(Close::TakenOver)
     }
 
     /// What was encoded may have reached the client.

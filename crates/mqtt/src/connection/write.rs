@@ -5,7 +5,9 @@ use std::{borrow::Cow, cell::RefCell, io};
 use bytes::{Buf as _, BytesMut};
 use parking_lot::MutexGuard;
 
-use crate::{connection::Connection, end::End, gateway::delivery::Receipts, outgoing, presence::Presence};
+use crate::{
+    connection::Connection, device_delivery::DeliveryReports, encode_publish, end::ConnectionEnd, presence::Presence,
+};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::session::Frame;
 use switchbox_support::{clock, scheduling};
@@ -22,7 +24,7 @@ thread_local! {
 
 impl Connection {
     /// Writes until there is nothing more, or the socket takes no more.
-    pub(super) fn write(&mut self) -> Result<(), End> {
+    pub(super) fn write(&mut self) -> Result<(), ConnectionEnd> {
         let mut sent = self.slow.as_mut().map(|slow| std::mem::take(&mut slow.sent)).unwrap_or_default();
         loop {
             let mut out = if self.unsent.is_empty() { WRITE.take() } else { std::mem::take(&mut self.unsent) };
@@ -53,12 +55,12 @@ impl Connection {
     }
 
     /// Encodes what the mailbox has, and adds to `sent` what the hub wants to know of. True: there may be more.
-    fn fill(&mut self, out: &mut BytesMut, sent: &mut Receipts) -> bool {
+    fn fill(&mut self, out: &mut BytesMut, sent: &mut DeliveryReports) -> bool {
         let Presence { mailbox, device, shared, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = clock::instant();
         let (mut published, mut taken) = (0, 0);
-        let mut refused = Receipts::default();
+        let mut refused = DeliveryReports::default();
         let mut state = mailbox.lock();
         let mut locked_until = out.len() + LOCKED_BYTES;
         let more = loop {
@@ -77,7 +79,7 @@ impl Connection {
                     published += 1;
                     // What is sent again leaves no room in the queue.
                     taken += u64::from(!dup);
-                    if outgoing::publish(&mut self.peer, (id, dup), &item, device, now, out) {
+                    if encode_publish::publish(&mut self.peer, (id, dup), &item, device, now, out) {
                         sent.sent(&item, dup);
                     } else {
                         shared.metrics.drop_message("larger than the client takes");
@@ -97,11 +99,11 @@ impl Connection {
         state.slow_consumer.took(taken);
         mailbox.drained(&mut state);
         let progress = state.session.take_progress();
-        let record = state.record.filter(|_| !progress.is_empty());
-        let held = progress.held.iter().map(|kept| Ack::new(AckKind::PubRel, kept.id)).collect::<Vec<_>>();
+        let session_num = state.session_num.filter(|_| !progress.is_empty());
+        let held = progress.held.iter().map(|logged| Ack::new(AckKind::PubRel, logged.id)).collect::<Vec<_>>();
         let batch = (!held.is_empty()).then(|| state.session.ack_later(held));
         drop(state);
-        if let Some(session) = record {
+        if let Some(session) = session_num {
             self.note_progress(session, progress, batch);
         }
         self.acknowledged(refused);
@@ -109,11 +111,11 @@ impl Connection {
         more
     }
 
-    fn write_out(&mut self, out: &mut BytesMut) -> Result<(), End> {
+    fn write_out(&mut self, out: &mut BytesMut) -> Result<(), ConnectionEnd> {
         self.stream.try_flush()?;
         while !out.is_empty() {
             match self.stream.try_write(out) {
-                Ok(0) => return Err(End::Lost("connection lost".into())),
+                Ok(0) => return Err(ConnectionEnd::Lost("connection lost".into())),
                 Ok(written) => out.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),

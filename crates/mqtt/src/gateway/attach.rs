@@ -6,16 +6,17 @@ use bytes::Bytes;
 
 use crate::{
     connection::Connection,
+    device_delivery::DeliveryReports,
     dialect::{attach, gateway_errors::ErrorType},
-    end::{End, runs_out},
-    gateway::{Attachment, Failure, Gateway, attached_device::AttachedLink, delivery::Receipts},
+    end::{ConnectionEnd, runs_out},
+    gateway::{Attachment, Failure, Gateway, attached_device::AttachedLink},
     mailbox::Close,
     presence::Presence,
     resume::resume_attached,
 };
 use switchbox_auth::{AuthContext, Principal, Refusal};
 use switchbox_core::registry::Device;
-use switchbox_delivery::Receipt;
+use switchbox_delivery::DeliveryReport;
 use switchbox_model::{
     DeviceId, limits,
     registry::{DeviceError, ErrorKind},
@@ -48,7 +49,7 @@ impl Connection {
             known.auth_context = auth_context;
             known.runs_out = runs_out;
         } else {
-            let link = AttachedLink::new(device.clone(), mailbox.clone(), self.generation);
+            let link = AttachedLink::new(device.clone(), mailbox.clone(), self.connection_epoch);
             let online = shared.hub.delivery.attach(&device, link.clone(), &gateway.name.id);
             let online = online.map_err(|taken| failed(taken.to_string()))?;
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
@@ -111,9 +112,10 @@ impl Connection {
     }
 
     /// Looks again at whether the client may stay, and those that it speaks for.
-    pub(crate) fn revalidate(&mut self) -> Result<(), End> {
+    pub(crate) fn revalidate(&mut self) -> Result<(), ConnectionEnd> {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
-        let until = shared.hub.auth.still_holds(auth_context).map_err(|why| End::Closed(Close::Revoked(why)))?;
+        let until =
+            shared.hub.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
         self.runs_out = runs_out(until);
         let (Some(device), Some(gateway)) = (device, gateway) else {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
@@ -160,10 +162,10 @@ impl Connection {
     }
 
     /// What the client acknowledged goes to the devices that it was for.
-    pub(crate) fn acknowledged(&self, receipts: Receipts) {
-        let Receipts { own, config_sent, attached } = receipts;
+    pub(crate) fn acknowledged(&self, reports: DeliveryReports) {
+        let DeliveryReports { own, config_sent, attached } = reports;
         if let (Some(online), true) = (&self.presence.online, config_sent || !own.is_empty()) {
-            online.acknowledged(config_sent.then_some(Receipt::ConfigSent).into_iter().chain(own));
+            online.acknowledged(config_sent.then_some(DeliveryReport::ConfigSent).into_iter().chain(own));
         }
         for (device, receipt) in attached {
             let found = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&device.name.id));
@@ -177,7 +179,7 @@ impl Connection {
 
 impl Presence {
     /// The gateway's connection ended, and with it those that it speaks for.
-    pub(crate) fn leave_attached(&mut self, end: &End) {
+    pub(crate) fn leave_attached(&mut self, end: &ConnectionEnd) {
         let Some(gateway) = self.gateway.take() else { return };
         let why = format!("its gateway left: {}", end.text());
         for (_, attachment) in gateway.attached {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::{gateway::delivery::GatewayDelivery, mailbox::Mailbox};
+use crate::{device_delivery::DeviceDelivery, mailbox::Mailbox};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Feed, Link, Outbound};
 use switchbox_model::QoS;
@@ -11,13 +11,13 @@ use switchbox_model::QoS;
 pub(crate) struct AttachedLink {
     device: Arc<Device>,
     mailbox: Arc<Mailbox>,
-    generation: u64,
+    connection_epoch: u64,
     over: OnceLock<String>,
 }
 
 impl AttachedLink {
-    pub(crate) fn new(device: Arc<Device>, mailbox: Arc<Mailbox>, generation: u64) -> Arc<Self> {
-        Arc::new(Self { device, mailbox, generation, over: OnceLock::new() })
+    pub(crate) fn new(device: Arc<Device>, mailbox: Arc<Mailbox>, connection_epoch: u64) -> Arc<Self> {
+        Arc::new(Self { device, mailbox, connection_epoch, over: OnceLock::new() })
     }
 
     /// Why nothing comes over it any more.
@@ -29,8 +29,8 @@ impl AttachedLink {
     pub(crate) fn end(&self, why: &str) {
         let mut state = self.mailbox.lock();
         let _ = self.over.set(why.to_owned());
-        let of_this = |gateway_delivery: &GatewayDelivery| {
-            gateway_delivery.device.as_ref().is_some_and(|device| device.num == self.device.num)
+        let of_this = |device_delivery: &DeviceDelivery| {
+            device_delivery.device.as_ref().is_some_and(|device| device.num == self.device.num)
         };
         state.session.withdraw(of_this);
         self.mailbox.drained(&mut state);
@@ -43,7 +43,7 @@ impl Link for AttachedLink {
         if self.over().is_some() {
             return false;
         }
-        self.mailbox.put(state, self.generation, GatewayDelivery { device: Some(self.device.clone()), outbound })
+        self.mailbox.put(state, self.connection_epoch, DeviceDelivery { device: Some(self.device.clone()), outbound })
     }
 
     fn wake(&self) {
@@ -51,12 +51,12 @@ impl Link for AttachedLink {
     }
 
     fn confirms_commands(&self) -> bool {
-        let qos = self.mailbox.lock().carried_feed(&self.device.name.id, Feed::Commands);
+        let qos = self.mailbox.lock().attached_feed(&self.device.name.id, Feed::Commands);
         qos != Some(QoS::AtMostOnce)
     }
 
     fn has_room(&self) -> bool {
-        self.over().is_none() && self.mailbox.has_room_for_unconfirmed(self.generation)
+        self.over().is_none() && self.mailbox.has_room_for_unconfirmed(self.connection_epoch)
     }
 
     /// Not the gateway's connection: that one only lets go of the device.

@@ -2,7 +2,6 @@
 
 mod attach;
 pub(crate) mod attached_device;
-pub(crate) mod delivery;
 mod publish;
 pub(crate) mod routes;
 mod subscriptions;

@@ -11,7 +11,7 @@ use crate::{
         gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
         iot_core::{self, Control, Refused},
     },
-    end::End,
+    end::ConnectionEnd,
     gateway::Failure,
 };
 use switchbox_model::{DeviceId, Message, QoS, limits};
@@ -45,12 +45,12 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
 
 impl Connection {
     /// A publish under `/devices/` that is no telemetry, state or answer of the client's own.
-    pub(crate) async fn publish_elsewhere(
+    pub(crate) async fn publish_as_gateway(
         &mut self,
         publish: Publish,
         ack: Option<Ack>,
         batch: &mut Batch,
-    ) -> Result<(), End> {
+    ) -> Result<(), ConnectionEnd> {
         let topic = publish.topic.clone();
         let request = request(&topic);
         if !self.is_gateway() {
@@ -69,7 +69,7 @@ impl Connection {
                 self.submit(batch).await?;
                 let mailbox = self.presence.mailbox.clone();
                 let controlled = mailbox.unless_closing(self.control(control, &id, &publish)).await;
-                controlled.map_err(End::Closed)?.map(|()| Acknowledge::Now)
+                controlled.map_err(ConnectionEnd::Closed)?.map(|()| Acknowledge::Now)
             }
             Err(failure) => Err(failure),
         };
@@ -101,7 +101,7 @@ impl Connection {
         publish: Publish,
         ack: Option<Ack>,
         batch: &mut Batch,
-    ) -> Result<Result<Acknowledge, Failure>, End> {
+    ) -> Result<Result<Acknowledge, Failure>, ConnectionEnd> {
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id));
         let Some(attached) = attached else { return Ok(Err(not_attached(id))) };
         let device = attached.device.clone();
@@ -135,7 +135,7 @@ impl Connection {
         packet_id: u16,
         refusal: &Refusal,
         ack: Option<Ack>,
-    ) -> Result<(), End> {
+    ) -> Result<(), ConnectionEnd> {
         let own = self.presence.device.as_ref().map_or("", |device| device.name.id.as_str()).to_owned();
         let failure = Failure::new(ErrorType::Unknown, own, refusal.in_full());
         let info = MessageInfo { message_type: "PUBLISH", topic: topic.to_owned(), packet_id };
@@ -148,7 +148,7 @@ impl Connection {
     }
 
     /// A message of the gateway's failed.
-    fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), End> {
+    fn fail(&mut self, failure: &Failure, info: MessageInfo, ack: Option<Ack>) -> Result<(), ConnectionEnd> {
         let text = format!("{}: {}", failure.kind.as_str(), failure.text);
         self.log_line(("gateway message", failure.kind.as_str()), &info.topic, &text);
         let told = self.tell(failure, Some(info));
@@ -217,7 +217,7 @@ impl Connection {
         let topic = gateway_errors::topic(&gateway.name.id);
         let message = Arc::new(Message::new(&topic, error.json()));
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
-        let item = Item { qos: QoS::AtMostOnce, body, kept: None };
+        let item = Item { qos: QoS::AtMostOnce, body, logged: None };
         if self.presence.mailbox.offer(&mut state, item) == Offer::Full {
             self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);
         }

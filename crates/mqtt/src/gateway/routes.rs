@@ -21,10 +21,10 @@ impl GatewayRoutes {
 
     /// Unless another gateway has the device by now.
     pub(crate) fn remove(&self, device: DeviceNum, gateway: &Mailbox) {
-        if let Entry::Occupied(carrier) = self.0.lock().entry(device)
-            && carrier.get().id() == gateway.id()
+        if let Entry::Occupied(route) = self.0.lock().entry(device)
+            && route.get().id() == gateway.id()
         {
-            carrier.remove();
+            route.remove();
         }
     }
 

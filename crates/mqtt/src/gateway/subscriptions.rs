@@ -1,5 +1,5 @@
-//! A gateway's subscriptions to the topics of its devices. They belong to its session: while a device is not attached they
-//! rest, and when it is attached again they go on. Never reads or writes the socket.
+//! A gateway's subscriptions to the topics of its devices. They belong to its session: they are suspended while a
+//! device is not attached. Never reads or writes the socket.
 
 use crate::{
     connection::{Connection, subscribe::stored},
@@ -8,7 +8,7 @@ use crate::{
         iot_core::{self, FEED_QOS, Subscribe},
     },
     gateway::{Failure, publish::not_attached},
-    subscriptions::{AttachedSubscription, Kept},
+    subscriptions::{AttachedSubscription, SubscriptionTarget},
 };
 use switchbox_delivery::Feed;
 use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
@@ -48,26 +48,28 @@ impl Connection {
             return Err(invalid(id.as_str(), iot_core::Refused::Unknown.to_string()));
         };
         let qos = filter.qos.min(FEED_QOS);
-        self.note_carried(&id, AttachedSubscription { filter: filter.filter.clone(), feed, qos })?;
+        self.add_attached(&id, AttachedSubscription { filter: filter.filter.clone(), feed, qos })?;
         if let Some(session) = self.durable_session() {
-            let subscription = stored(filter, None, Kept::Feed(feed, qos));
+            let subscription = stored(filter, None, SubscriptionTarget::Feed(feed, qos));
             pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
         }
         feeds.push((Some(id), feed));
         Ok(qos)
     }
 
-    fn note_carried(&self, id: &DeviceId, new: AttachedSubscription) -> Result<(), Denied> {
+    fn add_attached(&self, id: &DeviceId, new: AttachedSubscription) -> Result<(), Denied> {
         let mut state = self.presence.mailbox.lock();
-        if state.carried.len() >= limits::ATTACHED_DEVICES && !state.carried.contains_key(id) {
+        if state.attached_subscriptions.len() >= limits::ATTACHED_DEVICES
+            && !state.attached_subscriptions.contains_key(id)
+        {
             self.presence.shared.metrics.limit(limits::names::ATTACHED_DEVICES);
             let most = limits::ATTACHED_DEVICES;
             let text = format!("a gateway may have subscriptions for at most {most} devices; unsubscribe others first");
             return Err((reason::QUOTA, Failure::new(ErrorType::Unknown, id.as_str(), text)));
         }
-        let carried = state.carried.entry(id.clone()).or_default();
-        carried.retain(|old| old.filter != new.filter);
-        carried.push(new);
+        let of_device = state.attached_subscriptions.entry(id.clone()).or_default();
+        of_device.retain(|old| old.filter != new.filter);
+        of_device.push(new);
         Ok(())
     }
 
@@ -76,13 +78,15 @@ impl Connection {
         let Some(Ok(id)) = iot_core::addressee(filter) else { return false };
         let (feed, another) = {
             let mut state = self.presence.mailbox.lock();
-            let Some(carried) = state.carried.get_mut(&id) else { return false };
-            let Some(at) = carried.iter().position(|carried| *carried.filter == *filter) else { return false };
-            let feed = carried.remove(at).feed;
-            if carried.is_empty() {
-                state.carried.remove(&id);
+            let Some(of_device) = state.attached_subscriptions.get_mut(&id) else { return false };
+            let Some(at) = of_device.iter().position(|subscription| *subscription.filter == *filter) else {
+                return false;
+            };
+            let feed = of_device.remove(at).feed;
+            if of_device.is_empty() {
+                state.attached_subscriptions.remove(&id);
             }
-            (feed, state.carried_feed(&id, feed).is_some())
+            (feed, state.attached_feed(&id, feed).is_some())
         };
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id));
         if let Some(attached) = attached.filter(|_| !another) {

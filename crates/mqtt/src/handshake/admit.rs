@@ -66,7 +66,7 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
     accepted.session_present = claim.present;
     let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs));
     let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
-    let (presence, generation) = begin(shared, auth_context, connect, (key, claim)).await?;
+    let (presence, connection_epoch) = begin(shared, auth_context, connect, (key, claim)).await?;
     let mut unsent = BytesMut::new();
     peer.connack(&accepted, &mut unsent);
     presence.shared.metrics.connects.inc();
@@ -74,7 +74,7 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
     // What changed before the connection could be told.
     presence.mailbox.revalidate();
     let runs_out = runs_out(presence.auth_context.end());
-    Ok(Admitted { presence, peer, decoder, keep_alive, generation, unsent, runs_out })
+    Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, runs_out })
 }
 
 /// Who the client is. Its password is forgotten then.
@@ -115,12 +115,12 @@ async fn begin(
     (key, Claim { mailbox, expiry_secs, changes, .. }): (Key, Claim),
 ) -> Result<(Presence, u64), Refused> {
     let device = auth_context.principal.device().cloned();
-    let generation = mailbox.begin(connect.receive_maximum);
-    let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), generation });
+    let connection_epoch = mailbox.begin(connect.receive_maximum);
+    let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), connection_epoch });
     let presence = Presence {
         online: device.as_ref().map(|device| shared.hub.delivery.connect(device, link)),
         gateway: Gateway::of(device.as_ref()),
-        share: share(&shared, &auth_context.principal),
+        cpu_budget: cpu_budget(&shared, &auth_context.principal),
         key,
         mailbox,
         device,
@@ -133,12 +133,12 @@ async fn begin(
     };
     let written = presence.shared.clients.written(changes).await;
     written.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server stops"))?;
-    Ok((presence, generation))
+    Ok((presence, connection_epoch))
 }
 
 /// Whether the client may leave this will.
 fn check_will(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) -> Result<(), Fault> {
-    leave_out_notification(shared, auth_context, will);
+    drop_bridge_notification(shared, auth_context, will);
     let device = auth_context.principal.device();
     let Shared { metrics, options, .. } = shared;
     let check = |will: &Will| {
@@ -148,7 +148,7 @@ fn check_will(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box
 }
 
 /// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
-fn leave_out_notification(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
+fn drop_bridge_notification(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
     let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
     if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
         shared.metrics.refuse("bridge notification");
@@ -175,9 +175,9 @@ fn peer(connect: &Connect) -> Peer {
 }
 
 /// What counts as one client: a device, or an account with all its clients.
-fn share(shared: &Shared, principal: &Principal) -> Arc<CpuBudget> {
+fn cpu_budget(shared: &Shared, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
-        Principal::Service(service) => shared.shares.of(&service.name.to_string()),
+        Principal::Service(service) => shared.cpu_budgets.of(&service.name.to_string()),
         Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),
     }
 }

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::{Mailbox, closing::Close};
-use crate::gateway::delivery::GatewayDelivery;
+use crate::device_delivery::DeviceDelivery;
 use switchbox_delivery::{Feed, Link, Outbound};
 use switchbox_model::QoS;
 
 /// A device's connection, as delivery sees it. One for each connection, so that a late delivery does not reach the next.
 pub(crate) struct DeviceLink {
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) generation: u64,
+    pub(crate) connection_epoch: u64,
 }
 
 impl Link for DeviceLink {
     fn queue(&self, outbound: Outbound) -> bool {
-        self.mailbox.put(self.mailbox.lock(), self.generation, GatewayDelivery::own(outbound))
+        self.mailbox.put(self.mailbox.lock(), self.connection_epoch, DeviceDelivery::own(outbound))
     }
 
     fn wake(&self) {
@@ -27,11 +27,11 @@ impl Link for DeviceLink {
     }
 
     fn has_room(&self) -> bool {
-        self.mailbox.has_room_for_unconfirmed(self.generation)
+        self.mailbox.has_room_for_unconfirmed(self.connection_epoch)
     }
 
     fn close(&self, reason: &str) {
-        if self.mailbox.lock().generation == self.generation {
+        if self.mailbox.lock().connection_epoch == self.connection_epoch {
             self.mailbox.close(Close::Asked(reason.to_owned()));
         }
     }

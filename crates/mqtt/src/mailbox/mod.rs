@@ -16,10 +16,10 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::kept_item};
+pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::logged_item};
 use crate::{
-    gateway::delivery::GatewayDelivery,
-    offline_sessions::{Holding, Share},
+    device_delivery::DeviceDelivery,
+    offline_sessions::{OwnerQuota, SessionUsage},
     subscriptions::{AttachedSubscription, Subscriptions},
     wake_signal::WakeSignal,
 };
@@ -38,25 +38,25 @@ use switchbox_support::{clock, metrics::Metrics};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) session: Session<GatewayDelivery>,
+    pub(crate) session: Session<DeviceDelivery>,
     pub(crate) subscriptions: Subscriptions,
-    /// Those to the topics of devices that the client speaks for as a gateway, and of devices that it spoke for: these rest
-    /// until it attaches them again.
-    pub(crate) carried: HashMap<DeviceId, Vec<AttachedSubscription>>,
-    /// Counts the session's connections.
-    pub(crate) generation: u64,
+    /// Those to the topics of devices that the client speaks for as a gateway, and of devices that it spoke for: these are
+    /// suspended until it attaches them again.
+    pub(crate) attached_subscriptions: HashMap<DeviceId, Vec<AttachedSubscription>>,
+    /// Counts the session's connections: what was meant for an earlier one is told from what is for this one.
+    pub(crate) connection_epoch: u64,
     pub(crate) online: bool,
     pub(crate) closing: Option<Close>,
     /// A publisher waits for room.
-    pub(crate) starved: bool,
+    pub(crate) publisher_waits: bool,
     /// Of publishers that wait for room.
     pub(crate) slow_consumer: SlowConsumer,
     /// Under which number the log knows the session.
-    pub(crate) record: Option<SessionNum>,
+    pub(crate) session_num: Option<SessionNum>,
     /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
     pub(crate) durable: bool,
     /// Of what all clients that are away have.
-    pub(crate) share: Share,
+    pub(crate) usage: SessionUsage,
 }
 
 impl State {
@@ -66,9 +66,9 @@ impl State {
     }
 
     /// The same for a device that the client speaks for as a gateway.
-    pub(crate) fn carried_feed(&self, device: &DeviceId, feed: Feed) -> Option<QoS> {
-        let carried = self.carried.get(device)?.iter();
-        carried.filter(|carried| carried.feed == feed).map(|carried| carried.qos).max()
+    pub(crate) fn attached_feed(&self, device: &DeviceId, feed: Feed) -> Option<QoS> {
+        let of_device = self.attached_subscriptions.get(device)?.iter();
+        of_device.filter(|subscription| subscription.feed == feed).map(|subscription| subscription.qos).max()
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Mailbox {
     /// Something changed that decides whether the client may stay.
     revalidate: AtomicBool,
     /// The queue takes nothing, whatever it is.
-    crowded: AtomicBool,
+    queue_full: AtomicBool,
     /// Something is in the session for the connection to write, or it has to look at something else.
     pub(crate) work: WakeSignal,
     /// The connection is to end.
@@ -92,26 +92,26 @@ pub(crate) struct Mailbox {
     /// Bytes of the client's events that are on their way to the journal.
     unwritten_bytes: AtomicUsize,
     metrics: Metrics,
-    holding: Holding,
+    owner_quota: OwnerQuota,
     session_log: SessionLog,
 }
 
 impl Mailbox {
-    pub(crate) fn new(name: Arc<str>, metrics: Metrics, holding: Holding, session_log: SessionLog) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, metrics: Metrics, owner_quota: OwnerQuota, session_log: SessionLog) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             name,
             state: Mutex::default(),
             revalidate: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
+            queue_full: AtomicBool::new(false),
             work: WakeSignal::default(),
             closing: Notify::new(),
             gone: Notify::new(),
             room: Notify::new(),
             unwritten_bytes: AtomicUsize::new(0),
             metrics,
-            holding,
+            owner_quota,
             session_log,
         })
     }
@@ -129,8 +129,8 @@ impl Mailbox {
         }
     }
 
-    /// The client has more under way to the journal than is fair to others, who stand behind it.
-    pub(crate) fn is_ahead(&self) -> bool {
+    /// Bytes of the client that are on their way to the journal are over `UNWRITTEN_BYTES`: its socket is not read.
+    pub(crate) fn is_over_unwritten_limit(&self) -> bool {
         self.unwritten_bytes.load(Ordering::Relaxed) >= limits::UNWRITTEN_BYTES
     }
 
@@ -138,16 +138,16 @@ impl Mailbox {
     pub(crate) fn restore(
         name: Arc<str>,
         metrics: Metrics,
-        holding: Holding,
+        owner_quota: OwnerQuota,
         session_log: SessionLog,
         state: State,
     ) -> Arc<Self> {
-        let mailbox = Self::new(name, metrics, holding, session_log);
+        let mailbox = Self::new(name, metrics, owner_quota, session_log);
         {
             let mut current = mailbox.lock();
             *current = state;
             if current.durable {
-                mailbox.holding.restore_session(&mut current.share);
+                mailbox.owner_quota.restore_session(&mut current.usage);
             }
             mailbox.count(&mut current);
         }
@@ -157,12 +157,12 @@ impl Mailbox {
     /// What waits counts together with what waits for others, while the client is away.
     fn count(&self, state: &mut State) {
         let bytes = if state.online { 0 } else { state.session.queued_bytes() };
-        self.holding.set(&mut state.share, bytes);
+        self.owner_quota.set(&mut state.usage, bytes);
     }
 
     /// The session is to be kept when its client is away. The error is the limit that leaves no place for it.
     pub(crate) fn keep_session(&self) -> Result<(), limits::LimitName> {
-        self.holding.keep_session(&mut self.lock().share)
+        self.owner_quota.keep_session(&mut self.lock().usage)
     }
 
     /// The session is kept for a client that is away: its subscriptions count together with those of others. The error is the
@@ -170,30 +170,30 @@ impl Mailbox {
     pub(crate) fn keep_subscriptions(&self) -> Result<(), limits::LimitName> {
         let mut state = self.lock();
         let memory_bytes = state.subscriptions.memory_bytes();
-        self.holding.keep_subscriptions(&mut state.share, memory_bytes)
+        self.owner_quota.keep_subscriptions(&mut state.usage, memory_bytes)
     }
 
     /// The session is over: nothing of it is there any more.
     pub(crate) fn uncount(&self, state: &mut State) {
-        self.holding.set(&mut state.share, 0);
-        self.holding.forget_subscriptions(&mut state.share);
-        self.holding.forget_session(&mut state.share);
+        self.owner_quota.set(&mut state.usage, 0);
+        self.owner_quota.forget_subscriptions(&mut state.usage);
+        self.owner_quota.forget_session(&mut state.usage);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// A connection begins; gives its generation.
+    /// A connection begins; returns its number among those of the session.
     pub(crate) fn begin(&self, receive_maximum: u16) -> u64 {
         let mut state = self.lock();
-        state.generation += 1;
+        state.connection_epoch += 1;
         state.online = true;
         self.count(&mut state);
-        self.holding.forget_subscriptions(&mut state.share);
+        self.owner_quota.forget_subscriptions(&mut state.usage);
         state.closing = None;
         state.session.connect(receive_maximum);
-        state.generation
+        state.connection_epoch
     }
 
     /// The connection ended.
@@ -201,7 +201,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.online = false;
         state.session.disconnect();
-        self.crowded.store(false, Ordering::Relaxed);
+        self.queue_full.store(false, Ordering::Relaxed);
         self.count(&mut state);
         drop(state);
         self.room.notify_waiters();
@@ -223,27 +223,27 @@ impl Mailbox {
 
     /// Lets publishers that wait go on, where there is room again.
     pub(crate) fn drained(&self, state: &mut State) {
-        self.crowded.store(false, Ordering::Relaxed);
-        if std::mem::take(&mut state.starved) {
+        self.queue_full.store(false, Ordering::Relaxed);
+        if std::mem::take(&mut state.publisher_waits) {
             self.room.notify_waiters();
         }
     }
 
     /// There was no room for a message.
     fn note_full(&self, state: &mut State) {
-        state.starved = true;
-        self.crowded.store(state.online && state.session.is_full_for_good(), Ordering::Relaxed);
+        state.publisher_waits = true;
+        self.queue_full.store(state.online && state.session.is_full_for_good(), Ordering::Relaxed);
     }
 
     /// Into the session's queue, where there is room or what ran out of time makes some.
-    pub(crate) fn offer(&self, state: &mut State, item: Item<GatewayDelivery>) -> Offer {
+    pub(crate) fn offer(&self, state: &mut State, item: Item<DeviceDelivery>) -> Offer {
         self.make_room(state, item.size());
         state.session.offer(item)
     }
 
     /// Where there is no room for so much more, what ran out of time gives up its place.
     fn make_room(&self, state: &mut State, bytes: usize) {
-        if state.session.has_room(bytes) && (state.online || self.holding.room(bytes).is_ok()) {
+        if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
             return;
         }
         let purged = state.session.purge(clock::instant());
@@ -254,13 +254,19 @@ impl Mailbox {
         self.count(state);
         self.drained(state);
         let nums = state.session.take_gone();
-        if let Some(session) = state.record.filter(|_| !nums.is_empty()) {
+        if let Some(session) = state.session_num.filter(|_| !nums.is_empty()) {
             self.session_log.note(BrokerChange::Gone { session, nums });
         }
     }
 
     /// The journal has what this batch acknowledges, or never will.
-    pub(crate) fn done(&self, generation: u64, batch: BatchId, received: &[u16], result: Result<(), ingest::Error>) {
+    pub(crate) fn done(
+        &self,
+        connection_epoch: u64,
+        batch: BatchId,
+        received: &[u16],
+        result: Result<(), ingest::Error>,
+    ) {
         let mut state = self.lock();
         let Err(error) = result else {
             state.session.acks_ready(batch, received);
@@ -270,7 +276,7 @@ impl Mailbox {
         };
         // Without acknowledgement the client sends it again, on its next connection.
         received.iter().for_each(|id| state.session.unreceive(*id));
-        if state.generation == generation {
+        if state.connection_epoch == connection_epoch {
             drop(state);
             self.close(Close::Asked(error.to_string()));
         }
@@ -278,13 +284,13 @@ impl Mailbox {
 
     /// The client answered this method call, so nobody waits for its acknowledgement any more.
     pub(crate) fn answered(&self, call: u64) {
-        self.lock().session.release_hub(|gateway_delivery| gateway_delivery.is_call(call));
+        self.lock().session.release_deliveries(|device_delivery| device_delivery.is_call(call));
     }
 
     /// What cannot be taken back is only given to a connection that sends it soon.
-    pub(crate) fn has_room_for_unconfirmed(&self, generation: u64) -> bool {
+    pub(crate) fn has_room_for_unconfirmed(&self, connection_epoch: u64) -> bool {
         let state = self.lock();
-        let is_open = state.online && state.generation == generation && state.closing.is_none();
+        let is_open = state.online && state.connection_epoch == connection_epoch && state.closing.is_none();
         is_open && state.session.is_half_empty()
     }
 
@@ -292,19 +298,19 @@ impl Mailbox {
     pub(crate) fn put(
         &self,
         mut state: MutexGuard<'_, State>,
-        generation: u64,
-        gateway_delivery: GatewayDelivery,
+        connection_epoch: u64,
+        device_delivery: DeviceDelivery,
     ) -> bool {
-        let feed = gateway_delivery.feed();
-        let qos = match &gateway_delivery.device {
+        let feed = device_delivery.feed();
+        let qos = match &device_delivery.device {
             None => state.feed(feed),
-            Some(device) => state.carried_feed(&device.name.id, feed),
+            Some(device) => state.attached_feed(&device.name.id, feed),
         };
         let Some(qos) = qos else { return false };
-        if !state.online || state.generation != generation || state.closing.is_some() {
+        if !state.online || state.connection_epoch != connection_epoch || state.closing.is_some() {
             return false;
         }
-        let item = Item { qos, body: Body::Hub(gateway_delivery), kept: None };
+        let item = Item { qos, body: Body::Device(device_delivery), logged: None };
         let taken = if feed == Feed::Config {
             state.session.offer_latest(item);
             true

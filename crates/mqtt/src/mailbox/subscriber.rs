@@ -8,13 +8,13 @@ use std::{
 use tokio::sync::Notify;
 
 use super::Mailbox;
-use crate::gateway::delivery::GatewayDelivery;
+use crate::device_delivery::DeviceDelivery;
 use switchbox_model::{
     Message, QoS,
     broker::{MessageNum, Recipient},
 };
 use switchbox_mqtt_session::{
-    session::{Body, Item, Kept, Offer},
+    session::{Body, Item, Logged, Offer},
     topics::{Delivered, Delivery, Subscriber},
 };
 
@@ -26,9 +26,9 @@ impl Subscriber for Mailbox {
     fn deliver(&self, message: &Arc<Message>, delivery: Delivery) -> Delivered {
         let mut state = self.lock();
         let Delivery { qos, retain, ids, shared } = delivery;
-        if let (true, Some(session), true) = (state.durable, state.record, qos != QoS::AtMostOnce) {
+        if let (true, Some(session), true) = (state.durable, state.session_num, qos != QoS::AtMostOnce) {
             self.make_room(&mut state, message.size());
-            if let (false, Err(limit)) = (state.online, self.holding.room(message.size())) {
+            if let (false, Err(limit)) = (state.online, self.owner_quota.room(message.size())) {
                 self.metrics.limit(limit);
                 return Delivered::Full;
             }
@@ -39,12 +39,12 @@ impl Subscriber for Mailbox {
             if !state.online {
                 self.count(&mut state);
             }
-            return Delivered::Keep(Recipient { session, id, qos, retain, ids, shared });
+            return Delivered::LogFirst(Recipient { session, id, qos, retain, ids, shared });
         }
         if !state.online && qos == QoS::AtMostOnce {
             return Delivered::Dropped;
         }
-        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, kept: None };
+        let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, logged: None };
         if self.offer(&mut state, item) == Offer::Taken {
             drop(state);
             self.work.wake_now();
@@ -54,16 +54,16 @@ impl Subscriber for Mailbox {
         Delivered::Full
     }
 
-    fn kept(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
-        self.lock().session.offer_kept(kept_item(num, message.clone(), recipient));
+    fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
+        self.lock().session.offer_logged(logged_item(num, message.clone(), recipient));
         self.work.wake_now();
     }
 
-    fn not_kept(&self, message: &Message, recipient: &Recipient) {
+    fn not_logged(&self, message: &Message, recipient: &Recipient) {
         let mut state = self.lock();
         state.session.give_back(recipient.id, message);
         // Where the session is over, nothing of it counts any more.
-        if state.record.is_some() {
+        if state.session_num.is_some() {
             self.count(&mut state);
         }
         self.drained(&mut state);
@@ -73,8 +73,8 @@ impl Subscriber for Mailbox {
         self.lock().online
     }
 
-    fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
+    fn is_queue_full(&self) -> bool {
+        self.queue_full.load(Ordering::Relaxed)
     }
 
     fn slow_consumer(&self) -> Duration {
@@ -92,7 +92,7 @@ impl Subscriber for Mailbox {
 }
 
 /// A message that stands in the log, as its session holds it.
-pub(crate) fn kept_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<GatewayDelivery> {
+pub(crate) fn logged_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
-    Item { qos, body: Body::Message { message, retain, ids, shared }, kept: Some(Kept { num, id }) }
+    Item { qos, body: Body::Message { message, retain, ids, shared }, logged: Some(Logged { num, id }) }
 }

@@ -322,11 +322,11 @@ async fn the_host_can_close_a_connection() {
 }
 
 #[tokio::test]
-async fn when_the_journal_is_crowded_events_of_qos_0_are_dropped_and_counted_and_others_are_not() {
+async fn when_the_journal_is_full_events_of_qos_0_are_dropped_and_counted_and_others_are_not() {
     let server = TestServer::start().await;
     let mut lamp = server.v4("lamp-1").await;
     // A quarter of the queue is left.
-    let crowded = server.occupy(QUEUE_BYTES / 4 * 3).await;
+    let occupied = server.occupy(QUEUE_BYTES / 4 * 3).await;
     let events = "/devices/lamp-1/events";
     let mixed = [
         publish(0x30, events, 0, None, "lost"),
@@ -342,7 +342,7 @@ async fn when_the_journal_is_crowded_events_of_qos_0_are_dropped_and_counted_and
     client.expect(&ack(0x40, 1)).await;
     assert_eq!(server.events.payloads(), ["kept", "kept, too"]);
     assert_eq!(server.limit_hits("journal_queue_qos0"), 3);
-    drop(crowded);
+    drop(occupied);
     lamp.send(&[publish(0x30, events, 0, None, "there is room"), publish(0x32, events, 2, None, "again")].concat())
         .await;
     lamp.expect(&ack(0x40, 2)).await;

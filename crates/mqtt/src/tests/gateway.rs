@@ -24,7 +24,7 @@ pub(super) async fn server() -> TestServer {
 /// Gateways, devices that are bound to all of them, and one that is not.
 pub(super) async fn register(server: &TestServer) {
     let host = &server.host;
-    host.register("stranger", DeviceSpec::default()).await;
+    host.register("unbound", DeviceSpec::default()).await;
     let mut devices = Vec::new();
     for id in ["bound", "bound-2", "contested"] {
         devices.push(host.register(id, DeviceSpec::default()).await);
@@ -99,7 +99,7 @@ async fn an_attached_device_is_connected_until_it_is_detached() {
     server.told("bound connected").await;
     // Again is acknowledged, and changes nothing.
     attach(&mut gateway, "bound").await;
-    for topic in ["/devices/bound/detach", "/devices/bound/detach", "/devices/stranger/detach"] {
+    for topic in ["/devices/bound/detach", "/devices/bound/detach", "/devices/unbound/detach"] {
         success(&mut gateway, topic, 4, "").await;
     }
     let told = server.host.told().await;
@@ -221,15 +221,15 @@ async fn a_device_that_is_no_gateway_is_closed_for_a_control_message() {
 /// Each message fails; what it is answered with by a gateway that reads its errors.
 fn failing() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
     vec![
-        ("/devices/stranger/attach", "", "GATEWAY_ATTACHMENT_ERROR", "stranger"),
+        ("/devices/unbound/attach", "", "GATEWAY_ATTACHMENT_ERROR", "unbound"),
         ("/devices/bound/attach", "no json", "GATEWAY_ATTACHMENT_ERROR", "bound"),
         ("/devices/gateway/attach", "", "GATEWAY_ATTACHMENT_ERROR", "gateway"),
         ("/devices/contested/attach", "", "GATEWAY_ATTACHMENT_ERROR", "contested"),
-        ("/devices/stranger/events", "x", "GATEWAY_DEVICE_NOT_FOUND", "stranger"),
-        ("/devices/stranger/methods/m/response/1/200", "x", "GATEWAY_DEVICE_NOT_FOUND", "stranger"),
+        ("/devices/unbound/events", "x", "GATEWAY_DEVICE_NOT_FOUND", "unbound"),
+        ("/devices/unbound/methods/m/response/1/200", "x", "GATEWAY_DEVICE_NOT_FOUND", "unbound"),
         ("/devices//events", "x", "GATEWAY_INVALID_MQTT_TOPIC", ""),
         ("/devices/a b/attach", "", "GATEWAY_INVALID_MQTT_TOPIC", "a b"),
-        ("/devices/stranger/nothing", "x", "GATEWAY_INVALID_MQTT_TOPIC", "stranger"),
+        ("/devices/unbound/nothing", "x", "GATEWAY_INVALID_MQTT_TOPIC", "unbound"),
         ("/devices/gateway/nothing", "x", "GATEWAY_INVALID_MQTT_TOPIC", "gateway"),
     ]
 }
@@ -274,7 +274,7 @@ async fn what_fails_is_told_on_the_errors_topic_and_acknowledged() {
     // MQTT 5 says so in the acknowledgement too.
     let mut v5 = server.v5("gateway").await;
     v5.subscribe(true, ERRORS, 0).await;
-    v5.send(&publish(0x32, "/devices/stranger/events", 1, Some(&[]), "x")).await;
+    v5.send(&publish(0x32, "/devices/unbound/events", 1, Some(&[]), "x")).await;
     let mut reasons = Vec::new();
     for _ in 0..2 {
         let packet = v5.packet().await;
@@ -344,7 +344,7 @@ async fn a_gateway_subscribes_for_attached_devices_each_by_its_name() {
         ("/devices/#", "GATEWAY_INVALID_MQTT_TOPIC", "#"),
         ("/devices/bound/#", "GATEWAY_INVALID_MQTT_TOPIC", "bound"),
         ("/devices/bound/errors", "GATEWAY_INVALID_MQTT_TOPIC", "bound"),
-        ("/devices/stranger/config", "GATEWAY_DEVICE_NOT_FOUND", "stranger"),
+        ("/devices/unbound/config", "GATEWAY_DEVICE_NOT_FOUND", "unbound"),
     ] {
         gateway.send(&raw::subscribe(false, 77, filter, 1)).await;
         let error = error_and(&mut gateway, Some(vec![0x90, 3, 0, 77, 0x80])).await;

@@ -6,8 +6,8 @@ use super::{
     super::{
         clients::{Clients, Key, SessionCleanup, Wanted},
         mailbox::Mailbox,
-        offline_sessions::{Away, Share},
-        subscriptions::Kept,
+        offline_sessions::{OfflineSessions, SessionUsage},
+        subscriptions::SubscriptionTarget,
     },
     limit_hits,
     raw::{ack, connect_v4, connect_v5, packet, publish, text},
@@ -316,19 +316,19 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
     let topics = switchbox_mqtt_session::topics::Handle::new(metrics.clone(), topics);
     let clients = std::sync::Arc::new(Clients::new(topics, metrics.clone(), 9));
     let (few, many) = ("a/+".to_owned(), "x".repeat(60_000));
-    let (everyone, mut others) = (clients.offline_sessions.of(Owner::Everyone), Share::default());
-    for (id, filter, crowded, kept) in
+    let (everyone, mut others) = (clients.offline_sessions.of(Owner::Everyone), SessionUsage::default());
+    for (id, filter, is_full, kept) in
         [("1", &few, false, true), ("2", &many, false, true), ("3", &few, true, true), ("4", &many, true, false)]
     {
-        let bytes = if crowded { limits::SESSIONS_SUBSCRIPTION_BYTES - 100_000 } else { 0 };
+        let bytes = if is_full { limits::SESSIONS_SUBSCRIPTION_BYTES - 100_000 } else { 0 };
         assert!(everyone.keep_subscriptions(&mut others, bytes).is_ok());
         let key = Key::Client(id.into());
         let wanted = Wanted { name: id.into(), owner: Owner::Everyone, clean: false, expiry_secs: 100, will: None };
         let claim = clients.claim(&key, &wanted).await.unwrap();
         claim.mailbox.begin(10);
-        claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), Kept::Topic);
-        let legacy = || SessionCleanup { expiry: Duration::from_secs(100), will: None, will_later: false };
-        clients.release(&key, &claim.mailbox, legacy());
+        claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), SubscriptionTarget::Topic);
+        let cleanup = || SessionCleanup { expiry: Duration::from_secs(100), will: None, will_later: false };
+        clients.release(&key, &claim.mailbox, cleanup());
         let again = clients.claim(&key, &wanted).await.unwrap();
         assert_eq!(again.present, kept, "{id}");
         // Connected, it takes no room among those away.
@@ -341,20 +341,20 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 #[test]
 fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
-        let (metrics, holding) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
+        let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
         let mailbox = Mailbox::new(
             "a".into(),
             metrics.clone(),
-            holding.clone(),
+            owner_quota.clone(),
             switchbox_mqtt_session::topics::SessionLog::default(),
         );
-        (mailbox.lock().durable, mailbox.lock().record) = (durable, durable.then_some(SessionNum(1)));
+        (mailbox.lock().durable, mailbox.lock().session_num) = (durable, durable.then_some(SessionNum(1)));
         let deliver = |num, expires| {
             let message = std::sync::Arc::new(Message { expires, ..Message::new("a", vec![0; 3_000]) });
             let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };
             let delivered = mailbox.deliver(&message, delivery);
-            if let Delivered::Keep(recipient) = &delivered {
-                mailbox.kept(MessageNum(num), &message, recipient.clone());
+            if let Delivered::LogFirst(recipient) = &delivered {
+                mailbox.logged(MessageNum(num), &message, recipient.clone());
             }
             delivered
         };
@@ -372,23 +372,23 @@ fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
         assert_eq!(metrics.dropped.get_or_create(&Reason { reason: "expired" }).get(), 990);
         let bytes = mailbox.lock().session.queued_bytes();
         let left = limits::SESSIONS_QUEUE_BYTES - bytes;
-        assert!(!durable || (holding.room(left).is_ok() && holding.room(left + 1).is_err()), "counted anew");
+        assert!(!durable || (owner_quota.room(left).is_ok() && owner_quota.room(left + 1).is_err()), "counted anew");
     }
 }
 
 #[test]
 fn a_full_queue_of_a_client_that_takes_nothing_is_known_without_a_look_until_something_leaves_it() {
-    let (metrics, holding) = (Metrics::default(), Away::new(9).of(Owner::Everyone));
-    let mailbox = Mailbox::new("a".into(), metrics, holding, switchbox_mqtt_session::topics::SessionLog::default());
+    let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
+    let mailbox = Mailbox::new("a".into(), metrics, owner_quota, switchbox_mqtt_session::topics::SessionLog::default());
     mailbox.begin(10);
     let deliver = || {
         let delivery = Delivery { qos: QoS::AtLeastOnce, retain: false, ids: Vec::new(), shared: None };
         mailbox.deliver(&std::sync::Arc::new(Message::new("a", "x")), delivery)
     };
-    assert!(!mailbox.is_crowded());
+    assert!(!mailbox.is_queue_full());
     while deliver() != Delivered::Full {}
-    assert!(mailbox.is_crowded());
+    assert!(mailbox.is_queue_full());
     assert!(mailbox.lock().session.next(Instant::now()).is_some());
     mailbox.drained(&mut mailbox.lock());
-    assert_eq!((mailbox.is_crowded(), deliver()), (false, Delivered::Queued));
+    assert_eq!((mailbox.is_queue_full(), deliver()), (false, Delivered::Queued));
 }

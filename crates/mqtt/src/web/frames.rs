@@ -252,10 +252,10 @@ mod tests {
     }
 
     /// As [`Taken::end`].
-    type End = Option<Result<Option<u16>, Failure>>;
+    type ConnectionEnd = Option<Result<Option<u16>, Failure>>;
 
     /// All payload, the pings, and how it ends, with the bytes given in pieces of this size.
-    fn all(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Vec<u8>>, End) {
+    fn all(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<Vec<u8>>, ConnectionEnd) {
         let (mut frames, mut payload, mut pings) = (Frames::default(), Vec::new(), Vec::new());
         for piece in bytes.chunks(size) {
             let mut place = piece.to_vec();

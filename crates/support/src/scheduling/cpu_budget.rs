@@ -70,11 +70,11 @@ impl CpuBudget {
         let _ = self.settled_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
-    /// The class in which a client is to be served that is served in `lane` now.
+    /// The class in which a client is to be served that is served in `current` now.
     #[must_use]
-    pub fn lane(&self, lane: PriorityClass, now: Instant) -> PriorityClass {
+    pub fn class(&self, current: PriorityClass, now: Instant) -> PriorityClass {
         let debt_ns = self.settled_ns.load(Ordering::Relaxed).saturating_sub(ns(now - self.born));
-        match lane {
+        match current {
             PriorityClass::Foreground if debt_ns > ns(PROCESSOR_BURST * PROCESSOR_SHARE) => PriorityClass::Background,
             PriorityClass::Background if debt_ns == 0 => PriorityClass::Foreground,
             stays => stays,
@@ -114,8 +114,8 @@ enum Clock {
 }
 
 impl Clock {
-    fn start(lane: PriorityClass, now: Instant) -> Self {
-        match lane {
+    fn start(class: PriorityClass, now: Instant) -> Self {
+        match class {
             PriorityClass::Foreground => Self::Wall(now),
             PriorityClass::Background => Self::Thread(thread_time()),
         }
@@ -139,15 +139,15 @@ pin_project! {
     /// A future whose work counts.
     pub struct Metered<F> {
         cpu_budget: Arc<CpuBudget>,
-        lane: PriorityClass,
+        class: PriorityClass,
         #[pin]
         future: F,
     }
 }
 
 impl<F: Future> Metered<F> {
-    pub fn new(cpu_budget: Arc<CpuBudget>, lane: PriorityClass, future: F) -> Self {
-        Self { cpu_budget, lane, future }
+    pub fn new(cpu_budget: Arc<CpuBudget>, class: PriorityClass, future: F) -> Self {
+        Self { cpu_budget, class, future }
     }
 }
 
@@ -156,11 +156,11 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let clock = Clock::start(*this.lane, Instant::now());
+        let clock = Clock::start(*this.class, Instant::now());
         let polled = this.future.poll(cx);
         let now = Instant::now();
         this.cpu_budget.used(clock.elapsed(now), now);
-        match this.lane {
+        match this.class {
             PriorityClass::Foreground => yielding::foreground_at_work(now),
             PriorityClass::Background => yielding::yield_if_due_at(now),
         }

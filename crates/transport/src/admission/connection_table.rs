@@ -9,20 +9,20 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{LimitName, Options, STRANGER_TIMEOUT, TELL_EVERY};
+use super::{LimitName, Options, TELL_EVERY, UNAUTHENTICATED_TIMEOUT};
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {
     here: usize,
     of_address: HashMap<IpAddr, usize>,
     /// By their numbers: the oldest first.
-    unauthenticated: BTreeMap<u64, Stranger>,
+    unauthenticated: BTreeMap<u64, Unauthenticated>,
     last_number: u64,
     told: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Stranger {
+struct Unauthenticated {
     since: Instant,
     leave: Arc<Notify>,
 }
@@ -51,14 +51,14 @@ impl ConnectionTable {
             *self.of_address.entry(address).or_default() += 1;
         }
         self.last_number += 1;
-        self.unauthenticated.insert(self.last_number, Stranger { since: now, leave });
+        self.unauthenticated.insert(self.last_number, Unauthenticated { since: now, leave });
         Ok(self.last_number)
     }
 
     /// False: none has been there for long.
     fn show_out_oldest(&mut self, now: Instant) -> bool {
         let Some(oldest) = self.unauthenticated.first_entry() else { return false };
-        if now.saturating_duration_since(oldest.get().since) < STRANGER_TIMEOUT {
+        if now.saturating_duration_since(oldest.get().since) < UNAUTHENTICATED_TIMEOUT {
             return false;
         }
         oldest.remove().leave.notify_one();

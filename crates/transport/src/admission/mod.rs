@@ -60,9 +60,9 @@ impl Names {
     };
 }
 
-/// How long a stranger may stay when there are too many: a client that means it needs a fraction of this, unless the
+/// How long an unauthenticated connection may stay when there are too many: a client that means it needs a fraction of this, unless the
 /// host is the one that is slow, and then nobody gets any further by being thrown out.
-const STRANGER_TIMEOUT: Duration = Duration::from_secs(1);
+const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
 /// The log tells of what is shed so often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -192,7 +192,7 @@ mod tests {
             self.0.metrics.limit_hits(limit)
         }
 
-        /// Known at once, so that strangers do not matter.
+        /// Known at once, so that unauthenticated connections do not matter.
         fn enter_known(&self, from: &str, now: Instant) -> Option<ConnectionPermit> {
             self.enter_at(address(from), now).inspect(ConnectionPermit::known)
         }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_stranger_makes_room_once_it_had_its_time() {
+    async fn the_oldest_unauthenticated_connection_makes_room_once_it_had_its_time() {
         let (admission, now) = (admission(OPTIONS), Instant::now());
         let enter = |at| admission.enter_at(address("127.0.0.1"), at);
         let mut held: Vec<_> = (0..3).map(|_| enter(now).unwrap()).collect();
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 1);
         held[0].known();
         let fourth = enter(now).unwrap();
-        let later = now + STRANGER_TIMEOUT;
+        let later = now + UNAUTHENTICATED_TIMEOUT;
         let fifth = enter(later).unwrap();
         held[1].asked_to_leave().await;
         assert_eq!(admission.hits(limits::names::UNAUTHENTICATED_CONNECTIONS), 2);

@@ -4,10 +4,10 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Uses the processor for so many pieces in every 10 ms, and gives the lane after so many of these.
+/// Uses the processor for so many pieces in every 10 ms, and gives the class after so many of these.
 fn lane_after(
     cpu_budget: &CpuBudget,
-    mut lane: PriorityClass,
+    mut class: PriorityClass,
     from: Instant,
     times: u32,
     (count, piece): (u32, Duration),
@@ -15,9 +15,9 @@ fn lane_after(
     for turn in 0..times {
         let now = from + 10 * turn * MS;
         (0..count).for_each(|_| cpu_budget.used(piece, now));
-        lane = cpu_budget.lane(lane, now);
+        class = cpu_budget.class(class, now);
     }
-    lane
+    class
 }
 
 #[test]
@@ -34,9 +34,9 @@ fn who_uses_more_than_its_share_goes_to_the_background() {
         let born = Instant::now();
         let cpu_budget = CpuBudget::new(born);
         let began = born + Duration::from_secs(1);
-        let lane =
+        let class =
             lane_after(&cpu_budget, PriorityClass::Foreground, began, 200, (count, Duration::from_micros(piece_us)));
-        assert_eq!(lane, expected, "{count} × {piece_us} µs in 10 ms");
+        assert_eq!(class, expected, "{count} × {piece_us} µs in 10 ms");
     }
 }
 
@@ -46,13 +46,13 @@ fn who_fills_the_disk_goes_to_the_background() {
         let born = Instant::now();
         let cpu_budget = CpuBudget::new(born);
         let began = born + Duration::from_secs(1);
-        let mut lane = PriorityClass::Foreground;
+        let mut class = PriorityClass::Foreground;
         for turn in 0..200 {
             let now = began + 10 * turn * MS;
             cpu_budget.writes(bytes, now);
-            lane = cpu_budget.lane(lane, now);
+            class = cpu_budget.class(class, now);
         }
-        assert_eq!(lane, expected, "{bytes} bytes in 10 ms");
+        assert_eq!(class, expected, "{bytes} bytes in 10 ms");
     }
 }
 
@@ -62,9 +62,9 @@ fn a_short_burst_changes_nothing() {
     let cpu_budget = CpuBudget::new(born);
     let now = born + Duration::from_secs(1);
     (0..3).for_each(|_| cpu_budget.used(PIECE, now));
-    assert_eq!(cpu_budget.lane(PriorityClass::Foreground, now), PriorityClass::Foreground);
+    assert_eq!(cpu_budget.class(PriorityClass::Foreground, now), PriorityClass::Foreground);
     cpu_budget.used(PIECE, now);
-    assert_eq!(cpu_budget.lane(PriorityClass::Foreground, now), PriorityClass::Background);
+    assert_eq!(cpu_budget.class(PriorityClass::Foreground, now), PriorityClass::Background);
 }
 
 #[test]
@@ -73,17 +73,17 @@ fn who_has_calmed_down_comes_back_and_soon() {
     let cpu_budget = CpuBudget::new(born);
     assert_eq!(lane_after(&cpu_budget, PriorityClass::Background, born, 1_000, (10, MS)), PriorityClass::Background);
     let ended = born + 10_000 * MS;
-    assert_eq!(cpu_budget.lane(PriorityClass::Background, ended), PriorityClass::Background);
-    assert_eq!(cpu_budget.lane(PriorityClass::Background, ended + DEBT), PriorityClass::Foreground);
+    assert_eq!(cpu_budget.class(PriorityClass::Background, ended), PriorityClass::Background);
+    assert_eq!(cpu_budget.class(PriorityClass::Background, ended + DEBT), PriorityClass::Foreground);
 }
 
 #[test]
 fn who_is_new_begins_in_the_background() {
     let born = Instant::now();
     let cpu_budget = CpuBudget::new(born);
-    assert_eq!(cpu_budget.lane(PriorityClass::Background, born), PriorityClass::Background);
+    assert_eq!(cpu_budget.class(PriorityClass::Background, born), PriorityClass::Background);
     assert_eq!(
-        cpu_budget.lane(PriorityClass::Background, born + PROCESSOR_BURST * PROCESSOR_SHARE),
+        cpu_budget.class(PriorityClass::Background, born + PROCESSOR_BURST * PROCESSOR_SHARE),
         PriorityClass::Foreground
     );
 }
@@ -105,7 +105,7 @@ fn connections_of_one_name_have_one_share() {
     assert!(Arc::ptr_eq(&first, &shares.of("eve")));
     assert!(!Arc::ptr_eq(&first, &shares.of("adam")));
     drop(first);
-    assert_eq!(shares.of("eve").lane(PriorityClass::Background, Instant::now()), PriorityClass::Background);
+    assert_eq!(shares.of("eve").class(PriorityClass::Background, Instant::now()), PriorityClass::Background);
     assert_eq!(shares.0.lock().len(), 1, "those who left are forgotten");
 }
 

@@ -3,18 +3,18 @@
 use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use switchbox_core::registry::Device;
-use switchbox_delivery::{Feed, Outbound, Receipt};
+use switchbox_delivery::{DeliveryReport, Feed, Outbound};
 use switchbox_model::DeviceNum;
 use switchbox_mqtt_session::session::{Body, Item, Weigh};
 
 #[derive(Debug, Clone)]
-pub(crate) struct GatewayDelivery {
+pub(crate) struct DeviceDelivery {
     /// None: the client's own.
     pub(crate) device: Option<Arc<Device>>,
     pub(crate) outbound: Outbound,
 }
 
-impl GatewayDelivery {
+impl DeviceDelivery {
     pub(crate) fn own(outbound: Outbound) -> Self {
         Self { device: None, outbound }
     }
@@ -38,7 +38,7 @@ impl GatewayDelivery {
     }
 }
 
-impl Weigh for GatewayDelivery {
+impl Weigh for DeviceDelivery {
     fn size(&self) -> usize {
         let payload = match &self.outbound {
             Outbound::Config { payload, .. } | Outbound::Command { payload, .. } | Outbound::Method { payload, .. } => {
@@ -81,35 +81,35 @@ impl Weigh for GatewayDelivery {
 
 /// What was sent to a client and what it acknowledged, by the device that it was for.
 #[derive(Default)]
-pub(crate) struct Receipts {
-    pub(crate) own: Vec<Receipt>,
+pub(crate) struct DeliveryReports {
+    pub(crate) own: Vec<DeliveryReport>,
     /// A config was sent to the client itself. Of several the last one counts, and a flag costs no memory for each packet.
     pub(crate) config_sent: bool,
-    pub(crate) attached: Vec<(Arc<Device>, Receipt)>,
+    pub(crate) attached: Vec<(Arc<Device>, DeliveryReport)>,
 }
 
-impl Receipts {
+impl DeliveryReports {
     /// The client took it, or it did not.
-    pub(crate) fn add(&mut self, item: Item<GatewayDelivery>, taken: bool) {
-        let Body::Hub(GatewayDelivery { device, outbound }) = item.body else { return };
+    pub(crate) fn add(&mut self, item: Item<DeviceDelivery>, taken: bool) {
+        let Body::Device(DeviceDelivery { device, outbound }) = item.body else { return };
         let receipt = match outbound {
-            Outbound::Config { version, .. } if taken => Receipt::Config { version },
-            Outbound::Command { num, id, .. } if taken => Receipt::Command { num, id },
-            Outbound::Command { num, id, .. } => Receipt::CommandRefused { num, id },
-            Outbound::Config { version, .. } => Receipt::ConfigRefused { version },
+            Outbound::Config { version, .. } if taken => DeliveryReport::Config { version },
+            Outbound::Command { num, id, .. } if taken => DeliveryReport::Command { num, id },
+            Outbound::Command { num, id, .. } => DeliveryReport::CommandRefused { num, id },
+            Outbound::Config { version, .. } => DeliveryReport::ConfigRefused { version },
             Outbound::Method { .. } => return,
         };
         self.push(device, receipt);
     }
 
     /// It was encoded for the socket. `again`: not for the first time.
-    pub(crate) fn sent(&mut self, item: &Item<GatewayDelivery>, again: bool) {
-        let Body::Hub(GatewayDelivery { device, outbound }) = &item.body else { return };
+    pub(crate) fn sent(&mut self, item: &Item<DeviceDelivery>, again: bool) {
+        let Body::Device(DeviceDelivery { device, outbound }) = &item.body else { return };
         match (outbound, device) {
             (Outbound::Config { .. }, None) => self.config_sent = true,
-            (Outbound::Config { .. }, Some(_)) => self.push(device.clone(), Receipt::ConfigSent),
+            (Outbound::Config { .. }, Some(_)) => self.push(device.clone(), DeliveryReport::ConfigSent),
             (Outbound::Command { num, .. }, _) if !again => {
-                self.push(device.clone(), Receipt::CommandSent { num: *num });
+                self.push(device.clone(), DeliveryReport::CommandSent { num: *num });
             }
             (Outbound::Command { .. } | Outbound::Method { .. }, _) => {}
         }
@@ -119,7 +119,7 @@ impl Receipts {
         self.own.is_empty() && !self.config_sent && self.attached.is_empty()
     }
 
-    fn push(&mut self, device: Option<Arc<Device>>, receipt: Receipt) {
+    fn push(&mut self, device: Option<Arc<Device>>, receipt: DeliveryReport) {
         match device {
             None => self.own.push(receipt),
             Some(device) => self.attached.push((device, receipt)),

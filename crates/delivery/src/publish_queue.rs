@@ -35,16 +35,16 @@ pub(super) struct TopicShard {
     pub(super) work: Notify,
 }
 
-/// What was committed and not given yet. Bounded by [`Queue::room`]: plugins wait there before they commit more.
+/// What was committed and not given yet. Bounded by [`PublishQueue::room`]: plugins wait there before they commit more.
 #[derive(Default)]
-pub(super) struct Queue {
+pub(super) struct PublishQueue {
     pub(super) shards: [TopicShard; SHARDS],
     pub(super) live: AtomicBool,
     bytes: AtomicUsize,
     pub(super) room: Notify,
 }
 
-impl Queue {
+impl PublishQueue {
     /// From the log. Before the host is live (while the log is replayed) QoS 0 is over and done with, and all else is
     /// among the documents.
     pub(super) fn push(&self, id: String, message: Message) {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use switchbox_model::QoS;
 
-    fn topics(queue: &Queue) -> Vec<String> {
+    fn topics(queue: &PublishQueue) -> Vec<String> {
         let mut all: Vec<_> = queue
             .shards
             .iter()
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_replayed_is_not_given_again_but_what_was_left_is() {
-        let queue = Queue::default();
+        let queue = PublishQueue::default();
         queue.push("1.p.0".into(), Message::new("replayed", "x"));
         assert_eq!(topics(&queue), [""; 0]);
         let left = OutgoingDoc {
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_room_again_when_enough_was_given() {
-        let queue = Queue::default();
+        let queue = PublishQueue::default();
         queue.start(Vec::new());
         assert!(queue.room().await, "an empty queue has room at once");
         queue.push("1.p.0".into(), Message::new("a", vec![0; limits::OUTGOING_BYTES]));

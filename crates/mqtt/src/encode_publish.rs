@@ -11,14 +11,14 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_mqtt_session::session::{Body, Item};
 
-use super::gateway::delivery::GatewayDelivery;
+use super::device_delivery::DeviceDelivery;
 use crate::dialect::iot_core;
 
 /// Writes it for this client. `own`: the client's own device. False when it is over what the client takes: nothing was written.
 pub(super) fn publish(
     peer: &mut Peer,
     (id, dup): (u16, bool),
-    item: &Item<GatewayDelivery>,
+    item: &Item<DeviceDelivery>,
     own: Option<&DeviceId>,
     now: Instant,
     to: &mut BytesMut,
@@ -28,7 +28,7 @@ pub(super) fn publish(
         Body::Message { message, retain, ids, .. } => {
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, to)
         }
-        Body::Hub(GatewayDelivery { device, outbound }) => {
+        Body::Device(DeviceDelivery { device, outbound }) => {
             let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
             delivery(peer, head, device, outbound, to)
         }
