@@ -15,17 +15,18 @@ use axum::{
 };
 
 use super::{
-    App,
     answers::{self, Full},
+    app::App,
     audit::{self, Line, Reserved},
+    blocking::blocking,
     deadlines,
     details::{self, Details},
     error::{Error, Kind},
-    handlers::blocking,
     rate::{self, Caller},
-    routes,
     scope::Scope,
     server::ConnectionInfo,
+    tokens,
+    verb_paths::shown,
 };
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
@@ -156,7 +157,7 @@ fn is_write(gate: &Gate, request: &Request) -> bool {
 
 /// As the audit log shows it: a path may be far longer than any that this API has.
 fn call_of(request: &Request) -> String {
-    let mut call = format!("{} {}", request.method(), routes::shown(request.uri()));
+    let mut call = format!("{} {}", request.method(), shown(request.uri()));
     if call.len() > CALL_BYTES {
         call.truncate(call.floor_char_boundary(CALL_BYTES));
         call.push('…');
@@ -230,7 +231,7 @@ impl Gate {
         };
         let refused = |text: String| Error::new(Kind::Unauthenticated, text);
         let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {
-            let file = super::TOKEN_FILE;
+            let file = tokens::FILE;
             return Err(refused(format!("a bearer token is needed: the one in {file} in the host's data folder")));
         };
         tokens.find(shown.trim()).ok_or_else(|| refused("the bearer token is not this host's".into()))

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{App, error::Error};
+use super::{app::App, error::Error};
 use switchbox_model::limits::{TooMuch, fields};
 
 /// Refuses a call whose head is too large.

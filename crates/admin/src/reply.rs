@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    App,
+    app::App,
     convert::{BodyShape, Params, read},
     details,
     error::{Error, Kind},

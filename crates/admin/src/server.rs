@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
-use super::{deadlines::WithWriteDeadline, routes};
+use super::{deadlines::WithWriteDeadline, verb_paths};
 use switchbox_model::limits;
 use switchbox_support::{
     log_limit::SiteLimit,
@@ -200,7 +200,7 @@ async fn http(
     peer: SocketAddr,
     info: ConnectionInfo,
 ) -> io::Result<()> {
-    let routes = MapRequestLayer::new(routes::split_verb).layer(shared.routes.clone());
+    let routes = MapRequestLayer::new(verb_paths::split_verb).layer(shared.routes.clone());
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
         // A thousand calls may have come at once.
         scheduling::yield_if_due_at(Instant::now());

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    Access, AccessExpiry, AuthContext, Enroll, Handle, Principal, Refusal, auth_context::Proof, has_credentials,
-    note_failure, proving, refused,
+    access::Access,
+    auth_context::{AccessExpiry, AuthContext, Principal, Proof},
+    handle::{Handle, has_credentials, note_failure},
+    proving,
+    refusal::{Refusal, refused},
 };
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceId, DeviceName, registry::GatewayAuth};
+use switchbox_settings::Enroll;
 
 /// What is known of a gateway and a device when it is decided whether the one speaks for the other.
 #[derive(Debug, Clone, Copy)]

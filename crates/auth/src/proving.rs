@@ -3,18 +3,19 @@
 use std::time::Instant;
 
 use super::{
-    Credentials, Handle, Refusal,
     auth_context::{AccessExpiry, Proof},
+    credentials::Credentials,
     jwt,
     keys::{Algorithm, Validity, parse},
-    refused,
-    throttle::Throttled,
+    password::Checker,
+    refusal::{Refusal, refused},
+    throttle::{Throttle, Throttled},
 };
 use switchbox_model::{
     limits,
     registry::{Credential, PasswordHash},
 };
-use switchbox_support::clock;
+use switchbox_support::{clock, metrics::Metrics};
 
 /// Whom a client claims to be. One that does not exist has neither keys nor a password, and costs the same work.
 pub(super) struct Claimed<'a> {
@@ -26,7 +27,19 @@ pub(super) struct Claimed<'a> {
     pub(super) password: Option<PasswordHash>,
 }
 
-impl Handle {
+/// Checks passwords, some at a time and not too many wrong ones, and tokens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Prover {
+    checker: Checker,
+    throttle: Throttle,
+    metrics: Metrics,
+}
+
+impl Prover {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { checker: Checker::new(), throttle: Throttle::default(), metrics }
+    }
+
     /// What the client proves itself with, and until when that counts.
     pub(super) async fn prove(
         &self,

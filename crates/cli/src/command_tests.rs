@@ -5,7 +5,12 @@ use std::io::Write as _;
 use anyhow::Context;
 use clap::Parser;
 
-use super::*;
+use super::{
+    audit,
+    command::Command,
+    device, events, explain, plugin, plugin_logs,
+    printed::{Printed, chain},
+};
 use switchbox_admin::testing::TestHost;
 use switchbox_delivery::{DeliveryReport, Feed, Outbound};
 
@@ -234,7 +239,7 @@ fn what_stands_in_the_way_of_talking_to_a_host_is_said() {
     let elsewhere = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        io::Read::read(&mut stream, &mut [0; 4_096]).unwrap();
+        std::io::Read::read(&mut stream, &mut [0; 4_096]).unwrap();
         stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nhello").unwrap();
     });
     let other = run(&["device", "list"], &elsewhere, None).unwrap_err();

@@ -10,18 +10,20 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    DEVICE_REFUSED, Printed,
     answer::field,
     client::Client,
     credential,
     host::Host,
     names::Names,
     payload::{data, encoded, shown},
+    printed::Printed,
     token,
 };
 
 /// From this status on a device's answer to a method call says that it failed: those of HTTP.
 const FAILED: u64 = 400;
+/// The exit code of `device method` when the device answers that it failed.
+const DEVICE_REFUSED: u8 = 3;
 
 /// Devices are named lamp-1 (in the default registry, or that of --registry), REGISTRY/lamp-1, or in full
 #[derive(Debug, clap::Args)]

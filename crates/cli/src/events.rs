@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{answer::items, host::Host, names::Names, payload::shown, readable, url::escape};
+use super::{answer::items, host::Host, names::Names, payload::shown, printed::show, readable, url::escape};
 use switchbox_model::{DeviceName, RegistryName};
 use switchbox_support::terminal;
 
@@ -51,7 +51,7 @@ impl Options {
 
 /// Prints as it goes.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
-    if options.follow { follow(options) } else { super::show(&listed(options)?) }
+    if options.follow { follow(options) } else { show(&listed(options)?) }
 }
 
 /// Those that are there.
@@ -66,8 +66,8 @@ pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
 fn follow(options: &Options) -> anyhow::Result<()> {
     let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
     each(stream, |kind, told| match options.host.wants_json() {
-        true => super::show(&terminal::json_piece(&readable::with_texts(told).to_string())),
-        false => super::show(&terminal::piece(&line(kind, &told)?)),
+        true => show(&terminal::json_piece(&readable::with_texts(told).to_string())),
+        false => show(&terminal::piece(&line(kind, &told)?)),
     })
 }
 

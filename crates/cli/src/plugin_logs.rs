@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{client::Client, events, host::Host, url::escape};
+use super::{client::Client, events, host::Host, printed::show, url::escape};
 use switchbox_model::PluginName;
 use switchbox_support::{clock, terminal};
 
@@ -28,7 +28,7 @@ pub(super) struct Options {
 /// Prints as it goes.
 pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
     if !options.follow {
-        return super::show(&listed(host, options)?);
+        return show(&listed(host, options)?);
     }
     let client = host.client()?;
     // Opened before the past is read, so that nothing falls between the two.
@@ -36,13 +36,13 @@ pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<()> {
     let past = there(&client, options)?;
     let known: HashSet<_> = past.iter().map(identity).collect();
     let print = |line: &Line| match host.wants_json() {
-        true => super::show(&terminal::json_piece(&line.json().to_string())),
-        false => super::show(&terminal::piece(&line.text())),
+        true => show(&terminal::json_piece(&line.json().to_string())),
+        false => show(&terminal::piece(&line.text())),
     };
     newest(&past, options.limit).iter().try_for_each(print)?;
     events::each(stream, |kind, told| match kind {
         "execution" if !known.contains(&identity(&told)) => lines_of(&told).iter().try_for_each(print),
-        "missed" if !host.wants_json() => super::show(&events::line(kind, &told)?),
+        "missed" if !host.wants_json() => show(&events::line(kind, &told)?),
         _ => Ok(()),
     })
 }

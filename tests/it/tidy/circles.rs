@@ -1,27 +1,11 @@
 //! Holds the files of a crate to one direction: files that import each other in a circle can only be read, and changed, together.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use super::import_graph::{Circle, Crate};
-
-/// Files that still stand in a circle. Take a file out when it stands in none; never add one.
-const NOT_CLEAN: &[&str] = &[
-    "crates/admin/src/convert/query.rs",
-    "crates/admin/src/gate.rs",
-    "crates/admin/src/handlers/devices.rs",
-    "crates/admin/src/handlers/gateways.rs",
-    "crates/admin/src/openapi/mod.rs",
-    "crates/admin/src/reply.rs",
-    "crates/admin/src/routes/mod.rs",
-    "crates/admin/src/server.rs",
-];
-
-/// Crates whose root still stands in a circle with its modules: it uses them, and they what it defines. Take one out when it does
-/// not; never add one.
-const ROOT_NOT_CLEAN: &[&str] = &["crates/admin/src", "crates/auth/src", "crates/cli/src"];
+use super::import_graph::Crate;
 
 /// The folders that hold the files of one crate each, with these files.
 fn crates() -> BTreeMap<PathBuf, Vec<(PathBuf, String)>> {
@@ -37,22 +21,12 @@ fn crates() -> BTreeMap<PathBuf, Vec<(PathBuf, String)>> {
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let (mut found, mut roots, mut wrong) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let mut wrong = Vec::new();
     for (root, files) in crates() {
         let path = |file: &Path| root.join(file).to_str().unwrap().to_owned();
-        let (files, root_counts) =
-            (Crate::new(files), !ROOT_NOT_CLEAN.iter().any(|unclean| root == Path::new(unclean)));
-        let has_root = |circle: &Circle| circle.keys().any(|file| file == Path::new("lib.rs"));
-        if !root_counts && files.circles(true).iter().any(has_root) {
-            roots.insert(path(Path::new("")).trim_end_matches('/').to_owned());
-        }
-        for circle in files.circles(root_counts) {
-            let is_new = circle.keys().any(|file| !NOT_CLEAN.contains(&path(file).as_str()));
-            for (file, imports) in circle {
-                let imports: Vec<_> = imports.iter().map(|file| path(file)).collect();
-                wrong.extend(is_new.then(|| format!("{} imports {}", path(&file), imports.join(", "))));
-                found.insert(path(&file));
-            }
+        for (file, imports) in Crate::new(files).circles().into_iter().flatten() {
+            let imports: Vec<_> = imports.iter().map(|file| path(file)).collect();
+            wrong.push(format!("{} imports {}", path(&file), imports.join(", ")));
         }
     }
     assert!(
@@ -60,17 +34,13 @@ fn no_files_import_each_other_in_a_circle() {
         "these import each other in a circle; move what they share into a file of its own, or pass it in:\n{}",
         wrong.join("\n")
     );
-    let clean: Vec<_> = NOT_CLEAN.iter().filter(|file| !found.contains(**file)).collect();
-    assert!(clean.is_empty(), "these stand in no circle: take them out of NOT_CLEAN in {}: {clean:?}", file!());
-    let clean: Vec<_> = ROOT_NOT_CLEAN.iter().filter(|root| !roots.contains(**root)).collect();
-    assert!(clean.is_empty(), "these roots stand in no circle: take them out of ROOT_NOT_CLEAN: {clean:?}");
 }
 
 /// The circles among files with these names and texts.
 fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
     let all = Crate::new(files.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned())));
     let names = |circle: BTreeMap<PathBuf, _>| circle.keys().map(|file| file.to_str().unwrap().to_owned()).collect();
-    all.circles(true).into_iter().map(names).collect()
+    all.circles().into_iter().map(names).collect()
 }
 
 #[test]

@@ -97,12 +97,8 @@ impl Crate {
     }
 
     /// The files that can be reached from each other, in groups of two or more.
-    /// `with_root`: the crate's root counts, too.
-    pub fn circles(&self, with_root: bool) -> Vec<Circle> {
-        let mut imports = self.imports();
-        if !with_root {
-            imports.remove(&Names::new());
-        }
+    pub fn circles(&self) -> Vec<Circle> {
+        let imports = self.imports();
         let file = |names: &Names| self.0[names].file.clone();
         let shown = |circle: BTreeSet<&Names>| {
             let inside = |names| imports[names].intersection(&circle).map(|other| file(other)).collect();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{mask::camel, read};
 use crate::{
     error::Error,
-    openapi::{Field, fields},
+    openapi::shapes::{Kind as Field, fields},
 };
 
 /// The body of a call, and the parameters that are no part of it.

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{DevicePath, devices::commands::check_subfolder, registry_name};
 use crate::{
-    App,
+    app::App,
     convert::{self, Base64, Params},
     error::{Error, Kind},
     reply::{Answer, Body},

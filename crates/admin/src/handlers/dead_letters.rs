@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::history::{LARGEST_PAGE, PAGE, number};
 use crate::{
-    App, RedriveError,
+    app::App,
     convert::{self, Params, bad_token},
     error::{Error, Kind},
+    plugins::RedriveError,
     reply::{Answer, Body, List, Page},
 };
 use switchbox_model::{DeadLetter, Entry, PluginName};

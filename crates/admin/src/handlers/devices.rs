@@ -12,9 +12,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{DevicePath, RegistryPath, gateways, insert_page, registry_name, warned};
+use super::{DevicePath, RegistryPath, gateways, insert_page, lookup::found, registry_name, warned};
 use crate::{
-    App,
+    app::App,
     convert::{self, CredentialIn, DeviceIn, Params, bad_token},
     details,
     error::Error,
@@ -24,31 +24,13 @@ use crate::{
 };
 use switchbox_core::registry::{Device, Registered, Registration};
 use switchbox_model::{
-    Cause, DeviceId, DeviceName, DeviceNum, RegistryName,
+    Cause, DeviceId, DeviceName,
     limits::{self, fields},
     patch::{CredentialOwner, FirstConfig},
 };
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
-
-/// By its id, or by its `numId` as Google's API allows where no device has that id. The call's answer and its line in the audit
-/// log name the device that was found.
-pub(super) fn find(app: &App, registry: RegistryName, id: &str) -> Result<Arc<Device>, Error> {
-    let name = DeviceName { registry, id: DeviceId::new(id)? };
-    let by_number = || {
-        let device = app.parts.registry.get(DeviceNum::parse_num_id(id)?)?;
-        (device.name.registry == name.registry).then_some(device)
-    };
-    let found = app.parts.registry.find(&name).or_else(by_number);
-    let found = found.ok_or_else(|| app.no_device(&name))?;
-    details::object(&found.name);
-    Ok(found)
-}
-
-pub(super) fn found(app: &App, (p, l, r, d): &(String, String, String, String)) -> Result<Arc<Device>, Error> {
-    find(app, registry_name(p, l, r)?, d)
-}
 
 /// The whole device, with its revision.
 fn whole(app: &App, device: &Device, params: &Params) -> (Value, Registered) {

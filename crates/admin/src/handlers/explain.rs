@@ -7,7 +7,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    App,
+    app::App,
     convert::{self, Params},
     error::{Error, Kind},
     reply::Answer,

@@ -17,7 +17,7 @@ use tokio_util::{io::ReaderStream, sync::CancellationToken};
 
 use super::history::device_of;
 use crate::{
-    App,
+    app::App,
     convert::{self, Params},
     error::{Error, Kind},
     followers::Place,

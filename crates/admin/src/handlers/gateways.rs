@@ -9,9 +9,9 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{RegistryPath, devices, registry_name};
+use super::{RegistryPath, lookup, registry_name};
 use crate::{
-    App,
+    app::App,
     convert::Params,
     error::Error,
     reply::{Answer, Body},
@@ -42,7 +42,7 @@ fn both(
     wanted: &BindingIn,
 ) -> Result<(Arc<Device>, Arc<Device>), Error> {
     let registry = registry_name(p, l, r)?;
-    let find = |id: &str| devices::find(app, registry.clone(), id);
+    let find = |id: &str| lookup::find(app, registry.clone(), id);
     Ok((find(&wanted.gateway_id)?, find(&wanted.device_id)?))
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn unbind(
 
 /// What a list is cut down to: the devices of a gateway, or the gateways of a device. None = not cut.
 pub(super) fn associated(app: &App, registry: &RegistryName, params: &Params) -> Result<Option<Vec<DeviceNum>>, Error> {
-    let find = |id: &str| devices::find(app, registry.clone(), id);
+    let find = |id: &str| lookup::find(app, registry.clone(), id);
     let nums = match (params.one(GATEWAY_ID), params.one(DEVICE_ID)) {
         (None, None) => return Ok(None),
         (Some(gateway), None) => app.parts.registry.devices_of(find(gateway)?.num),

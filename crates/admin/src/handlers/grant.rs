@@ -7,9 +7,9 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::blocking;
 use crate::{
-    App,
+    app::App,
+    blocking::blocking,
     convert::Params,
     edit,
     error::{Error, Kind},

@@ -7,8 +7,10 @@ use axum::{
     response::IntoResponse,
 };
 
-use super::blocking;
-use crate::{App, Reach};
+use crate::{
+    app::{App, Reach},
+    blocking::blocking,
+};
 
 pub(crate) async fn alive() -> &'static str {
     "ok\n"

@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use crate::{
-    App,
+    app::App,
     convert::{self, Params, token},
     error::Error,
     reply::{List, Page},

@@ -9,6 +9,7 @@ pub(super) mod gateways;
 pub(super) mod grant;
 pub(super) mod health;
 pub(super) mod history;
+mod lookup;
 pub(super) mod plugins;
 pub(super) mod registries;
 pub(super) mod rollback;
@@ -49,12 +50,4 @@ fn warned(mut answer: Value, what: &dyn std::fmt::Display, warnings: &[String]) 
         fields.insert("warnings".to_owned(), warnings.into());
     }
     answer
-}
-
-/// Runs what blocks on the disk beside the calls.
-pub(super) async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let ended = tokio::task::spawn_blocking(run).await;
-    ended.unwrap_or_else(|e| Err(Error::new(super::error::Kind::Internal, e.to_string())))
 }

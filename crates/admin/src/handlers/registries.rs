@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{RegistryPath, registry_name, warned};
 use crate::{
-    App,
+    app::App,
     convert::{self, AuthorityIn, Params, RegistryIn, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},

@@ -6,9 +6,9 @@ use axum::{
 };
 use serde_json::json;
 
-use super::blocking;
 use crate::{
-    App,
+    app::App,
+    blocking::blocking,
     convert::Params,
     error::{Error, Kind},
     reply::Answer,

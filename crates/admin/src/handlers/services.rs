@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{devices::credentials::SetPassword, warned};
 use crate::{
-    App,
+    app::App,
     convert::{self, CredentialIn, Params, ServiceIn, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},

@@ -7,9 +7,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{blocking, insert_page};
+use super::insert_page;
 use crate::{
-    App,
+    app::App,
+    blocking::blocking,
     convert::{Params, bad_token},
     error::{Error, Kind},
     reply::{Answer, Body, List, Page},

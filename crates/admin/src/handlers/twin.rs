@@ -5,9 +5,9 @@ use axum::{
     extract::{Path, State},
 };
 
-use super::{DevicePath, devices::found};
+use super::{DevicePath, lookup::found};
 use crate::{
-    App,
+    app::App,
     convert::Params,
     error::Error,
     gate::AdminPrincipal,

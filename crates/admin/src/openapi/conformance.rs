@@ -1,9 +1,14 @@
 //! Compares answers with the document, for tests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "only tests use this module")]
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
-use super::DOCUMENT;
+use super::document;
+use crate::routes::calls;
+
+pub(super) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&calls()));
 
 /// The operations: method, path, and what the document says.
 pub(super) fn operations() -> Vec<(String, String, Value)> {

@@ -2,38 +2,37 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod conformance;
-mod shapes;
+pub(super) mod shapes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
-
-use axum::{body::Bytes, http::header, response::IntoResponse};
+use axum::{Extension, body::Bytes, http::header, response::IntoResponse};
 use serde_json::{Map, Value, json};
-pub(super) use shapes::Kind as Field;
-use shapes::SHAPES;
 
 use super::{
     error::Kind,
-    routes::{Call, Shape, calls},
+    routes::call::{Call, Shape},
     scope::Scope,
 };
+use shapes::{Kind as Field, SHAPES};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&calls()));
 const ETAG: &str = "The revision of what is shown: another one after each change of what operators say of it (not after \
     what it does itself), and never given twice";
 const IF_MATCH: &str = "Changes only what has this ETag; without it or with *, whatever there is. Where it is another one by \
     now, nothing is changed, and the answer is 412 with the status ABORTED";
-/// Written once, as everybody may ask for it without end.
-static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
 
-/// The fields of an object of the document.
-pub(super) fn fields(shape: &str) -> Option<&'static [(&'static str, Field)]> {
-    SHAPES.iter().copied().flatten().find(|found| found.name == shape).map(|found| found.fields)
+/// The document's text, written once, as everybody may ask for it without end.
+#[derive(Debug, Clone)]
+pub(super) struct Document(Bytes);
+
+impl Document {
+    pub(super) fn of(calls: &[Call]) -> Self {
+        Self(document(calls).to_string().into())
+    }
 }
 
-pub(super) async fn show() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())
+pub(super) async fn show(Extension(Document(text)): Extension<Document>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], text)
 }
 
 fn document(calls: &[Call]) -> Value {

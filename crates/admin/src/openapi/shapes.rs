@@ -335,3 +335,8 @@ const HOST: &[Shape] = &[
     shape("ListTokensResponse", &[("tokens", Many("Token"))]),
     shape("Token", &[("name", Text), ("scope", SCOPES), ("createTime", Time), ("token", Text)]),
 ];
+
+/// The fields of an object of the document.
+pub(crate) fn fields(shape: &str) -> Option<&'static [(&'static str, Kind)]> {
+    SHAPES.iter().copied().flatten().find(|found| found.name == shape).map(|found| found.fields)
+}

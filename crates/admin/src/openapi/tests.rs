@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    DOCUMENT,
-    conformance::{operations, schema},
-};
+use super::conformance::{DOCUMENT, operations, schema};
 use crate::testing::TestHost;
 
 /// The path of something that is there.

@@ -6,7 +6,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use crate::{App, scope::Scope};
+use crate::{app::App, scope::Scope};
 
 /// The largest body unless a call says otherwise, bytes.
 const BODY_BYTES: usize = 1024 * 1024;

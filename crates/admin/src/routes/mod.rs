@@ -1,10 +1,7 @@
 //! The router, made from the one table of calls that the OpenAPI document is made from as well: neither can have what the
 //! other has not.
-//!
-//! Google's verbs (`POST …/devices/lamp-1:sendCommandToDevice`) are no path segments of their own, so before routing the last
-//! colon of a POST becomes one: `…/devices/lamp-1/:sendCommandToDevice`. A device's id may hold colons itself.
 
-mod call;
+pub(super) mod call;
 mod devices;
 mod host;
 mod plugins;
@@ -13,19 +10,21 @@ mod services;
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{Method, Uri},
+    http::Method,
     middleware,
     routing::MethodRouter,
 };
-pub(super) use call::{Call, Shape};
+use call::{Call, Shape};
 
 use super::{
-    App,
+    app::App,
     convert::BodyShape,
     error::{Error, Kind},
     gate::{self, Gate},
     head,
+    openapi::Document,
     reply::BodyBytes,
+    verb_paths::shown,
 };
 
 /// The table.
@@ -36,7 +35,9 @@ pub(super) fn calls() -> Vec<Call> {
 pub(super) fn routes(app: App) -> Router {
     // Verbs begin with a colon, which an older axum took for a capture.
     let mut router = Router::new().without_v07_checks();
-    for call in calls() {
+    let calls = calls();
+    let document = Document::of(&calls);
+    for call in calls {
         let (scope, body_bytes, takes_if_match) = (call.scope, call.body_bytes, call.takes_if_match);
         let gate = Gate { app: app.clone(), scope, body_bytes, takes_if_match };
         let route: MethodRouter<App> = call.route.layer(DefaultBodyLimit::max(call.body_bytes));
@@ -52,32 +53,9 @@ pub(super) fn routes(app: App) -> Router {
         let path = call.verb.map_or(call.path.clone(), |verb| format!("{}/:{verb}", call.path));
         router = router.route(&path, route);
     }
-    let router = router.fallback(nothing).method_not_allowed_fallback(not_so).with_state(app.clone());
+    let router =
+        router.fallback(nothing).method_not_allowed_fallback(not_so).layer(Extension(document)).with_state(app.clone());
     router.layer(middleware::from_fn_with_state(app, head::check))
-}
-
-/// Makes a verb a segment of its own.
-pub(super) fn split_verb(mut request: Request) -> Request {
-    if request.method() == Method::POST
-        && let Some(uri) = with_verb_apart(request.uri())
-    {
-        *request.uri_mut() = uri;
-    }
-    request
-}
-
-fn with_verb_apart(uri: &Uri) -> Option<Uri> {
-    let (head, verb) = uri.path().rsplit_once(':')?;
-    if verb.is_empty() || !verb.bytes().all(|b| b.is_ascii_alphabetic()) {
-        return None;
-    }
-    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
-    format!("{head}/:{verb}{query}").parse().ok()
-}
-
-/// The path as the caller wrote it.
-pub(super) fn shown(uri: &Uri) -> String {
-    uri.path().replacen("/:", ":", 1)
 }
 
 async fn nothing(State(app): State<App>, request: Request) -> Error {
@@ -117,24 +95,6 @@ mod tests {
                     "give {name} of {} a bound in convert/params.rs",
                     call.path
                 );
-            }
-        }
-    }
-
-    #[test]
-    fn a_verb_is_what_follows_the_last_colon_of_the_last_segment() {
-        for (path, expected) in [
-            ("/v1/x/devices/a:sendCommandToDevice?p=1", Some("/v1/x/devices/a/:sendCommandToDevice?p=1")),
-            ("/v1/x/devices/odd:name:invokeMethod", Some("/v1/x/devices/odd:name/:invokeMethod")),
-            ("/v1/x/devices/a", None),
-            ("/v1/projects/example.com:home/locations/l/registries", None),
-            ("/v1/x/devices/a:", None),
-            ("/v1/x/devices/a:7", None),
-        ] {
-            let apart = with_verb_apart(&path.parse().unwrap());
-            assert_eq!(apart.as_ref().map(ToString::to_string).as_deref(), expected, "{path}");
-            if let Some(apart) = apart {
-                assert_eq!(Some(shown(&apart).as_str()), path.split('?').next());
             }
         }
     }

@@ -7,13 +7,13 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{found, send::new_id};
+use super::send::new_id;
 use crate::{
-    App,
+    app::App,
     convert::{self, Base64, Params, Span, bad_token},
     error::{Error, Kind},
     gate::AdminPrincipal,
-    handlers::DevicePath,
+    handlers::{DevicePath, lookup::found},
     reply::{Answer, Body, List, Page},
 };
 use switchbox_core::outbox::NewCommand;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::{
+    blocking::blocking,
     error::{Error, Kind},
-    handlers::blocking,
 };
 use switchbox_auth::password;
 use switchbox_model::{limits::fields, registry::PasswordHash};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    App,
+    app::App,
     convert::{self, Base64, Int64, Span},
     error::{Error, Kind},
     gate::AdminPrincipal,

@@ -1,0 +1,101 @@
+//! What every handler sees: the parts of the host that the API speaks for, and the API's own state.
+
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{answers, audit, error::Error, folder, followers, plugins::Plugins, rate, tokens};
+use switchbox_auth as auth;
+use switchbox_core::{explain, ingest, journal, outbox, registry};
+use switchbox_delivery as delivery;
+use switchbox_model::{DeviceName, DeviceNum, PayloadLimits};
+use switchbox_store as store;
+use switchbox_support::{log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
+
+/// The parts of the host that the API speaks for.
+#[derive(Clone)]
+pub struct Parts {
+    pub registry: registry::Handle,
+    pub outbox: outbox::Handle,
+    pub delivery: delivery::Handle,
+    pub store: store::Handle,
+    pub journal: journal::Handle,
+    pub explain: explain::Handle,
+    pub plugins: Arc<dyn Plugins>,
+    /// For devices that speak HTTP.
+    pub auth: auth::Handle,
+    pub ingest: ingest::Handle,
+    pub counters: Metrics,
+    /// Those that must live.
+    pub tasks: Tasks,
+    pub reach: Reach,
+    /// The counters in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Where devices and programs reach the host, for those who are to tell them.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reach {
+    pub mqtt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtts: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ws: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wss: Option<String>,
+    /// What the host's certificate calls it.
+    pub tls_names: Vec<String>,
+    /// The certificate of the authority that devices are to trust, on the host's machine, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_authority: Option<PathBuf>,
+}
+
+/// What every handler sees.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) parts: Parts,
+    pub(super) folder: folder::Folder,
+    /// None: nobody is asked for one.
+    pub(super) tokens: Option<tokens::Tokens>,
+    pub(super) rates: rate::Rates,
+    pub(super) answers: answers::Answers,
+    pub(super) audit: audit::Audit,
+    pub(super) cors_origins: Arc<[String]>,
+    pub(super) payloads: PayloadLimits,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) followers: followers::Followers,
+    /// Of devices that are not let in over HTTP.
+    pub(super) bridge_log_limit: Arc<LogLimits<IpAddr>>,
+    /// Of calls that a token's scope is too narrow for, by the token's name.
+    pub(super) scope_log_limit: Arc<LogLimits<String>>,
+    /// Streams that never end by themselves end now.
+    pub(super) stopping: CancellationToken,
+}
+
+impl App {
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// The error of a call about a device that is not there. Where its registry is not there either, it names that.
+    pub(super) fn no_device(&self, name: &DeviceName) -> Error {
+        match self.parts.registry.registry(&name.registry) {
+            Some(_) => Error::not_found(format!("device {name}")),
+            None => Error::not_found(format!("registry {}", name.registry)),
+        }
+    }
+
+    /// The name of a device for what is shown of the past; none when it is gone.
+    pub(super) fn name_of(&self, num: DeviceNum) -> Option<DeviceName> {
+        self.parts.registry.get(num).map(|device| device.name.clone())
+    }
+}

@@ -1,0 +1,74 @@
+//! Where the API listens: its options, and its ports, which are taken before anything is served.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use tokio::net::TcpListener;
+
+use super::server;
+use switchbox_model::PayloadLimits;
+use switchbox_settings::AdminAuth;
+use switchbox_transport::tls;
+
+/// Where the API listens and who may call it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port 0 = a free one.
+    pub listen: SocketAddr,
+    /// Where it listens with TLS as well.
+    pub tls: Option<(SocketAddr, tls::Handle)>,
+    /// Connections at a time.
+    pub connections: usize,
+    pub auth: AdminAuth,
+    /// The data folder, where the token is.
+    pub data: PathBuf,
+    /// The watched folder.
+    pub plugins: PathBuf,
+    /// Web pages that may call, by their origins.
+    pub cors_origins: Vec<String>,
+    /// How large what devices send may be.
+    pub payloads: PayloadLimits,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the admin API cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("--admin-auth none is only for a loopback address, and {0} is none: anybody there could run the host")]
+    Open(SocketAddr),
+    #[error("the admin tokens cannot be read or made: {0}")]
+    Token(#[source] io::Error),
+    #[error("the audit log cannot be opened: {0}")]
+    Audit(#[source] io::Error),
+}
+
+/// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
+pub struct Ports {
+    pub(super) listeners: Vec<server::Listener>,
+    pub(super) address: SocketAddr,
+    pub(super) tls_address: Option<SocketAddr>,
+}
+
+impl Ports {
+    pub async fn take(options: &Options) -> Result<Self, Error> {
+        let with_tls = options.tls.as_ref().map(|(address, _)| *address);
+        let reachable = [Some(options.listen), with_tls].into_iter().flatten().find(|at| !at.ip().is_loopback());
+        if let (AdminAuth::None, Some(reachable)) = (options.auth, reachable) {
+            return Err(Error::Open(reachable));
+        }
+        let (plain, address) = listen(options.listen, None).await?;
+        let (mut listeners, mut tls_address) = (vec![plain], None);
+        if let Some((at, tls)) = options.tls.clone() {
+            let (listener, address) = listen(at, Some(tls)).await?;
+            listeners.push(listener);
+            tls_address = Some(address);
+        }
+        Ok(Self { listeners, address, tls_address })
+    }
+}
+
+async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Listener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((server::Listener { listener, tls }, bound))
+}

@@ -1,0 +1,95 @@
+//! The API as a service: its state, behind its ports, served until the host stops.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    answers,
+    app::{App, Parts},
+    audit, folder, followers,
+    ports::{Error, Options, Ports},
+    rate, routes, server, tokens, web,
+};
+use switchbox_model::limits;
+use switchbox_settings::AdminAuth;
+use switchbox_support::log_limit::LogLimits;
+
+/// Lines of a log in a minute that tell what one address, or one token, was refused.
+const REFUSALS_LOGGED: u32 = 30;
+
+/// The API, bound to its port.
+pub struct Service {
+    listeners: Vec<server::Listener>,
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    connections: usize,
+    app: App,
+}
+
+impl Service {
+    /// Takes the ports, and reads or makes the token.
+    pub async fn bind(options: Options, parts: Parts) -> Result<Self, Error> {
+        let ports = Ports::take(&options).await?;
+        Self::new(options, ports, parts)
+    }
+
+    /// Behind ports that were taken for the same options. Reads or makes the token.
+    pub fn new(options: Options, ports: Ports, parts: Parts) -> Result<Self, Error> {
+        let tokens = match options.auth {
+            AdminAuth::Token => Some(tokens::Tokens::load(&options.data).map_err(Error::Token)?),
+            AdminAuth::None => None,
+        };
+        let Ports { listeners, address, tls_address } = ports;
+        let app = App {
+            folder: folder::Folder::new(options.plugins),
+            tokens,
+            rates: rate::Rates::new(limits::ADMIN_CALLERS),
+            answers: answers::Answers::default(),
+            audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
+            cors_origins: options.cors_origins.into(),
+            payloads: options.payloads,
+            ready: Arc::default(),
+            followers: followers::Followers::default(),
+            bridge_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
+            scope_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
+            stopping: CancellationToken::new(),
+            parts,
+        };
+        Ok(Self { listeners, address, tls_address, connections: options.connections, app })
+    }
+
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens with TLS.
+    #[must_use]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
+    /// Set to true when the host is ready, to false when it drains: what `/readyz` says.
+    #[must_use]
+    pub fn readiness(&self) -> Arc<AtomicBool> {
+        self.app.ready.clone()
+    }
+
+    /// Serves until `shutdown`, then lets the calls under way end.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (stopping, metrics) = (self.app.stopping.clone(), self.app.parts.counters.clone());
+        let tasks = self.app.parts.tasks.clone();
+        let origins = self.app.cors_origins.clone();
+        let routes = web::guard(routes::routes(self.app), &origins);
+        let stop_streams = async {
+            shutdown.cancelled().await;
+            stopping.cancel();
+        };
+        let served = server::serve(self.listeners, self.connections, routes, metrics, tasks, shutdown.clone());
+        tokio::join!(served, stop_streams);
+    }
+}

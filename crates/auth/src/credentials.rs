@@ -1,0 +1,23 @@
+//! What a client shows to get in.
+
+use std::{fmt, net::IpAddr};
+
+use rustls::pki_types::CertificateDer;
+
+/// What a client shows at CONNECT.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// May be empty (the server assigned one then).
+    pub client_id: &'a str,
+    pub user_name: Option<&'a str>,
+    pub password: Option<&'a [u8]>,
+    pub address: IpAddr,
+    /// Those that the client showed in the TLS handshake, its own first, whose key it holds.
+    pub certificates: &'a [CertificateDer<'static>],
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,26 @@
+//! Why a client is not let in.
+
+use std::fmt;
+
+/// Why a client is not let in; `Display` is for the log, never for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// CONNACK "not authorised".
+    #[error("not authorised: {0}")]
+    NotAuthorised(String),
+    /// CONNACK "server unavailable".
+    #[error("server unavailable: {0}")]
+    Unavailable(String),
+}
+
+pub(super) fn refused(why: impl fmt::Display) -> Refusal {
+    Refusal::NotAuthorised(why.to_string())
+}
+
+/// The refusal of a client that claims to be what is not there. What is wrong with its credentials says nothing then.
+pub(super) fn unknown(text: String, proved: Option<Refusal>) -> Refusal {
+    match proved {
+        Some(busy @ Refusal::Unavailable(_)) => busy,
+        _ => refused(text),
+    }
+}

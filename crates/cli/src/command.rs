@@ -1,0 +1,64 @@
+//! The commands and which of them runs.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{
+    admin_token, audit, cert, dead_letters, device, events, explain, gateway,
+    on_host::{OnDevices, OnHost},
+    plugin, plugin_logs,
+    printed::{Printed, show},
+    registry, service,
+};
+
+/// A command that needs no part of the host in this process.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at devices of a running host, change them, send to them
+    Device(device::Options),
+    /// Gateways: devices that speak for others, which attach over the gateway's connection
+    Gateway(OnDevices<gateway::Action>),
+    /// Registries: groups of devices with names of their own
+    Registry(OnHost<registry::Action>),
+    /// Accounts of programs that are no devices, such as a dashboard that watches
+    Service(OnHost<service::Action>),
+    /// Look at plugins of a running host, switch them on and off
+    Plugin(plugin::Options),
+    /// Make tokens for programs that call a running host's API, look at them, delete them
+    Token(OnHost<admin_token::Action>),
+    /// Who changed what through a running host's API
+    Audit(audit::Options),
+    Explain(explain::Options),
+    /// Make certificates for TLS: an authority of your own, the host's certificate, devices'
+    Cert(cert::Options),
+    Events(events::Options),
+    /// Events that a plugin rejected, or could not handle in five tries
+    DeadLetters(OnHost<dead_letters::Action>),
+}
+
+/// Runs the command and prints its answer.
+///
+/// # Errors
+///
+/// The host cannot be reached or refuses; a file cannot be read or written.
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let printed: Printed = match command {
+        Command::Events(options) => return events::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Device(options) => device::run(&options)?,
+        Command::Gateway(options) => options.run()?.into(),
+        Command::Registry(options) => options.run()?.into(),
+        Command::Service(options) => options.run()?.into(),
+        Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
+            return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);
+        }
+        Command::Plugin(options) => plugin::run(&options)?.into(),
+        Command::Token(options) => options.run()?.into(),
+        Command::Audit(options) => audit::run(&options)?.into(),
+        Command::Explain(options) => explain::run(&options)?.into(),
+        Command::Cert(options) => cert::run(&options)?.into(),
+        Command::DeadLetters(options) => options.run()?.into(),
+    };
+    show(&printed.text)?;
+    Ok(ExitCode::from(printed.code))
+}

@@ -1,0 +1,43 @@
+//! What commands print: answers on standard output, and errors as one text.
+
+use std::io;
+
+use anyhow::Context as _;
+
+use switchbox_support::terminal;
+
+/// What a command prints, and the code that it ends with.
+pub(super) struct Printed {
+    pub(super) text: String,
+    pub(super) code: u8,
+}
+
+impl From<String> for Printed {
+    fn from(text: String) -> Self {
+        Self { text, code: 0 }
+    }
+}
+
+/// Prints what a command has to say. A reader that has gone away, as `head` does, ends the program.
+///
+/// # Errors
+///
+/// Standard output cannot be written.
+pub fn show(text: &str) -> anyhow::Result<()> {
+    match terminal::print(text.trim_end_matches('\n')) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        printed => printed.context("standard output cannot be written"),
+    }
+}
+
+/// The error and its causes as one text, without saying twice what a cause's parent says already.
+#[must_use]
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
