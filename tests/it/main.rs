@@ -2,6 +2,7 @@
 //! switchbox-tests --test it crash::` runs one suite.
 
 mod admin;
+mod azure;
 mod backlog;
 mod clients;
 mod commands;

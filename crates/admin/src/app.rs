@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{answers, audit, error::Error, folder, followers, plugins::Plugins, rate, tokens};
 use switchbox_auth as auth;
+use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, outbox, registry};
 use switchbox_delivery as delivery;
 use switchbox_model::{DeviceName, DeviceNum, PayloadLimits};
@@ -73,6 +74,7 @@ pub(super) struct App {
     pub(super) payloads: PayloadLimits,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) followers: followers::Followers,
+    pub(super) hubs: Arc<Hubs>,
     /// Of devices that are not let in over HTTP.
     pub(super) bridge_log_limit: Arc<LogLimits<IpAddr>>,
     /// Of calls that a token's scope is too narrow for, by the token's name.

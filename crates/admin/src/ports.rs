@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use tokio::net::TcpListener;
 
 use super::server;
+use switchbox_azure::Hubs;
 use switchbox_model::PayloadLimits;
 use switchbox_settings::AdminAuth;
 use switchbox_transport::tls;
@@ -27,6 +28,8 @@ pub struct Options {
     pub cors_origins: Vec<String>,
     /// How large what devices send may be.
     pub payloads: PayloadLimits,
+    /// Which registry clients of Azure IoT Hub mean.
+    pub hubs: Hubs,
 }
 
 #[derive(Debug, thiserror::Error)]

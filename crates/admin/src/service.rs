@@ -52,6 +52,7 @@ impl Service {
             audit: audit::Audit::open(&options.data).map_err(Error::Audit)?,
             cors_origins: options.cors_origins.into(),
             payloads: options.payloads,
+            hubs: Arc::new(options.hubs),
             ready: Arc::default(),
             followers: followers::Followers::default(),
             bridge_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{DeleteError, Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE};
+use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
@@ -155,6 +156,7 @@ impl TestHost {
             plugins: folder.clone(),
             cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
             payloads: PayloadLimits::default(),
+            hubs: Hubs::default(),
         };
         let service = runtime.block_on(Service::bind(options, parts.clone())).unwrap();
         let base = format!("http://{}", service.local_addr());

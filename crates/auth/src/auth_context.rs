@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::access::Access;
 use switchbox_core::registry::Device;
-use switchbox_model::registry::{Credential, PasswordHash};
+use switchbox_model::{
+    registry::{Credential, PasswordHash},
+    symmetric::{SymmetricKey, SymmetricKeys},
+};
 use switchbox_store::ServiceDoc;
 
 /// Who a client turned out to be.
@@ -42,6 +45,10 @@ pub(super) enum Proof {
     Authority([u8; 32]),
     /// The password whose hash this is.
     Password(Option<PasswordHash>),
+    /// What one of its own symmetric keys signed: the key's digest.
+    OwnKey([u8; 32]),
+    /// What one of the two access keys of its registry with this name signed: the key's digest.
+    AccessKey(String, [u8; 32]),
 }
 
 /// When something runs out, milliseconds since the Unix epoch; none = never.
@@ -55,6 +62,11 @@ impl AccessExpiry {
 }
 
 impl Proof {
+    /// What a proof by a symmetric key is known by.
+    pub(super) fn digest(key: &SymmetricKey) -> [u8; 32] {
+        Sha256::digest(key.0.as_bytes()).into()
+    }
+
     pub(super) fn of(credential: &Credential) -> Self {
         Self::Credential(Sha256::digest(&credential.key).into())
     }
@@ -68,10 +80,14 @@ impl Proof {
                 let mut found = credentials.iter().filter(counts).filter(|credential| Self::of(credential) == *self);
                 found.next().map(|credential| AccessExpiry(credential.expires_ms))
             }
-            Self::Authority(_) => None,
+            Self::Authority(_) | Self::OwnKey(_) | Self::AccessKey(..) => None,
             Self::Password(hash) => (hash.as_ref() == password).then(AccessExpiry::default),
         }
     }
+}
+
+fn is_one_of(keys: Option<&SymmetricKeys>, digest: &[u8; 32]) -> bool {
+    keys.is_some_and(|keys| keys.both().into_iter().any(|key| Proof::digest(key) == *digest))
 }
 
 /// What a client is, what it may do, and until when.
@@ -101,6 +117,7 @@ impl AuthContext {
         &self,
         device: &Device,
         authorities: &dyn Fn(&Device) -> Vec<[u8; 32]>,
+        access_key: &dyn Fn(&str) -> Option<SymmetricKeys>,
         now_ms: u64,
     ) -> Result<AccessExpiry, String> {
         if device.deleted() {
@@ -112,6 +129,8 @@ impl AuthContext {
         }
         let end = match &self.proof {
             Proof::Authority(digest) => authorities(device).contains(digest).then(AccessExpiry::default),
+            Proof::OwnKey(digest) => is_one_of(spec.symmetric_keys.as_deref(), digest).then(AccessExpiry::default),
+            Proof::AccessKey(name, digest) => is_one_of(access_key(name).as_ref(), digest).then(AccessExpiry::default),
             proof => proof.until(&spec.credentials, device.password().as_ref(), now_ms),
         };
         let end = end.ok_or_else(|| format!("the credential of {} was taken away or replaced", device.name))?;

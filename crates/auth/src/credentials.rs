@@ -4,6 +4,9 @@ use std::{fmt, net::IpAddr};
 
 use rustls::pki_types::CertificateDer;
 
+use super::symmetric::Signed;
+use switchbox_model::DeviceName;
+
 /// What a client shows at CONNECT.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
@@ -14,6 +17,10 @@ pub struct Credentials<'a> {
     pub address: IpAddr,
     /// Those that the client showed in the TLS handshake, its own first, whose key it holds.
     pub certificates: &'a [CertificateDer<'static>],
+    /// The device that it says it is, where its dialect does not say so by the client id alone.
+    pub device: Option<&'a DeviceName>,
+    /// What it signed with a symmetric key; it shows no password then.
+    pub signed: Option<&'a Signed>,
 }
 
 impl fmt::Debug for Credentials<'_> {

@@ -1,6 +1,7 @@
 //! Decides at CONNECT who a client is and what it may do, and again when something changes.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,11 +16,13 @@ use super::{
     credentials::Credentials,
     proving::{Claimed, Prover},
     refusal::{Refusal, refused, unknown},
+    symmetric::{Signed, Signer},
 };
 use switchbox_core::registry::{self, Changed, Device, Registration};
 use switchbox_model::{
     DeviceName, DeviceNum, RegistryName, ServiceName, limits,
     registry::{DeviceError, DeviceSpec, ErrorKind},
+    symmetric::SymmetricKeys,
 };
 use switchbox_settings::Enroll;
 use switchbox_store::ServiceDoc;
@@ -72,10 +75,34 @@ impl Handle {
     pub async fn admit(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let began = Instant::now();
         let decided = self.decide(credentials).await;
-        if matches!(decided, Err(Refusal::NotAuthorised(_))) {
-            tokio::time::sleep_until((began + REFUSAL_TIME).into()).await;
-        }
-        decided
+        answer(began, decided).await
+    }
+
+    /// Refuses a client whose credentials its dialect cannot read, after the same time as any other.
+    pub async fn refuse(&self, why: impl std::fmt::Display) -> Refusal {
+        let refusal = refused(why);
+        tokio::time::sleep(REFUSAL_TIME).await;
+        refusal
+    }
+
+    /// A program of the registry that signed with one of its access keys; what the key's name allows, the caller knows. Returns
+    /// until when it counts.
+    pub async fn admit_program(
+        &self,
+        registry: &RegistryName,
+        signed: &Signed,
+        address: IpAddr,
+    ) -> Result<AccessExpiry, Refusal> {
+        let began = Instant::now();
+        let keys = self.access_key(registry, signed);
+        let proved = self.prover.prove_signed(&format!("a program of {registry}"), keys.as_ref(), signed, address);
+        answer(began, proved).await.map(|(_, end)| end)
+    }
+
+    /// The keys that a program says it signed with.
+    fn access_key(&self, registry: &RegistryName, signed: &Signed) -> Option<SymmetricKeys> {
+        let Signer::Registry(name) = &signed.signer else { return None };
+        self.registry.access_key(registry, name)
     }
 
     async fn decide(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
@@ -90,7 +117,8 @@ impl Handle {
 
     async fn decide_device(&self, credentials: Credentials<'_>) -> Result<AuthContext, Refusal> {
         let open = self.enroll == Enroll::Open;
-        let Ok(name) = DeviceName::parse(credentials.client_id, &RegistryName::default_registry()) else {
+        let by_id = || DeviceName::parse(credentials.client_id, &RegistryName::default_registry()).ok();
+        let Some(name) = credentials.device.cloned().or_else(by_id) else {
             return match self.enroll {
                 Enroll::Open => Ok(AuthContext::open(Principal::Client)),
                 Enroll::Closed => Err(refused("the client id names no device")),
@@ -126,10 +154,18 @@ impl Handle {
             let proved = certificates::prove(credentials.certificates, &name.id, &spec, &authorities, clock::now_ms());
             match proved {
                 Ok((proof, runs_out_ms)) => return Ok((proof, AccessExpiry(Some(runs_out_ms)))),
-                Err(error) if credentials.password.is_none() => return Err(refused(format!("{name}: {error}"))),
+                Err(error) if credentials.password.is_none() && credentials.signed.is_none() => {
+                    return Err(refused(format!("{name}: {error}")));
+                }
                 // It has another chance.
                 Err(_) => {}
             }
+        }
+        if let Some(signed) = credentials.signed {
+            let of_registry = self.access_key(&name.registry, signed);
+            let keys =
+                if signed.signer == Signer::Device { spec.symmetric_keys.as_deref() } else { of_registry.as_ref() };
+            return self.prover.prove_signed(&name.to_string(), keys, signed, credentials.address);
         }
         let claimed = Claimed {
             name: &name.to_string(),
@@ -238,7 +274,10 @@ impl Handle {
             |device: &Device| self.authorities(&device.name.registry).iter().map(certificates::digest).collect();
         match &auth_context.principal {
             Principal::Client => Ok(AccessExpiry::default()),
-            Principal::Device(device) => auth_context.device_holds(device, &digests, clock::now_ms()),
+            Principal::Device(device) => {
+                let access_key = |name: &str| self.registry.access_key(&device.name.registry, name);
+                auth_context.device_holds(device, &digests, &access_key, clock::now_ms())
+            }
             Principal::Service(service) => {
                 auth_context.service_holds(service, self.registry.service(&service.name).as_deref(), clock::now_ms())
             }
@@ -254,6 +293,15 @@ pub(super) fn note_failure(device: &Device, refusal: &Refusal) {
     }
 }
 
+/// Holds a refusal back.
+async fn answer<T>(began: Instant, decided: Result<T, Refusal>) -> Result<T, Refusal> {
+    if matches!(decided, Err(Refusal::NotAuthorised(_))) {
+        tokio::time::sleep_until((began + REFUSAL_TIME).into()).await;
+    }
+    decided
+}
+
 pub(super) fn has_credentials(device: &Device) -> bool {
-    !device.spec().credentials.is_empty() || device.password().is_some()
+    let spec = device.spec();
+    !spec.credentials.is_empty() || spec.symmetric_keys.is_some() || device.password().is_some()
 }

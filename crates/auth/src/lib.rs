@@ -18,6 +18,7 @@ pub mod pem;
 mod proving;
 mod refusal;
 pub mod signing;
+pub mod symmetric;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -28,3 +29,4 @@ pub use credentials::Credentials;
 pub use handle::Handle;
 pub use refusal::Refusal;
 pub use switchbox_settings::Enroll;
+pub use symmetric::{Signed, Signer};

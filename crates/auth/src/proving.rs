@@ -1,6 +1,6 @@
 //! Checks what a client shows against what is registered: a token against the keys, else a password against its hash.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::{
     auth_context::{AccessExpiry, Proof},
@@ -9,11 +9,13 @@ use super::{
     keys::{Algorithm, Validity, parse},
     password::Checker,
     refusal::{Refusal, refused},
-    throttle::{Throttle, Throttled},
+    symmetric::{self, Signed, Signer},
+    throttle::{Attempt, Throttle, Throttled},
 };
 use switchbox_model::{
     limits,
     registry::{Credential, PasswordHash},
+    symmetric::SymmetricKeys,
 };
 use switchbox_support::{clock, metrics::Metrics};
 
@@ -52,14 +54,7 @@ impl Prover {
         if jwt::is_token(secret) {
             return by_token(claimed.name, claimed.audience, claimed.keys, secret);
         }
-        let attempt = self.throttle.begin(credentials.address, claimed.name, Instant::now());
-        let attempt = attempt.map_err(|throttled| {
-            self.metrics.limit(throttled.limit());
-            match throttled {
-                Throttled::Busy => Refusal::Unavailable(throttled.to_string()),
-                _ => refused(throttled),
-            }
-        })?;
+        let attempt = self.begin(credentials.address, claimed.name)?;
         match self.checker.check(secret, claimed.password.clone(), attempt.asker()).await {
             Ok(true) => {
                 attempt.succeeded(Instant::now());
@@ -74,6 +69,49 @@ impl Prover {
                 Err(Refusal::Unavailable(error.to_string()))
             }
         }
+    }
+}
+
+impl Prover {
+    /// Whether one of these two keys signed, and until when that counts. `None`: there are none, which takes as long to find out.
+    pub(super) fn prove_signed(
+        &self,
+        name: &str,
+        keys: Option<&SymmetricKeys>,
+        signed: &Signed,
+        address: IpAddr,
+    ) -> Result<(Proof, AccessExpiry), Refusal> {
+        let attempt = self.begin(address, name)?;
+        let decoy = symmetric::decoy();
+        let made_by = symmetric::signer(keys.unwrap_or(&decoy), &signed.text, &signed.signature);
+        let Some(key) = made_by.filter(|_| keys.is_some()) else {
+            attempt.failed(Instant::now());
+            return Err(refused(match keys {
+                Some(_) => format!("{name}: the signature is by none of its two keys"),
+                None => format!("{name}: there is no symmetric key that could have signed"),
+            }));
+        };
+        let now_ms = clock::now_ms();
+        if signed.expires_ms <= now_ms {
+            let ago_secs = (now_ms - signed.expires_ms) / 1_000;
+            return Err(refused(format!("{name}: the token ran out {ago_secs} s ago; is the device's clock right?")));
+        }
+        attempt.succeeded(Instant::now());
+        let proof = match &signed.signer {
+            Signer::Device => Proof::OwnKey(Proof::digest(key)),
+            Signer::Registry(name) => Proof::AccessKey(name.clone(), Proof::digest(key)),
+        };
+        Ok((proof, AccessExpiry(Some(signed.expires_ms))))
+    }
+
+    fn begin(&self, address: IpAddr, name: &str) -> Result<Attempt<'_>, Refusal> {
+        self.throttle.begin(address, name, Instant::now()).map_err(|throttled| {
+            self.metrics.limit(throttled.limit());
+            match throttled {
+                Throttled::Busy => Refusal::Unavailable(throttled.to_string()),
+                _ => refused(throttled),
+            }
+        })
     }
 }
 

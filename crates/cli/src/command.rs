@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    admin_token, audit, cert, dead_letters, device, events, explain, gateway,
+    admin_token, audit, cert, dead_letters, device, events, explain, gateway, hub,
     on_host::{OnDevices, OnHost},
     plugin, plugin_logs,
     printed::{Printed, show},
@@ -21,6 +21,8 @@ pub enum Command {
     Gateway(OnDevices<gateway::Action>),
     /// Registries: groups of devices with names of their own
     Registry(OnHost<registry::Action>),
+    /// Registries as programs for Azure IoT Hub see them
+    Hub(OnHost<hub::Action>),
     /// Accounts of programs that are no devices, such as a dashboard that watches
     Service(OnHost<service::Action>),
     /// Look at plugins of a running host, switch them on and off
@@ -48,6 +50,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Device(options) => device::run(&options)?,
         Command::Gateway(options) => options.run()?.into(),
         Command::Registry(options) => options.run()?.into(),
+        Command::Hub(options) => options.run()?.into(),
         Command::Service(options) => options.run()?.into(),
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);

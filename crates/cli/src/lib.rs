@@ -21,6 +21,7 @@ mod explain;
 mod first_use_tests;
 mod gateway;
 mod host;
+mod hub;
 pub mod log;
 mod names;
 mod on_host;

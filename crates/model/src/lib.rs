@@ -18,6 +18,7 @@ pub mod quota;
 pub mod registry;
 pub mod registry_change;
 pub mod settlement;
+pub mod symmetric;
 pub mod timer;
 
 pub use call::{CallRecord, CallResult};

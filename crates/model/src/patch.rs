@@ -11,6 +11,7 @@ use switchbox_rules::names::{DeviceName, DeviceNum, ServiceName};
 use super::{
     cause::Cause,
     registry::{Credential, DeviceSpec, EventTopic, GatewayAuth, MethodEndpoint, RegistrySpec, ServiceSpec},
+    symmetric::SymmetricKeys,
 };
 
 /// A device that is made in one step with everything that its call gives.
@@ -53,6 +54,8 @@ pub struct DevicePatch {
     pub log_level: Option<Option<String>>,
     /// `Some(None)`: the device's methods are called over MQTT.
     pub endpoint: Option<Option<MethodEndpoint>>,
+    /// `Some(None)`: the device has no symmetric keys any more.
+    pub symmetric_keys: Option<Option<Box<SymmetricKeys>>>,
 }
 
 /// Whether the device is a gateway, and by what it attaches devices.
@@ -86,6 +89,7 @@ impl DevicePatch {
             credentials: Some(spec.credentials),
             gateway: Some(gateway),
             log_level: Some(spec.log_level),
+            symmetric_keys: Some(spec.symmetric_keys),
             ..Self::default()
         }
     }
@@ -119,6 +123,9 @@ impl DevicePatch {
         if let Some(level) = &self.log_level {
             spec.log_level.clone_from(level);
         }
+        if let Some(keys) = &self.symmetric_keys {
+            spec.symmetric_keys.clone_from(keys);
+        }
     }
 }
 
@@ -131,19 +138,25 @@ pub struct RegistryPatch {
     pub authorities: Option<Vec<String>>,
     pub event_topics: Option<Vec<EventTopic>>,
     pub state_topic: Option<Option<String>>,
+    /// Single access keys, by their names.
+    pub access_keys: BTreeMap<String, SymmetricKeys>,
+    /// The same, but where there is one of the name already, that one stays.
+    pub first_access_keys: BTreeMap<String, SymmetricKeys>,
 }
 
 impl RegistryPatch {
     /// Sets all that a spec has.
     #[must_use]
     pub fn whole(spec: RegistrySpec) -> Self {
-        let RegistrySpec { log_level, http_disabled, authorities, event_topics, state_topic } = spec;
+        let RegistrySpec { log_level, http_disabled, authorities, event_topics, state_topic, access_keys } = spec;
         Self {
             log_level: Some(log_level),
             http_disabled: Some(http_disabled),
             authorities: Some(authorities),
             event_topics: Some(event_topics),
             state_topic: Some(state_topic),
+            access_keys,
+            first_access_keys: BTreeMap::new(),
         }
     }
 
@@ -162,6 +175,12 @@ impl RegistryPatch {
         }
         if let Some(topic) = &self.state_topic {
             spec.state_topic.clone_from(topic);
+        }
+        for (name, keys) in &self.access_keys {
+            spec.access_keys.insert(name.clone(), keys.clone());
+        }
+        for (name, keys) in &self.first_access_keys {
+            spec.access_keys.entry(name.clone()).or_insert_with(|| keys.clone());
         }
     }
 }

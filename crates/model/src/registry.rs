@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::names::DeviceId;
 
+use super::symmetric::SymmetricKeys;
+
 /// What an operator says of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSpec {
@@ -15,6 +17,9 @@ pub struct DeviceSpec {
     pub gateway: Option<GatewayAuth>,
     /// `NONE`, `ERROR`, `INFO` or `DEBUG`, kept as given.
     pub log_level: Option<String>,
+    /// Secrets that the device signs with.
+    #[serde(default)]
+    pub symmetric_keys: Option<Box<SymmetricKeys>>,
 }
 
 /// The field of a device's metadata that says that nobody registered it: it enrolled by itself.
@@ -55,6 +60,8 @@ pub struct RegistrySpec {
     pub event_topics: Vec<EventTopic>,
     /// Where Google's service would publish states: the same.
     pub state_topic: Option<String>,
+    /// Secrets that programs sign with which may do something with the whole registry, by their names.
+    pub access_keys: BTreeMap<String, SymmetricKeys>,
 }
 
 /// One of a registry's `eventNotificationConfigs`.
@@ -82,6 +89,13 @@ pub enum KeyFormat {
     RsaX509Pem,
     Es256Pem,
     Es256X509Pem,
+}
+
+impl KeyFormat {
+    #[must_use]
+    pub fn is_certificate(self) -> bool {
+        matches!(self, Self::RsaX509Pem | Self::Es256X509Pem)
+    }
 }
 
 /// Over which gateway a device was last heard of, and when, milliseconds since the Unix epoch.

@@ -38,13 +38,13 @@ pub enum RegistryChange {
     /// A registry that is made with more than its name.
     RegistryCreatedAs {
         name: RegistryName,
-        spec: RegistrySpec,
+        spec: Box<RegistrySpec>,
         time_ms: u64,
     },
     /// Of older logs; `RegistryPatched` came in its place.
     RegistryChanged {
         name: RegistryName,
-        spec: RegistrySpec,
+        spec: Box<RegistrySpec>,
     },
     /// The gateway may speak for the device.
     Bound {

@@ -5,6 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use tokio::runtime;
 
 use super::listen::ListenerOptions;
+use switchbox_azure::Hubs;
 use switchbox_model::{PayloadLimits, limits};
 use switchbox_support::tasks::Tasks;
 use switchbox_transport::admission::{self, Names};
@@ -26,6 +27,8 @@ pub struct Options {
     pub write_deadline: Duration,
     /// How large what is published may be.
     pub payloads: PayloadLimits,
+    /// Which registry clients of Azure IoT Hub mean.
+    pub hubs: Hubs,
     /// Who serves the clients that do not keep the host busy. None: who serves all.
     pub foreground: Option<runtime::Handle>,
     /// Those that must live: the listeners are among them.
@@ -43,6 +46,7 @@ impl Default for Options {
             packet_deadline: Duration::from_secs(60),
             write_deadline: Duration::from_secs(30),
             payloads: PayloadLimits::default(),
+            hubs: Hubs::default(),
             foreground: None,
             tasks: Tasks::default(),
         }

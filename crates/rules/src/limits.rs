@@ -200,6 +200,12 @@ pub const DEVICE_ERROR_BYTES: usize = 512;
 pub const CREDENTIALS: usize = 10;
 /// One public key or certificate, bytes of PEM.
 pub const CREDENTIAL_BYTES: usize = 16 * 1024;
+/// One symmetric key, bytes.
+pub const SYMMETRIC_KEY_BYTES: usize = 64;
+/// The shortest that may be given, bytes.
+pub const SYMMETRIC_KEY_BYTES_LEAST: usize = 16;
+/// Names of access keys that a registry has.
+pub const ACCESS_KEYS: usize = 20;
 /// Service accounts.
 pub const SERVICES: usize = 1_000;
 /// Topic filters in each list of a service account.

@@ -23,6 +23,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let grant = check.one_of(Key::PluginsGrant, &[("asked", GrantPolicy::Asked), ("consent", GrantPolicy::Consent)]);
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
+    let hubs = check.hubs(Key::AzureHubs);
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
     let disk = Disk::read(&mut check, payloads.unwrap_or_default());
     insecure?;
@@ -48,6 +49,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         grant: grant?,
         enroll: enroll?,
         queued_commands: queued_commands?,
+        hubs: hubs?,
         allowed_hosts: allowed_hosts?,
         journal_keep_bytes: disk.keep_bytes,
         journal_keep_executions_bytes: disk.keep_executions_bytes,

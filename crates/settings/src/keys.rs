@@ -105,6 +105,8 @@ settings! {
         "Largest telemetry of a device; at most 1 MiB";
     DevicesMaxStateBytes: "devices.max-state-bytes", "max-state-bytes", Number("BYTES"), "65536",
         "Largest state of a device; at most 1 MiB";
+    AzureHubs: "azure.hubs", "azure-hubs", Text("HOST=REGISTRY,…"), "",
+        "Host names by which clients of Azure IoT Hub call a registry, separated by commas; any other name is the default registry";
     MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", Text("HOST,…"), "",
         "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
     JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Number("BYTES"), "268435456",

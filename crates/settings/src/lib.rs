@@ -18,6 +18,7 @@ pub use merge::resolve;
 pub use problem::{Problem, Problems};
 use serde::{Deserialize, Serialize};
 
+use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits};
 
 /// Who may register itself.
@@ -119,6 +120,8 @@ pub struct Settings {
     pub enroll: Enroll,
     /// Commands that may wait for one device.
     pub queued_commands: usize,
+    /// Which registry clients of Azure IoT Hub mean.
+    pub hubs: Hubs,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
     /// Bytes of the journal kept for looking back, beyond what is still needed.

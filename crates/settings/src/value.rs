@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{Enroll, Key, Origin, Problem, TlsFiles};
+use switchbox_azure::Hubs;
 use switchbox_model::{AllowedHosts, PayloadLimits, limits};
 
 /// Each with where it is from.
@@ -104,6 +105,11 @@ impl<'a> Check<'a> {
     pub(super) fn hosts(&mut self, key: Key) -> Option<AllowedHosts> {
         let hosts = self.text(key).parse();
         hosts.map_err(|text: String| self.problem(key, text)).ok()
+    }
+
+    pub(super) fn hubs(&mut self, key: Key) -> Option<Hubs> {
+        let hubs = self.text(key).parse();
+        hubs.map_err(|text: String| self.problem(key, text)).ok()
     }
 
     pub(super) fn address(&mut self, key: Key) -> Option<SocketAddr> {

@@ -17,6 +17,7 @@ pub(super) fn mqtt(settings: &Settings, connections: usize, tls: Option<&tls::Ha
         connect_deadline: settings.connect_deadline,
         packet_deadline: settings.packet_deadline,
         payloads: settings.payloads,
+        hubs: settings.hubs.clone(),
         foreground: Some(tokio::runtime::Handle::current()),
         tasks: tasks.clone(),
         ..mqtt::Options::default()
@@ -33,6 +34,7 @@ pub(super) fn admin(settings: &Settings, connections: usize, tls: Option<tls::Ha
         plugins: settings.plugins.clone(),
         cors_origins: settings.cors_origins.clone(),
         payloads: settings.payloads,
+        hubs: settings.hubs.clone(),
     }
 }
 

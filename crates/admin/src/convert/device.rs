@@ -10,7 +10,9 @@ use super::{
     body::null_is_default,
     config,
     enums::{self, EnumStyle},
-    state, validity,
+    state,
+    symmetric::SymmetricKeysIn,
+    validity,
 };
 use crate::error::Error;
 use switchbox_core::{
@@ -47,6 +49,9 @@ pub(crate) struct DeviceIn {
     /// Switchbox's own: where the device's methods are called over HTTP. Empty = nowhere.
     #[serde(alias = "method_endpoint")]
     method_endpoint: Option<EndpointIn>,
+    /// Given at creation, the device's symmetric keys: those that are left out are made.
+    #[serde(alias = "symmetric_keys")]
+    pub(crate) symmetric_keys: Option<SymmetricKeysIn>,
     /// Given at creation, the device's first config.
     pub(crate) config: Option<ConfigIn>,
     #[serde(rename = "name")]
@@ -75,6 +80,8 @@ pub(crate) struct DeviceIn {
     _last_error_status: Option<Value>,
     #[serde(rename = "hasPassword")]
     _has_password: Option<Value>,
+    #[serde(rename = "hasSymmetricKeys")]
+    _has_symmetric_keys: Option<Value>,
     #[serde(rename = "warnings")]
     _warnings: Option<Value>,
 }
@@ -151,6 +158,7 @@ impl DeviceIn {
                 .log_level
                 .map(|level| enums::read("logLevel", &level, enums::LOG_LEVELS).map(str::to_owned))
                 .transpose()?,
+            symmetric_keys: self.symmetric_keys.map(SymmetricKeysIn::keys).transpose()?.map(Box::new),
         })
     }
 }
@@ -214,6 +222,7 @@ pub(crate) fn device_patch(new: DeviceIn, mask: &Mask) -> Result<DevicePatch, Er
             "blocked" => patch.blocked = Some(new.blocked),
             "metadata" => patch.metadata = Some(new.metadata.clone()),
             "credentials" => patch.credentials = Some(new.credentials.clone()),
+            "symmetricKeys" => patch.symmetric_keys = Some(new.symmetric_keys.clone()),
             "logLevel" => patch.log_level = Some(new.log_level.clone()),
             "gatewayConfig" => (gateway.is_gateway, gateway.method) = (Some(new.gateway.is_some()), new.gateway),
             "gatewayConfig.gatewayType" => gateway.is_gateway = Some(new.gateway.is_some()),
@@ -233,7 +242,7 @@ pub(crate) fn device_patch(new: DeviceIn, mask: &Mask) -> Result<DevicePatch, Er
 fn not_in_a_patch(path: &str) -> Error {
     Error::invalid(format!(
         "updateMask names {path:?}; what can be changed is blocked, credentials, metadata, metadata.KEY, logLevel, \
-         gatewayConfig, methodEndpoint"
+         gatewayConfig, methodEndpoint, symmetricKeys"
     ))
 }
 
@@ -259,6 +268,9 @@ pub(crate) fn device(device: &Device, registered: &Registered, connected: bool, 
     }
     if password.is_some() {
         put("hasPassword", json!(true));
+    }
+    if spec.symmetric_keys.is_some() {
+        put("hasSymmetricKeys", json!(true));
     }
     if !spec.metadata.is_empty() {
         put("metadata", json!(spec.metadata));

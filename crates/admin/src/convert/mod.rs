@@ -11,6 +11,7 @@ mod query;
 mod registry;
 mod scalars;
 mod service;
+mod symmetric;
 mod validity;
 
 pub(super) use body::read;

@@ -10,6 +10,9 @@ use crate::{
     openapi::shapes::{Kind as Field, fields},
 };
 
+/// Fields that must not stand in a URL, which programs on the way write down.
+const SECRETS: [&str; 2] = ["password", "symmetricKeys"];
+
 /// The body of a call, and the parameters that are no part of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyShape {
@@ -21,9 +24,8 @@ pub(crate) struct BodyShape {
 impl BodyShape {
     fn has(self, name: &str) -> bool {
         let first = name.split('.').next().unwrap_or(name);
-        // What is a secret must not stand in a URL, which programs on the way write down.
         let known = fields(self.name).is_some_and(|fields| fields.iter().any(|(field, _)| *field == first));
-        known && first != "password" && !self.parameters.contains(&first)
+        known && !SECRETS.contains(&first) && !self.parameters.contains(&first)
     }
 
     /// The query's own parameters. The others are fields of the body, which their own limits bound.

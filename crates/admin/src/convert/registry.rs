@@ -1,6 +1,8 @@
 //! Registries between the API's JSON and the model. What only Google's own service can do (Pub/Sub topics) is kept and shown
 //! without effect, so that programs written for it go on working; what would mislead is refused by name.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -128,6 +130,7 @@ impl RegistryIn {
             authorities: authorities(self.credentials)?,
             event_topics: event_topics(self.event_notification_configs)?,
             state_topic: state_topic.filter(|topic| !topic.is_empty()),
+            access_keys: BTreeMap::new(),
         })
     }
 }
@@ -188,7 +191,7 @@ fn event_topics(configs: Vec<EventsIn>) -> Result<Vec<EventTopic>, Error> {
 
 /// What the mask names, with its values in `new`.
 pub(crate) fn registry_patch(new: RegistrySpec, mask: &Mask) -> Result<RegistryPatch, Error> {
-    let RegistrySpec { log_level, http_disabled, authorities, event_topics, state_topic } = new;
+    let RegistrySpec { log_level, http_disabled, authorities, event_topics, state_topic, access_keys: _ } = new;
     let mut patch = RegistryPatch::default();
     for path in mask.paths() {
         match path {

@@ -51,6 +51,8 @@ impl FromRequestParts<App> for Caller {
             password: shown.and_then(|text| text.strip_prefix("Bearer ")).map(|text| text.trim().as_bytes()),
             address,
             certificates: &[],
+            device: None,
+            signed: None,
         };
         let auth_context =
             app.parts.auth.admit(credentials).await.map_err(|refusal| refused(app, address, &refusal, &name))?;

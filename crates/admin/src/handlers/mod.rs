@@ -9,6 +9,7 @@ pub(super) mod gateways;
 pub(super) mod grant;
 pub(super) mod health;
 pub(super) mod history;
+pub(super) mod hub;
 mod lookup;
 pub(super) mod plugins;
 pub(super) mod registries;

@@ -74,6 +74,8 @@ const REGISTRIES: &[Shape] = &[
     shape("UnbindDeviceFromGatewayRequest", &[("gatewayId", Text), ("deviceId", Text), ("parent", Text)]),
 ];
 
+const HUB_KEYS: Kind = Enum(&["primary", "secondary"]);
+
 const DEVICES: &[Shape] = &[
     shape(
         "Device",
@@ -86,6 +88,8 @@ const DEVICES: &[Shape] = &[
             ("blocked", Flag),
             ("credentials", Many("DeviceCredential")),
             ("hasPassword", Flag),
+            ("symmetricKeys", One("SymmetricKeys")),
+            ("hasSymmetricKeys", Flag),
             ("metadata", Texts),
             ("logLevel", LOG_LEVELS),
             ("gatewayConfig", One("GatewayConfig")),
@@ -141,7 +145,13 @@ const DEVICES: &[Shape] = &[
         "PublicKeyCredential",
         &[("format", Enum(&["RSA_X509_PEM", "ES256_PEM", "RSA_PEM", "ES256_X509_PEM"])), ("key", Text)],
     ),
+    shape(
+        "HubConnectionStringRequest",
+        &[("policy", Text), ("deviceId", Text), ("hostName", Text), ("key", HUB_KEYS), ("newKey", HUB_KEYS)],
+    ),
+    shape("HubConnectionStringResponse", &[("connectionString", Text)]),
     shape("SetPasswordRequest", &[("password", Text)]),
+    shape("SymmetricKeys", &[("primaryKey", Text), ("secondaryKey", Text)]),
     shape(
         "Twin",
         &[

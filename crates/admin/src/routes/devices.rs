@@ -9,7 +9,7 @@ use crate::{
     handlers::{
         bridge,
         devices::{self, commands},
-        gateways, registries, twin,
+        gateways, hub, registries, twin,
     },
     scope::Scope,
 };
@@ -63,6 +63,10 @@ fn registries() -> Vec<Call> {
             .says("Deletes devices that enrolled by themselves, were never used and are not connected")
             .takes(Json("PruneDevicesRequest"))
             .answers(Json("PruneDevicesResponse")),
+        verb(REGISTRY, "hubConnectionString", hub::connection_string)
+            .says("The connection string of a policy or a device, as SDKs of Azure IoT Hub take it; it holds a secret")
+            .takes(Json("HubConnectionStringRequest"))
+            .answers(Json("HubConnectionStringResponse")),
         policies("getIamPolicy").scope(Scope::Read),
         policies("setIamPolicy"),
         policies("testIamPermissions").scope(Scope::Read),

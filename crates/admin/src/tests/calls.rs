@@ -317,7 +317,15 @@ fn clients_of_chance_become_devices_up_to_a_limit() {
     let auth = host.parts.auth.clone().with_most_enrolled(2);
     let admit = |client_id: &str| {
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
-        let shown = Credentials { client_id, user_name: None, password: None, address, certificates: &[] };
+        let shown = Credentials {
+            client_id,
+            user_name: None,
+            password: None,
+            address,
+            certificates: &[],
+            device: None,
+            signed: None,
+        };
         host.runtime.block_on(auth.admit(shown)).unwrap().principal.device().is_some()
     };
     assert_eq!(["a", "b", "c", "a"].map(admit), [true, true, false, true]);

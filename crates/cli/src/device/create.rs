@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{client::Client, credential::NewKey, url::escape};
+use crate::{answer::field, client::Client, credential::NewKey, hub, url::escape};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -15,6 +15,9 @@ pub(super) struct Create {
     metadata: Vec<String>,
     #[command(flatten)]
     key: NewKey,
+    /// Make two symmetric keys, as devices of Azure IoT Hub sign with, and print the device's connection string
+    #[arg(long)]
+    sas: bool,
     /// Call its methods over HTTP at this URL, for a device that does not listen to MQTT
     #[arg(long, value_name = "URL")]
     method_endpoint: Option<String>,
@@ -30,6 +33,9 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     if let (Some(url), Some(fields)) = (&options.method_endpoint, body.as_object_mut()) {
         fields.insert("methodEndpoint".into(), json!({ "url": url }));
     }
+    if let (true, Some(fields)) = (options.sas, body.as_object_mut()) {
+        fields.insert("symmetricKeys".into(), json!({}));
+    }
     let answer = client.post(&escape(&format!("/v1/{}/devices", name.registry)), &body);
     if answer.is_err()
         && let Some(key) = &key
@@ -37,7 +43,12 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
         key.forget();
     }
     let answer = answer?;
-    let example = key.map(|key| key.example(client, &name)).unwrap_or_default();
+    let mut example = key.map(|key| key.example(client, &name)).unwrap_or_default();
+    if options.sas {
+        let device = Map::from_iter([("deviceId".to_owned(), json!(name.id.as_str()))]);
+        let found = hub::ask(client, &name.registry, device)?;
+        example.push_str(&format!("\n{}", field(&found, "connectionString")));
+    }
     Ok((answer, format!("{name} is registered{example}")))
 }
 

@@ -4,15 +4,23 @@
 use switchbox_model::{
     limits::{TooMuch, fields},
     registry::{DeviceSpec, RegistrySpec, ServiceSpec},
+    symmetric::SymmetricKeys,
 };
 
 pub(super) fn check_device(spec: &DeviceSpec) -> Result<(), TooMuch> {
     let bytes = spec.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
     fields::METADATA.check_len("metadata", bytes)?;
+    spec.symmetric_keys.as_deref().map_or(Ok(()), check_keys)?;
     fields::CREDENTIALS.check_len("credentials of a device", spec.credentials.len())
 }
 
+fn check_keys(keys: &SymmetricKeys) -> Result<(), TooMuch> {
+    keys.both().into_iter().try_for_each(|key| fields::SYMMETRIC_KEY.check_len("a symmetric key", key.0.len()))
+}
+
 pub(super) fn check_registry(spec: &RegistrySpec) -> Result<(), TooMuch> {
+    fields::ACCESS_KEYS.check_len("access keys of a registry", spec.access_keys.len())?;
+    spec.access_keys.values().try_for_each(check_keys)?;
     fields::AUTHORITIES.check_len("credentials of a registry", spec.authorities.len())
 }
 

@@ -24,7 +24,7 @@ pub use operations::Registration;
 
 use switchbox_model::{
     DeviceId, DeviceName, DeviceNum, RegistryChange, RegistryName, ServiceName, limits::TooMuch,
-    patch::CredentialOwner, registry::RegistrySpec,
+    patch::CredentialOwner, registry::RegistrySpec, symmetric::SymmetricKeys,
 };
 use switchbox_store as store;
 use switchbox_store::{Doc, Loaded, RegistryDoc, Reply};
@@ -175,6 +175,12 @@ impl Handle {
     #[must_use]
     pub fn registry(&self, name: &RegistryName) -> Option<RegistryDoc> {
         self.maps.read().registry(name).cloned()
+    }
+
+    /// The two keys of the registry with this name.
+    #[must_use]
+    pub fn access_key(&self, registry: &RegistryName, name: &str) -> Option<SymmetricKeys> {
+        self.maps.read().registry(registry)?.spec.access_keys.get(name).cloned()
     }
 
     /// Notifies the listeners of a change that decides which connections may stay, and that is not kept here.

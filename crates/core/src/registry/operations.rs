@@ -30,7 +30,12 @@ impl Handle {
     pub async fn create_registry(&self, name: RegistryName, spec: RegistrySpec) -> Result<(), Error> {
         bounds::check_registry(&spec)?;
         let what = registry(&name);
-        self.change(RegistryChange::RegistryCreatedAs { name, spec, time_ms: clock::now_ms() }, None, &what).await
+        self.change(
+            RegistryChange::RegistryCreatedAs { name, spec: Box::new(spec), time_ms: clock::now_ms() },
+            None,
+            &what,
+        )
+        .await
     }
 
     pub async fn patch_registry(

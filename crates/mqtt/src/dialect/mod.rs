@@ -2,4 +2,5 @@
 
 pub mod attach;
 pub mod gateway_errors;
+pub mod identity;
 pub mod iot_core;

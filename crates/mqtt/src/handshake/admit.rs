@@ -13,6 +13,7 @@ use crate::{
     bridge,
     clients::{Claim, Key, Wanted},
     connection::Admitted,
+    dialect::identity::{self, Shown},
     end::runs_out,
     gateway::Gateway,
     mailbox::DeviceLink,
@@ -79,14 +80,24 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
 
 /// Who the client is. Its password is forgotten then.
 async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Result<AuthContext, Refused> {
-    let credentials = Credentials {
-        client_id: &connect.client_id,
-        user_name: connect.user_name.as_deref(),
-        password: connect.password.as_deref().map(Vec::as_slice),
-        address: address(socket),
-        certificates: socket.peer_certificates(),
+    let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
+    let password = connect.password.as_deref().map(Vec::as_slice);
+    let claim = identity::claim(Shown { client_id, user_name, password }, &shared.options.hubs);
+    let admitted = match &claim {
+        Ok(claim) => {
+            let credentials = Credentials {
+                client_id,
+                user_name,
+                password,
+                address: address(socket),
+                certificates: socket.peer_certificates(),
+                device: claim.as_ref().map(|claim| &claim.device),
+                signed: claim.as_ref().and_then(|claim| claim.signed.as_ref()),
+            };
+            shared.hub.auth.admit(credentials).await
+        }
+        Err(why) => Err(shared.hub.auth.refuse(why).await),
     };
-    let admitted = shared.hub.auth.admit(credentials).await;
     connect.password = None;
     admitted.map_err(|refusal| not_let_in(&refusal))
 }

@@ -65,6 +65,10 @@ pub mod fields {
     pub const METADATA: FieldLimit = FieldLimit::new(names::METADATA_BYTES, limits::METADATA_BYTES, Bytes);
     pub const CREDENTIALS: FieldLimit = FieldLimit::new(names::CREDENTIALS, limits::CREDENTIALS, Items);
     pub const CREDENTIAL: FieldLimit = FieldLimit::new(names::CREDENTIAL_BYTES, limits::CREDENTIAL_BYTES, Bytes);
+    /// In base64.
+    pub const SYMMETRIC_KEY: FieldLimit =
+        FieldLimit::new(names::SYMMETRIC_KEY_BYTES, limits::SYMMETRIC_KEY_BYTES.div_ceil(3) * 4, Bytes);
+    pub const ACCESS_KEYS: FieldLimit = FieldLimit::new(names::ACCESS_KEYS, limits::ACCESS_KEYS, Items);
     pub const AUTHORITIES: FieldLimit =
         FieldLimit::new(names::REGISTRY_AUTHORITIES, limits::REGISTRY_AUTHORITIES, Items);
     pub const EVENT_TOPICS: FieldLimit = FieldLimit::new(names::EVENT_TOPICS, limits::EVENT_TOPICS, Items);

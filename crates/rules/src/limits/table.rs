@@ -59,6 +59,7 @@ table! {
     /// The host's own: the label of `switchbox_limit_hits_total`.
     host {
         ACCEPT = "accept",
+        ACCESS_KEYS = "access_keys",
         ADMIN_ACCEPT = "admin_accept",
         ADMIN_ANSWERS = "admin_answers",
         ADMIN_BODY = "admin_body",
@@ -140,6 +141,7 @@ table! {
         SUBFOLDER_BYTES = "subfolder_bytes",
         SUBSCRIPTIONS = "subscriptions",
         SUBSCRIPTION_BYTES = "subscription_bytes",
+        SYMMETRIC_KEY_BYTES = "symmetric_key_bytes",
         TAKEOVER_PAUSE = "takeover_pause",
         TELEMETRY_BYTES = "telemetry_bytes",
         TWIN_DIFFERENCES = "twin_differences",

@@ -10,7 +10,6 @@ use super::maps::Maps;
 use switchbox_model::{
     RegistryChange,
     patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
-    registry::RegistrySpec,
 };
 use switchbox_store::{Doc, Refused, RegistryDoc, Reply, ServiceDoc};
 
@@ -37,7 +36,7 @@ impl Maps {
     fn apply_one(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), Refused> {
         match change {
             RegistryChange::RegistryCreatedAs { name, spec, time_ms } => {
-                self.create_registry(RegistryDoc { name, spec, created_ms: time_ms, revision: 0 }, docs)
+                self.create_registry(RegistryDoc { name, spec: *spec, created_ms: time_ms, revision: 0 }, docs)
             }
             RegistryChange::RegistryPatched { name, patch } => self.patch_registry(&name, &patch, docs),
             RegistryChange::RegistryDeleted { name } => self.delete_registry(name, docs),
@@ -115,10 +114,10 @@ impl Maps {
 fn without_older_forms(change: RegistryChange) -> RegistryChange {
     match change {
         RegistryChange::RegistryCreated { name, time_ms } => {
-            RegistryChange::RegistryCreatedAs { name, spec: RegistrySpec::default(), time_ms }
+            RegistryChange::RegistryCreatedAs { name, spec: Box::default(), time_ms }
         }
         RegistryChange::RegistryChanged { name, spec } => {
-            RegistryChange::RegistryPatched { name, patch: Box::new(RegistryPatch::whole(spec)) }
+            RegistryChange::RegistryPatched { name, patch: Box::new(RegistryPatch::whole(*spec)) }
         }
         RegistryChange::DeviceCreated { num, name, spec, time_ms } => {
             let new = NewDevice { num, name, spec, endpoint: None, config: None, time_ms };

@@ -1,0 +1,149 @@
+//! Connection strings, as the SDKs of Azure IoT Hub take them.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{RegistryPath, lookup, registry_name};
+use crate::{
+    app::App,
+    convert::Params,
+    error::{Error, Kind},
+    reply::{Answer, Body},
+};
+use switchbox_auth::symmetric;
+use switchbox_azure::{ConnectionString, Policy, connection_string::Identity};
+use switchbox_core::registry::Device;
+use switchbox_model::{
+    RegistryName,
+    patch::{DevicePatch, RegistryPatch},
+    symmetric::SymmetricKeys,
+};
+
+/// The host name where neither the caller, nor a setting, nor the host's certificate says one.
+const LOCAL: &str = "localhost";
+
+/// Which of two keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Which {
+    Primary,
+    Secondary,
+}
+
+/// Whose connection string.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct HubConnectionString {
+    /// Bounded by the names that there are.
+    policy: Option<String>,
+    /// Bounded by `fields::ID`.
+    device_id: Option<String>,
+    /// Bounded by the body: it is only shown.
+    host_name: Option<String>,
+    /// The one that is shown; the primary where none is named.
+    key: Option<Which>,
+    /// Make this key anew first. What signed with it is refused from then on, and connections that it let in end.
+    new_key: Option<Which>,
+}
+
+pub(crate) async fn connection_string(
+    State(app): State<App>,
+    Path((p, l, r)): RegistryPath,
+    params: Params,
+    Body(wanted): Body<HubConnectionString>,
+) -> Answer {
+    params.only(&[])?;
+    let registry = registry_name(&p, &l, &r)?;
+    if app.parts.registry.registry(&registry).is_none() {
+        return Err(Error::not_found(format!("registry {registry}")));
+    }
+    let host = wanted.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
+    let key = wanted.key.or(wanted.new_key).unwrap_or(Which::Primary);
+    let text = match (&wanted.policy, &wanted.device_id) {
+        (Some(_), Some(_)) => return Err(Error::invalid("policy and deviceId: name one of them")),
+        (None, Some(id)) => {
+            let device = lookup::find(&app, registry, id)?;
+            let keys = device_keys(&app, &device, wanted.new_key).await?;
+            let key = keys.as_ref().map(|keys| shown(keys, key));
+            ConnectionString { host: &host, identity: Identity::Device(device.name.id.as_str()), key }.to_string()
+        }
+        (policy, None) => {
+            let policy = policy.as_deref().map_or(Ok(Policy::Owner), named)?;
+            let keys = policy_keys(&app, &registry, policy, wanted.new_key).await?;
+            ConnectionString { host: &host, identity: Identity::Policy(policy), key: Some(shown(&keys, key)) }
+                .to_string()
+        }
+    };
+    Ok(Json(json!({ "connectionString": text })))
+}
+
+/// By which clients are to call the registry.
+fn host_name(app: &App, registry: &RegistryName) -> String {
+    let of_certificate = || app.parts.reach.tls_names.first().map(String::as_str);
+    app.hubs.host(registry).or_else(of_certificate).unwrap_or(LOCAL).to_owned()
+}
+
+fn named(name: &str) -> Result<Policy, Error> {
+    Policy::find(name).ok_or_else(|| {
+        let names: Vec<_> = Policy::ALL.into_iter().map(Policy::name).collect();
+        Error::invalid(format!("policy must be one of {}", names.join(", "))).of_field("policy")
+    })
+}
+
+fn shown(keys: &SymmetricKeys, which: Which) -> &str {
+    match which {
+        Which::Primary => &keys.primary.0,
+        Which::Secondary => &keys.secondary.0,
+    }
+}
+
+/// The keys with this one made anew.
+fn renewed(mut keys: SymmetricKeys, which: Which) -> Result<SymmetricKeys, Error> {
+    let made = symmetric::generate()?;
+    match which {
+        Which::Primary => keys.primary = made.primary,
+        Which::Secondary => keys.secondary = made.secondary,
+    }
+    Ok(keys)
+}
+
+/// The keys of a policy, which are made when they are first asked for.
+async fn policy_keys(
+    app: &App,
+    registry: &RegistryName,
+    policy: Policy,
+    new_key: Option<Which>,
+) -> Result<SymmetricKeys, Error> {
+    let find = || app.parts.registry.access_key(registry, policy.name());
+    let mut patch = RegistryPatch::default();
+    match (find(), new_key) {
+        (Some(keys), None) => return Ok(keys),
+        (Some(keys), Some(which)) => drop(patch.access_keys.insert(policy.name().to_owned(), renewed(keys, which)?)),
+        (None, _) => drop(patch.first_access_keys.insert(policy.name().to_owned(), symmetric::generate()?)),
+    }
+    app.parts.registry.patch_registry(registry, patch, None).await?;
+    find().ok_or_else(|| Error::not_found(format!("registry {registry}")))
+}
+
+/// `None`: the device is known by certificates.
+async fn device_keys(app: &App, device: &Device, new_key: Option<Which>) -> Result<Option<SymmetricKeys>, Error> {
+    let spec = device.spec();
+    match (&spec.symmetric_keys, new_key) {
+        (Some(keys), None) => Ok(Some(keys.as_ref().clone())),
+        (Some(keys), Some(which)) => {
+            let keys = renewed(keys.as_ref().clone(), which)?;
+            let patch = DevicePatch { symmetric_keys: Some(Some(Box::new(keys.clone()))), ..DevicePatch::default() };
+            app.parts.registry.patch(device, patch, None).await?;
+            Ok(Some(keys))
+        }
+        (None, None) if spec.credentials.iter().any(|credential| credential.format.is_certificate()) => Ok(None),
+        (None, _) => Err(Error::new(
+            Kind::FailedPrecondition,
+            format!("device {} has no symmetric keys; PATCH its symmetricKeys to give it some", device.name),
+        )),
+    }
+}

@@ -1,0 +1,81 @@
+//! What a client signed with a symmetric key instead of showing a password: HMAC-SHA256 by a key of its own, or by an access key
+//! of its registry. What the signed text says, the client's dialect has read.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::hmac;
+use zeroize::Zeroizing;
+
+use super::password;
+use switchbox_model::symmetric::{SymmetricKey, SymmetricKeys};
+
+/// Whose key a client says it signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// The device's own.
+    Device,
+    /// The access key of its registry with this name.
+    Registry(String),
+}
+
+/// What a client signed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signed {
+    pub text: Vec<u8>,
+    pub signature: Vec<u8>,
+    /// When it runs out, milliseconds since the Unix epoch.
+    pub expires_ms: u64,
+    pub signer: Signer,
+}
+
+/// Two new keys of 32 random bytes each.
+pub fn generate() -> Result<SymmetricKeys, password::Error> {
+    Ok(SymmetricKeys { primary: random()?, secondary: random()? })
+}
+
+fn random() -> Result<SymmetricKey, password::Error> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut()).map_err(|e| password::Error::Random(e.to_string()))?;
+    Ok(SymmetricKey(STANDARD.encode(bytes.as_ref()).into()))
+}
+
+/// Checked where there is no key, so that the answer takes as long.
+pub(super) fn decoy() -> SymmetricKeys {
+    let key = || SymmetricKey("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into());
+    SymmetricKeys { primary: key(), secondary: key() }
+}
+
+/// The key that made the signature. Both are tried in any case, each in a time that does not depend on the signature.
+pub(super) fn signer<'a>(keys: &'a SymmetricKeys, text: &[u8], signature: &[u8]) -> Option<&'a SymmetricKey> {
+    let made_by = |key: &&SymmetricKey| {
+        let Ok(bytes) = STANDARD.decode(key.0.as_bytes()).map(Zeroizing::new) else { return false };
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), text, signature).is_ok()
+    };
+    let [primary, secondary] = keys.both();
+    let (first, second) = (made_by(&primary), made_by(&secondary));
+    if first { Some(primary) } else { Some(secondary).filter(|_| second) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_key_signs_and_no_other() {
+        let (keys, others) = (generate().unwrap(), generate().unwrap());
+        let sign = |key: &SymmetricKey, text: &[u8]| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(&*key.0).unwrap());
+            hmac::sign(&key, text).as_ref().to_vec()
+        };
+        for key in keys.both() {
+            let signature = sign(key, b"hub");
+            assert_eq!(signer(&keys, b"hub", &signature), Some(key));
+            assert_eq!(signer(&others, b"hub", &signature), None);
+            assert_eq!(signer(&keys, b"hub2", &signature), None);
+            assert_eq!(signer(&keys, b"hub", &signature[1..]), None);
+            assert_eq!(signer(&keys, b"hub", &[]), None);
+        }
+        let broken = SymmetricKeys { primary: SymmetricKey("?".into()), secondary: keys.secondary.clone() };
+        assert_eq!(signer(&broken, b"hub", &sign(&keys.secondary, b"hub")), Some(&keys.secondary));
+        assert!(!format!("{keys:?}").contains(&*keys.primary.0));
+    }
+}

@@ -1,0 +1,73 @@
+//! Which registry a hub is: by the host name that its clients call it. A name that no setting gives is the default registry.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use switchbox_model::RegistryName;
+
+/// Host names of hubs with their registries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hubs(BTreeMap<String, RegistryName>);
+
+impl Hubs {
+    #[must_use]
+    pub fn registry(&self, host: &str) -> RegistryName {
+        self.0.get(&host.to_ascii_lowercase()).cloned().unwrap_or_else(RegistryName::default_registry)
+    }
+
+    /// A host name that stands for the registry. `None`: only by default, or not at all.
+    #[must_use]
+    pub fn host(&self, registry: &RegistryName) -> Option<&str> {
+        self.0.iter().find(|(_, found)| *found == registry).map(|(host, _)| host.as_str())
+    }
+}
+
+/// `HOST=REGISTRY`, separated by commas; a registry is its id (beside the default registry) or its full name.
+impl FromStr for Hubs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut hubs = BTreeMap::new();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let wrong = || format!("must be HOST=REGISTRY, separated by commas, not {item:?}");
+            let (host, registry) = item.split_once('=').ok_or_else(wrong)?;
+            let (host, registry) = (host.trim().to_ascii_lowercase(), registry.trim());
+            if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+                return Err(wrong());
+            }
+            if hubs.insert(host.clone(), named(registry)?).is_some() {
+                return Err(format!("names {host:?} twice"));
+            }
+        }
+        Ok(Self(hubs))
+    }
+}
+
+fn named(registry: &str) -> Result<RegistryName, String> {
+    let default = RegistryName::default_registry();
+    let name = if registry.contains('/') {
+        RegistryName::new(registry)
+    } else {
+        RegistryName::of(default.project(), default.location(), registry)
+    };
+    name.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_stands_for_a_registry() {
+        let hubs: Hubs = "Hall.example=hall, b.example=projects/p/locations/l/registries/r".parse().unwrap();
+        let hall = RegistryName::of("local", "local", "hall").unwrap();
+        assert_eq!(hubs.registry("hall.EXAMPLE"), hall);
+        assert_eq!(hubs.registry("b.example").as_str(), "projects/p/locations/l/registries/r");
+        assert_eq!(hubs.registry("other.example"), RegistryName::default_registry());
+        assert_eq!(hubs.host(&hall), Some("hall.example"));
+        assert_eq!(hubs.host(&RegistryName::default_registry()), None);
+        for wrong in ["hall", "=hall", "a b=hall", "a=", "a=x/y", "a=b,A=c"] {
+            assert!(wrong.parse::<Hubs>().is_err(), "{wrong}");
+        }
+        assert_eq!("".parse(), Ok(Hubs::default()));
+    }
+}

@@ -1,0 +1,90 @@
+//! Shared access policies: five names, each with what a token that one of its keys signed allows.
+
+use std::fmt;
+
+/// What a token may allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    RegistryRead,
+    RegistryWrite,
+    /// The service side: messages to devices, methods, twins, the events of all devices.
+    ServiceConnect,
+    /// To be any device of the hub.
+    DeviceConnect,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RegistryRead => "RegistryRead",
+            Self::RegistryWrite => "RegistryWrite",
+            Self::ServiceConnect => "ServiceConnect",
+            Self::DeviceConnect => "DeviceConnect",
+        })
+    }
+}
+
+/// One of the policies that every hub has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    Owner,
+    Service,
+    Device,
+    RegistryRead,
+    RegistryReadWrite,
+}
+
+impl Policy {
+    pub const ALL: [Self; 5] = [Self::Owner, Self::Service, Self::Device, Self::RegistryRead, Self::RegistryReadWrite];
+
+    /// As tokens and connection strings write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "iothubowner",
+            Self::Service => "service",
+            Self::Device => "device",
+            Self::RegistryRead => "registryRead",
+            Self::RegistryReadWrite => "registryReadWrite",
+        }
+    }
+
+    /// Azure does not distinguish capital letters here.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(name))
+    }
+
+    #[must_use]
+    pub fn allows(self, right: Right) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Service => right == Right::ServiceConnect,
+            Self::Device => right == Right::DeviceConnect,
+            Self::RegistryRead => right == Right::RegistryRead,
+            Self::RegistryReadWrite => matches!(right, Right::RegistryRead | Right::RegistryWrite),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_allows_what_its_name_says() {
+        let all = [Right::RegistryRead, Right::RegistryWrite, Right::ServiceConnect, Right::DeviceConnect];
+        for (name, allowed) in [
+            ("iothubowner", &all[..]),
+            ("service", &all[2..3]),
+            ("device", &all[3..]),
+            ("registryRead", &all[..1]),
+            ("REGISTRYREADWRITE", &all[..2]),
+        ] {
+            let policy = Policy::find(name).unwrap();
+            let found: Vec<_> = all.into_iter().filter(|right| policy.allows(*right)).collect();
+            assert_eq!(found, allowed, "{name}");
+        }
+        assert_eq!(Policy::find("owner"), None);
+    }
+}

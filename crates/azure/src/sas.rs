@@ -1,0 +1,216 @@
+//! Shared access signatures: `SharedAccessSignature sr={resource}&sig={signature}&se={expiry}[&skn={policy}]`. The signature is an
+//! HMAC-SHA256 by a symmetric key over the resource as it is written, a line feed and the expiry. Whose key it is of, and whether
+//! it counts still, others decide.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::hmac;
+
+use crate::{
+    policy::Policy,
+    url_encoding::{decode, encode},
+};
+
+const SCHEME: &str = "SharedAccessSignature ";
+/// Longest token that is read, bytes.
+pub const TOKEN_BYTES: usize = 4 * 1024;
+
+/// Why a text is no token. For the log, and for callers of the service side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SasError {
+    #[error("it must begin with \"SharedAccessSignature \"")]
+    Scheme,
+    #[error("it is longer than {TOKEN_BYTES} bytes")]
+    TooLong,
+    #[error("it is no text")]
+    NoText,
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    #[error("it has {0} twice")]
+    Twice(&'static str),
+    #[error("its {0} cannot be read")]
+    Unreadable(&'static str),
+    #[error("it is for another hub or device")]
+    Resource,
+    #[error("its policy skn is none that a hub has")]
+    Policy,
+}
+
+/// A token that was read, not checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sas {
+    /// As it is written, which is what is signed.
+    written: String,
+    /// Decoded.
+    resource: String,
+    /// When it runs out, seconds since the Unix epoch.
+    pub expires_secs: u64,
+    /// As it is written, which is what is signed.
+    expires: String,
+    pub signature: Vec<u8>,
+    /// Whose keys signed it; none = the device's own.
+    pub policy: Option<Policy>,
+}
+
+impl fmt::Debug for Sas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sas").field("resource", &self.resource).finish_non_exhaustive()
+    }
+}
+
+/// True for what is meant as a token, whether it can be read or not.
+#[must_use]
+pub fn is_token(text: &[u8]) -> bool {
+    text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes()))
+}
+
+impl Sas {
+    /// Its parts may stand in any order. Parts of other names are left alone.
+    pub fn parse(text: &[u8]) -> Result<Self, SasError> {
+        if text.len() > TOKEN_BYTES {
+            return Err(SasError::TooLong);
+        }
+        let text = std::str::from_utf8(text).map_err(|_| SasError::NoText)?;
+        let parts = is_token(text.as_bytes()).then(|| text.get(SCHEME.len()..)).flatten().ok_or(SasError::Scheme)?;
+        let [mut sr, mut sig, mut se, mut skn] = [None; 4];
+        for (name, value) in parts.trim().split('&').filter_map(|part| part.split_once('=')) {
+            let (place, name) = match name {
+                "sr" => (&mut sr, "sr"),
+                "sig" => (&mut sig, "sig"),
+                "se" => (&mut se, "se"),
+                "skn" => (&mut skn, "skn"),
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(SasError::Twice(name));
+            }
+        }
+        let written = sr.ok_or(SasError::Missing("sr"))?;
+        let signature = decode(sig.ok_or(SasError::Missing("sig"))?).ok_or(SasError::Unreadable("sig"))?;
+        let expires = se.ok_or(SasError::Missing("se"))?;
+        let policy = match skn.unwrap_or_default() {
+            "" => None,
+            name => {
+                let name = decode(name).ok_or(SasError::Unreadable("skn"))?;
+                Some(Policy::find(&name).ok_or(SasError::Policy)?)
+            }
+        };
+        Ok(Self {
+            resource: decode(written).ok_or(SasError::Unreadable("sr"))?.into_owned(),
+            written: written.to_owned(),
+            expires_secs: expires.parse().map_err(|_| SasError::Unreadable("se"))?,
+            expires: expires.to_owned(),
+            signature: STANDARD.decode(&*signature).map_err(|_| SasError::Unreadable("sig"))?,
+            policy,
+        })
+    }
+
+    /// What the signature is of.
+    #[must_use]
+    pub fn signed(&self) -> Vec<u8> {
+        signed(&self.written, &self.expires)
+    }
+
+    /// Whether its resource is this one of the hub or a part of its path above it: a token for `hub/devices` is one for
+    /// `hub/devices/lamp-1`. A device's own token must name the device, so that it is not taken for another.
+    #[must_use]
+    pub fn covers(&self, host: &str, path: &str) -> bool {
+        let resource = self.resource.trim_end_matches('/');
+        let (found, above) = resource.split_once('/').unwrap_or((resource, ""));
+        let host = host.split_once(':').map_or(host, |(host, _)| host);
+        if !found.eq_ignore_ascii_case(host) {
+            return false;
+        }
+        match path.strip_prefix(above) {
+            Some("") => true,
+            Some(rest) => self.policy.is_some() && (above.is_empty() || rest.starts_with('/')),
+            None => false,
+        }
+    }
+}
+
+/// A token as a client makes it. `key` holds the key's bytes.
+#[must_use]
+pub fn sign(resource: &str, key: &[u8], expires_secs: u64, policy: Option<Policy>) -> String {
+    let (written, expires) = (encode(resource).to_string(), expires_secs.to_string());
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), &signed(&written, &expires));
+    let signature = STANDARD.encode(signature);
+    let mut token = format!("{SCHEME}sr={written}&sig={}&se={expires}", encode(&signature));
+    if let Some(policy) = policy {
+        token.push_str(&format!("&skn={}", policy.name()));
+    }
+    token
+}
+
+fn signed(written: &str, expires: &str) -> Vec<u8> {
+    [written.as_bytes(), b"\n", expires.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_token_is_read_in_any_order_of_its_parts() {
+        let token = sign("hub.example/devices/lamp-1", KEY, 1_900_000_000, None);
+        let read = Sas::parse(token.as_bytes()).unwrap();
+        assert_eq!((read.expires_secs, read.policy), (1_900_000_000, None));
+        assert_eq!(read.signed(), b"hub.example%2Fdevices%2Flamp-1\n1900000000");
+        let parts: Vec<_> = token.strip_prefix(SCHEME).unwrap().split('&').collect();
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let other = order.map(|at| parts[at]).join("&");
+            assert_eq!(Sas::parse(format!("sharedaccesssignature {other}&skn=&x=1").as_bytes()), Ok(read.clone()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_by_its_part() {
+        let sas = |rest: &str| Sas::parse(format!("{SCHEME}{rest}").as_bytes()).unwrap_err();
+        for (rest, expect) in [
+            ("sig=YQ%3D%3D&se=1", SasError::Missing("sr")),
+            ("sr=a&se=1", SasError::Missing("sig")),
+            ("sr=a&sig=YQ%3D%3D", SasError::Missing("se")),
+            ("sr=a&sr=a&sig=YQ%3D%3D&se=1", SasError::Twice("sr")),
+            ("sr=a&sig=YQ%3D%3D&se=soon", SasError::Unreadable("se")),
+            ("sr=a&sig=YQ%3D%3D&se=-1", SasError::Unreadable("se")),
+            ("sr=a&sig=%FF&se=1", SasError::Unreadable("sig")),
+            ("sr=a&sig=?&se=1", SasError::Unreadable("sig")),
+            ("sr=%FF&sig=YQ%3D%3D&se=1", SasError::Unreadable("sr")),
+            ("sr=a&sig=YQ%3D%3D&se=1&skn=root", SasError::Policy),
+            ("", SasError::Missing("sr")),
+        ] {
+            assert_eq!(sas(rest), expect, "{rest}");
+        }
+        assert_eq!(Sas::parse(b"secret"), Err(SasError::Scheme));
+        assert_eq!(Sas::parse(b"SharedAccessSignature \xff"), Err(SasError::NoText));
+        assert_eq!(sas(&"x".repeat(TOKEN_BYTES)), SasError::TooLong);
+    }
+
+    #[test]
+    fn a_token_covers_its_resource_and_one_of_a_policy_what_is_below() {
+        let read = |resource, policy| Sas::parse(sign(resource, KEY, 1, policy).as_bytes()).unwrap();
+        for (resource, policy, expect) in [
+            ("hub.example/devices/lamp-1", None, true),
+            ("HUB.example/devices/lamp-1", None, true),
+            ("hub.example/devices/lamp-1", Some(Policy::Device), true),
+            ("hub.example/devices", Some(Policy::Device), true),
+            ("hub.example/", Some(Policy::Owner), true),
+            ("hub.example", Some(Policy::Owner), true),
+            ("hub.example", None, false),
+            ("hub.example/devices", None, false),
+            ("hub.example/devices/lamp", None, false),
+            ("hub.example/devices/lamp", Some(Policy::Device), false),
+            ("hub.example/devices/lamp-12", Some(Policy::Device), false),
+            ("hub.example/devices/lamp-1/modules/arm", None, false),
+            ("hub.exampl", Some(Policy::Owner), false),
+            ("other.example", Some(Policy::Owner), false),
+            ("", Some(Policy::Owner), false),
+        ] {
+            assert_eq!(read(resource, policy).covers("hub.example", "devices/lamp-1"), expect, "{resource} {policy:?}");
+        }
+        assert!(read("hub.example", Some(Policy::Owner)).covers("hub.example:443", "devices"));
+    }
+}

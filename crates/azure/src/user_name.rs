@@ -1,0 +1,81 @@
+//! The user name of an MQTT CONNECT, by which a client of Azure IoT Hub is known: the hub's host name, the device's id and the
+//! version of the interface.
+
+use crate::url_encoding::decode;
+
+/// Longest model id and the like that is kept, bytes.
+const PARAMETER_BYTES: usize = 1_024;
+
+/// `{host}/{client id}/?api-version=…&DeviceClientType=…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserName<'a> {
+    /// The hub's, as the client knows it.
+    pub host: &'a str,
+    pub device: &'a str,
+    /// A part of a device with an identity of its own.
+    pub module: Option<&'a str>,
+    /// What the client says it is made of.
+    pub model: Option<String>,
+}
+
+impl<'a> UserName<'a> {
+    /// Returns `None` if the user name is of another kind.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (names, query) = text.rsplit_once('/')?;
+        // The first SDKs left out the question mark.
+        let query = query.strip_prefix('?').unwrap_or(query);
+        let mut parameters = query.split('&').filter_map(|pair| pair.split_once('='));
+        parameters.clone().find(|(name, _)| *name == "api-version")?;
+        let mut names = names.split('/');
+        let (host, device, module) = (names.next()?, names.next()?, names.next());
+        if host.is_empty() || device.is_empty() || module.is_some_and(str::is_empty) || names.next().is_some() {
+            return None;
+        }
+        let model = parameters.find(|(name, _)| *name == "model-id").and_then(|(_, value)| decode(value));
+        let model = model.filter(|model| model.len() <= PARAMETER_BYTES).map(Into::into);
+        Some(Self { host, device, module, model })
+    }
+
+    /// True if the client id says the same as the user name.
+    #[must_use]
+    pub fn fits(&self, client_id: &str) -> bool {
+        let (device, module) = client_id.split_once('/').map_or((client_id, None), |(d, m)| (d, Some(m)));
+        (device, module) == (self.device, self.module)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_names_of_sdks_are_read_and_others_left_alone() {
+        let name = |module| UserName { host: "hub.example", device: "lamp-1", module, model: None };
+        for (text, expect) in [
+            ("hub.example/lamp-1/?api-version=2019-10-01&DeviceClientType=azure-iot-device%2F2.14", Some(name(None))),
+            ("hub.example/lamp-1/api-version=2016-11-14/", None),
+            ("hub.example/lamp-1/api-version=2016-11-14", Some(name(None))),
+            ("hub.example/lamp-1/?DeviceClientType=x&api-version=2021-04-12", Some(name(None))),
+            ("hub.example/lamp-1/arm/?api-version=2021-04-12", Some(name(Some("arm")))),
+            ("hub.example/lamp-1/arm/x/?api-version=2021-04-12", None),
+            ("hub.example//?api-version=2021-04-12", None),
+            ("hub.example/lamp-1", None),
+            ("hub.example/lamp-1/?version=1", None),
+            ("lamp-1", None),
+            ("", None),
+        ] {
+            assert_eq!(UserName::parse(text), expect, "{text}");
+        }
+        let with_model = UserName::parse("h/d/?api-version=1&model-id=dtmi%3Aa%3Bb%3B1").unwrap();
+        assert_eq!(with_model.model.as_deref(), Some("dtmi:a;b;1"));
+    }
+
+    #[test]
+    fn the_client_id_must_say_the_same() {
+        let (device, module) = (UserName::parse("h/d/?api-version=1"), UserName::parse("h/d/m/?api-version=1"));
+        let (device, module) = (device.unwrap(), module.unwrap());
+        assert!(device.fits("d") && module.fits("d/m"));
+        assert!(!device.fits("d/m") && !device.fits("e") && !module.fits("d") && !module.fits("d/n"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Who a client says it is at CONNECT, as its dialect writes that. Pure: nothing is proved here.
+
+use switchbox_auth::{Signed, Signer};
+use switchbox_azure::{Hubs, Right, Sas, SasError, UserName, sas};
+use switchbox_model::{DeviceId, DeviceName, InvalidName};
+
+/// What the client shows of that.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    pub client_id: &'a str,
+    pub user_name: Option<&'a str>,
+    pub password: Option<&'a [u8]>,
+}
+
+/// A client of Azure IoT Hub.
+pub struct Claim {
+    pub device: DeviceName,
+    /// `None`: it shows a certificate, a token of the other dialect, or a password.
+    pub signed: Option<Signed>,
+}
+
+/// Why what a client says cannot be so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    #[error("{0} is a module of a device, and modules are not in this version; register it as a device of its own")]
+    Module(String),
+    #[error("the client id is {client_id:?}, and the user name is that of {device:?}")]
+    OtherDevice { client_id: String, device: String },
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    #[error("{device}: the shared access signature: {error}")]
+    Sas { device: DeviceName, error: SasError },
+    #[error("{device}: the policy {policy} does not allow {}", Right::DeviceConnect)]
+    Policy { device: DeviceName, policy: &'static str },
+}
+
+/// Returns `None` if the client is of the other dialect, where its client id says all.
+pub fn claim(shown: Shown<'_>, hubs: &Hubs) -> Result<Option<Claim>, ClaimError> {
+    let Some(name) = shown.user_name.and_then(UserName::parse) else { return Ok(None) };
+    if let Some(module) = name.module {
+        return Err(ClaimError::Module(format!("{}/{module}", name.device)));
+    }
+    if !name.fits(shown.client_id) {
+        let (client_id, device) = (shown.client_id.to_owned(), name.device.to_owned());
+        return Err(ClaimError::OtherDevice { client_id, device });
+    }
+    let device = DeviceName { registry: hubs.registry(name.host), id: DeviceId::new(name.device)? };
+    let token = shown.password.filter(|password| sas::is_token(password));
+    let signed = token.map(|token| signed(&device, name.host, token)).transpose()?;
+    Ok(Some(Claim { device, signed }))
+}
+
+fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, ClaimError> {
+    let wrong = |error| ClaimError::Sas { device: device.clone(), error };
+    let token = Sas::parse(token).map_err(wrong)?;
+    if !token.covers(host, &format!("devices/{}", device.id)) {
+        return Err(wrong(SasError::Resource));
+    }
+    let signer = match token.policy {
+        None => Signer::Device,
+        Some(policy) if policy.allows(Right::DeviceConnect) => Signer::Registry(policy.name().to_owned()),
+        Some(policy) => return Err(ClaimError::Policy { device: device.clone(), policy: policy.name() }),
+    };
+    let text = token.signed();
+    Ok(Signed { text, signature: token.signature, expires_ms: token.expires_secs.saturating_mul(1_000), signer })
+}
+
+#[cfg(test)]
+mod tests {
+    use switchbox_azure::Policy;
+
+    use super::*;
+
+    const USER: &str = "hub.example/lamp-1/?api-version=2021-04-12";
+
+    fn read(client_id: &str, user_name: &str, password: &str) -> Result<Option<Claim>, ClaimError> {
+        let hubs = "hub.example=hall".parse().unwrap();
+        claim(Shown { client_id, user_name: Some(user_name), password: Some(password.as_bytes()) }, &hubs)
+    }
+
+    #[test]
+    fn a_client_is_the_device_of_its_user_name_in_the_registry_of_its_hub() {
+        let token = |policy| sas::sign("hub.example/devices/lamp-1", b"key", 7, policy);
+        for (policy, signer) in [(None, Signer::Device), (Some(Policy::Device), Signer::Registry("device".to_owned()))]
+        {
+            let claim = read("lamp-1", USER, &token(policy)).unwrap().unwrap();
+            assert_eq!(claim.device.to_string(), "projects/local/locations/local/registries/hall/devices/lamp-1");
+            let signed = claim.signed.unwrap();
+            assert_eq!((signed.signer, signed.expires_ms), (signer, 7_000));
+        }
+        assert!(read("lamp-1", USER, "my password").unwrap().unwrap().signed.is_none());
+        assert!(read("lamp-1", "lamp-1", "x").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let token = |device: &str, policy| sas::sign(&format!("hub.example/devices/{device}"), b"key", 7, policy);
+        for (client_id, user, password, part) in [
+            ("lamp-1/arm", "hub.example/lamp-1/arm/?api-version=1", String::new(), "modules are not"),
+            ("lamp-2", USER, String::new(), "lamp-2"),
+            ("lamp#1", "hub.example/lamp#1/?api-version=1", String::new(), "may hold only"),
+            ("lamp-1", USER, token("lamp-2", None), "another hub or device"),
+            ("lamp-1", USER, token("lamp-1", Some(Policy::Service)), "service does not allow"),
+            ("lamp-1", USER, "SharedAccessSignature sr=x".to_owned(), "no sig"),
+        ] {
+            let error = read(client_id, user, &password).err().unwrap().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
