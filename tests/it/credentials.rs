@@ -53,7 +53,7 @@ fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another
     for (id, secret, logged) in [
         ("lamp-1", Some(token(&other)), "signature is of none of the keys"),
         ("lamp-1", Some(key.token("other", now(), now() + 60).unwrap()), "is for \"other\""),
-        ("lamp-1", Some(sign(now() - 7_200, now() - 3_600)), "ran out"),
+        ("lamp-1", Some(sign(now() - 7_200, now() - 3_600)), "expired"),
         ("lamp-1", Some(sign(now() + 3_600, now() + 7_200)), "clock"),
         ("lamp-1", Some(sign(now(), now() + 90_000)), "more than 86400"),
         ("lamp-1", Some("a password".into()), "the password is not that of"),

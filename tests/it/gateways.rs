@@ -150,7 +150,7 @@ fn who_may_not_be_attached_is_refused() {
     let old = authorization(&setup.lamp.token("local", now() - 7_200, now() - 3_600).unwrap());
     for (device, payload, why) in [
         ("lamp", authorization(&token(&other)), "signature"),
-        ("lamp", old, "ran out"),
+        ("lamp", old, "expired"),
         ("other", mine.clone(), "signature"),
         ("shut-out", mine.clone(), "signature"),
         ("nobody", mine.clone(), "not registered"),

@@ -31,7 +31,7 @@ use super::{
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
-    log_limit::{More, SiteLimit},
+    log_limit::{SiteLimit, SuppressionNote},
     tasks::spawn_contained,
 };
 use switchbox_transport::admission::{Rate, network};
@@ -173,9 +173,9 @@ fn refused_line(app: &App, who: &str, error: &Error) -> Option<String> {
     }
     match app.scope_log_limit.note(who.to_owned(), Instant::now())? {
         // The audit log is bounded by the number of its lines, so lines that only count are left out of it.
-        More::Count(_) => None,
-        More::Last => Some(" (no more of these for a minute)".into()),
-        more @ (More::Nothing | More::LeftOut(_)) => Some(more.to_string()),
+        SuppressionNote::Count(_) => None,
+        SuppressionNote::Last => Some(" (no more of these for a minute)".into()),
+        more @ (SuppressionNote::Nothing | SuppressionNote::LeftOut(_)) => Some(more.to_string()),
     }
 }
 

@@ -164,7 +164,7 @@ mod tests {
     use switchbox_model::registry::KeyFormat;
 
     #[test]
-    fn a_proof_counts_while_it_is_there_and_until_its_key_runs_out() {
+    fn a_proof_counts_while_it_is_there_and_until_its_key_expires() {
         const NOW: u64 = 1_000;
         let key = |key: &str, expires_ms| Credential { format: KeyFormat::Es256Pem, key: key.into(), expires_ms };
         let hash = |text: &str| PasswordHash(text.into());

@@ -20,7 +20,7 @@ pub(super) enum CertificateError {
     Unknown(String),
     #[error("the certificate's common name is {0:?}")]
     CommonName(String),
-    #[error("the certificate ran out")]
+    #[error("the certificate expired")]
     Expired,
     #[error("the certificate is not valid yet; is this host's clock right?")]
     NotYet,

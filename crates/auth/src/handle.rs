@@ -153,7 +153,7 @@ impl Handle {
             let authorities = self.authorities(&name.registry);
             let proved = certificates::prove(credentials.certificates, &name.id, &spec, &authorities, clock::now_ms());
             match proved {
-                Ok((proof, runs_out_ms)) => return Ok((proof, AccessExpiry(Some(runs_out_ms)))),
+                Ok((proof, expires_at_ms)) => return Ok((proof, AccessExpiry(Some(expires_at_ms)))),
                 Err(error) if credentials.password.is_none() && credentials.signed.is_none() => {
                     return Err(refused(format!("{name}: {error}")));
                 }

@@ -67,7 +67,7 @@ pub enum JwtError {
     Missing(&'static str),
     #[error("the token's {claim} is {value}: {problem}")]
     Time { claim: &'static str, value: String, problem: &'static str },
-    #[error("the token ran out {0} s ago")]
+    #[error("the token expired {0} s ago")]
     Expired(u64),
     #[error("the token is valid only in {0} s; is the device's clock right?")]
     NotYet(u64),
@@ -81,7 +81,7 @@ pub struct Verified {
     /// Which of the keys signed it.
     pub key: usize,
     /// When it runs out, the skew allowed for. Milliseconds since the Unix epoch.
-    pub runs_out_ms: u64,
+    pub expires_at_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +137,7 @@ pub fn verify<'k>(
     }
     let key = signer(keys, algorithm, signed.as_bytes(), &decode(Part::Signature, signature)?)?;
     let claims: claims::Claims = json(Part::Claims, second)?;
-    Ok(Verified { key, runs_out_ms: claims.check(audience, now_ms)? })
+    Ok(Verified { key, expires_at_ms: claims.check(audience, now_ms)? })
 }
 
 /// Which of the keys made the signature.

@@ -137,8 +137,8 @@ pub(super) fn by_token(
     let Some((credential, parsed)) = usable.get(verified.key) else {
         return Err(refused(jwt::JwtError::Signature));
     };
-    let runs_out_ms = parsed.expires_ms.map_or(verified.runs_out_ms, |expires| expires.min(verified.runs_out_ms));
-    Ok((Proof::of(credential), AccessExpiry(Some(runs_out_ms))))
+    let expires_at_ms = parsed.expires_ms.map_or(verified.expires_at_ms, |expires| expires.min(verified.expires_at_ms));
+    Ok((Proof::of(credential), AccessExpiry(Some(expires_at_ms))))
 }
 
 /// Of the keys that would fit but for their time.
@@ -147,7 +147,7 @@ fn why_no_key(error: &jwt::JwtError, unusable: &[(Algorithm, Validity)]) -> Stri
     let fitting = unusable.iter().filter(|(algorithm, _)| algorithm.name() == *wanted);
     fitting.fold(String::new(), |mut text, (_, time)| {
         match time {
-            Validity::Expired(at) => text.push_str(&format!("; one ran out at {}", clock::rfc3339(*at))),
+            Validity::Expired(at) => text.push_str(&format!("; one expired at {}", clock::rfc3339(*at))),
             Validity::NotYet(at) => text.push_str(&format!("; one counts only from {} on", clock::rfc3339(*at))),
             Validity::Now => {}
         }

@@ -1,4 +1,4 @@
-//! Ends the commands whose time is over, by the wall clock: also those whose time ran out while the host was down, and
+//! Ends the commands whose time is over, by the wall clock: also those that expired while the host was down, and
 //! those that found no room or no device when they were committed.
 
 use std::time::Duration;

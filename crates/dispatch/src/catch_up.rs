@@ -79,7 +79,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
 /// None when the plugin has nothing to do with the event.
 fn job(runner: &Arc<Runner>, event: Event) -> Option<Job> {
     let before_boot = runner.context.boot.get().is_some_and(|boot| event.seq <= *boot);
-    // Nobody was promised anything of QoS 0, and handling it a second time would be worse.
+    // QoS 0 has no delivery guarantee, and handling an event a second time would be worse.
     if before_boot && !event.durable {
         return None;
     }

@@ -10,7 +10,7 @@ use super::{context::Context, guard::TokenRates, host::PluginHost, version::Vers
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
-    CallError, Description, Grants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, futile,
+    CallError, Description, Grants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, unmatchable,
 };
 use switchbox_store as store;
 
@@ -99,8 +99,8 @@ impl Compiler {
             id,
             setup,
             triggers,
-            grants_in_force: futile::in_force(&description.grants, granted),
-            warnings: futile::warnings(&description.grants, granted, &shown),
+            grants_in_force: unmatchable::in_force(&description.grants, granted),
+            warnings: unmatchable::warnings(&description.grants, granted, &shown),
             shown_triggers: shown,
             description,
             token_rates,

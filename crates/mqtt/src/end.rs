@@ -17,7 +17,7 @@ use switchbox_support::clock;
 /// Why a connection ended.
 #[derive(Debug)]
 pub(super) enum ConnectionEnd {
-    /// The client said goodbye.
+    /// The client sent DISCONNECT.
     Disconnected {
         with_will: bool,
     },
@@ -59,8 +59,8 @@ impl ConnectionEnd {
             Self::Fault(fault) => &fault.text,
             Self::Closed(Close::TakenOver) => "taken over by a new connection",
             Self::Closed(Close::Shutdown) => "server shutting down",
-            Self::Closed(Close::RanOut) => "the token, key or certificate ran out",
-            Self::Closed(Close::Asked(text) | Close::Revoked(text)) => text,
+            Self::Closed(Close::Expired) => "the token, key or certificate expired",
+            Self::Closed(Close::Administrative(text) | Close::Revoked(text)) => text,
         }
     }
 
@@ -71,8 +71,8 @@ impl ConnectionEnd {
             Self::Fault(fault) => Some(fault.reason),
             Self::Closed(Close::TakenOver) => Some(reason::TAKEN_OVER),
             Self::Closed(Close::Shutdown) => Some(reason::SHUTTING_DOWN),
-            Self::Closed(Close::Asked(_)) => Some(reason::ADMINISTRATIVE),
-            Self::Closed(Close::RanOut | Close::Revoked(_)) => Some(reason::NOT_AUTHORISED),
+            Self::Closed(Close::Administrative(_)) => Some(reason::ADMINISTRATIVE),
+            Self::Closed(Close::Expired | Close::Revoked(_)) => Some(reason::NOT_AUTHORISED),
         }
     }
 
@@ -84,8 +84,8 @@ impl ConnectionEnd {
             Self::Fault(_) => "wrong packet",
             Self::Closed(Close::TakenOver) => "taken over",
             Self::Closed(Close::Shutdown) => "shutdown",
-            Self::Closed(Close::RanOut) => "ran out",
-            Self::Closed(Close::Asked(_)) => "asked",
+            Self::Closed(Close::Expired) => "expired",
+            Self::Closed(Close::Administrative(_)) => "administrative",
             Self::Closed(Close::Revoked(_)) => "revoked",
         })
     }
@@ -101,15 +101,15 @@ impl ConnectionEnd {
         Closing { status, text: self.text() }
     }
 
-    /// When the whole host goes down, nobody is there to read wills: they are published at the next start. Who may not stay
-    /// may not leave one behind.
+    /// When the host stops, no subscriber stays connected: wills are published at the next start. The will of a revoked client
+    /// is dropped.
     pub(super) fn publishes_will(&self) -> bool {
         !matches!(self, Self::Disconnected { with_will: false } | Self::Closed(Close::Shutdown | Close::Revoked(_)))
     }
 }
 
-/// When what a client was let in by runs out.
-pub(super) fn runs_out(auth::AccessExpiry(end_ms): auth::AccessExpiry) -> Option<Instant> {
+/// When the token, key or certificate that a client was admitted by expires.
+pub(super) fn expires_at(auth::AccessExpiry(end_ms): auth::AccessExpiry) -> Option<Instant> {
     let left_ms = end_ms?.saturating_sub(clock::now_ms());
     Instant::now().checked_add(Duration::from_millis(left_ms))
 }

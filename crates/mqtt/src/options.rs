@@ -29,7 +29,7 @@ pub struct Options {
     pub payloads: PayloadLimits,
     /// Which registry clients of Azure IoT Hub mean.
     pub hubs: Hubs,
-    /// Who serves the clients that do not keep the host busy. None: who serves all.
+    /// The runtime that serves the clients that do not keep the host busy. None: the one that serves all.
     pub foreground: Option<runtime::Handle>,
     /// Those that must live: the listeners are among them.
     pub tasks: Tasks,

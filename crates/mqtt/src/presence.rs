@@ -63,7 +63,7 @@ impl Presence {
     fn note_failure(&self, end: &ConnectionEnd) {
         let kind = match end {
             ConnectionEnd::Fault(_) | ConnectionEnd::Late { .. } => ErrorKind::InvalidArgument,
-            ConnectionEnd::Closed(Close::RanOut | Close::Revoked(_)) => ErrorKind::PermissionDenied,
+            ConnectionEnd::Closed(Close::Expired | Close::Revoked(_)) => ErrorKind::PermissionDenied,
             ConnectionEnd::Disconnected { .. } | ConnectionEnd::Lost(_) | ConnectionEnd::Closed(_) => return,
         };
         if let Some(device) = &self.device {

@@ -99,7 +99,7 @@ impl Socket {
     }
 
     /// Writes the last words, closes, and waits until the client has closed too. The caller limits the time.
-    pub(super) async fn say_goodbye(&mut self, mut words: &[u8], closing: Closing<'_>) -> io::Result<()> {
+    pub(super) async fn send_and_close(&mut self, mut words: &[u8], closing: Closing<'_>) -> io::Result<()> {
         while !words.is_empty() {
             match self.try_write(words) {
                 Ok(written) => words = words.get(written..).unwrap_or_default(),

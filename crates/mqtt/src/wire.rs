@@ -16,7 +16,7 @@ use tokio::{
 use switchbox_transport::tls;
 
 /// How long the last words to a client may take.
-pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_millis(250);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What a connection is made of below MQTT and WebSocket.
 pub(super) enum Wire {

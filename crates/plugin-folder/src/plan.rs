@@ -1,4 +1,4 @@
-//! Which plugins the files make, and how that differs from what was told before. Reads nothing itself.
+//! Which plugins the files define, and how that differs from what was reported before. Reads nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use super::{
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::{PluginSettings, settings::ComponentRef};
 
-/// What was told of each plugin.
+/// What was reported of each plugin.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    told: BTreeMap<PluginName, Made>,
+    reported: BTreeMap<PluginName, PluginSource>,
     /// Files that can make no plugin, already logged.
-    nameless: BTreeSet<String>,
+    invalid_names: BTreeSet<String>,
 }
 
-/// What a plugin's files make of it.
+/// What a plugin's files define.
 #[derive(Debug, Clone, PartialEq)]
-enum Made {
+enum PluginSource {
     Builtin(String, Box<PluginSettings>),
     /// File name and the hash of its bytes.
     File(String, [u8; 32], Box<PluginSettings>),
@@ -30,25 +30,25 @@ impl Plan {
     /// What has changed since the last time.
     pub(super) fn changes(&mut self, files: &mut Files) -> Vec<Change> {
         let names = self.plugins(files);
-        let gone = self.told.keys().filter(|name| !names.contains(*name)).cloned().collect::<Vec<_>>();
+        let gone = self.reported.keys().filter(|name| !names.contains(*name)).cloned().collect::<Vec<_>>();
         let mut changes = Vec::new();
         for name in gone {
-            self.told.remove(&name);
+            self.reported.remove(&name);
             changes.push(Change::Removed { name });
         }
         for name in names {
-            let Some(made) = make(&name, files).filter(|made| self.told.get(&name) != Some(made)) else { continue };
+            let Some(made) = make(&name, files).filter(|made| self.reported.get(&name) != Some(made)) else { continue };
             let Some(change) = change(&name, &made, files) else { continue };
-            self.told.insert(name, made);
+            self.reported.insert(name, made);
             changes.push(change);
         }
         files.forget_bytes();
         changes
     }
 
-    /// Plugins that have files, of which nothing could be told yet.
+    /// Plugins that have files, of which nothing could be reported yet.
     pub(super) fn unready(&mut self, files: &Files) -> Vec<PluginName> {
-        self.plugins(files).into_iter().filter(|name| !self.told.contains_key(name)).collect()
+        self.plugins(files).into_iter().filter(|name| !self.reported.contains_key(name)).collect()
     }
 
     fn plugins(&mut self, files: &Files) -> BTreeSet<PluginName> {
@@ -57,51 +57,53 @@ impl Plan {
             let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
             match PluginName::new(stem) {
                 Ok(name) => drop(names.insert(name)),
-                Err(error) if self.nameless.insert(file.to_owned()) => tracing::warn!(file, %error, "no plugin"),
+                Err(error) if self.invalid_names.insert(file.to_owned()) => tracing::warn!(file, %error, "no plugin"),
                 Err(_) => {}
             }
         }
-        self.nameless.retain(|file| files.has(file));
+        self.invalid_names.retain(|file| files.has(file));
         names
     }
 }
 
 /// None while one of its files has not come to rest.
-fn make(name: &PluginName, files: &Files) -> Option<Made> {
+fn make(name: &PluginName, files: &Files) -> Option<PluginSource> {
     let toml = format!("{name}.toml");
     let settings = match files.content(&toml) {
         Some(Content::Settings(Ok(settings))) => settings.clone(),
         Some(Content::Settings(Err(error)) | Content::Component(Err(error))) => {
-            return Some(Made::Broken(error.clone()));
+            return Some(PluginSource::Broken(error.clone()));
         }
         Some(Content::Component(Ok(_))) => return None,
         None if files.has(&toml) => return None,
         None => Box::default(),
     };
     let file = match &settings.component {
-        Some(ComponentRef::Builtin(builtin)) => return Some(Made::Builtin(builtin.clone(), settings)),
+        Some(ComponentRef::Builtin(builtin)) => return Some(PluginSource::Builtin(builtin.clone(), settings)),
         Some(ComponentRef::File(file)) => file.clone(),
         None => format!("{name}.wasm"),
     };
     match files.content(&file) {
-        Some(Content::Component(Ok(hash))) => Some(Made::File(file, *hash, settings)),
-        Some(Content::Component(Err(error)) | Content::Settings(Err(error))) => Some(Made::Broken(error.clone())),
+        Some(Content::Component(Ok(hash))) => Some(PluginSource::File(file, *hash, settings)),
+        Some(Content::Component(Err(error)) | Content::Settings(Err(error))) => {
+            Some(PluginSource::Broken(error.clone()))
+        }
         Some(Content::Settings(Ok(_))) => None,
         None if files.has(&file) => None,
-        None => Some(Made::Broken(format!("{toml}: component: there is no {file} in the folder"))),
+        None => Some(PluginSource::Broken(format!("{toml}: component: there is no {file} in the folder"))),
     }
 }
 
 /// None while the bytes have to be read again.
-fn change(name: &PluginName, made: &Made, files: &mut Files) -> Option<Change> {
+fn change(name: &PluginName, made: &PluginSource, files: &mut Files) -> Option<Change> {
     let name = name.clone();
     Some(match made {
-        Made::Broken(error) => Change::Broken { name, error: error.clone() },
-        Made::Builtin(builtin, settings) => {
+        PluginSource::Broken(error) => Change::Broken { name, error: error.clone() },
+        PluginSource::Builtin(builtin, settings) => {
             let text = files.text(&format!("{name}.toml")).unwrap_or_default();
             Change::Upsert { name, component: Source::Builtin(builtin.clone()), settings: settings.clone(), text }
         }
-        Made::File(file, _, settings) => {
+        PluginSource::File(file, _, settings) => {
             let component = Source::File { path: files.path(file), bytes: files.bytes(file)? };
             let text = files.text(&format!("{name}.toml")).unwrap_or_default();
             Change::Upsert { name, component, settings: settings.clone(), text }

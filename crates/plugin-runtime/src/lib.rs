@@ -16,7 +16,6 @@ mod engine;
 mod error;
 mod execution;
 mod failure;
-pub mod futile;
 pub mod host;
 mod imports;
 mod instance;
@@ -29,6 +28,7 @@ pub mod settings;
 mod surface;
 mod text;
 pub mod trigger;
+pub mod unmatchable;
 mod wasi;
 
 pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};

@@ -7,10 +7,10 @@ use toml::{Table, Value};
 
 use super::{
     convert::check_settings,
-    futile,
     grants::{Capability, Granted, Grants},
     limits::Limits,
     trigger::{Trigger, Triggers},
+    unmatchable,
 };
 
 /// Where the component is.
@@ -144,7 +144,7 @@ impl Reader {
             let Some(trigger) = self.value::<Trigger>(&key, entry) else { continue };
             if let Err(error) = Triggers::new(std::slice::from_ref(&trigger)) {
                 self.problem(key, error);
-            } else if let Some(why) = futile::trigger(&trigger) {
+            } else if let Some(why) = unmatchable::trigger(&trigger) {
                 self.problem(key, why);
             }
             triggers.push(trigger);
@@ -174,9 +174,10 @@ impl Reader {
                 self.problem(path, error);
                 continue;
             }
-            let futile = granted.get(&capability).into_iter().flatten().filter_map(|p| futile::grant(capability, p));
-            let futile: Vec<_> = futile.collect();
-            futile.into_iter().for_each(|why| self.problem(path.clone(), why));
+            let unmatchable =
+                granted.get(&capability).into_iter().flatten().filter_map(|p| unmatchable::grant(capability, p));
+            let unmatchable: Vec<_> = unmatchable.collect();
+            unmatchable.into_iter().for_each(|why| self.problem(path.clone(), why));
         }
         if self.0.is_empty()
             && let Err(error) = Grants::new(&[], Some(&granted))

@@ -24,12 +24,12 @@ pub struct Spec {
     /// Empty for what is off, for an empty list, and for what depends on other settings.
     pub default: &'static str,
     /// One line.
-    pub says: &'static str,
+    pub description: &'static str,
 }
 
 /// Makes [`Key`] and [`ALL`] from one table.
 macro_rules! settings {
-    ($($key:ident: $name:literal, $flag:literal, $kind:expr, $default:literal, $says:literal;)*) => {
+    ($($key:ident: $name:literal, $flag:literal, $kind:expr, $default:literal, $description:literal;)*) => {
         /// One setting.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Key {
@@ -44,7 +44,7 @@ macro_rules! settings {
             pub const fn spec(self) -> Spec {
                 match self {
                     $(Self::$key => {
-                        Spec { key: self, name: $name, flag: $flag, kind: $kind, default: $default, says: $says }
+                        Spec { key: self, name: $name, flag: $flag, kind: $kind, default: $default, description: $description }
                     })*
                 }
             }

@@ -1,5 +1,5 @@
-//! Which of many lines of one kind the log gets: the first few of a minute, so that a client that goes on and on does not fill
-//! it, and one that stays for months is still heard of. Pure.
+//! Which of many log lines of one kind are written: the first few of a minute, so that a client that repeats itself does not fill the
+//! log, and later ones with their count, so that a lasting fault stays visible. Pure.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ const KEPT: usize = 1_000;
 #[derive(Debug)]
 pub struct LogLimit {
     /// Lines in a minute.
-    most: u32,
+    max: u32,
     since: Instant,
     count: u64,
     /// Lines of the minute before that the log did not get.
@@ -26,7 +26,7 @@ pub struct LogLimit {
 
 /// What is added to a line, so that the log tells how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
+pub enum SuppressionNote {
     Nothing,
     /// The last line of this minute, but for its count.
     Last,
@@ -36,7 +36,7 @@ pub enum More {
     LeftOut(u64),
 }
 
-impl fmt::Display for More {
+impl fmt::Display for SuppressionNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => Ok(()),
@@ -49,8 +49,8 @@ impl fmt::Display for More {
 
 impl LogLimit {
     #[must_use]
-    pub fn new(most: u32, now: Instant) -> Self {
-        Self { most, since: now, count: 0, left_out: 0 }
+    pub fn new(max: u32, now: Instant) -> Self {
+        Self { max, since: now, count: 0, left_out: 0 }
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -59,18 +59,18 @@ impl LogLimit {
 
     /// One more. `None`: not for the log; else what is added to the line. Past the first few of a minute only every tenth, then
     /// every hundredth line and so on is for the log, each with its number.
-    pub fn note(&mut self, now: Instant) -> Option<More> {
-        let most = u64::from(self.most);
+    pub fn note(&mut self, now: Instant) -> Option<SuppressionNote> {
+        let most = u64::from(self.max);
         if self.is_over(now) {
-            *self = Self { left_out: self.count.saturating_sub(most), ..Self::new(self.most, now) };
+            *self = Self { left_out: self.count.saturating_sub(most), ..Self::new(self.max, now) };
         }
         self.count = self.count.saturating_add(1);
         let left_out = std::mem::take(&mut self.left_out);
         match self.count {
-            _ if left_out > 0 => Some(More::LeftOut(left_out)),
-            count if count < most => Some(More::Nothing),
-            count if count == most => Some(More::Last),
-            count if count > most && count >= 100 && is_power_of_ten(count) => Some(More::Count(count)),
+            _ if left_out > 0 => Some(SuppressionNote::LeftOut(left_out)),
+            count if count < most => Some(SuppressionNote::Nothing),
+            count if count == most => Some(SuppressionNote::Last),
+            count if count > most && count >= 100 && is_power_of_ten(count) => Some(SuppressionNote::Count(count)),
             _ => None,
         }
     }
@@ -83,38 +83,38 @@ fn is_power_of_ten(count: u64) -> bool {
 /// The same for one place of the code, for all callers.
 #[derive(Debug)]
 pub struct SiteLimit {
-    most: u32,
+    max: u32,
     limit: Mutex<Option<LogLimit>>,
 }
 
 impl SiteLimit {
     #[must_use]
-    pub const fn new(most: u32) -> Self {
-        Self { most, limit: Mutex::new(None) }
+    pub const fn new(max: u32) -> Self {
+        Self { max, limit: Mutex::new(None) }
     }
 
     /// As [`LogLimit::note`].
-    pub fn note(&self) -> Option<More> {
+    pub fn note(&self) -> Option<SuppressionNote> {
         let now = Instant::now();
-        self.limit.lock().get_or_insert_with(|| LogLimit::new(self.most, now)).note(now)
+        self.limit.lock().get_or_insert_with(|| LogLimit::new(self.max, now)).note(now)
     }
 }
 
 /// The same for each of many, such as addresses. Those beyond [`KEPT`] in a minute are not for the log.
 #[derive(Debug)]
 pub struct LogLimits<K> {
-    most: u32,
+    max: u32,
     by: Mutex<HashMap<K, LogLimit>>,
 }
 
 impl<K: Eq + Hash> LogLimits<K> {
     #[must_use]
-    pub fn new(most: u32) -> Self {
-        Self { most, by: Mutex::default() }
+    pub fn new(max: u32) -> Self {
+        Self { max, by: Mutex::default() }
     }
 
     /// As [`LogLimit::note`].
-    pub fn note(&self, key: K, now: Instant) -> Option<More> {
+    pub fn note(&self, key: K, now: Instant) -> Option<SuppressionNote> {
         let mut by = self.by.lock();
         if by.len() >= KEPT && !by.contains_key(&key) {
             by.retain(|_, limit| !limit.is_over(now));
@@ -122,7 +122,7 @@ impl<K: Eq + Hash> LogLimits<K> {
                 return None;
             }
         }
-        by.entry(key).or_insert_with(|| LogLimit::new(self.most, now)).note(now)
+        by.entry(key).or_insert_with(|| LogLimit::new(self.max, now)).note(now)
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
             assert_eq!(first[most as usize..], counts);
             let second = minute(&mut limit, 1);
             assert_eq!(second[0], format!(" ({} of these were left out before)", 50_000 - most));
-            assert_eq!(limit.note(start + TIME * 9), Some(More::LeftOut(u64::from(50_000 - most))));
+            assert_eq!(limit.note(start + TIME * 9), Some(SuppressionNote::LeftOut(u64::from(50_000 - most))));
         }
     }
 }

@@ -17,13 +17,13 @@ pub struct Spec {
     pub kind: &'static str,
     pub labels: &'static [&'static str],
     /// One line, without a full stop.
-    pub says: &'static str,
+    pub description: &'static str,
 }
 
 /// Makes a constant for each metric, and [`ALL`].
 macro_rules! metrics {
-    ($($constant:ident: $kind:literal, $name:literal, $labels:expr, $says:literal;)*) => {
-        $(pub const $constant: Spec = Spec { name: $name, kind: $kind, labels: &$labels, says: $says };)*
+    ($($constant:ident: $kind:literal, $name:literal, $labels:expr, $description:literal;)*) => {
+        $(pub const $constant: Spec = Spec { name: $name, kind: $kind, labels: &$labels, description: $description };)*
 
         /// Every metric of `/metrics`; docs/metrics.md is made from this table.
         pub const ALL: &[Spec] = &[$($constant),*];
@@ -199,7 +199,7 @@ struct Adding<'a>(&'a mut Registry);
 
 impl Adding<'_> {
     fn one(&mut self, spec: Spec, metric: impl Metric) {
-        self.0.register(spec.name, spec.says, metric);
+        self.0.register(spec.name, spec.description, metric);
     }
 }
 

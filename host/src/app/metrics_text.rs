@@ -44,8 +44,8 @@ fn counter(text: &mut String, spec: Spec, value: u64) {
 }
 
 fn head(text: &mut String, spec: Spec) {
-    let Spec { name, kind, says, .. } = spec;
-    let _ = writeln!(text, "# HELP switchbox_{name} {says}.\n# TYPE switchbox_{name} {kind}");
+    let Spec { name, kind, description, .. } = spec;
+    let _ = writeln!(text, "# HELP switchbox_{name} {description}.\n# TYPE switchbox_{name} {kind}");
 }
 
 fn per_plugin(text: &mut String, plugins: &[PluginStatus]) {

@@ -60,10 +60,10 @@ impl FromArgMatches for Flags {
 fn argument(spec: &Spec) -> Arg {
     let argument = Arg::new(spec.name).long(spec.flag);
     match spec.kind {
-        Kind::Switch => argument.action(ArgAction::SetTrue).help(spec.says),
+        Kind::Switch => argument.action(ArgAction::SetTrue).help(spec.description),
         Kind::Text(value) | Kind::Number(value) => {
             let default = if spec.default.is_empty() { String::new() } else { format!(" [default: {}]", spec.default) };
-            argument.value_name(value).help(format!("{}{default}", spec.says))
+            argument.value_name(value).help(format!("{}{default}", spec.description))
         }
     }
 }

@@ -56,7 +56,7 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     attach(&mut hub, "other", &authorization(&other.token("local", now() - 3_600, now() - 597).unwrap()));
     let told = error(&hub, "GATEWAY_DETACHMENT_DEVICE_ERROR");
     assert_eq!(told["device_id"], "other");
-    assert!(told["description"].as_str().unwrap().contains("ran out"), "{told}");
+    assert!(told["description"].as_str().unwrap().contains("expired"), "{told}");
     hub.publish("/devices/lamp/events", "still there");
     assert_eq!(errors(&hub).len(), 1, "{:?}", errors(&hub));
     // So it is when the key is given an end.
@@ -65,7 +65,7 @@ fn a_device_is_detached_when_its_token_runs_out_and_a_new_one_keeps_it() {
     credentials[0]["expirationTime"] = clock::rfc3339(clock::now_ms() + 500).into();
     let path = format!("{path}?updateMask=credentials");
     let _ = setup.host.admin().patch(&path, &json!({ "credentials": credentials })).ok();
-    until("the lamp to be told of", || errors(&hub).get(1).filter(|told| told.contains("ran out")).cloned());
+    until("the lamp to be told of", || errors(&hub).get(1).filter(|told| told.contains("expired")).cloned());
     assert_eq!(setup.lamp("connected"), false);
     setup.host.stop();
 }

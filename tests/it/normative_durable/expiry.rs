@@ -77,7 +77,7 @@ fn v5_3_3_2_5_messages_run_out_of_time_though_the_clock_went_back_a_year_while_t
 }
 
 #[test]
-fn v5_3_3_2_5_what_ran_out_of_time_in_a_full_queue_makes_room_and_does_not_come_back() {
+fn v5_3_3_2_5_what_expired_in_a_full_queue_makes_room_and_does_not_come_back() {
     let place = Place::new();
     let host = place.start();
     away(&host);
@@ -101,7 +101,7 @@ fn v5_3_3_2_5_what_ran_out_of_time_in_a_full_queue_makes_room_and_does_not_come_
 }
 
 #[test]
-fn v5_3_3_2_5_retained_messages_that_ran_out_of_time_make_room_and_do_not_come_back() {
+fn v5_3_3_2_5_retained_messages_that_expired_make_room_and_do_not_come_back() {
     let place = Place::new();
     let host = place.start();
     let mut from = clean(&host, "from");

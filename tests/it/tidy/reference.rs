@@ -74,7 +74,7 @@ max-connections = 5000
             Kind::Switch => format!("`--{}`", spec.flag),
             Kind::Text(value) | Kind::Number(value) => format!("`--{} {value}`", spec.flag),
         };
-        writeln!(page, "| `{}` | {flag} | {} | {} |", spec.name, readable(spec), spec.says).unwrap();
+        writeln!(page, "| `{}` | {flag} | {} | {} |", spec.name, readable(spec), spec.description).unwrap();
     }
     page
 }
@@ -102,7 +102,7 @@ scrape_configs:
     for spec in metrics::ALL {
         let labels = spec.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         let end = if spec.kind == "counter" { "_total" } else { "" };
-        writeln!(page, "| `switchbox_{}{end}` | {} | {labels} | {} |", spec.name, spec.kind, spec.says).unwrap();
+        writeln!(page, "| `switchbox_{}{end}` | {} | {labels} | {} |", spec.name, spec.kind, spec.description).unwrap();
     }
     page
 }

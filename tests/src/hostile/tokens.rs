@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
         let claims = claims("local", now(), now() + 600);
         tried(attack, "healthy", &[attack.target.device_token.clone(), broken, unsigned("ES256", &claims)]);
     }),
-    row("expired-token", "shows tokens that ran out, do not hold yet, or hold too long", |attack| {
+    row("expired-token", "shows tokens that expired, are not valid yet, or are valid too long", |attack| {
         let sign = |from, to| token(attack.target.key(), "local", from, to);
         let now = now();
         tried(

@@ -31,7 +31,7 @@ fn warning(number: usize, time: Validity) -> Option<String> {
     match time {
         Validity::Expired(at) => {
             let at = clock::rfc3339(at);
-            Some(format!("credential {number} ran out at {at}: nobody gets in with it"))
+            Some(format!("credential {number} expired at {at}: no client can use it"))
         }
         Validity::Now | Validity::NotYet(_) => None,
     }
@@ -73,8 +73,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "credential 2 ran out at 2001-01-01T00:00:00.000Z: nobody gets in with it",
-                "credential 3 ran out at 1970-01-01T00:00:01.000Z: nobody gets in with it",
+                "credential 2 expired at 2001-01-01T00:00:00.000Z: no client can use it",
+                "credential 3 expired at 1970-01-01T00:00:01.000Z: no client can use it",
             ]
         );
     }

@@ -49,7 +49,7 @@ impl Authority {
 }
 
 #[test]
-fn a_certificate_lets_in_whom_it_is_registered_for_or_whom_an_authority_names_until_it_runs_out() {
+fn a_certificate_lets_in_whom_it_is_registered_for_or_whom_an_authority_names_until_it_expires() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let (own, registered) = ours.signs("lamp-1");
     let (others, _) = ours.signs("lamp-2");
@@ -64,9 +64,9 @@ fn a_certificate_lets_in_whom_it_is_registered_for_or_whom_an_authority_names_un
         ("another authority", &foreign, vec![], NOW_MS, Err("nor is it by an authority")),
         ("by the authority, too late", &own, vec![], end + 1_000, Err("CertExpired")),
         ("registered", &foreign, vec![&foreign_registered], NOW_MS, by_itself(&foreign_registered, end)),
-        ("registered, too late", &foreign, vec![&foreign_registered], end, Err("ran out")),
+        ("registered, too late", &foreign, vec![&foreign_registered], end, Err("expired")),
         ("registered for a while", &own, vec![&brief], NOW_MS, by_itself(&brief, NOW_MS + 5)),
-        ("no longer registered", &own, vec![&brief], NOW_MS + 5, Err("ran out")),
+        ("no longer registered", &own, vec![&brief], NOW_MS + 5, Err("expired")),
     ] {
         let spec = DeviceSpec { credentials: credentials.into_iter().cloned().collect(), ..DeviceSpec::default() };
         let device = DeviceId::new("lamp-1").unwrap();

@@ -55,8 +55,8 @@ fn a_token_counts_by_its_audience_and_its_times() {
         (json!({"aud": "local", "iat": NOW.to_string(), "exp": format!("{}", NOW + 60)}), Ok(NOW + 60 + SKEW)),
     ] {
         let token = key.sign(&json!({"alg": "ES256", "typ": "JWT"}), &claims).unwrap();
-        let runs_out = verify(&token, &[&public]).map(|verified| verified.runs_out_ms / 1_000);
-        assert_eq!(runs_out, expect, "{claims}");
+        let expires_at = verify(&token, &[&public]).map(|verified| verified.expires_at_ms / 1_000);
+        assert_eq!(expires_at, expect, "{claims}");
     }
 }
 
@@ -270,12 +270,12 @@ fn a_credential_is_read_or_refused_with_the_reason() {
 }
 
 #[test]
-fn a_key_that_ran_out_is_named_in_the_log() {
+fn a_key_that_expired_is_named_in_the_log() {
     let (private, public) = ec_pair();
     let now = switchbox_support::clock::now_ms() / 1_000;
     let token = SigningKey::from_pem(private.as_bytes()).unwrap().token("local", now, now + 60).unwrap();
     let spent = Credential { expires_ms: Some(1_000), ..public };
     let why = crate::proving::by_token("lamp-1", "local", &[spent], token.as_bytes()).unwrap_err().to_string();
-    let expect = "lamp-1: no key that is registered and valid fits the token's algorithm ES256; one ran out at 1970-01-01T00:00:01.000Z";
+    let expect = "lamp-1: no key that is registered and valid fits the token's algorithm ES256; one expired at 1970-01-01T00:00:01.000Z";
     assert!(why.ends_with(expect), "{why}");
 }

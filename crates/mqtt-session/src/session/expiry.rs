@@ -1,4 +1,4 @@
-//! What ran out of time while it waited: it gives up its place when something else needs it.
+//! What expired while it waited: it gives up its place when something else needs it.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ impl<D: Clone + Weigh> Session<D> {
         self.queue.push_back(item);
     }
 
-    /// Lets go of all in the queue that ran out of time; gives how many. Costs nothing while nothing there can have.
+    /// Lets go of all in the queue that expired; gives how many. Costs nothing while nothing there can have.
     pub fn purge(&mut self, now: Instant) -> u64 {
         if self.expires_from.is_none_or(|first| first > now) {
             return 0;

@@ -6,7 +6,7 @@ use super::{InFlight, Item, Left, Logged, Reached, Sent, Session, Weigh, item::R
 use switchbox_model::broker::MessageNum;
 
 impl<D: Clone + Weigh> Session<D> {
-    /// Takes it up: in order, without what ran out of time and was not sent for sure, and the QoS 2 packet identifiers of
+    /// Takes it up: in order, without what expired and was not sent for sure, and the QoS 2 packet identifiers of
     /// the client.
     #[must_use]
     pub fn restore(left: Vec<Left<D>>, received: Vec<u16>, now: Instant) -> Self {
@@ -40,7 +40,7 @@ impl<D: Clone + Weigh> Session<D> {
         self.in_flight.iter().find(|entry| entry.in_doubt)?.logged
     }
 
-    /// What ran out of time is not sent again where it is not sure that it was sent.
+    /// What expired is not sent again where it is not sure that it was sent.
     pub(super) fn drop_doubtful(&mut self, now: Instant) {
         let is_over =
             |entry: &InFlight<D>| entry.in_doubt && entry.item.as_ref().is_some_and(|item| item.is_expired(now));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_out_of_time_comes_again_only_where_it_was_sent_for_sure() {
+    fn what_expired_comes_again_only_where_it_was_sent_for_sure() {
         let now = Instant::now();
         let soon = now + Duration::from_secs(1);
         let all = [Reached::Sent, Reached::Held, Reached::InDoubt, Reached::Queued];

@@ -219,7 +219,7 @@ fn a_full_queue_says_so() {
 }
 
 #[test]
-fn what_ran_out_of_time_is_not_sent() {
+fn what_expired_is_not_sent() {
     let mut session = S::new();
     let message = Arc::new(Message { expires: Some(Instant::now()), ..Message::new("t", "x") });
     session.offer(Item {
@@ -232,7 +232,7 @@ fn what_ran_out_of_time_is_not_sent() {
 }
 
 #[test]
-fn what_ran_out_of_time_gives_up_its_place_in_a_full_queue() {
+fn what_expired_gives_up_its_place_in_a_full_queue() {
     let mut session = S::new();
     let now = Instant::now();
     let soon = now + Duration::from_secs(1);

@@ -213,7 +213,7 @@ impl Handle {
         &self.0.session_log
     }
 
-    /// Takes up the retained messages of an earlier process, but for those that ran out of time meanwhile.
+    /// Takes up the retained messages of an earlier process, but for those that expired meanwhile.
     pub fn restore_retained(&self, docs: Vec<RetainedDoc>, now: Now) {
         let (expired, live): (Vec<_>, Vec<_>) = docs.into_iter().partition(|doc| doc.message.is_expired(now.ms));
         self.forget_retained(&expired.into_iter().map(|doc| doc.message.topic).collect::<Vec<_>>());
@@ -223,7 +223,7 @@ impl Handle {
         }
     }
 
-    /// Those of now: what ran out of time is gone.
+    /// Those of now: what expired is gone.
     fn live_retained(&self) -> MutexGuard<'_, Retained> {
         let mut retained = self.0.retained.lock();
         let expired = retained.purge(clock::instant());
@@ -231,7 +231,7 @@ impl Handle {
         retained
     }
 
-    /// They ran out of time, on the disk too. What is not written of it is found out again at the next start.
+    /// They expired, on the disk too. What is not written of it is found out again at the next start.
     fn forget_retained(&self, expired: &[Arc<str>]) {
         for topics in expired.chunks(TOPICS_AT_ONCE) {
             let (topics, time_ms) = (topics.to_vec(), clock::now_ms());

@@ -107,7 +107,7 @@ impl Retained {
         }
     }
 
-    /// Lets go of all that ran out of time; gives their topics.
+    /// Lets go of all that expired; gives their topics.
     pub(super) fn purge(&mut self, now: Instant) -> Vec<Arc<str>> {
         let mut gone = Vec::new();
         while let Some((_, topic)) = self.expiring.first().filter(|(at, _)| *at <= now) {

@@ -246,7 +246,7 @@ fn what_the_host_shows_reaches_only_who_asked_for_it_by_name() {
 }
 
 #[tokio::test]
-async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
+async fn what_expired_makes_room_for_new_retained_messages() {
     let metrics = Metrics::default();
     let topics = Handle::new(metrics.clone(), SessionLog::default());
     let retain = |topic: String, expires| {
@@ -262,7 +262,7 @@ async fn what_ran_out_of_time_makes_room_for_new_retained_messages() {
 }
 
 #[test]
-fn what_ran_out_of_time_while_the_host_was_down_is_not_taken_up() {
+fn what_expired_while_the_host_was_down_is_not_taken_up() {
     let topics = Handle::new(Metrics::default(), SessionLog::default());
     let now = Now { instant: Instant::now(), ms: 1_000 };
     let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };

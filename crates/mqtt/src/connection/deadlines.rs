@@ -13,9 +13,12 @@ impl Connection {
         let keep_alive = self.keep_alive.map(|limit| self.heard + limit);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
-        let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.runs_out());
-        let others =
-            self.runs_out.into_iter().chain(attached).chain(self.slow.as_ref().and_then(|slow| slow.window.deadline()));
+        let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.expires_at());
+        let others = self
+            .expires_at
+            .into_iter()
+            .chain(attached)
+            .chain(self.slow.as_ref().and_then(|slow| slow.window.deadline()));
         let next = keep_alive.into_iter().chain(blocked).chain(partial).chain(others).min();
         // A day: nothing to wait for.
         next.unwrap_or_else(|| now + Duration::from_secs(86_400)).max(now)
@@ -42,7 +45,7 @@ impl Connection {
         }
         let silent = self.keep_alive.is_some_and(|limit| now >= self.heard + limit);
         if silent && !self.reads() {
-            // It is we who do not listen.
+            // The host itself has stopped reading.
             self.heard = now;
         } else if silent {
             return Err(Fault::new(reason::KEEP_ALIVE, "keep-alive time is over").into());

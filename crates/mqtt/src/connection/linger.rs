@@ -1,5 +1,5 @@
-//! How a connection takes leave of its client: what was accepted is acknowledged, the client is told why, and the log and `/metrics` are
-//! told of what the host ended. Bounded in time.
+//! The end of a connection: what was accepted is acknowledged, DISCONNECT says why, and what the host ended is logged and counted. Bounded
+//! in time.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::io::Interest;
 
 use crate::{
-    connection::Connection, end::ConnectionEnd, mailbox::Close, socket::Socket, web::Closing, wire::GOODBYE_TIMEOUT,
+    connection::Connection, end::ConnectionEnd, mailbox::Close, socket::Socket, web::Closing, wire::CLOSE_TIMEOUT,
 };
 
 /// How long what was accepted may take to be durable and acknowledged.
@@ -16,7 +16,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 const TAKEOVER_ACK_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Connection {
-    /// The last acknowledgements and words, then the end.
+    /// Sends the last acknowledgements and DISCONNECT, then closes.
     pub(crate) async fn finish(mut self: Box<Self>, end: ConnectionEnd) {
         let taken_over = matches!(end, ConnectionEnd::Closed(Close::TakenOver));
         let end = if taken_over { self.taken_over().await } else { end };
@@ -26,13 +26,13 @@ impl Connection {
         let ack_timeout = if taken_over { TAKEOVER_ACK_TIMEOUT } else { ACK_TIMEOUT };
         // Where a later packet ended the connection, the client would else send again what is in the journal.
         let _ = tokio::time::timeout(ack_timeout, self.acknowledge_accepted()).await;
-        let words = self.last_words(&end);
+        let bytes = self.final_bytes(&end);
         let closing = end.closing();
-        match words {
-            Some(words) if !taken_over => say_goodbye(&mut self.stream, &words, closing).await,
-            words => {
-                if let Some(words) = words.filter(|words| !words.is_empty()) {
-                    let _ = self.stream.try_write(&words);
+        match bytes {
+            Some(bytes) if !taken_over => send_and_close(&mut self.stream, &bytes, closing).await,
+            bytes => {
+                if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+                    let _ = self.stream.try_write(&bytes);
                 }
                 self.stream.close(closing);
             }
@@ -44,16 +44,16 @@ impl Connection {
         drop(presence);
         if matches!(stream, Socket::Web(_)) && !lost {
             // Closing the socket before the client's close frame comes would throw away the host's.
-            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, stream.linger()).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.linger()).await;
         }
     }
 
-    /// What is still to be written, and DISCONNECT where the client can read one. None: nothing is to be said.
-    fn last_words(&mut self, end: &ConnectionEnd) -> Option<BytesMut> {
+    /// What is still to be written, and DISCONNECT where the client can read one. None: the client closed first.
+    fn final_bytes(&mut self, end: &ConnectionEnd) -> Option<BytesMut> {
         let reason = end.reason()?;
-        let mut words = std::mem::take(&mut self.unsent);
-        self.peer.disconnect(reason, end.text(), &mut words);
-        Some(words)
+        let mut bytes = std::mem::take(&mut self.unsent);
+        self.peer.disconnect(reason, end.text(), &mut bytes);
+        Some(bytes)
     }
 
     /// Counts and logs what the host ended; a client that comes back and does the same again is logged once a minute.
@@ -97,8 +97,8 @@ impl Connection {
     }
 }
 
-/// Writes the last words and waits a moment for the client to close.
-pub(crate) async fn say_goodbye(socket: &mut Socket, words: &[u8], closing: Closing<'_>) {
+/// Writes these bytes and waits a moment for the client to close.
+pub(crate) async fn send_and_close(socket: &mut Socket, bytes: &[u8], closing: Closing<'_>) {
     // Whatever goes wrong here, the connection is over.
-    let _ = tokio::time::timeout(GOODBYE_TIMEOUT, Box::pin(socket.say_goodbye(words, closing))).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(socket.send_and_close(bytes, closing))).await;
 }

@@ -65,7 +65,7 @@ pub(crate) struct Admitted {
     pub(crate) connection_epoch: u64,
     /// Starts with CONNACK.
     pub(crate) unsent: BytesMut,
-    pub(crate) runs_out: Option<Instant>,
+    pub(crate) expires_at: Option<Instant>,
 }
 
 /// A connection that goes on in another priority class; none when it has ended.
@@ -98,7 +98,7 @@ pub(crate) struct Connection {
     /// Since when the rest of a packet is missing.
     partial_since: Option<Instant>,
     /// When what the client was let in by runs out.
-    pub(crate) runs_out: Option<Instant>,
+    pub(crate) expires_at: Option<Instant>,
     /// Packets since the connection last let others have their turn.
     turn: usize,
     /// Whose threads it is served on.
@@ -109,7 +109,7 @@ impl Connection {
     pub(crate) fn new(stream: Socket, partial: BytesMut, admitted: Admitted) -> Self {
         // While nothing comes, nothing is held.
         let partial = if partial.is_empty() { BytesMut::new() } else { partial };
-        let Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, runs_out } = admitted;
+        let Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at } = admitted;
         Self {
             presence,
             peer,
@@ -128,7 +128,7 @@ impl Connection {
             heard: clock::instant(),
             blocked_since: None,
             partial_since: None,
-            runs_out,
+            expires_at,
             turn: 0,
             class: PriorityClass::Background,
         }

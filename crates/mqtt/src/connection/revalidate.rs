@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     connection::Connection,
-    end::{ConnectionEnd, runs_out},
+    end::{ConnectionEnd, expires_at},
     mailbox::Close,
     presence::Presence,
 };
@@ -21,7 +21,7 @@ impl Connection {
 
     /// Whether what the client was let in by has run out.
     pub(crate) fn check_end(&self, now: Instant) -> Result<(), ConnectionEnd> {
-        if self.runs_out.is_some_and(|at| now >= at) { Err(ConnectionEnd::Closed(Close::RanOut)) } else { Ok(()) }
+        if self.expires_at.is_some_and(|at| now >= at) { Err(ConnectionEnd::Closed(Close::Expired)) } else { Ok(()) }
     }
 
     /// Waits for this as long as the client may stay and nobody asks for the end of its connection.
@@ -52,8 +52,8 @@ impl Connection {
         }
         let until =
             shared.hub.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
-        let is_over = runs_out(until).is_some_and(|at| at <= Instant::now());
-        if is_over { Err(ConnectionEnd::Closed(Close::RanOut)) } else { Ok(()) }
+        let is_over = expires_at(until).is_some_and(|at| at <= Instant::now());
+        if is_over { Err(ConnectionEnd::Closed(Close::Expired)) } else { Ok(()) }
     }
 }
 

@@ -138,5 +138,5 @@ impl Connection {
 }
 
 fn closed(error: ingest::Error) -> ConnectionEnd {
-    ConnectionEnd::Closed(Close::Asked(error.to_string()))
+    ConnectionEnd::Closed(Close::Administrative(error.to_string()))
 }

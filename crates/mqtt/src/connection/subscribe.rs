@@ -80,7 +80,7 @@ impl Connection {
         let (room, stays) = apart(self.or_revoked(shared.topics.reserve_for(&pending)).await);
         shared.topics.write_with(room.flatten(), pending, done);
         stays?;
-        let failed = |error: store::Error| ConnectionEnd::Closed(Close::Asked(error.to_string()));
+        let failed = |error: store::Error| ConnectionEnd::Closed(Close::Administrative(error.to_string()));
         let told = self.or_revoked(told).await?;
         told.unwrap_or(Err(store::Error::Closed)).map_err(failed)
     }

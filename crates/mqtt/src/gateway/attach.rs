@@ -8,7 +8,7 @@ use crate::{
     connection::Connection,
     device_delivery::DeliveryReports,
     dialect::{attach, gateway_errors::ErrorType},
-    end::{ConnectionEnd, runs_out},
+    end::{ConnectionEnd, expires_at},
     gateway::{Attachment, Failure, Gateway, attached_device::AttachedLink},
     mailbox::Close,
     presence::Presence,
@@ -44,10 +44,10 @@ impl Connection {
         let Presence { shared, device: Some(gateway), mailbox, gateway: Some(devices), .. } = &mut self.presence else {
             return Err(failed("the client is no gateway".into()));
         };
-        let runs_out = runs_out(auth_context.end());
+        let expires_at = expires_at(auth_context.end());
         if let Some(known) = devices.attached.get_mut(id) {
             known.auth_context = auth_context;
-            known.runs_out = runs_out;
+            known.expires_at = expires_at;
         } else {
             let link = AttachedLink::new(device.clone(), mailbox.clone(), self.connection_epoch);
             let online = shared.hub.delivery.attach(&device, link.clone(), &gateway.name.id);
@@ -55,11 +55,11 @@ impl Connection {
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");
             resume_attached(&online, &device, mailbox);
             shared.gateway_routes.add(device.num, mailbox);
-            devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, runs_out });
+            devices.attached.insert(id.clone(), Attachment { device, online, link, auth_context, expires_at });
             // What changed while it was decided.
             mailbox.revalidate();
         }
-        devices.note_runs_out();
+        devices.note_expiry();
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl Connection {
         self.note_sent();
         let Presence { shared, mailbox, gateway: Some(gateway), .. } = &mut self.presence else { return false };
         let Some(attachment) = gateway.attached.remove(id) else { return false };
-        gateway.note_runs_out();
+        gateway.note_expiry();
         shared.gateway_routes.remove(attachment.device.num, mailbox);
         attachment.end(why);
         true
@@ -116,7 +116,7 @@ impl Connection {
         let Presence { shared, auth_context, device, gateway, .. } = &mut self.presence;
         let until =
             shared.hub.auth.still_holds(auth_context).map_err(|why| ConnectionEnd::Closed(Close::Revoked(why)))?;
-        self.runs_out = runs_out(until);
+        self.expires_at = expires_at(until);
         let (Some(device), Some(gateway)) = (device, gateway) else {
             self.presence.gateway = Gateway::of(self.presence.device.as_ref());
             return Ok(());
@@ -125,11 +125,11 @@ impl Connection {
         for (id, attachment) in &mut gateway.attached {
             let over = attachment.link.over().map_or(Ok(()), |why| Err(why.to_owned()));
             match over.and_then(|()| shared.hub.auth.attachment_holds(device, &attachment.auth_context)) {
-                Ok(until) => attachment.runs_out = runs_out(until),
+                Ok(until) => attachment.expires_at = expires_at(until),
                 Err(why) => ended.push((id.clone(), why)),
             }
         }
-        gateway.note_runs_out();
+        gateway.note_expiry();
         self.let_go(ended);
         if !self.is_gateway() {
             self.presence.gateway = None;
@@ -140,9 +140,9 @@ impl Connection {
     /// Detaches those whose tokens have run out.
     pub(crate) fn expire_attached(&mut self, now: Instant) {
         let Some(gateway) = &self.presence.gateway else { return };
-        let is_over = |attachment: &Attachment| attachment.runs_out.is_some_and(|at| now >= at);
+        let is_over = |attachment: &Attachment| attachment.expires_at.is_some_and(|at| now >= at);
         let ended = gateway.attached.iter().filter(|(_, attachment)| is_over(attachment));
-        let why = "the device's token or key ran out; attach it again with a new one";
+        let why = "the device's token or key expired; attach it again with a new one";
         let ended: Vec<_> = ended.map(|(id, _)| (id.clone(), why.to_owned())).collect();
         self.let_go(ended);
     }

@@ -21,7 +21,7 @@ pub(crate) struct Attachment {
     pub(crate) online: Online,
     link: Arc<AttachedLink>,
     auth_context: AuthContext,
-    runs_out: Option<Instant>,
+    expires_at: Option<Instant>,
 }
 
 /// What a connection has because its client is a gateway.
@@ -29,7 +29,7 @@ pub(crate) struct Attachment {
 pub(crate) struct Gateway {
     attached: HashMap<DeviceId, Attachment>,
     /// When the first of their tokens runs out.
-    runs_out: Option<Instant>,
+    expires_at: Option<Instant>,
 }
 
 /// Why something that a gateway asked for was not done.
@@ -57,12 +57,12 @@ impl Gateway {
         self.attached.get(id).filter(|attachment| attachment.link.over().is_none())
     }
 
-    pub(crate) fn runs_out(&self) -> Option<Instant> {
-        self.runs_out
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
     }
 
-    fn note_runs_out(&mut self) {
-        self.runs_out = self.attached.values().filter_map(|attachment| attachment.runs_out).min();
+    fn note_expiry(&mut self) {
+        self.expires_at = self.attached.values().filter_map(|attachment| attachment.expires_at).min();
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     clients::{Claim, Key, Wanted},
     connection::Admitted,
     dialect::identity::{self, Shown},
-    end::runs_out,
+    end::expires_at,
     gateway::Gateway,
     mailbox::DeviceLink,
     presence::Presence,
@@ -74,8 +74,8 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
     resume(&presence);
     // What changed before the connection could be told.
     presence.mailbox.revalidate();
-    let runs_out = runs_out(presence.auth_context.end());
-    Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, runs_out })
+    let expires_at = expires_at(presence.auth_context.end());
+    Ok(Admitted { presence, peer, decoder, keep_alive, connection_epoch, unsent, expires_at })
 }
 
 /// Who the client is. Its password is forgotten then.

@@ -14,7 +14,7 @@ use self::{
     refuse::{address, broken, explained, late, log_failure, refuse},
 };
 use crate::{
-    connection::{Connection, linger::say_goodbye},
+    connection::{Connection, linger::send_and_close},
     listen::ListenerOptions,
     shared::Shared,
     socket::Socket,
@@ -97,11 +97,11 @@ async fn first_packet(
         Some(Err(_)) => {
             late(shared, address, "CONNECT");
             let text = "CONNECT did not come in time";
-            say_goodbye(socket, &[], Closing { status: status::POLICY, text }).await;
+            send_and_close(socket, &[], Closing { status: status::POLICY, text }).await;
         }
         None => {
             let text = "the host makes room, or shuts down";
-            say_goodbye(socket, &[], Closing { status: status::GOING_AWAY, text }).await;
+            send_and_close(socket, &[], Closing { status: status::GOING_AWAY, text }).await;
         }
     }
     None

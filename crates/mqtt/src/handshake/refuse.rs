@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 
 use crate::{
-    connection::linger::say_goodbye,
+    connection::linger::send_and_close,
     shared::Shared,
     socket::Socket,
     web::{self, Closing, Failure},
@@ -72,7 +72,7 @@ pub(super) async fn refuse(
         }
         None => {}
     }
-    say_goodbye(socket, &answer, web::closing(&fault)).await;
+    send_and_close(socket, &answer, web::closing(&fault)).await;
 }
 
 /// The log is told of a client that does not get as far as MQTT.
@@ -98,7 +98,7 @@ pub(super) async fn broken(shared: &Shared, socket: &mut Socket, address: IpAddr
     };
     shared.metrics.refuse("connect");
     log_failure(shared, address, failure.text);
-    say_goodbye(socket, &[], Closing { status: failure.status, text: failure.text }).await;
+    send_and_close(socket, &[], Closing { status: failure.status, text: failure.text }).await;
 }
 
 /// What went wrong in a handshake, with what to do about it where that is known.

@@ -8,9 +8,9 @@ pub(crate) enum Close {
     TakenOver,
     Shutdown,
     /// With the reason, for the log and the client.
-    Asked(String),
+    Administrative(String),
     /// The token, key or certificate that the client was let in by.
-    RanOut,
+    Expired,
     /// The client may not stay, with the reason.
     Revoked(String),
 }

@@ -32,7 +32,7 @@ impl Link for DeviceLink {
 
     fn close(&self, reason: &str) {
         if self.mailbox.lock().connection_epoch == self.connection_epoch {
-            self.mailbox.close(Close::Asked(reason.to_owned()));
+            self.mailbox.close(Close::Administrative(reason.to_owned()));
         }
     }
 }

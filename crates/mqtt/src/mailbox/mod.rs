@@ -235,13 +235,13 @@ impl Mailbox {
         self.queue_full.store(state.online && state.session.is_full_for_good(), Ordering::Relaxed);
     }
 
-    /// Into the session's queue, where there is room or what ran out of time makes some.
+    /// Into the session's queue, where there is room or what expired makes some.
     pub(crate) fn offer(&self, state: &mut State, item: Item<DeviceDelivery>) -> Offer {
         self.make_room(state, item.size());
         state.session.offer(item)
     }
 
-    /// Where there is no room for so much more, what ran out of time gives up its place.
+    /// Where there is no room for so much more, what expired gives up its place.
     fn make_room(&self, state: &mut State, bytes: usize) {
         if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
             return;
@@ -278,7 +278,7 @@ impl Mailbox {
         received.iter().for_each(|id| state.session.unreceive(*id));
         if state.connection_epoch == connection_epoch {
             drop(state);
-            self.close(Close::Asked(error.to_string()));
+            self.close(Close::Administrative(error.to_string()));
         }
     }
 

@@ -75,7 +75,7 @@ async fn what_was_accepted_is_acknowledged_before_a_later_packet_ends_the_connec
 
 #[tokio::test]
 async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
-    for (label, v5) in [("taken over", false), ("taken over", true), ("asked", false), ("revoked", true)] {
+    for (label, v5) in [("taken over", false), ("taken over", true), ("administrative", false), ("revoked", true)] {
         let none: Option<&[u8]> = if v5 { Some(&[]) } else { None };
         let server = TestServer::start().await;
         let mut client = connected(&server, v5).await;
@@ -92,7 +92,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
         let mut next = server.open().await;
         match label {
             "taken over" => next.send(&connect_v4("lamp-1", 2, 60)).await,
-            "asked" => server.host.delivery.close(server.host.device("lamp-1").num, "somebody asked"),
+            "administrative" => server.host.delivery.close(server.host.device("lamp-1").num, "somebody asked"),
             _ => server.host.disk.step(),
         }
         ends(&server, Some(label)).await;

@@ -339,7 +339,7 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
 }
 
 #[test]
-fn what_ran_out_of_time_gives_up_its_place_to_what_comes() {
+fn what_expired_gives_up_its_place_to_what_comes() {
     for durable in [true, false] {
         let (metrics, owner_quota) = (Metrics::default(), OfflineSessions::new(9).of(Owner::Everyone));
         let mailbox = Mailbox::new(

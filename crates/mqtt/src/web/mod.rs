@@ -12,7 +12,7 @@ use tokio::io::{Interest, Ready};
 pub(super) use self::frames::{Failure, status};
 pub use self::upgrade::Origins;
 use self::{frames::Frames, upgrade::Refusal};
-use super::wire::{GOODBYE_TIMEOUT, Wire};
+use super::wire::{CLOSE_TIMEOUT, Wire};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 use switchbox_support::metrics::Metrics;
@@ -77,7 +77,7 @@ impl Web {
             Err(refusal) => {
                 refusal.limit.into_iter().for_each(|limit| metrics.limit(limit));
                 wire.write_all(&refusal.answer()).await?;
-                let _ = tokio::time::timeout(GOODBYE_TIMEOUT, wire.finish()).await;
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, wire.finish()).await;
                 Err(io::Error::new(ErrorKind::InvalidData, Refused(refusal.text)))
             }
         }
@@ -188,7 +188,7 @@ impl Web {
         }
     }
 
-    /// Says goodbye without waiting: with the failure of the client's, where there was one.
+    /// Sends a close frame without waiting: with the failure of the client, where there was one.
     pub(super) fn close(&mut self, closing: Closing<'_>) {
         let closing = match &self.over {
             Some(Over::Failed(failure)) => Closing { status: failure.status, text: failure.text },

@@ -136,7 +136,7 @@ fn the_last_retained_message_stays_and_an_empty_one_clears() {
 }
 
 #[test]
-fn a_retained_message_goes_when_it_ran_out_of_time_and_no_newer_one_with_it() {
+fn a_retained_message_goes_when_it_expired_and_no_newer_one_with_it() {
     let retained = |expires_ms: Option<u64>| {
         let expiry = expires_ms.map_or(StoredExpiry::Never, StoredExpiry::At);
         let message = StoredMessage { expiry, ..message("x") };

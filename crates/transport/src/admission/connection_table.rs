@@ -9,16 +9,16 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{LimitName, Options, TELL_EVERY, UNAUTHENTICATED_TIMEOUT};
+use super::{LOG_INTERVAL, LimitName, Options, UNAUTHENTICATED_TIMEOUT};
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {
-    here: usize,
+    open: usize,
     of_address: HashMap<IpAddr, usize>,
     /// By their numbers: the oldest first.
     unauthenticated: BTreeMap<u64, Unauthenticated>,
     last_number: u64,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -36,17 +36,17 @@ impl ConnectionTable {
         leave: Arc<Notify>,
         now: Instant,
     ) -> Result<u64, LimitName> {
-        if self.here >= options.connections {
+        if self.open >= options.connections {
             return Err(options.names.connections);
         }
         let taken = address.and_then(|address| self.of_address.get(&address)).copied().unwrap_or(0);
         if taken >= options.per_address {
             return Err(options.names.per_address);
         }
-        if self.unauthenticated.len() >= options.unauthenticated && !self.show_out_oldest(now) {
+        if self.unauthenticated.len() >= options.unauthenticated && !self.evict_oldest(now) {
             return Err(options.names.unauthenticated);
         }
-        self.here += 1;
+        self.open += 1;
         if let Some(address) = address {
             *self.of_address.entry(address).or_default() += 1;
         }
@@ -55,8 +55,8 @@ impl ConnectionTable {
         Ok(self.last_number)
     }
 
-    /// False: none has been there for long.
-    fn show_out_oldest(&mut self, now: Instant) -> bool {
+    /// Closes the oldest unauthenticated connection. False: none is older than its timeout.
+    fn evict_oldest(&mut self, now: Instant) -> bool {
         let Some(oldest) = self.unauthenticated.first_entry() else { return false };
         if now.saturating_duration_since(oldest.get().since) < UNAUTHENTICATED_TIMEOUT {
             return false;
@@ -65,13 +65,13 @@ impl ConnectionTable {
         true
     }
 
-    pub(super) fn known(&mut self, number: u64) {
+    pub(super) fn mark_authenticated(&mut self, number: u64) {
         self.unauthenticated.remove(&number);
     }
 
     pub(super) fn leave(&mut self, number: u64, address: Option<IpAddr>) {
         self.unauthenticated.remove(&number);
-        self.here = self.here.saturating_sub(1);
+        self.open = self.open.saturating_sub(1);
         let Some(address) = address else { return };
         if let Some(taken) = self.of_address.get_mut(&address) {
             *taken -= 1;
@@ -81,17 +81,17 @@ impl ConnectionTable {
         }
     }
 
-    /// Whether it is time for the log to tell of something again.
-    pub(super) fn is_news(&mut self, now: Instant) -> bool {
-        let news = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
-        if news {
-            self.told = Some(now);
+    /// Whether refused connections are to be logged again.
+    pub(super) fn is_log_due(&mut self, now: Instant) -> bool {
+        let due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL);
+        if due {
+            self.logged = Some(now);
         }
-        news
+        due
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.here == 0 && self.of_address.is_empty() && self.unauthenticated.is_empty()
+        self.open == 0 && self.of_address.is_empty() && self.unauthenticated.is_empty()
     }
 }

@@ -26,9 +26,9 @@ pub struct Options {
     pub connections: usize,
     /// Connections of one address at a time, other than this machine's own.
     pub per_address: usize,
-    /// Connections that come in a second; twice as many at once.
+    /// Connections accepted a second; the burst is twice as many.
     pub per_second: u32,
-    /// Connections that nobody has proved anything on yet.
+    /// Connections whose client has not authenticated yet.
     pub unauthenticated: usize,
     pub names: Names,
 }
@@ -60,11 +60,11 @@ impl Names {
     };
 }
 
-/// How long an unauthenticated connection may stay when there are too many: a client that means it needs a fraction of this, unless the
-/// host is the one that is slow, and then nobody gets any further by being thrown out.
+/// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless
+/// the host is slow, and then closing connections would not make it faster.
 const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(1);
-/// The log tells of what is shed so often.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Refused connections are logged once in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ impl Admission {
     }
 
     fn enter_at(&self, address: IpAddr, now: Instant) -> Option<ConnectionPermit> {
-        // Addresses of this machine are not told apart: who is here can do worse.
+        // Loopback addresses are not counted: a process on this machine has cheaper ways to harm the host.
         let address = Some(address.to_canonical()).filter(|address| !address.is_loopback()).map(network);
         let leave = Arc::new(Notify::new());
         let entered = self.in_time(address, now).and_then(|()| {
@@ -146,7 +146,7 @@ impl Admission {
 impl Inner {
     fn shed(&self, limit: LimitName, address: Option<IpAddr>, now: Instant) {
         self.metrics.limit(limit);
-        if self.connection_table.lock().is_news(now) {
+        if self.connection_table.lock().is_log_due(now) {
             let address = address.map_or_else(|| "this machine".to_owned(), |address| address.to_string());
             tracing::warn!(%limit, address, "connections are closed as they come: there are too many");
         }
@@ -156,7 +156,7 @@ impl Inner {
 impl ConnectionPermit {
     /// The client has shown who it is.
     pub fn known(&self) {
-        self.admission.connection_table.lock().known(self.number);
+        self.admission.connection_table.lock().mark_authenticated(self.number);
     }
 
     /// Returns when the client has to go, because others wait who have not had as long.
