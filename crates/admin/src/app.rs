@@ -2,17 +2,16 @@
 
 use std::{
     net::IpAddr,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{answers, audit, error::Error, folder, followers, plugins::Plugins, rate, tokens};
+use switchbox_admin_api::Listeners;
 use switchbox_auth as auth;
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, outbox, registry};
@@ -37,27 +36,9 @@ pub struct Parts {
     pub counters: Metrics,
     /// Those that must live.
     pub tasks: Tasks,
-    pub reach: Reach,
+    pub reach: Listeners,
     /// The counters in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-}
-
-/// Where devices and programs reach the host, for those who are to tell them.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Reach {
-    pub mqtt: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mqtts: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ws: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wss: Option<String>,
-    /// What the host's certificate calls it.
-    pub tls_names: Vec<String>,
-    /// The certificate of the authority that devices are to trust, on the host's machine, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_authority: Option<PathBuf>,
 }
 
 /// What every handler sees.

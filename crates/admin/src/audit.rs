@@ -15,9 +15,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
+pub(super) use switchbox_admin_api::AuditLine as Line;
 use switchbox_model::limits;
 use switchbox_store::private;
 
@@ -30,25 +28,6 @@ const LOOK_BACK_BYTES: u64 = 1024 * 1024;
 
 /// Lines that are kept in memory while they cannot be written: those of calls that were under way when that began.
 const OWED: usize = 1_000;
-
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Line {
-    pub(super) time: String,
-    /// The token's name.
-    pub(super) who: String,
-    pub(super) address: String,
-    /// Method and path, without parameters.
-    pub(super) call: String,
-    /// The full names of what was found for the names in the path and the body.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) object: Option<String>,
-    /// Those parameters that matter, and none that is a secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) parameters: Option<Map<String, Value>>,
-    /// The HTTP status that answered it.
-    pub(super) status: u16,
-}
 
 #[derive(Debug)]
 struct Current {

@@ -1,26 +1,20 @@
 //! What the API does with the bodies of its clients, without a client. Only what is pure: nothing is stored, sent or hashed.
 
 use axum::{extract::Query, http::Uri};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    convert::{self, Base64, DeviceIn, EnumStyle, Int64, Mask, Params, RegistryIn, ServiceIn, Span, read},
+    convert::{self, Mask, Objects, Params, read},
     edit,
-    handlers::{
-        bridge::{self, EventIn, StateIn},
-        dead_letters::Which,
-        devices::{
-            commands::{CommandIn, check_subfolder},
-            credentials::SetPassword,
-            send::{ConfigIn, MethodIn},
-        },
-        follow,
-        gateways::BindingIn,
-        grant::GrantIn,
-        plugins::PatchIn,
-        tokens::TokenIn,
-    },
+    handlers::{bridge, devices::commands::check_subfolder, follow},
     tokens,
+};
+use switchbox_admin_api::{
+    Base64, BindDeviceToGatewayRequest, CreateTokenRequest, Device, DeviceRegistry, GrantRequest, InvokeMethodRequest,
+    ModifyCloudToDeviceConfigRequest, PluginPatch, PublishEventRequest, RedriveDeadLettersRequest,
+    SendCommandToDeviceRequest, ServiceAccount, SetPasswordRequest, SetStateRequest, Span,
 };
 use switchbox_core::{explain, twin};
 use switchbox_model::{
@@ -32,7 +26,6 @@ use switchbox_plugin_runtime::PluginSettings;
 use switchbox_store::{RegistryDoc, ServiceDoc};
 use switchbox_support::metrics::Metrics;
 
-const STYLES: [EnumStyle; 2] = [EnumStyle::Names, EnumStyle::Numbers];
 /// All that an update may name.
 const DEVICE_FIELDS: &str = "blocked,metadata,credentials,log_level,gatewayConfig,methodEndpoint";
 const REGISTRY_FIELDS: &str =
@@ -57,7 +50,7 @@ pub fn api_bodies(data: &[u8]) {
         11 => desired(body),
         12 => query(body),
         13 => token(body),
-        14 => drop(read::<SetPassword>(body)),
+        14 => drop(read::<SetPasswordRequest>(body)),
         15 => binding(body),
         16 => letters(body),
         _ => places(body),
@@ -71,48 +64,54 @@ fn two(body: &[u8]) -> Option<(&str, &str)> {
 }
 
 fn device(body: &[u8]) {
-    let (Ok(wanted), Ok(again)) = (read::<DeviceIn>(body), read::<DeviceIn>(body)) else { return };
+    let (Ok(wanted), Ok(again)) = (read::<Device>(body), read::<Device>(body)) else { return };
     let _ = wanted.id.as_deref().map(DeviceId::new);
-    let _ = wanted.endpoint();
+    let _ = convert::endpoint(&wanted);
     if let Some(payload) = wanted.config.as_ref().and_then(|config| config.binary_data.as_ref()) {
         bytes(payload);
     }
-    let (Ok(spec), Some(all)) = (wanted.spec(), Mask::parse(Some(DEVICE_FIELDS))) else { return };
+    let (Ok(spec), Some(all)) = (convert::device_spec(wanted), Mask::parse(Some(DEVICE_FIELDS))) else { return };
     let mut changed = DeviceSpec::default();
     let patched = convert::device_patch(again, &all).map(|patch| patch.apply(&mut changed));
     assert_eq!(patched.map(|()| &changed), Ok(&spec), "an update of all fields makes the device that was written");
 }
 
 fn registry(body: &[u8]) {
-    let Ok(wanted) = read::<RegistryIn>(body) else { return };
-    let name = wanted.id().and_then(|id| Ok(RegistryName::of("local", "local", id)?));
-    let (Ok(spec), Ok(name)) = (wanted.spec(), name) else { return };
+    let Ok(wanted) = read::<DeviceRegistry>(body) else { return };
+    let name = RegistryName::of("local", "local", wanted.id.as_deref().unwrap_or_default());
+    let (Ok(spec), Ok(name)) = (convert::registry_spec(wanted), name) else { return };
     let Some(all) = Mask::parse(Some(REGISTRY_FIELDS)) else { return };
     let mut changed = RegistrySpec::default();
     let patched = convert::registry_patch(spec.clone(), &all).map(|patch| patch.apply(&mut changed));
     assert_eq!(patched.map(|()| &changed), Ok(&spec), "an update of all fields makes the registry that was written");
     let doc = RegistryDoc { name, spec, created_ms: 0, revision: 0 };
-    for style in STYLES {
-        let shown = convert::registry(&doc, style).to_string();
-        let again = read::<RegistryIn>(shown.as_bytes()).and_then(RegistryIn::spec);
+    for shown in both(&convert::registry(&doc)) {
+        let again = read(shown.as_bytes()).and_then(convert::registry_spec);
         assert_eq!(again.as_ref(), Ok(&doc.spec), "what is shown can be sent back");
     }
 }
 
 fn service(body: &[u8]) {
-    let Ok(wanted) = read::<ServiceIn>(body) else { return };
-    let name = wanted.id().and_then(|id| Ok(ServiceName::new(id)?));
-    let (Ok(spec), Ok(name)) = (wanted.spec(), name) else { return };
+    let Ok(wanted) = read::<ServiceAccount>(body) else { return };
+    let name = ServiceName::new(wanted.id.as_deref().unwrap_or_default());
+    let (Ok(spec), Ok(name)) = (convert::service_spec(wanted), name) else { return };
     let Some(all) = Mask::parse(Some(SERVICE_FIELDS)) else { return };
     let mut changed = ServiceSpec::default();
     let patched = convert::service_patch(spec.clone(), &all).map(|patch| patch.apply(&mut changed));
     assert_eq!(patched.map(|()| &changed), Ok(&spec), "an update of all fields makes the account that was written");
     let doc = ServiceDoc { name, spec, password: None, created_ms: 0, revision: 0 };
-    for style in STYLES {
-        let shown = convert::service(&doc, style).to_string();
-        let again = read::<ServiceIn>(shown.as_bytes()).and_then(ServiceIn::spec);
+    for shown in both(&convert::service(&doc)) {
+        let again = read(shown.as_bytes()).and_then(convert::service_spec);
         assert_eq!(again.as_ref(), Ok(&doc.spec), "what is shown can be sent back");
     }
+}
+
+/// An answer with enums as names, and as numbers.
+fn both<T: Serialize + JsonSchema + 'static>(answer: &T) -> [String; 2] {
+    let names = serde_json::to_value(answer).unwrap_or_default();
+    let mut numbers = names.clone();
+    Objects::of::<T>().number(&mut numbers);
+    [names.to_string(), numbers.to_string()]
 }
 
 /// A settings file.
@@ -124,48 +123,47 @@ fn enabled(body: &[u8]) {
 }
 
 fn event(body: &[u8]) {
-    let Ok(wanted) = read::<EventIn>(body) else { return };
+    let Ok(wanted) = read::<PublishEventRequest>(body) else { return };
     subfolder(&wanted.subfolder);
     bytes(&wanted.binary_data);
     let _ = bridge::within("telemetry", PayloadLimits::default().telemetry(), wanted.binary_data);
 }
 
 fn state(body: &[u8]) {
-    let Ok(wanted) = read::<StateIn>(body) else { return };
+    let Ok(wanted) = read::<SetStateRequest>(body) else { return };
     bytes(&wanted.state.binary_data);
     let _ = bridge::within("the state", PayloadLimits::default().state(), wanted.state.binary_data);
 }
 
 fn config(body: &[u8]) {
-    let Ok(wanted) = read::<ConfigIn>(body) else { return };
+    let Ok(wanted) = read::<ModifyCloudToDeviceConfigRequest>(body) else { return };
     bytes(&wanted.binary_data);
-    let again = serde_json::from_value::<Int64>(wanted.version_to_update.0.to_string().into());
-    assert_eq!(again.ok(), Some(wanted.version_to_update), "a version is read as it is written");
+    let again = serde_json::to_vec(&wanted).ok().and_then(|written| read(&written).ok());
+    assert_eq!(again, Some(wanted), "a request is read as it is written");
 }
 
 fn command(body: &[u8]) {
-    let Ok(wanted) = read::<CommandIn>(body) else { return };
+    let Ok(wanted) = read::<SendCommandToDeviceRequest>(body) else { return };
     subfolder(&wanted.subfolder);
     bytes(&wanted.binary_data);
     span(wanted.ttl);
 }
 
 fn method(body: &[u8]) {
-    let Ok(wanted) = read::<MethodIn>(body) else { return };
+    let Ok(wanted) = read::<InvokeMethodRequest>(body) else { return };
     let _ = topics::check_name(&wanted.method);
     bytes(&wanted.payload);
     span(wanted.timeout);
 }
 
 fn bytes(bytes: &Base64) {
-    let again = serde_json::from_value::<Base64>(Base64::encode(&bytes.0).into());
+    let again = serde_json::to_value(bytes).and_then(serde_json::from_value::<Base64>);
     assert_eq!(again.ok().as_ref(), Some(bytes), "bytes are read as they are written");
 }
 
 fn span(span: Option<Span>) {
-    let Some(Span(span)) = span else { return };
-    let shown = format!("{}s", span.as_secs_f64());
-    assert!(serde_json::from_value::<Span>(shown.into()).is_ok(), "a duration is read as it is written");
+    let Some(span) = span else { return };
+    assert!(serde_json::from_value::<Span>(span.to_string().into()).is_ok(), "a duration is read as it is written");
 }
 
 fn subfolder(subfolder: &str) {
@@ -178,7 +176,7 @@ fn subfolder(subfolder: &str) {
 /// An operator's consent, and the settings file that it is written into.
 fn grants(body: &[u8]) {
     let Some((body, text)) = two(body) else { return };
-    let Ok(GrantIn { grants: Some(granted) }) = read::<GrantIn>(body.as_bytes()) else { return };
+    let Ok(GrantRequest { grants: Some(granted) }) = read::<GrantRequest>(body.as_bytes()) else { return };
     let Ok(text) = edit::set_grants(text, &granted) else { return };
     if let Ok(settings) = PluginSettings::parse(&text) {
         assert_eq!(settings.grants, Some(granted), "a plugin has the grants that were given, neither more nor fewer");
@@ -188,7 +186,7 @@ fn grants(body: &[u8]) {
 /// A change of a settings file, and the file.
 fn settings(body: &[u8]) {
     let Some((body, text)) = two(body) else { return };
-    let Ok(wanted) = read::<PatchIn>(body.as_bytes()) else { return };
+    let Ok(wanted) = read::<PluginPatch>(body.as_bytes()) else { return };
     let Ok(merged) = edit::merge_settings(text, &wanted.settings) else { return };
     let _ = wanted.enabled.map(|enabled| edit::set_enabled(&merged, enabled));
     let merged = edit::parse(&merged);
@@ -219,7 +217,7 @@ fn query(body: &[u8]) {
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&uri) else { return };
     let Ok(params) = Params::new(pairs, Metrics::default()) else { return };
     let _ = params.only(&["pageSize", "pageToken", "fieldMask"]);
-    let _ = (params.enums(), params.all("deviceIds"));
+    let _ = params.all("deviceIds");
     let _ = params.one("kind").map(convert::event_kind);
     let _ = params.one("status").map(convert::command_status);
     let _ = params.one("gatewayListOptions.gatewayType").map(convert::gateway_filter);
@@ -240,18 +238,18 @@ fn query(body: &[u8]) {
 }
 
 fn token(body: &[u8]) {
-    let Ok(wanted) = read::<TokenIn>(body) else { return };
+    let Ok(wanted) = read::<CreateTokenRequest>(body) else { return };
     assert!(wanted.scope.needs_token(), "no token has the scope of those who show none");
     let _ = tokens::check_name(&wanted.name);
 }
 
 fn binding(body: &[u8]) {
-    let Ok(wanted) = read::<BindingIn>(body) else { return };
+    let Ok(wanted) = read::<BindDeviceToGatewayRequest>(body) else { return };
     let _ = (DeviceId::new(&wanted.gateway_id), DeviceId::new(&wanted.device_id));
 }
 
 fn letters(body: &[u8]) {
-    let Ok(wanted) = read::<Which>(body) else { return };
+    let Ok(wanted) = read::<RedriveDeadLettersRequest>(body) else { return };
     let _ = wanted.plugin.as_deref().map(PluginName::new);
 }
 

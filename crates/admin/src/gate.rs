@@ -23,11 +23,10 @@ use super::{
     details::{self, Details},
     error::{Error, Kind},
     rate::{self, Caller},
-    scope::Scope,
     server::ConnectionInfo,
-    tokens,
     verb_paths::shown,
 };
+use switchbox_admin_api::{Scope, TOKEN_FILE};
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
@@ -231,7 +230,7 @@ impl Gate {
         };
         let refused = |text: String| Error::new(Kind::Unauthenticated, text);
         let Some(shown) = text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) else {
-            let file = tokens::FILE;
+            let file = TOKEN_FILE;
             return Err(refused(format!("a bearer token is needed: the one in {file} in the host's data folder")));
         };
         tokens.find(shown.trim()).ok_or_else(|| refused("the bearer token is not this host's".into()))

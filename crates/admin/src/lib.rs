@@ -24,7 +24,6 @@ mod ports;
 mod rate;
 mod reply;
 mod routes;
-mod scope;
 mod server;
 mod service;
 #[cfg(any(test, feature = "testing"))]
@@ -35,8 +34,7 @@ mod tokens;
 mod verb_paths;
 mod web;
 
-pub use app::{Parts, Reach};
-pub use plugins::{Counters, DeleteError, Later, PluginView, Plugins, RedriveError, TakenBackView, Timers};
+pub use app::Parts;
+pub use plugins::{DeleteError, Later, Plugins, RedriveError};
 pub use ports::{Error, Options, Ports};
 pub use service::Service;
-pub use tokens::FILE as TOKEN_FILE;

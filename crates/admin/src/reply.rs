@@ -1,17 +1,20 @@
 //! Where the API meets HTTP: status codes, bodies, what a request carries. The only file that knows both sides.
 
+use std::sync::Arc;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection},
     http::{StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 
 use super::{
     app::App,
-    convert::{BodyShape, Params, read},
+    convert::{Objects, Params, camel, read_with},
     details,
     error::{Error, Kind},
 };
@@ -22,7 +25,10 @@ use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
 
 /// What a handler gives.
-pub(super) type Answer = Result<axum::Json<Value>, Error>;
+pub(super) type Answer<T> = Result<axum::Json<T>, Error>;
+/// What there is to say of a call that was carried out and has nothing to show.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Empty {}
 /// What the handler of a list gives.
 pub(super) type Page = Result<Response, Error>;
 
@@ -46,7 +52,7 @@ impl List {
     }
 
     /// False: the page has no room for it. The first item has always.
-    pub(super) fn push(&mut self, item: &Value) -> bool {
+    pub(super) fn push(&mut self, item: &impl Serialize) -> bool {
         let at = self.text.len();
         self.write(item);
         self.full = self.text.len() > limits::ADMIN_PAGE_BYTES && self.items > 0;
@@ -63,18 +69,19 @@ impl List {
     }
 
     /// All of them, whose size somebody else has looked at; `full`: they are not all that were wanted because of that.
-    pub(super) fn of<T>(field: &'static str, items: &[T], show: impl Fn(&T) -> Value, full: bool) -> Self {
+    pub(super) fn of<T, S: Serialize>(field: &'static str, items: &[T], show: impl Fn(&T) -> S, full: bool) -> Self {
         let mut list = Self::new(field);
         items.iter().for_each(|item| list.write(&show(item)));
         (list.items, list.full) = (items.len(), full);
         list
     }
 
-    fn write(&mut self, item: &Value) {
+    fn write(&mut self, item: &impl Serialize) {
         if !self.text.is_empty() {
             self.text.push(b',');
         }
-        self.text.extend_from_slice(item.to_string().as_bytes());
+        // A type of the API can always be JSON, and memory can always be written.
+        let _ = serde_json::to_writer(&mut self.text, item);
     }
 
     /// The page. `next` is where the next one begins.
@@ -176,17 +183,38 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
 /// A body that is JSON of this shape, with those of its fields that stand in the query. An empty one counts as `{}`.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + JsonSchema + 'static, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let shape = request.extensions().get::<BodyShape>().copied();
-        let pairs = shape.map_or(Ok(Vec::new()), |_| query(request.uri()))?;
+        let fields = match request.extensions().get::<BodyQuery>() {
+            Some(of_body) => {
+                let pairs = query(request.uri())?.into_iter().map(|(name, value)| (camel(&name), value));
+                pairs.filter(|(name, _)| of_body.has(name)).collect()
+            }
+            None => Vec::new(),
+        };
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        match shape {
-            Some(shape) if !pairs.is_empty() => read(&shape.body(&bytes, pairs)?).map(Self),
-            _ => read(&bytes).map(Self),
-        }
+        read_with(&bytes, &fields).map(Self)
+    }
+}
+
+/// Fields that must not stand in a URL, which programs on the way write down.
+const SECRETS: [&str; 2] = ["password", "symmetricKeys"];
+
+/// Says of a call that fields of its body may stand in its query.
+#[derive(Clone, Copy)]
+pub(super) struct BodyQuery {
+    /// Those of the body.
+    pub(super) objects: fn() -> Arc<Objects>,
+    /// The query's own parameters.
+    pub(super) parameters: &'static [&'static str],
+}
+
+impl BodyQuery {
+    fn has(self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or(name);
+        !SECRETS.contains(&first) && !self.parameters.contains(&first) && (self.objects)().has(first)
     }
 }
 
@@ -194,11 +222,11 @@ impl FromRequestParts<App> for Params {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let pairs = query(&parts.uri)?;
-        let pairs = match parts.extensions.get::<BodyShape>() {
-            Some(shape) => shape.parameters(pairs),
-            None => pairs,
-        };
+        let mut pairs = query(&parts.uri)?;
+        // Fields of the body are bounded by their own limits.
+        if let Some(of_body) = parts.extensions.get::<BodyQuery>() {
+            pairs.retain(|(name, _)| !of_body.has(&camel(name)));
+        }
         Self::new(pairs, app.parts.counters.clone())
     }
 }
@@ -212,6 +240,8 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use serde_json::Value;
+    use switchbox_admin_api::{Device, SetPasswordRequest};
 
     fn written(list: List, next: Option<&str>) -> Value {
         let metrics = Metrics::default();
@@ -235,5 +265,17 @@ mod tests {
         assert_eq!(written(List::new("items"), None), json!({}));
         assert_eq!(written(List::new("items"), Some("a")), json!({"nextPageToken": "a"}));
         assert_eq!(written(List::new("items").always(), Some("a")), json!({"items": [], "nextPageToken": "a"}));
+    }
+
+    #[test]
+    fn a_parameter_is_the_querys_own_or_a_field_of_the_body_but_no_secret() {
+        let of_device = BodyQuery { objects: Objects::of::<Device>, parameters: &["updateMask"] };
+        assert_eq!(
+            ["gatewayConfig.gatewayType", "updateMask", "colour", "symmetricKeys.primaryKey"]
+                .map(|name| of_device.has(name)),
+            [true, false, false, false]
+        );
+        let of_password = BodyQuery { objects: Objects::of::<SetPasswordRequest>, parameters: &[] };
+        assert!(!of_password.has("password"));
     }
 }

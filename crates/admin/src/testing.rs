@@ -18,7 +18,8 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{DeleteError, Later, Options, Parts, PluginView, Plugins, Reach, RedriveError, Service, TOKEN_FILE};
+use crate::{DeleteError, Later, Options, Parts, Plugins, RedriveError, Service};
+use switchbox_admin_api::{Base64, Listeners, Plugin, TOKEN_FILE};
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
@@ -27,6 +28,11 @@ use switchbox_model::{DeviceName, EventData, PayloadLimits, PluginName, Registry
 use switchbox_settings::AdminAuth;
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_testing::Host;
+
+/// Bytes as the API writes them.
+pub fn base64(bytes: &[u8]) -> Value {
+    serde_json::to_value(Base64(Bytes::copy_from_slice(bytes))).unwrap()
+}
 
 /// Commands that may wait for one device.
 pub const QUEUED: usize = 50;
@@ -38,19 +44,19 @@ pub struct OnePlugin {
 }
 
 impl Plugins for OnePlugin {
-    fn list(&self) -> Later<'_, Vec<PluginView>> {
+    fn list(&self) -> Later<'_, Vec<Plugin>> {
         Box::pin(async {
-            vec![PluginView {
+            vec![Plugin {
                 name: "relay".into(),
                 state: "running".into(),
                 component: "plugins/relay.wasm".into(),
                 grants: vec!["config lamp-*".into()],
-                ..PluginView::default()
+                ..Plugin::default()
             }]
         })
     }
 
-    fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
+    fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
         let name = name.to_string();
         Box::pin(async move { self.list().await.into_iter().find(|view| view.name == name) })
     }
@@ -134,7 +140,7 @@ impl TestHost {
             ingest: host.ingest.clone(),
             counters: host.metrics.clone(),
             tasks: host.tasks.clone(),
-            reach: Reach::default(),
+            reach: Listeners::default(),
             explain: explain::Handle::new(host.store.clone(), host.registry.clone()),
             registry: host.registry.clone(),
             outbox: host.outbox.clone(),

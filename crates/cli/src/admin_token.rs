@@ -1,13 +1,14 @@
 //! `switchbox token`: who may call a running host's API.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    answer::{self, field},
+    answer::{self, or_dash, typed},
     client::Client,
     on_host,
 };
+use switchbox_admin_api::{CreateTokenRequest, Token};
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -30,8 +31,9 @@ impl on_host::Action for Action {
     fn run(&self, client: &Client) -> anyhow::Result<(Value, String)> {
         match self {
             Self::Create { name, scope } => {
-                let answer = client.post("/v1/tokens", &json!({"name": name, "scope": scope}))?;
-                let text = field(&answer, "token");
+                let scope = typed(&scope.as_str().into())?;
+                let answer = client.post("/v1/tokens", &CreateTokenRequest { name: name.clone(), scope })?;
+                let text = or_dash(typed::<Token>(&answer)?.token);
                 Ok((answer, text))
             }
             Self::List => {

@@ -1,5 +1,7 @@
 //! What the host answers, as rows of a table.
 
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::table::table;
@@ -18,9 +20,18 @@ pub(super) fn field(object: &Value, name: &str) -> String {
     cell(object.get(name))
 }
 
-/// `yes` where the field is true.
-pub(super) fn yes(object: &Value, name: &str) -> String {
-    if object.get(name) == Some(&Value::Bool(true)) { "yes".into() } else { "no".into() }
+pub(super) fn yes(it_is: bool) -> String {
+    if it_is { "yes".into() } else { "no".into() }
+}
+
+/// An answer as the API's type of it.
+pub(super) fn typed<T: DeserializeOwned>(answer: &Value) -> anyhow::Result<T> {
+    serde_json::from_value(answer.clone()).context("the host's answer is none that this version of switchbox knows")
+}
+
+/// The cell of what an answer may lack.
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
 /// The items of a list in an answer; none where there is no such list.
@@ -34,9 +45,4 @@ pub(super) fn list(answer: &Value, name: &str, columns: &[(&str, &str)]) -> Stri
     let rows: Vec<Vec<_>> = items(answer, name).iter().map(row).collect();
     let head: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
     table(&head, &rows)
-}
-
-/// Rows of names and values, for [`details`](super::table::details). Each has the place of its value as a JSON pointer.
-pub(super) fn rows(answer: &Value, named: &[(&str, &str)]) -> Vec<Vec<String>> {
-    named.iter().map(|(name, at)| vec![(*name).to_owned(), cell(answer.pointer(at))]).collect()
 }

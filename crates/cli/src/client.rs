@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 use ureq::{
     http::{Method, Request, StatusCode},
@@ -19,7 +20,7 @@ use super::{
     trust,
     url::escape,
 };
-use switchbox_admin::TOKEN_FILE;
+use switchbox_admin_api::TOKEN_FILE;
 use switchbox_model::{DeviceName, RegistryName};
 use switchbox_support::terminal;
 
@@ -161,16 +162,16 @@ impl Client {
     /// # Errors
     ///
     /// See [`get`](Self::get).
-    pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.call(Method::POST, path, Some(body))
+    pub fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(serde_json::to_string(body)?))
     }
 
-    pub(super) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.call(Method::PATCH, path, Some(body))
+    pub(super) fn patch(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        self.call(Method::PATCH, path, Some(serde_json::to_string(body)?))
     }
 
-    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let text = self.call_text(method, path, body.map(ToString::to_string))?;
+    fn call(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Value> {
+        let text = self.call_text(method, path, body)?;
         let value = serde_json::from_str(&text).context("the host's answer is no JSON")?;
         show_warnings(&value);
         Ok(value)

@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use switchbox_admin::TOKEN_FILE;
+use switchbox_admin_api::TOKEN_FILE;
 use switchbox_store::private::make_folder;
 
 /// Where a host listens unless its settings say otherwise.

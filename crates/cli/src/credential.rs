@@ -13,11 +13,13 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use clap::Subcommand;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{answer::items, client::Client, example, table::table};
+use super::{answer::typed, client::Client, example, table::table};
+use switchbox_admin_api::{DeviceCredential, Listeners, PublicKeyCredential, PublicKeyFormat, SetPasswordRequest};
 use switchbox_auth::{keys, pem};
 use switchbox_model::{
     DeviceName,
@@ -83,7 +85,7 @@ pub struct Secret {
 /// The key of a device that is being registered.
 pub(super) struct Key {
     /// As the API takes it.
-    pub(super) credential: Value,
+    pub(super) credential: DeviceCredential,
     /// The private half's file, made just now.
     pub(super) made: Option<PathBuf>,
 }
@@ -99,7 +101,7 @@ impl NewKey {
         let pair = rcgen::KeyPair::generate().context("no key could be made")?;
         let path = PathBuf::from(format!("{id}.key.pem"));
         write_private(&path, &Zeroizing::new(pair.serialize_pem()))?;
-        let credential = json!({"publicKey": {"format": "ES256_PEM", "key": pair.public_key_pem()}});
+        let credential = credential(PublicKeyFormat::Es256Pem, pair.public_key_pem());
         Ok(Some(Key { credential, made: Some(path) }))
     }
 }
@@ -116,7 +118,7 @@ impl Key {
     pub(super) fn example(&self, client: &Client, name: &DeviceName) -> String {
         let Some(path) = &self.made else { return String::new() };
         // A caller that may not read that gets the usual text.
-        let listeners = client.get("/v1/listeners").unwrap_or(Value::Null);
+        let listeners: Listeners = client.get("/v1/listeners").and_then(|answer| typed(&answer)).unwrap_or_default();
         let destination = example::destination(&listeners, client.base());
         let (path, id, project) = (path.display(), &name.id, name.registry.project());
         format!(
@@ -144,21 +146,21 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// A public key or certificate as the API takes it: its kind is found by reading it.
-fn read(file: &Path) -> anyhow::Result<Value> {
+fn read(file: &Path) -> anyhow::Result<DeviceCredential> {
     let shown = file.display();
     let bytes = fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
     let key = pem::text(&bytes).with_context(|| {
         format!("{shown} is no text; if it is a key in DER: openssl pkey -pubin -inform DER -in OLD -out NEW")
     })?;
     let formats = if key.contains("CERTIFICATE-----") {
-        [(KeyFormat::RsaX509Pem, "RSA_X509_PEM"), (KeyFormat::Es256X509Pem, "ES256_X509_PEM")]
+        [(KeyFormat::RsaX509Pem, PublicKeyFormat::RsaX509Pem), (KeyFormat::Es256X509Pem, PublicKeyFormat::Es256X509Pem)]
     } else {
-        [(KeyFormat::RsaPem, "RSA_PEM"), (KeyFormat::Es256Pem, "ES256_PEM")]
+        [(KeyFormat::RsaPem, PublicKeyFormat::RsaPem), (KeyFormat::Es256Pem, PublicKeyFormat::Es256Pem)]
     };
     let mut problem = None;
     for (format, name) in formats {
         match keys::parse(&Credential { format, key: key.clone().into_owned(), expires_ms: None }) {
-            Ok(_) => return Ok(json!({"publicKey": {"format": name, "key": key}})),
+            Ok(_) => return Ok(credential(name, key.into_owned())),
             Err(error) => problem = Some(error),
         }
     }
@@ -166,15 +168,31 @@ fn read(file: &Path) -> anyhow::Result<Value> {
     problem.and_then(|problem| Err(problem.into())).with_context(|| format!("{shown} cannot be used"))
 }
 
-fn listed(client: &Client, path: &str) -> anyhow::Result<Vec<Value>> {
-    let answer = client.get(path)?;
-    Ok(items(&answer, "credentials").to_vec())
+fn credential(format: PublicKeyFormat, key: String) -> DeviceCredential {
+    DeviceCredential { public_key: PublicKeyCredential { format, key }, expiration_time: None }
+}
+
+/// Of a device or a service account: what both have.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Owner {
+    credentials: Vec<DeviceCredential>,
+}
+
+fn listed(client: &Client, path: &str) -> anyhow::Result<Vec<DeviceCredential>> {
+    Ok(typed::<Owner>(&client.get(path)?)?.credentials)
 }
 
 /// One more or one less is an operation of its own: changes of others at the same time stay.
-fn change(client: &Client, path: &str, verb: &str, credential: &Value, of: &str) -> anyhow::Result<(Value, String)> {
+fn change(
+    client: &Client,
+    path: &str,
+    verb: &str,
+    credential: &DeviceCredential,
+    of: &str,
+) -> anyhow::Result<(Value, String)> {
     let answer = client.post(&format!("{path}:{verb}"), credential)?;
-    let left = items(&answer, "credentials").len();
+    let left = typed::<Owner>(&answer)?.credentials.len();
     Ok((answer, format!("{of} has {left} credential(s)")))
 }
 
@@ -193,9 +211,8 @@ impl Action {
         match self {
             Self::Add { owner, file, expires } => {
                 let mut new = read(file)?;
-                if let (Some(expires), Some(fields)) = (expires, new.as_object_mut()) {
-                    fields.insert("expirationTime".into(), json!(expires));
-                }
+                let expires = expires.as_ref().map(|time| time.parse().map_err(|e| anyhow::anyhow!("--expires {e}")));
+                new.expiration_time = expires.transpose()?;
                 change(client, &path(owner)?, "addCredential", &new, owner)
             }
             Self::List { owner } => {
@@ -221,32 +238,28 @@ impl Action {
     }
 }
 
-fn row(number: usize, credential: &Value) -> Vec<String> {
+fn row(number: usize, credential: &DeviceCredential) -> Vec<String> {
     vec![number.to_string(), format(credential), fingerprint(credential), expires(credential)]
 }
 
 /// A public key or a certificate on one line.
-pub(super) fn described(credential: &Value) -> String {
+pub(super) fn described(credential: &DeviceCredential) -> String {
     format!("{} {} expires {}", format(credential), fingerprint(credential), expires(credential))
 }
 
-fn text<'a>(credential: &'a Value, pointer: &str) -> Option<&'a str> {
-    credential.pointer(pointer).and_then(Value::as_str)
+fn format(credential: &DeviceCredential) -> String {
+    credential.public_key.format.to_string()
 }
 
-fn format(credential: &Value) -> String {
-    text(credential, "/publicKey/format").unwrap_or("-").to_owned()
-}
-
-fn expires(credential: &Value) -> String {
-    text(credential, "/expirationTime").unwrap_or("never").to_owned()
+fn expires(credential: &DeviceCredential) -> String {
+    credential.expiration_time.map_or_else(|| "never".into(), |time| time.to_string())
 }
 
 /// SHA-256 of what the PEM holds: of a certificate as `openssl x509 -fingerprint -sha256` has it, of a key that of
 /// `openssl pkey -pubin -outform der`.
-fn fingerprint(credential: &Value) -> String {
-    let pem = text(credential, "/publicKey/key").unwrap_or_default();
-    let base64: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+fn fingerprint(credential: &DeviceCredential) -> String {
+    let base64: String =
+        credential.public_key.key.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     let Ok(der) = STANDARD.decode(base64) else { return "-".into() };
     let mut hex = String::from("sha256:");
     for byte in Sha256::digest(der) {
@@ -263,7 +276,10 @@ impl Secret {
     /// Sets it by a call to this path.
     pub(super) fn set(&self, client: &Client, whose: &str, path: &str) -> anyhow::Result<(Value, String)> {
         if self.remove {
-            return Ok((client.post(path, &json!({}))?, format!("{whose} has no password any more")));
+            return Ok((
+                client.post(path, &SetPasswordRequest::default())?,
+                format!("{whose} has no password any more"),
+            ));
         }
         let mut password = Zeroizing::new(String::new());
         if self.stdin {
@@ -274,7 +290,7 @@ impl Secret {
             URL_SAFE_NO_PAD.encode_string(random.as_ref(), &mut password);
         }
         let secret = password.trim_end_matches(['\r', '\n']);
-        let answer = client.post(path, &json!({ "password": secret }))?;
+        let answer = client.post(path, &SetPasswordRequest { password: Some(secret.to_owned()) })?;
         let text = if self.stdin { format!("{whose} has a new password") } else { secret.to_owned() };
         Ok((answer, text))
     }

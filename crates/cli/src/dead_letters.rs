@@ -4,12 +4,15 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{self, items},
+    answer::{self, or_dash, typed},
     client::Client,
     on_host,
-    payload::shown,
+    payload::readable,
     table,
     url::escape,
+};
+use switchbox_admin_api::{
+    DeadLetter, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
 };
 use switchbox_model::PluginName;
 
@@ -48,7 +51,7 @@ impl on_host::Action for Action {
             Self::List { plugin } => list(client, plugin.as_deref()),
             Self::Show { id } => {
                 let letter = client.get(&format!("/v1/deadLetters/{id}"))?;
-                let text = details(&letter)?;
+                let text = details(typed(&letter)?);
                 Ok((letter, text))
             }
             Self::Redrive(Which { id: Some(id), .. }) => {
@@ -56,9 +59,9 @@ impl on_host::Action for Action {
                 Ok((answer, format!("dead letter {id} is being handled again")))
             }
             Self::Redrive(Which { plugin, .. }) => {
-                let body = plugin.as_ref().map_or_else(|| json!({}), |plugin| json!({ "plugin": plugin }));
+                let body = RedriveDeadLettersRequest { plugin: plugin.clone() };
                 let answer = client.post("/v1/deadLetters:redrive", &body)?;
-                let (redriven, left) = (number(&answer, "redriven"), number(&answer, "left"));
+                let RedriveDeadLettersResponse { redriven, left } = typed(&answer)?;
                 let left = match left {
                     0 => String::new(),
                     left => format!("; {left} stay, as their plugins do not run or are at it already"),
@@ -75,15 +78,11 @@ impl on_host::Action for Action {
                     None => "all=true".into(),
                 };
                 let answer = client.delete(&format!("/v1/deadLetters?{which}"))?;
-                let text = format!("{} dead letters are gone", number(&answer, "purged"));
+                let text = format!("{} dead letters are gone", typed::<PurgeDeadLettersResponse>(&answer)?.purged);
                 Ok((answer, text))
             }
         }
     }
-}
-
-fn number(answer: &Value, field: &str) -> u64 {
-    answer.get(field).and_then(Value::as_u64).unwrap_or(0)
 }
 
 fn list(client: &Client, plugin: Option<&str>) -> anyhow::Result<(Value, String)> {
@@ -101,23 +100,22 @@ fn list(client: &Client, plugin: Option<&str>) -> anyhow::Result<(Value, String)
     Ok((answer, text))
 }
 
-fn details(letter: &Value) -> anyhow::Result<String> {
-    let fields = [
-        ("letter", "/id"),
-        ("time", "/time"),
-        ("plugin", "/plugin"),
-        ("digest", "/digest"),
-        ("tries", "/attempt"),
-        ("error", "/error"),
-        ("event", "/event/id"),
-        ("event time", "/event/time"),
-        ("event kind", "/event/kind"),
-        ("device", "/event/device"),
+fn details(letter: DeadLetter) -> String {
+    let event = letter.event;
+    let mut rows = vec![
+        ("letter", letter.id.to_string()),
+        ("time", letter.time.to_string()),
+        ("plugin", letter.plugin),
+        ("digest", letter.digest),
+        ("tries", letter.attempt.to_string()),
+        ("error", letter.error),
+        ("event", event.id.to_string()),
+        ("event time", event.time.to_string()),
+        ("event kind", answer::cell(serde_json::to_value(event.kind).ok().as_ref())),
+        ("device", or_dash(event.device)),
+        ("data", readable(event.binary_data.as_ref())),
     ];
-    let mut rows = answer::rows(letter, &fields);
-    rows.push(vec!["data".into(), shown(letter.pointer("/event/binaryData"))?]);
-    rows.extend(
-        items(letter, "logs").iter().map(|line| vec!["log".into(), line.as_str().unwrap_or_default().to_owned()]),
-    );
-    Ok(table::details(&rows))
+    rows.extend(letter.logs.into_iter().map(|line| ("log", line)));
+    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    table::details(&rows)
 }

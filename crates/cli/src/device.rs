@@ -7,21 +7,25 @@ mod prune;
 mod twin;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    answer::field,
+    answer::{or_dash, typed},
     client::Client,
     credential,
     host::Host,
     names::Names,
-    payload::{data, encoded, shown},
+    payload::{data, readable},
     printed::Printed,
     token,
 };
+use switchbox_admin_api::{
+    Base64, Device, DeviceConfig, Int64, InvokeMethodRequest, InvokeMethodResponse, ModifyCloudToDeviceConfigRequest,
+    Span,
+};
 
 /// From this status on a device's answer to a method call says that it failed: those of HTTP.
-const FAILED: u64 = 400;
+const FAILED: u16 = 400;
 /// The exit code of `device method` when the device answers that it failed.
 const DEVICE_REFUSED: u8 = 3;
 
@@ -138,8 +142,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
 
 /// The device answered a method call with a status that says no.
 fn failed(action: &Action, answer: &Value) -> bool {
-    let status = answer.get("status").and_then(Value::as_u64);
-    matches!(action, Action::Method { .. }) && status.is_some_and(|status| status >= FAILED)
+    let answered = matches!(action, Action::Method { .. }).then(|| typed::<InvokeMethodResponse>(answer));
+    matches!(answered, Some(Ok(InvokeMethodResponse { status: FAILED.., .. })))
 }
 
 /// The host's answer, and what a person wants to read of it.
@@ -149,7 +153,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         Action::List => look::list(client),
         Action::Get { device } => {
             let answer = client.get(&client.path(device, "")?)?;
-            let text = look::details(&answer)?;
+            let text = look::details(typed(&answer)?);
             Ok((answer, text))
         }
         Action::Delete { device } => {
@@ -157,24 +161,30 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             Ok((answer, format!("{device} is deleted")))
         }
         Action::Config(Config::Set { device, payload: text, version, force }) => {
-            let mut body =
-                json!({"binaryData": encoded(&data(text)?), "versionToUpdate": version.unwrap_or(0).to_string()});
-            if let (true, Some(fields)) = (force, body.as_object_mut()) {
-                fields.insert("force".into(), true.into());
-            }
+            let body = ModifyCloudToDeviceConfigRequest {
+                binary_data: Base64(data(text)?.into()),
+                version_to_update: Int64(version.unwrap_or(0)),
+                force: *force,
+                name: None,
+            };
             let answer = client.post(&client.path(device, ":modifyCloudToDeviceConfig")?, &body)?;
-            let unchanged = answer.get("unchanged") == Some(&Value::Bool(true));
-            let already = if unchanged { " already, with these bytes; --force makes a new version" } else { "" };
-            let text = format!("{device} has config version {}{already}", field(&answer, "version"));
+            let config: DeviceConfig = typed(&answer)?;
+            let already = if config.unchanged == Some(true) {
+                " already, with these bytes; --force makes a new version"
+            } else {
+                ""
+            };
+            let text = format!("{device} has config version {}{already}", or_dash(config.version));
             Ok((answer, text))
         }
         Action::Config(Config::Get { device, all }) => look::configs(client, device, *all),
         Action::Command(command) => command::act(client, command),
         Action::Method { device, method, payload: text, timeout } => {
-            let timeout = format!("{}s", timeout.as_secs_f64());
-            let body = json!({"method": method, "payload": encoded(&data(text)?), "timeout": timeout});
+            let payload = Base64(data(text)?.into());
+            let body = InvokeMethodRequest { method: method.clone(), payload, timeout: Some(Span(*timeout)) };
             let answer = client.post(&client.path(device, ":invokeMethod")?, &body)?;
-            let text = format!("{} {}", answer.get("status").unwrap_or(&Value::Null), shown(answer.get("payload"))?);
+            let InvokeMethodResponse { status, payload, .. } = typed(&answer)?;
+            let text = format!("{status} {}", readable(Some(&payload)));
             Ok((answer, text.trim_end().to_owned()))
         }
         Action::State { device, newest } => look::states(client, device, *newest),
@@ -189,6 +199,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 }
 
 fn set_blocked(client: &Client, device: &str, blocked: bool) -> anyhow::Result<(Value, String)> {
-    let answer = client.patch(&client.path(device, "?updateMask=blocked")?, &json!({ "blocked": blocked }))?;
+    let answer =
+        client.patch(&client.path(device, "?updateMask=blocked")?, &Device { blocked, ..Device::default() })?;
     Ok((answer, format!("{device} is {}", if blocked { "blocked" } else { "let in again" })))
 }

@@ -2,26 +2,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde_json::Value;
+use switchbox_admin_api::Listeners;
 
 /// Where authorities are that everybody trusts.
 const PUBLIC_AUTHORITIES: &str = "/etc/ssl/certs";
 
 /// Host, port and authority as mosquitto's clients take them. `admin` is how the admin API was reached.
-pub(super) fn destination(listeners: &Value, admin: &str) -> String {
-    let text = |field: &str| listeners.get(field).and_then(Value::as_str);
-    let address = |field: &str| text(field)?.parse::<SocketAddr>().ok();
-    if let Some(at) = address("mqtts") {
-        let trusted = match text("tlsAuthority") {
-            Some(file) => format!("--cafile '{file}'"),
+pub(super) fn destination(listeners: &Listeners, admin: &str) -> String {
+    if let Some(at) = listeners.mqtts.as_ref().and_then(|at| at.parse::<SocketAddr>().ok()) {
+        let trusted = match &listeners.tls_authority {
+            Some(file) => format!("--cafile '{}'", file.display()),
             None => format!("--capath {PUBLIC_AUTHORITIES}"),
         };
-        let names = listeners.get("tlsNames").and_then(Value::as_array).into_iter().flatten();
-        let names: Vec<_> = names.filter_map(Value::as_str).collect();
+        let names: Vec<_> = listeners.tls_names.iter().map(String::as_str).collect();
         let host = called(at, &names, admin);
         return format!("-h {host} -p {} {trusted}", at.port());
     }
-    let at = address("mqtt").unwrap_or(([127, 0, 0, 1], 1883).into());
+    let at = listeners.mqtt.parse().unwrap_or(([127, 0, 0, 1], 1883).into());
     format!("-h {} -p {}", reached(at, admin), at.port())
 }
 
@@ -90,9 +87,10 @@ mod tests {
                 "-h 127.0.0.1 -p 8883 --capath /etc/ssl/certs",
             ),
             (json!({"mqtts": "192.0.2.7:8883"}), here, "-h 192.0.2.7 -p 8883 --capath /etc/ssl/certs"),
-            (Value::Null, here, "-h 127.0.0.1 -p 1883"),
+            (json!({}), here, "-h 127.0.0.1 -p 1883"),
         ] {
-            assert_eq!(destination(&listeners, admin), expected, "{listeners}");
+            let known: Listeners = serde_json::from_value(listeners.clone()).unwrap();
+            assert_eq!(destination(&known, admin), expected, "{listeners}");
         }
     }
 }

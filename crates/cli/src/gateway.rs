@@ -1,14 +1,17 @@
 //! `switchbox gateway`: devices of a running host that speak for others.
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    answer::{cell, field, items, yes},
+    answer::{or_dash, typed, yes},
     client::Client,
     on_host,
     table::table,
     url::escape,
+};
+use switchbox_admin_api::{
+    BindDeviceToGatewayRequest, Device, GatewayAuthMethod, GatewayConfig, GatewayType, ListDevicesResponse,
 };
 use switchbox_model::{DeviceName, RegistryName};
 
@@ -23,13 +26,12 @@ pub enum Method {
     AssociationAndDeviceAuthToken,
 }
 
-impl Method {
-    /// As the API writes it.
-    fn word(self) -> &'static str {
-        match self {
-            Self::AssociationOnly => "ASSOCIATION_ONLY",
-            Self::DeviceAuthTokenOnly => "DEVICE_AUTH_TOKEN_ONLY",
-            Self::AssociationAndDeviceAuthToken => "ASSOCIATION_AND_DEVICE_AUTH_TOKEN",
+impl From<Method> for GatewayAuthMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::AssociationOnly => Self::AssociationOnly,
+            Method::DeviceAuthTokenOnly => Self::DeviceAuthTokenOnly,
+            Method::AssociationAndDeviceAuthToken => Self::AssociationAndDeviceAuthToken,
         }
     }
 }
@@ -58,12 +60,13 @@ impl on_host::Action for Action {
     fn run(&self, client: &Client) -> anyhow::Result<(Value, String)> {
         match self {
             Self::Make { device, auth } => {
-                let config = json!({"gatewayType": "GATEWAY", "gatewayAuthMethod": auth.word()});
-                Ok((configure(client, device, &config)?, format!("{device} is a gateway with {}", auth.word())))
+                let method = GatewayAuthMethod::from(*auth);
+                let answer = configure(client, device, GatewayType::Gateway, Some(method))?;
+                Ok((answer, format!("{device} is a gateway with {method}")))
             }
             Self::Unmake { gateway } => {
-                let config = json!({"gatewayType": "NON_GATEWAY"});
-                Ok((configure(client, gateway, &config)?, format!("{gateway} is no gateway any more")))
+                let answer = configure(client, gateway, GatewayType::NonGateway, None)?;
+                Ok((answer, format!("{gateway} is no gateway any more")))
             }
             Self::Bind { gateway, device } => {
                 let answer = associate(client, "bindDeviceToGateway", gateway, device)?;
@@ -82,8 +85,15 @@ impl on_host::Action for Action {
     }
 }
 
-fn configure(client: &Client, device: &str, config: &Value) -> anyhow::Result<Value> {
-    client.patch(&client.path(device, "?updateMask=gatewayConfig")?, &json!({ "gatewayConfig": config }))
+fn configure(
+    client: &Client,
+    device: &str,
+    kind: GatewayType,
+    method: Option<GatewayAuthMethod>,
+) -> anyhow::Result<Value> {
+    let config = GatewayConfig { gateway_type: Some(kind), gateway_auth_method: method, ..GatewayConfig::default() };
+    let body = Device { gateway_config: Some(config), ..Device::default() };
+    client.patch(&client.path(device, "?updateMask=gatewayConfig")?, &body)
 }
 
 fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow::Result<Value> {
@@ -98,17 +108,19 @@ fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow
         );
     }
     let path = escape(&format!("/v1/{}:{verb}", gateway.registry));
-    client.post(&path, &json!({"gatewayId": gateway.id.as_str(), "deviceId": device.id.as_str()}))
+    let (gateway_id, device_id) = (gateway.id.to_string(), device.id.to_string());
+    client.post(&path, &BindDeviceToGatewayRequest { gateway_id, device_id, parent: None })
 }
 
 fn list(client: &Client, registry: &RegistryName, option: &str) -> anyhow::Result<(Value, String)> {
     let base = escape(&format!("/v1/{registry}/devices"));
     let query = format!("gatewayListOptions.{option}&fieldMask=connected,blocked,gatewayConfig");
     let answer = client.all(&format!("{base}?{query}"), "devices")?;
-    let row = |device: &Value| {
-        let method = cell(device.pointer("/gatewayConfig/gatewayAuthMethod"));
-        vec![field(device, "id"), yes(device, "connected"), yes(device, "blocked"), method]
+    let row = |device: Device| {
+        let method = device.gateway_config.and_then(|config| config.gateway_auth_method);
+        let connected = device.connected == Some(true);
+        vec![or_dash(device.id), yes(connected), yes(device.blocked), or_dash(method)]
     };
-    let rows: Vec<_> = items(&answer, "devices").iter().map(row).collect();
+    let rows: Vec<_> = typed::<ListDevicesResponse>(&answer)?.devices.into_iter().map(row).collect();
     Ok((answer, table(&["DEVICE", "CONNECTED", "BLOCKED", "ATTACHES BY"], &rows)))
 }

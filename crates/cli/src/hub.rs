@@ -1,9 +1,10 @@
 //! `switchbox hub`: a registry as programs for Azure IoT Hub see it.
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::{answer::field, client::Client, names::registry_name, on_host, url::escape};
+use super::{answer::typed, client::Client, names::registry_name, on_host, url::escape};
+use switchbox_admin_api::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey};
 use switchbox_model::RegistryName;
 
 #[derive(Debug, Subcommand)]
@@ -40,35 +41,39 @@ enum Which {
     Secondary,
 }
 
+impl From<Which> for HubKey {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Primary => Self::Primary,
+            Which::Secondary => Self::Secondary,
+        }
+    }
+}
+
 impl on_host::Action for Action {
     fn run(&self, client: &Client) -> anyhow::Result<(Value, String)> {
         let Self::ConnectionString(options) = self;
         let registry =
             options.registry.as_deref().map_or_else(|| Ok(RegistryName::default_registry()), registry_name)?;
-        let answer = ask(client, &registry, options.body())?;
-        let text = field(&answer, "connectionString");
-        Ok((answer, text))
-    }
-}
-
-/// Asks the host for a connection string.
-pub(super) fn ask(client: &Client, registry: &RegistryName, body: Map<String, Value>) -> anyhow::Result<Value> {
-    client.post(&escape(&format!("/v1/{registry}:hubConnectionString")), &body.into())
-}
-
-impl ConnectionString {
-    fn body(&self) -> Map<String, Value> {
-        let key = match self.key {
-            Which::Primary => "primary",
-            Which::Secondary => "secondary",
+        let key = HubKey::from(options.key);
+        let request = HubConnectionStringRequest {
+            policy: options.policy.clone(),
+            device_id: options.device.clone(),
+            host_name: options.host_name.clone(),
+            key: Some(key),
+            new_key: Some(key).filter(|_| options.new_key),
         };
-        let fields = [
-            ("policy", self.policy.as_deref()),
-            ("deviceId", self.device.as_deref()),
-            ("hostName", self.host_name.as_deref()),
-            ("key", Some(key)),
-            ("newKey", Some(key).filter(|_| self.new_key)),
-        ];
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect()
+        ask(client, &registry, &request)
     }
+}
+
+/// Asks the host for a connection string. Returns its answer, and the connection string.
+pub(super) fn ask(
+    client: &Client,
+    registry: &RegistryName,
+    request: &HubConnectionStringRequest,
+) -> anyhow::Result<(Value, String)> {
+    let answer = client.post(&escape(&format!("/v1/{registry}:hubConnectionString")), request)?;
+    let text = typed::<HubConnectionStringResponse>(&answer)?.connection_string;
+    Ok((answer, text))
 }

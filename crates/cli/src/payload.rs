@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
+use switchbox_admin_api::Base64;
+
 /// What a person gives as data: the text itself, `@FILE`, or `-` for standard input.
 pub(super) fn data(text: &str) -> anyhow::Result<Vec<u8>> {
     match text.strip_prefix('@') {
@@ -26,6 +28,8 @@ pub(super) fn shown(value: Option<&Value>) -> anyhow::Result<String> {
     Ok(String::from_utf8(bytes).unwrap_or_else(|_| format!("base64:{text}")))
 }
 
-pub(super) fn encoded(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
+/// The same for bytes that were read.
+pub(super) fn readable(bytes: Option<&Base64>) -> String {
+    let Some(Base64(bytes)) = bytes else { return String::new() };
+    String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| format!("base64:{}", STANDARD.encode(bytes)))
 }

@@ -1,19 +1,21 @@
 //! `switchbox plugin`: plugins of a running host.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{
-    answer::items,
+    answer::typed,
     client::Client,
     host::Host,
     plugin_logs, plugin_new,
     table::{self, table},
     url::escape,
 };
+use switchbox_admin_api::{GrantRequest, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginTakenBack};
 use switchbox_model::PluginName;
+use switchbox_rules::grants::{Capability, Granted};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -83,18 +85,18 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
     match action {
         Action::List => {
             let answer = client.get("/v1/plugins")?;
-            let text = list(&answer);
+            let text = list(typed(&answer)?);
             Ok((answer, text))
         }
         Action::Get { name } => {
             let answer = client.get(&path(name)?)?;
-            let text = details(&answer);
+            let text = details(typed(&answer)?);
             Ok((answer, text))
         }
         Action::New { .. } | Action::Logs(_) => anyhow::bail!("this is done elsewhere"),
         Action::Enable { name } => {
             let answer = client.post(&format!("{}:enable", path(name)?), &json!({}))?;
-            let done = match text(&answer, "/state").as_str() {
+            let done = match state(&answer)?.as_str() {
                 "" | "disabled" => "will be enabled when its change before is done".to_owned(),
                 state => format!("is enabled; its state: {state}"),
             };
@@ -102,7 +104,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
         }
         Action::Disable { name } => {
             let answer = client.post(&format!("{}:disable", path(name)?), &json!({}))?;
-            let done = match text(&answer, "/state").as_str() {
+            let done = match state(&answer)?.as_str() {
                 "disabled" => "is disabled".to_owned(),
                 state => format!("will be disabled when its change before is done; its state now: {state}"),
             };
@@ -125,15 +127,20 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 }
 
 /// Nothing given: all that it asks for.
-fn granted(grants: &[String]) -> anyhow::Result<Value> {
-    let mut by_capability: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
+    let mut granted = Granted::new();
     for grant in grants {
         let (capability, pattern) = grant
             .split_once('=')
             .ok_or_else(|| anyhow::anyhow!("{grant}: write CAPABILITY=PATTERN, such as config=lamp-*"))?;
-        by_capability.entry(capability).or_default().push(pattern);
+        let known = Capability::ALL.into_iter().find(|known| known.as_str() == capability);
+        let known = known.ok_or_else(|| {
+            let names = Capability::ALL.map(Capability::as_str).join(", ");
+            anyhow::anyhow!("{grant}: {capability} is no capability; there are {names}")
+        })?;
+        granted.entry(known).or_default().push(pattern.to_owned());
     }
-    Ok(if by_capability.is_empty() { json!({}) } else { json!({ "grants": by_capability }) })
+    Ok(GrantRequest { grants: Some(granted).filter(|granted| !granted.is_empty()) })
 }
 
 fn next_steps(created: &plugin_new::Created) -> String {
@@ -149,54 +156,47 @@ fn path(name: &str) -> anyhow::Result<String> {
     Ok(format!("/v1/plugins/{}", escape(PluginName::new(name)?.as_str())))
 }
 
-fn text(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => {
-            items.iter().map(|item| item.as_str().unwrap_or_default()).collect::<Vec<_>>().join(", ")
-        }
-        Some(other) => other.to_string(),
-    }
+/// Where a call waited for it: the plugin's state by then.
+fn state(answer: &Value) -> anyhow::Result<String> {
+    Ok(typed::<PluginFile>(answer)?.state.unwrap_or_default())
 }
 
-fn list(answer: &Value) -> String {
-    let columns = ["/name", "/state", "/version", "/counters/events", "/counters/done", "/counters/dead", "/lastError"];
-    let rows: Vec<_> = items(answer, "plugins")
-        .iter()
-        .map(|plugin| columns.iter().map(|column| text(plugin, column)).collect())
-        .collect();
+fn list(answer: ListPluginsResponse) -> String {
+    let row = |plugin: Plugin| {
+        let Plugin { name, state, version, counters, last_error, .. } = plugin;
+        let [events, done, dead] = [counters.events, counters.done, counters.dead].map(|count| count.to_string());
+        vec![name, state, version, events, done, dead, last_error.unwrap_or_default()]
+    };
+    let rows: Vec<_> = answer.plugins.into_iter().map(row).collect();
     table(&["PLUGIN", "STATE", "VERSION", "EVENTS", "DONE", "DEAD", "LAST ERROR"], &rows)
 }
 
-fn details(plugin: &Value) -> String {
-    let mut rows = Vec::new();
-    for (field, shown) in [
-        ("name", "name"),
-        ("state", "state"),
-        ("summary", "summary"),
-        ("version", "version"),
-        ("component", "component"),
-        ("digest", "digest"),
-        ("triggers", "triggers"),
-        ("grants", "asks for"),
-        ("grantsInForce", "may do"),
-        ("lastError", "lastError"),
-        ("warnings", "warnings"),
-    ] {
-        rows.push(vec![shown.to_owned(), text(plugin, &format!("/{field}"))]);
+fn details(plugin: Plugin) -> String {
+    let mut rows = vec![
+        ("name".to_owned(), plugin.name),
+        ("state".to_owned(), plugin.state),
+        ("summary".to_owned(), plugin.summary),
+        ("version".to_owned(), plugin.version),
+        ("component".to_owned(), plugin.component),
+        ("digest".to_owned(), plugin.digest),
+        ("triggers".to_owned(), plugin.triggers.join(", ")),
+        ("asks for".to_owned(), plugin.grants.join(", ")),
+        ("may do".to_owned(), plugin.grants_in_force.join(", ")),
+        ("lastError".to_owned(), plugin.last_error.unwrap_or_default()),
+        ("warnings".to_owned(), plugin.warnings.join(", ")),
+    ];
+    if let Some(PluginTakenBack { digest, error, time, until }) = plugin.taken_back {
+        let fields = [("taken back", digest), ("because", error), ("at", time.to_string()), ("until", until)];
+        rows.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     }
-    if plugin.get("takenBack").is_some() {
-        for (field, what) in [("digest", "taken back"), ("error", "because"), ("time", "at"), ("until", "until")] {
-            rows.push(vec![what.to_owned(), text(plugin, &format!("/takenBack/{field}"))]);
-        }
-    }
-    for (field, what) in [("counters", ""), ("limitsHit", "limit hit: ")] {
-        if let Some(Value::Object(counts)) = plugin.get(field) {
-            rows.extend(counts.iter().map(|(name, count)| vec![format!("{what}{name}"), count.to_string()]));
-        }
-    }
-    let settings = text(plugin, "/settings");
-    let settings = if settings.trim().is_empty() { String::new() } else { format!("\n{}", settings.trim_end()) };
+    let PluginCounters { events, done, retried, rejected, failed, dead } = plugin.counters;
+    let names = ["dead", "done", "events", "failed", "rejected", "retried"];
+    let counters = names.into_iter().zip([dead, done, events, failed, rejected, retried]);
+    rows.extend(counters.map(|(name, count)| (name.to_owned(), count.to_string())));
+    let limits = plugin.limits_hit.into_iter();
+    rows.extend(limits.map(|(name, count)| (format!("limit hit: {name}"), count.to_string())));
+    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
+    let settings = plugin.settings.trim_end();
+    let settings = if settings.trim().is_empty() { String::new() } else { format!("\n{settings}") };
     format!("{}{settings}", table::details(&rows))
 }

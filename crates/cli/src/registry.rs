@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{
-    answer::{self, items},
+    answer::{self, or_dash, typed},
     client::Client,
     names::registry_name,
     on_host,
     table::details,
     url::escape,
+};
+use switchbox_admin_api::{
+    CertificateFormat, DeviceRegistry, HttpConfig, HttpState, PublicKeyCertificate, RegistryCredential,
 };
 use switchbox_model::RegistryName;
 
@@ -65,24 +68,28 @@ enum Switch {
 }
 
 impl Fields {
-    /// As the API takes them.
-    fn body(&self) -> anyhow::Result<Map<String, Value>> {
-        let mut body = Map::new();
+    /// As the API takes them, and the mask of those that are given.
+    fn body(&self) -> anyhow::Result<(DeviceRegistry, String)> {
+        let (mut body, mut mask) = (DeviceRegistry::default(), Vec::new());
         if self.no_certificates || !self.certificates.is_empty() {
             let certificates = self.certificates.iter().map(|file| certificate(file));
-            body.insert("credentials".into(), certificates.collect::<anyhow::Result<_>>()?);
+            body.credentials = certificates.collect::<anyhow::Result<_>>()?;
+            mask.push("credentials");
         }
         if let Some(http) = self.http {
-            let state = if matches!(http, Switch::On) { "HTTP_ENABLED" } else { "HTTP_DISABLED" };
-            body.insert("httpConfig".into(), json!({ "httpEnabledState": state }));
+            let state = if matches!(http, Switch::On) { HttpState::Enabled } else { HttpState::Disabled };
+            body.http_config = Some(HttpConfig { http_enabled_state: Some(state) });
+            mask.push("httpConfig");
         }
-        Ok(body)
+        Ok((body, mask.join(",")))
     }
 }
 
-fn certificate(file: &Path) -> anyhow::Result<Value> {
+fn certificate(file: &Path) -> anyhow::Result<RegistryCredential> {
     let pem = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    Ok(json!({"publicKeyCertificate": {"format": "X509_CERTIFICATE_PEM", "certificate": pem}}))
+    let format = CertificateFormat::X509CertificatePem;
+    let certificate = PublicKeyCertificate { format, certificate: pem, x509_details: None };
+    Ok(RegistryCredential { public_key_certificate: certificate })
 }
 
 impl on_host::Action for Action {
@@ -90,9 +97,8 @@ impl on_host::Action for Action {
         match self {
             Self::Create { registry, fields } => {
                 let name = registry_name(registry)?;
-                let mut body = fields.body()?;
-                body.insert("id".into(), name.id().into());
-                let answer = client.post(&parent(name.project(), name.location()), &body.into())?;
+                let body = DeviceRegistry { id: Some(name.id().to_owned()), ..fields.body()?.0 };
+                let answer = client.post(&parent(name.project(), name.location()), &body)?;
                 Ok((
                     answer,
                     format!(
@@ -103,17 +109,16 @@ impl on_host::Action for Action {
             Self::List { project, location } => list(client, &parent(project, location)),
             Self::Get { registry } => {
                 let answer = client.get(&path(registry)?)?;
-                let text = shown(&answer);
+                let text = shown(typed(&answer)?);
                 Ok((answer, text))
             }
             Self::Update { registry, fields } => {
-                let body = fields.body()?;
-                let mask = body.keys().cloned().collect::<Vec<_>>().join(",");
+                let (body, mask) = fields.body()?;
                 anyhow::ensure!(
                     !mask.is_empty(),
                     "nothing to change is given: use --certificate, --no-certificates or --http"
                 );
-                let answer = client.patch(&format!("{}?updateMask={mask}", path(registry)?), &body.into())?;
+                let answer = client.patch(&format!("{}?updateMask={mask}", path(registry)?), &body)?;
                 Ok((answer, format!("{registry} is changed")))
             }
             Self::Delete { registry } => {
@@ -141,9 +146,14 @@ fn list(client: &Client, base: &str) -> anyhow::Result<(Value, String)> {
 
 const HTTP: &str = "/httpConfig/httpEnabledState";
 
-fn shown(registry: &Value) -> String {
-    let fields = [("name", "/name"), ("createTime", "/createTime"), ("http", HTTP), ("logLevel", "/logLevel")];
-    let mut rows = answer::rows(registry, &fields);
-    rows.push(vec!["authorities".into(), items(registry, "credentials").len().to_string()]);
-    details(&rows)
+fn shown(registry: DeviceRegistry) -> String {
+    let http = registry.http_config.and_then(|config| config.http_enabled_state);
+    let rows = [
+        ("name", or_dash(registry.name)),
+        ("createTime", or_dash(registry.create_time)),
+        ("http", or_dash(http)),
+        ("logLevel", or_dash(registry.log_level)),
+        ("authorities", registry.credentials.len().to_string()),
+    ];
+    details(&rows.map(|(name, value)| vec![name.to_owned(), value]))
 }

@@ -1,16 +1,17 @@
 //! `switchbox service`: accounts of programs that are no devices, such as a dashboard that watches.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    answer::items,
+    answer::typed,
     client::Client,
     credential::{self, NewKey, Secret},
     on_host,
     table::table,
     url::escape,
 };
+use switchbox_admin_api::{ListServiceAccountsResponse, ServiceAccount};
 use switchbox_model::ServiceName;
 
 const PATH: &str = "/v1/serviceAccounts";
@@ -53,8 +54,13 @@ impl on_host::Action for Action {
         match self {
             Self::Create { name, publish, subscribe, key } => {
                 let key = key.make(ServiceName::new(name)?.as_str())?;
-                let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
-                let body = json!({"id": name, "publish": publish, "subscribe": subscribe, "credentials": credentials});
+                let body = ServiceAccount {
+                    id: Some(name.clone()),
+                    publish: publish.clone(),
+                    subscribe: subscribe.clone(),
+                    credentials: key.iter().map(|key| key.credential.clone()).collect(),
+                    ..ServiceAccount::default()
+                };
                 let answer = client.post(PATH, &body);
                 if let (Err(_), Some(key)) = (&answer, &key) {
                     key.forget();
@@ -72,8 +78,8 @@ impl on_host::Action for Action {
             }
             Self::List => {
                 let answer = client.all(PATH, "serviceAccounts")?;
-                let accounts = answer.get("serviceAccounts").and_then(Value::as_array).cloned().unwrap_or_default();
-                let rows: Vec<_> = accounts.iter().map(row).collect();
+                let accounts: ListServiceAccountsResponse = typed(&answer)?;
+                let rows: Vec<_> = accounts.service_accounts.into_iter().map(row).collect();
                 let text = table(&["ACCOUNT", "PUBLISH", "SUBSCRIBE"], &rows);
                 Ok((answer, text))
             }
@@ -86,8 +92,6 @@ impl on_host::Action for Action {
     }
 }
 
-fn row(account: &Value) -> Vec<String> {
-    let list = |field| items(account, field).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
-    let id = account.get("id").and_then(Value::as_str).unwrap_or_default();
-    vec![id.to_owned(), list("publish"), list("subscribe")]
+fn row(account: ServiceAccount) -> Vec<String> {
+    vec![account.id.unwrap_or_default(), account.publish.join(" "), account.subscribe.join(" ")]
 }

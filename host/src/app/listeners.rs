@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use switchbox_admin::Reach;
+use switchbox_admin_api as api;
 use switchbox_mqtt::{self as mqtt, ListenerOptions, Origins};
 use switchbox_settings::{Enroll, Settings};
 use switchbox_transport::tls;
@@ -36,11 +36,11 @@ pub(super) fn listeners(settings: &Settings, tls: Option<&tls::Handle>) -> Vec<L
 
 impl Listeners {
     /// The addresses that devices are given to connect to.
-    pub(super) fn reach(&self, settings: &Settings, tls: Option<&tls::Handle>) -> Reach {
+    pub(super) fn reach(&self, settings: &Settings, tls: Option<&tls::Handle>) -> api::Listeners {
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         // Where `switchbox cert server` puts it.
         let beside = settings.tls.as_ref().map(|files| files.certificate.with_file_name("ca.pem"));
-        Reach {
+        api::Listeners {
             mqtt: self.mqtt.to_string(),
             mqtts: text(self.mqtts),
             ws: text(self.ws),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::previous::Previous;
-use switchbox_admin::{Counters, DeleteError, Later, PluginView, Plugins, RedriveError, TakenBackView, Timers};
+use switchbox_admin::{DeleteError, Later, Plugins, RedriveError};
+use switchbox_admin_api::{Plugin, PluginCounters, PluginTakenBack, PluginTimers, Time};
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{Manager, PluginState, PluginStatus};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::{Grant, Trigger};
-use switchbox_support::clock;
 
 pub(super) struct Views {
     plugins: Arc<Manager>,
@@ -22,11 +22,11 @@ impl Views {
 }
 
 impl Plugins for Views {
-    fn list(&self) -> Later<'_, Vec<PluginView>> {
+    fn list(&self) -> Later<'_, Vec<Plugin>> {
         Box::pin(async { self.plugins.list().into_iter().map(view).collect() })
     }
 
-    fn get(&self, name: &PluginName) -> Later<'_, Option<PluginView>> {
+    fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
         let found = self.plugins.get(name).map(view);
         Box::pin(async { found })
     }
@@ -63,10 +63,10 @@ impl Plugins for Views {
     }
 }
 
-fn view(status: PluginStatus) -> PluginView {
+fn view(status: PluginStatus) -> Plugin {
     let totals = status.totals;
     let described = status.description;
-    PluginView {
+    Plugin {
         name: status.name,
         state: state(status.state).into(),
         digest: status.digest.unwrap_or_default(),
@@ -77,7 +77,7 @@ fn view(status: PluginStatus) -> PluginView {
         triggers: status.triggers.iter().map(trigger).collect(),
         grants: status.grants.iter().map(grant).collect(),
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
-        counters: Counters {
+        counters: PluginCounters {
             events: totals.done + totals.rejected + totals.failed + totals.retried,
             done: totals.done,
             retried: totals.retried,
@@ -85,12 +85,12 @@ fn view(status: PluginStatus) -> PluginView {
             failed: totals.failed,
             dead: totals.dead,
         },
-        timers: Timers { count: status.timers, next_time: status.next_timer_ms.map(clock::rfc3339) },
+        timers: PluginTimers { count: status.timers, next_time: status.next_timer_ms.map(Time) },
         last_error: status.last_error,
-        taken_back: status.taken_back.map(|taken_back| TakenBackView {
+        taken_back: status.taken_back.map(|taken_back| PluginTakenBack {
             digest: taken_back.digest,
             error: taken_back.error,
-            time: clock::rfc3339(taken_back.time_ms),
+            time: Time(taken_back.time_ms),
             until: "the plugin's files change, or it is disabled and enabled".into(),
         }),
         limits_hit: totals.limits_hit,

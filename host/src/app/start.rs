@@ -213,7 +213,7 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn api_parts(&self, parts: &Parts, reach: admin::Reach) -> admin::Parts {
+    fn api_parts(&self, parts: &Parts, reach: switchbox_admin_api::Listeners) -> admin::Parts {
         let previous = previous::Previous::new(&self.settings.data);
         admin::Parts {
             auth: parts.auth.clone(),

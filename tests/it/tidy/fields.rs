@@ -1,58 +1,78 @@
 //! Holds the admin API to its limits: every text, list or piece of bytes that a caller can write into a body says by what it is
 //! bounded, and that is one of the limits that are counted.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of fields that hold as much as a caller writes.
 const UNBOUNDED: [&str; 6] = ["String", "Vec<", "BTreeMap<", "Map<", "Base64", "Granted"];
-/// The comment that stands at each such field.
-const BOUND: &str = "/// Bounded by ";
+/// The comment that stands at each such field. The document of the API does not have it.
+const BOUND: &str = "// Bounded by ";
 
-/// Bodies are read in these.
-fn reads_bodies(path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    ["crates/admin/src/handlers/", "crates/admin/src/convert/"].iter().any(|folder| text.starts_with(folder))
+/// A field of a structure: the line with its type, and the comments before it.
+struct Field {
+    line: String,
+    comments: String,
 }
 
-/// The fields of the structures of this file that are read from a body: the line with the type, and the comments before it.
-fn fields(text: &str) -> Vec<(String, String)> {
+/// The structures of this file, by their names.
+fn structures(text: &str) -> BTreeMap<String, Vec<Field>> {
     let used = text.split("\nmod tests {").next().unwrap_or_default();
-    let (mut found, mut derived, mut inside, mut before) = (Vec::new(), false, false, String::new());
+    let (mut found, mut inside, mut comments) = (BTreeMap::<_, Vec<_>>::new(), None, String::new());
     for line in used.lines() {
-        derived |= line.starts_with("#[derive(") && line.contains("Deserialize");
-        if line.contains("struct ") && line.ends_with('{') {
-            (inside, derived) = (derived, false);
+        if let Some((_, name)) = line.split_once("struct ").filter(|_| line.ends_with('{')) {
+            inside = Some(name.trim_end_matches([' ', '{']).to_owned());
+            comments.clear();
         } else if line == "}" {
-            inside = false;
-        } else if inside && line.trim_start().starts_with(['/', '#']) {
-            before.push_str(line.trim());
-            before.push('\n');
-        } else if inside {
-            found.push((line.trim().to_owned(), std::mem::take(&mut before)));
+            inside = None;
+        } else if line.trim_start().starts_with(['/', '#']) {
+            comments.push_str(line.trim());
+            comments.push('\n');
+        } else if let Some(name) = &inside {
+            let field = Field { line: line.trim().to_owned(), comments: std::mem::take(&mut comments) };
+            found.entry(name.clone()).or_default().push(field);
         }
     }
     found
 }
 
+/// The names of the structures that are read from bodies, and of those that stand in them.
+fn read_from_bodies(known: &BTreeMap<String, Vec<Field>>) -> BTreeSet<String> {
+    let handlers = super::sources(&["crates/admin/src"]);
+    let bodies = handlers.iter().flat_map(|(_, text)| text.split("Body<").skip(1));
+    let name =
+        |text: &str| text.split('>').next().unwrap_or_default().rsplit("::").next().unwrap_or_default().to_owned();
+    let mut open: Vec<_> = bodies.map(name).filter(|name| known.contains_key(name)).collect();
+    let mut read = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        let types = known[&name].iter().flat_map(|field| field.line.split(|c: char| !c.is_alphanumeric()));
+        let inner: Vec<_> = types.filter(|word| known.contains_key(*word)).map(str::to_owned).collect();
+        if read.insert(name) {
+            open.extend(inner);
+        }
+    }
+    read
+}
+
 #[test]
 fn every_field_of_a_body_says_by_which_limit_it_is_bounded() {
     let table = std::fs::read_to_string(super::workspace().join("crates/rules/src/limits/field.rs")).unwrap();
-    let known: BTreeSet<_> = table.lines().filter_map(|line| line.trim().strip_prefix("pub const ")).collect();
-    let known: BTreeSet<_> = known.iter().filter_map(|line| line.split(':').next()).collect();
+    let limits: BTreeSet<_> = table.lines().filter_map(|line| line.trim().strip_prefix("pub const ")).collect();
+    let limits: BTreeSet<_> = limits.iter().filter_map(|line| line.split(':').next()).collect();
+    let files = super::sources(&["crates/admin-api/src"]);
+    let known: BTreeMap<_, _> = files.iter().flat_map(|(_, text)| structures(text)).collect();
     let (mut wrong, mut seen) = (Vec::new(), 0);
-    for (path, text) in super::sources(&["crates/admin/src"]).into_iter().filter(|(path, _)| reads_bodies(path)) {
-        for (field, comments) in fields(&text) {
-            // What begins with _ is thrown away.
-            let Some((name, kind)) = field.split_once(": ") else { continue };
-            if name.starts_with('_') || !UNBOUNDED.iter().any(|unbounded| kind.contains(unbounded)) {
+    for name in read_from_bodies(&known) {
+        for Field { line, comments } in &known[&name] {
+            let Some((_, kind)) = line.split_once(": ") else { continue };
+            if !UNBOUNDED.iter().any(|unbounded| kind.contains(unbounded)) {
                 continue;
             }
             seen += 1;
             let bound = comments.lines().find_map(|line| line.strip_prefix(BOUND)).unwrap_or_default();
             let named = bound.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("fields::"));
-            let unknown: Vec<_> = named.filter(|name| !known.contains(name)).collect();
+            let unknown: Vec<_> = named.filter(|name| !limits.contains(name)).collect();
             if bound.is_empty() || !unknown.is_empty() {
-                wrong.push(format!("{}: {field} {unknown:?}", path.display()));
+                wrong.push(format!("{name}: {line} {unknown:?}"));
             }
         }
     }

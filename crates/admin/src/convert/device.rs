@@ -1,20 +1,8 @@
-//! Devices between the API's JSON and the model.
+//! Devices between the API's types and the model.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-
-use super::{
-    Mask,
-    body::null_is_default,
-    config,
-    enums::{self, EnumStyle},
-    state,
-    symmetric::SymmetricKeysIn,
-    validity,
-};
+use super::{Mask, config, enums, state, symmetric, validity};
 use crate::error::Error;
+use switchbox_admin_api::{self as api, GatewayType, Int64, Time};
 use switchbox_core::{
     registry::{Device, Registered},
     twin,
@@ -22,195 +10,60 @@ use switchbox_core::{
 use switchbox_model::{
     limits::fields,
     patch::{DevicePatch, GatewayPatch},
-    registry::{Credential, DeviceError, DeviceSpec, GatewayAccess, GatewayAuth, MethodEndpoint},
+    registry::{Credential, DeviceError, DeviceSpec, GatewayAuth, MethodEndpoint},
 };
 use switchbox_proxy as proxy;
 use switchbox_support::clock;
 
-/// A device as a caller writes it. What only the host says (`numId`, `lastEventTime`, …) is taken and without effect, so
-/// that a caller can send back what it was given.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct DeviceIn {
-    /// Bounded by `fields::ID`.
-    pub(crate) id: Option<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    blocked: bool,
-    /// Bounded by `fields::METADATA`.
-    #[serde(default, deserialize_with = "null_is_default")]
-    metadata: BTreeMap<String, String>,
-    /// Bounded by `fields::CREDENTIALS`.
-    #[serde(default, deserialize_with = "null_is_default")]
-    credentials: Vec<CredentialIn>,
-    #[serde(alias = "gateway_config")]
-    gateway_config: Option<GatewayIn>,
-    #[serde(alias = "log_level")]
-    log_level: Option<Value>,
-    /// Switchbox's own: where the device's methods are called over HTTP. Empty = nowhere.
-    #[serde(alias = "method_endpoint")]
-    method_endpoint: Option<EndpointIn>,
-    /// Given at creation, the device's symmetric keys: those that are left out are made.
-    #[serde(alias = "symmetric_keys")]
-    pub(crate) symmetric_keys: Option<SymmetricKeysIn>,
-    /// Given at creation, the device's first config.
-    pub(crate) config: Option<ConfigIn>,
-    #[serde(rename = "name")]
-    _name: Option<Value>,
-    #[serde(rename = "numId")]
-    _num_id: Option<Value>,
-    #[serde(rename = "connected")]
-    _connected: Option<Value>,
-    #[serde(rename = "state")]
-    _state: Option<Value>,
-    #[serde(rename = "createTime")]
-    _create_time: Option<Value>,
-    #[serde(rename = "lastHeartbeatTime")]
-    _last_heartbeat_time: Option<Value>,
-    #[serde(rename = "lastEventTime")]
-    _last_event_time: Option<Value>,
-    #[serde(rename = "lastStateTime")]
-    _last_state_time: Option<Value>,
-    #[serde(rename = "lastConfigAckTime")]
-    _last_config_ack_time: Option<Value>,
-    #[serde(rename = "lastConfigSendTime")]
-    _last_config_send_time: Option<Value>,
-    #[serde(rename = "lastErrorTime")]
-    _last_error_time: Option<Value>,
-    #[serde(rename = "lastErrorStatus")]
-    _last_error_status: Option<Value>,
-    #[serde(rename = "hasPassword")]
-    _has_password: Option<Value>,
-    #[serde(rename = "hasSymmetricKeys")]
-    _has_symmetric_keys: Option<Value>,
-    #[serde(rename = "warnings")]
-    _warnings: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConfigIn {
-    /// Bounded by `fields::CONFIG`.
-    #[serde(alias = "binary_data")]
-    pub(crate) binary_data: Option<super::Base64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct CredentialIn {
-    #[serde(alias = "public_key")]
-    public_key: KeyIn,
-    /// Bounded by the body: only a time is taken.
-    #[serde(alias = "expiration_time")]
-    expiration_time: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyIn {
-    format: Value,
-    /// Bounded by `fields::CREDENTIAL`.
-    key: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct GatewayIn {
-    #[serde(alias = "gateway_type")]
-    gateway_type: Option<Value>,
-    #[serde(alias = "gateway_auth_method")]
-    gateway_auth_method: Option<Value>,
-    #[serde(rename = "lastAccessedGatewayId")]
-    _last_accessed_gateway_id: Option<Value>,
-    #[serde(rename = "lastAccessedGatewayTime")]
-    _last_accessed_gateway_time: Option<Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EndpointIn {
-    /// Bounded by `fields::ENDPOINT_URL`.
-    #[serde(default)]
-    url: String,
-}
-
-impl DeviceIn {
-    /// Where its methods are called over HTTP, checked.
-    pub(crate) fn endpoint(&self) -> Result<Option<MethodEndpoint>, Error> {
-        let Some(EndpointIn { url }) = &self.method_endpoint else { return Ok(None) };
-        if url.is_empty() {
-            return Ok(None);
-        }
-        fields::ENDPOINT_URL.check_len("methodEndpoint.url", url.len())?;
-        proxy::check_url(url).map_err(|error| Error::invalid(format!("methodEndpoint.url: {error}")))?;
-        Ok(Some(MethodEndpoint { url: url.clone() }))
+/// Where the device's methods are called over HTTP, checked.
+pub(crate) fn endpoint(wanted: &api::Device) -> Result<Option<MethodEndpoint>, Error> {
+    let Some(api::MethodEndpoint { url }) = &wanted.method_endpoint else { return Ok(None) };
+    if url.is_empty() {
+        return Ok(None);
     }
-
-    /// What an operator says of the device.
-    pub(crate) fn spec(self) -> Result<DeviceSpec, Error> {
-        twin::tolerance(&self.metadata)
-            .map_err(|error| Error::invalid(format!("metadata.{}: {error}", twin::TOLERANCE)))?;
-        Ok(DeviceSpec {
-            blocked: self.blocked,
-            metadata: self.metadata,
-            credentials: self.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
-            gateway: self.gateway_config.map_or(Ok(None), |config| gateway(&config))?,
-            log_level: self
-                .log_level
-                .map(|level| enums::read("logLevel", &level, enums::LOG_LEVELS).map(str::to_owned))
-                .transpose()?,
-            symmetric_keys: self.symmetric_keys.map(SymmetricKeysIn::keys).transpose()?.map(Box::new),
-        })
-    }
+    fields::ENDPOINT_URL.check_len("methodEndpoint.url", url.len())?;
+    proxy::check_url(url).map_err(|error| Error::invalid(format!("methodEndpoint.url: {error}")))?;
+    Ok(Some(MethodEndpoint { url: url.clone() }))
 }
 
-pub(crate) fn credential(credential: CredentialIn) -> Result<Credential, Error> {
-    let format = enums::read("publicKey.format", &credential.public_key.format, enums::KEY_FORMATS)?;
-    let expires_ms = match credential.expiration_time.as_deref() {
-        None | Some("") => None,
-        Some(text) => Some(time("expirationTime", text)?).filter(|ms| *ms > 0),
-    };
-    fields::CREDENTIAL.check_len("publicKey.key", credential.public_key.key.len())?;
-    let credential = Credential { format, key: credential.public_key.key, expires_ms };
+/// What an operator says of the device.
+pub(crate) fn device_spec(wanted: api::Device) -> Result<DeviceSpec, Error> {
+    twin::tolerance(&wanted.metadata)
+        .map_err(|error| Error::invalid(format!("metadata.{}: {error}", twin::TOLERANCE)))?;
+    Ok(DeviceSpec {
+        blocked: wanted.blocked,
+        metadata: wanted.metadata,
+        credentials: wanted.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
+        gateway: wanted.gateway_config.as_ref().and_then(gateway),
+        log_level: wanted.log_level.map(|level| level.name().to_owned()),
+        symmetric_keys: wanted.symmetric_keys.map(symmetric::keys).transpose()?.map(Box::new),
+    })
+}
+
+pub(crate) fn credential(wanted: api::DeviceCredential) -> Result<Credential, Error> {
+    let api::DeviceCredential { public_key, expiration_time } = wanted;
+    fields::CREDENTIAL.check_len("publicKey.key", public_key.key.len())?;
+    let format = enums::key_format(public_key.format);
+    let credential = Credential { format, key: public_key.key, expires_ms: expiration_time.map(|time| time.0) };
     validity::check_key(&credential, clock::now_ms()).map_err(|e| Error::invalid(format!("publicKey.key: {e}")))?;
     Ok(credential)
 }
 
-impl CredentialIn {
-    /// The key's text, of one that is to go.
-    pub(crate) fn key(self) -> String {
-        self.public_key.key
-    }
+fn gateway(config: &api::GatewayConfig) -> Option<GatewayAuth> {
+    let is_gateway = config.gateway_type == Some(GatewayType::Gateway);
+    is_gateway.then(|| method(config).unwrap_or(GatewayAuth::AssociationOnly))
 }
 
-/// A time as the API writes it, milliseconds since the Unix epoch; 0 for what is before that.
-pub(crate) fn time(field: &str, text: &str) -> Result<u64, Error> {
-    let time: jiff::Timestamp =
-        text.parse().map_err(|_| Error::invalid(format!("{field} must be like 2030-01-01T00:00:00Z, not {text:?}")))?;
-    Ok(u64::try_from(time.as_millisecond()).unwrap_or(0))
-}
-
-fn gateway(config: &GatewayIn) -> Result<Option<GatewayAuth>, Error> {
-    let is_gateway = match &config.gateway_type {
-        Some(value) => enums::read("gatewayConfig.gatewayType", value, enums::GATEWAY_TYPES)?,
-        None => false,
-    };
-    let method = config.method()?;
-    Ok(is_gateway.then(|| method.unwrap_or(GatewayAuth::AssociationOnly)))
-}
-
-impl GatewayIn {
-    fn method(&self) -> Result<Option<GatewayAuth>, Error> {
-        let read = |value| enums::read("gatewayConfig.gatewayAuthMethod", value, enums::GATEWAY_AUTHS);
-        Ok(self.gateway_auth_method.as_ref().map(read).transpose()?.flatten())
-    }
+fn method(config: &api::GatewayConfig) -> Option<GatewayAuth> {
+    config.gateway_auth_method.and_then(enums::gateway_auth)
 }
 
 /// What the mask names, with its values in `new`.
-pub(crate) fn device_patch(new: DeviceIn, mask: &Mask) -> Result<DevicePatch, Error> {
+pub(crate) fn device_patch(new: api::Device, mask: &Mask) -> Result<DevicePatch, Error> {
     let names_endpoint = mask.paths().any(|path| path.starts_with("methodEndpoint"));
-    let endpoint = if names_endpoint { new.endpoint()? } else { None };
-    let method = new.gateway_config.as_ref().map_or(Ok(None), GatewayIn::method)?;
-    let new = new.spec()?;
+    let endpoint = if names_endpoint { endpoint(&new)? } else { None };
+    let method = new.gateway_config.as_ref().and_then(method);
+    let new = device_spec(new)?;
     let mut patch = DevicePatch::default();
     let mut gateway = GatewayPatch {
         is_gateway: None,
@@ -251,92 +104,75 @@ pub(crate) fn list_mask(mask: Option<Mask>) -> Mask {
     mask.unwrap_or_default().and("id").and("numId")
 }
 
-/// The whole device as the API shows it. Fields without a value are left out.
-pub(crate) fn device(device: &Device, registered: &Registered, connected: bool, style: EnumStyle) -> Value {
+/// The whole device as the API shows it.
+pub(crate) fn device(device: &Device, registered: &Registered, connected: bool) -> api::Device {
     let Registered { spec, password, endpoint, .. } = registered;
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
-    put("id", json!(device.name.id.as_str()));
-    put("name", json!(device.name.to_string()));
-    put("numId", json!(device.num.num_id().to_string()));
-    put("createTime", json!(clock::rfc3339(device.created_ms)));
-    put("connected", json!(connected));
-    put("blocked", json!(spec.blocked));
-    put("gatewayConfig", gateway_out(spec.gateway, device.gateway_access(), style));
-    if !spec.credentials.is_empty() {
-        put("credentials", spec.credentials.iter().map(|credential| credential_out(credential, style)).collect());
-    }
-    if password.is_some() {
-        put("hasPassword", json!(true));
-    }
-    if spec.symmetric_keys.is_some() {
-        put("hasSymmetricKeys", json!(true));
-    }
-    if !spec.metadata.is_empty() {
-        put("metadata", json!(spec.metadata));
-    }
-    if let Some(level) = &spec.log_level {
-        put("logLevel", enums::write(level.as_str(), style, enums::LOG_LEVELS));
-    }
-    if let Some(endpoint) = endpoint {
-        put("methodEndpoint", json!({"url": endpoint.url}));
-    }
-    let seen = device.seen();
-    for (name, time_ms) in [
-        ("lastHeartbeatTime", seen.heartbeat_ms),
-        ("lastEventTime", seen.event_ms),
-        ("lastConfigSendTime", seen.config_sent_ms),
-        ("lastConfigAckTime", seen.config_acknowledged_ms),
-    ] {
-        if let Some(time_ms) = time_ms {
-            put(name, json!(clock::rfc3339(time_ms)));
+    let (seen, newest) = (device.seen(), device.state());
+    let (error_time, error_status) = match device.error() {
+        Some(DeviceError { time_ms, kind, message }) => {
+            (Some(Time(time_ms)), Some(api::Status { code: enums::error_code(kind), message }))
         }
+        None => (None, None),
+    };
+    api::Device {
+        id: Some(device.name.id.to_string()),
+        name: Some(device.name.to_string()),
+        num_id: Some(Int64(device.num.num_id())),
+        create_time: Some(Time(device.created_ms)),
+        connected: Some(connected),
+        blocked: spec.blocked,
+        credentials: spec.credentials.iter().map(credential_out).collect(),
+        has_password: password.is_some().then_some(true),
+        symmetric_keys: None,
+        has_symmetric_keys: spec.symmetric_keys.is_some().then_some(true),
+        metadata: spec.metadata.clone(),
+        log_level: spec.log_level.as_deref().and_then(|level| level.parse().ok()),
+        gateway_config: Some(gateway_out(device, spec.gateway)),
+        method_endpoint: endpoint.as_ref().map(|endpoint| api::MethodEndpoint { url: endpoint.url.clone() }),
+        config: device.config().map(|newest| config(&newest)),
+        last_heartbeat_time: seen.heartbeat_ms.map(Time),
+        last_event_time: seen.event_ms.map(Time),
+        last_state_time: newest.as_ref().map(|newest| Time(newest.time_ms)),
+        last_config_ack_time: seen.config_acknowledged_ms.map(Time),
+        last_config_send_time: seen.config_sent_ms.map(Time),
+        last_error_time: error_time,
+        last_error_status: error_status,
+        state: newest.map(|newest| state(&newest)),
+        warnings: Vec::new(),
     }
-    if let Some(DeviceError { time_ms, kind, message }) = device.error() {
-        put("lastErrorTime", json!(clock::rfc3339(time_ms)));
-        put("lastErrorStatus", json!({"code": enums::error_code(kind), "message": message}));
-    }
-    if let Some(newest) = device.config() {
-        put("config", config(&newest));
-    }
-    if let Some(newest) = device.state() {
-        put("lastStateTime", json!(clock::rfc3339(newest.time_ms)));
-        put("state", state(&newest));
-    }
-    Value::Object(shown)
 }
 
-fn gateway_out(gateway: Option<GatewayAuth>, access: Option<GatewayAccess>, style: EnumStyle) -> Value {
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
-    put("gatewayType", enums::write(gateway.is_some(), style, enums::GATEWAY_TYPES));
-    if gateway.is_some() {
-        put("gatewayAuthMethod", enums::write(gateway, style, enums::GATEWAY_AUTHS));
+fn gateway_out(device: &Device, gateway: Option<GatewayAuth>) -> api::GatewayConfig {
+    let access = device.gateway_access();
+    api::GatewayConfig {
+        gateway_type: Some(if gateway.is_some() { GatewayType::Gateway } else { GatewayType::NonGateway }),
+        gateway_auth_method: gateway.map(enums::gateway_auth_out),
+        last_accessed_gateway_id: access.as_ref().map(|access| access.gateway.to_string()),
+        last_accessed_gateway_time: access.map(|access| Time(access.time_ms)),
     }
-    if let Some(GatewayAccess { gateway, time_ms }) = access {
-        put("lastAccessedGatewayId", json!(gateway.as_str()));
-        put("lastAccessedGatewayTime", json!(clock::rfc3339(time_ms)));
-    }
-    Value::Object(shown)
 }
 
-pub(super) fn credential_out(credential: &Credential, style: EnumStyle) -> Value {
-    let format = enums::write(credential.format, style, enums::KEY_FORMATS);
-    let mut shown = json!({"publicKey": {"format": format, "key": credential.key}});
-    if let (Some(expires), Some(fields)) = (credential.expires_ms, shown.as_object_mut()) {
-        fields.insert("expirationTime".into(), json!(clock::rfc3339(expires)));
+pub(super) fn credential_out(credential: &Credential) -> api::DeviceCredential {
+    api::DeviceCredential {
+        public_key: api::PublicKeyCredential {
+            format: enums::key_format_out(credential.format),
+            key: credential.key.clone(),
+        },
+        expiration_time: credential.expires_ms.map(Time),
     }
-    shown
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::{super::body, *};
     use switchbox_model::registry::KeyFormat;
 
     fn read(text: &str) -> Result<DeviceSpec, String> {
-        let device: DeviceIn = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        device.spec().map_err(|e| e.text)
+        body::read(text.as_bytes()).and_then(device_spec).map_err(|e| e.text)
     }
 
     #[test]
@@ -377,12 +213,12 @@ mod tests {
         let old = DeviceSpec { blocked: true, log_level: Some("INFO".into()), ..DeviceSpec::default() };
         let mask = |text| Mask::parse(Some(text)).unwrap();
         let mut new = old.clone();
-        device_patch(DeviceIn::default(), &mask("log_level")).unwrap().apply(&mut new);
+        device_patch(api::Device::default(), &mask("log_level")).unwrap().apply(&mut new);
         assert_eq!((new.blocked, new.log_level.as_deref()), (true, None));
         let wanted = serde_json::from_str(r#"{"metadata": {"my_room": "hall", "b": "2"}}"#).unwrap();
         device_patch(wanted, &mask("metadata.my_room,metadata.gone")).unwrap().apply(&mut new);
         assert_eq!(new.metadata, BTreeMap::from([("my_room".into(), "hall".into())]));
-        let error = device_patch(DeviceIn::default(), &mask("blocked,numId")).unwrap_err();
+        let error = device_patch(api::Device::default(), &mask("blocked,numId")).unwrap_err();
         assert!(error.text.contains("\"numId\""), "{error}");
     }
 

@@ -1,136 +1,117 @@
-//! Explanations as the API shows them: each step under the name of its kind, in the shape that it has elsewhere in the API.
+//! Explanations as the API shows them.
 
-use serde_json::{Value, json};
-
-use super::{
-    Base64,
-    history::{self, Names},
-};
+use super::history::{self, Names, name_or_num};
+use switchbox_admin_api::{self as api, Base64, Int64, Time};
 use switchbox_core::explain::{Branch, ConfigFate, ConfigStep, ExecutionStep, Gone, Step};
-use switchbox_model::{
-    CallRecord, CallResult, DeviceNum,
-    timer::{Schedule, Timer},
-};
-use switchbox_support::clock;
+use switchbox_model::{CallRecord, CallResult};
 
-pub(crate) fn branches(branches: &[Branch], names: Names<'_>) -> Value {
-    let shown = branches.iter().map(|branch| {
-        let mut shown = step(&branch.step, names);
-        if let Some(fields) = shown.as_object_mut().filter(|_| !branch.branches.is_empty()) {
-            fields.insert("branches".into(), self::branches(&branch.branches, names));
-        }
-        shown
-    });
-    shown.collect()
+pub(crate) fn chain(steps: &[Step], names: Names<'_>) -> Vec<api::Step> {
+    steps.iter().map(|step| self::step(step, names)).collect()
 }
 
-pub(crate) fn step(step: &Step, names: Names<'_>) -> Value {
-    match step {
-        Step::Event(event) => json!({"event": history::event(event, names)}),
-        Step::Operator { who } => json!({"operator": {"who": who}}),
-        Step::Execution(execution) => json!({"execution": self::execution(execution, names)}),
-        Step::HeldBack(held) => json!({"heldBack": {"ms": held.held_ms, "why": held.why}}),
-        Step::Config(config) => json!({"config": self::config(config, names)}),
-        Step::NothingToPatch { device } => {
-            json!({"config": with_device(json!({"version": "0", "unchanged": true}), *device, names)})
-        }
-        Step::Command(command) => {
-            let name = names(command.device);
-            json!({"command": with_device(history::command(name.as_ref(), command), command.device, names)})
-        }
-        Step::Call(call) => json!({"methodCall": self::call(call, names)}),
-        Step::Kv(write) => json!({"state": {
-            "key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none(),
-        }}),
-        Step::TimerSet(timer) => json!({"timer": self::timer(timer)}),
-        Step::TimerCancelled { name } => json!({"timer": {"name": name, "cancelled": true}}),
-        Step::Published { topic, payload } => {
-            json!({"publish": {"topic": topic, "binaryData": Base64::encode(payload)}})
-        }
-        Step::DeadLetter(letter) => json!({"deadLetter": history::dead_letter(letter, names)}),
-        Step::Refused => json!({"refused": true}),
-        Step::Earlier => json!({"earlier": true}),
-        Step::Gone(Gone::Event(seq)) => json!({"gone": {"event": seq.to_string()}}),
-        Step::Gone(Gone::Execution { seq, plugin }) => {
-            json!({"gone": {"kind": "execution", "event": seq.to_string(), "plugin": plugin.as_str()}})
-        }
-        Step::Gone(Gone::Config { device }) => json!({"gone": with_device(json!({"kind": "config"}), *device, names)}),
-        Step::Gone(Gone::Command { device, id }) => {
-            json!({"gone": with_device(json!({"kind": "command", "id": id}), *device, names)})
-        }
-    }
-}
-
-fn with_device(mut shown: Value, num: DeviceNum, names: Names<'_>) -> Value {
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert(
-            "device".into(),
-            names(num).map_or_else(|| num.num_id().to_string(), |name| name.to_string()).into(),
-        );
-    }
-    shown
-}
-
-fn timer(timer: &Timer) -> Value {
-    let mut shown = json!({"name": timer.name, "dueTime": clock::rfc3339(timer.due_ms)});
-    let (field, value) = match &timer.schedule {
-        Schedule::Once | Schedule::After { .. } | Schedule::Start => return shown,
-        Schedule::Every { period_ms } => ("everyMs", json!(period_ms)),
-        Schedule::Cron { expression, time_zone } => ("cron", json!({"expression": expression, "timeZone": time_zone})),
+pub(crate) fn branches(branches: &[Branch], names: Names<'_>) -> Vec<api::Branch> {
+    let shown = |branch: &Branch| api::Branch {
+        step: step(&branch.step, names),
+        branches: self::branches(&branch.branches, names),
     };
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert(field.into(), value);
-    }
-    shown
+    branches.iter().map(shown).collect()
 }
 
-fn execution(step: &ExecutionStep, names: Names<'_>) -> Value {
+fn step(step: &Step, names: Names<'_>) -> api::Step {
+    match step {
+        Step::Event(event) => api::Step::Event(Box::new(history::event(event, names))),
+        Step::Operator { who } => api::Step::Operator { who: who.clone() },
+        Step::Execution(execution) => api::Step::Execution(Box::new(self::execution(execution, names))),
+        Step::HeldBack(held) => api::Step::HeldBack(api::HeldBack { ms: held.held_ms, why: held.why.clone() }),
+        Step::Config(config) => api::Step::Config(Box::new(self::config(config, names))),
+        Step::NothingToPatch { device } => api::Step::Config(Box::new(api::DeviceConfig {
+            version: Some(Int64(0)),
+            unchanged: Some(true),
+            device: Some(name_or_num(*device, names)),
+            ..api::DeviceConfig::default()
+        })),
+        Step::Command(command) => api::Step::Command(Box::new(api::Command {
+            device: Some(name_or_num(command.device, names)),
+            ..history::command(names(command.device).as_ref(), command)
+        })),
+        Step::Call(call) => api::Step::MethodCall(Box::new(self::call(call, names))),
+        Step::Kv(write) => {
+            api::Step::State { key: write.key.clone(), revision: Int64(write.revision), deleted: write.value.is_none() }
+        }
+        Step::TimerSet(timer) => api::Step::Timer(Box::new(history::timer(timer))),
+        Step::TimerCancelled { name } => api::Step::Timer(Box::new(history::cancelled(name))),
+        Step::Published { topic, payload } => {
+            api::Step::Publish { topic: topic.clone(), binary_data: Base64(payload.clone()) }
+        }
+        Step::DeadLetter(letter) => api::Step::DeadLetter(Box::new(history::dead_letter(letter, names))),
+        Step::Refused => api::Step::Refused(true),
+        Step::Earlier => api::Step::Earlier(true),
+        Step::Gone(gone) => api::Step::Gone(self::gone(gone, names)),
+    }
+}
+
+fn gone(gone: &Gone, names: Names<'_>) -> api::Gone {
+    let of = |kind: &str| api::Gone { kind: Some(kind.to_owned()), ..api::Gone::default() };
+    match gone {
+        Gone::Event(seq) => api::Gone { event: Some(Int64(seq.0)), ..api::Gone::default() },
+        Gone::Execution { seq, plugin } => {
+            api::Gone { event: Some(Int64(seq.0)), plugin: Some(plugin.to_string()), ..of("execution") }
+        }
+        Gone::Config { device } => api::Gone { device: Some(name_or_num(*device, names)), ..of("config") },
+        Gone::Command { device, id } => {
+            api::Gone { device: Some(name_or_num(*device, names)), id: Some(id.clone()), ..of("command") }
+        }
+    }
+}
+
+fn execution(step: &ExecutionStep, names: Names<'_>) -> api::Execution {
     match &step.record {
         Some(record) => history::execution(record, names),
-        None => json!({
-            "event": step.seq.to_string(),
-            "plugin": step.plugin.as_str(),
-            "digest": &*step.digest,
-            "attempt": step.attempt,
-        }),
+        None => api::Execution {
+            event: Int64(step.seq.0),
+            plugin: step.plugin.to_string(),
+            digest: step.digest.to_string(),
+            attempt: step.attempt,
+            time: None,
+            took_us: None,
+            logs: None,
+            outcome: None,
+            effects: None,
+            error: None,
+        },
     }
 }
 
-fn config(step: &ConfigStep, names: Names<'_>) -> Value {
+fn config(step: &ConfigStep, names: Names<'_>) -> api::DeviceConfig {
     let fate = match step.fate {
-        ConfigFate::Acknowledged { .. } => "acknowledged",
-        ConfigFate::Waiting => "waiting",
-        ConfigFate::Superseded { .. } => "superseded",
+        ConfigFate::Acknowledged { .. } => api::Fate::Acknowledged,
+        ConfigFate::Waiting => api::Fate::Waiting,
+        ConfigFate::Superseded { .. } => api::Fate::Superseded,
     };
-    let mut shown = with_device(history::config(&step.version), step.version.device, names);
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("fate".into(), fate.into());
-        fields.extend(step.unchanged.then(|| ("unchanged".to_owned(), true.into())));
+    api::DeviceConfig {
+        device: Some(name_or_num(step.version.device, names)),
+        fate: Some(fate),
+        unchanged: step.unchanged.then_some(true),
+        ..history::config(&step.version)
     }
-    shown
 }
 
-fn call(call: &CallRecord, names: Names<'_>) -> Value {
-    let mut shown = with_device(
-        json!({
-            "id": call.id,
-            "method": call.method,
-            "payload": Base64::encode(&call.request),
-            "time": clock::rfc3339(call.time_ms),
-            "tookMs": call.took_ms,
-            "cause": history::cause(&call.cause),
-        }),
-        call.device,
-        names,
-    );
-    let (field, value) = match &call.result {
+fn call(call: &CallRecord, names: Names<'_>) -> api::MethodCall {
+    let (answer, error) = match &call.result {
         CallResult::Answered { status, payload } => {
-            ("answer", json!({"status": status, "payload": Base64::encode(payload)}))
+            (Some(api::CallAnswer { status: *status, payload: Base64(payload.clone()) }), None)
         }
-        CallResult::Failed(why) => ("error", json!(why)),
+        CallResult::Failed(why) => (None, Some(why.clone())),
     };
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert(field.into(), value);
+    api::MethodCall {
+        id: call.id.clone(),
+        device: name_or_num(call.device, names),
+        method: call.method.clone(),
+        payload: Base64(call.request.clone()),
+        time: Time(call.time_ms),
+        took_ms: call.took_ms,
+        cause: history::cause(&call.cause),
+        answer,
+        error,
     }
-    shown
 }

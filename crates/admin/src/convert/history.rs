@@ -1,197 +1,214 @@
 //! What happened, as the API shows it: versions, commands, events, executions, dead letters.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use super::Base64;
+use switchbox_admin_api::{self as api, Base64, Int64, Span, Time};
 use switchbox_model::{
     Cause, CommandStatus, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, Outcome, Property,
+    timer::{Schedule, Timer},
 };
 use switchbox_store::{CommandDoc, ConfigVersion, StateVersion};
-use switchbox_support::clock;
 
 /// How a device is called; none when it is gone.
 pub(crate) type Names<'a> = &'a dyn Fn(DeviceNum) -> Option<DeviceName>;
 
-fn bytes(bytes: &[u8]) -> Value {
-    Base64::encode(bytes).into()
+/// The device's name; its number when it is gone.
+pub(super) fn name_or_num(num: DeviceNum, names: Names<'_>) -> String {
+    names(num).map_or_else(|| num.num_id().to_string(), |name| name.to_string())
 }
 
-pub(super) fn cause(cause: &Cause) -> Value {
+pub(super) fn cause(cause: &Cause) -> api::Cause {
     match cause {
-        Cause::Api { who } => json!({"api": {"who": who}}),
-        Cause::Plugin { seq, plugin, digest, attempt, index } => json!({"plugin": {
-            "name": plugin.as_str(), "digest": &**digest, "event": seq.to_string(), "attempt": attempt, "index": index,
-        }}),
+        Cause::Api { who } => api::Cause::Api { who: who.clone() },
+        Cause::Plugin { seq, plugin, digest, attempt, index } => api::Cause::Plugin {
+            name: plugin.to_string(),
+            digest: digest.to_string(),
+            event: Int64(seq.0),
+            attempt: *attempt,
+            index: *index,
+        },
     }
 }
 
-/// Google's `DeviceConfig`, with Switchbox's `cause`.
-pub(crate) fn config(version: &ConfigVersion) -> Value {
-    let mut shown = json!({
-        "version": version.version.to_string(),
-        "cloudUpdateTime": clock::rfc3339(version.time_ms),
-        "binaryData": bytes(&version.payload),
-        "cause": cause(&version.cause),
-    });
-    if let (Some(acknowledged), Some(fields)) = (version.acknowledged_ms, shown.as_object_mut()) {
-        fields.insert("deviceAckTime".into(), clock::rfc3339(acknowledged).into());
-    }
-    shown
+pub(crate) fn config(version: &ConfigVersion) -> api::DeviceConfig {
+    api::DeviceConfig { cause: Some(cause(&version.cause)), ..config_for_device(version) }
 }
 
 /// The same, for the device itself, which does not learn who wanted it so.
-pub(crate) fn config_for_device(version: &ConfigVersion) -> Value {
-    let mut shown = config(version);
-    if let Some(fields) = shown.as_object_mut() {
-        fields.remove("cause");
+pub(crate) fn config_for_device(version: &ConfigVersion) -> api::DeviceConfig {
+    api::DeviceConfig {
+        version: Some(Int64(version.version)),
+        cloud_update_time: Some(Time(version.time_ms)),
+        binary_data: Some(Base64(version.payload.clone())),
+        device_ack_time: version.acknowledged_ms.map(Time),
+        ..api::DeviceConfig::default()
     }
-    shown
 }
 
-/// Google's `DeviceState`, with Switchbox's `version`.
-pub(crate) fn state(version: &StateVersion) -> Value {
-    json!({
-        "version": version.version.to_string(),
-        "updateTime": clock::rfc3339(version.time_ms),
-        "binaryData": bytes(&version.payload),
-    })
+pub(crate) fn state(version: &StateVersion) -> api::DeviceState {
+    api::DeviceState {
+        version: Some(Int64(version.version)),
+        update_time: Some(Time(version.time_ms)),
+        binary_data: Some(Base64(version.payload.clone())),
+    }
 }
 
 pub(crate) fn command_name(device: &DeviceName, id: &str) -> String {
     format!("{device}/commands/{id}")
 }
 
-/// `times` has the time of every status that the command has had.
-pub(crate) fn command(device: Option<&DeviceName>, command: &CommandDoc) -> Value {
-    let time = |ms| Value::from(clock::rfc3339(ms));
-    let mut times = Map::new();
-    times.insert(CommandStatus::Queued.as_str().into(), time(command.created_ms));
-    times.extend(command.sent_ms.map(|ms| (CommandStatus::Sent.as_str().to_owned(), time(ms))));
-    times.extend(command.settled_ms.map(|ms| (command.status.as_str().to_owned(), time(ms))));
-    let mut shown = json!({
-        "id": command.id,
-        "subfolder": command.subfolder,
-        "binaryData": bytes(&command.payload),
-        "ttl": format!("{}s", std::time::Duration::from_millis(command.ttl_ms).as_secs_f64()),
-        "status": command.status.as_str(),
-        "times": times,
-        "createTime": time(command.created_ms),
-        "updateTime": time(command.changed_ms()),
-        "cause": cause(&command.cause),
-    });
-    let expires = command.expires_ms.filter(|_| command.ttl_ms > 0 && command.verdict.is_none());
-    if let Some(fields) = shown.as_object_mut() {
-        fields.extend(expires.map(|ms| ("expireTime".to_owned(), time(ms))));
-        fields.extend(device.map(|device| ("name".to_owned(), command_name(device, &command.id).into())));
+pub(crate) fn command(device: Option<&DeviceName>, command: &CommandDoc) -> api::Command {
+    let had = [
+        (CommandStatus::Queued, Some(command.created_ms)),
+        (CommandStatus::Sent, command.sent_ms),
+        (command.status, command.settled_ms),
+    ];
+    let times = had.into_iter().filter_map(|(status, time_ms)| Some((status.as_str().to_owned(), Time(time_ms?))));
+    let expires_ms = command.expires_ms.filter(|_| command.ttl_ms > 0 && command.verdict.is_none());
+    api::Command {
+        id: command.id.clone(),
+        name: device.map(|device| command_name(device, &command.id)),
+        subfolder: command.subfolder.clone(),
+        binary_data: Base64(command.payload.clone()),
+        ttl: Span(std::time::Duration::from_millis(command.ttl_ms)),
+        status: command.status,
+        times: times.collect::<BTreeMap<_, _>>(),
+        expire_time: expires_ms.map(Time),
+        create_time: Time(command.created_ms),
+        update_time: Time(command.changed_ms()),
+        cause: cause(&command.cause),
+        device: None,
+    }
+}
+
+pub(crate) fn event(event: &Event, names: Names<'_>) -> api::Event {
+    let mut shown = api::Event {
+        device: event.device.and_then(names).map(|name| name.to_string()),
+        device_num_id: event.device.map(|num| Int64(num.num_id())),
+        ..api::Event::new(Int64(event.seq.0), Time(event.time_ms), event.data.kind(), event.durable)
+    };
+    let bytes = |payload: &bytes::Bytes| Some(Base64(payload.clone()));
+    match &event.data {
+        EventData::Connected => {}
+        EventData::Disconnected { reason } => shown.reason = Some(reason.clone()),
+        EventData::Telemetry { subfolder, payload, properties: all } => {
+            shown.subfolder = Some(subfolder.clone());
+            (shown.binary_data, shown.properties) = (bytes(payload), Some(properties(all)));
+        }
+        EventData::State { version, payload } => {
+            (shown.version, shown.binary_data) = (Some(Int64(*version)), bytes(payload));
+        }
+        EventData::CommandSettled { id, status } => {
+            (shown.command_id, shown.status) = (Some(id.clone()), Some(*status));
+        }
+        EventData::Timer { plugin, name, payload, due_ms, late } => {
+            (shown.plugin, shown.name) = (Some(plugin.clone()), Some(name.clone()));
+            (shown.binary_data, shown.due_time, shown.late) = (bytes(payload), Some(Time(*due_ms)), Some(*late));
+        }
+        EventData::Topic { topic, payload, properties: all } => {
+            shown.topic = Some(topic.clone());
+            (shown.binary_data, shown.properties) = (bytes(payload), Some(properties(all)));
+        }
     }
     shown
 }
 
-pub(crate) fn event(event: &Event, names: Names<'_>) -> Value {
-    let mut shown = Map::new();
-    shown.insert("id".into(), event.seq.to_string().into());
-    shown.insert("time".into(), clock::rfc3339(event.time_ms).into());
-    shown.insert("kind".into(), json!(event.data.kind()));
-    shown.insert("durable".into(), event.durable.into());
-    if let Some(num) = event.device {
-        shown.insert("deviceNumId".into(), num.num_id().to_string().into());
-        if let Some(name) = names(num) {
-            shown.insert("device".into(), name.to_string().into());
-        }
-    }
-    if let Value::Object(data) = event_data(&event.data) {
-        shown.extend(data);
-    }
-    Value::Object(shown)
-}
-
-fn properties(properties: &[Property]) -> Value {
-    properties.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
-}
-
-fn event_data(data: &EventData) -> Value {
-    match data {
-        EventData::Connected => json!({}),
-        EventData::Disconnected { reason } => json!({ "reason": reason }),
-        EventData::Telemetry { subfolder, payload, properties: props } => {
-            json!({"subfolder": subfolder, "binaryData": bytes(payload), "properties": properties(props)})
-        }
-        EventData::State { version, payload } => {
-            json!({"version": version.to_string(), "binaryData": bytes(payload)})
-        }
-        EventData::CommandSettled { id, status } => json!({"commandId": id, "status": status.as_str()}),
-        EventData::Timer { plugin, name, payload, due_ms, late } => json!({
-            "plugin": plugin, "name": name, "binaryData": bytes(payload), "dueTime": clock::rfc3339(*due_ms), "late": late,
-        }),
-        EventData::Topic { topic, payload, properties: props } => {
-            json!({"topic": topic, "binaryData": bytes(payload), "properties": properties(props)})
-        }
-    }
+fn properties(properties: &[Property]) -> Vec<api::Property> {
+    properties.iter().map(|(name, value)| api::Property { name: name.clone(), value: value.clone() }).collect()
 }
 
 /// One handling of one event by one plugin.
-pub(crate) fn execution(handled: &Handled, names: Names<'_>) -> Value {
-    let mut shown = json!({
-        "event": handled.seq.to_string(),
-        "plugin": handled.plugin.as_str(),
-        "digest": &*handled.digest,
-        "attempt": handled.attempt,
-        "time": clock::rfc3339(handled.time_ms),
-        "tookUs": handled.took_us,
-        "logs": handled.logs,
-    });
-    let (outcome, field, value) = match &handled.outcome {
-        Outcome::Done { effects } => ("done", "effects", effects.iter().map(|e| effect(e, names)).collect()),
-        Outcome::Dead { error, .. } => ("dead", "error", json!(error)),
+pub(crate) fn execution(handled: &Handled, names: Names<'_>) -> api::Execution {
+    let (outcome, effects, error) = match &handled.outcome {
+        Outcome::Done { effects } => {
+            (api::Outcome::Done, Some(effects.iter().map(|e| effect(e, names)).collect()), None)
+        }
+        Outcome::Dead { error, .. } => (api::Outcome::Dead, None, Some(error.clone())),
     };
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("outcome".into(), outcome.into());
-        fields.insert(field.into(), value);
+    api::Execution {
+        event: Int64(handled.seq.0),
+        plugin: handled.plugin.to_string(),
+        digest: handled.digest.to_string(),
+        attempt: handled.attempt,
+        time: Some(Time(handled.time_ms)),
+        took_us: Some(handled.took_us),
+        logs: Some(handled.logs.clone()),
+        outcome: Some(outcome),
+        effects,
+        error,
+    }
+}
+
+fn effect(effect: &Effect, names: Names<'_>) -> api::Effect {
+    let device = |num: &DeviceNum| name_or_num(*num, names);
+    let bytes = |payload: &bytes::Bytes| Base64(payload.clone());
+    match effect {
+        Effect::Config { device: num, payload, .. } | Effect::ConfigForced { device: num, payload, .. } => {
+            api::Effect::Config { device: device(num), binary_data: bytes(payload) }
+        }
+        Effect::Command { device: num, id, subfolder, payload, .. } => api::Effect::Command {
+            device: device(num),
+            id: id.clone(),
+            subfolder: subfolder.clone(),
+            binary_data: bytes(payload),
+        },
+        Effect::Publish { topic, payload, qos, retain } => {
+            api::Effect::Publish { topic: topic.clone(), qos: *qos as u8, retain: *retain, binary_data: bytes(payload) }
+        }
+        Effect::TimerSet(timer) => api::Effect::Timer(api::Timer {
+            name: timer.name.clone(),
+            schedule: serde_json::to_value(&timer.schedule).ok(),
+            due_time: Some(Time(timer.due_ms)),
+            binary_data: Some(bytes(&timer.payload)),
+            ..api::Timer::default()
+        }),
+        Effect::TimerCancel { name } => api::Effect::Timer(cancelled(name)),
+        Effect::PatchDesired { device: num, patch, .. } => {
+            api::Effect::Desired { device: device(num), patch: String::from_utf8_lossy(patch).into_owned() }
+        }
+        Effect::Kv(write) => api::Effect::State {
+            key: write.key.clone(),
+            revision: Int64(write.revision),
+            deleted: write.value.is_none(),
+        },
+    }
+}
+
+pub(super) fn cancelled(name: &str) -> api::Timer {
+    api::Timer { name: name.to_owned(), cancelled: Some(true), ..api::Timer::default() }
+}
+
+/// A timer in an explanation.
+pub(super) fn timer(timer: &Timer) -> api::Timer {
+    let mut shown =
+        api::Timer { name: timer.name.clone(), due_time: Some(Time(timer.due_ms)), ..api::Timer::default() };
+    match &timer.schedule {
+        Schedule::Once | Schedule::After { .. } | Schedule::Start => {}
+        Schedule::Every { period_ms } => shown.every_ms = Some(*period_ms),
+        Schedule::Cron { expression, time_zone } => {
+            shown.cron = Some(api::Cron { expression: expression.clone(), time_zone: time_zone.clone() });
+        }
     }
     shown
 }
 
-fn effect(effect: &Effect, names: Names<'_>) -> Value {
-    let device = |num: &DeviceNum| names(*num).map_or_else(|| num.num_id().to_string(), |name| name.to_string());
-    match effect {
-        Effect::Config { device: num, payload, .. } | Effect::ConfigForced { device: num, payload, .. } => {
-            json!({"config": {"device": device(num), "binaryData": bytes(payload)}})
-        }
-        Effect::Command { device: num, id, subfolder, payload, .. } => json!({"command": {
-            "device": device(num), "id": id, "subfolder": subfolder, "binaryData": bytes(payload),
-        }}),
-        Effect::Publish { topic, payload, qos, retain } => json!({"publish": {
-            "topic": topic, "qos": *qos as u8, "retain": retain, "binaryData": bytes(payload),
-        }}),
-        Effect::TimerSet(timer) => json!({"timer": {
-            "name": timer.name, "schedule": timer.schedule, "dueTime": clock::rfc3339(timer.due_ms),
-            "binaryData": bytes(&timer.payload),
-        }}),
-        Effect::TimerCancel { name } => json!({"timer": {"name": name, "cancelled": true}}),
-        Effect::PatchDesired { device: num, patch, .. } => {
-            json!({"desired": {"device": device(num), "patch": String::from_utf8_lossy(patch)}})
-        }
-        Effect::Kv(write) => {
-            json!({"state": {"key": write.key, "revision": write.revision.to_string(), "deleted": write.value.is_none()}})
-        }
+pub(crate) fn dead_letter(letter: &DeadLetter, names: Names<'_>) -> api::DeadLetter {
+    api::DeadLetter {
+        id: Int64(letter.id),
+        plugin: letter.plugin.to_string(),
+        digest: letter.digest.to_string(),
+        attempt: letter.attempt,
+        time: Time(letter.time_ms),
+        error: letter.error.clone(),
+        logs: letter.logs.clone(),
+        event: event(&letter.event, names),
     }
-}
-
-pub(crate) fn dead_letter(letter: &DeadLetter, names: Names<'_>) -> Value {
-    json!({
-        "id": letter.id.to_string(),
-        "plugin": letter.plugin.as_str(),
-        "digest": &*letter.digest,
-        "attempt": letter.attempt,
-        "time": clock::rfc3339(letter.time_ms),
-        "error": letter.error,
-        "logs": letter.logs,
-        "event": event(&letter.event, names),
-    })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use switchbox_model::Seq;
 
@@ -199,7 +216,7 @@ mod tests {
     fn an_event_of_a_device_that_is_gone_still_says_which_it_was() {
         let data = EventData::Telemetry { subfolder: "a".into(), payload: "x".into(), properties: vec![] };
         let happened = Event { seq: Seq(5), time_ms: 0, device: Some(DeviceNum(9)), durable: true, data };
-        let shown = event(&happened, &|_| None);
+        let shown = serde_json::to_value(event(&happened, &|_| None)).unwrap();
         assert_eq!(
             shown,
             json!({"id": "5", "time": "1970-01-01T00:00:00.000Z", "kind": "telemetry", "durable": true,

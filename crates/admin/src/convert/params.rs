@@ -1,6 +1,10 @@
 //! Query parameters: known by name, refused when they are not, with page sizes and tokens read the same way everywhere.
 
-use super::{EnumStyle, Mask, mask::camel};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Mask, Objects, mask::camel};
 use crate::error::Error;
 use switchbox_core::journal::Position;
 use switchbox_model::limits::{fields, names};
@@ -124,9 +128,14 @@ impl Params {
         })
     }
 
-    pub(crate) fn enums(&self) -> EnumStyle {
-        let numbers = self.one("$alt").is_some_and(|alt| alt.split(';').any(|part| part == "enum-encoding=int"));
-        if numbers { EnumStyle::Numbers } else { EnumStyle::Names }
+    /// What a call answers: enums as names, or as numbers for a caller that asks for them with `$alt=json;enum-encoding=int`.
+    pub(crate) fn shown<T: Serialize + JsonSchema + 'static>(&self, answer: &T) -> Value {
+        // A type of the API can always be JSON: the keys of its maps are texts.
+        let mut shown = serde_json::to_value(answer).unwrap_or_default();
+        if self.one("$alt").is_some_and(|alt| alt.split(';').any(|part| part == "enum-encoding=int")) {
+            Objects::of::<T>().number(&mut shown);
+        }
+        shown
     }
 
     /// A page token that names a place in the log.
@@ -150,6 +159,7 @@ pub(crate) fn bad_token(token: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use switchbox_admin_api::GatewayType;
 
     fn params(pairs: &[(&str, &str)]) -> Params {
         let pairs = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -169,7 +179,7 @@ mod tests {
         assert_eq!(params.number("pageSize", 1, 5).unwrap(), 5);
         assert_eq!(params.metrics.limit_hits(names::ADMIN_PAGE_ITEMS), 1, "it was cut");
         assert_eq!(params.all("deviceIds"), ["a", "b", "c"]);
-        assert_eq!(params.enums(), EnumStyle::Numbers);
+        assert_eq!(params.shown(&GatewayType::Gateway), 1);
         assert!(params.only(&["pageSize", "deviceIds"]).is_ok());
         let error = params.only(&["deviceIds"]).unwrap_err().text;
         assert!(

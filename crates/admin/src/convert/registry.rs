@@ -1,18 +1,13 @@
-//! Registries between the API's JSON and the model. What only Google's own service can do (Pub/Sub topics) is kept and shown
+//! Registries between the API's types and the model. What only Google's own service can do (Pub/Sub topics) is kept and shown
 //! without effect, so that programs written for it go on working; what would mislead is refused by name.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-
-use super::{
-    EnumStyle, Mask,
-    body::null_is_default,
-    enums::{self, Case},
-    validity,
-};
+use super::{Mask, validity};
 use crate::error::Error;
+use switchbox_admin_api::{
+    self as api, CertificateFormat, EventNotificationConfig, HttpConfig, HttpState, MqttConfig, MqttState, Time,
+};
 use switchbox_model::{
     limits::fields,
     patch::RegistryPatch,
@@ -21,152 +16,40 @@ use switchbox_model::{
 use switchbox_store::RegistryDoc;
 use switchbox_support::clock;
 
-const MQTT_STATES: &[Case<bool>] =
-    &[(true, "MQTT_ENABLED", 1), (false, "MQTT_DISABLED", 2), (true, "MQTT_STATE_UNSPECIFIED", 0)];
-const HTTP_STATES: &[Case<bool>] =
-    &[(true, "HTTP_ENABLED", 1), (false, "HTTP_DISABLED", 2), (true, "HTTP_STATE_UNSPECIFIED", 0)];
-const CERTIFICATE_FORMATS: &[Case<()>] = &[((), "X509_CERTIFICATE_PEM", 1)];
-
-/// A registry as a caller writes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RegistryIn {
-    /// Bounded by `fields::ID`.
-    id: Option<String>,
-    /// Bounded by `fields::EVENT_TOPICS`.
-    #[serde(default, alias = "event_notification_configs", deserialize_with = "null_is_default")]
-    event_notification_configs: Vec<EventsIn>,
-    #[serde(alias = "state_notification_config")]
-    state_notification_config: Option<StatesIn>,
-    #[serde(alias = "mqtt_config")]
-    mqtt_config: Option<MqttIn>,
-    #[serde(alias = "http_config")]
-    http_config: Option<HttpIn>,
-    #[serde(alias = "log_level")]
-    log_level: Option<Value>,
-    /// Bounded by `fields::AUTHORITIES`.
-    #[serde(default, deserialize_with = "null_is_default")]
-    credentials: Vec<AuthorityIn>,
-    #[serde(rename = "name")]
-    _name: Option<Value>,
-    #[serde(rename = "createTime", alias = "create_time")]
-    _create_time: Option<Value>,
-    #[serde(rename = "warnings")]
-    _warnings: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct EventsIn {
-    /// Bounded by `fields::SUBFOLDER`.
-    #[serde(default, alias = "subfolder_matches")]
-    subfolder_matches: String,
-    /// Bounded by `fields::EVENT_TOPIC`.
-    #[serde(default, alias = "pubsub_topic_name")]
-    pubsub_topic_name: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StatesIn {
-    /// Bounded by `fields::EVENT_TOPIC`.
-    #[serde(default, alias = "pubsub_topic_name")]
-    pubsub_topic_name: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MqttIn {
-    #[serde(alias = "mqtt_enabled_state")]
-    mqtt_enabled_state: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct HttpIn {
-    #[serde(alias = "http_enabled_state")]
-    http_enabled_state: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct AuthorityIn {
-    #[serde(alias = "public_key_certificate")]
-    public_key_certificate: CertificateIn,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CertificateIn {
-    format: Value,
-    /// Bounded by `fields::CREDENTIAL`.
-    certificate: String,
-    #[serde(rename = "x509Details", alias = "x509_details")]
-    _x509_details: Option<Value>,
-}
-
-impl RegistryIn {
-    pub(crate) fn id(&self) -> Result<&str, Error> {
-        self.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))
+pub(crate) fn registry_spec(wanted: api::DeviceRegistry) -> Result<RegistrySpec, Error> {
+    if wanted.mqtt_config.and_then(|config| config.mqtt_enabled_state) == Some(MqttState::Disabled) {
+        return Err(Error::unimplemented("a registry without MQTT (block its devices instead)")
+            .of_field("mqttConfig.mqttEnabledState"));
     }
-
-    pub(crate) fn spec(self) -> Result<RegistrySpec, Error> {
-        let mqtt = self.mqtt_config.and_then(|config| config.mqtt_enabled_state);
-        if !read_state("mqttConfig.mqttEnabledState", mqtt.as_ref(), MQTT_STATES)? {
-            return Err(Error::unimplemented("a registry without MQTT (block its devices instead)")
-                .of_field("mqttConfig.mqttEnabledState"));
-        }
-        let http = self.http_config.and_then(|config| config.http_enabled_state);
-        let state_topic = self.state_notification_config.map(|config| config.pubsub_topic_name);
-        let long = state_topic.as_ref().map_or(0, String::len);
-        let short = fields::EVENT_TOPIC.check_len("pubsubTopicName", long);
-        short.map_err(|error| Error::from(error).of_field("stateNotificationConfig.pubsubTopicName"))?;
-        Ok(RegistrySpec {
-            log_level: self
-                .log_level
-                .map(|level| enums::read("logLevel", &level, enums::LOG_LEVELS).map(str::to_owned))
-                .transpose()?,
-            http_disabled: !read_state("httpConfig.httpEnabledState", http.as_ref(), HTTP_STATES)?,
-            authorities: authorities(self.credentials)?,
-            event_topics: event_topics(self.event_notification_configs)?,
-            state_topic: state_topic.filter(|topic| !topic.is_empty()),
-            access_keys: BTreeMap::new(),
-        })
-    }
-}
-
-fn read_state(field: &str, value: Option<&Value>, cases: &[Case<bool>]) -> Result<bool, Error> {
-    value.map_or(Ok(true), |value| enums::read(field, value, cases))
-}
-
-const CERTIFICATE: &str = "credentials.publicKeyCertificate.certificate";
-
-fn authorities(credentials: Vec<AuthorityIn>) -> Result<Vec<String>, Error> {
-    let few = fields::AUTHORITIES.check_len("credentials", credentials.len());
+    let http = wanted.http_config.and_then(|config| config.http_enabled_state);
+    let state_topic = wanted.state_notification_config.map(|config| config.pubsub_topic_name);
+    let long = state_topic.as_ref().map_or(0, String::len);
+    let short = fields::EVENT_TOPIC.check_len("pubsubTopicName", long);
+    short.map_err(|error| Error::from(error).of_field("stateNotificationConfig.pubsubTopicName"))?;
+    let few = fields::AUTHORITIES.check_len("credentials", wanted.credentials.len());
     few.map_err(|error| Error::from(error).of_field("credentials"))?;
-    credentials.into_iter().map(|credential| credential.certificate()).collect()
+    Ok(RegistrySpec {
+        log_level: wanted.log_level.map(|level| level.name().to_owned()),
+        http_disabled: http == Some(HttpState::Disabled),
+        authorities: wanted.credentials.into_iter().map(authority).collect::<Result<_, _>>()?,
+        event_topics: event_topics(wanted.event_notification_configs)?,
+        state_topic: state_topic.filter(|topic| !topic.is_empty()),
+        access_keys: BTreeMap::new(),
+    })
 }
 
-impl AuthorityIn {
-    /// The certificate's text, checked.
-    pub(crate) fn certificate(self) -> Result<String, Error> {
-        let CertificateIn { format, certificate, .. } = self.public_key_certificate;
-        enums::read("credentials.publicKeyCertificate.format", &format, CERTIFICATE_FORMATS)?;
-        let of_field = |error: Error| error.of_field(CERTIFICATE);
-        let short = fields::CREDENTIAL.check_len("a registry's certificate", certificate.len());
-        short.map_err(|error| of_field(error.into()))?;
-        validity::check_authority(&certificate, clock::now_ms()).map_err(|text| of_field(Error::invalid(text)))?;
-        Ok(certificate)
-    }
-
-    /// The same, of one that is to go.
-    pub(crate) fn unchecked(self) -> String {
-        self.public_key_certificate.certificate
-    }
+/// The text of an authority's certificate, checked.
+pub(crate) fn authority(credential: api::RegistryCredential) -> Result<String, Error> {
+    let certificate = credential.public_key_certificate.certificate;
+    let of_field = |error: Error| error.of_field("credentials.publicKeyCertificate.certificate");
+    let short = fields::CREDENTIAL.check_len("a registry's certificate", certificate.len());
+    short.map_err(|error| of_field(error.into()))?;
+    validity::check_authority(&certificate, clock::now_ms()).map_err(|text| of_field(Error::invalid(text)))?;
+    Ok(certificate)
 }
 
 /// Google's rules: each subfolder once, and what has none stands last.
-fn event_topics(configs: Vec<EventsIn>) -> Result<Vec<EventTopic>, Error> {
+fn event_topics(configs: Vec<EventNotificationConfig>) -> Result<Vec<EventTopic>, Error> {
     const FIELD: &str = "eventNotificationConfigs";
     let of_field = |error| Error::from(error).of_field(FIELD);
     fields::EVENT_TOPICS.check_len(FIELD, configs.len()).map_err(of_field)?;
@@ -197,7 +80,7 @@ pub(crate) fn registry_patch(new: RegistrySpec, mask: &Mask) -> Result<RegistryP
         match path {
             "logLevel" => patch.log_level = Some(log_level.clone()),
             "httpConfig" | "httpConfig.httpEnabledState" => patch.http_disabled = Some(http_disabled),
-            // It has one value only, and `RegistryIn::spec` has seen to that.
+            // It has one value only, and `registry_spec` has seen to that.
             "mqttConfig" | "mqttConfig.mqttEnabledState" => {}
             "credentials" => patch.authorities = Some(authorities.clone()),
             "eventNotificationConfigs" => patch.event_topics = Some(event_topics.clone()),
@@ -216,49 +99,50 @@ pub(crate) fn registry_patch(new: RegistrySpec, mask: &Mask) -> Result<RegistryP
     Ok(patch)
 }
 
-pub(crate) fn registry(registry: &RegistryDoc, style: EnumStyle) -> Value {
+pub(crate) fn registry(registry: &RegistryDoc) -> api::DeviceRegistry {
     let RegistryDoc { name, spec, created_ms, .. } = registry;
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
-    put("id", json!(name.id()));
-    put("name", json!(name.as_str()));
-    put("createTime", json!(clock::rfc3339(*created_ms)));
-    put("mqttConfig", json!({"mqttEnabledState": enums::write(true, style, MQTT_STATES)}));
-    put("httpConfig", json!({"httpEnabledState": enums::write(!spec.http_disabled, style, HTTP_STATES)}));
-    if let Some(level) = &spec.log_level {
-        put("logLevel", enums::write(level.as_str(), style, enums::LOG_LEVELS));
+    let http = if spec.http_disabled { HttpState::Disabled } else { HttpState::Enabled };
+    let topic = |topic: &String| api::StateNotificationConfig { pubsub_topic_name: topic.clone() };
+    api::DeviceRegistry {
+        id: Some(name.id().to_owned()),
+        name: Some(name.as_str().to_owned()),
+        create_time: Some(Time(*created_ms)),
+        mqtt_config: Some(MqttConfig { mqtt_enabled_state: Some(MqttState::Enabled) }),
+        http_config: Some(HttpConfig { http_enabled_state: Some(http) }),
+        log_level: spec.log_level.as_deref().and_then(|level| level.parse().ok()),
+        credentials: spec.authorities.iter().map(|certificate| authority_out(certificate)).collect(),
+        event_notification_configs: spec.event_topics.iter().map(event_topic).collect(),
+        state_notification_config: spec.state_topic.as_ref().map(topic),
+        warnings: Vec::new(),
     }
-    if !spec.authorities.is_empty() {
-        put("credentials", spec.authorities.iter().map(|certificate| authority(certificate, style)).collect());
-    }
-    if !spec.event_topics.is_empty() {
-        put("eventNotificationConfigs", spec.event_topics.iter().map(event_topic).collect());
-    }
-    if let Some(topic) = &spec.state_topic {
-        put("stateNotificationConfig", json!({ "pubsubTopicName": topic }));
-    }
-    Value::Object(shown)
 }
 
-fn authority(certificate: &String, style: EnumStyle) -> Value {
-    let format = enums::write((), style, CERTIFICATE_FORMATS);
-    json!({"publicKeyCertificate": {"format": format, "certificate": certificate}})
+fn authority_out(certificate: &str) -> api::RegistryCredential {
+    api::RegistryCredential {
+        public_key_certificate: api::PublicKeyCertificate {
+            format: CertificateFormat::X509CertificatePem,
+            certificate: certificate.to_owned(),
+            x509_details: None,
+        },
+    }
 }
 
-fn event_topic(config: &EventTopic) -> Value {
-    if config.subfolder.is_empty() {
-        return json!({"pubsubTopicName": config.topic});
-    }
-    json!({"pubsubTopicName": config.topic, "subfolderMatches": config.subfolder})
+fn event_topic(config: &EventTopic) -> EventNotificationConfig {
+    EventNotificationConfig { subfolder_matches: config.subfolder.clone(), pubsub_topic_name: config.topic.clone() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::{Value, json};
+
+    use super::{
+        super::{body, objects::Objects},
+        *,
+    };
     use switchbox_model::RegistryName;
 
     fn read(text: &str) -> Result<RegistrySpec, Error> {
-        super::super::body::read::<RegistryIn>(text.as_bytes())?.spec()
+        body::read(text.as_bytes()).and_then(registry_spec)
     }
 
     /// That of an authority, for these years.
@@ -297,7 +181,8 @@ mod tests {
         });
         let name = RegistryName::of("p", "l", "hall").unwrap();
         let doc = RegistryDoc { name, spec: read(&written.to_string()).unwrap(), created_ms: 0, revision: 0 };
-        let mut shown = registry(&doc, EnumStyle::Numbers);
+        let mut shown: Value = serde_json::to_value(registry(&doc)).unwrap();
+        Objects::of::<api::DeviceRegistry>().number(&mut shown);
         let fields = shown.as_object_mut().unwrap();
         assert_eq!(fields.remove("name"), Some(json!("projects/p/locations/l/registries/hall")));
         assert_eq!(fields.remove("createTime"), Some(json!("1970-01-01T00:00:00.000Z")));

@@ -1,58 +1,25 @@
-//! Service accounts between the API's JSON and the model.
-
-use serde::Deserialize;
-use serde_json::{Value, json};
+//! Service accounts between the API's types and the model.
 
 use super::{
     Mask,
-    device::{CredentialIn, credential, credential_out},
-    enums::EnumStyle,
+    device::{credential, credential_out},
 };
 use crate::error::Error;
+use switchbox_admin_api::{self as api, Time};
 use switchbox_auth::{Action, access};
 use switchbox_model::{limits::fields, patch::ServicePatch, registry::ServiceSpec};
 use switchbox_mqtt_session::topics;
 use switchbox_store::ServiceDoc;
-use switchbox_support::clock;
 
-/// A service account as a caller writes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ServiceIn {
-    /// Bounded by `fields::ID`.
-    id: Option<String>,
-    #[serde(default)]
-    disabled: bool,
-    /// Bounded by `fields::CREDENTIALS`.
-    #[serde(default)]
-    credentials: Vec<CredentialIn>,
-    /// Bounded by `fields::SERVICE_FILTERS`, each by `fields::SERVICE_FILTER`.
-    #[serde(default)]
-    publish: Vec<String>,
-    /// Bounded by the same as `publish`: `fields::SERVICE_FILTERS`.
-    #[serde(default)]
-    subscribe: Vec<String>,
-    #[serde(rename = "createTime")]
-    _create_time: Option<Value>,
-    #[serde(rename = "warnings")]
-    _warnings: Option<Value>,
-}
-
-impl ServiceIn {
-    pub(crate) fn id(&self) -> Result<&str, Error> {
-        self.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))
-    }
-
-    pub(crate) fn spec(self) -> Result<ServiceSpec, Error> {
-        check("publish", &self.publish, Action::Publish)?;
-        check("subscribe", &self.subscribe, Action::Subscribe)?;
-        Ok(ServiceSpec {
-            disabled: self.disabled,
-            credentials: self.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
-            publish: self.publish,
-            subscribe: self.subscribe,
-        })
-    }
+pub(crate) fn service_spec(wanted: api::ServiceAccount) -> Result<ServiceSpec, Error> {
+    check("publish", &wanted.publish, Action::Publish)?;
+    check("subscribe", &wanted.subscribe, Action::Subscribe)?;
+    Ok(ServiceSpec {
+        disabled: wanted.disabled,
+        credentials: wanted.credentials.into_iter().map(credential).collect::<Result<_, _>>()?,
+        publish: wanted.publish,
+        subscribe: wanted.subscribe,
+    })
 }
 
 /// Refuses what is no filter and what would never allow anything, so that it is found now and not by the program.
@@ -91,25 +58,28 @@ pub(crate) fn service_patch(new: ServiceSpec, mask: &Mask) -> Result<ServicePatc
     Ok(patch)
 }
 
-pub(crate) fn service(service: &ServiceDoc, style: EnumStyle) -> Value {
+pub(crate) fn service(service: &ServiceDoc) -> api::ServiceAccount {
     let ServiceDoc { name, spec, created_ms, .. } = service;
-    json!({
-        "id": name.as_str(),
-        "disabled": spec.disabled,
-        "credentials": spec.credentials.iter().map(|credential| credential_out(credential, style)).collect::<Vec<_>>(),
-        "publish": spec.publish,
-        "subscribe": spec.subscribe,
-        "createTime": clock::rfc3339(*created_ms),
-    })
+    api::ServiceAccount {
+        id: Some(name.to_string()),
+        disabled: spec.disabled,
+        credentials: spec.credentials.iter().map(credential_out).collect(),
+        publish: spec.publish.clone(),
+        subscribe: spec.subscribe.clone(),
+        create_time: Some(Time(*created_ms)),
+        warnings: Vec::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn an_entry_that_can_never_work_is_refused_by_its_place() {
-        let read = |text: Value| serde_json::from_value::<ServiceIn>(text).unwrap().spec();
+        let read = |text: Value| service_spec(serde_json::from_value(text).unwrap());
         assert!(read(json!({"publish": ["alerts/#"], "subscribe": ["registries/+/devices/+/#"]})).is_ok());
         for (written, field) in [
             (json!({"publish": ["alerts/#", "/devices/lamp-1/commands"]}), "publish[1]"),

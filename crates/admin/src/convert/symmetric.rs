@@ -1,39 +1,21 @@
 //! Symmetric keys as a caller gives them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
 
 use crate::error::Error;
+use switchbox_admin_api as api;
 use switchbox_auth::symmetric;
 use switchbox_model::{
     limits::{SYMMETRIC_KEY_BYTES_LEAST, fields},
     symmetric::{SymmetricKey, SymmetricKeys},
 };
 
-/// Two keys in base64. One that is left out is made.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct SymmetricKeysIn {
-    /// Bounded by `fields::SYMMETRIC_KEY`.
-    primary_key: Option<String>,
-    /// Bounded by `fields::SYMMETRIC_KEY`.
-    secondary_key: Option<String>,
-}
-
-impl std::fmt::Debug for SymmetricKeysIn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SymmetricKeysIn")
-    }
-}
-
-impl SymmetricKeysIn {
-    pub(crate) fn keys(self) -> Result<SymmetricKeys, Error> {
-        let made = symmetric::generate()?;
-        Ok(SymmetricKeys {
-            primary: key("primaryKey", self.primary_key)?.unwrap_or(made.primary),
-            secondary: key("secondaryKey", self.secondary_key)?.unwrap_or(made.secondary),
-        })
-    }
+pub(crate) fn keys(given: api::SymmetricKeys) -> Result<SymmetricKeys, Error> {
+    let made = symmetric::generate()?;
+    Ok(SymmetricKeys {
+        primary: key("primaryKey", given.primary_key)?.unwrap_or(made.primary),
+        secondary: key("secondaryKey", given.secondary_key)?.unwrap_or(made.secondary),
+    })
 }
 
 fn key(field: &str, text: Option<String>) -> Result<Option<SymmetricKey>, Error> {
@@ -53,7 +35,7 @@ mod tests {
 
     #[test]
     fn keys_are_taken_or_made() {
-        let keys = |text: &str| serde_json::from_str::<SymmetricKeysIn>(text).unwrap().keys();
+        let keys = |text: &str| super::keys(serde_json::from_str(text).unwrap());
         let given = STANDARD.encode([7; 16]);
         let found = keys(&format!(r#"{{"primaryKey": "{given}"}}"#)).unwrap();
         assert_eq!(&*found.primary.0, given);

@@ -12,17 +12,16 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts, Path},
     http::{header, request::Parts},
 };
-use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{DevicePath, devices::commands::check_subfolder, registry_name};
 use crate::{
     app::App,
-    convert::{self, Base64, Params},
+    convert::{self, Params},
     error::{Error, Kind},
-    reply::{Answer, Body},
+    reply::{Answer, Body, Empty},
 };
+use switchbox_admin_api::{Base64, DeviceConfig, PublishEventRequest, SetStateRequest};
 use switchbox_auth::{Credentials, Principal, Refusal};
 use switchbox_core::{
     ingest::{self, NewEvent},
@@ -79,70 +78,42 @@ fn refused(app: &App, address: IpAddr, refusal: &Refusal, name: &DeviceName) -> 
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct EventIn {
-    /// Bounded by `PayloadLimits::telemetry`.
-    #[serde(default, alias = "binary_data")]
-    pub(crate) binary_data: Base64,
-    /// Bounded by `fields::SUBFOLDER`.
-    #[serde(default, alias = "subFolder", alias = "sub_folder")]
-    pub(crate) subfolder: String,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-}
-
 pub(crate) async fn publish_event(
     Caller(device): Caller,
     axum::extract::State(app): axum::extract::State<App>,
     params: Params,
-    Body(wanted): Body<EventIn>,
-) -> Answer {
+    Body(wanted): Body<PublishEventRequest>,
+) -> Answer<Empty> {
     params.only(&[])?;
-    check_subfolder(&wanted.subfolder)?;
+    let subfolder = wanted.sub_folder.unwrap_or(wanted.subfolder);
+    check_subfolder(&subfolder)?;
     let payload = within("telemetry", app.payloads.telemetry(), wanted.binary_data)?;
-    let data = EventData::Telemetry { subfolder: wanted.subfolder, payload: payload.into(), properties: vec![] };
+    let data = EventData::Telemetry { subfolder, payload, properties: vec![] };
     send(&app, &device, data).await
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StateIn {
-    pub(crate) state: StateDataIn,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct StateDataIn {
-    /// Bounded by `PayloadLimits::state`.
-    #[serde(default, alias = "binary_data")]
-    pub(crate) binary_data: Base64,
 }
 
 pub(crate) async fn set_state(
     Caller(device): Caller,
     axum::extract::State(app): axum::extract::State<App>,
     params: Params,
-    Body(wanted): Body<StateIn>,
-) -> Answer {
+    Body(wanted): Body<SetStateRequest>,
+) -> Answer<Empty> {
     params.only(&[])?;
     let payload = within("the state", app.payloads.state(), wanted.state.binary_data)?;
-    send(&app, &device, EventData::State { version: 0, payload: payload.into() }).await
+    send(&app, &device, EventData::State { version: 0, payload }).await
 }
 
 /// The newest config, when it is newer than the one that the device has.
-pub(crate) async fn config(Caller(device): Caller, params: Params) -> Answer {
+pub(crate) async fn config(Caller(device): Caller, params: Params) -> Answer<DeviceConfig> {
     params.only(&["localVersion"])?;
     let local = params.one("localVersion").map_or(Ok(0), |text| {
         text.parse::<u64>().map_err(|_| Error::invalid("localVersion must be a whole number").of_field("localVersion"))
     })?;
     let newest = device.config().filter(|config| config.version > local);
-    Ok(Json(newest.map_or_else(|| json!({}), |config| convert::config_for_device(&config))))
+    Ok(Json(newest.map(|config| convert::config_for_device(&config)).unwrap_or_default()))
 }
 
-pub(crate) fn within(what: &str, limit: PayloadLimit, payload: Base64) -> Result<Vec<u8>, Error> {
+pub(crate) fn within(what: &str, limit: PayloadLimit, payload: Base64) -> Result<bytes::Bytes, Error> {
     let (bytes, most) = (payload.0.len(), limit.bytes);
     if bytes > most {
         let text = format!("{what} of {bytes} bytes is larger than {most} (limit {})", limit.limit);
@@ -151,7 +122,7 @@ pub(crate) fn within(what: &str, limit: PayloadLimit, payload: Base64) -> Result
     Ok(payload.0)
 }
 
-async fn send(app: &App, device: &Arc<Device>, data: EventData) -> Answer {
+async fn send(app: &App, device: &Arc<Device>, data: EventData) -> Answer<Empty> {
     let bytes = match &data {
         EventData::Telemetry { payload, .. } | EventData::State { payload, .. } => payload.len(),
         _ => 0,
@@ -164,7 +135,7 @@ async fn send(app: &App, device: &Arc<Device>, data: EventData) -> Answer {
     });
     app.parts.ingest.submit(device, vec![NewEvent { durable: true, data }], room, told);
     durable.await.unwrap_or(Err(ingest::Error::Closed))?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 impl From<ingest::Error> for Error {

@@ -4,8 +4,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::json;
 
 use super::history::{LARGEST_PAGE, PAGE, number};
 use crate::{
@@ -13,8 +11,9 @@ use crate::{
     convert::{self, Params, bad_token},
     error::{Error, Kind},
     plugins::RedriveError,
-    reply::{Answer, Body, List, Page},
+    reply::{Answer, Body, Empty, List, Page},
 };
+use switchbox_admin_api::{PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse};
 use switchbox_model::{DeadLetter, Entry, PluginName};
 
 /// Letters that are taken up or thrown away in one go.
@@ -34,30 +33,29 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     Ok(list.page(next, &app.parts.counters))
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+pub(crate) async fn get(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer<switchbox_admin_api::DeadLetter> {
     params.only(&[])?;
     let letter = app.parts.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
     let letter = letter.ok_or_else(|| Error::not_found(format!("dead letter {id}")))?;
     Ok(Json(convert::dead_letter(&letter, &|num| app.name_of(num))))
 }
 
-pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer<Empty> {
     params.only(&[])?;
     app.parts.plugins.redrive(number("the id of a dead letter", &id)?).await?;
-    Ok(Json(json!({})))
-}
-
-/// Which letters.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Which {
-    /// None: those of all plugins.
-    /// Bounded by `fields::ID`.
-    pub(crate) plugin: Option<String>,
+    Ok(Json(Empty {}))
 }
 
 /// All, or all of a plugin. Those of plugins that do not run stay.
-pub(crate) async fn redrive_all(State(app): State<App>, params: Params, Body(which): Body<Which>) -> Answer {
+pub(crate) async fn redrive_all(
+    State(app): State<App>,
+    params: Params,
+    Body(which): Body<RedriveDeadLettersRequest>,
+) -> Answer<RedriveDeadLettersResponse> {
     params.only(&[])?;
     let plugin = which.plugin.as_deref().map(PluginName::new).transpose()?;
     let (mut after, mut redriven, mut left) = (0, 0_u64, 0_u64);
@@ -79,25 +77,25 @@ pub(crate) async fn redrive_all(State(app): State<App>, params: Params, Body(whi
             break;
         }
     }
-    Ok(Json(json!({"redriven": redriven, "left": left})))
+    Ok(Json(RedriveDeadLettersResponse { redriven, left }))
 }
 
 async fn newest(app: &App) -> Result<u64, Error> {
     Ok(app.parts.store.last_dead_letter().await?)
 }
 
-pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer<Empty> {
     params.only(&[])?;
     let number = number("the id of a dead letter", &id)?;
     if app.parts.journal.dead_letter(number).await?.is_none() {
         return Err(Error::not_found(format!("dead letter {id}")));
     }
     app.parts.store.call(Entry::DeadLettersDropped { ids: vec![number] }).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 /// `?plugin=NAME`, or `?all=true`: nobody is to lose all by leaving something out.
-pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer {
+pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer<PurgeDeadLettersResponse> {
     params.only(&["plugin", "all"])?;
     let plugin = match (params.one("plugin"), params.one("all")) {
         (Some(plugin), None) => Some(PluginName::new(plugin)?),
@@ -119,7 +117,7 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer 
     if purged > 0 {
         app.parts.store.call(Entry::DeadLettersDropped { ids }).await?;
     }
-    Ok(Json(json!({ "purged": purged })))
+    Ok(Json(PurgeDeadLettersResponse { purged }))
 }
 
 impl From<RedriveError> for Error {

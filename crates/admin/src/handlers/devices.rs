@@ -10,17 +10,20 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use serde_json::{Value, json};
 
-use super::{DevicePath, RegistryPath, gateways, insert_page, lookup::found, registry_name, warned};
+use super::{DevicePath, RegistryPath, gateways, log_warnings, lookup::found, registry_name};
 use crate::{
     app::App,
-    convert::{self, CredentialIn, DeviceIn, Params, bad_token},
+    convert::{self, Params, bad_token},
     details,
     error::Error,
     etag::{IfMatch, Tagged, tagged},
     gate::AdminPrincipal,
-    reply::{Answer, Body, List, Page},
+    reply::{Answer, Body, Empty, List, Page},
+};
+use switchbox_admin_api::{
+    self as api, Base64, InvokeMethodRequest, InvokeMethodResponse, ListDeviceConfigVersionsResponse,
+    ModifyCloudToDeviceConfigRequest, SetPasswordRequest,
 };
 use switchbox_core::registry::{Device, Registered, Registration};
 use switchbox_model::{
@@ -33,21 +36,23 @@ const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 10_000;
 
 /// The whole device, with its revision.
-fn whole(app: &App, device: &Device, params: &Params) -> (Value, Registered) {
+fn whole(app: &App, device: &Device) -> (api::Device, Registered) {
     let registered = device.registered();
     let connected = app.parts.delivery.is_connected(device.num);
-    (convert::device(device, &registered, connected, params.enums()), registered)
+    (convert::device(device, &registered, connected), registered)
 }
 
 /// The device for who has just made or changed it.
 fn changed(app: &App, device: &Device, params: &Params) -> Tagged {
-    let (shown, registered) = whole(app, device, params);
+    let (mut shown, registered) = whole(app, device);
     let mut warnings = convert::key_warnings(&registered.spec.credentials);
     let endpoint = registered.endpoint.as_ref();
     if let Some(why) = endpoint.and_then(|endpoint| app.parts.delivery.futile_endpoint(&endpoint.url)) {
         warnings.push(format!("methodEndpoint.url: {why}; every method call fails until then"));
     }
-    tagged(warned(shown, &device.name, &warnings), registered.revision)
+    log_warnings(&device.name, &warnings);
+    shown.warnings = warnings;
+    tagged(params.shown(&shown), registered.revision)
 }
 
 pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Page {
@@ -81,7 +86,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;
     let mask = convert::list_mask(params.mask("fieldMask"));
     let mut list = List::new("devices");
-    let show = |device: &&Arc<Device>| mask.cut(&whole(&app, device, &params).0);
+    let show = |device: &&Arc<Device>| mask.cut(&params.shown(&whole(&app, device).0));
     let shown = devices.iter().take(limit).take_while(|device| list.push(&show(device))).last();
     let more = shown.is_some_and(|shown| devices.last().is_some_and(|last| last.num != shown.num));
     let next = shown.filter(|_| more).map(|last| last.name.id.to_string());
@@ -93,25 +98,25 @@ pub(crate) async fn create(
     Path((p, l, r)): RegistryPath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<DeviceIn>,
+    Body(wanted): Body<api::Device>,
 ) -> Tagged {
     params.only(&[])?;
     let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing"))?;
     let name = DeviceName { registry: registry_name(&p, &l, &r)?, id: DeviceId::new(id)? };
     let first = wanted.config.as_ref().and_then(|config| config.binary_data.clone());
-    let first_bytes = first.as_ref().map_or(0, |convert::Base64(payload)| payload.len());
-    fields::CONFIG.check_len("config.binaryData", first_bytes)?;
+    fields::CONFIG.check_len("config.binaryData", first.as_ref().map_or(0, |first| first.0.len()))?;
     let cause = Cause::Api { who: who.0 };
-    let config = first.map(|convert::Base64(payload)| FirstConfig { payload: payload.into(), cause });
+    let config = first.map(|Base64(payload)| FirstConfig { payload, cause });
     details::object(&name);
-    let with = Registration { endpoint: wanted.endpoint()?, config, spec: wanted.spec()? };
+    let with = Registration { endpoint: convert::endpoint(&wanted)?, config, spec: convert::device_spec(wanted)? };
     let device = app.parts.registry.create(name, with).await?;
     changed(&app, &device, &params)
 }
 
 pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Tagged {
     params.only(&["fieldMask"])?;
-    let (device, registered) = whole(&app, found(&app, &path)?.as_ref(), &params);
+    let (device, registered) = whole(&app, found(&app, &path)?.as_ref());
+    let device = params.shown(&device);
     let shown = params.mask("fieldMask").map_or_else(|| device.clone(), |mask| mask.cut(&device));
     tagged(shown, registered.revision)
 }
@@ -121,7 +126,7 @@ pub(crate) async fn patch(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<DeviceIn>,
+    Body(wanted): Body<api::Device>,
 ) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("blocked,metadata")?;
@@ -135,14 +140,14 @@ pub(crate) async fn delete(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-) -> Answer {
+) -> Answer<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     // The one call that may be several entries: commands that wait end first, while there is a device that their events are of.
     app.parts.registry.check_delete(&device, revision)?;
     app.parts.delivery.purge(&device).await?;
     app.parts.registry.delete(&device, revision).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 pub(crate) async fn add_credential(
@@ -150,7 +155,7 @@ pub(crate) async fn add_credential(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<CredentialIn>,
+    Body(wanted): Body<api::DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let (device, credential) = (found(&app, &path)?, convert::credential(wanted)?);
@@ -163,11 +168,11 @@ pub(crate) async fn remove_credential(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<CredentialIn>,
+    Body(wanted): Body<api::DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    app.parts.registry.remove_credential(CredentialOwner::Device(device.num), wanted.key(), revision).await?;
+    app.parts.registry.remove_credential(CredentialOwner::Device(device.num), wanted.public_key.key, revision).await?;
     changed(&app, &device, &params)
 }
 
@@ -176,8 +181,8 @@ pub(crate) async fn set_config(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<send::ConfigIn>,
-) -> Answer {
+    Body(wanted): Body<ModifyCloudToDeviceConfigRequest>,
+) -> Answer<api::DeviceConfig> {
     params.only(&[])?;
     send::config(&app, found(&app, &path)?.as_ref(), who, wanted).await
 }
@@ -187,8 +192,8 @@ pub(crate) async fn invoke_method(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<send::MethodIn>,
-) -> Answer {
+    Body(wanted): Body<InvokeMethodRequest>,
+) -> Answer<InvokeMethodResponse> {
     params.only(&[])?;
     send::method(&app, found(&app, &path)?.as_ref(), who, wanted).await
 }
@@ -198,19 +203,23 @@ pub(crate) async fn set_password(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<credentials::SetPassword>,
-) -> Answer {
+    Body(wanted): Body<SetPasswordRequest>,
+) -> Answer<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    app.parts.registry.set_password(&device, wanted.hash().await?, revision).await?;
-    Ok(Json(json!({})))
+    app.parts.registry.set_password(&device, credentials::hash(wanted).await?, revision).await?;
+    Ok(Json(Empty {}))
 }
 
-pub(crate) async fn config_versions(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+pub(crate) async fn config_versions(
+    State(app): State<App>,
+    Path(path): DevicePath,
+    params: Params,
+) -> Answer<ListDeviceConfigVersionsResponse> {
     params.only(&["numVersions"])?;
     let limit = params.number("numVersions", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.configs(found(&app, &path)?.num, limit).await?;
-    Ok(Json(insert_page("deviceConfigs", versions.iter().map(convert::config).collect(), None)))
+    Ok(Json(ListDeviceConfigVersionsResponse { device_configs: versions.iter().map(convert::config).collect() }))
 }
 
 pub(crate) async fn states(State(app): State<App>, Path(path): DevicePath, params: Params) -> Page {

@@ -4,7 +4,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde_json::json;
 
 use crate::{
     app::App,
@@ -12,11 +11,12 @@ use crate::{
     error::{Error, Kind},
     reply::Answer,
 };
+use switchbox_admin_api::Explanation;
 use switchbox_core::explain::{self, Id, Step};
 use switchbox_model::limits::names;
 
 /// Ids hold slashes where they are resource names.
-pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer {
+pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer<Explanation> {
     params.only(&[])?;
     let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
     let explanation = app.parts.explain.explain(&wanted).await?;
@@ -25,13 +25,13 @@ pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, para
     }
     let text = app.parts.explain.text(&explanation);
     let names = |num| app.name_of(num);
-    Ok(Json(json!({
-        "id": id,
-        "text": text,
-        "chain": explanation.chain.iter().map(|step| convert::step(step, &names)).collect::<Vec<_>>(),
-        "branches": convert::branches(&explanation.branches, &names),
-        "cut": explanation.cut,
-    })))
+    Ok(Json(Explanation {
+        id,
+        text,
+        chain: convert::chain(&explanation.chain, &names),
+        branches: convert::branches(&explanation.branches, &names),
+        cut: explanation.cut,
+    }))
 }
 
 impl From<explain::Error> for Error {

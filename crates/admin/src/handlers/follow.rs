@@ -1,19 +1,18 @@
 //! The journal as it grows, as server-sent events (text/event-stream). A client that is slow is told how much it missed;
 //! one that comes back says with `Last-Event-ID` how far it had got.
 
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
 use axum::{
     Extension,
-    body::Body,
     extract::State,
-    http::{HeaderMap, header},
-    response::Response,
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
 };
+use futures_util::stream::{self, Stream};
 use serde_json::json;
-use tokio::{
-    io::{AsyncWriteExt, DuplexStream},
-    time::{Duration, Instant, sleep},
-};
-use tokio_util::{io::ReaderStream, sync::CancellationToken};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::history::device_of;
 use crate::{
@@ -25,11 +24,7 @@ use crate::{
 };
 use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, Follower};
 use switchbox_model::{PluginName, Seq};
-use switchbox_store as store;
-use switchbox_support::tasks::spawn_contained;
 
-/// Bytes that may wait for a client before its follower waits for it.
-const BUFFER_BYTES: usize = 64 * 1024;
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_millis(100);
 /// After so long a silence a comment is sent, so that both sides notice when the other is gone.
@@ -40,7 +35,7 @@ pub(crate) async fn follow(
     Extension(who): Extension<AdminPrincipal>,
     params: Params,
     headers: HeaderMap,
-) -> Result<Response, Error> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     params.only(&["device", "kind", "plugin", "executions"])?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
     let executions = plugin.is_some() || params.one("executions") == Some("true");
@@ -56,19 +51,19 @@ pub(crate) async fn follow(
         Error::new(Kind::ResourceExhausted, full.to_string())
     })?;
     let follower = app.parts.journal.follow(after, filter).await?;
-    let (reader, writer) = tokio::io::duplex(BUFFER_BYTES);
-    let stopping = app.stopping.clone();
-    spawn_contained(app.parts.counters.panics.clone(), "follower of events", async move {
-        let token = Token::of(&app, who);
-        let tell = Tell { app, token, writer, heard: Instant::now(), _place: place };
-        // An error means that the client is gone, or that the host is stopping: both end the stream.
-        let _ = tell.run(follower, stopping).await;
+    let tell = Tell {
+        token: Token::of(&app, who),
+        stopping: app.stopping.clone(),
+        app,
+        follower,
+        told: VecDeque::new(),
+        _place: place,
+    };
+    let events = stream::unfold((true, tell), |(first, mut tell)| async move {
+        let event = if first { Event::default().comment("following") } else { tell.next().await? };
+        Some((Ok(event), (false, tell)))
     });
-    let mut response = Response::new(Body::from_stream(ReaderStream::new(reader)));
-    let kind = header::HeaderValue::from_static("text/event-stream");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
-    Ok(response)
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")))
 }
 
 /// As [`write_cursor`] writes it.
@@ -109,63 +104,51 @@ impl Token {
     }
 }
 
-/// One client's stream.
+/// One client's stream. It reads the journal only while the client takes what it is sent.
 struct Tell {
     app: App,
     token: Token,
-    writer: DuplexStream,
-    /// When something was last sent.
-    heard: Instant,
+    stopping: CancellationToken,
+    follower: Follower,
+    /// Read and not sent yet.
+    told: VecDeque<(Cursor, Followed)>,
     _place: Place,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Ended {
-    #[error(transparent)]
-    Gone(#[from] std::io::Error),
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
 impl Tell {
-    async fn run(mut self, mut follower: Follower, stopping: CancellationToken) -> Result<(), Ended> {
-        self.write(": following\n\n").await?;
-        while self.token.counts(&self.app) {
-            let told = tokio::select! {
-                told = follower.next() => told?,
-                () = stopping.cancelled() => return Ok(()),
-            };
-            for (cursor, told) in &told {
-                let message = self.message(*cursor, told);
+    /// Waits for the next one. Returns `None` if the stream ends: the token counts no more, the host is stopping, or the journal
+    /// cannot be read.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((cursor, told)) = self.told.pop_front() {
+                return self.message(cursor, &told);
+            }
+            if !self.token.counts(&self.app) {
+                return None;
+            }
+            let stopping = self.stopping.clone();
+            tokio::select! {
+                told = self.follower.next() => self.told = told.ok()?.into(),
+                () = stopping.cancelled() => return None,
+            }
+            if self.told.is_empty() {
                 tokio::select! {
-                    written = self.write(&message) => written?,
-                    () = stopping.cancelled() => return Ok(()),
+                    () = sleep(EVERY) => {}
+                    () = stopping.cancelled() => return None,
                 }
             }
-            if self.heard.elapsed() >= HEARTBEAT {
-                self.write(": still here\n\n").await?;
-            }
-            tokio::select! {
-                () = sleep(EVERY) => {}
-                () = stopping.cancelled() => return Ok(()),
-            }
         }
-        Ok(())
     }
 
-    async fn write(&mut self, text: &str) -> Result<(), std::io::Error> {
-        self.heard = Instant::now();
-        self.writer.write_all(text.as_bytes()).await
-    }
-
-    fn message(&self, cursor: Cursor, told: &Followed) -> String {
+    fn message(&self, cursor: Cursor, told: &Followed) -> Option<Event> {
         let names = |num| self.app.name_of(num);
-        let (kind, data) = match told {
-            Followed::Event(event) => ("event", convert::event(event, &names)),
-            Followed::Execution(handled) => ("execution", convert::execution(handled, &names)),
-            Followed::Missed(events) => ("missed", json!({ "events": events })),
+        let event = Event::default().id(write_cursor(cursor));
+        let event = match told {
+            Followed::Event(told) => event.event("event").json_data(convert::event(told, &names)),
+            Followed::Execution(told) => event.event("execution").json_data(convert::execution(told, &names)),
+            Followed::Missed(events) => event.event("missed").json_data(json!({ "events": events })),
         };
-        format!("id: {}\nevent: {kind}\ndata: {data}\n\n", write_cursor(cursor))
+        event.ok()
     }
 }
 

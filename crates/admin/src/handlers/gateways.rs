@@ -6,40 +6,25 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::json;
 
 use super::{RegistryPath, lookup, registry_name};
 use crate::{
     app::App,
     convert::Params,
     error::Error,
-    reply::{Answer, Body},
+    reply::{Answer, Body, Empty},
 };
+use switchbox_admin_api::BindDeviceToGatewayRequest;
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceNum, RegistryName};
 
 const GATEWAY_ID: &str = "gatewayListOptions.associationsGatewayId";
 const DEVICE_ID: &str = "gatewayListOptions.associationsDeviceId";
 
-/// Ids, or numbers as Google's API allows.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct BindingIn {
-    /// Bounded by `fields::ID`.
-    #[serde(alias = "gateway_id")]
-    pub(crate) gateway_id: String,
-    /// Bounded by `fields::ID`.
-    #[serde(alias = "device_id")]
-    pub(crate) device_id: String,
-    #[serde(rename = "parent")]
-    _parent: Option<String>,
-}
-
 fn both(
     app: &App,
     (p, l, r): &(String, String, String),
-    wanted: &BindingIn,
+    wanted: &BindDeviceToGatewayRequest,
 ) -> Result<(Arc<Device>, Arc<Device>), Error> {
     let registry = registry_name(p, l, r)?;
     let find = |id: &str| lookup::find(app, registry.clone(), id);
@@ -50,24 +35,24 @@ pub(crate) async fn bind(
     State(app): State<App>,
     Path(path): RegistryPath,
     params: Params,
-    Body(wanted): Body<BindingIn>,
-) -> Answer {
+    Body(wanted): Body<BindDeviceToGatewayRequest>,
+) -> Answer<Empty> {
     params.only(&[])?;
     let (gateway, device) = both(&app, &path, &wanted)?;
     app.parts.registry.bind(&gateway, &device).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 pub(crate) async fn unbind(
     State(app): State<App>,
     Path(path): RegistryPath,
     params: Params,
-    Body(wanted): Body<BindingIn>,
-) -> Answer {
+    Body(wanted): Body<BindDeviceToGatewayRequest>,
+) -> Answer<Empty> {
     params.only(&[])?;
     let (gateway, device) = both(&app, &path, &wanted)?;
     app.parts.registry.unbind(&gateway, &device).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 /// What a list is cut down to: the devices of a gateway, or the gateways of a device. None = not cut.

@@ -4,8 +4,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::json;
 
 use crate::{
     app::App,
@@ -15,31 +13,23 @@ use crate::{
     error::{Error, Kind},
     reply::{Answer, Body},
 };
+use switchbox_admin_api::{GrantRequest, GrantResponse};
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime::{Capability, Granted, PluginSettings};
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GrantIn {
-    /// Patterns by capability. None: all that the component asks for.
-    /// Bounded by the body; the plugin's own limits are `grants` and `patterns-bytes`.
-    pub(crate) grants: Option<Granted>,
-}
 
 pub(crate) async fn grant(
     State(app): State<App>,
     Path(name): Path<String>,
     params: Params,
-    Body(wanted): Body<GrantIn>,
-) -> Answer {
+    Body(wanted): Body<GrantRequest>,
+) -> Answer<GrantResponse> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let granted = match wanted.grants {
         Some(granted) => granted,
         None => asked(&app, &name).await?,
     };
-    let (folder, shown) = (app.folder.clone(), name.clone());
-    let text = serde_json::to_value(&granted).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+    let (folder, answer) = (app.folder.clone(), GrantResponse { name: name.to_string(), grants: granted.clone() });
     blocking(move || {
         folder.edit(&name, |text| {
             let text = edit::set_grants(text, &granted)?;
@@ -48,7 +38,7 @@ pub(crate) async fn grant(
         })
     })
     .await?;
-    Ok(Json(json!({"name": shown.as_str(), "grants": text})))
+    Ok(Json(answer))
 }
 
 async fn asked(app: &App, name: &PluginName) -> Result<Granted, Error> {

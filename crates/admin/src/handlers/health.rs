@@ -7,10 +7,8 @@ use axum::{
     response::IntoResponse,
 };
 
-use crate::{
-    app::{App, Reach},
-    blocking::blocking,
-};
+use crate::{app::App, blocking::blocking};
+use switchbox_admin_api::Listeners;
 
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
@@ -40,7 +38,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 }
 
 /// Where to connect to.
-pub(crate) async fn listeners(State(app): State<App>) -> Json<Reach> {
+pub(crate) async fn listeners(State(app): State<App>) -> Json<Listeners> {
     Json(app.parts.reach)
 }
 

@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     reply::{List, Page},
 };
+use switchbox_admin_api::Time;
 use switchbox_core::journal::{EventFilter, ExecutionFilter, Position};
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 
@@ -46,7 +47,12 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         event: params.one("event").map(|text| number("event", text).map(Seq)).transpose()?,
         interesting: flag(&params, "interesting")?,
         logged: flag(&params, "logged")?,
-        since_ms: params.one("since").map(|text| convert::time("since", text)).transpose()?,
+        since_ms: params
+            .one("since")
+            .map(|text| {
+                text.parse::<Time>().map(|time| time.0).map_err(|error| Error::invalid(format!("since {error}")))
+            })
+            .transpose()?,
         device: device_of(&app, &params)?,
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;

@@ -4,8 +4,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::json;
 
 use super::{RegistryPath, lookup, registry_name};
 use crate::{
@@ -14,6 +12,7 @@ use crate::{
     error::{Error, Kind},
     reply::{Answer, Body},
 };
+use switchbox_admin_api::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey};
 use switchbox_auth::symmetric;
 use switchbox_azure::{ConnectionString, Policy, connection_string::Identity};
 use switchbox_core::registry::Device;
@@ -26,43 +25,19 @@ use switchbox_model::{
 /// The host name where neither the caller, nor a setting, nor the host's certificate says one.
 const LOCAL: &str = "localhost";
 
-/// Which of two keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Which {
-    Primary,
-    Secondary,
-}
-
-/// Whose connection string.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct HubConnectionString {
-    /// Bounded by the names that there are.
-    policy: Option<String>,
-    /// Bounded by `fields::ID`.
-    device_id: Option<String>,
-    /// Bounded by the body: it is only shown.
-    host_name: Option<String>,
-    /// The one that is shown; the primary where none is named.
-    key: Option<Which>,
-    /// Make this key anew first. What signed with it is refused from then on, and connections that it let in end.
-    new_key: Option<Which>,
-}
-
 pub(crate) async fn connection_string(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Body(wanted): Body<HubConnectionString>,
-) -> Answer {
+    Body(wanted): Body<HubConnectionStringRequest>,
+) -> Answer<HubConnectionStringResponse> {
     params.only(&[])?;
     let registry = registry_name(&p, &l, &r)?;
     if app.parts.registry.registry(&registry).is_none() {
         return Err(Error::not_found(format!("registry {registry}")));
     }
     let host = wanted.host_name.clone().unwrap_or_else(|| host_name(&app, &registry));
-    let key = wanted.key.or(wanted.new_key).unwrap_or(Which::Primary);
+    let key = wanted.key.or(wanted.new_key).unwrap_or(HubKey::Primary);
     let text = match (&wanted.policy, &wanted.device_id) {
         (Some(_), Some(_)) => return Err(Error::invalid("policy and deviceId: name one of them")),
         (None, Some(id)) => {
@@ -78,7 +53,7 @@ pub(crate) async fn connection_string(
                 .to_string()
         }
     };
-    Ok(Json(json!({ "connectionString": text })))
+    Ok(Json(HubConnectionStringResponse { connection_string: text }))
 }
 
 /// By which clients are to call the registry.
@@ -94,19 +69,19 @@ fn named(name: &str) -> Result<Policy, Error> {
     })
 }
 
-fn shown(keys: &SymmetricKeys, which: Which) -> &str {
+fn shown(keys: &SymmetricKeys, which: HubKey) -> &str {
     match which {
-        Which::Primary => &keys.primary.0,
-        Which::Secondary => &keys.secondary.0,
+        HubKey::Primary => &keys.primary.0,
+        HubKey::Secondary => &keys.secondary.0,
     }
 }
 
 /// The keys with this one made anew.
-fn renewed(mut keys: SymmetricKeys, which: Which) -> Result<SymmetricKeys, Error> {
+fn renewed(mut keys: SymmetricKeys, which: HubKey) -> Result<SymmetricKeys, Error> {
     let made = symmetric::generate()?;
     match which {
-        Which::Primary => keys.primary = made.primary,
-        Which::Secondary => keys.secondary = made.secondary,
+        HubKey::Primary => keys.primary = made.primary,
+        HubKey::Secondary => keys.secondary = made.secondary,
     }
     Ok(keys)
 }
@@ -116,7 +91,7 @@ async fn policy_keys(
     app: &App,
     registry: &RegistryName,
     policy: Policy,
-    new_key: Option<Which>,
+    new_key: Option<HubKey>,
 ) -> Result<SymmetricKeys, Error> {
     let find = || app.parts.registry.access_key(registry, policy.name());
     let mut patch = RegistryPatch::default();
@@ -130,7 +105,7 @@ async fn policy_keys(
 }
 
 /// `None`: the device is known by certificates.
-async fn device_keys(app: &App, device: &Device, new_key: Option<Which>) -> Result<Option<SymmetricKeys>, Error> {
+async fn device_keys(app: &App, device: &Device, new_key: Option<HubKey>) -> Result<Option<SymmetricKeys>, Error> {
     let spec = device.spec();
     match (&spec.symmetric_keys, new_key) {
         (Some(keys), None) => Ok(Some(keys.as_ref().clone())),

@@ -18,8 +18,6 @@ pub(super) mod services;
 pub(super) mod tokens;
 pub(super) mod twin;
 
-use serde_json::{Map, Value};
-
 use super::error::Error;
 use switchbox_model::RegistryName;
 
@@ -32,23 +30,9 @@ fn registry_name(p: &str, l: &str, r: &str) -> Result<RegistryName, Error> {
     Ok(RegistryName::of(p, l, r)?)
 }
 
-/// A page of a list as Google's APIs show it: what is empty is left out.
-fn insert_page(field: &str, items: Vec<Value>, next: Option<String>) -> Value {
-    let mut page = Map::new();
-    if !items.is_empty() {
-        page.insert(field.to_owned(), items.into());
-    }
-    page.extend(next.map(|next| ("nextPageToken".to_owned(), next.into())));
-    Value::Object(page)
-}
-
-/// The answer with what the caller is to look at, which the log tells too. No warnings: the answer as it is.
-fn warned(mut answer: Value, what: &dyn std::fmt::Display, warnings: &[String]) -> Value {
+/// Tells the log what the caller of the API is to look at.
+fn log_warnings(what: &dyn std::fmt::Display, warnings: &[String]) {
     for warning in warnings {
         tracing::warn!(%what, warning, "a call of the admin API was taken, with a warning");
     }
-    if let (false, Some(fields)) = (warnings.is_empty(), answer.as_object_mut()) {
-        fields.insert("warnings".to_owned(), warnings.into());
-    }
-    answer
 }

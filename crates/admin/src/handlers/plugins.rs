@@ -7,8 +7,6 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, header},
 };
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
 use crate::{
     app::App,
@@ -16,25 +14,27 @@ use crate::{
     convert::Params,
     edit,
     error::{Error, Kind},
-    plugins::{DeleteError, PluginView},
-    reply::{Answer, Body, Raw},
+    plugins::DeleteError,
+    reply::{Answer, Body, Empty, Raw},
 };
+use switchbox_admin_api::{ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::PluginName;
 
-fn show(view: &PluginView) -> Answer {
-    serde_json::to_value(view).map(Json).map_err(|e| Error::new(Kind::Internal, e.to_string()))
+/// Without what only some calls say.
+fn of(name: &PluginName) -> PluginFile {
+    PluginFile { name: name.to_string(), ..PluginFile::default() }
 }
 
-pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer {
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<ListPluginsResponse> {
     params.only(&[])?;
-    Ok(Json(json!({"plugins": app.parts.plugins.list().await})))
+    Ok(Json(ListPluginsResponse { plugins: app.parts.plugins.list().await }))
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Plugin> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
-    let view = app.parts.plugins.get(&name).await;
-    show(&view.ok_or_else(|| Error::not_found(format!("plugin {name}")))?)
+    let plugin = app.parts.plugins.get(&name).await;
+    plugin.map(Json).ok_or_else(|| Error::not_found(format!("plugin {name}")))
 }
 
 /// A component (`application/wasm`, or anything that begins like one) or a settings file (`application/toml`).
@@ -44,7 +44,7 @@ pub(crate) async fn put(
     params: Params,
     headers: HeaderMap,
     Raw(body): Raw,
-) -> Answer {
+) -> Answer<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -63,33 +63,21 @@ pub(crate) async fn put(
         move || if is_component { folder.put_component(&name, &body) } else { folder.put_settings(&name, &body) }
     })
     .await?;
-    Ok(Json(json!({"name": name.as_str(), "file": file.display().to_string()})))
-}
-
-/// A change of the settings file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PatchIn {
-    pub(crate) enabled: Option<bool>,
-    /// Merged into the plugin's own settings; null takes a key away.
-    /// Bounded by the body; the plugin's own limit is `settings-bytes`.
-    #[serde(default)]
-    pub(crate) settings: Map<String, Value>,
+    Ok(Json(PluginFile { file: Some(file.display().to_string()), ..of(&name) }))
 }
 
 pub(crate) async fn patch(
     State(app): State<App>,
     Path(name): Path<String>,
     params: Params,
-    Body(wanted): Body<PatchIn>,
-) -> Answer {
+    Body(wanted): Body<PluginPatch>,
+) -> Answer<PluginFile> {
     params.only(&[])?;
     change(&app, PluginName::new(&name)?, wanted).await
 }
 
-async fn change(app: &App, name: PluginName, wanted: PatchIn) -> Answer {
-    let folder = app.folder.clone();
-    let shown = name.clone();
+async fn change(app: &App, name: PluginName, wanted: PluginPatch) -> Answer<PluginFile> {
+    let (folder, answer) = (app.folder.clone(), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
             let mut text = text.to_owned();
@@ -103,10 +91,10 @@ async fn change(app: &App, name: PluginName, wanted: PatchIn) -> Answer {
         })
     })
     .await?;
-    Ok(Json(json!({"name": shown.as_str()})))
+    Ok(Json(answer))
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Empty> {
     params.only(&["purgeState"])?;
     let purge = match params.one("purgeState") {
         None | Some("false") => false,
@@ -120,7 +108,7 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     });
     let removed = removed.await;
     if !purge {
-        return removed.map(|()| Json(json!({})));
+        return removed.map(|()| Json(Empty {}));
     }
     // Where there are no files any more, something of the plugin may still be kept.
     let had_files = removed.is_ok();
@@ -131,20 +119,20 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     }
     wait(&app, &name, |view| view.is_none()).await;
     match app.parts.plugins.delete_kept(&name).await {
-        Ok(()) => Ok(Json(json!({}))),
-        Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(json!({}))),
+        Ok(()) => Ok(Json(Empty {})),
+        Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
         Err(DeleteError::IsThere(text)) => Err(Error::new(Kind::FailedPrecondition, text)),
         Err(DeleteError::Failed(text)) => Err(Error::new(Kind::Internal, text)),
     }
 }
 
-pub(crate) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
     params.only(&[])?;
     switch(&app, &name, true).await
 }
 
-pub(crate) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
     params.only(&[])?;
     switch(&app, &name, false).await
 }
@@ -155,15 +143,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Answers with the state that the plugin has by then: another one than was asked for where an earlier change of the plugin
 /// still takes its time.
-async fn switch(app: &App, name: &str, enabled: bool) -> Answer {
+async fn switch(app: &App, name: &str, enabled: bool) -> Answer<PluginFile> {
     let name = PluginName::new(name)?;
-    let _ = change(app, name.clone(), PatchIn { enabled: Some(enabled), settings: Map::new() }).await?;
+    let _ = change(app, name.clone(), PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
     let view = wait(app, &name, |view| view.is_some_and(|view| (view.state != "disabled") == enabled)).await;
-    Ok(Json(json!({"name": name.as_str(), "state": view.map(|view| view.state)})))
+    Ok(Json(PluginFile { state: view.map(|view| view.state), ..of(&name) }))
 }
 
 /// Looks at the plugin until it is as it should be, or for as long as a call may wait.
-async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&PluginView>) -> bool) -> Option<PluginView> {
+async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&Plugin>) -> bool) -> Option<Plugin> {
     let until = Instant::now() + IN_FORCE_WITHIN;
     loop {
         let view = app.parts.plugins.get(name).await;
@@ -174,10 +162,10 @@ async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&PluginView>) -
     }
 }
 
-pub(crate) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
     params.only(&[])?;
     let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
-    let shown = name.clone();
+    let answer = of(&name);
     blocking(move || folder.touch(&name)).await?;
-    Ok(Json(json!({"name": shown.as_str()})))
+    Ok(Json(answer))
 }

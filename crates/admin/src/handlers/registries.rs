@@ -6,17 +6,16 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::json;
 
-use super::{RegistryPath, registry_name, warned};
+use super::{RegistryPath, log_warnings, registry_name};
 use crate::{
     app::App,
-    convert::{self, AuthorityIn, Params, RegistryIn, bad_token},
+    convert::{self, Params, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},
-    reply::{Answer, Body, List, Page},
+    reply::{Answer, Body, Empty, List, Page},
 };
+use switchbox_admin_api::{DeviceRegistry, PruneDevicesRequest, PruneDevicesResponse, RegistryCredential};
 use switchbox_model::{DeviceId, RegistryName};
 use switchbox_store::{CommandFilter, RegistryDoc};
 
@@ -33,7 +32,9 @@ fn find(app: &App, name: &RegistryName) -> Result<RegistryDoc, Error> {
 fn changed(app: &App, name: &RegistryName, params: &Params) -> Tagged {
     let registry = find(app, name)?;
     let warnings = convert::authority_warnings(&registry.spec.authorities);
-    tagged(warned(convert::registry(&registry, params.enums()), name, &warnings), registry.revision)
+    log_warnings(name, &warnings);
+    let shown = DeviceRegistry { warnings, ..convert::registry(&registry) };
+    tagged(params.shown(&shown), registry.revision)
 }
 
 pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, String)>, params: Params) -> Page {
@@ -50,7 +51,7 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l)): Path<(String, Str
     let (mut list, mut last) = (List::new("deviceRegistries"), None);
     let more = loop {
         let Some(registry) = found.next() else { break false };
-        if list.len() == limit || !list.push(&convert::registry(&registry, params.enums())) {
+        if list.len() == limit || !list.push(&params.shown(&convert::registry(&registry))) {
             break true;
         }
         last = Some(registry.name.id().to_owned());
@@ -62,18 +63,19 @@ pub(crate) async fn create(
     State(app): State<App>,
     Path((p, l)): Path<(String, String)>,
     params: Params,
-    Body(wanted): Body<RegistryIn>,
+    Body(wanted): Body<DeviceRegistry>,
 ) -> Tagged {
     params.only(&[])?;
-    let name = registry_name(&p, &l, wanted.id()?)?;
-    app.parts.registry.create_registry(name.clone(), wanted.spec()?).await?;
+    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
+    let name = registry_name(&p, &l, id)?;
+    app.parts.registry.create_registry(name.clone(), convert::registry_spec(wanted)?).await?;
     changed(&app, &name, &params)
 }
 
 pub(crate) async fn get(State(app): State<App>, Path((p, l, r)): RegistryPath, params: Params) -> Tagged {
     params.only(&[])?;
     let registry = find(&app, &registry_name(&p, &l, &r)?)?;
-    tagged(convert::registry(&registry, params.enums()), registry.revision)
+    tagged(params.shown(&convert::registry(&registry)), registry.revision)
 }
 
 pub(crate) async fn patch(
@@ -81,12 +83,12 @@ pub(crate) async fn patch(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<RegistryIn>,
+    Body(wanted): Body<DeviceRegistry>,
 ) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("logLevel,httpConfig")?;
     let name = registry_name(&p, &l, &r)?;
-    let patch = convert::registry_patch(wanted.spec()?, &mask)?;
+    let patch = convert::registry_patch(convert::registry_spec(wanted)?, &mask)?;
     app.parts.registry.patch_registry(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
@@ -96,10 +98,10 @@ pub(crate) async fn delete(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-) -> Answer {
+) -> Answer<Empty> {
     params.only(&[])?;
     app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?, revision).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 pub(crate) async fn add_credential(
@@ -107,11 +109,11 @@ pub(crate) async fn add_credential(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<AuthorityIn>,
+    Body(wanted): Body<RegistryCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    app.parts.registry.add_authority(&name, wanted.certificate()?, revision).await?;
+    app.parts.registry.add_authority(&name, convert::authority(wanted)?, revision).await?;
     changed(&app, &name, &params)
 }
 
@@ -120,23 +122,12 @@ pub(crate) async fn remove_credential(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<AuthorityIn>,
+    Body(wanted): Body<RegistryCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let name = registry_name(&p, &l, &r)?;
-    app.parts.registry.remove_authority(&name, wanted.unchecked(), revision).await?;
+    app.parts.registry.remove_authority(&name, wanted.public_key_certificate.certificate, revision).await?;
     changed(&app, &name, &params)
-}
-
-/// Which devices are to go.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct PruneIn {
-    #[serde(default, alias = "never_used")]
-    pub(crate) never_used: bool,
-    /// Say which, and leave them.
-    #[serde(default, alias = "dry_run")]
-    pub(crate) dry_run: bool,
 }
 
 /// Deletes devices that enrolled by themselves and were never used. One that is connected stays, as does one with a command.
@@ -144,8 +135,8 @@ pub(crate) async fn prune(
     State(app): State<App>,
     Path((p, l, r)): RegistryPath,
     params: Params,
-    Body(wanted): Body<PruneIn>,
-) -> Answer {
+    Body(wanted): Body<PruneDevicesRequest>,
+) -> Answer<PruneDevicesResponse> {
     params.only(&[])?;
     let name = find(&app, &registry_name(&p, &l, &r)?)?.name;
     if !wanted.never_used {
@@ -163,10 +154,9 @@ pub(crate) async fn prune(
     // One may have been used just now, which is known where they are deleted.
     let pruned = if wanted.dry_run || unused.is_empty() { unused } else { app.parts.registry.prune(unused).await? };
     let shown = pruned.iter().filter_map(|num| ids.get(num)).take(PRUNED_SHOWN);
-    let shown: Vec<_> = shown.map(DeviceId::as_str).collect();
-    Ok(Json(json!({"pruned": pruned.len(), "deviceIds": shown})))
+    Ok(Json(PruneDevicesResponse { pruned: pruned.len(), device_ids: shown.map(DeviceId::to_string).collect() }))
 }
 
-pub(crate) async fn no_policies() -> Answer {
+pub(crate) async fn no_policies() -> Answer<Empty> {
     Err(Error::unimplemented("policies of a registry"))
 }

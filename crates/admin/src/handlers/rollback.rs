@@ -4,7 +4,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde_json::json;
 
 use crate::{
     app::App,
@@ -13,9 +12,10 @@ use crate::{
     error::{Error, Kind},
     reply::Answer,
 };
+use switchbox_admin_api::PluginFile;
 use switchbox_model::PluginName;
 
-pub(crate) async fn rollback(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn rollback(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let view = app.parts.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
@@ -30,7 +30,7 @@ pub(crate) async fn rollback(State(app): State<App>, Path(name): Path<String>, p
     let before =
         app.parts.plugins.previous(&name, &view.digest).await.map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     let before = before.ok_or_else(|| refused(format!("no other component of {name} has run before on this host")))?;
-    let (folder, shown) = (app.folder.clone(), name.clone());
+    let (folder, shown) = (app.folder.clone(), name.to_string());
     let file = blocking(move || folder.put_component(&name, &before)).await?;
-    Ok(Json(json!({"name": shown.as_str(), "file": file.display().to_string()})))
+    Ok(Json(PluginFile { name: shown, file: Some(file.display().to_string()), state: None }))
 }

@@ -6,16 +6,16 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde_json::json;
 
-use super::{devices::credentials::SetPassword, warned};
+use super::{devices::credentials, log_warnings};
 use crate::{
     app::App,
-    convert::{self, CredentialIn, Params, ServiceIn, bad_token},
+    convert::{self, Params, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},
-    reply::{Answer, Body, List, Page},
+    reply::{Answer, Body, Empty, List, Page},
 };
+use switchbox_admin_api::{DeviceCredential, ServiceAccount, SetPasswordRequest};
 use switchbox_model::{ServiceName, limits::SERVICES, patch::CredentialOwner};
 use switchbox_store::ServiceDoc;
 
@@ -27,7 +27,9 @@ fn find(app: &App, name: &ServiceName) -> Result<Arc<ServiceDoc>, Error> {
 fn changed(app: &App, name: &ServiceName, params: &Params) -> Tagged {
     let service = find(app, name)?;
     let warnings = convert::key_warnings(&service.spec.credentials);
-    tagged(warned(convert::service(&service, params.enums()), name, &warnings), service.revision)
+    log_warnings(name, &warnings);
+    let shown = ServiceAccount { warnings, ..convert::service(&service) };
+    tagged(params.shown(&shown), service.revision)
 }
 
 /// In order of their names; a page token is the name of the last one.
@@ -38,24 +40,25 @@ pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
     let all = app.parts.registry.services();
     let found: Vec<_> = all.iter().filter(|service| after.as_ref().is_none_or(|after| service.name > *after)).collect();
     let mut list = List::new("serviceAccounts");
-    let show = |service: &&&Arc<ServiceDoc>| convert::service(service, params.enums());
+    let show = |service: &&&Arc<ServiceDoc>| params.shown(&convert::service(service));
     let shown = found.iter().take(limit).take_while(|service| list.push(&show(service))).last();
     let more = shown.is_some_and(|shown| found.last().is_some_and(|last| last.name != shown.name));
     let next = shown.filter(|_| more).map(|last| last.name.to_string());
     Ok(list.page(next, &app.parts.counters))
 }
 
-pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceIn>) -> Tagged {
+pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<ServiceAccount>) -> Tagged {
     params.only(&[])?;
-    let name = ServiceName::new(wanted.id()?)?;
-    app.parts.registry.create_service(name.clone(), wanted.spec()?).await?;
+    let id = wanted.id.as_deref().ok_or_else(|| Error::invalid("id is missing").of_field("id"))?;
+    let name = ServiceName::new(id)?;
+    app.parts.registry.create_service(name.clone(), convert::service_spec(wanted)?).await?;
     changed(&app, &name, &params)
 }
 
 pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Tagged {
     params.only(&[])?;
     let service = find(&app, &ServiceName::new(&name)?)?;
-    tagged(convert::service(&service, params.enums()), service.revision)
+    tagged(params.shown(&convert::service(&service)), service.revision)
 }
 
 pub(crate) async fn patch(
@@ -63,12 +66,12 @@ pub(crate) async fn patch(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<ServiceIn>,
+    Body(wanted): Body<ServiceAccount>,
 ) -> Tagged {
     params.only(&["updateMask"])?;
     let mask = params.update_mask("disabled,publish,subscribe")?;
     let name = ServiceName::new(&name)?;
-    let patch = convert::service_patch(wanted.spec()?, &mask)?;
+    let patch = convert::service_patch(convert::service_spec(wanted)?, &mask)?;
     app.parts.registry.patch_service(&name, patch, revision).await?;
     changed(&app, &name, &params)
 }
@@ -78,10 +81,10 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-) -> Answer {
+) -> Answer<Empty> {
     params.only(&[])?;
     app.parts.registry.delete_service(&ServiceName::new(&name)?, revision).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 pub(crate) async fn add_credential(
@@ -89,7 +92,7 @@ pub(crate) async fn add_credential(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<CredentialIn>,
+    Body(wanted): Body<DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let (name, credential) = (ServiceName::new(&name)?, convert::credential(wanted)?);
@@ -102,11 +105,14 @@ pub(crate) async fn remove_credential(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(wanted): Body<CredentialIn>,
+    Body(wanted): Body<DeviceCredential>,
 ) -> Tagged {
     params.only(&[])?;
     let name = ServiceName::new(&name)?;
-    app.parts.registry.remove_credential(CredentialOwner::Service(name.clone()), wanted.key(), revision).await?;
+    app.parts
+        .registry
+        .remove_credential(CredentialOwner::Service(name.clone()), wanted.public_key.key, revision)
+        .await?;
     changed(&app, &name, &params)
 }
 
@@ -115,9 +121,12 @@ pub(crate) async fn set_password(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-    Body(body): Body<SetPassword>,
-) -> Answer {
+    Body(body): Body<SetPasswordRequest>,
+) -> Answer<Empty> {
     params.only(&[])?;
-    app.parts.registry.set_service_password(&ServiceName::new(&name)?, body.hash().await?, revision).await?;
-    Ok(Json(json!({})))
+    app.parts
+        .registry
+        .set_service_password(&ServiceName::new(&name)?, credentials::hash(body).await?, revision)
+        .await?;
+    Ok(Json(Empty {}))
 }

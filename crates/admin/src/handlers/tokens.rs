@@ -4,21 +4,17 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::insert_page;
 use crate::{
     app::App,
     blocking::blocking,
     convert::{Params, bad_token},
     error::{Error, Kind},
-    reply::{Answer, Body, List, Page},
-    scope::Scope,
+    reply::{Answer, Body, Empty, List, Page},
     tokens::{self, Known, Tokens},
 };
+use switchbox_admin_api::{CreateTokenRequest, ListTokensResponse, Time, Token};
 use switchbox_model::limits::fields;
-use switchbox_support::clock;
 
 const PAGE: usize = 50;
 const LARGEST_PAGE: usize = 1_000;
@@ -29,36 +25,32 @@ fn tokens(app: &App) -> Result<Tokens, Error> {
     })
 }
 
-fn show(token: &Known) -> Value {
-    json!({"name": token.name, "scope": token.scope, "createTime": clock::rfc3339(token.created_ms)})
+fn show(token: Known) -> Token {
+    Token { name: token.name, scope: token.scope, create_time: Some(Time(token.created_ms)), token: None }
 }
 
-pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer {
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<ListTokensResponse> {
     params.only(&[])?;
-    Ok(Json(insert_page("tokens", tokens(&app)?.list().iter().map(show).collect(), None)))
+    Ok(Json(ListTokensResponse { tokens: tokens(&app)?.list().into_iter().map(show).collect() }))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenIn {
-    /// Bounded by `fields::TOKEN_NAME`.
-    pub(crate) name: String,
-    pub(crate) scope: Scope,
-}
-
-pub(crate) async fn create(State(app): State<App>, params: Params, Body(wanted): Body<TokenIn>) -> Answer {
+pub(crate) async fn create(
+    State(app): State<App>,
+    params: Params,
+    Body(wanted): Body<CreateTokenRequest>,
+) -> Answer<Token> {
     params.only(&[])?;
     fields::TOKEN_NAME.check_len("a token's name", wanted.name.len())?;
     let (tokens, name, scope) = (tokens(&app)?, wanted.name.clone(), wanted.scope);
     let text = blocking(move || Ok(tokens.create(&name, scope)?)).await?;
-    Ok(Json(json!({"name": wanted.name, "scope": scope, "token": text})))
+    Ok(Json(Token { name: wanted.name, scope, create_time: None, token: Some(text) }))
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer {
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Empty> {
     params.only(&[])?;
     let tokens = tokens(&app)?;
     blocking(move || Ok(tokens.delete(&name)?)).await?;
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 pub(crate) async fn audit(State(app): State<App>, params: Params) -> Page {
@@ -68,7 +60,7 @@ pub(crate) async fn audit(State(app): State<App>, params: Params) -> Page {
     let log = app.audit.clone();
     let lines = blocking(move || Ok(log.back(before, limit)?)).await?;
     let mut list = List::new("lines");
-    let shown = lines.iter().take_while(|(_, line)| list.push(&json!(line))).last();
+    let shown = lines.iter().take_while(|(_, line)| list.push(line)).last();
     let more = |at: u64| at > 0 && (lines.len() == limit || lines.last().is_some_and(|(last, _)| *last != at));
     let next = shown.filter(|(at, _)| more(*at)).map(|(at, _)| at.to_string());
     Ok(list.page(next, &app.parts.counters))

@@ -32,7 +32,7 @@ pub(crate) fn problem(method: &str, path: &str, answer: &Value) -> Option<String
     let (_, pattern, said) = found.or_else(|| panic!("{method} {path} is not in the document"))?;
     let name = schema(&said, "/responses/200")?;
     let problem = mismatch(&json!({"$ref": format!("#/components/schemas/{name}")}), answer)?;
-    Some(format!("{method} {pattern} answers {name}: {problem}; openapi/shapes.rs says what it has"))
+    Some(format!("{method} {pattern} answers {name}: {problem}; its type in crates/admin-api says what it has"))
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
@@ -51,7 +51,7 @@ fn mismatch(schema: &Value, value: &Value) -> Option<String> {
         let named = DOCUMENT.pointer(name.trim_start_matches('#')).unwrap();
         return mismatch(named, value).map(|problem| format!("{name}: {problem}"));
     }
-    if let Some(choices) = schema["anyOf"].as_array() {
+    if let Some(choices) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
         let fits = choices.iter().any(|choice| mismatch(choice, value).is_none());
         return (!fits).then(|| format!("{value} is none of {schema}"));
     }
@@ -70,6 +70,14 @@ fn mismatch(schema: &Value, value: &Value) -> Option<String> {
         return Some(format!("{value} is none of {names:?}"));
     }
     if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
+        let missing = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|name| value.get(name.as_str().unwrap()).is_none());
+        if let Some(name) = missing {
+            return Some(format!("the field {name} is missing"));
+        }
         return fields.iter().find_map(|(name, value)| match properties.get(name) {
             None => Some(format!("the field {name:?} is not in it")),
             Some(schema) => mismatch(schema, value).map(|problem| format!("{name}: {problem}")),

@@ -2,19 +2,18 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod conformance;
-pub(super) mod shapes;
 #[cfg(test)]
 mod tests;
 
 use axum::{Extension, body::Bytes, http::header, response::IntoResponse};
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 use super::{
     error::Kind,
     routes::call::{Call, Shape},
-    scope::Scope,
 };
-use shapes::{Kind as Field, SHAPES};
+use switchbox_admin_api::{Scope, schema};
 
 const ETAG: &str = "The revision of what is shown: another one after each change of what operators say of it (not after \
     what it does itself), and never given twice";
@@ -36,14 +35,14 @@ pub(super) async fn show(Extension(Document(text)): Extension<Document>) -> impl
 }
 
 fn document(calls: &[Call]) -> Value {
-    let mut paths = Map::new();
+    let (mut paths, mut types) = (Map::new(), schema::generator());
     for call in calls {
         // What takes the rest of a path is to the document a parameter as any other.
         let path = call.path.replace("{*", "{");
         let path = format!("{path}{}", call.verb.map_or(String::new(), |verb| format!(":{verb}")));
         let methods = paths.entry(path).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
-            methods.insert(call.method.as_str().to_lowercase(), operation(call));
+            methods.insert(call.method.as_str().to_lowercase(), operation(call, &mut types));
         }
     }
     json!({
@@ -64,19 +63,19 @@ fn document(calls: &[Call]) -> Value {
                 "device": {"type": "http", "scheme": "bearer",
                     "description": "A token (JWT) that one of the device's keys signs, or its password."},
             },
-            "schemas": schemas(),
+            "schemas": schemas(types),
             "responses": {"Error": {"description": "Why the call was refused", "content": content("Error")}},
         },
     })
 }
 
-fn operation(call: &Call) -> Value {
+fn operation(call: &Call, types: &mut SchemaGenerator) -> Value {
     let mut operation = json!({
         "summary": call.says,
         "operationId": operation_id(call),
         "x-switchbox-scope": call.scope.name(),
         "parameters": parameters(call),
-        "responses": {"200": answer(call), "default": {"$ref": "#/components/responses/Error"}},
+        "responses": {"200": answer(call, types), "default": {"$ref": "#/components/responses/Error"}},
     });
     let Some(fields) = operation.as_object_mut() else { return operation };
     match call.scope {
@@ -86,7 +85,7 @@ fn operation(call: &Call) -> Value {
     }
     if let Some(takes) = call.takes {
         let description = format!("At most {} bytes", call.body_bytes);
-        fields.insert("requestBody".into(), json!({"description": description, "content": body(takes)}));
+        fields.insert("requestBody".into(), json!({"description": description, "content": body(takes, types)}));
     }
     operation
 }
@@ -110,8 +109,8 @@ fn parameters(call: &Call) -> Value {
     in_path.chain(in_query).chain(in_header).collect()
 }
 
-fn answer(call: &Call) -> Value {
-    let mut answer = json!({"description": "Done", "content": body(call.answers)});
+fn answer(call: &Call, types: &mut SchemaGenerator) -> Value {
+    let mut answer = json!({"description": "Done", "content": body(call.answers, types)});
     if let (true, Some(fields)) = (has_etag(call), answer.as_object_mut()) {
         let etag = json!({"schema": {"type": "string"}, "description": ETAG});
         fields.insert("headers".into(), json!({ "ETag": etag }));
@@ -121,12 +120,13 @@ fn answer(call: &Call) -> Value {
 
 /// It answers with a thing that can be changed by its ETag.
 fn has_etag(call: &Call) -> bool {
-    matches!(call.answers, Shape::Json("Device" | "DeviceRegistry" | "ServiceAccount"))
+    let is_one = |name: &str| ["Device", "DeviceRegistry", "ServiceAccount"].contains(&name);
+    matches!(call.answers, Shape::Json(answer) if is_one(&(answer.name)()))
 }
 
-fn body(shape: Shape) -> Value {
+fn body(shape: Shape, types: &mut SchemaGenerator) -> Value {
     match shape {
-        Shape::Json(name) => content(name),
+        Shape::Json(body) => json!({"application/json": {"schema": (body.schema)(types)}}),
         Shape::Empty => content("Empty"),
         Shape::Any => json!({"application/json": {"schema": {}}}),
         Shape::Other(types) => types.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect::<Map<_, _>>().into(),
@@ -134,40 +134,14 @@ fn body(shape: Shape) -> Value {
 }
 
 fn content(name: &str) -> Value {
-    json!({"application/json": {"schema": reference(name)}})
+    json!({"application/json": {"schema": {"$ref": format!("#{}/{name}", schema::SCHEMAS)}}})
 }
 
-fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
-fn schemas() -> Value {
-    let mut schemas = Map::new();
-    for shape in SHAPES.iter().copied().flatten() {
-        let fields: Map<_, _> = shape.fields.iter().map(|(name, kind)| ((*name).to_owned(), schema(*kind))).collect();
-        schemas.insert(shape.name.to_owned(), json!({"type": "object", "properties": fields}));
-    }
+fn schemas(mut types: SchemaGenerator) -> Value {
+    let mut schemas = types.take_definitions(true);
     schemas.insert("Empty".into(), json!({"type": "object", "maxProperties": 0}));
     schemas.insert("Error".into(), error());
     schemas.into()
-}
-
-fn schema(field: Field) -> Value {
-    match field {
-        Field::Text => json!({"type": "string"}),
-        Field::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
-        Field::Int64 => json!({"type": "string", "format": "int64"}),
-        Field::Number => json!({"type": "integer"}),
-        Field::Flag => json!({"type": "boolean"}),
-        Field::Time => json!({"type": "string", "format": "date-time"}),
-        Field::Span => json!({"type": "string", "pattern": "^[0-9]+([.][0-9]+)?s$"}),
-        Field::Enum(names) => json!({"anyOf": [{"type": "string", "enum": names}, {"type": "integer"}]}),
-        Field::Texts => json!({"type": "object", "additionalProperties": {"type": "string"}}),
-        Field::Any => json!({}),
-        Field::One(name) => reference(name),
-        Field::Many(name) => json!({"type": "array", "items": reference(name)}),
-        Field::ManyTexts => json!({"type": "array", "items": {"type": "string"}}),
-    }
 }
 
 /// As Google's APIs have it.

@@ -1,27 +1,45 @@
 //! One call of the API: what the router needs to answer it, and what the document says of it.
 
+use std::{borrow::Cow, sync::Arc};
+
 use axum::{
     handler::Handler,
     http::Method,
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use crate::{app::App, scope::Scope};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::{app::App, convert::Objects};
+use switchbox_admin_api::Scope;
 
 /// The largest body unless a call says otherwise, bytes.
 const BODY_BYTES: usize = 1024 * 1024;
 
 /// What a body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Shape {
     /// JSON, with no field that means anything.
     Empty,
-    /// JSON of this name in the document's schemas.
-    Json(&'static str),
+    /// JSON of a type.
+    Json(Type),
     /// JSON of any shape.
     Any,
     /// Something else, with these content types.
     Other(&'static [&'static str]),
+}
+
+/// A type of bodies.
+#[derive(Clone, Copy)]
+pub(crate) struct Type {
+    pub(crate) name: fn() -> Cow<'static, str>,
+    /// Its schema, which goes to the generator's.
+    pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
+    pub(crate) objects: fn() -> Arc<Objects>,
+}
+
+pub(super) fn json<T: JsonSchema + 'static>() -> Shape {
+    Shape::Json(Type { name: T::schema_name, schema: SchemaGenerator::subschema_for::<T>, objects: Objects::of::<T> })
 }
 
 pub(crate) struct Call {

@@ -1,17 +1,18 @@
 //! Registries, devices and gateways, with Google Cloud IoT Core's names.
 
-use super::call::{
-    Call,
-    Shape::{Any, Json},
-    delete, get, patch, post, verb,
+use super::call::{Call, Shape::Any, delete, get, json, patch, post, verb};
+use crate::handlers::{
+    bridge,
+    devices::{self, commands},
+    gateways, hub, registries, twin,
 };
-use crate::{
-    handlers::{
-        bridge,
-        devices::{self, commands},
-        gateways, hub, registries, twin,
-    },
-    scope::Scope,
+use switchbox_admin_api::{
+    BindDeviceToGatewayRequest, Command, Device, DeviceConfig, DeviceCredential, DeviceRegistry,
+    HubConnectionStringRequest, HubConnectionStringResponse, InvokeMethodRequest, InvokeMethodResponse,
+    ListCommandsResponse, ListDeviceConfigVersionsResponse, ListDeviceRegistriesResponse, ListDeviceStatesResponse,
+    ListDevicesResponse, ModifyCloudToDeviceConfigRequest, PruneDevicesRequest, PruneDevicesResponse,
+    PublishEventRequest, PurgeCommandsResponse, RegistryCredential, Scope, SendCommandToDeviceRequest,
+    SendCommandToDeviceResponse, SetPasswordRequest, SetStateRequest, Twin,
 };
 
 const REGISTRIES: &str = "/v1/projects/{p}/locations/{l}/registries";
@@ -30,43 +31,43 @@ fn registries() -> Vec<Call> {
         get(REGISTRIES, registries::list)
             .says("The registries of a location")
             .params(&["pageSize", "pageToken"])
-            .answers(Json("ListDeviceRegistriesResponse")),
+            .answers(json::<ListDeviceRegistriesResponse>()),
         post(REGISTRIES, registries::create)
             .says("Makes a registry")
-            .takes(Json("DeviceRegistry"))
-            .answers(Json("DeviceRegistry")),
-        get(REGISTRY, registries::get).says("A registry").answers(Json("DeviceRegistry")),
+            .takes(json::<DeviceRegistry>())
+            .answers(json::<DeviceRegistry>()),
+        get(REGISTRY, registries::get).says("A registry").answers(json::<DeviceRegistry>()),
         patch(REGISTRY, registries::patch)
             .says("Changes the fields of a registry that the mask names")
             .params(&["updateMask"])
             .takes_if_match()
-            .takes(Json("DeviceRegistry"))
-            .answers(Json("DeviceRegistry")),
+            .takes(json::<DeviceRegistry>())
+            .answers(json::<DeviceRegistry>()),
         delete(REGISTRY, registries::delete).says("Deletes a registry without devices").takes_if_match(),
         verb(REGISTRY, "addCredential", registries::add_credential)
             .says("Adds the certificate of an authority")
             .takes_if_match()
-            .takes(Json("RegistryCredential"))
-            .answers(Json("DeviceRegistry")),
+            .takes(json::<RegistryCredential>())
+            .answers(json::<DeviceRegistry>()),
         verb(REGISTRY, "removeCredential", registries::remove_credential)
             .says("Removes the certificate of an authority")
             .takes_if_match()
-            .takes(Json("RegistryCredential"))
-            .answers(Json("DeviceRegistry")),
+            .takes(json::<RegistryCredential>())
+            .answers(json::<DeviceRegistry>()),
         verb(REGISTRY, "bindDeviceToGateway", gateways::bind)
             .says("Binds a device to a gateway, which may then speak for it")
-            .takes(Json("BindDeviceToGatewayRequest")),
+            .takes(json::<BindDeviceToGatewayRequest>()),
         verb(REGISTRY, "unbindDeviceFromGateway", gateways::unbind)
             .says("Ends that a gateway speaks for a device")
-            .takes(Json("UnbindDeviceFromGatewayRequest")),
+            .takes(json::<BindDeviceToGatewayRequest>()),
         verb(REGISTRY, "pruneDevices", registries::prune)
             .says("Deletes devices that enrolled by themselves, were never used and are not connected")
-            .takes(Json("PruneDevicesRequest"))
-            .answers(Json("PruneDevicesResponse")),
+            .takes(json::<PruneDevicesRequest>())
+            .answers(json::<PruneDevicesResponse>()),
         verb(REGISTRY, "hubConnectionString", hub::connection_string)
             .says("The connection string of a policy or a device, as SDKs of Azure IoT Hub take it; it holds a secret")
-            .takes(Json("HubConnectionStringRequest"))
-            .answers(Json("HubConnectionStringResponse")),
+            .takes(json::<HubConnectionStringRequest>())
+            .answers(json::<HubConnectionStringResponse>()),
         policies("getIamPolicy").scope(Scope::Read),
         policies("setIamPolicy"),
         policies("testIamPermissions").scope(Scope::Read),
@@ -87,30 +88,30 @@ fn devices() -> Vec<Call> {
                 "gatewayListOptions.associationsGatewayId",
                 "gatewayListOptions.associationsDeviceId",
             ])
-            .answers(Json("ListDevicesResponse")),
-        post(DEVICES, devices::create).says("Registers a device").takes(Json("Device")).answers(Json("Device")),
-        get(DEVICE, devices::get).says("A device").params(&["fieldMask"]).answers(Json("Device")),
+            .answers(json::<ListDevicesResponse>()),
+        post(DEVICES, devices::create).says("Registers a device").takes(json::<Device>()).answers(json::<Device>()),
+        get(DEVICE, devices::get).says("A device").params(&["fieldMask"]).answers(json::<Device>()),
         patch(DEVICE, devices::patch)
             .says("Changes the fields of a device that the mask names")
             .params(&["updateMask"])
             .takes_if_match()
-            .takes(Json("Device"))
-            .answers(Json("Device")),
+            .takes(json::<Device>())
+            .answers(json::<Device>()),
         delete(DEVICE, devices::delete).says("Deletes a device with all that belongs to it").takes_if_match(),
         verb(DEVICE, "addCredential", devices::add_credential)
             .says("Adds a public key or certificate")
             .takes_if_match()
-            .takes(Json("DeviceCredential"))
-            .answers(Json("Device")),
+            .takes(json::<DeviceCredential>())
+            .answers(json::<Device>()),
         verb(DEVICE, "removeCredential", devices::remove_credential)
             .says("Removes a public key or certificate; a connection that it let in ends")
             .takes_if_match()
-            .takes(Json("DeviceCredential"))
-            .answers(Json("Device")),
+            .takes(json::<DeviceCredential>())
+            .answers(json::<Device>()),
         verb(DEVICE, "setPassword", devices::set_password)
             .says("Gives the device a password, or takes it away")
             .takes_if_match()
-            .takes(Json("SetPasswordRequest")),
+            .takes(json::<SetPasswordRequest>()),
     ]
 }
 
@@ -119,18 +120,18 @@ fn sending() -> Vec<Call> {
         verb(DEVICE, "modifyCloudToDeviceConfig", devices::set_config)
             .says("Makes a new config version, unless the one in force has the same bytes")
             .scope(Scope::Operate)
-            .takes(Json("ModifyCloudToDeviceConfigRequest"))
-            .answers(Json("DeviceConfig")),
+            .takes(json::<ModifyCloudToDeviceConfigRequest>())
+            .answers(json::<DeviceConfig>()),
         verb(DEVICE, "sendCommandToDevice", commands::send)
             .says("Sends a command: with a ttl as soon as the device takes it, else only if it does so now")
             .scope(Scope::Operate)
-            .takes(Json("SendCommandToDeviceRequest"))
-            .answers(Json("SendCommandToDeviceResponse")),
+            .takes(json::<SendCommandToDeviceRequest>())
+            .answers(json::<SendCommandToDeviceResponse>()),
         verb(DEVICE, "invokeMethod", devices::invoke_method)
             .says("Calls a method and waits for the device's answer")
             .scope(Scope::Operate)
-            .takes(Json("InvokeMethodRequest"))
-            .answers(Json("InvokeMethodResponse")),
+            .takes(json::<InvokeMethodRequest>())
+            .answers(json::<InvokeMethodResponse>()),
     ]
 }
 
@@ -140,16 +141,16 @@ fn bridge() -> Vec<Call> {
         verb(DEVICE, "publishEvent", bridge::publish_event)
             .says("As the device: sends telemetry; answered when it is durable")
             .scope(Scope::Device)
-            .takes(Json("PublishEventRequest")),
+            .takes(json::<PublishEventRequest>()),
         verb(DEVICE, "setState", bridge::set_state)
             .says("As the device: reports its state; answered when it is durable")
             .scope(Scope::Device)
-            .takes(Json("SetStateRequest")),
+            .takes(json::<SetStateRequest>()),
         get(&format!("{DEVICE}/config"), bridge::config)
             .says("As the device: fetches the newest config when it is newer than localVersion")
             .scope(Scope::Device)
             .params(&["localVersion"])
-            .answers(Json("DeviceConfig")),
+            .answers(json::<DeviceConfig>()),
     ]
 }
 
@@ -159,32 +160,32 @@ fn history() -> Vec<Call> {
         get(&device("configVersions"), devices::config_versions)
             .says("The newest config versions")
             .params(&["numVersions"])
-            .answers(Json("ListDeviceConfigVersionsResponse")),
+            .answers(json::<ListDeviceConfigVersionsResponse>()),
         get(&device("states"), devices::states)
             .says("The newest reported states")
             .params(&["numStates"])
-            .answers(Json("ListDeviceStatesResponse")),
+            .answers(json::<ListDeviceStatesResponse>()),
         get(&device("commands"), commands::list)
             .says("The newest commands and what became of them")
             .params(&["pageSize", "pageToken", "status"])
-            .answers(Json("ListCommandsResponse")),
+            .answers(json::<ListCommandsResponse>()),
         delete(&device("commands"), commands::purge)
             .says("Purges all commands of a device that have not ended")
             .scope(Scope::Operate)
-            .answers(Json("PurgeCommandsResponse")),
-        get(&device("commands/{id}"), commands::get).says("A command and what became of it").answers(Json("Command")),
+            .answers(json::<PurgeCommandsResponse>()),
+        get(&device("commands/{id}"), commands::get).says("A command and what became of it").answers(json::<Command>()),
         delete(&device("commands/{id}"), commands::cancel)
             .says("Purges a command that has not ended")
             .scope(Scope::Operate),
         get(&device("twin"), twin::get)
             .says("Desired and reported together, where they differ and since when")
             .params(&["tolerance"])
-            .answers(Json("Twin")),
+            .answers(json::<Twin>()),
         patch(&device("twin"), twin::patch)
             .says("Changes desired by a JSON merge patch (RFC 7396), which is the body")
             .params(&["versionToUpdate"])
             .scope(Scope::Operate)
             .takes(Any)
-            .answers(Json("Twin")),
+            .answers(json::<Twin>()),
     ]
 }

@@ -1,14 +1,14 @@
 //! The host itself: its health, this document, and what happened.
 
-use super::call::{
-    Call,
-    Shape::{Json, Other},
-    delete, get, post, verb,
-};
+use super::call::{Call, Shape::Other, delete, get, json, post, verb};
 use crate::{
     handlers::{dead_letters, explain, follow, health, history, tokens},
     openapi,
-    scope::Scope,
+};
+use switchbox_admin_api::{
+    CreateTokenRequest, DeadLetter, Explanation, ListAuditResponse, ListDeadLettersResponse, ListEventsResponse,
+    ListExecutionsResponse, ListTokensResponse, Listeners, PurgeDeadLettersResponse, RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse, Scope, Token,
 };
 
 const TEXT: super::Shape = Other(&["text/plain"]);
@@ -26,25 +26,25 @@ pub(super) fn calls() -> Vec<Call> {
             .answers(Other(&["application/openmetrics-text"])),
         get("/v1/listeners", health::listeners)
             .says("Where devices and programs reach the host")
-            .answers(Json("Listeners")),
+            .answers(json::<Listeners>()),
         get("/v1/tokens", tokens::list)
             .says("The tokens of this API, without their secrets")
             .scope(Scope::Admin)
-            .answers(Json("ListTokensResponse")),
+            .answers(json::<ListTokensResponse>()),
         post("/v1/tokens", tokens::create)
             .says("Makes a token, which is shown once")
-            .takes(Json("CreateTokenRequest"))
-            .answers(Json("Token")),
+            .takes(json::<CreateTokenRequest>())
+            .answers(json::<Token>()),
         delete("/v1/tokens/{name}", tokens::delete).says("Deletes a token, which is refused from then on"),
         get("/v1/audit", tokens::audit)
             .says("Who changed what, newest first")
             .scope(Scope::Admin)
             .params(&["pageSize", "pageToken"])
-            .answers(Json("ListAuditResponse")),
+            .answers(json::<ListAuditResponse>()),
         get("/v1/events", history::events)
             .says("What happened, newest first")
             .params(&["pageSize", "pageToken", "device", "kind"])
-            .answers(Json("ListEventsResponse")),
+            .answers(json::<ListEventsResponse>()),
         get("/v1/events:follow", follow::follow)
             .says("Events as they come, as server-sent events; goes on behind the Last-Event-ID")
             .params(&["device", "kind", "plugin", "executions"])
@@ -52,29 +52,29 @@ pub(super) fn calls() -> Vec<Call> {
         get("/v1/executions", history::executions)
             .says("What plugins did with events, newest first")
             .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])
-            .answers(Json("ListExecutionsResponse")),
+            .answers(json::<ListExecutionsResponse>()),
         get("/v1/deadLetters", dead_letters::list)
             .says("Events that no plugin could handle, oldest first")
             .params(&["pageSize", "pageToken", "plugin"])
-            .answers(Json("ListDeadLettersResponse")),
+            .answers(json::<ListDeadLettersResponse>()),
         delete("/v1/deadLetters", dead_letters::purge_all)
             .says("Deletes the dead letters of a plugin, or all of them")
             .params(&["plugin", "all"])
-            .answers(Json("PurgeDeadLettersResponse")),
+            .answers(json::<PurgeDeadLettersResponse>()),
         verb("/v1/deadLetters", "redrive", dead_letters::redrive_all)
             .says("Gives the events of all dead letters, or of those of a plugin, to their plugins again")
             .scope(Scope::Operate)
-            .takes(Json("RedriveDeadLettersRequest"))
-            .answers(Json("RedriveDeadLettersResponse")),
+            .takes(json::<RedriveDeadLettersRequest>())
+            .answers(json::<RedriveDeadLettersResponse>()),
         get("/v1/deadLetters/{id}", dead_letters::get)
             .says("A dead letter, with its event and the plugin's log lines")
-            .answers(Json("DeadLetter")),
+            .answers(json::<DeadLetter>()),
         delete("/v1/deadLetters/{id}", dead_letters::purge).says("Deletes a dead letter"),
         verb("/v1/deadLetters/{id}", "redrive", dead_letters::redrive)
             .says("Gives the event of a dead letter to its plugin again")
             .scope(Scope::Operate),
         get("/v1/explain/{*id}", explain::explain)
             .says("Why something happened, from an effect back to its event, or from an event to what came of it")
-            .answers(Json("Explanation")),
+            .answers(json::<Explanation>()),
     ]
 }

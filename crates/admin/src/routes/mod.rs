@@ -18,12 +18,11 @@ use call::{Call, Shape};
 
 use super::{
     app::App,
-    convert::BodyShape,
     error::{Error, Kind},
     gate::{self, Gate},
     head,
     openapi::Document,
-    reply::BodyBytes,
+    reply::{BodyBytes, BodyQuery},
     verb_paths::shown,
 };
 
@@ -44,8 +43,8 @@ pub(super) fn routes(app: App) -> Router {
         let route: MethodRouter<App> = route.layer(Extension(BodyBytes(call.body_bytes)));
         let route = match call.takes {
             // Google's names and Switchbox's own beside them; the rest of the API is newer than Google's way with queries.
-            Some(Shape::Json(name)) if call.path.starts_with("/v1/projects/") => {
-                route.layer(Extension(BodyShape { name, parameters: call.params }))
+            Some(Shape::Json(body)) if call.path.starts_with("/v1/projects/") => {
+                route.layer(Extension(BodyQuery { objects: body.objects, parameters: call.params }))
             }
             _ => route,
         };

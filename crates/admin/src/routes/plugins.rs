@@ -1,42 +1,39 @@
 //! Plugins.
 
-use super::call::{
-    Call,
-    Shape::{Json, Other},
-    delete, get, patch, put, verb,
-};
+use super::call::{Call, Shape::Other, delete, get, json, patch, put, verb};
 use crate::handlers::{grant, plugins, rollback};
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
+use switchbox_admin_api::{GrantRequest, GrantResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 
 const PLUGIN: &str = "/v1/plugins/{name}";
 
 pub(super) fn calls() -> Vec<Call> {
     vec![
-        get("/v1/plugins", plugins::list).says("All plugins").answers(Json("ListPluginsResponse")),
-        get(PLUGIN, plugins::get).says("A plugin: its state, versions, counters and limits").answers(Json("Plugin")),
+        get("/v1/plugins", plugins::list).says("All plugins").answers(json::<ListPluginsResponse>()),
+        get(PLUGIN, plugins::get).says("A plugin: its state, versions, counters and limits").answers(json::<Plugin>()),
         put(PLUGIN, plugins::put)
             .says("Writes a component or a settings file into the watched folder")
             .takes(Other(&["application/wasm", "application/toml"]))
             .body_bytes(COMPONENT_BYTES)
-            .answers(Json("PluginFile")),
+            .answers(json::<PluginFile>()),
         patch(PLUGIN, plugins::patch)
             .says("Changes a plugin's settings file")
-            .takes(Json("PluginPatch"))
-            .answers(Json("PluginFile")),
+            .takes(json::<PluginPatch>())
+            .answers(json::<PluginFile>()),
         delete(PLUGIN, plugins::delete)
             .says("Removes a plugin's files from the watched folder; with purgeState=true also its state and timers")
             .params(&["purgeState"]),
-        verb(PLUGIN, "enable", plugins::enable).says("Switches a plugin on").answers(Json("PluginFile")),
-        verb(PLUGIN, "disable", plugins::disable).says("Switches a plugin off").answers(Json("PluginFile")),
-        verb(PLUGIN, "reload", plugins::reload).says("Reads a plugin's files again").answers(Json("PluginFile")),
+        verb(PLUGIN, "enable", plugins::enable).says("Switches a plugin on").answers(json::<PluginFile>()),
+        verb(PLUGIN, "disable", plugins::disable).says("Switches a plugin off").answers(json::<PluginFile>()),
+        verb(PLUGIN, "reload", plugins::reload).says("Reads a plugin's files again").answers(json::<PluginFile>()),
         verb(PLUGIN, "rollback", rollback::rollback)
             .says("Writes the component that ran before into the watched folder again")
-            .answers(Json("PluginFile")),
+            .answers(json::<PluginFile>()),
         verb(PLUGIN, "grant", grant::grant)
             .says("Writes grants into a plugin's settings file: those in the body, or all that it asks for")
-            .takes(Json("GrantRequest"))
-            .answers(Json("GrantResponse")),
+            .takes(json::<GrantRequest>())
+            .answers(json::<GrantResponse>()),
     ]
 }

@@ -1,7 +1,8 @@
 //! Accounts of programs that are no devices.
 
-use super::call::{Call, Shape::Json, delete, get, patch, post, verb};
+use super::call::{Call, delete, get, json, patch, post, verb};
 use crate::handlers::services;
+use switchbox_admin_api::{DeviceCredential, ListServiceAccountsResponse, ServiceAccount, SetPasswordRequest};
 
 const SERVICES: &str = "/v1/serviceAccounts";
 const SERVICE: &str = "/v1/serviceAccounts/{name}";
@@ -11,32 +12,32 @@ pub(super) fn calls() -> Vec<Call> {
         get(SERVICES, services::list)
             .says("All service accounts, in order of their names")
             .params(&["pageSize", "pageToken"])
-            .answers(Json("ListServiceAccountsResponse")),
+            .answers(json::<ListServiceAccountsResponse>()),
         post(SERVICES, services::create)
             .says("Makes an account for a program, with the topics that it may use")
-            .takes(Json("ServiceAccount"))
-            .answers(Json("ServiceAccount")),
-        get(SERVICE, services::get).says("A service account").answers(Json("ServiceAccount")),
+            .takes(json::<ServiceAccount>())
+            .answers(json::<ServiceAccount>()),
+        get(SERVICE, services::get).says("A service account").answers(json::<ServiceAccount>()),
         patch(SERVICE, services::patch)
             .says("Changes the fields that the mask names; connections end when its lists are others")
             .params(&["updateMask"])
             .takes_if_match()
-            .takes(Json("ServiceAccount"))
-            .answers(Json("ServiceAccount")),
+            .takes(json::<ServiceAccount>())
+            .answers(json::<ServiceAccount>()),
         delete(SERVICE, services::delete).says("Deletes an account; its connections end").takes_if_match(),
         verb(SERVICE, "addCredential", services::add_credential)
             .says("Adds a public key or certificate")
             .takes_if_match()
-            .takes(Json("DeviceCredential"))
-            .answers(Json("ServiceAccount")),
+            .takes(json::<DeviceCredential>())
+            .answers(json::<ServiceAccount>()),
         verb(SERVICE, "removeCredential", services::remove_credential)
             .says("Removes a public key or certificate; a connection that it let in ends")
             .takes_if_match()
-            .takes(Json("DeviceCredential"))
-            .answers(Json("ServiceAccount")),
+            .takes(json::<DeviceCredential>())
+            .answers(json::<ServiceAccount>()),
         verb(SERVICE, "setPassword", services::set_password)
             .says("Gives the account a password, or takes it away")
             .takes_if_match()
-            .takes(Json("SetPasswordRequest")),
+            .takes(json::<SetPasswordRequest>()),
     ]
 }

@@ -80,7 +80,7 @@ fn a_token_that_the_devices_key_signs_lets_it_in_over_http() {
 #[test]
 fn what_a_device_sends_over_http_has_the_limits_that_it_has_over_mqtt() {
     let host = host();
-    let bytes = |count| crate::convert::Base64::encode(&vec![0; count]);
+    let bytes = |count| crate::testing::base64(&vec![0; count]);
     for (rest, body, part) in [
         (":publishEvent", json!({"binaryData": bytes(256 * 1024 + 1)}), "262145 bytes is larger than 262144"),
         (":publishEvent", json!({"subfolder": "a//b"}), "topic levels"),

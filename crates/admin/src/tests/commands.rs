@@ -21,7 +21,7 @@ fn lamp(rest: &str) -> String {
 }
 
 fn body(text: &str, ttl: Option<&str>) -> Value {
-    let mut body = json!({"binaryData": crate::convert::Base64::encode(text.as_bytes())});
+    let mut body = json!({"binaryData": crate::testing::base64(text.as_bytes())});
     if let Some(ttl) = ttl {
         body["ttl"] = ttl.into();
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{convert::Base64, testing::TestHost};
+use crate::testing::{TestHost, base64};
 use switchbox_model::limits::LimitName;
 use switchbox_settings::AdminAuth;
 
@@ -263,7 +263,7 @@ fn a_field_that_holds_too_much_is_refused_by_a_limit_that_has_a_name_and_is_coun
     let host = TestHost::new();
     host.ok("POST", &format!("{REGISTRY}/devices"), Some(&json!({"id": "lamp-1"})));
     let device = |verb: &str| format!("{REGISTRY}/devices/lamp-1{verb}");
-    let bytes = |count: usize| Base64::encode(&vec![b'x'; count]);
+    let bytes = |count: usize| base64(&vec![b'x'; count]);
     let (long, key) = ("x".repeat(300), json!({"publicKey": {"format": "ES256_PEM", "key": "x".repeat(20_000)}}));
     let certificate = json!({"publicKeyCertificate": {"format": 1, "certificate": "x".repeat(20_000)}});
     let (devices, services, registries) = (

@@ -39,7 +39,7 @@ fn a_config_is_versioned_and_a_stale_write_is_refused() {
     online.acknowledged([DeliveryReport::Config { version: 2 }]);
     let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     assert!(newest["deviceConfigs"][0]["deviceAckTime"].is_string(), "{newest}");
-    let large = crate::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
+    let large = crate::testing::base64(&vec![0; 64 * 1024 + 1]);
     assert!(host.refused("POST", &set, Some(&json!({ "binaryData": large }))).2.contains("65537 bytes"));
 }
 
@@ -62,7 +62,7 @@ fn only_a_config_that_was_written_to_the_devices_connection_has_a_time_of_sendin
 fn a_device_whose_first_config_is_too_large_is_not_made() {
     let host = TestHost::new();
     let devices = LAMP.strip_suffix("/lamp").unwrap();
-    let large = crate::convert::Base64::encode(&vec![0; 64 * 1024 + 1]);
+    let large = crate::testing::base64(&vec![0; 64 * 1024 + 1]);
     let (status, _, text) =
         host.refused("POST", devices, Some(&json!({"id": "lamp", "config": {"binaryData": large}})));
     assert!(status == 400 && text.contains("(limit config_bytes)"), "{text}");

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::convert::Base64;
 use crate::testing::TestHost;
+use crate::testing::base64;
+use switchbox_admin_api::Base64;
 use switchbox_delivery::{Feed, Outbound};
 
 const LAMP: &str = "/v1/projects/local/locations/local/registries/default/devices/lamp";
@@ -26,7 +27,7 @@ fn host_with(config: &str, state: &str) -> TestHost {
 }
 
 fn set(host: &TestHost, config: &str, query: &str) -> Value {
-    let body = json!({"binaryData": Base64::encode(config.as_bytes())});
+    let body = json!({"binaryData": base64(config.as_bytes())});
     host.ok("POST", &lamp(&format!(":modifyCloudToDeviceConfig{query}")), Some(&body))
 }
 
@@ -51,7 +52,7 @@ fn in_force(host: &TestHost) -> (String, String) {
     let newest = host.ok("GET", &lamp("/configVersions?numVersions=1"), None);
     let newest = &newest["deviceConfigs"][0];
     let Base64(payload) = serde_json::from_value(newest["binaryData"].clone()).unwrap();
-    (String::from_utf8(payload).unwrap(), newest["version"].as_str().unwrap().to_owned())
+    (String::from_utf8(payload.to_vec()).unwrap(), newest["version"].as_str().unwrap().to_owned())
 }
 
 #[test]

@@ -13,12 +13,10 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::scope::Scope;
+use switchbox_admin_api::{Scope, TOKEN_FILE};
 use switchbox_model::limits::{ADMIN_TOKEN_NAME_BYTES, TooMuch, fields};
 use switchbox_support::clock;
 
-/// The file of the host's own token in the data folder.
-pub const FILE: &str = "admin-token";
 /// The file of all others: names, scopes, hashes.
 const OTHERS: &str = "admin-tokens.json";
 /// What the host's own token is called.
@@ -64,7 +62,7 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Reads the tokens of the data folder; makes the host's own when there is none.
     pub(super) fn load(data: &Path) -> io::Result<Self> {
-        let own = file::own(&data.join(FILE))?;
+        let own = file::own(&data.join(TOKEN_FILE))?;
         let others = data.join(OTHERS);
         let mut known = vec![Known { name: OWN.into(), scope: Scope::Admin, created_ms: 0, hash: hash(&own) }];
         known.extend(file::read(&others)?);
@@ -163,7 +161,7 @@ mod tests {
         let again = Tokens::load(folder.path()).unwrap();
         for tokens in [&tokens, &again] {
             assert_eq!(tokens.find(&text), Some(("grafana".into(), Scope::Read)));
-            let own = fs::read_to_string(folder.path().join(FILE)).unwrap();
+            let own = fs::read_to_string(folder.path().join(TOKEN_FILE)).unwrap();
             assert_eq!(tokens.find(own.trim()), Some((OWN.into(), Scope::Admin)));
             for wrong in ["", "x", &text[1..], &text.to_uppercase(), "sbx_"] {
                 assert_eq!(tokens.find(wrong), None, "{wrong:?} was taken");
@@ -181,7 +179,7 @@ mod tests {
         let kept = fs::read_to_string(folder.path().join(OTHERS)).unwrap();
         assert!(kept.contains("grafana") && !kept.contains(&text[PREFIX.len()..]), "{kept}");
         #[cfg(unix)]
-        for file in [FILE, OTHERS] {
+        for file in [TOKEN_FILE, OTHERS] {
             use std::os::unix::fs::PermissionsExt;
             let mode = fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
-    answer::{field, items},
+    answer::{cell, or_dash, typed},
     client::Client,
-    payload::{data, encoded, shown},
+    payload::{data, readable},
     table::{self, table},
     url::escape,
+};
+use switchbox_admin_api::{
+    self as api, Base64, ListCommandsResponse, PurgeCommandsResponse, SendCommandToDeviceRequest,
+    SendCommandToDeviceResponse, Span,
 };
 
 #[derive(Debug, Subcommand)]
@@ -49,16 +53,17 @@ pub(super) enum Command {
 pub(super) fn act(client: &Client, command: &Command) -> anyhow::Result<(Value, String)> {
     match command {
         Command::Send { device, payload, subfolder, ttl } => {
-            let ttl = format!("{}s", ttl.as_secs_f64());
-            let body = json!({"binaryData": encoded(&data(payload)?), "subfolder": subfolder, "ttl": ttl});
+            let binary_data = Base64(data(payload)?.into());
+            let (subfolder, ttl) = (subfolder.clone(), Some(Span(*ttl)));
+            let body = SendCommandToDeviceRequest { binary_data, subfolder, ttl, name: None };
             let answer = client.post(&client.path(device, ":sendCommandToDevice")?, &body)?;
-            let text = format!("taken: command {}", field(&answer, "id"));
+            let text = format!("taken: command {}", typed::<SendCommandToDeviceResponse>(&answer)?.id);
             Ok((answer, text))
         }
         Command::List { device, status, limit } => list(client, device, status.as_deref(), *limit),
         Command::Show { device, id } => {
             let answer = client.get(&of(client, device, id)?)?;
-            let text = details(&answer)?;
+            let text = details(&answer, typed(&answer)?);
             Ok((answer, text))
         }
         Command::Cancel { device, id } => {
@@ -67,7 +72,7 @@ pub(super) fn act(client: &Client, command: &Command) -> anyhow::Result<(Value, 
         }
         Command::Purge { device } => {
             let answer = client.delete(&client.path(device, "/commands")?)?;
-            let text = format!("{} command(s) taken back", field(&answer, "purged"));
+            let text = format!("{} command(s) taken back", typed::<PurgeCommandsResponse>(&answer)?.purged);
             Ok((answer, text))
         }
     }
@@ -81,24 +86,28 @@ fn of(client: &Client, device: &str, id: &str) -> anyhow::Result<String> {
 fn list(client: &Client, device: &str, status: Option<&str>, limit: u32) -> anyhow::Result<(Value, String)> {
     let path = client.path(device, &format!("/commands?status={}", escape(status.unwrap_or_default())))?;
     let answer = client.list(&path, "commands", limit)?;
-    let row = |command: &Value| {
-        let cells = ["id", "status", "createTime", "updateTime", "subfolder"].map(|name| field(command, name));
-        Ok(cells.into_iter().chain([shown(command.get("binaryData"))?]).collect())
+    let row = |command: api::Command| {
+        let times = [command.create_time, command.update_time].map(|time| time.to_string());
+        let (data, status) = (readable(Some(&command.binary_data)), command.status.as_str().to_owned());
+        [command.id, status].into_iter().chain(times).chain([command.subfolder, data]).collect()
     };
-    let rows = items(&answer, "commands").iter().map(row).collect::<anyhow::Result<Vec<_>>>()?;
+    let rows: Vec<_> = typed::<ListCommandsResponse>(&answer)?.commands.into_iter().map(row).collect();
     let text = table(&["COMMAND", "STATUS", "QUEUED", "CHANGED", "SUBFOLDER", "DATA"], &rows);
     Ok((answer, text))
 }
 
-fn details(command: &Value) -> anyhow::Result<String> {
-    let named = |name: &str| vec![name.to_owned(), field(command, name)];
-    let mut rows: Vec<_> = ["name", "status", "ttl", "expireTime", "subfolder"].map(named).into();
-    let times = command.get("times").and_then(Value::as_object).cloned().unwrap_or_default();
+fn details(answer: &Value, command: api::Command) -> String {
+    let mut rows = vec![
+        ("name", or_dash(command.name)),
+        ("status", command.status.as_str().to_owned()),
+        ("ttl", command.ttl.to_string()),
+        ("expireTime", or_dash(command.expire_time)),
+        ("subfolder", command.subfolder),
+    ];
     for status in ["queued", "sent", "acknowledged", "expired", "rejected", "purged", "sent-unconfirmed"] {
-        let time = times.get(status).and_then(Value::as_str);
-        rows.extend(time.map(|time| vec![status.to_owned(), time.to_owned()]));
+        rows.extend(command.times.get(status).map(|time| (status, time.to_string())));
     }
-    rows.push(named("cause"));
-    rows.push(vec!["data".to_owned(), shown(command.get("binaryData"))?]);
-    Ok(table::details(&rows))
+    rows.extend([("cause", cell(answer.get("cause"))), ("data", readable(Some(&command.binary_data)))]);
+    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    table::details(&rows)
 }

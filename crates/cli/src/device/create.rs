@@ -1,8 +1,11 @@
 //! `switchbox device create`: registers a device, with a key of its own if wanted.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use crate::{answer::field, client::Client, credential::NewKey, hub, url::escape};
+use serde_json::Value;
+
+use crate::{client::Client, credential::NewKey, hub, url::escape};
+use switchbox_admin_api::{Device, HubConnectionStringRequest, MethodEndpoint, SymmetricKeys};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -27,15 +30,15 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     let name = client.device(&options.device)?;
     let metadata = pairs(&options.metadata)?;
     let key = options.key.make(name.id.as_str())?;
-    let credentials: Vec<&Value> = key.iter().map(|key| &key.credential).collect();
-    let mut body = json!({"id": name.id.as_str(), "blocked": options.blocked, "metadata": metadata,
-                          "credentials": credentials});
-    if let (Some(url), Some(fields)) = (&options.method_endpoint, body.as_object_mut()) {
-        fields.insert("methodEndpoint".into(), json!({ "url": url }));
-    }
-    if let (true, Some(fields)) = (options.sas, body.as_object_mut()) {
-        fields.insert("symmetricKeys".into(), json!({}));
-    }
+    let body = Device {
+        id: Some(name.id.to_string()),
+        blocked: options.blocked,
+        metadata,
+        credentials: key.iter().map(|key| key.credential.clone()).collect(),
+        method_endpoint: options.method_endpoint.clone().map(|url| MethodEndpoint { url }),
+        symmetric_keys: options.sas.then(SymmetricKeys::default),
+        ..Device::default()
+    };
     let answer = client.post(&escape(&format!("/v1/{}/devices", name.registry)), &body);
     if answer.is_err()
         && let Some(key) = &key
@@ -45,17 +48,16 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     let answer = answer?;
     let mut example = key.map(|key| key.example(client, &name)).unwrap_or_default();
     if options.sas {
-        let device = Map::from_iter([("deviceId".to_owned(), json!(name.id.as_str()))]);
-        let found = hub::ask(client, &name.registry, device)?;
-        example.push_str(&format!("\n{}", field(&found, "connectionString")));
+        let device = HubConnectionStringRequest { device_id: Some(name.id.to_string()), ..Default::default() };
+        example.push_str(&format!("\n{}", hub::ask(client, &name.registry, &device)?.1));
     }
     Ok((answer, format!("{name} is registered{example}")))
 }
 
-fn pairs(metadata: &[String]) -> anyhow::Result<Map<String, Value>> {
+fn pairs(metadata: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pairs = metadata.iter().map(|pair| {
         let pair = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--metadata {pair}: write NAME=VALUE"))?;
-        Ok((pair.0.to_owned(), Value::from(pair.1)))
+        Ok((pair.0.to_owned(), pair.1.to_owned()))
     });
     pairs.collect()
 }

@@ -4,67 +4,63 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::{
-    answer::{field, items, yes},
+    answer::{field, items, or_dash, typed, yes},
     client::Client,
     credential,
-    payload::shown,
+    payload::{readable, shown},
     table::{self, table},
     url::escape,
 };
+use switchbox_admin_api::{Device, DeviceConfig, DeviceState, ListDevicesResponse};
 
 pub(super) fn list(client: &Client) -> anyhow::Result<(Value, String)> {
     let base = escape(&format!("/v1/{}/devices", client.home()?));
     let mask = "connected,blocked,config.version,lastEventTime,lastStateTime";
     let answer = client.all(&format!("{base}?fieldMask={mask}"), "devices")?;
-    let rows: Vec<_> = items(&answer, "devices")
-        .iter()
-        .map(|device| {
-            let version = device.get("config").map_or("-".into(), |config| field(config, "version"));
-            vec![
-                field(device, "id"),
-                yes(device, "connected"),
-                yes(device, "blocked"),
-                version,
-                field(device, "lastEventTime"),
-            ]
-        })
-        .collect();
+    let row = |device: Device| {
+        let (connected, version) = (device.connected == Some(true), device.config.and_then(|config| config.version));
+        vec![or_dash(device.id), yes(connected), yes(device.blocked), or_dash(version), or_dash(device.last_event_time)]
+    };
+    let rows: Vec<_> = typed::<ListDevicesResponse>(&answer)?.devices.into_iter().map(row).collect();
     let text = table(&["DEVICE", "CONNECTED", "BLOCKED", "CONFIG", "LAST EVENT"], &rows);
     Ok((answer, text))
 }
 
-pub(super) fn details(device: &Value) -> anyhow::Result<String> {
+pub(super) fn details(device: Device) -> String {
     let mut rows = Vec::new();
-    for name in ["name", "numId", "createTime", "connected", "blocked", "lastEventTime"] {
-        rows.push(vec![name.to_owned(), field(device, name)]);
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    row("name", or_dash(device.name));
+    row("numId", or_dash(device.num_id));
+    row("createTime", or_dash(device.create_time));
+    row("connected", or_dash(device.connected));
+    row("blocked", device.blocked.to_string());
+    row("lastEventTime", or_dash(device.last_event_time));
+    if let Some(error) = device.last_error_status {
+        row("last error", format!("{} ({})", error.message, or_dash(device.last_error_time)));
     }
-    if let Some(error) = device.pointer("/lastErrorStatus/message") {
-        rows.push(vec!["last error".to_owned(), format!("{} ({})", text_of(error), field(device, "lastErrorTime"))]);
+    if let Some(endpoint) = device.method_endpoint {
+        row("method endpoint", endpoint.url);
     }
-    if let Some(url) = device.pointer("/methodEndpoint/url") {
-        rows.push(vec!["method endpoint".to_owned(), text_of(url)]);
+    for (number, credential) in (1..).zip(&device.credentials) {
+        row(&format!("credential {number}"), credential::described(credential));
     }
-    for (number, credential) in (1..).zip(items(device, "credentials")) {
-        rows.push(vec![format!("credential {number}"), credential::described(credential)]);
+    if device.has_password == Some(true) {
+        row("password", "set".to_owned());
     }
-    if device.get("hasPassword") == Some(&Value::Bool(true)) {
-        rows.push(vec!["password".to_owned(), "set".to_owned()]);
+    for (name, value) in device.metadata {
+        row(&format!("metadata {name}"), value);
     }
-    if let Some(Value::Object(metadata)) = device.get("metadata") {
-        rows.extend(metadata.iter().map(|(name, value)| vec![format!("metadata {name}"), text_of(value)]));
+    if let Some(DeviceConfig { version, device_ack_time, binary_data, .. }) = device.config {
+        row("config version", or_dash(version));
+        row("config deviceAckTime", or_dash(device_ack_time));
+        row("config", readable(binary_data.as_ref()));
     }
-    for (document, time) in [("config", "deviceAckTime"), ("state", "updateTime")] {
-        if let Some(found) = device.get(document) {
-            rows.push(vec![format!("{document} version"), field(found, "version")]);
-            rows.push(vec![format!("{document} {time}"), field(found, time)]);
-            rows.push(vec![document.to_owned(), shown(found.get("binaryData"))?]);
-        }
+    if let Some(DeviceState { version, update_time, binary_data }) = device.state {
+        row("state version", or_dash(version));
+        row("state updateTime", or_dash(update_time));
+        row("state", readable(binary_data.as_ref()));
     }
-    Ok(table::details(&rows))
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    table::details(&rows)
 }
 
 pub(super) fn configs(client: &Client, device: &str, all: bool) -> anyhow::Result<(Value, String)> {

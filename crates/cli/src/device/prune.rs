@@ -1,8 +1,9 @@
 //! `switchbox device prune`: takes devices away that nobody registered and that were never used.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{client::Client, url::escape};
+use crate::{answer::typed, client::Client, url::escape};
+use switchbox_admin_api::{PruneDevicesRequest, PruneDevicesResponse};
 
 /// Delete devices that enrolled by themselves, were never used, and are not connected
 #[derive(Debug, clap::Args)]
@@ -16,11 +17,10 @@ pub(super) struct Prune {
 }
 
 pub(super) fn run(client: &Client, options: &Prune) -> anyhow::Result<(Value, String)> {
-    let body = json!({"neverUsed": options.never_used, "dryRun": options.dry_run});
+    let body = PruneDevicesRequest { never_used: options.never_used, dry_run: options.dry_run };
     let answer = client.post(&escape(&format!("/v1/{}:pruneDevices", client.home()?)), &body)?;
-    let pruned = answer.get("pruned").and_then(Value::as_u64).unwrap_or(0);
-    let ids = answer.get("deviceIds").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let mut text = ids.fold(String::new(), |text, id| text + id + "\n");
+    let PruneDevicesResponse { pruned, device_ids } = typed(&answer)?;
+    let mut text = device_ids.iter().fold(String::new(), |text, id| text + id + "\n");
     text.push_str(&format!("{pruned} device(s) {}", if options.dry_run { "would go" } else { "are deleted" }));
     Ok((answer, text))
 }

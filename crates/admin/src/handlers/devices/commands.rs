@@ -4,18 +4,17 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
-use serde_json::json;
 
 use super::send::new_id;
 use crate::{
     app::App,
-    convert::{self, Base64, Params, Span, bad_token},
+    convert::{self, Params, bad_token},
     error::{Error, Kind},
     gate::AdminPrincipal,
     handlers::{DevicePath, lookup::found},
-    reply::{Answer, Body, List, Page},
+    reply::{Answer, Body, Empty, List, Page},
 };
+use switchbox_admin_api::{Command, PurgeCommandsResponse, SendCommandToDeviceRequest, SendCommandToDeviceResponse};
 use switchbox_core::outbox::NewCommand;
 use switchbox_delivery::{CancelError, Feed};
 use switchbox_model::{Cause, limits::fields};
@@ -24,28 +23,13 @@ use switchbox_store::{CommandDoc, CommandFilter};
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct CommandIn {
-    /// Bounded by `fields::COMMAND`.
-    #[serde(default, alias = "binary_data")]
-    pub(crate) binary_data: Base64,
-    /// Bounded by `fields::SUBFOLDER`.
-    #[serde(default)]
-    pub(crate) subfolder: String,
-    /// Absent or `0s`: only for a device that takes it now.
-    pub(crate) ttl: Option<Span>,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-}
-
 pub(crate) async fn send(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-    Body(wanted): Body<CommandIn>,
-) -> Answer {
+    Body(wanted): Body<SendCommandToDeviceRequest>,
+) -> Answer<SendCommandToDeviceResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     check_subfolder(&wanted.subfolder)?;
@@ -58,8 +42,8 @@ pub(crate) async fn send(
     }
     let id = new_id()?;
     let cause = Cause::Api { who: who.0 };
-    let answer = json!({"id": id, "name": convert::command_name(&device.name, &id)});
-    let payload = wanted.binary_data.0.into();
+    let answer = SendCommandToDeviceResponse { name: convert::command_name(&device.name, &id), id: id.clone() };
+    let payload = wanted.binary_data.0;
     let command = NewCommand { id, subfolder: wanted.subfolder, payload, ttl };
     app.parts.outbox.send_command(&device, command, cause).await?;
     Ok(Json(answer))
@@ -98,7 +82,11 @@ pub(crate) async fn list(State(app): State<App>, Path(path): DevicePath, params:
 /// A command's path.
 pub(crate) type CommandPath = Path<(String, String, String, String, String)>;
 
-pub(crate) async fn get(State(app): State<App>, Path((p, l, r, d, id)): CommandPath, params: Params) -> Answer {
+pub(crate) async fn get(
+    State(app): State<App>,
+    Path((p, l, r, d, id)): CommandPath,
+    params: Params,
+) -> Answer<Command> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
     let command = app.parts.store.command(device.num, id.clone()).await?;
@@ -111,12 +99,12 @@ pub(crate) async fn cancel(
     Path((p, l, r, d, id)): CommandPath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-) -> Answer {
+) -> Answer<Empty> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
     app.parts.delivery.cancel(&device, &id).await?;
     tracing::info!(device = %device.name, command = id, who = %who.0, "command cancelled");
-    Ok(Json(json!({})))
+    Ok(Json(Empty {}))
 }
 
 /// All that have not ended.
@@ -125,12 +113,12 @@ pub(crate) async fn purge(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-) -> Answer {
+) -> Answer<PurgeCommandsResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     let purged = app.parts.delivery.purge(&device).await?;
     tracing::info!(device = %device.name, purged, who = %who.0, "commands purged");
-    Ok(Json(json!({ "purged": purged })))
+    Ok(Json(PurgeCommandsResponse { purged }))
 }
 
 impl From<CancelError> for Error {

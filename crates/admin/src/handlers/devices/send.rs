@@ -3,15 +3,16 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use serde::Deserialize;
-use serde_json::json;
 
 use crate::{
     app::App,
-    convert::{self, Base64, Int64, Span},
+    convert,
     error::{Error, Kind},
     gate::AdminPrincipal,
     reply::Answer,
+};
+use switchbox_admin_api::{
+    Base64, DeviceConfig, Int64, InvokeMethodRequest, InvokeMethodResponse, ModifyCloudToDeviceConfigRequest,
 };
 use switchbox_core::{outbox::NewConfig, registry::Device};
 use switchbox_model::{
@@ -21,26 +22,15 @@ use switchbox_model::{
 use switchbox_store::ConfigReply;
 use switchbox_support::clock;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ConfigIn {
-    /// 0 = whichever is in force.
-    #[serde(default, alias = "version_to_update")]
-    pub(crate) version_to_update: Int64,
-    /// Bounded by `fields::CONFIG`.
-    #[serde(default, alias = "binary_data")]
-    pub(crate) binary_data: Base64,
-    /// Makes a new version also where the one in force has the same bytes.
-    #[serde(default)]
-    pub(crate) force: bool,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-}
-
-pub(super) async fn config(app: &App, device: &Device, who: AdminPrincipal, wanted: ConfigIn) -> Answer {
+pub(super) async fn config(
+    app: &App,
+    device: &Device,
+    who: AdminPrincipal,
+    wanted: ModifyCloudToDeviceConfigRequest,
+) -> Answer<DeviceConfig> {
     let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
     let cause = Cause::Api { who: who.0.clone() };
-    let config = NewConfig { payload: wanted.binary_data.0.into(), expected, force: wanted.force };
+    let config = NewConfig { payload: wanted.binary_data.0, expected, force: wanted.force };
     let ConfigReply { version, unchanged } = app.parts.outbox.set_config(device, config, cause).await?;
     let shown = match device.config().filter(|config| config.version == version) {
         Some(config) => Some(convert::config(&config)),
@@ -50,11 +40,8 @@ pub(super) async fn config(app: &App, device: &Device, who: AdminPrincipal, want
             versions.iter().find(|config| config.version == version).map(convert::config)
         }
     };
-    let mut shown = shown.unwrap_or_else(|| json!({"version": version.to_string()}));
-    if let Some(fields) = shown.as_object_mut().filter(|_| unchanged) {
-        fields.insert("unchanged".into(), true.into());
-    }
-    Ok(Json(shown))
+    let shown = shown.unwrap_or_else(|| DeviceConfig { version: Some(Int64(version)), ..DeviceConfig::default() });
+    Ok(Json(DeviceConfig { unchanged: unchanged.then_some(true), ..shown }))
 }
 
 /// Of a command or a call, so that it can be asked about.
@@ -63,18 +50,12 @@ pub(super) fn new_id() -> Result<String, Error> {
     Ok(format!("api.{number:016x}"))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct MethodIn {
-    /// Bounded by `fields::METHOD_NAME`.
-    pub(crate) method: String,
-    /// Bounded by `fields::METHOD`.
-    #[serde(default)]
-    pub(crate) payload: Base64,
-    pub(crate) timeout: Option<Span>,
-}
-
-pub(super) async fn method(app: &App, device: &Device, who: AdminPrincipal, wanted: MethodIn) -> Answer {
+pub(super) async fn method(
+    app: &App,
+    device: &Device,
+    who: AdminPrincipal,
+    wanted: InvokeMethodRequest,
+) -> Answer<InvokeMethodResponse> {
     let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
     if timeout.is_zero() {
         return Err(Error::invalid("timeout must be more than 0s").of_field("timeout"));
@@ -83,7 +64,7 @@ pub(super) async fn method(app: &App, device: &Device, who: AdminPrincipal, want
     fields::METHOD_TIMEOUT.check("timeout", secs).map_err(|error| Error::from(error).of_field("timeout"))?;
     let (id, time_ms, began) = (new_id()?, clock::now_ms(), Instant::now());
     let request = CallRecord::beginning(&wanted.payload.0);
-    let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0.into(), timeout).await;
+    let called = app.parts.delivery.call(device, &wanted.method, wanted.payload.0, timeout).await;
     let record = CallRecord {
         id: id.clone(),
         cause: Cause::Api { who: who.0.clone() },
@@ -102,5 +83,5 @@ pub(super) async fn method(app: &App, device: &Device, who: AdminPrincipal, want
     app.parts.store.note(Entry::Called(vec![record]));
     tracing::info!(target: "audit", who = who.0, id, "a method was called");
     let answer = called.map_err(|error| Error::from(error).of_call(&id))?;
-    Ok(Json(json!({"id": id, "status": answer.status, "payload": Base64::encode(&answer.payload)})))
+    Ok(Json(InvokeMethodResponse { id, status: answer.status, payload: Base64(answer.payload) }))
 }

@@ -1,11 +1,12 @@
 //! What a caller may do: steps, each holding those before it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// In order: who may do more may do less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Scope {
+pub enum Scope {
     /// No token is needed: for health checks. No token has this scope.
     #[serde(skip)]
     Open,
@@ -22,11 +23,13 @@ pub(super) enum Scope {
 
 impl Scope {
     /// True when a token is asked for.
-    pub(super) fn needs_token(self) -> bool {
+    #[must_use]
+    pub fn needs_token(self) -> bool {
         self > Self::Device
     }
 
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Device => "device",

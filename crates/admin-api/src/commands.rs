@@ -1,0 +1,105 @@
+//! Commands and method calls.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+use switchbox_model::CommandStatus;
+
+use super::{
+    documents::Cause,
+    scalars::{Base64, Span, Time},
+};
+
+/// A command and what became of it.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Command {
+    pub id: String,
+    pub name: Option<String>,
+    pub subfolder: String,
+    pub binary_data: Base64,
+    pub ttl: Span,
+    #[schemars(schema_with = "statuses")]
+    pub status: CommandStatus,
+    /// When it got each status that it has had.
+    pub times: BTreeMap<String, Time>,
+    pub expire_time: Option<Time>,
+    pub create_time: Time,
+    pub update_time: Time,
+    pub cause: Cause,
+    /// In an explanation: whose command it is.
+    pub device: Option<String>,
+}
+
+pub(super) fn statuses(_: &mut SchemaGenerator) -> Schema {
+    let all = [
+        CommandStatus::Queued,
+        CommandStatus::Sent,
+        CommandStatus::Acknowledged,
+        CommandStatus::Expired,
+        CommandStatus::Rejected,
+        CommandStatus::Purged,
+        CommandStatus::SentUnconfirmed,
+    ];
+    json_schema!({"type": "string", "enum": all})
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SendCommandToDeviceRequest {
+    // Bounded by `fields::COMMAND`.
+    pub binary_data: Base64,
+    // Bounded by `fields::SUBFOLDER`.
+    pub subfolder: String,
+    /// Absent or `0s`: only for a device that takes it now.
+    pub ttl: Option<Span>,
+    /// Taken and without effect: the path says it.
+    // Bounded by the body: it is thrown away.
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SendCommandToDeviceResponse {
+    pub id: String,
+    pub name: String,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListCommandsResponse {
+    pub commands: Vec<Command>,
+    pub next_page_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PurgeCommandsResponse {
+    pub purged: usize,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InvokeMethodRequest {
+    // Bounded by `fields::METHOD_NAME`.
+    pub method: String,
+    #[serde(default)]
+    // Bounded by `fields::METHOD`.
+    pub payload: Base64,
+    /// How long to wait for the device's answer.
+    pub timeout: Option<Span>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct InvokeMethodResponse {
+    pub id: String,
+    /// The device's own, as in HTTP.
+    pub status: u16,
+    pub payload: Base64,
+}

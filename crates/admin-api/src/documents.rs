@@ -1,0 +1,102 @@
+//! Configs and states of devices.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use super::scalars::{Base64, Int64, Time};
+
+/// A version of a device's config.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeviceConfig {
+    pub version: Option<Int64>,
+    pub cloud_update_time: Option<Time>,
+    /// When the device acknowledged it.
+    pub device_ack_time: Option<Time>,
+    // Bounded by `fields::CONFIG`.
+    pub binary_data: Option<Base64>,
+    /// Who or what made it.
+    pub cause: Option<Cause>,
+    /// True: no new version was made, as the one in force had the same bytes.
+    pub unchanged: Option<bool>,
+    /// In an explanation: whose config it is.
+    // Bounded by the body: it is thrown away.
+    pub device: Option<String>,
+    /// In an explanation: what became of it.
+    pub fate: Option<Fate>,
+}
+
+/// What became of a config version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    Acknowledged,
+    Waiting,
+    /// A newer version came before the device acknowledged it.
+    Superseded,
+}
+
+/// A version of a device's reported state.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeviceState {
+    pub version: Option<Int64>,
+    pub update_time: Option<Time>,
+    // Bounded by the body: it is thrown away.
+    pub binary_data: Option<Base64>,
+}
+
+/// Who or what brought something about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// A call of this API.
+    Api {
+        /// The token's name.
+        who: String,
+    },
+    /// An execution of a plugin.
+    Plugin {
+        name: String,
+        /// Of the component.
+        digest: String,
+        /// The event that the plugin handled.
+        event: Int64,
+        attempt: u32,
+        /// The place among the effects of the execution.
+        index: u32,
+    },
+}
+
+/// The config that a device should have.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ModifyCloudToDeviceConfigRequest {
+    /// The version that must be in force; 0 = whichever is.
+    pub version_to_update: Int64,
+    // Bounded by `fields::CONFIG`.
+    pub binary_data: Base64,
+    /// Makes a new version also where the one in force has the same bytes.
+    pub force: bool,
+    /// Taken and without effect: the path says it.
+    // Bounded by the body: it is thrown away.
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListDeviceConfigVersionsResponse {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_configs: Vec<DeviceConfig>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListDeviceStatesResponse {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_states: Vec<DeviceState>,
+}

@@ -1,0 +1,114 @@
+//! Why something happened.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use super::{
+    commands::Command,
+    documents::{Cause, DeviceConfig},
+    history::{DeadLetter, Event, Execution, Timer},
+    scalars::{Base64, Int64, Time},
+};
+
+/// From an effect back to its event, or from an event to what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    pub id: String,
+    /// All of it in words.
+    pub text: String,
+    pub chain: Vec<Step>,
+    pub branches: Vec<Branch>,
+    /// There is more than is shown.
+    pub cut: bool,
+}
+
+/// A step, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Branch {
+    #[serde(flatten)]
+    pub step: Step,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Branch>,
+}
+
+/// Each under the name of its kind, in the shape that it has elsewhere in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Step {
+    Event(Box<Event>),
+    /// A call of this API.
+    Operator {
+        /// The token's name.
+        who: String,
+    },
+    Execution(Box<Execution>),
+    HeldBack(HeldBack),
+    Config(Box<DeviceConfig>),
+    Command(Box<Command>),
+    MethodCall(Box<MethodCall>),
+    /// A write to a plugin's own state.
+    State {
+        key: String,
+        revision: Int64,
+        deleted: bool,
+    },
+    Timer(Box<Timer>),
+    Publish {
+        topic: String,
+        binary_data: Base64,
+    },
+    DeadLetter(Box<DeadLetter>),
+    /// True: the call was refused.
+    Refused(bool),
+    /// True: there is more before it than is shown.
+    Earlier(bool),
+    Gone(Gone),
+}
+
+/// A limit held effects back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HeldBack {
+    pub ms: u64,
+    pub why: String,
+}
+
+/// What is not kept any more.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Gone {
+    /// `execution`, `config` or `command`; absent for an event.
+    pub kind: Option<String>,
+    pub event: Option<Int64>,
+    pub plugin: Option<String>,
+    pub id: Option<String>,
+    pub device: Option<String>,
+}
+
+/// A method that was called.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MethodCall {
+    pub id: String,
+    pub device: String,
+    pub method: String,
+    /// The beginning of it.
+    pub payload: Base64,
+    pub time: Time,
+    pub took_ms: u64,
+    pub cause: Cause,
+    pub answer: Option<CallAnswer>,
+    /// Why there was no answer.
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CallAnswer {
+    pub status: u16,
+    /// The beginning of it.
+    pub payload: Base64,
+}

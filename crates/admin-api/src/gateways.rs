@@ -1,0 +1,38 @@
+//! Gateways: devices that speak for others.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use super::{
+    enums::{GatewayAuthMethod, GatewayType},
+    scalars::Time,
+};
+
+/// Whether a device is a gateway, and through which one it was reached.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayConfig {
+    pub gateway_type: Option<GatewayType>,
+    pub gateway_auth_method: Option<GatewayAuthMethod>,
+    /// Only the host says it.
+    // Bounded by the body: it is thrown away.
+    pub last_accessed_gateway_id: Option<String>,
+    /// Only the host says it.
+    pub last_accessed_gateway_time: Option<Time>,
+}
+
+/// Ids, or numbers as Google's API allows.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BindDeviceToGatewayRequest {
+    // Bounded by `fields::ID`.
+    pub gateway_id: String,
+    // Bounded by `fields::ID`.
+    pub device_id: String,
+    /// Taken and without effect: the path says it.
+    // Bounded by the body: it is thrown away.
+    pub parent: Option<String>,
+}

@@ -1,0 +1,235 @@
+//! What happened: events, executions, dead letters.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_with::skip_serializing_none;
+use switchbox_model::{CommandStatus, EventKind};
+
+use super::{
+    commands::statuses,
+    scalars::{Base64, Int64, Time},
+};
+
+/// An event. Which of the later fields it has depends on its kind.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    pub id: Int64,
+    pub time: Time,
+    #[schemars(schema_with = "kinds")]
+    pub kind: EventKind,
+    pub durable: bool,
+    /// Absent when the device is gone.
+    pub device: Option<String>,
+    pub device_num_id: Option<Int64>,
+    pub reason: Option<String>,
+    pub subfolder: Option<String>,
+    pub topic: Option<String>,
+    pub binary_data: Option<Base64>,
+    pub properties: Option<Vec<Property>>,
+    pub version: Option<Int64>,
+    pub command_id: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "statuses")]
+    pub status: Option<CommandStatus>,
+    pub plugin: Option<String>,
+    pub name: Option<String>,
+    pub due_time: Option<Time>,
+    pub late: Option<bool>,
+}
+
+fn kinds(_: &mut SchemaGenerator) -> Schema {
+    let all = [
+        EventKind::Telemetry,
+        EventKind::State,
+        EventKind::Connected,
+        EventKind::Disconnected,
+        EventKind::CommandSettled,
+        EventKind::Timer,
+        EventKind::Topic,
+    ];
+    json_schema!({"type": "string", "enum": all})
+}
+
+/// A user property of MQTT 5.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Property {
+    pub name: String,
+    pub value: String,
+}
+
+/// One handling of one event by one plugin.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    pub event: Int64,
+    pub plugin: String,
+    /// Of the component.
+    pub digest: String,
+    pub attempt: u32,
+    pub time: Option<Time>,
+    /// Guest time, microseconds.
+    pub took_us: Option<u32>,
+    /// The plugin's log lines.
+    pub logs: Option<Vec<String>>,
+    pub outcome: Option<Outcome>,
+    pub effects: Option<Vec<Effect>>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Done,
+    /// The event became a dead letter.
+    Dead,
+}
+
+/// What an execution brought about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Effect {
+    Config {
+        device: String,
+        binary_data: Base64,
+    },
+    Command {
+        device: String,
+        id: String,
+        subfolder: String,
+        binary_data: Base64,
+    },
+    Publish {
+        topic: String,
+        qos: u8,
+        retain: bool,
+        binary_data: Base64,
+    },
+    Timer(Timer),
+    /// A merge patch of the twin's desired.
+    Desired {
+        device: String,
+        patch: String,
+    },
+    /// A write to the plugin's own state.
+    State {
+        key: String,
+        revision: Int64,
+        deleted: bool,
+    },
+}
+
+/// A timer that a plugin set, or cancelled.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Timer {
+    pub name: String,
+    pub due_time: Option<Time>,
+    pub schedule: Option<Value>,
+    pub every_ms: Option<u64>,
+    pub cron: Option<Cron>,
+    pub binary_data: Option<Base64>,
+    pub cancelled: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cron {
+    pub expression: String,
+    /// IANA's name of it.
+    pub time_zone: String,
+}
+
+/// An event that a plugin could not handle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    pub id: Int64,
+    pub plugin: String,
+    /// Of the component.
+    pub digest: String,
+    pub attempt: u32,
+    pub time: Time,
+    pub error: String,
+    /// The plugin's log lines.
+    pub logs: Vec<String>,
+    pub event: Event,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListEventsResponse {
+    pub events: Vec<Event>,
+    pub next_page_token: Option<String>,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListExecutionsResponse {
+    pub executions: Vec<Execution>,
+    pub next_page_token: Option<String>,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListDeadLettersResponse {
+    pub dead_letters: Vec<DeadLetter>,
+    pub next_page_token: Option<String>,
+}
+
+/// Which dead letters.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RedriveDeadLettersRequest {
+    /// Absent: those of all plugins.
+    // Bounded by `fields::ID`.
+    pub plugin: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RedriveDeadLettersResponse {
+    pub redriven: u64,
+    /// Those of plugins that do not run.
+    pub left: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PurgeDeadLettersResponse {
+    pub purged: usize,
+}
+
+impl Event {
+    /// Without what depends on its kind.
+    #[must_use]
+    pub fn new(id: Int64, time: Time, kind: EventKind, durable: bool) -> Self {
+        Self {
+            id,
+            time,
+            kind,
+            durable,
+            device: None,
+            device_num_id: None,
+            reason: None,
+            subfolder: None,
+            topic: None,
+            binary_data: None,
+            properties: None,
+            version: None,
+            command_id: None,
+            status: None,
+            plugin: None,
+            name: None,
+            due_time: None,
+            late: None,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The host itself: where it is reached, who may call it, and who did.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use serde_with::skip_serializing_none;
+
+use super::{scalars::Time, scope::Scope};
+
+/// Where devices and programs reach the host, for those who are to tell them.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Listeners {
+    pub mqtt: String,
+    pub mqtts: Option<String>,
+    pub ws: Option<String>,
+    pub wss: Option<String>,
+    /// What the host's certificate calls it.
+    pub tls_names: Vec<String>,
+    /// The certificate of the authority that devices are to trust, on the host's machine, where it is known.
+    pub tls_authority: Option<PathBuf>,
+}
+
+/// A token of this API.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    pub name: String,
+    pub scope: Scope,
+    pub create_time: Option<Time>,
+    /// The secret: shown once, where the token is made.
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateTokenRequest {
+    // Bounded by `fields::TOKEN_NAME`.
+    pub name: String,
+    pub scope: Scope,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ListTokensResponse {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
+}
+
+/// A line of the audit log: a write, and what came of it.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditLine {
+    #[schemars(extend("format" = "date-time"))]
+    pub time: String,
+    /// The token's name.
+    pub who: String,
+    pub address: String,
+    /// Method and path, without parameters.
+    pub call: String,
+    /// The full names of what was found for the names in the path and the body.
+    pub object: Option<String>,
+    /// Those parameters that matter, and none that is a secret.
+    pub parameters: Option<Map<String, Value>>,
+    /// The HTTP status that answered it.
+    pub status: u16,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListAuditResponse {
+    pub lines: Vec<AuditLine>,
+    pub next_page_token: Option<String>,
+}

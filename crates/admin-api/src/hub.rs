@@ -1,0 +1,56 @@
+//! Symmetric keys and connection strings, as programs for Azure IoT Hub know them.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+/// Two keys in base64. One that is left out is made.
+#[skip_serializing_none]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SymmetricKeys {
+    // Bounded by `fields::SYMMETRIC_KEY`.
+    pub primary_key: Option<String>,
+    // Bounded by `fields::SYMMETRIC_KEY`.
+    pub secondary_key: Option<String>,
+}
+
+impl fmt::Debug for SymmetricKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SymmetricKeys").finish_non_exhaustive()
+    }
+}
+
+/// Which of two keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HubKey {
+    Primary,
+    Secondary,
+}
+
+/// Whose connection string.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HubConnectionStringRequest {
+    // Bounded by the names that there are.
+    pub policy: Option<String>,
+    // Bounded by `fields::ID`.
+    pub device_id: Option<String>,
+    // Bounded by the body: it is only shown.
+    pub host_name: Option<String>,
+    /// The one that is shown; the primary where none is named.
+    pub key: Option<HubKey>,
+    /// Make this key anew first. What signed with it is refused from then on, and connections that it let in end.
+    pub new_key: Option<HubKey>,
+}
+
+/// It holds a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HubConnectionStringResponse {
+    pub connection_string: String,
+}

@@ -1,0 +1,64 @@
+//! The types of the HTTP admin API, for the server, the command line and other programs that call it. The requests and answers are
+//! plain data: `/openapi.json` is made from them, and nothing here knows how a call is carried out.
+//!
+//! Reading them is lenient, so that a program can ask a host of another version. The server is stricter: it refuses what a type
+//! does not have.
+
+mod bridge;
+mod commands;
+mod credentials;
+mod devices;
+mod documents;
+mod enums;
+mod explain;
+mod gateways;
+mod history;
+mod host;
+mod hub;
+mod plugins;
+mod registries;
+mod scalars;
+pub mod schema;
+mod scope;
+mod services;
+mod twin;
+
+pub use bridge::{DeviceStateData, PublishEventRequest, SetStateRequest};
+pub use commands::{
+    Command, InvokeMethodRequest, InvokeMethodResponse, ListCommandsResponse, PurgeCommandsResponse,
+    SendCommandToDeviceRequest, SendCommandToDeviceResponse,
+};
+pub use credentials::{
+    DeviceCredential, PublicKeyCertificate, PublicKeyCredential, RegistryCredential, SetPasswordRequest,
+};
+pub use devices::{Device, ListDevicesResponse, MethodEndpoint, Status};
+pub use documents::{
+    Cause, DeviceConfig, DeviceState, Fate, ListDeviceConfigVersionsResponse, ListDeviceStatesResponse,
+    ModifyCloudToDeviceConfigRequest,
+};
+pub use enums::{
+    CertificateFormat, GatewayAuthMethod, GatewayType, HttpState, LogLevel, MqttState, PublicKeyFormat, UnknownName,
+};
+pub use explain::{Branch, CallAnswer, Explanation, Gone, HeldBack, MethodCall, Step};
+pub use gateways::{BindDeviceToGatewayRequest, GatewayConfig};
+pub use history::{
+    Cron, DeadLetter, Effect, Event, Execution, ListDeadLettersResponse, ListEventsResponse, ListExecutionsResponse,
+    Outcome, Property, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Timer,
+};
+pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
+pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
+pub use plugins::{
+    GrantRequest, GrantResponse, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginPatch, PluginTakenBack,
+    PluginTimers,
+};
+pub use registries::{
+    DeviceRegistry, EventNotificationConfig, HttpConfig, ListDeviceRegistriesResponse, MqttConfig, PruneDevicesRequest,
+    PruneDevicesResponse, StateNotificationConfig,
+};
+pub use scalars::{Base64, Int64, Span, Time};
+pub use scope::Scope;
+pub use services::{ListServiceAccountsResponse, ServiceAccount};
+pub use twin::{Difference, Twin};
+
+/// The file in the data folder that has the host's own token.
+pub const TOKEN_FILE: &str = "admin-token";

@@ -1,0 +1,98 @@
+//! Registries: groups of devices.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use super::{
+    credentials::RegistryCredential,
+    enums::{HttpState, LogLevel, MqttState},
+    scalars::Time,
+};
+
+/// A registry. What only Google's own service can do (Pub/Sub topics) is kept and shown, without effect.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeviceRegistry {
+    // Bounded by `fields::ID`.
+    pub id: Option<String>,
+    /// Its full name. Only the host says it.
+    // Bounded by the body: it is thrown away.
+    pub name: Option<String>,
+    /// Only the host says it.
+    pub create_time: Option<Time>,
+    pub mqtt_config: Option<MqttConfig>,
+    pub http_config: Option<HttpConfig>,
+    pub log_level: Option<LogLevel>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    // Bounded by `fields::AUTHORITIES`.
+    pub credentials: Vec<RegistryCredential>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    // Bounded by `fields::EVENT_TOPICS`.
+    pub event_notification_configs: Vec<EventNotificationConfig>,
+    pub state_notification_config: Option<StateNotificationConfig>,
+    /// What the caller is to look at. Only the host says it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    // Bounded by the body: it is thrown away.
+    pub warnings: Vec<String>,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MqttConfig {
+    pub mqtt_enabled_state: Option<MqttState>,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpConfig {
+    pub http_enabled_state: Option<HttpState>,
+}
+
+/// A topic of Google's Pub/Sub, kept and shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EventNotificationConfig {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    // Bounded by `fields::SUBFOLDER`.
+    pub subfolder_matches: String,
+    // Bounded by `fields::EVENT_TOPIC`.
+    pub pubsub_topic_name: String,
+}
+
+/// A topic of Google's Pub/Sub, kept and shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StateNotificationConfig {
+    // Bounded by `fields::EVENT_TOPIC`.
+    pub pubsub_topic_name: String,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListDeviceRegistriesResponse {
+    pub device_registries: Vec<DeviceRegistry>,
+    pub next_page_token: Option<String>,
+}
+
+/// Which devices are to go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PruneDevicesRequest {
+    /// Those that enrolled by themselves and were never used. Must be true.
+    pub never_used: bool,
+    /// Say which, and leave them.
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PruneDevicesResponse {
+    pub pruned: usize,
+    /// The first thousand of them.
+    pub device_ids: Vec<String>,
+}

@@ -1,0 +1,40 @@
+//! Service accounts: programs that are no devices.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+
+use super::{credentials::DeviceCredential, scalars::Time};
+
+/// A service account.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceAccount {
+    // Bounded by `fields::ID`.
+    pub id: Option<String>,
+    /// It is not let in.
+    pub disabled: bool,
+    // Bounded by `fields::CREDENTIALS`.
+    pub credentials: Vec<DeviceCredential>,
+    /// Topic filters to which it may publish.
+    // Bounded by `fields::SERVICE_FILTERS`, each by `fields::SERVICE_FILTER`.
+    pub publish: Vec<String>,
+    /// Topic filters to which it may subscribe.
+    // Bounded by the same as `publish`: `fields::SERVICE_FILTERS`.
+    pub subscribe: Vec<String>,
+    /// Only the host says it.
+    pub create_time: Option<Time>,
+    /// What the caller is to look at. Only the host says it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    // Bounded by the body: it is thrown away.
+    pub warnings: Vec<String>,
+}
+
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListServiceAccountsResponse {
+    pub service_accounts: Vec<ServiceAccount>,
+    pub next_page_token: Option<String>,
+}

@@ -1,0 +1,43 @@
+//! The twin of a device: desired and reported together.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_with::skip_serializing_none;
+
+use super::scalars::{Int64, Time};
+
+/// Desired and reported, where they differ and since when. The documents stand in an answer byte for byte.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Twin {
+    pub desired: Value,
+    pub desired_version: Int64,
+    pub desired_time: Option<Time>,
+    /// Why the newest config cannot be part of a twin.
+    pub desired_problem: Option<String>,
+    pub acknowledged_version: Option<Int64>,
+    pub acknowledged_time: Option<Time>,
+    pub reported: Value,
+    pub reported_version: Int64,
+    pub reported_time: Option<Time>,
+    /// Why the newest state cannot be part of a twin.
+    pub reported_problem: Option<String>,
+    pub differs: Option<Vec<Difference>>,
+    /// Differences that are not in it, as there are too many.
+    pub differs_left_out: Option<usize>,
+}
+
+/// A place where reported is not as desired.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Difference {
+    pub path: String,
+    pub desired: Option<Value>,
+    pub reported: Option<Value>,
+    pub since: Option<Time>,
+    /// True: it began at `since`, or before that.
+    pub or_before: Option<bool>,
+}
