@@ -121,6 +121,20 @@ async fn measure(options: &Options, folder: &Path) -> anyhow::Result<Report> {
     bench.run().await
 }
 
+/// Connections and messages under way on each: one alone, as many as there are with one message each, as a house full of devices
+/// has them, and all numbers of connections with a full window.
+fn loads(connections: &[u16], window: usize) -> Vec<(usize, usize)> {
+    let connections = || connections.iter().map(|connections| usize::from(*connections));
+    let single = [1].into_iter().chain(connections().max()).map(|connections| (connections, 1));
+    let mut loads: Vec<_> = Vec::new();
+    for load in single.chain(connections().map(|connections| (connections, window))) {
+        if !loads.contains(&load) {
+            loads.push(load);
+        }
+    }
+    loads
+}
+
 /// The whole benchmark with its settings.
 struct Bench<'a> {
     options: &'a Options,
@@ -139,9 +153,7 @@ impl<'a> Bench<'a> {
         };
         anyhow::ensure!(options.mosquitto.is_none() || mosquitto.is_some(), "the mosquitto given cannot be run");
         let window = usize::from(options.window);
-        let mut loads = vec![(1, 1)];
-        loads.extend(options.connections.iter().map(|connections| (usize::from(*connections), window)));
-        loads.dedup();
+        let loads = loads(&options.connections, window);
         let half_a_second = Duration::from_millis(500);
         let measure = Measure {
             duration: if options.quick { half_a_second } else { options.time },

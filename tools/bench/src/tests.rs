@@ -188,3 +188,10 @@ async fn mosquitto_is_measured_and_ended() {
     server.end().await;
     assert!(TcpStream::connect(addr).await.is_err(), "mosquitto still listens");
 }
+
+#[test]
+fn each_load_is_measured_once_and_one_message_for_each_of_many_connections_too() {
+    assert_eq!(super::loads(&[1, 10, 100], 16), [(1, 1), (100, 1), (1, 16), (10, 16), (100, 16)]);
+    assert_eq!(super::loads(&[1], 1), [(1, 1)]);
+    assert_eq!(super::loads(&[5, 1], 1), [(1, 1), (5, 1)]);
+}
