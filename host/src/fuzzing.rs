@@ -3,6 +3,7 @@
 
 use switchbox_admin as admin;
 use switchbox_auth as auth;
+use switchbox_azure_query::Query;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
 use switchbox_mqtt::dialect;
 use switchbox_mqtt_session::topics;
@@ -52,4 +53,20 @@ pub fn host_settings(data: &[u8]) {
 pub fn component(data: &[u8]) {
     let _ = plugin::inspect(data);
     let _ = plugin::look_through(data);
+}
+
+/// A query over devices, as callers of Azure IoT Hub write it: whatever is read is also evaluated, over a twin.
+pub fn azure_query(text: &[u8]) {
+    let Some(query) = std::str::from_utf8(text).ok().and_then(|text| Query::parse(text).ok()) else { return };
+    let twin = serde_json::json!({
+        "deviceId": "lamp-1", "status": "enabled", "tags": { "floor": 1, "room": "hall", "none": null },
+        "properties": { "desired": { "on": true, "$version": 2 }, "reported": { "battery": 0.5, "modes": ["dim"] } },
+    });
+    let found = query.matches(&twin);
+    if let Some(mut groups) = query.groups() {
+        let added = groups.add(&twin);
+        assert!(added.is_ok() && groups.rows().len() == 1);
+    } else if found {
+        drop(query.row(twin));
+    }
 }

@@ -1,5 +1,6 @@
 //! How many answers to reading calls may be in memory at a time: those that are being made, and large ones that their callers have
-//! not read yet. A caller that reads nothing is given up by [`super::deadlines`]; until then it holds its own place only.
+//! not read yet. A caller that reads nothing is given up by its connection;
+//! until then it holds its own place only.
 
 use std::{
     collections::HashMap,

@@ -19,14 +19,13 @@ use super::{
     app::App,
     audit::{self, Line, Reserved},
     blocking::blocking,
-    deadlines,
     details::{self, Details},
     error::{Error, Kind},
     rate::{self, Caller},
-    server::ConnectionInfo,
     verb_paths::shown,
 };
 use switchbox_admin_api::{Scope, TOKEN_FILE};
+use switchbox_http_server::{ConnectionInfo, timely};
 use switchbox_model::limits::{self, LimitName};
 use switchbox_support::{
     clock,
@@ -71,7 +70,7 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
 
 async fn checked(gate: Gate, request: Request, next: Next) -> Response {
     let address = address_of(&request);
-    let mut request = request.map(|body| deadlines::timely(body, &gate.app.parts.counters));
+    let mut request = request.map(|body| timely(body, &gate.app.parts.counters, limits::names::ADMIN_BODY_TIME));
     let (name, scope) = match gate.admit(request.headers(), address.ip()) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),

@@ -5,8 +5,8 @@ mod answers;
 mod app;
 mod audit;
 mod blocking;
+mod bounds;
 mod convert;
-mod deadlines;
 mod details;
 mod edit;
 mod error;
@@ -24,7 +24,6 @@ mod ports;
 mod rate;
 mod reply;
 mod routes;
-mod server;
 mod service;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

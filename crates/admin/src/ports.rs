@@ -4,8 +4,8 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use tokio::net::TcpListener;
 
-use super::server;
 use switchbox_azure::Hubs;
+use switchbox_http_server::Listener;
 use switchbox_model::PayloadLimits;
 use switchbox_settings::AdminAuth;
 use switchbox_transport::tls;
@@ -46,7 +46,7 @@ pub enum Error {
 
 /// Ports that were taken and are not served yet: the system holds the connections of clients that come meanwhile.
 pub struct Ports {
-    pub(super) listeners: Vec<server::Listener>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) address: SocketAddr,
     pub(super) tls_address: Option<SocketAddr>,
 }
@@ -69,9 +69,9 @@ impl Ports {
     }
 }
 
-async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(server::Listener, SocketAddr), Error> {
+async fn listen(address: SocketAddr, tls: Option<tls::Handle>) -> Result<(Listener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    Ok((server::Listener { listener, tls }, bound))
+    Ok((Listener { listener, tls }, bound))
 }

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     answers,
     app::{App, Parts},
-    audit, folder, followers,
+    audit, bounds, folder, followers,
     ports::{Error, Options, Ports},
-    rate, routes, server, tokens, web,
+    rate, routes, tokens, verb_paths, web,
 };
+use switchbox_http_server::{Listener, Server};
 use switchbox_model::limits;
 use switchbox_settings::AdminAuth;
 use switchbox_support::log_limit::LogLimits;
@@ -23,7 +24,7 @@ const REFUSALS_LOGGED: u32 = 30;
 
 /// The API, bound to its port.
 pub struct Service {
-    listeners: Vec<server::Listener>,
+    listeners: Vec<Listener>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
     connections: usize,
@@ -90,7 +91,8 @@ impl Service {
             shutdown.cancelled().await;
             stopping.cancel();
         };
-        let served = server::serve(self.listeners, self.connections, routes, metrics, tasks, shutdown.clone());
+        let (bounds, rewrite) = (bounds::bounds(self.connections), verb_paths::split_verb as fn(_) -> _);
+        let served = Server { bounds, routes, rewrite, metrics }.serve(self.listeners, tasks, shutdown.clone());
         tokio::join!(served, stop_streams);
     }
 }

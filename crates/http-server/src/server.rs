@@ -1,5 +1,4 @@
-//! The API's listeners: connections, TLS, HTTP. Bounds what a client can take up before it has shown a token, and by being slow
-//! after that. Knows no calls.
+//! Connections from accept to their end: TLS, then HTTP, each call given to the routes.
 
 use std::{
     io,
@@ -24,8 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, Service as _, util::MapRequestLayer};
 
-use super::{deadlines::WithWriteDeadline, verb_paths};
-use switchbox_model::limits;
+use super::{bounds::Bounds, deadlines::WithWriteDeadline};
 use switchbox_support::{
     log_limit::SiteLimit,
     metrics::Metrics,
@@ -33,7 +31,7 @@ use switchbox_support::{
     tasks::Tasks,
 };
 use switchbox_transport::{
-    admission::{self, Admission, ConnectionPermit, Names},
+    admission::{Admission, ConnectionPermit},
     tls,
 };
 
@@ -52,94 +50,89 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const ARRIVALS: usize = 16;
 
 /// One address to listen on.
-pub(super) struct Listener {
-    pub(super) listener: TcpListener,
+pub struct Listener {
+    pub listener: TcpListener,
     /// None: what is said there can be read on its way.
-    pub(super) tls: Option<tls::Handle>,
+    pub tls: Option<tls::Handle>,
 }
 
 /// Who is on the other side of a connection; every call on it has this.
 #[derive(Debug, Clone)]
-pub(super) struct ConnectionInfo(Arc<ConnectionPermit>);
+pub struct ConnectionInfo(Arc<ConnectionPermit>);
 
 impl ConnectionInfo {
     /// The caller has shown a token.
-    pub(super) fn known(&self) {
+    pub fn known(&self) {
         self.0.known();
     }
 }
 
 type Arrival = (TcpStream, SocketAddr, Option<tls::Handle>);
 
+/// What is served, and within which bounds.
+#[derive(Clone)]
+pub struct Server {
+    pub bounds: Bounds,
+    pub routes: Router,
+    /// Changes a call before it is routed.
+    pub rewrite: fn(Request) -> Request,
+    pub metrics: Metrics,
+}
+
 /// What all connections share.
 #[derive(Clone)]
 struct Shared {
-    routes: Router,
-    metrics: Metrics,
+    server: Server,
     shutdown: CancellationToken,
 }
 
-/// Serves until `shutdown`, then lets the calls under way end, for a while.
-pub(super) async fn serve(
-    listeners: Vec<Listener>,
-    connections: usize,
-    routes: Router,
-    metrics: Metrics,
-    tasks: Tasks,
-    shutdown: CancellationToken,
-) {
-    let admission = Admission::new(admission_options(connections), metrics.clone());
-    let shared = Shared { routes, metrics, shutdown: shutdown.clone() };
-    let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
-    let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
-    for listener in listeners {
-        let accepts = accept(listener, arrivals.clone(), shared.metrics.clone());
-        accepting.spawn(tasks.clone().supervised("admin listener", shutdown.clone(), accepts));
-    }
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(ended) = connections.join_next() => note(&ended),
-            Some((stream, peer, tls)) = arrived.recv() => {
-                if let Some(permit) = admission.enter(peer.ip()) {
-                    let served = connection(shared.clone(), stream, peer, tls, permit);
-                    connections.spawn(YieldBetweenPolls::new(served));
+impl Server {
+    /// Serves until `shutdown`, then lets the calls under way end, for a while.
+    pub async fn serve(self, listeners: Vec<Listener>, tasks: Tasks, shutdown: CancellationToken) {
+        let what = self.bounds.what;
+        let admission = Admission::new(self.bounds.admission, self.metrics.clone());
+        let shared = Shared { server: self, shutdown: shutdown.clone() };
+        let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
+        let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
+        for listener in listeners {
+            let accepts = accept(listener, arrivals.clone(), shared.server.clone());
+            accepting.spawn(tasks.clone().supervised("http listener", shutdown.clone(), accepts));
+        }
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = connections.join_next() => note(what, &ended),
+                Some((stream, peer, tls)) = arrived.recv() => {
+                    if let Some(permit) = admission.enter(peer.ip()) {
+                        let served = connection(shared.clone(), stream, peer, tls, permit);
+                        connections.spawn(YieldBetweenPolls::new(served));
+                    }
                 }
             }
         }
-    }
-    accepting.shutdown().await;
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(left = connections.len(), "calls of the admin API did not end in time");
-    }
-    connections.shutdown().await;
-}
-
-fn admission_options(connections: usize) -> admission::Options {
-    admission::Options {
-        connections,
-        per_address: limits::ADMIN_CONNECTIONS_PER_ADDRESS,
-        per_second: limits::ADMIN_CONNECTS_PER_SECOND,
-        // Those that have proved nothing never have all of the connections.
-        unauthenticated: limits::ADMIN_UNAUTHENTICATED.min((connections / 2).max(8)),
-        names: Names::ADMIN,
+        accepting.shutdown().await;
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!(left = connections.len(), "calls of {what} did not end in time");
+        }
+        connections.shutdown().await;
     }
 }
 
-fn note(ended: &Result<(), tokio::task::JoinError>) {
+fn note(what: &str, ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a connection of the admin API panicked; the others go on");
+        tracing::error!(%error, "a connection of {what} panicked; the others go on");
     }
 }
 
-async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, metrics: Metrics) {
+async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, server: Server) {
+    let what = server.bounds.what;
     let listener = match move_listener_here(at.listener) {
         Ok(listener) => listener,
         Err(error) => {
-            return tracing::error!(%error, "a listener of the admin API cannot be waited for: nobody gets in there");
+            return tracing::error!(%error, "a listener of {what} cannot be waited for: nobody gets in there");
         }
     };
     loop {
@@ -150,9 +143,9 @@ async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, metrics: Metrics)
                 }
             }
             Err(error) => {
-                metrics.limit(limits::names::ADMIN_ACCEPT);
+                server.metrics.limit(server.bounds.names.accept);
                 if let Some(more) = NOT_ACCEPTED.note() {
-                    tracing::warn!(%error, "a connection to the admin API was not accepted{more}");
+                    tracing::warn!(%error, "a connection to {what} was not accepted{more}");
                 }
                 tokio::time::sleep(BACK_OFF).await;
             }
@@ -167,7 +160,7 @@ async fn connection(
     tls: Option<tls::Handle>,
     permit: ConnectionPermit,
 ) {
-    let permit = Arc::new(permit);
+    let (permit, what) = (Arc::new(permit), shared.server.bounds.what);
     let info = ConnectionInfo(permit.clone());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
@@ -178,7 +171,7 @@ async fn connection(
             Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream)).await {
                 Ok(accepted) => http(&shared, accepted?, peer, info).await,
                 Err(_) => {
-                    shared.metrics.limit(limits::names::ADMIN_HANDSHAKE_TIME);
+                    shared.server.metrics.limit(shared.server.bounds.names.handshake_time);
                     Ok(())
                 }
             },
@@ -187,7 +180,7 @@ async fn connection(
     tokio::select! {
         ended = served => {
             if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "a connection to the admin API broke");
+                tracing::debug!(%error, %peer, "a connection to {what} broke");
             }
         }
         () = permit.asked_to_leave() => {}
@@ -200,7 +193,8 @@ async fn http(
     peer: SocketAddr,
     info: ConnectionInfo,
 ) -> io::Result<()> {
-    let routes = MapRequestLayer::new(verb_paths::split_verb).layer(shared.routes.clone());
+    let Server { bounds, routes, rewrite, metrics } = &shared.server;
+    let routes = MapRequestLayer::new(*rewrite).layer(routes.clone());
     let calls = service_fn(move |request: hyper::Request<Incoming>| {
         // A thousand calls may have come at once.
         scheduling::yield_if_due_at(Instant::now());
@@ -210,10 +204,10 @@ async fn http(
         // A router is always ready.
         routes.clone().call(request)
     });
-    let stream = TokioIo::new(WithWriteDeadline::new(stream, shared.metrics.clone()));
+    let stream = TokioIo::new(WithWriteDeadline::new(stream, metrics.clone(), bounds.names.write_time));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    http.max_headers(limits::ADMIN_HEADERS).max_buf_size(limits::ADMIN_HEAD_BYTES);
+    http.max_headers(bounds.headers).max_buf_size(bounds.head_bytes);
     let served = http.serve_connection(stream, calls);
     tokio::pin!(served);
     let ended = tokio::select! {
@@ -225,12 +219,12 @@ async fn http(
     };
     match ended {
         Err(error) if error.is_timeout() => {
-            shared.metrics.limit(limits::names::ADMIN_HEAD_TIME);
+            metrics.limit(bounds.names.head_time);
             Ok(())
         }
-        // It was answered 414 or 431. A head that is a little too large gets through here, and is refused in `head.rs`.
+        // It was answered 414 or 431. A head that is a little too large gets through here, and is refused by the routes.
         Err(error) if error.is_parse_too_large() => {
-            shared.metrics.limit(limits::names::ADMIN_HEAD_BYTES);
+            metrics.limit(bounds.names.head_bytes);
             Ok(())
         }
         ended => ended.map_err(io::Error::other),

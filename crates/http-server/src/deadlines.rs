@@ -14,26 +14,29 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use switchbox_model::limits;
+use switchbox_model::limits::LimitName;
 use switchbox_support::{metrics::Metrics, scheduling};
 
 /// How long a client may leave what is sent to it unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a body may take, however small it is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// After that, a body must have come with so many bytes a second.
+const BODY_BYTES_PER_SECOND: usize = switchbox_model::limits::ADMIN_BODY_BYTES_PER_SECOND;
 
 /// A stream that fails when it takes nothing for too long.
 pub(super) struct WithWriteDeadline<T> {
     stream: T,
     timeout: Duration,
     metrics: Metrics,
+    limit: LimitName,
     /// There while the stream takes nothing.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> WithWriteDeadline<T> {
-    pub(super) fn new(stream: T, metrics: Metrics) -> Self {
-        Self { stream, timeout: WRITE_TIMEOUT, metrics, blocked: None }
+    pub(super) fn new(stream: T, metrics: Metrics, limit: LimitName) -> Self {
+        Self { stream, timeout: WRITE_TIMEOUT, metrics, limit, blocked: None }
     }
 
     fn judge<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -44,7 +47,7 @@ impl<T> WithWriteDeadline<T> {
         let timeout = self.timeout;
         let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(blocked.as_mut().poll(cx));
-        self.metrics.limit(limits::names::ADMIN_WRITE_TIME);
+        self.metrics.limit(self.limit);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -89,6 +92,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WithWriteDeadline<T> {
 struct BodyDeadline {
     body: Body,
     metrics: Metrics,
+    limit: LimitName,
     /// What it may take however small it is.
     timeout: Duration,
     began: Instant,
@@ -97,21 +101,21 @@ struct BodyDeadline {
     sleep: Pin<Box<Sleep>>,
 }
 
-/// The same body, which fails where it would take for ever.
-pub(super) fn timely(body: Body, metrics: &Metrics) -> Body {
-    if body.is_end_stream() { body } else { Body::new(BodyDeadline::new(body, BODY_TIMEOUT, metrics.clone())) }
+/// The same body, which fails where it would take for ever; counted as `limit`.
+pub fn timely(body: Body, metrics: &Metrics, limit: LimitName) -> Body {
+    if body.is_end_stream() { body } else { Body::new(BodyDeadline::new(body, BODY_TIMEOUT, metrics.clone(), limit)) }
 }
 
 impl BodyDeadline {
-    fn new(body: Body, timeout: Duration, metrics: Metrics) -> Self {
+    fn new(body: Body, timeout: Duration, metrics: Metrics, limit: LimitName) -> Self {
         let sleep = Box::pin(tokio::time::sleep(timeout));
-        Self { body, metrics, timeout, began: Instant::now(), came_bytes: 0, sleep }
+        Self { body, metrics, limit, timeout, began: Instant::now(), came_bytes: 0, sleep }
     }
 }
 
 /// How long a body may take of which so much has come.
 fn allowance(timeout: Duration, came_bytes: usize) -> Duration {
-    timeout + Duration::from_secs((came_bytes / limits::ADMIN_BODY_BYTES_PER_SECOND) as u64)
+    timeout + Duration::from_secs((came_bytes / BODY_BYTES_PER_SECOND) as u64)
 }
 
 impl hyper::body::Body for BodyDeadline {
@@ -131,7 +135,7 @@ impl hyper::body::Body for BodyDeadline {
         } else {
             ready!(self.sleep.as_mut().poll(cx));
         }
-        self.metrics.limit(limits::names::ADMIN_BODY_TIME);
+        self.metrics.limit(self.limit);
         let slow = io::Error::new(io::ErrorKind::TimedOut, "the body came too slowly");
         Poll::Ready(Some(Err(axum::Error::new(slow))))
     }
@@ -151,10 +155,11 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use switchbox_model::limits::names::{ADMIN_BODY_TIME, ADMIN_WRITE_TIME};
 
     const SHORT: Duration = Duration::from_millis(20);
 
-    fn hits(metrics: &Metrics, limit: limits::LimitName) -> u64 {
+    fn hits(metrics: &Metrics, limit: LimitName) -> u64 {
         metrics.limit_hits(limit)
     }
 
@@ -162,11 +167,12 @@ mod tests {
     async fn who_does_not_read_is_given_up() {
         let metrics = Metrics::default();
         let (mut client, host) = tokio::io::duplex(10);
-        let mut host = WithWriteDeadline { timeout: SHORT, ..WithWriteDeadline::new(host, metrics.clone()) };
+        let mut host =
+            WithWriteDeadline { timeout: SHORT, ..WithWriteDeadline::new(host, metrics.clone(), ADMIN_WRITE_TIME) };
         host.write_all(&[0; 10]).await.unwrap();
         client.read_exact(&mut [0; 10]).await.unwrap();
         assert_eq!(host.write_all(&[0; 11]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(hits(&metrics, limits::names::ADMIN_WRITE_TIME), 1);
+        assert_eq!(hits(&metrics, ADMIN_WRITE_TIME), 1);
     }
 
     /// Gives a byte at a time for ever, each after a while.
@@ -188,9 +194,9 @@ mod tests {
         let metrics = Metrics::default();
         // Sleeps between two drops.
         let dripping = Body::new(Dripping(Box::pin(tokio::time::sleep(Duration::ZERO))));
-        let body = BodyDeadline::new(dripping, SHORT, metrics.clone());
+        let body = BodyDeadline::new(dripping, SHORT, metrics.clone(), ADMIN_BODY_TIME);
         assert!(body.collect().await.is_err());
-        assert_eq!(hits(&metrics, limits::names::ADMIN_BODY_TIME), 1);
+        assert_eq!(hits(&metrics, ADMIN_BODY_TIME), 1);
     }
 
     #[test]

@@ -1,0 +1,25 @@
+//! How much the API's listeners let in.
+
+use switchbox_http_server::{Bounds, Names};
+use switchbox_model::limits::{self, names};
+use switchbox_transport::admission;
+
+pub(super) fn bounds(connections: usize) -> Bounds {
+    let admission = admission::Options {
+        connections,
+        per_address: limits::ADMIN_CONNECTIONS_PER_ADDRESS,
+        per_second: limits::ADMIN_CONNECTS_PER_SECOND,
+        // Those that have proved nothing never have all of the connections.
+        unauthenticated: limits::ADMIN_UNAUTHENTICATED.min((connections / 2).max(8)),
+        names: admission::Names::ADMIN,
+    };
+    let names = Names {
+        accept: names::ADMIN_ACCEPT,
+        handshake_time: names::ADMIN_HANDSHAKE_TIME,
+        head_bytes: names::ADMIN_HEAD_BYTES,
+        head_time: names::ADMIN_HEAD_TIME,
+        write_time: names::ADMIN_WRITE_TIME,
+    };
+    let (headers, head_bytes) = (limits::ADMIN_HEADERS, limits::ADMIN_HEAD_BYTES);
+    Bounds { what: "the admin API", admission, headers, head_bytes, names }
+}

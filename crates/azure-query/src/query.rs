@@ -1,0 +1,78 @@
+//! A query that was parsed and checked.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    condition::Condition,
+    group::Groups,
+    path::{Needs, Path},
+    select::{Item, Select, What},
+};
+
+/// A query over `devices`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    pub(crate) select: Select,
+    pub(crate) top: Option<usize>,
+    pub(crate) condition: Option<Condition>,
+    pub(crate) group: Vec<Path>,
+}
+
+impl Query {
+    /// Its rows are whole twins.
+    #[must_use]
+    pub fn is_of_twins(&self) -> bool {
+        self.select == Select::All
+    }
+
+    /// Rows that there may be in all. `None`: any number.
+    #[must_use]
+    pub fn top(&self) -> Option<usize> {
+        self.top
+    }
+
+    /// What of a twin it looks at, or shows.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let condition = self.condition.as_ref().map_or_else(Needs::default, Condition::needs);
+        condition.and(self.shows())
+    }
+
+    /// What it looks at to decide whether a twin is found.
+    #[must_use]
+    pub fn needs_to_match(&self) -> Needs {
+        self.condition.as_ref().map_or_else(Needs::default, Condition::needs)
+    }
+
+    fn shows(&self) -> Needs {
+        let Select::Items(items) = &self.select else { return Needs::ALL };
+        items.iter().fold(Needs::default(), |needs, item| match &item.what {
+            What::Path(path) => needs.and(path.needs()),
+            What::Count => needs,
+        })
+    }
+
+    #[must_use]
+    pub fn matches(&self, twin: &Value) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.holds(twin) == Some(true))
+    }
+
+    /// The row of a twin that it matches. What is undefined is left out.
+    #[must_use]
+    pub fn row(&self, twin: Value) -> Value {
+        let Select::Items(items) = &self.select else { return twin };
+        let value = |item: &Item| match &item.what {
+            What::Path(path) => Some((item.name.clone(), path.of(&twin)?.clone())),
+            What::Count => None,
+        };
+        Value::Object(items.iter().filter_map(value).collect::<Map<_, _>>())
+    }
+
+    /// Counts what it matches, for a query with COUNT() or GROUP BY; `None` for any other.
+    #[must_use]
+    pub fn groups(&self) -> Option<Groups<'_>> {
+        let Select::Items(items) = &self.select else { return None };
+        let counts = items.iter().any(|item| item.what == What::Count);
+        (counts || !self.group.is_empty()).then(|| Groups::new(items, &self.group))
+    }
+}

@@ -1,0 +1,23 @@
+//! What SELECT says: the columns of the answer.
+
+use crate::path::Path;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Select {
+    /// Whole twins.
+    All,
+    Items(Vec<Item>),
+}
+
+/// A column of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) what: What,
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum What {
+    Path(Path),
+    Count,
+}

@@ -1,0 +1,27 @@
+//! What a listener lets in, and what its limits are called: each kind of listener has its own.
+
+use switchbox_model::limits::LimitName;
+use switchbox_transport::admission;
+
+/// How much one kind of listener lets in, and what its limits are called.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// What is served, for the log: "the admin API".
+    pub what: &'static str,
+    pub admission: admission::Options,
+    /// Headers of one call.
+    pub headers: usize,
+    /// Bytes of one call's URL and headers together.
+    pub head_bytes: usize,
+    pub names: Names,
+}
+
+/// The limits as the metrics name them.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    pub accept: LimitName,
+    pub handshake_time: LimitName,
+    pub head_bytes: LimitName,
+    pub head_time: LimitName,
+    pub write_time: LimitName,
+}
