@@ -3,6 +3,7 @@
 
 mod admin;
 mod azure;
+mod azure_service;
 mod backlog;
 mod clients;
 mod commands;

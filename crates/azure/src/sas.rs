@@ -106,6 +106,12 @@ impl Sas {
         })
     }
 
+    /// What it is for, as its signer wrote it: with or without a scheme, a host name and a path.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
     /// What the signature is of.
     #[must_use]
     pub fn signed(&self) -> Vec<u8> {

@@ -119,6 +119,12 @@ impl Handle {
         self.shared.queues.room(device)
     }
 
+    /// Commands of one device that have not ended.
+    #[must_use]
+    pub fn open_commands_of(&self, device: DeviceNum) -> usize {
+        self.shared.queues.len(device)
+    }
+
     /// Commands of all devices that have not ended.
     #[must_use]
     pub fn open_commands(&self) -> usize {

@@ -140,6 +140,20 @@ pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 200;
 pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
 /// The same at a time that have shown no token yet.
 pub const ADMIN_UNAUTHENTICATED: usize = 256;
+/// Connections to the service side of hubs at a time.
+pub const HUB_API_CONNECTIONS: usize = 200;
+/// Calls with one policy of one hub in a second.
+pub const HUB_API_CALLS_PER_SECOND: f64 = 1_000.0;
+/// The same at once.
+pub const HUB_API_CALL_BURST: f64 = 2_000.0;
+/// Largest body of a call of the service side, bytes.
+pub const HUB_API_BODY_BYTES: usize = 1024 * 1024;
+/// Devices that one call of the service side changes.
+pub const HUB_BULK: usize = 100;
+/// Queries and lists of devices that are made for programs of hubs at a time; others wait.
+pub const HUB_QUERIES: usize = 4;
+/// One page of what a query finds, bytes of JSON. One row that is larger comes alone.
+pub const HUB_PAGE_BYTES: usize = 1024 * 1024;
 /// Headers of one call.
 pub const ADMIN_HEADERS: usize = 100;
 /// Bytes of one call's URL and headers together.

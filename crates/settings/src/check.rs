@@ -50,6 +50,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         enroll: enroll?,
         queued_commands: queued_commands?,
         hubs: hubs?,
+        azure_https: addresses.azure_https.ok()?,
         allowed_hosts: allowed_hosts?,
         journal_keep_bytes: disk.keep_bytes,
         journal_keep_executions_bytes: disk.keep_executions_bytes,
@@ -68,6 +69,7 @@ struct Addresses {
     wss: Result<Option<SocketAddr>, ()>,
     admin: Option<SocketAddr>,
     admin_tls: Result<Option<SocketAddr>, ()>,
+    azure_https: Result<Option<SocketAddr>, ()>,
 }
 
 impl Addresses {
@@ -80,6 +82,7 @@ impl Addresses {
             wss: check.optional(Check::address, Key::MqttWssListen),
             admin: check.plain_address(Key::AdminListen, "read the token on its way and run the host"),
             admin_tls: check.optional(Check::address, Key::AdminTlsListen),
+            azure_https: check.optional(Check::address, Key::AzureHttpsListen),
         }
     }
 
@@ -99,7 +102,10 @@ impl Addresses {
     fn first_with_tls(&self) -> Option<Key> {
         let all = self.all();
         let with_tls = all.iter().skip(1).step_by(2).find(|(_, address)| address.is_some());
-        with_tls.map(|(key, _)| *key)
+        // No devices connect there.
+        let of_programs = [(Key::AzureHttpsListen, self.azure_https)];
+        let of_programs = of_programs.into_iter().find(|(_, address)| address.is_ok_and(|address| address.is_some()));
+        with_tls.map(|(key, _)| *key).or(of_programs.map(|(key, _)| key))
     }
 }
 

@@ -107,6 +107,8 @@ settings! {
         "Largest state of a device; at most 1 MiB";
     AzureHubs: "azure.hubs", "azure-hubs", Text("HOST=REGISTRY,…"), "",
         "Host names by which clients of Azure IoT Hub call a registry, separated by commas; any other name is the default registry";
+    AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
+        "Address for programs with service SDKs of Azure IoT Hub, which call port 443; needs tls.cert and tls.key";
     MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", Text("HOST,…"), "",
         "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
     JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Number("BYTES"), "268435456",

@@ -122,6 +122,8 @@ pub struct Settings {
     pub queued_commands: usize,
     /// Which registry clients of Azure IoT Hub mean.
     pub hubs: Hubs,
+    /// Where programs of Azure IoT Hub's service side call. None: nowhere.
+    pub azure_https: Option<SocketAddr>,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
     /// Bytes of the journal kept for looking back, beyond what is still needed.

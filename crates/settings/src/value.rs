@@ -76,7 +76,12 @@ impl<'a> Check<'a> {
         found
     }
 
-    fn between<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, key: Key, least: T, most: T) -> Option<T> {
+    pub(super) fn between<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        key: Key,
+        least: T,
+        most: T,
+    ) -> Option<T> {
         let found = self.text(key).parse::<T>().ok().filter(|number| (least..=most).contains(number));
         if found.is_none() {
             let text = self.text(key).to_owned();

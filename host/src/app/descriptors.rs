@@ -50,7 +50,8 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyh
             settings.journal_keep_bytes
         );
     }
-    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    let of_hubs = settings.azure_https.map_or(0, |_| limits::HUB_API_CONNECTIONS);
+    let left = usize::try_from(left.saturating_sub(of_hubs as u64).max(LEAST)).unwrap_or(usize::MAX);
     let admin = wanted.admin.min((left / 8).max(16));
     let given = Connections { mqtt: wanted.mqtt.min(left - admin), admin };
     if given != wanted {

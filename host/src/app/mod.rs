@@ -1,5 +1,6 @@
 //! The one place that wires the parts together, starts them in order and stops them in the reverse order. Decides nothing.
 
+mod azure;
 mod changes;
 mod clock_watch;
 mod descriptors;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use azure::Listening;
 pub use ending::{ExitStatus, Failure, STOP_DEADLINE, code};
 pub use listeners::Listeners;
 pub use serve::{Damage, serve};
@@ -47,6 +49,8 @@ pub struct Host {
     pub admin: SocketAddr,
     /// Where it listens with TLS.
     pub admin_tls: Option<SocketAddr>,
+    /// Where programs of Azure IoT Hub call.
+    pub azure: azure::Listening,
     pub parts: Parts,
     shutdown: CancellationToken,
     ready: Arc<AtomicBool>,

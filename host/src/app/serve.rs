@@ -105,7 +105,7 @@ fn ready_line(host: &Host, settings: &Settings) -> serde_json::Value {
     let listeners = [("mqtts", host.listeners.mqtts), ("ws", host.listeners.ws), ("wss", host.listeners.wss)];
     let listeners = listeners.into_iter().filter_map(|(name, address)| Some((name, address?.to_string())));
     if let Some(fields) = line.as_object_mut() {
-        let there = listeners.chain(admin_tls);
+        let there = listeners.chain(admin_tls).chain(host.azure.named());
         fields.extend(there.map(|(name, address)| (name.to_owned(), address.into())));
     }
     line

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, Listeners, Parts, clock_watch, descriptors, folder, housekeeping, metrics_text, options, plugin_views,
+    Host, Listeners, Parts, azure, clock_watch, descriptors, folder, housekeeping, metrics_text, options, plugin_views,
     previous,
     watchers::{Shown, Watched},
 };
@@ -63,6 +63,7 @@ struct TakenPorts {
     tls: Option<tls::Handle>,
     mqtt: (mqtt::Options, mqtt::Ports),
     admin: (admin::Options, admin::Ports),
+    azure: azure::Ports,
 }
 
 /// The journal is read and takes entries again.
@@ -94,6 +95,7 @@ struct Restored {
     listeners: Listeners,
     front: mqtt::Service,
     api: admin::Service,
+    azure: azure::Ports,
     publisher: JoinHandle<()>,
 }
 
@@ -112,7 +114,8 @@ impl<'a> Start<'a> {
         let mqtt_ports = mqtt::take_ports(&mqtt.listeners).await?;
         let admin = options::admin(self.settings, connections.admin, tls.clone());
         let admin_ports = admin::Ports::take(&admin).await?;
-        Ok(TakenPorts { tls, mqtt: (mqtt, mqtt_ports), admin: (admin, admin_ports) })
+        let azure = azure::Ports::take(self.settings, tls.as_ref()).await?;
+        Ok(TakenPorts { tls, mqtt: (mqtt, mqtt_ports), admin: (admin, admin_ports), azure })
     }
 
     /// Reads the journal, replays it, and begins to write.
@@ -179,7 +182,7 @@ impl<'a> Start<'a> {
         opened: &mut Opened,
         recovered: &Recovered,
     ) -> anyhow::Result<Restored> {
-        let TakenPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports) } = ports;
+        let TakenPorts { tls, mqtt: (options, mqtt_ports), admin: (admin_options, admin_ports), azure } = ports;
         let parts = self.parts(opened, recovered, tls.as_ref());
         let _ = opened.shown.set(parts.topics.clone());
         let hub =
@@ -193,7 +196,7 @@ impl<'a> Start<'a> {
         let listeners = Listeners::of(self.settings, &front);
         let api_parts = self.api_parts(&parts, listeners.reach(self.settings, tls.as_ref()));
         let api = admin::Service::new(admin_options, admin_ports, api_parts)?;
-        Ok(Restored { parts, tls, listeners, front, api, publisher })
+        Ok(Restored { parts, tls, listeners, front, api, azure, publisher })
     }
 
     fn parts(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> Parts {
@@ -236,7 +239,7 @@ impl<'a> Start<'a> {
     fn serve(self, opened: Opened, recovered: Recovered, restored: Restored) -> Host {
         let Opened { service: store_service, dispatch, .. } = opened;
         let Recovered { folder, timers, expiry, .. } = recovered;
-        let Restored { parts, tls, listeners, front, api, publisher } = restored;
+        let Restored { parts, tls, listeners, front, api, azure, publisher } = restored;
         let (stop, stopping) = (self.stop_on_failure(), || self.shutdown.child_token());
         if let Some(tls) = tls {
             let registry = parts.registry.clone();
@@ -247,6 +250,7 @@ impl<'a> Start<'a> {
         let on = self.background.handle();
         let front = self.tasks.spawn_on(on, "mqtt", &self.shutdown, front.run(stopping()));
         let api = self.tasks.spawn_on(on, "admin", &self.shutdown, api.run(stopping()));
+        let azure = azure.serve(&parts, on, &self.shutdown);
         let (store, ingest, plugins) = (parts.store.clone(), parts.ingest.clone(), parts.plugins.clone());
         let housekeeping = housekeeping::run(store, ingest, dispatch.clone(), plugins, stop, stopping());
         let housekeeping = self.tasks.spawn("housekeeping", &self.shutdown, housekeeping);
@@ -266,6 +270,7 @@ impl<'a> Start<'a> {
             fatal,
             front,
             api,
+            azure,
             folder,
             housekeeping,
             clock_watch,

@@ -35,10 +35,11 @@ impl Host {
         self.ready.store(false, Ordering::Release);
         self.shutdown.cancel();
         let phases = Phases { note };
-        let connections = async { tokio::join!(self.front, self.api) };
-        if let Some((front, api)) = phases.wait("connections", CONNECTIONS, connections).await {
+        let connections = async { tokio::join!(self.front, self.api, self.azure.stop()) };
+        if let Some((front, api, azure)) = phases.wait("connections", CONNECTIONS, connections).await {
             ended("the MQTT server", &front);
             ended("the admin API", &api);
+            ended("a listener for programs of Azure IoT Hub", &azure);
         }
         phases.wait("the watched folder", TASK, self.folder.stop()).await;
         phases.task("timers", self.timers).await;

@@ -91,6 +91,8 @@ pub mod fields {
     pub const SERVICE_FILTER: FieldLimit = FieldLimit::new(names::SERVICE_FILTER_BYTES, limits::TOPIC_BYTES, Bytes);
     pub const DEVICES_OF_GATEWAY: FieldLimit =
         FieldLimit::new(names::DEVICES_OF_GATEWAY, limits::DEVICES_OF_GATEWAY, Items);
+    /// Devices that one call of the service side changes.
+    pub const HUB_BULK: FieldLimit = FieldLimit::new(names::HUB_BULK, limits::HUB_BULK, Items);
     pub const GATEWAYS_OF_DEVICE: FieldLimit =
         FieldLimit::new(names::GATEWAYS_OF_DEVICE, limits::GATEWAYS_OF_DEVICE, Items);
     /// URL and headers of a call.

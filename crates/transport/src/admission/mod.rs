@@ -58,6 +58,13 @@ impl Names {
         per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
         unauthenticated: names::ADMIN_UNAUTHENTICATED_CONNECTIONS,
     };
+    pub const HUB_API: Self = Self {
+        connections: names::HUB_API_CONNECTIONS,
+        per_address: names::HUB_API_CONNECTIONS_PER_ADDRESS,
+        per_second: names::HUB_API_CONNECTS_PER_SECOND,
+        per_second_per_address: names::HUB_API_CONNECTS_PER_SECOND_PER_ADDRESS,
+        unauthenticated: names::HUB_API_UNAUTHENTICATED_CONNECTIONS,
+    };
 }
 
 /// How long an unauthenticated connection may stay when there are too many. A client that authenticates needs a fraction of this, unless

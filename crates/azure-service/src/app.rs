@@ -1,0 +1,83 @@
+//! What every call sees: the parts of the host, and the caller.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::sync::Semaphore;
+
+use switchbox_auth as auth;
+use switchbox_azure::{Hubs, Policy};
+use switchbox_core::{
+    outbox,
+    registry::{self, Device},
+};
+use switchbox_delivery as delivery;
+use switchbox_model::{Cause, DeviceId, DeviceName, RegistryName, limits};
+use switchbox_store as store;
+use switchbox_support::{metrics::Metrics, tasks::Tasks};
+use switchbox_transport::admission;
+
+use crate::error::{Code, ServiceError};
+
+/// The parts of the host that the API speaks for.
+#[derive(Clone)]
+pub struct Parts {
+    pub registry: registry::Handle,
+    pub outbox: outbox::Handle,
+    pub delivery: delivery::Handle,
+    pub store: store::Handle,
+    pub auth: auth::Handle,
+    pub metrics: Metrics,
+    pub tasks: Tasks,
+}
+
+/// What has a rate of calls of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum RateKey {
+    Policy(RegistryName, &'static str),
+    Address(IpAddr),
+}
+
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) parts: Parts,
+    pub(crate) hubs: Hubs,
+    pub(crate) rates: Arc<admission::Rates<RateKey>>,
+    /// Queries, and lists of devices, that are under way.
+    pub(crate) queries: Arc<Semaphore>,
+}
+
+/// Which hub a call is for, and with which policy it was signed.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) registry: RegistryName,
+    pub(crate) policy: Policy,
+}
+
+impl Caller {
+    /// The cause of what the call brings about.
+    pub(crate) fn cause(&self) -> Cause {
+        Cause::Api { who: self.who() }
+    }
+
+    pub(crate) fn who(&self) -> String {
+        format!("hub policy {}", self.policy.name())
+    }
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts, hubs: Hubs) -> Self {
+        let rates = Arc::new(admission::Rates::new(limits::ADMIN_CALLERS));
+        Self { parts, hubs, rates, queries: Arc::new(Semaphore::new(limits::HUB_QUERIES)) }
+    }
+
+    pub(crate) fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Device>, ServiceError> {
+        let name = self.name(caller, id)?;
+        let found = self.parts.registry.find(&name);
+        found.ok_or_else(|| ServiceError::new(Code::DeviceNotFound, format!("device {id} is not registered")))
+    }
+
+    pub(crate) fn name(&self, caller: &Caller, id: &str) -> Result<DeviceName, ServiceError> {
+        let id = DeviceId::new(id).map_err(|error| ServiceError::new(Code::ArgumentInvalid, error.to_string()))?;
+        Ok(DeviceName { registry: caller.registry.clone(), id })
+    }
+}

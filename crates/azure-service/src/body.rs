@@ -1,0 +1,31 @@
+//! Bodies of calls: JSON within a limit. An empty body counts as `{}`.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::StatusCode,
+};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Code, ServiceError};
+use switchbox_model::limits::names;
+
+/// A body that is JSON of this shape.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ServiceError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ServiceError> {
+        // The router bounds it, and its time.
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                ServiceError::new(Code::RequestTooLarge, "the body is too large").limit(names::HUB_API_BODY)
+            }
+            _ => ServiceError::invalid(rejection.body_text()),
+        })?;
+        let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
+        let read = serde_json::from_slice(text);
+        read.map(Self).map_err(|error| ServiceError::invalid(format!("the body cannot be read: {error}")))
+    }
+}

@@ -1,0 +1,30 @@
+//! How much the listener lets in.
+
+use switchbox_http_server::{Bounds, Names};
+use switchbox_model::limits::{self, names};
+use switchbox_transport::admission::{self, Rate};
+
+/// Calls of one policy of one hub.
+pub(crate) const CALLS: Rate = Rate { burst: limits::HUB_API_CALL_BURST, per_second: limits::HUB_API_CALLS_PER_SECOND };
+/// Calls of one address that show no token that counts.
+pub(crate) const UNAUTHENTICATED: Rate =
+    Rate { burst: limits::ADMIN_UNAUTHENTICATED_BURST, per_second: limits::ADMIN_UNAUTHENTICATED_PER_SECOND };
+
+pub(crate) fn bounds() -> Bounds {
+    let admission = admission::Options {
+        connections: limits::HUB_API_CONNECTIONS,
+        per_address: limits::HUB_API_CONNECTIONS / 2,
+        per_second: limits::ADMIN_CONNECTS_PER_SECOND,
+        unauthenticated: limits::HUB_API_CONNECTIONS / 2,
+        names: admission::Names::HUB_API,
+    };
+    let names = Names {
+        accept: names::HUB_API_ACCEPT,
+        handshake_time: names::HUB_API_HANDSHAKE_TIME,
+        head_bytes: names::HUB_API_HEAD_BYTES,
+        head_time: names::HUB_API_HEAD_TIME,
+        write_time: names::HUB_API_WRITE_TIME,
+    };
+    let (headers, head_bytes) = (limits::ADMIN_HEADERS, limits::ADMIN_HEAD_BYTES);
+    Bounds { what: "the hub's API", admission, headers, head_bytes, names }
+}

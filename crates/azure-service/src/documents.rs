@@ -1,0 +1,117 @@
+//! Desired and reported as a twin shows them: the newest document with `$version` and, since when each value stands, `$metadata`.
+//! The times come from the versions that are kept, so they cost nothing while versions are made.
+
+use serde_json::{Map, Value, json};
+
+use switchbox_support::clock;
+
+/// One kept version of a document.
+pub(crate) struct Version<'a> {
+    pub(crate) number: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) payload: &'a [u8],
+}
+
+/// A version that was read. Bytes that are no JSON object count as `{}`.
+struct Read {
+    number: u64,
+    time_ms: u64,
+    value: Value,
+}
+
+/// The document in force, without `$metadata`.
+pub(crate) fn plain(newest: Option<Version<'_>>) -> Value {
+    let (number, mut document) =
+        newest.map_or_else(Default::default, |version| (version.number, object(version.payload)));
+    document.insert("$version".into(), number.into());
+    Value::Object(document)
+}
+
+/// The document in force, with `$metadata`. Newest first, as the store has them.
+pub(crate) fn whole<'a>(versions: impl Iterator<Item = Version<'a>>) -> Value {
+    let read = |version: Version<'_>| Read {
+        number: version.number,
+        time_ms: version.time_ms,
+        value: Value::Object(object(version.payload)),
+    };
+    let versions: Vec<_> = versions.map(read).collect();
+    let all: Vec<_> = versions.iter().map(|version| (version, &version.value)).collect();
+    let metadata = all.first().map_or_else(
+        || json!({ "$lastUpdated": NEVER }),
+        |(newest, value)| {
+            let mut metadata = members(value, &all);
+            stamp(&mut metadata, newest);
+            Value::Object(metadata)
+        },
+    );
+    let newest = versions.into_iter().next();
+    let (number, value) = newest.map_or_else(|| (0, json!({})), |newest| (newest.number, newest.value));
+    let Value::Object(mut document) = value else { return Value::Null };
+    document.insert("$version".into(), number.into());
+    document.insert("$metadata".into(), metadata);
+    Value::Object(document)
+}
+
+/// What Azure writes for a time that there was not.
+pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
+
+fn object(payload: &[u8]) -> Map<String, Value> {
+    match serde_json::from_slice(payload) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+/// The newest value is the first. How deep it is nested is bounded by the parser.
+fn members(value: &Value, versions: &[(&Read, &Value)]) -> Map<String, Value> {
+    let Value::Object(object) = value else { return Map::new() };
+    let of_member = |(name, value): (&String, &Value)| {
+        let before = versions.iter().map_while(|(version, value)| Some((*version, value.get(name)?)));
+        let before: Vec<_> = before.collect();
+        let mut metadata = members(value, &before);
+        let same = before.iter().take_while(|(_, other)| *other == value);
+        if let Some((since, _)) = same.last() {
+            stamp(&mut metadata, since);
+        }
+        (name.clone(), Value::Object(metadata))
+    };
+    object.iter().map(of_member).collect()
+}
+
+fn stamp(metadata: &mut Map<String, Value>, version: &Read) {
+    metadata.insert("$lastUpdated".into(), clock::rfc3339(version.time_ms).into());
+    metadata.insert("$lastUpdatedVersion".into(), version.number.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_has_the_time_since_when_it_stands() {
+        let versions = [
+            (4, 4_000, r#"{"a":1,"b":{"c":2,"d":3}}"#),
+            (3, 3_000, r#"{"a":1,"b":{"c":1,"d":3}}"#),
+            (2, 2_000, r#"{"b":{"d":3},"a":2}"#),
+            (1, 1_000, "no JSON"),
+        ];
+        let versions = versions.iter().map(|(number, time_ms, text)| Version {
+            number: *number,
+            time_ms: *time_ms,
+            payload: text.as_bytes(),
+        });
+        let document = whole(versions);
+        assert_eq!(document["$version"], 4);
+        assert_eq!(document["b"], json!({"c": 2, "d": 3}));
+        let metadata = &document["$metadata"];
+        for (pointer, version) in [("", 4), ("/a", 3), ("/b", 4), ("/b/c", 4), ("/b/d", 2)] {
+            let found = metadata.pointer(pointer).unwrap();
+            assert_eq!(found["$lastUpdatedVersion"], version, "{pointer}");
+            let time = format!("1970-01-01T00:00:0{version}.000Z");
+            assert_eq!(found["$lastUpdated"], time, "{pointer}");
+        }
+        let empty = whole(std::iter::empty());
+        assert_eq!(empty, json!({"$version": 0, "$metadata": {"$lastUpdated": NEVER}}));
+        assert_eq!(plain(None), json!({"$version": 0}));
+    }
+}

@@ -1,0 +1,192 @@
+//! What every call passes before its handler: the size of its head, its rate, its token, and the right that it needs. What it was
+//! refused by is counted here, wherever that was.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, Method, Uri, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use crate::{
+    app::{App, Caller, RateKey},
+    bounds,
+    error::{Code, ServiceError},
+};
+use switchbox_auth::{Refusal, Signed, Signer};
+use switchbox_azure::{Policy, Right, Sas};
+use switchbox_http_server::{ConnectionInfo, timely};
+use switchbox_model::limits::{LimitName, fields, names};
+use switchbox_support::log_limit::SiteLimit;
+use switchbox_transport::admission::network;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static REFUSED: SiteLimit = SiteLimit::new(10);
+
+/// What one call asks of its callers.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) app: App,
+    pub(crate) right: Right,
+}
+
+/// Counts the limit that a call was refused by.
+pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let response = match measure(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    if let Some(limit) = response.extensions().get::<LimitName>() {
+        app.parts.metrics.limit(*limit);
+    }
+    response
+}
+
+/// The head is measured before any of it is read.
+fn measure(request: &Request) -> Result<(), ServiceError> {
+    let uri = request.uri();
+    let url = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let too_much = |error: switchbox_model::limits::TooMuch| {
+        ServiceError::new(Code::RequestTooLarge, error.to_string()).limit(names::HUB_API_HEAD_BYTES)
+    };
+    fields::PATH.check_len("the path", uri.path().len()).map_err(too_much)?;
+    fields::HEAD.check_len("the call's URL with its headers", url + headers).map_err(too_much)
+}
+
+pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let Guard { app, right } = guard;
+    let (parts, body) = request.into_parts();
+    let address = address_of(&parts);
+    let caller = match admit(&app, right, &parts, address).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            app.parts.metrics.refuse("hub_token");
+            if let Some(more) = REFUSED.note() {
+                tracing::info!(%address, %error, "a call of the hub's API was refused{more}");
+            }
+            return error.into_response();
+        }
+    };
+    if let Some(info) = parts.extensions.get::<ConnectionInfo>() {
+        info.known();
+    }
+    if let Err(error) = versioned(&parts.uri) {
+        return error.into_response();
+    }
+    let (who, call) = (caller.who(), format!("{} {}", parts.method, parts.uri.path()));
+    let is_write = parts.method != Method::GET;
+    let mut request = Request::from_parts(parts, timely(body, &app.parts.metrics, names::HUB_API_BODY_TIME));
+    request.extensions_mut().insert(caller);
+    if !is_write {
+        return next.run(request).await;
+    }
+    // A task of its own: what was begun is done, also when the caller hangs up meanwhile.
+    // Supervision: a panic is resumed below, where the connection's task counts it.
+    let response = match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => ServiceError::new(Code::ServiceUnavailable, "the host is stopping").into_response(),
+        },
+    };
+    tracing::info!(target: "audit", who, call, status = response.status().as_u16(), "a call of the hub's API");
+    response
+}
+
+/// Whose call this is.
+async fn admit(app: &App, right: Right, parts: &Parts, address: IpAddr) -> Result<Caller, ServiceError> {
+    let refused = |text: String| ServiceError::new(Code::Unauthorized, text);
+    let host = text(&parts.headers, &header::HOST).or_else(|| parts.uri.host()).unwrap_or_default();
+    let token = text(&parts.headers, &header::AUTHORIZATION);
+    let shown = async {
+        let token = token.ok_or_else(|| refused("the header Authorization has no shared access signature".into()))?;
+        let sas =
+            Sas::parse(token.as_bytes()).map_err(|error| refused(format!("the token cannot be used: {error}")))?;
+        let path = parts.uri.path().trim_start_matches('/');
+        if !sas.covers(host, path) {
+            return Err(refused("the token is for another hub, or for another part of it".into()));
+        }
+        let policy = sas.policy.ok_or_else(|| refused("the token names no policy (skn)".into()))?;
+        let registry = app.hubs.registry(host.split(':').next().unwrap_or_default());
+        prove(app, &registry, policy, &sas, address).await?;
+        Ok(Caller { registry, policy })
+    };
+    let caller = match shown.await {
+        Ok(caller) => caller,
+        Err(error) => {
+            // Only callers that are wrong are slowed down: nobody can keep another at the same address out.
+            in_time(app, RateKey::Address(network(address)), bounds::UNAUTHENTICATED)?;
+            return Err(error);
+        }
+    };
+    in_time(app, RateKey::Policy(caller.registry.clone(), caller.policy.name()), bounds::CALLS)?;
+    if !caller.policy.allows(right) {
+        let text =
+            format!("the policy {} does not have the right {right}, which this call needs", caller.policy.name());
+        return Err(refused(text));
+    }
+    Ok(caller)
+}
+
+async fn prove(
+    app: &App,
+    registry: &switchbox_model::RegistryName,
+    policy: Policy,
+    sas: &Sas,
+    address: IpAddr,
+) -> Result<(), ServiceError> {
+    let signed = Signed {
+        text: sas.signed(),
+        signature: sas.signature.clone(),
+        expires_ms: sas.expires_secs.saturating_mul(1_000),
+        signer: Signer::Registry(policy.name().to_owned()),
+    };
+    let proved = app.parts.auth.admit_program(registry, &signed, address).await;
+    proved.map(drop).map_err(|refusal| match refusal {
+        Refusal::NotAuthorised(why) => ServiceError::new(Code::Unauthorized, why),
+        Refusal::Unavailable(why) => ServiceError::new(Code::Throttled, why),
+    })
+}
+
+fn in_time(app: &App, who: RateKey, rate: switchbox_transport::admission::Rate) -> Result<(), ServiceError> {
+    app.rates.take(who, rate).map_err(|wait| {
+        ServiceError::new(Code::Throttled, "too many calls; call again later").limit(names::HUB_API_RATE).wait(wait)
+    })
+}
+
+/// The version decides the shape of what is said; this host speaks one, which all later SDKs take.
+fn versioned(uri: &Uri) -> Result<(), ServiceError> {
+    let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let version = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("api-version")).map(|(_, version)| version).next();
+    let is_date = |version: &str| {
+        let date = version.get(..10).unwrap_or_default();
+        let shape =
+            date.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+        date.len() == 10 && shape && date >= OLDEST
+    };
+    match version {
+        Some(version) if is_date(version) => Ok(()),
+        Some(version) => {
+            let version: String = version.chars().take(40).collect();
+            let text = format!("api-version {version} is none of this host's: use 2021-04-12");
+            Err(ServiceError::new(Code::InvalidProtocolVersion, text))
+        }
+        None => Err(ServiceError::new(Code::InvalidProtocolVersion, "the query parameter api-version is missing")),
+    }
+}
+
+/// The oldest version whose twins and queries have the shape of today.
+const OLDEST: &str = "2018-06-30";
+
+fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Absent only where a test calls the router without a socket.
+fn address_of(parts: &Parts) -> IpAddr {
+    let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    info.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(address)| address.ip())
+}

@@ -1,0 +1,97 @@
+//! Many changes of the registry in one call. Each device is a change of its own: those that succeed stay, and the answer names the
+//! others.
+
+use std::collections::HashSet;
+
+use axum::{Extension, Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{devices, twins};
+use crate::{
+    app::{App, Caller},
+    body::Body,
+    error::{Code, ServiceError},
+    etag::IfMatch,
+    identity::IdentityIn,
+};
+use switchbox_model::limits::fields;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Item {
+    #[serde(flatten)]
+    identity: IdentityIn,
+    import_mode: Option<String>,
+    #[serde(rename = "eTag", alias = "etag")]
+    etag: Option<String>,
+    #[serde(rename = "twinETag", alias = "twinEtag")]
+    twin_etag: Option<String>,
+    module_id: Option<String>,
+    tags: Option<Map<String, Value>>,
+    properties: Option<twins::PropertiesIn>,
+}
+
+pub(crate) async fn bulk(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(items): Body<Vec<Item>>,
+) -> Result<(StatusCode, Json<Value>), ServiceError> {
+    fields::HUB_BULK.check_len("devices in one call", items.len())?;
+    let mut named = HashSet::new();
+    if items.iter().any(|item| !named.insert(item.identity.device_id.as_deref().unwrap_or_default())) {
+        return Err(ServiceError::invalid("each device is named once, with its id"));
+    }
+    let mut errors = Vec::new();
+    for item in &items {
+        if let Err(error) = one(&app, &caller, item).await {
+            errors.push(json!({
+                "deviceId": item.identity.device_id,
+                "errorCode": error.code.number(),
+                "errorStatus": format!("{}: {error}", error.code.name()),
+            }));
+        }
+    }
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok((status, Json(json!({ "isSuccessful": errors.is_empty(), "errors": errors, "warnings": [] }))))
+}
+
+async fn one(app: &App, caller: &Caller, item: &Item) -> Result<(), ServiceError> {
+    let id = item.identity.device_id.as_deref().filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| ServiceError::invalid("id is missing"))?;
+    if item.module_id.is_some() {
+        return Err(ServiceError::not_here("modules"));
+    }
+    let tag = |tag: &Option<String>| {
+        let tag = tag.as_deref().ok_or_else(|| ServiceError::invalid("the import mode needs an ETag"))?;
+        Ok::<_, ServiceError>(IfMatch::new(Some(tag)))
+    };
+    match item.import_mode.as_deref().unwrap_or("createOrUpdate") {
+        "create" => create(app, caller, id, item).await,
+        "update" => devices::update(app, app.find(caller, id)?.as_ref(), &IfMatch::Any, &item.identity).await,
+        "updateIfMatchETag" => {
+            devices::update(app, app.find(caller, id)?.as_ref(), &tag(&item.etag)?, &item.identity).await
+        }
+        "createOrUpdate" => match create(app, caller, id, item).await {
+            Err(error) if error.code == Code::DeviceAlreadyExists => {
+                devices::update(app, app.find(caller, id)?.as_ref(), &IfMatch::Any, &item.identity).await
+            }
+            done => done,
+        },
+        "delete" => devices::remove(app, &app.find(caller, id)?, &IfMatch::Any).await,
+        "deleteIfMatchETag" => devices::remove(app, &app.find(caller, id)?, &tag(&item.etag)?).await,
+        "updateTwin" => twin(app, caller, id, item, &IfMatch::Any).await,
+        "updateTwinIfMatchETag" => twin(app, caller, id, item, &tag(&item.twin_etag)?).await,
+        other => Err(ServiceError::invalid(format!("there is no import mode {other:?}"))),
+    }
+}
+
+async fn create(app: &App, caller: &Caller, id: &str, item: &Item) -> Result<(), ServiceError> {
+    devices::create(app, caller, id, &item.identity).await?;
+    twin(app, caller, id, item, &IfMatch::Any).await
+}
+
+async fn twin(app: &App, caller: &Caller, id: &str, item: &Item, if_match: &IfMatch) -> Result<(), ServiceError> {
+    let patch = twins::TwinIn { tags: item.tags.clone(), properties: item.properties.clone() };
+    twins::patch(app, caller, app.find(caller, id)?.as_ref(), if_match, &patch).await
+}

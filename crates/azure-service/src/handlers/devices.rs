@@ -1,0 +1,151 @@
+//! The registry: devices one at a time, and the list of them.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{Path, Query, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    app::{App, Caller},
+    body::Body,
+    error::{Code, ServiceError},
+    etag::{self, IfMatch},
+    identity::{self, IdentityIn},
+};
+use switchbox_core::registry::{self, Device, Registration};
+
+/// Devices that one list has at most.
+const MOST: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Top {
+    top: Option<usize>,
+}
+
+/// The identity, with its ETag.
+fn answer(app: &App, device: &Device) -> Response {
+    let registered = device.registered();
+    let mut response = Json(identity::shown(app, device, &registered)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", etag::of_identity(&registered))) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    top: Result<Query<Top>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, ServiceError> {
+    let Query(Top { top }) = top.map_err(|error| ServiceError::invalid(error.body_text()))?;
+    let _place = app.queries.acquire().await;
+    let limit = top.filter(|top| (1..=MOST).contains(top)).unwrap_or(MOST);
+    let devices = app.parts.registry.list(&caller.registry, None, limit, &|_| true).unwrap_or_default();
+    let shown = devices.iter().map(|device| identity::shown(&app, device, &device.registered()));
+    Ok(Json(shown.collect()))
+}
+
+pub(crate) async fn get(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ServiceError> {
+    Ok(answer(&app, app.find(&caller, &id)?.as_ref()))
+}
+
+/// Without If-Match it makes a device, with it it changes one.
+pub(crate) async fn put(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+    Body(wanted): Body<IdentityIn>,
+) -> Result<Response, ServiceError> {
+    if wanted.device_id.as_ref().is_some_and(|named| *named != id) {
+        return Err(ServiceError::invalid("deviceId in the body is another one than in the path"));
+    }
+    let device = match if_match {
+        IfMatch::Absent => create(&app, &caller, &id, &wanted).await?,
+        _ => {
+            let device = app.find(&caller, &id)?;
+            update(&app, &device, &if_match, &wanted).await?;
+            device
+        }
+    };
+    Ok(answer(&app, &device))
+}
+
+pub(super) async fn create(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    wanted: &IdentityIn,
+) -> Result<Arc<Device>, ServiceError> {
+    wanted.check()?;
+    let with = Registration { spec: wanted.spec()?, ..Registration::default() };
+    Ok(app.parts.registry.create(app.name(caller, id)?, with).await?)
+}
+
+pub(super) async fn update(
+    app: &App,
+    device: &Device,
+    if_match: &IfMatch,
+    wanted: &IdentityIn,
+) -> Result<(), ServiceError> {
+    wanted.check()?;
+    let registered = device.registered();
+    let revision = revision(device, if_match)?;
+    app.parts.registry.patch(device, wanted.patch(&registered.spec)?, revision).await?;
+    Ok(())
+}
+
+/// The revision that an entry is to meet. It is compared again where the entry is applied.
+fn revision(device: &Device, if_match: &IfMatch) -> Result<Option<u64>, ServiceError> {
+    let registered = device.registered();
+    if !if_match.allows(&etag::of_identity(&registered)) {
+        return Err(ServiceError::precondition("the device"));
+    }
+    Ok(if_match.is_tag().then_some(registered.revision))
+}
+
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, ServiceError> {
+    let device = app.find(&caller, &id)?;
+    remove(&app, &device, &if_match).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Messages that wait end first, while there is a device that their events are of.
+pub(super) async fn remove(app: &App, device: &Arc<Device>, if_match: &IfMatch) -> Result<(), ServiceError> {
+    let revision = revision(device, if_match)?;
+    app.parts.registry.check_delete(device, revision)?;
+    app.parts.delivery.purge(device).await?;
+    match app.parts.registry.delete(device, revision).await {
+        Err(registry::Error::HasBound(what)) => {
+            let text = format!("{what} is a gateway with devices bound to it; unbind them first");
+            Err(ServiceError::new(Code::ArgumentInvalid, text))
+        }
+        deleted => Ok(deleted?),
+    }
+}
+
+/// Takes back what waits for the device.
+pub(crate) async fn purge(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ServiceError> {
+    let device = app.find(&caller, &id)?;
+    let purged = app.parts.delivery.purge(&device).await?;
+    Ok(Json(json!({ "totalMessagesPurged": purged, "deviceId": id, "moduleId": null })))
+}

@@ -1,0 +1,91 @@
+//! Direct methods: a call of a device's method, and its answer.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    app::{App, Caller},
+    body::Body,
+    error::ServiceError,
+};
+use switchbox_core::registry::Device;
+use switchbox_delivery::Feed;
+use switchbox_model::{CallRecord, CallResult, Entry, limits::fields};
+use switchbox_support::clock;
+
+/// What a caller that says no time-out waits, seconds.
+const TIMEOUT: u64 = 30;
+/// A device that is waited for is looked for so often.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MethodIn {
+    method_name: Option<String>,
+    #[serde(default)]
+    payload: Value,
+    response_timeout_in_seconds: Option<u64>,
+    connect_timeout_in_seconds: Option<u64>,
+}
+
+pub(crate) async fn invoke(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Body(wanted): Body<MethodIn>,
+) -> Result<Json<Value>, ServiceError> {
+    let device = app.find(&caller, &id)?;
+    let name = wanted.method_name.ok_or_else(|| ServiceError::invalid("methodName is missing"))?;
+    let answer_secs = wanted.response_timeout_in_seconds.unwrap_or(TIMEOUT);
+    let connect_secs = wanted.connect_timeout_in_seconds.unwrap_or(0);
+    fields::METHOD_TIMEOUT.check("responseTimeoutInSeconds", answer_secs)?;
+    fields::METHOD_TIMEOUT.check("connectTimeoutInSeconds", connect_secs)?;
+    if answer_secs == 0 {
+        return Err(ServiceError::invalid("responseTimeoutInSeconds must be more than 0"));
+    }
+    wait_for(&app, &device, Duration::from_secs(connect_secs)).await;
+    let payload = Bytes::from(wanted.payload.to_string());
+    let (time_ms, began, request) = (clock::now_ms(), Instant::now(), CallRecord::beginning(&payload));
+    let called = app.parts.delivery.call(&device, &name, payload, Duration::from_secs(answer_secs)).await;
+    let result = match &called {
+        Ok(answer) => CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) },
+        Err(error) => CallResult::Failed(error.to_string()),
+    };
+    let number = getrandom::u64().map_err(|error| ServiceError::invalid(error.to_string()))?;
+    app.parts.store.note(Entry::Called(vec![CallRecord {
+        id: format!("api.{number:016x}"),
+        cause: caller.cause(),
+        device: device.num,
+        method: name,
+        request,
+        time_ms,
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        result,
+    }]));
+    let answer = called?;
+    Ok(Json(json!({ "status": answer.status, "payload": json_of(&answer.payload) })))
+}
+
+/// Waits until the device takes calls, or the time is over. One with an endpoint of its own takes them at any time.
+async fn wait_for(app: &App, device: &Device, most: Duration) {
+    let until = Instant::now() + most;
+    while device.endpoint().is_none() && !app.parts.delivery.takes(device.num, Feed::Methods) && Instant::now() < until
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A device of another dialect may answer with any bytes: those that are no JSON become a text.
+fn json_of(payload: &[u8]) -> Value {
+    if payload.trim_ascii().is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(payload).unwrap_or_else(|_| String::from_utf8_lossy(payload).into())
+}

@@ -1,0 +1,8 @@
+//! What each call does.
+
+pub(crate) mod bulk;
+pub(crate) mod devices;
+pub(crate) mod methods;
+pub(crate) mod query;
+pub(crate) mod statistics;
+pub(crate) mod twins;

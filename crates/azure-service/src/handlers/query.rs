@@ -1,0 +1,168 @@
+//! Queries over the devices of a hub, page by page. A page is bounded in rows, in bytes and in devices that are looked at.
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    app::{App, Caller},
+    body::Body,
+    error::ServiceError,
+    twin,
+};
+use switchbox_azure_query::Query;
+use switchbox_model::{
+    DeviceId,
+    limits::{HUB_PAGE_BYTES, names},
+};
+
+const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation");
+const MAX_ITEMS: HeaderName = HeaderName::from_static("x-ms-max-item-count");
+const ITEM_TYPE: HeaderName = HeaderName::from_static("x-ms-item-type");
+
+/// Rows of a page unless the caller says another number.
+const ROWS: usize = 100;
+/// Rows of a page at most.
+const MOST_ROWS: usize = 1_000;
+/// Devices that are looked at before others have their turn.
+const CHUNK: usize = 256;
+/// Devices that one page looks at: behind them it ends, however few rows it has.
+const LOOKED_AT: usize = 20_000;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct QueryIn {
+    query: String,
+}
+
+/// Where the next page begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Continuation {
+    after: String,
+    /// Rows of the pages before, for TOP.
+    rows: usize,
+}
+
+impl Continuation {
+    fn read(text: &str) -> Result<Self, ServiceError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        let read = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        read.ok_or_else(|| ServiceError::invalid("x-ms-continuation is none that a page of this query had"))
+    }
+
+    fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+pub(crate) async fn query(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Body(QueryIn { query }): Body<QueryIn>,
+) -> Result<Response, ServiceError> {
+    let query = Query::parse(&query)?;
+    let rows = match text(&headers, &MAX_ITEMS) {
+        None => ROWS,
+        Some(count) => {
+            count.trim().parse().ok().filter(|rows| *rows > 0).map_or(ROWS, |rows: usize| rows.min(MOST_ROWS))
+        }
+    };
+    let from = text(&headers, &CONTINUATION).filter(|text| !text.is_empty()).map(Continuation::read).transpose()?;
+    let _place = app.queries.acquire().await;
+    if let Some(rows) = grouped(&app, &caller, &query).await? {
+        return Ok(answer("raw", rows, None));
+    }
+    let (found, next) = page(&app, &caller, &query, rows, from).await?;
+    Ok(answer(if query.is_of_twins() { "twin" } else { "raw" }, found, next))
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn answer(kind: &'static str, rows: Vec<Value>, next: Option<Continuation>) -> Response {
+    let mut response = Json(rows).into_response();
+    let headers = response.headers_mut();
+    headers.insert(ITEM_TYPE, HeaderValue::from_static(kind));
+    if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next.text()).ok()) {
+        headers.insert(CONTINUATION, next);
+    }
+    response
+}
+
+/// All rows of a query that counts. `None`: it does not.
+async fn grouped(app: &App, caller: &Caller, query: &Query) -> Result<Option<Vec<Value>>, ServiceError> {
+    let Some(mut groups) = query.groups() else { return Ok(None) };
+    let (mut after, needs) = (None, query.needs());
+    loop {
+        let devices = app.parts.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
+        for device in &devices {
+            let twin = twin::light(app, device, needs);
+            if query.matches(&twin) {
+                groups.add(&twin)?;
+            }
+        }
+        let Some(last) = devices.last() else { break };
+        after = Some(last.name.id.clone());
+        tokio::task::yield_now().await;
+    }
+    let mut rows = groups.rows();
+    rows.truncate(query.top().unwrap_or(usize::MAX));
+    Ok(Some(rows))
+}
+
+async fn page(
+    app: &App,
+    caller: &Caller,
+    query: &Query,
+    most: usize,
+    from: Option<Continuation>,
+) -> Result<(Vec<Value>, Option<Continuation>), ServiceError> {
+    let before = from.as_ref().map_or(0, |from| from.rows);
+    let most = most.min(query.top().unwrap_or(usize::MAX).saturating_sub(before));
+    let mut after = match &from {
+        None => None,
+        Some(from) => {
+            Some(DeviceId::new(&from.after).map_err(|_| ServiceError::invalid("x-ms-continuation is wrong"))?)
+        }
+    };
+    let (mut rows, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, false);
+    let needs = if query.is_of_twins() { query.needs_to_match() } else { query.needs() };
+    'page: loop {
+        let devices = app.parts.registry.list(&caller.registry, after.as_ref(), CHUNK, &|_| true).unwrap_or_default();
+        if devices.is_empty() || most == 0 {
+            break;
+        }
+        for device in devices {
+            if rows.len() >= most || looked_at >= LOOKED_AT {
+                more = true;
+                break 'page;
+            }
+            looked_at += 1;
+            let light = twin::light(app, &device, needs);
+            if query.matches(&light) {
+                let row = if query.is_of_twins() { twin::whole(app, &device).await? } else { query.row(light) };
+                let row_bytes = row.to_string().len();
+                if bytes + row_bytes > HUB_PAGE_BYTES && !rows.is_empty() {
+                    app.parts.metrics.limit(names::HUB_PAGE_BYTES);
+                    more = true;
+                    break 'page;
+                }
+                bytes += row_bytes;
+                rows.push(row);
+            }
+            after = Some(device.name.id.clone());
+        }
+        tokio::task::yield_now().await;
+    }
+    let all = before + rows.len();
+    let ended = !more || query.top().is_some_and(|top| all >= top);
+    let next = after.filter(|_| !ended).map(|after| Continuation { after: after.to_string(), rows: all });
+    Ok((rows, next))
+}

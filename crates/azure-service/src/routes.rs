@@ -1,0 +1,72 @@
+//! Which call is which, and which right it needs. What Azure has and this host has not is refused by name.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{MethodRouter, any, delete, get, patch, post, put},
+};
+
+use crate::{
+    app::App,
+    error::{Code, ServiceError},
+    guard::{self, Guard},
+    handlers::{bulk, devices, methods, query, statistics, twins},
+};
+use switchbox_azure::Right::{self, RegistryRead, RegistryWrite, ServiceConnect};
+use switchbox_model::limits::HUB_API_BODY_BYTES;
+
+/// Parts of Azure's API that are not here.
+const NOT_HERE: [(&str, &str); 17] = [
+    ("/devices/{id}/modules", "modules"),
+    ("/devices/{id}/modules/{module}", "modules"),
+    ("/devices/{id}/applyConfigurationContent", "configurations of Edge devices"),
+    ("/twins/{id}/modules/{module}", "modules"),
+    ("/twins/{id}/modules/{module}/methods", "modules"),
+    ("/digitaltwins/{*rest}", "digital twins"),
+    ("/jobs", "jobs"),
+    ("/jobs/{*rest}", "jobs"),
+    ("/configurations", "configurations"),
+    ("/configurations/{*rest}", "configurations"),
+    ("/messages/serviceBound/feedback", "feedback over HTTPS"),
+    ("/messages/serviceBound/feedback/{*rest}", "feedback over HTTPS"),
+    ("/messages/servicebound/feedback", "feedback over HTTPS"),
+    ("/messages/servicebound/feedback/{*rest}", "feedback over HTTPS"),
+    ("/messages/servicebound/filenotifications", "file notifications"),
+    ("/messages/serviceBound/filenotifications", "file notifications"),
+    ("/statistics/{*rest}", "other statistics than those of devices and service"),
+];
+
+pub(crate) fn routes(app: App) -> Router {
+    let with = |right: Right, calls: MethodRouter<App>| {
+        calls.layer(middleware::from_fn_with_state(Guard { app: app.clone(), right }, guard::check))
+    };
+    let wrong_method = || async { ServiceError::new(Code::MethodNotAllowed, "this path has no such method") };
+    let mut router = Router::new()
+        .route("/devices", with(RegistryRead, get(devices::list)).merge(with(RegistryWrite, post(bulk::bulk))))
+        // Azure's SDK for Node lists with the slash.
+        .route("/devices/", with(RegistryRead, get(devices::list)))
+        .route(
+            "/devices/{id}",
+            with(RegistryRead, get(devices::get)).merge(with(RegistryWrite, put(devices::put).delete(devices::delete))),
+        )
+        .route("/devices/query", with(ServiceConnect, post(query::query)))
+        .route("/devices/{id}/commands", with(ServiceConnect, delete(devices::purge)))
+        .route(
+            "/twins/{id}",
+            with(ServiceConnect, get(twins::get)).merge(with(ServiceConnect, patch(twins::change).put(twins::replace))),
+        )
+        .route("/twins/{id}/methods", with(ServiceConnect, post(methods::invoke)))
+        .route("/statistics/devices", with(RegistryRead, get(statistics::devices)))
+        .route("/statistics/service", with(ServiceConnect, get(statistics::service)));
+    for (path, what) in NOT_HERE {
+        let refused = move || async move { ServiceError::not_here(what) };
+        router = router.route(path, with(ServiceConnect, any(refused)));
+    }
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(|| async { ServiceError::new(Code::NotFound, "there is no such path in the hub's API") })
+        .layer(DefaultBodyLimit::max(HUB_API_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::count))
+        .with_state(app)
+}

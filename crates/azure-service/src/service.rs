@@ -1,0 +1,71 @@
+//! The listener from its port to its end.
+
+use std::{convert::identity, io, net::SocketAddr};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{App, Parts},
+    bounds, routes,
+};
+use switchbox_azure::Hubs;
+use switchbox_http_server::{Listener, Server};
+use switchbox_transport::tls;
+
+/// Where the API listens, always with TLS.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub listen: SocketAddr,
+    pub tls: tls::Handle,
+    /// Which registry a host name stands for.
+    pub hubs: Hubs,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the hub's API cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+}
+
+/// A port that was taken and is not served yet.
+pub struct Ports {
+    listener: Listener,
+    address: SocketAddr,
+    hubs: Hubs,
+}
+
+impl Ports {
+    pub async fn take(options: &Options) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let listener = Listener { listener, tls: Some(options.tls.clone()) };
+        Ok(Self { listener, address, hubs: options.hubs.clone() })
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// The API behind its port.
+pub struct Service {
+    listener: Listener,
+    app: App,
+}
+
+impl Service {
+    #[must_use]
+    pub fn new(ports: Ports, parts: Parts) -> Self {
+        Self { listener: ports.listener, app: App::new(parts, ports.hubs) }
+    }
+
+    /// Serves until `shutdown`, then lets the calls under way end.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (metrics, tasks) = (self.app.parts.metrics.clone(), self.app.parts.tasks.clone());
+        let server = Server { bounds: bounds::bounds(), routes: routes::routes(self.app), rewrite: identity, metrics };
+        server.serve(vec![self.listener], tasks, shutdown).await;
+    }
+}

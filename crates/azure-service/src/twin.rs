@@ -1,0 +1,68 @@
+//! A device's twin: what it is, its tags, desired and reported.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    documents::{self, Version},
+    error::ServiceError,
+    etag, identity, tags,
+};
+use switchbox_azure_query::Needs;
+use switchbox_core::registry::Device;
+use switchbox_model::limits::VERSIONS_KEPT;
+
+/// What a query compares: without `$metadata`, and without the documents that it does not look at.
+pub(crate) fn light(app: &App, device: &Device, needs: Needs) -> Value {
+    let config = device.config().filter(|_| needs.desired);
+    let state = device.state().filter(|_| needs.reported);
+    let desired = config.as_ref().map(|config| version(config.version, config.time_ms, &config.payload));
+    let reported = state.as_ref().map(|state| version(state.version, state.time_ms, &state.payload));
+    let properties = json!({ "desired": documents::plain(desired), "reported": documents::plain(reported) });
+    build(app, device, properties, needs.tags)
+}
+
+/// All of it.
+pub(crate) async fn whole(app: &App, device: &Device) -> Result<Value, ServiceError> {
+    let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
+    let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
+    let desired = documents::whole(configs.iter().map(|c| version(c.version, c.time_ms, &c.payload)));
+    let reported = documents::whole(states.iter().map(|s| version(s.version, s.time_ms, &s.payload)));
+    Ok(build(app, device, json!({ "desired": desired, "reported": reported }), true))
+}
+
+fn version(number: u64, time_ms: u64, payload: &[u8]) -> Version<'_> {
+    Version { number, time_ms, payload }
+}
+
+fn build(app: &App, device: &Device, properties: Value, with_tags: bool) -> Value {
+    let registered = device.registered();
+    let spec = &registered.spec;
+    let state_version = device.state().map_or(0, |state| state.version);
+    let mut twin = json!({
+        "deviceId": device.name.id.as_str(),
+        "etag": etag::of_twin(device, &registered),
+        "deviceEtag": etag::of_identity(&registered),
+        "status": identity::status(spec),
+        "statusUpdateTime": documents::NEVER,
+        "connectionState": identity::connection_state(app, device),
+        "lastActivityTime": identity::last_activity(device),
+        "cloudToDeviceMessageCount": identity::waiting(app, device),
+        "authenticationType": identity::authentication_type(spec),
+        "x509Thumbprint": { "primaryThumbprint": null, "secondaryThumbprint": null },
+        "modelId": "",
+        "capabilities": { "iotEdge": false },
+        "version": registered.revision + device.config_version() + state_version,
+        "properties": properties,
+        "tags": {},
+    });
+    if let Some(fields) = twin.as_object_mut() {
+        if let Some(reason) = identity::status_reason(spec) {
+            fields.insert("statusReason".into(), reason.as_str().into());
+        }
+        if with_tags {
+            fields.insert("tags".into(), Value::Object(tags::of(spec)));
+        }
+    }
+    twin
+}

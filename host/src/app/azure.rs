@@ -1,0 +1,74 @@
+//! Azure IoT Hub's listeners for programs, each where a setting names its address: taken with the other ports, served last.
+
+use std::net::SocketAddr;
+
+use tokio::{runtime, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::Parts;
+use switchbox_azure_service as azure_service;
+use switchbox_settings::Settings;
+use switchbox_transport::tls;
+
+/// Ports that nobody is let in at yet.
+pub(super) struct Ports {
+    service: Option<azure_service::Ports>,
+}
+
+impl Ports {
+    pub(super) async fn take(settings: &Settings, tls: Option<&tls::Handle>) -> anyhow::Result<Self> {
+        let service = match settings.azure_https.zip(tls.cloned()) {
+            Some((listen, tls)) => {
+                let options = azure_service::Options { listen, tls, hubs: settings.hubs.clone() };
+                Some(azure_service::Ports::take(&options).await?)
+            }
+            None => None,
+        };
+        Ok(Self { service })
+    }
+
+    /// Lets programs in.
+    pub(super) fn serve(self, parts: &Parts, on: &runtime::Handle, shutdown: &CancellationToken) -> Listening {
+        let mut listening =
+            Listening { https: self.service.as_ref().map(azure_service::Ports::address), tasks: Vec::new() };
+        if let Some(ports) = self.service {
+            let service = azure_service::Service::new(ports, service_parts(parts)).run(shutdown.child_token());
+            listening.tasks.push(parts.tasks.spawn_on(on, "hub service", shutdown, service));
+        }
+        listening
+    }
+}
+
+fn service_parts(parts: &Parts) -> azure_service::Parts {
+    azure_service::Parts {
+        registry: parts.registry.clone(),
+        outbox: parts.outbox.clone(),
+        delivery: parts.delivery.clone(),
+        store: parts.store.clone(),
+        auth: parts.auth.clone(),
+        metrics: parts.metrics.clone(),
+        tasks: parts.tasks.clone(),
+    }
+}
+
+/// Where programs of Azure IoT Hub call. None: nowhere.
+pub struct Listening {
+    pub https: Option<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Listening {
+    /// The addresses, as the line of a host that is ready names them.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let https = self.https.map(|address| ("azure_https", format!("https://{address}")));
+        https.into_iter()
+    }
+
+    /// Waits until all have ended, after the host was told to stop.
+    pub(super) async fn stop(self) -> Result<(), tokio::task::JoinError> {
+        for task in self.tasks {
+            task.await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Azure's public service SDKs, with nothing but the connection string and the authority changed: the registry, twins, methods and
+//! queries over HTTPS. The SDKs take a host name and no port, so a host has an address of loopback for itself, and port 443 there.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+};
+
+use switchbox_tests::{Device, Place, Process, python_with, runs, there, workspace};
+
+/// A host whose hub is an address of loopback, with the file of its authority. `None`: nobody may take such a port here.
+fn start(hub: &str) -> Option<(Place, Process, String)> {
+    if !there("the right to take port 443", std::net::TcpListener::bind((hub, 443)).is_ok()) {
+        return None;
+    }
+    let place = Place::new();
+    let certs = place.root().join("certs").display().to_string();
+    let made = ["cert", "server", hub, "--folder", &certs];
+    assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+    let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
+    let host = place.start_with(&["--tls-cert", &cert, "--tls-key", &key, "--azure-https", &format!("{hub}:443")]);
+    Some((place, host, format!("{certs}/ca.pem")))
+}
+
+fn connection_string(place: &Place, host: &Process, hub: &str) -> String {
+    host.cli(place, &["hub", "connection-string", "--policy", "iothubowner", "--host-name", hub]).trim().to_owned()
+}
+
+/// Runs the script, is the device that it asks for, and returns what it said.
+fn converse(mut script: Command, mut lamp: Option<&mut Device>) -> String {
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = script.stdin.take().unwrap();
+    let mut said = String::new();
+    for line in BufReader::new(script.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        said.push_str(&line);
+        said.push('\n');
+        match (line.as_str(), lamp.as_mut()) {
+            ("WANT config on", Some(lamp)) => {
+                lamp.message("the config with desired", |message| message.text() == r#"{"level":3,"on":true}"#);
+                writeln!(stdin, "done").unwrap();
+            }
+            ("WANT method", Some(lamp)) => {
+                writeln!(stdin, "done").unwrap();
+                let call = lamp.message("the call", |message| message.topic.contains("/methods/dim/request/"));
+                assert_eq!(call.text(), r#"{"to":4}"#);
+                let rid = call.topic.rsplit('/').next().unwrap();
+                lamp.publish(&format!("/devices/lamp-1/methods/dim/response/{rid}/200"), r#"{"dimmed":true}"#);
+            }
+            _ => {}
+        }
+    }
+    let status = script.wait().unwrap();
+    assert!(status.success() && said.ends_with("done\n"), "the script ended with {status} after it said:\n{said}");
+    said
+}
+
+#[test]
+fn azures_service_sdk_for_python_works_unmodified() {
+    let hub = "127.0.11.1";
+    let python = python_with("azure.iot.hub");
+    if !there("azure-iot-hub", python.is_some()) {
+        return;
+    }
+    let Some((place, host, authority)) = start(hub) else { return };
+    let mut lamp = host.device("lamp-1");
+    lamp.subscribe_config();
+    assert!(lamp.subscribe("/devices/lamp-1/methods/#"));
+    lamp.publish("/devices/lamp-1/state", r#"{"battery":0.5}"#);
+    let mut script = Command::new(python.unwrap());
+    script.arg(workspace().join("tests/clients/azure_service.py")).arg(connection_string(&place, &host, hub));
+    let said = converse(script_with(script, "REQUESTS_CA_BUNDLE", &authority), Some(&mut lamp));
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 8, "{said}");
+}
+
+fn script_with(mut script: Command, variable: &str, authority: &str) -> Command {
+    script.env(variable, authority);
+    script
+}
+
+#[test]
+fn azures_service_sdk_for_node_works_unmodified() {
+    let hub = "127.0.11.2";
+    let folder = workspace().join(".ci/tools/node");
+    let installed = folder.join("node_modules/azure-iothub").is_dir() && runs(Command::new("node").arg("--version"));
+    if !there("azure-iothub", installed) {
+        return;
+    }
+    let Some((place, host, authority)) = start(hub) else { return };
+    let mut script = Command::new("node");
+    script.arg(workspace().join("tests/clients/azure_service.cjs")).arg(connection_string(&place, &host, hub));
+    script.env("NODE_PATH", folder.join("node_modules"));
+    let said = converse(script_with(script, "NODE_EXTRA_CA_CERTS", &authority), None);
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{said}");
+}
