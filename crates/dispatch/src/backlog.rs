@@ -1,7 +1,10 @@
 //! The events that wait for one plugin, and how many workers take them. A slow plugin's queue is bounded: past it, the plugin reads
 //! its events from the log again until it has caught up. Handles no event itself.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,11 +20,15 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 const BATCH: usize = 32;
 /// Workers of one plugin that compute; those that wait for a device's answer come on top.
 const COMPUTING_MAX: usize = 2;
+/// Times of catching up that are remembered. An event is offered late by far less than one of them takes.
+const READS_REMEMBERED: usize = 16;
 /// Workers of one plugin in all.
 const WORKERS_MAX: usize = 1_024;
 
 /// The plugin reads from the log because its queue was full, or because the host has just started.
 pub(super) struct CatchUp {
+    /// Where it began to read. An event before that which is offered late, as another of its time was offered first, is not read.
+    pub(super) from: Seq,
     /// The next event to read.
     pub(super) cursor: Seq,
     /// The newest event that was offered; read up to here, and the plugin is back.
@@ -51,8 +58,8 @@ pub(super) struct Offered {
 struct Inner {
     queues: EventQueues,
     catch_up: Option<CatchUp>,
-    /// All events before this one were read from the log.
-    read_until: Seq,
+    /// Events that were read from the log, of all times that the plugin has caught up lately: from the first, to before the second.
+    read: VecDeque<(Seq, Seq)>,
     workers: usize,
     idle: usize,
     /// Workers that wait for a device's answer.
@@ -60,6 +67,20 @@ struct Inner {
     /// Events whose effects are held back.
     held_back: usize,
     stopped: bool,
+}
+
+impl Inner {
+    /// The event was read from the log.
+    fn was_read(&self, seq: Seq) -> bool {
+        self.read.iter().rev().any(|(from, to)| *from <= seq && seq < *to)
+    }
+
+    fn note_read(&mut self, read: (Seq, Seq)) {
+        if self.read.len() >= READS_REMEMBERED {
+            self.read.pop_front();
+        }
+        self.read.push_back(read);
+    }
 }
 
 pub(super) struct Backlog {
@@ -92,15 +113,16 @@ impl Backlog {
         let mut offered = Offered::default();
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
-            if seq < inner.read_until {
+            if inner.was_read(seq) {
                 // It had its number but was not offered yet when the plugin read up to it.
                 continue;
             }
-            if let Some(catch_up) = &mut inner.catch_up {
+            let is_late = inner.catch_up.as_ref().is_some_and(|catch_up| seq < catch_up.from);
+            if let Some(catch_up) = inner.catch_up.as_mut().filter(|_| !is_late) {
                 catch_up.newest = catch_up.newest.max(seq);
-            } else if inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES {
+            } else if !is_late && (inner.queues.len() >= QUEUE_EVENTS || inner.queues.bytes() >= QUEUE_BYTES) {
                 offered.falls_behind = true;
-                inner.catch_up = Some(CatchUp { cursor: seq, newest: seq, handled: HashSet::new() });
+                inner.catch_up = Some(CatchUp { from: seq, cursor: seq, newest: seq, handled: HashSet::new() });
                 (self.start)(Task::CatchUp);
             } else {
                 inner.queues.push_reserving(job, jobs.size_hint().0);
@@ -245,8 +267,9 @@ impl Backlog {
         let Some(catch_up) = &mut inner.catch_up else { return true };
         catch_up.cursor = catch_up.cursor.max(next);
         if catch_up.cursor > catch_up.newest {
-            inner.read_until = catch_up.cursor;
+            let read = (catch_up.from, catch_up.cursor);
             inner.catch_up = None;
+            inner.note_read(read);
             return true;
         }
         inner.stopped
@@ -295,5 +318,33 @@ pub(super) struct Waiting<'a>(&'a Backlog);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.inner.lock().waiting -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchbox_model::{DeviceNum, Event, EventData};
+
+    fn job(seq: u64) -> Job {
+        let device = Some(DeviceNum(seq % 7));
+        let event = Event { seq: Seq(seq), time_ms: 0, device, durable: true, data: EventData::Connected };
+        Job { event, device: None, attempt: 1, dead_letter_id: None }
+    }
+
+    #[test]
+    fn an_event_that_is_offered_late_is_taken_unless_it_was_read_from_the_log() {
+        let first = CatchUp { from: Seq(0), cursor: Seq(1), newest: Seq(0), handled: HashSet::new() };
+        let backlog = Backlog::new(first, |_| ());
+        assert!(backlog.caught_up(Vec::new(), Seq(1)));
+        let full = QUEUE_EVENTS as u64;
+        let offer = |seq| backlog.offer(std::iter::once(job(seq))).queued;
+        let taken: usize = (1..=full + 1).filter(|seq| *seq != 5).map(offer).sum();
+        assert_eq!(taken, QUEUE_EVENTS);
+        assert!(backlog.offer(std::iter::once(job(full + 2))).falls_behind);
+        assert_eq!(offer(5), 1, "the log is read from behind it");
+        assert_eq!(offer(full + 3), 0, "it is read from the log");
+        assert!(backlog.caught_up(Vec::new(), Seq(full + 5)));
+        assert_eq!(offer(full + 4), 0, "it was read from the log");
     }
 }

@@ -210,7 +210,7 @@ impl Manager {
             }
         };
         self.forget_taken_back(name, &version.id).await?;
-        let catch_up = CatchUp { cursor, newest: Seq(u64::MAX), handled };
+        let catch_up = CatchUp { from: Seq(0), cursor, newest: Seq(u64::MAX), handled };
         let starts = Starts { worker: worker::start, catch_up: catch_up::start };
         let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, starts);
         self.routes.add(runner.clone());

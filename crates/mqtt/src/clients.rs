@@ -17,7 +17,7 @@ use switchbox_model::{
     limits::LimitName,
 };
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
-use switchbox_store as store;
+use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::metrics::Metrics;
 
 pub(super) use self::ending::SessionCleanup;
@@ -203,9 +203,9 @@ impl Clients {
             return Some(());
         }
         let (tell, told) = tokio::sync::oneshot::channel();
-        let done = Box::new(move |result: Result<(), store::Error>| {
-            let _ = tell.send(result);
-        });
+        let done = OnCommit::Call(Box::new(move |reply: Result<Reply, store::Error>| {
+            let _ = tell.send(reply.map(drop));
+        }));
         self.topics.session_log().submit_soon(changes, done);
         told.await.ok()?.ok()
     }

@@ -12,6 +12,7 @@ use switchbox_core::registry::Device;
 use switchbox_delivery::{Feed, Online};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
+use switchbox_store::OnCommit;
 use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
 
 /// Of such lines the log gets ten a minute, and how many there are.
@@ -101,7 +102,7 @@ fn prune(presence: &Presence) {
     // Those stay where they are until another has them.
     gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));
     pending.extend(session_num.filter(|_| !gone.is_empty()).map(|session| BrokerChange::Gone { session, nums: gone }));
-    topics.write_with(None, pending, |_| ());
+    topics.write_with(None, pending, OnCommit::Nothing);
     if !waiting.is_empty() {
         let topics = topics.clone();
         let redelivery = async move { drop(redeliver_waiting(&topics, session_num, waiting).await) };

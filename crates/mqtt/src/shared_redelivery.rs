@@ -7,6 +7,8 @@ use switchbox_mqtt_session::{
     topics::{Handle, Offer, Pending, WaitBudget},
 };
 
+use switchbox_store::OnCommit;
+
 /// Adds to `pending` what found a member. Gives what is worth waiting for.
 pub(super) fn redeliver(
     topics: &Handle,
@@ -35,7 +37,7 @@ pub(super) async fn redeliver_waiting(
         topics.wait(&shared.message, vec![offer], &mut pending, &mut budget, std::future::pending()).await;
         pending.extend(gone(session, &shared));
         // Members may wait for it.
-        topics.write_with(None, std::mem::take(&mut pending), |_| ());
+        topics.write_with(None, std::mem::take(&mut pending), OnCommit::Nothing);
     }
     pending
 }

@@ -21,6 +21,7 @@ use switchbox_mqtt_codec::{
     packet::Will,
 };
 use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
+use switchbox_store::OnCommit;
 use switchbox_support::{clock, metrics::Metrics};
 
 /// Checks at CONNECT whether the client may publish it, and counts the limit that its payload is over.
@@ -64,15 +65,15 @@ pub(super) fn publish(
     // A delayed will may come after its client was shut out.
     if let Err(why) = shared.hub.auth.still_holds(auth_context) {
         tracing::info!(client, topic = %will.topic, "the will is not published: {why}");
-        topics.write_with(None, pending, |_| ());
+        topics.write_with(None, pending, OnCommit::Nothing);
         return None;
     }
     tracing::debug!(client, topic = %will.topic, "publishing the will");
     let device = auth_context.principal.device();
     if let Some((device, data)) = device.and_then(|device| event(device, &will).map(|data| (device, data))) {
         let event = NewEvent { durable: will.qos != QoS::AtMostOnce, data };
-        let (changes, done) = pending.into_parts(|_| ());
-        shared.hub.ingest.submit_with(device, event, changes, Box::new(done));
+        let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
+        shared.hub.ingest.submit_with(device, event, changes, on_commit);
         return None;
     }
     let message = Arc::new(message(will));
@@ -80,10 +81,13 @@ pub(super) fn publish(
     let publisher = Publisher::of(session_key::of_retained(auth_context));
     let waiting = topics.deliver(&message, &publisher, &mut pending).unwrap_or_default();
     match event {
-        None => topics.write_with(None, pending, |_| ()),
+        None => {
+            topics.write_with(None, pending, OnCommit::Nothing);
+        }
         Some(event) => {
-            let (changes, done) = pending.into_parts(|_| ());
-            shared.hub.ingest.submit_topic(event, changes, None, Box::new(done));
+            let (changes, on_commit) = pending.into_parts(OnCommit::Nothing);
+            // The error: the journal is closed, and the host stops.
+            let _ = shared.hub.ingest.submit_topic(event, changes, None, on_commit);
         }
     }
     if waiting.is_empty() {
@@ -93,7 +97,7 @@ pub(super) fn publish(
     Some(Box::pin(async move {
         let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
         topics.wait(&message, waiting, &mut pending, &mut budget, std::future::pending()).await;
-        topics.write_with(None, pending, |_| ());
+        topics.write_with(None, pending, OnCommit::Nothing);
     }))
 }
 

@@ -9,15 +9,12 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Error, Reply,
+    Error,
+    commit::{OnCommit, Progress, QueuePosition},
     kept::Change,
     permits::{Permits, QueuePermit},
 };
 use switchbox_model::{Entry, Seq};
-
-/// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
-/// block.
-pub type CommitCallback = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
 /// How long an entry that no caller waits for may wait for others to share its commit.
 const LINGER: Duration = Duration::from_millis(20);
@@ -34,7 +31,7 @@ pub(super) enum Item {
         entry: Entry,
         /// The commit waits for the disk.
         sync: bool,
-        done: Option<CommitCallback>,
+        on_commit: OnCommit,
         #[allow(dead_code, reason = "held for its drop")]
         permit: Option<QueuePermit>,
     },
@@ -51,6 +48,8 @@ struct Queue {
     /// A caller waits for one of the items.
     urgent: bool,
     next_seq: u64,
+    /// Of the last entry.
+    position: u64,
     closed: bool,
 }
 
@@ -61,6 +60,7 @@ pub(super) struct AppendQueue {
     /// Entries that plugins that handle an event now are likely to submit soon.
     expected_entries: AtomicU64,
     written: tokio::sync::watch::Sender<Written>,
+    pub(super) progress: Progress,
 }
 
 /// How far the log has got.
@@ -72,31 +72,43 @@ struct Written {
     ended: bool,
 }
 
+impl Queue {
+    /// Returns the position of the entry, or of the last one before it.
+    fn push(&mut self, item: Item) -> QueuePosition {
+        if let Item::Entry { first, .. } = &item {
+            self.position += 1 + u64::from(first.is_some());
+        }
+        self.items.push(item);
+        QueuePosition(self.position)
+    }
+}
+
 impl AppendQueue {
     pub(super) fn new(queue_bytes: usize, next_seq: u64) -> Self {
         Self {
-            queue: Mutex::new(Queue { items: Vec::new(), urgent: false, next_seq, closed: false }),
+            queue: Mutex::new(Queue { items: Vec::new(), urgent: false, next_seq, position: 0, closed: false }),
             filled: Condvar::new(),
             permits: Permits::new(queue_bytes),
             expected_entries: AtomicU64::new(0),
             written: tokio::sync::watch::Sender::new(Written { seq: Seq(next_seq - 1), ended: false }),
+            progress: Progress::default(),
         }
     }
 
-    /// Numbers the entry's events and queues it, without waking the writer. Returns the first number; none when the store is
-    /// closed (`done` has been called). `first`: an entry without events that is written with it, or not at all.
+    /// Numbers the entry's events and queues it, without waking the writer. Returns the first number and the entry's position; none
+    /// when the store is closed (`on_commit` has run). `first`: an entry without events that is written with it, or not at all.
     pub(super) fn append(
         &self,
         first: Option<Entry>,
         mut entry: Entry,
         sync: bool,
         permit: Option<QueuePermit>,
-        done: Option<CommitCallback>,
-    ) -> Option<Seq> {
+        on_commit: OnCommit,
+    ) -> Option<(Seq, QueuePosition)> {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
-            refuse(done);
+            on_commit.run(Err(Error::Closed));
             return None;
         }
         let first_seq = Seq(queue.next_seq);
@@ -106,8 +118,8 @@ impl AppendQueue {
         }
         // Nobody waits for QoS 0 events; what plugins make of them comes with urgency of its own.
         queue.urgent |= sync;
-        queue.items.push(Item::Entry { first: first.map(Box::new), entry, sync, done, permit });
-        Some(first_seq)
+        let item = Item::Entry { first: first.map(Box::new), entry, sync, on_commit, permit };
+        Some((first_seq, queue.push(item)))
     }
 
     /// Queues items in this order.
@@ -116,13 +128,15 @@ impl AppendQueue {
         if queue.closed {
             drop(queue);
             for item in items {
-                if let Item::Entry { done, .. } = item {
-                    refuse(done);
+                if let Item::Entry { on_commit, .. } = item {
+                    on_commit.run(Err(Error::Closed));
                 }
             }
             return;
         }
-        queue.items.extend(items);
+        for item in items {
+            queue.push(item);
+        }
         queue.urgent = true;
         drop(queue);
         self.filled.notify_one();
@@ -135,7 +149,7 @@ impl AppendQueue {
             return;
         }
         let first = queue.items.is_empty();
-        queue.items.push(Item::Entry { first: None, entry, sync: false, done: None, permit: None });
+        queue.push(Item::Entry { first: None, entry, sync: false, on_commit: OnCommit::Nothing, permit: None });
         drop(queue);
         if first {
             self.filled.notify_one();
@@ -236,12 +250,6 @@ impl AppendQueue {
 impl std::fmt::Debug for AppendQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AppendQueue")
-    }
-}
-
-fn refuse(done: Option<CommitCallback>) {
-    if let Some(done) = done {
-        done(Err(Error::Closed));
     }
 }
 

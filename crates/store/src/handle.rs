@@ -6,9 +6,10 @@ use parking_lot::Mutex;
 
 use super::{
     Error, LogPage, LogRow, Reply,
-    append_queue::{AppendQueue, CommitCallback, Item},
+    append_queue::{AppendQueue, Item},
     command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
     commands,
+    commit::{CommitCallback, OnCommit, QueuePosition},
     docs::{ConfigVersion, StateVersion},
     kept::Kept,
     lock::Lock,
@@ -50,17 +51,29 @@ impl Handle {
         self.append_queue.permits.reserve_droppable(bytes, class).await
     }
 
-    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are consecutive); none when the
-    /// store is closed, which `done` gets too.
+    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are
+    /// consecutive) and the entry's position; none when the store is closed, which a callback in `on_commit` gets too.
     pub fn append(
         &self,
         first: Option<Entry>,
         entry: Entry,
         sync: bool,
         permit: Option<QueuePermit>,
-        done: Option<CommitCallback>,
-    ) -> Option<Seq> {
-        self.append_queue.append(first, entry, sync, permit, done)
+        on_commit: OnCommit,
+    ) -> Option<(Seq, QueuePosition)> {
+        self.append_queue.append(first, entry, sync, permit, on_commit)
+    }
+
+    /// All entries up to and with this one are in the log and applied.
+    #[must_use]
+    pub fn committed(&self) -> QueuePosition {
+        self.append_queue.progress.committed()
+    }
+
+    /// Why entries that are not committed never will be; `None` while the log can be written.
+    #[must_use]
+    pub fn failed(&self) -> Option<&Error> {
+        self.append_queue.progress.failed()
     }
 
     /// Wakes the writer after [`Handle::append`]. `expected`: how many plugins are handling the events just now; the writer
@@ -77,7 +90,10 @@ impl Handle {
         permit: Option<QueuePermit>,
     ) {
         let mut permit = permit;
-        let item = |(entry, done)| Item::Entry { first: None, entry, sync, done, permit: permit.take() };
+        let item = |(entry, done): (Entry, Option<CommitCallback>)| {
+            let on_commit = done.into();
+            Item::Entry { first: None, entry, sync, on_commit, permit: permit.take() }
+        };
         self.append_queue.push(entries.into_iter().map(item));
     }
 
@@ -113,7 +129,8 @@ impl Handle {
     pub async fn flush(&self, low_water: Option<Seq>) -> Result<(), Error> {
         let (done, settled) = tokio::sync::oneshot::channel();
         // The entry makes sure that what came before is durable, not only written.
-        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: None, permit: None };
+        let on_commit = OnCommit::Nothing;
+        let barrier = Item::Entry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None };
         let items = low_water.is_some().then_some(barrier);
         self.append_queue.push(items.into_iter().chain([Item::Flush { done, low_water }]));
         settled.await.map_err(|_| Error::Closed)

@@ -13,6 +13,7 @@ mod check;
 mod columns;
 mod command_docs;
 mod commands;
+mod commit;
 #[cfg(test)]
 mod config_tests;
 mod dead_letters;
@@ -49,11 +50,11 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use append_queue::CommitCallback;
 pub use backup::{MANIFEST, Manifest, backup, restore};
 pub use broker_docs::{BrokerDocs, QueuedDoc, SessionDoc};
 pub use check::{Checked, check};
 pub use command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand};
+pub use commit::{CommitCallback, OnCommit, QueuePosition};
 pub use docs::{
     ConfigVersion, DeviceDoc, Doc, KvDoc, OutgoingDoc, PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc,
     StateVersion, TimerDoc,

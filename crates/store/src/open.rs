@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use super::{
     Error, LogPage, Machine, Options,
     append_queue::AppendQueue,
+    commit::QueuePosition,
     decide::{Decided, decide},
     docs::Doc,
     documents,
@@ -106,6 +107,7 @@ impl Opened {
             end: self.log.files().end(),
             log: self.log,
             append_queue: self.append_queue.clone(),
+            position: QueuePosition::default(),
             machine,
             materialiser: to_materialiser,
             commit_time: std::time::Duration::from_micros(100),

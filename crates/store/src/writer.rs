@@ -1,5 +1,5 @@
 //! The writer thread: takes the entries that are queued, appends them to the log as one record (a row) with one fdatasync at most,
-//! applies them and calls each entry's `CommitCallback`. Entries that were queued meanwhile are the next batch.
+//! applies them, says how far the log has got, and runs what follows each entry (`OnCommit`). Entries that were queued meanwhile are the next batch.
 
 use std::{
     iter::Peekable,
@@ -10,7 +10,8 @@ use std::{
 
 use super::{
     Error, Machine,
-    append_queue::{AppendQueue, CommitCallback, Item},
+    append_queue::{AppendQueue, Item},
+    commit::{OnCommit, QueuePosition},
     docs::Doc,
     materialise::Work,
     permits::QueuePermit,
@@ -31,6 +32,8 @@ pub(super) struct Writer<M> {
     pub(super) log: Log,
     pub(super) end: LogPosition,
     pub(super) append_queue: Arc<AppendQueue>,
+    /// Of the last entry that was taken from the queue.
+    pub(super) position: QueuePosition,
     pub(super) machine: M,
     pub(super) materialiser: SyncSender<Work>,
     /// How long a durable commit takes, lately.
@@ -45,7 +48,7 @@ pub(super) struct Writer<M> {
 
 struct Pending {
     entry: Entry,
-    done: Option<CommitCallback>,
+    on_commit: OnCommit,
     #[allow(dead_code, reason = "held until the entry is in the log")]
     permit: Option<QueuePermit>,
 }
@@ -65,11 +68,13 @@ impl Batch {
         let mut handled = 0;
         for item in items {
             match item {
-                Item::Entry { first, entry, sync, done, permit } => {
+                Item::Entry { first, entry, sync, on_commit, permit } => {
                     self.durable |= sync;
-                    self.entries.extend(first.map(|first| Pending { entry: *first, done: None, permit: None }));
+                    let first =
+                        first.map(|first| Pending { entry: *first, on_commit: OnCommit::Nothing, permit: None });
+                    self.entries.extend(first);
                     handled += handled_events(&entry);
-                    self.entries.push(Pending { entry, done, permit });
+                    self.entries.push(Pending { entry, on_commit, permit });
                 }
                 item => self.control_items.push(item),
             }
@@ -187,18 +192,22 @@ impl<M: Machine> Writer<M> {
         Ok(())
     }
 
-    /// Calls back after entries beside them are applied, up to so many at a time: a connection that is woken then finds its
-    /// acknowledgement and what else the commit has for it, and writes them together.
+    /// What follows an entry runs after entries beside it are applied, up to so many at a time: a connection that is woken then
+    /// finds its acknowledgement and what else the commit has for it, and writes them together.
     fn apply(&mut self, entries: Vec<Pending>) {
         let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
-            for Pending { entry, done, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
+            for Pending { entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
                 let reply = self.machine.apply(entry, &mut docs);
-                replies.extend(done.map(|done| (done, reply)));
+                self.position.0 += 1;
+                if !matches!(on_commit, OnCommit::Nothing) {
+                    replies.push((on_commit, reply));
+                }
             }
-            for (done, reply) in replies.drain(..) {
-                done(Ok(reply));
+            self.append_queue.progress.note_committed(self.position);
+            for (on_commit, reply) in replies.drain(..) {
+                on_commit.run(Ok(reply));
             }
             self.machine.committed();
         }
@@ -211,13 +220,12 @@ impl<M: Machine> Writer<M> {
         let _ = self.materialiser.send(Work::Docs { row: self.end.row, docs });
     }
 
-    /// Each callback gets the error. What plugins have in memory may be ahead of the log now, so the host stops.
+    /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the log now, so the host stops.
     fn fail(&mut self, entries: Vec<Pending>, error: Error) {
         tracing::error!(%error, entries = entries.len(), "the log cannot be written; stopping");
+        self.append_queue.progress.note_failed(&error);
         for pending in entries {
-            if let Some(done) = pending.done {
-                done(Err(error.clone()));
-            }
+            pending.on_commit.run(Err(error.clone()));
         }
         self.append_queue.close();
         self.append_queue.note_ended();

@@ -1,16 +1,23 @@
 //! Takes what devices send: stamps it, appends it to the journal and offers it to the plugins at the same time, so that
 //! their effects can be in the same commit. Never waits for a plugin, never talks to a client.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    task::Waker,
+};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::registry::Device;
 use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
 use switchbox_store as store;
 use switchbox_support::{clock, scheduling::PriorityClass};
 
-pub use store::QueuePermit;
+pub use store::{OnCommit, QueuePermit, QueuePosition};
+
+/// So many topics can be offered at the same time.
+const TOPIC_LOCKS: usize = 16;
 
 /// What a device sent, not yet stamped.
 #[derive(Debug, Clone)]
@@ -52,7 +59,8 @@ impl From<store::Error> for Error {
 
 /// Who wants to see events: the plugins' queues. Must not block.
 pub trait Offer: Send + Sync {
-    /// Events in the order of the journal, all of this device (or of none: timers and topics). Returns how many times one
+    /// Events in the order of the journal, all of this device (or of none: timers and topics). Those of another device or topic may be
+    /// offered at the same time, and in another order than the journal's. Returns how many times one
     /// of them is being handled now.
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize;
     /// Some plugin is triggered by messages on this topic. Asked for every message: must be quick.
@@ -64,9 +72,26 @@ pub trait Offer: Send + Sync {
 pub struct Handle {
     store: store::Handle,
     offer: Arc<dyn Offer>,
-    /// Held from where events get their numbers until they are offered, so that they are offered in the order of the
-    /// journal: a plugin that reads from the journal then knows exactly which events it still gets from here.
-    gate: Arc<Mutex<()>>,
+    offering: Arc<Offering>,
+}
+
+/// Locks that are held from where events get their numbers until they are offered. Events of one device are in the order of the journal
+/// by the device's own lock, those of one topic by one of these; of all others a plugin gets them as they come.
+#[derive(Default)]
+struct Offering {
+    /// Held shared by each that offers, and alone by who asks which events have been offered.
+    under_way: RwLock<()>,
+    /// By the hash of the topic.
+    topics: [Mutex<()>; TOPIC_LOCKS],
+}
+
+impl Offering {
+    fn topic(&self, events: &[NewEvent]) -> Option<&Mutex<()>> {
+        let EventData::Topic { topic, .. } = &events.first()?.data else { return None };
+        let mut hasher = DefaultHasher::new();
+        topic.hash(&mut hasher);
+        self.topics.get(usize::try_from(hasher.finish() % TOPIC_LOCKS as u64).unwrap_or(0))
+    }
 }
 
 impl std::fmt::Debug for Handle {
@@ -78,7 +103,7 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     #[must_use]
     pub fn new(store: store::Handle, offer: Arc<dyn Offer>) -> Self {
-        Self { store, offer, gate: Arc::default() }
+        Self { store, offer, offering: Arc::default() }
     }
 
     /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
@@ -102,7 +127,31 @@ impl Handle {
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
-        self.append(Some(device), events, Some(permit), Some(done), Entry::Events);
+        self.append(Some(device), events, Some(permit), on_commit(Some(done)), Entry::Events);
+    }
+
+    /// As [`Handle::submit`], for a task that looks itself how far the journal has got: returns the position at which it has the
+    /// events. `waker` is woken then, or when the journal has failed.
+    pub fn submit_waking(
+        &self,
+        device: &Arc<Device>,
+        events: Vec<NewEvent>,
+        permit: QueuePermit,
+        waker: Option<Waker>,
+    ) -> Result<QueuePosition, Error> {
+        self.append(Some(device), events, Some(permit), waker.into(), Entry::Events).ok_or(Error::Closed)
+    }
+
+    /// The journal has all up to this position, and it is applied.
+    #[must_use]
+    pub fn committed(&self) -> QueuePosition {
+        self.store.committed()
+    }
+
+    /// Why the journal will never have what is not committed; `None` while it can be written.
+    #[must_use]
+    pub fn failed(&self) -> Option<Error> {
+        self.store.failed().cloned().map(Error::from)
     }
 
     /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
@@ -118,34 +167,31 @@ impl Handle {
     }
 
     /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
-    /// with it, or neither is.
+    /// with it, or neither is. Returns the position at which the journal has them.
     pub fn submit_topic(
         &self,
         event: NewEvent,
         changes: Vec<BrokerChange>,
         permit: Option<QueuePermit>,
-        done: EventsCommitted,
-    ) {
+        on_commit: OnCommit,
+    ) -> Result<QueuePosition, Error> {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, None, vec![event], permit, Some(done), Entry::Events);
+        self.append_after(changes, None, vec![event], permit, on_commit, Entry::Events).ok_or(Error::Closed)
     }
 
     /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
     /// number of connections.
-    pub fn submit_with(
-        &self,
-        device: &Arc<Device>,
-        event: NewEvent,
-        changes: Vec<BrokerChange>,
-        done: EventsCommitted,
-    ) {
+    pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, Some(device), vec![event], None, Some(done), Entry::Events);
+        self.append_after(changes, Some(device), vec![event], None, on_commit, Entry::Events);
     }
 
     /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
-        self.append(None, vec![event], Some(permit), None, |events| Entry::EventsBy { events, by: vec![by] });
+        self.append(None, vec![event], Some(permit), OnCommit::Nothing, |events| Entry::EventsBy {
+            events,
+            by: vec![by],
+        });
     }
 
     /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
@@ -153,15 +199,16 @@ impl Handle {
         let (fired, by): (Vec<_>, Vec<_>) = fired.into_iter().unzip();
         let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
         let events: Vec<_> = fired.into_iter().map(event).collect();
-        let _offering = self.gate.lock();
+        let _offering = self.offering.under_way.read();
         let entry = Entry::EventsBy { events: events.clone(), by };
-        self.offer_appended(None, events, self.store.append(None, entry, true, Some(permit), None));
+        let appended = self.store.append(None, entry, true, Some(permit), OnCommit::Nothing);
+        self.offer_appended(None, events, appended.map(|(seq, _)| seq));
     }
 
     /// The number of the next event; all events before it have been offered.
     #[must_use]
     pub fn offered(&self) -> Seq {
-        let _all_offered = self.gate.lock();
+        let _all_offered = self.offering.under_way.write();
         self.store.next_seq()
     }
 
@@ -173,12 +220,12 @@ impl Handle {
             nums.push(num);
             events.push(NewEvent { durable: true, data: EventData::CommandSettled { id, status } });
         }
-        self.append(Some(device), events, None, done, |events| Entry::CommandsSettled { nums, events });
+        self.append(Some(device), events, None, on_commit(done), |events| Entry::CommandsSettled { nums, events });
     }
 
     /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(Some(device), vec![NewEvent { durable: false, data }], None, None, Entry::Events);
+        self.append(Some(device), vec![NewEvent { durable: false, data }], None, OnCommit::Nothing, Entry::Events);
     }
 
     fn append(
@@ -186,25 +233,26 @@ impl Handle {
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
         permit: Option<QueuePermit>,
-        done: Option<EventsCommitted>,
+        on_commit: OnCommit,
         entry: impl FnOnce(Vec<Event>) -> Entry,
-    ) {
-        self.append_after(None, device, events, permit, done, entry);
+    ) -> Option<QueuePosition> {
+        self.append_after(None, device, events, permit, on_commit, entry)
     }
 
-    /// `first` is written with it.
+    /// `first` is written with it. None: the journal is closed.
     fn append_after(
         &self,
         first: Option<Entry>,
         device: Option<&Arc<Device>>,
         events: Vec<NewEvent>,
         permit: Option<QueuePermit>,
-        done: Option<EventsCommitted>,
+        on_commit: OnCommit,
         entry: impl FnOnce(Vec<Event>) -> Entry,
-    ) {
+    ) -> Option<QueuePosition> {
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let _order = device.map(|device| device.order());
+        let _topic_order = if device.is_none() { self.offering.topic(&events).map(Mutex::lock) } else { None };
         let events: Vec<Event> = events
             .into_iter()
             .map(|NewEvent { durable, mut data }| {
@@ -214,14 +262,13 @@ impl Handle {
                 Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })
             .collect();
-        let done: Option<store::CommitCallback> =
-            done.map(|done| -> store::CommitCallback { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) });
-        let _offering = self.gate.lock();
-        let seq = self.store.append(first, entry(events.clone()), sync, permit, done);
-        self.offer_appended(device, events, seq);
+        let _offering = self.offering.under_way.read();
+        let (seq, position) = self.store.append(first, entry(events.clone()), sync, permit, on_commit)?;
+        self.offer_appended(device, events, Some(seq));
+        Some(position)
     }
 
-    /// `seq` is the number of the first of them. To be called with the gate held.
+    /// `seq` is the number of the first of them. To be called with `Offering::under_way` held.
     fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Option<Seq>) {
         let Some(seq) = seq else { return };
         for (event, seq) in events.iter_mut().zip(seq.0..) {
@@ -231,4 +278,8 @@ impl Handle {
         let handling = self.offer.offer(device, events);
         self.store.wake(handling);
     }
+}
+
+fn on_commit(done: Option<EventsCommitted>) -> OnCommit {
+    done.map(|done| -> store::CommitCallback { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) }).into()
 }

@@ -3,23 +3,22 @@
 
 use std::collections::VecDeque;
 
-use switchbox_mqtt_codec::packet::Ack;
-
-/// Names a batch that becomes ready later.
-pub type BatchId = u64;
+use switchbox_mqtt_codec::packet::{Ack, AckKind};
+use switchbox_store::QueuePosition;
 
 #[derive(Debug)]
 struct Batch {
-    /// 0 = ready.
-    id: BatchId,
+    /// They may be written when the journal has got here.
+    position: QueuePosition,
     acks: VecDeque<Ack>,
 }
 
-/// The queue. A batch that is not ready holds up what came after it.
+/// The queue. A batch that the journal does not have holds up what came after it.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     batches: VecDeque<Batch>,
-    last_id: BatchId,
+    /// The journal has all up to here.
+    committed: QueuePosition,
     count: usize,
     /// Those whose sending makes room in the client's quota for QoS 1 and 2.
     closing: usize,
@@ -30,29 +29,35 @@ impl Acks {
         self.count += 1;
         self.closing += usize::from(ack.is_closing());
         match self.batches.back_mut() {
-            Some(batch) if batch.id == 0 => batch.acks.push_back(ack),
-            _ => self.batches.push_back(Batch { id: 0, acks: VecDeque::from([ack]) }),
+            Some(batch) if batch.position <= self.committed => batch.acks.push_back(ack),
+            _ => self.batches.push_back(Batch { position: QueuePosition::default(), acks: VecDeque::from([ack]) }),
         }
     }
 
-    pub(super) fn push_later(&mut self, acks: Vec<Ack>) -> BatchId {
-        self.last_id += 1;
-        self.count += acks.len();
-        self.closing += acks.iter().filter(|ack| ack.is_closing()).count();
-        self.batches.push_back(Batch { id: self.last_id, acks: acks.into() });
-        self.last_id
+    /// The journal has what is at this position.
+    pub(super) fn has(&self, position: QueuePosition) -> bool {
+        position <= self.committed
     }
 
-    /// False when the batch is not there (any more): it was of an earlier connection.
-    pub(super) fn ready(&mut self, id: BatchId) -> bool {
-        let batch = self.batches.iter_mut().find(|batch| batch.id == id);
-        batch.map(|batch| batch.id = 0).is_some()
+    /// `position` is not before that of an earlier batch.
+    pub(super) fn push_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
+        self.count += acks.len();
+        self.closing += acks.iter().filter(|ack| ack.is_closing()).count();
+        self.batches.push_back(Batch { position, acks: acks.into() });
+    }
+
+    /// The journal has got there. Gives the QoS 2 messages of the client that it has now.
+    pub(super) fn commit(&mut self, position: QueuePosition) -> Vec<u16> {
+        let before = self.committed;
+        self.committed = position.max(before);
+        let new = self.batches.iter().filter(|batch| batch.position > before && batch.position <= position);
+        new.flat_map(received).collect()
     }
 
     pub(super) fn pop(&mut self) -> Option<Ack> {
         loop {
             let batch = self.batches.front_mut()?;
-            if batch.id != 0 {
+            if batch.position > self.committed {
                 return None;
             }
             if let Some(ack) = batch.acks.pop_front() {
@@ -77,18 +82,23 @@ impl Acks {
         self.closing
     }
 
-    /// Forgets all; later batches still get ids that were never used.
-    pub(super) fn clear(&mut self) {
-        self.batches = VecDeque::new();
+    /// Forgets all. Gives the QoS 2 messages of the client that the journal does not have yet, with their positions.
+    pub(super) fn clear(&mut self) -> Vec<(QueuePosition, u16)> {
         self.count = 0;
         self.closing = 0;
+        let batches = std::mem::take(&mut self.batches);
+        let waiting = batches.iter().filter(|batch| batch.position > self.committed);
+        waiting.flat_map(|batch| received(batch).map(|id| (batch.position, id))).collect()
     }
+}
+
+/// The client's QoS 2 messages that are acknowledged in the batch.
+fn received(batch: &Batch) -> impl Iterator<Item = u16> {
+    batch.acks.iter().filter(|ack| ack.kind == AckKind::PubRec).map(|ack| ack.id)
 }
 
 #[cfg(test)]
 mod tests {
-    use switchbox_mqtt_codec::packet::AckKind;
-
     use super::*;
 
     fn ack(id: u16) -> Ack {
@@ -100,29 +110,30 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_that_of_the_publishes_whatever_is_ready_first() {
+    fn the_order_is_that_of_the_publishes_and_what_is_ready_waits_behind_what_is_not() {
         let mut acks = Acks::default();
         acks.push(ack(1));
-        let first = acks.push_later(vec![ack(2), ack(3)]);
+        acks.push_at(QueuePosition(7), vec![ack(2), ack(3)]);
         acks.push(ack(4));
-        let second = acks.push_later(vec![ack(5)]);
+        acks.push_at(QueuePosition(9), vec![ack(5)]);
         assert_eq!(ids(&mut acks), [1]);
-        assert!(acks.ready(second));
+        acks.commit(QueuePosition(6));
         assert!(ids(&mut acks).is_empty());
-        assert!(acks.ready(first));
-        assert_eq!(ids(&mut acks), [2, 3, 4, 5]);
+        acks.commit(QueuePosition(8));
+        assert_eq!(ids(&mut acks), [2, 3, 4]);
+        acks.commit(QueuePosition(9));
+        assert_eq!(ids(&mut acks), [5]);
         assert_eq!(acks.len(), 0);
     }
 
     #[test]
-    fn a_batch_of_an_earlier_connection_is_not_taken_for_a_later_one() {
+    fn what_the_journal_does_not_have_when_all_is_forgotten_is_known_by_its_position() {
         let mut acks = Acks::default();
-        let old = acks.push_later(vec![ack(1)]);
-        acks.clear();
-        let new = acks.push_later(vec![ack(2)]);
-        assert!(!acks.ready(old));
-        assert!(ids(&mut acks).is_empty());
-        assert!(acks.ready(new));
-        assert_eq!(ids(&mut acks), [2]);
+        let received = |id| Ack::new(AckKind::PubRec, id);
+        acks.push_at(QueuePosition(1), vec![received(1)]);
+        acks.push_at(QueuePosition(2), vec![ack(2), received(3)]);
+        assert_eq!(acks.commit(QueuePosition(1)), [1]);
+        assert_eq!(acks.clear(), [(QueuePosition(2), 3)]);
+        assert!(acks.commit(QueuePosition(2)).is_empty() && ids(&mut acks).is_empty());
     }
 }

@@ -6,6 +6,7 @@
 
 mod acks;
 mod expiry;
+mod inbound;
 mod item;
 mod latest;
 #[cfg(test)]
@@ -22,13 +23,13 @@ use std::{
     time::Instant,
 };
 
-use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
-pub use self::{
-    acks::BatchId,
-    item::{Body, Expected, Frame, Item, Left, Logged, Offer, Progress, PublishReceipt, Reached, Shared, Weigh},
+pub use self::item::{
+    Body, Expected, Frame, Item, Left, Logged, Offer, Progress, PublishReceipt, Reached, Shared, Weigh,
 };
+use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
+use switchbox_store::QueuePosition;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -68,6 +69,8 @@ pub struct Session<D> {
     /// QoS 2 ids from the client.
     received: HashMap<u16, Received>,
     acks: Acks,
+    /// QoS 2 messages of an earlier connection that the journal did not have when it ended, by their positions.
+    uncommitted: VecDeque<(QueuePosition, u16)>,
     /// Packet identifiers of what is written down, from before it is until the client has it.
     ids: HashSet<u16>,
     /// Of those, what is on its way to the log and has its place in the queue: how many, and their bytes.
@@ -99,6 +102,7 @@ impl<D: Clone + Weigh> Session<D> {
             last_id: 0,
             received: HashMap::new(),
             acks: Acks::default(),
+            uncommitted: VecDeque::new(),
             ids: HashSet::new(),
             reserved: 0,
             reserved_bytes: 0,
@@ -128,12 +132,12 @@ impl<D: Clone + Weigh> Session<D> {
         self.receive_maximum = receive_maximum.max(1);
         self.released.clear();
         self.resent = 0;
-        self.acks.clear();
+        self.clear_acks();
     }
 
     /// The connection ended: what cannot outlive it goes.
     pub fn disconnect(&mut self) {
-        self.acks.clear();
+        self.clear_acks();
         // What was not accepted the client sends again.
         self.received.retain(|_, state| *state != Received::Here);
         self.latest = VecDeque::new();
@@ -196,6 +200,11 @@ impl<D: Clone + Weigh> Session<D> {
     pub fn offer_logged(&mut self, item: Item<D>) {
         self.reserved = self.reserved.saturating_sub(1);
         self.reserved_bytes = self.reserved_bytes.saturating_sub(item.size());
+        self.enqueue(item);
+    }
+
+    /// Puts it into the queue, whose room for it was counted before.
+    pub fn offer_counted(&mut self, item: Item<D>) {
         self.enqueue(item);
     }
 
@@ -401,91 +410,16 @@ impl<D: Clone + Weigh> Session<D> {
         gone.into_iter().filter_map(Item::shared).collect()
     }
 
-    /// A QoS 2 PUBLISH came under this id.
-    pub fn receive(&mut self, id: u16) -> PublishReceipt {
-        match self.received.get(&id) {
-            None => {
-                self.received.insert(id, Received::Here);
-                PublishReceipt::New
-            }
-            Some(Received::Acknowledged) => PublishReceipt::Again,
-            Some(_) => PublishReceipt::Waiting,
-        }
-    }
-
-    /// Takes back [`Self::receive`]: it was refused or could not be kept.
-    pub fn unreceive(&mut self, id: u16) {
-        self.received.remove(&id);
-    }
-
-    /// PUBREL: gives the PUBCOMP that answers it.
-    #[must_use]
-    pub fn release(&mut self, id: u16) -> Ack {
-        let known = self.received.remove(&id).is_some();
-        if self.received.is_empty() {
-            self.received = HashMap::new();
-        }
-        let reason = if known { 0 } else { 0x92 };
-        Ack { reason, ..Ack::new(AckKind::PubComp, id) }
-    }
-
-    /// Acknowledges now (after what waits already).
-    pub fn ack(&mut self, ack: Ack) {
-        self.mark_received(&ack);
-        self.acks.push(ack);
-    }
-
-    /// Acknowledges when [`Self::acks_ready`] is called with the batch.
-    pub fn ack_later(&mut self, acks: Vec<Ack>) -> BatchId {
-        for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
-            self.received.entry(ack.id).and_modify(|state| *state = Received::Submitted);
-        }
-        self.acks.push_later(acks)
-    }
-
-    /// The batch is durable. `received`: its QoS 2 ids. They are acknowledged even where the connection that brought
-    /// them is gone.
-    pub fn acks_ready(&mut self, batch: BatchId, received: &[u16]) {
-        let here = self.acks.ready(batch);
-        for id in received {
-            let ack = Ack::new(AckKind::PubRec, *id);
-            self.mark_received(&ack);
-            if !here && self.received.contains_key(id) {
-                self.acks.push(ack);
-            }
-        }
-    }
-
-    fn mark_received(&mut self, ack: &Ack) {
-        if ack.kind == AckKind::PubRec
-            && ack.reason < 0x80
-            && let Some(state) = self.received.get_mut(&ack.id)
-        {
-            *state = Received::Acknowledged;
-        }
-    }
-
-    /// QoS 1 and 2 messages of the client that are not yet acknowledged to the end.
-    #[must_use]
-    pub fn unacknowledged(&self) -> usize {
-        self.acks.closing() + self.received.len()
-    }
-
-    /// Acknowledgements that wait to be written.
-    #[must_use]
-    pub fn acks_waiting(&self) -> usize {
-        self.acks.len()
-    }
-
-    /// The next acknowledgement that may be written; what else there is waits for another connection.
-    pub fn next_ack(&mut self) -> Option<Frame<'_, D>> {
-        self.acks.pop().map(Frame::Ack)
-    }
-
     /// About how much memory the queue holds, and what has a place in it, bytes.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.queue_bytes + self.reserved_bytes
+    }
+
+    /// Messages that wait in the queue, and places in it that are reserved.
+    #[must_use]
+    pub fn places_taken(&self) -> usize {
+        self.queue.len() + self.reserved
     }
 
     /// Messages that wait in the queue.

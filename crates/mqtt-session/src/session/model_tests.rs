@@ -96,11 +96,13 @@ struct Model {
     /// Places that are logged, by their identifiers.
     reserved: BTreeMap<u16, Waiting>,
     /// What is to be written before all else; of a batch that is not durable, nothing of it and behind it.
-    acks: VecDeque<(Option<BatchId>, Ack)>,
+    acks: VecDeque<(Option<u64>, Ack)>,
     /// QoS 2 of the client: whether it was acknowledged.
     received: HashMap<u16, bool>,
-    /// Batches that are not durable, each with the QoS 2 message in it.
-    batches: Vec<(BatchId, Option<u16>)>,
+    /// Positions of batches that are not durable, each with the QoS 2 message in it.
+    batches: VecDeque<(u64, Option<u16>)>,
+    /// Of the last batch.
+    position: u64,
     gone: Vec<u64>,
 }
 
@@ -158,7 +160,7 @@ impl Model {
         Some(sent.message.num)
     }
 
-    fn ready(&mut self, batch: BatchId) -> bool {
+    fn ready(&mut self, batch: u64) -> bool {
         let mut here = false;
         for (of, _) in self.acks.iter_mut().filter(|(of, _)| *of == Some(batch)) {
             (*of, here) = (None, true);
@@ -313,26 +315,33 @@ impl Pair {
         prop_assert_eq!(self.session.receive(id), expected);
         if expected == PublishReceipt::New {
             let ack = Ack::new(AckKind::PubRec, id);
-            let batch = self.session.ack_later(vec![ack.clone()]);
             self.model.received.insert(id, false);
-            self.model.batches.push((batch, Some(id)));
-            self.model.acks.push_back((Some(batch), ack));
+            self.ack_later(ack, Some(id));
         }
         Ok(())
     }
 
     fn durable(&mut self, at: usize) {
         let Some(at) = at.checked_rem(self.model.batches.len()) else { return };
-        let (batch, received) = self.model.batches.remove(at);
-        self.session.acks_ready(batch, received.as_slice());
-        let here = self.model.ready(batch);
-        let known = received.filter(|id| self.model.received.contains_key(id));
-        if let Some(id) = known {
-            self.model.received.insert(id, true);
-            if !here {
-                self.model.acks.push_back((None, Ack::new(AckKind::PubRec, id)));
+        let Some((last, _)) = self.model.batches.get(at).copied() else { return };
+        self.session.commit(QueuePosition(last));
+        for (batch, received) in self.model.batches.drain(..=at).collect::<Vec<_>>() {
+            let here = self.model.ready(batch);
+            if let Some(id) = received.filter(|id| self.model.received.contains_key(id)) {
+                self.model.received.insert(id, true);
+                if !here {
+                    self.model.acks.push_back((None, Ack::new(AckKind::PubRec, id)));
+                }
             }
         }
+    }
+
+    fn ack_later(&mut self, ack: Ack, received: Option<u16>) {
+        self.model.position += 1;
+        let position = self.model.position;
+        self.session.ack_at(QueuePosition(position), vec![ack.clone()]);
+        self.model.batches.push_back((position, received));
+        self.model.acks.push_back((Some(position), ack));
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -376,10 +385,7 @@ impl Pair {
                 }
             }
             Step::Later(id) => {
-                let ack = Ack::new(AckKind::PubAck, id);
-                let batch = self.session.ack_later(vec![ack.clone()]);
-                self.model.batches.push((batch, None));
-                self.model.acks.push_back((Some(batch), ack));
+                self.ack_later(Ack::new(AckKind::PubAck, id), None);
             }
             Step::Durable(at) => self.durable(at),
             Step::Reconnect(receive_maximum) => self.reconnect(receive_maximum),

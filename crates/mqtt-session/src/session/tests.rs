@@ -277,11 +277,13 @@ fn a_qos_2_message_that_becomes_durable_on_a_later_connection_is_acknowledged_th
     let mut session = S::new();
     session.connect(10);
     session.receive(7);
-    let batch = session.ack_later(vec![Ack::new(AckKind::PubAck, 6), Ack::new(AckKind::PubRec, 7)]);
+    session.ack_at(QueuePosition(3), vec![Ack::new(AckKind::PubAck, 6), Ack::new(AckKind::PubRec, 7)]);
     session.disconnect();
     session.connect(10);
     assert_eq!(session.receive(7), PublishReceipt::Waiting);
-    session.acks_ready(batch, &[7]);
+    session.commit(QueuePosition(2));
+    assert_eq!(written(&mut session), [""; 0]);
+    session.commit(QueuePosition(3));
     assert_eq!(written(&mut session), ["rec7"]);
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 pub use self::trie::memory_bytes;
 pub use self::{
     pending::Pending,
-    session_log::{ChangesCommitted, SessionLog},
+    session_log::SessionLog,
     slow_consumer::{SlowConsumer, WaitBudget},
 };
 use self::{
@@ -47,7 +47,7 @@ use switchbox_model::{
     limits::LimitName,
 };
 pub use switchbox_rules::topic::{TopicError, check_filter, check_name, is_shared, matched_part, matches};
-use switchbox_store as store;
+use switchbox_store::{OnCommit, QueuePermit, QueuePosition, Reply};
 use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling};
 
 /// How long all publishers together wait for a subscriber that takes nothing.
@@ -316,10 +316,10 @@ impl Handle {
         let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
         let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
         if !waiting.is_empty() {
-            self.write(std::mem::take(&mut pending), |_| ()).await;
+            self.write(std::mem::take(&mut pending)).await;
             Box::pin(self.wait(&message, waiting, &mut pending, budget, std::future::pending())).await;
         }
-        self.write(pending, |_| ()).await;
+        self.write(pending).await;
     }
 
     /// As [`Self::publish`], for tests: nobody's message, with all the time there is at first.
@@ -374,27 +374,31 @@ impl Handle {
         }
     }
 
-    /// Writes down what is pending; `done` is called when it is durable, or never will be. Waits for room in the log's queue,
-    /// not for the disk.
-    pub async fn write(&self, pending: Pending, done: impl FnOnce(Result<(), store::Error>) + Send + 'static) {
-        let room = self.reserve_for(&pending).await;
-        self.write_with(room, pending, done);
+    /// Writes down what is pending. Waits for room in the log's queue, not for the disk.
+    pub async fn write(&self, pending: Pending) {
+        let permit = self.reserve_for(&pending).await;
+        self.write_with(permit, pending, OnCommit::Nothing);
     }
 
     /// Waits for room in the log's queue; none where it needs none.
-    pub async fn reserve_for(&self, pending: &Pending) -> Option<store::QueuePermit> {
+    pub async fn reserve_for(&self, pending: &Pending) -> Option<QueuePermit> {
         if pending.is_empty() { None } else { self.0.session_log.reserve(pending.bytes()).await }
     }
 
-    /// As [`Self::write`], at once; what has no room goes as well.
+    /// As [`Self::write`], at once; what has no room goes as well. Returns the position at which the log has it; none when the log is
+    /// closed.
     pub fn write_with(
         &self,
-        room: Option<store::QueuePermit>,
+        permit: Option<QueuePermit>,
         pending: Pending,
-        done: impl FnOnce(Result<(), store::Error>) + Send + 'static,
-    ) {
-        let (changes, done) = pending.into_parts(done);
-        if changes.is_empty() { done(Ok(())) } else { self.0.session_log.submit(changes, room, Box::new(done)) }
+        on_commit: OnCommit,
+    ) -> Option<QueuePosition> {
+        let (changes, on_commit) = pending.into_parts(on_commit);
+        if changes.is_empty() {
+            on_commit.run(Ok(Reply::Done));
+            return Some(QueuePosition::default());
+        }
+        self.0.session_log.submit(changes, permit, on_commit)
     }
 
     /// Gives it back where its publisher waits and it is worth waiting for room.

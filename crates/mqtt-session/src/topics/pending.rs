@@ -8,6 +8,7 @@ use switchbox_model::{
     Message,
     broker::{BrokerChange, MessageNum, Now, Owner, Recipient, StoredMessage},
 };
+use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::clock;
 
 /// What a change costs in the log's queue beside its message, bytes, about.
@@ -82,19 +83,22 @@ impl Pending {
         Written { pending: self, message, at: None }
     }
 
-    /// The changes, and what to do when they are durable or never will be: deliveries, then `done`.
-    pub fn into_parts<E: 'static>(
-        self,
-        done: impl FnOnce(Result<(), E>) + Send + 'static,
-    ) -> (Vec<BrokerChange>, impl FnOnce(Result<(), E>) + Send + 'static) {
+    /// The changes, and what follows when they are durable or never will be: deliveries, then `on_commit`.
+    #[must_use]
+    pub fn into_parts(self, on_commit: OnCommit) -> (Vec<BrokerChange>, OnCommit) {
         let Self { changes, places, .. } = self;
-        let deliver = move |result: Result<(), E>| {
+        if places.is_empty() {
+            return (changes, on_commit);
+        }
+        let deliver = move |result: Result<Reply, store::Error>| {
             if result.is_ok() {
                 places.into_iter().for_each(Place::take);
+            } else {
+                drop(places);
             }
-            done(result);
+            on_commit.run(result);
         };
-        (changes, deliver)
+        (changes, OnCommit::Call(Box::new(deliver)))
     }
 }
 

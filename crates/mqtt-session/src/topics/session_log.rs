@@ -9,11 +9,8 @@ use switchbox_model::{
     Entry,
     broker::{BrokerChange, MessageNum, SessionNum},
 };
-use switchbox_store as store;
+use switchbox_store::{self as store, OnCommit, QueuePermit, QueuePosition, Reply};
 use switchbox_support::scheduling::PriorityClass;
-
-/// Called once, on the log's writer thread, when it is durable or never will be. Must not block.
-pub type ChangesCommitted = Box<dyn FnOnce(Result<(), store::Error>) + Send>;
 
 /// Cheap to clone. The default keeps nothing.
 #[derive(Debug, Clone, Default)]
@@ -45,21 +42,35 @@ impl SessionLog {
     }
 
     /// Waits for room in the log's queue for so many bytes. None: what is kept then needs none, or is refused.
-    pub(super) async fn reserve(&self, bytes: usize) -> Option<store::QueuePermit> {
+    pub(super) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
         self.store.as_ref()?.reserve(bytes, PriorityClass::Background).await.ok()
     }
 
-    /// Writes these together.
-    pub(super) fn submit(&self, changes: Vec<BrokerChange>, room: Option<store::QueuePermit>, done: ChangesCommitted) {
-        match &self.store {
-            Some(store) => store.submit([(Entry::Broker(changes), Some(when(done)))], true, room),
-            None => done(Ok(())),
-        }
+    /// Writes these together. Returns the position at which the log has them; none when the log is closed.
+    pub(super) fn submit(
+        &self,
+        changes: Vec<BrokerChange>,
+        permit: Option<QueuePermit>,
+        on_commit: OnCommit,
+    ) -> Option<QueuePosition> {
+        let Some(store) = &self.store else {
+            on_commit.run(Ok(Reply::Done));
+            return Some(QueuePosition::default());
+        };
+        let (_, position) = store.append(None, Entry::Broker(changes), true, permit, on_commit)?;
+        store.wake(0);
+        Some(position)
     }
 
     /// The same for a few bytes, from where nothing may wait.
-    pub fn submit_soon(&self, changes: Vec<BrokerChange>, done: ChangesCommitted) {
-        self.submit(changes, None, done);
+    pub fn submit_soon(&self, changes: Vec<BrokerChange>, on_commit: OnCommit) -> Option<QueuePosition> {
+        self.submit(changes, None, on_commit)
+    }
+
+    /// The log has all up to this position.
+    #[must_use]
+    pub fn committed(&self) -> QueuePosition {
+        self.store.as_ref().map(store::Handle::committed).unwrap_or_default()
     }
 
     /// Nobody waits for this: after a crash it may be missing.
@@ -68,8 +79,4 @@ impl SessionLog {
             store.note(Entry::Broker(vec![change]));
         }
     }
-}
-
-fn when(done: ChangesCommitted) -> store::CommitCallback {
-    Box::new(|reply| done(reply.map(drop)))
 }

@@ -12,6 +12,7 @@ use super::{Clients, DueWill, Key, RemainingWork, Slot};
 use crate::{mailbox::Mailbox, shared_redelivery};
 use switchbox_model::broker::BrokerChange;
 use switchbox_mqtt_session::topics::{Pending, Subscriber as _};
+use switchbox_store::OnCommit;
 use switchbox_support::{clock, tasks::spawn_contained};
 
 /// What a connection leaves behind.
@@ -206,7 +207,7 @@ impl Clients {
         let remaining_of_will = match will {
             Some(will) => will(first),
             None => {
-                self.topics.write_with(None, first, |_| ());
+                self.topics.write_with(None, first, OnCommit::Nothing);
                 None
             }
         };
@@ -217,7 +218,7 @@ impl Clients {
         Some(Box::pin(async move {
             let mut pending = shared_redelivery::redeliver_waiting(&topics, session_num, waiting).await;
             pending.extend(ended);
-            topics.write_with(None, pending, |_| ());
+            topics.write_with(None, pending, OnCommit::Nothing);
             if let Some(remaining) = remaining_of_will {
                 remaining.await;
             }

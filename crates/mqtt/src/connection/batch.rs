@@ -34,8 +34,6 @@ pub(crate) struct Batch {
 pub(super) struct Ordinary {
     pub(super) pending: Pending,
     pub(super) acks: Vec<Ack>,
-    /// QoS 2 ids among them.
-    pub(super) received: Vec<u16>,
 }
 
 impl Batch {
@@ -74,7 +72,6 @@ impl Ordinary {
 
     /// To be acknowledged when what is pending is durable.
     pub(super) fn push(&mut self, ack: Ack) {
-        self.received.extend((ack.kind == AckKind::PubRec).then_some(ack.id));
         self.acks.push(ack);
     }
 

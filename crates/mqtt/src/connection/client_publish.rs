@@ -14,7 +14,7 @@ use crate::{
     presence::Presence,
     session_key,
 };
-use switchbox_core::ingest::NewEvent;
+use switchbox_core::ingest::{self, NewEvent, OnCommit};
 use switchbox_model::{
     Message,
     broker::{BrokerChange, Owner, SessionNum},
@@ -24,10 +24,9 @@ use switchbox_mqtt_codec::{
     packet::{Ack, AckKind, Version},
 };
 use switchbox_mqtt_session::{
-    session::{BatchId, Progress},
+    session::Progress,
     topics::{Offer, Publisher, Subscriber as _},
 };
-use switchbox_store as store;
 
 const NOT_RETAINED: Refusal =
     Refusal::new(reason::QUOTA, "there is no room for one more retained message of this client");
@@ -129,26 +128,18 @@ impl Connection {
         if ordinary.is_empty() && event.is_none() {
             return Ok(());
         }
-        let Ordinary { pending, acks, received } = ordinary;
-        let Presence { shared, mailbox, .. } = &self.presence;
+        let Ordinary { pending, acks } = ordinary;
         let Some(event) = event else {
-            let (room, stays) = apart(self.or_revoked(shared.topics.reserve_for(&pending)).await);
-            let (done, in_quota) = self.acknowledge_later(acks, received);
-            let done = move |result: Result<(), store::Error>| done(result.map_err(Into::into));
-            shared.topics.write_with(room.flatten(), pending, done);
-            return stays.and(in_quota);
+            let topics = &self.presence.shared.topics;
+            let (permit, stays) = apart(self.or_revoked(topics.reserve_for(&pending)).await);
+            let position = topics.write_with(permit.flatten(), pending, self.waker_for(&acks, 0).into());
+            return stays.and(self.submitted(position.ok_or(ingest::Error::Closed), 0, acks));
         };
         let bytes = weight(&event.data) + pending.bytes();
-        let (room, stays) = apart(self.reserve(bytes).await);
-        let (done, in_quota) = self.acknowledge_later(acks, received);
-        mailbox.submitted(bytes);
-        let writer = mailbox.clone();
-        let (changes, done) = pending.into_parts(move |result| {
-            writer.written(bytes);
-            done(result);
-        });
-        shared.hub.ingest.submit_topic(event, changes, room, Box::new(done));
-        stays.and(in_quota)
+        let (permit, stays) = apart(self.reserve(bytes).await);
+        let (changes, on_commit) = pending.into_parts(self.waker_for(&acks, bytes).into());
+        let submitted = self.presence.shared.hub.ingest.submit_topic(event, changes, permit, on_commit);
+        stays.and(self.submitted(submitted, bytes, acks))
     }
 
     /// QoS 2 events of the device: their ids are written behind them, so that a crash between the two repeats an event and
@@ -156,23 +147,24 @@ impl Connection {
     pub(crate) fn note_received(&self, received: &[u16]) {
         if let Some(session) = self.durable_session().filter(|_| !received.is_empty()) {
             let changes = received.iter().map(|id| BrokerChange::Received { session, id: *id }).collect();
-            self.presence.shared.topics.session_log().submit_soon(changes, Box::new(|_| ()));
+            self.presence.shared.topics.session_log().submit_soon(changes, OnCommit::Nothing);
         }
     }
 
-    /// Writes down what became of messages that are written down. `held`: the PUBRELs that wait for it.
-    pub(crate) fn note_progress(&self, session: SessionNum, progress: Progress, held: Option<BatchId>) {
+    /// Writes down what became of messages that are written down. Each PUBREL waits for that.
+    pub(crate) fn log_progress(&self, session: SessionNum, progress: Progress) {
         let session_log = self.presence.shared.topics.session_log();
-        if let Some(batch) = held {
-            let changes = progress.held.iter().map(|logged| BrokerChange::Held { session, num: logged.num }).collect();
-            let (mailbox, connection_epoch) = (self.presence.mailbox.clone(), self.connection_epoch);
-            let done = move |result: Result<(), store::Error>| {
-                mailbox.done(connection_epoch, batch, &[], result.map_err(Into::into))
-            };
-            session_log.submit_soon(changes, Box::new(done));
+        let Progress { gone, held } = progress;
+        if !held.is_empty() {
+            let changes = held.iter().map(|logged| BrokerChange::Held { session, num: logged.num }).collect();
+            let acks: Vec<_> = held.iter().map(|logged| Ack::new(AckKind::PubRel, logged.id)).collect();
+            // None: the log is closed. The client sends PUBREC again on its next connection.
+            if let Some(position) = session_log.submit_soon(changes, self.waker_for(&acks, 0).into()) {
+                self.presence.mailbox.lock().session.ack_at(position, acks);
+            }
         }
-        if !progress.gone.is_empty() {
-            session_log.note(BrokerChange::Gone { session, nums: progress.gone });
+        if !gone.is_empty() {
+            session_log.note(BrokerChange::Gone { session, nums: gone });
         }
     }
 }

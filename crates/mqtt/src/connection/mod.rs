@@ -13,6 +13,7 @@ mod retained;
 mod revalidate;
 mod submit;
 pub(crate) mod subscribe;
+mod unwritten;
 mod window;
 mod write;
 
@@ -25,7 +26,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
 
-use self::{retained::RetainedLeft, window::Slow};
+use self::{retained::RetainedLeft, unwritten::Unwritten, window::Slow};
 use crate::{end::ConnectionEnd, presence::Presence, socket::Socket};
 use switchbox_model::limits;
 use switchbox_mqtt_codec::{
@@ -86,6 +87,7 @@ pub(crate) struct Connection {
     /// The log has told that events of this client are dropped.
     pub(crate) drops_logged: bool,
     pub(crate) slow: Option<Box<Slow>>,
+    pub(crate) unwritten: Unwritten,
     pub(crate) stream: Socket,
     decoder: Decoder,
     /// Bytes of a packet that is not whole.
@@ -120,6 +122,7 @@ impl Connection {
             ends: false,
             drops_logged: false,
             slow: None,
+            unwritten: Unwritten::default(),
             stream,
             decoder,
             partial,
@@ -168,6 +171,7 @@ impl Connection {
     /// where the connection is to end meanwhile: what waits there knows of that.
     async fn step(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), Stop> {
         self.presence.mailbox.work.begin_look();
+        self.check_journal()?;
         self.revalidate_if_requested()?;
         if !self.partial.is_empty() {
             let packets = self.decode_partial();
@@ -260,7 +264,7 @@ impl Connection {
     /// False while the client must first take what waits for it, or the journal what it sent.
     fn reads(&self) -> bool {
         self.unsent.len() < UNSENT_BYTES
-            && !self.presence.mailbox.is_over_unwritten_limit()
+            && !self.unwritten.is_full()
             && self.presence.mailbox.lock().session.acks_waiting() <= usize::from(limits::RECEIVE_MAXIMUM)
     }
 }

@@ -1,7 +1,7 @@
 //! Hands a client's events to the journal, where that has room: waiting for it is what slows a fast client down. Never writes to the
 //! socket.
 
-use std::time::Instant;
+use std::{task::Waker, time::Instant};
 
 use crate::{
     connection::{
@@ -12,9 +12,9 @@ use crate::{
     mailbox::Close,
     presence::Presence,
 };
-use switchbox_core::ingest::{self, EventsCommitted, NewEvent, QueuePermit};
+use switchbox_core::ingest::{self, NewEvent, QueuePermit, QueuePosition};
 use switchbox_model::limits;
-use switchbox_mqtt_codec::packet::Ack;
+use switchbox_mqtt_codec::packet::{Ack, AckKind};
 
 impl Connection {
     /// Hands the batch to the journal.
@@ -44,8 +44,9 @@ impl Connection {
             Some(permit) => permit,
             None => self.reserve(bytes).await?,
         };
-        let (done, in_quota) = self.when_durable(acks, received.clone(), bytes);
-        self.presence.shared.hub.ingest.submit(&device, events, permit, done);
+        let waker = self.waker_for(&acks, bytes);
+        let submitted = self.presence.shared.hub.ingest.submit_waking(&device, events, permit, waker);
+        let in_quota = self.submitted(submitted, bytes, acks);
         self.note_received(&received);
         in_quota
     }
@@ -83,9 +84,9 @@ impl Connection {
             self.count_dropped(1);
             return Ok(());
         };
-        let (done, in_quota) = self.when_durable(Vec::new(), Vec::new(), bytes);
-        self.presence.shared.hub.ingest.submit_topic(event, Vec::new(), Some(permit), done);
-        in_quota
+        let on_commit = self.waker_for(&[], bytes).into();
+        let submitted = self.presence.shared.hub.ingest.submit_topic(event, Vec::new(), Some(permit), on_commit);
+        self.submitted(submitted, bytes, Vec::new())
     }
 
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueuePermit, ConnectionEnd> {
@@ -100,40 +101,42 @@ impl Connection {
         self.or_revoked(shared.hub.ingest.reserve_droppable(bytes, self.class)).await?.map_err(closed)
     }
 
-    /// What to do when the journal has the events, and whether the client keeps to its window.
-    fn when_durable(
-        &self,
-        acks: Vec<Ack>,
-        received: Vec<u16>,
-        bytes: usize,
-    ) -> (EventsCommitted, Result<(), ConnectionEnd>) {
-        let mailbox = self.presence.mailbox.clone();
-        mailbox.submitted(bytes);
-        if acks.is_empty() {
-            return (Box::new(move |_| mailbox.written(bytes)), Ok(()));
-        }
-        let (acknowledge, in_quota) = self.acknowledge_later(acks, received);
-        let done = move |result| {
-            mailbox.written(bytes);
-            acknowledge(result);
-        };
-        (Box::new(done), in_quota)
+    /// What the journal wakes when it has this. None where nothing is done then: nothing is to be acknowledged, and the client is
+    /// read all the same.
+    pub(super) fn waker_for(&self, acks: &[Ack], bytes: usize) -> Option<Waker> {
+        (!acks.is_empty() || self.unwritten.fills(bytes)).then(|| Waker::from(self.presence.mailbox.clone()))
     }
 
-    /// The same, also where nothing is to be acknowledged: what comes later is acknowledged behind it.
-    pub(crate) fn acknowledge_later(
-        &self,
+    /// It goes to the journal, which has it at this position; it is acknowledged then, behind what was submitted before. The error, if
+    /// the journal takes it: more is unacknowledged than the client may have.
+    pub(super) fn submitted(
+        &mut self,
+        position: Result<QueuePosition, ingest::Error>,
+        bytes: usize,
         acks: Vec<Ack>,
-        received: Vec<u16>,
-    ) -> (impl FnOnce(Result<(), ingest::Error>) + Send + use<>, Result<(), ConnectionEnd>) {
-        let mailbox = self.presence.mailbox.clone();
-        let connection_epoch = self.connection_epoch;
-        let (id, unacknowledged) = {
-            let mut state = mailbox.lock();
-            (state.session.ack_later(acks), state.session.unacknowledged())
+    ) -> Result<(), ConnectionEnd> {
+        let mut state = self.presence.mailbox.lock();
+        let position = match position {
+            Ok(position) => position,
+            Err(error) => {
+                // Without acknowledgement the client sends it again, on its next connection.
+                let received = acks.iter().filter(|ack| ack.kind == AckKind::PubRec);
+                received.for_each(|ack| state.session.unreceive(ack.id));
+                return Err(closed(error));
+            }
         };
-        let done = move |result| mailbox.done(connection_epoch, id, &received, result);
-        (done, self.check_receive_maximum(unacknowledged))
+        self.unwritten.push(position, bytes);
+        state.session.ack_at(position, acks);
+        self.check_receive_maximum(state.session.unacknowledged())
+    }
+
+    /// The error: the journal will never have what was submitted, so it is not acknowledged.
+    pub(super) fn check_journal(&self) -> Result<(), ConnectionEnd> {
+        let ingest = &self.presence.shared.hub.ingest;
+        match ingest.failed().filter(|_| self.unwritten.waits(ingest.committed())) {
+            Some(error) => Err(closed(error)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use switchbox_mqtt_codec::{
     packet::{Filter, Subscribe},
 };
 use switchbox_mqtt_session::topics::{self, Pending, Subscriber};
-use switchbox_store as store;
+use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::scheduling;
 
 impl Connection {
@@ -73,9 +73,9 @@ impl Connection {
             return Ok(());
         }
         let (tell, told) = tokio::sync::oneshot::channel();
-        let done = move |result| {
-            let _ = tell.send(result);
-        };
+        let done = OnCommit::Call(Box::new(move |reply: Result<Reply, store::Error>| {
+            let _ = tell.send(reply.map(drop));
+        }));
         let shared = &self.presence.shared;
         let (room, stays) = apart(self.or_revoked(shared.topics.reserve_for(&pending)).await);
         shared.topics.write_with(room.flatten(), pending, done);
@@ -117,7 +117,7 @@ impl Connection {
                 (SubscriptionTarget::Topic, filter.qos)
             }
         };
-        self.presence.mailbox.lock().subscriptions.insert(filter.filter.clone(), target);
+        self.presence.mailbox.insert_subscription(filter.filter.clone(), target);
         if let Some(session) = self.durable_session() {
             let subscription = stored(filter, id, target);
             pending.push(BrokerChange::Subscribed { session, filter: (*filter.filter).into(), subscription });
@@ -165,7 +165,7 @@ impl Connection {
     fn unsubscribe_one(&mut self, filter: &str) -> bool {
         self.forget_retained(filter);
         let mailbox = &self.presence.mailbox;
-        let removed = mailbox.lock().subscriptions.remove(filter);
+        let removed = mailbox.remove_subscription(filter);
         match removed {
             Some(SubscriptionTarget::Topic) => {
                 self.presence.shared.topics.unsubscribe(filter, mailbox.id());

@@ -3,12 +3,10 @@
 use std::{borrow::Cow, cell::RefCell, io};
 
 use bytes::{Buf as _, BytesMut};
-use parking_lot::MutexGuard;
 
 use crate::{
     connection::Connection, device_delivery::DeliveryReports, encode_publish, end::ConnectionEnd, presence::Presence,
 };
-use switchbox_mqtt_codec::packet::{Ack, AckKind};
 use switchbox_mqtt_session::session::Frame;
 use switchbox_support::{clock, scheduling};
 
@@ -61,14 +59,18 @@ impl Connection {
         let now = clock::instant();
         let (mut published, mut taken) = (0, 0);
         let mut refused = DeliveryReports::default();
+        let committed = shared.hub.ingest.committed();
+        self.unwritten.commit(committed);
         let mut state = mailbox.lock();
+        state.session.commit(committed);
+        mailbox.purge_if_requested(&mut state);
         let mut locked_until = out.len() + LOCKED_BYTES;
         let more = loop {
             if out.len() >= WRITE_BYTES {
                 break true;
             }
             if out.len() >= locked_until {
-                MutexGuard::bump(&mut state);
+                state.bump();
                 locked_until = out.len() + LOCKED_BYTES;
             }
             let next = if self.ends { state.session.next_ack() } else { state.session.next(now) };
@@ -100,11 +102,9 @@ impl Connection {
         mailbox.drained(&mut state);
         let progress = state.session.take_progress();
         let session_num = state.session_num.filter(|_| !progress.is_empty());
-        let held = progress.held.iter().map(|logged| Ack::new(AckKind::PubRel, logged.id)).collect::<Vec<_>>();
-        let batch = (!held.is_empty()).then(|| state.session.ack_later(held));
         drop(state);
         if let Some(session) = session_num {
-            self.note_progress(session, progress, batch);
+            self.log_progress(session, progress);
         }
         self.acknowledged(refused);
         shared.metrics.publishes_out.inc_by(published);

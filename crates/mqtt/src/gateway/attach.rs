@@ -50,6 +50,7 @@ impl Connection {
             known.expires_at = expires_at;
         } else {
             let link = AttachedLink::new(device.clone(), mailbox.clone(), self.connection_epoch);
+            link.note_feeds(&mailbox.lock());
             let online = shared.hub.delivery.attach(&device, link.clone(), &gateway.name.id);
             let online = online.map_err(|taken| failed(taken.to_string()))?;
             tracing::debug!(gateway = %gateway.name, device = %device.name, "attached");

@@ -1,9 +1,15 @@
 //! A device that a gateway speaks for, as delivery sees it: a link into the gateway's mailbox. One for each attachment, so
 //! that nothing late of an earlier one comes over it. Never touches the gateway's own feeds.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
-use crate::{device_delivery::DeviceDelivery, mailbox::Mailbox};
+use crate::{
+    device_delivery::DeviceDelivery,
+    mailbox::{Mailbox, State},
+};
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Feed, Link, Outbound};
 use switchbox_model::QoS;
@@ -12,17 +18,31 @@ pub(crate) struct AttachedLink {
     device: Arc<Device>,
     mailbox: Arc<Mailbox>,
     connection_epoch: u64,
-    over: OnceLock<String>,
+    over: Arc<OnceLock<String>>,
+    /// The device acknowledges no command: the gateway's subscription has QoS 0.
+    commands_unconfirmed: AtomicBool,
 }
 
 impl AttachedLink {
     pub(crate) fn new(device: Arc<Device>, mailbox: Arc<Mailbox>, connection_epoch: u64) -> Arc<Self> {
-        Arc::new(Self { device, mailbox, connection_epoch, over: OnceLock::new() })
+        Arc::new(Self {
+            device,
+            mailbox,
+            connection_epoch,
+            over: Arc::default(),
+            commands_unconfirmed: AtomicBool::new(false),
+        })
     }
 
     /// Why nothing comes over it any more.
     pub(crate) fn over(&self) -> Option<&str> {
         self.over.get().map(String::as_str)
+    }
+
+    /// The gateway's subscriptions to the device's topics have changed.
+    pub(crate) fn note_feeds(&self, state: &State) {
+        let qos = state.attached_feed(&self.device.name.id, Feed::Commands);
+        self.commands_unconfirmed.store(qos == Some(QoS::AtMostOnce), Ordering::Release);
     }
 
     /// Nothing more is to come, and what came and was not sent goes.
@@ -39,11 +59,8 @@ impl AttachedLink {
 
 impl Link for AttachedLink {
     fn queue(&self, outbound: Outbound) -> bool {
-        let state = self.mailbox.lock();
-        if self.over().is_some() {
-            return false;
-        }
-        self.mailbox.put(state, self.connection_epoch, DeviceDelivery { device: Some(self.device.clone()), outbound })
+        let delivery = DeviceDelivery { device: Some(self.device.clone()), outbound };
+        self.over().is_none() && self.mailbox.hand_over(self.connection_epoch, delivery, Some(&self.over))
     }
 
     fn wake(&self) {
@@ -51,8 +68,7 @@ impl Link for AttachedLink {
     }
 
     fn confirms_commands(&self) -> bool {
-        let qos = self.mailbox.lock().attached_feed(&self.device.name.id, Feed::Commands);
-        qos != Some(QoS::AtMostOnce)
+        !self.commands_unconfirmed.load(Ordering::Acquire)
     }
 
     fn has_room(&self) -> bool {

@@ -8,6 +8,7 @@ use crate::{
         iot_core::{self, FEED_QOS, Subscribe},
     },
     gateway::{Failure, publish::not_attached},
+    mailbox::State,
     subscriptions::{AttachedSubscription, SubscriptionTarget},
 };
 use switchbox_delivery::Feed;
@@ -70,7 +71,14 @@ impl Connection {
         let of_device = state.attached_subscriptions.entry(id.clone()).or_default();
         of_device.retain(|old| old.filter != new.filter);
         of_device.push(new);
+        self.note_attached_feeds(id, &state);
         Ok(())
+    }
+
+    fn note_attached_feeds(&self, id: &DeviceId, state: &State) {
+        if let Some(attached) = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id)) {
+            attached.link.note_feeds(state);
+        }
     }
 
     /// False: there was no such subscription.
@@ -86,6 +94,7 @@ impl Connection {
             if of_device.is_empty() {
                 state.attached_subscriptions.remove(&id);
             }
+            self.note_attached_feeds(&id, &state);
             (feed, state.attached_feed(&id, feed).is_some())
         };
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(&id));

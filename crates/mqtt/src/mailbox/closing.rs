@@ -1,5 +1,7 @@
 //! The request that a connection ends. It stays until the next connection of the session begins.
 
+use std::sync::atomic::Ordering;
+
 use super::Mailbox;
 
 /// Why somebody wants a connection closed.
@@ -18,7 +20,12 @@ pub(crate) enum Close {
 impl Mailbox {
     /// Asks the connection to end; the first reason counts.
     pub(crate) fn close(&self, close: Close) {
-        self.lock().closing.get_or_insert(close);
+        {
+            let mut state = self.lock();
+            state.closing.get_or_insert(close);
+            // Under the lock, as the next connection of the session sets it.
+            self.open_epoch.store(0, Ordering::Release);
+        }
         self.closing.notify_one();
     }
 

@@ -1,11 +1,10 @@
 //! A client's own device, as delivery sees its connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Mailbox, closing::Close};
 use crate::device_delivery::DeviceDelivery;
-use switchbox_delivery::{Feed, Link, Outbound};
-use switchbox_model::QoS;
+use switchbox_delivery::{Link, Outbound};
 
 /// A device's connection, as delivery sees it. One for each connection, so that a late delivery does not reach the next.
 pub(crate) struct DeviceLink {
@@ -15,7 +14,7 @@ pub(crate) struct DeviceLink {
 
 impl Link for DeviceLink {
     fn queue(&self, outbound: Outbound) -> bool {
-        self.mailbox.put(self.mailbox.lock(), self.connection_epoch, DeviceDelivery::own(outbound))
+        self.mailbox.hand_over(self.connection_epoch, DeviceDelivery::own(outbound), None)
     }
 
     fn wake(&self) {
@@ -23,7 +22,7 @@ impl Link for DeviceLink {
     }
 
     fn confirms_commands(&self) -> bool {
-        self.mailbox.lock().feed(Feed::Commands) != Some(QoS::AtMostOnce)
+        !self.mailbox.commands_unconfirmed.load(Ordering::Acquire)
     }
 
     fn has_room(&self) -> bool {

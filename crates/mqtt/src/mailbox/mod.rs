@@ -3,27 +3,33 @@
 
 mod closing;
 mod device_link;
+mod inbox;
+mod locked;
 mod subscriber;
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Wake,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(crate) use self::{closing::Close, device_link::DeviceLink, subscriber::logged_item};
+use self::{
+    inbox::{Handed, Inbox},
+    locked::{Fullness, Locked},
+};
 use crate::{
     device_delivery::DeviceDelivery,
     offline_sessions::{OwnerQuota, SessionUsage},
-    subscriptions::{AttachedSubscription, Subscriptions},
+    subscriptions::{AttachedSubscription, SubscriptionTarget, Subscriptions},
     wake_signal::WakeSignal,
 };
-use switchbox_core::ingest;
 use switchbox_delivery::Feed;
 use switchbox_model::{
     DeviceId, QoS,
@@ -31,7 +37,7 @@ use switchbox_model::{
     limits,
 };
 use switchbox_mqtt_session::{
-    session::{BatchId, Body, Item, Offer, Session},
+    session::{Body, Item, Offer, Session},
     topics::{SessionLog, SlowConsumer},
 };
 use switchbox_support::{clock, metrics::Metrics};
@@ -78,6 +84,15 @@ pub(crate) struct Mailbox {
     /// The device's or client's name, for the log.
     pub(crate) name: Arc<str>,
     state: Mutex<State>,
+    /// What others handed over, for the session.
+    inbox: Inbox,
+    fullness: Fullness,
+    /// The number of the connection that takes deliveries; 0 = none does.
+    open_epoch: AtomicU64,
+    /// The client's own device acknowledges no command: its subscription has QoS 0.
+    commands_unconfirmed: AtomicBool,
+    /// A delivery found no room.
+    purge: AtomicBool,
     /// Something changed that decides whether the client may stay.
     revalidate: AtomicBool,
     /// The queue takes nothing, whatever it is.
@@ -89,11 +104,16 @@ pub(crate) struct Mailbox {
     /// The connection has ended.
     pub(crate) gone: Notify,
     room: Notify,
-    /// Bytes of the client's events that are on their way to the journal.
-    unwritten_bytes: AtomicUsize,
     metrics: Metrics,
     owner_quota: OwnerQuota,
     session_log: SessionLog,
+}
+
+/// The log's writer wakes the connection when it has committed what the connection waits for.
+impl Wake for Mailbox {
+    fn wake(self: Arc<Self>) {
+        self.work.wake_now();
+    }
 }
 
 impl Mailbox {
@@ -103,35 +123,21 @@ impl Mailbox {
             id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             name,
             state: Mutex::default(),
+            inbox: Inbox::default(),
+            fullness: Fullness::default(),
+            open_epoch: AtomicU64::new(0),
+            commands_unconfirmed: AtomicBool::new(false),
+            purge: AtomicBool::new(false),
             revalidate: AtomicBool::new(false),
             queue_full: AtomicBool::new(false),
             work: WakeSignal::default(),
             closing: Notify::new(),
             gone: Notify::new(),
             room: Notify::new(),
-            unwritten_bytes: AtomicUsize::new(0),
             metrics,
             owner_quota,
             session_log,
         })
-    }
-
-    /// So many bytes of the client's go to the journal.
-    pub(crate) fn submitted(&self, bytes: usize) {
-        self.unwritten_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// They are there.
-    pub(crate) fn written(&self, bytes: usize) {
-        let before = self.unwritten_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before >= limits::UNWRITTEN_BYTES && before - bytes < limits::UNWRITTEN_BYTES {
-            self.work.wake_now();
-        }
-    }
-
-    /// Bytes of the client that are on their way to the journal are over `UNWRITTEN_BYTES`: its socket is not read.
-    pub(crate) fn is_over_unwritten_limit(&self) -> bool {
-        self.unwritten_bytes.load(Ordering::Relaxed) >= limits::UNWRITTEN_BYTES
     }
 
     /// The session of an earlier process.
@@ -180,8 +186,13 @@ impl Mailbox {
         self.owner_quota.forget_session(&mut state.usage);
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    /// The session's state, with all that was handed over until now.
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        let mut state = self.state.lock();
+        for handed in self.inbox.take() {
+            self.put(&mut state, handed);
+        }
+        Locked { state, fullness: &self.fullness }
     }
 
     /// A connection begins; returns its number among those of the session.
@@ -192,7 +203,11 @@ impl Mailbox {
         self.count(&mut state);
         self.owner_quota.forget_subscriptions(&mut state.usage);
         state.closing = None;
+        // What became durable since then was acknowledged to an earlier connection, if to any.
+        state.session.commit(self.session_log.committed());
         state.session.connect(receive_maximum);
+        self.note_feeds(&state, SubscriptionTarget::Feed(Feed::Commands, QoS::AtMostOnce));
+        self.open_epoch.store(state.connection_epoch, Ordering::Release);
         state.connection_epoch
     }
 
@@ -200,11 +215,34 @@ impl Mailbox {
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.online = false;
+        self.open_epoch.store(0, Ordering::Release);
         state.session.disconnect();
         self.queue_full.store(false, Ordering::Relaxed);
         self.count(&mut state);
         drop(state);
         self.room.notify_waiters();
+    }
+
+    pub(crate) fn insert_subscription(&self, filter: Box<str>, target: SubscriptionTarget) {
+        let mut state = self.lock();
+        state.subscriptions.insert(filter, target);
+        self.note_feeds(&state, target);
+    }
+
+    pub(crate) fn remove_subscription(&self, filter: &str) -> Option<SubscriptionTarget> {
+        let mut state = self.lock();
+        let removed = state.subscriptions.remove(filter)?;
+        self.note_feeds(&state, removed);
+        Some(removed)
+    }
+
+    /// A subscription to this has changed.
+    fn note_feeds(&self, state: &State, changed: SubscriptionTarget) {
+        if !matches!(changed, SubscriptionTarget::Feed(Feed::Commands, _)) {
+            return;
+        }
+        let unconfirmed = state.feed(Feed::Commands) == Some(QoS::AtMostOnce);
+        self.commands_unconfirmed.store(unconfirmed, Ordering::Release);
     }
 
     /// Asks the connection to find out whether its client may stay.
@@ -246,6 +284,11 @@ impl Mailbox {
         if state.session.has_room(bytes) && (state.online || self.owner_quota.room(bytes).is_ok()) {
             return;
         }
+        self.purge(state);
+    }
+
+    /// Lets go of what ran out of time in the queue.
+    fn purge(&self, state: &mut State) {
         let purged = state.session.purge(clock::instant());
         if purged == 0 {
             return;
@@ -259,29 +302,6 @@ impl Mailbox {
         }
     }
 
-    /// The journal has what this batch acknowledges, or never will.
-    pub(crate) fn done(
-        &self,
-        connection_epoch: u64,
-        batch: BatchId,
-        received: &[u16],
-        result: Result<(), ingest::Error>,
-    ) {
-        let mut state = self.lock();
-        let Err(error) = result else {
-            state.session.acks_ready(batch, received);
-            drop(state);
-            self.work.wake_now();
-            return;
-        };
-        // Without acknowledgement the client sends it again, on its next connection.
-        received.iter().for_each(|id| state.session.unreceive(*id));
-        if state.connection_epoch == connection_epoch {
-            drop(state);
-            self.close(Close::Administrative(error.to_string()));
-        }
-    }
-
     /// The client answered this method call, so nobody waits for its acknowledgement any more.
     pub(crate) fn answered(&self, call: u64) {
         self.lock().session.release_deliveries(|device_delivery| device_delivery.is_call(call));
@@ -289,40 +309,73 @@ impl Mailbox {
 
     /// What cannot be taken back is only given to a connection that sends it soon.
     pub(crate) fn has_room_for_unconfirmed(&self, connection_epoch: u64) -> bool {
-        let state = self.lock();
-        let is_open = state.online && state.connection_epoch == connection_epoch && state.closing.is_none();
-        is_open && state.session.is_half_empty()
+        let ((queued, bytes), (more, more_bytes)) = (self.fullness.read(), self.inbox.counted());
+        self.is_open(connection_epoch)
+            && queued + more <= limits::SESSION_QUEUE / 2
+            && bytes + more_bytes <= limits::SESSION_QUEUE_BYTES / 2
     }
 
-    /// True when it will be sent on this connection.
-    pub(crate) fn put(
+    /// This connection takes deliveries: it has not ended, and nobody asked for its end.
+    fn is_open(&self, connection_epoch: u64) -> bool {
+        self.open_epoch.load(Ordering::Acquire) == connection_epoch
+    }
+
+    /// Hands over a delivery without the session's lock; [`WakeSignal::wake`] is to follow. False: the connection takes none, or
+    /// its queue is full.
+    pub(crate) fn hand_over(
         &self,
-        mut state: MutexGuard<'_, State>,
         connection_epoch: u64,
-        device_delivery: DeviceDelivery,
+        delivery: DeviceDelivery,
+        detached: Option<&Arc<OnceLock<String>>>,
     ) -> bool {
-        let feed = device_delivery.feed();
-        let qos = match &device_delivery.device {
+        if !self.is_open(connection_epoch) {
+            return false;
+        }
+        let is_config = delivery.feed() == Feed::Config;
+        let handed = Handed::Delivery { connection_epoch, delivery, detached: detached.cloned() };
+        if is_config {
+            // The session keeps the newest alone of those that wait.
+            self.inbox.push(handed);
+        } else if !self.inbox.push_counted(handed, self.fullness.read()) {
+            self.metrics.limit(limits::names::SESSION_QUEUE);
+            self.purge.store(true, Ordering::Release);
+            self.work.note();
+            return false;
+        }
+        self.work.note();
+        true
+    }
+
+    /// Puts what was handed over into the session.
+    fn put(&self, state: &mut State, handed: Handed) {
+        let (connection_epoch, delivery, detached) = match handed {
+            Handed::Logged { num, message, recipient } => {
+                return state.session.offer_logged(logged_item(num, message, recipient));
+            }
+            Handed::Delivery { connection_epoch, delivery, detached } => (connection_epoch, delivery, detached),
+        };
+        let is_over = detached.is_some_and(|detached| detached.get().is_some());
+        if is_over || !state.online || state.connection_epoch != connection_epoch || state.closing.is_some() {
+            return;
+        }
+        let feed = delivery.feed();
+        let qos = match &delivery.device {
             None => state.feed(feed),
             Some(device) => state.attached_feed(&device.name.id, feed),
         };
-        let Some(qos) = qos else { return false };
-        if !state.online || state.connection_epoch != connection_epoch || state.closing.is_some() {
-            return false;
+        // Where the client has just unsubscribed: delivery counts on a command that it has handed over.
+        let item = |qos| Item { qos, body: Body::Device(delivery), logged: None };
+        match qos {
+            Some(qos) if feed == Feed::Config => state.session.offer_latest(item(qos)),
+            None if feed == Feed::Config => {}
+            qos => state.session.offer_counted(item(qos.unwrap_or(QoS::AtLeastOnce))),
         }
-        let item = Item { qos, body: Body::Device(device_delivery), logged: None };
-        let taken = if feed == Feed::Config {
-            state.session.offer_latest(item);
-            true
-        } else {
-            self.offer(&mut state, item) == Offer::Taken
-        };
-        drop(state);
-        if taken {
-            self.work.note();
-        } else {
-            self.metrics.limit(limits::names::SESSION_QUEUE);
+    }
+
+    /// What ran out of time in the queue goes, where a delivery found no room.
+    pub(crate) fn purge_if_requested(&self, state: &mut State) {
+        if self.purge.load(Ordering::Relaxed) && self.purge.swap(false, Ordering::Acquire) {
+            self.purge(state);
         }
-        taken
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Mailbox;
+use super::{Mailbox, inbox::Handed};
 use crate::device_delivery::DeviceDelivery;
 use switchbox_model::{
     Message, QoS,
@@ -55,7 +55,7 @@ impl Subscriber for Mailbox {
     }
 
     fn logged(&self, num: MessageNum, message: &Arc<Message>, recipient: Recipient) {
-        self.lock().session.offer_logged(logged_item(num, message.clone(), recipient));
+        self.inbox.push(Handed::Logged { num, message: message.clone(), recipient });
         self.work.wake_now();
     }
 

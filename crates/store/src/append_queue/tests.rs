@@ -21,6 +21,10 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+fn number(appended: Option<(Seq, QueuePosition)>) -> Option<u64> {
+    appended.map(|(seq, _)| seq.0)
+}
+
 fn numbers(items: &[Item]) -> Vec<u64> {
     let events = items.iter().filter_map(|item| match item {
         Item::Entry { entry: Entry::Events(events), .. } => Some(events),
@@ -32,8 +36,14 @@ fn numbers(items: &[Item]) -> Vec<u64> {
 #[test]
 fn events_are_numbered_in_the_order_of_the_log() {
     let append_queue = AppendQueue::new(1024, 7);
-    assert_eq!(append_queue.append(None, Entry::Events(vec![event(), event()]), true, None, None), Some(Seq(7)));
-    assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), false, None, None), Some(Seq(9)));
+    assert_eq!(
+        number(append_queue.append(None, Entry::Events(vec![event(), event()]), true, None, OnCommit::Nothing)),
+        Some(7)
+    );
+    assert_eq!(
+        number(append_queue.append(None, Entry::Events(vec![event()]), false, None, OnCommit::Nothing)),
+        Some(9)
+    );
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(numbers(&items), [7, 8, 9]);
@@ -44,7 +54,7 @@ fn events_are_numbered_in_the_order_of_the_log() {
 fn what_nobody_waits_for_goes_with_what_somebody_does() {
     let append_queue = AppendQueue::new(1024, 1);
     append_queue.push_lingering(Entry::Barrier);
-    append_queue.append(None, Entry::Events(vec![event()]), true, None, None);
+    append_queue.append(None, Entry::Events(vec![event()]), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(items.len(), 2);
@@ -60,8 +70,8 @@ fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     append_queue.push_lingering(Entry::Barrier);
     append_queue.close();
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    let done: CommitCallback = Box::new(move |result| sender.send(result).unwrap());
-    assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), true, None, Some(done)), None);
+    let done = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
+    assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), true, None, done), None);
     assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));

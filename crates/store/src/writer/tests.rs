@@ -12,6 +12,7 @@ fn writer<M>(log: Log, append_queue: Arc<AppendQueue>, machine: M, materialiser:
         log,
         end: LogPosition::default(),
         append_queue,
+        position: QueuePosition::default(),
         machine,
         materialiser,
         commit_time: Duration::ZERO,
@@ -35,7 +36,7 @@ fn what_goes_before_an_entry_is_in_the_same_commit_however_many_entries_wait() {
     let append_queue = AppendQueue::new(1024, 1);
     (1..ENTRIES_MIN).for_each(|_| append_queue.push_lingering(Entry::Barrier));
     let (published, event) = (Entry::Broker(Vec::new()), Entry::Events(Vec::new()));
-    append_queue.append(Some(published.clone()), event.clone(), true, None, None);
+    append_queue.append(Some(published.clone()), event.clone(), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(items.len(), ENTRIES_MIN, "they are one item, which is in one batch");
@@ -67,8 +68,8 @@ fn callbacks_run_after_all_of_a_commit_is_applied() {
     let (note, noted) = mpsc::sync_channel(8);
     for _ in 0..2 {
         let note = note.clone();
-        let done: CommitCallback = Box::new(move |_| note.send("called back").unwrap());
-        append_queue.append(None, Entry::Barrier, true, None, Some(done));
+        let done = OnCommit::Call(Box::new(move |_| note.send("called back").unwrap()));
+        append_queue.append(None, Entry::Barrier, true, None, done);
     }
     append_queue.close();
     writer(Log::open(folder.path()).unwrap(), append_queue, Noting(note), materialiser).run();
@@ -84,9 +85,9 @@ fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
     log.break_disk();
     let (sender, receiver) = mpsc::sync_channel(1);
     let (settle, mut settled) = tokio::sync::oneshot::channel();
-    let done: CommitCallback = Box::new(move |result| sender.send(result).unwrap());
+    let on_commit = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
     append_queue.push([
-        Item::Entry { first: None, entry: Entry::Barrier, sync: true, done: Some(done), permit: None },
+        Item::Entry { first: None, entry: Entry::Barrier, sync: true, on_commit, permit: None },
         Item::Flush { done: settle, low_water: Some(Seq(7)) },
     ]);
     // More is expected than ever comes: a plugin is handling an event.

@@ -1,0 +1,98 @@
+//! The client's own messages: QoS 2 exchanges, and the acknowledgements of what it published, which wait for the journal.
+
+use std::collections::HashMap;
+
+use super::{Frame, PublishReceipt, Session, Weigh, item::Received};
+use switchbox_mqtt_codec::packet::{Ack, AckKind};
+use switchbox_store::QueuePosition;
+
+impl<D: Clone + Weigh> Session<D> {
+    /// A QoS 2 PUBLISH came under this id.
+    pub fn receive(&mut self, id: u16) -> PublishReceipt {
+        match self.received.get(&id) {
+            None => {
+                self.received.insert(id, Received::Here);
+                PublishReceipt::New
+            }
+            Some(Received::Acknowledged) => PublishReceipt::Again,
+            Some(_) => PublishReceipt::Waiting,
+        }
+    }
+
+    /// Takes back [`Self::receive`]: it was refused or could not be kept.
+    pub fn unreceive(&mut self, id: u16) {
+        self.received.remove(&id);
+    }
+
+    /// PUBREL: gives the PUBCOMP that answers it.
+    #[must_use]
+    pub fn release(&mut self, id: u16) -> Ack {
+        let known = self.received.remove(&id).is_some();
+        if self.received.is_empty() {
+            self.received = HashMap::new();
+        }
+        let reason = if known { 0 } else { 0x92 };
+        Ack { reason, ..Ack::new(AckKind::PubComp, id) }
+    }
+
+    /// Acknowledges now (after what waits already).
+    pub fn ack(&mut self, ack: Ack) {
+        self.mark_received(&ack);
+        self.acks.push(ack);
+    }
+
+    /// Acknowledges when the journal has got to this position, which is not before that of an earlier call.
+    pub fn ack_at(&mut self, position: QueuePosition, acks: Vec<Ack>) {
+        let state = if self.acks.has(position) { Received::Acknowledged } else { Received::Submitted };
+        for ack in acks.iter().filter(|ack| ack.kind == AckKind::PubRec) {
+            self.received.entry(ack.id).and_modify(|known| *known = state);
+        }
+        self.acks.push_at(position, acks);
+    }
+
+    /// The journal has all up to this position. QoS 2 messages are acknowledged even where the connection that brought them is
+    /// gone.
+    pub fn commit(&mut self, position: QueuePosition) {
+        for id in self.acks.commit(position) {
+            self.mark_received(&Ack::new(AckKind::PubRec, id));
+        }
+        while let Some((_, id)) = self.uncommitted.pop_front_if(|(at, _)| *at <= position) {
+            let ack = Ack::new(AckKind::PubRec, id);
+            self.mark_received(&ack);
+            if self.received.contains_key(&id) {
+                self.acks.push(ack);
+            }
+        }
+    }
+
+    pub(super) fn clear_acks(&mut self) {
+        let uncommitted = self.acks.clear();
+        self.uncommitted.extend(uncommitted);
+    }
+
+    fn mark_received(&mut self, ack: &Ack) {
+        if ack.kind == AckKind::PubRec
+            && ack.reason < 0x80
+            && let Some(state) = self.received.get_mut(&ack.id)
+        {
+            *state = Received::Acknowledged;
+        }
+    }
+
+    /// QoS 1 and 2 messages of the client that are not yet acknowledged to the end.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.acks.closing() + self.received.len()
+    }
+
+    /// Acknowledgements that wait to be written.
+    #[must_use]
+    pub fn acks_waiting(&self) -> usize {
+        self.acks.len()
+    }
+
+    /// The next acknowledgement that may be written; what else there is waits for another connection.
+    pub fn next_ack(&mut self) -> Option<Frame<'_, D>> {
+        self.acks.pop().map(Frame::Ack)
+    }
+}

@@ -1,0 +1,67 @@
+//! How much of a client's is on its way to the journal: past a limit, its socket is not read.
+
+use switchbox_core::ingest::QueuePosition;
+use switchbox_model::limits::UNWRITTEN_BYTES;
+
+/// Counted in two parts, so that nothing is allocated: what was submitted since the last part was complete counts until the last of it is
+/// in the journal.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    older: QueuePosition,
+    /// Of the last that was submitted.
+    newer: QueuePosition,
+    older_bytes: u32,
+    newer_bytes: u32,
+}
+
+impl Unwritten {
+    /// So many bytes more would be too many.
+    pub(super) fn fills(&self, bytes: usize) -> bool {
+        self.older_bytes as usize + self.newer_bytes as usize + bytes >= UNWRITTEN_BYTES
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.fills(0)
+    }
+
+    /// `position` is not before that of an earlier call.
+    pub(super) fn push(&mut self, position: QueuePosition, bytes: usize) {
+        self.newer = position.max(self.newer);
+        self.newer_bytes = self.newer_bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// The journal has all up to there.
+    pub(super) fn commit(&mut self, position: QueuePosition) {
+        if self.newer <= position {
+            (self.older_bytes, self.newer_bytes) = (0, 0);
+        } else if self.older <= position {
+            (self.older, self.older_bytes) = (self.newer, std::mem::take(&mut self.newer_bytes));
+        }
+    }
+
+    /// The journal does not have all that was submitted.
+    pub(super) fn waits(&self, committed: QueuePosition) -> bool {
+        self.newer > committed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_journal_has_makes_room() {
+        let mut unwritten = Unwritten::default();
+        unwritten.push(QueuePosition(3), UNWRITTEN_BYTES - 1);
+        assert!(!unwritten.is_full() && unwritten.fills(1));
+        unwritten.commit(QueuePosition(2));
+        unwritten.push(QueuePosition(5), 1);
+        unwritten.commit(QueuePosition(2));
+        assert!(unwritten.is_full());
+        unwritten.commit(QueuePosition(4));
+        assert!(!unwritten.is_full() && unwritten.fills(UNWRITTEN_BYTES - 1), "of the first nothing is left");
+        assert!(unwritten.waits(QueuePosition(4)));
+        unwritten.commit(QueuePosition(9));
+        assert!(!unwritten.fills(UNWRITTEN_BYTES - 1) && !unwritten.waits(QueuePosition(9)));
+    }
+}

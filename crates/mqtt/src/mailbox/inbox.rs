@@ -1,0 +1,178 @@
+//! What other threads hand over to a session without its lock: deliveries to devices, and messages that the log has now. It
+//! waits here until the session's lock is taken next, mostly by the connection's own task, and goes into the session in the order in
+//! which it came. So the log's writer, which hands over most, never waits for a connection that encodes.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use crate::device_delivery::DeviceDelivery;
+use switchbox_model::{
+    Message,
+    broker::{MessageNum, Recipient},
+    limits,
+};
+use switchbox_mqtt_session::session::Weigh as _;
+
+#[derive(Debug)]
+pub(super) enum Handed {
+    Delivery {
+        /// Of the connection that it is for.
+        connection_epoch: u64,
+        delivery: DeviceDelivery,
+        /// Of a device that a gateway speaks for: set when it no longer does.
+        detached: Option<Arc<OnceLock<String>>>,
+    },
+    /// A message that has its place in the session's queue.
+    Logged { num: MessageNum, message: Arc<Message>, recipient: Recipient },
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    items: Vec<Handed>,
+    /// Deliveries among them that count against the session's queue.
+    counted: usize,
+    counted_bytes: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, handed: Handed) {
+        if self.items.is_empty() {
+            // Mostly one thing waits, and nothing holds memory while nothing does.
+            self.items.reserve_exact(1);
+        }
+        self.items.push(handed);
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    is_filled: AtomicBool,
+}
+
+impl Inbox {
+    pub(super) fn push(&self, handed: Handed) {
+        let mut waiting = self.waiting.lock();
+        waiting.push(handed);
+        self.is_filled.store(true, Ordering::Release);
+    }
+
+    /// False: with the `queued` messages and `queued_bytes` of the session's queue there would be more than the queue may hold.
+    pub(super) fn push_counted(&self, handed: Handed, (queued, queued_bytes): (usize, usize)) -> bool {
+        let mut waiting = self.waiting.lock();
+        let bytes = match &handed {
+            Handed::Delivery { delivery, .. } => delivery.size(),
+            Handed::Logged { .. } => 0,
+        };
+        let has_room = queued + waiting.counted < limits::SESSION_QUEUE
+            && queued_bytes + waiting.counted_bytes + bytes <= limits::SESSION_QUEUE_BYTES;
+        if has_room {
+            waiting.counted += 1;
+            waiting.counted_bytes += bytes;
+            waiting.push(handed);
+            self.is_filled.store(true, Ordering::Release);
+        }
+        has_room
+    }
+
+    /// Deliveries that count against the session's queue, and their bytes.
+    pub(super) fn counted(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.counted, waiting.counted_bytes)
+    }
+
+    /// All that waits. To be called with the session's lock, which keeps the order.
+    pub(super) fn take(&self) -> Vec<Handed> {
+        if !self.is_filled.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut waiting = self.waiting.lock();
+        self.is_filled.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *waiting).items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, mpsc},
+        time::Duration,
+    };
+
+    use crate::{
+        mailbox::{DeviceLink, Mailbox},
+        offline_sessions::OfflineSessions,
+        subscriptions::SubscriptionTarget,
+    };
+    use switchbox_delivery::{Feed, Link, Outbound};
+    use switchbox_model::{QoS, broker::Owner, limits};
+    use switchbox_mqtt_session::topics::SessionLog;
+    use switchbox_support::metrics::Metrics;
+
+    fn mailbox() -> Arc<Mailbox> {
+        let owner_quota = OfflineSessions::new(9).of(Owner::Everyone);
+        let mailbox = Mailbox::new("lamp-1".into(), Metrics::default(), owner_quota, SessionLog::default());
+        for (filter, feed) in [("config", Feed::Config), ("commands/#", Feed::Commands)] {
+            let target = SubscriptionTarget::Feed(feed, QoS::AtLeastOnce);
+            mailbox.insert_subscription(format!("/devices/lamp-1/{filter}").into(), target);
+        }
+        mailbox
+    }
+
+    fn link(mailbox: &Arc<Mailbox>) -> DeviceLink {
+        DeviceLink { connection_epoch: mailbox.begin(10), mailbox: mailbox.clone() }
+    }
+
+    fn config(version: u64) -> Outbound {
+        Outbound::Config { version, payload: "on".into() }
+    }
+
+    fn command(num: u64) -> Outbound {
+        let (id, subfolder) = (num.to_string().into(), "".into());
+        Outbound::Command { num, id, subfolder, payload: "x".into(), again: false, expires: None }
+    }
+
+    #[test]
+    fn a_delivery_waits_for_no_lock_of_the_session() {
+        let mailbox = mailbox();
+        let link = link(&mailbox);
+        let encoding = mailbox.lock();
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let writer = std::thread::spawn(move || {
+            sender.send((link.deliver(config(1)), link.confirms_commands(), link.has_room())).unwrap();
+        });
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Ok((true, true, true)));
+        assert_eq!(encoding.session.queued(), 0);
+        drop(encoding);
+        assert_eq!(mailbox.lock().session.queued(), 1);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn what_is_for_an_earlier_connection_does_not_reach_the_next() {
+        let mailbox = mailbox();
+        let earlier = link(&mailbox);
+        assert!(earlier.queue(config(1)));
+        mailbox.end();
+        let later = link(&mailbox);
+        assert_eq!(mailbox.lock().session.queued(), 0);
+        assert!(!earlier.queue(config(2)) && later.queue(config(2)));
+        assert_eq!(mailbox.lock().session.queued(), 1);
+    }
+
+    #[test]
+    fn no_more_commands_are_handed_over_than_the_queue_holds() {
+        let mailbox = mailbox();
+        let link = link(&mailbox);
+        let most = limits::SESSION_QUEUE as u64;
+        let half = (1..=most / 2).filter(|num| link.queue(command(*num))).count();
+        assert_eq!(mailbox.lock().session.queued(), half);
+        let taken = (1..=most).filter(|num| link.queue(command(*num))).count();
+        assert_eq!((half + taken) as u64, most);
+        assert!(!link.has_room() && link.queue(config(1)), "the newest config is taken all the same");
+    }
+}

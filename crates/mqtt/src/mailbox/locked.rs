@@ -1,0 +1,60 @@
+//! A session's state under its lock. How full the queue is can be read without the lock: it is published when the lock is let go.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::MutexGuard;
+
+use super::State;
+
+/// How full a session's queue was when its lock was let go last.
+#[derive(Debug, Default)]
+pub(super) struct Fullness(AtomicU64);
+
+impl Fullness {
+    /// Messages, and their bytes.
+    pub(super) fn read(&self) -> (usize, usize) {
+        let packed = self.0.load(Ordering::Acquire);
+        ((packed >> 32) as usize, (packed & u64::from(u32::MAX)) as usize)
+    }
+
+    fn publish(&self, state: &State) {
+        let (messages, bytes) = (state.session.places_taken(), state.session.queued_bytes());
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.0.store((messages as u64) << 32 | u64::from(bytes), Ordering::Release);
+    }
+}
+
+pub(crate) struct Locked<'a> {
+    pub(super) state: MutexGuard<'a, State>,
+    pub(super) fullness: &'a Fullness,
+}
+
+impl Locked<'_> {
+    /// Lets others have the lock for a moment, where some wait for it.
+    pub(crate) fn bump(&mut self) {
+        MutexGuard::bump(&mut self.state);
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.fullness.publish(&self.state);
+    }
+}

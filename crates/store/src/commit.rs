@@ -1,0 +1,80 @@
+//! What follows when an entry is in the log: a callback on the writer's thread, or a task is woken that looks how far the log has
+//! got. Writes nothing itself.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+};
+
+use super::{Error, Reply};
+
+/// The place of an entry among all that were queued since the store was opened, from 1. Grows in the order of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct QueuePosition(pub u64);
+
+/// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
+/// block.
+pub type CommitCallback = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
+
+/// What follows when an entry is in the log and applied, or cannot be written.
+#[derive(Default)]
+pub enum OnCommit {
+    #[default]
+    Nothing,
+    Call(CommitCallback),
+    /// Woken when the log has got to the entry's position, or has failed: it allocates nothing, and takes no lock but its own.
+    Wake(Waker),
+}
+
+impl OnCommit {
+    /// Calls or wakes.
+    pub fn run(self, result: Result<Reply, Error>) {
+        match self {
+            Self::Nothing => {}
+            Self::Call(callback) => callback(result),
+            Self::Wake(waker) => waker.wake(),
+        }
+    }
+}
+
+impl From<Option<CommitCallback>> for OnCommit {
+    fn from(callback: Option<CommitCallback>) -> Self {
+        callback.map_or(Self::Nothing, Self::Call)
+    }
+}
+
+impl From<Option<Waker>> for OnCommit {
+    fn from(waker: Option<Waker>) -> Self {
+        waker.map_or(Self::Nothing, Self::Wake)
+    }
+}
+
+/// How far the log has got: written by the writer alone, read by any thread without a lock.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    committed: AtomicU64,
+    failed: OnceLock<Error>,
+}
+
+impl Progress {
+    /// All entries up to and with this one are in the log and applied.
+    pub(super) fn note_committed(&self, position: QueuePosition) {
+        self.committed.store(position.0, Ordering::Release);
+    }
+
+    pub(super) fn committed(&self) -> QueuePosition {
+        QueuePosition(self.committed.load(Ordering::Acquire))
+    }
+
+    /// What is not in the log by now will never be.
+    pub(super) fn note_failed(&self, error: &Error) {
+        let _ = self.failed.set(error.clone());
+    }
+
+    pub(super) fn failed(&self) -> Option<&Error> {
+        self.failed.get()
+    }
+}
