@@ -4,11 +4,13 @@
 use std::{
     fs::{self, File},
     io::{Seek, SeekFrom, Write},
+    path::Path,
+    process::Command,
 };
 
 use serde_json::Value;
 use switchbox_model::Outcome;
-use switchbox_tests::{Admin, COUNTER, Device, Journal, Place, Process, Session, config};
+use switchbox_tests::{Admin, COUNTER, Device, Journal, Place, Process, Session, config, program};
 
 fn relay(place: &Place) {
     place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n");
@@ -169,7 +171,7 @@ fn a_plugin_that_is_broken_at_the_start_loses_no_event() {
 }
 
 #[test]
-fn a_newer_data_folder_is_refused_and_left_alone() {
+fn a_data_folder_of_another_version_is_refused_and_left_alone() {
     let place = Place::new();
     place.start().stop();
     let path = place.data().join("state.db");
@@ -183,10 +185,33 @@ fn a_newer_data_folder_is_refused_and_left_alone() {
     let mut host = Process::spawn(&place);
     assert!(!host.wait().success());
     let log = host.log();
-    assert!(log.contains("was written by a newer switchbox (schema 99, this one knows"), "{log}");
+    assert!(log.contains("was written by another version of switchbox (format 99, this one reads 1)"), "{log}");
     assert!(log.contains("state.db") && log.contains("--data"), "{log}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(host.output(), "", "no ready line");
+}
+
+#[test]
+fn a_data_folder_of_every_version_is_whole_and_a_host_goes_on_with_it() {
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("formats");
+    let versions: Vec<_> = fs::read_dir(formats).unwrap().map(|version| version.unwrap().path()).collect();
+    assert!(!versions.is_empty());
+    for version in versions {
+        let place = Place::new();
+        fs::create_dir_all(place.data().join("log")).unwrap();
+        fs::copy(version.join("state.db"), place.data().join("state.db")).unwrap();
+        for file in fs::read_dir(version.join("log")).unwrap().map(|file| file.unwrap()) {
+            fs::copy(file.path(), place.data().join("log").join(file.file_name())).unwrap();
+        }
+        let checked = Command::new(program()).arg("check").arg("--data").arg(place.data()).output().unwrap();
+        let output = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.status.success() && output.contains("all is well"), "{}: {output}", version.display());
+        let host = place.start();
+        let devices = host.admin().get("/v1/projects/local/locations/local/registries/default/devices").ok();
+        assert!(devices["devices"].as_array().is_some_and(|devices| devices.len() > 2), "{devices}");
+        host.device("reader-1").event("it goes on");
+        host.stop();
+    }
 }
 
 #[test]

@@ -63,14 +63,14 @@ impl Journal {
 
     fn add(&mut self, entry: Entry) {
         match entry {
-            Entry::Handled(done) => self.executions.push(Execution {
+            Entry::Handled(run) => self.executions.extend(run.each().map(|done| Execution {
                 seq: done.seq,
                 plugin: done.plugin.to_string(),
                 digest: done.digest.to_string(),
                 attempt: done.attempt,
                 outcome: done.outcome,
-            }),
-            Entry::Registry(RegistryChange::DeviceCreatedAs(new)) => {
+            })),
+            Entry::Registry { change: RegistryChange::DeviceCreated(new), .. } => {
                 self.devices.insert(new.name.id.to_string(), new.num);
             }
             entry => self.events.extend(entry.into_events()),

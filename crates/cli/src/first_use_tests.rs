@@ -172,7 +172,7 @@ fn all_versions_that_are_kept_are_shown_and_payloads_as_text_beside_their_base64
 }
 
 fn execution(event: u64, time_ms: u64, logs: &[&str], outcome: Outcome) -> Entry {
-    Entry::Handled(Handled {
+    Entry::from(Handled {
         plugin: PluginName::new("relay").unwrap(),
         digest: "sha256:ab".into(),
         seq: Seq(event),

@@ -12,7 +12,8 @@ use super::{
 };
 use switchbox_core::{
     ingest::{self, EndedCommand, EventsCommitted},
-    registry::Device,
+    outbox::Undelivered,
+    registry::{self, Device},
 };
 use switchbox_model::{CommandStatus, DeviceNum};
 use switchbox_store as store;
@@ -45,18 +46,51 @@ impl Shared {
         commands: impl Iterator<Item = (u64, String)>,
         done: Option<EventsCommitted>,
     ) -> usize {
-        let claimed = commands.filter(|(num, _)| self.queues.claim(device.num, *num));
-        let ended: Vec<_> = claimed.map(|(num, id)| EndedCommand { num, id, status }).collect();
+        let ended = self.claim(device, status, commands);
         let count = ended.len();
         if count > 0 {
-            if let Some(online_device) = self.online.read().get(&device.num) {
-                online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
-            }
-            let label = Reason { reason: status.as_str() };
-            self.metrics.commands_ended.get_or_create(&label).inc_by(u64::try_from(count).unwrap_or(0));
+            self.note_ends(device, status, &ended);
             self.ingest.commands_settled(device, ended, done);
         }
         count
+    }
+
+    /// Those of the device's commands that have not ended yet; nobody else ends them.
+    fn claim(
+        &self,
+        device: &Arc<Device>,
+        status: CommandStatus,
+        commands: impl Iterator<Item = (u64, String)>,
+    ) -> Vec<EndedCommand> {
+        let claimed = commands.filter(|(num, _)| self.queues.claim(device.num, *num));
+        claimed.map(|(num, id)| EndedCommand { num, id, status }).collect()
+    }
+
+    /// Their end is about to be written.
+    fn note_ends(&self, device: &Arc<Device>, status: CommandStatus, ended: &[EndedCommand]) {
+        if let Some(online_device) = self.online.read().get(&device.num) {
+            online_device.commands().ended(&ended.iter().map(|command| command.num).collect::<Vec<_>>());
+        }
+        let label = Reason { reason: status.as_str() };
+        self.metrics.commands_ended.get_or_create(&label).inc_by(u64::try_from(ended.len()).unwrap_or(0));
+    }
+
+    /// Ends commands for which there was no device when they were committed.
+    pub(super) fn end_undelivered(&self, undelivered: Vec<Undelivered>) {
+        let mut rest = undelivered.into_iter().peekable();
+        while let Some(Undelivered { device, num, id }) = rest.next() {
+            let status = CommandStatus::Expired;
+            let mut ended = vec![EndedCommand { num, id, status }];
+            while ended.len() < PAGE
+                && let Some(next) = rest.next_if(|next| next.device == device)
+            {
+                ended.push(EndedCommand { num: next.num, id: next.id, status });
+            }
+            if let Some(device) = self.registry.get(device) {
+                self.note_ends(&device, status, &ended);
+                self.ingest.commands_settled(&device, ended, None);
+            }
+        }
     }
 
     /// Sends a command to a device that acknowledges none (its subscription has QoS 0): once, whatever happens. So it ends first, and
@@ -110,6 +144,36 @@ impl Handle {
             after = last.num;
             let commands = page.into_iter().map(|command| (command.num, command.id)).collect();
             count += self.shared.purge_these(device, commands).await?;
+        }
+    }
+
+    /// Deletes the device; with `revision`, only if it has that one. Its open commands end in the same entry.
+    pub async fn delete(&self, device: &Arc<Device>, revision: Option<u64>) -> Result<(), registry::Error> {
+        let Shared { registry, queues, ingest, .. } = self.shared.as_ref();
+        if queues.len(device.num) > 0 {
+            // Until it is done: the events of an entry are offered before it is applied, so nothing may refuse it then.
+            let _held = registry.hold_changes().await;
+            registry.check_delete(device, revision)?;
+            let status = CommandStatus::Purged;
+            let ended = self.shared.claim(device, status, self.all_open(device.num).await?.into_iter());
+            if !ended.is_empty() {
+                self.shared.note_ends(device, status, &ended);
+                let reply = ingest.device_deleted(device, ended, revision).await?;
+                return registry.deleted(reply, device, revision);
+            }
+        }
+        registry.delete(device, revision).await
+    }
+
+    async fn all_open(&self, device: DeviceNum) -> Result<Vec<(u64, String)>, store::Error> {
+        let mut all: Vec<(u64, String)> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |(num, _)| *num);
+            let page = self.shared.store.open_commands(device, after, PAGE).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page.into_iter().map(|command| (command.num, command.id)));
         }
     }
 

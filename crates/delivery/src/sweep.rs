@@ -60,6 +60,7 @@ impl Handle {
         loop {
             // First, so that what becomes due from now on is noted again.
             self.shared.queues.clear_due();
+            self.shared.end_undelivered(self.shared.queues.take_undelivered());
             let (page, next) = self.shared.store.due_commands(clock::now_ms(), left, PAGE).await?;
             let (found, ended) = (page.len(), self.end_due(page));
             if found > 0 && ended > 0 {

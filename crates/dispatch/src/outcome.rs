@@ -7,7 +7,7 @@ use std::{
 
 use super::{guard::Admission, pending::Pending, queue::Job, retry::ATTEMPTS, settled::Settled, version::Version};
 use switchbox_core::timers;
-use switchbox_model::{Effect, Handled, HandledInRun, HandledRun, Outcome};
+use switchbox_model::{Effect, Handled, HandledInRun, Outcome};
 use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
 use switchbox_support::clock;
 
@@ -45,7 +45,8 @@ pub(super) async fn settle(settled: &mut Settled<'_>, version: &Arc<Version>, jo
     };
     let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
-        let handled = HandledInRun { seq: job.event.seq, took_us, effects };
+        let outcome = Outcome::Done { effects };
+        let handled = HandledInRun { seq: job.event.seq, attempt: job.attempt, took_us, logs, outcome };
         settled.handled_timer(&job);
         settled.add_plain(&version.digest, time_ms, job.event.durable, handled);
         return Next::Handled;
@@ -211,10 +212,13 @@ async fn wait_to_publish(settled: &mut Settled<'_>, effects: &[Effect]) {
     }
 }
 
+/// The number of the first try.
+const FIRST_ATTEMPT: u32 = 1;
+
 /// First try, and nothing among its effects that has to wait for anything.
 fn is_plain(job: &Job, effects: &[Effect]) -> bool {
     let plain = |effect: &Effect| matches!(effect, Effect::Config { expected: None, .. } | Effect::Command { .. });
-    job.attempt == HandledRun::ATTEMPT && job.dead_letter_id.is_none() && effects.iter().all(plain)
+    job.attempt == FIRST_ATTEMPT && job.dead_letter_id.is_none() && effects.iter().all(plain)
 }
 
 fn is_of_timer(effect: &Effect) -> bool {

@@ -40,7 +40,7 @@ pub(super) fn outcome_weight(outcome: &Outcome) -> usize {
     }
 }
 
-pub(super) fn weight(effects: &[Effect]) -> usize {
+fn weight(effects: &[Effect]) -> usize {
     effects
         .iter()
         .map(|effect| match effect {

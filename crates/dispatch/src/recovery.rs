@@ -48,7 +48,7 @@ impl Recovery {
             row = (!rows.is_empty()).then_some(next);
             for entry in rows.into_iter().flat_map(|row| row.entries) {
                 if let Entry::Handled(done) = entry {
-                    handled.entry(done.plugin).or_default().insert(done.seq);
+                    handled.entry(done.plugin).or_default().extend(done.events.iter().map(|event| event.seq));
                 } else {
                     fired.extend(entry.into_events_by().filter_map(|(event, by)| fired_timer(event, by)));
                 }

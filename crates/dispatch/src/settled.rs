@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    pending::{ENTRY_BYTES, Pending, outcome_weight, weight},
+    pending::{ENTRY_BYTES, Pending, outcome_weight},
     queue::Job,
     runner::Runner,
     status::Tally,
@@ -68,7 +68,7 @@ impl<'a> Settled<'a> {
         self.handled_timer(job);
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
-        self.entries.push((Entry::Handled(handled), done));
+        self.entries.push((Entry::from(handled), done));
         // In the same commit: a letter is never lost, and never redriven twice.
         self.letters.extend(job.dead_letter_id);
         self.entries.extend(job.dead_letter_id.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
@@ -76,9 +76,9 @@ impl<'a> Settled<'a> {
 
     /// An event that was handled at the first try, without a word, a letter or a condition.
     pub(super) fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
-        self.bytes += ENTRY_BYTES + weight(&handled.effects);
+        self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= durable;
-        if let Some((Entry::HandledRun(run), _)) = self.entries.last_mut()
+        if let Some((Entry::Handled(run), None)) = self.entries.last_mut()
             && run.time_ms == time_ms
             && Arc::ptr_eq(&run.digest, digest)
         {
@@ -87,7 +87,7 @@ impl<'a> Settled<'a> {
         }
         let (plugin, digest) = (self.runner.name.clone(), digest.clone());
         let run = HandledRun { plugin, digest, time_ms, events: vec![handled] };
-        self.entries.push((Entry::HandledRun(run), None));
+        self.entries.push((Entry::Handled(run), None));
     }
 
     /// The effects were held back for so long and are made now. Without this, what follows would count from when the guest

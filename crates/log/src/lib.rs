@@ -21,9 +21,9 @@ pub enum Error {
     #[error("{path}: {problem}")]
     Open { path: String, problem: String },
     #[error(
-        "{path} was written by a newer switchbox (schema {found}, this one knows {known}); start that version, or use another --data folder"
+        "{path} was written by another version of switchbox (format {found}, this one reads {known}); start the version that wrote it, or use another --data folder"
     )]
-    Newer { path: String, found: i64, known: i64 },
+    OtherVersion { path: String, found: i64, known: i64 },
     /// Says what is damaged, where, and what to do about it.
     #[error("{0}")]
     Damaged(String),

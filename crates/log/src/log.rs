@@ -116,9 +116,7 @@ impl Log {
         let before = self.files.end();
         let end = LogPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
         self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
-        // Files of version 1 do not tell synced records from others.
-        let synced = durable || self.files.version() < 2;
-        record::seal(record, end.row, last_seq, synced)?;
+        record::seal(record, end.row, last_seq, durable)?;
         self.write(record, durable).map_err(|e| Error::Write(e.to_string()))?;
         self.files.note(end, durable);
         Ok(end)
@@ -224,10 +222,6 @@ impl Files {
 
     pub fn end(&self) -> LogPosition {
         self.0.read().last.end()
-    }
-
-    fn version(&self) -> u32 {
-        self.0.read().last.version()
     }
 
     /// The file that is written to, and where it goes on.

@@ -11,8 +11,8 @@ use switchbox_model::{Entry, Seq};
 
 pub const FILE_HEADER: usize = 48;
 pub const RECORD_HEADER: usize = 28;
-/// The version of this format; a file of a newer one is refused. Files of version 1 do not say which commits were synced.
-pub const VERSION: u32 = 2;
+/// The version of this format, and of that of the entries; a file of another one is refused (ARCHITECTURE.md, "Formats").
+pub const VERSION: u32 = 1;
 const MAGIC: [u8; 8] = *b"swbx-log";
 /// How a body is encoded: postcard, one entry after the other.
 const ENTRIES: u8 = 1;
@@ -34,9 +34,8 @@ pub struct LogPosition {
 /// What a file's first bytes are.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Header {
-    /// The file begins here, and is of this version.
-    Starts(LogPosition, u32),
-    Newer(u32),
+    Starts(LogPosition),
+    OtherVersion(u32),
     /// It was never written whole.
     Unfinished,
 }
@@ -58,8 +57,8 @@ pub fn read_file_header(bytes: &[u8]) -> Header {
     let mut read = || {
         let magic = rest.take::<8>()?;
         let version = u32::from_le_bytes(rest.take()?);
-        if magic == MAGIC && version > VERSION {
-            return Some(Header::Newer(version));
+        if magic == MAGIC && version != VERSION {
+            return Some(Header::OtherVersion(version));
         }
         rest.take::<4>()?;
         let row = i64::from_le_bytes(rest.take()?);
@@ -67,7 +66,7 @@ pub fn read_file_header(bytes: &[u8]) -> Header {
         let offset = u64::from_le_bytes(rest.take()?);
         let sum = XxHash3_64::oneshot(bytes.get(..FILE_HEADER - 8)?);
         let whole = magic == MAGIC && sum.to_le_bytes() == rest.take()?;
-        whole.then_some(Header::Starts(LogPosition { row, last_seq, offset }, version))
+        whole.then_some(Header::Starts(LogPosition { row, last_seq, offset }))
     };
     read().unwrap_or(Header::Unfinished)
 }
@@ -116,7 +115,7 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Its commit waited for the disk, or it is not known whether.
+    /// Its commit waited for the disk.
     pub fn is_synced(&self) -> bool {
         self.body.first() != Some(&ENTRIES_NOT_SYNCED)
     }
@@ -166,10 +165,7 @@ pub fn decode(row: i64, body: &[u8]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     while !rest.is_empty() {
         let (entry, after) = postcard::take_from_bytes(rest).map_err(|e| corrupt(e.to_string()))?;
-        match entry {
-            Entry::HandledRun(run) => entries.extend(run.each().map(Entry::Handled)),
-            entry => entries.push(entry),
-        }
+        entries.push(entry);
         rest = after;
     }
     Ok(entries)
@@ -193,7 +189,6 @@ impl Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use switchbox_model::{HandledInRun, HandledRun, PluginName};
 
     fn sealed(row: i64) -> Vec<u8> {
         let mut record = Vec::new();
@@ -215,24 +210,6 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_handled_events_is_read_one_by_one() {
-        let brief = |seq| HandledInRun { seq: Seq(seq), took_us: 3, effects: vec![] };
-        let run = HandledRun {
-            plugin: PluginName::new("hop").unwrap(),
-            digest: "sha256:00".into(),
-            time_ms: 5,
-            events: vec![brief(1), brief(2)],
-        };
-        let mut record = Vec::new();
-        begin(&mut record);
-        encode(&Entry::HandledRun(run.clone()), &mut record).unwrap();
-        seal(&mut record, 1, Seq(2), false).unwrap();
-        let entries = decode(1, first(&record, 0).unwrap().body).unwrap();
-        assert_eq!(entries, run.each().map(Entry::Handled).collect::<Vec<_>>());
-        assert_eq!(entries.len(), 2);
-    }
-
-    #[test]
     fn a_record_that_is_not_whole_is_none() {
         let bytes = sealed(1);
         assert!((0..bytes.len()).all(|length| first(&bytes[..length], 0).is_none()));
@@ -248,10 +225,10 @@ mod tests {
     fn a_file_says_where_it_begins_and_of_which_version_it_is() {
         let start = LogPosition { row: 9, last_seq: Seq(80), offset: 700 };
         let header = file_header(start);
-        assert_eq!(read_file_header(&header), Header::Starts(start, VERSION));
+        assert_eq!(read_file_header(&header), Header::Starts(start));
         let mut newer = header;
         newer[8] = 3;
-        assert_eq!(read_file_header(&newer), Header::Newer(3));
+        assert_eq!(read_file_header(&newer), Header::OtherVersion(3));
         let mut torn = header;
         torn[20] ^= 1;
         assert_eq!(read_file_header(&torn), Header::Unfinished);

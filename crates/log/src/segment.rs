@@ -22,7 +22,6 @@ const INDEX_EVERY: u64 = 64 * 1024;
 pub struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,
-    version: u32,
     start: LogPosition,
     end: LogPosition,
     /// Some places between records, in order, the first at the start: where readers begin to look.
@@ -44,7 +43,7 @@ impl Segment {
         let path = folder.join(name(start));
         let file = BlockFile::open(&path)?;
         writer.begin(&file, &record::file_header(start))?;
-        Ok(Self { path, file: Arc::new(file), version: record::VERSION, start, end: start, sparse_index: vec![start] })
+        Ok(Self { path, file: Arc::new(file), start, end: start, sparse_index: vec![start] })
     }
 
     /// Reads a file that is there, up to its last whole record. Changes nothing. Returns `None` if it has no whole header.
@@ -54,27 +53,22 @@ impl Segment {
         let length = file.length().map_err(problem)?;
         let mut blocks = Blocks::default();
         let found = file.read(0..length.min(FILE_HEADER as u64), &mut blocks).map_err(problem)?;
-        let (start, version) = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
-            Header::Starts(start, version) => (start, version),
+        let start = match record::read_file_header(blocks.bytes().get(found).unwrap_or_default()) {
+            Header::Starts(start) => start,
             Header::Unfinished => return Ok(None),
-            Header::Newer(found) => {
+            Header::OtherVersion(found) => {
                 let (found, known) = (i64::from(found), i64::from(record::VERSION));
-                return Err(Error::Newer { path: path.display().to_string(), found, known });
+                return Err(Error::OtherVersion { path: path.display().to_string(), found, known });
             }
         };
         let all = Part { file: file.clone(), at: start, position: FILE_HEADER as u64, until: length };
-        let mut segment = Self { path: path.to_owned(), file, version, start, end: start, sparse_index: vec![start] };
+        let mut segment = Self { path: path.to_owned(), file, start, end: start, sparse_index: vec![start] };
         // What follows the last whole record is looked at by `inspect`.
         all.walk(|_, end, _| {
             segment.note(end);
             Ok(true)
         })?;
         Ok(Some(segment))
-    }
-
-    /// The format of its records, see [`record::VERSION`].
-    pub fn version(&self) -> u32 {
-        self.version
     }
 
     pub fn start(&self) -> LogPosition {

@@ -31,7 +31,7 @@ pub enum SessionKey {
 /// Whose quota something takes that outlives its connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Owner {
-    /// All clients together that are neither a device nor an account, and what was kept before owners were written down.
+    /// All clients together that are neither a device nor an account.
     #[default]
     Everyone,
     Device(DeviceNum),
@@ -69,22 +69,20 @@ pub struct StoredMessage {
     pub properties: Option<Box<MessageProperties>>,
 }
 
-/// When a stored message expires. The first two variants are encoded as the `Option<u64>` that older logs have in this place.
+/// When a stored message expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum StoredExpiry {
     #[default]
     Never,
-    /// Written by an older host, which did not store how long the message was to live.
-    At(u64),
     /// At this time, but never more than `whole_ms` after the wall clock is read anew: a clock that goes back lengthens no life.
-    Within { at_ms: u64, whole_ms: u64 },
+    At { at_ms: u64, whole_ms: u64 },
 }
 
 impl StoredExpiry {
     fn at_ms(self) -> Option<u64> {
         match self {
             Self::Never => None,
-            Self::At(at_ms) | Self::Within { at_ms, .. } => Some(at_ms),
+            Self::At { at_ms, .. } => Some(at_ms),
         }
     }
 
@@ -92,9 +90,9 @@ impl StoredExpiry {
     /// Returns `None` if nothing changes.
     #[must_use]
     pub fn clamped(self, now_ms: u64) -> Option<Self> {
-        let Self::Within { at_ms, whole_ms } = self else { return None };
+        let Self::At { at_ms, whole_ms } = self else { return None };
         let latest_ms = now_ms.saturating_add(whole_ms);
-        (at_ms > latest_ms).then_some(Self::Within { at_ms: latest_ms, whole_ms })
+        (at_ms > latest_ms).then_some(Self::At { at_ms: latest_ms, whole_ms })
     }
 }
 
@@ -112,7 +110,7 @@ impl StoredMessage {
         let expiry = |at: Instant| {
             let left_ms = at.saturating_duration_since(now.instant).as_millis();
             let whole_ms = u64::try_from(left_ms).unwrap_or(u64::MAX);
-            StoredExpiry::Within { at_ms: now.ms.saturating_add(whole_ms), whole_ms }
+            StoredExpiry::At { at_ms: now.ms.saturating_add(whole_ms), whole_ms }
         };
         Self {
             topic: message.topic.clone(),
@@ -199,6 +197,8 @@ pub enum BrokerChange {
         time_ms: u64,
         expiry_secs: u32,
         sent: MessageNum,
+        /// Of what the client may have seen, it is not sure of this one and the newer ones. `None`: it is sure of all.
+        in_doubt_from: Option<MessageNum>,
         will: bool,
     },
     Ended {
@@ -217,11 +217,11 @@ pub enum BrokerChange {
         session: SessionNum,
         filter: Arc<str>,
     },
-    /// `retained`: it is its topic's retained message now; with an empty payload the topic has none.
+    /// `retained`: it is its topic's retained message now, and takes this one's quota; with an empty payload the topic has none.
     Published {
         num: MessageNum,
         message: StoredMessage,
-        retained: bool,
+        retained: Option<Owner>,
         to: Vec<Recipient>,
     },
     /// The client has these, or will never get them.
@@ -248,16 +248,6 @@ pub enum BrokerChange {
     RetainedExpired {
         topics: Vec<Arc<str>>,
         time_ms: u64,
-    },
-    /// Stands behind `Left`: of what the client may have seen, it is not sure of this one and the newer ones.
-    InDoubt {
-        session: SessionNum,
-        from: MessageNum,
-    },
-    /// Stands behind the `Published` of a retained message: whose quota it takes.
-    RetainedBy {
-        num: MessageNum,
-        owner: Owner,
     },
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use switchbox_rules::names::{PluginName, Seq};
+use switchbox_rules::names::{DeviceNum, PluginName, Seq};
 
 use super::{
     broker::BrokerChange,
@@ -17,110 +17,90 @@ use super::{
     settlement::Settlement,
 };
 
-/// One atomic thing that happened.
+/// One atomic thing that happened. The order of the variants, and of the fields of each, is the format of the log
+/// (ARCHITECTURE.md, "Formats"): new variants stand at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
-    /// Append these events.
-    Events(Vec<Event>),
-    /// This plugin has handled this event, with these effects.
-    Handled(Handled),
-    /// What devices said of what was delivered to them.
-    Settled(Vec<Settlement>),
-    /// An operator's change.
-    Registry(RegistryChange),
-    /// Effects that an operator asked for.
-    Operator {
-        time_ms: u64,
-        cause: Cause,
-        effects: Vec<Effect>,
-    },
-    /// A plugin is there from this event on.
-    PluginAdded {
-        plugin: PluginName,
-        from: Seq,
-    },
-    PluginRemoved {
-        plugin: PluginName,
-    },
-    /// Dead letters that an operator threw away, or that were taken up again.
-    DeadLettersDropped {
-        ids: Vec<u64>,
-    },
-    /// Nothing; its commit says that all before it is durable.
-    Barrier,
-    /// Methods of devices were called.
-    Called(Vec<CallRecord>),
-    /// Commands of one device that have ended, each with its `CommandSettled` event: one record, so that neither is there
-    /// without the other. `nums` are the commands' numbers among those of their device, one for each event.
-    CommandsSettled {
-        nums: Vec<u64>,
-        events: Vec<Event>,
-    },
-    /// This plugin has handled these events. Readers of the log get it as one `Handled` each.
-    HandledRun(HandledRun),
-    /// Sessions that outlive their connections, and retained messages.
-    Broker(Vec<BrokerChange>),
-    /// A plugin that sees timers is new or changed: its timer `$start` is due. `version` stands for component and settings.
-    PluginStarts {
-        plugin: PluginName,
-        version: String,
-        time_ms: u64,
-    },
-    /// Events that the host itself brought about, timers and what plugins published, each with the effect that it came of;
-    /// none where that is not known.
-    EventsBy {
-        events: Vec<Event>,
-        by: Vec<Option<EffectKey>>,
-    },
+    /// Append these events. `by`: the effect that each came of, in the same order; what is missing came of none.
+    Events { events: Vec<Event>, by: Vec<Option<EffectKey>> },
+    /// A plugin has handled these events, with these effects.
+    Handled(HandledRun),
     /// A rate held the effects of an event back. It stands before the `Handled` of the same event, and only explains it.
     HeldBack(HeldBack),
+    /// Methods of devices were called.
+    Called(Vec<CallRecord>),
+    /// What devices said of what was delivered to them.
+    Settled(Vec<Settlement>),
+    /// Commands of one device that have ended, each with its `CommandSettled` event: one record, so that neither is there
+    /// without the other. `nums` are the commands' numbers among those of their device, one for each event.
+    CommandsSettled { nums: Vec<u64>, events: Vec<Event> },
+    /// An operator's change. With `revision`, which is an `ETag`, it is made only if what it changes has that one.
+    Registry { change: RegistryChange, revision: Option<u64> },
+    /// An operator deletes a device. Its open commands end with it: `nums` and `events` are as in `CommandsSettled`. Where the
+    /// deletion is refused, the commands have ended nevertheless, as their events say so.
+    DeviceDeleted { num: DeviceNum, revision: Option<u64>, nums: Vec<u64>, events: Vec<Event> },
+    /// Effects that an operator asked for.
+    Operator { time_ms: u64, cause: Cause, effects: Vec<Effect> },
     /// A change in the life of a plugin.
-    Plugin {
-        plugin: PluginName,
-        change: Box<PluginChange>,
-    },
+    Plugin { plugin: PluginName, change: Box<PluginChange> },
+    /// A plugin that sees timers is new or changed: its timer `$start` is due. `version` stands for component and settings.
+    PluginStarts { plugin: PluginName, version: String, time_ms: u64 },
+    /// Dead letters that an operator threw away, or that were taken up again.
+    DeadLettersDropped { ids: Vec<u64> },
+    /// Sessions that outlive their connections, and retained messages.
+    Broker(Vec<BrokerChange>),
     /// The wall clock says this, after a start or after it went back. No repeating timer, delay, time-to-live or expiry of a
     /// stored message lasts longer from here than from the moment it was set.
-    ClockSet {
-        time_ms: u64,
-    },
-    /// An operator's change that is made only if what it changes has this revision, which is its `ETag`.
-    RegistryIf {
-        revision: u64,
-        change: RegistryChange,
-    },
+    ClockSet { time_ms: u64 },
+    /// So many commands may wait for a device from here on: what becomes of a command depends on it.
+    QueueLimit { commands: u64 },
+    /// Nothing; its commit says that all before it is durable.
+    Barrier,
+}
+
+impl From<Handled> for Entry {
+    fn from(handled: Handled) -> Self {
+        Self::Handled(handled.into())
+    }
 }
 
 impl Entry {
+    /// Events of which none came of an effect.
+    #[must_use]
+    pub fn of_events(events: Vec<Event>) -> Self {
+        Self::Events { events, by: Vec::new() }
+    }
+
     /// The events that it puts into the journal. A new variant has to be listed here, and in the two functions below if it has
     /// events.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         match self {
-            Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
+            Self::Events { events, .. } | Self::CommandsSettled { events, .. } | Self::DeviceDeleted { events, .. } => {
+                events
+            }
             Self::Handled(_)
-            | Self::HandledRun(_)
             | Self::HeldBack(_)
-            | Self::Settled(_)
-            | Self::Registry(_)
-            | Self::RegistryIf { .. }
-            | Self::Operator { .. }
-            | Self::PluginAdded { .. }
-            | Self::PluginRemoved { .. }
-            | Self::PluginStarts { .. }
-            | Self::Plugin { .. }
-            | Self::DeadLettersDropped { .. }
-            | Self::Barrier
             | Self::Called(_)
+            | Self::Settled(_)
+            | Self::Registry { .. }
+            | Self::Operator { .. }
+            | Self::Plugin { .. }
+            | Self::PluginStarts { .. }
+            | Self::DeadLettersDropped { .. }
             | Self::Broker(_)
-            | Self::ClockSet { .. } => &[],
+            | Self::ClockSet { .. }
+            | Self::QueueLimit { .. }
+            | Self::Barrier => &[],
         }
     }
 
     /// The events that it puts into the journal.
     pub fn events_mut(&mut self) -> &mut [Event] {
         match self {
-            Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
+            Self::Events { events, .. } | Self::CommandsSettled { events, .. } | Self::DeviceDeleted { events, .. } => {
+                events
+            }
             _ => &mut [],
         }
     }
@@ -129,7 +109,9 @@ impl Entry {
     #[must_use]
     pub fn into_events(self) -> Vec<Event> {
         match self {
-            Self::Events(events) | Self::CommandsSettled { events, .. } | Self::EventsBy { events, .. } => events,
+            Self::Events { events, .. } | Self::CommandsSettled { events, .. } | Self::DeviceDeleted { events, .. } => {
+                events
+            }
             _ => Vec::new(),
         }
     }
@@ -137,7 +119,7 @@ impl Entry {
     /// Its events, each with the effect that it came of.
     pub fn into_events_by(self) -> impl Iterator<Item = (Event, Option<EffectKey>)> {
         let (events, by) = match self {
-            Self::EventsBy { events, by } => (events, by),
+            Self::Events { events, by } => (events, by),
             other => (other.into_events(), Vec::new()),
         };
         events.into_iter().zip(by.into_iter().chain(std::iter::repeat(None)))

@@ -1,4 +1,4 @@
-//! What plugins made of events, as it stands in the log. [`HandledRun`] is the short form of many [`Handled`].
+//! What plugins made of events: one by one as [`Handled`], and as it stands in the log as [`HandledRun`].
 
 use std::sync::Arc;
 
@@ -76,8 +76,8 @@ pub enum Outcome {
     },
 }
 
-/// Events that one plugin handled one after the other at the first try, without a word: what `Handled` says of each, with
-/// what they have in common said once.
+/// Events that one plugin handled one after the other, with what they have in common said once: the form of [`Handled`] in the
+/// log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HandledRun {
     pub plugin: PluginName,
@@ -86,30 +86,36 @@ pub struct HandledRun {
     pub events: Vec<HandledInRun>,
 }
 
+/// What [`Handled`] says of one event alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HandledInRun {
     pub seq: Seq,
-    /// Guest time, microseconds.
+    pub attempt: u32,
     pub took_us: u32,
-    pub effects: Vec<Effect>,
+    pub logs: Vec<String>,
+    pub outcome: Outcome,
+}
+
+impl From<Handled> for HandledRun {
+    fn from(handled: Handled) -> Self {
+        let Handled { plugin, digest, seq, attempt, time_ms, took_us, logs, outcome } = handled;
+        Self { plugin, digest, time_ms, events: vec![HandledInRun { seq, attempt, took_us, logs, outcome }] }
+    }
 }
 
 impl HandledRun {
-    /// The attempt of all of its events.
-    pub const ATTEMPT: u32 = 1;
-
-    /// The same, at length.
+    /// One by one.
     pub fn each(self) -> impl Iterator<Item = Handled> {
         let Self { plugin, digest, time_ms, events } = self;
-        events.into_iter().map(move |HandledInRun { seq, took_us, effects }| Handled {
+        events.into_iter().map(move |HandledInRun { seq, attempt, took_us, logs, outcome }| Handled {
             plugin: plugin.clone(),
             digest: digest.clone(),
             seq,
-            attempt: Self::ATTEMPT,
+            attempt,
             time_ms,
             took_us,
-            logs: Vec::new(),
-            outcome: Outcome::Done { effects },
+            logs,
+            outcome,
         })
     }
 }

@@ -36,8 +36,7 @@ pub struct Message {
     pub properties: Option<Box<MessageProperties>>,
 }
 
-/// What a publisher says of its payload (MQTT 5). In the log it stands where once was whether it is UTF-8, so the first two
-/// stay in their places.
+/// What a publisher says of its payload (MQTT 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PayloadFormat {
     /// Nothing.

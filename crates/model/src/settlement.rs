@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use switchbox_rules::names::DeviceNum;
 
-use super::{
-    event::CommandStatus,
-    registry::{DeviceError, GatewayAccess},
-};
+use super::registry::{DeviceError, GatewayAccess};
 
 /// What became of something delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,13 +12,6 @@ pub enum Settlement {
     ConfigAcknowledged {
         device: DeviceNum,
         version: u64,
-        time_ms: u64,
-    },
-    /// Of older logs; `Entry::CommandsSettled` and [`Settlement::CommandSent`] came in its place.
-    Command {
-        device: DeviceNum,
-        id: String,
-        status: CommandStatus,
         time_ms: u64,
     },
     /// A plugin's message was given to its subscribers; `id` is the effect's key.

@@ -95,9 +95,9 @@ impl Service {
         if doc.left_ms.is_none() {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, has_will);
-            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, will };
+            let in_doubt_from = Some(in_doubt_from);
+            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
             self.shared.topics.session_log().note(left);
-            self.shared.topics.session_log().note(BrokerChange::InDoubt { session, from: in_doubt_from });
         }
         let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| Left {
             reached: reached(&queued),

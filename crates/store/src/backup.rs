@@ -13,12 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Error, decide, documents,
-    lock::Lock,
-    private, quarantine,
-    schema::{self, Unchanged},
-};
+use super::{Error, decide, documents, lock::Lock, private, quarantine, schema};
 use switchbox_log::{Blocks, FOLDER, LogPosition, inspect, segment::Segment, sync_folder};
 use switchbox_support::clock;
 
@@ -121,7 +116,7 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
         Err(error) => return Err(error),
     };
     let db = match &offline {
-        Some(_) => schema::open_unchanged(data)?.map(|Unchanged { db, .. }| db),
+        Some(_) => schema::open_unchanged(data)?,
         None => Some(schema::open_reader(data)?),
     };
     let Some(db) = db else { return Ok(0) };
@@ -129,7 +124,7 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
     db.execute("VACUUM INTO ?1", [copy.to_str().ok_or_else(|| problem(&copy, &"its name is no UTF-8"))?])?;
     let copied = schema::open_unchanged(to)?;
     set_private(&copy)?;
-    copied.map_or(Ok(0), |Unchanged { db, .. }| documents::applied(&db))
+    copied.map_or(Ok(0), |db| documents::applied(&db))
 }
 
 /// Each file up to its last whole record. Returns the end of the copy.

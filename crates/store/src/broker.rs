@@ -15,7 +15,9 @@ use super::{
     expiry,
     retained::{self, RetainedFold},
 };
-use switchbox_model::broker::{BrokerChange, MessageNum, Recipient, SessionNum, StoredMessage, StoredSubscription};
+use switchbox_model::broker::{
+    BrokerChange, MessageNum, Owner, Recipient, SessionNum, StoredMessage, StoredSubscription,
+};
 
 const LAST_SESSION: &str = "last_session";
 const LAST_MESSAGE: &str = "last_message";
@@ -68,15 +70,14 @@ impl BrokerFold {
             BrokerChange::RetainedExpired { topics, time_ms } => {
                 topics.into_iter().for_each(|topic| self.retained.expired(topic, time_ms));
             }
-            BrokerChange::RetainedBy { num, owner } => self.retained.owned(num, owner),
             other => self.others.push(other),
         }
     }
 
-    fn published(&mut self, num: MessageNum, message: StoredMessage, retained: bool, to: Vec<Recipient>) {
+    fn published(&mut self, num: MessageNum, message: StoredMessage, retained: Option<Owner>, to: Vec<Recipient>) {
         self.last_message = self.last_message.max(num.0);
-        if retained {
-            self.retained.published(num, &message);
+        if let Some(owner) = retained {
+            self.retained.published(num, &message, owner);
         }
         if !to.is_empty() {
             self.messages.insert(num, (message, to.len()));
@@ -121,11 +122,10 @@ impl BrokerFold {
             tx.prepare_cached("DELETE FROM queued WHERE session = ?1 AND message = ?2")?.execute([session.0, num.0])?;
             forget_unqueued(tx, *num)?;
         }
-        self.retained.write(tx, self.last_message)?;
         if self.last_message > 0 {
             raise_meta(tx, LAST_MESSAGE, self.last_message)?;
         }
-        Ok(())
+        self.retained.write(tx, meta(tx, LAST_MESSAGE)?)
     }
 }
 
@@ -146,16 +146,20 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
             tx.prepare_cached("UPDATE session SET expiry_secs = ?2, left_ms = NULL, will = NULL WHERE num = ?1")?
                 .execute(params![session.0, expiry_secs])?;
         }
-        BrokerChange::Left { session, time_ms, expiry_secs, sent, will } => {
+        BrokerChange::Left { session, time_ms, expiry_secs, sent, in_doubt_from, will } => {
             tx.prepare_cached(
-                "UPDATE session SET expiry_secs = ?2, left_ms = ?3, sent = ?4, in_doubt_from = NULL,
-                 will = CASE ?5 WHEN 1 THEN will END
+                "UPDATE session SET expiry_secs = ?2, left_ms = ?3, sent = ?4, in_doubt_from = ?5,
+                 will = CASE ?6 WHEN 1 THEN will END
                  WHERE num = ?1",
             )?
-            .execute(params![session.0, expiry_secs, time_ms, sent.0, will])?;
-        }
-        BrokerChange::InDoubt { session, from } => {
-            tx.prepare_cached("UPDATE session SET in_doubt_from = ?2 WHERE num = ?1")?.execute([session.0, from.0])?;
+            .execute(params![
+                session.0,
+                expiry_secs,
+                time_ms,
+                sent.0,
+                in_doubt_from.map(|num| num.0),
+                will
+            ])?;
         }
         BrokerChange::Ended { session } => end_session(tx, *session)?,
         BrokerChange::Will { session, will } => {
@@ -182,8 +186,7 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
         BrokerChange::Published { .. }
         | BrokerChange::Gone { .. }
         | BrokerChange::Held { .. }
-        | BrokerChange::RetainedExpired { .. }
-        | BrokerChange::RetainedBy { .. } => {}
+        | BrokerChange::RetainedExpired { .. } => {}
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ pub(super) const APPLIED: &str = "applied";
 pub(super) const LOW_WATER: &str = "low_water";
 pub(super) const LAST_DEVICE: &str = "last_device";
 pub(super) const LAST_REVISION: &str = "last_revision";
+pub(super) const QUEUE_LIMIT: &str = "queue_limit";
 pub(super) const LAST_DEAD_LETTER: &str = "last_dead_letter";
 
 pub(super) fn execute(tx: &Transaction<'_>, statement: &str, values: impl rusqlite::Params) -> Result<(), Error> {

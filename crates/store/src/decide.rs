@@ -3,12 +3,7 @@
 
 use std::path::Path;
 
-use super::{
-    Error, documents,
-    loaded::Loaded,
-    loading,
-    schema::{self, Unchanged},
-};
+use super::{Error, documents, loaded::Loaded, loading, schema};
 use switchbox_log::{
     FOLDER, Files,
     inspect::{self, Found},
@@ -26,8 +21,8 @@ pub(super) struct Decided {
     pub(super) found: Found,
     /// The row up to which the documents have got.
     pub(super) applied: i64,
-    /// All documents; `None` if `state.db` is to be brought to the newest schema first.
-    pub(super) loaded: Option<Loaded>,
+    /// All documents.
+    pub(super) loaded: Loaded,
 }
 
 pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
@@ -84,11 +79,11 @@ fn decode(found: &mut Found, applied: i64) -> Result<(), Error> {
 pub(super) struct Documents {
     pub(super) is_there: bool,
     pub(super) applied: i64,
-    pub(super) loaded: Option<Loaded>,
+    pub(super) loaded: Loaded,
 }
 
 pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
-    let Some(Unchanged { db, is_current }) = schema::open_unchanged(data)? else { return Ok(Documents::default()) };
+    let Some(db) = schema::open_unchanged(data)? else { return Ok(Documents::default()) };
     let damaged = |error: Error| {
         Error::Damaged(format!(
             "{}: {error}; `switchbox check` looks at all of it, {HELP}",
@@ -96,6 +91,6 @@ pub(super) fn documents_of(data: &Path) -> Result<Documents, Error> {
         ))
     };
     let applied = documents::applied(&db).map_err(damaged)?;
-    let loaded = is_current.then(|| loading::load(&db)).transpose().map_err(damaged)?;
+    let loaded = loading::load(&db).map_err(damaged)?;
     Ok(Documents { is_there: true, applied, loaded })
 }

@@ -75,10 +75,6 @@ pub enum Doc {
         upto: u64,
     },
     Kv(KvDoc),
-    Plugin(PluginDoc),
-    PluginGone {
-        plugin: PluginName,
-    },
     DeadLetter(Box<DeadLetter>),
     DeadLetterGone {
         id: u64,
@@ -104,6 +100,10 @@ pub enum Doc {
     /// The wall clock was set.
     ClockSet {
         time_ms: u64,
+    },
+    /// So many commands may wait for a device.
+    QueueLimit {
+        commands: u64,
     },
     /// An operator called a method.
     Call(Box<CallRecord>),

@@ -5,12 +5,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::{
     Error, broker,
     columns::{
-        APPLIED, LAST_DEAD_LETTER, LAST_REVISION, LOW_WATER, dead_letter, execute, json, meta, raise_meta, set_meta,
+        APPLIED, LAST_DEAD_LETTER, LAST_REVISION, LOW_WATER, QUEUE_LIMIT, dead_letter, execute, json, meta, raise_meta,
+        set_meta,
     },
     commands,
     dead_letters::DeadLetterFold,
     devices,
-    docs::{Doc, PluginDoc, RegistryDoc, ServiceDoc},
+    docs::{Doc, RegistryDoc, ServiceDoc},
     kept, plugins, timers,
     write_batch::WriteBatch,
 };
@@ -19,7 +20,11 @@ use switchbox_model::{CallRecord, Seq, limits::CALLS_KEPT};
 /// Writes the batch in one transaction.
 pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
     let tx = db.transaction()?;
+    let mut before_clock_set = batch.before_clock_set.iter();
     for doc in &batch.others {
+        if let Doc::ClockSet { .. } = doc {
+            before_clock_set.next().map_or(Ok(()), |broker| broker.write(&tx))?;
+        }
         write_one(&tx, doc)?;
     }
     for device in &batch.settled {
@@ -29,8 +34,10 @@ pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<S
         devices::write_configs(&tx, versions)?;
     }
     for ((device, version), time_ms) in &batch.config_acks {
-        tx.prepare_cached("UPDATE config SET acknowledged_ms = ?3 WHERE device = ?1 AND version = ?2")?
-            .execute(params![device.0, version, time_ms])?;
+        tx.prepare_cached(
+            "UPDATE config SET acknowledged_ms = ?3 WHERE device = ?1 AND version = ?2 AND acknowledged_ms IS NULL",
+        )?
+        .execute(params![device.0, version, time_ms])?;
     }
     for versions in batch.states.values() {
         devices::write_states(&tx, versions)?;
@@ -89,14 +96,6 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             commands::write_settled(tx, *device, *num, *status, *time_ms)
         }
         Doc::CommandsInDoubt { device, upto } => commands::write_in_doubt(tx, *device, *upto),
-        Doc::Plugin(PluginDoc { plugin, from }) => {
-            let statement = "INSERT OR REPLACE INTO plugin (name, from_seq) VALUES (?1, ?2)";
-            execute(tx, statement, params![plugin.as_str(), from.0])
-        }
-        Doc::PluginGone { plugin } => {
-            execute(tx, "DELETE FROM plugin WHERE name = ?1", [plugin.as_str()])?;
-            timers::delete_all(tx, plugin)
-        }
         Doc::PluginLife { plugin, change } => plugins::write(tx, plugin, change),
         Doc::ClockSet { time_ms } => {
             commands::clock_set(tx, *time_ms)?;
@@ -105,6 +104,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
         }
         Doc::Timer(doc) => timers::write(tx, doc),
         Doc::TimerGone { plugin, name } => timers::delete(tx, plugin, name),
+        Doc::QueueLimit { commands } => set_meta(tx, QUEUE_LIMIT, *commands),
         Doc::Call(call) => write_call(tx, call),
         // Folded by `WriteBatch`.
         Doc::Config(_) | Doc::ConfigAcknowledged { .. } | Doc::State(_) | Doc::Seen { .. } | Doc::Kv(_) => Ok(()),

@@ -11,7 +11,7 @@ use switchbox_model::{EffectKey, Event, Handled, Seq};
 pub struct Kept {
     pub event: Option<Event>,
     pub handled: Option<Handled>,
-    /// The effect that the event came of. In a column of its own: older rows have none.
+    /// The effect that the event came of. In a column of its own: an event may be kept twice, and one of the two knows it.
     #[serde(skip)]
     pub by: Option<EffectKey>,
 }

@@ -44,6 +44,8 @@ mod retention;
 mod schema;
 mod service;
 mod space;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod timers;
 mod write_batch;
 mod writer;
@@ -106,9 +108,9 @@ pub enum Error {
     #[error("{path}: {problem}")]
     Open { path: String, problem: String },
     #[error(
-        "{path} was written by a newer switchbox (schema {found}, this one knows {known}); start that version, or use another --data folder"
+        "{path} was written by another version of switchbox (format {found}, this one reads {known}); start the version that wrote it, or use another --data folder"
     )]
-    Newer { path: String, found: i64, known: i64 },
+    OtherVersion { path: String, found: i64, known: i64 },
     #[error("{path} is in use by another switchbox; stop that one, or use another --data folder")]
     Locked { path: String },
     /// Says what is damaged, where, and what to do about it.

@@ -47,6 +47,8 @@ pub struct Loaded {
     pub last_device: u64,
     /// The newest revision of a registry, a device or an account, of those that are gone too.
     pub last_revision: u64,
+    /// How many commands may wait for a device; 0 in a new store.
+    pub queue_limit: u64,
     /// All events before this one are handled.
     pub low_water: Seq,
     pub broker: BrokerDocs,

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use super::{
     Error, broker,
     columns::{
-        LAST_DEAD_LETTER, LAST_DEVICE, LAST_REVISION, LOW_WATER, config_version, dead_letter, each, from_json, meta,
-        parsed, plugin_name, registry_name, state_version,
+        LAST_DEAD_LETTER, LAST_DEVICE, LAST_REVISION, LOW_WATER, QUEUE_LIMIT, config_version, dead_letter, each,
+        from_json, meta, parsed, plugin_name, registry_name, state_version,
     },
     commands,
     docs::{DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, RegistryDoc, Seen, ServiceDoc},
@@ -22,6 +22,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         last_device: meta(db, LAST_DEVICE)?,
         last_revision: meta(db, LAST_REVISION)?,
         last_dead_letter: meta(db, LAST_DEAD_LETTER)?,
+        queue_limit: meta(db, QUEUE_LIMIT)?,
         low_water: Seq(meta(db, LOW_WATER)?),
         broker: broker::load(db)?,
         timers: timers::load(db)?,

@@ -33,7 +33,7 @@ fn append(log: &mut Log, row: i64, durable: bool) -> Written {
     let mut record = Vec::new();
     record::begin(&mut record);
     let event = Event { seq, time_ms: 0, device: None, durable, data };
-    record::encode(&Entry::Events(vec![event]), &mut record).unwrap();
+    record::encode(&Entry::of_events(vec![event]), &mut record).unwrap();
     log.append(&mut record, seq, durable).unwrap();
     let (path, used) = log.files().last_file();
     let end = usize::try_from(used).unwrap();
@@ -90,7 +90,7 @@ fn judge(data: &Path, written: &[Written], originals: &BTreeMap<PathBuf, Vec<u8>
             assert!(text.contains("switchbox repair") || text.contains("switchbox restore"), "{text}");
             true
         }
-        Err(Error::Newer { .. }) => true,
+        Err(Error::OtherVersion { .. }) => true,
         Err(error) => panic!("{what}: {error}"),
         Ok(decided) => {
             let end = decided.found.end().row;

@@ -71,7 +71,6 @@ pub fn open(options: Options) -> Result<Opened, Error> {
     let state = schema::open_writer(folder)?;
     let end = log.files().end();
     let reader = Arc::new(Reader::open(folder, log.files().clone())?);
-    let loaded = loaded.map_or_else(|| loading::load(&state), Ok)?;
     let append_queue = Arc::new(AppendQueue::new(options.queue_bytes, end.last_seq.0 + 1));
     Ok(Opened { options, log, state, reader, append_queue, lock: Arc::new(lock), space, applied, loaded })
 }

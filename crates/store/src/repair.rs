@@ -88,7 +88,7 @@ impl<'a> Repair<'a> {
         let folder = quarantine::make(data)
             .map_err(|e| Error::Open { path: data.display().to_string(), problem: e.to_string() })?;
         let done = Repaired { lines: Vec::new(), aside: Some(folder.clone()) };
-        let low_water = documents.loaded.as_ref().map_or(Seq(0), |loaded| loaded.low_water);
+        let low_water = documents.loaded.low_water;
         Ok(Self { data, found, applied: documents.applied, low_water, done, end: found.end(), folder })
     }
 

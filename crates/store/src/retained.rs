@@ -21,29 +21,33 @@ pub(super) const CLEARED_FOR: u64 = 10_000;
 /// Changes that are not written yet.
 #[derive(Default)]
 pub(super) struct RetainedFold {
-    /// None: it clears the topic. In order, so that what is written together lies together: else each row costs a page.
-    newest: BTreeMap<Arc<str>, (MessageNum, Option<StoredMessage>)>,
-    /// Of messages among these; the others are everyone's.
-    owners: HashMap<MessageNum, Owner>,
+    /// In order, so that what is written together lies together: else each row costs a page.
+    newest: BTreeMap<Arc<str>, Newest>,
     /// Topics whose retained message, if it stands there already, may have run out of time by then.
     expired: HashMap<Arc<str>, u64>,
 }
 
-impl RetainedFold {
-    pub(super) fn published(&mut self, num: MessageNum, message: &StoredMessage) {
-        let newest = self.newest.entry(message.topic.clone()).or_default();
-        if num >= newest.0 {
-            *newest = (num, (!message.payload.is_empty()).then(|| message.clone()));
-        }
-    }
+/// The newest message of a topic.
+#[derive(Default)]
+struct Newest {
+    num: MessageNum,
+    /// None: it cleared the topic, or has run out of time since.
+    message: Option<StoredMessage>,
+    owner: Owner,
+}
 
-    pub(super) fn owned(&mut self, num: MessageNum, owner: Owner) {
-        self.owners.insert(num, owner);
+impl RetainedFold {
+    pub(super) fn published(&mut self, num: MessageNum, message: &StoredMessage, owner: Owner) {
+        let newest = self.newest.entry(message.topic.clone()).or_default();
+        if num >= newest.num {
+            let message = (!message.payload.is_empty()).then(|| message.clone());
+            *newest = Newest { num, message, owner };
+        }
     }
 
     pub(super) fn expired(&mut self, topic: Arc<str>, time_ms: u64) {
         match self.newest.get_mut(&topic) {
-            Some((_, kept)) => *kept = kept.take().filter(|message| !message.is_expired(time_ms)),
+            Some(newest) => newest.message = newest.message.take().filter(|message| !message.is_expired(time_ms)),
             None => {
                 let known = self.expired.entry(topic).or_default();
                 *known = time_ms.max(*known);
@@ -51,19 +55,20 @@ impl RetainedFold {
         }
     }
 
-    /// `last_message`: the newest number of all messages, 0 where none came.
+    /// `last_message`: the newest number of all messages that there ever were, so that how long a cleared topic is known does not
+    /// depend on what is written together.
     pub(super) fn write(&self, tx: &Transaction<'_>, last_message: u64) -> Result<(), Error> {
         for (topic, time_ms) in &self.expired {
             forget_expired(tx, topic, *time_ms)?;
         }
-        for (topic, (num, message)) in &self.newest {
+        for (topic, Newest { num, message, owner }) in &self.newest {
             let body = message.as_ref().map_or_else(|| Ok(Vec::new()), blob)?;
             tx.prepare_cached(
                 "INSERT INTO retained (topic, num, body, owner) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (topic) DO UPDATE SET num = excluded.num, body = excluded.body, owner = excluded.owner
                  WHERE excluded.num >= num",
             )?
-            .execute(params![topic, num.0, body, self.owners.get(num).map(json).transpose()?])?;
+            .execute(params![topic, num.0, body, json(owner)?])?;
         }
         tx.prepare_cached("DELETE FROM retained WHERE length(body) = 0 AND num < ?1")?
             .execute([last_message.saturating_sub(CLEARED_FOR)])?;
@@ -75,7 +80,8 @@ fn forget_expired(tx: &Transaction<'_>, topic: &str, time_ms: u64) -> Result<(),
     let mut find = tx.prepare_cached("SELECT body FROM retained WHERE topic = ?1 AND length(body) > 0")?;
     let message = find.query_row([topic], |r| from_blob::<StoredMessage>(&r.get::<_, Vec<u8>>(0)?)).optional()?;
     if message.is_some_and(|message| message.is_expired(time_ms)) {
-        tx.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
+        // As a message that ran out of time before it was written: its number is still known.
+        tx.prepare_cached("UPDATE retained SET body = x'' WHERE topic = ?1")?.execute([topic])?;
     }
     Ok(())
 }
@@ -90,8 +96,7 @@ pub(super) fn load(db: &Connection) -> Result<Vec<RetainedDoc>, Error> {
     let mut retained = Vec::new();
     each(db, "SELECT body, owner FROM retained WHERE length(body) > 0", |r| {
         let message = from_blob(&r.get::<_, Vec<u8>>(0)?)?;
-        let owner = r.get::<_, Option<String>>(1)?.map(|owner| from_json(&owner)).transpose()?.unwrap_or_default();
-        retained.push(RetainedDoc { message, owner });
+        retained.push(RetainedDoc { message, owner: from_json(&r.get::<_, String>(1)?)? });
         Ok(())
     })?;
     Ok(retained)

@@ -133,9 +133,11 @@ fn find(reader: &Reader, seq: Seq, reference: &Reference) -> Result<Kept, Error>
         row = (!page.rows.is_empty()).then_some(page.next);
         for entry in page.rows.into_iter().flat_map(|row| row.entries) {
             match entry {
-                Entry::Handled(handled) if handled.seq == seq && is_of(&handled, reference) => {
-                    kept.handled = Some(handled);
-                    return Ok(kept);
+                Entry::Handled(run) => {
+                    kept.handled = run.each().find(|handled| handled.seq == seq && is_of(handled, reference));
+                    if kept.handled.is_some() {
+                        return Ok(kept);
+                    }
                 }
                 entry if kept.event.is_none() => {
                     if let Some((event, by)) = entry.into_event(seq) {
@@ -166,15 +168,17 @@ fn look_through(reader: &Reader, (first, last): (i64, i64), hurries: bool, chang
         from = page.next;
         for entry in page.rows.into_iter().filter(|row| row.row <= last).flat_map(|row| row.entries) {
             match entry {
-                Entry::Handled(handled) if handled.is_interesting() => {
-                    let most = if handled.is_notable() { 2 * LOOK_MOST } else { LOOK_MOST };
-                    if taken >= most {
-                        continue;
+                Entry::Handled(run) => {
+                    for handled in run.each().filter(Handled::is_interesting) {
+                        let most = if handled.is_notable() { 2 * LOOK_MOST } else { LOOK_MOST };
+                        if taken >= most {
+                            continue;
+                        }
+                        taken += 1;
+                        let (event, by) = events.get(&handled.seq).cloned().unzip();
+                        let kept = Kept { event, handled: Some(handled), by: by.flatten() };
+                        change.keep.push((kept, Why::Interesting));
                     }
-                    taken += 1;
-                    let (event, by) = events.get(&handled.seq).cloned().unzip();
-                    let kept = Kept { event, handled: Some(handled), by: by.flatten() };
-                    change.keep.push((kept, Why::Interesting));
                 }
                 entry => events.extend(entry.into_events_by().map(|(event, by)| (event.seq, (event, by)))),
             }

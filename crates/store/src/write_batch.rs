@@ -27,6 +27,8 @@ pub(super) struct WriteBatch {
     /// Devices of which commands have ended.
     pub(super) settled: HashSet<DeviceNum>,
     pub(super) broker: BrokerFold,
+    /// What came before each `ClockSet` among `others`, and is changed by it.
+    pub(super) before_clock_set: Vec<BrokerFold>,
     pub(super) dead_letters: DeadLetterFold,
     /// In the order in which they came.
     pub(super) others: Vec<Doc>,
@@ -77,6 +79,10 @@ impl WriteBatch {
                 self.others.push(doc);
             }
             Doc::Broker(change) => self.broker.add(*change),
+            Doc::ClockSet { .. } => {
+                self.before_clock_set.push(std::mem::take(&mut self.broker));
+                self.others.push(doc);
+            }
             Doc::DeadLetter(letter) => self.dead_letters.add(letter),
             other => self.others.push(other),
         }
@@ -108,10 +114,14 @@ impl WriteBatch {
         }
         match waiting.and_then(|versions| versions.iter_mut().find(|config| config.version == version)) {
             Some(config) => {
-                Arc::make_mut(config).acknowledged_ms = Some(time_ms);
+                Arc::make_mut(config).acknowledged_ms.get_or_insert(time_ms);
                 false
             }
-            None => self.config_acks.insert((device, version), time_ms).is_none(),
+            None => {
+                let before = self.config_acks.len();
+                self.config_acks.entry((device, version)).or_insert(time_ms);
+                self.config_acks.len() > before
+            }
         }
     }
 }

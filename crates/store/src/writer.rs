@@ -86,24 +86,21 @@ impl Batch {
 /// Events that a plugin has handled.
 fn handled_events(entry: &Entry) -> usize {
     match entry {
-        Entry::Handled(_) => 1,
-        Entry::HandledRun(run) => run.events.len(),
-        Entry::Events(_)
-        | Entry::EventsBy { .. }
-        | Entry::Settled(_)
-        | Entry::Registry(_)
-        | Entry::RegistryIf { .. }
-        | Entry::Operator { .. }
-        | Entry::PluginAdded { .. }
-        | Entry::PluginRemoved { .. }
-        | Entry::DeadLettersDropped { .. }
-        | Entry::Barrier
-        | Entry::Called(_)
-        | Entry::CommandsSettled { .. }
-        | Entry::Broker(_)
-        | Entry::PluginStarts { .. }
+        Entry::Handled(run) => run.events.len(),
+        Entry::Events { .. }
         | Entry::HeldBack(_)
+        | Entry::Called(_)
+        | Entry::Settled(_)
+        | Entry::CommandsSettled { .. }
+        | Entry::Registry { .. }
+        | Entry::DeviceDeleted { .. }
+        | Entry::Operator { .. }
         | Entry::Plugin { .. }
+        | Entry::PluginStarts { .. }
+        | Entry::DeadLettersDropped { .. }
+        | Entry::Broker(_)
+        | Entry::QueueLimit { .. }
+        | Entry::Barrier
         | Entry::ClockSet { .. } => 0,
     }
 }

@@ -102,7 +102,8 @@ impl Host {
         let metrics = Metrics::default();
         let tasks = Tasks::new(metrics.clone());
         let ingest = ingest::Handle::new(store.clone(), options.plugins);
-        let queues = outbox::CommandQueues::new(std::mem::take(&mut opened.loaded.commands), options.queued_commands);
+        let loaded_queues = std::mem::take(&mut opened.loaded.commands);
+        let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
         let delivery = delivery::Handle::new(delivery::Parts {
             store: store.clone(),
             ingest: ingest.clone(),
@@ -117,6 +118,8 @@ impl Host {
         let mut loaded = std::mem::take(&mut opened.loaded);
         delivery.start_publishing(std::mem::take(&mut loaded.outgoing));
         let service = Some(opened.start(disk.before(engine), |_| {}).unwrap());
+        let outbox = outbox::Handle::new(store.clone(), queues);
+        outbox.limit_queues(options.queued_commands).await.unwrap();
         registry.make_default().await.unwrap();
         delivery.close_orphaned_connections().await.unwrap();
         delivery.expire_overdue().await.unwrap();
@@ -128,7 +131,7 @@ impl Host {
         drop(tasks.spawn("publisher", &shutdown, publisher));
         Self {
             auth: auth::Handle::new(registry.clone(), options.enroll, None, metrics.clone()),
-            outbox: outbox::Handle::new(store.clone(), queues),
+            outbox,
             restored: loaded.broker,
             folder: Some(folder),
             store,

@@ -130,7 +130,7 @@ impl<'a> Start<'a> {
         let offer = Watched::new(dispatch.clone(), &shown);
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
-        let queues = outbox::CommandQueues::new(loaded_queues, settings.queued_commands);
+        let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
         let delivery = delivery::Handle::new(delivery::Parts {
             store: store.clone(),
             ingest: ingest.clone(),
@@ -149,6 +149,7 @@ impl<'a> Start<'a> {
         let service = opened.start(engine, self.stop_on_failure())?;
         // Where the disk is full, what may go makes room for what comes.
         store.trim(loaded.low_water).await?;
+        outbox::Handle::new(store.clone(), queues.clone()).limit_queues(settings.queued_commands).await?;
         registry.make_default().await?;
         Ok(Opened { store, service, registry, queues, ingest, delivery, dispatch, shown, loaded })
     }

@@ -143,10 +143,7 @@ pub(crate) async fn delete(
 ) -> Answer<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
-    // The one call that may be several entries: commands that wait end first, while there is a device that their events are of.
-    app.parts.registry.check_delete(&device, revision)?;
-    app.parts.delivery.purge(&device).await?;
-    app.parts.registry.delete(&device, revision).await?;
+    app.parts.delivery.delete(&device, revision).await?;
     Ok(Json(Empty {}))
 }
 

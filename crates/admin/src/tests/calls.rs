@@ -191,7 +191,7 @@ fn an_execution_and_a_dead_letter_can_be_read_and_driven_again() {
     let host = TestHost::new();
     let event = Event { seq: Seq(1), time_ms: 0, device: None, durable: true, data: EventData::Connected };
     let handled = |seq, outcome| {
-        Entry::Handled(Handled {
+        Entry::from(Handled {
             plugin: PluginName::new("relay").unwrap(),
             digest: Arc::from("sha256:0"),
             seq: Seq(seq),

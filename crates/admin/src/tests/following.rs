@@ -69,7 +69,7 @@ fn a_device_is_followed_with_what_is_done_for_it() {
             logs: vec![],
             outcome: Outcome::Done { effects: vec![] },
         };
-        host.runtime.block_on(host.parts.store.call(Entry::Handled(handled))).unwrap();
+        host.runtime.block_on(host.parts.store.call(Entry::from(handled))).unwrap();
     }
     let told = told(&host, &mut follower);
     assert_eq!(payloads(&told), [b"mine"]);

@@ -1,5 +1,6 @@
 //! What an entry of the log means: the one place where entries become devices, documents and deliveries. Runs on the
-//! writer's thread after the commit, and at start for what the documents miss; deterministic, so both give the same.
+//! writer's thread after the commit, and at start for what the documents miss. Both give the same documents: what is done depends
+//! on the entries alone, on no clock, setting or connection (`replay_tests.rs`).
 
 mod letters;
 
@@ -15,10 +16,10 @@ use crate::{
     timers,
 };
 use switchbox_model::{
-    Cause, DeadLetter, Effect, Entry, Event, EventData, Handled, HandledRun, Outcome, PluginName, RegistryChange,
-    Settlement, life::PluginChange, limits, patch::FirstConfig,
+    Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, Outcome, PluginName,
+    RegistryChange, Settlement, life::PluginChange, limits, patch::FirstConfig,
 };
-use switchbox_store::{Doc, Loaded, Machine, PluginDoc, Reply, Seen, StateVersion, TimerDoc};
+use switchbox_store::{ConfigReply, Doc, Loaded, Machine, Refused, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
 
 /// The state machine behind the log.
@@ -83,39 +84,57 @@ impl Engine {
         self.timers.fired(&PluginName::new(plugin).ok()?, name, *due_ms, event.time_ms)
     }
 
-    fn handled(&mut self, handled: Handled, docs: &mut Vec<Doc>) -> Reply {
-        let Handled { plugin, digest, seq, attempt, time_ms, logs, outcome, .. } = handled;
-        match outcome {
-            Outcome::Done { effects } if effects.is_empty() => Reply::Done,
-            Outcome::Done { effects } => {
-                let cause =
-                    |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
-                let origin = Origin { time_ms, cause: &cause };
-                let before = docs.len();
-                let reply = outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
-                self.timers.note(docs.iter().skip(before));
-                reply
-            }
-            Outcome::Dead { error, event } => {
-                let (id, oldest) = self.letters.add(&plugin);
-                if let Some(id) = oldest {
-                    self.metrics.limit(limits::names::DEAD_LETTERS);
-                    docs.push(Doc::DeadLetterGone { id });
+    /// The reply is that of the last event: what can be refused is alone in its entry.
+    fn handled(&mut self, run: HandledRun, docs: &mut Vec<Doc>) -> Reply {
+        let HandledRun { plugin, digest, time_ms, events } = run;
+        let mut reply = Reply::Done;
+        for HandledInRun { seq, attempt, logs, outcome, .. } in events {
+            reply = Reply::Done;
+            match outcome {
+                Outcome::Done { effects } if effects.is_empty() => {}
+                Outcome::Done { effects } => {
+                    let cause =
+                        |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
+                    let origin = Origin { time_ms, cause: &cause };
+                    let before = docs.len();
+                    if let Err(refused) = self.effects(&origin, effects, None, docs) {
+                        reply = Reply::Refused(refused);
+                    }
+                    self.timers.note(docs.iter().skip(before));
                 }
-                let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event: *event };
-                docs.push(Doc::DeadLetter(Box::new(letter)));
-                Reply::Done
+                Outcome::Dead { error, event } => {
+                    let (id, oldest) = self.letters.add(&plugin);
+                    if let Some(id) = oldest {
+                        self.metrics.limit(limits::names::DEAD_LETTERS);
+                        docs.push(Doc::DeadLetterGone { id });
+                    }
+                    let (plugin, digest, event) = (plugin.clone(), digest.clone(), *event);
+                    let letter = DeadLetter { id, plugin, digest, attempt, time_ms, error, logs, event };
+                    docs.push(Doc::DeadLetter(Box::new(letter)));
+                }
             }
         }
+        reply
     }
 
-    fn handled_run(&self, run: HandledRun, docs: &mut Vec<Doc>) {
-        let HandledRun { plugin, digest, time_ms, events } = run;
-        for event in events.into_iter().filter(|event| !event.effects.is_empty()) {
-            let (seq, attempt) = (event.seq, HandledRun::ATTEMPT);
-            let cause = |index| Cause::Plugin { seq, plugin: plugin.clone(), digest: digest.clone(), attempt, index };
-            let origin = Origin { time_ms, cause: &cause };
-            outbox::apply_plain(&self.registry, &self.queues, self.sink.as_ref(), &origin, event.effects, docs);
+    /// `replies` gets what the config effects did, in their order.
+    fn effects(
+        &self,
+        origin: &Origin<'_>,
+        effects: Vec<Effect>,
+        replies: Option<&mut Vec<ConfigReply>>,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), origin, effects, replies, docs)
+    }
+
+    fn operator(&self, time_ms: u64, cause: &Cause, effects: Vec<Effect>, docs: &mut Vec<Doc>) -> Reply {
+        let origin = Origin { time_ms, cause: &|_| cause.clone() };
+        let mut replies = Vec::new();
+        match self.effects(&origin, effects, Some(&mut replies), docs) {
+            Err(refused) => Reply::Refused(refused),
+            Ok(()) if replies.is_empty() => Reply::Done,
+            Ok(()) => Reply::Configs(replies),
         }
     }
 
@@ -128,13 +147,12 @@ impl Engine {
                     if acknowledged.as_ref().is_none_or(|found| found.num != device) {
                         acknowledged = self.registry.get(device);
                     }
-                    if let Some(found) = &acknowledged {
-                        found.acknowledge_config(version, time_ms);
+                    if let Some(found) = &acknowledged
+                        && found.acknowledge_config(version, time_ms)
+                    {
                         docs.push(Doc::ConfigAcknowledged { device, version, time_ms });
                     }
                 }
-                // Of an older log: what is open after it expires when the host has started.
-                Settlement::Command { .. } => {}
                 Settlement::CommandSent { device, num, time_ms } => {
                     docs.push(Doc::CommandSent { device, num, time_ms });
                 }
@@ -183,10 +201,9 @@ impl Engine {
 
     /// An operator's change of the registry, with the first config of a device that it makes.
     fn registry(&self, mut change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
-        let (mut deleted, mut created) = (None, None);
+        let mut created = None;
         match &mut change {
-            RegistryChange::DeviceDeleted { num } => deleted = Some(*num),
-            RegistryChange::DeviceCreatedAs(new) => {
+            RegistryChange::DeviceCreated(new) => {
                 created = new.config.take().map(|config| (new.num, new.time_ms, config));
             }
             // A device that ever had a command is not one that was never used.
@@ -197,13 +214,19 @@ impl Engine {
         if matches!(reply, Reply::Refused(_)) {
             return reply;
         }
-        if let Some(num) = deleted {
-            self.queues.forget(num);
-        }
         if let Some((device, time_ms, FirstConfig { payload, cause })) = created {
             let origin = Origin { time_ms, cause: &|_| cause.clone() };
             let effects = vec![Effect::Config { device, payload, expected: None }];
-            outbox::apply_plain(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
+            // Without an expected version nothing is refused.
+            let _: Result<(), Refused> = self.effects(&origin, effects, None, docs);
+        }
+        reply
+    }
+
+    fn delete_device(&self, num: DeviceNum, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+        let reply = self.registry.apply_deletion(num, revision, docs);
+        if reply == Reply::Done {
+            self.queues.forget(num);
         }
         reply
     }
@@ -212,31 +235,28 @@ impl Engine {
 impl Machine for Engine {
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply {
         match entry {
-            Entry::Events(events) | Entry::EventsBy { events, .. } => self.events(events, docs),
-            Entry::Handled(handled) => return self.handled(handled, docs),
-            Entry::HandledRun(run) => self.handled_run(run, docs),
+            Entry::Events { events, .. } => self.events(events, docs),
+            Entry::Handled(run) => return self.handled(run, docs),
             Entry::Settled(settlements) => self.settled(settlements, docs),
-            Entry::Registry(change) => return self.registry(change, None, docs),
-            Entry::RegistryIf { revision, change } => return self.registry(change, Some(revision), docs),
-            Entry::Operator { time_ms, cause, effects } => {
-                let origin = Origin { time_ms, cause: &|_| cause.clone() };
-                return outbox::apply(&self.registry, &self.queues, self.sink.as_ref(), &origin, effects, docs);
+            Entry::Registry { change, revision } => return self.registry(change, revision, docs),
+            Entry::DeviceDeleted { num, revision, nums, events } => {
+                self.commands_settled(nums, events, docs);
+                return self.delete_device(num, revision, docs);
             }
-            Entry::PluginAdded { plugin, from } => docs.push(Doc::Plugin(PluginDoc { plugin, from })),
+            Entry::Operator { time_ms, cause, effects } => return self.operator(time_ms, &cause, effects, docs),
             Entry::PluginStarts { plugin, version, time_ms } => {
                 let doc = Doc::Timer(Box::new(TimerDoc { plugin, timer: timers::start(version, time_ms), by: None }));
                 self.timers.note(std::iter::once(&doc));
                 docs.push(doc);
             }
-            Entry::PluginRemoved { plugin } => {
-                let gone = Doc::PluginGone { plugin };
-                self.timers.note(std::iter::once(&gone));
-                docs.push(gone);
-            }
             Entry::Plugin { plugin, change } => self.plugin(plugin, *change, docs),
             Entry::ClockSet { time_ms } => {
                 docs.extend(self.timers.realign(time_ms));
                 docs.push(Doc::ClockSet { time_ms });
+            }
+            Entry::QueueLimit { commands } => {
+                self.queues.set_most(commands);
+                docs.push(Doc::QueueLimit { commands });
             }
             Entry::DeadLettersDropped { ids } => {
                 self.letters.drop(&ids);
@@ -258,3 +278,6 @@ impl Machine for Engine {
         self.sink.wake();
     }
 }
+
+#[cfg(test)]
+mod replay_tests;

@@ -127,7 +127,7 @@ impl Handle {
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
-        self.append(Some(device), events, Some(permit), on_commit(Some(done)), Entry::Events);
+        self.append(Some(device), events, Some(permit), on_commit(Some(done)), Entry::of_events);
     }
 
     /// As [`Handle::submit`], for a task that looks itself how far the journal has got: returns the position at which it has the
@@ -139,7 +139,7 @@ impl Handle {
         permit: QueuePermit,
         waker: Option<Waker>,
     ) -> Result<QueuePosition, Error> {
-        self.append(Some(device), events, Some(permit), waker.into(), Entry::Events).ok_or(Error::Closed)
+        self.append(Some(device), events, Some(permit), waker.into(), Entry::of_events).ok_or(Error::Closed)
     }
 
     /// The journal has all up to this position, and it is applied.
@@ -176,19 +176,19 @@ impl Handle {
         on_commit: OnCommit,
     ) -> Result<QueuePosition, Error> {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, None, vec![event], permit, on_commit, Entry::Events).ok_or(Error::Closed)
+        self.append_after(changes, None, vec![event], permit, on_commit, Entry::of_events).ok_or(Error::Closed)
     }
 
     /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
     /// number of connections.
     pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
         let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, Some(device), vec![event], None, on_commit, Entry::Events);
+        self.append_after(changes, Some(device), vec![event], None, on_commit, Entry::of_events);
     }
 
     /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
-        self.append(None, vec![event], Some(permit), OnCommit::Nothing, |events| Entry::EventsBy {
+        self.append(None, vec![event], Some(permit), OnCommit::Nothing, |events| Entry::Events {
             events,
             by: vec![by],
         });
@@ -200,7 +200,7 @@ impl Handle {
         let event = |data| Event { seq: Seq(0), time_ms, device: None, durable: true, data };
         let events: Vec<_> = fired.into_iter().map(event).collect();
         let _offering = self.offering.under_way.read();
-        let entry = Entry::EventsBy { events: events.clone(), by };
+        let entry = Entry::Events { events: events.clone(), by };
         let appended = self.store.append(None, entry, true, Some(permit), OnCommit::Nothing);
         self.offer_appended(None, events, appended.map(|(seq, _)| seq));
     }
@@ -215,17 +215,29 @@ impl Handle {
     /// Ends commands of the device, with the event that says so, in one record. Each was claimed from its queue before, so
     /// that it ends once. Waits for no room: what is open is bounded.
     pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
-        let (mut nums, mut events) = (Vec::with_capacity(ended.len()), Vec::with_capacity(ended.len()));
-        for EndedCommand { num, id, status } in ended {
-            nums.push(num);
-            events.push(NewEvent { durable: true, data: EventData::CommandSettled { id, status } });
-        }
+        let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
         self.append(Some(device), events, None, on_commit(done), |events| Entry::CommandsSettled { nums, events });
+    }
+
+    /// Deletes the device, with the ends of its commands as in [`Handle::commands_settled`], in one entry. Waits until it is applied.
+    pub async fn device_deleted(
+        &self,
+        device: &Arc<Device>,
+        ended: Vec<EndedCommand>,
+        revision: Option<u64>,
+    ) -> Result<store::Reply, store::Error> {
+        let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let done: store::CommitCallback = Box::new(move |reply| drop(tell.send(reply)));
+        let num = device.num;
+        let entry = |events| Entry::DeviceDeleted { num, revision, nums, events };
+        self.append_after(None, Some(device), events, None, OnCommit::Call(done), entry);
+        told.await.map_err(|_| store::Error::Closed)?
     }
 
     /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(Some(device), vec![NewEvent { durable: false, data }], None, OnCommit::Nothing, Entry::Events);
+        self.append(Some(device), vec![NewEvent { durable: false, data }], None, OnCommit::Nothing, Entry::of_events);
     }
 
     fn append(
@@ -282,4 +294,9 @@ impl Handle {
 
 fn on_commit(done: Option<EventsCommitted>) -> OnCommit {
     done.map(|done| -> store::CommitCallback { Box::new(|reply| done(reply.map(drop).map_err(Error::from))) }).into()
+}
+
+/// A command's number, and the event that it ended.
+fn settled(EndedCommand { num, id, status }: EndedCommand) -> (u64, NewEvent) {
+    (num, NewEvent { durable: true, data: EventData::CommandSettled { id, status } })
 }

@@ -94,9 +94,11 @@ impl Follower {
                     (index > known).then_some(Cursor { row: row.row, index: index - 1, seq })
                 };
                 match entry {
-                    Entry::Handled(handled) => {
-                        let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
-                        told.extend(self.execution(handled).map(|execution| (cursor, execution)));
+                    Entry::Handled(run) => {
+                        for handled in run.each() {
+                            let Some(cursor) = cursor(self.last.unwrap_or_default()) else { continue };
+                            told.extend(self.execution(handled).map(|execution| (cursor, execution)));
+                        }
                     }
                     entry => {
                         for event in entry.into_events() {

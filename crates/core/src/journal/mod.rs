@@ -98,7 +98,8 @@ impl Handle {
         let mut ended = false;
         let (items, next) = self
             .walk(before, limit, |entry, found| {
-                if let Entry::Handled(handled) = entry {
+                let Entry::Handled(run) = entry else { return };
+                for handled in run.each() {
                     ended |= filter.ends_at(&handled);
                     found.push(filter.takes(&handled).then_some(handled));
                 }

@@ -35,29 +35,26 @@ impl EventHistory {
 
     fn add(&mut self, seq: Seq, entry: Entry) {
         match entry {
-            Entry::Handled(handled) => self.handled.extend(Some(handled).filter(|handled| handled.seq == seq)),
+            Entry::Handled(run) => self.handled.extend(run.each().filter(|handled| handled.seq == seq)),
             Entry::HeldBack(held) => self.held.extend(Some(held).filter(|held| held.seq == seq)),
             Entry::Called(calls) => self.calls.extend(calls.into_iter().filter(|call| is_for(&call.cause, seq))),
-            Entry::Events(_) | Entry::EventsBy { .. } | Entry::CommandsSettled { .. } => {
+            Entry::Events { .. } | Entry::CommandsSettled { .. } | Entry::DeviceDeleted { .. } => {
                 if self.event.is_none()
                     && let Some((event, by)) = entry.into_event(seq)
                 {
                     (self.event, self.by) = (Some(event), by);
                 }
             }
-            // Readers of the log get a `HandledRun` as one `Handled` each. The others are not about one event.
-            Entry::HandledRun(_)
-            | Entry::Settled(_)
-            | Entry::Registry(_)
-            | Entry::RegistryIf { .. }
+            // Not about one event.
+            Entry::Settled(_)
+            | Entry::Registry { .. }
             | Entry::Operator { .. }
-            | Entry::PluginAdded { .. }
-            | Entry::PluginRemoved { .. }
-            | Entry::PluginStarts { .. }
             | Entry::Plugin { .. }
+            | Entry::PluginStarts { .. }
             | Entry::DeadLettersDropped { .. }
-            | Entry::Barrier
             | Entry::Broker(_)
+            | Entry::QueueLimit { .. }
+            | Entry::Barrier
             | Entry::ClockSet { .. } => {}
         }
     }

@@ -49,7 +49,8 @@ pub(super) struct Committed {
 }
 
 /// Puts it into the device's queue. What cannot be there gets its final status from the sweep for what is due: its
-/// end is an event of its own, and events get their numbers before the log is written.
+/// end is an event of its own, and events get their numbers before the log is written. The document is the same whether or not the
+/// device is connected, as it is when the log is replayed.
 pub(super) fn apply(
     queues: &CommandQueues,
     sink: &dyn Sink,
@@ -77,7 +78,7 @@ pub(super) fn apply(
         command.verdict = Some(CommandStatus::Rejected);
         command.expires_ms = Some(0);
     } else if !sink.command(device, &command) && command.ttl_ms == 0 {
-        command.expires_ms = Some(0);
+        queues.note_undelivered(device.num, num, &command.id);
     }
     if let Some(ms) = command.expires_ms {
         queues.note_due(ms);
@@ -133,18 +134,34 @@ mod tests {
 
     #[test]
     fn a_time_to_live_begins_when_the_command_is_committed_and_zero_means_now() {
-        for (there, ttl_ms, expires) in [
-            (true, 0, None),
-            (false, 0, Some(0)),
-            (true, 30, Some(1_030)),
-            (false, 30, Some(1_030)),
-            (false, u64::MAX, Some(u64::MAX)),
+        let never = u64::MAX;
+        for (there, ttl_ms, expires, due, undelivered) in [
+            (true, 0, None, never, 0),
+            (false, 0, None, 0, 1),
+            (true, 30, Some(1_030), 1_030, 0),
+            (false, 30, Some(1_030), 1_030, 0),
+            (false, u64::MAX, Some(u64::MAX), never, 0),
         ] {
             let queues = CommandQueues::new(HashMap::new(), 9);
             let command = applied(&queues, there, ttl_ms);
             assert_eq!((command.expires_ms, command.verdict), (expires, None), "there: {there}, ttl: {ttl_ms}");
-            assert_eq!(*queues.due().borrow(), expires.unwrap_or(u64::MAX));
+            assert_eq!(*queues.due().borrow(), due);
+            assert_eq!(queues.is_open(DeviceNum(1), 1), undelivered == 0, "it may not be sent any more");
+            assert_eq!(queues.take_undelivered().len(), undelivered, "there: {there}, ttl: {ttl_ms}");
         }
+    }
+
+    #[test]
+    fn a_command_that_found_no_device_and_has_ended_since_is_not_ended_again() {
+        let queues = CommandQueues::new(HashMap::new(), 9);
+        (0..2).for_each(|_| drop(applied(&queues, false, 0)));
+        queues.close(DeviceNum(1), 1);
+        let left: Vec<_> = queues.take_undelivered().into_iter().map(|undelivered| undelivered.num).collect();
+        assert_eq!(left, [2]);
+        assert!(queues.take_undelivered().is_empty());
+        applied(&queues, false, 0);
+        queues.forget(DeviceNum(1));
+        assert!(queues.take_undelivered().is_empty(), "its device is gone");
     }
 
     #[test]

@@ -14,11 +14,11 @@ use crate::{
     twin::{self, Desired},
 };
 use switchbox_model::{Cause, Effect, Message, QoS};
-use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, Reply, TimerDoc};
+use switchbox_store::{CommandDoc, ConfigReply, ConfigVersion, Doc, KvDoc, OutgoingDoc, Refused, TimerDoc};
 
 pub use commands::NewCommand;
 pub use operator::{Error, Handle, NewConfig};
-pub use queues::CommandQueues;
+pub use queues::{CommandQueues, Undelivered};
 
 /// Where committed effects go. Called on the log's writer thread: must not block.
 pub trait Sink: Send + Sync {
@@ -40,40 +40,45 @@ pub struct Origin<'a> {
     pub cause: &'a dyn Fn(u32) -> Cause,
 }
 
-/// Applies effects that are in the log: all of them, or none when one is refused.
+/// Applies effects that are in the log: all of them, or none when one is refused. `replies` gets what the config effects did, in
+/// their order.
 pub fn apply(
     registry: &registry::Handle,
     queues: &CommandQueues,
     sink: &dyn Sink,
     origin: &Origin<'_>,
     effects: Vec<Effect>,
+    mut replies: Option<&mut Vec<ConfigReply>>,
     docs: &mut Vec<Doc>,
-) -> Reply {
-    let targets = match check(registry, &effects) {
-        Ok(targets) => targets,
-        Err(refused) => return Reply::Refused(refused),
+) -> Result<(), Refused> {
+    let mut perform = |index, effect, target| {
+        let reply = perform(queues, sink, origin, (index, effect, target), docs);
+        if let Some(replies) = &mut replies {
+            replies.extend(reply);
+        }
     };
-    let mut replies = Vec::new();
-    for ((index, effect), target) in (0..).zip(effects).zip(targets) {
-        replies.extend(perform(queues, sink, origin, (index, effect, target), docs));
+    if effects.iter().any(is_checked) {
+        let targets = check(registry, &effects)?;
+        for ((index, effect), target) in (0..).zip(effects).zip(targets) {
+            perform(index, effect, target);
+        }
+    } else {
+        for (index, effect) in (0..).zip(effects) {
+            let device = effect.device().and_then(|num| registry.get(num));
+            perform(index, effect, device.map_or(Target::Nothing, Target::Device));
+        }
     }
-    if replies.is_empty() { Reply::Done } else { Reply::Configs(replies) }
+    Ok(())
 }
 
-/// As [`apply`], for effects none of which can be refused, one at a time.
-pub fn apply_plain(
-    registry: &registry::Handle,
-    queues: &CommandQueues,
-    sink: &dyn Sink,
-    origin: &Origin<'_>,
-    effects: Vec<Effect>,
-    docs: &mut Vec<Doc>,
-) {
-    for (index, effect) in (0..).zip(effects) {
-        let device = effect.device().and_then(|num| registry.get(num));
-        let target = device.map_or(Target::Nothing, Target::Device);
-        perform(queues, sink, origin, (index, effect, target), docs);
-    }
+/// What it does depends on the version in force, so it is looked at before any effect of its entry is done.
+fn is_checked(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::PatchDesired { .. }
+            | Effect::Config { expected: Some(_), .. }
+            | Effect::ConfigForced { expected: Some(_), .. }
+    )
 }
 
 /// Does what was looked at before. Returns what became of the config.

@@ -52,6 +52,16 @@ impl Handle {
         Self { store, queues }
     }
 
+    /// At each start: writes down how many commands may wait for a device, where the log says otherwise. It is an entry, as what
+    /// becomes of a command depends on it.
+    pub async fn limit_queues(&self, commands: usize) -> Result<(), store::Error> {
+        if self.queues.most() != commands {
+            let commands = u64::try_from(commands).unwrap_or(u64::MAX);
+            self.store.call(Entry::QueueLimit { commands }).await?;
+        }
+        Ok(())
+    }
+
     /// A new config version for the device, unless the one in force has the same bytes.
     pub async fn set_config(&self, device: &Device, config: NewConfig, cause: Cause) -> Result<ConfigReply, Error> {
         let NewConfig { payload, expected, force } = config;

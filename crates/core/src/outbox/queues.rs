@@ -1,7 +1,10 @@
 //! The devices' command queues as far as they are in memory: which commands are open, never their content. Decides which
 //! task may end a command, so that each ends once.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -17,10 +20,19 @@ struct Queue {
     claimed: Vec<u64>,
 }
 
+/// A command that was only for a device that takes it at once, and found none. Its end is claimed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    pub device: DeviceNum,
+    pub num: u64,
+    pub id: String,
+}
+
 #[derive(Debug)]
 struct Shared {
-    most: usize,
+    most: AtomicUsize,
     devices: Mutex<HashMap<DeviceNum, Queue>>,
+    undelivered: Mutex<Vec<Undelivered>>,
     /// When the time of a command is over, at the earliest; milliseconds since the Unix epoch.
     due: watch::Sender<u64>,
 }
@@ -32,25 +44,31 @@ pub struct CommandQueues {
 }
 
 impl CommandQueues {
-    /// As the store has them. `most` may wait for one device.
+    /// As the store has them. `most` may wait for one device, until the log says another limit.
     #[must_use]
-    pub fn new(commands: HashMap<DeviceNum, OpenCommands>, most: usize) -> Self {
+    pub fn new(commands: HashMap<DeviceNum, OpenCommands>, most: u64) -> Self {
         let queue = |open| Queue { open, claimed: Vec::new() };
         let devices = commands.into_iter().map(|(device, open)| (device, queue(open))).collect();
-        Self { shared: Arc::new(Shared { most, devices: Mutex::new(devices), due: watch::Sender::new(u64::MAX) }) }
+        let (most, due) = (AtomicUsize::new(count(most)), watch::Sender::new(u64::MAX));
+        Self { shared: Arc::new(Shared { most, devices: Mutex::new(devices), undelivered: Mutex::default(), due }) }
     }
 
     /// How many may wait for one device.
     #[must_use]
     pub fn most(&self) -> usize {
-        self.shared.most
+        self.shared.most.load(Ordering::Relaxed)
+    }
+
+    /// Only for applying the log.
+    pub fn set_most(&self, most: u64) {
+        self.shared.most.store(count(most), Ordering::Relaxed);
     }
 
     /// Only for applying the log: opens the device's next command. Gives its number, and whether there was room.
     pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
         let mut devices = self.shared.devices.lock();
         let queue = devices.entry(device).or_default();
-        let room = queue.open.len() < self.shared.most;
+        let room = queue.open.len() < self.most();
         (queue.open.open_next(), room)
     }
 
@@ -95,7 +113,7 @@ impl CommandQueues {
     /// How many more may wait for the device.
     #[must_use]
     pub fn room(&self, device: DeviceNum) -> usize {
-        self.shared.most.saturating_sub(self.len(device))
+        self.most().saturating_sub(self.len(device))
     }
 
     /// The number of the device's newest command; 0 = none yet.
@@ -126,6 +144,27 @@ impl CommandQueues {
         });
     }
 
+    /// Only for applying the log: the device cannot take this open command, which was for now only. It is claimed, so that it is
+    /// sent to no connection that comes, and due at once.
+    pub(super) fn note_undelivered(&self, device: DeviceNum, num: u64, id: &str) {
+        if self.claim(device, num) {
+            self.shared.undelivered.lock().push(Undelivered { device, num, id: id.to_owned() });
+            self.note_due(0);
+        }
+    }
+
+    /// Commands to be ended now, each of them given once.
+    #[must_use]
+    pub fn take_undelivered(&self) -> Vec<Undelivered> {
+        let mut taken = std::mem::take(&mut *self.shared.undelivered.lock());
+        // While the log is replayed, the end of a command may come after it.
+        let devices = self.shared.devices.lock();
+        taken.retain(|Undelivered { device, num, .. }| {
+            devices.get(device).is_some_and(|queue| queue.claimed.contains(num))
+        });
+        taken
+    }
+
     /// What [`Self::note_due`] noted is dealt with.
     pub fn clear_due(&self) {
         self.shared.due.send_replace(u64::MAX);
@@ -136,6 +175,10 @@ impl CommandQueues {
     pub fn due(&self) -> watch::Receiver<u64> {
         self.shared.due.subscribe()
     }
+}
+
+fn count(most: u64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -237,17 +237,18 @@ impl Device {
         self.inner.lock().config = Some(version);
     }
 
-    /// For what applies the log only. True when that version is the one in force.
+    /// For what applies the log only. Returns false if there is no such version.
     pub fn acknowledge_config(&self, version: u64, time_ms: u64) -> bool {
         let mut inner = self.inner.lock();
-        inner.seen.config_acknowledged_ms = Some(time_ms);
-        match &mut inner.config {
-            Some(config) if config.version == version && config.acknowledged_ms.is_none() => {
-                Arc::make_mut(config).acknowledged_ms = Some(time_ms);
-                true
-            }
-            _ => false,
+        let Inner { config: Some(config), seen, .. } = &mut *inner else { return false };
+        if version > config.version {
+            return false;
         }
+        seen.config_acknowledged_ms = Some(time_ms);
+        if version == config.version && config.acknowledged_ms.is_none() {
+            Arc::make_mut(config).acknowledged_ms = Some(time_ms);
+        }
+        true
     }
 
     /// For what applies the log only.

@@ -16,7 +16,7 @@ use std::sync::{
 };
 
 use parking_lot::RwLock;
-use tokio::sync::broadcast;
+use tokio::sync::{self, broadcast};
 
 pub use device::{Device, Registered};
 use maps::Maps;
@@ -80,17 +80,13 @@ impl Changed {
     fn of(change: &RegistryChange) -> Option<Self> {
         match change {
             RegistryChange::DevicePatched { patch, .. } if patch.is_endpoint_only() => None,
-            RegistryChange::DeviceChanged { num, .. }
-            | RegistryChange::DevicePatched { num, .. }
+            RegistryChange::DevicePatched { num, .. }
             | RegistryChange::DevicePassword { num, .. }
             | RegistryChange::Unbound { device: num, .. } => Some(Self::Device(*num)),
-            RegistryChange::DeviceDeleted { num } => Some(Self::Deleted(*num)),
-            RegistryChange::RegistryChanged { name, .. }
-            | RegistryChange::RegistryPatched { name, .. }
+            RegistryChange::RegistryPatched { name, .. }
             | RegistryChange::AuthorityAdded { name, .. }
             | RegistryChange::AuthorityRemoved { name, .. } => Some(Self::Registry(name.clone())),
-            RegistryChange::ServiceChanged { name, .. }
-            | RegistryChange::ServicePatched { name, .. }
+            RegistryChange::ServicePatched { name, .. }
             | RegistryChange::ServicePassword { name, .. }
             | RegistryChange::ServiceDeleted { name } => Some(Self::Service(name.clone())),
             RegistryChange::CredentialAdded { owner, .. } | RegistryChange::CredentialRemoved { owner, .. } => {
@@ -101,13 +97,10 @@ impl Changed {
             }
             RegistryChange::ServiceCreated { .. }
             | RegistryChange::RegistryCreated { .. }
-            | RegistryChange::RegistryCreatedAs { .. }
             | RegistryChange::RegistryDeleted { .. }
-            | RegistryChange::DeviceCreated { .. }
-            | RegistryChange::DeviceCreatedAs(_)
+            | RegistryChange::DeviceCreated(_)
             | RegistryChange::DevicesPruned { .. }
-            | RegistryChange::Bound { .. }
-            | RegistryChange::DeviceEndpoint { .. } => None,
+            | RegistryChange::Bound { .. } => None,
         }
     }
 }
@@ -118,6 +111,8 @@ pub struct Handle {
     maps: Arc<RwLock<Maps>>,
     last_num: Arc<AtomicU64>,
     changes: broadcast::Sender<Changed>,
+    /// Each change of an operator is made under a read lock.
+    order: Arc<sync::RwLock<()>>,
     store: store::Handle,
 }
 
@@ -127,7 +122,7 @@ impl Handle {
     pub fn load(store: store::Handle, loaded: &Loaded) -> Self {
         let last_num = Arc::new(AtomicU64::new(loaded.last_device));
         let changes = broadcast::Sender::new(CHANGES);
-        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, store }
+        Self { maps: Arc::new(RwLock::new(Maps::load(loaded))), last_num, changes, order: Arc::default(), store }
     }
 
     /// Makes the registry that a fresh host has, when there is no registry at all.
@@ -217,10 +212,8 @@ impl Handle {
     /// Applies a change that is in the log; with `revision`, only if what it changes has that one.
     pub fn apply(&self, change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         // Also while the log is replayed: no number is given twice.
-        match &change {
-            RegistryChange::DeviceCreated { num, .. } => drop(self.last_num.fetch_max(num.0, Ordering::Relaxed)),
-            RegistryChange::DeviceCreatedAs(new) => drop(self.last_num.fetch_max(new.num.0, Ordering::Relaxed)),
-            _ => {}
+        if let RegistryChange::DeviceCreated(new) = &change {
+            self.last_num.fetch_max(new.num.0, Ordering::Relaxed);
         }
         let changed = Changed::of(&change);
         let applied = self.maps.write().apply(change, revision, docs);
@@ -235,5 +228,16 @@ impl Handle {
             self.announce(changed);
         }
         reply
+    }
+    /// Applies the deletion of a device that is in the log; with `revision`, only if the device has that one.
+    pub fn apply_deletion(&self, num: DeviceNum, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
+        let applied = self.maps.write().apply_deletion(num, revision, docs);
+        match applied {
+            Ok(()) => {
+                self.announce(Changed::Deleted(num));
+                Reply::Done
+            }
+            Err(refused) => Reply::Refused(refused),
+        }
     }
 }

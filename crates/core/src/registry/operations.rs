@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use tokio::sync::OwnedRwLockWriteGuard;
+
 use super::{Error, Handle, bounds, device::Device};
 use switchbox_model::{
     DeviceName, DeviceNum, Entry, RegistryChange, RegistryName,
@@ -30,12 +32,8 @@ impl Handle {
     pub async fn create_registry(&self, name: RegistryName, spec: RegistrySpec) -> Result<(), Error> {
         bounds::check_registry(&spec)?;
         let what = registry(&name);
-        self.change(
-            RegistryChange::RegistryCreatedAs { name, spec: Box::new(spec), time_ms: clock::now_ms() },
-            None,
-            &what,
-        )
-        .await
+        let change = RegistryChange::RegistryCreated { name, spec: Box::new(spec), time_ms: clock::now_ms() };
+        self.change(change, None, &what).await
     }
 
     pub async fn patch_registry(
@@ -84,7 +82,7 @@ impl Handle {
         }
         let num = DeviceNum(self.last_num.fetch_add(1, Ordering::Relaxed) + 1);
         let new = NewDevice { num, name: name.clone(), spec, endpoint, config, time_ms: clock::now_ms() };
-        match self.call(RegistryChange::DeviceCreatedAs(Box::new(new)), None).await? {
+        match self.call(RegistryChange::DeviceCreated(Box::new(new)), None).await? {
             Reply::Refused(Refused::NotFound) => return Err(Error::NoSuch(registry(&name.registry))),
             Reply::Refused(why) => return Err(refused(why, name.to_string(), None)),
             _ => {}
@@ -141,7 +139,12 @@ impl Handle {
         }
     }
 
-    /// Whether [`Handle::delete`] would be refused now, for a caller that has to do something else before it.
+    /// While it is held no other change of the registry is made: what [`Handle::check_delete`] says stays so.
+    pub async fn hold_changes(&self) -> OwnedRwLockWriteGuard<()> {
+        self.order.clone().write_owned().await
+    }
+
+    /// Whether the deletion of the device would be refused now.
     pub fn check_delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
         let current = device.registered().revision;
         if let Some(expected) = revision.filter(|expected| *expected != current) {
@@ -153,9 +156,19 @@ impl Handle {
         Ok(())
     }
 
+    /// Deletes a device without open commands. The delivery deletes those that have some.
     pub async fn delete(&self, device: &Device, revision: Option<u64>) -> Result<(), Error> {
-        let change = RegistryChange::DeviceDeleted { num: device.num };
-        self.change(change, revision, &device.name.to_string()).await
+        let (nums, events) = (Vec::new(), Vec::new());
+        let reply = self.submit(Entry::DeviceDeleted { num: device.num, revision, nums, events }).await?;
+        self.deleted(reply, device, revision)
+    }
+
+    /// What the reply to an `Entry::DeviceDeleted` says.
+    pub fn deleted(&self, reply: Reply, device: &Device, revision: Option<u64>) -> Result<(), Error> {
+        match reply {
+            Reply::Refused(why) => Err(refused(why, device.name.to_string(), revision)),
+            _ => Ok(()),
+        }
     }
 
     /// Deletes those of these devices that enrolled by themselves and were never used; see [`Device::never_used`]. Which these were.
@@ -208,10 +221,11 @@ impl Handle {
     }
 
     async fn call(&self, change: RegistryChange, revision: Option<u64>) -> Result<Reply, Error> {
-        let entry = match revision {
-            None => Entry::Registry(change),
-            Some(revision) => Entry::RegistryIf { revision, change },
-        };
+        self.submit(Entry::Registry { change, revision }).await
+    }
+
+    async fn submit(&self, entry: Entry) -> Result<Reply, Error> {
+        let _not_held = self.order.read().await;
         Ok(self.store.call(entry).await?)
     }
 }

@@ -1,6 +1,6 @@
 //! The timers of all plugins as documents: what a set, a cancel and a firing make of them. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -110,7 +110,7 @@ pub(super) enum Fired {
 /// The timers as the log has made them so far: for what applies the log.
 #[derive(Debug, Default)]
 pub struct Table {
-    plugins: HashMap<PluginName, Timers>,
+    plugins: BTreeMap<PluginName, Timers>,
 }
 
 impl Table {
@@ -135,9 +135,7 @@ impl Table {
                         timers.cancel(name);
                     }
                 }
-                Doc::PluginGone { plugin } | Doc::PluginLife { plugin, change: PluginChange::Deleted } => {
-                    drop(self.plugins.remove(plugin))
-                }
+                Doc::PluginLife { plugin, change: PluginChange::Deleted } => drop(self.plugins.remove(plugin)),
                 _ => {}
             }
         }

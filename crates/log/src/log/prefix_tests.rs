@@ -25,7 +25,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 fn entry(number: u64, bytes: usize) -> Entry {
     let payload = vec![number as u8; bytes].into();
     let data = EventData::Telemetry { subfolder: String::new(), payload, properties: vec![] };
-    Entry::Events(vec![Event { seq: Seq(number), time_ms: number, device: None, durable: true, data }])
+    Entry::of_events(vec![Event { seq: Seq(number), time_ms: number, device: None, durable: true, data }])
 }
 
 /// A record as it stands in its file.
@@ -105,7 +105,7 @@ proptest! {
         match Log::open_with(folder.path(), SMALL) {
             Err(error) => {
                 prop_assert!(!damages.is_empty(), "{error}");
-                prop_assert!(matches!(error, Error::Damaged(_) | Error::Newer { .. }), "{error}");
+                prop_assert!(matches!(error, Error::Damaged(_) | Error::OtherVersion { .. }), "{error}");
             }
             Ok(log) => {
                 let found = read_all(&log).map_err(|error| TestCaseError::fail(error.to_string()))?;

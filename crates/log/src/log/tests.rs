@@ -20,14 +20,17 @@ fn event(seq: u64) -> Event {
 fn append(log: &mut Log, number: u64) {
     let mut record = Vec::new();
     record::begin(&mut record);
-    record::encode(&Entry::Events(vec![event(number)]), &mut record).unwrap();
+    record::encode(&Entry::of_events(vec![event(number)]), &mut record).unwrap();
     let end = log.append(&mut record, Seq(number), number.is_multiple_of(2)).unwrap();
     assert_eq!(end.row, i64::try_from(number).unwrap());
 }
 
 fn numbers(rows: &[LogRow]) -> Vec<i64> {
     for row in rows {
-        assert!(matches!(&row.entries[..], [Entry::Events(e)] if e[0].seq.0 == row.row.cast_unsigned()), "{row:?}");
+        assert!(
+            matches!(&row.entries[..], [Entry::Events { events, .. }] if events[0].seq.0 == row.row.cast_unsigned()),
+            "{row:?}"
+        );
     }
     rows.iter().map(|row| row.row).collect()
 }
@@ -153,17 +156,20 @@ fn damage_in_a_full_file_is_named_and_nothing_is_thrown_away() {
 }
 
 #[test]
-fn a_file_of_a_newer_version_or_of_something_else_is_refused_by_name() {
+fn a_file_of_another_version_or_of_something_else_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::open_with(folder.path(), SMALL).unwrap();
     (1..=60).for_each(|number| append(&mut log, number));
     drop(log);
     let path = files(folder.path(), "log").remove(0);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 99;
-    fs::write(&path, &bytes).unwrap();
-    let error = Log::open(folder.path()).err().unwrap();
-    assert!(matches!(error, Error::Newer { found: 99, .. }), "{error}");
+    for version in [0, 2, 99] {
+        bytes[8] = version;
+        fs::write(&path, &bytes).unwrap();
+        let error = Log::open(folder.path()).err().unwrap();
+        assert!(matches!(error, Error::OtherVersion { found, known: 1, .. } if found == i64::from(version)), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "it was changed");
+    }
     fs::write(&path, "something else").unwrap();
     let error = Log::open(folder.path()).err().unwrap().to_string();
     assert!(error.contains("no file of the log"), "{error}");

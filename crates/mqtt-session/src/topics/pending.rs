@@ -112,12 +112,8 @@ pub(super) struct Written<'a> {
 impl Written<'_> {
     /// It is its topic's retained message, and takes this one's quota.
     pub(super) fn retain(&mut self, session_log: &SessionLog, owner: &Owner) {
-        if let Some(BrokerChange::Published { num, retained, .. }) = self.change(session_log) {
-            *retained = true;
-            let num = *num;
-            if !self.message.payload.is_empty() && *owner != Owner::default() {
-                self.pending.changes.push(BrokerChange::RetainedBy { num, owner: owner.clone() });
-            }
+        if let Some(BrokerChange::Published { retained, .. }) = self.change(session_log) {
+            *retained = Some(owner.clone());
         }
     }
 
@@ -139,7 +135,7 @@ impl Written<'_> {
             self.pending.changes.push(BrokerChange::Published {
                 num: session_log.next_message(),
                 message: StoredMessage::of(self.message, now),
-                retained: false,
+                retained: None,
                 to: Vec::new(),
             });
         }

@@ -267,8 +267,8 @@ fn what_expired_while_the_host_was_down_is_not_taken_up() {
     let now = Now { instant: Instant::now(), ms: 1_000 };
     let stored = |topic: &str, expiry| StoredMessage { expiry, ..StoredMessage::of(&Message::new(topic, "x"), now) };
     let left = [
-        stored("over", StoredExpiry::At(1_000)),
-        stored("soon", StoredExpiry::At(99_000)),
+        stored("over", StoredExpiry::At { at_ms: 1_000, whole_ms: 1_000 }),
+        stored("soon", StoredExpiry::At { at_ms: 99_000, whole_ms: 99_000 }),
         stored("never", StoredExpiry::Never),
     ];
     topics.restore_retained(left.map(|message| RetainedDoc { message, owner: Owner::Everyone }).into(), now);

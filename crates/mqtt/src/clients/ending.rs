@@ -240,7 +240,5 @@ fn disconnect_changes(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<Br
     };
     let Some(session) = session_num else { return Vec::new() };
     let expiry_secs = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
-    let left = BrokerChange::Left { session, time_ms: clock::now_ms(), expiry_secs, sent, will };
-    let in_doubt = |from| BrokerChange::InDoubt { session, from };
-    std::iter::once(left).chain(in_doubt_from.map(in_doubt)).collect()
+    vec![BrokerChange::Left { session, time_ms: clock::now_ms(), expiry_secs, sent, in_doubt_from, will }]
 }

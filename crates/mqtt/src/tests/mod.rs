@@ -141,7 +141,7 @@ impl TestServer {
         let device = self.host.device(id);
         let patch = Box::new(DevicePatch { blocked: Some(true), ..DevicePatch::default() });
         let change = RegistryChange::DevicePatched { num: device.num, patch };
-        self.host.store.submit([(Entry::Registry(change), None)], true, None);
+        self.host.store.submit([(Entry::Registry { change, revision: None }, None)], true, None);
     }
 
     /// A connection that has sent nothing.

@@ -27,7 +27,7 @@ fn number(appended: Option<(Seq, QueuePosition)>) -> Option<u64> {
 
 fn numbers(items: &[Item]) -> Vec<u64> {
     let events = items.iter().filter_map(|item| match item {
-        Item::Entry { entry: Entry::Events(events), .. } => Some(events),
+        Item::Entry { entry: Entry::Events { events, .. }, .. } => Some(events),
         _ => None,
     });
     events.flatten().map(|event| event.seq.0).collect()
@@ -37,11 +37,11 @@ fn numbers(items: &[Item]) -> Vec<u64> {
 fn events_are_numbered_in_the_order_of_the_log() {
     let append_queue = AppendQueue::new(1024, 7);
     assert_eq!(
-        number(append_queue.append(None, Entry::Events(vec![event(), event()]), true, None, OnCommit::Nothing)),
+        number(append_queue.append(None, Entry::of_events(vec![event(), event()]), true, None, OnCommit::Nothing)),
         Some(7)
     );
     assert_eq!(
-        number(append_queue.append(None, Entry::Events(vec![event()]), false, None, OnCommit::Nothing)),
+        number(append_queue.append(None, Entry::of_events(vec![event()]), false, None, OnCommit::Nothing)),
         Some(9)
     );
     let mut items = Vec::new();
@@ -54,7 +54,7 @@ fn events_are_numbered_in_the_order_of_the_log() {
 fn what_nobody_waits_for_goes_with_what_somebody_does() {
     let append_queue = AppendQueue::new(1024, 1);
     append_queue.push_lingering(Entry::Barrier);
-    append_queue.append(None, Entry::Events(vec![event()]), true, None, OnCommit::Nothing);
+    append_queue.append(None, Entry::of_events(vec![event()]), true, None, OnCommit::Nothing);
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));
     assert_eq!(items.len(), 2);
@@ -71,7 +71,7 @@ fn a_closed_intake_says_so_and_still_gives_out_what_it_has() {
     append_queue.close();
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let done = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
-    assert_eq!(append_queue.append(None, Entry::Events(vec![event()]), true, None, done), None);
+    assert_eq!(append_queue.append(None, Entry::of_events(vec![event()]), true, None, done), None);
     assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
     let mut items = Vec::new();
     assert!(append_queue.take(&mut items));

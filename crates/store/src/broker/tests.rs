@@ -18,7 +18,7 @@ fn message(payload: &'static str) -> StoredMessage {
     StoredMessage { topic: "t".into(), payload, qos, retain: false, expiry: StoredExpiry::Never, properties: None }
 }
 
-fn published(num: u64, retained: bool, to: &[SessionNum]) -> BrokerChange {
+fn published(num: u64, is_retained: bool, to: &[SessionNum]) -> BrokerChange {
     let to = to.iter().map(|session| Recipient {
         session: *session,
         id: 1,
@@ -27,6 +27,7 @@ fn published(num: u64, retained: bool, to: &[SessionNum]) -> BrokerChange {
         ids: vec![],
         shared: None,
     });
+    let retained = is_retained.then(Owner::default);
     BrokerChange::Published { num: MessageNum(num), message: message("x"), retained, to: to.collect() }
 }
 
@@ -58,8 +59,8 @@ fn messages(docs: &BrokerDocs) -> Vec<StoredMessage> {
 #[test]
 fn a_retained_message_has_the_owner_that_published_it_last() {
     let owner = Owner::Service("a".into());
-    let by = |num| BrokerChange::RetainedBy { num: MessageNum(num), owner: owner.clone() };
-    let old = vec![retained(1, "x"), by(1)];
+    let (num, message) = (MessageNum(1), message("x"));
+    let old = vec![BrokerChange::Published { num, message, retained: Some(owner.clone()), to: vec![] }];
     for (newer, expect) in [(vec![], owner.clone()), (vec![retained(2, "y")], Owner::Everyone)] {
         for batches in [vec![old.clone(), newer.clone()], vec![[old.clone(), newer.clone()].concat()]] {
             assert_eq!(after(batches).0.retained[0].owner, expect, "{newer:?}");
@@ -95,7 +96,12 @@ fn a_message_is_kept_while_a_session_waits_for_it_however_the_changes_are_writte
 
 /// The topic's, or the one that clears it.
 fn retained(num: u64, payload: &'static str) -> BrokerChange {
-    BrokerChange::Published { num: MessageNum(num), message: message(payload), retained: true, to: vec![] }
+    BrokerChange::Published {
+        num: MessageNum(num),
+        message: message(payload),
+        retained: Some(Owner::Everyone),
+        to: vec![],
+    }
 }
 
 #[test]
@@ -138,9 +144,9 @@ fn the_last_retained_message_stays_and_an_empty_one_clears() {
 #[test]
 fn a_retained_message_goes_when_it_expired_and_no_newer_one_with_it() {
     let retained = |expires_ms: Option<u64>| {
-        let expiry = expires_ms.map_or(StoredExpiry::Never, StoredExpiry::At);
+        let expiry = expires_ms.map_or(StoredExpiry::Never, |at_ms| StoredExpiry::At { at_ms, whole_ms: 1_000 });
         let message = StoredMessage { expiry, ..message("x") };
-        BrokerChange::Published { num: MessageNum(1), message, retained: true, to: vec![] }
+        BrokerChange::Published { num: MessageNum(1), message, retained: Some(Owner::Everyone), to: vec![] }
     };
     let expired = BrokerChange::RetainedExpired { topics: vec!["other".into(), "t".into()], time_ms: 100 };
     for (changes, stays) in [
@@ -172,7 +178,10 @@ fn a_session_keeps_its_subscriptions_its_will_and_what_it_received() {
         subscription: subscription.clone(),
     };
     let will = StoredWill { message: message("gone"), delay_secs: 5, expiry_secs: None };
-    let left = |will| BrokerChange::Left { session: ONE, time_ms: 99, expiry_secs: 8, sent: MessageNum(4), will };
+    let left = |will, in_doubt_from| {
+        let (session, sent) = (ONE, MessageNum(4));
+        BrokerChange::Left { session, time_ms: 99, expiry_secs: 8, sent, in_doubt_from, will }
+    };
     let mut changes = vec![
         opened(ONE),
         subscribed("a"),
@@ -182,36 +191,37 @@ fn a_session_keeps_its_subscriptions_its_will_and_what_it_received() {
         BrokerChange::Received { session: ONE, id: 2 },
         BrokerChange::Released { session: ONE, id: 1 },
         BrokerChange::Will { session: ONE, will: Some(Box::new(will.clone())) },
-        left(true),
+        left(true, Some(MessageNum(3))),
     ];
     let session = after(vec![changes.clone()]).0.sessions.remove(0);
     assert_eq!(session.subscriptions, [("a".into(), subscription.clone())]);
     assert_eq!((session.received, session.will), (vec![2], Some(Box::new(will))));
     assert_eq!((session.left_ms, session.expiry_secs, session.sent), (Some(99), 8, MessageNum(4)));
-    changes.push(BrokerChange::InDoubt { session: ONE, from: MessageNum(3) });
     changes.push(BrokerChange::Resumed { session: ONE, expiry_secs: 7 });
     let session = after(vec![changes.clone()]).0.sessions.remove(0);
     assert_eq!(session.in_doubt_from, Some(MessageNum(3)));
-    changes.extend([left(true), BrokerChange::Resumed { session: ONE, expiry_secs: 7 }]);
+    changes.extend([left(true, None), BrokerChange::Resumed { session: ONE, expiry_secs: 7 }]);
     let session = after(vec![changes]).0.sessions.remove(0);
     assert_eq!((session.left_ms, session.expiry_secs, session.will), (None, 7, None));
     assert_eq!(session.in_doubt_from, None);
-    assert!(after(vec![vec![opened(ONE), left(false)]]).0.sessions[0].will.is_none());
+    assert!(after(vec![vec![opened(ONE), left(false, None)]]).0.sessions[0].will.is_none());
 }
 
 #[test]
 fn after_the_clock_went_back_nothing_is_kept_longer_than_its_whole_life() {
     let folder = tempfile::tempdir().unwrap();
     let mut db = schema::open_writer(folder.path()).unwrap();
-    let expiry = |at_ms| StoredExpiry::Within { at_ms, whole_ms: 10 };
+    let expiry = |at_ms| StoredExpiry::At { at_ms, whole_ms: 10 };
     let expiring = |change| match change {
         BrokerChange::Published { num, message, retained, to } => {
             BrokerChange::Published { num, message: StoredMessage { expiry: expiry(1_010), ..message }, retained, to }
         }
         other => other,
     };
-    let left =
-        |session, time_ms| BrokerChange::Left { session, time_ms, expiry_secs: 9, sent: MessageNum(0), will: false };
+    let left = |session, time_ms| {
+        let (sent, in_doubt_from) = (MessageNum(0), None);
+        BrokerChange::Left { session, time_ms, expiry_secs: 9, sent, in_doubt_from, will: false }
+    };
     let changes = [opened(ONE), opened(TWO), published(1, true, &[ONE]), published(2, false, &[TWO])];
     write(&mut db, changes.map(expiring).into_iter().chain([left(ONE, 1_000), left(TWO, 90)]).collect());
     for (now_ms, at_ms, left_ms) in [(1_000, 1_010, [1_000, 90]), (100, 110, [100, 90]), (500, 110, [100, 90])] {

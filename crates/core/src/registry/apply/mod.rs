@@ -7,10 +7,7 @@ mod registries;
 mod services;
 
 use super::maps::Maps;
-use switchbox_model::{
-    RegistryChange,
-    patch::{CredentialOwner, DevicePatch, NewDevice, RegistryPatch, ServicePatch},
-};
+use switchbox_model::{DeviceNum, RegistryChange, patch::CredentialOwner};
 use switchbox_store::{Doc, Refused, RegistryDoc, Reply, ServiceDoc};
 
 impl Maps {
@@ -26,26 +23,24 @@ impl Maps {
         {
             return Err(Refused::OtherRevision { current });
         }
-        let change = match without_older_forms(change) {
-            RegistryChange::DevicesPruned { nums } => return Ok(Reply::Pruned(self.prune(nums, docs))),
-            change => change,
-        };
+        if let RegistryChange::DevicesPruned { nums } = change {
+            return Ok(Reply::Pruned(self.prune(nums, docs)));
+        }
         self.apply_one(change, docs).map(|()| Reply::Done)
     }
 
     fn apply_one(&mut self, change: RegistryChange, docs: &mut Vec<Doc>) -> Result<(), Refused> {
         match change {
-            RegistryChange::RegistryCreatedAs { name, spec, time_ms } => {
+            RegistryChange::RegistryCreated { name, spec, time_ms } => {
                 self.create_registry(RegistryDoc { name, spec: *spec, created_ms: time_ms, revision: 0 }, docs)
             }
             RegistryChange::RegistryPatched { name, patch } => self.patch_registry(&name, &patch, docs),
             RegistryChange::RegistryDeleted { name } => self.delete_registry(name, docs),
-            RegistryChange::DeviceCreatedAs(new) => self.create_device(*new, docs),
+            RegistryChange::DeviceCreated(new) => self.create_device(*new, docs),
             RegistryChange::DevicePatched { num, patch } => self.patch_device(num, *patch, docs),
             RegistryChange::DevicePassword { num, hash } => {
                 self.update_device(num, docs, |device| device.password = hash)
             }
-            RegistryChange::DeviceDeleted { num } => self.delete_device(num, docs),
             RegistryChange::Bound { gateway, device } => self.bind(gateway, device, docs),
             RegistryChange::Unbound { gateway, device } => self.unbind(gateway, device, docs),
             RegistryChange::ServiceCreated { name, spec, time_ms } => {
@@ -62,77 +57,56 @@ impl Maps {
             RegistryChange::CredentialRemoved { owner, key } => self.remove_credential(&owner, &key, docs),
             RegistryChange::AuthorityAdded { name, certificate } => self.add_authority(&name, certificate, docs),
             RegistryChange::AuthorityRemoved { name, certificate } => self.remove_authority(&name, &certificate, docs),
-            // `apply` and `without_older_forms` left none of these.
-            RegistryChange::DevicesPruned { .. }
-            | RegistryChange::RegistryCreated { .. }
-            | RegistryChange::RegistryChanged { .. }
-            | RegistryChange::DeviceCreated { .. }
-            | RegistryChange::DeviceChanged { .. }
-            | RegistryChange::DeviceEndpoint { .. }
-            | RegistryChange::ServiceChanged { .. } => Ok(()),
+            // `apply` has done it.
+            RegistryChange::DevicesPruned { .. } => Ok(()),
         }
     }
 
     /// The revision of what the change is of. `None` if there is no such thing, or if it is of several or of a new one.
     fn revision_of(&self, change: &RegistryChange) -> Option<u64> {
-        let device = |num| self.get(num).map(|device| device.registered().revision);
         let service = |name| self.services.get(name).map(|service| service.revision);
         match change {
             RegistryChange::RegistryDeleted { name }
-            | RegistryChange::RegistryChanged { name, .. }
             | RegistryChange::RegistryPatched { name, .. }
             | RegistryChange::AuthorityAdded { name, .. }
             | RegistryChange::AuthorityRemoved { name, .. } => self.registry(name).map(|registry| registry.revision),
-            RegistryChange::DeviceChanged { num, .. }
-            | RegistryChange::DevicePatched { num, .. }
-            | RegistryChange::DevicePassword { num, .. }
-            | RegistryChange::DeviceEndpoint { num, .. }
-            | RegistryChange::DeviceDeleted { num } => device(*num),
-            RegistryChange::ServiceChanged { name, .. }
-            | RegistryChange::ServicePatched { name, .. }
+            RegistryChange::DevicePatched { num, .. } | RegistryChange::DevicePassword { num, .. } => {
+                self.device_revision(*num)
+            }
+            RegistryChange::ServicePatched { name, .. }
             | RegistryChange::ServicePassword { name, .. }
             | RegistryChange::ServiceDeleted { name } => service(name),
             RegistryChange::CredentialAdded { owner, .. } | RegistryChange::CredentialRemoved { owner, .. } => {
                 match owner {
-                    CredentialOwner::Device(num) => device(*num),
+                    CredentialOwner::Device(num) => self.device_revision(*num),
                     CredentialOwner::Service(name) => service(name),
                 }
             }
             RegistryChange::RegistryCreated { .. }
-            | RegistryChange::RegistryCreatedAs { .. }
-            | RegistryChange::DeviceCreated { .. }
-            | RegistryChange::DeviceCreatedAs(_)
+            | RegistryChange::DeviceCreated(_)
             | RegistryChange::DevicesPruned { .. }
             | RegistryChange::ServiceCreated { .. }
             | RegistryChange::Bound { .. }
             | RegistryChange::Unbound { .. } => None,
         }
     }
-}
 
-/// What older logs said of the same, as it is said now.
-fn without_older_forms(change: RegistryChange) -> RegistryChange {
-    match change {
-        RegistryChange::RegistryCreated { name, time_ms } => {
-            RegistryChange::RegistryCreatedAs { name, spec: Box::default(), time_ms }
+    fn device_revision(&self, num: DeviceNum) -> Option<u64> {
+        self.get(num).map(|device| device.registered().revision)
+    }
+
+    /// Deletes a device; with `revision`, only if it has that one.
+    pub(in crate::registry) fn apply_deletion(
+        &mut self,
+        num: DeviceNum,
+        revision: Option<u64>,
+        docs: &mut Vec<Doc>,
+    ) -> Result<(), Refused> {
+        if let (Some(expected), Some(current)) = (revision, self.device_revision(num))
+            && expected != current
+        {
+            return Err(Refused::OtherRevision { current });
         }
-        RegistryChange::RegistryChanged { name, spec } => {
-            RegistryChange::RegistryPatched { name, patch: Box::new(RegistryPatch::whole(*spec)) }
-        }
-        RegistryChange::DeviceCreated { num, name, spec, time_ms } => {
-            let new = NewDevice { num, name, spec, endpoint: None, config: None, time_ms };
-            RegistryChange::DeviceCreatedAs(Box::new(new))
-        }
-        RegistryChange::DeviceChanged { num, spec } => {
-            RegistryChange::DevicePatched { num, patch: Box::new(DevicePatch::whole(spec)) }
-        }
-        RegistryChange::DeviceEndpoint { num, endpoint } => {
-            let patch = DevicePatch { endpoint: Some(endpoint), ..DevicePatch::default() };
-            RegistryChange::DevicePatched { num, patch: Box::new(patch) }
-        }
-        RegistryChange::ServiceChanged { name, spec } => {
-            RegistryChange::ServicePatched { name, patch: Box::new(ServicePatch::whole(spec)) }
-        }
-        change => change,
+        self.delete_device(num, docs)
     }
 }
