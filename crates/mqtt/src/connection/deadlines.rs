@@ -8,9 +8,14 @@ use switchbox_model::limits;
 use switchbox_mqtt_codec::fault::{Fault, reason};
 
 impl Connection {
+    /// How long the client may send nothing. None: for ever.
+    fn keep_alive(&self) -> Option<Duration> {
+        (self.keep_alive_ms > 0).then(|| Duration::from_millis(self.keep_alive_ms.into()))
+    }
+
     /// When to look at the time next.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
-        let keep_alive = self.keep_alive.map(|limit| self.heard + limit);
+        let keep_alive = self.keep_alive().map(|limit| self.heard + limit);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.expires_at());
@@ -43,7 +48,7 @@ impl Connection {
         if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
             self.tell_of_full_window();
         }
-        let silent = self.keep_alive.is_some_and(|limit| now >= self.heard + limit);
+        let silent = self.keep_alive().is_some_and(|limit| now >= self.heard + limit);
         if silent && !self.reads() {
             // The host itself has stopped reading.
             self.heard = now;

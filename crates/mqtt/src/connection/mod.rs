@@ -43,7 +43,7 @@ use switchbox_support::{
 const UNSENT_BYTES: usize = 256 * 1024;
 /// Packets after which others have their turn. A client whose next packet is always there already would else never let its
 /// thread go, and with it the thread that looks after all sockets.
-const TURN_PACKETS: usize = 256;
+const TURN_PACKETS: u32 = 256;
 
 /// Why a connection is served no more, where it was.
 enum Stop {
@@ -94,7 +94,8 @@ pub(crate) struct Connection {
     partial: BytesMut,
     /// What is wrong with the bytes after the packets that were read last.
     fault: Option<Fault>,
-    keep_alive: Option<Duration>,
+    /// 0 = for ever.
+    keep_alive_ms: u32,
     heard: Instant,
     blocked_since: Option<Instant>,
     /// Since when the rest of a packet is missing.
@@ -102,7 +103,7 @@ pub(crate) struct Connection {
     /// When what the client was let in by runs out.
     pub(crate) expires_at: Option<Instant>,
     /// Packets since the connection last let others have their turn.
-    turn: usize,
+    turn: u32,
     /// Whose threads it is served on.
     pub(crate) class: PriorityClass,
 }
@@ -127,7 +128,7 @@ impl Connection {
             decoder,
             partial,
             fault: None,
-            keep_alive,
+            keep_alive_ms: keep_alive.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
             heard: clock::instant(),
             blocked_since: None,
             partial_since: None,
@@ -203,7 +204,7 @@ impl Connection {
                 ready = stream.ready(interest.unwrap_or(Interest::WRITABLE)), if interest.is_some() => {
                     if ready.map_err(ConnectionEnd::from)?.is_readable() && self.reads() {
                         let packets = self.read()?;
-                        self.turn += packets.len() + 1;
+                        self.turn += u32::try_from(packets.len()).unwrap_or(TURN_PACKETS) + 1;
                         // Large, and soon over: no connection shall have room for it all the time.
                         Box::pin(self.process(packets)).await?;
                     }
