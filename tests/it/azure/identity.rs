@@ -95,7 +95,7 @@ fn keys_outlive_a_kill_and_a_connection_ends_with_its_token_or_its_key() {
     let token = |key: &[u8], secs, policy| sas::sign(&format!("{HUB}/devices/lamp-1"), key, now() + secs, policy);
     let brief = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&before), 3, None)));
     ended(&brief);
-    host.logged(&["ran out"]);
+    host.logged(&["expired"]);
 
     let lamp = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&before), 3_600, None)));
     let after = connection_string(&host, &place, &["--device", "lamp-1", "--new-key"]);
