@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use switchbox_model::{DeviceNum, Effect, limits::LimitName};
 use switchbox_plugin_runtime::{Limits, Rate, limits::names};
+use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
 /// The longest that an event's effects are held back; what would have to wait longer is refused.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -38,23 +39,12 @@ impl<'a> Target<'a> {
     }
 }
 
-/// A rate with its burst, in nanoseconds. None = unlimited.
-#[derive(Debug, Clone, Copy)]
-struct TokenRate {
-    /// Between two tokens.
-    interval: u64,
-    /// A full bucket.
-    capacity: u64,
-}
-
-impl TokenRate {
-    fn new(rate: Rate, burst: Option<u32>) -> Option<Self> {
-        let Rate::Of { count, per } = rate else { return None };
-        let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
-        let interval = (per / u64::from(count)).max(1);
-        let capacity = burst.map_or(SECOND_NS, |burst| interval.saturating_mul(burst.into())).max(interval);
-        Some(Self { interval, capacity })
-    }
+/// `None` = unlimited.
+fn token_rate(rate: Rate, burst: Option<u32>) -> Option<TokenRate> {
+    let Rate::Of { count, per } = rate else { return None };
+    let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
+    let interval = (per / u64::from(count)).max(1);
+    Some(TokenRate::new(interval, burst.map_or(SECOND_NS, |burst| interval.saturating_mul(burst.into()))))
 }
 
 /// A plugin's rates.
@@ -70,35 +60,16 @@ impl TokenRates {
         let burst = limits.burst_per_target.map(Into::into);
         let all = Rate::per_second(limits.effects_per_second.into());
         Self {
-            device: TokenRate::new(limits.rate_per_device(), burst),
-            topic: TokenRate::new(limits.rate_per_topic(), burst),
-            all: TokenRate::new(all, None),
+            device: token_rate(limits.rate_per_device(), burst),
+            topic: token_rate(limits.rate_per_topic(), burst),
+            all: token_rate(all, None),
         }
-    }
-}
-
-/// A token bucket as the moment at which it is full again (the generic cell rate algorithm): one number, and nothing to do
-/// while it is idle.
-#[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
-    full_at: u64,
-}
-
-impl Bucket {
-    /// How long so many tokens have to be waited for.
-    fn wait(self, now: u64, tokens: u32, token_rate: TokenRate) -> u64 {
-        self.after(now, tokens, token_rate).full_at.saturating_sub(now.saturating_add(token_rate.capacity))
-    }
-
-    fn after(self, now: u64, tokens: u32, token_rate: TokenRate) -> Self {
-        let taken = token_rate.interval.saturating_mul(tokens.into());
-        Self { full_at: self.full_at.max(now).saturating_add(taken) }
     }
 }
 
 #[derive(Debug, Default)]
 struct TargetState {
-    bucket: Bucket,
+    bucket: TokenBucket,
     /// The second that `effects` counts.
     second: u64,
     effects: u32,
@@ -122,7 +93,7 @@ pub(super) struct LimitHit {
 /// One plugin's buckets. Memory is bounded: an idle bucket is the same as none.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    all: Bucket,
+    all: TokenBucket,
     devices: HashMap<DeviceNum, TargetState>,
     topics: HashMap<Box<str>, TargetState>,
     /// Shared by the targets past [`TARGETS_MAX`].
@@ -156,7 +127,7 @@ impl Guard {
         let mut longest = (wait, LimitHit { limit: names::EFFECTS_PER_SECOND, effect: 0 });
         for (place, target, tokens) in targets(effects) {
             let Some(token_rate) = token_rates.of(target) else { continue };
-            let bucket = self.state(target).map_or(Bucket::default(), |state| state.bucket);
+            let bucket = self.state(target).map_or(TokenBucket::default(), |state| state.bucket);
             let wait = bucket.wait(now, tokens, token_rate);
             if wait > longest.0 {
                 longest = (wait, LimitHit { limit: names::RATE_PER_TARGET, effect: place });
@@ -220,8 +191,8 @@ impl Guard {
         if self.len() < self.prune_at.max(TARGETS_MIN) {
             return;
         }
-        self.devices.retain(|_, state| state.bucket.full_at > now);
-        self.topics.retain(|_, state| state.bucket.full_at > now);
+        self.devices.retain(|_, state| !state.bucket.is_full(now));
+        self.topics.retain(|_, state| !state.bucket.is_full(now));
         self.prune_at = (self.len() * 2).min(TARGETS_MAX);
     }
 }

@@ -10,6 +10,8 @@ use std::{
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
+
 /// So many at once, and so many a second after that.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
@@ -17,45 +19,21 @@ pub struct Rate {
     pub per_second: f64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    left: f64,
-    at: Instant,
-    rate: Rate,
-}
-
-impl Bucket {
-    fn fill(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + passed * self.rate.per_second).min(self.rate.burst);
-        self.at = now;
-    }
-
-    /// How long until there is something to take, if there is nothing.
-    fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        self.fill(now);
-        if self.left < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - self.left) / self.rate.per_second));
-        }
-        self.left -= 1.0;
-        Ok(())
-    }
-}
-
 /// The buckets of all. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rates<K> {
     /// Buckets of their own that there may be.
     most: usize,
+    began: Instant,
     /// None: of those for whom there was no bucket left.
-    buckets: Arc<Mutex<HashMap<Option<K>, Bucket>>>,
+    buckets: Arc<Mutex<HashMap<Option<K>, TokenBucket>>>,
 }
 
 impl<K: Eq + Hash> Rates<K> {
     /// So many are told apart.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, buckets: Arc::default() }
+        Self { most, began: Instant::now(), buckets: Arc::default() }
     }
 
     /// The error says how long to wait.
@@ -64,18 +42,17 @@ impl<K: Eq + Hash> Rates<K> {
     }
 
     pub(super) fn take_at(&self, who: K, rate: Rate, now: Instant) -> Result<(), Duration> {
+        let now = u64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
         let mut buckets = self.buckets.lock();
         let who = Some(who);
         let full = |buckets: &HashMap<_, _>| buckets.len() >= self.most;
         if full(&buckets) && !buckets.contains_key(&who) {
             // An address that has not connected for long has a full bucket, as one that never connected.
-            buckets.retain(|_, bucket| {
-                bucket.fill(now);
-                bucket.left < bucket.rate.burst
-            });
+            buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         let who = if full(&buckets) && !buckets.contains_key(&who) { None } else { who };
-        buckets.entry(who).or_insert(Bucket { left: rate.burst, at: now, rate }).take(now)
+        let rate = TokenRate::per_second(rate.per_second, rate.burst);
+        buckets.entry(who).or_default().take(now, rate).map_err(Duration::from_nanos)
     }
 }
 

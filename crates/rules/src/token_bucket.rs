@@ -1,0 +1,105 @@
+//! Token buckets: so many at once, and so many a second after that. The only rate limiter: connections, calls of the admin API and
+//! effects of plugins are bounded by it. Pure: the time is given, in nanoseconds of a clock that never goes back.
+
+/// A rate with its burst, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenRate {
+    /// Between two tokens.
+    interval: u64,
+    /// A full bucket.
+    capacity: u64,
+}
+
+impl TokenRate {
+    /// A full bucket has one token at least. `interval`: nanoseconds between two tokens, 0 counts as 1.
+    #[must_use]
+    pub const fn new(interval: u64, capacity: u64) -> Self {
+        let interval = if interval == 0 { 1 } else { interval };
+        Self { interval, capacity: if capacity < interval { interval } else { capacity } }
+    }
+
+    /// So many a second, and so many at once.
+    #[must_use]
+    pub fn per_second(tokens: f64, burst: f64) -> Self {
+        let interval = 1e9 / tokens;
+        // A float becomes the nearest integer that there is.
+        Self::new(interval as u64, (interval * burst) as u64)
+    }
+}
+
+/// A bucket as the moment at which it is full again (the generic cell rate algorithm): one number, and nothing to do while it is
+/// idle. The default is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenBucket {
+    full_at: u64,
+}
+
+impl TokenBucket {
+    /// How long so many tokens have to be waited for, nanoseconds.
+    #[must_use]
+    pub fn wait(self, now: u64, tokens: u32, rate: TokenRate) -> u64 {
+        self.after(now, tokens, rate).full_at.saturating_sub(now.saturating_add(rate.capacity))
+    }
+
+    /// The bucket without so many tokens, whether it had them or not.
+    #[must_use]
+    pub fn after(self, now: u64, tokens: u32, rate: TokenRate) -> Self {
+        let taken = rate.interval.saturating_mul(tokens.into());
+        Self { full_at: self.full_at.max(now).saturating_add(taken) }
+    }
+
+    /// Takes one token. The error says how long to wait for it, nanoseconds.
+    pub fn take(&mut self, now: u64, rate: TokenRate) -> Result<(), u64> {
+        match self.wait(now, 1, rate) {
+            0 => {
+                *self = self.after(now, 1, rate);
+                Ok(())
+            }
+            wait => Err(wait),
+        }
+    }
+
+    /// It is as one that nothing was ever taken from.
+    #[must_use]
+    pub fn is_full(self, now: u64) -> bool {
+        self.full_at <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let (mut bucket, rate) = (TokenBucket::default(), TokenRate::per_second(2.0, 3.0));
+        let taken: Vec<_> = (0..4).map(|_| bucket.take(0, rate)).collect();
+        assert_eq!(taken, [Ok(()), Ok(()), Ok(()), Err(SECOND / 2)]);
+        assert_eq!(bucket.take(SECOND / 4, rate), Err(SECOND / 4));
+        assert_eq!(bucket.take(SECOND / 2, rate), Ok(()));
+        assert!(!bucket.is_full(SECOND) && bucket.is_full(10 * SECOND));
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_burst_and_the_rate_allow(
+            steps in prop::collection::vec(0..SECOND, 1..200),
+            per_second in 1_u32..1_000,
+            burst in 1_u32..50,
+        ) {
+            let rate = TokenRate::per_second(per_second.into(), burst.into());
+            let (mut bucket, mut now, mut taken) = (TokenBucket::default(), 0, 0_u64);
+            for step in steps {
+                now += step;
+                taken += u64::from(bucket.take(now, rate).is_ok());
+                // The interval is rounded down, so time may bring a token a little early.
+                let allowed = u64::from(burst) + now / rate.interval + 1;
+                prop_assert!(taken <= allowed, "{taken} of {allowed}");
+            }
+        }
+    }
+}
