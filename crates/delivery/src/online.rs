@@ -73,7 +73,13 @@ impl Online {
         let device = self.online_device.device().num;
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let settlements = receipts.into_iter().filter_map(|receipt| match receipt {
-            DeliveryReport::Config { version } => Some(Settlement::ConfigAcknowledged { device, version, time_ms }),
+            DeliveryReport::Config { version } => {
+                let newest = self.online_device.device().config().filter(|config| config.version == version);
+                if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
+                    self.shared.metrics.delivery_time.record_between_ms(config.time_ms, time_ms);
+                }
+                Some(Settlement::ConfigAcknowledged { device, version, time_ms })
+            }
             DeliveryReport::CommandSent { num } => Some(Settlement::CommandSent { device, num, time_ms }),
             DeliveryReport::ConfigSent => {
                 self.online_device.device().config_sent(time_ms);

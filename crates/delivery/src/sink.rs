@@ -9,6 +9,7 @@ use switchbox_store::{CommandDoc, ConfigVersion};
 
 impl Sink for Handle {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
+        let _span = tracing::debug_span!("delivery", device = %device.name, config = version.version).entered();
         if let Some(online_device) = self.online_device(device.num)
             && online_device.queue_config(version)
         {
@@ -22,6 +23,7 @@ impl Sink for Handle {
     }
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
+        let _span = tracing::debug_span!("delivery", device = %device.name, command = command.id).entered();
         let Some(online_device) = self.online_device(device.num) else { return false };
         let offered = online_device.commands().offer(online_device.link(), command);
         match offered {

@@ -16,7 +16,7 @@ use super::{cycles::Cycles, kv::Kv, life::Lives, reach::Reach, recovery::Recover
 use switchbox_core::{registry, timers};
 use switchbox_model::Seq;
 use switchbox_store as store;
-use switchbox_support::tasks::Tasks;
+use switchbox_support::{metrics::Metrics, tasks::Tasks};
 
 pub(super) struct Context {
     pub(super) store: store::Handle,
@@ -25,6 +25,7 @@ pub(super) struct Context {
     pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
     pub(super) vital: Tasks,
+    pub(super) metrics: Metrics,
     /// Where they run.
     runtime: runtime::Handle,
     pub(super) stopping: CancellationToken,
@@ -43,7 +44,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(store: store::Handle, registry: registry::Handle, vital: Tasks) -> Self {
+    pub(super) fn new(store: store::Handle, registry: registry::Handle, vital: Tasks, metrics: Metrics) -> Self {
         Self {
             store,
             registry,
@@ -51,6 +52,7 @@ impl Context {
             timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
             vital,
+            metrics,
             runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),

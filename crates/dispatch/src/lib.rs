@@ -51,7 +51,7 @@ use switchbox_core::{
 };
 use switchbox_model::{Event, Seq};
 use switchbox_store as store;
-use switchbox_support::tasks::Tasks;
+use switchbox_support::{metrics::Metrics, tasks::Tasks};
 
 /// Takes events, and gives access to the plugins. Cheap to clone.
 #[derive(Clone)]
@@ -69,8 +69,8 @@ impl std::fmt::Debug for Handle {
 impl Handle {
     /// Plugins run on the runtime that this is called on.
     #[must_use]
-    pub fn new(store: store::Handle, registry: registry::Handle, tasks: Tasks) -> Self {
-        let context = Arc::new(Context::new(store, registry, tasks));
+    pub fn new(store: store::Handle, registry: registry::Handle, tasks: Tasks, metrics: Metrics) -> Self {
+        let context = Arc::new(Context::new(store, registry, tasks, metrics));
         Self { routes: Arc::new(Routes::new(context.clone())), context }
     }
 
@@ -116,6 +116,8 @@ impl Offer for Handle {
         if plugins.is_empty() {
             return 0;
         }
+        let first = events.first().map_or(Seq(0), |event| event.seq);
+        let _span = tracing::debug_span!("event", %first, count = events.len()).entered();
         let mut handling = 0;
         let job = |event| Job { event, device: device.cloned(), attempt: 1, dead_letter_id: None };
         let mut batch = events;

@@ -55,9 +55,18 @@ impl<'a> Settled<'a> {
         }
     }
 
+    /// Records how long an event that is tried for the first time has waited for its worker.
+    pub(super) fn record_wait(&self, job: &Job) {
+        if job.attempt == 1 {
+            let now_ms = self.clock.ms(self.clock.at());
+            self.runner.context.metrics.plugin_wait.record_between_ms(job.event.time_ms, now_ms);
+        }
+    }
+
     /// Counts an execution that ended now, with what the worker took for it. Returns its time, milliseconds since the Unix epoch.
     pub(super) fn account(&mut self, execution: &Execution, now: Instant) -> u64 {
         let took = now.saturating_duration_since(std::mem::replace(&mut self.accounted, now));
+        self.runner.context.metrics.plugin_time.record(execution.guest_time);
         if !self.tally.take(execution, took) {
             self.runner.counters.note(execution, took);
         }

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::Instrument as _;
+
 use super::{
     delay,
     host::PluginHost,
@@ -59,11 +61,17 @@ impl Drop for LostWorker<'_> {
 
 async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: Work) {
     let mut settled = Settled::new(runner);
+    // The one that has waited longest: those behind it came later.
+    if let Some(first) = work.jobs.front() {
+        settled.record_wait(first);
+    }
     while let Some(job) = work.jobs.pop_front() {
         let next = match ready(runner, running).await {
             Ok(Running { version, instance, .. }) => {
                 let device = job.device.as_ref().map(|device| &device.name);
-                let execution = instance.handle(Call { event: &job.event, device, attempt: job.attempt }).await;
+                let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
+                let span = tracing::debug_span!("execution", %plugin, %event, attempt);
+                let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
                 outcome::settle(&mut settled, version, job, execution).await
             }
             Err(failed) => {

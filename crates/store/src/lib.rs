@@ -71,6 +71,7 @@ pub use service::Service;
 
 pub use switchbox_log::{LogPage, LogRow};
 use switchbox_model::{DeviceNum, Entry, limits::TooMuch};
+use switchbox_support::histogram::Histogram;
 
 /// Where the store lives and how much it may hold.
 #[derive(Debug, Clone)]
@@ -87,6 +88,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Where less is free, the log keeps less and a warning is logged.
     pub warn_free_bytes: u64,
+    /// How long durable commits take is recorded here.
+    pub commit_time: Histogram,
 }
 
 impl Options {
@@ -99,6 +102,7 @@ impl Options {
             keep_executions_bytes: 64 * 1024 * 1024,
             reserve_bytes: 0,
             warn_free_bytes: 0,
+            commit_time: Histogram::default(),
         }
     }
 }

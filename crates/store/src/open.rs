@@ -111,6 +111,7 @@ impl Opened {
             materialiser: to_materialiser,
             commit_time: std::time::Duration::from_micros(100),
             disk_time: std::time::Duration::from_millis(5),
+            commit_histogram: self.options.commit_time.clone(),
             docs_before: 0,
             failed: None,
             fatal: Box::new(fatal.clone()),

@@ -18,6 +18,7 @@ use super::{
 };
 use switchbox_log::{Log, LogPosition, record};
 use switchbox_model::{Entry, Seq};
+use switchbox_support::histogram::Histogram;
 
 /// The longest that a commit waits for the plugins that are handling its events.
 const GATHER_MAX: Duration = Duration::from_millis(1);
@@ -40,6 +41,8 @@ pub(super) struct Writer<M> {
     pub(super) commit_time: Duration,
     /// The least that a durable commit takes, lately: the disk's share.
     pub(super) disk_time: Duration,
+    /// How long each durable commit takes.
+    pub(super) commit_histogram: Histogram,
     /// How many documents the last commit made: room for as many is made at once.
     pub(super) docs_before: usize,
     pub(super) failed: Option<Error>,
@@ -179,6 +182,7 @@ impl<M: Machine> Writer<M> {
         self.end = self.log.append(record, last_seq, durable)?;
         if durable {
             let took = begun.elapsed();
+            self.commit_histogram.record(took);
             self.commit_time = (self.commit_time * 7 + took) / 8;
             self.disk_time = (self.disk_time + self.disk_time / 64).min(took);
         }

@@ -6,6 +6,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
+use super::histogram::Histogram;
 use switchbox_model::limits::{self, LimitName};
 
 /// One metric, as `/metrics` and the documentation name it.
@@ -13,7 +14,7 @@ use switchbox_model::limits::{self, LimitName};
 pub struct Spec {
     /// Behind `switchbox_`, without the `_total` of a counter.
     pub name: &'static str,
-    /// `counter`, `gauge` or `summary`.
+    /// `counter`, `gauge`, `summary` or `histogram`.
     pub kind: &'static str,
     pub labels: &'static [&'static str],
     /// One line, without a full stop.
@@ -47,6 +48,10 @@ metrics! {
     METHOD_LATE_ANSWERS: "counter", "method_late_answers", [], "Answers to method calls that came after the caller had gone";
     PLUGIN_EVENTS: "counter", "plugin_events", ["plugin", "outcome"], "Executions: done, rejected, failed, retried, dead";
     PLUGIN_GUEST_SECONDS: "summary", "plugin_guest_seconds", ["plugin"], "Time that guests computed: sum and count";
+    PLUGIN_SECONDS: "histogram", "plugin_seconds", [], "Time that a guest computed for one event";
+    PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event to the worker of a plugin that takes it, in milliseconds' steps";
+    COMMIT_SECONDS: "histogram", "commit_seconds", [], "Time that a durable commit took to be on the disk";
+    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, in milliseconds' steps; that of a device that was away is long";
     PLUGIN_QUEUED: "gauge", "plugin_queued", ["plugin"], "Events that wait in memory for the plugin";
     PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
     LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
@@ -119,6 +124,14 @@ pub struct Metrics {
     pub commands_ended: Family<Reason, Counter>,
     /// Method calls over HTTP, by how they ended.
     pub proxy_calls: Family<Outcome, Counter>,
+    /// Guest time of one event.
+    pub plugin_time: Histogram,
+    /// From an event to the worker that takes it.
+    pub plugin_wait: Histogram,
+    /// Durable commits.
+    pub commit_time: Histogram,
+    /// From a config version to the device's PUBACK.
+    pub delivery_time: Histogram,
     /// Messages that subscribers of ordinary topics did not get because a queue was full or they expired.
     pub dropped: Family<Reason, Counter>,
 }
@@ -192,6 +205,10 @@ impl Metrics {
         add.one(COMMANDS_ENDED, self.commands_ended.clone());
         add.one(PROXY_CALLS, self.proxy_calls.clone());
         add.one(MQTT_DROPPED, self.dropped.clone());
+        add.one(PLUGIN_SECONDS, self.plugin_time.clone());
+        add.one(PLUGIN_WAIT_SECONDS, self.plugin_wait.clone());
+        add.one(COMMIT_SECONDS, self.commit_time.clone());
+        add.one(DELIVERY_SECONDS, self.delivery_time.clone());
     }
 }
 

@@ -5,7 +5,7 @@ use switchbox_admin as admin;
 use switchbox_mqtt as mqtt;
 use switchbox_settings::Settings;
 use switchbox_store as store;
-use switchbox_support::tasks::Tasks;
+use switchbox_support::{metrics::Metrics, tasks::Tasks};
 use switchbox_transport::tls;
 
 pub(super) fn mqtt(settings: &Settings, connections: usize, tls: Option<&tls::Handle>, tasks: &Tasks) -> mqtt::Options {
@@ -38,7 +38,7 @@ pub(super) fn admin(settings: &Settings, connections: usize, tls: Option<tls::Ha
     }
 }
 
-pub(super) fn store(settings: &Settings) -> store::Options {
+pub(super) fn store(settings: &Settings, metrics: &Metrics) -> store::Options {
     store::Options {
         folder: settings.data.clone(),
         queue_bytes: settings.journal_queue_bytes,
@@ -46,5 +46,6 @@ pub(super) fn store(settings: &Settings) -> store::Options {
         keep_executions_bytes: settings.journal_keep_executions_bytes,
         reserve_bytes: settings.disk_reserve_bytes,
         warn_free_bytes: settings.disk_warn_free_bytes,
+        commit_time: metrics.commit_time.clone(),
     }
 }

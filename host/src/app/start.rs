@@ -121,11 +121,11 @@ impl<'a> Start<'a> {
     /// Reads the journal, replays it, and begins to write.
     async fn open_store(&self) -> anyhow::Result<Opened> {
         let (settings, metrics) = (self.settings, &self.metrics);
-        let options = options::store(self.settings);
+        let options = options::store(self.settings, &self.metrics);
         let mut opened = tokio::task::spawn_blocking(move || store::open(options)).await??;
         let store = opened.handle();
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
-        let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), self.tasks.clone());
+        let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), self.tasks.clone(), metrics.clone());
         let shown = Shown::default();
         let offer = Watched::new(dispatch.clone(), &shown);
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));

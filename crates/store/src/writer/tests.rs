@@ -17,6 +17,7 @@ fn writer<M>(log: Log, append_queue: Arc<AppendQueue>, machine: M, materialiser:
         materialiser,
         commit_time: Duration::ZERO,
         disk_time: Duration::ZERO,
+        commit_histogram: Histogram::default(),
         docs_before: 0,
         failed: None,
         fatal: Box::new(|_| {}),
