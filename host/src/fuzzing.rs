@@ -3,6 +3,7 @@
 
 use switchbox_admin as admin;
 use switchbox_auth as auth;
+use switchbox_azure as azure;
 use switchbox_azure_query::Query;
 use switchbox_model::{DeviceId, DeviceName, RegistryName};
 use switchbox_mqtt::dialect;
@@ -34,6 +35,33 @@ pub fn topics(data: &[u8]) {
             let _ = topics::matches(topics::matched_part(filter), topic);
             assert_eq!(topics::matches("#", topic), !topic.starts_with('$'), "all but those that begin with $");
         }
+    }
+}
+
+/// What a client of Azure IoT Hub sends: a user name, a token, a topic, a connection string; separated by line breaks.
+pub fn azure(data: &[u8]) {
+    let _ = azure::Sas::parse(data);
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut parts = text.split('\n');
+    let mut part = || parts.next().unwrap_or(text);
+    if let Some(name) = azure::UserName::parse(part()) {
+        assert!(!name.host.is_empty() && !name.device.is_empty());
+    }
+    if let Ok(token) = azure::Sas::parse(part().as_bytes()) {
+        assert!(token.policy.is_some() || !token.covers("hub.example", "devices"), "a device's token is for a device");
+    }
+    let topic = part();
+    let device = DeviceId::new("lamp-1").ok();
+    for device in [device.as_ref(), None] {
+        let _ = dialect::Dialect::AzureIotHub.publish(device, topic, true);
+        let _ = dialect::Dialect::AzureIotHub.subscribe(device, topic);
+    }
+    if let Ok(read) = azure::properties::read(topic) {
+        let bag = azure::properties::write(read.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        assert_eq!(azure::properties::read(&bag).as_ref(), Ok(&read), "what is written is read");
+    }
+    if let Ok(found) = azure::ConnectionString::parse(part()) {
+        assert_eq!(azure::ConnectionString::parse(&found.to_string()), Ok(found));
     }
 }
 

@@ -1,5 +1,7 @@
 //! What happened: events, executions, dead letters.
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +31,8 @@ pub struct Event {
     pub topic: Option<String>,
     pub binary_data: Option<Base64>,
     pub properties: Option<Vec<Property>>,
+    /// What the message says of itself, such as `content-type`; absent where it says nothing.
+    pub system_properties: Option<BTreeMap<String, String>>,
     pub version: Option<Int64>,
     pub command_id: Option<String>,
     #[serde(default)]
@@ -223,6 +227,7 @@ impl Event {
             topic: None,
             binary_data: None,
             properties: None,
+            system_properties: None,
             version: None,
             command_id: None,
             status: None,

@@ -94,7 +94,7 @@ impl Prover {
         let now_ms = clock::now_ms();
         if signed.expires_ms <= now_ms {
             let ago_secs = (now_ms - signed.expires_ms) / 1_000;
-            return Err(refused(format!("{name}: the token ran out {ago_secs} s ago; is the device's clock right?")));
+            return Err(refused(format!("{name}: the token expired {ago_secs} s ago; is the device's clock right?")));
         }
         attempt.succeeded(Instant::now());
         let proof = match &signed.signer {

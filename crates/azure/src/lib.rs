@@ -4,8 +4,9 @@
 pub mod connection_string;
 pub mod hubs;
 pub mod policy;
+pub mod properties;
 pub mod sas;
-mod url_encoding;
+pub mod url_encoding;
 pub mod user_name;
 
 pub use connection_string::ConnectionString;

@@ -6,11 +6,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-pub(crate) fn encode(text: &str) -> impl std::fmt::Display + '_ {
+#[must_use]
+pub fn encode(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, RESERVED)
 }
 
 /// `None`: what is encoded is no UTF-8. A `+` stays one.
-pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(text).decode_utf8().ok()
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     feeder,
     handle::Shared,
@@ -28,6 +30,12 @@ impl Online {
     /// Config: its newest version is delivered at once, if there is one, and every later one.
     pub fn subscribe(&self, feed: Feed) {
         self.begin(feed, false);
+    }
+
+    /// Config: only later versions are delivered. Returns the one in force, which the device finds out otherwise.
+    #[must_use]
+    pub fn follow_config(&self) -> Bytes {
+        self.online_device.follow_config()
     }
 
     /// The same for a subscription of a session that was kept. Where the client subscribes again now, as many do on each connect,

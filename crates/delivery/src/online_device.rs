@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
@@ -93,6 +94,15 @@ impl OnlineDevice {
             handed.version = config.version;
             self.link.deliver(outbound(&config));
         }
+    }
+
+    /// Later versions only.
+    pub(super) fn follow_config(&self) -> Bytes {
+        let mut handed = self.handed_config.lock();
+        self.feeds.fetch_or(bit(Feed::Config), Ordering::AcqRel);
+        let config = self.device.config();
+        handed.version = config.as_ref().map_or(0, |config| config.version);
+        config.map(|config| config.payload.clone()).unwrap_or_default()
     }
 
     pub(super) fn unsubscribe(&self, feed: Feed) {

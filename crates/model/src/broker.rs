@@ -158,6 +158,7 @@ pub enum SubscriptionKind {
     Commands,
     Methods,
     Errors,
+    Replies,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

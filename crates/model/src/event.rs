@@ -18,8 +18,28 @@ pub struct Event {
     pub data: EventData,
 }
 
-/// A user property of MQTT 5: name and value.
+/// Name and value of what a sender says beside its payload: what the application names (a user property of MQTT 5), or what the
+/// message says of itself, under a name of [`about`].
 pub type Property = (String, String);
+
+/// Names of properties by which a message says something of itself. They begin with `$`; whatever protocol it came by, these are the
+/// same.
+pub mod about {
+    pub const MESSAGE_ID: &str = "$message-id";
+    pub const CORRELATION_ID: &str = "$correlation-id";
+    pub const USER_ID: &str = "$user-id";
+    pub const CONTENT_TYPE: &str = "$content-type";
+    pub const CONTENT_ENCODING: &str = "$content-encoding";
+    pub const CREATION_TIME: &str = "$creation-time";
+    /// The part of the device that sent it.
+    pub const COMPONENT: &str = "$component";
+
+    /// The property is what the message says of itself.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        name.starts_with('$')
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventData {

@@ -24,6 +24,7 @@ pub mod reason {
     pub const TOO_LARGE: u8 = 0x95;
     pub const QUOTA: u8 = 0x97;
     pub const ADMINISTRATIVE: u8 = 0x98;
+    pub const QOS_NOT_SUPPORTED: u8 = 0x9b;
     pub const NO_SHARED: u8 = 0x9e;
 }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::will::user_properties;
-use crate::dialect::iot_core::{self, Refused};
+use super::will::properties;
+use crate::dialect::{self, Refused, iot_core};
 use switchbox_model::{EventData, PayloadLimit, PayloadLimits};
 use switchbox_mqtt_codec::{fault::reason, packet::Publish};
 use switchbox_support::metrics::Metrics;
@@ -46,13 +46,7 @@ impl Refusal {
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
-        let text = match refused {
-            Refused::NoDevice => "only a registered device may use topics under /devices/",
-            Refused::OtherDevice => "a device may use its own topics only",
-            Refused::Unknown => "there is no such topic under /devices/",
-            Refused::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
-        };
-        Self::not_authorised(text)
+        Self::not_authorised(refused.text())
     }
 }
 
@@ -60,26 +54,31 @@ impl From<Refused> for Refusal {
 pub(super) fn content(
     metrics: &Metrics,
     payloads: &PayloadLimits,
-    meaning: iot_core::Publish<'_>,
+    meaning: dialect::Publish<'_>,
     publish: Publish,
 ) -> Result<Content, Refusal> {
     let size = publish.payload.len();
     match meaning {
-        iot_core::Publish::Event { subfolder } => {
+        dialect::Publish::Event { subfolder, properties: mut in_topic } => {
             check_size(metrics, size, payloads.telemetry())?;
-            let (payload, properties) = (publish.payload, user_properties(publish.properties));
-            Ok(Content::Event(EventData::Telemetry { subfolder: subfolder.to_owned(), payload, properties }))
+            let (payload, subfolder) = (publish.payload, subfolder.to_owned());
+            let mut properties = properties(publish.properties);
+            properties.append(&mut in_topic);
+            Ok(Content::Event(EventData::Telemetry { subfolder, payload, properties }))
         }
-        iot_core::Publish::State => {
+        dialect::Publish::State => {
             check_size(metrics, size, payloads.state())?;
             Ok(Content::Event(EventData::State { version: 0, payload: publish.payload }))
         }
-        iot_core::Publish::Answer { rid, status } => {
+        dialect::Publish::Answer { rid, status } => {
             check_size(metrics, size, payloads.answer())?;
             answer(publish, rid, status)
         }
-        iot_core::Publish::Refused(refused) => Err(refused.into()),
-        iot_core::Publish::Control(_) | iot_core::Publish::Ordinary => Err(Refused::Unknown.into()),
+        dialect::Publish::Refused(refused) => Err(refused.into()),
+        dialect::Publish::Control(_)
+        | dialect::Publish::Ordinary
+        | dialect::Publish::GetTwin { .. }
+        | dialect::Publish::StatePatch { .. } => Err(Refused::Unknown.into()),
     }
 }
 
@@ -96,8 +95,9 @@ fn answer(publish: Publish, rid: Option<u64>, status: Option<u16>) -> Result<Con
     let properties = publish.properties.unwrap_or_default();
     let correlated = || std::str::from_utf8(properties.correlation.as_deref()?).ok()?.parse().ok();
     let stated = properties.user.iter().find(|(name, _)| name == "status");
-    let status = status.or_else(|| stated.map_or(Some(200), |(_, status)| status.parse().ok()));
-    match (rid.or_else(correlated), status.filter(|status| iot_core::is_status(*status))) {
+    let stated =
+        || stated.map_or(Some(200), |(_, status)| status.parse().ok().filter(|code| iot_core::is_status(*code)));
+    match (rid.or_else(correlated), status.or_else(stated)) {
         (Some(rid), Some(status)) => Ok(Content::Answer { rid, status, payload: publish.payload }),
         _ => Err(Refused::Answer.into()),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use switchbox_delivery::Outbound;
 use switchbox_model::{DeviceId, QoS};
 use switchbox_mqtt_codec::{
@@ -12,14 +12,22 @@ use switchbox_mqtt_codec::{
 use switchbox_mqtt_session::session::{Body, Item};
 
 use super::device_delivery::DeviceDelivery;
-use crate::dialect::iot_core;
+use crate::dialect::{Dialect, twin};
 
-/// Writes it for this client. `own`: the client's own device. False when it is over what the client takes: nothing was written.
+/// What is delivered to the client itself goes by.
+pub(super) struct Own<'a> {
+    pub(super) device: Option<&'a DeviceId>,
+    pub(super) dialect: Dialect,
+    /// The config that it has, where it is sent only what changes.
+    pub(super) known_config: &'a mut Bytes,
+}
+
+/// Writes it for this client. False when it is over what the client takes: nothing was written.
 pub(super) fn publish(
     peer: &mut Peer,
     (id, dup): (u16, bool),
     item: &Item<DeviceDelivery>,
-    own: Option<&DeviceId>,
+    own: Own<'_>,
     now: Instant,
     to: &mut BytesMut,
 ) -> bool {
@@ -29,25 +37,43 @@ pub(super) fn publish(
             peer.message(PublishHead { retain: *retain, ..head }, message, ids, now, to)
         }
         Body::Device(DeviceDelivery { device, outbound }) => {
-            let Some(device) = device.as_ref().map(|device| &device.name.id).or(own) else { return false };
-            delivery(peer, head, device, outbound, to)
+            if let Some(device) = device {
+                return delivery(peer, head, Dialect::IotCore, (&device.name.id, outbound), to);
+            }
+            let Own { device: Some(device), dialect, known_config } = own else { return false };
+            let Outbound::Config { version, payload } = outbound else {
+                return delivery(peer, head, dialect, (device, outbound), to);
+            };
+            if dialect.rules().sends_config {
+                return delivery(peer, head, dialect, (device, outbound), to);
+            }
+            let Some(change) = twin::config_change(known_config, payload, *version) else { return false };
+            *known_config = payload.clone();
+            let change = Outbound::Config { version: *version, payload: change.into() };
+            delivery(peer, head, dialect, (device, &change), to)
         }
     }
 }
 
-fn delivery(peer: &Peer, head: PublishHead, device: &DeviceId, outbound: &Outbound, to: &mut BytesMut) -> bool {
+fn delivery(
+    peer: &Peer,
+    head: PublishHead,
+    dialect: Dialect,
+    (device, outbound): (&DeviceId, &Outbound),
+    to: &mut BytesMut,
+) -> bool {
     let again = matches!(outbound, Outbound::Command { again: true, .. }) && head.qos != QoS::AtMostOnce;
     let mut properties = BytesMut::new();
     let payload = match outbound {
-        Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload,
+        Outbound::Config { payload, .. } | Outbound::Command { payload, .. } => payload.as_ref(),
         Outbound::Method { payload, name, rid, .. } => {
-            if peer.version == Version::V5 {
-                let response_topic = iot_core::response_topic(device, name, *rid);
+            let response_topic = dialect.response_topic(device, name, *rid).filter(|_| peer.version == Version::V5);
+            if let Some(response_topic) = response_topic {
                 put_request(&response_topic, rid.to_string().as_bytes(), &mut properties);
             }
-            payload
+            if payload.is_empty() { dialect.rules().no_arguments } else { payload.as_ref() }
         }
     };
     let head = PublishHead { dup: head.dup || again, ..head };
-    peer.publish(head, &iot_core::topic(device, outbound), &properties, payload, to)
+    peer.publish(head, &dialect.topic(device, outbound), &properties, payload, to)
 }

@@ -12,9 +12,10 @@ use super::{
     shared::Shared,
     will,
 };
+use crate::dialect::Dialect;
 use switchbox_auth::AuthContext;
 use switchbox_core::registry::Device;
-use switchbox_delivery::Online;
+use switchbox_delivery::{Feed, Online};
 use switchbox_model::{
     broker::BrokerChange,
     registry::{DeviceError, ErrorKind},
@@ -29,6 +30,7 @@ pub(super) struct Presence {
     pub(super) key: Key,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) device: Option<Arc<Device>>,
+    pub(super) dialect: Dialect,
     pub(super) auth_context: AuthContext,
     pub(super) online: Option<Online>,
     /// Where the device is a gateway.
@@ -43,6 +45,21 @@ pub(super) struct Presence {
 }
 
 impl Presence {
+    /// The client subscribes to a feed of its own device or of one that it speaks for.
+    pub(super) fn begin_feed(&self, online: &Online, feed: Feed) {
+        if feed == Feed::Config && !self.dialect.rules().sends_config {
+            self.follow_config(online);
+        } else {
+            online.subscribe(feed);
+        }
+    }
+
+    /// What changes in the config from now on is sent, as a change.
+    pub(super) fn follow_config(&self, online: &Online) {
+        let config = online.follow_config();
+        self.mailbox.lock().known_config = config;
+    }
+
     /// A device's own event as its will stands before its `disconnected` event, where it is due at once.
     fn will_first(&mut self, end: &ConnectionEnd) {
         let no_session = self.session_expiry.is_zero();

@@ -167,5 +167,6 @@ fn kind(subscription: &StoredSubscription) -> SubscriptionTarget {
         SubscriptionKind::Commands => SubscriptionTarget::Feed(Feed::Commands, qos),
         SubscriptionKind::Methods => SubscriptionTarget::Feed(Feed::Methods, qos),
         SubscriptionKind::Errors => SubscriptionTarget::Errors,
+        SubscriptionKind::Replies => SubscriptionTarget::Replies,
     }
 }

@@ -22,18 +22,23 @@ static ENDED: SiteLimit = SiteLimit::new(10);
 pub(super) fn resume(presence: &Presence) {
     prune(presence);
     let Some(online) = &presence.online else { return };
+    let sends_config = presence.dialect.rules().sends_config;
     let unacknowledged = presence.mailbox.lock().session.deliveries_in_flight();
     for (id, device_delivery) in unacknowledged {
         if device_delivery.device.is_some() {
             presence.mailbox.lock().session.suspend(id);
-        } else if !online.resumes(&device_delivery.outbound) {
+        } else if (device_delivery.feed() == Feed::Config && !sends_config)
+            || !online.resumes(&device_delivery.outbound)
+        {
             presence.mailbox.lock().session.forget(id);
         }
     }
     for feed in [Feed::Config, Feed::Commands, Feed::Methods] {
         let subscribed = presence.mailbox.lock().feed(feed).is_some();
-        if subscribed {
-            online.resume(feed);
+        match (subscribed, feed) {
+            (true, Feed::Config) if !sends_config => presence.follow_config(online),
+            (true, feed) => online.resume(feed),
+            (false, _) => {}
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum SubscriptionTarget {
     Topic,
     Feed(Feed, QoS),
     Errors,
+    /// Answers to requests about the device's config and state.
+    Replies,
 }
 
 /// A subscription of a gateway to a feed of one of its devices.
@@ -41,15 +43,12 @@ fn counted(filter: &str) -> usize {
 
 impl Subscriptions {
     /// Err with the limit's name and what it is when there is no room for the filter.
-    pub(super) fn check_room(&self, filter: &str) -> Result<(), (LimitName, String)> {
+    pub(super) fn check_room(&self, filter: &str, most: usize) -> Result<(), (LimitName, String)> {
         if self.filters.contains_key(filter) {
             return Ok(());
         }
-        if self.filters.len() >= limits::SUBSCRIPTIONS {
-            return Err((
-                limits::names::SUBSCRIPTIONS,
-                format!("a client may have at most {} subscriptions", limits::SUBSCRIPTIONS),
-            ));
+        if self.filters.len() >= most {
+            return Err((limits::names::SUBSCRIPTIONS, format!("a client may have at most {most} subscriptions")));
         }
         if self.bytes + counted(filter) > limits::SUBSCRIPTION_BYTES {
             let (most, level) = (limits::SUBSCRIPTION_BYTES, limits::FILTER_LEVEL_BYTES);
@@ -103,6 +102,11 @@ impl Subscriptions {
         self.filters.values().filter_map(of).max()
     }
 
+    /// Whether the client takes answers to its requests.
+    pub(super) fn replies(&self) -> bool {
+        self.filters.values().any(|kept| *kept == SubscriptionTarget::Replies)
+    }
+
     /// Whether the client, a gateway, wants to hear of errors.
     pub(super) fn errors(&self) -> bool {
         self.filters.values().any(|target| *target == SubscriptionTarget::Errors)
@@ -119,7 +123,7 @@ mod tests {
     use super::*;
 
     fn refused(subscriptions: &Subscriptions, filter: &str) -> Option<&'static str> {
-        subscriptions.check_room(filter).err().map(|(limit, _)| limit.as_str())
+        subscriptions.check_room(filter, limits::SUBSCRIPTIONS).err().map(|(limit, _)| limit.as_str())
     }
 
     #[test]

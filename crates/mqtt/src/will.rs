@@ -3,18 +3,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+
 use super::{
     clients::{DueWill, RemainingWork},
     session_key,
     shared::Shared,
 };
-use crate::dialect::iot_core::{self, Publish};
+use crate::dialect::{Dialect, Publish, iot_core};
 use switchbox_auth as auth;
 use switchbox_auth::{Access, Action, AuthContext};
 use switchbox_core::{ingest::NewEvent, registry::Device};
 use switchbox_model::{
     EventData, Message, MessageProperties, PayloadLimit, PayloadLimits, Property, QoS,
     broker::{StoredExpiry, StoredMessage, StoredWill},
+    event::about,
 };
 use switchbox_mqtt_codec::{
     fault::{Fault, reason},
@@ -46,9 +50,23 @@ pub(super) fn check(
         Publish::Refused(refused) => Err(Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"))),
         Publish::Answer { .. } => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot answer a method call")),
         Publish::Control(_) => Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot attach or detach a device")),
+        Publish::GetTwin { .. } | Publish::StatePatch { .. } => {
+            Err(Fault::new(reason::NOT_AUTHORISED, "a will cannot ask for anything"))
+        }
         Publish::State => check_size(payloads.state()),
         Publish::Event { .. } => check_size(payloads.telemetry()),
     }
+}
+
+/// The will as it is kept, whichever dialect its client speaks.
+pub(super) fn translate(dialect: Dialect, device: Option<&Device>, will: &mut Will) -> Result<(), Fault> {
+    let Some(kept) = device.and_then(|device| dialect.will(&device.name.id, &will.topic)) else { return Ok(()) };
+    let refused = |refused| Fault::new(reason::NOT_AUTHORISED, format!("the will's topic: {refused}"));
+    let (topic, properties) = kept.map_err(refused)?;
+    will.topic = topic.into();
+    will.retain = false;
+    will.properties.get_or_insert_default().user.extend(properties);
+    Ok(())
 }
 
 /// Publishes it at once, as telemetry or state where its topic says so: in one entry of the log with what is pending, which
@@ -113,10 +131,10 @@ pub(super) fn is_event(auth_context: &AuthContext, will: &Will) -> bool {
 
 fn event(device: &Device, will: &Will) -> Option<EventData> {
     match iot_core::publish(Some(&device.name.id), &will.topic) {
-        Publish::Event { subfolder } => Some(EventData::Telemetry {
+        Publish::Event { subfolder, .. } => Some(EventData::Telemetry {
             subfolder: subfolder.to_owned(),
             payload: will.payload.clone(),
-            properties: user_properties(will.properties.clone()),
+            properties: properties(will.properties.clone()),
         }),
         Publish::State => Some(EventData::State { version: 0, payload: will.payload.clone() }),
         _ => None,
@@ -139,8 +157,14 @@ pub(super) fn restored(stored: StoredWill) -> Will {
     Will { topic, payload, qos, retain, delay, expiry, properties }
 }
 
-pub(super) fn user_properties(properties: Option<Box<MessageProperties>>) -> Vec<Property> {
-    properties.map(|properties| properties.user).unwrap_or_default()
+/// Of an event: the user properties, and what the message says of itself.
+pub(super) fn properties(properties: Option<Box<MessageProperties>>) -> Vec<Property> {
+    let Some(properties) = properties else { return Vec::new() };
+    let MessageProperties { mut user, content_type, correlation, .. } = *properties;
+    user.extend(content_type.map(|content_type| (about::CONTENT_TYPE.to_owned(), content_type.into())));
+    let text = |data: Bytes| String::from_utf8(data.to_vec()).unwrap_or_else(|_| STANDARD.encode(&data));
+    user.extend(correlation.map(|data| (about::CORRELATION_ID.to_owned(), text(data))));
+    user
 }
 
 fn message(will: Will) -> Message {

@@ -53,7 +53,7 @@ fn a_device_is_let_in_by_either_of_its_keys_or_by_a_policy_and_the_log_says_why_
     }
     for (session, logged) in [
         (session("lamp-1", &sas::sign(&resource, b"another key", later, None)), "by none of its two keys"),
-        (session("lamp-1", &sas::sign(&resource, &primary, now() - 60, None)), "ran out"),
+        (session("lamp-1", &sas::sign(&resource, &primary, now() - 60, None)), "expired"),
         (session("lamp-1", &sas::sign("other.example/devices/lamp-1", &primary, later, None)), "another hub"),
         (session("lamp-1", &sas::sign(&format!("{HUB}/devices/lamp-2"), &primary, later, None)), "another hub"),
         (session("lamp-1", &sas::sign(HUB, &primary, later, None)), "another hub"),

@@ -1,3 +1,4 @@
 //! Clients of Azure IoT Hub against the real program: who they are, and what they send and get.
 
 mod identity;
+mod sdk;

@@ -3,6 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
 use switchbox_auth::signing::SigningKey;
+use switchbox_azure::{Policy, sas};
 
 use super::{Attack, Login, RSA_PUBLIC, Row, Target, now, row};
 
@@ -68,6 +69,37 @@ pub(super) const ROWS: &[Row] = &[
     row("replayed-sas", "replays shared access signatures, as another kind of hub takes them", |attack| {
         let sas = |sr: &str| format!("SharedAccessSignature sr={sr}&sig=TWFsbG9yeQ%3d%3d&se={}", now() + 600);
         tried(attack, "mallory", &[sas("hub.example%2fdevices%2fmallory"), sas("%2a"), sas("../../x")]);
+    }),
+    row("sas-forgeries", "forges shared access signatures, of devices and of policies", |attack| {
+        let user = |id: &str| format!("hub.example/{id}/?api-version=2021-04-12");
+        let forged = |sr: &str, policy| sas::sign(sr, b"a key of my own", now() + 600, policy);
+        let tokens = [
+            forged("hub.example/devices/healthy", None),
+            forged("hub.example", Some(Policy::Owner)),
+            forged("hub.example/devices", Some(Policy::Device)),
+            forged("hub.example/devices/healthy/../mallory", None),
+            format!("SharedAccessSignature sr=hub.example%2Fdevices%2Fhealthy&sig=&se={}", now() + 600),
+            format!(
+                "SharedAccessSignature sr=hub.example%2Fdevices%2Fhealthy&sig={}&se={}",
+                "A".repeat(2_000),
+                u64::MAX
+            ),
+            format!("SharedAccessSignature {}", "sr=&sig=&se=&skn=".repeat(300)),
+            "SharedAccessSignature sr=%ff&sig=%ff&se=99999999999999999999&skn=%ff".to_owned(),
+            attack.target.device_token.clone(),
+        ];
+        while attack.goes_on() {
+            for (id, token) in
+                ["healthy", "mallory", "nobody"].iter().flat_map(|id| tokens.iter().map(move |token| (id, token)))
+            {
+                let head: String = token.chars().take(60).collect();
+                let login = Login { user: user(id), ..Login::with_password(id, token) };
+                // The device's own token is good, in whichever dialect it is shown.
+                if !(*id == "mallory" && *token == attack.target.device_token) {
+                    attack.target.refuses(&login, &format!("as {id} with {head}"));
+                }
+            }
+        }
     }),
     row("password-guessing", "guesses passwords of many devices at once", |attack| {
         let mut guess = 0;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use switchbox_admin_api::{self as api, Base64, Int64, Span, Time};
 use switchbox_model::{
     Cause, CommandStatus, DeadLetter, DeviceName, DeviceNum, Effect, Event, EventData, Handled, Outcome, Property,
+    event::about,
     timer::{Schedule, Timer},
 };
 use switchbox_store::{CommandDoc, ConfigVersion, StateVersion};
@@ -92,7 +93,7 @@ pub(crate) fn event(event: &Event, names: Names<'_>) -> api::Event {
         EventData::Connected => {}
         EventData::Disconnected { reason } => shown.reason = Some(reason.clone()),
         EventData::Telemetry { subfolder, payload, properties: all } => {
-            shown.subfolder = Some(subfolder.clone());
+            (shown.subfolder, shown.system_properties) = (Some(subfolder.clone()), system_properties(all));
             (shown.binary_data, shown.properties) = (bytes(payload), Some(properties(all)));
         }
         EventData::State { version, payload } => {
@@ -113,8 +114,20 @@ pub(crate) fn event(event: &Event, names: Names<'_>) -> api::Event {
     shown
 }
 
+/// What the message says of itself.
+fn system_properties(properties: &[Property]) -> Option<BTreeMap<String, String>> {
+    let of_message =
+        properties.iter().filter_map(|(name, value)| Some((name.strip_prefix('$')?.to_owned(), value.clone())));
+    Some(of_message.collect::<BTreeMap<_, _>>()).filter(|all| !all.is_empty())
+}
+
+/// What the application says beside the payload.
 fn properties(properties: &[Property]) -> Vec<api::Property> {
-    properties.iter().map(|(name, value)| api::Property { name: name.clone(), value: value.clone() }).collect()
+    properties
+        .iter()
+        .filter(|(name, _)| !about::is_name(name))
+        .map(|(name, value)| api::Property { name: name.clone(), value: value.clone() })
+        .collect()
 }
 
 /// One handling of one event by one plugin.

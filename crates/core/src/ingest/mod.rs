@@ -7,7 +7,9 @@ use std::{
     task::Waker,
 };
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use switchbox_rules::json::{self, Problem};
 
 use crate::registry::Device;
 use switchbox_model::{CommandStatus, EffectKey, Entry, Event, EventData, Message, QoS, Seq, broker::BrokerChange};
@@ -154,6 +156,37 @@ impl Handle {
         self.store.failed().cloned().map(Error::from)
     }
 
+    /// A JSON merge patch (RFC 7396) on the device's newest state makes the next one, at most `limit` bytes. A state that is no JSON
+    /// object counts as an empty one. `done` gets its version. Does not block.
+    pub fn submit_state_patch(
+        &self,
+        device: &Arc<Device>,
+        patch: &[u8],
+        limit: usize,
+        permit: QueuePermit,
+        done: impl FnOnce(u64, Result<(), Error>) + Send + 'static,
+    ) -> Result<Result<QueuePosition, Error>, Problem> {
+        let _order = device.order();
+        let (newest, version) = device.newest_state();
+        let newest = if json::object(&newest).is_ok() { newest } else { Bytes::new() };
+        let payload = match json::patched(&newest, patch, limit)? {
+            Some(merged) => merged.into(),
+            None if newest.is_empty() => Bytes::from_static(b"{}"),
+            None => newest,
+        };
+        let event = NewEvent { durable: true, data: EventData::State { version: 0, payload } };
+        let submitter = device.clone();
+        let done: EventsCommitted = Box::new(move |result| {
+            if result.is_err() {
+                submitter.forget_submitted_state();
+            }
+            done(version + 1, result);
+        });
+        let entry = Entry::of_events;
+        let position = self.append_ordered(None, Some(device), vec![event], Some(permit), on_commit(Some(done)), entry);
+        Ok(position.ok_or(Error::Closed))
+    }
+
     /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
     #[must_use]
     pub fn topic_event(&self, message: &Message) -> Option<NewEvent> {
@@ -261,15 +294,29 @@ impl Handle {
         on_commit: OnCommit,
         entry: impl FnOnce(Vec<Event>) -> Entry,
     ) -> Option<QueuePosition> {
-        let time_ms = clock::now_ms();
-        let sync = events.iter().any(|event| event.durable);
         let _order = device.map(|device| device.order());
         let _topic_order = if device.is_none() { self.offering.topic(&events).map(Mutex::lock) } else { None };
+        self.append_ordered(first, device, events, permit, on_commit, entry)
+    }
+
+    /// The device's or the topic's order is held.
+    fn append_ordered(
+        &self,
+        first: Option<Entry>,
+        device: Option<&Arc<Device>>,
+        events: Vec<NewEvent>,
+        permit: Option<QueuePermit>,
+        on_commit: OnCommit,
+        entry: impl FnOnce(Vec<Event>) -> Entry,
+    ) -> Option<QueuePosition> {
+        let time_ms = clock::now_ms();
+        let sync = events.iter().any(|event| event.durable);
         let events: Vec<Event> = events
             .into_iter()
             .map(|NewEvent { durable, mut data }| {
-                if let (EventData::State { version, .. }, Some(device)) = (&mut data, device) {
+                if let (EventData::State { version, payload }, Some(device)) = (&mut data, device) {
                     *version = device.next_state_version();
+                    device.state_submitted(payload);
                 }
                 Event { seq: Seq(0), time_ms, device: device.map(|device| device.num), durable, data }
             })

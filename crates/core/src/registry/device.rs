@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::last_gateway::LastGateway;
@@ -22,6 +23,8 @@ pub struct Device {
     pub created_ms: u64,
     order: Mutex<()>,
     last_state: AtomicU64,
+    /// The newest state that was handed to the log and may not be applied yet. `None`: the one that is applied.
+    submitted_state: Mutex<Option<Bytes>>,
     /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
     heartbeat_ms: AtomicU64,
     /// When a config was last handed to its connection; 0 = never.
@@ -74,6 +77,7 @@ impl Device {
             created_ms: doc.created_ms,
             order: Mutex::new(()),
             last_state: AtomicU64::new(0),
+            submitted_state: Mutex::default(),
             heartbeat_ms: AtomicU64::new(seen.heartbeat_ms.unwrap_or(0)),
             config_sent_ms: AtomicU64::new(seen.config_sent_ms.unwrap_or(0)),
             gateway: LastGateway::default(),
@@ -89,6 +93,25 @@ impl Device {
     /// The number of the next state version. Only while [`Device::order`] is held.
     pub fn next_state_version(&self) -> u64 {
         self.last_state.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A state goes to the log. Only while [`Device::order`] is held.
+    pub fn state_submitted(&self, payload: &Bytes) {
+        *self.submitted_state.lock() = Some(payload.clone());
+    }
+
+    /// What was handed to the log did not get there.
+    pub fn forget_submitted_state(&self) {
+        *self.submitted_state.lock() = None;
+    }
+
+    /// The newest state, also where it is on its way to the log, and its version; 0 = there is none. Only while [`Device::order`] is
+    /// held.
+    #[must_use]
+    pub fn newest_state(&self) -> (Bytes, u64) {
+        let submitted = self.submitted_state.lock().clone();
+        let payload = submitted.or_else(|| self.state().map(|state| state.payload.clone())).unwrap_or_default();
+        (payload, self.last_state.load(Ordering::Relaxed))
     }
 
     /// All that operators have said of it.

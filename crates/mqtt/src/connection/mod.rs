@@ -13,6 +13,7 @@ mod retained;
 mod revalidate;
 mod submit;
 pub(crate) mod subscribe;
+mod twin;
 mod unwritten;
 mod window;
 mod write;

@@ -5,9 +5,9 @@ use bytes::Bytes;
 
 use crate::{
     bridge,
-    connection::{Connection, batch::Batch},
+    connection::{Connection, batch::Batch, twin},
     content::{Content, Refusal, check_size, content},
-    dialect::iot_core::{self, Refused},
+    dialect::{self, Refused},
     end::ConnectionEnd,
 };
 use switchbox_auth as auth;
@@ -28,6 +28,8 @@ enum Action {
         status: u16,
         payload: Bytes,
     },
+    /// A request about the device's config and state, which is answered.
+    Twin(twin::Request),
     /// Under `/devices/`, and not the client's own, or where a gateway may not publish: for who is a gateway.
     AsGateway(Publish),
     /// Acknowledged, and nothing more.
@@ -38,6 +40,11 @@ enum Action {
 impl Connection {
     pub(super) async fn publish(&mut self, mut publish: Publish, batch: &mut Batch) -> Result<(), ConnectionEnd> {
         self.resolve_alias(&mut publish)?;
+        if publish.qos == QoS::ExactlyOnce && !self.presence.dialect.rules().exactly_once {
+            return Err(
+                Fault::new(reason::QOS_NOT_SUPPORTED, "a client of this dialect may not publish with QoS 2").into()
+            );
+        }
         if publish.qos == QoS::ExactlyOnce && !self.receive(publish.id) {
             return Ok(());
         }
@@ -64,6 +71,10 @@ impl Connection {
                 if let Some(online) = &self.presence.online {
                     online.answer(rid, status, payload);
                 }
+            }
+            Action::Twin(request) => {
+                self.submit(batch).await?;
+                return Box::pin(self.twin(request, ack)).await;
             }
             Action::AsGateway(publish) => return Box::pin(self.publish_as_gateway(publish, ack, batch)).await,
             Action::AcknowledgeOnly => self.submit(batch).await?,
@@ -119,15 +130,15 @@ impl Connection {
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
         let topic = publish.topic.clone();
         let shared = &self.presence.shared;
-        match iot_core::publish(device, &topic) {
-            iot_core::Publish::Refused(Refused::OtherDevice) | iot_core::Publish::Control(_) => {
+        match self.presence.dialect.publish(device, &topic, publish.retain) {
+            dialect::Publish::Refused(Refused::OtherDevice) | dialect::Publish::Control(_) => {
                 Action::AsGateway(publish)
             }
-            iot_core::Publish::Refused(Refused::Unknown | Refused::Answer) if self.presence.gateway.is_some() => {
+            dialect::Publish::Refused(Refused::Unknown | Refused::Answer) if self.presence.gateway.is_some() => {
                 Action::AsGateway(publish)
             }
-            iot_core::Publish::Refused(refused) => Action::Refuse(refused.into()),
-            iot_core::Publish::Ordinary => {
+            dialect::Publish::Refused(refused) => Action::Refuse(refused.into()),
+            dialect::Publish::Ordinary => {
                 if let Err(denied) = auth::may(&self.presence.auth_context.access, auth::Action::Publish, &topic) {
                     if bridge::is_notification(&topic) {
                         shared.metrics.refuse("bridge notification");
@@ -142,6 +153,10 @@ impl Connection {
                     Ok(()) => Action::Message(message(publish)),
                     Err(refusal) => Action::Refuse(refusal),
                 }
+            }
+            dialect::Publish::GetTwin { rid } => Action::Twin(twin::Request::Get { rid: rid.to_owned() }),
+            dialect::Publish::StatePatch { rid } => {
+                Action::Twin(twin::Request::Patch { rid: rid.to_owned(), patch: publish.payload })
             }
             meaning => match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
                 Ok(Content::Event(data)) => Action::Event(data),

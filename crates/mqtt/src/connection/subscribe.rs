@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     connection::{Connection, retained::RetainedLeft, revalidate::apart},
-    dialect::iot_core::{self, FEED_QOS},
+    dialect::{self, iot_core::FEED_QOS},
     end::ConnectionEnd,
     mailbox::Close,
     subscriptions::SubscriptionTarget,
@@ -62,7 +62,7 @@ impl Connection {
                 None => self.presence.online.as_ref(),
                 Some(id) => self.presence.gateway.as_ref().and_then(|gateway| Some(&gateway.get(&id)?.online)),
             };
-            online.into_iter().for_each(|online| online.subscribe(feed));
+            online.into_iter().for_each(|online| self.presence.begin_feed(online, feed));
         }
         Ok(())
     }
@@ -96,18 +96,21 @@ impl Connection {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
         self.check_room(&filter.filter)?;
         let device = self.presence.device.as_ref().map(|device| &device.name.id);
-        let (target, granted) = match iot_core::subscribe(device, topics::matched_part(&filter.filter)) {
-            iot_core::Subscribe::Feed(_) | iot_core::Subscribe::Errors if topics::is_shared(&filter.filter) => {
+        let (target, granted) = match self.presence.dialect.subscribe(device, topics::matched_part(&filter.filter)) {
+            dialect::Subscribe::Feed(_) | dialect::Subscribe::Errors | dialect::Subscribe::Replies
+                if topics::is_shared(&filter.filter) =>
+            {
                 return Err((reason::NO_SHARED, "what comes for a device alone cannot be shared".into()));
             }
-            iot_core::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
-            iot_core::Subscribe::Errors => (SubscriptionTarget::Errors, QoS::AtMostOnce),
-            iot_core::Subscribe::Feed(feed) => {
+            dialect::Subscribe::Refused(refused) => return Err((reason::NOT_AUTHORISED, refused.to_string())),
+            dialect::Subscribe::Errors => (SubscriptionTarget::Errors, QoS::AtMostOnce),
+            dialect::Subscribe::Replies => (SubscriptionTarget::Replies, QoS::AtMostOnce),
+            dialect::Subscribe::Feed(feed) => {
                 feeds.push((None, feed));
                 let granted = filter.qos.min(FEED_QOS);
                 (SubscriptionTarget::Feed(feed, granted), granted)
             }
-            iot_core::Subscribe::Ordinary => {
+            dialect::Subscribe::Ordinary => {
                 auth::may(
                     &self.presence.auth_context.access,
                     auth::Action::Subscribe,
@@ -129,10 +132,15 @@ impl Connection {
     }
 
     fn check_room(&self, filter: &str) -> Result<(), (u8, String)> {
-        self.presence.mailbox.lock().subscriptions.check_room(filter).map_err(|(limit, text)| {
-            self.presence.shared.metrics.limit(limit);
-            (reason::QUOTA, text)
-        })
+        self.presence
+            .mailbox
+            .lock()
+            .subscriptions
+            .check_room(filter, self.presence.dialect.rules().subscriptions)
+            .map_err(|(limit, text)| {
+                self.presence.shared.metrics.limit(limit);
+                (reason::QUOTA, text)
+            })
     }
 
     fn subscribe_topic(&mut self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {
@@ -176,7 +184,7 @@ impl Connection {
                     online.unsubscribe(feed);
                 }
             }
-            Some(SubscriptionTarget::Errors) => {}
+            Some(SubscriptionTarget::Errors | SubscriptionTarget::Replies) => {}
             None => return self.unsubscribe_for(filter),
         }
         true
@@ -187,6 +195,7 @@ pub(crate) fn stored(filter: &Filter, id: Option<u32>, target: SubscriptionTarge
     let (kind, qos) = match target {
         SubscriptionTarget::Topic => (SubscriptionKind::Topic, filter.qos),
         SubscriptionTarget::Errors => (SubscriptionKind::Errors, QoS::AtMostOnce),
+        SubscriptionTarget::Replies => (SubscriptionKind::Replies, QoS::AtMostOnce),
         SubscriptionTarget::Feed(Feed::Config, qos) => (SubscriptionKind::Config, qos),
         SubscriptionTarget::Feed(Feed::Commands, qos) => (SubscriptionKind::Commands, qos),
         SubscriptionTarget::Feed(Feed::Methods, qos) => (SubscriptionKind::Methods, qos),

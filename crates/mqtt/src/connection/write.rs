@@ -5,7 +5,12 @@ use std::{borrow::Cow, cell::RefCell, io};
 use bytes::{Buf as _, BytesMut};
 
 use crate::{
-    connection::Connection, device_delivery::DeliveryReports, encode_publish, end::ConnectionEnd, presence::Presence,
+    connection::Connection,
+    device_delivery::DeliveryReports,
+    encode_publish::{self, Own},
+    end::ConnectionEnd,
+    mailbox::State,
+    presence::Presence,
 };
 use switchbox_mqtt_session::session::Frame;
 use switchbox_support::{clock, scheduling};
@@ -54,7 +59,7 @@ impl Connection {
 
     /// Encodes what the mailbox has, and adds to `sent` what the hub wants to know of. True: there may be more.
     fn fill(&mut self, out: &mut BytesMut, sent: &mut DeliveryReports) -> bool {
-        let Presence { mailbox, device, shared, .. } = &self.presence;
+        let Presence { mailbox, device, shared, dialect, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = clock::instant();
         let (mut published, mut taken) = (0, 0);
@@ -73,7 +78,8 @@ impl Connection {
                 state.bump();
                 locked_until = out.len() + LOCKED_BYTES;
             }
-            let next = if self.ends { state.session.next_ack() } else { state.session.next(now) };
+            let State { session, known_config, .. } = &mut *state;
+            let next = if self.ends { session.next_ack() } else { session.next(now) };
             match next {
                 None => break false,
                 Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
@@ -81,13 +87,14 @@ impl Connection {
                     published += 1;
                     // What is sent again leaves no room in the queue.
                     taken += u64::from(!dup);
-                    if encode_publish::publish(&mut self.peer, (id, dup), &item, device, now, out) {
+                    let own = Own { device, dialect: *dialect, known_config };
+                    if encode_publish::publish(&mut self.peer, (id, dup), &item, own, now, out) {
                         sent.sent(&item, dup);
                     } else {
                         shared.metrics.drop_message("larger than the client takes");
                         let item = match item {
                             Cow::Owned(item) => Some(item),
-                            Cow::Borrowed(_) => state.session.forget(id),
+                            Cow::Borrowed(_) => session.forget(id),
                         };
                         item.into_iter().for_each(|item| refused.add(item, false));
                     }

@@ -1,5 +1,6 @@
 //! Who a client says it is at CONNECT, as its dialect writes that. Pure: nothing is proved here.
 
+use super::Dialect;
 use switchbox_auth::{Signed, Signer};
 use switchbox_azure::{Hubs, Right, Sas, SasError, UserName, sas};
 use switchbox_model::{DeviceId, DeviceName, InvalidName};
@@ -12,8 +13,9 @@ pub struct Shown<'a> {
     pub password: Option<&'a [u8]>,
 }
 
-/// A client of Azure IoT Hub.
+/// A client that says more than its client id.
 pub struct Claim {
+    pub dialect: Dialect,
     pub device: DeviceName,
     /// `None`: it shows a certificate, a token of the other dialect, or a password.
     pub signed: Option<Signed>,
@@ -47,7 +49,7 @@ pub fn claim(shown: Shown<'_>, hubs: &Hubs) -> Result<Option<Claim>, ClaimError>
     let device = DeviceName { registry: hubs.registry(name.host), id: DeviceId::new(name.device)? };
     let token = shown.password.filter(|password| sas::is_token(password));
     let signed = token.map(|token| signed(&device, name.host, token)).transpose()?;
-    Ok(Some(Claim { device, signed }))
+    Ok(Some(Claim { dialect: Dialect::AzureIotHub, device, signed }))
 }
 
 fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, ClaimError> {

@@ -3,59 +3,11 @@
 
 use std::borrow::Cow;
 
+use super::operation::{Control, Publish, Refused, Subscribe};
 use switchbox_delivery::{Feed, Outbound};
 use switchbox_model::{DeviceId, QoS};
 
 const ROOT: &str = "/devices/";
-
-/// What a publish means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Publish<'a> {
-    Event {
-        subfolder: &'a str,
-    },
-    State,
-    /// An answer to a method call. What the topic does not say stands in the properties.
-    Answer {
-        rid: Option<u64>,
-        status: Option<u16>,
-    },
-    /// A gateway begins to speak for the device, or ends it.
-    Control(Control),
-    /// Not a topic of the hub.
-    Ordinary,
-    Refused(Refused),
-}
-
-/// What a gateway wants of a device's topics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    Attach,
-    Detach,
-}
-
-/// What a subscription means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subscribe {
-    Feed(Feed),
-    /// The errors of a gateway's devices.
-    Errors,
-    Ordinary,
-    Refused(Refused),
-}
-
-/// Why a topic of the hub may not be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    #[error("only a registered device may use topics under /devices/")]
-    NoDevice,
-    #[error("a device may use its own topics only")]
-    OtherDevice,
-    #[error("there is no such topic under /devices/")]
-    Unknown,
-    #[error("an answer's topic must end with the request id and a status from 100 to 599")]
-    Answer,
-}
 
 /// Takes `/devices/{d}/` off; None where the topic is not of the hub.
 fn own<'a>(device: Option<&DeviceId>, topic: &'a str) -> Option<Result<&'a str, Refused>> {
@@ -86,7 +38,7 @@ pub fn publish<'a>(device: Option<&DeviceId>, topic: &'a str) -> Publish<'a> {
     };
     let (head, tail) = rest.split_once('/').map_or((rest, None), |(head, tail)| (head, Some(tail)));
     match (head, tail) {
-        ("events", tail) => Publish::Event { subfolder: tail.unwrap_or_default() },
+        ("events", tail) => Publish::Event { subfolder: tail.unwrap_or_default(), properties: Vec::new() },
         ("state", None) => Publish::State,
         ("attach", None) => Publish::Control(Control::Attach),
         ("detach", None) => Publish::Control(Control::Detach),
@@ -148,6 +100,12 @@ pub fn topic<'a>(device: &'a DeviceId, item: &'a Outbound) -> [Cow<'a, str>; 6] 
     [ROOT.into(), device.as_str().into(), first, second, third, fourth]
 }
 
+/// The topic of a device's telemetry without a sub-folder.
+#[must_use]
+pub fn events_topic(device: &DeviceId) -> String {
+    format!("{ROOT}{device}/events")
+}
+
 /// The response topic of a method call (MQTT 5). Its correlation data is the request id in digits.
 #[must_use]
 pub fn response_topic(device: &DeviceId, name: &str, rid: u64) -> String {
@@ -166,7 +124,7 @@ mod tests {
 
     #[test]
     fn publishes_are_read() {
-        let event = |subfolder| Publish::Event { subfolder };
+        let event = |subfolder| Publish::Event { subfolder, properties: Vec::new() };
         let answer = |rid, status| Publish::Answer { rid, status };
         let refused = Publish::Refused;
         for (topic, expect) in [

@@ -8,8 +8,9 @@ use crate::{
     connection::{Connection, batch::Batch},
     content::{Content, Refusal, content},
     dialect::{
+        self, Control, Refused,
         gateway_errors::{self, ErrorType, GatewayError, MessageInfo},
-        iot_core::{self, Control, Refused},
+        iot_core,
     },
     end::ConnectionEnd,
     gateway::Failure,
@@ -25,7 +26,7 @@ use switchbox_support::clock;
 /// What a publish under `/devices/` asks for that is not the client's own.
 enum Request<'a> {
     Control(Control, DeviceId),
-    For(DeviceId, iot_core::Publish<'a>),
+    For(DeviceId, dialect::Publish<'a>),
 }
 
 /// The error: why its topic means nothing.
@@ -37,8 +38,8 @@ fn request(topic: &str) -> Result<Request<'_>, Failure> {
         None => return Err(invalid("", "a gateway may use topics under /devices/ only".into())),
     };
     match iot_core::publish(Some(&id), topic) {
-        iot_core::Publish::Control(control) => Ok(Request::Control(control, id)),
-        iot_core::Publish::Refused(refused) => Err(invalid(id.as_str(), refused.to_string())),
+        dialect::Publish::Control(control) => Ok(Request::Control(control, id)),
+        dialect::Publish::Refused(refused) => Err(invalid(id.as_str(), refused.to_string())),
         other => Ok(Request::For(id, other)),
     }
 }
@@ -97,7 +98,7 @@ impl Connection {
     async fn publish_for(
         &mut self,
         id: &DeviceId,
-        meaning: iot_core::Publish<'_>,
+        meaning: dialect::Publish<'_>,
         publish: Publish,
         ack: Option<Ack>,
         batch: &mut Batch,

@@ -4,8 +4,9 @@
 use crate::{
     connection::{Connection, subscribe::stored},
     dialect::{
+        Refused, Subscribe,
         gateway_errors::ErrorType,
-        iot_core::{self, FEED_QOS, Subscribe},
+        iot_core::{self, FEED_QOS},
     },
     gateway::{Failure, publish::not_attached},
     mailbox::State,
@@ -46,7 +47,7 @@ impl Connection {
             return Err((reason::NOT_AUTHORISED, not_attached(&id)));
         }
         let Subscribe::Feed(feed) = iot_core::subscribe(Some(&id), &filter.filter) else {
-            return Err(invalid(id.as_str(), iot_core::Refused::Unknown.to_string()));
+            return Err(invalid(id.as_str(), Refused::Unknown.to_string()));
         };
         let qos = filter.qos.min(FEED_QOS);
         self.add_attached(&id, AttachedSubscription { filter: filter.filter.clone(), feed, qos })?;

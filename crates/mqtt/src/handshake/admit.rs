@@ -13,7 +13,10 @@ use crate::{
     bridge,
     clients::{Claim, Key, Wanted},
     connection::Admitted,
-    dialect::identity::{self, Shown},
+    dialect::{
+        Dialect,
+        identity::{self, Shown},
+    },
     end::expires_at,
     gateway::Gateway,
     mailbox::DeviceLink,
@@ -38,11 +41,13 @@ use switchbox_support::scheduling::CpuBudget;
 
 /// Lets the client in, or says why not.
 pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &Socket) -> Result<Admitted, Refused> {
-    let auth_context = prove(&shared, &mut connect, socket).await?;
+    let (auth_context, dialect) = prove(&shared, &mut connect, socket).await?;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
         connect.client_id = id.clone().into();
     }
+    let device = auth_context.principal.device().map(|device| &**device);
+    connect.will.as_mut().map_or(Ok(()), |will| will::translate(dialect, device, will))?;
     check_will(&shared, &auth_context, &mut connect.will)?;
     let granted_expiry = connect.session_expiry_secs.min(limits::SESSION_EXPIRY_SECS);
     let peer = peer(&connect);
@@ -65,9 +70,9 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
     let (key, claim) = claim(&shared, &auth_context, &connect, granted_expiry).await?;
     accepted.session_expiry_secs = (claim.expiry_secs != connect.session_expiry_secs).then_some(claim.expiry_secs);
     accepted.session_present = claim.present;
-    let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs));
+    let keep_alive = keep_alive(told_keep_alive.unwrap_or(connect.keep_alive_secs), dialect.rules().keep_alive_secs);
     let decoder = Decoder::new(peer.version).of_bridge(connect.bridge);
-    let (presence, connection_epoch) = begin(shared, auth_context, connect, (key, claim)).await?;
+    let (presence, connection_epoch) = begin(shared, (auth_context, dialect), connect, (key, claim)).await?;
     let mut unsent = BytesMut::new();
     peer.connack(&accepted, &mut unsent);
     presence.shared.metrics.connects.inc();
@@ -79,7 +84,7 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
 }
 
 /// Who the client is. Its password is forgotten then.
-async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Result<AuthContext, Refused> {
+async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Result<(AuthContext, Dialect), Refused> {
     let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
     let password = connect.password.as_deref().map(Vec::as_slice);
     let claim = identity::claim(Shown { client_id, user_name, password }, &shared.options.hubs);
@@ -99,7 +104,8 @@ async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Resul
         Err(why) => Err(shared.hub.auth.refuse(why).await),
     };
     connect.password = None;
-    admitted.map_err(|refusal| not_let_in(&refusal))
+    let dialect = claim.ok().flatten().map_or(Dialect::IotCore, |claim| claim.dialect);
+    admitted.map(|auth_context| (auth_context, dialect)).map_err(|refusal| not_let_in(&refusal))
 }
 
 /// The session is the client's from now on.
@@ -121,7 +127,7 @@ async fn claim(
 /// The connection begins, as others see it.
 async fn begin(
     shared: Arc<Shared>,
-    auth_context: AuthContext,
+    (auth_context, dialect): (AuthContext, Dialect),
     connect: Connect,
     (key, Claim { mailbox, expiry_secs, changes, .. }): (Key, Claim),
 ) -> Result<(Presence, u64), Refused> {
@@ -130,11 +136,12 @@ async fn begin(
     let link = Arc::new(DeviceLink { mailbox: mailbox.clone(), connection_epoch });
     let presence = Presence {
         online: device.as_ref().map(|device| shared.hub.delivery.connect(device, link)),
-        gateway: Gateway::of(device.as_ref()),
+        gateway: Gateway::of(device.as_ref().filter(|_| dialect.rules().gateways)),
         cpu_budget: cpu_budget(&shared, &auth_context.principal),
         key,
         mailbox,
         device,
+        dialect,
         auth_context,
         will: connect.will,
         session_expiry: Duration::from_secs(expiry_secs.into()),
@@ -209,9 +216,11 @@ fn server_keep_alive(version: Version, asked_secs: u16) -> Option<u16> {
     (version == Version::V5 && too_long).then_some(limits::KEEP_ALIVE_SECS)
 }
 
-/// One and a half times what the client promised; none = for ever.
-fn keep_alive(secs: u16) -> Option<Duration> {
-    (secs > 0).then(|| Duration::from_millis(u64::from(secs) * 1_500))
+/// One and a half times what the client promised, or the most that it may; `None` = for ever.
+fn keep_alive(promised_secs: u16, most_secs: Option<u16>) -> Option<Duration> {
+    let promised = Some(promised_secs).filter(|secs| *secs > 0);
+    let secs = promised.into_iter().chain(most_secs).min()?;
+    Some(Duration::from_millis(u64::from(secs) * 1_500))
 }
 
 /// No device can have such an id, so a client that comes back with it is no device either.

@@ -16,6 +16,7 @@ use std::{
     task::Wake,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -32,7 +33,7 @@ use crate::{
 };
 use switchbox_delivery::Feed;
 use switchbox_model::{
-    DeviceId, QoS,
+    DeviceId, Message, QoS,
     broker::{BrokerChange, SessionNum},
     limits,
 };
@@ -63,6 +64,8 @@ pub(crate) struct State {
     pub(crate) durable: bool,
     /// Of what all clients that are away have.
     pub(crate) usage: SessionUsage,
+    /// The config that the client has, where it is sent only what changes.
+    pub(crate) known_config: Bytes,
 }
 
 impl State {
@@ -313,6 +316,22 @@ impl Mailbox {
         self.is_open(connection_epoch)
             && queued + more <= limits::SESSION_QUEUE / 2
             && bytes + more_bytes <= limits::SESSION_QUEUE_BYTES / 2
+    }
+
+    /// An answer to a request of the client's, where it takes them.
+    pub(crate) fn reply(&self, message: Arc<Message>) {
+        let mut state = self.lock();
+        if !state.online || !state.subscriptions.replies() {
+            return;
+        }
+        let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
+        let item = Item { qos: QoS::AtMostOnce, body, logged: None };
+        if self.offer(&mut state, item) == Offer::Taken {
+            drop(state);
+            self.work.wake_now();
+        } else {
+            self.metrics.limit(limits::names::SESSION_QUEUE);
+        }
     }
 
     /// This connection takes deliveries: it has not ended, and nobody asked for its end.

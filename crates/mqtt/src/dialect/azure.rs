@@ -1,0 +1,232 @@
+//! The topics of Azure IoT Hub (docs/azure.md). Pure.
+
+use std::borrow::Cow;
+
+use super::operation::{Publish, Refused, Subscribe};
+use switchbox_azure::{properties, url_encoding};
+use switchbox_delivery::{Feed, Outbound};
+use switchbox_model::{DeviceId, Property, event::about};
+
+const METHODS: &str = "$iothub/methods/";
+const TWIN: &str = "$iothub/twin/";
+/// The longest request id that is answered, bytes.
+const REQUEST_ID_BYTES: usize = 128;
+/// The property of a message that was published as retained, which it is not kept as.
+const RETAINED: (&str, &str) = ("mqtt-retain", "true");
+/// The property of a will.
+const WILL: (&str, &str) = ("iothub-MessageType", "Will");
+
+/// Takes `devices/{d}/messages/` off. `None`: the topic is another's, or none of these.
+fn messages<'a>(device: &DeviceId, topic: &'a str) -> Option<&'a str> {
+    let (id, rest) = topic.strip_prefix("devices/")?.split_once('/')?;
+    let own = id == device.as_str() || url_encoding::decode(id).is_some_and(|id| id == device.as_str());
+    rest.strip_prefix("messages/").filter(|_| own)
+}
+
+/// Reads the topic of a publish by `device` (`None`: a client that is no device).
+pub(super) fn publish<'a>(device: Option<&DeviceId>, topic: &'a str, retain: bool) -> Publish<'a> {
+    let Some(device) = device else { return Publish::Refused(Refused::NoDevice) };
+    if let Some(rest) = topic.strip_prefix(METHODS) {
+        return answer(rest);
+    }
+    if let Some(rest) = topic.strip_prefix(TWIN) {
+        return twin(rest);
+    }
+    match messages(device, topic).map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+        Some(("events", bag)) => event(bag, retain.then_some(RETAINED)),
+        Some(_) => Publish::Refused(Refused::NoHubTopic),
+        None if topic.starts_with("devices/") => Publish::Refused(Refused::OtherDevice),
+        None => Publish::Refused(Refused::NoHubTopic),
+    }
+}
+
+/// The properties of a will on this topic, if it is one that a will may have.
+pub(super) fn will(device: &DeviceId, topic: &str) -> Result<Vec<Property>, Refused> {
+    match publish(Some(device), topic, false) {
+        Publish::Event { mut properties, .. } => {
+            properties.push((WILL.0.to_owned(), WILL.1.to_owned()));
+            Ok(properties)
+        }
+        Publish::Refused(refused) => Err(refused),
+        _ => Err(Refused::NoHubTopic),
+    }
+}
+
+fn event(bag: &str, more: Option<(&str, &str)>) -> Publish<'static> {
+    // Some SDKs end the topic with a slash.
+    match properties::read(bag.trim_end_matches('/')) {
+        Ok(mut properties) => {
+            properties.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            Publish::Event { subfolder: "", properties }
+        }
+        Err(_) => Publish::Refused(Refused::Properties),
+    }
+}
+
+/// `res/{status}/?$rid={rid}`
+fn answer(rest: &str) -> Publish<'_> {
+    let Some((status, query)) = rest.strip_prefix("res/").and_then(|rest| rest.split_once('/')) else {
+        return Publish::Refused(Refused::NoHubTopic);
+    };
+    match (status.parse(), request_id(query).and_then(|rid| rid.parse().ok())) {
+        (Ok(status), Some(rid)) => Publish::Answer { rid: Some(rid), status: Some(status) },
+        _ => Publish::Refused(Refused::RequestId),
+    }
+}
+
+fn twin(rest: &str) -> Publish<'_> {
+    let (is_patch, query) = match (rest.strip_prefix("GET/"), rest.strip_prefix("PATCH/properties/reported/")) {
+        (Some(query), _) => (false, query),
+        (_, Some(query)) => (true, query),
+        _ => return Publish::Refused(Refused::NoHubTopic),
+    };
+    match request_id(query) {
+        Some(rid) if is_patch => Publish::StatePatch { rid },
+        Some(rid) => Publish::GetTwin { rid },
+        None => Publish::Refused(Refused::RequestId),
+    }
+}
+
+/// Among the parameters of a topic.
+fn request_id(query: &str) -> Option<&str> {
+    let rid = query.strip_prefix('?')?.split('&').find_map(|pair| pair.strip_prefix("$rid="))?;
+    (rid.len() <= REQUEST_ID_BYTES && !rid.contains(['+', '#', '/'])).then_some(rid)
+}
+
+/// Reads the filter of a subscription by `device` (`None`: a client that is no device).
+pub(super) fn subscribe(device: Option<&DeviceId>, filter: &str) -> Subscribe {
+    let Some(device) = device else { return Subscribe::Refused(Refused::NoDevice) };
+    match filter {
+        "$iothub/methods/POST/#" => Subscribe::Feed(Feed::Methods),
+        "$iothub/twin/res/#" => Subscribe::Replies,
+        "$iothub/twin/PATCH/properties/desired/#" => Subscribe::Feed(Feed::Config),
+        _ => match messages(device, filter) {
+            Some("devicebound/#") => Subscribe::Feed(Feed::Commands),
+            Some(_) => Subscribe::Refused(Refused::NoHubTopic),
+            None if filter.starts_with("devices/") => Subscribe::Refused(Refused::OtherDevice),
+            None => Subscribe::Refused(Refused::NoHubTopic),
+        },
+    }
+}
+
+/// The topic that this is delivered on.
+pub(super) fn topic<'a>(device: &DeviceId, item: &Outbound) -> Cow<'a, str> {
+    match item {
+        Outbound::Config { version, .. } => format!("{TWIN}PATCH/properties/desired/?$version={version}").into(),
+        Outbound::Method { rid, name, .. } => format!("{METHODS}POST/{name}/?$rid={rid}").into(),
+        Outbound::Command { id, subfolder, .. } => {
+            let to = format!("/devices/{device}/messages/devicebound");
+            let subfolder = (!subfolder.is_empty()).then_some(("subfolder", &**subfolder));
+            let bag = [("$.to", to.as_str()), (about::MESSAGE_ID, id)].into_iter().chain(subfolder);
+            // SDKs look for the id as it is.
+            format!("devices/{device}/messages/devicebound/{}", properties::write(bag)).into()
+        }
+    }
+}
+
+/// The topic of the answer to a request.
+#[must_use]
+pub fn reply_topic(status: u16, rid: &str, version: Option<u64>) -> String {
+    let version = version.map_or_else(String::new, |version| format!("&$version={version}"));
+    format!("{TWIN}res/{status}/?$rid={rid}{version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn lamp() -> DeviceId {
+        DeviceId::new("lamp-1").unwrap()
+    }
+
+    #[test]
+    fn publishes_are_read() {
+        let event = |properties: &[(&str, &str)]| Publish::Event {
+            subfolder: "",
+            properties: properties.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        };
+        let answer = |rid, status| Publish::Answer { rid: Some(rid), status: Some(status) };
+        for (topic, expect) in [
+            ("devices/lamp-1/messages/events/", event(&[])),
+            ("devices/lamp-1/messages/events", event(&[])),
+            ("devices/lamp%2D1/messages/events/a=1", event(&[("a", "1")])),
+            ("devices/lamp-1/messages/events/%24.ct=a%2Fb&c/", event(&[("$content-type", "a/b"), ("c", "")])),
+            ("devices/lamp-1/messages/events/a=%FF", Publish::Refused(Refused::Properties)),
+            ("devices/lamp-1/messages/devicebound/", Publish::Refused(Refused::NoHubTopic)),
+            ("devices/lamp-2/messages/events/", Publish::Refused(Refused::OtherDevice)),
+            ("devices/lamp-1/modules/arm/messages/events/", Publish::Refused(Refused::OtherDevice)),
+            ("/devices/lamp-1/events", Publish::Refused(Refused::NoHubTopic)),
+            ("a/b", Publish::Refused(Refused::NoHubTopic)),
+            ("$iothub/methods/res/200/?$rid=7", answer(7, 200)),
+            ("$iothub/methods/res/0/?x=1&$rid=7", answer(7, 0)),
+            ("$iothub/methods/res/200/?$rid=x", Publish::Refused(Refused::RequestId)),
+            ("$iothub/methods/res/ok/?$rid=7", Publish::Refused(Refused::RequestId)),
+            ("$iothub/methods/POST/dim/?$rid=7", Publish::Refused(Refused::NoHubTopic)),
+            ("$iothub/twin/GET/?$rid=a-b", Publish::GetTwin { rid: "a-b" }),
+            ("$iothub/twin/PATCH/properties/reported/?$rid=4&$version=2", Publish::StatePatch { rid: "4" }),
+            ("$iothub/twin/PATCH/properties/desired/?$rid=4", Publish::Refused(Refused::NoHubTopic)),
+            ("$iothub/twin/GET/?rid=4", Publish::Refused(Refused::RequestId)),
+            ("$iothub/twin/GET/", Publish::Refused(Refused::RequestId)),
+        ] {
+            assert_eq!(publish(Some(&lamp()), topic, false), expect, "{topic}");
+        }
+        let retained = publish(Some(&lamp()), "devices/lamp-1/messages/events/", true);
+        assert_eq!(retained, event(&[("mqtt-retain", "true")]));
+        assert_eq!(publish(None, "devices/lamp-1/messages/events/", false), Publish::Refused(Refused::NoDevice));
+    }
+
+    #[test]
+    fn a_will_is_an_event_that_says_so() {
+        let properties = will(&lamp(), "devices/lamp-1/messages/events/a=1").unwrap();
+        assert_eq!(properties, [("a".into(), "1".into()), ("iothub-MessageType".into(), "Will".into())]);
+        assert!(will(&lamp(), "devices/lamp-2/messages/events/").is_err());
+        assert!(will(&lamp(), "$iothub/twin/GET/?$rid=1").is_err());
+    }
+
+    #[test]
+    fn subscriptions_are_read() {
+        for (filter, expect) in [
+            ("devices/lamp-1/messages/devicebound/#", Subscribe::Feed(Feed::Commands)),
+            ("$iothub/methods/POST/#", Subscribe::Feed(Feed::Methods)),
+            ("$iothub/twin/res/#", Subscribe::Replies),
+            ("$iothub/twin/PATCH/properties/desired/#", Subscribe::Feed(Feed::Config)),
+            ("devices/lamp-2/messages/devicebound/#", Subscribe::Refused(Refused::OtherDevice)),
+            ("devices/+/messages/devicebound/#", Subscribe::Refused(Refused::OtherDevice)),
+            ("devices/lamp-1/messages/events/#", Subscribe::Refused(Refused::NoHubTopic)),
+            ("$iothub/#", Subscribe::Refused(Refused::NoHubTopic)),
+            ("#", Subscribe::Refused(Refused::NoHubTopic)),
+        ] {
+            assert_eq!(subscribe(Some(&lamp()), filter), expect, "{filter}");
+        }
+    }
+
+    #[test]
+    fn deliveries_have_their_topics() {
+        let method = Outbound::Method { rid: 7, name: "dim".into(), payload: Bytes::new(), expires: Instant::now() };
+        let command = Outbound::Command {
+            num: 1,
+            id: "c-1".into(),
+            subfolder: "a/b".into(),
+            payload: Bytes::new(),
+            again: false,
+            expires: None,
+        };
+        let bag = "%24.to=%2Fdevices%2Flamp-1%2Fmessages%2Fdevicebound&%24.mid=c-1&subfolder=a%2Fb";
+        for (item, expect) in [
+            (
+                Outbound::Config { version: 3, payload: Bytes::new() },
+                "$iothub/twin/PATCH/properties/desired/?$version=3",
+            ),
+            (method, "$iothub/methods/POST/dim/?$rid=7"),
+            (command, &format!("devices/lamp-1/messages/devicebound/{bag}")),
+        ] {
+            assert_eq!(topic(&lamp(), &item), expect);
+        }
+        assert_eq!(reply_topic(204, "4", Some(2)), "$iothub/twin/res/204/?$rid=4&$version=2");
+        assert_eq!(reply_topic(200, "a", None), "$iothub/twin/res/200/?$rid=a");
+    }
+}

@@ -1,0 +1,85 @@
+//! What a topic means, in whichever dialect it is written.
+
+use switchbox_delivery::Feed;
+use switchbox_model::Property;
+
+/// What a publish means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publish<'a> {
+    Event {
+        subfolder: &'a str,
+        /// Those that stand in the topic.
+        properties: Vec<Property>,
+    },
+    State,
+    /// A merge patch on the state, to be answered under the request id.
+    StatePatch {
+        rid: &'a str,
+    },
+    /// The device asks for its config and its state, to be answered under the request id.
+    GetTwin {
+        rid: &'a str,
+    },
+    /// An answer to a method call. What the topic does not say stands in the properties.
+    Answer {
+        rid: Option<u64>,
+        status: Option<u16>,
+    },
+    /// A gateway begins to speak for the device, or ends it.
+    Control(Control),
+    /// Not a topic of the hub.
+    Ordinary,
+    Refused(Refused),
+}
+
+/// What a gateway wants of a device's topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Attach,
+    Detach,
+}
+
+/// What a subscription means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscribe {
+    Feed(Feed),
+    /// The errors of a gateway's devices.
+    Errors,
+    /// The answers to [`Publish::GetTwin`] and [`Publish::StatePatch`].
+    Replies,
+    Ordinary,
+    Refused(Refused),
+}
+
+/// Why a topic of the hub may not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    NoDevice,
+    OtherDevice,
+    Unknown,
+    Answer,
+    NoHubTopic,
+    Properties,
+    RequestId,
+}
+
+impl Refused {
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoDevice => "only a registered device may use topics under /devices/",
+            Self::OtherDevice => "a device may use its own topics only",
+            Self::Unknown => "there is no such topic under /devices/",
+            Self::Answer => "an answer's topic must end with the request id and a status from 100 to 599",
+            Self::NoHubTopic => "a client of Azure IoT Hub has the topics of IoT Hub only",
+            Self::Properties => "the properties in the topic are too many, or no UTF-8",
+            Self::RequestId => "the topic must end with ?$rid= and a request id",
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}

@@ -1,0 +1,120 @@
+//! Documents as a client is told of them that asks for its config and state in one, and is told what changes: JSON objects with
+//! `$version`. A config or a state that is no JSON object counts as an empty one. Pure.
+
+use std::fmt::Write as _;
+
+use switchbox_rules::json::{Kind, Object, Tolerance, Value, object, same};
+
+const VERSION: &[u8] = b"$version";
+
+/// Both documents.
+#[must_use]
+pub fn document((config, config_version): (&[u8], u64), (state, state_version): (&[u8], u64)) -> String {
+    let side = |document: &[u8], version| with_version(&object(document).unwrap_or_default(), version);
+    format!("{{\"desired\":{},\"reported\":{}}}", side(config, config_version), side(state, state_version))
+}
+
+/// The merge patch that makes one config the other. `None`: the new one is no JSON object.
+pub fn config_change(before: &[u8], after: &[u8], version: u64) -> Option<String> {
+    let after = object(after).ok()?;
+    let mut change = String::from("{");
+    differ(&object(before).unwrap_or_default(), &after, &mut change);
+    Some(end(change, version))
+}
+
+/// Whether a client may send this as a merge patch on its state: a JSON object, with no member of the host's own.
+#[must_use]
+pub fn is_state_patch(patch: &[u8]) -> bool {
+    !patch.trim_ascii().is_empty()
+        && object(patch).is_ok_and(|patch| patch.sorted().all(|member| !member.key.starts_with(b"$")))
+}
+
+fn with_version(document: &Object<'_>, version: u64) -> String {
+    let mut text = String::from("{");
+    for member in document.sorted().filter(|member| *member.key != *VERSION) {
+        put(&mut text, member.key_text, member.value.text);
+    }
+    end(text, version)
+}
+
+fn end(mut text: String, version: u64) -> String {
+    put(&mut text, "\"$version\"", &version.to_string());
+    text.push('}');
+    text
+}
+
+fn put(text: &mut String, key: &str, value: &str) {
+    let comma = if text.ends_with('{') { "" } else { "," };
+    let _ = write!(text, "{comma}{key}:{value}");
+}
+
+/// What the merge patch has, without the brackets.
+fn differ(before: &Object<'_>, after: &Object<'_>, change: &mut String) {
+    for member in before.sorted().filter(|member| after.get(&member.key).is_none()) {
+        put(change, member.key_text, "null");
+    }
+    for member in after.sorted().filter(|member| *member.key != *VERSION) {
+        match before.get(&member.key) {
+            Some(known) if same(known, &member.value, Tolerance::EXACT) => {}
+            Some(Value { kind: Kind::Object(known), .. }) if let Kind::Object(wanted) = &member.value.kind => {
+                let mut inner = String::from("{");
+                differ(known, wanted, &mut inner);
+                inner.push('}');
+                put(change, member.key_text, &inner);
+            }
+            _ => put(change, member.key_text, member.value.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_documents_have_their_versions() {
+        for (config, state, expect) in [
+            ("", "", r#"{"desired":{"$version":3},"reported":{"$version":7}}"#),
+            (
+                r#"{"on": true, "$version": 99}"#,
+                r#" {"a": {"b": 1.50}} "#,
+                r#"{"desired":{"on":true,"$version":3},"reported":{"a":{"b": 1.50},"$version":7}}"#,
+            ),
+            ("awake", "[1]", r#"{"desired":{"$version":3},"reported":{"$version":7}}"#),
+        ] {
+            assert_eq!(document((config.as_bytes(), 3), (state.as_bytes(), 7)), expect);
+        }
+    }
+
+    #[test]
+    fn a_change_is_what_makes_one_config_the_other() {
+        for (before, after, expect) in [
+            ("", r#"{"a":1}"#, r#"{"a":1,"$version":2}"#),
+            (r#"{"a":1,"b":2}"#, r#"{"b":2.0,"c":[1]}"#, r#"{"a":null,"c":[1],"$version":2}"#),
+            (r#"{"a":{"x":1,"y":2}}"#, r#"{"a":{"x":3}}"#, r#"{"a":{"y":null,"x":3},"$version":2}"#),
+            (r#"{"a":{"x":1}}"#, r#"{"a":1}"#, r#"{"a":1,"$version":2}"#),
+            ("no JSON", "{}", r#"{"$version":2}"#),
+        ] {
+            assert_eq!(
+                config_change(before.as_bytes(), after.as_bytes(), 2).as_deref(),
+                Some(expect),
+                "{before} {after}"
+            );
+        }
+        assert_eq!(config_change(b"{}", b"awake", 2), None);
+    }
+
+    #[test]
+    fn a_state_patch_is_an_object_without_members_of_the_hosts() {
+        for (patch, good) in [
+            ("{}", true),
+            (r#"{"a":null}"#, true),
+            ("", false),
+            ("[]", false),
+            ("{", false),
+            (r#"{"$version":1}"#, false),
+        ] {
+            assert_eq!(is_state_patch(patch.as_bytes()), good, "{patch}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The public SDKs of Azure IoT Hub, changed in nothing but the connection string and the certificate that they trust.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use switchbox_tests::{
+    Admin, CLOSED, Device, Place, Process, Session, not_on_this_system, registered, runs, there, token, until,
+    workspace,
+};
+
+/// A host on the ports that the SDKs connect to, which cannot be told others.
+struct Hub {
+    host: Process,
+    place: Place,
+    name: String,
+    authority: String,
+}
+
+/// An address of this machine whose ports nobody else has.
+fn free_address() -> Option<String> {
+    let free = |address: &String| [8883, 443].iter().all(|port| TcpListener::bind((address.as_str(), *port)).is_ok());
+    // Several tests look at the same time, so each thread begins elsewhere.
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::thread::current().id());
+    let addresses = (0..50).map(|n| format!("127.76.{}.{}", random % 250, 1 + (random / 250 + n) % 250));
+    addresses.into_iter().find(free)
+}
+
+impl Hub {
+    fn start() -> Option<Self> {
+        let Some(name) = free_address() else {
+            not_on_this_system("port 443 cannot be taken");
+            return None;
+        };
+        let place = Place::new();
+        place.plugin("relay.toml", "component = \"builtin:hop-relay\"\n[limits]\ndeadline = \"30s\"\n");
+        let certs = place.root().join("certs").display().to_string();
+        let made = ["cert", "server", &name, "--folder", &certs];
+        assert!(Process::run(&place, made.map(AsRef::as_ref)).wait().success(), "no certificate");
+        let (cert, key) = (format!("{certs}/server.pem"), format!("{certs}/server.key.pem"));
+        let (mqtts, wss) = (format!("{name}:8883"), format!("{name}:443"));
+        let tls = ["--tls-cert", &cert, "--tls-key", &key, "--mqtt-tls", &mqtts, "--wss", &wss];
+        let host = place.start_with(&[&tls[..], CLOSED].concat());
+        let _ = host.cli(&place, &["device", "create", "sink-1"]);
+        Some(Self { host, name, authority: format!("{certs}/ca.pem"), place })
+    }
+
+    /// Of a new device with symmetric keys.
+    fn connection_string(&self, id: &str) -> String {
+        let _ = self.host.cli(&self.place, &["device", "create", id, "--sas"]);
+        self.printed(id)
+    }
+
+    /// A certificate's addresses are no names, so the hub's is given.
+    fn printed(&self, id: &str) -> String {
+        self.host.cli(&self.place, &["hub", "connection-string", "--device", id, "--host-name", &self.name])
+    }
+}
+
+/// A program of ours on an SDK.
+struct Program {
+    child: Child,
+    said: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let (said, lines) = (Arc::<Mutex<Vec<Value>>>::default(), BufReader::new(child.stdout.take().unwrap()).lines());
+        let all = said.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                all.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        Self { child, said }
+    }
+
+    /// The first line of this kind for which it holds.
+    fn said(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let find = || self.said.lock().unwrap().iter().find(|line| line["what"] == what && holds(line)).cloned();
+        switchbox_tests::until_within(switchbox_tests::LIMIT, find)
+            .unwrap_or_else(|| panic!("no such {what} in {:?}", self.said.lock().unwrap()))
+    }
+
+    fn count(&self, holds: impl Fn(&Value) -> bool) -> usize {
+        self.said.lock().unwrap().iter().filter(|line| holds(line)).count()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn python(hub: &Hub, how: &str, transport: &str, identity: &[&str]) -> Option<Program> {
+    let python = workspace().join(".ci/tools/azure/bin/python");
+    if !there("azure-iot-device for Python", runs(Command::new(&python).args(["-c", "import azure.iot.device"]))) {
+        return None;
+    }
+    let mut command = Command::new(python);
+    command.arg(workspace().join("tests/clients/azure_device.py"));
+    Some(Program::start(command.args([how, transport, &hub.authority]).args(identity)))
+}
+
+fn node(hub: &Hub, transport: &str, connection_string: &str) -> Option<Program> {
+    let folder: PathBuf = workspace().join(".ci/tools/node");
+    if !there("azure-iot-device for Node", folder.join("node_modules/azure-iot-device-mqtt").exists()) {
+        return None;
+    }
+    let mut command = Command::new("node");
+    command.arg(workspace().join("tests/clients/azure_device.cjs")).env("NODE_CLIENTS", folder);
+    Some(Program::start(command.args([transport, &hub.authority, connection_string])))
+}
+
+fn call(hub: &Hub, method: &str, payload: &str) -> Value {
+    let body = json!({"method": method, "payload": STANDARD.encode(payload), "timeout": "20s"});
+    let answer = hub.host.admin().post(&Admin::device_path("azure-1", ":invokeMethod"), &body).ok();
+    assert_eq!(answer["status"], 201);
+    serde_json::from_slice(&STANDARD.decode(answer["payload"].as_str().unwrap()).unwrap()).unwrap()
+}
+
+/// The newest telemetry of the device, as the API shows it.
+fn telemetry(admin: &Admin) -> Value {
+    let shown = admin.get("/v1/events?kind=telemetry&pageSize=100").ok();
+    let mut events = shown["events"].as_array().unwrap_or_else(|| panic!("{shown}")).iter();
+    events.find(|event| event["device"].as_str().is_some_and(|name| name.ends_with("azure-1"))).unwrap().clone()
+}
+
+/// All that a device does, with the program on an SDK as `azure-1`.
+fn everything(hub: &Hub, program: &Program) {
+    let twin = program.said("twin", |_| true)["twin"].clone();
+    assert_eq!((&twin["reported"]["on"], &twin["reported"]["level"]), (&json!(true), &json!(3)), "{twin}");
+    assert!(twin["reported"].get("old").is_none() && twin["reported"]["$version"] == 2, "{twin}");
+    program.said("ready", |_| true);
+    let admin = hub.host.admin();
+
+    // What its telemetry says of itself is kept; and it moved a device of the other dialect.
+    let event = telemetry(&admin);
+    let of_message = json!({"message-id": "m-1", "correlation-id": "c/1", "content-type": "application/json",
+                            "content-encoding": "utf-8"});
+    assert_eq!(event["systemProperties"], of_message, "{event}");
+    assert_eq!(event["properties"], json!([{"name": "sev erity", "value": "a&b=c/é"}]), "{event}");
+    let moved = STANDARD.encode(r#"{"deviceId":"sink-1","hops":2}"#);
+    until("the config of sink-1", || {
+        let sink = admin.get(&Admin::device_path("sink-1", "")).ok();
+        (sink["config"]["binaryData"] == moved).then_some(())
+    });
+
+    let body = json!({"binaryData": STANDARD.encode("open"), "ttl": "60s", "subfolder": "door"});
+    let sent = admin.post(&Admin::device_path("azure-1", ":sendCommandToDevice"), &body).ok();
+    let came = program.said("c2d", |_| true);
+    assert_eq!((&came["data"], &came["id"]), (&json!("open"), &sent["id"]));
+    assert_eq!(came["properties"]["subfolder"], "door");
+    let command = Admin::device_path("azure-1", &format!("/commands/{}", sent["id"].as_str().unwrap()));
+    until("the acknowledgement", || (admin.get(&command).ok()["status"] == "acknowledged").then_some(()));
+
+    assert_eq!(call(hub, "dim", r#"{"to":5}"#), json!({"got": {"to": 5}}));
+    let called = program.said("method", |line| line["name"] == "dim");
+    assert_eq!(called["payload"], json!({"to": 5}));
+
+    let patch = |patch: Value| drop(admin.patch(&Admin::device_path("azure-1", "/twin"), &patch).ok());
+    patch(json!({"colour": "red", "deep": {"a": 1, "b": 2}}));
+    program.said("desired", |line| line["patch"] == json!({"colour": "red", "deep": {"a": 1, "b": 2}, "$version": 1}));
+    patch(json!({"colour": null, "deep": {"a": 3}}));
+    program.said("desired", |line| line["patch"] == json!({"colour": null, "deep": {"a": 3}, "$version": 2}));
+
+    // A device of the other dialect moves it by the same plugin.
+    let key = registered(&hub.host, &hub.place, "switch-1");
+    let mut switch = Device::connect(hub.host.mqtt(), Session::with_secret("switch-1", &token(&key)));
+    switch.event(r#"{"deviceId":"azure-1","hops":7}"#);
+    program.said("desired", |line| line["patch"]["hops"] == 8 && line["patch"]["deep"].is_null());
+
+    assert_eq!(call(hub, "end", ""), json!({"got": null}));
+    program.said("ended", |_| true);
+}
+
+fn with_python(how: &str, transport: &str) {
+    let Some(hub) = Hub::start() else { return };
+    let identity = hub.connection_string("azure-1");
+    let Some(program) = python(&hub, how, transport, &[&identity]) else { return };
+    everything(&hub, &program);
+    hub.host.stop();
+}
+
+#[test]
+fn python_does_all_that_a_device_does() {
+    with_python("sync", "mqtt");
+}
+
+#[test]
+fn python_does_it_with_asyncio_over_websocket() {
+    with_python("aio", "ws");
+}
+
+#[test]
+fn node_does_all_that_a_device_does_over_mqtt_and_websocket() {
+    for transport in ["mqtt", "ws"] {
+        let Some(hub) = Hub::start() else { return };
+        let identity = hub.connection_string("azure-1");
+        let Some(program) = node(&hub, transport, &identity) else { return };
+        everything(&hub, &program);
+        hub.host.stop();
+    }
+}
+
+#[test]
+fn python_shows_a_certificate() {
+    let Some(hub) = Hub::start() else { return };
+    let folder = hub.place.root().join("certs").display().to_string();
+    let _ = hub.host.cli(&hub.place, &["cert", "device", "azure-1", "--folder", &folder]);
+    let (certificate, key) = (format!("{folder}/azure-1.pem"), format!("{folder}/azure-1.key.pem"));
+    let _ = hub.host.cli(&hub.place, &["device", "create", "azure-1", "--public-key", &certificate]);
+    assert_eq!(hub.printed("azure-1"), format!("HostName={};DeviceId=azure-1;x509=true", hub.name));
+    let Some(program) = python(&hub, "aio", "mqtt", &[&hub.name, "azure-1", &certificate, &key]) else { return };
+    everything(&hub, &program);
+    hub.host.stop();
+}
+
+#[test]
+fn python_renews_its_token_and_goes_on() {
+    let Some(hub) = Hub::start() else { return };
+    let identity = hub.connection_string("azure-1");
+    // The SDK makes a new token two minutes before the one before runs out: five seconds from now.
+    let Some(program) = python(&hub, "sync", "mqtt", &[&identity, "125"]) else { return };
+    program.said("ready", |_| true);
+    until("another connection with another token", || {
+        (program.count(|line| line["what"] == "connection" && line["connected"] == true) >= 2).then_some(())
+    });
+    assert_eq!(call(&hub, "end", "1"), json!({"got": 1}));
+    program.said("ended", |_| true);
+    hub.host.stop();
+}
