@@ -1,0 +1,87 @@
+// Who may use the API, which programs have accounts, which devices speak for others, and who changed what.
+
+import { html, useState } from "./html.js";
+import { call } from "./api.js";
+import { useApi } from "./data.js";
+import { CredentialsOf } from "./device_credentials.js";
+import { DEFAULT, link, registryPath } from "./names.js";
+import { Action, Ask, Badge, Choice, Copy, Dialog, Field, Form, Loaded, Page, Section, Table, Time } from "./parts.js";
+import { filter } from "./route.js";
+
+function Tokens() {
+    const list = useApi("/v1/tokens");
+    const [made, setMade] = useState(null);
+    const [dropping, drop] = useState(null);
+    const submit = async ({ name, scope }, form) => {
+        setMade(await call("POST", "/v1/tokens", { name, scope }));
+        form.reset();
+        list.reload();
+    };
+    return html`<${Section} title="Tokens of the API"><p class="hint">The host's own token, in <code>admin-token</code>, is not among them.</p>
+        <${Loaded} of=${list} empty=${(data) => !data.tokens?.length && "None but the host's own."}>${(data) => html`<${Table} label="Tokens" head=${["Name", "Scope", "Made", ""]}>${data.tokens.map((one) => html`<tr key=${one.name}><td>${one.name}</td><td><${Badge}>${one.scope}<//></td><td><${Time} at=${one.createTime} /></td><td><${Action} needs="admin" kind="danger" run=${() => drop(one.name)}>delete<//></td></tr>`)}<//>`}<//>
+        <${Form} needs="admin" label="Make a token" submit=${submit}><${Field} label="Name" name="name" required /><${Choice} label="Scope" name="scope" value="read" options=${[["read", "read: look at everything but tokens and the audit log"], ["operate", "operate: also send to devices"], ["admin", "admin: also change what is there"]]} /><//>
+        ${made && html`<${Dialog} title=${`The token ${made.name}`} close=${() => setMade(null)}><p>It is shown this once; the host keeps a hash only.</p><${Copy} label="token" text=${made.token} /><//>`}
+        ${dropping && html`<${Ask} title=${`Delete the token ${dropping}?`} text="It is refused from then on." label="Delete" close=${() => drop(null)} run=${async () => {
+            await call("DELETE", `/v1/tokens/${encodeURIComponent(dropping)}`);
+            list.reload();
+        }} />`}<//>`;
+}
+
+const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+const Lists = ({ of = {} }) => html`<${Field} label="May publish to (a topic filter a line)">${(id) => html`<textarea id=${id} name="publish" spellcheck="false">${(of.publish ?? []).join("\n")}</textarea>`}<//>
+    <${Field} label="May subscribe to (a topic filter a line)">${(id) => html`<textarea id=${id} name="subscribe" spellcheck="false">${(of.subscribe ?? []).join("\n")}</textarea>`}<//>`;
+
+function Account({ of, reload }) {
+    const path = `/v1/serviceAccounts/${encodeURIComponent(of.id)}`;
+    const [ask, setAsk] = useState("");
+    const save = async ({ publish, subscribe }) => {
+        await call("PATCH", `${path}?updateMask=publish,subscribe`, { publish: lines(publish), subscribe: lines(subscribe) });
+        setAsk("");
+        reload();
+    };
+    const disable = async () => {
+        await call("PATCH", `${path}?updateMask=disabled`, { disabled: !of.disabled });
+        reload();
+    };
+    return html`<details class="card"><summary><strong>${of.id}</strong> ${of.disabled && html`<${Badge} kind="bad">disabled<//>`} <span class="dim">publishes to ${(of.publish ?? []).join(", ") || "nothing"}; subscribes to ${(of.subscribe ?? []).join(", ") || "nothing"}</span></summary>
+        <div class="actions"><${Action} needs="admin" run=${() => setAsk("lists")}>topics<//><${Action} needs="admin" run=${disable}>${of.disabled ? "enable" : "disable"}<//><${Action} needs="admin" kind="danger" run=${() => setAsk("delete")}>delete<//></div>
+        <p>It connects with the user name <code>serviceAccounts/${of.id}</code>.</p><${CredentialsOf} path=${path} of=${of} reload=${reload} />
+        ${ask === "lists" && html`<${Dialog} title=${`Topics of ${of.id}`} close=${() => setAsk("")}><${Form} needs="admin" label="Save" submit=${save}><${Lists} of=${of} /><p class="hint">Its connections end when the lists change.</p><//><//>`}
+        ${ask === "delete" && html`<${Ask} title=${`Delete ${of.id}?`} text="Its connections end." label="Delete" close=${() => setAsk("")} run=${async () => {
+            await call("DELETE", path);
+            reload();
+        }} />`}</details>`;
+}
+
+function Accounts() {
+    const list = useApi("/v1/serviceAccounts?pageSize=200");
+    const submit = async ({ id, publish, subscribe }, form) => {
+        await call("POST", "/v1/serviceAccounts", { id, publish: lines(publish), subscribe: lines(subscribe) });
+        form.reset();
+        list.reload();
+    };
+    return html`<${Section} title="Accounts of programs"><p class="hint">For programs that are no devices, such as a dashboard: each has the topics of its lists.</p>
+        <${Loaded} of=${list} empty=${(data) => !data.serviceAccounts?.length && "None."}>${(data) => html`${data.serviceAccounts.map((one) => html`<${Account} key=${one.id} of=${one} reload=${list.reload} />`)}${data.nextPageToken && html`<p class="dim">The first 200 are shown.</p>`}`}<//>
+        <${Form} needs="admin" label="Make an account" submit=${submit}><${Field} label="Name" name="id" required /><${Lists} /><//><//>`;
+}
+
+function Attached({ gateway }) {
+    const list = useApi(registryPath(DEFAULT, `/devices?pageSize=200&fieldMask=id,connected&gatewayListOptions.associationsGatewayId=${encodeURIComponent(gateway)}`));
+    return html`<${Loaded} of=${list} empty=${(data) => !data.devices?.length && "speaks for none"}>${(data) => html`${data.devices.map((one) => html`<a key=${one.id} href=${link("device", one.id)}>${one.id}</a> `)}${data.nextPageToken && "and more"}`}<//>`;
+}
+
+function Gateways() {
+    const list = useApi(registryPath(DEFAULT, "/devices?pageSize=50&fieldMask=id,connected,gatewayConfig&gatewayListOptions.gatewayType=GATEWAY"));
+    return html`<${Section} title="Gateways and what is bound to them"><${Loaded} of=${list} empty=${(data) => !data.devices?.length && "There is none in the default registry."}>${(data) => html`<dl class="facts">${data.devices.map((one) => html`<dt key=${one.id}><a href=${link("device", one.id)}>${one.id}</a> ${one.connected && html`<${Badge} kind="good">connected<//>`}</dt><dd><${Attached} gateway=${one.id} /></dd>`)}</dl>${data.nextPageToken && html`<p><a href=${link("devices", "", { gateway: "GATEWAY" })}>all gateways</a></p>`}`}<//><//>`;
+}
+
+function Audit({ query }) {
+    const list = useApi(`/v1/audit?pageSize=50${query.after ? `&pageToken=${encodeURIComponent(query.after)}` : ""}`);
+    return html`<${Section} title="Who changed what" actions=${html`<button onClick=${list.reload}>read again</button>`}><${Loaded} of=${list} empty=${(data) => !data.lines?.length && "Nobody changed anything."}>${(data) => html`<${Table} label="Audit log, newest first" head=${["When", "Who", "From", "Call", "Object", "With", "Result"]}>
+        ${data.lines.map((one, n) => html`<tr key=${n}><td><${Time} at=${one.time} /></td><td>${one.who}</td><td>${one.address}</td><td class="mono">${one.call}</td><td>${one.object}</td><td class="mono">${one.parameters && JSON.stringify(one.parameters)}</td><td><${Badge} kind=${one.status < 400 ? "good" : "bad"}>${one.status}<//></td></tr>`)}<//>`}<//>
+        <div class="actions">${query.after && html`<button onClick=${() => filter({ after: "" })}>newest</button>`}${list.data?.nextPageToken && html`<button onClick=${() => filter({ after: list.data.nextPageToken })}>older</button>`}</div><//>`;
+}
+
+export function Access({ query }) {
+    return html`<${Page} title="Access"><div class="columns"><${Tokens} /><${Accounts} /></div><${Gateways} /><${Audit} query=${query} /><//>`;
+}

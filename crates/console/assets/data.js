@@ -1,0 +1,65 @@
+// Reading the API from a component: what was read stays while it is read again, and a page that is not looked at reads nothing.
+
+import { useCallback, useEffect, useRef, useState } from "./html.js";
+import { epoch, get } from "./api.js";
+import { useStore } from "./store.js";
+
+/// `{data, error, loading, reload}` of a path, or of a function that takes a signal; null reads nothing. `every`: milliseconds.
+export function useApi(what, { every } = {}) {
+    const [state, setState] = useState({ loading: true });
+    const [asked, setAsked] = useState(0);
+    const era = useStore(epoch);
+    const reload = useCallback(() => setAsked((n) => n + 1), []);
+    const key = typeof what === "function" ? what.key : what;
+    const read = useRef(what);
+    const shown = useRef(key);
+    read.current = what;
+    useEffect(() => {
+        if (!key) return undefined;
+        const stop = new AbortController();
+        let timer;
+        if (shown.current !== key) setState({ loading: true });
+        shown.current = key;
+        const look = async () => {
+            if (!document.hidden) {
+                try {
+                    const data = await (typeof read.current === "function" ? read.current(stop.signal) : get(read.current, stop.signal));
+                    if (!stop.signal.aborted) setState({ data, loading: false });
+                } catch (error) {
+                    if (stop.signal.aborted) return;
+                    setState((before) => ({ data: before.data, error, loading: false }));
+                }
+            }
+            if (every && !stop.signal.aborted) timer = setTimeout(look, every);
+        };
+        look();
+        const seen = () => {
+            if (every && !document.hidden) {
+                clearTimeout(timer);
+                look();
+            }
+        };
+        document.addEventListener("visibilitychange", seen);
+        return () => {
+            stop.abort();
+            clearTimeout(timer);
+            document.removeEventListener("visibilitychange", seen);
+        };
+    }, [key, asked, era, every]);
+    return { ...state, reload };
+}
+
+/// A function for `useApi`, with what it depends on.
+export function reading(key, read) {
+    return Object.assign(read, { key });
+}
+
+/// Now, as it was up to ten seconds ago: for times that are told from now.
+export function useNow() {
+    const [now, set] = useState(Date.now());
+    useEffect(() => {
+        const timer = setInterval(() => set(Date.now()), 10_000);
+        return () => clearInterval(timer);
+    }, []);
+    return now;
+}

@@ -1,0 +1,98 @@
+// One device: what it is, what it sends and gets, how it should be and how it is.
+
+import { html, useState } from "./html.js";
+import { call } from "./api.js";
+import { useApi } from "./data.js";
+import { Commands } from "./device_commands.js";
+import { Credentials } from "./device_credentials.js";
+import { Twin } from "./device_twin.js";
+import { Metadata, newest } from "./devices.js";
+import { EventList } from "./event_row.js";
+import { Flow } from "./live.js";
+import { devicePath, link, parts } from "./names.js";
+import { Action, Ask, Badge, Dialog, Field, Form, Loaded, Page, Section, Time } from "./parts.js";
+import { go } from "./route.js";
+import { useFollow } from "./stream.js";
+import { touches } from "./triggers.js";
+
+function Facts({ device }) {
+    const gateway = device.gatewayConfig ?? {};
+    const error = device.lastErrorStatus;
+    return html`<${Section} title="What it is"><dl class="facts">
+        <dt>State</dt><dd>${device.connected ? html`<${Badge} kind="good">connected<//>` : html`<${Badge}>away<//>`} ${device.blocked && html`<${Badge} kind="bad">blocked<//>`}</dd>
+        <dt>Number</dt><dd class="mono">${device.numId}</dd><dt>Registered</dt><dd><${Time} at=${device.createTime} /></dd>
+        <dt>Last seen</dt><dd><${Time} at=${newest(device)} /></dd><dt>Metadata</dt><dd><${Metadata} of=${device.metadata} /></dd>
+        ${gateway.gatewayType === "GATEWAY" && html`<dt>Gateway</dt><dd>${gateway.gatewayAuthMethod}</dd>`}
+        ${gateway.lastAccessedGatewayId && html`<dt>Last gateway</dt><dd><a href=${link("device", gateway.lastAccessedGatewayId)}>${gateway.lastAccessedGatewayId}</a> <${Time} at=${gateway.lastAccessedGatewayTime} /></dd>`}
+        ${device.methodEndpoint && html`<dt>Methods go to</dt><dd>${device.methodEndpoint.url}</dd>`}
+        ${error && html`<dt>Last error</dt><dd><span class="problem">${error.message}</span> <${Time} at=${device.lastErrorTime} /></dd>`}</dl><//>`;
+}
+
+function Tail({ name }) {
+    const [paused, setPaused] = useState(false);
+    const flow = useFollow(`/v1/events:follow?executions=true&perSecond=40&device=${encodeURIComponent(name)}`, paused);
+    return html`<${Section} title="Now" actions=${html`<button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "go on" : "pause"}</button>`}>
+        <${Flow} of=${flow} /><p class="hint">What it sends, and what plugins do for that or to it. What was before: <a href=${link("live", "", { device: name })}>Live</a> begins now as well; <a href=${link("device", name, { tab: "log" })}>connections</a> are kept.</p>
+        ${flow.rows.length === 0 && html`<p class="dim">Nothing yet.</p>`}<${EventList} rows=${flow.rows.slice(0, 60)} label="Events of the device, newest first" /><//>`;
+}
+
+function Log({ name }) {
+    const read = (kind) => useApi(`/v1/events?pageSize=50&kind=${kind}&device=${encodeURIComponent(name)}`);
+    const [came, went] = [read("connected"), read("disconnected")];
+    return html`<${Section} title="Connections"><p class="hint">As far back as the journal goes.</p><${Loaded} of=${came}>${(data) => {
+        const all = [...data.events, ...(went.data?.events ?? [])].sort((a, b) => Number(b.id) - Number(a.id)).slice(0, 50);
+        return all.length === 0 ? html`<p class="dim">None is kept.</p>` : html`<${EventList} rows=${all.map((item) => ({ kind: "event", item, key: item.id }))} label="Connections, newest first" />`;
+    }}<//><//>`;
+}
+
+function Rules({ name }) {
+    const plugins = useApi("/v1/plugins");
+    return html`<${Section} title="Rules that touch it"><p class="hint">By the triggers and the grants that are in force. What was granted is not always used: <a href=${link("why", name)}>why its config is as it is</a>.</p><${Loaded} of=${plugins}>${(data) => {
+        const found = data.plugins.map((plugin) => ({ plugin, how: touches(plugin, name) })).filter(({ how }) => how.length);
+        return found.length === 0 ? html`<p class="dim">None.</p>` : html`<dl class="facts">${found.map(({ plugin, how }) => html`<dt><a href=${link("plugins", plugin.name)}>${plugin.name}</a> ${plugin.state !== "running" && html`<${Badge} kind="warn">${plugin.state}<//>`}</dt>
+            <dd>${how.map(({ what, pattern }) => html`<div>${what} <code>${pattern}</code></div>`)}</dd>`)}</dl>`;
+    }}<//><//>`;
+}
+
+function EditMetadata({ device, name, done }) {
+    const text = Object.entries(device.metadata ?? {}).map(([key, value]) => `${key}=${value}`).join("\n");
+    const submit = async (fields) => {
+        const metadata = {};
+        for (const line of fields.metadata.split("\n").filter((one) => one.trim())) {
+            const at = line.indexOf("=");
+            if (at < 1) throw new Error(`${line}: a line is key=value`);
+            metadata[line.slice(0, at).trim()] = line.slice(at + 1).trim();
+        }
+        await call("PATCH", devicePath(name, "?updateMask=metadata"), { metadata });
+        done();
+    };
+    return html`<${Dialog} title="Metadata" close=${done}><${Form} needs="admin" label="Save" submit=${submit}><${Field} label="One key=value a line">${(id) => html`<textarea id=${id} name="metadata" spellcheck="false">${text}</textarea>`}<//><//><//>`;
+}
+
+const TABS = [["", "Now"], ["twin", "Desired and reported"], ["send", "Commands and methods"], ["credentials", "Credentials"], ["log", "Connections"], ["rules", "Rules"]];
+
+export function Device({ what: name, query }) {
+    const found = useApi(devicePath(name), { every: 5_000 });
+    const [dialog, setDialog] = useState("");
+    const close = () => {
+        setDialog("");
+        found.reload();
+    };
+    const tab = query.tab ?? "";
+    const block = (blocked) => async () => {
+        await call("PATCH", devicePath(name, "?updateMask=blocked"), { blocked });
+        found.reload();
+    };
+    const actions = found.data && html`<${Action} needs="admin" run=${() => setDialog("metadata")}>metadata<//>
+        <${Action} needs="admin" run=${block(!found.data.blocked)}>${found.data.blocked ? "unblock" : "block"}<//><${Action} needs="admin" kind="danger" run=${() => setDialog("delete")}>delete<//>`;
+    return html`<${Page} title=${parts(name).id} actions=${actions}><${Loaded} of=${found}>${(device) => html`
+        <${Facts} device=${device} />
+        <nav class="tabs" aria-label="Of this device">${TABS.map(([key, title]) => html`<a key=${key} href=${link("device", name, { tab: key })} aria-current=${key === tab ? "page" : undefined}>${title}</a>`)}</nav>
+        ${tab === "" && html`<${Tail} name=${name} />`}${tab === "twin" && html`<${Twin} name=${name} />`}${tab === "send" && html`<${Commands} name=${name} />`}
+        ${tab === "credentials" && html`<${Credentials} name=${name} device=${device} reload=${found.reload} />`}${tab === "log" && html`<${Log} name=${name} />`}${tab === "rules" && html`<${Rules} name=${name} />`}
+        ${dialog === "metadata" && html`<${EditMetadata} device=${device} name=${name} done=${close} />`}
+        ${dialog === "delete" && html`<${Ask} title=${`Delete ${device.id}?`} text="With all that belongs to it. This cannot be taken back." label="Delete" close=${() => setDialog("")} run=${async () => {
+            await call("DELETE", devicePath(name));
+            go("devices");
+        }} />`}`}<//><//>`;
+}

@@ -1,0 +1,85 @@
+// How a device should be and how it is, side by side, with the differences marked.
+
+import { html, useState } from "./html.js";
+import { call, may, text } from "./api.js";
+import { reading, useApi } from "./data.js";
+import { devicePath, link } from "./names.js";
+import { encode } from "./payload.js";
+import { Badge, Field, Form, Loaded, Payload, Section, Table, Time, say } from "./parts.js";
+
+/// The twin's documents as the host wrote them: numbers are not read and written again by this language.
+function side(raw, name) {
+    const parsed = JSON.parse(raw);
+    const exact = !/\d{16}|\d[eE]/.test(raw);
+    return exact ? JSON.stringify(parsed[name], null, 2) : slice(raw, name);
+}
+
+/// The text of one member of a JSON object.
+function slice(raw, name) {
+    let at = raw.indexOf(`"${name}":`) + name.length + 3;
+    const from = at;
+    let [depth, quoted] = [0, false];
+    for (; at < raw.length; at += 1) {
+        const c = raw[at];
+        if (quoted) {
+            if (c === "\\") at += 1;
+            else if (c === '"') quoted = false;
+        } else if (c === '"') quoted = true;
+        else if (c === "{" || c === "[") depth += 1;
+        else if (c === "}" || c === "]") {
+            depth -= 1;
+            if (depth <= 0) return raw.slice(from, depth < 0 ? at : at + 1);
+        } else if (c === "," && depth === 0) return raw.slice(from, at);
+    }
+    return raw.slice(from);
+}
+
+const shown = (value) => (value === undefined ? "nothing" : JSON.stringify(value));
+
+function Differences({ twin }) {
+    if (twin.desiredProblem || twin.reportedProblem) return html`<p class="problem">Not compared: ${twin.desiredProblem ?? twin.reportedProblem}</p>`;
+    if (!twin.differs?.length) return html`<p class="fine">It reports all that is desired.</p>`;
+    return html`<${Table} label="Differences" head=${["Where", "Desired", "Reported", "Since"]}>${twin.differs.map((one) => html`<tr key=${one.path}><td class="mono">${one.path}</td><td><ins class="mono">${shown(one.desired)}</ins></td><td class="mono">${shown(one.reported)}</td><td><${Time} at=${one.since} />${one.orBefore && " or before"}</td></tr>`)}<//>
+        ${twin.differsLeftOut && html`<p class="dim">and ${twin.differsLeftOut} more</p>`}`;
+}
+
+function Edit({ name, version, done }) {
+    const [way, setWay] = useState("patch");
+    const submit = async ({ document }) => {
+        if (way === "patch") {
+            JSON.parse(document);
+            await call("PATCH", devicePath(name, "/twin"), undefined, { body: document, type: "application/json" });
+        } else {
+            await call("POST", devicePath(name, ":modifyCloudToDeviceConfig"), { binaryData: encode(document), versionToUpdate: version });
+        }
+        say("Desired was changed.");
+        done();
+    };
+    if (!may("operate")) return html`<p class="hint">This token may only read.</p>`;
+    return html`<${Form} label="Send" submit=${submit}><fieldset class="actions"><legend class="dim">Change desired</legend>
+        <label class="check"><input type="radio" name="way" checked=${way === "patch"} onChange=${() => setWay("patch")} /> by a patch: what it names, and nothing else</label>
+        <label class="check"><input type="radio" name="way" checked=${way === "all"} onChange=${() => setWay("all")} /> as a whole, if version ${version} is still in force</label></fieldset>
+        <${Field} label=${way === "patch" ? "JSON merge patch; null takes a member away" : "The whole config"}>${(id) => html`<textarea id=${id} name="document" required spellcheck="false" placeholder='{"light": {"level": 40}}'></textarea>`}<//><//>`;
+}
+
+function Versions({ name, twin }) {
+    const configs = useApi(devicePath(name, "/configVersions"));
+    return html`<${Section} title="Config versions that are kept" key=${twin.desiredVersion}><${Loaded} of=${configs} empty=${(data) => !data.deviceConfigs?.length && "None."}>${(data) => html`<${Table} label="Config versions" head=${["Version", "Made", "Acknowledged", "Config", ""]}>
+        ${data.deviceConfigs.map((one) => html`<tr key=${one.version}><td>${one.version}</td><td><${Time} at=${one.cloudUpdateTime} /></td><td><${Time} at=${one.deviceAckTime} /></td><td><${Payload} data=${one.binaryData} pretty=${false} /></td><td><a href=${link("why", `${name}@${one.version}`)}>why?</a></td></tr>`)}<//>`}<//><//>`;
+}
+
+export function Twin({ name }) {
+    const path = devicePath(name, "/twin");
+    const found = useApi(reading(path, async (signal) => {
+        const raw = await text(path, signal);
+        return { twin: JSON.parse(raw), desired: side(raw, "desired"), reported: side(raw, "reported") };
+    }), { every: 3_000 });
+    return html`<${Loaded} of=${found}>${({ twin, desired, reported }) => html`
+        <${Section} title="Differences"><${Differences} twin=${twin} /><//>
+        <div class="columns"><${Section} title="Desired" actions=${html`<span class="dim">version ${twin.desiredVersion}</span>`}>
+                <p class="hint">made <${Time} at=${twin.desiredTime} /> ${twin.desiredVersion !== "0" && (twin.acknowledgedVersion === twin.desiredVersion ? html`<${Badge} kind="good">acknowledged<//>` : html`<${Badge} kind="warn">not yet acknowledged<//>`)} ${twin.desiredVersion !== "0" && html`<a href=${link("why", name)}>why?</a>`}</p>
+                <pre tabindex="0" aria-label="desired">${desired}</pre></${Section}>
+            <${Section} title="Reported" actions=${html`<span class="dim">version ${twin.reportedVersion}</span>`}><p class="hint">reported <${Time} at=${twin.reportedTime} /></p>
+                <pre tabindex="0" aria-label="reported">${reported}</pre></${Section}></div>
+        <${Section} title="Edit"><${Edit} name=${name} version=${twin.desiredVersion} done=${found.reload} /><//><${Versions} name=${name} twin=${twin} key=${twin.desiredVersion} />`}<//>`;
+}

@@ -1,0 +1,107 @@
+// Which device moves which, through which plugin, how often, and where that goes in a circle. Made of the newest executions with effects
+// and the newest events, as the journal has them.
+
+import { html } from "./html.js";
+import { get } from "./api.js";
+import { reading, useApi } from "./data.js";
+import { link, short } from "./names.js";
+import { Badge, Loaded, Page, Section, Table, number, span } from "./parts.js";
+
+/// Executions and events that are read; devices or topics that are drawn on a side.
+const READ = 1_000;
+const DRAWN = 24;
+const ROW = 34;
+const WIDTH = 860;
+const BOX = 190;
+
+const targetOf = (effect) => {
+    const [[kind, what]] = Object.entries(effect);
+    if (what.device) return { kind, name: short(what.device), device: true };
+    return kind === "publish" ? { kind, name: what.topic, device: false } : null;
+};
+
+const sourceOf = (event) => (event.device ? short(event.device) : event.topic ?? (event.kind === "timer" ? "a timer" : null));
+
+/// `{edges, unknown, from, to}`: an edge for each source, plugin and target, with how often.
+export function edgesOf(executions, events) {
+    const known = new Map(events.map((event) => [event.id, event]));
+    const edges = new Map();
+    let unknown = 0;
+    for (const { event, plugin, effects = [] } of executions) {
+        const source = known.has(event) ? sourceOf(known.get(event)) : null;
+        if (!source) {
+            unknown += 1;
+            continue;
+        }
+        for (const target of effects.map(targetOf).filter(Boolean)) {
+            const key = JSON.stringify([source, plugin, target.name, target.kind]);
+            const edge = edges.get(key) ?? { source, plugin, target: target.name, device: target.device, kind: target.kind, count: 0 };
+            edge.count += 1;
+            edges.set(key, edge);
+        }
+    }
+    const all = [...edges.values()].sort((a, b) => b.count - a.count);
+    const circles = circling(all);
+    return { unknown, edges: all.map((edge) => ({ ...edge, loop: circles(edge) })) };
+}
+
+/// Whether something can come back to where it began: its target leads to its source again.
+function circling(edges) {
+    const next = new Map();
+    for (const { source, target } of edges) next.set(source, (next.get(source) ?? new Set()).add(target));
+    const leads = (from, to) => {
+        const [seen, left] = [new Set(), [from]];
+        while (left.length) {
+            const at = left.pop();
+            if (at === to) return true;
+            if (seen.has(at)) continue;
+            seen.add(at);
+            left.push(...(next.get(at) ?? []));
+        }
+        return false;
+    };
+    return ({ source, target }) => leads(target, source);
+}
+
+const cut = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
+
+function Drawing({ edges }) {
+    const column = (name) => [...new Set(edges.map((edge) => edge[name]))].slice(0, DRAWN);
+    const [sources, plugins, targets] = [column("source"), column("plugin"), column("target")];
+    const height = Math.max(sources.length, plugins.length, targets.length) * ROW + 10;
+    const place = (names) => new Map(names.map((name, n) => [name, ((n + 0.5) * height) / names.length]));
+    const [at1, at2, at3] = [place(sources), place(plugins), place(targets)];
+    const [x1, x2, x3] = [5, (WIDTH - BOX) / 2, WIDTH - BOX - 5];
+    const lines = new Map();
+    const add = (key, path, loop, count) => {
+        const line = lines.get(key) ?? { path, loop, count: 0 };
+        lines.set(key, { path, loop: line.loop || loop, count: line.count + count });
+    };
+    const curve = (x, y, to, below) => `M${x} ${y} C${(x + to) / 2} ${y} ${(x + to) / 2} ${below} ${to} ${below}`;
+    for (const { source, plugin, target, loop, count } of edges) {
+        if (!at1.has(source) || !at2.has(plugin) || !at3.has(target)) continue;
+        add(`1 ${source} ${plugin}`, curve(x1 + BOX, at1.get(source), x2, at2.get(plugin)), loop, count);
+        add(`2 ${plugin} ${target}`, curve(x2 + BOX, at2.get(plugin), x3, at3.get(target)), loop, count);
+    }
+    const most = Math.max(1, ...[...lines.values()].map((line) => line.count));
+    const box = (x, kind) => ([name, y]) => html`<g key=${name}><title>${name}</title><rect class="node ${kind}" x=${x} y=${y - 12} width=${BOX} height="24" rx="6" /><text x=${x + 9} y=${y + 4}>${cut(name)}</text></g>`;
+    return html`<div class="scroll" tabindex="0" role="group" aria-label="Drawing; the table below says the same"><svg width=${WIDTH} height=${height} viewBox=${`0 0 ${WIDTH} ${height}`} role="img" aria-label=${`${sources.length} sources, ${plugins.length} plugins, ${targets.length} targets`}>
+        ${[...lines].map(([key, { path, loop, count }]) => html`<path key=${key} class=${`edge ${loop ? "loop" : ""}`} d=${path} stroke-width=${1 + (3 * count) / most} />`)}
+        ${[...at1].map(box(x1, ""))}${[...at2].map(box(x2, "plugin"))}${[...at3].map(box(x3, ""))}</svg></div>`;
+}
+
+const Name = ({ name, device }) => (device ? html`<a href=${link("device", name)}>${name}</a>` : html`<code>${name}</code>`);
+
+export function Graph() {
+    const found = useApi(reading("graph", async (signal) => {
+        const [executions, events] = await Promise.all([get(`/v1/executions?pageSize=${READ}&interesting=true`, signal), get(`/v1/events?pageSize=${READ}`, signal)]);
+        const times = executions.executions.map((one) => Date.parse(one.time));
+        const began = Math.min(...times);
+        return { ...edgesOf(executions.executions, events.events), ms: Math.max(1_000, Date.now() - began), count: times.length };
+    }), { every: 10_000 });
+    return html`<${Page} title="Graph" hint="Which device moves which, through which plugin."><${Loaded} of=${found} empty=${(data) => data.edges.length === 0 && "No plugin moved anything, as far back as the newest thousand executions and events go."}>${({ edges, unknown, ms, count }) => html`
+        <${Section} title="What moves what"><p class="hint">A sample: the newest ${number(count)} executions in which something happened, of the last ${span(ms)}${unknown ? `; of ${number(unknown)} of them the event is not among the newest thousand, so they are left out` : ""}. Lines in red go in a circle.</p>
+            <${Drawing} edges=${edges} /><//>
+        <${Section} title="In words"><${Table} label="What moves what" head=${["From", "Plugin", "To", "What", "How often", ""]}>${edges.slice(0, 200).map((edge) => html`<tr key=${JSON.stringify(edge)}><td>${edge.source}</td><td><a href=${link("plugins", edge.plugin)}>${edge.plugin}</a></td><td><${Name} name=${edge.target} device=${edge.device} /></td><td>${edge.kind}</td>
+            <td class="num">${number(edge.count)}, ${((edge.count / ms) * 60_000).toFixed(1)} a minute</td><td>${edge.loop && html`<${Badge} kind="bad">in a circle<//>`}</td></tr>`)}<//>${edges.length > 200 && html`<p class="dim">and ${edges.length - 200} more</p>`}<//>`}<//><//>`;
+}

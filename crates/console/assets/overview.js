@@ -1,0 +1,87 @@
+// The first page: what is wrong, then how much goes on.
+
+import { html, useMemo } from "./html.js";
+import { text } from "./api.js";
+import { Chart } from "./chart.js";
+import { reading, useApi } from "./data.js";
+import { hits, parse } from "./metrics.js";
+import { Loaded, Page, Section, Time, number, size, span } from "./parts.js";
+
+/// Less than this on the disk is told as wrong.
+const LITTLE_BYTES = 1024 ** 3;
+
+function wrong(status, metrics) {
+    const found = [];
+    const add = (what, more, href) => found.push({ what, more, href });
+    for (const problem of status.problems) add(problem);
+    const { broken = 0, "waiting-for-consent": waiting = 0 } = status.plugins;
+    if (broken) add(`${broken} ${broken === 1 ? "plugin is" : "plugins are"} broken`, "", "#/plugins?state=broken");
+    if (waiting) add(`${waiting} ${waiting === 1 ? "plugin waits" : "plugins wait"} for consent`, "", "#/plugins?state=waiting-for-consent");
+    if (status.deadLetters) add(`${status.deadLetters}${status.deadLettersMore ? " or more" : ""} dead ${status.deadLetters === 1 ? "letter" : "letters"}`, "events that a plugin could not handle", "#/dead-letters");
+    if (status.diskFreeBytes && Number(status.diskFreeBytes) < LITTLE_BYTES) add(`${size(status.diskFreeBytes)} free on the disk`);
+    for (const [name, what] of [["limit_hits_total", "limit"], ["mqtt_refused_total", "reason"], ["plugin_limit_hits_total", "limit"], ["panics_total", "task"]]) {
+        for (const { labels, value } of hits(metrics, name)) {
+            const whose = labels.plugin ? ` of plugin ${labels.plugin}` : "";
+            const says = { limit_hits_total: "limit", plugin_limit_hits_total: "limit", mqtt_refused_total: "refused to clients:", panics_total: "panics of the task" }[name];
+            add(`${says} ${labels[what]}${whose}`, `${number(value)} ${value === 1 ? "time" : "times"} since the start`);
+        }
+    }
+    return found;
+}
+
+function Wrong({ status }) {
+    const metrics = useApi(reading("metrics", async (signal) => parse(await text("/metrics", signal))), { every: 10_000 });
+    return html`<${Section} title="What is wrong"><${Loaded} of=${metrics}>${(all) => {
+        const found = wrong(status, all);
+        return found.length === 0
+            ? html`<p class="fine">Nothing that the host knows of.</p>`
+            : html`<ul class="wrong">${found.map(({ what, more, href }) => html`<li key=${what}>${href ? html`<a href=${href}>${what}</a>` : html`<strong>${what}</strong>`} ${more && html`<span class="dim">${more}</span>`}</li>`)}</ul>`;
+    }}<//><//>`;
+}
+
+const Tile = ({ label, value, more, href }) => html`<div class="tile"><dt>${label}</dt><dd><strong>${href ? html`<a href=${href}>${value}</a>` : value}</strong>${more && html`<small>${more}</small>`}</dd></div>`;
+
+function Tiles({ status }) {
+    const up = Date.parse(status.time) - Date.parse(status.startTime);
+    const age = status.oldestEventTime && span(Date.parse(status.time) - Date.parse(status.oldestEventTime));
+    return html`<dl class="tiles">
+        <${Tile} label="Devices" value=${number(status.devices.registered)} more=${`${number(status.devices.connected)} connected`} href="#/devices" />
+        <${Tile} label="MQTT connections" value=${number(status.connections)} />
+        <${Tile} label="Events so far" value=${number(status.lastEvent)} href="#/live" />
+        <${Tile} label="Commands open" value=${number(status.commandsOpen)} />
+        <${Tile} label="Plugins running" value=${number(status.plugins.running ?? 0)} href="#/plugins" />
+        <${Tile} label="Journal" value=${size(status.journalBytes)} more=${age ? `goes back ${age}` : ""} />
+        ${status.diskFreeBytes && html`<${Tile} label="Disk free" value=${size(status.diskFreeBytes)} />`}
+        <${Tile} label="Version" value=${status.version} more=${`up for ${span(up)}`} /></dl>`;
+}
+
+/// By how much a counter grew in a second, between one sample and the next.
+function rates(values, times) {
+    return values.map((value, n) => (n === 0 ? null : Math.max(0, (value - values[n - 1]) / (times[n] - times[n - 1]))));
+}
+
+function Series() {
+    const series = useApi("/v1/status/series", { every: 10_000 });
+    const shown = useMemo(() => {
+        const all = series.data;
+        if (!all) return null;
+        const times = all.times.map((time) => Date.parse(time) / 1_000);
+        const rate = (label, values) => ({ label, values: rates(values, times) });
+        return {
+            times,
+            flow: [rate("events", all.events), rate("handled by plugins", all.executions)],
+            packets: [rate("received", all.publishesIn), rate("sent", all.publishesOut)],
+            connections: [{ label: "connections", values: all.connections }, { label: "devices connected", values: all.devicesConnected }],
+        };
+    }, [series.data]);
+    return html`<${Section} title="The last hour"><p class="hint">One sample every ten seconds, kept in the host's memory: after a restart it begins anew.</p>
+        <${Loaded} of=${series} empty=${(all) => all.times.length < 2 && "The first samples come in ten seconds."}>${() => html`<div class="charts">
+            <${Chart} title="Events a second" times=${shown.times} lines=${shown.flow} unit="/s" />
+            <${Chart} title="MQTT messages a second" times=${shown.times} lines=${shown.packets} unit="/s" />
+            <${Chart} title="Connections" times=${shown.times} lines=${shown.connections} /></div>`}<//><//>`;
+}
+
+export function Overview() {
+    const status = useApi("/v1/status", { every: 5_000 });
+    return html`<${Page} title="Overview"><${Loaded} of=${status}>${(data) => html`<${Wrong} status=${data} /><${Tiles} status=${data} />`}<//><${Series} /><//>`;
+}

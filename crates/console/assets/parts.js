@@ -1,0 +1,200 @@
+// What pages are made of.
+
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "./html.js";
+import { may } from "./api.js";
+import { useNow } from "./data.js";
+import { link, short } from "./names.js";
+import { decode } from "./payload.js";
+import { store, useStore } from "./store.js";
+
+/// The heading gets the focus when somebody comes to a page, so that a screen reader and the keyboard begin there.
+export function Page({ title, hint, actions, children }) {
+    const heading = useRef();
+    useEffect(() => {
+        document.title = `${title} · Switchbox`;
+    }, [title]);
+    useLayoutEffect(() => heading.current?.focus({ preventScroll: true }), []);
+    return html`<div class="head"><div><h1 tabindex="-1" ref=${heading}>${title}</h1>${hint && html`<p class="hint">${hint}</p>`}</div>
+        <div class="actions">${actions}</div></div>${children}`;
+}
+
+export function Section({ title, actions, children, ...rest }) {
+    const id = useId();
+    return html`<section class="card" aria-labelledby=${id} ...${rest}><div class="cardhead"><h2 id=${id}>${title}</h2>
+        <div class="actions">${actions}</div></div>${children}</section>`;
+}
+
+const UNITS = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1_000, "s"]];
+
+/// A span in its largest unit.
+export function span(ms) {
+    const at = UNITS.find(([size]) => ms >= size);
+    return at ? `${Math.floor(ms / at[0])} ${at[1]}` : `${Math.max(0, Math.round(ms))} ms`;
+}
+
+export function Time({ at }) {
+    const now = useNow();
+    if (!at) return html`<span class="dim">never</span>`;
+    const ms = now - Date.parse(at);
+    const text = ms > 1_500 ? `${span(ms)} ago` : ms < -1_500 ? `in ${span(-ms)}` : "now";
+    return html`<time datetime=${at} title=${at}>${text}</time>`;
+}
+
+/// Hours, minutes, seconds and milliseconds of a moment, as this browser's time zone has them.
+export function clock(at) {
+    const date = new Date(at);
+    const two = (n) => String(n).padStart(2, "0");
+    return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+export function size(count) {
+    let n = Number(count);
+    for (const unit of ["B", "KiB", "MiB", "GiB"]) {
+        if (n < 1024 || unit === "GiB") return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
+        n /= 1024;
+    }
+    return "";
+}
+
+export const number = (n) => Number(n).toLocaleString("en-GB");
+
+export function Badge({ kind = "plain", children }) {
+    return html`<span class="badge ${kind}">${children}</span>`;
+}
+
+export function DeviceLink({ name }) {
+    return name ? html`<a href=${link("device", short(name))}>${short(name)}</a>` : html`<span class="dim">–</span>`;
+}
+
+/// Characters of a payload that are shown before somebody asks for all.
+const SHORT = 400;
+
+export function Payload({ data, pretty = true }) {
+    const [all, setAll] = useState(false);
+    const { kind, text, size: length } = decode(data, pretty);
+    if (kind === "empty") return html`<span class="dim">empty</span>`;
+    const cut = !all && text.length > SHORT;
+    return html`<div class="payload"><pre tabindex="0" aria-label="payload">${cut ? `${text.slice(0, SHORT)} …` : text}</pre>
+        ${kind === "bytes" && html`<span class="dim">${length} bytes that are no text</span>`}
+        ${cut && html`<button class="plain" onClick=${() => setAll(true)}>all ${size(length)}</button>`}</div>`;
+}
+
+/// One line of a payload, for lists.
+export function inline(data, most = 160) {
+    const { kind, text } = decode(data);
+    const line = kind === "bytes" ? `bytes ${text}` : text.replace(/\s+/g, " ");
+    return line.length > most ? `${line.slice(0, most)} …` : line;
+}
+
+export function Problem({ error }) {
+    return error ? html`<p class="problem" role="alert">${error.message ?? String(error)}</p>` : null;
+}
+
+export function Loaded({ of: { data, error: failed }, children, empty }) {
+    // That the host does not answer stands above all pages.
+    const error = failed?.status === 0 ? null : failed;
+    if (data === undefined) return error ? html`<${Problem} error=${error} />` : html`<p class="dim" role="status">Loading …</p>`;
+    const nothing = empty && empty(data);
+    return html`<${Problem} error=${error} />${nothing ? html`<p class="dim">${nothing}</p>` : children(data)}`;
+}
+
+/// A button that is not there for those who may not; it waits for what it began and says why that failed.
+export function Action({ needs = "operate", run, children, kind = "", done, ...rest }) {
+    const [busy, setBusy] = useState(false);
+    if (!may(needs)) return null;
+    const act = async () => {
+        setBusy(true);
+        try {
+            await run();
+            if (done) say(done);
+        } catch (error) {
+            say(error.message, "bad");
+        }
+        setBusy(false);
+    };
+    return html`<button type="button" class=${kind} disabled=${busy || rest.disabled} onClick=${act} ...${rest}>${children}</button>`;
+}
+
+/// What was done, or what went wrong, for a while.
+const said = store([]);
+let sayings = 0;
+
+export function say(text, kind = "good") {
+    const one = { text, kind, id: ++sayings };
+    said.set([...said.get().slice(-3), one]);
+    setTimeout(() => said.set(said.get().filter((other) => other !== one)), kind === "bad" ? 12_000 : 5_000);
+}
+
+export function Sayings() {
+    const all = useStore(said);
+    return html`<div class="sayings" role="status" aria-live="polite">${all.map((one) => html`<p key=${one.id} class=${one.kind}>${one.text}</p>`)}</div>`;
+}
+
+/// A modal dialog; Escape closes it, and the focus stays in it.
+export function Dialog({ title, close, children }) {
+    const dialog = useRef();
+    const id = useId();
+    useLayoutEffect(() => {
+        const before = document.activeElement;
+        dialog.current.showModal();
+        return () => before?.focus?.();
+    }, []);
+    return html`<dialog ref=${dialog} aria-labelledby=${id} onClose=${close}><div class="cardhead"><h2 id=${id}>${title}</h2>
+        <button type="button" class="plain" aria-label="close" onClick=${() => dialog.current.close()}>✕</button></div>${children}</dialog>`;
+}
+
+/// A form whose fields are asked for by their names.
+export function Form({ submit, children, label = "OK", needs = "operate", kind = "" }) {
+    const [busy, setBusy] = useState(false);
+    const [error, setError] = useState(null);
+    if (!may(needs)) return null;
+    const act = async (event) => {
+        event.preventDefault();
+        const form = event.target;
+        setBusy(true);
+        setError(null);
+        try {
+            await submit(Object.fromEntries(new FormData(form)), form);
+        } catch (failed) {
+            setError(failed);
+        }
+        setBusy(false);
+    };
+    return html`<form class="form ${kind}" onSubmit=${act}>${children}<${Problem} error=${error} /><div class="actions"><button class="main" disabled=${busy}>${label}</button></div></form>`;
+}
+
+export function Field({ label, hint, children, ...rest }) {
+    const id = useId();
+    const says = hint ? `${id}-hint` : undefined;
+    return html`<div class="field"><label for=${id}>${label}</label>${children ? children(id) : html`<input id=${id} autocomplete="off" aria-describedby=${says} ...${rest} />`}${hint && html`<small id=${says}>${hint}</small>`}</div>`;
+}
+
+export function Choice({ label, value, options, onChange, ...rest }) {
+    return html`<${Field} label=${label}>${(id) => html`<select id=${id} value=${value} onChange=${(event) => onChange?.(event.target.value)} ...${rest}>
+        ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}</select>`}<//>`;
+}
+
+/// Asks before something is done that cannot be taken back.
+export function Ask({ title, text, label, run, close, needs = "admin" }) {
+    return html`<${Dialog} title=${title} close=${close}><p>${text}</p><${Form} needs=${needs} label=${label} kind="danger" submit=${async () => {
+        await run();
+        close();
+    }} /><//>`;
+}
+
+export function Table({ head, children, label }) {
+    return html`<div class="scroll" tabindex="0" role="group" aria-label=${label}><table><thead><tr>${head.map((cell) => (cell === "" ? html`<td></td>` : typeof cell === "string" ? html`<th scope="col">${cell}</th>` : cell))}</tr></thead><tbody>${children}</tbody></table></div>`;
+}
+
+/// Text to paste somewhere.
+export function Copy({ text, label }) {
+    const copy = async () => {
+        try {
+            await navigator.clipboard.writeText(text);
+            say("Copied.");
+        } catch {
+            say("The browser does not let this page copy: select the text instead.", "bad");
+        }
+    };
+    return html`<div class="copy"><pre tabindex="0" aria-label=${label}>${text}</pre><button type="button" class="plain" onClick=${copy}>copy</button></div>`;
+}

@@ -1,0 +1,68 @@
+// The settings of a plugin as a form, made from its default settings: a field for each, of the kind that the default has.
+
+import { html } from "./html.js";
+import { call, may } from "./api.js";
+import { Field, Form, Section, say } from "./parts.js";
+
+const parsed = (text) => {
+    try {
+        return JSON.parse(text || "{}");
+    } catch {
+        return {};
+    }
+};
+
+/// `text`, `number`, `flag`, or `json` for all else.
+function kindOf(value) {
+    if (typeof value === "string") return "text";
+    if (typeof value === "number") return "number";
+    return typeof value === "boolean" ? "flag" : "json";
+}
+
+function read(kind, entered, name) {
+    if (kind === "flag") return entered === "on";
+    if (kind === "text") return entered;
+    if (kind === "number") {
+        const value = Number(entered);
+        if (entered.trim() === "" || !Number.isFinite(value)) throw new Error(`${name} is a number`);
+        return value;
+    }
+    try {
+        return JSON.parse(entered);
+    } catch {
+        throw new Error(`${name} is JSON`);
+    }
+}
+
+function One({ name, kind, value, fallback, disabled }) {
+    const hint = fallback === undefined ? "Not among the component's default settings." : `Default: ${JSON.stringify(fallback)}`;
+    if (kind === "flag") return html`<label class="check"><input type="checkbox" name=${name} checked=${value} disabled=${disabled} /> ${name} <small>${hint}</small></label>`;
+    if (kind === "json") return html`<${Field} label=${`${name} (JSON)`} hint=${hint}>${(id) => html`<textarea id=${id} name=${name} disabled=${disabled} spellcheck="false">${JSON.stringify(value, null, 2)}</textarea>`}<//>`;
+    return html`<${Field} label=${name} hint=${hint} name=${name} type=${kind} step="any" value=${value} disabled=${disabled} />`;
+}
+
+export function Settings({ plugin, done }) {
+    const [defaults, given] = [parsed(plugin.defaultSettings), parsed(plugin.settings)];
+    const names = [...new Set([...Object.keys(defaults), ...Object.keys(given)])];
+    const fields = names.map((name) => {
+        const value = given[name] ?? defaults[name];
+        return { name, value, fallback: defaults[name], kind: kindOf(defaults[name] ?? given[name]) };
+    });
+    const submit = async (entered) => {
+        const settings = {};
+        for (const { name, kind, value, fallback } of fields) {
+            const now = read(kind, entered[name] ?? "", name);
+            if (JSON.stringify(now) === JSON.stringify(value)) continue;
+            // The default again: the file says nothing of it.
+            settings[name] = JSON.stringify(now) === JSON.stringify(fallback) ? null : now;
+        }
+        if (Object.keys(settings).length === 0) return say("Nothing was changed.");
+        await call("PATCH", `/v1/plugins/${encodeURIComponent(plugin.name)}`, { settings });
+        say("The settings file was changed; the host loads it now.");
+        return done();
+    };
+    const all = fields.map((field) => html`<${One} key=${field.name} ...${field} disabled=${!may("admin")} />`);
+    return html`<${Section} title="Settings">${fields.length === 0 ? html`<p class="dim">${plugin.state === "running" ? "It has none." : "Its component is not loaded, so its settings are not known."}</p>`
+        : may("admin") ? html`<${Form} needs="admin" label="Save" submit=${submit}>${all}<//>` : html`<div class="form">${all}</div>`}
+        <p class="hint">They are written into the plugin's settings file, whose comments go. Triggers, grants and limits stay.</p><//>`;
+}

@@ -1,0 +1,36 @@
+// Where the page is, in the part of the address that is not sent to the host. A reload, a bookmark and the browser's back button keep
+// the filters.
+
+import { link } from "./names.js";
+import { store } from "./store.js";
+
+function read() {
+    const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    const [page, what = ""] = path.split("/");
+    let name = what;
+    try {
+        name = decodeURIComponent(what);
+    } catch {
+        // A typed address: as it is.
+    }
+    return { page: page || "overview", what: name, query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+export const route = store(read());
+addEventListener("hashchange", () => route.set(read()));
+
+export function go(page, what, query) {
+    location.hash = link(page, what, query);
+}
+
+/// Changes filters of the page that is shown; `replace` while somebody types, so that not every letter is a step back.
+export function filter(changes, { replace = false } = {}) {
+    const { page, what, query } = route.get();
+    const hash = link(page, what, { ...query, ...changes });
+    if (replace) {
+        history.replaceState(null, "", hash);
+        route.set(read());
+    } else {
+        location.hash = hash;
+    }
+}

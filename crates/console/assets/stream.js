@@ -1,0 +1,122 @@
+// Events as they come. The page takes a sample when there are more than a person can read, keeps the last few hundred, and says how many
+// it left out; so its memory does not grow. It reconnects where it ended, and reads nothing while nobody looks at it.
+
+import { useEffect, useRef, useState } from "./html.js";
+import { stream } from "./api.js";
+
+/// Messages a second that the host is asked for at most.
+export const PER_SECOND = 40;
+/// Messages that are kept.
+const KEPT = 300;
+/// Characters of one message that are kept.
+const MOST = 8_192;
+/// How often the list is drawn.
+const DRAW_MS = 250;
+
+/// Splits a stream of server-sent events; calls `take(id, kind, data)` for each.
+export async function read(reader, take, signal) {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for (;;) {
+        const { value, done } = await reader.read();
+        if (done || signal.aborted) return;
+        rest += decoder.decode(value, { stream: true });
+        let end = rest.indexOf("\n\n");
+        for (; end >= 0; end = rest.indexOf("\n\n")) {
+            const fields = {};
+            for (const line of rest.slice(0, end).split("\n")) {
+                const colon = line.indexOf(": ");
+                if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 2);
+            }
+            rest = rest.slice(end + 2);
+            if (fields.event) take(fields.id, fields.event, fields.data);
+        }
+    }
+}
+
+/// A message as it is kept: a large payload is cut, as the page of the event has all of it.
+function kept(kind, data) {
+    const item = JSON.parse(data);
+    if (data.length > MOST && item.binaryData) item.binaryData = item.binaryData.slice(0, 2_048);
+    if (data.length > MOST && item.effects) item.effects = [];
+    return { kind, item };
+}
+
+/// `{rows, state, left, rate}`: newest first; how many the host left out as there were too many, and how many come a second.
+export function useFollow(path, paused, takes) {
+    const [shown, setShown] = useState({ rows: [], state: "connecting", left: 0, rate: 0 });
+    const takesNow = useRef(takes);
+    takesNow.current = takes;
+    useEffect(() => {
+        setShown({ rows: [], state: paused ? "paused" : "connecting", left: 0, rate: 0 });
+    }, [path]);
+    useEffect(() => {
+        if (paused) {
+            setShown((before) => ({ ...before, state: "paused", rate: 0 }));
+            return undefined;
+        }
+        let rows = null;
+        let [count, left, missed, changed, state] = [0, 0, 0, true, "connecting"];
+        // Two seconds.
+        let rounds = Array(8).fill(0);
+        let stop = new AbortController();
+        let lastId;
+        let over = false;
+        let number = 0;
+        const take = (id, kind, data) => {
+            lastId = id ?? lastId;
+            if (kind === "sampled") left += JSON.parse(data).leftOut;
+            else if (kind === "missed") missed += Number(JSON.parse(data).events);
+            else {
+                const one = kept(kind, data);
+                count += 1;
+                if (!takesNow.current || takesNow.current(one)) {
+                    rows = [{ ...one, key: number++ }, ...(rows ?? [])].slice(0, KEPT);
+                }
+            }
+            changed = true;
+        };
+        const run = async () => {
+            while (!over) {
+                stop = new AbortController();
+                try {
+                    const reader = await stream(path, { signal: stop.signal, lastId });
+                    [state, changed] = ["live", true];
+                    await read(reader, take, stop.signal);
+                } catch (error) {
+                    if (error.status && error.status !== 0) {
+                        [state, changed] = [`refused: ${error.message}`, true];
+                        if (error.status !== 429) return;
+                    }
+                }
+                if (over) return;
+                if (document.hidden) {
+                    await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+                } else {
+                    if (!state.startsWith("refused")) [state, changed] = ["reconnecting", true];
+                    await new Promise((resolve) => setTimeout(resolve, 1_000));
+                }
+            }
+        };
+        // A connection is one of six that a browser has for all its tabs together.
+        const hide = () => document.hidden && stop.abort();
+        document.addEventListener("visibilitychange", hide);
+        run();
+        let told = 0;
+        const draw = setInterval(() => {
+            rounds = [...rounds, count + left + missed].slice(-8);
+            const rate = Math.round((rounds.at(-1) - rounds[0]) / ((rounds.length - 1) * (DRAW_MS / 1_000)));
+            if (!changed && rate === told) return;
+            const fresh = rows ?? [];
+            [rows, changed, told] = [null, false, rate];
+            setShown((before) => ({ rows: fresh.length ? [...fresh, ...before.rows].slice(0, KEPT) : before.rows, state, left: left + missed, rate }));
+        }, DRAW_MS);
+        return () => {
+            over = true;
+            stop.abort();
+            clearInterval(draw);
+            document.removeEventListener("visibilitychange", hide);
+        };
+    }, [path, paused]);
+    return shown;
+}

@@ -1,0 +1,27 @@
+// Why plugins did nothing for an event: what can be said of each that is there now.
+
+import { html } from "./html.js";
+import { useApi } from "./data.js";
+import { link } from "./names.js";
+import { Loaded, Section } from "./parts.js";
+import { takes } from "./triggers.js";
+
+function reason(plugin, event) {
+    if (plugin.state === "disabled") return "it is disabled";
+    if (plugin.state === "broken") return `it is broken: ${plugin.lastError ?? "see its page"}`;
+    if (plugin.state === "waiting-for-consent") return "it waits for an operator's consent to what it asks for";
+    if (!plugin.triggers.some((trigger) => takes(trigger, event))) return plugin.triggers.length ? `none of its triggers matches: ${plugin.triggers.join("; ")}` : "it has no trigger";
+    const { events } = plugin.counters;
+    return `a trigger of it matches, and nothing of it is recorded. Either the event still waits for it, or the plugin or its trigger is newer than the event, or it did nothing and that is no longer kept${events ? "" : "; it has seen no event since the host started"}`;
+}
+
+export function WhyNot({ event, branches }) {
+    const plugins = useApi("/v1/plugins");
+    const ran = new Set(branches.flatMap((branch) => [branch.execution?.plugin, branch.deadLetter?.plugin]));
+    return html`<${Section} title="And why not?"><p class="hint">Plugins that did nothing for this event, by their triggers as they are now.</p>
+        <${Loaded} of=${plugins} empty=${(data) => data.plugins.length === 0 && "There is no plugin, so nothing can come of an event."}>${(data) => {
+            const idle = data.plugins.filter((plugin) => !ran.has(plugin.name));
+            return idle.length === 0 ? html`<p class="dim">Every plugin handled it.</p>`
+                : html`<dl class="facts">${idle.map((plugin) => html`<dt key=${plugin.name}><a href=${link("plugins", plugin.name)}>${plugin.name}</a></dt><dd>${reason(plugin, event)}</dd>`)}</dl>`;
+        }}<//><//>`;
+}
