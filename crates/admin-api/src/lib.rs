@@ -21,6 +21,8 @@ mod scalars;
 pub mod schema;
 mod scope;
 mod services;
+mod status;
+mod topics;
 mod twin;
 
 pub use bridge::{DeviceStateData, PublishEventRequest, SetStateRequest};
@@ -48,8 +50,8 @@ pub use history::{
 pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensResponse, Listeners, Token};
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
-    GrantRequest, GrantResponse, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginPatch, PluginTakenBack,
-    PluginTimers,
+    Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginCounters,
+    PluginFile, PluginPatch, PluginTakenBack, PluginTimers,
 };
 pub use registries::{
     DeviceRegistry, EventNotificationConfig, HttpConfig, ListDeviceRegistriesResponse, MqttConfig, PruneDevicesRequest,
@@ -58,6 +60,8 @@ pub use registries::{
 pub use scalars::{Base64, Int64, Span, Time};
 pub use scope::Scope;
 pub use services::{ListServiceAccountsResponse, ServiceAccount};
+pub use status::{HostCaller, HostDevices, HostSeries, HostStatus};
+pub use topics::{ListTopicMessagesResponse, TopicMessage};
 pub use twin::{Difference, Twin};
 
 /// The file in the data folder that has the host's own token.

@@ -24,14 +24,20 @@ pub struct Plugin {
     pub component: String,
     pub version: String,
     pub summary: String,
-    /// The settings in force: TOML.
+    /// The settings as the component got them: JSON.
     pub settings: String,
+    /// What the component has where the settings say nothing: JSON.
+    pub default_settings: String,
     pub triggers: Vec<String>,
     /// What the component asks for.
     pub grants: Vec<String>,
     /// What is left of that with the settings' `[grants]`: what it may do.
     pub grants_in_force: Vec<String>,
     pub counters: PluginCounters,
+    /// Events that wait in memory for it.
+    pub queued: usize,
+    /// More events wait for it in the journal.
+    pub lagging: bool,
     pub timers: PluginTimers,
     #[serialize_always]
     pub last_error: Option<String>,
@@ -122,4 +128,19 @@ pub struct GrantResponse {
     pub name: String,
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub grants: Granted,
+}
+
+/// A plugin that is part of the host: `component = "builtin:NAME"` runs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Builtin {
+    pub name: String,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ListBuiltinsResponse {
+    pub builtins: Vec<Builtin>,
 }

@@ -10,13 +10,14 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{answers, audit, error::Error, folder, followers, plugins::Plugins, rate, tokens};
+use super::{answers, audit, error::Error, folder, followers, plugins::Plugins, rate, series, tokens};
 use switchbox_admin_api::Listeners;
 use switchbox_auth as auth;
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, outbox, registry};
 use switchbox_delivery as delivery;
 use switchbox_model::{DeviceName, DeviceNum, PayloadLimits};
+use switchbox_mqtt_session::topics;
 use switchbox_store as store;
 use switchbox_support::{log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
 
@@ -33,6 +34,7 @@ pub struct Parts {
     /// For devices that speak HTTP.
     pub auth: auth::Handle,
     pub ingest: ingest::Handle,
+    pub topics: topics::Handle,
     pub counters: Metrics,
     /// Those that must live.
     pub tasks: Tasks,
@@ -56,6 +58,9 @@ pub(super) struct App {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) followers: followers::Followers,
     pub(super) hubs: Arc<Hubs>,
+    pub(super) series: series::Series,
+    /// When the host started, milliseconds since the Unix epoch.
+    pub(super) started_ms: u64,
     /// Of devices that are not let in over HTTP.
     pub(super) bridge_log_limit: Arc<LogLimits<IpAddr>>,
     /// Of calls that a token's scope is too narrow for, by the token's name.

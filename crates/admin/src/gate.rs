@@ -91,6 +91,7 @@ async fn checked(gate: Gate, request: Request, next: Next) -> Response {
         return response;
     }
     request.extensions_mut().insert(AdminPrincipal(name.clone()));
+    request.extensions_mut().insert(scope);
     let details = Details::new(request.uri());
     if !is_write(&gate, &request) {
         return gate.read(&name, details::of(details.clone(), next.run(request)), &details).await;

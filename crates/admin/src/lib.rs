@@ -24,12 +24,15 @@ mod ports;
 mod rate;
 mod reply;
 mod routes;
+mod sampling;
+mod series;
 mod service;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod topic_tap;
 mod verb_paths;
 mod web;
 

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use switchbox_admin_api::Plugin;
+use switchbox_admin_api::{Builtin, Plugin};
 use switchbox_model::PluginName;
 
 /// A future in a box, so that the trait can be an object.
@@ -12,6 +12,8 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Plugins: Send + Sync {
     /// In order of their names.
     fn list(&self) -> Later<'_, Vec<Plugin>>;
+    /// The plugins that are part of the host, in order of their names.
+    fn builtins(&self) -> Vec<Builtin>;
     fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>>;
     /// The component that ran before the one that runs, which has this digest, when the host has it.
     fn previous(&self, name: &PluginName, digest: &str) -> Later<'_, std::io::Result<Option<Vec<u8>>>>;

@@ -12,12 +12,12 @@ use super::{
     app::{App, Parts},
     audit, bounds, folder, followers,
     ports::{Error, Options, Ports},
-    rate, routes, tokens, verb_paths, web,
+    rate, routes, sampling, series, tokens, verb_paths, web,
 };
 use switchbox_http_server::{Listener, Server};
 use switchbox_model::limits;
 use switchbox_settings::AdminAuth;
-use switchbox_support::log_limit::LogLimits;
+use switchbox_support::{clock, log_limit::LogLimits};
 
 /// Lines of a log in a minute that tell what one address, or one token, was refused.
 const REFUSALS_LOGGED: u32 = 30;
@@ -56,6 +56,8 @@ impl Service {
             hubs: Arc::new(options.hubs),
             ready: Arc::default(),
             followers: followers::Followers::default(),
+            series: series::Series::default(),
+            started_ms: clock::now_ms(),
             bridge_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
             scope_log_limit: Arc::new(LogLimits::new(REFUSALS_LOGGED)),
             stopping: CancellationToken::new(),
@@ -86,6 +88,7 @@ impl Service {
         let (stopping, metrics) = (self.app.stopping.clone(), self.app.parts.counters.clone());
         let tasks = self.app.parts.tasks.clone();
         let origins = self.app.cors_origins.clone();
+        let sampling = sampling::run(self.app.series.clone(), self.app.parts.clone(), shutdown.clone());
         let routes = web::guard(routes::routes(self.app), &origins);
         let stop_streams = async {
             shutdown.cancelled().await;
@@ -93,6 +96,6 @@ impl Service {
         };
         let (bounds, rewrite) = (bounds::bounds(self.connections), verb_paths::split_verb as fn(_) -> _);
         let served = Server { bounds, routes, rewrite, metrics }.serve(self.listeners, tasks, shutdown.clone());
-        tokio::join!(served, stop_streams);
+        tokio::join!(served, stop_streams, sampling);
     }
 }

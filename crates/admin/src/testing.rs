@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{DeleteError, Later, Options, Parts, Plugins, RedriveError, Service};
-use switchbox_admin_api::{Base64, Listeners, Plugin, TOKEN_FILE};
+use switchbox_admin_api::{Base64, Builtin, Listeners, Plugin, TOKEN_FILE};
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
@@ -54,6 +54,10 @@ impl Plugins for OnePlugin {
                 ..Plugin::default()
             }]
         })
+    }
+
+    fn builtins(&self) -> Vec<Builtin> {
+        vec![Builtin { name: "hop-relay".into(), summary: "Sends a record on".into() }]
     }
 
     fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
@@ -138,6 +142,7 @@ impl TestHost {
         let parts = Parts {
             auth: host.auth.clone(),
             ingest: host.ingest.clone(),
+            topics: host.topics.clone(),
             counters: host.metrics.clone(),
             tasks: host.tasks.clone(),
             reach: Listeners::default(),

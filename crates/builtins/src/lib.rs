@@ -9,6 +9,11 @@ pub fn find(name: &str) -> Option<&'static [u8]> {
     BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
 }
 
+/// The names there are, in order, each with one sentence for people.
+pub fn summaries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SUMMARIES.iter().copied()
+}
+
 /// The names there are, in order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     BUILTINS.iter().map(|(name, _)| *name)
@@ -23,6 +28,7 @@ mod tests {
         let expected =
             ["garage-door", "hop-relay", "motion-alert", "night-restart", "switch-wakes-device", "thermostat"];
         assert_eq!(names().collect::<Vec<_>>(), expected);
+        assert!(summaries().map(|(name, _)| name).eq(names()) && summaries().all(|(_, summary)| summary.len() > 20));
         for name in names() {
             // The preamble of a component (layer 1), where a core module has layer 0.
             assert_eq!(find(name).unwrap()[..8], *b"\0asm\x0d\0\x01\0", "{name}");

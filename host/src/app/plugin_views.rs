@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::previous::Previous;
 use switchbox_admin::{DeleteError, Later, Plugins, RedriveError};
-use switchbox_admin_api::{Plugin, PluginCounters, PluginTakenBack, PluginTimers, Time};
+use switchbox_admin_api::{Builtin, Plugin, PluginCounters, PluginTakenBack, PluginTimers, Time};
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{Manager, PluginState, PluginStatus};
 use switchbox_model::PluginName;
@@ -24,6 +24,11 @@ impl Views {
 impl Plugins for Views {
     fn list(&self) -> Later<'_, Vec<Plugin>> {
         Box::pin(async { self.plugins.list().into_iter().map(view).collect() })
+    }
+
+    fn builtins(&self) -> Vec<Builtin> {
+        let named = |(name, summary): (&str, &str)| Builtin { name: name.into(), summary: summary.into() };
+        switchbox_builtins::summaries().map(named).collect()
     }
 
     fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
@@ -72,8 +77,9 @@ fn view(status: PluginStatus) -> Plugin {
         digest: status.digest.unwrap_or_default(),
         component: status.component.unwrap_or_default(),
         version: described.as_ref().map(|d| d.version.clone()).unwrap_or_default(),
-        summary: described.map(|d| d.summary).unwrap_or_default(),
+        summary: described.as_ref().map(|d| d.summary.clone()).unwrap_or_default(),
         settings: status.settings,
+        default_settings: described.map(|d| d.default_settings).unwrap_or_default(),
         triggers: status.triggers.iter().map(trigger).collect(),
         grants: status.grants.iter().map(grant).collect(),
         grants_in_force: status.grants_in_force.iter().map(grant).collect(),
@@ -85,6 +91,8 @@ fn view(status: PluginStatus) -> Plugin {
             failed: totals.failed,
             dead: totals.dead,
         },
+        queued: status.queued,
+        lagging: status.lagging,
         timers: PluginTimers { count: status.timers, next_time: status.next_timer_ms.map(Time) },
         last_error: status.last_error,
         taken_back: status.taken_back.map(|taken_back| PluginTakenBack {

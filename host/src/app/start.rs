@@ -222,6 +222,7 @@ impl<'a> Start<'a> {
         admin::Parts {
             auth: parts.auth.clone(),
             ingest: parts.ingest.clone(),
+            topics: parts.topics.clone(),
             counters: parts.metrics.clone(),
             tasks: parts.tasks.clone(),
             reach,

@@ -44,6 +44,9 @@ fn bound(name: &str) -> Option<Bound> {
         "deviceIds" | "deviceNumIds" => Some(Bound::List),
         "pageSize" | "numVersions" | "numStates" | "pageToken" => Some(Bound::One),
         "fieldMask" | "updateMask" => Some(Bound::One),
+        "search" | "connected" | "blocked" | "differs" | "metadata" | "seenSince" | "perSecond" | "filter" => {
+            Some(Bound::One)
+        }
         "device" | "event" | "kind" | "plugin" | "status" | "since" => Some(Bound::One),
         "all" | "executions" | "interesting" | "logged" | "purgeState" => Some(Bound::One),
         "localVersion" | "versionToUpdate" | "tolerance" => Some(Bound::One),
@@ -113,6 +116,16 @@ impl Params {
             }
             Some(Ok(number)) => Ok(number),
             Some(Err(_)) => Err(Error::invalid(format!("{name} must be a whole number that is not negative"))),
+        }
+    }
+
+    /// A parameter that is true or false; `None` if it is absent.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+        match self.one(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(Error::invalid(format!("{name} must be true or false, not {other:?}")).of_field(name)),
         }
     }
 

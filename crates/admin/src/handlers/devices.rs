@@ -14,7 +14,7 @@ use axum::{
 use super::{DevicePath, RegistryPath, gateways, log_warnings, lookup::found, registry_name};
 use crate::{
     app::App,
-    convert::{self, Params, bad_token},
+    convert::{self, DeviceFilter, Params, bad_token},
     details,
     error::Error,
     etag::{IfMatch, Tagged, tagged},
@@ -62,6 +62,12 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
         "deviceIds",
         "deviceNumIds",
         "fieldMask",
+        "search",
+        "connected",
+        "blocked",
+        "differs",
+        "metadata",
+        "seenSince",
         "gatewayListOptions.gatewayType",
         "gatewayListOptions.associationsGatewayId",
         "gatewayListOptions.associationsDeviceId",
@@ -76,11 +82,13 @@ pub(crate) async fn list(State(app): State<App>, Path((p, l, r)): RegistryPath, 
     let nums: HashSet<&str> = params.all("deviceNumIds").into_iter().collect();
     let registry = registry_name(&p, &l, &r)?;
     let associated = gateways::associated(&app, &registry, &params)?;
+    let filter = DeviceFilter::read(&params)?;
     let keep = |device: &Device| {
         (ids.is_empty() || ids.contains(device.name.id.as_str()))
             && (nums.is_empty() || nums.contains(device.num.num_id().to_string().as_str()))
             && associated.as_ref().is_none_or(|nums| nums.binary_search(&device.num).is_ok())
             && gateways.is_none_or(|gateways| device.spec().gateway.is_some() == gateways)
+            && filter.takes(device, || app.parts.delivery.is_connected(device.num))
     };
     let devices = app.parts.registry.list(&registry, after.as_ref(), limit + 1, &keep);
     let devices = devices.ok_or_else(|| Error::not_found(format!("registry {registry}")))?;

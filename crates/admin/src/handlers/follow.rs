@@ -26,9 +26,12 @@ use switchbox_core::journal::{Cursor, ExecutionFilter, FollowFilter, Followed, F
 use switchbox_model::{PluginName, Seq};
 
 /// How often the journal is looked at.
-const EVERY: Duration = Duration::from_millis(100);
+pub(super) const EVERY: Duration = Duration::from_millis(100);
+/// Messages a second of a follower that asks for a sample.
+const SAMPLE: usize = 50;
+const LARGEST_SAMPLE: usize = 10_000;
 /// After so long a silence a comment is sent, so that both sides notice when the other is gone.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn follow(
     State(app): State<App>,
@@ -36,7 +39,8 @@ pub(crate) async fn follow(
     params: Params,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    params.only(&["device", "kind", "plugin", "executions"])?;
+    params.only(&["device", "kind", "plugin", "executions", "perSecond"])?;
+    let sample = Sample::read(&params)?;
     let plugin = params.one("plugin").map(PluginName::new).transpose()?;
     let executions = plugin.is_some() || params.one("executions") == Some("true");
     let filter = FollowFilter {
@@ -46,16 +50,14 @@ pub(crate) async fn follow(
         executions: executions.then(|| ExecutionFilter { plugin, ..ExecutionFilter::default() }),
     };
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(read_cursor).transpose()?;
-    let place = app.followers.enter(&who.0).map_err(|full| {
-        app.parts.counters.limit(full.limit());
-        Error::new(Kind::ResourceExhausted, full.to_string())
-    })?;
+    let place = enter(&app, &who)?;
     let follower = app.parts.journal.follow(after, filter).await?;
     let tell = Tell {
         token: Token::of(&app, who),
         stopping: app.stopping.clone(),
         app,
         follower,
+        sample,
         told: VecDeque::new(),
         _place: place,
     };
@@ -64,6 +66,39 @@ pub(crate) async fn follow(
         Some((Ok(event), (false, tell)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")))
+}
+
+/// One place of those that there are for followers.
+pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<Place, Error> {
+    app.followers.enter(&who.0).map_err(|full| {
+        app.parts.counters.limit(full.limit());
+        Error::new(Kind::ResourceExhausted, full.to_string())
+    })
+}
+
+/// How many messages a follower takes at most, which spares the host the writing of those that a person could not read.
+pub(super) struct Sample {
+    /// In one look at what is new; `None` takes all.
+    most: Option<usize>,
+    taken: usize,
+}
+
+impl Sample {
+    pub(super) fn read(params: &Params) -> Result<Self, Error> {
+        let looks = usize::try_from(Duration::from_secs(1).as_millis() / EVERY.as_millis()).unwrap_or(1);
+        let wanted = params.one("perSecond").is_some();
+        let most = params.number("perSecond", SAMPLE, LARGEST_SAMPLE)?.div_ceil(looks);
+        Ok(Self { most: wanted.then_some(most), taken: 0 })
+    }
+
+    pub(super) fn takes(&mut self) -> bool {
+        self.taken += 1;
+        self.most.is_none_or(|most| self.taken <= most)
+    }
+
+    pub(super) fn next_look(&mut self) {
+        self.taken = 0;
+    }
 }
 
 /// As [`write_cursor`] writes it.
@@ -84,13 +119,13 @@ pub(crate) fn write_cursor(cursor: Cursor) -> String {
 }
 
 /// What a follower was let in by.
-struct Token {
+pub(super) struct Token {
     who: AdminPrincipal,
     since: Option<u64>,
 }
 
 impl Token {
-    fn of(app: &App, who: AdminPrincipal) -> Self {
+    pub(super) fn of(app: &App, who: AdminPrincipal) -> Self {
         Self { since: Self::since(app, &who), who }
     }
 
@@ -99,9 +134,16 @@ impl Token {
     }
 
     /// It was not deleted, and the one of its name now is not another. Where no tokens are asked for it always counts.
-    fn counts(&self, app: &App) -> bool {
+    pub(super) fn counts(&self, app: &App) -> bool {
         Self::since(app, &self.who) == self.since
     }
+}
+
+/// What one message tells.
+enum Told {
+    Followed(Followed),
+    /// So many were left out of the sample.
+    LeftOut(u64),
 }
 
 /// One client's stream. It reads the journal only while the client takes what it is sent.
@@ -110,8 +152,9 @@ struct Tell {
     token: Token,
     stopping: CancellationToken,
     follower: Follower,
+    sample: Sample,
     /// Read and not sent yet.
-    told: VecDeque<(Cursor, Followed)>,
+    told: VecDeque<(Cursor, Told)>,
     _place: Place,
 }
 
@@ -128,10 +171,11 @@ impl Tell {
             }
             let stopping = self.stopping.clone();
             tokio::select! {
-                told = self.follower.next() => self.told = told.ok()?.into(),
+                told = self.follower.next() => self.told = self.sampled(told.ok()?),
                 () = stopping.cancelled() => return None,
             }
-            if self.told.is_empty() {
+            // A sample has so many for each look, so it looks only so often.
+            if self.told.is_empty() || self.sample.most.is_some() {
                 tokio::select! {
                     () = sleep(EVERY) => {}
                     () = stopping.cancelled() => return None,
@@ -140,13 +184,30 @@ impl Tell {
         }
     }
 
-    fn message(&self, cursor: Cursor, told: &Followed) -> Option<Event> {
+    fn sampled(&mut self, told: Vec<(Cursor, Followed)>) -> VecDeque<(Cursor, Told)> {
+        let (mut taken, mut left_out) = (VecDeque::new(), None);
+        for (cursor, told) in told {
+            if matches!(told, Followed::Missed(_)) || self.sample.takes() {
+                taken.push_back((cursor, Told::Followed(told)));
+            } else {
+                left_out = Some((cursor, left_out.map_or(0, |(_, count)| count) + 1));
+            }
+        }
+        taken.extend(left_out.map(|(cursor, count)| (cursor, Told::LeftOut(count))));
+        self.sample.next_look();
+        taken
+    }
+
+    fn message(&self, cursor: Cursor, told: &Told) -> Option<Event> {
         let names = |num| self.app.name_of(num);
         let event = Event::default().id(write_cursor(cursor));
         let event = match told {
-            Followed::Event(told) => event.event("event").json_data(convert::event(told, &names)),
-            Followed::Execution(told) => event.event("execution").json_data(convert::execution(told, &names)),
-            Followed::Missed(events) => event.event("missed").json_data(json!({ "events": events })),
+            Told::Followed(Followed::Event(told)) => event.event("event").json_data(convert::event(told, &names)),
+            Told::Followed(Followed::Execution(told)) => {
+                event.event("execution").json_data(convert::execution(told, &names))
+            }
+            Told::Followed(Followed::Missed(events)) => event.event("missed").json_data(json!({ "events": events })),
+            Told::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
         };
         event.ok()
     }

@@ -45,8 +45,8 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
     let filter = ExecutionFilter {
         plugin: params.one("plugin").map(PluginName::new).transpose()?,
         event: params.one("event").map(|text| number("event", text).map(Seq)).transpose()?,
-        interesting: flag(&params, "interesting")?,
-        logged: flag(&params, "logged")?,
+        interesting: params.flag("interesting")?.unwrap_or(false),
+        logged: params.flag("logged")?.unwrap_or(false),
         since_ms: params
             .one("since")
             .map(|text| {
@@ -60,14 +60,6 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
     let show = |handled: &_| convert::execution(handled, &|num| app.name_of(num));
     let list = List::of("executions", &found.items, show, found.full).always();
     Ok(list.page(next(found.next), &app.parts.counters))
-}
-
-fn flag(params: &Params, name: &str) -> Result<bool, Error> {
-    match params.one(name) {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(other) => Err(Error::invalid(format!("{name} must be true or false, not {other:?}"))),
-    }
 }
 
 pub(super) fn number(what: &str, text: &str) -> Result<u64, Error> {

@@ -15,7 +15,10 @@ pub(super) mod plugins;
 pub(super) mod registries;
 pub(super) mod rollback;
 pub(super) mod services;
+pub(super) mod status;
 pub(super) mod tokens;
+pub(super) mod topic_follow;
+pub(super) mod topics;
 pub(super) mod twin;
 
 use super::error::Error;

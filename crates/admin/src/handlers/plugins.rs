@@ -17,7 +17,7 @@ use crate::{
     plugins::DeleteError,
     reply::{Answer, Body, Empty, Raw},
 };
-use switchbox_admin_api::{ListPluginsResponse, Plugin, PluginFile, PluginPatch};
+use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::PluginName;
 
 /// Without what only some calls say.
@@ -28,6 +28,11 @@ fn of(name: &PluginName) -> PluginFile {
 pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<ListPluginsResponse> {
     params.only(&[])?;
     Ok(Json(ListPluginsResponse { plugins: app.parts.plugins.list().await }))
+}
+
+pub(crate) async fn builtins(State(app): State<App>, params: Params) -> Answer<ListBuiltinsResponse> {
+    params.only(&[])?;
+    Ok(Json(ListBuiltinsResponse { builtins: app.parts.plugins.builtins() }))
 }
 
 pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Plugin> {

@@ -2,13 +2,13 @@
 
 use super::call::{Call, Shape::Other, delete, get, json, post, verb};
 use crate::{
-    handlers::{dead_letters, explain, follow, health, history, tokens},
+    handlers::{dead_letters, explain, follow, health, history, status, tokens, topic_follow, topics},
     openapi,
 };
 use switchbox_admin_api::{
-    CreateTokenRequest, DeadLetter, Explanation, ListAuditResponse, ListDeadLettersResponse, ListEventsResponse,
-    ListExecutionsResponse, ListTokensResponse, Listeners, PurgeDeadLettersResponse, RedriveDeadLettersRequest,
-    RedriveDeadLettersResponse, Scope, Token,
+    CreateTokenRequest, DeadLetter, Explanation, HostSeries, HostStatus, ListAuditResponse, ListDeadLettersResponse,
+    ListEventsResponse, ListExecutionsResponse, ListTokensResponse, ListTopicMessagesResponse, Listeners,
+    PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse, Scope, Token, TopicMessage,
 };
 
 const TEXT: super::Shape = Other(&["text/plain"]);
@@ -27,6 +27,12 @@ pub(super) fn calls() -> Vec<Call> {
         get("/v1/listeners", health::listeners)
             .says("Where devices and programs reach the host")
             .answers(json::<Listeners>()),
+        get("/v1/status", status::status)
+            .says("How the host is: version, counts, what is wrong, and what the caller's token may do")
+            .answers(json::<HostStatus>()),
+        get("/v1/status/series", status::series)
+            .says("Counts of the last hour, one sample every ten seconds")
+            .answers(json::<HostSeries>()),
         get("/v1/tokens", tokens::list)
             .says("The tokens of this API, without their secrets")
             .scope(Scope::Admin)
@@ -47,8 +53,20 @@ pub(super) fn calls() -> Vec<Call> {
             .answers(json::<ListEventsResponse>()),
         get("/v1/events:follow", follow::follow)
             .says("Events as they come, as server-sent events; goes on behind the Last-Event-ID")
-            .params(&["device", "kind", "plugin", "executions"])
+            .params(&["device", "kind", "plugin", "executions", "perSecond"])
             .answers(Other(&["text/event-stream"])),
+        get("/v1/topics", topics::retained)
+            .says("The retained messages on ordinary topics, in order of their topics")
+            .params(&["filter", "pageSize", "pageToken"])
+            .answers(json::<ListTopicMessagesResponse>()),
+        get("/v1/topics:follow", topic_follow::follow)
+            .says("Messages on ordinary topics as they are published, as server-sent events; at most perSecond of them")
+            .params(&["filter", "perSecond"])
+            .answers(Other(&["text/event-stream"])),
+        verb("/v1/topics", "publish", topics::publish)
+            .says("Publishes a message on an ordinary topic")
+            .scope(Scope::Operate)
+            .takes(json::<TopicMessage>()),
         get("/v1/executions", history::executions)
             .says("What plugins did with events, newest first")
             .params(&["pageSize", "pageToken", "plugin", "event", "device", "interesting", "logged", "since"])

@@ -12,6 +12,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     http::Method,
     middleware,
+    response::{IntoResponse as _, Response},
     routing::MethodRouter,
 };
 use call::{Call, Shape};
@@ -52,9 +53,18 @@ pub(super) fn routes(app: App) -> Router {
         let path = call.verb.map_or(call.path.clone(), |verb| format!("{}/:{verb}", call.path));
         router = router.route(&path, route);
     }
-    let router =
-        router.fallback(nothing).method_not_allowed_fallback(not_so).layer(Extension(document)).with_state(app.clone());
+    let console = switchbox_console::routes().layer(middleware::from_fn_with_state(app.clone(), in_time));
+    let router = router.merge(console).fallback(nothing).method_not_allowed_fallback(not_so);
+    let router = router.layer(Extension(document)).with_state(app.clone());
     router.layer(middleware::from_fn_with_state(app, head::check))
+}
+
+/// The files of the console need no token, so they count as what an address without one may ask for.
+async fn in_time(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
+    match gate::passes_by(&app, &request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn nothing(State(app): State<App>, request: Request) -> Error {

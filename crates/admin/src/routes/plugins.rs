@@ -5,13 +5,18 @@ use crate::handlers::{grant, plugins, rollback};
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
-use switchbox_admin_api::{GrantRequest, GrantResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
+use switchbox_admin_api::{
+    GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch,
+};
 
 const PLUGIN: &str = "/v1/plugins/{name}";
 
 pub(super) fn calls() -> Vec<Call> {
     vec![
         get("/v1/plugins", plugins::list).says("All plugins").answers(json::<ListPluginsResponse>()),
+        get("/v1/builtins", plugins::builtins)
+            .says("The plugins that are part of the host")
+            .answers(json::<ListBuiltinsResponse>()),
         get(PLUGIN, plugins::get).says("A plugin: its state, versions, counters and limits").answers(json::<Plugin>()),
         put(PLUGIN, plugins::put)
             .says("Writes a component or a settings file into the watched folder")

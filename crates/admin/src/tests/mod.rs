@@ -7,5 +7,6 @@ mod concurrent;
 mod following;
 mod gateways;
 mod guarding;
+mod looking;
 mod sending;
 mod twins;

@@ -2,11 +2,13 @@
 //! changes. Pure: it computes with documents and stores none. What the documents are as JSON is in `switchbox_rules::json`.
 
 mod desired;
+mod differs;
 mod document;
 
 use std::collections::BTreeMap;
 
 pub use desired::{Desired, patched};
+pub use differs::differs;
 pub use document::{Twin, document};
 pub use switchbox_rules::json::{InvalidTolerance, Problem, Tolerance};
 

@@ -1,0 +1,78 @@
+//! Which devices of a registry a caller wants to see, beyond what Google's API can ask for.
+
+use super::Params;
+use crate::error::Error;
+use switchbox_admin_api::Time;
+use switchbox_core::{
+    registry::Device,
+    twin::{self, Tolerance},
+};
+
+/// Each part that is absent takes all devices.
+#[derive(Debug, Default)]
+pub(crate) struct DeviceFilter {
+    /// In lower case. A part of the id, or of a key or a value of the metadata.
+    search: Option<String>,
+    connected: Option<bool>,
+    blocked: Option<bool>,
+    differs: Option<bool>,
+    /// A key of the metadata, and the value that it must have; without one, any.
+    metadata: Vec<(String, Option<String>)>,
+    /// Sent something at that time or later, milliseconds since the Unix epoch.
+    seen_since_ms: Option<u64>,
+}
+
+impl DeviceFilter {
+    /// # Errors
+    ///
+    /// A parameter is not what it must be.
+    pub(crate) fn read(params: &Params) -> Result<Self, Error> {
+        let metadata = params.all("metadata").into_iter().map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (pair.to_owned(), None),
+        });
+        Ok(Self {
+            search: params.one("search").map(str::to_lowercase),
+            connected: params.flag("connected")?,
+            blocked: params.flag("blocked")?,
+            differs: params.flag("differs")?,
+            metadata: metadata.collect(),
+            seen_since_ms: params.one("seenSince").map(seen_since).transpose()?,
+        })
+    }
+
+    /// What costs most comes last.
+    pub(crate) fn takes(&self, device: &Device, is_connected: impl Fn() -> bool) -> bool {
+        let spec = device.spec();
+        self.blocked.is_none_or(|blocked| spec.blocked == blocked)
+            && self.connected.is_none_or(|connected| is_connected() == connected)
+            && self.seen_since_ms.is_none_or(|since| last_seen_ms(device).is_some_and(|seen| seen >= since))
+            && self.metadata.iter().all(|(key, value)| {
+                spec.metadata.get(key).is_some_and(|had| value.as_ref().is_none_or(|wanted| had == wanted))
+            })
+            && self.search.as_deref().is_none_or(|search| {
+                let has = |text: &str| text.to_lowercase().contains(search);
+                has(device.name.id.as_str()) || spec.metadata.iter().any(|(key, value)| has(key) || has(value))
+            })
+            && self.differs.is_none_or(|differs| self::differs(device) == differs)
+    }
+}
+
+fn seen_since(text: &str) -> Result<u64, Error> {
+    text.parse::<Time>().map(|time| time.0).map_err(|error| Error::invalid(format!("seenSince {error}")))
+}
+
+fn last_seen_ms(device: &Device) -> Option<u64> {
+    let seen = device.seen();
+    seen.event_ms.max(seen.heartbeat_ms).max(device.state().map(|state| state.time_ms))
+}
+
+fn differs(device: &Device) -> bool {
+    let tolerance = twin::tolerance(&device.spec().metadata).unwrap_or(Tolerance::EXACT);
+    let (config, state) = (device.config(), device.state());
+    twin::differs(
+        config.as_ref().map(|config| config.payload.as_ref()),
+        state.as_ref().map(|state| state.payload.as_ref()),
+        tolerance,
+    )
+}

@@ -1,0 +1,79 @@
+//! How the host is, in one answer: for a page or a command that shows it to a person.
+
+use std::collections::BTreeMap;
+
+use axum::{Extension, Json, extract::State};
+
+use crate::{app::App, convert::Params, error::Error, gate::AdminPrincipal, reply::Answer, series};
+use switchbox_admin_api::{HostCaller, HostDevices, HostSeries, HostStatus, Int64, Scope, Time};
+use switchbox_model::Seq;
+use switchbox_support::clock;
+
+/// Dead letters that are counted; of more it is only said that there are.
+const LETTERS: usize = 100;
+/// Bytes of the journal in which its oldest event is looked for.
+const OLDEST_BYTES: usize = 64 * 1024;
+
+pub(crate) async fn status(
+    State(app): State<App>,
+    Extension(AdminPrincipal(name)): Extension<AdminPrincipal>,
+    Extension(scope): Extension<Scope>,
+    params: Params,
+) -> Answer<HostStatus> {
+    params.only(&[])?;
+    let parts = &app.parts;
+    let letters = parts.journal.dead_letters(0, LETTERS, None).await?;
+    let mut plugins = BTreeMap::<String, usize>::new();
+    for plugin in parts.plugins.list().await {
+        *plugins.entry(plugin.state).or_default() += 1;
+    }
+    Ok(Json(HostStatus {
+        version: env!("CARGO_PKG_VERSION").into(),
+        start_time: Time(app.started_ms),
+        time: Time(clock::now_ms()),
+        problems: problems(&app),
+        caller: HostCaller { name, scope },
+        devices: HostDevices { registered: parts.registry.devices(), connected: parts.delivery.connected() },
+        connections: parts.counters.connections.get(),
+        commands_open: parts.delivery.open_commands(),
+        plugins,
+        dead_letters: letters.items.len(),
+        dead_letters_more: letters.more,
+        last_event: Int64(parts.store.log_end().1.0),
+        oldest_event_time: oldest_event_ms(&app).await?.map(Time),
+        journal_bytes: Int64(parts.store.log_bytes_from(0).await?),
+        disk_free_bytes: parts.store.free_bytes().map(Int64),
+    }))
+}
+
+/// Why the host does not work as it should, in words.
+fn problems(app: &App) -> Vec<String> {
+    let failed = app.parts.tasks.failed();
+    let failed = failed.iter().map(|(task, how)| format!("the task \"{task}\" {how}; restart the host"));
+    let not_ready = (!app.is_ready()).then(|| "the host takes no clients".to_owned());
+    let no_audit = (!app.audit.works()).then(|| "the audit log cannot be written, so writes are refused".to_owned());
+    failed.chain(not_ready).chain(no_audit).collect()
+}
+
+async fn oldest_event_ms(app: &App) -> Result<Option<u64>, Error> {
+    // That one, or the first that is kept.
+    let Some(row) = app.parts.store.row_of(Seq(1)).await? else { return Ok(None) };
+    let page = app.parts.store.log_page(row, OLDEST_BYTES).await?;
+    let entries = page.rows.into_iter().flat_map(|row| row.entries);
+    Ok(entries.flat_map(|entry| entry.into_events()).map(|event| event.time_ms).next())
+}
+
+pub(crate) async fn series(State(app): State<App>, params: Params) -> Answer<HostSeries> {
+    params.only(&[])?;
+    let mut shown = HostSeries { every_seconds: series::EVERY.as_secs(), ..HostSeries::default() };
+    for sample in app.series.samples() {
+        shown.times.push(Time(sample.time_ms));
+        shown.connections.push(sample.connections);
+        shown.devices_connected.push(sample.devices_connected);
+        shown.events.push(sample.events);
+        shown.executions.push(sample.executions);
+        shown.publishes_in.push(sample.publishes_in);
+        shown.publishes_out.push(sample.publishes_out);
+    }
+    Ok(Json(shown))
+}

@@ -1,0 +1,92 @@
+//! Messages on ordinary topics as they are published, as server-sent events. For a person who looks: a sample if there are many.
+
+use std::{collections::VecDeque, convert::Infallible};
+
+use axum::{
+    Extension,
+    extract::State,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures_util::stream::{self, Stream};
+use serde_json::json;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    follow::{self, Sample, Token},
+    topics,
+};
+use crate::{app::App, convert::Params, error::Error, followers::Place, gate::AdminPrincipal, topic_tap::Tap};
+use switchbox_admin_api::Time;
+use switchbox_support::clock;
+
+pub(crate) async fn follow(
+    State(app): State<App>,
+    Extension(who): Extension<AdminPrincipal>,
+    params: Params,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
+    params.only(&["filter", "perSecond"])?;
+    let (filter, sample) = (topics::filter(&params)?, Sample::read(&params)?);
+    let place = follow::enter(&app, &who)?;
+    let tell = Tell {
+        token: Token::of(&app, who),
+        stopping: app.stopping.clone(),
+        tap: Tap::new(app.parts.topics.clone(), filter),
+        app,
+        sample,
+        told: VecDeque::new(),
+        _place: place,
+    };
+    let events = stream::unfold((true, tell), |(first, mut tell)| async move {
+        let event = if first { Event::default().comment("following") } else { tell.next().await? };
+        Some((Ok(event), (false, tell)))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(follow::HEARTBEAT).text("still here")))
+}
+
+/// One client's stream.
+struct Tell {
+    app: App,
+    token: Token,
+    stopping: CancellationToken,
+    tap: Tap,
+    sample: Sample,
+    /// Taken and not sent yet.
+    told: VecDeque<Event>,
+    _place: Place,
+}
+
+impl Tell {
+    /// Waits for the next one. Returns `None` if the stream ends: the token counts no more, or the host is stopping.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return Some(event);
+            }
+            if !self.token.counts(&self.app) {
+                return None;
+            }
+            tokio::select! {
+                () = sleep(follow::EVERY) => self.look(),
+                () = self.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let (messages, mut left_out) = self.tap.take();
+        let now = Time(clock::now_ms());
+        for message in messages {
+            if self.sample.takes() {
+                let event = Event::default().event("message").json_data(topics::show(&message, Some(now)));
+                self.told.extend(event.ok());
+            } else {
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            self.told.extend(Event::default().event("sampled").json_data(json!({ "leftOut": left_out })).ok());
+        }
+        self.sample.next_look();
+    }
+}

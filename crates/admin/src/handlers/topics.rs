@@ -1,0 +1,107 @@
+//! Ordinary topics: the retained messages, and publishing by hand.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use tokio::sync::oneshot;
+
+use super::bridge::within;
+use crate::{
+    app::App,
+    convert::Params,
+    details,
+    error::{Error, Kind},
+    reply::{Answer, Body, Empty, List, Page},
+};
+use switchbox_admin_api::{Base64, Time, TopicMessage};
+use switchbox_core::ingest::{self, OnCommit};
+use switchbox_model::{Message, QoS, broker::Owner};
+use switchbox_mqtt_session::topics::{self, Publisher, WaitBudget};
+use switchbox_support::scheduling::PriorityClass;
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1_000;
+
+/// What devices and the host alone publish.
+const RESERVED: [&str; 3] = ["/devices/", "registries/", "$"];
+
+pub(crate) fn show(message: &Message, time: Option<Time>) -> TopicMessage {
+    TopicMessage {
+        topic: message.topic.to_string(),
+        binary_data: Base64(message.payload.clone()),
+        qos: message.qos as u8,
+        retain: message.retain,
+        time,
+    }
+}
+
+/// The parameter `filter`; without one, all ordinary topics.
+pub(crate) fn filter(params: &Params) -> Result<String, Error> {
+    let filter = params.one("filter").unwrap_or("#");
+    let wrong = |why: &dyn std::fmt::Display| Error::invalid(format!("filter {filter:?}: {why}")).of_field("filter");
+    topics::check_filter(filter).map_err(|error| wrong(&error))?;
+    if topics::is_shared(filter) || RESERVED.iter().any(|reserved| filter.starts_with(reserved)) {
+        return Err(wrong(&"only ordinary topics are shown here; what devices send is at /v1/events"));
+    }
+    Ok(filter.to_owned())
+}
+
+pub(crate) async fn retained(State(app): State<App>, params: Params) -> Page {
+    params.only(&["filter", "pageSize", "pageToken"])?;
+    let filter = filter(&params)?;
+    let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
+    let mut after = params.one("pageToken").map(str::to_owned);
+    let (mut list, mut last) = (List::new("messages").always(), None);
+    loop {
+        let page = app.parts.topics.retained(&filter, after.as_deref());
+        for message in page.messages {
+            if list.len() >= limit || !list.push(&show(&message, None)) {
+                return Ok(list.page(last, &app.parts.counters));
+            }
+            last = Some(message.topic.to_string());
+        }
+        match page.next {
+            Some(next) => after = Some(next.to_string()),
+            None => return Ok(list.page(None, &app.parts.counters)),
+        }
+    }
+}
+
+/// The topic of a message that a caller may publish.
+pub(crate) fn check_topic(topic: &str) -> Result<(), Error> {
+    let wrong = |why: &dyn std::fmt::Display| Error::invalid(format!("topic {topic:?}: {why}")).of_field("topic");
+    topics::check_name(topic).map_err(|error| wrong(&error))?;
+    if RESERVED.iter().any(|reserved| topic.starts_with(reserved)) {
+        return Err(wrong(&"it is the host's or a device's; publish on an ordinary topic"));
+    }
+    Ok(())
+}
+
+/// Answered when plugins that it triggers have it in the journal (QoS 1 and 2), and when it was given to all subscribers.
+pub(crate) async fn publish(State(app): State<App>, params: Params, Body(wanted): Body<TopicMessage>) -> Answer<Empty> {
+    params.only(&[])?;
+    check_topic(&wanted.topic)?;
+    let qos = QoS::of(wanted.qos).ok_or_else(|| Error::invalid("qos is 0, 1 or 2").of_field("qos"))?;
+    let payload = within("the payload", app.payloads.message(), wanted.binary_data)?;
+    details::object(&wanted.topic);
+    let mut message = Message::new(&wanted.topic, payload);
+    (message.qos, message.retain) = (qos, wanted.retain);
+    let message = Arc::new(message);
+    if let Some(event) = app.parts.ingest.topic_event(&message) {
+        let permit = app.parts.ingest.reserve(message.size(), PriorityClass::Background).await?;
+        let (done, durable) = oneshot::channel();
+        // The caller may have gone.
+        let told = OnCommit::Call(Box::new(move |result| drop(done.send(result.map(drop)))));
+        app.parts.ingest.submit_topic(event, vec![], Some(permit), told)?;
+        durable.await.map_err(|_| ingest::Error::Closed)?.map_err(ingest::Error::from)?;
+    }
+    let from = Publisher::of(Owner::Everyone);
+    app.parts.topics.publish(message.clone(), &from, &mut WaitBudget::default()).await;
+    let is_kept =
+        || app.parts.topics.retained(&message.topic, None).messages.iter().any(|one| one.payload == message.payload);
+    if message.retain && !message.payload.is_empty() && !is_kept() {
+        let text = "it was given to the subscribers, but there is no room to retain it (limits retained_messages, retained_bytes)";
+        return Err(Error::new(Kind::ResourceExhausted, text));
+    }
+    Ok(Json(Empty {}))
+}

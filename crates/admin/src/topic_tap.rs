@@ -1,0 +1,94 @@
+//! A caller of the API among the subscribers of ordinary topics. It never holds a publisher up: what it has no room for it misses, and
+//! it counts that.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, mpsc};
+
+use switchbox_model::{
+    Message,
+    broker::{MessageNum, Recipient},
+};
+use switchbox_mqtt_session::topics::{self, Delivered, Delivery, Options, Subscriber};
+
+/// Messages that wait for a caller.
+const WAITING: usize = 256;
+/// Clients have the ids below, groups of a shared subscription those from 1 << 63 on.
+static NEXT: AtomicU64 = AtomicU64::new(1 << 62);
+
+struct Waiting {
+    id: u64,
+    messages: mpsc::Sender<Arc<Message>>,
+    missed: AtomicU64,
+    room: Notify,
+}
+
+impl Subscriber for Waiting {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn deliver(&self, message: &Arc<Message>, _: Delivery) -> Delivered {
+        if self.messages.try_send(message.clone()).is_ok() {
+            return Delivered::Queued;
+        }
+        self.missed.fetch_add(1, Ordering::Relaxed);
+        Delivered::Dropped
+    }
+
+    fn logged(&self, _: MessageNum, _: &Arc<Message>, _: Recipient) {}
+
+    fn not_logged(&self, _: &Message, _: &Recipient) {}
+
+    fn is_connected(&self) -> bool {
+        true
+    }
+
+    fn slow_consumer(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn waited(&self, _: Instant, _: Instant) {}
+
+    fn room(&self) -> &Notify {
+        &self.room
+    }
+}
+
+/// A subscription, which ends when it is dropped.
+pub(super) struct Tap {
+    topics: topics::Handle,
+    filter: String,
+    waiting: Arc<Waiting>,
+    messages: mpsc::Receiver<Arc<Message>>,
+}
+
+impl Tap {
+    /// The filter has been checked.
+    pub(super) fn new(topics: topics::Handle, filter: String) -> Self {
+        let (sender, messages) = mpsc::channel(WAITING);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let waiting = Arc::new(Waiting { id, messages: sender, missed: AtomicU64::new(0), room: Notify::new() });
+        let subscriber: Arc<dyn Subscriber> = waiting.clone();
+        topics.subscribe(&filter, &subscriber, Options { retain_as_published: true, ..Options::default() });
+        Self { topics, filter, waiting, messages }
+    }
+
+    /// What came since the last time, and how much there was no room for.
+    pub(super) fn take(&mut self) -> (Vec<Arc<Message>>, u64) {
+        let messages = std::iter::from_fn(|| self.messages.try_recv().ok()).collect();
+        (messages, self.waiting.missed.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.topics.unsubscribe(&self.filter, self.waiting.id);
+    }
+}
