@@ -9,12 +9,13 @@ use super::{
     on_host::{OnDevices, OnHost},
     plugin, plugin_logs,
     printed::{Printed, show},
-    registry, service,
+    registry, service, status,
 };
 
 /// A command that needs no part of the host in this process.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Status(status::Options),
     /// Look at devices of a running host, change them, send to them
     Device(device::Options),
     /// Gateways: devices that speak for others, which attach over the gateway's connection
@@ -47,6 +48,7 @@ pub enum Command {
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let printed: Printed = match command {
         Command::Events(options) => return events::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Status(options) => status::run(&options)?.into(),
         Command::Device(options) => device::run(&options)?,
         Command::Gateway(options) => options.run()?.into(),
         Command::Registry(options) => options.run()?.into(),

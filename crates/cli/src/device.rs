@@ -5,6 +5,7 @@ mod create;
 mod look;
 mod prune;
 mod twin;
+mod update;
 
 use clap::Subcommand;
 use serde_json::Value;
@@ -44,12 +45,13 @@ pub struct Options {
 enum Action {
     /// Register a device
     Create(create::Create),
-    /// All devices of a registry
-    List,
+    List(look::List),
     /// Everything about one device
     Get {
         device: String,
     },
+    /// Change what is given
+    Update(update::Update),
     /// Take a device out of the registry
     Delete {
         device: String,
@@ -150,7 +152,8 @@ fn failed(action: &Action, answer: &Value) -> bool {
 fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
     match action {
         Action::Create(options) => create::act(client, options),
-        Action::List => look::list(client),
+        Action::List(options) => look::list(client, options),
+        Action::Update(options) => update::act(client, options),
         Action::Get { device } => {
             let answer = client.get(&client.path(device, "")?)?;
             let text = look::details(typed(&answer)?);

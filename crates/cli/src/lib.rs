@@ -34,6 +34,7 @@ mod readable;
 mod registry;
 mod runtime;
 mod service;
+mod status;
 mod table;
 mod token;
 mod trust;

@@ -1,14 +1,14 @@
 //! `switchbox service`: accounts of programs that are no devices, such as a dashboard that watches.
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    answer::typed,
+    answer::{or_dash, typed, yes},
     client::Client,
     credential::{self, NewKey, Secret},
     on_host,
-    table::table,
+    table::{self, table},
     url::escape,
 };
 use switchbox_admin_api::{ListServiceAccountsResponse, ServiceAccount};
@@ -32,6 +32,21 @@ pub enum Action {
     },
     /// All accounts
     List,
+    /// Everything about one account
+    Get { name: String },
+    /// Change what is given; each list takes the place of the one that is there, and the account's connections end
+    Update {
+        name: String,
+        /// A topic filter that it may publish to; may be given several times
+        #[arg(long = "publish", value_name = "FILTER")]
+        publish: Vec<String>,
+        /// A topic filter that it may subscribe; may be given several times
+        #[arg(long = "subscribe", value_name = "FILTER")]
+        subscribe: Vec<String>,
+        /// Shut it out, or let it in again
+        #[arg(long, value_name = "true|false")]
+        disabled: Option<bool>,
+    },
     /// Take an account away; its connections end at once
     Delete { name: String },
     /// The public keys and certificates by which the account is known
@@ -83,6 +98,16 @@ impl on_host::Action for Action {
                 let text = table(&["ACCOUNT", "PUBLISH", "SUBSCRIBE"], &rows);
                 Ok((answer, text))
             }
+            Self::Get { name } => {
+                let answer = client.get(&path(name, "")?)?;
+                let text = details(typed(&answer)?);
+                Ok((answer, text))
+            }
+            Self::Update { name, publish, subscribe, disabled } => {
+                let (body, mask) = update(publish, subscribe, *disabled)?;
+                let answer = client.patch(&format!("{}?updateMask={mask}", path(name, "")?), &body)?;
+                Ok((answer, format!("service account {name} is changed")))
+            }
             Self::Delete { name } => {
                 Ok((client.delete(&path(name, "")?)?, format!("service account {name} is deleted")))
             }
@@ -90,6 +115,32 @@ impl on_host::Action for Action {
             Self::Password { name, secret } => secret.set(client, name, &path(name, ":setPassword")?),
         }
     }
+}
+
+/// The fields to change, and the mask that names them.
+fn update(publish: &[String], subscribe: &[String], disabled: Option<bool>) -> anyhow::Result<(Value, String)> {
+    let mut body = Map::new();
+    for (field, list) in [("publish", publish), ("subscribe", subscribe)] {
+        if !list.is_empty() {
+            body.insert(field.into(), list.into());
+        }
+    }
+    body.extend(disabled.map(|disabled| ("disabled".to_owned(), disabled.into())));
+    let mask = body.keys().cloned().collect::<Vec<_>>().join(",");
+    anyhow::ensure!(!mask.is_empty(), "nothing to change is given: use --publish, --subscribe or --disabled");
+    Ok((body.into(), mask))
+}
+
+fn details(account: ServiceAccount) -> String {
+    let pair = |name: &str, value: String| vec![name.to_owned(), value];
+    let mut rows = vec![pair("account", or_dash(account.id)), pair("made", or_dash(account.create_time))];
+    rows.push(pair("disabled", yes(account.disabled)));
+    rows.extend(account.publish.into_iter().map(|filter| pair("publish", filter)));
+    rows.extend(account.subscribe.into_iter().map(|filter| pair("subscribe", filter)));
+    for (number, one) in (1..).zip(&account.credentials) {
+        rows.push(pair(&format!("credential {number}"), credential::described(one)));
+    }
+    table::details(&rows)
 }
 
 fn row(account: ServiceAccount) -> Vec<String> {

@@ -54,7 +54,7 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
     Ok((answer, format!("{name} is registered{example}")))
 }
 
-fn pairs(metadata: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+pub(super) fn pairs(metadata: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pairs = metadata.iter().map(|pair| {
         let pair = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--metadata {pair}: write NAME=VALUE"))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))

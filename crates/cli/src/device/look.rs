@@ -13,10 +13,45 @@ use crate::{
 };
 use switchbox_admin_api::{Device, DeviceConfig, DeviceState, ListDevicesResponse};
 
-pub(super) fn list(client: &Client) -> anyhow::Result<(Value, String)> {
+/// Devices of a registry: all, or those that are like what is given
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// A part of the id, or of a name or value of the metadata
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only those that are connected, or are not
+    #[arg(long, value_name = "true|false")]
+    connected: Option<bool>,
+    /// Only those that are blocked, or are not
+    #[arg(long, value_name = "true|false")]
+    blocked: Option<bool>,
+    /// Only those that differ from what is desired, or do not
+    #[arg(long, value_name = "true|false")]
+    differs: Option<bool>,
+    /// Only those with this metadata; may be given several times
+    #[arg(long = "metadata", value_name = "NAME[=VALUE]")]
+    metadata: Vec<String>,
+}
+
+impl List {
+    /// As the API takes them, each behind a `&`.
+    fn filters(&self) -> String {
+        let flag = |name: &str, wanted: Option<bool>| wanted.map(|wanted| format!("&{name}={wanted}"));
+        let flags = [
+            self.search.as_ref().map(|text| format!("&search={}", escape(text))),
+            flag("connected", self.connected),
+            flag("blocked", self.blocked),
+            flag("differs", self.differs),
+        ];
+        let metadata = self.metadata.iter().map(|pair| format!("&metadata={}", escape(pair)));
+        flags.into_iter().flatten().chain(metadata).collect()
+    }
+}
+
+pub(super) fn list(client: &Client, options: &List) -> anyhow::Result<(Value, String)> {
     let base = escape(&format!("/v1/{}/devices", client.home()?));
     let mask = "connected,blocked,config.version,lastEventTime,lastStateTime";
-    let answer = client.all(&format!("{base}?fieldMask={mask}"), "devices")?;
+    let answer = client.all(&format!("{base}?fieldMask={mask}{}", options.filters()), "devices")?;
     let row = |device: Device| {
         let (connected, version) = (device.connected == Some(true), device.config.and_then(|config| config.version));
         vec![or_dash(device.id), yes(connected), yes(device.blocked), or_dash(version), or_dash(device.last_event_time)]
