@@ -7,6 +7,7 @@ mod azure_service;
 mod backlog;
 mod clients;
 mod commands;
+mod console;
 mod crash;
 mod crash_admin;
 mod crash_commands;

@@ -1,0 +1,246 @@
+// The parts of the test, in order: each begins where the one before it ended.
+
+const WIDE = { width: 1280, height: 860 };
+const NARROW = { width: 380, height: 740 };
+
+/// Each page, with the heading that it has.
+const PAGES = [
+    ["#/overview", "Overview"], ["#/devices", "Devices"], ["#/device/lamp-1", "lamp-1"], ["#/device/lamp-1?tab=twin", "lamp-1"], ["#/device/lamp-1?tab=send", "lamp-1"],
+    ["#/device/lamp-1?tab=credentials", "lamp-1"], ["#/device/lamp-1?tab=log", "lamp-1"], ["#/device/lamp-1?tab=rules", "lamp-1"], ["#/live", "Live"], ["#/why/lamp-1", "Why lamp-1?"],
+    ["#/graph", "Graph"], ["#/plugins", "Plugins"], ["#/plugins/wake", "wake"], ["#/dead-letters", "Dead letters"], ["#/topics", "Topics"], ["#/access", "Access"],
+];
+
+async function login({ console, page, base, token }) {
+    await page.goto(`${base}/`);
+    await page.getByLabel("Token").fill("not-the-token");
+    await console.click("Log in");
+    await console.text("the bearer token is not this host's");
+    console.secrets.push(token);
+    await page.getByLabel("Token").fill(token);
+    await console.click("Log in");
+    await console.heading("Overview");
+    const kept = await page.evaluate(() => [localStorage.length, document.cookie, sessionStorage.length]);
+    if (JSON.stringify(kept) !== '[0,"",1]') throw new Error(`the token is not in the session storage alone: ${kept}`);
+}
+
+async function overview({ console, page }) {
+    // A reload, as of somebody who comes back: until the page shows how many devices there are.
+    const began = Date.now();
+    await page.reload();
+    await page.getByRole("definition").filter({ hasText: "10,004" }).waitFor();
+    const took = Date.now() - began;
+    await console.text(/1 dead letter/);
+    await console.picture("overview");
+    return `first view ${took} ms`;
+}
+
+async function devices({ console, page }) {
+    await console.open("#/devices", "Devices");
+    await page.getByRole("row").nth(50).waitFor();
+    await page.getByRole("button", { name: "next 50" }).click();
+    await page.getByText("fleet-00050", { exact: true }).waitFor();
+    await page.getByLabel("Search ids, metadata").fill("fleet-0999");
+    await page.getByText("fleet-09999", { exact: true }).waitFor();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 10);
+    if (!page.url().includes("search=fleet-0999")) throw new Error(`the filter is not in the address: ${page.url()}`);
+    await page.getByLabel("pick all of this page").check();
+    await console.click("set metadata");
+    await page.getByLabel("Key", { exact: true }).fill("hall");
+    await page.getByLabel("Value", { exact: true }).fill("<img src=x onerror=window.pwned=1>");
+    await console.click("Set");
+    await console.text("Done with 10 devices.");
+    await console.text("hall=<img src=x");
+    await page.reload();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 10);
+    await page.getByLabel("Search ids, metadata").fill("");
+    await page.getByLabel("Connected").selectOption("true");
+    await page.getByText("lamp-1", { exact: true }).waitFor();
+    await console.click("New device");
+    await page.getByRole("dialog").getByLabel("Id").fill("made-here");
+    await page.getByRole("dialog").getByLabel("Credential").selectOption("make");
+    await console.click("Register");
+    await console.text("BEGIN PRIVATE KEY");
+    await console.text(/mosquitto_pub .* -i made-here/);
+    await console.click("close");
+    await console.open("#/device/made-here?tab=credentials", "made-here");
+    await console.text("ES256_PEM");
+    await console.click("give a password");
+    await page.getByRole("dialog").getByRole("button", { name: "close" }).click();
+    await console.click("delete");
+    await console.click("Delete");
+    await console.heading("Devices");
+    await page.evaluate(() => { location.hash = "#/devices"; });
+    await page.getByRole("row").nth(50).waitFor();
+}
+
+async function device({ console, page, ask }) {
+    await console.open("#/device/lamp-1?tab=twin", "lamp-1");
+    await console.text("It reports all that is desired.");
+    await page.getByLabel("JSON merge patch").fill('{"level": 40, "note": "<b>bold</b>"}');
+    await console.click("Send");
+    await page.getByRole("cell", { name: "/level" }).waitFor();
+    await console.picture("device");
+    await console.open("#/device/lamp-2?tab=send", "lamp-2");
+    await page.getByLabel("Command", { exact: true }).fill("<script>window.pwned=1</script>");
+    await page.getByLabel("Time-to-live, seconds").fill("600");
+    await console.click("Send command");
+    await console.text("waits for the device");
+    await console.click("cancel");
+    await console.text("an operator removed it");
+    await page.getByLabel("Method", { exact: true }).fill("dim");
+    await console.click("Call");
+    await page.getByRole("alert").filter({ hasText: "lamp-2" }).waitFor();
+    await console.open("#/device/switch-1", "switch-1");
+    await page.getByText("live", { exact: true }).waitFor();
+    await ask("switch");
+    await page.getByRole("link", { name: /telemetry.*awake/ }).first().waitFor();
+    await console.open("#/device/lamp-1?tab=rules", "lamp-1");
+    await page.getByText("may set its config").waitFor();
+}
+
+async function live({ console, page, ask }) {
+    await console.open("#/live?device=switch-1", "Live");
+    await page.getByText("live", { exact: true }).waitFor();
+    await ask("switch");
+    const line = page.getByRole("link", { name: /telemetry.*awake/ }).first();
+    await line.waitFor();
+    await line.click();
+    await page.getByRole("heading", { level: 1, name: /^Why \d+\?$/ }).waitFor();
+    await page.getByRole("list", { name: "What came of it" }).getByText("acknowledged", { exact: true }).first().waitFor();
+}
+
+async function why({ console, page }) {
+    await console.open("#/why/lamp-1", "Why lamp-1?");
+    const chain = page.getByRole("list", { name: "From the first cause on" });
+    await chain.getByText("plugin wake").waitFor();
+    if ((await chain.getByRole("listitem").count()) !== 3) throw new Error("the chain has other steps than event, plugin, config");
+    await console.picture("why");
+    await chain.getByRole("link", { name: /^event / }).click();
+    await console.text("none of its triggers matches");
+}
+
+async function plugins({ console, page }) {
+    await console.open("#/plugins", "Plugins");
+    await page.getByRole("cell", { name: "running" }).first().waitFor();
+    await console.click("hop-relay");
+    await page.getByLabel("Call it", { exact: true }).fill("relay");
+    await console.click("Start");
+    await console.heading("relay");
+    await page.getByText("running", { exact: true }).waitFor();
+    await console.click("disable");
+    await page.getByText("disabled", { exact: true }).waitFor();
+    await console.open("#/plugins/wake", "wake");
+    const target = page.getByLabel("target");
+    if ((await target.inputValue()) !== "lamp-1") throw new Error(`the form shows ${await target.inputValue()}`);
+    await target.fill("lamp-2");
+    await console.click("Save");
+    await page.waitForFunction(() => [...document.querySelectorAll("code")].some((one) => one.textContent.includes("config lamp-2")));
+    await console.picture("plugin");
+}
+
+async function letters({ console, page }) {
+    await console.open("#/dead-letters", "Dead letters");
+    await page.getByText("<img src=x onerror=window.pwned=2>").first().waitFor();
+    await page.getByRole("cell").getByRole("link").first().click();
+    await page.getByRole("heading", { level: 1, name: /^Dead letter / }).waitFor();
+    await console.click("redrive");
+    await console.text("It was given to its plugin again.");
+    await console.open("#/dead-letters", "Dead letters");
+    await console.click("purge all of all plugins");
+    await console.click("Purge");
+    await console.text("There is none.");
+}
+
+async function topics({ console, page }) {
+    await console.open("#/topics?filter=hall/%23", "Topics");
+    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByLabel("Topic", { exact: true }).fill("hall/<b>light</b>");
+    await page.getByLabel("Payload", { exact: true }).fill("<img src=x onerror=window.pwned=3>");
+    await page.getByLabel("retain it").check();
+    await console.click("Publish");
+    await page.locator(".tree summary").filter({ hasText: "<img src=x" }).first().click();
+    await page.getByText("retained", { exact: true }).waitFor();
+    await console.click("take away");
+    await console.text("The retained message was taken away.");
+}
+
+async function access({ console, page }) {
+    await console.open("#/access", "Access");
+    await page.getByLabel("Name").first().fill("made-in-the-console");
+    await console.click("Make a token");
+    await page.getByRole("dialog").waitFor();
+    await console.click("close");
+    await page.getByRole("cell", { name: "made-in-the-console" }).waitFor();
+    await console.click("read again");
+    await page.getByRole("cell", { name: "POST /v1/tokens" }).first().waitFor();
+}
+
+/// Pages with what others wrote on them, at two widths, in light and in dark.
+async function everyPage({ console, page }) {
+    for (const [viewport, colorScheme] of [[WIDE, "light"], [NARROW, "dark"]]) {
+        await page.setViewportSize(viewport);
+        await page.emulateMedia({ colorScheme });
+        for (const [hash, title] of PAGES) {
+            await console.open(hash, title);
+            await page.waitForFunction(() => !document.body.innerText.includes("Loading …"));
+            await console.axe(`${hash}, ${colorScheme}`);
+            await console.safe(`${hash}, ${colorScheme}`);
+        }
+    }
+    await page.setViewportSize(WIDE);
+    await page.emulateMedia({ colorScheme: "light" });
+}
+
+async function keyboard({ console, page }) {
+    await console.open("#/overview", "Overview");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    if ((await page.evaluate(() => document.activeElement.id)) !== "main") throw new Error("the first stop does not lead to the page");
+    await page.getByRole("link", { name: "Devices", exact: true }).first().focus();
+    await page.keyboard.press("Enter");
+    await console.heading("Devices");
+    if ((await page.evaluate(() => document.activeElement.tagName)) !== "H1") throw new Error("the heading has not got the focus");
+}
+
+async function flood({ console, page, ask }) {
+    await console.open("#/live", "Live");
+    await page.getByText("live", { exact: true }).waitFor();
+    await ask("flood");
+    await console.text("A sample: at most 40 a second are shown");
+    await ask("flood");
+    const rows = await page.locator(".live li").count();
+    if (rows > 300) throw new Error(`${rows} rows`);
+    await console.picture("live");
+    await console.click("pause");
+    await page.getByText("paused", { exact: true }).waitFor();
+    return page.locator("p.hint[role=status]").innerText();
+}
+
+async function restart({ console, page, ask }) {
+    await console.open("#/overview", "Overview");
+    await ask("stop");
+    await page.getByRole("alert").filter({ hasText: "The host does not answer" }).waitFor();
+    await ask("start");
+    await console.text("The host has restarted.");
+    await page.getByRole("definition").filter({ hasText: "10,004" }).waitFor();
+}
+
+async function readOnly({ console, page, readToken }) {
+    await console.click("log out");
+    await page.getByLabel("Token").waitFor();
+    await console.logIn(readToken);
+    await console.text("read-only");
+    console.writes.length = 0;
+    for (const [hash, title] of PAGES.filter(([, name]) => name !== "Access")) {
+        await console.open(hash, title);
+        await page.waitForFunction(() => !document.body.innerText.includes("Loading …"));
+        const offered = await page.locator("main button.danger, main form.form button.main, main input[type=file]").count();
+        if (offered) throw new Error(`${hash} offers what the token may not do`);
+    }
+    if (console.writes.length) throw new Error(`it wrote: ${console.writes}`);
+    const status = await page.evaluate(async (token) => (await fetch("/v1/plugins/wake:disable", { method: "POST", body: "{}", headers: { authorization: `Bearer ${token}` } })).status, readToken);
+    if (status !== 403) throw new Error(`the host answers ${status}`);
+}
+
+module.exports = { login, overview, devices, device, live, why, plugins, letters, topics, access, everyPage, keyboard, flood, restart, readOnly };
