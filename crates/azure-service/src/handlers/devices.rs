@@ -125,12 +125,10 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Messages that wait end first, while there is a device that their events are of.
+/// The messages that wait for it end in the same entry.
 pub(super) async fn remove(app: &App, device: &Arc<Device>, if_match: &IfMatch) -> Result<(), ServiceError> {
     let revision = revision(device, if_match)?;
-    app.parts.registry.check_delete(device, revision)?;
-    app.parts.delivery.purge(device).await?;
-    match app.parts.registry.delete(device, revision).await {
+    match app.parts.delivery.delete(device, revision).await {
         Err(registry::Error::HasBound(what)) => {
             let text = format!("{what} is a gateway with devices bound to it; unbind them first");
             Err(ServiceError::new(Code::ArgumentInvalid, text))

@@ -26,7 +26,6 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{io::Interest, time::Sleep};
-use tracing::Instrument as _;
 
 use self::{retained::RetainedLeft, unwritten::Unwritten, window::Slow};
 use crate::{end::ConnectionEnd, presence::Presence, socket::Socket};
@@ -143,8 +142,7 @@ impl Connection {
     /// Serves the client until it ends, or somebody asks for its end; or until it is to go on in another priority class, and gives it
     /// back. Boxed, lest the task have room for it several times.
     pub(crate) async fn run(mut self: Box<Self>) -> Migration {
-        let span = tracing::debug_span!("connection", client = %self.presence.mailbox.name);
-        match Metered::new(self.presence.cpu_budget.clone(), self.class, self.serve().instrument(span)).await {
+        match Metered::new(self.presence.cpu_budget.clone(), self.class, self.serve()).await {
             Stop::End(end) => Box::pin(self.finish(end)).await,
             Stop::Move => return Some(self),
         }
