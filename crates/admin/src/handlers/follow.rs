@@ -61,11 +61,22 @@ pub(crate) async fn follow(
         told: VecDeque::new(),
         _place: place,
     };
-    let events = stream::unfold((true, tell), |(first, mut tell)| async move {
-        let event = if first { Event::default().comment("following") } else { tell.next().await? };
-        Some((Ok(event), (false, tell)))
+    Ok(streamed(tell))
+}
+
+/// What one follower is sent.
+pub(super) trait Source: Send + 'static {
+    /// Waits for the next one. Returns `None` if the stream ends.
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+}
+
+/// A comment at once, then the events, and a comment now and then so that both sides notice when the other is gone.
+pub(super) fn streamed(source: impl Source) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let events = stream::unfold((true, source), |(first, mut source)| async move {
+        let event = if first { Event::default().comment("following") } else { source.next().await? };
+        Some((Ok(event), (false, source)))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")))
+    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"))
 }
 
 /// One place of those that there are for followers.
@@ -158,8 +169,8 @@ struct Tell {
     _place: Place,
 }
 
-impl Tell {
-    /// Waits for the next one. Returns `None` if the stream ends: the token counts no more, the host is stopping, or the journal
+impl Source for Tell {
+    /// `None`: the token counts no more, the host is stopping, or the journal
     /// cannot be read.
     async fn next(&mut self) -> Option<Event> {
         loop {
@@ -183,7 +194,9 @@ impl Tell {
             }
         }
     }
+}
 
+impl Tell {
     fn sampled(&mut self, told: Vec<(Cursor, Followed)>) -> VecDeque<(Cursor, Told)> {
         let (mut taken, mut left_out) = (VecDeque::new(), None);
         for (cursor, told) in told {

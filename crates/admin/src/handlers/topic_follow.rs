@@ -5,15 +5,15 @@ use std::{collections::VecDeque, convert::Infallible};
 use axum::{
     Extension,
     extract::State,
-    response::sse::{Event, KeepAlive, Sse},
+    response::sse::{Event, Sse},
 };
-use futures_util::stream::{self, Stream};
+use futures_util::stream::Stream;
 use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    follow::{self, Sample, Token},
+    follow::{self, Sample, Source, Token},
     topics,
 };
 use crate::{app::App, convert::Params, error::Error, followers::Place, gate::AdminPrincipal, topic_tap::Tap};
@@ -37,11 +37,7 @@ pub(crate) async fn follow(
         told: VecDeque::new(),
         _place: place,
     };
-    let events = stream::unfold((true, tell), |(first, mut tell)| async move {
-        let event = if first { Event::default().comment("following") } else { tell.next().await? };
-        Some((Ok(event), (false, tell)))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(follow::HEARTBEAT).text("still here")))
+    Ok(follow::streamed(tell))
 }
 
 /// One client's stream.
@@ -56,8 +52,8 @@ struct Tell {
     _place: Place,
 }
 
-impl Tell {
-    /// Waits for the next one. Returns `None` if the stream ends: the token counts no more, or the host is stopping.
+impl Source for Tell {
+    /// `None`: the token counts no more, or the host is stopping.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.told.pop_front() {
@@ -72,7 +68,9 @@ impl Tell {
             }
         }
     }
+}
 
+impl Tell {
     fn look(&mut self) {
         let (messages, mut left_out) = self.tap.take();
         let now = Time(clock::now_ms());

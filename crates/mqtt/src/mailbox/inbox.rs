@@ -26,6 +26,8 @@ pub(super) enum Handed {
         /// Of a device that a gateway speaks for: set when it no longer does.
         detached: Option<Arc<OnceLock<String>>>,
     },
+    /// An answer to a request of the client's.
+    Reply(Arc<Message>),
     /// A message that has its place in the session's queue.
     Logged { num: MessageNum, message: Arc<Message>, recipient: Recipient },
 }
@@ -66,7 +68,7 @@ impl Inbox {
         let mut waiting = self.waiting.lock();
         let bytes = match &handed {
             Handed::Delivery { delivery, .. } => delivery.size(),
-            Handed::Logged { .. } => 0,
+            Handed::Logged { .. } | Handed::Reply(_) => 0,
         };
         let has_room = queued + waiting.counted < limits::SESSION_QUEUE
             && queued_bytes + waiting.counted_bytes + bytes <= limits::SESSION_QUEUE_BYTES;
@@ -109,7 +111,7 @@ mod tests {
         subscriptions::SubscriptionTarget,
     };
     use switchbox_delivery::{Feed, Link, Outbound};
-    use switchbox_model::{QoS, broker::Owner, limits};
+    use switchbox_model::{Message, QoS, broker::Owner, limits};
     use switchbox_mqtt_session::topics::SessionLog;
     use switchbox_support::metrics::Metrics;
 
@@ -121,6 +123,28 @@ mod tests {
             mailbox.insert_subscription(format!("/devices/lamp-1/{filter}").into(), target);
         }
         mailbox
+    }
+
+    #[test]
+    fn an_answer_waits_for_no_lock_of_the_session_and_reaches_a_client_that_takes_answers() {
+        let mailbox = mailbox();
+        let _ = mailbox.begin(10);
+        let encoding = mailbox.lock();
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let writer = std::thread::spawn({
+            let mailbox = mailbox.clone();
+            move || {
+                mailbox.reply(Arc::new(Message::new("$iothub/twin/res/204/?$rid=1", "")));
+                sender.send(()).unwrap();
+            }
+        });
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Ok(()));
+        drop(encoding);
+        writer.join().unwrap();
+        assert_eq!(mailbox.lock().session.queued(), 0, "it has not subscribed to answers");
+        mailbox.insert_subscription("$iothub/twin/res/#".into(), SubscriptionTarget::Replies);
+        mailbox.reply(Arc::new(Message::new("$iothub/twin/res/204/?$rid=2", "")));
+        assert_eq!(mailbox.lock().session.queued(), 1);
     }
 
     fn link(mailbox: &Arc<Mailbox>) -> DeviceLink {

@@ -318,18 +318,18 @@ impl Mailbox {
             && bytes + more_bytes <= limits::SESSION_QUEUE_BYTES / 2
     }
 
-    /// An answer to a request of the client's, where it takes them.
+    /// An answer to a request of the client's, where it takes them. Takes no lock of the session: some come from the log's writer.
     pub(crate) fn reply(&self, message: Arc<Message>) {
-        let mut state = self.lock();
+        self.inbox.push(Handed::Reply(message));
+        self.work.wake_now();
+    }
+
+    fn put_reply(&self, state: &mut State, message: Arc<Message>) {
         if !state.online || !state.subscriptions.replies() {
             return;
         }
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
-        let item = Item { qos: QoS::AtMostOnce, body, logged: None };
-        if self.offer(&mut state, item) == Offer::Taken {
-            drop(state);
-            self.work.wake_now();
-        } else {
+        if self.offer(state, Item { qos: QoS::AtMostOnce, body, logged: None }) != Offer::Taken {
             self.metrics.limit(limits::names::SESSION_QUEUE);
         }
     }
@@ -371,6 +371,7 @@ impl Mailbox {
             Handed::Logged { num, message, recipient } => {
                 return state.session.offer_logged(logged_item(num, message, recipient));
             }
+            Handed::Reply(message) => return self.put_reply(state, message),
             Handed::Delivery { connection_epoch, delivery, detached } => (connection_epoch, delivery, detached),
         };
         let is_over = detached.is_some_and(|detached| detached.get().is_some());
