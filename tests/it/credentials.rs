@@ -23,19 +23,6 @@ fn connect(host: &Process, id: &str, secret: &str) -> Device {
     Device::connect(host.mqtt(), Session::with_secret(id, secret))
 }
 
-/// Why the device was not let in.
-fn refused(host: &Process, session: Session) -> String {
-    let device = Device::begin(host.mqtt(), session);
-    device.wait("the refusal", |seen| {
-        assert!(!seen.connected, "{} was let in", device.id);
-        seen.ended.clone()
-    })
-}
-
-fn ended(device: &Device) -> String {
-    device.wait("its end", |seen| seen.ended.clone())
-}
-
 #[test]
 fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another_is_not() {
     let place = Place::new();
@@ -65,7 +52,7 @@ fn a_device_is_let_in_with_a_token_of_its_key_and_the_log_alone_says_why_another
         ("no device/at/all", Some(token(&key)), "names no device"),
     ] {
         let secret = secret.clone();
-        answers.push(refused(&host, Session { secret, ..Session::new(id) }));
+        answers.push(Device::refused(host.mqtt(), Session { secret, ..Session::new(id) }));
         host.logged(&["not let in", logged]);
     }
     answers.dedup();
@@ -84,8 +71,8 @@ fn a_name_that_a_client_makes_up_is_no_line_of_the_log() {
     let place = Place::new();
     let host = place.start_with(CLOSED);
     let forged = "2026-01-01T00:00:00Z  INFO switchbox: forged";
-    refused(&host, Session::of_service(&format!("x\n{forged}"), "program", "a guess"));
-    refused(&host, Session::with_secret(&format!("y\n{forged}"), "a guess"));
+    Device::refused(host.mqtt(), Session::of_service(&format!("x\n{forged}"), "program", "a guess"));
+    Device::refused(host.mqtt(), Session::with_secret(&format!("y\n{forged}"), "a guess"));
     host.logged(&["not let in", "forged"]);
     assert!(!host.log().lines().any(|line| line.starts_with("2026-01-01")), "{}", host.log());
     host.stop();
@@ -132,7 +119,7 @@ fn a_key_is_rotated_without_a_moment_outside() {
     drop(connect(&host, "lamp-1", &token(&old)));
     let mut lamp = connect(&host, "lamp-1", &new);
     let _ = host.cli(&place, &["device", "credential", "remove", "lamp-1", "1"]);
-    refused(&host, Session::with_secret("lamp-1", &token(&old)));
+    Device::refused(host.mqtt(), Session::with_secret("lamp-1", &token(&old)));
     lamp.event("still there");
     host.stop();
 }
@@ -145,8 +132,8 @@ fn a_password_lets_in_until_it_is_replaced_and_is_stored_nowhere() {
     let password = host.cli(&place, &["device", "password", "lamp-1"]);
     let lamp = connect(&host, "lamp-1", &password);
     let newer = host.cli(&place, &["device", "password", "lamp-1"]);
-    ended(&lamp);
-    refused(&host, Session::with_secret("lamp-1", &password));
+    lamp.ended();
+    Device::refused(host.mqtt(), Session::with_secret("lamp-1", &password));
     drop(connect(&host, "lamp-1", &newer));
     let shown = host.admin().get(&Admin::device_path("lamp-1", "")).ok();
     assert!(!shown.to_string().contains("argon2"), "{shown}");
@@ -200,7 +187,7 @@ fn who_guesses_is_slowed_down_and_nobody_else() {
     let password = host.cli(&place, &["device", "password", "lamp-2"]);
     // The pauses grow, so that sooner or later one is not over yet.
     until("the guesses to be slowed down", || {
-        refused(&host, Session::with_secret("lamp-1", "a guess"));
+        Device::refused(host.mqtt(), Session::with_secret("lamp-1", "a guess"));
         host.log().contains("too many wrong passwords for this client from this address").then_some(())
     });
     // Neither the device itself with its key nor another one of the same address.
@@ -238,7 +225,7 @@ fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_t
         (device["lastErrorStatus"]["code"].clone(), device["lastErrorStatus"]["message"].to_string(), device)
     };
     assert_eq!(last(&host).0, Value::Null);
-    refused(&host, Session::with_secret("lamp-1", "a guess"));
+    Device::refused(host.mqtt(), Session::with_secret("lamp-1", "a guess"));
     let (code, message, device) = last(&host);
     assert!(code == 16 && message.contains("the password is not that of"), "{message}");
     assert!(device["lastErrorTime"].is_string(), "{device}");
@@ -247,7 +234,7 @@ fn what_last_went_wrong_with_a_device_is_shown_and_outlives_its_connection_and_t
     let (code, message, _) = last(&host);
     assert!(code == 7 && message.contains("/devices/lamp-2/config"), "{message}");
     let _ = lamp.send(&format!("elsewhere/{}", "x".repeat(5_000)), QoS::AtLeastOnce, "x");
-    ended(&lamp);
+    lamp.ended();
     let after = until("the end of the connection", || Some(last(&host).1).filter(|text| text.contains("closed")));
     assert!(after.len() < 600, "{after}");
     host.stop();

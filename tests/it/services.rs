@@ -15,10 +15,6 @@ fn connect(host: &Process, account: &str, password: &str) -> Device {
     Device::connect(host.mqtt(), Session::of_service(account, "program", password))
 }
 
-fn ended(device: &Device) -> String {
-    device.wait("its end", |seen| seen.ended.clone())
-}
-
 #[test]
 fn a_program_watches_what_happens_to_devices_and_devices_cannot() {
     let place = Place::new();
@@ -74,11 +70,11 @@ fn a_program_does_what_its_lists_say_and_nothing_else() {
     siren.publish("alerts/fire", "now");
     let _ = siren.message_with("now");
     let _ = siren.send("registries/default/devices/lamp-1/events", QoS::AtLeastOnce, "forged");
-    ended(&siren);
+    siren.ended();
     let refused = Device::begin(host.mqtt(), Session::of_service("siren", "program", "a guess"));
-    assert!(ended(&refused).contains("NotAuthorized"));
+    assert!(refused.ended().contains("NotAuthorized"));
     let nobody = Device::begin(host.mqtt(), Session::of_service("nobody", "program", &password));
-    assert!(ended(&nobody).contains("NotAuthorized"));
+    assert!(nobody.ended().contains("NotAuthorized"));
     host.stop();
 }
 
@@ -92,23 +88,23 @@ fn what_is_taken_from_an_account_ends_its_connections_and_a_restart_does_not_bri
     let mut siren = Device::connect(host.mqtt(), kept.clone());
     assert!(siren.subscribe("a/#") && siren.subscribe("b"));
     let _ = host.admin().patch(&format!("{path}?updateMask=subscribe"), &json!({"subscribe": ["b"]})).ok();
-    ended(&siren);
+    siren.ended();
     let mut siren = Device::connect(host.mqtt(), kept);
     assert!(!siren.subscribe("a/#") && siren.subscribe("b"));
     let shown = host.admin().get(path).ok();
     assert_eq!(shown["subscribe"], json!(["b"]));
     assert!(!shown.to_string().contains("argon2"), "{shown}");
     let _ = host.admin().patch(&format!("{path}?updateMask=disabled"), &json!({"disabled": true})).ok();
-    ended(&siren);
+    siren.ended();
 
     host.kill();
     let host = place.start_with(CLOSED);
     let disabled = Device::begin(host.mqtt(), Session::of_service("siren", "program", &password));
-    assert!(ended(&disabled).contains("NotAuthorized"));
+    assert!(disabled.ended().contains("NotAuthorized"));
     let _ = host.admin().patch(&format!("{path}?updateMask=disabled"), &json!({"disabled": false})).ok();
     let siren = connect(&host, "siren", &password);
     let _ = host.cli(&place, &["service", "delete", "siren"]);
-    ended(&siren);
+    siren.ended();
     host.stop();
 }
 
@@ -133,10 +129,10 @@ fn kept_sessions_that_an_account_cannot_come_back_to_end_with_what_let_them_in()
     let changed = json!({"subscribe": ["b"]});
     let _ = host.admin().patch("/v1/serviceAccounts/changed?updateMask=subscribe", &changed).ok();
     let _ = host.cli(&place, &["service", "delete", "deleted"]);
-    live.iter().take(2).for_each(|program| drop(ended(program)));
+    live.iter().take(2).for_each(|program| drop(program.ended()));
     // Not changed by a new password.
     let _ = host.cli(&place, &["service", "password", "stays"]);
-    ended(&live[2]);
+    live[2].ended();
     host.stop();
     let (_, loaded) = Journal::open(&place);
     let of = |key: SessionKey| match key {
@@ -156,7 +152,7 @@ fn a_program_proves_itself_by_a_key_for_itself_alone() {
     let mut meter = connect(&host, "meter", &token("serviceAccounts/meter"));
     meter.publish("readings/1", "20");
     let other = Device::begin(host.mqtt(), Session::of_service("meter", "other", &token("local")));
-    assert!(ended(&other).contains("NotAuthorized"));
+    assert!(other.ended().contains("NotAuthorized"));
     host.stop();
 }
 
@@ -171,15 +167,15 @@ fn what_an_account_proved_itself_with_ends_its_connection_when_it_ends() {
     // The ten minutes by which clocks may differ are nearly over.
     let brief = Session { client_id: "brief".into(), ..Session::of_service("meter", "", "") };
     let secret = key.token("serviceAccounts/meter", now() - 3_600, now() - 597).unwrap();
-    ended(&Device::connect(host.mqtt(), Session { secret: Some(secret), ..brief }));
+    Device::connect(host.mqtt(), Session { secret: Some(secret), ..brief }).ended();
     by_password.publish("readings/1", "still there");
     let _ = host.cli(&place, &["service", "password", "meter"]);
-    ended(&by_password);
+    by_password.ended();
     let mut keyed = by_token(now(), now() + 3_600);
     keyed.publish("readings/1", "still there");
     let path = "/v1/serviceAccounts/meter?updateMask=credentials";
     let _ = host.admin().patch(path, &json!({"credentials": []})).ok();
-    ended(&keyed);
+    keyed.ended();
     host.stop();
 }
 

@@ -131,6 +131,19 @@ impl Device {
         Some(device)
     }
 
+    /// Connects and is refused; returns how its connection ended.
+    ///
+    /// # Panics
+    ///
+    /// When it is let in.
+    pub fn refused(host: SocketAddr, session: Session) -> String {
+        let device = Self::begin(host, session);
+        device.wait("the refusal", |seen| {
+            assert!(!seen.connected, "{} was let in", device.id);
+            seen.ended.clone()
+        })
+    }
+
     /// Connects and waits for nothing.
     #[must_use]
     pub fn begin(host: SocketAddr, session: Session) -> Self {
@@ -229,6 +242,11 @@ impl Device {
     pub fn wait<T>(&self, what: &str, ask: impl FnMut(&Seen) -> Option<T>) -> T {
         self.try_wait(LIMIT, ask)
             .unwrap_or_else(|| panic!("{} waited in vain for {what}; ended: {:?}", self.id, self.seen().ended))
+    }
+
+    /// Waits until its connection has ended; returns why.
+    pub fn ended(&self) -> String {
+        self.wait("its end", |seen| seen.ended.clone())
     }
 
     /// Waits for a message; returns the first for which it holds.

@@ -19,18 +19,6 @@ fn session(id: &str, token: &str) -> Session {
     Session { user: format!("{HUB}/{id}/?api-version=2021-04-12"), ..Session::with_secret(id, token) }
 }
 
-fn refused(host: &Process, session: Session) -> String {
-    let device = Device::begin(host.mqtt(), session);
-    device.wait("the refusal", |seen| {
-        assert!(!seen.connected, "{} was let in", device.id);
-        seen.ended.clone()
-    })
-}
-
-fn ended(device: &Device) -> String {
-    device.wait("its end", |seen| seen.ended.clone())
-}
-
 #[test]
 fn a_device_is_let_in_by_either_of_its_keys_or_by_a_policy_and_the_log_says_why_another_is_not() {
     let place = Place::new();
@@ -68,7 +56,7 @@ fn a_device_is_let_in_by_either_of_its_keys_or_by_a_policy_and_the_log_says_why_
             "modules are not in this version",
         ),
     ] {
-        assert!(refused(&host, session).contains("NotAuthorized"));
+        assert!(Device::refused(host.mqtt(), session).contains("NotAuthorized"));
         host.logged(&["not let in", logged]);
     }
     for secret in [&primary, &secondary] {
@@ -94,18 +82,20 @@ fn keys_outlive_a_kill_and_a_connection_ends_with_its_token_or_its_key() {
     assert_eq!(connection_string(&host, &place, &[]), owner);
     let token = |key: &[u8], secs, policy| sas::sign(&format!("{HUB}/devices/lamp-1"), key, now() + secs, policy);
     let brief = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&before), 3, None)));
-    ended(&brief);
+    brief.ended();
     host.logged(&["expired"]);
 
     let lamp = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&before), 3_600, None)));
     let after = connection_string(&host, &place, &["--device", "lamp-1", "--new-key"]);
     assert_ne!(after, before);
-    ended(&lamp);
-    assert!(refused(&host, session("lamp-1", &token(&key(&before), 3_600, None))).contains("NotAuthorized"));
+    lamp.ended();
+    assert!(
+        Device::refused(host.mqtt(), session("lamp-1", &token(&key(&before), 3_600, None))).contains("NotAuthorized")
+    );
 
     let lamp = Device::connect(host.mqtt(), session("lamp-1", &token(&key(&owner), 3_600, Some(Policy::Owner))));
     let _ = connection_string(&host, &place, &["--new-key"]);
-    ended(&lamp);
+    lamp.ended();
     host.stop();
 }
 
@@ -121,6 +111,6 @@ fn a_host_name_is_a_registry() {
     let user = |hub: &str| format!("{hub}/lamp-1/?api-version=2021-04-12");
     let at = |hub: &str| Session { user: user(hub), ..Session::with_secret("lamp-1", &token(hub)) };
     drop(Device::connect(host.mqtt(), at("HALL.example")));
-    assert!(refused(&host, at("other.example")).contains("NotAuthorized"));
+    assert!(Device::refused(host.mqtt(), at("other.example")).contains("NotAuthorized"));
     host.stop();
 }

@@ -11,7 +11,7 @@ fn the_connection_ends_when_the_token_runs_out() {
     let secret = key.token("local", now() - 3_600, now() - 597).unwrap();
     let will = Some(LastWill::new("/devices/lamp-1/events", "gone", QoS::AtLeastOnce, false));
     let lamp = Device::connect(host.mqtt(), Session { will, ..Session::with_secret("lamp-1", &secret) });
-    ended(&lamp);
+    lamp.ended();
     // Nobody took anything away: the will is published.
     until("the will", || host.admin().get("/v1/events").ok().to_string().contains("Z29uZQ").then_some(()));
     host.stop();
@@ -26,7 +26,7 @@ fn the_connection_ends_too_when_the_wall_clock_jumps_past_the_tokens_end() {
     let mut lamp = connect(&host, "lamp-1", &token(&key));
     lamp.event("hello");
     place.set_clock(3 * 86_400_000);
-    let _ = ended(&lamp);
+    let _ = lamp.ended();
     host.stop();
 }
 
@@ -46,8 +46,8 @@ fn a_key_that_is_given_an_end_ends_the_live_connection_then_though_its_token_cou
     give_end(&host, "lamp-1", 3_600_000);
     lamp.event("still there");
     give_end(&host, "lamp-1", 500);
-    ended(&lamp);
-    refused(&host, Session::with_secret("lamp-1", &token(&key)));
+    lamp.ended();
+    Device::refused(host.mqtt(), Session::with_secret("lamp-1", &token(&key)));
     host.stop();
 }
 
@@ -65,11 +65,11 @@ fn what_an_operator_takes_away_ends_the_live_connection_and_a_restart_does_not_b
     let mut untouched = connect(&host, "untouched", &token(&keys[3]));
 
     let _ = host.cli(&place, &["device", "block", "blocked"]);
-    ended(&blocked);
+    blocked.ended();
     let _ = host.cli(&place, &["device", "credential", "remove", "keyless", "1"]);
-    ended(&keyless);
+    keyless.ended();
     let _ = host.cli(&place, &["device", "delete", "deleted"]);
-    ended(&deleted);
+    deleted.ended();
     untouched.event("still there");
     let events = admin.get("/v1/events").ok();
     assert!(!events.to_string().contains("Z29uZQ"), "the will of a blocked device was published: {events}");
@@ -77,7 +77,7 @@ fn what_an_operator_takes_away_ends_the_live_connection_and_a_restart_does_not_b
     host.kill();
     let host = place.start_with(CLOSED);
     for (id, key) in ["blocked", "keyless", "deleted"].into_iter().zip(&keys) {
-        refused(&host, Session::with_secret(id, &token(key)));
+        Device::refused(host.mqtt(), Session::with_secret(id, &token(key)));
     }
     drop(connect(&host, "untouched", &token(&keys[3])));
     let _ = host.cli(&place, &["device", "unblock", "blocked"]);

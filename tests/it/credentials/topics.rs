@@ -20,9 +20,9 @@ fn a_device_has_its_own_topics_and_no_others() {
         assert_eq!(lamp.subscribe(filter), granted, "{filter}");
     }
     let _ = lamp.send("ordinary", QoS::AtLeastOnce, "x");
-    ended(&lamp);
+    lamp.ended();
     let retained = Some(LastWill::new("ordinary", "x", QoS::AtLeastOnce, true));
-    refused(&host, Session { will: retained, ..Session::with_secret("lamp-2", &token(&two)) });
+    Device::refused(host.mqtt(), Session { will: retained, ..Session::with_secret("lamp-2", &token(&two)) });
     host.stop();
 }
 
@@ -93,7 +93,7 @@ fn a_deleted_device_takes_its_kept_session_with_it() {
     for id in ["away", "there"] {
         let _ = host.cli(&place, &["device", "delete", id]);
     }
-    ended(&there);
+    there.ended();
     drop(stays);
     host.stop();
     let (journal, loaded) = Journal::open(&place);
