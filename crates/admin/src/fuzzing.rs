@@ -64,13 +64,18 @@ fn two(body: &[u8]) -> Option<(&str, &str)> {
 }
 
 fn device(body: &[u8]) {
-    let (Ok(wanted), Ok(again)) = (read::<Device>(body), read::<Device>(body)) else { return };
+    let (Ok(mut wanted), Ok(mut again)) = (read::<Device>(body), read::<Device>(body)) else { return };
+    // A key that is left out is made by chance, so two conversions differ.
+    again.symmetric_keys = None;
+    let _ = wanted.symmetric_keys.take().map(convert::symmetric_keys);
     let _ = wanted.id.as_deref().map(DeviceId::new);
-    let _ = convert::endpoint(&wanted);
+    let endpoint = convert::endpoint(&wanted);
     if let Some(payload) = wanted.config.as_ref().and_then(|config| config.binary_data.as_ref()) {
         bytes(payload);
     }
-    let (Ok(spec), Some(all)) = (convert::device_spec(wanted), Mask::parse(Some(DEVICE_FIELDS))) else { return };
+    // A device is created with both, and its endpoint is checked first.
+    let (Ok(_), Ok(spec)) = (endpoint, convert::device_spec(wanted)) else { return };
+    let Some(all) = Mask::parse(Some(DEVICE_FIELDS)) else { return };
     let mut changed = DeviceSpec::default();
     let patched = convert::device_patch(again, &all).map(|patch| patch.apply(&mut changed));
     assert_eq!(patched.map(|()| &changed), Ok(&spec), "an update of all fields makes the device that was written");

@@ -27,4 +27,6 @@ pub(super) use objects::Objects;
 pub(super) use params::{Params, bad_token, token};
 pub(super) use registry::{authority, registry, registry_patch, registry_spec};
 pub(super) use service::{service, service_patch, service_spec};
+#[cfg(fuzzing)]
+pub(super) use symmetric::keys as symmetric_keys;
 pub(super) use validity::{authority_warnings, key_warnings};
