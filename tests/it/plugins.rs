@@ -3,7 +3,7 @@
 
 mod consent;
 mod hostile;
-mod life;
+mod lifecycle;
 mod versions;
 
 use std::{

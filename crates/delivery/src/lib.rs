@@ -3,6 +3,7 @@
 
 mod command_window;
 mod commands;
+mod connections;
 mod feeder;
 mod handle;
 mod link;
@@ -12,7 +13,6 @@ mod online_device;
 mod orphaned_connections;
 mod publish_queue;
 mod publisher;
-mod reach;
 mod sink;
 mod sweep;
 mod takeover;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{command_window::Offered, feeder, handle::Handle};
-use switchbox_core::{outbox::Sink, registry::Device};
+use switchbox_core::{outbox::EffectSink, registry::Device};
 use switchbox_model::Message;
 use switchbox_store::{CommandDoc, ConfigVersion};
 
-impl Sink for Handle {
+impl EffectSink for Handle {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
         let _span = tracing::debug_span!("delivery", device = %device.name, config = version.version).entered();
         if let Some(online_device) = self.online_device(device.num)

@@ -222,7 +222,7 @@ impl Backlog {
         self.done.notify_waiters();
     }
 
-    /// While the guard lives, one of the workers waits for a device and another may work in its place.
+    /// While the guard lifecycles, one of the workers waits for a device and another may work in its place.
     pub(super) fn waiting(&self) -> Waiting<'_> {
         let mut inner = self.inner.lock();
         inner.waiting += 1;

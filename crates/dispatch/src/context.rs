@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{cycles::Cycles, kv::Kv, life::Lives, reach::Reach, recovery::Recovery, warnings::Warnings};
+use super::{
+    connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles, recovery::Recovery, warnings::Warnings,
+};
 use switchbox_core::{registry, timers};
 use switchbox_model::Seq;
 use switchbox_store as store;
@@ -33,14 +35,14 @@ pub(super) struct Context {
     pub(super) boot: OnceLock<Seq>,
     /// The plugins that were there when the host stopped and do not run yet.
     pub(super) recovery: Mutex<Recovery>,
-    pub(super) lives: Mutex<Lives>,
+    pub(super) lifecycles: Mutex<Lifecycles>,
     /// Grows whenever routes have to be asked for again.
     generation: AtomicU64,
     /// Where the clock of the loop guard begins.
     pub(super) began: Instant,
     pub(super) cycles: Mutex<Cycles>,
     pub(super) warnings: Mutex<Warnings>,
-    pub(super) reach: OnceLock<Arc<dyn Reach>>,
+    pub(super) connections: OnceLock<Arc<dyn Connections>>,
 }
 
 impl Context {
@@ -57,12 +59,12 @@ impl Context {
             stopping: CancellationToken::new(),
             boot: OnceLock::new(),
             recovery: Mutex::default(),
-            lives: Mutex::default(),
+            lifecycles: Mutex::default(),
             generation: AtomicU64::new(1),
             began: Instant::now(),
             cycles: Mutex::default(),
             warnings: Mutex::default(),
-            reach: OnceLock::new(),
+            connections: OnceLock::new(),
         }
     }
 

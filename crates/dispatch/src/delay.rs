@@ -6,12 +6,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    entry_batch::Settled,
     outcome::{self, Next},
-    pending::Pending,
     queue::{QueueKey, Work},
     retry::retry,
     runner::{DELAYED_UNITS, Runner, UNIT_BYTES},
-    settled::Settled,
+    uncommitted::Pending,
 };
 use switchbox_plugin_runtime::limits::names;
 

@@ -10,7 +10,9 @@ use switchbox_core::{
     twin,
 };
 use switchbox_model::{DeviceId, DeviceName, DeviceNum, PluginName, RegistryName, limits::VERSIONS_KEPT};
-use switchbox_plugin_runtime::{ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::Waiting};
+use switchbox_plugin_runtime::{
+    ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+};
 
 /// Each instance has one of its own, lest all processors count references in one place.
 pub(super) struct PluginHost {
@@ -37,21 +39,21 @@ impl PluginHost {
 
     fn view(&self, device: &Device) -> DeviceView {
         let context = self.context.upgrade();
-        let reach = context.as_ref().and_then(|context| context.reach.get());
+        let connections = context.as_ref().and_then(|context| context.connections.get());
         let spec = device.spec();
         DeviceView {
             num: device.num,
             name: device.name.clone(),
-            connected: reach.is_some_and(|reach| reach.connected(device.num)),
+            connected: connections.is_some_and(|connections| connections.connected(device.num)),
             blocked: spec.blocked,
             gateway: spec.gateway.is_some(),
             metadata: Arc::new(spec.metadata.clone()),
             config_version: device.config_version(),
             state_version: device.state().map_or(0, |state| state.version),
             last_event_ms: device.seen().event_ms,
-            accepts_commands: reach.is_some_and(|reach| reach.accepts_commands(device.num)),
+            accepts_commands: connections.is_some_and(|connections| connections.accepts_commands(device.num)),
             accepts_methods: device.endpoint().is_some()
-                || reach.is_some_and(|reach| reach.accepts_methods(device.num)),
+                || connections.is_some_and(|connections| connections.accepts_methods(device.num)),
         }
     }
 }
@@ -89,7 +91,7 @@ impl Host for PluginHost {
         })
     }
 
-    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>> {
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
         let context = self.context.upgrade();
         Box::pin(async move {
             let context = context.ok_or("the host is stopping")?;
@@ -116,7 +118,7 @@ impl Host for PluginHost {
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {
-        self.context.upgrade().and_then(|context| Some(context.reach.get()?.command_room(device))).unwrap_or(0)
+        self.context.upgrade().and_then(|context| Some(context.connections.get()?.command_room(device))).unwrap_or(0)
     }
 
     fn timers(&self, plugin: &PluginName) -> usize {
@@ -127,7 +129,7 @@ impl Host for PluginHost {
         self.context.upgrade().is_some_and(|context| context.timers.has(plugin, name))
     }
 
-    fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
+    fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
         let context = self.context.upgrade();
         let runner = self.runner.as_ref().and_then(Weak::upgrade);
         Box::pin(async move {
@@ -135,13 +137,13 @@ impl Host for PluginHost {
             let context = context.ok_or_else(stopping)?;
             let gone = || MethodError::Offline("the device was deleted".into());
             let device = context.registry.get(call.device).ok_or_else(gone)?;
-            let reach = context.reach.get().ok_or_else(stopping)?.clone();
+            let connections = context.connections.get().ok_or_else(stopping)?.clone();
             let _waiting = runner.as_ref().map(|runner| runner.backlog.waiting());
             let stop = context.stopping.clone();
             // A device must not act on an event that a crash could still undo.
             context.store.written(call.seq).await.map_err(|_| stopping())?;
             tokio::select! {
-                answer = reach.call(device, call.method, call.payload, call.timeout) => answer,
+                answer = connections.call(device, call.method, call.payload, call.timeout) => answer,
                 () = stop.cancelled() => Err(stopping()),
             }
         })

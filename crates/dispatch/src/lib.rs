@@ -3,41 +3,41 @@
 
 mod backlog;
 mod catch_up;
+mod connections;
 mod context;
 mod cycles;
 mod delay;
-mod ending;
+mod entry_batch;
 mod guard;
 mod host;
 mod kv;
-mod life;
+mod lifecycle;
 mod listing;
 mod manager;
 mod outcome;
 mod pacing;
-mod pending;
 mod prepare;
 mod queue;
-mod reach;
 mod recovery;
 mod redrive;
+mod removal;
 mod retry;
 mod routes;
 mod runner;
-mod settled;
 mod status;
+mod uncommitted;
 mod version;
 mod warnings;
 mod worker;
 
 use std::sync::Arc;
 
-pub use ending::DeleteError;
-pub use life::REMOVED_KEPT;
+pub use connections::Connections;
+pub use lifecycle::REMOVED_KEPT;
 pub use manager::Manager;
 pub use prepare::{Component, Error, version_id};
-pub use reach::Reach;
 pub use redrive::RedriveError;
+pub use removal::DeleteError;
 pub use status::{PluginState, PluginStatus, Totals};
 
 use context::Context;
@@ -45,7 +45,7 @@ use queue::Job;
 use routes::Routes;
 
 use switchbox_core::{
-    ingest::Offer,
+    ingest::EventSink,
     registry::{self, Device},
     timers,
 };
@@ -75,8 +75,8 @@ impl Handle {
     }
 
     /// The connections, for the plugins. To be set once, before the first plugin is installed.
-    pub fn set_reach(&self, reach: Arc<dyn Reach>) {
-        let _ = self.context.reach.set(reach);
+    pub fn set_connections(&self, connections: Arc<dyn Connections>) {
+        let _ = self.context.connections.set(connections);
     }
 
     /// The plugins' timers, for the task that fires them.
@@ -86,7 +86,7 @@ impl Handle {
     }
 
     /// All events before this one are handled by all plugins that run, or will when their files are mended. `next` is a number that no event has got that
-    /// could still be on its way to [`Offer::offer`].
+    /// could still be on its way to [`EventSink::offer`].
     #[must_use]
     pub fn low_water(&self, next: Seq) -> Seq {
         // In this order: a plugin that begins to run is in the table before it is no longer left.
@@ -106,7 +106,7 @@ impl Handle {
     }
 }
 
-impl Offer for Handle {
+impl EventSink for Handle {
     fn wants_topic(&self, topic: &str) -> bool {
         self.routes.want_topic(topic)
     }

@@ -26,7 +26,7 @@ impl Manager {
         let version = runner.as_ref().map(|runner| runner.version());
         let description = version.as_ref().map(|version| &version.description).or(slot.asked.as_ref());
         let (queued, lagging) = runner.as_ref().map_or((0, false), |runner| runner.backlog.waits());
-        let taken_back = self.context.lives.lock().get(name).and_then(|life| life.taken_back.clone());
+        let taken_back = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.taken_back.clone());
         PluginStatus {
             name: name.to_string(),
             state: slot.state.unwrap_or(PluginState::Broken),

@@ -18,7 +18,7 @@ use super::{
     backlog::CatchUp,
     catch_up,
     context::Context,
-    life::{self, Lives},
+    lifecycle::{self, Lifecycles},
     prepare::{Compiler, Component, Error, Prepared, version_id},
     recovery::Recovery,
     routes::Routes,
@@ -29,7 +29,7 @@ use super::{
 };
 use switchbox_model::{
     Entry, PluginName, Seq,
-    life::{Identity, PluginChange},
+    lifecycle::{Identity, PluginChange},
 };
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{CallError, Description, PluginSettings, WasmEngine};
@@ -74,7 +74,7 @@ impl Manager {
         let _ = context.boot.set(boot);
         context.kv.load(&loaded.kv);
         context.timers.load(&loaded.timers);
-        *context.lives.lock() = Lives::load(std::mem::take(&mut loaded.lives));
+        *context.lifecycles.lock() = Lifecycles::load(std::mem::take(&mut loaded.lifecycles));
         let left = Recovery::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
         *context.recovery.lock() = left;
         let manager = Self {
@@ -116,7 +116,8 @@ impl Manager {
                 return Err(error);
             }
         };
-        let identity = Identity { kind: life::kind(&version.description.name), digest: version.digest.to_string() };
+        let identity =
+            Identity { kind: lifecycle::kind(&version.description.name), digest: version.digest.to_string() };
         self.end_another(name, &identity).await?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
@@ -162,7 +163,7 @@ impl Manager {
 
     /// Lets go of the compiled code of components that no plugin runs or ran last.
     pub(super) async fn tidy_compiled(&self) {
-        let mut used: HashSet<_> = self.context.lives.lock().digests();
+        let mut used: HashSet<_> = self.context.lifecycles.lock().digests();
         used.extend(self.routes.table().iter().map(|runner| runner.version().digest.to_string()));
         self.compiler.retain_compiled(used).await;
     }
@@ -179,10 +180,10 @@ impl Manager {
 
     async fn put_in_force(&self, name: &PluginName, version: Version, identity: Identity) -> Result<(), Error> {
         if let Some(runner) = self.routes.runner(name) {
-            let known = self.context.lives.lock().get(name).and_then(|life| life.identity.clone());
+            let known = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
             if known.as_ref() != Some(&identity) {
                 self.change(name, PluginChange::Upgraded { identity: identity.clone() }).await?;
-                self.context.lives.lock().change(name, |life| life.identity = Some(identity));
+                self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.identity = Some(identity));
             }
             self.forget_taken_back(name, &version.id).await?;
             runner.versions.replace(version);
@@ -192,10 +193,10 @@ impl Manager {
         let left = self.context.recovery.lock().resume(name);
         let known = self
             .context
-            .lives
+            .lifecycles
             .lock()
             .get(name)
-            .is_some_and(|life| life.off_ms.is_none() && life.identity.as_ref() == Some(&identity));
+            .is_some_and(|lifecycle| lifecycle.off_ms.is_none() && lifecycle.identity.as_ref() == Some(&identity));
         let (cursor, handled) = match left {
             Some((cursor, handled)) if known => (cursor, handled),
             left => {
@@ -203,8 +204,8 @@ impl Manager {
                 let (from, handled) = left.unwrap_or_else(|| (next, std::collections::HashSet::new()));
                 self.context.recovery.lock().hold(name.clone(), from);
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
-                self.context.lives.lock().change(name, |life| {
-                    (life.identity, life.off_ms, life.removed) = (Some(identity), None, false);
+                self.context.lifecycles.lock().change(name, |lifecycle| {
+                    (lifecycle.identity, lifecycle.off_ms, lifecycle.removed) = (Some(identity), None, false);
                 });
                 (from, handled)
             }

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{guard::Admission, pending::Pending, queue::Job, retry::ATTEMPTS, settled::Settled, version::Version};
+use super::{
+    entry_batch::Settled, guard::Admission, queue::Job, retry::ATTEMPTS, uncommitted::Pending, version::Version,
+};
 use switchbox_core::timers;
 use switchbox_model::{Effect, Handled, HandledInRun, Outcome};
 use switchbox_plugin_runtime::{Execution, Verdict, limits::names};
@@ -205,9 +207,9 @@ async fn wait_to_publish(settled: &mut Settled<'_>, effects: &[Effect]) {
     if !effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })) {
         return;
     }
-    let Some(reach) = settled.runner.context.reach.get().cloned() else { return };
+    let Some(connections) = settled.runner.context.connections.get().cloned() else { return };
     settled.submit().await;
-    if !reach.room_to_publish().await {
+    if !connections.room_to_publish().await {
         settled.runner.counters.limit(names::OUTGOING_BYTES);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use switchbox_core::timers;
 use switchbox_model::{
     EffectKey, Entry, Event, EventData, PluginName, Seq,
-    life::SetTimer,
+    lifecycle::SetTimer,
     timer::{Schedule, Timer},
 };
 use switchbox_store as store;

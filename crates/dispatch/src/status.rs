@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use switchbox_model::{life::TakenBack, limits::LimitName};
+use switchbox_model::{lifecycle::TakenBack, limits::LimitName};
 use switchbox_plugin_runtime::{Description, Execution, Grant, Trigger, Verdict};
 
 /// Counted since the host started.

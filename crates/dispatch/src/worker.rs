@@ -7,12 +7,12 @@ use tracing::Instrument as _;
 
 use super::{
     delay,
+    entry_batch::Settled,
     host::PluginHost,
     outcome::{self, Next},
     queue::Work,
     retry::retry,
     runner::Runner,
-    settled::Settled,
     version::Version,
 };
 use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};

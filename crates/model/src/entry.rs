@@ -12,7 +12,7 @@ use super::{
     effect::Effect,
     event::Event,
     execution::{Handled, HandledRun, HeldBack},
-    life::PluginChange,
+    lifecycle::PluginChange,
     registry_change::RegistryChange,
     settlement::Settlement,
 };
@@ -41,7 +41,7 @@ pub enum Entry {
     DeviceDeleted { num: DeviceNum, revision: Option<u64>, nums: Vec<u64>, events: Vec<Event> },
     /// Effects that an operator asked for.
     Operator { time_ms: u64, cause: Cause, effects: Vec<Effect> },
-    /// A change in the life of a plugin.
+    /// A change in the lifecycle of a plugin.
     Plugin { plugin: PluginName, change: Box<PluginChange> },
     /// A plugin that sees timers is new or changed: its timer `$start` is due. `version` stands for component and settings.
     PluginStarts { plugin: PluginName, version: String, time_ms: u64 },

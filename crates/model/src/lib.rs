@@ -9,7 +9,7 @@ pub mod entry;
 pub mod event;
 pub mod execution;
 pub mod hosts;
-pub mod life;
+pub mod lifecycle;
 pub mod message;
 pub mod method;
 pub mod patch;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 
 /// A future of a host call.
-pub type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One device, at the moment of the question.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ pub trait Host: Send + Sync + 'static {
     fn config(&self, device: DeviceNum) -> Option<ConfigView>;
 
     /// The twin document as JSON. The error says why the host cannot read it now.
-    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>>;
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>>;
 
     /// A key of the plugin's own state, with its revision.
     fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)>;
@@ -120,5 +120,5 @@ pub trait Host: Send + Sync + 'static {
 
     fn has_timer(&self, plugin: &PluginName, name: &str) -> bool;
 
-    fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>>;
+    fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>>;
 }

@@ -9,7 +9,7 @@ use switchbox_model::{
     CallRecord, CommandStatus, DeadLetter, DeviceName, DeviceNum, PluginName, QoS, RegistryName, Seq, ServiceName,
     broker::BrokerChange,
     cause::{Cause, EffectKey},
-    life::{Identity, PluginChange, TakenBack},
+    lifecycle::{Identity, PluginChange, TakenBack},
     registry::{DeviceError, DeviceSpec, GatewayAccess, MethodEndpoint, PasswordHash, RegistrySpec, ServiceSpec},
     timer::Timer,
 };
@@ -93,7 +93,7 @@ pub enum Doc {
         plugin: PluginName,
         name: String,
     },
-    PluginLife {
+    PluginLifecycle {
         plugin: PluginName,
         change: PluginChange,
     },
@@ -222,7 +222,7 @@ pub struct PluginDoc {
 
 /// A plugin that there is or was, and what of it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginLifeDoc {
+pub struct PluginLifecycleDoc {
     pub plugin: PluginName,
     /// `None`: it has not run since plugins have one.
     pub identity: Option<Identity>,

@@ -96,7 +96,7 @@ fn write_one(tx: &Transaction<'_>, doc: &Doc) -> Result<(), Error> {
             commands::write_settled(tx, *device, *num, *status, *time_ms)
         }
         Doc::CommandsInDoubt { device, upto } => commands::write_in_doubt(tx, *device, *upto),
-        Doc::PluginLife { plugin, change } => plugins::write(tx, plugin, change),
+        Doc::PluginLifecycle { plugin, change } => plugins::write(tx, plugin, change),
         Doc::ClockSet { time_ms } => {
             commands::clock_set(tx, *time_ms)?;
             plugins::clock_set(tx, *time_ms)?;

@@ -58,7 +58,7 @@ pub use check::{Checked, check};
 pub use command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand};
 pub use commit::{CommitCallback, OnCommit, QueuePosition};
 pub use docs::{
-    ConfigVersion, DeviceDoc, Doc, KvDoc, OutgoingDoc, PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc,
+    ConfigVersion, DeviceDoc, Doc, KvDoc, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc, Seen, ServiceDoc,
     StateVersion, TimerDoc,
 };
 pub use handle::Handle;

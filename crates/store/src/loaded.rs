@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::{
     broker_docs::BrokerDocs,
     docs::{
-        ConfigVersion, DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, PluginLifeDoc, RegistryDoc, Seen, ServiceDoc,
+        ConfigVersion, DeviceDoc, KvDoc, OutgoingDoc, PluginDoc, PluginLifecycleDoc, RegistryDoc, Seen, ServiceDoc,
         StateVersion, TimerDoc,
     },
 };
@@ -31,7 +31,7 @@ pub struct Loaded {
     pub kv: Vec<KvDoc>,
     pub timers: Vec<TimerDoc>,
     pub plugins: Vec<PluginDoc>,
-    pub lives: Vec<PluginLifeDoc>,
+    pub lifecycles: Vec<PluginLifecycleDoc>,
     /// Of every device that ever had commands.
     pub commands: HashMap<DeviceNum, OpenCommands>,
     pub endpoints: Vec<(DeviceNum, MethodEndpoint)>,

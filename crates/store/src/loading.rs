@@ -26,7 +26,7 @@ pub(super) fn load(db: &Connection) -> Result<Loaded, Error> {
         low_water: Seq(meta(db, LOW_WATER)?),
         broker: broker::load(db)?,
         timers: timers::load(db)?,
-        lives: plugins::load(db)?,
+        lifecycles: plugins::load(db)?,
         ..Loaded::default()
     };
     registries_and_services(db, &mut loaded)?;

@@ -5,12 +5,12 @@ use rusqlite::{Connection, Transaction, params};
 use super::{
     Error,
     columns::{each, from_json, json, plugin_name},
-    docs::PluginLifeDoc,
+    docs::PluginLifecycleDoc,
     timers,
 };
 use switchbox_model::{
     PluginName,
-    life::{Identity, PluginChange},
+    lifecycle::{Identity, PluginChange},
 };
 
 pub(super) fn write(tx: &Transaction<'_>, plugin: &PluginName, change: &PluginChange) -> Result<(), Error> {
@@ -68,14 +68,14 @@ pub(super) fn clock_set(tx: &Transaction<'_>, now_ms: u64) -> Result<(), Error> 
     Ok(())
 }
 
-pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifeDoc>, Error> {
+pub(super) fn load(db: &Connection) -> Result<Vec<PluginLifecycleDoc>, Error> {
     let mut found = Vec::new();
     each(db, "SELECT name, kind, digest, off_ms, removed, taken_back FROM plugin_life", |r| {
         let identity = match (r.get::<_, Option<String>>(1)?, r.get::<_, Option<String>>(2)?) {
             (Some(kind), Some(digest)) => Some(Identity { kind, digest }),
             _ => None,
         };
-        found.push(PluginLifeDoc {
+        found.push(PluginLifecycleDoc {
             plugin: plugin_name(&r.get::<_, String>(0)?)?,
             identity,
             off_ms: r.get(3)?,
@@ -112,18 +112,21 @@ mod tests {
         let write = |plugin: &PluginName, key: &str| {
             Doc::Kv(KvDoc { plugin: plugin.clone(), key: key.into(), value: Some("x".into()), revision: 1 })
         };
-        let life = |change| Doc::PluginLife { plugin: gone.clone(), change };
+        let lifecycle = |change| Doc::PluginLifecycle { plugin: gone.clone(), change };
         let identity = Identity { kind: "k".into(), digest: "d".into() };
-        apply(&mut db, vec![life(PluginChange::On { from: Seq(3), identity }), write(&gone, "a"), write(&other, "a")]);
+        apply(
+            &mut db,
+            vec![lifecycle(PluginChange::On { from: Seq(3), identity }), write(&gone, "a"), write(&other, "a")],
+        );
         let off = PluginChange::Off { time_ms: 7, removed: true, due_again: vec![] };
-        apply(&mut db, vec![write(&gone, "b"), life(off)]);
-        let lives = load(&db).unwrap();
-        assert_eq!((lives.len(), lives[0].off_ms, lives[0].removed), (1, Some(7), true));
-        apply(&mut db, vec![write(&gone, "c"), life(PluginChange::Deleted), write(&gone, "of the next")]);
+        apply(&mut db, vec![write(&gone, "b"), lifecycle(off)]);
+        let lifecycles = load(&db).unwrap();
+        assert_eq!((lifecycles.len(), lifecycles[0].off_ms, lifecycles[0].removed), (1, Some(7), true));
+        apply(&mut db, vec![write(&gone, "c"), lifecycle(PluginChange::Deleted), write(&gone, "of the next")]);
         let loaded = loading::load(&db).unwrap();
         let mut keys: Vec<_> = loaded.kv.iter().map(|kv| (kv.plugin.as_str(), kv.key.as_str())).collect();
         keys.sort_unstable();
         assert_eq!(keys, [("gone", "of the next"), ("other", "a")]);
-        assert!(loaded.lives.is_empty() && loaded.plugins.is_empty());
+        assert!(loaded.lifecycles.is_empty() && loaded.plugins.is_empty());
     }
 }

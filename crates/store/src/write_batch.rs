@@ -10,7 +10,7 @@ use super::{
     dead_letters::DeadLetterFold,
     docs::{ConfigVersion, Doc, KvDoc, OutgoingDoc, Seen, StateVersion},
 };
-use switchbox_model::{DeviceNum, PluginName, life::PluginChange, limits::VERSIONS_KEPT};
+use switchbox_model::{DeviceNum, PluginName, lifecycle::PluginChange, limits::VERSIONS_KEPT};
 
 /// Changes not written yet, folded.
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl WriteBatch {
                 self.seen.remove(&num);
                 self.others.push(doc);
             }
-            Doc::PluginLife { ref plugin, change: PluginChange::Deleted } => {
+            Doc::PluginLifecycle { ref plugin, change: PluginChange::Deleted } => {
                 self.kv.retain(|(of, _), _| of != plugin);
                 self.others.push(doc);
             }

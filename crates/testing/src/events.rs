@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use switchbox_core::{ingest::Offer, registry::Device};
+use switchbox_core::{ingest::EventSink, registry::Device};
 use switchbox_model::{Event, EventData};
 
 /// What was published, in the order of the log. As if a plugin were triggered by `plugin/#`.
@@ -37,7 +37,7 @@ impl Events {
     }
 }
 
-impl Offer for Events {
+impl EventSink for Events {
     /// # Panics
     ///
     /// If a payload is `panic`.

@@ -27,7 +27,7 @@ use switchbox_auth as auth;
 use switchbox_auth::Enroll;
 use switchbox_core::{
     engine::Engine,
-    ingest::{self, Offer},
+    ingest::{self, EventSink},
     outbox, registry,
 };
 use switchbox_delivery as delivery;
@@ -44,7 +44,7 @@ pub struct Options {
     /// Commands that may wait for one device.
     pub queued_commands: usize,
     /// Stands for the plugins: it is offered every event.
-    pub plugins: Arc<dyn Offer>,
+    pub plugins: Arc<dyn EventSink>,
 }
 
 impl Default for Options {

@@ -140,7 +140,7 @@ impl<'a> Start<'a> {
             runtime: tokio::runtime::Handle::current(),
         });
         delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
-        dispatch.set_reach(Arc::new(delivery.clone()));
+        dispatch.set_connections(Arc::new(delivery.clone()));
         let sink = Arc::new(Watched::new(delivery.clone(), &shown));
         let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());
         opened.replay(&mut engine)?;

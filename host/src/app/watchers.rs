@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::json;
 
-use switchbox_core::{ingest::Offer, outbox::Sink, registry::Device};
+use switchbox_core::{ingest::EventSink, outbox::EffectSink, registry::Device};
 use switchbox_model::{Event, EventData, Message, MessageProperties};
 use switchbox_mqtt_session::topics;
 use switchbox_store::{CommandDoc, ConfigVersion};
@@ -66,7 +66,7 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: Offer> Offer for Watched<T> {
+impl<T: EventSink> EventSink for Watched<T> {
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         if let Some(device) = device
             && self.is_watched()
@@ -81,7 +81,7 @@ impl<T: Offer> Offer for Watched<T> {
     }
 }
 
-impl<T: Sink> Sink for Watched<T> {
+impl<T: EffectSink> EffectSink for Watched<T> {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
         if self.is_watched() {
             self.show(device, "config", "", &version.payload, vec![]);

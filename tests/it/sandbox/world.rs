@@ -10,7 +10,7 @@ use bytes::Bytes;
 use switchbox_model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq};
 use switchbox_plugin_runtime::{
     Call, Component, ConfigView, DeviceView, Execution, Granted, Grants, Host, Instance, Limits, MethodCall,
-    MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::Waiting,
+    MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::BoxFuture,
 };
 use tokio::sync::OnceCell;
 
@@ -96,7 +96,7 @@ impl Host for World {
         self.configs.get(&device.0).cloned()
     }
 
-    fn twin(&self, device: DeviceNum) -> Waiting<Result<String, String>> {
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
         Box::pin(async move { Ok(format!("{{\"desiredVersion\":\"{}\"}}", device.0)) })
     }
 
@@ -125,7 +125,7 @@ impl Host for World {
         false
     }
 
-    fn call_method(&self, call: MethodCall) -> Waiting<Result<MethodResponse, MethodError>> {
+    fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
         self.calls.lock().unwrap().push(call);
         let after = self.answers_after;
         Box::pin(async move {

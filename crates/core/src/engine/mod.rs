@@ -11,13 +11,13 @@ use bytes::Bytes;
 use letters::Letters;
 
 use crate::{
-    outbox::{self, CommandQueues, Origin, Sink},
+    outbox::{self, CommandQueues, EffectSink, Origin},
     registry::{self, Device},
     timers,
 };
 use switchbox_model::{
     Cause, DeadLetter, DeviceNum, Effect, Entry, Event, EventData, HandledInRun, HandledRun, Outcome, PluginName,
-    RegistryChange, Settlement, life::PluginChange, limits, patch::FirstConfig,
+    RegistryChange, Settlement, lifecycle::PluginChange, limits, patch::FirstConfig,
 };
 use switchbox_store::{ConfigReply, Doc, Loaded, Machine, Refused, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
@@ -26,7 +26,7 @@ use switchbox_support::metrics::Metrics;
 pub struct Engine {
     registry: registry::Handle,
     queues: CommandQueues,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn EffectSink>,
     letters: Letters,
     timers: timers::Table,
     metrics: Metrics,
@@ -37,7 +37,7 @@ impl Engine {
     pub fn new(
         registry: registry::Handle,
         queues: CommandQueues,
-        sink: Arc<dyn Sink>,
+        sink: Arc<dyn EffectSink>,
         loaded: &Loaded,
         metrics: Metrics,
     ) -> Self {
@@ -194,9 +194,9 @@ impl Engine {
         if let PluginChange::Off { due_again, .. } = &mut change {
             docs.extend(self.timers.off(&plugin, std::mem::take(due_again)));
         }
-        let life = Doc::PluginLife { plugin, change };
-        self.timers.note(std::iter::once(&life));
-        docs.push(life);
+        let lifecycle = Doc::PluginLifecycle { plugin, change };
+        self.timers.note(std::iter::once(&lifecycle));
+        docs.push(lifecycle);
     }
 
     /// An operator's change of the registry, with the first config of a device that it makes.

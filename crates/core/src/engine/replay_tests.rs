@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use super::Engine;
 use crate::{
-    outbox::{CommandQueues, Sink},
+    outbox::{CommandQueues, EffectSink},
     registry::{self, Device},
 };
 use switchbox_model::{
@@ -44,7 +44,7 @@ struct Connected(AtomicBool);
 /// No device is connected.
 struct Away;
 
-impl Sink for Connected {
+impl EffectSink for Connected {
     fn config(&self, _: &Arc<Device>, _: &Arc<ConfigVersion>) {}
 
     fn wake(&self) {}
@@ -56,7 +56,7 @@ impl Sink for Connected {
     fn publish(&self, _: String, _: Message) {}
 }
 
-impl Sink for Away {
+impl EffectSink for Away {
     fn config(&self, _: &Arc<Device>, _: &Arc<ConfigVersion>) {}
 
     fn wake(&self) {}
@@ -69,7 +69,7 @@ impl Sink for Away {
 }
 
 /// The engine over what the store has.
-fn engine(opened: &mut Opened, sink: Arc<dyn Sink>) -> Engine {
+fn engine(opened: &mut Opened, sink: Arc<dyn EffectSink>) -> Engine {
     let registry = registry::Handle::load(opened.handle(), &opened.loaded);
     let commands = std::mem::take(&mut opened.loaded.commands);
     let queues = CommandQueues::new(commands, opened.loaded.queue_limit);

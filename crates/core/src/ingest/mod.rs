@@ -60,7 +60,7 @@ impl From<store::Error> for Error {
 }
 
 /// Who wants to see events: the plugins' queues. Must not block.
-pub trait Offer: Send + Sync {
+pub trait EventSink: Send + Sync {
     /// Events in the order of the journal, all of this device (or of none: timers and topics). Those of another device or topic may be
     /// offered at the same time, and in another order than the journal's. Returns how many times one
     /// of them is being handled now.
@@ -73,7 +73,7 @@ pub trait Offer: Send + Sync {
 #[derive(Clone)]
 pub struct Handle {
     store: store::Handle,
-    offer: Arc<dyn Offer>,
+    sink: Arc<dyn EventSink>,
     offering: Arc<Offering>,
 }
 
@@ -104,8 +104,8 @@ impl std::fmt::Debug for Handle {
 
 impl Handle {
     #[must_use]
-    pub fn new(store: store::Handle, offer: Arc<dyn Offer>) -> Self {
-        Self { store, offer, offering: Arc::default() }
+    pub fn new(store: store::Handle, sink: Arc<dyn EventSink>) -> Self {
+        Self { store, sink, offering: Arc::default() }
     }
 
     /// Waits until the journal's queue has room for about so many bytes: this is where back-pressure on publishers
@@ -190,7 +190,7 @@ impl Handle {
     /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
     #[must_use]
     pub fn topic_event(&self, message: &Message) -> Option<NewEvent> {
-        if !self.offer.wants_topic(&message.topic) {
+        if !self.sink.wants_topic(&message.topic) {
             return None;
         }
         let properties = message.properties.as_ref().map(|properties| properties.user.clone()).unwrap_or_default();
@@ -334,7 +334,7 @@ impl Handle {
             event.seq = Seq(seq);
         }
         // The writer is woken last: it finds the plugins at work already.
-        let handling = self.offer.offer(device, events);
+        let handling = self.sink.offer(device, events);
         self.store.wake(handling);
     }
 }

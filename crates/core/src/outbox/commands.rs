@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    CommandQueues, Sink,
+    CommandQueues, EffectSink,
     operator::{Error, Handle, refused},
 };
 use crate::registry::Device;
@@ -53,7 +53,7 @@ pub(super) struct Committed {
 /// device is connected, as it is when the log is replayed.
 pub(super) fn apply(
     queues: &CommandQueues,
-    sink: &dyn Sink,
+    sink: &dyn EffectSink,
     device: &Arc<Device>,
     new: Committed,
     docs: &mut Vec<Doc>,
@@ -97,7 +97,7 @@ mod tests {
     /// A device that takes commands, or does not.
     struct There(bool);
 
-    impl Sink for There {
+    impl EffectSink for There {
         fn config(&self, _: &Arc<Device>, _: &Arc<ConfigVersion>) {}
 
         fn wake(&self) {}

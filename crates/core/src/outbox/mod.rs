@@ -1,5 +1,5 @@
 //! Committed effects: what they make of the devices' documents; an operator asks for the same through [`Handle`].
-//! Never sends anything: it hands over to a [`Sink`] what is to be delivered.
+//! Never sends anything: it hands over to a [`EffectSink`] what is to be delivered.
 
 mod commands;
 mod operator;
@@ -21,8 +21,8 @@ pub use operator::{Error, Handle, NewConfig};
 pub use queues::{CommandQueues, Undelivered};
 
 /// Where committed effects go. Called on the log's writer thread: must not block.
-pub trait Sink: Send + Sync {
-    /// Its connection is told of it by [`Sink::wake`].
+pub trait EffectSink: Send + Sync {
+    /// Its connection is told of it by [`EffectSink::wake`].
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
     /// The connections of the devices that got a config learn of it.
     fn wake(&self);
@@ -45,7 +45,7 @@ pub struct Origin<'a> {
 pub fn apply(
     registry: &registry::Handle,
     queues: &CommandQueues,
-    sink: &dyn Sink,
+    sink: &dyn EffectSink,
     origin: &Origin<'_>,
     effects: Vec<Effect>,
     mut replies: Option<&mut Vec<ConfigReply>>,
@@ -84,7 +84,7 @@ fn is_checked(effect: &Effect) -> bool {
 /// Does what was looked at before. Returns what became of the config.
 fn perform(
     queues: &CommandQueues,
-    sink: &dyn Sink,
+    sink: &dyn EffectSink,
     origin: &Origin<'_>,
     (index, effect, target): (u32, Effect, Target),
     docs: &mut Vec<Doc>,
@@ -203,7 +203,7 @@ fn in_force(device: &Device, effects: &[Effect], before: &[Target]) -> Desired {
 }
 
 /// Nobody was promised anything of QoS 0, so it leaves no document.
-fn publish(outgoing: OutgoingDoc, sink: &dyn Sink, docs: &mut Vec<Doc>) {
+fn publish(outgoing: OutgoingDoc, sink: &dyn EffectSink, docs: &mut Vec<Doc>) {
     let message = Message {
         qos: outgoing.qos,
         retain: outgoing.retain,
@@ -220,7 +220,7 @@ fn set_config(
     (version, payload): (u64, Bytes),
     time_ms: u64,
     cause: Cause,
-    sink: &dyn Sink,
+    sink: &dyn EffectSink,
     docs: &mut Vec<Doc>,
 ) -> ConfigReply {
     let config = ConfigVersion { device: device.num, version, time_ms, payload, cause, acknowledged_ms: None };

@@ -18,7 +18,7 @@ pub use wheel::run;
 
 use switchbox_model::{
     Effect, EffectKey, Entry, EventData, PluginName, Seq,
-    life::SetTimer,
+    lifecycle::SetTimer,
     timer::{START, Schedule, Timer},
 };
 use switchbox_store as store;

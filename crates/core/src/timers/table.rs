@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::schedule;
 use switchbox_model::{
     EffectKey, PluginName,
-    life::{PluginChange, SetTimer},
+    lifecycle::{PluginChange, SetTimer},
     timer::{START, Timer},
 };
 use switchbox_store::{Doc, TimerDoc};
@@ -135,7 +135,7 @@ impl Table {
                         timers.cancel(name);
                     }
                 }
-                Doc::PluginLife { plugin, change: PluginChange::Deleted } => drop(self.plugins.remove(plugin)),
+                Doc::PluginLifecycle { plugin, change: PluginChange::Deleted } => drop(self.plugins.remove(plugin)),
                 _ => {}
             }
         }

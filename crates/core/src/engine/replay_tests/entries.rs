@@ -11,7 +11,7 @@ use switchbox_model::{
         BrokerChange, MessageNum, Owner, Recipient, SessionKey, SessionNum, StoredExpiry, StoredMessage,
         StoredSubscription, StoredWill, SubscriptionKind,
     },
-    life::{Identity, PluginChange, SetTimer, TakenBack},
+    lifecycle::{Identity, PluginChange, SetTimer, TakenBack},
     patch::{CredentialOwner, DevicePatch, FirstConfig, GatewayPatch, NewDevice, RegistryPatch, ServicePatch},
     registry::{
         Credential, DeviceError, DeviceSpec, ErrorKind, GatewayAccess, GatewayAuth, KeyFormat, MethodEndpoint,

@@ -22,7 +22,7 @@ pub struct SetTimer {
     pub by: Option<EffectKey>,
 }
 
-/// A change in the life of one plugin.
+/// A change in the lifecycle of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PluginChange {
     /// It sees events from this one on, with the state and the timers that it had.

@@ -6,15 +6,15 @@ use std::{
 };
 
 use super::{
-    pending::{ENTRY_BYTES, Pending, outcome_weight},
     queue::Job,
     runner::Runner,
     status::Tally,
+    uncommitted::{ENTRY_BYTES, Pending, outcome_weight},
     version::Version,
 };
 use switchbox_model::{
     CallRecord, Cause, Entry, EventData, Handled, HandledInRun, HandledRun, HeldBack,
-    life::{PluginChange, TakenBack},
+    lifecycle::{PluginChange, TakenBack},
 };
 use switchbox_plugin_runtime::{Called, Execution};
 use switchbox_store::{CommitCallback, Refused, Reply};
@@ -139,7 +139,7 @@ impl<'a> Settled<'a> {
             error: error.chars().take(ERROR_CHARS).collect(),
             time_ms: self.clock.ms(Instant::now()),
         };
-        self.runner.context.lives.lock().change(name, |life| life.taken_back = Some(taken_back.clone()));
+        self.runner.context.lifecycles.lock().change(name, |lifecycle| lifecycle.taken_back = Some(taken_back.clone()));
         let change = Box::new(PluginChange::TakenBack(Some(taken_back)));
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
     }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use super::{handle::Handle, link::Feed, methods::CallError};
 use switchbox_core::registry::Device;
-use switchbox_dispatch::Reach;
+use switchbox_dispatch::Connections;
 use switchbox_model::DeviceNum;
-use switchbox_plugin_runtime::{MethodError, MethodResponse, host::Waiting};
+use switchbox_plugin_runtime::{MethodError, MethodResponse, host::BoxFuture};
 
-impl Reach for Handle {
+impl Connections for Handle {
     fn connected(&self, device: DeviceNum) -> bool {
         self.is_connected(device)
     }
@@ -33,7 +33,7 @@ impl Reach for Handle {
         method: String,
         payload: Bytes,
         timeout: Duration,
-    ) -> Waiting<Result<MethodResponse, MethodError>> {
+    ) -> BoxFuture<Result<MethodResponse, MethodError>> {
         let delivery = self.clone();
         Box::pin(async move {
             match delivery.call(&device, &method, payload, timeout).await {
@@ -43,7 +43,7 @@ impl Reach for Handle {
         })
     }
 
-    fn room_to_publish(&self) -> Waiting<bool> {
+    fn room_to_publish(&self) -> BoxFuture<bool> {
         let queue = self.shared.outgoing.clone();
         Box::pin(async move { queue.room().await })
     }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Manager, life::REMOVED_KEPT, prepare::Error};
+use super::{Manager, lifecycle::REMOVED_KEPT, prepare::Error};
 
 use switchbox_model::{
     Entry, PluginName,
-    life::{Identity, PluginChange, TakenBack},
+    lifecycle::{Identity, PluginChange, TakenBack},
 };
 use switchbox_store as store;
 use switchbox_support::clock;
@@ -51,7 +51,7 @@ impl Manager {
             kept
         };
         for plugin in gone {
-            if !self.context.lives.lock().get(&plugin).is_some_and(|life| life.removed) {
+            if !self.context.lifecycles.lock().get(&plugin).is_some_and(|lifecycle| lifecycle.removed) {
                 self.remove(&plugin).await?;
             }
         }
@@ -75,7 +75,8 @@ impl Manager {
         if ended.is_empty() && !was_left && !self.keeps_something(name) {
             return Ok(());
         }
-        let was_off_as = self.context.lives.lock().get(name).map(|life| (life.off_ms.is_some(), life.removed));
+        let was_off_as =
+            self.context.lifecycles.lock().get(name).map(|lifecycle| (lifecycle.off_ms.is_some(), lifecycle.removed));
         if ended.is_empty() && !was_left && was_off_as.unwrap_or((true, false)) == (true, removed) {
             return Ok(());
         }
@@ -83,19 +84,22 @@ impl Manager {
         let (time_ms, due_again) = (clock::now_ms(), held.unhandled());
         self.change(name, PluginChange::Off { time_ms, removed, due_again: due_again.clone() }).await?;
         held.due_again(due_again);
-        self.context.lives.lock().change(name, |life| (life.off_ms, life.removed) = (Some(time_ms), removed));
+        self.context
+            .lifecycles
+            .lock()
+            .change(name, |lifecycle| (lifecycle.off_ms, lifecycle.removed) = (Some(time_ms), removed));
         Ok(())
     }
 
     fn keeps_something(&self, name: &PluginName) -> bool {
-        self.context.lives.lock().get(name).is_some()
+        self.context.lifecycles.lock().get(name).is_some()
             || self.context.kv.of(name).data.lock().bytes() > 0
             || self.context.timers.count(name) > 0
     }
 
     /// The plugin is about to run as `identity`. Where another plugin had its name, what that kept is deleted first.
     pub(super) async fn end_another(&self, name: &PluginName, identity: &Identity) -> Result<(), Error> {
-        let before = self.context.lives.lock().get(name).cloned();
+        let before = self.context.lifecycles.lock().get(name).cloned();
         let Some(before) = before.filter(|before| !before.is_of(identity)) else { return Ok(()) };
         let was = before.identity.map_or_else(|| "one of before".to_owned(), |identity| identity.kind);
         tracing::warn!(
@@ -113,7 +117,7 @@ impl Manager {
         if self.slots.lock().contains_key(name) {
             return Err(DeleteError::IsThere(name.clone()));
         }
-        if self.context.lives.lock().get(name).is_none() {
+        if self.context.lifecycles.lock().get(name).is_none() {
             return Err(DeleteError::NothingKept(name.clone()));
         }
         Ok(self.delete(name).await?)
@@ -121,10 +125,10 @@ impl Manager {
 
     /// Deletes what removed plugins kept whose time is over.
     pub async fn delete_overdue(&self, now_ms: u64) -> Result<(), store::Error> {
-        let overdue = self.context.lives.lock().overdue(now_ms);
+        let overdue = self.context.lifecycles.lock().overdue(now_ms);
         for plugin in overdue {
             let _one_at_a_time = self.lock(&plugin).await;
-            if !self.context.lives.lock().get(&plugin).is_some_and(|life| life.removed) {
+            if !self.context.lifecycles.lock().get(&plugin).is_some_and(|lifecycle| lifecycle.removed) {
                 continue;
             }
             self.delete(&plugin).await?;
@@ -141,14 +145,14 @@ impl Manager {
         self.change(name, PluginChange::Deleted).await?;
         timers.forget();
         state.data.lock().clear();
-        self.context.lives.lock().forget(name);
+        self.context.lifecycles.lock().forget(name);
         Ok(())
     }
 
     /// The version of the plugin that failed in its first events, if its files have not changed since.
     #[must_use]
     pub fn taken_back(&self, name: &PluginName) -> Option<TakenBack> {
-        self.context.lives.lock().get(name)?.taken_back.clone()
+        self.context.lifecycles.lock().get(name)?.taken_back.clone()
     }
 
     /// The plugin's files say a version that was taken back before the host started, and the one before runs.
@@ -162,11 +166,16 @@ impl Manager {
     /// A version that was taken back is no longer what the plugin's files say.
     pub(super) async fn forget_taken_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
         let stays = |taken_back: &TakenBack| taken_back.version == version || taken_back.instead == version;
-        let ends =
-            self.context.lives.lock().get(name).and_then(|life| life.taken_back.as_ref()).is_some_and(|t| !stays(t));
+        let ends = self
+            .context
+            .lifecycles
+            .lock()
+            .get(name)
+            .and_then(|lifecycle| lifecycle.taken_back.as_ref())
+            .is_some_and(|t| !stays(t));
         if ends {
             self.change(name, PluginChange::TakenBack(None)).await?;
-            self.context.lives.lock().change(name, |life| life.taken_back = None);
+            self.context.lifecycles.lock().change(name, |lifecycle| lifecycle.taken_back = None);
         }
         Ok(())
     }
@@ -180,7 +189,7 @@ impl Manager {
     pub async fn clock_set(&self) -> Result<(), store::Error> {
         let now_ms = clock::now_ms();
         self.context.timers.clock_set(&self.context.store, now_ms).await?;
-        self.context.lives.lock().clock_set(now_ms);
+        self.context.lifecycles.lock().clock_set(now_ms);
         Ok(())
     }
 }

@@ -13,9 +13,9 @@ use std::{
 
 use switchbox_model::{
     PluginName,
-    life::{Identity, TakenBack},
+    lifecycle::{Identity, TakenBack},
 };
-use switchbox_store::PluginLifeDoc;
+use switchbox_store::PluginLifecycleDoc;
 
 /// How long the state and the timers of a removed plugin are kept.
 pub const REMOVED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -25,7 +25,7 @@ const KIND_BYTES: usize = 256;
 
 /// What there is to know of one plugin, whether it is on or not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Life {
+pub(super) struct Lifecycle {
     /// `None`: it has not run since plugins have one.
     pub(super) identity: Option<Identity>,
     /// Since when it is off. `None`: it is on.
@@ -37,7 +37,7 @@ pub(super) struct Life {
     overdue: bool,
 }
 
-impl Life {
+impl Lifecycle {
     /// Whether the plugin as it is now is the one that this was.
     pub(super) fn is_of(&self, now: &Identity) -> bool {
         match &self.identity {
@@ -59,29 +59,29 @@ pub(super) fn kind(name: &str) -> String {
 
 /// All plugins of which something is kept.
 #[derive(Debug, Default)]
-pub(super) struct Lives(BTreeMap<PluginName, Life>);
+pub(super) struct Lifecycles(BTreeMap<PluginName, Lifecycle>);
 
-impl Lives {
-    pub(super) fn load(docs: Vec<PluginLifeDoc>) -> Self {
-        let life = |doc: PluginLifeDoc| {
-            let PluginLifeDoc { plugin, identity, off_ms, removed, taken_back } = doc;
-            (plugin, Life { identity, off_ms, removed, taken_back, overdue: false })
+impl Lifecycles {
+    pub(super) fn load(docs: Vec<PluginLifecycleDoc>) -> Self {
+        let lifecycle = |doc: PluginLifecycleDoc| {
+            let PluginLifecycleDoc { plugin, identity, off_ms, removed, taken_back } = doc;
+            (plugin, Lifecycle { identity, off_ms, removed, taken_back, overdue: false })
         };
-        Self(docs.into_iter().map(life).collect())
+        Self(docs.into_iter().map(lifecycle).collect())
     }
 
-    pub(super) fn get(&self, name: &PluginName) -> Option<&Life> {
+    pub(super) fn get(&self, name: &PluginName) -> Option<&Lifecycle> {
         self.0.get(name)
     }
 
-    pub(super) fn change(&mut self, name: &PluginName, change: impl FnOnce(&mut Life)) {
+    pub(super) fn change(&mut self, name: &PluginName, change: impl FnOnce(&mut Lifecycle)) {
         change(self.0.entry(name.clone()).or_default());
     }
 
     /// The components of the plugins that are on, or off and not removed. One that comes back is compiled again.
     pub(super) fn digests(&self) -> HashSet<String> {
-        let lives = self.0.values().filter(|life| !life.removed);
-        lives.filter_map(|life| Some(life.identity.as_ref()?.digest.clone())).collect()
+        let lifecycles = self.0.values().filter(|lifecycle| !lifecycle.removed);
+        lifecycles.filter_map(|lifecycle| Some(lifecycle.identity.as_ref()?.digest.clone())).collect()
     }
 
     pub(super) fn forget(&mut self, name: &PluginName) {
@@ -90,8 +90,8 @@ impl Lives {
 
     /// The wall clock was set: none went off in the future.
     pub(super) fn clock_set(&mut self, now_ms: u64) {
-        for life in self.0.values_mut() {
-            life.off_ms = life.off_ms.map(|off_ms| off_ms.min(now_ms));
+        for lifecycle in self.0.values_mut() {
+            lifecycle.off_ms = lifecycle.off_ms.map(|off_ms| off_ms.min(now_ms));
         }
     }
 
@@ -100,9 +100,10 @@ impl Lives {
     pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<PluginName> {
         let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap_or(u64::MAX);
         let mut found = Vec::new();
-        for (name, life) in &mut self.0 {
-            let over = life.removed && life.off_ms.is_some_and(|off_ms| off_ms.saturating_add(kept_ms) <= now_ms);
-            if std::mem::replace(&mut life.overdue, over) && over {
+        for (name, lifecycle) in &mut self.0 {
+            let over =
+                lifecycle.removed && lifecycle.off_ms.is_some_and(|off_ms| off_ms.saturating_add(kept_ms) <= now_ms);
+            if std::mem::replace(&mut lifecycle.overdue, over) && over {
                 found.push(name.clone());
             }
         }
@@ -128,8 +129,8 @@ mod tests {
             (Some(identity("a", "1")), true, identity("a", "1"), true),
             (Some(identity("a", "1")), true, identity("a", "2"), false),
         ] {
-            let life = Life { identity: before, removed, ..Life::default() };
-            assert_eq!(life.is_of(&now), same, "{life:?} {now:?}");
+            let lifecycle = Lifecycle { identity: before, removed, ..Lifecycle::default() };
+            assert_eq!(lifecycle.is_of(&now), same, "{lifecycle:?} {now:?}");
         }
     }
 
@@ -137,18 +138,20 @@ mod tests {
     fn what_is_overdue_at_two_looks_is_deleted() {
         let name = PluginName::new("gone").unwrap();
         let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap();
-        let mut lives = Lives::default();
-        lives.change(&name, |life| *life = Life { off_ms: Some(1_000), removed: true, ..Life::default() });
+        let mut lifecycles = Lifecycles::default();
+        lifecycles.change(&name, |lifecycle| {
+            *lifecycle = Lifecycle { off_ms: Some(1_000), removed: true, ..Lifecycle::default() }
+        });
         for (now_ms, expected) in [
             (1_000 + kept_ms, vec![]),
             (1_000, vec![]),
             (1_000 + kept_ms, vec![]),
             (1_000 + kept_ms, vec![name.clone()]),
         ] {
-            assert_eq!(lives.overdue(now_ms), expected, "at {now_ms}");
+            assert_eq!(lifecycles.overdue(now_ms), expected, "at {now_ms}");
         }
-        lives.change(&name, |life| life.removed = false);
-        assert_eq!(lives.overdue(u64::MAX), [], "it is disabled only");
+        lifecycles.change(&name, |lifecycle| lifecycle.removed = false);
+        assert_eq!(lifecycles.overdue(u64::MAX), [], "it is disabled only");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use switchbox_core::registry::Device;
 use switchbox_model::DeviceNum;
-use switchbox_plugin_runtime::{MethodError, MethodResponse, host::Waiting};
+use switchbox_plugin_runtime::{MethodError, MethodResponse, host::BoxFuture};
 
 /// The connections, as plugins need them.
-pub trait Reach: Send + Sync {
+pub trait Connections: Send + Sync {
     fn connected(&self, device: DeviceNum) -> bool;
     fn accepts_commands(&self, device: DeviceNum) -> bool;
     fn accepts_methods(&self, device: DeviceNum) -> bool;
@@ -22,8 +22,8 @@ pub trait Reach: Send + Sync {
         method: String,
         payload: Bytes,
         timeout: Duration,
-    ) -> Waiting<Result<MethodResponse, MethodError>>;
+    ) -> BoxFuture<Result<MethodResponse, MethodError>>;
     /// Waits until messages that plugins published before are given to their subscribers, but for so many. False when
     /// it had to wait.
-    fn room_to_publish(&self) -> Waiting<bool>;
+    fn room_to_publish(&self) -> BoxFuture<bool>;
 }
