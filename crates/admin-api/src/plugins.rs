@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
-use switchbox_rules::grants::Granted;
+use switchbox_rules::grants::GrantPatterns;
 
 use super::scalars::Time;
 
@@ -119,7 +119,7 @@ pub struct GrantRequest {
     /// Patterns by capability; absent: all that the component asks for.
     #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
     // Bounded by the body; the plugin's own limits are `grants` and `patterns-bytes`.
-    pub grants: Option<Granted>,
+    pub grants: Option<GrantPatterns>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -127,7 +127,7 @@ pub struct GrantRequest {
 pub struct GrantResponse {
     pub name: String,
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
-    pub grants: Granted,
+    pub grants: GrantPatterns,
 }
 
 /// A plugin that is part of the host: `component = "builtin:NAME"` runs it.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use switchbox_plugin_runtime::Granted;
+use switchbox_plugin_runtime::GrantPatterns;
 
 /// Reads TOML, or says where it is none.
 pub(super) fn parse(text: &str) -> Result<toml::Table, Error> {
@@ -57,7 +57,7 @@ pub(super) fn merge_settings(text: &str, patch: &Map<String, Value>) -> Result<S
 
 /// Sets what the plugin is granted. Where the text says nothing of grants they are added to it; else the file is written
 /// anew: its comments go.
-pub(super) fn set_grants(text: &str, granted: &Granted) -> Result<String, Error> {
+pub(super) fn set_grants(text: &str, granted: &GrantPatterns) -> Result<String, Error> {
     let mut document = parse(text)?;
     let wrong = |e: toml::ser::Error| Error::invalid(e.to_string());
     let grants = toml::Table::try_from(granted).map_err(wrong)?;
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn grants_are_added_or_replaced() {
-        let granted = Granted::from([(switchbox_plugin_runtime::Capability::Config, vec!["lamp-*".to_owned()])]);
+        let granted = GrantPatterns::from([(switchbox_plugin_runtime::Capability::Config, vec!["lamp-*".to_owned()])]);
         for (text, expected) in [
             ("", "[grants]\nconfig = [\"lamp-*\"]\n"),
             ("# mine\n[settings]\na = 1", "# mine\n[settings]\na = 1\n[grants]\nconfig = [\"lamp-*\"]\n"),

@@ -27,7 +27,7 @@ pub trait Plugins: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedriveError {
     #[error("dead letter {0} does not exist")]
-    NoSuchLetter(u64),
+    NotFound(u64),
     #[error("plugin {0} is not running; the dead letter stays")]
     NotRunning(String),
     #[error("dead letter {0} is being driven again already")]
@@ -40,7 +40,7 @@ pub enum RedriveError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteError {
     #[error("{0}")]
-    IsThere(String),
+    Installed(String),
     #[error("{0}")]
     NothingKept(String),
     #[error("{0}")]

@@ -78,7 +78,7 @@ impl Plugins for OnePlugin {
 
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
         if id > 1 {
-            return Box::pin(async move { Err(RedriveError::NoSuchLetter(id)) });
+            return Box::pin(async move { Err(RedriveError::NotFound(id)) });
         }
         self.redriven.lock().push(id);
         Box::pin(async { Ok(()) })

@@ -15,7 +15,7 @@ use super::{
 };
 use switchbox_admin_api::{GrantRequest, ListPluginsResponse, Plugin, PluginCounters, PluginFile, PluginTakenBack};
 use switchbox_model::PluginName;
-use switchbox_rules::grants::{Capability, Granted};
+use switchbox_rules::grants::{Capability, GrantPatterns};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -128,7 +128,7 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
 
 /// Nothing given: all that it asks for.
 fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
-    let mut granted = Granted::new();
+    let mut granted = GrantPatterns::new();
     for grant in grants {
         let (capability, pattern) = grant
             .split_once('=')

@@ -1,4 +1,4 @@
-//! The connections as plugins see them.
+//! Implements what plugins use of the devices' connections.
 
 use std::{sync::Arc, time::Duration};
 

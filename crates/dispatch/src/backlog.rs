@@ -1,5 +1,5 @@
-//! The events that wait for one plugin, and how many workers take them. A slow plugin's queue is bounded: past it, the plugin reads
-//! its events from the log again until it has caught up. Handles no event itself.
+//! The events that wait for one plugin, and the number of its workers. A slow plugin's queue is bounded: past it, the plugin reads
+//! its events from the journal again until it has caught up. Handles no event itself.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::queue::{EventQueues, Job, QueueKey, Work};
+use super::queue::{EventQueues, Job, JobBatch, QueueKey};
 use switchbox_model::Seq;
 
 /// Events that wait in memory for one plugin.
@@ -18,39 +18,39 @@ const QUEUE_EVENTS: usize = 10_000;
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Events of one device that a worker takes at once.
 const BATCH: usize = 32;
-/// Workers of one plugin that compute; those that wait for a device's answer come on top.
+/// Workers of one plugin that compute. Workers that wait for a device's answer are not counted.
 const COMPUTING_MAX: usize = 2;
-/// Times of catching up that are remembered. An event is offered late by far less than one of them takes.
+/// Ranges of events read from the journal that are remembered. An event is offered late by far less time than reading one range takes.
 const READS_REMEMBERED: usize = 16;
 /// Workers of one plugin in all.
 const WORKERS_MAX: usize = 1_024;
 
-/// The plugin reads from the log because its queue was full, or because the host has just started.
+/// The plugin reads from the journal because its queue was full, or because the host has just started.
 pub(super) struct CatchUp {
-    /// Where it began to read. An event before that which is offered late, as another of its time was offered first, is not read.
+    /// The first event that is read. An earlier event that is offered late (a later one overtook it) is not read, so it is queued.
     pub(super) from: Seq,
     /// The next event to read.
     pub(super) cursor: Seq,
-    /// The newest event that was offered; read up to here, and the plugin is back.
+    /// The newest event that was offered: when it has been read, the plugin has caught up.
     pub(super) newest: Seq,
     /// Events from the cursor on that were handled before the host stopped.
     pub(super) handled: HashSet<Seq>,
 }
 
-/// What a backlog needs to be begun.
+/// A task that a backlog asks to have spawned.
 pub(super) enum Task {
     /// One more worker.
     Worker,
-    /// The reader of the log.
+    /// The reader of the journal.
     CatchUp,
 }
 
-/// What became of events that were offered.
+/// The result of offering events.
 #[derive(Default)]
 pub(super) struct Offered {
-    /// How many wait in memory; the others are read from the log.
+    /// How many were queued in memory. The others are read from the journal.
     pub(super) queued: usize,
-    /// The queue was full, and from now on the plugin reads from the log.
+    /// The queue was full; from now on the plugin reads from the journal.
     pub(super) falls_behind: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Offered {
 struct Inner {
     queues: EventQueues,
     catch_up: Option<CatchUp>,
-    /// Events that were read from the log, of all times that the plugin has caught up lately: from the first, to before the second.
+    /// The ranges of events that were read from the journal lately: from the first number, to before the second.
     read: VecDeque<(Seq, Seq)>,
     workers: usize,
     idle: usize,
@@ -70,12 +70,12 @@ struct Inner {
 }
 
 impl Inner {
-    /// The event was read from the log.
+    /// The event was read from the journal.
     fn was_read(&self, seq: Seq) -> bool {
         self.read.iter().rev().any(|(from, to)| *from <= seq && seq < *to)
     }
 
-    fn note_read(&mut self, read: (Seq, Seq)) {
+    fn record_read(&mut self, read: (Seq, Seq)) {
         if self.read.len() >= READS_REMEMBERED {
             self.read.pop_front();
         }
@@ -92,7 +92,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Takes nothing before [`Backlog::begin`].
+    /// Accepts no events before [`Backlog::begin`].
     pub(super) fn new(catch_up: CatchUp, start: impl Fn(Task) + Send + Sync + 'static) -> Self {
         Self {
             inner: Mutex::new(Inner { catch_up: Some(catch_up), ..Inner::default() }),
@@ -103,8 +103,7 @@ impl Backlog {
         }
     }
 
-    /// Events for this plugin, in the order of the journal, whichever device they are from. What the queue
-    /// cannot take is read from the log.
+    /// Queues events of any device, in the order of the journal. Events for which the queue has no room are read from the journal later.
     pub(super) fn offer(&self, mut jobs: impl Iterator<Item = Job>) -> Offered {
         let mut inner = self.inner.lock();
         if inner.stopped {
@@ -114,7 +113,7 @@ impl Backlog {
         while let Some(job) = jobs.next() {
             let seq = job.event.seq;
             if inner.was_read(seq) {
-                // It had its number but was not offered yet when the plugin read up to it.
+                // It was in the journal but not offered yet when the plugin read the journal up to it.
                 continue;
             }
             let is_late = inner.catch_up.as_ref().is_some_and(|catch_up| seq < catch_up.from);
@@ -133,7 +132,7 @@ impl Backlog {
         offered
     }
 
-    /// An event that was a dead letter. False when the plugin has stopped.
+    /// Queues the event of a dead letter. Returns false if the plugin has stopped.
     pub(super) fn redrive(&self, job: Job) -> bool {
         let mut inner = self.inner.lock();
         if !inner.stopped {
@@ -156,8 +155,8 @@ impl Backlog {
         }
     }
 
-    /// The next events for a worker; none when it is to end.
-    pub(super) async fn next(&self) -> Option<Work> {
+    /// The next events for a worker. Returns `None` if the worker has to end.
+    pub(super) async fn next(&self) -> Option<JobBatch> {
         loop {
             let woken = self.work.notified();
             {
@@ -169,9 +168,9 @@ impl Backlog {
                     self.done.notify_waiters();
                     return None;
                 }
-                if let Some(work) = inner.queues.take(BATCH) {
+                if let Some(batch) = inner.queues.take(BATCH) {
                     self.ensure_workers(&mut inner);
-                    return Some(work);
+                    return Some(batch);
                 }
                 inner.idle += 1;
             }
@@ -180,7 +179,7 @@ impl Backlog {
         }
     }
 
-    /// A worker panicked outside of its guest. The event that it handled stays in the journal, and its queue waits for the next start.
+    /// A worker panicked outside of its guest. Its event stays in the journal, and the event's queue is blocked until the next start.
     pub(super) fn worker_lost(&self) {
         let mut inner = self.inner.lock();
         inner.workers -= 1;
@@ -189,7 +188,7 @@ impl Backlog {
         self.done.notify_waiters();
     }
 
-    /// All that was taken of the queue is handed to the log.
+    /// All jobs that were taken from the queue have been submitted to the journal.
     pub(super) fn finish(&self, key: QueueKey) {
         let mut inner = self.inner.lock();
         inner.queues.done(key);
@@ -198,9 +197,9 @@ impl Backlog {
         self.room.notify_one();
     }
 
-    /// What could not be handled waits, with all that is behind it, until [`Backlog::wake`].
-    pub(super) fn put_back(&self, work: Work) {
-        self.inner.lock().queues.put_back(work);
+    /// Puts jobs back at the front of their queue, which is blocked until [`Backlog::wake`].
+    pub(super) fn put_back(&self, batch: JobBatch) {
+        self.inner.lock().queues.put_back(batch);
     }
 
     pub(super) fn wake(&self, key: QueueKey) {
@@ -209,9 +208,9 @@ impl Backlog {
         self.ensure_workers(&mut inner);
     }
 
-    /// The effects of the queue's event are held back; the rest of what was taken waits behind it. [`Backlog::released`] is to
-    /// follow.
-    pub(super) fn put_back_behind(&self, in_progress: Seq, rest: Work) {
+    /// The effects of the event `in_progress` are held back; the other jobs that were taken are put back behind it. The caller has to
+    /// call [`Backlog::released`] afterwards.
+    pub(super) fn put_back_behind(&self, in_progress: Seq, rest: JobBatch) {
         let mut inner = self.inner.lock();
         inner.held_back += 1;
         inner.queues.put_back_behind(in_progress, rest);
@@ -222,7 +221,7 @@ impl Backlog {
         self.done.notify_waiters();
     }
 
-    /// While the guard lifecycles, one of the workers waits for a device and another may work in its place.
+    /// While the guard exists, one worker counts as waiting for a device, so that another may run in its place.
     pub(super) fn waiting(&self) -> Waiting<'_> {
         let mut inner = self.inner.lock();
         inner.waiting += 1;
@@ -231,7 +230,7 @@ impl Backlog {
         Waiting(self)
     }
 
-    /// Waits until the queue is at most half full. False when the plugin has stopped.
+    /// Waits until the queue is at most half full. Returns false if the plugin has stopped.
     pub(super) async fn has_room(&self) -> bool {
         loop {
             let room = self.room.notified();
@@ -248,18 +247,18 @@ impl Backlog {
         }
     }
 
-    /// Events up to `newest` are read from the log; later ones are offered.
+    /// Starts to accept events. Those up to `newest` are read from the journal; later ones are offered.
     pub(super) fn begin(&self, newest: Seq) {
         self.with_catch_up(|catch_up| catch_up.newest = newest);
         (self.start)(Task::CatchUp);
     }
 
-    /// For catching up.
+    /// Access to the state of catching up. Returns `None` if the plugin does not read from the journal.
     pub(super) fn with_catch_up<T>(&self, look: impl FnOnce(&mut CatchUp) -> T) -> Option<T> {
         self.inner.lock().catch_up.as_mut().map(look)
     }
 
-    /// Everything before `next` was read. Queues the jobs; true when the plugin has caught up.
+    /// Everything before `next` was read. Queues the jobs. Returns true if the plugin has caught up.
     pub(super) fn caught_up(&self, jobs: Vec<Job>, next: Seq) -> bool {
         let mut inner = self.inner.lock();
         jobs.into_iter().for_each(|job| inner.queues.push(job));
@@ -269,31 +268,31 @@ impl Backlog {
         if catch_up.cursor > catch_up.newest {
             let read = (catch_up.from, catch_up.cursor);
             inner.catch_up = None;
-            inner.note_read(read);
+            inner.record_read(read);
             return true;
         }
         inner.stopped
     }
 
-    /// The oldest event that is not handled; none = no event waits.
+    /// The oldest event that is not handled; `None` if no event waits.
     pub(super) fn oldest(&self) -> Option<Seq> {
         let inner = self.inner.lock();
-        let lagging = inner.catch_up.as_ref().map(|catch_up| catch_up.cursor);
-        [inner.queues.oldest(), lagging].into_iter().flatten().min()
+        let in_journal = inner.catch_up.as_ref().map(|catch_up| catch_up.cursor);
+        [inner.queues.oldest(), in_journal].into_iter().flatten().min()
     }
 
-    /// Events that wait in memory, and whether more wait in the log.
-    pub(super) fn waits(&self) -> (usize, bool) {
+    /// The number of events queued in memory, and whether more wait in the journal.
+    pub(super) fn len(&self) -> (usize, bool) {
         let inner = self.inner.lock();
         (inner.queues.len(), inner.catch_up.is_some())
     }
 
-    /// Takes nothing new, and lets go of what waits.
-    pub(super) fn refuse(&self) {
+    /// Accepts no more events and gives none to workers: the queued ones stay in the journal.
+    pub(super) fn close(&self) {
         self.inner.lock().stopped = true;
     }
 
-    /// Waits for the events that are being handled, after [`Backlog::refuse`].
+    /// Waits until the events that are being handled are done, after [`Backlog::close`].
     pub(super) async fn drain(&self) {
         loop {
             let done = self.done.notified();
@@ -306,7 +305,7 @@ impl Backlog {
             if busy == 0 {
                 return;
             }
-            // A worker may be between looking and waiting.
+            // A worker may have read the state and not yet registered for `work`, so the wake-up is repeated.
             let _ = tokio::time::timeout(Duration::from_millis(50), done).await;
         }
     }
@@ -342,9 +341,9 @@ mod tests {
         let taken: usize = (1..=full + 1).filter(|seq| *seq != 5).map(offer).sum();
         assert_eq!(taken, QUEUE_EVENTS);
         assert!(backlog.offer(std::iter::once(job(full + 2))).falls_behind);
-        assert_eq!(offer(5), 1, "the log is read from behind it");
-        assert_eq!(offer(full + 3), 0, "it is read from the log");
+        assert_eq!(offer(5), 1, "the journal is read from behind it");
+        assert_eq!(offer(full + 3), 0, "it is read from the journal");
         assert!(backlog.caught_up(Vec::new(), Seq(full + 5)));
-        assert_eq!(offer(full + 4), 0, "it was read from the log");
+        assert_eq!(offer(full + 4), 0, "it was read from the journal");
     }
 }

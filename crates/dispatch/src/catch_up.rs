@@ -1,4 +1,4 @@
-//! Reads a plugin's events from the log: those that its full queue could not take, and after a start those that were not
+//! Reads a plugin's events from the journal: those for which its queue had no room, and after a start those that were not
 //! handled before. Ends when the plugin has caught up.
 
 use std::{
@@ -10,14 +10,14 @@ use super::{queue::Job, runner::Runner};
 use switchbox_model::{Event, Seq};
 use switchbox_store::{Error, LogPage};
 
-/// Bytes of the log read at once.
+/// Bytes of the journal read at once.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// How long to wait for events that are offered already but not in the log yet.
+/// How long to wait for events that are offered already but not in the journal yet.
 const NOT_WRITTEN_YET: Duration = Duration::from_millis(5);
-/// How long to wait when the log cannot be read.
+/// How long to wait when the journal cannot be read.
 const NOT_READABLE: Duration = Duration::from_secs(1);
 
-/// Begins to read from the log.
+/// Spawns the task that reads from the journal.
 pub(super) fn start(runner: &Arc<Runner>) {
     runner.context.spawn(run(runner.clone()));
 }
@@ -76,7 +76,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
     Ok(if runner.backlog.caught_up(jobs, reached) { Step::CaughtUp } else { Step::Read })
 }
 
-/// None when the plugin has nothing to do with the event.
+/// Returns `None` if the plugin does not have to handle the event.
 fn job(runner: &Arc<Runner>, event: Event) -> Option<Job> {
     let before_boot = runner.context.boot.get().is_some_and(|boot| event.seq <= *boot);
     // QoS 0 has no delivery guarantee, and handling an event a second time would be worse.

@@ -1,4 +1,4 @@
-//! The connections, as plugins need them: dispatch knows no MQTT.
+//! What plugins use of the devices' connections, as a trait: this crate does not depend on MQTT or delivery.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use switchbox_core::registry::Device;
 use switchbox_model::DeviceNum;
 use switchbox_plugin_runtime::{MethodError, MethodResponse, host::BoxFuture};
 
-/// The connections, as plugins need them.
+/// What plugins use of the devices' connections.
 pub trait Connections: Send + Sync {
     fn connected(&self, device: DeviceNum) -> bool;
     fn accepts_commands(&self, device: DeviceNum) -> bool;
@@ -23,7 +23,6 @@ pub trait Connections: Send + Sync {
         payload: Bytes,
         timeout: Duration,
     ) -> BoxFuture<Result<MethodResponse, MethodError>>;
-    /// Waits until messages that plugins published before are given to their subscribers, but for so many. False when
-    /// it had to wait.
+    /// Waits until the queue of messages that plugins published has room. Returns false if it had to wait.
     fn room_to_publish(&self) -> BoxFuture<bool>;
 }

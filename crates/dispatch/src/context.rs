@@ -26,34 +26,34 @@ pub(super) struct Context {
     pub(super) kv: Kv,
     pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
-    pub(super) vital: Tasks,
+    pub(super) supervisor: Tasks,
     pub(super) metrics: Metrics,
-    /// Where they run.
+    /// The runtime of the plugins' tasks.
     runtime: runtime::Handle,
     pub(super) stopping: CancellationToken,
-    /// The last event that was in the log when the host started.
+    /// The last event that was in the journal when the host started.
     pub(super) boot: OnceLock<Seq>,
-    /// The plugins that were there when the host stopped and do not run yet.
+    /// The plugins that were installed when the host stopped and do not run yet.
     pub(super) recovery: Mutex<Recovery>,
     pub(super) lifecycles: Mutex<Lifecycles>,
-    /// Grows whenever routes have to be asked for again.
+    /// Incremented whenever remembered routes become invalid.
     generation: AtomicU64,
-    /// Where the clock of the loop guard begins.
-    pub(super) began: Instant,
+    /// The zero of the loop guard's clock.
+    pub(super) started: Instant,
     pub(super) cycles: Mutex<Cycles>,
     pub(super) warnings: Mutex<Warnings>,
     pub(super) connections: OnceLock<Arc<dyn Connections>>,
 }
 
 impl Context {
-    pub(super) fn new(store: store::Handle, registry: registry::Handle, vital: Tasks, metrics: Metrics) -> Self {
+    pub(super) fn new(store: store::Handle, registry: registry::Handle, supervisor: Tasks, metrics: Metrics) -> Self {
         Self {
             store,
             registry,
             kv: Kv::default(),
             timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
-            vital,
+            supervisor,
             metrics,
             runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
@@ -61,22 +61,22 @@ impl Context {
             recovery: Mutex::default(),
             lifecycles: Mutex::default(),
             generation: AtomicU64::new(1),
-            began: Instant::now(),
+            started: Instant::now(),
             cycles: Mutex::default(),
             warnings: Mutex::default(),
             connections: OnceLock::new(),
         }
     }
 
-    /// Begins a task of the plugins, on the host's own threads, whichever thread begins it: a client whose event starts a worker may be
-    /// served by threads that stand behind all others.
+    /// Spawns a task on the plugins' runtime. The caller may be a connection's task on the low-priority runtime, where a worker must not
+    /// run.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // A panic here leaves its event unhandled and in the journal: the next start takes it up.
-        self.tasks.spawn_on(self.vital.clone().guard("dispatch", task), &self.runtime);
+        // After a panic the event is unhandled and in the journal, from where the next start reads it.
+        self.tasks.spawn_on(self.supervisor.clone().guard("dispatch", task), &self.runtime);
     }
 
-    /// Some plugin's triggers, or the set of plugins, changed.
-    pub(super) fn changed(&self) {
+    /// Makes all remembered routes invalid: a plugin's triggers, or the set of plugins, changed.
+    pub(super) fn routes_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -1,7 +1,7 @@
-//! Notices plugins that feed each other: from samples of which plugin answered an event of what with an effect on what, it
-//! finds ways that lead back to where they began. A heuristic: it sees only what happens often ([`super::guard`] samples
-//! targets with five effects a second and more), and cannot know that an event would have come without the effect. Pure; the
-//! time is given.
+//! Detects plugins that trigger each other. Samples are edges of a graph: a plugin answered an event of one node (device or
+//! topic) with an effect on another. A path back to its first node is a cycle. A heuristic: it sees only frequent effects
+//! ([`super::guard`] samples targets with five effects a second and more), and cannot know that an event would have come
+//! without the effect. Pure: the caller gives the time.
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
@@ -9,21 +9,21 @@ use hashbrown::{HashMap, HashSet};
 
 use switchbox_model::{DeviceNum, PluginName};
 
-/// A sample counts for so long.
-const FRESH: Duration = Duration::from_secs(10);
-/// Samples kept; past it, new ones do not count until old ones have run out.
+/// Older samples are ignored.
+const SAMPLE_TTL: Duration = Duration::from_secs(10);
+/// Samples kept. If there are so many, new ones are ignored until old ones expire.
 const EDGES_MAX: usize = 10_000;
 /// Plugins in a cycle, at most.
-const LONGEST: usize = 8;
-/// A cycle is reported again after this, if it is still there.
+const CYCLE_MAX: usize = 8;
+/// A cycle that still exists is reported again after this time.
 const REPORT_AGAIN: Duration = Duration::from_secs(600);
-/// Cycles remembered as reported; past it, all are forgotten.
+/// Cycles remembered as reported. If there are so many, all are forgotten.
 const REPORTED_MAX: usize = 1_000;
 
-/// What events come from and effects go to.
+/// The source of an event or the target of an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Node {
-    /// With its id, for people.
+    /// With its id, for messages.
     Device(DeviceNum, Box<str>),
     Topic(Box<str>),
 }
@@ -41,16 +41,16 @@ impl fmt::Display for Node {
 struct Edge {
     plugin: PluginName,
     to: Node,
-    /// The effect's target answers within the host: no device is needed for the next event.
+    /// The next event needs no device: the host itself makes it.
     inside: bool,
-    seen: Duration,
+    sampled: Duration,
 }
 
-/// A way that leads back to where it began: each plugin with the node that it acts on.
+/// A path back to its first node: each plugin with the node that it acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cycle {
     steps: Vec<(PluginName, Node)>,
-    /// One plugin that answers a device's own data on that device, as the hop relay does.
+    /// One plugin that answers a device's own data on the same device, as the hop relay does.
     pub(super) expected: bool,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// What was sampled lately.
+/// The recent samples.
 #[derive(Debug, Default)]
 pub(super) struct Cycles {
     edges: HashMap<Node, Vec<Edge>>,
@@ -78,9 +78,9 @@ pub(super) struct Cycles {
 }
 
 impl Cycles {
-    /// The plugin answered an event of `from` with an effect on `to`. `inside`: the event came of an effect without a device's
-    /// doing (a message, a settled command). Returns a cycle that is to be reported.
-    pub(super) fn note(
+    /// Adds a sample: the plugin answered an event of `from` with an effect on `to`. `inside`: an effect alone made the event, without a
+    /// device (a message, a settled command). Returns a cycle that has to be reported.
+    pub(super) fn add(
         &mut self,
         now: Duration,
         from: Node,
@@ -92,46 +92,46 @@ impl Cycles {
         let mut steps = vec![(plugin.clone(), to.clone())];
         let mut inside = inside;
         if from != to {
-            let (back, all_inside) = self.way(now, &to, &from)?;
+            let (back, all_inside) = self.shortest_path(now, &to, &from)?;
             steps.extend(back);
             inside &= all_inside;
         }
         let cycle = Cycle { expected: steps.len() == 1 && !inside, steps: canonical(steps) };
-        self.tell(now, &cycle).then_some(cycle)
+        self.is_due(now, &cycle).then_some(cycle)
     }
 
     fn insert(&mut self, now: Duration, from: &Node, plugin: &PluginName, to: &Node, inside: bool) {
         if self.len >= EDGES_MAX {
-            self.forget_old(now);
+            self.remove_expired(now);
         }
         let edges = self.edges.entry(from.clone()).or_default();
         if let Some(edge) = edges.iter_mut().find(|edge| edge.plugin == *plugin && edge.to == *to) {
-            (edge.seen, edge.inside) = (now, inside);
+            (edge.sampled, edge.inside) = (now, inside);
         } else if self.len < EDGES_MAX {
-            edges.push(Edge { plugin: plugin.clone(), to: to.clone(), inside, seen: now });
+            edges.push(Edge { plugin: plugin.clone(), to: to.clone(), inside, sampled: now });
             self.len += 1;
         }
     }
 
-    fn forget_old(&mut self, now: Duration) {
+    fn remove_expired(&mut self, now: Duration) {
         for edges in self.edges.values_mut() {
-            edges.retain(|edge| edge.seen + FRESH > now);
+            edges.retain(|edge| edge.sampled + SAMPLE_TTL > now);
         }
         self.edges.retain(|_, edges| !edges.is_empty());
         self.len = self.edges.values().map(Vec::len).sum();
     }
 
-    /// The shortest way along fresh samples, and whether all of it is within the host.
-    fn way(&self, now: Duration, start: &Node, end: &Node) -> Option<(Vec<(PluginName, Node)>, bool)> {
+    /// The shortest path, by breadth-first search, and whether all its edges are `inside`.
+    fn shortest_path(&self, now: Duration, start: &Node, end: &Node) -> Option<(Vec<(PluginName, Node)>, bool)> {
         let mut seen: HashSet<&Node> = HashSet::from_iter([start]);
         let mut open = VecDeque::from([(start, Vec::<&Edge>::new())]);
-        while let Some((node, way)) = open.pop_front() {
-            if way.len() + 1 >= LONGEST {
+        while let Some((node, path)) = open.pop_front() {
+            if path.len() + 1 >= CYCLE_MAX {
                 continue;
             }
             let edges = self.edges.get(node).map_or(&[][..], Vec::as_slice);
-            for edge in edges.iter().filter(|edge| edge.seen + FRESH > now) {
-                let mut longer = way.clone();
+            for edge in edges.iter().filter(|edge| edge.sampled + SAMPLE_TTL > now) {
+                let mut longer = path.clone();
                 longer.push(edge);
                 if edge.to == *end {
                     let steps = longer.iter().map(|edge| (edge.plugin.clone(), edge.to.clone())).collect();
@@ -145,7 +145,8 @@ impl Cycles {
         None
     }
 
-    fn tell(&mut self, now: Duration, cycle: &Cycle) -> bool {
+    /// Whether the cycle has to be reported now; it then counts as reported.
+    fn is_due(&mut self, now: Duration, cycle: &Cycle) -> bool {
         let key = cycle.to_string();
         // An expected cycle is reported once.
         if self.reported.get(&key).is_some_and(|reported| cycle.expected || *reported + REPORT_AGAIN > now) {
@@ -159,7 +160,7 @@ impl Cycles {
     }
 }
 
-/// Beginning with the least step, so that a cycle is the same wherever it was noticed.
+/// Rotated to the least step, so that a cycle is equal whichever of its nodes it was detected from.
 fn canonical(mut steps: Vec<(PluginName, Node)>) -> Vec<(PluginName, Node)> {
     let least = steps.iter().enumerate().min_by_key(|(_, (plugin, node))| (plugin.clone(), node.to_string()));
     let at = least.map_or(0, |(at, _)| at);
@@ -178,22 +179,22 @@ mod tests {
         }
     }
 
-    /// Notes `from plugin to` samples at the given seconds; returns what is reported, `!` before what is worth a warning.
+    /// Adds `from plugin to` samples at the given seconds. Returns the reported cycles, `!` before one that is worth a warning.
     fn reported(samples: &[(u64, &str)]) -> Vec<String> {
         let mut cycles = Cycles::default();
-        let note = |(at, text): &(u64, &str)| {
+        let add = |(at, text): &(u64, &str)| {
             let words: Vec<_> = text.split(' ').collect();
             let [from, plugin, to] = words[..] else { panic!("{text}") };
             let plugin = PluginName::new(plugin).unwrap();
             let inside = from.parse::<u64>().is_err();
-            let cycle = cycles.note(Duration::from_secs(*at), node(from), &plugin, node(to), inside)?;
+            let cycle = cycles.add(Duration::from_secs(*at), node(from), &plugin, node(to), inside)?;
             Some(format!("{}{cycle}", if cycle.expected { "" } else { "!" }))
         };
-        samples.iter().filter_map(note).collect()
+        samples.iter().filter_map(add).collect()
     }
 
     #[test]
-    fn a_way_that_leads_back_is_named() {
+    fn a_path_back_to_its_first_node_is_reported() {
         for (samples, expect) in [
             (&[(0, "1 a 2"), (0, "2 b 1")][..], &["!a → device-2 → b → device-1 → a"][..]),
             (&[(0, "2 b 1"), (0, "1 a 2")], &["!a → device-2 → b → device-1 → a"]),
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_long_ago_leads_nowhere() {
+    fn an_expired_sample_is_ignored() {
         assert_eq!(reported(&[(0, "1 a 2"), (11, "2 b 1")]), [""; 0]);
     }
 
@@ -229,7 +230,7 @@ mod tests {
         let mut cycles = Cycles::default();
         let plugin = PluginName::new("a").unwrap();
         for n in 0..20_000_u64 {
-            cycles.note(
+            cycles.add(
                 Duration::from_secs(n / 5_000),
                 node(&n.to_string()),
                 &plugin,
@@ -238,7 +239,7 @@ mod tests {
             );
         }
         assert_eq!(cycles.len, EDGES_MAX);
-        cycles.note(Duration::from_secs(60), node("1"), &plugin, node("2"), false);
+        cycles.add(Duration::from_secs(60), node("1"), &plugin, node("2"), false);
         assert_eq!(cycles.len, 1);
     }
 }

@@ -1,25 +1,25 @@
-//! Holds an event's effects back while its targets may get no more: the event's queue waits, its worker and all other queues go
-//! on. What is held back is bounded in bytes; past it the worker itself waits.
+//! Holds an event's effects back while a rate limit of their targets is reached. The event's queue waits; its worker and all other
+//! queues go on. Held-back effects are bounded in bytes: past that the worker itself waits.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    entry_batch::Settled,
+    entry_batch::EntryBatch,
     outcome::{self, Next},
-    queue::{QueueKey, Work},
+    queue::{JobBatch, QueueKey},
     retry::retry,
     runner::{DELAYED_UNITS, Runner, UNIT_BYTES},
-    uncommitted::Pending,
+    uncommitted::Uncommitted,
 };
 use switchbox_plugin_runtime::limits::names;
 
-/// Takes over an event whose effects must wait, and what else was taken of its queue.
-pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Duration, rest: Work) {
+/// Holds the effects of one event back for `wait`. `rest` are the other jobs that the worker took from the event's queue.
+pub(super) async fn hold(runner: &Arc<Runner>, uncommitted: Box<Uncommitted>, wait: Duration, rest: JobBatch) {
     let began = tokio::time::Instant::now();
     let until = began + wait;
-    let units = (pending.bytes() / UNIT_BYTES + 1).min(DELAYED_UNITS);
+    let units = (uncommitted.bytes() / UNIT_BYTES + 1).min(DELAYED_UNITS);
     if runner.delayed.available_permits() < units {
         runner.counters.limit(names::DELAYED_BYTES);
     }
@@ -29,20 +29,20 @@ pub(super) async fn hold(runner: &Arc<Runner>, pending: Box<Pending>, wait: Dura
         () = runner.ending.cancelled() => None,
     };
     let key = rest.key;
-    runner.backlog.put_back_behind(pending.job.event.seq, rest);
+    runner.backlog.put_back_behind(uncommitted.job.event.seq, rest);
     let held = Held(runner.clone());
     runner.context.spawn(async move {
         let _permit: Option<OwnedSemaphorePermit> = permit;
         tokio::select! {
-            () = tokio::time::sleep_until(until) => release(&held.0, *pending, began.elapsed(), key).await,
-            // The event is in the journal and comes again.
+            () = tokio::time::sleep_until(until) => release(&held.0, *uncommitted, began.elapsed(), key).await,
+            // The event is in the journal and will be handled again.
             () = held.0.ending.cancelled() => {}
         }
         drop(held);
     });
 }
 
-/// An event whose effects are held back. Dropped when they are released, also by a panic.
+/// Counts one event as held back until it is dropped, also by a panic.
 struct Held(Arc<Runner>);
 
 impl Drop for Held {
@@ -51,13 +51,13 @@ impl Drop for Held {
     }
 }
 
-async fn release(runner: &Arc<Runner>, mut pending: Pending, held: Duration, key: QueueKey) {
-    let mut settled = Settled::new(runner);
-    settled.add_held_back(&mut pending, held);
-    let next = outcome::finish(&mut settled, pending).await;
-    settled.submit().await;
+async fn release(runner: &Arc<Runner>, mut uncommitted: Uncommitted, held: Duration, key: QueueKey) {
+    let mut entries = EntryBatch::new(runner);
+    entries.add_held_back(&mut uncommitted, held);
+    let next = outcome::finish(&mut entries, uncommitted).await;
+    entries.submit().await;
     match next {
-        Next::Again(job) => retry(runner, *job, Work { key, jobs: VecDeque::new() }),
-        Next::Handled | Next::Later(..) => runner.backlog.finish(key),
+        Next::Retry(job) => retry(runner, *job, JobBatch { key, jobs: VecDeque::new() }),
+        Next::Handled | Next::HoldBack(..) => runner.backlog.finish(key),
     }
 }

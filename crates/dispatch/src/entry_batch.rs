@@ -1,4 +1,4 @@
-//! What a worker's events have come to, on its way to the log: entries that are handed over together.
+//! The entries of the events that a worker has handled, submitted to the journal together.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use super::{
     queue::Job,
     runner::Runner,
     status::Tally,
-    uncommitted::{ENTRY_BYTES, Pending, outcome_weight},
+    uncommitted::{ENTRY_BYTES, Uncommitted, outcome_weight},
     version::Version,
 };
 use switchbox_model::{
@@ -20,33 +20,33 @@ use switchbox_plugin_runtime::{Called, Execution};
 use switchbox_store::{CommitCallback, Refused, Reply};
 use switchbox_support::{clock::Anchor, scheduling::PriorityClass};
 
-/// Bytes that a method call takes up in the log's queue, roughly: two beginnings of payloads, names, and an error's text.
+/// Bytes that a method call takes up in the journal's queue, roughly: the beginnings of two payloads, names, and an error text.
 const CALL_BYTES: usize = 1024;
 
 /// Characters of the error that a version was taken back for that are kept.
 const ERROR_CHARS: usize = 1_000;
 
-/// Entries of events that were handled, waiting to go to the log together.
-pub(super) struct Settled<'a> {
+/// Entries of handled events that are not submitted yet.
+pub(super) struct EntryBatch<'a> {
     pub(super) runner: &'a Arc<Runner>,
     entries: Vec<(Entry, Option<CommitCallback>)>,
-    /// Dead letters among them.
-    letters: Vec<u64>,
+    /// The dead letters whose events these are.
+    dead_letters: Vec<u64>,
     sync: bool,
     bytes: usize,
     tally: Tally,
     clock: Anchor,
-    /// Up to when the worker's time is accounted for: what follows is the next event's.
+    /// The worker's time up to here has been accounted for; the time after it belongs to the next event.
     accounted: Instant,
 }
 
-impl<'a> Settled<'a> {
+impl<'a> EntryBatch<'a> {
     pub(super) fn new(runner: &'a Arc<Runner>) -> Self {
         let clock = Anchor::now();
         Self {
             runner,
             entries: Vec::new(),
-            letters: Vec::new(),
+            dead_letters: Vec::new(),
             sync: false,
             bytes: 0,
             tally: Tally::default(),
@@ -68,7 +68,7 @@ impl<'a> Settled<'a> {
         let took = now.saturating_duration_since(std::mem::replace(&mut self.accounted, now));
         self.runner.context.metrics.plugin_time.record(execution.guest_time);
         if !self.tally.take(execution, took) {
-            self.runner.counters.note(execution, took);
+            self.runner.counters.record(execution, took);
         }
         self.clock.ms(now)
     }
@@ -78,12 +78,12 @@ impl<'a> Settled<'a> {
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= job.event.durable;
         self.entries.push((Entry::from(handled), done));
-        // In the same commit: a letter is never lost, and never redriven twice.
-        self.letters.extend(job.dead_letter_id);
+        // In the same commit, so that a dead letter is never lost and never redriven twice.
+        self.dead_letters.extend(job.dead_letter_id);
         self.entries.extend(job.dead_letter_id.map(|id| (Entry::DeadLettersDropped { ids: vec![id] }, None)));
     }
 
-    /// An event that was handled at the first try, without a word, a letter or a condition.
+    /// Adds an event that was handled at the first attempt, without log lines, dead letter or condition.
     pub(super) fn add_plain(&mut self, digest: &Arc<str>, time_ms: u64, durable: bool, handled: HandledInRun) {
         self.bytes += ENTRY_BYTES + outcome_weight(&handled.outcome);
         self.sync |= durable;
@@ -99,23 +99,23 @@ impl<'a> Settled<'a> {
         self.entries.push((Entry::Handled(run), None));
     }
 
-    /// The effects were held back for so long and are made now. Without this, what follows would count from when the guest
-    /// ended, and the device would seem slow.
-    pub(super) fn add_held_back(&mut self, pending: &mut Pending, held: Duration) {
-        let handled = &mut pending.handled;
+    /// Records that the effects were held back for so long. Without it, the device's latency would be counted from when the guest
+    /// ended.
+    pub(super) fn add_held_back(&mut self, uncommitted: &mut Uncommitted, held: Duration) {
+        let handled = &mut uncommitted.handled;
         handled.time_ms = self.clock.ms(Instant::now());
         let held_back = HeldBack {
             plugin: handled.plugin.clone(),
             seq: handled.seq,
             attempt: handled.attempt,
             held_ms: u64::try_from(held.as_millis()).unwrap_or(u64::MAX),
-            why: std::mem::take(&mut pending.why_held),
+            why: std::mem::take(&mut uncommitted.why_held),
         };
         self.bytes += ENTRY_BYTES + held_back.why.len();
         self.entries.push((Entry::HeldBack(held_back), None));
     }
 
-    /// In the same batch as the event's end, so that a timer whose event is handled is never due again.
+    /// Called for the batch that has the event's outcome, so that a timer whose event is handled is never due again.
     pub(super) fn handled_timer(&self, job: &Job) {
         if let EventData::Timer { name, .. } = &job.event.data
             && job.dead_letter_id.is_none()
@@ -124,10 +124,10 @@ impl<'a> Settled<'a> {
         }
     }
 
-    /// A new version failed, and `instead` is in force again. Kept over a restart.
+    /// A new version failed, and `instead` is active again. Recorded in the journal, so that it holds after a restart.
     pub(super) fn taken_back(&mut self, failed: &Version, instead: &Version, error: &str) {
         let name = &self.runner.name;
-        self.runner.context.changed();
+        self.runner.context.routes_changed();
         tracing::error!(
             plugin = %name, digest = %failed.digest,
             "the new version failed in its first events; the one before is back until the plugin's files change: {error}"
@@ -144,7 +144,7 @@ impl<'a> Settled<'a> {
         self.entries.push((Entry::Plugin { plugin: name.clone(), change }, None));
     }
 
-    /// Calls have happened, whatever becomes of the event.
+    /// Records method calls. They have happened, whatever the event's outcome is.
     pub(super) fn add_calls(&mut self, version: &Version, job: &Job, calls: Vec<Called>) {
         let record = |(index, call): (u32, Called)| CallRecord {
             id: CallRecord::id_of(job.event.seq, &self.runner.name, index),
@@ -167,29 +167,31 @@ impl<'a> Settled<'a> {
         self.entries.push((Entry::Called(records), None));
     }
 
-    /// Hands over what there is, when the log's queue has room.
+    /// Submits all entries, when the journal's queue has room.
     pub(super) async fn submit(&mut self) {
         self.runner.counters.add(&std::mem::take(&mut self.tally));
         if self.entries.is_empty() {
             return;
         }
         let store = &self.runner.context.store;
-        // A closed store means that the host is stopping: the events are in the journal and come again.
-        let Ok(room) = store.reserve(std::mem::take(&mut self.bytes), PriorityClass::Foreground).await else { return };
-        store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(room));
-        self.letters.drain(..).for_each(|id| self.runner.release_letter(id));
+        // A closed store means that the host is stopping: the events are in the journal and will be handled again.
+        let Ok(permit) = store.reserve(std::mem::take(&mut self.bytes), PriorityClass::Foreground).await else {
+            return;
+        };
+        store.submit(self.entries.drain(..), std::mem::take(&mut self.sync), Some(permit));
+        self.dead_letters.drain(..).for_each(|id| self.runner.release_dead_letter(id));
     }
 
-    /// Hands over one entry on its own and waits for what the log says of it.
+    /// Submits one entry on its own and waits until it is applied or refused.
     pub(super) async fn submit_alone(&mut self, handled: Handled, job: &Job) -> Option<Refused> {
         self.submit().await;
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         let done: CommitCallback = Box::new(move |reply| {
-            let _ = tell.send(reply);
+            let _ = sender.send(reply);
         });
         self.add(handled, job, Some(done));
         self.submit().await;
-        match told.await {
+        match receiver.await {
             Ok(Ok(Reply::Refused(refused))) => Some(refused),
             _ => None,
         }

@@ -1,5 +1,5 @@
-//! The loop guard: how fast one plugin's effects may come, on each device or topic and together. Token buckets; pure, the
-//! time is given.
+//! The loop guard: limits the rate of one plugin's effects, per device, per topic and in total, by token buckets. Pure: the
+//! caller gives the time.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use switchbox_model::{DeviceNum, Effect, limits::LimitName};
 use switchbox_plugin_runtime::{Limits, Rate, limits::names};
 use switchbox_rules::token_bucket::{TokenBucket, TokenRate};
 
-/// The longest that an event's effects are held back; what would have to wait longer is refused.
+/// The longest time that an event's effects are held back. Effects that would have to wait longer are refused.
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// Targets with a bucket of their own; those past it share one.
+/// Targets with a bucket of their own. Further targets share one.
 const TARGETS_MAX: usize = 100_000;
-/// Idle buckets are looked for when there are more than this.
+/// Idle buckets are removed only when there are more than this.
 const TARGETS_MIN: usize = 1_024;
 /// A target with so many effects in one second is logged: it may be part of a loop.
 const BUSY_EFFECTS: u32 = 5;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What an effect acts on.
+/// The device or topic that an effect acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Target<'a> {
     Device(DeviceNum),

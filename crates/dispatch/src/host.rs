@@ -1,4 +1,4 @@
-//! What plugins may ask of the host, over the registry, the connections and their own state.
+//! The host functions of plugins, over the registry, the connections and the plugin's own state.
 
 use std::sync::{Arc, Weak};
 
@@ -14,11 +14,11 @@ use switchbox_plugin_runtime::{
     ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
 };
 
-/// Each instance has one of its own, lest all processors count references in one place.
+/// Each instance has one of its own, so that processors do not share one reference count.
 pub(super) struct PluginHost {
     context: Weak<Context>,
     registry: registry::Handle,
-    /// None while a component is tried that handles no events.
+    /// `None` while a new component is checked; it handles no events then.
     runner: Option<Weak<Runner>>,
 }
 
@@ -28,8 +28,8 @@ impl PluginHost {
         Self::shared(&runner.context, Some(Arc::downgrade(runner)))
     }
 
-    /// For an instance that is tried.
-    pub(super) fn for_trial(context: &Arc<Context>) -> Arc<dyn Host> {
+    /// For an instance that is only started, to check that it starts.
+    pub(super) fn for_start_check(context: &Arc<Context>) -> Arc<dyn Host> {
         Self::shared(context, None)
     }
 
@@ -77,7 +77,7 @@ impl Host for PluginHost {
     ) {
         let after = after.and_then(|after| DeviceId::new(after).ok());
         let found = self.registry.list(registry, after.as_ref(), limit, &|device| wanted(device.name.id.as_str()));
-        // Each is made when the one before is taken: one may have much metadata.
+        // Each view is made after the one before was taken, because one may have much metadata.
         let _ = found.unwrap_or_default().iter().all(|device| take(self.view(device)));
     }
 
@@ -98,7 +98,7 @@ impl Host for PluginHost {
             let configs = context.store.configs(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
             let states = context.store.states(device, VERSIONS_KEPT).await.map_err(|e| e.to_string())?;
             let found = context.registry.get(device).ok_or("the device was deleted")?;
-            // One that cannot be read was there before they were checked.
+            // A tolerance that cannot be parsed was stored before it was checked at the API.
             let tolerance = twin::tolerance(&found.spec().metadata).unwrap_or(twin::Tolerance::EXACT);
             Ok(twin::document(&configs, &states, tolerance).text)
         })

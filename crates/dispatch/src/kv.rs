@@ -1,5 +1,5 @@
-//! The plugins' own key-value state in memory: what an event has written is seen by the next at once, also before it is
-//! durable. The log makes it durable, in the same order.
+//! The plugins' own key-value state in memory. The next event reads what an event wrote at once, also before it is durable. The
+//! journal makes the writes durable, in the same order.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,7 @@ use switchbox_model::{KvWrite, PluginName};
 use switchbox_plugin_runtime::KvChange;
 use switchbox_store::KvDoc;
 
-/// The revision in force is another than the plugin saw.
+/// The current revision differs from the one that the plugin read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("key {key:?} was written meanwhile: revision {current} is in force, not {expected}")]
 pub(super) struct Conflict {
@@ -47,7 +47,7 @@ impl PluginKv {
         keys.take_while(|key| key.starts_with(prefix)).take(limit).cloned().collect()
     }
 
-    /// What the changes would write, when none expects another revision.
+    /// The writes that the changes make. The error: a change expects another revision.
     pub(super) fn plan(&self, changes: &[KvChange]) -> Result<Vec<KvWrite>, Conflict> {
         let mut revisions: HashMap<&str, u64> = HashMap::new();
         let mut writes = Vec::with_capacity(changes.len());
@@ -81,10 +81,10 @@ impl PluginKv {
     }
 }
 
-/// One plugin's state. Who commits holds `order` until the entry is queued (or refused), so that the log has the writes in
-/// the order in which they were made.
+/// One plugin's state. A worker that commits holds `order` until the entry is queued (or refused), so that the journal has the
+/// writes in the order in which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Cell {
+pub(super) struct OrderedKv {
     pub(super) order: tokio::sync::Mutex<()>,
     pub(super) data: Mutex<PluginKv>,
 }
@@ -92,7 +92,7 @@ pub(super) struct Cell {
 /// Every plugin's state.
 #[derive(Debug, Default)]
 pub(super) struct Kv {
-    plugins: RwLock<HashMap<PluginName, Arc<Cell>>>,
+    plugins: RwLock<HashMap<PluginName, Arc<OrderedKv>>>,
 }
 
 impl Kv {
@@ -103,13 +103,13 @@ impl Kv {
         }
     }
 
-    /// Plugins that have some.
+    /// The plugins that have state.
     pub(super) fn plugins(&self) -> Vec<PluginName> {
         let plugins = self.plugins.read();
-        plugins.iter().filter(|(_, cell)| cell.data.lock().bytes() > 0).map(|(name, _)| name.clone()).collect()
+        plugins.iter().filter(|(_, kv)| kv.data.lock().bytes() > 0).map(|(name, _)| name.clone()).collect()
     }
 
-    pub(super) fn of(&self, plugin: &PluginName) -> Arc<Cell> {
+    pub(super) fn of(&self, plugin: &PluginName) -> Arc<OrderedKv> {
         if let Some(kv) = self.plugins.read().get(plugin) {
             return kv.clone();
         }

@@ -1,5 +1,5 @@
-//! Which plugins see which event, in what order, how often, and what becomes of what they want. Owns the plugins that
-//! run; never applies an effect itself: it hands them to the log.
+//! Gives events to plugins: matches triggers, queues events by device, runs workers, retries, and appends the effects to the
+//! journal. Owns the running plugins. Applies no effect itself.
 
 mod backlog;
 mod catch_up;
@@ -53,7 +53,7 @@ use switchbox_model::{Event, Seq};
 use switchbox_store as store;
 use switchbox_support::{metrics::Metrics, tasks::Tasks};
 
-/// Takes events, and gives access to the plugins. Cheap to clone.
+/// Offers events to the plugins. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     context: Arc<Context>,
@@ -67,14 +67,14 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// Plugins run on the runtime that this is called on.
+    /// Plugins run on the runtime that calls this.
     #[must_use]
     pub fn new(store: store::Handle, registry: registry::Handle, tasks: Tasks, metrics: Metrics) -> Self {
         let context = Arc::new(Context::new(store, registry, tasks, metrics));
         Self { routes: Arc::new(Routes::new(context.clone())), context }
     }
 
-    /// The connections, for the plugins. To be set once, before the first plugin is installed.
+    /// Sets what plugins use of the devices' connections. Has to be called once, before the first plugin is installed.
     pub fn set_connections(&self, connections: Arc<dyn Connections>) {
         let _ = self.context.connections.set(connections);
     }
@@ -85,17 +85,17 @@ impl Handle {
         self.context.timers.clone()
     }
 
-    /// All events before this one are handled by all plugins that run, or will when their files are mended. `next` is a number that no event has got that
-    /// could still be on its way to [`EventSink::offer`].
+    /// The number of the oldest event that some plugin has not handled. Plugins that do not run because their files are broken count too.
+    /// Every event with a number below `next` must have been offered to [`EventSink::offer`].
     #[must_use]
     pub fn low_water(&self, next: Seq) -> Seq {
-        // In this order: a plugin that begins to run is in the table before it is no longer left.
-        let left = self.context.recovery.lock().oldest();
+        // In this order: a plugin that starts to run is added to the table before it is removed from `recovery`.
+        let not_running = self.context.recovery.lock().oldest();
         let table = self.routes.table();
-        table.iter().filter_map(|runner| runner.backlog.oldest()).chain(left).fold(next, Seq::min)
+        table.iter().filter_map(|runner| runner.backlog.oldest()).chain(not_running).fold(next, Seq::min)
     }
 
-    /// Lets the plugins finish the events that they are handling, and ends them. What waits is in the journal.
+    /// Waits until the plugins have handled the events that they are handling, and stops them. Queued events stay in the journal.
     pub async fn stop(&self) {
         self.context.stopping.cancel();
         for runner in self.routes.take_all().iter() {
@@ -108,11 +108,11 @@ impl Handle {
 
 impl EventSink for Handle {
     fn wants_topic(&self, topic: &str) -> bool {
-        self.routes.want_topic(topic)
+        self.routes.wants_topic(topic)
     }
 
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
-        let plugins = self.routes.now();
+        let plugins = self.routes.snapshot();
         if plugins.is_empty() {
             return 0;
         }
@@ -121,10 +121,10 @@ impl EventSink for Handle {
         let mut handling = 0;
         let job = |event| Job { event, device: device.cloned(), attempt: 1, dead_letter_id: None };
         let mut batch = events;
-        // Mostly all events of a batch take the same way.
+        // Usually all events of a batch go to the same plugins.
         while let Some(first) = batch.first() {
             let runners = plugins.find(device, first);
-            let rest = batch.split_off(1 + batch.iter().skip(1).take_while(|event| same_way(first, event)).count());
+            let rest = batch.split_off(1 + batch.iter().skip(1).take_while(|event| same_route(first, event)).count());
             if let Some((last, others)) = runners.split_last() {
                 handling += others.iter().map(|runner| runner.offer(batch.iter().cloned().map(job))).sum::<usize>();
                 handling += last.offer(batch.into_iter().map(job));
@@ -135,14 +135,15 @@ impl EventSink for Handle {
     }
 }
 
-fn same_way(first: &Event, event: &Event) -> bool {
+/// Both events have the same entry in the table of routes.
+fn same_route(first: &Event, event: &Event) -> bool {
     use switchbox_model::EventData::{Timer, Topic};
     !matches!(event.data, Timer { .. } | Topic { .. })
         && first.data.kind() == event.data.kind()
         && same(first.data.subfolder(), event.data.subfolder())
 }
 
-/// Nothing is not compared with nothing: where an empty `String` points there is no memory, which costs `memcmp` with masked
+/// Two empty strings are equal without `memcmp`: the pointer of an empty `String` is not mapped, which costs `memcmp` with masked
 /// loads (AVX-512) a hundred nanoseconds.
 fn same(one: &str, other: &str) -> bool {
     one.is_empty() && other.is_empty() || one == other

@@ -1,10 +1,10 @@
-//! How long what a plugin keeps, its state and its timers, belongs to it.
+//! How long a plugin keeps its state and its timers.
 //!
-//! * A plugin that is off (disabled, without consent, broken, its files away) keeps both, together.
-//! * A new component in the place of the old one is the same plugin while it gives itself the same name. One with another name
-//!   is another plugin, which sees nothing of what the one before kept.
-//! * A plugin whose files were away comes back as itself when its component is the same to the byte.
-//! * What a removed plugin kept is deleted after [`REMOVED_KEPT`].
+//! * A plugin that is off (disabled, without consent, broken, its files removed) keeps both, together.
+//! * A new component under the same plugin name is the same plugin if its description has the same name. With another name
+//!   it is another plugin, which gets neither state nor timers of the one before.
+//! * A plugin whose files were removed is the same plugin again if its component is the same to the byte.
+//! * State and timers of a removed plugin are deleted after [`REMOVED_KEPT`].
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -20,26 +20,26 @@ use switchbox_store::PluginLifecycleDoc;
 /// How long the state and the timers of a removed plugin are kept.
 pub const REMOVED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Bytes of the name that a component gives itself that tell it from others.
+/// Bytes of a component's own name that are compared.
 const KIND_BYTES: usize = 256;
 
-/// What there is to know of one plugin, whether it is on or not.
+/// Which component a plugin is, and since when it is off or removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lifecycle {
-    /// `None`: it has not run since plugins have one.
+    /// `None` if it has not run yet.
     pub(super) identity: Option<Identity>,
-    /// Since when it is off. `None`: it is on.
+    /// Since when it is off; `None` if it is on.
     pub(super) off_ms: Option<u64>,
     /// Its files are gone.
     pub(super) removed: bool,
     pub(super) taken_back: Option<TakenBack>,
-    /// It was to be deleted when it was last looked at.
+    /// The last check found that it has to be deleted.
     overdue: bool,
 }
 
 impl Lifecycle {
-    /// Whether the plugin as it is now is the one that this was.
-    pub(super) fn is_of(&self, now: &Identity) -> bool {
+    /// Whether a component with the identity `now` is the same plugin.
+    pub(super) fn is_same_plugin(&self, now: &Identity) -> bool {
         match &self.identity {
             None => !self.removed,
             Some(before) if self.removed => before.digest == now.digest,
@@ -48,7 +48,7 @@ impl Lifecycle {
     }
 }
 
-/// What a component calls itself, cut to what is compared.
+/// A component's own name, cut to the bytes that are compared.
 pub(super) fn kind(name: &str) -> String {
     let mut end = name.len().min(KIND_BYTES);
     while !name.is_char_boundary(end) {
@@ -57,7 +57,7 @@ pub(super) fn kind(name: &str) -> String {
     name.get(..end).unwrap_or_default().to_owned()
 }
 
-/// All plugins of which something is kept.
+/// All plugins that have run and are not deleted.
 #[derive(Debug, Default)]
 pub(super) struct Lifecycles(BTreeMap<PluginName, Lifecycle>);
 
@@ -78,7 +78,7 @@ impl Lifecycles {
         change(self.0.entry(name.clone()).or_default());
     }
 
-    /// The components of the plugins that are on, or off and not removed. One that comes back is compiled again.
+    /// The digests of the components of all plugins that are not removed. A removed plugin that comes back is compiled again.
     pub(super) fn digests(&self) -> HashSet<String> {
         let lifecycles = self.0.values().filter(|lifecycle| !lifecycle.removed);
         lifecycles.filter_map(|lifecycle| Some(lifecycle.identity.as_ref()?.digest.clone())).collect()
@@ -88,14 +88,14 @@ impl Lifecycles {
         self.0.remove(name);
     }
 
-    /// The wall clock was set: none went off in the future.
+    /// The wall clock was set: no plugin is off since a time in the future.
     pub(super) fn clock_set(&mut self, now_ms: u64) {
         for lifecycle in self.0.values_mut() {
             lifecycle.off_ms = lifecycle.off_ms.map(|off_ms| off_ms.min(now_ms));
         }
     }
 
-    /// Removed plugins whose time was over at this look and at the one before: a wall clock that is ahead for a moment
+    /// Removed plugins that were overdue at this check and at the one before, so that a wall clock that is ahead for a moment
     /// deletes nothing.
     pub(super) fn overdue(&mut self, now_ms: u64) -> Vec<PluginName> {
         let kept_ms = u64::try_from(REMOVED_KEPT.as_millis()).unwrap_or(u64::MAX);
@@ -130,7 +130,7 @@ mod tests {
             (Some(identity("a", "1")), true, identity("a", "2"), false),
         ] {
             let lifecycle = Lifecycle { identity: before, removed, ..Lifecycle::default() };
-            assert_eq!(lifecycle.is_of(&now), same, "{lifecycle:?} {now:?}");
+            assert_eq!(lifecycle.is_same_plugin(&now), same, "{lifecycle:?} {now:?}");
         }
     }
 

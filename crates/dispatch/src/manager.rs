@@ -1,5 +1,5 @@
-//! Which plugins there are: takes new components and settings, tries them, and puts them in force between two events.
-//! Whatever ran before keeps running when the new one is not good.
+//! Installs and updates plugins: checks a new component with its settings and activates it between two events. If the new
+//! version is not usable, the one before keeps running.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -22,7 +22,7 @@ use super::{
     prepare::{Compiler, Component, Error, Prepared, version_id},
     recovery::Recovery,
     routes::Routes,
-    runner::{Runner, Starts},
+    runner::{Runner, TaskSpawners},
     status::PluginState,
     version::Version,
     worker,
@@ -38,31 +38,32 @@ use switchbox_store::Loaded;
 use switchbox_support::{clock, log_limit::LogLimits};
 
 #[derive(Default)]
-pub(super) struct Slot {
+/// What the folder holds under one name, whether it runs or not.
+pub(super) struct InstalledPlugin {
     pub(super) state: Option<PluginState>,
     pub(super) origin: Option<String>,
     pub(super) error: Option<String>,
-    /// What it asks for, while it waits for consent.
+    /// The description with the grants that it asks for, while it waits for consent.
     pub(super) asked: Option<Description>,
 }
 
-/// The set of plugins. Changes of one plugin are made one after the other, by the watcher of the folder; those of different
-/// plugins may be made at the same time.
+/// The set of plugins. Changes of one plugin are made one after the other, by the watcher of the folder. Changes of different
+/// plugins may run at the same time.
 pub struct Manager {
     pub(super) context: Arc<Context>,
     pub(super) routes: Arc<Routes>,
     compiler: Compiler,
-    pub(super) slots: Mutex<BTreeMap<PluginName, Slot>>,
-    /// Of lines that a plugin's files are no good, by what is wrong with them.
+    pub(super) installed: Mutex<BTreeMap<PluginName, InstalledPlugin>>,
+    /// Limits the log lines that a plugin's files are broken, by plugin and error.
     log_limits: LogLimits<(PluginName, String)>,
-    /// Held while a change of the plugin is made.
+    /// A plugin's lock is held while the plugin is changed.
     changing: Mutex<BTreeMap<PluginName, Arc<tokio::sync::Mutex<()>>>>,
-    /// All files of the folder were looked at once.
-    pub(super) looked: AtomicBool,
+    /// The first scan of the folder is complete.
+    pub(super) folder_scanned: AtomicBool,
 }
 
 impl Manager {
-    /// Takes up what was left when the host stopped. The store must be running.
+    /// Restores the state that the plugins had when the host stopped. The store must be running.
     pub async fn recover(
         dispatch: &Handle,
         engine: WasmEngine,
@@ -75,42 +76,46 @@ impl Manager {
         context.kv.load(&loaded.kv);
         context.timers.load(&loaded.timers);
         *context.lifecycles.lock() = Lifecycles::load(std::mem::take(&mut loaded.lifecycles));
-        let left = Recovery::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
-        *context.recovery.lock() = left;
+        let recovery = Recovery::read(&context.store, &loaded.plugins, loaded.low_water, &context.timers).await?;
+        *context.recovery.lock() = recovery;
         let manager = Self {
             context,
             routes: dispatch.routes.clone(),
             compiler: Compiler::new(engine, consent),
-            slots: Mutex::default(),
+            installed: Mutex::default(),
             log_limits: LogLimits::new(10),
             changing: Mutex::default(),
-            looked: AtomicBool::new(false),
+            folder_scanned: AtomicBool::new(false),
         };
         manager.clock_set().await?;
         Ok(manager)
     }
 
-    /// Puts a plugin's component and settings in force, or says why not; what ran before keeps running then.
+    /// Activates a plugin's component and settings. On an error the version before keeps running.
     pub async fn upsert(&self, name: &PluginName, component: Component, settings: PluginSettings) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
         let origin = component.origin.clone();
         let id = version_id(&component.bytes, &settings);
         if !settings.enabled {
-            self.turn_off(name, false).await?;
-            // Who switches it on again wants it tried again.
+            self.switch_off(name, false).await?;
+            // A version that was taken back is tried again after the plugin was disabled and enabled.
             self.forget_taken_back(name, "").await?;
-            self.note(name, |slot| {
-                *slot = Slot { state: Some(PluginState::Disabled), origin: Some(origin), ..Slot::default() }
+            self.update(name, |plugin| {
+                *plugin = InstalledPlugin {
+                    state: Some(PluginState::Disabled),
+                    origin: Some(origin),
+                    ..InstalledPlugin::default()
+                }
             });
             tracing::info!(plugin = %name, "disabled");
             return Ok(());
         }
         let version = match self.compiler.prepare(&self.context, name, component, &settings, id).await {
             Ok(Prepared::Version(version)) => *version,
-            Ok(Prepared::Asks(description)) => return self.wait_for_consent(name, origin, *description).await,
+            Ok(Prepared::NeedsConsent(description)) => return self.wait_for_consent(name, origin, *description).await,
             Err(error) => {
                 if let Error::Call(CallError::Panicked { what, panic }) = &error {
-                    self.context.vital.count_panic(what, panic);
+                    self.context.supervisor.count_panic(what, panic);
                 }
                 self.broken(name, &error.to_string());
                 return Err(error);
@@ -118,51 +123,53 @@ impl Manager {
         };
         let identity =
             Identity { kind: lifecycle::kind(&version.description.name), digest: version.digest.to_string() };
-        self.end_another(name, &identity).await?;
+        self.delete_predecessor(name, &identity).await?;
         tracing::info!(plugin = %name, digest = %version.digest, component = %origin, "in force");
         let starts = version.triggers.sees_timers().then(|| started_as(&version.digest, &version.setup.settings));
-        self.put_in_force(name, version, identity).await?;
+        self.activate(name, version, identity).await?;
         if let Some(version) = starts {
             self.start_timer(name, version).await?;
         }
-        let running = Slot { state: Some(PluginState::Running), origin: Some(origin), ..Slot::default() };
-        self.note(name, |slot| *slot = running);
+        let running =
+            InstalledPlugin { state: Some(PluginState::Running), origin: Some(origin), ..InstalledPlugin::default() };
+        self.update(name, |plugin| *plugin = running);
         Ok(())
     }
 
-    /// It sees no events until its settings have grants; those that come meanwhile are not for it.
+    /// The plugin gets no events until its settings have grants, and will not get those that happen meanwhile.
     async fn wait_for_consent(&self, name: &PluginName, origin: String, asked: Description) -> Result<(), Error> {
-        self.turn_off(name, false).await?;
+        self.switch_off(name, false).await?;
         let state = Some(PluginState::WaitingForConsent);
-        self.note(name, |slot| *slot = Slot { state, origin: Some(origin), asked: Some(asked), error: None });
+        self.update(name, |plugin| {
+            *plugin = InstalledPlugin { state, origin: Some(origin), asked: Some(asked), error: None }
+        });
         tracing::warn!(plugin = %name, "waits for consent to what it asks for: `switchbox plugin grant {name}`, or [grants] in its settings");
         Ok(())
     }
 
-    /// The plugin's files are no good; `error` says why.
+    /// The plugin's files cannot be used; `error` says why.
     pub fn broken(&self, name: &PluginName, error: &str) {
         let running = self.routes.runner(name).is_some();
         if let Some(more) = self.log_limits.note((name.clone(), error.to_owned()), Instant::now()) {
             let keeps = if running { "; the version before keeps running" } else { "" };
             tracing::error!(plugin = %name, "{error}{keeps}{more}");
         }
-        self.note(name, |slot| {
-            slot.error = Some(error.to_owned());
-            slot.state = Some(if running { PluginState::Running } else { PluginState::Broken });
+        self.update(name, |plugin| {
+            plugin.error = Some(error.to_owned());
+            plugin.state = Some(if running { PluginState::Running } else { PluginState::Broken });
         });
     }
 
-    /// A change was made: the compiled code that no plugin uses any more goes, unless another change is being made, which sees to
-    /// it then.
-    pub async fn tidy_after_change(&self) {
+    /// Removes compiled code that no plugin uses. Does nothing while another change is made: that one calls this too.
+    pub async fn prune_after_change(&self) {
         let busy = self.changing.lock().values().any(|lock| lock.try_lock().is_err());
-        if !busy && self.looked.load(Ordering::Relaxed) {
-            self.tidy_compiled().await;
+        if !busy && self.folder_scanned.load(Ordering::Relaxed) {
+            self.prune_compiled().await;
         }
     }
 
-    /// Lets go of the compiled code of components that no plugin runs or ran last.
-    pub(super) async fn tidy_compiled(&self) {
+    /// Removes the compiled code of components that no plugin runs or ran last.
+    pub(super) async fn prune_compiled(&self) {
         let mut used: HashSet<_> = self.context.lifecycles.lock().digests();
         used.extend(self.routes.table().iter().map(|runner| runner.version().digest.to_string()));
         self.compiler.retain_compiled(used).await;
@@ -174,11 +181,11 @@ impl Manager {
         lock.lock_owned().await
     }
 
-    pub(super) fn note(&self, name: &PluginName, change: impl FnOnce(&mut Slot)) {
-        change(self.slots.lock().entry(name.clone()).or_default());
+    pub(super) fn update(&self, name: &PluginName, change: impl FnOnce(&mut InstalledPlugin)) {
+        change(self.installed.lock().entry(name.clone()).or_default());
     }
 
-    async fn put_in_force(&self, name: &PluginName, version: Version, identity: Identity) -> Result<(), Error> {
+    async fn activate(&self, name: &PluginName, version: Version, identity: Identity) -> Result<(), Error> {
         if let Some(runner) = self.routes.runner(name) {
             let known = self.context.lifecycles.lock().get(name).and_then(|lifecycle| lifecycle.identity.clone());
             if known.as_ref() != Some(&identity) {
@@ -187,21 +194,21 @@ impl Manager {
             }
             self.forget_taken_back(name, &version.id).await?;
             runner.versions.replace(version);
-            self.context.changed();
+            self.context.routes_changed();
             return Ok(());
         }
-        let left = self.context.recovery.lock().resume(name);
+        let resumed = self.context.recovery.lock().resume(name);
         let known = self
             .context
             .lifecycles
             .lock()
             .get(name)
             .is_some_and(|lifecycle| lifecycle.off_ms.is_none() && lifecycle.identity.as_ref() == Some(&identity));
-        let (cursor, handled) = match left {
+        let (cursor, handled) = match resumed {
             Some((cursor, handled)) if known => (cursor, handled),
-            left => {
+            resumed => {
                 let next = self.context.store.next_seq();
-                let (from, handled) = left.unwrap_or_else(|| (next, std::collections::HashSet::new()));
+                let (from, handled) = resumed.unwrap_or_else(|| (next, std::collections::HashSet::new()));
                 self.context.recovery.lock().hold(name.clone(), from);
                 self.change(name, PluginChange::On { from, identity: identity.clone() }).await?;
                 self.context.lifecycles.lock().change(name, |lifecycle| {
@@ -212,17 +219,17 @@ impl Manager {
         };
         self.forget_taken_back(name, &version.id).await?;
         let catch_up = CatchUp { from: Seq(0), cursor, newest: Seq(u64::MAX), handled };
-        let starts = Starts { worker: worker::start, catch_up: catch_up::start };
-        let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, starts);
+        let spawners = TaskSpawners { worker: worker::start, catch_up: catch_up::start };
+        let runner = Runner::new(name.clone(), self.context.clone(), version, catch_up, spawners);
         self.routes.add(runner.clone());
         self.context.recovery.lock().forget(name);
         self.context.timers.resume(name);
-        // A reader that asked for the table before this had its event's number already: that event is read from the log.
+        // An event whose routes were looked up before `add` is in the journal already, and is read from there.
         runner.begin();
         Ok(())
     }
 
-    /// Tells a plugin that sees timers that it is new, or that its component or settings changed; once for each.
+    /// Gives a plugin that sees timers the event that it is new, or that its component or settings changed; once for each version.
     async fn start_timer(&self, name: &PluginName, version: String) -> Result<(), Error> {
         let timers = self.context.timers.hold(name).await;
         if timers.started(&version) {
@@ -236,7 +243,7 @@ impl Manager {
     }
 }
 
-/// Stands for a component with the settings that are its own.
+/// An id of a component with its own settings.
 fn started_as(digest: &str, settings: &str) -> String {
     plugin::digest(format!("{digest}\n{settings}").as_bytes())
 }

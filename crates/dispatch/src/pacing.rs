@@ -1,5 +1,5 @@
-//! Whether an event's effects may happen now, later or never, and what the log and status say of it: asks the loop guard and
-//! the cycles for one plugin.
+//! Decides by the loop guard whether an event's effects are committed now, held back or refused, and reports limits and cycles in
+//! the log and in the plugin's status.
 
 use std::time::{Duration, Instant};
 
@@ -13,22 +13,22 @@ use super::{
 use switchbox_model::{Effect, EventData};
 use switchbox_plugin_runtime::limits::names;
 
-/// Of the text that explains what was held back, characters: it has the target's name in it.
+/// Characters of the text that explains what was held back. It contains the target's name.
 const WHY_CHARS: usize = 300;
 
 impl Runner {
-    /// Whether the event's effects may happen now, later or never; notes the edges from source to target for the cycles.
+    /// Decides whether the event's effects are committed now, held back or refused. Adds samples for the detection of cycles.
     pub(super) fn admit(&self, version: &Version, job: &Job, effects: &[Effect], now: Instant) -> Admission {
         if effects.is_empty() {
             return Admission::Now;
         }
         let mut busy = Vec::new();
-        let now = now.saturating_duration_since(self.context.began);
+        let now = now.saturating_duration_since(self.context.started);
         let ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let admission = self.guard.lock().admit(effects, &version.token_rates, ns, &mut |place| busy.push(place));
         for place in busy {
             if let (Some(from), Some(to)) = (self.source(job), effects.get(place).and_then(|e| self.target(e))) {
-                self.note_edge(now, from, to, job);
+                self.record_edge(now, from, to, job);
             }
         }
         admission
@@ -56,9 +56,9 @@ impl Runner {
         }
     }
 
-    fn note_edge(&self, now: Duration, from: Node, to: Node, job: &Job) {
+    fn record_edge(&self, now: Duration, from: Node, to: Node, job: &Job) {
         let inside = matches!(job.event.data, EventData::Topic { .. } | EventData::CommandSettled { .. });
-        let Some(cycle) = self.context.cycles.lock().note(now, from, &self.name, to, inside) else { return };
+        let Some(cycle) = self.context.cycles.lock().add(now, from, &self.name, to, inside) else { return };
         if cycle.expected {
             tracing::info!(plugin = %self.name, "a device and a plugin feed each other: {cycle}");
             return;
@@ -69,7 +69,7 @@ impl Runner {
         }
     }
 
-    /// What the limit is about, for people.
+    /// A text that names the limit and its target.
     fn limit_text(&self, version: &Version, hit: LimitHit, effects: &[Effect]) -> String {
         let limits = &version.setup.limits;
         let target = effects.get(hit.effect).and_then(|effect| self.target(effect));
@@ -85,8 +85,8 @@ impl Runner {
         }
     }
 
-    /// Counts it, and now and then says so in the log. Returns the limit and what reached it, for people.
-    pub(super) fn note_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
+    /// Counts the limit that was hit and logs it at a limited rate. Returns a text with the limit and the target.
+    pub(super) fn record_delay(&self, version: &Version, hit: LimitHit, wait: Duration, effects: &[Effect]) -> String {
         self.counters.limit(hit.limit);
         let text = self.limit_text(version, hit, effects);
         if let Some(more) = self.log_limits.note("delay", Instant::now()) {

@@ -1,5 +1,5 @@
-//! Makes a plugin's files ready to run: compiles the component, asks it what it is, and tries whether it starts. Touches nothing
-//! that runs.
+//! Makes a plugin's files ready to run: compiles the component, calls `describe`, and checks that an instance starts. Does not
+//! change what runs.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,11 +10,11 @@ use super::{context::Context, guard::TokenRates, host::PluginHost, version::Vers
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
-    CallError, Description, Grants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, unmatchable,
+    CallError, Description, EffectiveGrants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, unmatchable,
 };
 use switchbox_store as store;
 
-/// Why a plugin's new files are not in force.
+/// Why a plugin's new files are not active.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -35,11 +35,11 @@ pub struct Component {
     pub bytes: Bytes,
 }
 
-/// A component that was compiled, asked and tried.
+/// A component that was compiled, described and started once.
 pub(super) enum Prepared {
     Version(Box<Version>),
-    /// It asks for something, and nobody has said that it may.
-    Asks(Box<Description>),
+    /// It asks for grants that no operator has consented to.
+    NeedsConsent(Box<Description>),
 }
 
 /// Components of at least so many bytes are large: one is compiled at a time.
@@ -47,10 +47,10 @@ const LARGE_BYTES: usize = 2 * 1024 * 1024;
 /// Other components that are compiled at the same time.
 const COMPILED_TOGETHER: usize = 4;
 
-/// Compiles and tries components.
+/// Compiles and checks components.
 pub(super) struct Compiler {
     engine: WasmEngine,
-    /// A plugin whose settings say nothing of grants waits, unless its component asks for nothing.
+    /// A plugin without grants in its settings waits for consent, unless its component asks for none.
     consent: bool,
     others: Semaphore,
     large: Semaphore,
@@ -61,14 +61,14 @@ impl Compiler {
         Self { engine, consent, others: Semaphore::new(COMPILED_TOGETHER), large: Semaphore::new(1) }
     }
 
-    /// Lets go of the compiled code of all components but these.
+    /// Removes the compiled code of all components but these.
     pub(super) async fn retain_compiled(&self, used: HashSet<String>) {
         let engine = self.engine.clone();
         // A failure costs only space on the disk.
         let _ = tokio::task::spawn_blocking(move || engine.retain_compiled(&used)).await;
     }
 
-    /// Compiles, asks and tries, without touching what runs.
+    /// Compiles the component, calls `describe` and starts an instance, without changing what runs.
     pub(super) async fn prepare(
         &self,
         context: &Arc<Context>,
@@ -83,14 +83,14 @@ impl Compiler {
         let triggers = settings.triggers.as_deref().unwrap_or(&description.triggers);
         let triggers = Triggers::new(triggers).map_err(Error::Settings)?;
         if self.consent && settings.grants.is_none() && !description.grants.is_empty() {
-            return Ok(Prepared::Asks(Box::new(description)));
+            return Ok(Prepared::NeedsConsent(Box::new(description)));
         }
-        let grants = Grants::new(&description.grants, settings.grants.as_ref()).map_err(Error::Settings)?;
+        let grants = EffectiveGrants::new(&description.grants, settings.grants.as_ref()).map_err(Error::Settings)?;
         let setup = Arc::new(Setup { name: name.clone(), settings: text, limits: settings.limits.clone(), grants });
-        // Tried here, so that a component that does not start never takes the place of one that does.
-        drop(component.start(setup.clone(), PluginHost::for_trial(context)).await?);
+        // Checked here, so that a component that does not start never replaces one that does.
+        drop(component.start(setup.clone(), PluginHost::for_start_check(context)).await?);
         let digest = component.digest().into();
-        let shown = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
+        let trigger_list = settings.triggers.clone().unwrap_or_else(|| description.triggers.clone());
         let token_rates = TokenRates::new(&settings.limits);
         let granted = settings.grants.as_ref();
         let version = Version {
@@ -100,8 +100,8 @@ impl Compiler {
             setup,
             triggers,
             grants_in_force: unmatchable::in_force(&description.grants, granted),
-            warnings: unmatchable::warnings(&description.grants, granted, &shown),
-            shown_triggers: shown,
+            warnings: unmatchable::warnings(&description.grants, granted, &trigger_list),
+            trigger_list,
             description,
             token_rates,
         };
@@ -111,7 +111,7 @@ impl Compiler {
         Ok(Prepared::Version(Box::new(version)))
     }
 
-    /// Compiles a component, a large one after the other, so that small ones wait for no large one.
+    /// Compiles a component. Large ones are compiled one at a time and apart, so that small ones never wait for them.
     async fn compile(&self, bytes: Bytes) -> Result<plugin::Component, Error> {
         let permits = if bytes.len() >= LARGE_BYTES { &self.large } else { &self.others };
         let _permit = permits.acquire().await;
@@ -119,7 +119,7 @@ impl Compiler {
     }
 }
 
-/// Stands for a component with all that its settings file says.
+/// An id of a component with its whole settings file.
 #[must_use]
 pub fn version_id(component: &[u8], settings: &PluginSettings) -> String {
     let settings = serde_json::to_string(settings).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A plugin's events in queues, one a device: first in, first out within a queue, and never two of a queue at the same time.
-//! Pure: knows no task and no clock.
+//! A plugin's events in queues, one per device. Each queue is first in, first out, and at most one worker has jobs of a queue.
+//! Pure: no tasks, no clock.
 
 use std::{
     collections::VecDeque,
@@ -16,11 +16,11 @@ use switchbox_model::{DeviceNum, Event, EventData, Seq};
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) event: Event,
-    /// None for timers and plain topics.
+    /// `None` for timers and ordinary topics.
     pub(super) device: Option<Arc<Device>>,
     /// From 1.
     pub(super) attempt: u32,
-    /// The dead letter that this event was, if it is tried again.
+    /// The dead letter whose event this is, if it is redriven.
     pub(super) dead_letter_id: Option<u64>,
 }
 
@@ -30,11 +30,11 @@ impl Job {
     }
 }
 
-/// Which queue an event goes in: its device's, its topic's, its timer's, or the one of all other events.
+/// The queue of an event: its device's, its topic's, its timer's, or the one of all other events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum QueueKey {
     Device(DeviceNum),
-    /// A hash: topics that share it share the queue, which costs them nothing but waiting for each other.
+    /// A hash. Topics with the same hash share a queue and wait for each other.
     Topic(u64),
     /// A hash, in the same way.
     Timer(u64),
@@ -58,9 +58,9 @@ fn hash(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// Events of one queue that were taken together.
+/// Jobs of one queue that a worker took together.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct JobBatch {
     pub(super) key: QueueKey,
     pub(super) jobs: VecDeque<Job>,
 }
@@ -70,7 +70,7 @@ struct EventQueue {
     jobs: VecDeque<Job>,
     /// The oldest event that was taken and is not done.
     in_progress: Option<Seq>,
-    /// Not before it is woken.
+    /// No job is taken before [`EventQueues::wake`].
     asleep: bool,
 }
 
@@ -101,7 +101,7 @@ impl EventQueues {
         self.push_reserving(job, 0);
     }
 
-    /// As [`EventQueues::push`]; so many more, mostly of the same queue, are to follow.
+    /// As [`EventQueues::push`], and reserves memory for `more` jobs that will follow, most of them in the same queue.
     pub(super) fn push_reserving(&mut self, job: Job, more: usize) {
         let key = QueueKey::of(&job.event);
         self.len += 1;
@@ -117,7 +117,7 @@ impl EventQueues {
     }
 
     /// Takes up to `most` events of the queue that has waited longest.
-    pub(super) fn take(&mut self, most: usize) -> Option<Work> {
+    pub(super) fn take(&mut self, most: usize) -> Option<JobBatch> {
         let key = self.ready.pop_front()?;
         let queue = self.by_key.get_mut(&key)?;
         let jobs: VecDeque<Job> =
@@ -125,10 +125,10 @@ impl EventQueues {
         queue.in_progress = jobs.front().map(|job| job.event.seq);
         self.len -= jobs.len();
         self.bytes -= jobs.iter().map(Job::bytes).sum::<usize>();
-        Some(Work { key, jobs })
+        Some(JobBatch { key, jobs })
     }
 
-    /// All that was taken of the queue is done.
+    /// All jobs that were taken from the queue are done.
     pub(super) fn done(&mut self, key: QueueKey) {
         let Some(queue) = self.by_key.get_mut(&key) else { return };
         queue.in_progress = None;
@@ -139,20 +139,20 @@ impl EventQueues {
         }
     }
 
-    /// Puts back what was taken and not done; the queue sleeps until [`EventQueues::wake`].
-    pub(super) fn put_back(&mut self, work: Work) {
-        let Some(queue) = self.by_key.get_mut(&work.key) else { return };
-        self.len += work.jobs.len();
-        self.bytes += work.jobs.iter().map(Job::bytes).sum::<usize>();
-        for job in work.jobs.into_iter().rev() {
+    /// Puts jobs back that were taken and not done. The queue sleeps until [`EventQueues::wake`].
+    pub(super) fn put_back(&mut self, batch: JobBatch) {
+        let Some(queue) = self.by_key.get_mut(&batch.key) else { return };
+        self.len += batch.jobs.len();
+        self.bytes += batch.jobs.iter().map(Job::bytes).sum::<usize>();
+        for job in batch.jobs.into_iter().rev() {
             queue.jobs.push_front(job);
         }
         queue.in_progress = None;
         queue.asleep = true;
     }
 
-    /// Puts back what was taken behind an event that is not done yet; the queue waits for its [`EventQueues::done`].
-    pub(super) fn put_back_behind(&mut self, in_progress: Seq, rest: Work) {
+    /// Puts jobs back behind an event that is not done yet. The queue waits for [`EventQueues::done`].
+    pub(super) fn put_back_behind(&mut self, in_progress: Seq, rest: JobBatch) {
         let key = rest.key;
         self.put_back(rest);
         if let Some(queue) = self.by_key.get_mut(&key) {
@@ -190,12 +190,12 @@ mod tests {
         Job { event, device: None, attempt: 1, dead_letter_id: None }
     }
 
-    fn seqs(work: &Work) -> Vec<u64> {
-        work.jobs.iter().map(|job| job.event.seq.0).collect()
+    fn seqs(batch: &JobBatch) -> Vec<u64> {
+        batch.jobs.iter().map(|job| job.event.seq.0).collect()
     }
 
     #[test]
-    fn a_lane_is_worked_on_by_one_at_a_time_and_in_order() {
+    fn a_queue_is_given_to_one_worker_at_a_time_and_in_order() {
         let mut queues = EventQueues::default();
         for seq in 1..=5 {
             queues.push(job(1, seq));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_run_beside_each_other() {
+    fn different_queues_are_given_out_at_the_same_time() {
         let mut queues = EventQueues::default();
         queues.push(job(1, 1));
         queues.push(job(2, 2));
@@ -223,10 +223,10 @@ mod tests {
         for seq in 1..=3 {
             queues.push(job(1, seq));
         }
-        let mut work = queues.take(2).unwrap();
-        work.jobs.pop_front();
-        let key = work.key;
-        queues.put_back_behind(Seq(1), work);
+        let mut batch = queues.take(2).unwrap();
+        batch.jobs.pop_front();
+        let key = batch.key;
+        queues.put_back_behind(Seq(1), batch);
         assert_eq!((queues.len(), queues.oldest()), (2, Some(Seq(1))));
         queues.push(job(1, 4));
         assert!(queues.take(9).is_none(), "the queue went on");
@@ -252,17 +252,17 @@ mod tests {
         let mut queues = EventQueues::default();
         queues.push(job(1, 1));
         queues.push(job(1, 2));
-        let mut work = queues.take(9).unwrap();
+        let mut batch = queues.take(9).unwrap();
         queues.push(job(1, 3));
-        work.jobs[0].attempt = 2;
-        queues.put_back(work);
+        batch.jobs[0].attempt = 2;
+        queues.put_back(batch);
         assert!(queues.take(9).is_none(), "a sleeping queue was given out");
         assert_eq!(queues.len(), 3);
         queues.wake(QueueKey::Device(DeviceNum(1)));
-        let work = queues.take(9).unwrap();
-        assert_eq!(seqs(&work), [1, 2, 3]);
-        assert_eq!(work.jobs[0].attempt, 2);
-        queues.done(work.key);
+        let batch = queues.take(9).unwrap();
+        assert_eq!(seqs(&batch), [1, 2, 3]);
+        assert_eq!(batch.jobs[0].attempt, 2);
+        queues.done(batch.key);
         assert!(queues.by_key.is_empty());
         assert_eq!((queues.len(), queues.bytes(), queues.oldest()), (0, 0, None));
     }

@@ -1,4 +1,4 @@
-//! What was left when the host stopped: from which event on each plugin goes on, and which of those it has handled.
+//! Reads from the journal, at the start, from which event on each plugin has to continue, and which later events it has handled.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,14 +16,14 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Which events each plugin had handled when the host stopped.
 type HandledBefore = HashMap<PluginName, HashSet<Seq>>;
 
-/// The timer that the event is of, as one that fires once.
+/// The timer that made the event, as a timer that fires once.
 fn fired_timer(event: Event, by: Option<EffectKey>) -> Option<(PluginName, Seq, SetTimer)> {
     let EventData::Timer { plugin, name, payload, due_ms, .. } = event.data else { return None };
     let timer = Timer { name, schedule: Schedule::Once, payload, due_ms };
     Some((PluginName::new(&plugin).ok()?, event.seq, SetTimer { timer, by }))
 }
 
-/// Where each plugin that was there goes on.
+/// The position in the journal from which each installed plugin continues.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     from: HashMap<PluginName, Seq>,
@@ -31,7 +31,7 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// Reads the log from `low_water` on.
+    /// Reads the journal from `low_water` on.
     pub(super) async fn read(
         store: &store::Handle,
         plugins: &[PluginDoc],
@@ -63,19 +63,19 @@ impl Recovery {
         Ok(Self { from, handled })
     }
 
-    /// Where the plugin goes on, and what it has handled from there on. None: it was not there. Only the first time.
-    /// Its place is kept until [`Recovery::forget`].
+    /// The event from which the plugin continues, and the later events that it has handled (only at the first call). Returns `None`
+    /// if it was not installed. Its position is kept until [`Recovery::forget`].
     pub(super) fn resume(&mut self, plugin: &PluginName) -> Option<(Seq, HashSet<Seq>)> {
         let from = *self.from.get(plugin)?;
         Some((from, self.handled.remove(plugin).unwrap_or_default()))
     }
 
-    /// Keeps a place in the journal for a plugin that is about to run.
+    /// Keeps a position in the journal for a plugin that is about to run.
     pub(super) fn hold(&mut self, plugin: PluginName, from: Seq) {
         self.from.insert(plugin, from);
     }
 
-    /// The plugin runs, or is gone for good. True when it had a place.
+    /// The plugin runs, or was removed. Returns true if it had a position.
     pub(super) fn forget(&mut self, plugin: &PluginName) -> bool {
         self.handled.remove(plugin);
         self.from.remove(plugin).is_some()
@@ -86,7 +86,7 @@ impl Recovery {
         self.from.values().copied().min()
     }
 
-    /// The plugins that were there and have not come back.
+    /// The plugins that were installed and do not run yet.
     pub(super) fn plugins(&self) -> Vec<PluginName> {
         self.from.keys().cloned().collect()
     }

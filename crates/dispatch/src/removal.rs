@@ -1,4 +1,4 @@
-//! Plugins that are switched off, removed, replaced by others, and deleted with what they kept.
+//! Switches plugins off, removes them, and deletes the state and the timers of removed ones.
 
 use std::sync::atomic::Ordering;
 
@@ -11,11 +11,11 @@ use switchbox_model::{
 use switchbox_store as store;
 use switchbox_support::clock;
 
-/// Why what a plugin kept is not deleted.
+/// Why a plugin's state and timers are not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
-    #[error("plugin {0} is there; remove it first")]
-    IsThere(PluginName),
+    #[error("plugin {0} is installed; remove it first")]
+    Installed(PluginName),
     #[error("nothing of a plugin {0} is kept")]
     NothingKept(PluginName),
     #[error(transparent)]
@@ -23,11 +23,11 @@ pub enum DeleteError {
 }
 
 impl Manager {
-    /// The plugin's files are gone. What it kept stays for [`REMOVED_KEPT`], for the case that they come back.
+    /// The plugin's files are gone. Its state and its timers are kept for [`REMOVED_KEPT`], in case the files come back.
     pub async fn remove(&self, name: &PluginName) -> Result<(), Error> {
         let _one_at_a_time = self.lock(name).await;
-        self.turn_off(name, true).await?;
-        self.slots.lock().remove(name);
+        self.switch_off(name, true).await?;
+        self.installed.lock().remove(name);
         tracing::info!(
             plugin = %name,
             "removed; its state and its timers are kept for {} days, or until `switchbox plugin remove {name} --purge-state`",
@@ -36,16 +36,16 @@ impl Manager {
         Ok(())
     }
 
-    /// All files of the folder were looked at: a plugin of which something is kept and that is not there is removed. One whose
-    /// files are broken, or `unready`, keeps its place in the journal until they are mended.
-    pub async fn first_look_done(&self, unready: &[PluginName]) -> Result<(), Error> {
+    /// The first scan of the folder is complete: removes each plugin that has state, timers or unhandled events and no files. A plugin
+    /// whose files are broken or `unready` keeps its position in the journal until they are mended.
+    pub async fn first_scan_done(&self, unready: &[PluginName]) -> Result<(), Error> {
         let gone = {
-            let slots = self.slots.lock();
-            let is_there = |name: &PluginName| slots.contains_key(name) || unready.contains(name);
+            let installed = self.installed.lock();
+            let has_files = |name: &PluginName| installed.contains_key(name) || unready.contains(name);
             let mut kept = self.context.kv.plugins();
             kept.extend(self.context.timers.plugins());
             kept.extend(self.context.recovery.lock().plugins());
-            kept.retain(|name| !is_there(name));
+            kept.retain(|name| !has_files(name));
             kept.sort_unstable();
             kept.dedup();
             kept
@@ -55,29 +55,29 @@ impl Manager {
                 self.remove(&plugin).await?;
             }
         }
-        self.looked.store(true, Ordering::Relaxed);
-        self.tidy_compiled().await;
+        self.folder_scanned.store(true, Ordering::Relaxed);
+        self.prune_compiled().await;
         Ok(())
     }
 
-    /// Ends the plugin's part in the event path. Its state and its timers stay, together: a timer that has fired and whose
-    /// event was not handled is due again.
-    pub(super) async fn turn_off(&self, name: &PluginName, removed: bool) -> Result<(), Error> {
+    /// The plugin gets no more events. Its state and its timers are kept together: a timer whose event was not handled is due
+    /// again.
+    pub(super) async fn switch_off(&self, name: &PluginName, removed: bool) -> Result<(), Error> {
         let timers = &self.context.timers;
-        // From here on no timer fires.
+        // No timer fires from here on.
         timers.hold(name).await.pause();
-        let ended = self.routes.take_out(name);
+        let ended = self.routes.remove(name);
         for runner in &ended {
             runner.stop().await;
         }
         self.context.warnings.lock().forget(name);
-        let was_left = self.context.recovery.lock().forget(name);
-        if ended.is_empty() && !was_left && !self.keeps_something(name) {
+        let was_waiting = self.context.recovery.lock().forget(name);
+        if ended.is_empty() && !was_waiting && !self.keeps_something(name) {
             return Ok(());
         }
         let was_off_as =
             self.context.lifecycles.lock().get(name).map(|lifecycle| (lifecycle.off_ms.is_some(), lifecycle.removed));
-        if ended.is_empty() && !was_left && was_off_as.unwrap_or((true, false)) == (true, removed) {
+        if ended.is_empty() && !was_waiting && was_off_as.unwrap_or((true, false)) == (true, removed) {
             return Ok(());
         }
         let held = timers.hold(name).await;
@@ -97,25 +97,25 @@ impl Manager {
             || self.context.timers.count(name) > 0
     }
 
-    /// The plugin is about to run as `identity`. Where another plugin had its name, what that kept is deleted first.
-    pub(super) async fn end_another(&self, name: &PluginName, identity: &Identity) -> Result<(), Error> {
+    /// Called before a plugin runs as `identity`: if another plugin had its name, deletes that one's state and timers.
+    pub(super) async fn delete_predecessor(&self, name: &PluginName, identity: &Identity) -> Result<(), Error> {
         let before = self.context.lifecycles.lock().get(name).cloned();
-        let Some(before) = before.filter(|before| !before.is_of(identity)) else { return Ok(()) };
+        let Some(before) = before.filter(|before| !before.is_same_plugin(identity)) else { return Ok(()) };
         let was = before.identity.map_or_else(|| "one of before".to_owned(), |identity| identity.kind);
         tracing::warn!(
             plugin = %name,
             "{} is another plugin than {was:?}, which had its name: the state and the timers of that are deleted",
             identity.kind
         );
-        self.turn_off(name, true).await?;
+        self.switch_off(name, true).await?;
         Ok(self.delete(name).await?)
     }
 
-    /// Deletes what a removed plugin kept, at once.
+    /// Deletes the state and the timers of a removed plugin at once.
     pub async fn delete_kept(&self, name: &PluginName) -> Result<(), DeleteError> {
         let _one_at_a_time = self.lock(name).await;
-        if self.slots.lock().contains_key(name) {
-            return Err(DeleteError::IsThere(name.clone()));
+        if self.installed.lock().contains_key(name) {
+            return Err(DeleteError::Installed(name.clone()));
         }
         if self.context.lifecycles.lock().get(name).is_none() {
             return Err(DeleteError::NothingKept(name.clone()));
@@ -123,7 +123,7 @@ impl Manager {
         Ok(self.delete(name).await?)
     }
 
-    /// Deletes what removed plugins kept whose time is over.
+    /// Deletes the state and the timers of plugins that were removed longer than [`REMOVED_KEPT`] ago.
     pub async fn delete_overdue(&self, now_ms: u64) -> Result<(), store::Error> {
         let overdue = self.context.lifecycles.lock().overdue(now_ms);
         for plugin in overdue {
@@ -137,7 +137,7 @@ impl Manager {
         Ok(())
     }
 
-    /// In one entry of the log: neither of the two is ever there without the other.
+    /// State and timers are deleted by one entry of the journal, so neither ever exists without the other.
     async fn delete(&self, name: &PluginName) -> Result<(), store::Error> {
         let state = self.context.kv.of(name);
         let _order = state.order.lock().await;
@@ -155,15 +155,15 @@ impl Manager {
         self.context.lifecycles.lock().get(name)?.taken_back.clone()
     }
 
-    /// The plugin's files say a version that was taken back before the host started, and the one before runs.
+    /// The plugin's files hold a version that was taken back before the host started, so the version before it runs.
     pub fn runs_instead(&self, name: &PluginName, TakenBack { digest, error, .. }: &TakenBack) {
         let text =
             format!("the version in its files ({digest}) failed in its first events, and the one before runs: {error}");
         tracing::warn!(plugin = %name, "{text}");
-        self.note(name, |slot| slot.error = Some(text));
+        self.update(name, |plugin| plugin.error = Some(text));
     }
 
-    /// A version that was taken back is no longer what the plugin's files say.
+    /// The plugin's files changed to `version`: forgets which version was taken back, unless it is about this one.
     pub(super) async fn forget_taken_back(&self, name: &PluginName, version: &str) -> Result<(), Error> {
         let stays = |taken_back: &TakenBack| taken_back.version == version || taken_back.instead == version;
         let ends = self

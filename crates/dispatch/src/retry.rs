@@ -1,13 +1,13 @@
-//! When an event that failed is tried again, and how often.
+//! Retries of an event that failed: how often, and after which back-off.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    queue::{Job, Work},
+    queue::{Job, JobBatch},
     runner::Runner,
 };
 
-/// How often an event is tried before it goes to the dead letters.
+/// Attempts in all before an event becomes a dead letter.
 pub(super) const ATTEMPTS: u32 = 5;
 
 /// 100 ms, 400 ms, 1.6 s, 6.4 s.
@@ -15,15 +15,15 @@ fn back_off(attempt: u32) -> Duration {
     Duration::from_millis(100 * 4_u64.pow(attempt.saturating_sub(1).min(4)))
 }
 
-/// Tries the job again after a while, and then what else was taken of its queue.
-pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: Work) {
+/// Puts the job back in front of `rest`, the other jobs taken from its queue, and wakes the queue after the back-off.
+pub(super) fn retry(runner: &Arc<Runner>, mut job: Job, mut rest: JobBatch) {
     let delay = back_off(job.attempt);
     job.attempt += 1;
     let mut jobs = VecDeque::with_capacity(rest.jobs.len() + 1);
     jobs.push_back(job);
     jobs.append(&mut rest.jobs);
     let key = rest.key;
-    runner.backlog.put_back(Work { key, jobs });
+    runner.backlog.put_back(JobBatch { key, jobs });
     let again = runner.clone();
     runner.context.spawn(async move {
         tokio::select! {

@@ -1,5 +1,5 @@
-//! Which plugins see an event: asked of the triggers once for each (device, kind, sub-folder), then remembered, so that a
-//! thousand plugins of which one matches cost no more than one.
+//! Which plugins see an event. The triggers are matched once for each (device, kind, sub-folder), and the result is cached, so
+//! that a thousand plugins of which one matches cost no more than one.
 
 use std::sync::{
     Arc,
@@ -13,28 +13,28 @@ use super::{context::Context, runner::Runner};
 use switchbox_core::registry::Device;
 use switchbox_model::{DeviceNum, Event, EventData, EventKind, PluginName};
 
-/// Routes remembered before all are forgotten.
+/// Cached routes. If there are so many, the cache is cleared.
 const MAX_ROUTES: usize = 200_000;
 
-/// The plugins that run.
-pub(super) type Table = Arc<[Arc<Runner>]>;
+/// The running plugins.
+pub(super) type RunnerTable = Arc<[Arc<Runner>]>;
 
 #[derive(Hash, PartialEq, Eq)]
-struct Key {
+struct RouteKey {
     device: DeviceNum,
     kind: EventKind,
     subfolder: Box<str>,
 }
 
 #[derive(Hash)]
-struct KeyRef<'a> {
+struct RouteKeyRef<'a> {
     device: DeviceNum,
     kind: EventKind,
     subfolder: &'a str,
 }
 
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<RouteKey> for RouteKeyRef<'_> {
+    fn equivalent(&self, key: &RouteKey) -> bool {
         self.device == key.device && self.kind == key.kind && *self.subfolder == *key.subfolder
     }
 }
@@ -42,15 +42,15 @@ impl Equivalent<Key> for KeyRef<'_> {
 #[derive(Clone)]
 struct Route {
     generation: u64,
-    runners: Table,
+    runners: RunnerTable,
 }
 
 pub(super) struct Routes {
     context: Arc<Context>,
-    /// Replaced as a whole.
-    table: RwLock<Table>,
-    known: RwLock<HashMap<Key, Route>>,
-    /// The generation for which it was looked whether some plugin is triggered by messages on ordinary topics, times two; plus one
+    /// Replaced as a whole at each change.
+    table: RwLock<RunnerTable>,
+    known: RwLock<HashMap<RouteKey, Route>>,
+    /// Whether some plugin is triggered by messages on ordinary topics: the generation for which that was found, times two, plus one
     /// if there is such a plugin.
     topics: AtomicU64,
 }
@@ -60,7 +60,7 @@ impl Routes {
         Self { context, table: RwLock::new(Arc::default()), known: RwLock::default(), topics: AtomicU64::new(0) }
     }
 
-    pub(super) fn table(&self) -> Table {
+    pub(super) fn table(&self) -> RunnerTable {
         self.table.read().clone()
     }
 
@@ -68,37 +68,37 @@ impl Routes {
         self.table.read().iter().find(|runner| runner.name == *name).cloned()
     }
 
-    /// It sees the events that are offered from now on.
+    /// The plugin sees the events that are offered from now on.
     pub(super) fn add(&self, runner: Arc<Runner>) {
         let mut table = self.table.write();
         *table = table.iter().cloned().chain([runner]).collect();
         drop(table);
-        self.context.changed();
+        self.context.routes_changed();
     }
 
-    /// It sees no event any more. Returns what ran under the name.
-    pub(super) fn take_out(&self, name: &PluginName) -> Vec<Arc<Runner>> {
+    /// The plugin sees no more events. Returns what ran under the name.
+    pub(super) fn remove(&self, name: &PluginName) -> Vec<Arc<Runner>> {
         let mut table = self.table.write();
         let (ended, stay): (Vec<_>, Vec<_>) = table.iter().cloned().partition(|runner| runner.name == *name);
         *table = stay.into();
         drop(table);
-        self.context.changed();
+        self.context.routes_changed();
         ended
     }
 
-    /// No plugin sees an event any more.
-    pub(super) fn take_all(&self) -> Table {
+    /// No plugin sees any more events.
+    pub(super) fn take_all(&self) -> RunnerTable {
         let all = std::mem::take(&mut *self.table.write());
-        self.context.changed();
+        self.context.routes_changed();
         all
     }
 
-    /// Whether a plugin wants messages on this topic.
-    pub(super) fn want_topic(&self, topic: &str) -> bool {
+    /// Whether a plugin is triggered by messages on this topic.
+    pub(super) fn wants_topic(&self, topic: &str) -> bool {
         self.any_topic() && self.table().iter().any(|runner| runner.version().triggers.match_topic(topic))
     }
 
-    /// Looked for again when the plugins, or their triggers, have changed.
+    /// Cached until the plugins or their triggers change.
     fn any_topic(&self) -> bool {
         let generation = self.context.generation();
         let known = self.topics.load(Ordering::Acquire);
@@ -110,48 +110,48 @@ impl Routes {
         any
     }
 
-    /// The plugins that see events now; what is found for an event with it stays true for others of the same kind.
-    pub(super) fn now(&self) -> Now<'_> {
-        // In this order: routes that are remembered for a generation are of its table, or of a later one.
+    /// The plugins that see events now.
+    pub(super) fn snapshot(&self) -> RouteSnapshot<'_> {
+        // In this order: the routes cached for a generation are made from its table, or from a later one.
         let generation = self.context.generation();
-        Now { routes: self, generation, table: self.table() }
+        RouteSnapshot { routes: self, generation, table: self.table() }
     }
 
-    fn remember(&self, key: &KeyRef<'_>, route: Route) {
+    fn remember(&self, key: &RouteKeyRef<'_>, route: Route) {
         let mut known = self.known.write();
         if known.len() >= MAX_ROUTES {
             known.clear();
         }
-        known.insert(Key { device: key.device, kind: key.kind, subfolder: key.subfolder.into() }, route);
+        known.insert(RouteKey { device: key.device, kind: key.kind, subfolder: key.subfolder.into() }, route);
     }
 }
 
-/// See [`Routes::now`].
-pub(super) struct Now<'a> {
+/// See [`Routes::snapshot`].
+pub(super) struct RouteSnapshot<'a> {
     routes: &'a Routes,
     generation: u64,
-    table: Table,
+    table: RunnerTable,
 }
 
-impl Now<'_> {
+impl RouteSnapshot<'_> {
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    pub(super) fn find(&self, device: Option<&Arc<Device>>, event: &Event) -> Table {
+    pub(super) fn find(&self, device: Option<&Arc<Device>>, event: &Event) -> RunnerTable {
         let cached = !matches!(event.data, EventData::Timer { .. } | EventData::Topic { .. });
-        let Some(device) = device.filter(|_| cached) else { return ask(&self.table, device, event) };
-        let key = KeyRef { device: device.num, kind: event.data.kind(), subfolder: event.data.subfolder() };
+        let Some(device) = device.filter(|_| cached) else { return triggered(&self.table, device, event) };
+        let key = RouteKeyRef { device: device.num, kind: event.data.kind(), subfolder: event.data.subfolder() };
         let generation = self.generation;
         if let Some(route) = self.routes.known.read().get(&key).filter(|route| route.generation == generation) {
             return route.runners.clone();
         }
-        let runners = ask(&self.table, Some(device), event);
+        let runners = triggered(&self.table, Some(device), event);
         self.routes.remember(&key, Route { generation, runners: runners.clone() });
         runners
     }
 }
 
-fn ask(table: &Table, device: Option<&Arc<Device>>, event: &Event) -> Table {
+fn triggered(table: &RunnerTable, device: Option<&Arc<Device>>, event: &Event) -> RunnerTable {
     table.iter().filter(|runner| runner.wants(device, event)).cloned().collect()
 }

@@ -1,4 +1,4 @@
-//! One plugin that runs: its backlog, the versions of it, and what bounds its effects.
+//! One running plugin: its backlog, its versions, and the limits of its effects.
 
 use std::{
     collections::HashSet,
@@ -23,15 +23,15 @@ use switchbox_support::log_limit::LogLimits;
 
 /// Bytes of effects of one plugin that are held back at the same time.
 const DELAYED_BYTES: usize = 16 * 1024 * 1024;
-/// One permit to hold effects back is for so many bytes.
+/// Bytes of held-back effects that one permit stands for.
 pub(super) const UNIT_BYTES: usize = 1_024;
 pub(super) const DELAYED_UNITS: usize = DELAYED_BYTES / UNIT_BYTES;
-/// Lines of one kind about one plugin's events that the log gets in a minute.
+/// Log lines of one kind about one plugin's events, per minute.
 const LINES_A_MINUTE: u32 = 10;
 
-/// Begins the tasks of a runner. They work on the runner, so it does not name them.
+/// Functions that spawn a runner's tasks. The tasks' modules import the runner, so it cannot import them.
 #[derive(Clone, Copy)]
-pub(super) struct Starts {
+pub(super) struct TaskSpawners {
     pub(super) worker: fn(&Arc<Runner>),
     pub(super) catch_up: fn(&Arc<Runner>),
 }
@@ -40,35 +40,35 @@ pub(super) struct Runner {
     pub(super) name: PluginName,
     pub(super) context: Arc<Context>,
     pub(super) counters: Counters,
-    /// Of lines about its events, by what they are about.
+    /// Limits log lines about its events, by their subject.
     pub(super) log_limits: LogLimits<&'static str>,
     /// The loop guard.
     pub(super) guard: Mutex<Guard>,
-    /// Room for effects that are held back.
+    /// Permits for held-back effects.
     pub(super) delayed: Arc<Semaphore>,
-    /// Nothing new is begun, and what is held back is let go.
+    /// Cancelled when the plugin stops: held-back effects are dropped, and their events stay in the journal.
     pub(super) ending: CancellationToken,
     pub(super) versions: Versions,
     pub(super) backlog: Backlog,
-    /// Dead letters that wait in the queue again, or are being handled.
-    letters: Mutex<HashSet<u64>>,
+    /// Dead letters that are queued again or being handled.
+    dead_letters: Mutex<HashSet<u64>>,
 }
 
 impl Runner {
-    /// Handles nothing before [`Runner::begin`].
+    /// Handles no events before [`Runner::begin`].
     pub(super) fn new(
         name: PluginName,
         context: Arc<Context>,
         version: Version,
         catch_up: CatchUp,
-        starts: Starts,
+        spawners: TaskSpawners,
     ) -> Arc<Self> {
         let begin = |me: Weak<Self>| {
             move |task: Task| {
                 let Some(runner) = me.upgrade() else { return };
                 match task {
-                    Task::Worker => (starts.worker)(&runner),
-                    Task::CatchUp => (starts.catch_up)(&runner),
+                    Task::Worker => (spawners.worker)(&runner),
+                    Task::CatchUp => (spawners.catch_up)(&runner),
                 }
             }
         };
@@ -82,7 +82,7 @@ impl Runner {
             ending: CancellationToken::new(),
             versions: Versions::new(version),
             backlog: Backlog::new(catch_up, begin(me.clone())),
-            letters: Mutex::default(),
+            dead_letters: Mutex::default(),
         })
     }
 
@@ -91,7 +91,7 @@ impl Runner {
     }
 
     pub(super) fn wants(&self, device: Option<&Arc<Device>>, event: &Event) -> bool {
-        // It has set the timer, so it wants it, whatever its triggers are.
+        // A plugin gets the timers that it set, whatever its triggers are.
         if let EventData::Timer { plugin, .. } = &event.data {
             return plugin == self.name.as_str();
         }
@@ -99,8 +99,8 @@ impl Runner {
         self.version().triggers.match_event(&event.data, id)
     }
 
-    /// Events for this plugin, in the order of the journal, whichever device they are from. Returns how many it
-    /// handles now; the others it reads from the log.
+    /// Offers events of any device, in the order of the journal. Returns how many were queued; the plugin reads the others
+    /// from the journal.
     pub(super) fn offer(&self, jobs: impl Iterator<Item = Job>) -> usize {
         let offered = self.backlog.offer(jobs);
         if offered.falls_behind {
@@ -109,25 +109,25 @@ impl Runner {
         offered.queued
     }
 
-    /// Events that have their number by now are read from the log; later ones are offered.
+    /// Starts to handle events. Those that have a number by now are read from the journal; later ones are offered.
     pub(super) fn begin(&self) {
         self.backlog.begin(Seq(self.context.store.next_seq().0.saturating_sub(1)));
     }
 
-    /// Takes nothing new, lets go of what waits, and waits for the events that are being handled.
+    /// Accepts no more events, and waits until those that are being handled are done.
     pub(super) async fn stop(&self) {
-        self.backlog.refuse();
+        self.backlog.close();
         self.ending.cancel();
         self.backlog.drain().await;
     }
 
-    /// False when the letter is under way already.
-    pub(super) fn claim_letter(&self, id: u64) -> bool {
-        self.letters.lock().insert(id)
+    /// Returns false if the dead letter is being redriven already.
+    pub(super) fn claim_dead_letter(&self, id: u64) -> bool {
+        self.dead_letters.lock().insert(id)
     }
 
-    /// That the letter is gone is queued for the log.
-    pub(super) fn release_letter(&self, id: u64) {
-        self.letters.lock().remove(&id);
+    /// The entry that deletes the dead letter is queued for the journal.
+    pub(super) fn release_dead_letter(&self, id: u64) {
+        self.dead_letters.lock().remove(&id);
     }
 }

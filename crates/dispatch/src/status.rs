@@ -1,4 +1,4 @@
-//! What can be seen of a plugin: its counters and its state.
+//! A plugin's status: its state and its counters.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ pub(super) struct Counters {
     failed: AtomicU64,
     retried: AtomicU64,
     dead: AtomicU64,
-    /// Times that the plugin fell so far behind that it had to read from the log.
+    /// Times that the plugin fell so far behind that it had to read from the journal.
     pub(super) lagged: AtomicU64,
     guest_ns: AtomicU64,
     handling_ns: AtomicU64,
@@ -36,7 +36,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// False: the execution has to be noted on its own.
+    /// Returns false if the execution has to be recorded on its own.
     pub(super) fn take(&mut self, execution: &Execution, took: Duration) -> bool {
         let plain = execution.verdict == Verdict::Done && execution.limits_hit.is_empty();
         if plain {
@@ -53,7 +53,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 impl Counters {
-    pub(super) fn note(&self, execution: &Execution, took: Duration) {
+    pub(super) fn record(&self, execution: &Execution, took: Duration) {
         let counter = match execution.verdict {
             Verdict::Done => Some(&self.done),
             Verdict::Reject(_) => Some(&self.rejected),
@@ -73,7 +73,7 @@ impl Counters {
         }
     }
 
-    /// Executions that went well and hit no limit.
+    /// Adds executions that were done and hit no limit.
     pub(super) fn add(&self, tally: &Tally) {
         if tally.done > 0 {
             self.done.fetch_add(tally.done, Ordering::Relaxed);
@@ -127,31 +127,31 @@ pub struct Totals {
     /// Traps, time-outs and other limits.
     pub failed: u64,
     pub retried: u64,
-    /// Events that went to the dead letters.
+    /// Events that became dead letters.
     pub dead: u64,
     /// Times that the plugin fell so far behind that it had to read from the journal.
     pub lagged: u64,
     /// Guest time of all events together.
     pub guest_time: Duration,
-    /// What the workers took for all events together, guest time included.
+    /// The workers' time for all events together, guest time included.
     pub handling_time: Duration,
     /// By the limit's name.
     pub limits_hit: BTreeMap<String, u64>,
 }
 
-/// What a plugin does just now.
+/// The state of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PluginState {
     Running,
     Disabled,
-    /// Its settings say nothing of grants, and this host gives none by itself: it waits for an operator.
+    /// It asks for grants, its settings have none, and this host gives none by itself: an operator has to consent.
     WaitingForConsent,
     /// It cannot be started; `last_error` says why.
     Broken,
 }
 
-/// All that can be seen of a plugin.
+/// A plugin's status, as the HTTP API shows it.
 #[derive(Debug, Clone)]
 pub struct PluginStatus {
     pub name: String,
@@ -161,26 +161,26 @@ pub struct PluginStatus {
     /// `builtin:NAME` or the component's file.
     pub component: Option<String>,
     pub description: Option<Description>,
-    /// In force: the operator's, or what the component describes.
+    /// Those in use: the operator's, or those of the component's description.
     pub triggers: Vec<Trigger>,
     /// What the component asks for.
     pub grants: Vec<Grant>,
-    /// What it may do: asked for and granted.
+    /// What it may do: both asked for and granted.
     pub grants_in_force: Vec<Grant>,
-    /// JSON, as the component got it.
+    /// JSON, as given to the component.
     pub settings: String,
-    /// Why the newest files are not what runs, or what went wrong last.
+    /// Why the newest files do not run, or the last error of an execution.
     pub last_error: Option<String>,
     /// Events that wait in memory.
     pub queued: usize,
     /// More events wait in the journal.
     pub lagging: bool,
-    /// What an operator should look at, such as plugins that feed each other; oldest first.
+    /// Warnings for the operator, such as plugins that trigger each other; oldest first.
     pub warnings: Vec<String>,
     pub timers: usize,
     /// When the next one is due, milliseconds since the Unix epoch.
     pub next_timer_ms: Option<u64>,
-    /// The version that the plugin's files say, where it failed and the one before it is in force.
+    /// The version in the plugin's files, if it failed and the version before it runs.
     pub taken_back: Option<TakenBack>,
     pub totals: Totals,
 }

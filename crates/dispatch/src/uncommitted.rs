@@ -1,22 +1,22 @@
-//! An event that a guest has handled and that is not in the log yet, and how much it weighs in the log's queue.
+//! An event that a guest has handled and that is not in the journal yet, and its size in the journal's queue.
 
 use super::queue::Job;
 use switchbox_model::{Effect, Handled, Outcome};
 use switchbox_plugin_runtime::KvChange;
 
-/// Bytes that an entry without effects takes up in the log's queue, roughly.
+/// Bytes that an entry without effects takes up in the journal's queue, roughly.
 pub(super) const ENTRY_BYTES: usize = 128;
 
 /// An event that a guest has handled, not yet committed.
-pub(super) struct Pending {
+pub(super) struct Uncommitted {
     pub(super) job: Job,
     pub(super) handled: Handled,
     pub(super) kv: Vec<KvChange>,
-    /// What holds its effects back; empty: nothing.
+    /// The limit that holds its effects back; empty if none does.
     pub(super) why_held: String,
 }
 
-impl Pending {
+impl Uncommitted {
     pub(super) fn effects(&self) -> &[Effect] {
         match &self.handled.outcome {
             Outcome::Done { effects } => effects,
@@ -24,7 +24,7 @@ impl Pending {
         }
     }
 
-    /// What it holds, roughly.
+    /// Its size in memory, roughly.
     pub(super) fn bytes(&self) -> usize {
         let kv = |change: &KvChange| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len);
         self.job.event.data.payload().len()

@@ -1,5 +1,5 @@
-//! A plugin's version in force, the one before it, and whether the new one has proved itself: a version that fails in its first
-//! events is taken back.
+//! A plugin's current version and the one before it. A new version is on probation for its first events: if it fails in one of
+//! them, the version before it is active again.
 
 use std::sync::{
     Arc,
@@ -11,35 +11,35 @@ use parking_lot::RwLock;
 use super::guard::TokenRates;
 use switchbox_plugin_runtime::{Component, Description, Grant, Setup, Trigger, Triggers};
 
-/// A new version that traps within so many events is taken back.
-const TRIAL_EVENTS: u64 = 10;
+/// A new version that fails within so many events is taken back.
+const PROBATION_EVENTS: u64 = 10;
 
 /// A component with its settings, ready to handle events.
 pub(super) struct Version {
     pub(super) component: Component,
     pub(super) digest: Arc<str>,
-    /// Stands for the component and all of its settings.
+    /// An id of the component with all of its settings.
     pub(super) id: String,
     pub(super) setup: Arc<Setup>,
     pub(super) triggers: Triggers,
-    /// The same, to be shown.
-    pub(super) shown_triggers: Vec<Trigger>,
+    /// The same, for the status.
+    pub(super) trigger_list: Vec<Trigger>,
     pub(super) description: Description,
-    /// What is asked for and granted, to be shown.
+    /// Those both asked for and granted, for the status.
     pub(super) grants_in_force: Vec<Grant>,
-    /// What of its files is of no use.
+    /// Parts of its files that can have no effect.
     pub(super) warnings: Vec<String>,
-    /// How fast its effects may come.
+    /// The rate limits of its effects.
     pub(super) token_rates: TokenRates,
 }
 
 /// The versions of a plugin.
 pub(super) struct Versions {
     known: RwLock<Known>,
-    /// Grows whenever another version is in force.
-    turns: AtomicU64,
-    /// The version in force may still be taken back.
-    on_trial: AtomicBool,
+    /// Incremented whenever the current version changes.
+    epoch: AtomicU64,
+    /// The current version may still be taken back.
+    on_probation: AtomicBool,
 }
 
 struct Known {
@@ -50,59 +50,59 @@ struct Known {
 }
 
 impl Versions {
-    /// The first one is not on trial: there is nothing to go back to.
+    /// The first version is not on probation: there is no version before it.
     pub(super) fn new(first: Version) -> Self {
-        let known = Known { current: Arc::new(first), previous: None, handled: TRIAL_EVENTS };
-        Self { known: RwLock::new(known), turns: AtomicU64::new(0), on_trial: AtomicBool::new(false) }
+        let known = Known { current: Arc::new(first), previous: None, handled: PROBATION_EVENTS };
+        Self { known: RwLock::new(known), epoch: AtomicU64::new(0), on_probation: AtomicBool::new(false) }
     }
 
     pub(super) fn current(&self) -> Arc<Version> {
         self.known.read().current.clone()
     }
 
-    /// While this stays the same, so does the version.
+    /// The current version is the same as long as this number is.
     pub(super) fn epoch(&self) -> u64 {
-        self.turns.load(Ordering::Acquire)
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// The next event is handled by this version.
     pub(super) fn replace(&self, version: Version) {
         let mut known = self.known.write();
         let before = std::mem::replace(&mut known.current, Arc::new(version));
-        // One that is still on trial itself is nothing to go back to.
-        if known.previous.is_none() || !self.on_trial.load(Ordering::Acquire) {
+        // A version that was on probation itself is not kept as the previous one.
+        if known.previous.is_none() || !self.on_probation.load(Ordering::Acquire) {
             known.previous = Some(before);
         }
         known.handled = 0;
-        self.on_trial.store(true, Ordering::Release);
-        self.turns.fetch_add(1, Ordering::Release);
+        self.on_probation.store(true, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// A worker's instance trapped. If its version was new, the one before it is in force again and is returned.
+    /// A worker's instance trapped. If its version was on probation, activates the version before it and returns that.
     pub(super) fn take_back(&self, failed: &Arc<Version>) -> Option<Arc<Version>> {
         let mut known = self.known.write();
-        if known.handled >= TRIAL_EVENTS || !Arc::ptr_eq(&known.current, failed) {
+        if known.handled >= PROBATION_EVENTS || !Arc::ptr_eq(&known.current, failed) {
             return None;
         }
         let previous = known.previous.take()?;
         known.current = previous.clone();
-        known.handled = TRIAL_EVENTS;
-        self.on_trial.store(false, Ordering::Release);
-        self.turns.fetch_add(1, Ordering::Release);
+        known.handled = PROBATION_EVENTS;
+        self.on_probation.store(false, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::Release);
         Some(previous)
     }
 
-    /// A version that has handled its first events stays.
-    pub(super) fn note_handled(&self, version: &Arc<Version>) {
-        if !self.on_trial.load(Ordering::Acquire) {
+    /// Counts an event handled by the version. The probation ends after the first events.
+    pub(super) fn record_handled(&self, version: &Arc<Version>) {
+        if !self.on_probation.load(Ordering::Acquire) {
             return;
         }
         let mut known = self.known.write();
         if Arc::ptr_eq(&known.current, version) {
             known.handled += 1;
-            if known.handled >= TRIAL_EVENTS {
+            if known.handled >= PROBATION_EVENTS {
                 known.previous = None;
-                self.on_trial.store(false, Ordering::Release);
+                self.on_probation.store(false, Ordering::Release);
             }
         }
     }

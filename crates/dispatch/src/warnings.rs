@@ -1,4 +1,4 @@
-//! What an operator should look at, by plugin: the newest few, for as long as the plugin runs.
+//! Warnings for the operator, by plugin: the newest few, for as long as the plugin runs.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ const WARNINGS_KEPT: usize = 8;
 pub(super) struct Warnings(HashMap<PluginName, VecDeque<String>>);
 
 impl Warnings {
-    /// One that is there already becomes the newest.
+    /// A warning that exists already becomes the newest.
     pub(super) fn add(&mut self, plugin: &PluginName, text: String) {
         let warnings = self.0.entry(plugin.clone()).or_default();
         warnings.retain(|known| *known != text);
@@ -28,7 +28,7 @@ impl Warnings {
         self.0.get(plugin).into_iter().flatten().cloned().collect()
     }
 
-    /// The plugin runs no longer.
+    /// The plugin stopped.
     pub(super) fn forget(&mut self, plugin: &PluginName) {
         self.0.remove(plugin);
     }

@@ -1,5 +1,5 @@
-//! A worker of one plugin: takes the events of one device, gives them to its instance one after the other, and hands what
-//! came of them to the log. An instance that trapped is thrown away.
+//! A worker of one plugin: takes the events of one device, gives them to its instance one after the other, and submits the
+//! outcomes to the journal. An instance that trapped is dropped.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,29 +7,29 @@ use tracing::Instrument as _;
 
 use super::{
     delay,
-    entry_batch::Settled,
+    entry_batch::EntryBatch,
     host::PluginHost,
     outcome::{self, Next},
-    queue::Work,
+    queue::JobBatch,
     retry::retry,
     runner::Runner,
     version::Version,
 };
 use switchbox_plugin_runtime::{Call, CallError, Execution, Instance, Verdict};
 
-/// Events after which a worker lets other tasks of its thread run, so that a busy plugin does not keep connections waiting. Where
-/// little happens it would cost more than it gives: the thread looks for work of others before it rests.
+/// Events after which a worker yields to other tasks of its thread, so that a busy plugin does not delay connections. Fewer would
+/// cost more than they gain: a thread that yields looks for tasks on other threads before it polls again.
 const YIELD_AFTER: usize = 32;
 
 /// A worker's instance, and of which version it is.
 struct Running {
     version: Arc<Version>,
-    /// When it was seen to be the one in force.
+    /// The epoch in which it was the current version.
     epoch: u64,
     instance: Instance,
 }
 
-/// Begins one more worker.
+/// Spawns one more worker.
 pub(super) fn start(runner: &Arc<Runner>) {
     runner.context.spawn(run(runner.clone()));
 }
@@ -38,9 +38,9 @@ async fn run(runner: Arc<Runner>) {
     let _place = LostWorker(&runner);
     let mut running = None;
     let mut handled = 0;
-    while let Some(work) = runner.backlog.next().await {
-        handled += work.jobs.len();
-        handle(&runner, &mut running, work).await;
+    while let Some(batch) = runner.backlog.next().await {
+        handled += batch.jobs.len();
+        handle(&runner, &mut running, batch).await;
         if handled >= YIELD_AFTER {
             handled = 0;
             tokio::task::yield_now().await;
@@ -48,7 +48,7 @@ async fn run(runner: Arc<Runner>) {
     }
 }
 
-/// Gives the worker's place back when it panics; a worker that ends gives it back itself.
+/// Counts the worker out if it panics. A worker that ends counts itself out.
 struct LostWorker<'a>(&'a Arc<Runner>);
 
 impl Drop for LostWorker<'_> {
@@ -59,47 +59,47 @@ impl Drop for LostWorker<'_> {
     }
 }
 
-async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut work: Work) {
-    let mut settled = Settled::new(runner);
-    // The one that has waited longest: those behind it came later.
-    if let Some(first) = work.jobs.front() {
-        settled.record_wait(first);
+async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut batch: JobBatch) {
+    let mut entries = EntryBatch::new(runner);
+    // The first job has waited longest.
+    if let Some(first) = batch.jobs.front() {
+        entries.record_wait(first);
     }
-    while let Some(job) = work.jobs.pop_front() {
+    while let Some(job) = batch.jobs.pop_front() {
         let next = match ready(runner, running).await {
             Ok(Running { version, instance, .. }) => {
                 let device = job.device.as_ref().map(|device| &device.name);
                 let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
                 let span = tracing::debug_span!("execution", %plugin, %event, attempt);
                 let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
-                outcome::settle(&mut settled, version, job, execution).await
+                outcome::decide(&mut entries, version, job, execution).await
             }
             Err(failed) => {
                 let (version, error) = *failed;
-                outcome::settle(&mut settled, &version, job, not_started(&error)).await
+                outcome::decide(&mut entries, &version, job, not_started(&error)).await
             }
         };
         if matches!(next, Next::Handled) {
             continue;
         }
-        settled.submit().await;
+        entries.submit().await;
         match next {
             Next::Handled => {}
-            Next::Again(job) => retry(runner, *job, work),
-            Next::Later(pending, wait) => delay::hold(runner, pending, wait, work).await,
+            Next::Retry(job) => retry(runner, *job, batch),
+            Next::HoldBack(uncommitted, wait) => delay::hold(runner, uncommitted, wait, batch).await,
         }
         return;
     }
-    settled.submit().await;
-    runner.backlog.finish(work.key);
+    entries.submit().await;
+    runner.backlog.finish(batch.key);
 }
 
-/// A good instance of the version in force. The error: which version does not start, and why.
+/// A usable instance of the current version. The error: which version does not start, and why.
 async fn ready<'a>(
     runner: &Arc<Runner>,
     running: &'a mut Option<Running>,
 ) -> Result<&'a mut Running, Box<(Arc<Version>, CallError)>> {
-    // Read before the version: one that comes in between is looked for again at the next event.
+    // Read before the version: if it changes in between, the next event looks up the version again.
     let epoch = runner.versions.epoch();
     let good = running.take().filter(|running| !running.instance.poisoned());
     let next = match good {

@@ -15,7 +15,7 @@ use super::{
     engine::WasmEngine,
     error::{CallError, LoadError},
     execution::Setup,
-    grants::Grants,
+    grants::EffectiveGrants,
     host::Host,
     instance::{Instance, OnEvent},
     limits::{Limits, MAX_MEMORY, Size},
@@ -85,7 +85,7 @@ impl Component {
             settings: settings.into(),
             // The instance lives for this one call, before anybody has set limits for it.
             limits: Limits { memory: Size(MAX_MEMORY), ..Limits::default() },
-            grants: Grants::none(),
+            grants: EffectiveGrants::none(),
         };
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::new(setup), None, 0);
         let (guest, _) = self.instantiate(&mut store).await?;

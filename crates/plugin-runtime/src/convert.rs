@@ -81,7 +81,7 @@ pub(super) fn description(described: wit::Description) -> Result<Description, St
     let triggers: Vec<_> = described.triggers.into_iter().map(trigger).collect();
     let grants: Vec<_> = described.grants.into_iter().map(grant).collect();
     super::Triggers::new(&triggers).map_err(|error| format!("triggers: {error}"))?;
-    super::Grants::new(&grants, None).map_err(|error| format!("grants: {error}"))?;
+    super::EffectiveGrants::new(&grants, None).map_err(|error| format!("grants: {error}"))?;
     serde_json::from_str::<serde_json::Value>(&described.default_settings)
         .map_err(|error| format!("default-settings is no JSON: {error}"))?;
     Ok(Description {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{grants::Grants, limits::Limits};
+use super::{grants::EffectiveGrants, limits::Limits};
 use switchbox_model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName, limits::LimitName};
 
 /// What makes a component a plugin.
@@ -14,7 +14,7 @@ pub struct Setup {
     /// JSON.
     pub settings: String,
     pub limits: Limits,
-    pub grants: Grants,
+    pub grants: EffectiveGrants,
 }
 
 /// One event for a guest.

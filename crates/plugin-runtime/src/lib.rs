@@ -43,5 +43,5 @@ pub use instance::Instance;
 pub use limits::{Limits, Rate};
 pub use settings::PluginSettings;
 use switchbox_rules::grants;
-pub use switchbox_rules::grants::{Capability, Grant, Granted, Grants};
+pub use switchbox_rules::grants::{Capability, EffectiveGrants, Grant, GrantPatterns};
 pub use trigger::{Trigger, Triggers};

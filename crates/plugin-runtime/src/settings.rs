@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::{
     convert::check_settings,
-    grants::{Capability, Granted, Grants},
+    grants::{Capability, EffectiveGrants, GrantPatterns},
     limits::Limits,
     trigger::{Trigger, Triggers},
     unmatchable,
@@ -32,7 +32,7 @@ pub struct PluginSettings {
     /// None: what the component describes.
     pub triggers: Option<Vec<Trigger>>,
     /// None: nothing is said, so the host's own rule holds.
-    pub grants: Option<Granted>,
+    pub grants: Option<GrantPatterns>,
     pub limits: Limits,
     /// The plugin's own, as JSON. None: the component's defaults.
     pub settings: Option<serde_json::Value>,
@@ -157,8 +157,8 @@ impl Reader {
         triggers
     }
 
-    fn grants(&mut self, value: Value) -> Granted {
-        let mut granted = Granted::new();
+    fn grants(&mut self, value: Value) -> GrantPatterns {
+        let mut granted = GrantPatterns::new();
         for (key, value) in self.table("grants", value).unwrap_or_default() {
             let path = format!("grants.{key}");
             let Some(capability) = Capability::ALL.into_iter().find(|c| c.as_str() == key) else {
@@ -167,10 +167,9 @@ impl Reader {
             };
             let Some(patterns) = self.value::<Vec<String>>(&path, value) else { continue };
             granted.insert(capability, patterns);
-            if let Some(Err(error)) = granted
-                .get_key_value(&capability)
-                .map(|(capability, patterns)| Grants::new(&[], Some(&Granted::from([(*capability, patterns.clone())]))))
-            {
+            if let Some(Err(error)) = granted.get_key_value(&capability).map(|(capability, patterns)| {
+                EffectiveGrants::new(&[], Some(&GrantPatterns::from([(*capability, patterns.clone())])))
+            }) {
                 self.problem(path, error);
                 continue;
             }
@@ -180,7 +179,7 @@ impl Reader {
             unmatchable.into_iter().for_each(|why| self.problem(path.clone(), why));
         }
         if self.0.is_empty()
-            && let Err(error) = Grants::new(&[], Some(&granted))
+            && let Err(error) = EffectiveGrants::new(&[], Some(&granted))
         {
             self.problem("grants", error);
         }

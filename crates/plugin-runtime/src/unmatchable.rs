@@ -3,7 +3,7 @@
 //! of. Pure.
 
 use super::{
-    grants::{Capability, Grant, Granted},
+    grants::{Capability, Grant, GrantPatterns},
     trigger::Trigger,
 };
 use switchbox_model::EventKind;
@@ -66,7 +66,7 @@ fn device_id(pattern: &str) -> Option<&'static str> {
 
 /// What is asked for and granted, for people: each pattern once, cut down to the narrower of the two where that can be said.
 #[must_use]
-pub fn in_force(asked: &[Grant], granted: Option<&Granted>) -> Vec<Grant> {
+pub fn in_force(asked: &[Grant], granted: Option<&GrantPatterns>) -> Vec<Grant> {
     let Some(granted) = granted else { return asked.to_vec() };
     let mut found: Vec<Grant> = Vec::new();
     for Grant { capability, pattern: wanted } in asked {
@@ -145,7 +145,7 @@ fn apart(capability: Capability, one: &str, other: &str) -> bool {
 
 /// What an operator should know of a plugin that runs, one line each.
 #[must_use]
-pub fn warnings(asked: &[Grant], granted: Option<&Granted>, triggers: &[Trigger]) -> Vec<String> {
+pub fn warnings(asked: &[Grant], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
     let mut warnings = Vec::new();
     if triggers.is_empty() {
         warnings.push("sees no events: it has no trigger".to_owned());
@@ -239,12 +239,12 @@ mod tests {
         ] {
             let asked: Vec<_> = asked.iter().map(|pattern| asks(Capability::Config, pattern)).collect();
             let granted = granted.map(|patterns| {
-                Granted::from([(Capability::Config, patterns.iter().map(|p| (*p).to_owned()).collect())])
+                GrantPatterns::from([(Capability::Config, patterns.iter().map(|p| (*p).to_owned()).collect())])
             });
             let found: Vec<_> = in_force(&asked, granted.as_ref()).into_iter().map(|grant| grant.pattern).collect();
             assert_eq!(found, expect, "{asked:?} ∩ {granted:?}");
         }
-        let topics = Granted::from([(Capability::Publish, vec!["alerts/hall".to_owned(), "other".to_owned()])]);
+        let topics = GrantPatterns::from([(Capability::Publish, vec!["alerts/hall".to_owned(), "other".to_owned()])]);
         let found = in_force(&[asks(Capability::Publish, "alerts/#")], Some(&topics));
         assert_eq!(found, [asks(Capability::Publish, "alerts/hall")]);
     }
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_grant_that_the_component_does_not_ask_for_is_warned_of() {
         let asked = [asks(Capability::Config, "lamp-*")];
-        let granted = Granted::from([
+        let granted = GrantPatterns::from([
             (Capability::Config, vec!["lamp-1".to_owned(), "door-*".to_owned()]),
             (Capability::Method, vec!["*".to_owned()]),
         ]);

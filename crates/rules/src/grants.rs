@@ -12,7 +12,7 @@ use crate::{
     topic,
 };
 
-/// Something that needs a grant.
+/// A kind of call that needs a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
@@ -47,53 +47,56 @@ pub struct Grant {
 }
 
 /// What the operator granted: patterns by capability. A capability that is not there is not granted.
-pub type Granted = BTreeMap<Capability, Vec<String>>;
+pub type GrantPatterns = BTreeMap<Capability, Vec<String>>;
 
-/// Both lists, ready to be asked.
+/// What a plugin may do, compiled for checks: both asked for and granted.
 #[derive(Debug, Clone)]
-pub struct Grants {
-    asked: Side,
-    /// None: all that the component asks for.
-    granted: Option<Side>,
+pub struct EffectiveGrants {
+    asked: CompiledPatterns,
+    /// `None` if the operator granted all that the component asks for.
+    granted: Option<CompiledPatterns>,
 }
 
 #[derive(Debug, Clone)]
-struct Side {
+struct CompiledPatterns {
     devices: [GlobSet; 4],
     topics: Vec<String>,
 }
 
-impl Grants {
-    /// `granted` none = in full. The error names the pattern that is no glob.
-    pub fn new(asked: &[Grant], granted: Option<&Granted>) -> Result<Self, String> {
-        let mut by_capability = Granted::new();
+impl EffectiveGrants {
+    /// `granted`: `None` if everything is granted. The error names the pattern that is no glob.
+    pub fn new(asked: &[Grant], granted: Option<&GrantPatterns>) -> Result<Self, String> {
+        let mut by_capability = GrantPatterns::new();
         for grant in asked {
             by_capability.entry(grant.capability).or_default().push(grant.pattern.clone());
         }
-        Ok(Self { asked: Side::new(&by_capability)?, granted: granted.map(Side::new).transpose()? })
+        Ok(Self {
+            asked: CompiledPatterns::new(&by_capability)?,
+            granted: granted.map(CompiledPatterns::new).transpose()?,
+        })
     }
 
-    /// Nothing at all.
+    /// Grants that allow nothing.
     #[must_use]
     pub fn none() -> Self {
         let nothing = [GlobSet::empty(), GlobSet::empty(), GlobSet::empty(), GlobSet::empty()];
-        Self { asked: Side { devices: nothing, topics: Vec::new() }, granted: None }
+        Self { asked: CompiledPatterns { devices: nothing, topics: Vec::new() }, granted: None }
     }
 
-    /// May it do this to the device, seen from the registry `home`? The error says which grant is missing and who
-    /// would have to give it.
+    /// Checks a call on a device; `home` is the registry of the event. The error names the missing grant and where it is
+    /// missing.
     pub fn device(&self, capability: Capability, device: &DeviceName, home: &RegistryName) -> Result<(), String> {
-        let allows = |side: &Side| side.device(capability, device, home);
+        let allows = |patterns: &CompiledPatterns| patterns.device(capability, device, home);
         self.both(allows).map_err(|by| denied(capability, &shortest(device, home), by))
     }
 
-    /// May it publish on this topic?
+    /// Checks a publish on this topic.
     pub fn topic(&self, topic: &str) -> Result<(), String> {
-        let allows = |side: &Side| side.topics.iter().any(|filter| topic::matches(filter, topic));
+        let allows = |patterns: &CompiledPatterns| patterns.topics.iter().any(|filter| topic::matches(filter, topic));
         self.both(allows).map_err(|by| denied(Capability::Publish, topic, by))
     }
 
-    fn both(&self, allows: impl Fn(&Side) -> bool) -> Result<(), &'static str> {
+    fn both(&self, allows: impl Fn(&CompiledPatterns) -> bool) -> Result<(), &'static str> {
         if !allows(&self.asked) {
             return Err("the component does not ask for it in its description");
         }
@@ -124,8 +127,8 @@ fn beside(device: &DeviceName, home: &RegistryName) -> bool {
     device.registry.project() == home.project() && device.registry.location() == home.location()
 }
 
-impl Side {
-    fn new(granted: &Granted) -> Result<Self, String> {
+impl CompiledPatterns {
+    fn new(granted: &GrantPatterns) -> Result<Self, String> {
         check_count("patterns", granted.values().map(Vec::len).sum(), names::GRANTS, GRANTS)?;
         check_patterns(granted.values().flatten().map(String::as_str))?;
         let of = |capability| granted.get(&capability).map_or(&[] as &[String], Vec::as_slice);
@@ -164,13 +167,13 @@ impl Side {
 mod tests {
     use super::*;
 
-    fn grants(asked: &[&str], granted: Option<&[&str]>) -> Grants {
+    fn grants(asked: &[&str], granted: Option<&[&str]>) -> EffectiveGrants {
         let asked: Vec<_> =
             asked.iter().map(|p| Grant { capability: Capability::Config, pattern: (*p).into() }).collect();
         let granted = granted.map(|patterns| {
-            Granted::from([(Capability::Config, patterns.iter().map(|p| (*p).into()).collect::<Vec<String>>())])
+            GrantPatterns::from([(Capability::Config, patterns.iter().map(|p| (*p).into()).collect::<Vec<String>>())])
         });
-        Grants::new(&asked, granted.as_ref()).unwrap()
+        EffectiveGrants::new(&asked, granted.as_ref()).unwrap()
     }
 
     #[test]
@@ -208,7 +211,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_grant_and_who_withholds_it() {
         let home = RegistryName::default_registry();
-        let check = |grants: Grants, device: &str| {
+        let check = |grants: EffectiveGrants, device: &str| {
             let device = DeviceName::parse(device, &home).unwrap();
             grants.device(Capability::Config, &device, &home).unwrap_err()
         };
@@ -221,12 +224,12 @@ mod tests {
             "config of hall/door-1 needs the grant config = [\"hall/door-1\"]: the component does not ask for it in its \
              description"
         );
-        assert_eq!(check(Grants::none(), "x").split(':').count(), 2);
+        assert_eq!(check(EffectiveGrants::none(), "x").split(':').count(), 2);
     }
 
     #[test]
     fn a_pattern_that_is_no_glob_is_named() {
         let asked = [Grant { capability: Capability::Read, pattern: "lamp-[".into() }];
-        assert!(Grants::new(&asked, None).unwrap_err().contains("lamp-["));
+        assert!(EffectiveGrants::new(&asked, None).unwrap_err().contains("lamp-["));
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn make(plugins: Arc<Manager>, previous: Previous, change: Chan
             Ok(component) => {
                 let files = Files { component, settings: *settings, text };
                 let done = upsert(&plugins, &previous, &name, files).await;
-                plugins.tidy_after_change().await;
+                plugins.prune_after_change().await;
                 done
             }
             Err(problem) => {
@@ -29,14 +29,14 @@ pub(super) async fn make(plugins: Arc<Manager>, previous: Previous, change: Chan
         Change::Removed { name } => {
             let done = plugins.remove(&name).await;
             blocking(move || previous.forget(&name)).await;
-            plugins.tidy_after_change().await;
+            plugins.prune_after_change().await;
             done
         }
         Change::Broken { name, error } => {
             plugins.broken(&name, &error);
             Ok(())
         }
-        Change::FirstLook { unready } => plugins.first_look_done(&unready).await,
+        Change::FirstLook { unready } => plugins.first_scan_done(&unready).await,
     };
     // What is wrong with a plugin is in the log and in the API already; this is for what is wrong with the host.
     if let Err(error) = done {

@@ -49,7 +49,7 @@ impl Plugins for Views {
         let name = name.clone();
         Box::pin(async move {
             self.plugins.delete_kept(&name).await.map_err(|error| match error {
-                dispatch::DeleteError::IsThere(_) => DeleteError::IsThere(error.to_string()),
+                dispatch::DeleteError::Installed(_) => DeleteError::Installed(error.to_string()),
                 dispatch::DeleteError::NothingKept(_) => DeleteError::NothingKept(error.to_string()),
                 dispatch::DeleteError::Store(error) => DeleteError::Failed(error.to_string()),
             })
@@ -59,7 +59,7 @@ impl Plugins for Views {
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>> {
         Box::pin(async move {
             self.plugins.redrive(id).await.map_err(|error| match error {
-                dispatch::RedriveError::NoSuchLetter => RedriveError::NoSuchLetter(id),
+                dispatch::RedriveError::NotFound => RedriveError::NotFound(id),
                 dispatch::RedriveError::UnderWay => RedriveError::UnderWay(id),
                 dispatch::RedriveError::NotRunning(plugin) => RedriveError::NotRunning(plugin.to_string()),
                 dispatch::RedriveError::Store(error) => RedriveError::Failed(error.to_string()),

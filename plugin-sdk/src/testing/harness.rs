@@ -12,7 +12,7 @@ use crate::{
     component,
     testing::{
         FakeHost, SentCommand, SentMessage,
-        patterns::{self, Granted},
+        patterns::{self, SharedGrants},
         world::FakeDevice,
     },
 };
@@ -35,7 +35,7 @@ impl<P: Plugin> Harness<P> {
         let settings = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
         let description = component::describe::<P>("plugin-under-test", "0.0.0", &settings);
         let host = FakeHost::default();
-        host.world().granted = Granted::new(&description.grants);
+        host.world().granted = SharedGrants::new(&description.grants);
         Ok(Self { plugin: component::start(&settings)?, description, host, events: 0 })
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use switchbox_rules::{
-    grants::{self, Grants},
+    grants::{self, EffectiveGrants},
     names::{DeviceName, RegistryName},
     pattern::{self, GlobSet},
     topic,
@@ -24,32 +24,32 @@ fn glob(pattern: &str, text: &str) -> bool {
     globs(pattern).is_ok_and(|globs| globs.is_match(text))
 }
 
-/// Grants, compiled once for all calls of a plugin. Cheap to clone.
+/// The plugin's grants, compiled once for all calls of a plugin. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Granted(Rc<Result<Grants>>);
+pub(super) struct SharedGrants(Rc<Result<EffectiveGrants>>);
 
-impl Granted {
+impl SharedGrants {
     pub(super) fn new(asked: &[Grant]) -> Self {
         let asked = asked
             .iter()
             .map(|grant| grants::Grant { capability: of(grant.capability), pattern: grant.pattern.clone() });
-        Self(Rc::new(Grants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)))
+        Self(Rc::new(EffectiveGrants::new(&asked.collect::<Vec<_>>(), None).map_err(Error::Invalid)))
     }
 
-    fn get(&self) -> Result<&Grants> {
+    fn get(&self) -> Result<&EffectiveGrants> {
         (*self.0).as_ref().map_err(Clone::clone)
     }
 }
 
 /// What the plugin may do to the device of this full name, seen from the registry `home`.
-pub(super) fn device_granted(granted: &Granted, capability: Capability, device: &str, home: &str) -> Result<()> {
+pub(super) fn device_granted(granted: &SharedGrants, capability: Capability, device: &str, home: &str) -> Result<()> {
     let home = RegistryName::new(home).map_err(|problem| Error::Invalid(problem.to_string()))?;
     let device = DeviceName::parse(device, &home).map_err(|problem| Error::Invalid(problem.to_string()))?;
     granted.get()?.device(of(capability), &device, &home).map_err(Error::Denied)
 }
 
 /// Whether the plugin may publish on this topic.
-pub(super) fn topic_granted(granted: &Granted, topic: &str) -> Result<()> {
+pub(super) fn topic_granted(granted: &SharedGrants, topic: &str) -> Result<()> {
     granted.get()?.topic(topic).map_err(Error::Denied)
 }
 
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_grant_on_one_registry_is_none_on_another_as_in_the_host() {
-        let config = |pattern: &str| Granted::new(&[Grant { capability: Capability::Config, pattern: pattern.into() }]);
+        let config =
+            |pattern: &str| SharedGrants::new(&[Grant { capability: Capability::Config, pattern: pattern.into() }]);
         for (pattern, device, allowed) in [
             ("lamp-*", "lamp-1", true),
             ("lamp-*", "switch-1", false),
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_matches_no_topic_that_begins_with_a_dollar() {
-        let publish = Granted::new(&[Grant { capability: Capability::Publish, pattern: "#".into() }]);
+        let publish = SharedGrants::new(&[Grant { capability: Capability::Publish, pattern: "#".into() }]);
         assert!(topic_granted(&publish, "a/b").is_ok());
         assert!(matches!(topic_granted(&publish, "$SYS/a"), Err(Error::Denied(_))));
     }

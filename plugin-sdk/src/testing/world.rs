@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, rc::Rc};
 use crate::{
     Device, Entry, Error, Level, Response, Result, Schedule,
     bindings::exports::switchbox::plugin::handler::Capability,
-    testing::patterns::{self, Granted},
+    testing::patterns::{self, SharedGrants},
 };
 
 /// The registry that a fresh host has.
@@ -64,7 +64,7 @@ pub(super) struct World {
     pub(super) now: u64,
     /// The registry of the event under way.
     pub(super) registry: String,
-    pub(super) granted: Granted,
+    pub(super) granted: SharedGrants,
     /// By full resource name.
     pub(super) devices: BTreeMap<String, FakeDevice>,
     pub(super) state: BTreeMap<String, Entry>,
@@ -79,7 +79,7 @@ impl Default for World {
         Self {
             now: 0,
             registry: HOME.into(),
-            granted: Granted::new(&[]),
+            granted: SharedGrants::new(&[]),
             devices: BTreeMap::new(),
             state: BTreeMap::new(),
             timers: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use switchbox_model::{DeviceNum, Effect, QoS, Seq, limits::KV_BYTES};
-use switchbox_plugin_runtime::{Call, Capability, ConfigView, Granted, KvChange, Limits, Verdict};
+use switchbox_plugin_runtime::{Call, Capability, ConfigView, GrantPatterns, KvChange, Limits, Verdict};
 
 use super::world::{World, alone, ask, event, hostile, name, report, setup, start};
 
@@ -94,7 +94,7 @@ async fn effects_are_those_of_the_event_in_order() {
 
 #[tokio::test]
 async fn the_operator_can_grant_less_than_is_asked() {
-    let granted = Granted::from([
+    let granted = GrantPatterns::from([
         (Capability::Config, vec!["report".to_owned(), "lamp-2".to_owned()]),
         (Capability::Read, vec!["lamp-*".to_owned()]),
     ]);

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use switchbox_model::{DeviceName, DeviceNum, Effect, Event, EventData, PluginName, RegistryName, Seq};
 use switchbox_plugin_runtime::{
-    Call, Component, ConfigView, DeviceView, Execution, Granted, Grants, Host, Instance, Limits, MethodCall,
-    MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::BoxFuture,
+    Call, Component, ConfigView, DeviceView, EffectiveGrants, Execution, GrantPatterns, Host, Instance, Limits,
+    MethodCall, MethodError, MethodResponse, Options, Setup, Verdict, WasmEngine, host::BoxFuture,
 };
 use tokio::sync::OnceCell;
 
@@ -139,13 +139,13 @@ impl Host for World {
     }
 }
 
-pub async fn setup(limits: Limits, granted: Option<&Granted>) -> Arc<Setup> {
+pub async fn setup(limits: Limits, granted: Option<&GrantPatterns>) -> Arc<Setup> {
     let asked = hostile().await.describe("{}").await.unwrap().grants;
     Arc::new(Setup {
         name: PluginName::new("hostile").unwrap(),
         settings: "{}".into(),
         limits,
-        grants: Grants::new(&asked, granted).unwrap(),
+        grants: EffectiveGrants::new(&asked, granted).unwrap(),
     })
 }
 

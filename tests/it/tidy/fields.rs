@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of fields that hold as much as a caller writes.
-const UNBOUNDED: [&str; 6] = ["String", "Vec<", "BTreeMap<", "Map<", "Base64", "Granted"];
+const UNBOUNDED: [&str; 6] = ["String", "Vec<", "BTreeMap<", "Map<", "Base64", "GrantPatterns"];
 /// The comment that stands at each such field. The document of the API does not have it.
 const BOUND: &str = "// Bounded by ";
 

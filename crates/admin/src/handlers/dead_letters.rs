@@ -69,7 +69,7 @@ pub(crate) async fn redrive_all(
             match app.parts.plugins.redrive(letter.id).await {
                 Ok(()) => redriven += 1,
                 Err(RedriveError::NotRunning(_) | RedriveError::UnderWay(_)) => left += 1,
-                Err(RedriveError::NoSuchLetter(_)) => {}
+                Err(RedriveError::NotFound(_)) => {}
                 Err(error @ RedriveError::Failed(_)) => return Err(error.into()),
             }
         }
@@ -123,7 +123,7 @@ pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer<
 impl From<RedriveError> for Error {
     fn from(error: RedriveError) -> Self {
         let kind = match error {
-            RedriveError::NoSuchLetter(_) => Kind::NotFound,
+            RedriveError::NotFound(_) => Kind::NotFound,
             RedriveError::NotRunning(_) | RedriveError::UnderWay(_) => Kind::FailedPrecondition,
             RedriveError::Failed(_) => Kind::Unavailable,
         };

@@ -15,7 +15,7 @@ use crate::{
 };
 use switchbox_admin_api::{GrantRequest, GrantResponse};
 use switchbox_model::PluginName;
-use switchbox_plugin_runtime::{Capability, Granted, PluginSettings};
+use switchbox_plugin_runtime::{Capability, GrantPatterns, PluginSettings};
 
 pub(crate) async fn grant(
     State(app): State<App>,
@@ -41,9 +41,9 @@ pub(crate) async fn grant(
     Ok(Json(answer))
 }
 
-async fn asked(app: &App, name: &PluginName) -> Result<Granted, Error> {
+async fn asked(app: &App, name: &PluginName) -> Result<GrantPatterns, Error> {
     let view = app.parts.plugins.get(name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;
-    let mut granted = Granted::new();
+    let mut granted = GrantPatterns::new();
     for grant in &view.grants {
         let Some((capability, pattern)) = grant.split_once(' ') else { continue };
         let Some(capability) = Capability::ALL.into_iter().find(|c| c.as_str() == capability) else { continue };

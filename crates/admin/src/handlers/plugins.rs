@@ -127,7 +127,7 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
         Ok(()) => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(_)) if had_files => Ok(Json(Empty {})),
         Err(DeleteError::NothingKept(text)) => Err(Error::not_found(text)),
-        Err(DeleteError::IsThere(text)) => Err(Error::new(Kind::FailedPrecondition, text)),
+        Err(DeleteError::Installed(text)) => Err(Error::new(Kind::FailedPrecondition, text)),
         Err(DeleteError::Failed(text)) => Err(Error::new(Kind::Internal, text)),
     }
 }
