@@ -19,7 +19,7 @@ use switchbox_delivery as delivery;
 use switchbox_model::{DeviceName, DeviceNum, PayloadLimits};
 use switchbox_mqtt_session::topics;
 use switchbox_store as store;
-use switchbox_support::{log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
+use switchbox_support::{exposition::Exposition, log_limit::LogLimits, metrics::Metrics, tasks::Tasks};
 
 /// The parts of the host that the API speaks for.
 #[derive(Clone)]
@@ -39,8 +39,8 @@ pub struct Parts {
     /// Those that must live.
     pub tasks: Tasks,
     pub reach: Listeners,
-    /// The counters in Prometheus' text format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The counters as text.
+    pub metrics: Arc<dyn Fn(Exposition) -> String + Send + Sync>,
 }
 
 /// What every handler sees.

@@ -153,7 +153,7 @@ impl TestHost {
             journal: journal::Handle::new(host.store.clone()),
             store: host.store.clone(),
             plugins: plugins.clone(),
-            metrics: Arc::new(|| "# EOF\n".into()),
+            metrics: Arc::new(|_| "# EOF\n".into()),
         };
         let folder = host.folder().join("data/plugins");
         let data = host.folder().join("data");

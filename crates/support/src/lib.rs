@@ -1,10 +1,12 @@
-//! What every part of the host stands on and that knows nothing of devices: the clock, metrics, histograms, limits on log lines, supervised
+//! What every part of the host stands on and that knows nothing of devices: the clock, metrics, histograms, memory, limits on log lines, supervised
 //! tasks, CPU scheduling, and the only way to standard output.
 
 pub mod clock;
+pub mod exposition;
 pub mod fd_exhaustion;
 pub mod histogram;
 pub mod log_limit;
+pub mod memory;
 pub mod metrics;
 pub mod scheduling;
 pub mod tasks;

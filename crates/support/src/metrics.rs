@@ -32,6 +32,9 @@ macro_rules! metrics {
 }
 
 metrics! {
+    BUILD_INFO: "gauge", "build_info", ["version"], "Always 1; the label has the program's version";
+    START_TIME_SECONDS: "gauge", "start_time_seconds", [], "When the host started, in seconds since 1970";
+    RESIDENT_MEMORY_BYTES: "gauge", "resident_memory_bytes", [], "Memory of the process that is in RAM";
     MQTT_CONNECTIONS: "gauge", "mqtt_connections", [], "Connections open now";
     MQTT_CONNECTS: "counter", "mqtt_connects", [], "Connections that were accepted (CONNACK)";
     MQTT_CLOSED: "counter", "mqtt_closed", ["reason"], "Connections that the host ended, by the reason";
@@ -39,6 +42,10 @@ metrics! {
     MQTT_DROPPED: "counter", "mqtt_dropped", ["reason"], "Messages that a subscriber did not get, by the reason";
     MQTT_PUBLISHES_IN: "counter", "mqtt_publishes_in", [], "PUBLISH packets received";
     MQTT_PUBLISHES_OUT: "counter", "mqtt_publishes_out", [], "PUBLISH packets sent";
+    MQTT_PACKETS_IN: "counter", "mqtt_packets_in", [], "Packets received from clients that were accepted, but for CONNECT";
+    MQTT_PACKETS_OUT: "counter", "mqtt_packets_out", [], "Packets sent to clients that were accepted, but for the DISCONNECT of the host";
+    MQTT_IN_BYTES: "counter", "mqtt_in_bytes", [], "Bytes received behind CONNECT, without what TLS and WebSocket add";
+    MQTT_OUT_BYTES: "counter", "mqtt_out_bytes", [], "Bytes sent from CONNACK on, without what TLS and WebSocket add";
     MQTT_CONNECTION_PANICS: "counter", "mqtt_connection_panics", [], "Connection tasks that panicked; each is a defect";
     DEVICES: "gauge", "devices", [], "Devices registered";
     DEVICES_CONNECTED: "gauge", "devices_connected", [], "Devices connected now";
@@ -49,9 +56,9 @@ metrics! {
     PLUGIN_EVENTS: "counter", "plugin_events", ["plugin", "outcome"], "Executions: done, rejected, failed, retried, dead";
     PLUGIN_GUEST_SECONDS: "summary", "plugin_guest_seconds", ["plugin"], "Time that guests computed: sum and count";
     PLUGIN_SECONDS: "histogram", "plugin_seconds", [], "Time that a guest computed for one event";
-    PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event to the worker of a plugin that takes it, in milliseconds' steps";
+    PLUGIN_WAIT_SECONDS: "histogram", "plugin_wait_seconds", [], "Time from an event to the worker of a plugin that takes it, counted in steps of a millisecond";
     COMMIT_SECONDS: "histogram", "commit_seconds", [], "Time that a durable commit took to be on the disk";
-    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, in milliseconds' steps; that of a device that was away is long";
+    DELIVERY_SECONDS: "histogram", "delivery_seconds", [], "Time from a config version to the device's PUBACK, counted in steps of a millisecond; that of a device that was away is long";
     PLUGIN_QUEUED: "gauge", "plugin_queued", ["plugin"], "Events that wait in memory for the plugin";
     PLUGIN_LIMIT_HITS: "counter", "plugin_limit_hits", ["plugin", "limit"], "Times the plugin hit a limit, by its name";
     LIMIT_HITS: "counter", "limit_hits", ["limit"], "Times a limit of the host was hit, by its name";
@@ -120,6 +127,13 @@ pub struct Metrics {
     pub publishes_in: Counter,
     /// PUBLISH packets sent.
     pub publishes_out: Counter,
+    /// Packets received behind CONNECT.
+    pub packets_in: Counter,
+    /// Packets sent, CONNACK included.
+    pub packets_out: Counter,
+    /// Bytes of those, as MQTT has them.
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
     /// Commands that reached a final status, by that status.
     pub commands_ended: Family<Reason, Counter>,
     /// Method calls over HTTP, by how they ended.
@@ -186,6 +200,12 @@ impl Metrics {
         self.dropped.get_or_create(&Reason { reason }).inc_by(count);
     }
 
+    /// Counts packets that go to a client, and how many of them are PUBLISH.
+    pub fn sent(&self, packets: u64, publishes: u64) {
+        self.packets_out.inc_by(packets);
+        self.publishes_out.inc_by(publishes);
+    }
+
     /// Counts a method call over HTTP.
     pub fn proxy_call(&self, outcome: &'static str) {
         self.proxy_calls.get_or_create(&Outcome { outcome }).inc();
@@ -202,6 +222,10 @@ impl Metrics {
         add.one(MQTT_CONNECTION_PANICS, self.connection_panics.clone());
         add.one(MQTT_PUBLISHES_IN, self.publishes_in.clone());
         add.one(MQTT_PUBLISHES_OUT, self.publishes_out.clone());
+        add.one(MQTT_PACKETS_IN, self.packets_in.clone());
+        add.one(MQTT_PACKETS_OUT, self.packets_out.clone());
+        add.one(MQTT_IN_BYTES, self.bytes_in.clone());
+        add.one(MQTT_OUT_BYTES, self.bytes_out.clone());
         add.one(COMMANDS_ENDED, self.commands_ended.clone());
         add.one(PROXY_CALLS, self.proxy_calls.clone());
         add.one(MQTT_DROPPED, self.dropped.clone());
@@ -233,5 +257,38 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert!(text.contains(r#"limit_hits_total{limit="session_queue"} 1"#), "{text}");
+    }
+
+    /// Prometheus' conventions: base units, which stand last, and `_total` for counters alone. A label has few values: neither a
+    /// device nor a client nor a topic.
+    #[test]
+    fn names_are_as_prometheus_has_them() {
+        let has_end = |name: &str, ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+        for Spec { name, kind, labels, description } in ALL {
+            let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !name.starts_with('_');
+            assert!(plain && !name.contains("__"), "{name}");
+            // They are written behind the name: `_total` by its kind.
+            assert!(!has_end(name, &["_total", "_sum", "_count", "_bucket", "_created"]), "{name}");
+            let other_units = ["_ms", "_us", "_ns", "_minutes", "_hours", "_kib", "_mib", "_percent", "_time", "_size"];
+            assert!(!has_end(name, &other_units), "{name}: seconds, bytes or a ratio");
+            let has_unit = has_end(name, &["_seconds", "_bytes"]);
+            for (unit, words) in [("_seconds", ["Time ", "When "]), ("_bytes", ["Bytes ", "Memory "])] {
+                let says = words.iter().any(|word| description.starts_with(word));
+                assert_eq!(says, name.ends_with(unit), "{name}: {description}");
+            }
+            match *kind {
+                "counter" => assert!(!name.ends_with("_seconds"), "{name}: a time is a summary or a histogram"),
+                "gauge" => assert!(!name.ends_with("_info") || labels.contains(&"version"), "{name}"),
+                "summary" | "histogram" => assert!(has_unit, "{name}: what is measured has a unit"),
+                kind => panic!("{name}: no kind {kind}"),
+            }
+            let few = ["reason", "outcome", "plugin", "limit", "task", "version"];
+            assert!(labels.iter().all(|label| few.contains(label)), "{name}: {labels:?}");
+            assert!(!description.ends_with('.'), "{name}");
+        }
+        let mut names: Vec<_> = ALL.iter().map(|spec| spec.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len(), "two metrics have one name");
     }
 }

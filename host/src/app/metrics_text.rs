@@ -1,26 +1,41 @@
-//! `/metrics`: the counters of all components, and what the plugins' status says, in Prometheus' text format.
+//! `/metrics`: the counters of all components, and what the plugins' status says, as text.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::{Display, Write as _},
+    sync::Arc,
+};
 
 use prometheus_client::registry::Registry;
 
 use super::Parts;
 use switchbox_dispatch::PluginStatus;
-use switchbox_support::metrics::{self, Spec};
+use switchbox_support::{
+    clock,
+    exposition::{self, Exposition},
+    memory,
+    metrics::{self, Spec},
+};
 
 /// A function that writes the metrics as they are when it is called.
-pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
+pub(super) fn render(parts: &Parts) -> Arc<dyn Fn(Exposition) -> String + Send + Sync> {
+    let started_secs = clock::now_ms() as f64 / 1_000.0;
     let mut registry = Registry::with_prefix("switchbox");
     parts.metrics.register(&mut registry);
     let store = parts.store.clone();
     let (plugins, delivery, devices) = (parts.plugins.clone(), parts.delivery.clone(), parts.registry.clone());
-    Arc::new(move || {
+    Arc::new(move |format| {
         let mut text = String::new();
         // Fails only when a label cannot be written, and a String takes everything.
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         let text = text.trim_end().trim_end_matches("# EOF").trim_end().to_owned();
         let mut text = format!("{text}\n");
-        if let Some(free) = store.free_bytes().and_then(|free| usize::try_from(free).ok()) {
+        head(&mut text, metrics::BUILD_INFO);
+        let _ = writeln!(text, "switchbox_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        gauge(&mut text, metrics::START_TIME_SECONDS, started_secs);
+        if let Some(resident) = memory::resident_bytes() {
+            gauge(&mut text, metrics::RESIDENT_MEMORY_BYTES, resident);
+        }
+        if let Some(free) = store.free_bytes() {
             gauge(&mut text, metrics::DISK_FREE_BYTES, free);
         }
         gauge(&mut text, metrics::DEVICES, devices.devices());
@@ -29,11 +44,14 @@ pub(super) fn render(parts: &Parts) -> Arc<dyn Fn() -> String + Send + Sync> {
         counter(&mut text, metrics::METHOD_LATE_ANSWERS, delivery.late_answers());
         per_plugin(&mut text, &plugins.list());
         text.push_str("# EOF\n");
-        text
+        match format {
+            Exposition::OpenMetrics => text,
+            Exposition::Plain => exposition::plain(&text),
+        }
     })
 }
 
-fn gauge(text: &mut String, spec: Spec, value: usize) {
+fn gauge(text: &mut String, spec: Spec, value: impl Display) {
     head(text, spec);
     let _ = writeln!(text, "switchbox_{} {value}", spec.name);
 }

@@ -21,6 +21,7 @@ const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ("Bytes::from_request(", "crates/azure-service/src/body.rs", &["hub_api_body", "hub_api_body_time"]),
     ("HeaderMap", "crates/admin/src/gate.rs", &["admin_head_bytes"]),
     ("HeaderMap", "crates/admin/src/handlers/follow.rs", &["admin_head_bytes"]),
+    ("HeaderMap", "crates/admin/src/handlers/health.rs", &["admin_head_bytes"]),
     ("HeaderMap", "crates/admin/src/handlers/plugins.rs", &["admin_head_bytes"]),
 ];
 /// Other ways in, which no file takes.

@@ -84,9 +84,10 @@ fn metrics_page() -> String {
 
 For operators. This page is made from the code.
 
-`GET /metrics` on the admin API answers in OpenMetrics' text format, for a token with the scope `read`. A counter's name ends in `_total`. The
-names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
-[operations.md](operations.md#what-to-watch).
+`GET /metrics` on the admin API answers in Prometheus' text format, or in OpenMetrics' for a scraper that accepts it, for a token with the scope `read`. A
+counter's name ends in `_total`. No label names a device or a client. The names of limits are in [security.md](security.md#what-is-bounded) and [plugins.md](plugins.md#limits); what to watch is in
+[operations.md](operations.md#what-to-watch). [deploy/](../deploy) has a dashboard for Grafana, alert rules and a configuration of Prometheus
+([install.md](install.md#with-prometheus-and-grafana)).
 
 ```yaml
 scrape_configs:
@@ -179,6 +180,9 @@ fn reference_of_metrics_has_what_a_host_writes() {
             spec.name == if spec.kind == "gauge" { name } else { end.unwrap_or(name) }
         });
         let spec = spec.unwrap_or_else(|| panic!("{name} is not in the table"));
+        let end = if spec.kind == "counter" { "_total" } else { "" };
+        let kind = format!("\n# TYPE switchbox_{}{end} {}\n", spec.name, spec.kind);
+        assert!(text.as_str().unwrap().contains(&kind), "{kind}");
         assert_eq!(labels.iter().map(|(label, _)| *label).collect::<Vec<_>>(), spec.labels, "{line}");
         written.insert(spec.name);
     }

@@ -3,12 +3,13 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
 
 use crate::{app::App, blocking::blocking};
 use switchbox_admin_api::Listeners;
+use switchbox_support::exposition::Exposition;
 
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
@@ -42,7 +43,10 @@ pub(crate) async fn listeners(State(app): State<App>) -> Json<Listeners> {
     Json(app.parts.reach)
 }
 
-pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], (app.parts.metrics)())
+/// In OpenMetrics' format for a scraper that names it, else in the older one that all read.
+pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = Exposition::of_accept(accept);
+    let vary = (header::VARY, "Accept");
+    ([(header::CONTENT_TYPE, format.content_type()), vary], (app.parts.metrics)(format))
 }

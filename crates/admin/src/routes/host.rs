@@ -22,8 +22,8 @@ pub(super) fn calls() -> Vec<Call> {
             .scope(Scope::Open)
             .answers(super::Shape::Any),
         get("/metrics", health::metrics)
-            .says("Counters, in OpenMetrics' text format")
-            .answers(Other(&["application/openmetrics-text"])),
+            .says("Counters, in Prometheus' text format, or in OpenMetrics' for those that accept it")
+            .answers(Other(&["text/plain", "application/openmetrics-text"])),
         get("/v1/listeners", health::listeners)
             .says("Where devices and programs reach the host")
             .answers(json::<Listeners>()),

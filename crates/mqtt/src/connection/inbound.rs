@@ -21,7 +21,9 @@ impl Connection {
         let publishes = packets.iter().filter(|packet| matches!(packet, Packet::Publish(_))).count();
         let mut batch = Batch { publishes, ..Batch::default() };
         let mut reports = DeliveryReports::default();
-        self.presence.shared.metrics.publishes_in.inc_by(publishes as u64);
+        let metrics = &self.presence.shared.metrics;
+        metrics.publishes_in.inc_by(publishes as u64);
+        metrics.packets_in.inc_by(packets.len() as u64);
         let result = self.process_each(packets, &mut batch, &mut reports).await;
         self.acknowledged(reports);
         // What came before a wrong packet counts.
@@ -46,6 +48,7 @@ impl Connection {
                     if let Some(device) = &self.presence.device {
                         device.heard(clock::now_ms());
                     }
+                    self.presence.shared.metrics.packets_out.inc();
                     self.unsent.extend_from_slice(encode::PINGRESP);
                 }
                 Packet::Subscribe(subscribe) => {

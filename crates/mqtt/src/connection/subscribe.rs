@@ -56,6 +56,7 @@ impl Connection {
             codes.push(code);
         }
         self.write_durably(pending).await?;
+        self.presence.shared.metrics.packets_out.inc();
         self.peer.suback(subscribe.id, &codes, why.as_deref(), &mut self.unsent);
         for (device, feed) in feeds {
             let online = match device {
@@ -166,6 +167,7 @@ impl Connection {
             }
             self.write_durably(pending).await?;
         }
+        self.presence.shared.metrics.packets_out.inc();
         self.peer.unsuback(id, &codes, &mut self.unsent);
         Ok(())
     }

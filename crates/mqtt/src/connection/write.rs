@@ -62,7 +62,7 @@ impl Connection {
         let Presence { mailbox, device, shared, dialect, .. } = &self.presence;
         let device = device.as_ref().map(|device| &device.name.id);
         let now = clock::instant();
-        let (mut published, mut taken) = (0, 0);
+        let (mut packets, mut published, mut taken) = (0, 0, 0);
         let mut refused = DeliveryReports::default();
         let committed = shared.hub.ingest.committed();
         self.unwritten.commit(committed);
@@ -80,6 +80,7 @@ impl Connection {
             }
             let State { session, known_config, .. } = &mut *state;
             let next = if self.ends { session.next_ack() } else { session.next(now) };
+            packets += u64::from(next.is_some());
             match next {
                 None => break false,
                 Some(Frame::Ack(ack)) => self.peer.ack(&ack, out),
@@ -114,7 +115,7 @@ impl Connection {
             self.log_progress(session, progress);
         }
         self.acknowledged(refused);
-        shared.metrics.publishes_out.inc_by(published);
+        shared.metrics.sent(packets, published);
         more
     }
 
@@ -123,7 +124,10 @@ impl Connection {
         while !out.is_empty() {
             match self.stream.try_write(out) {
                 Ok(0) => return Err(ConnectionEnd::Lost("connection lost".into())),
-                Ok(written) => out.advance(written),
+                Ok(written) => {
+                    self.presence.shared.metrics.bytes_out.inc_by(written as u64);
+                    out.advance(written);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             }

@@ -75,7 +75,9 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
     let (presence, connection_epoch) = begin(shared, (auth_context, dialect), connect, (key, claim)).await?;
     let mut unsent = BytesMut::new();
     peer.connack(&accepted, &mut unsent);
-    presence.shared.metrics.connects.inc();
+    let metrics = &presence.shared.metrics;
+    metrics.connects.inc();
+    metrics.packets_out.inc();
     resume(&presence);
     // What changed before the connection could be told.
     presence.mailbox.revalidate();

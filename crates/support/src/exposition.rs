@@ -1,0 +1,81 @@
+//! The two text formats of metrics: OpenMetrics, which has exemplars, and the older one of Prometheus, which every scraper reads.
+
+use std::collections::BTreeSet;
+
+/// How a scraper wants to have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exposition {
+    #[default]
+    Plain,
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// From the header `Accept`: OpenMetrics for those that name it.
+    #[must_use]
+    pub fn of_accept(accept: &str) -> Self {
+        let open = accept.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == OPEN_METRICS);
+        if open { Self::OpenMetrics } else { Self::Plain }
+    }
+
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
+/// OpenMetrics' text in the older format: a counter's family is named as its sample is, with `_total`; no units, no exemplars and no
+/// mark of the end.
+#[must_use]
+pub fn plain(open_metrics: &str) -> String {
+    let counters: BTreeSet<_> =
+        open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        let about = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        let counter = about.and_then(|about| about.split_once(' ')).filter(|(name, _)| counters.contains(name));
+        if let Some((name, rest)) = counter {
+            text.extend([&line[..7], name, "_total ", rest]);
+        } else if about.is_some() {
+            text.push_str(line);
+        } else if line.starts_with('#') {
+            continue;
+        } else {
+            text.push_str(line.split_once(" # {").map_or(line, |(sample, _)| sample));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_has_no_exemplars_and_names_counters_as_their_samples() {
+        let open = "# HELP a Some.\n# TYPE a counter\na_total{x=\"# {\"} 1\n# HELP b B.\n# TYPE b histogram\n# UNIT b seconds\n\
+                    b_bucket{le=\"1.0\"} 2 # {trace_id=\"ab\"} 0.5\n# EOF\n";
+        let expected = "# HELP a_total Some.\n# TYPE a_total counter\na_total{x=\"# {\"} 1\n# HELP b B.\n# TYPE b histogram\n\
+                        b_bucket{le=\"1.0\"} 2\n";
+        assert_eq!(plain(open), expected);
+    }
+
+    #[test]
+    fn who_names_open_metrics_gets_it() {
+        for (accept, expected) in [
+            ("", Exposition::Plain),
+            ("*/*", Exposition::Plain),
+            ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Exposition::Plain),
+            ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", Exposition::OpenMetrics),
+            ("text/plain, application/openmetrics-text", Exposition::OpenMetrics),
+        ] {
+            assert_eq!(Exposition::of_accept(accept), expected, "{accept}");
+        }
+    }
+}
