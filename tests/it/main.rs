@@ -13,6 +13,7 @@ mod crash_admin;
 mod crash_commands;
 mod crash_timers;
 mod credentials;
+mod deploy;
 mod examples;
 mod first_cause;
 mod first_steps;

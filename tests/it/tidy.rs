@@ -2,6 +2,7 @@
 
 mod circles;
 mod code;
+pub(crate) mod deploy;
 mod entry_points;
 mod fields;
 mod functions;

@@ -58,6 +58,20 @@ impl Admin {
         answer(self.agent.get(self.url(path)).header("authorization", self.bearer()).call())
     }
 
+    /// Its content type and its text.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn text_as(&self, path: &str, accept: &str) -> (String, String) {
+        let call = self.agent.get(self.url(path)).header("authorization", self.bearer()).header("accept", accept);
+        let mut answered = call.call().expect("the admin API does not answer");
+        let kind = answered.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.to_owned();
+        (kind, answered.body_mut().read_to_string().expect("no text"))
+    }
+
     /// The lines of an answer that has no end.
     ///
     /// # Panics
