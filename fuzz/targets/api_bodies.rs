@@ -1,4 +1,4 @@
 //! Bodies of the HTTP API.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox::fuzzing::api_bodies(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox_fuzz::api_bodies(data));

@@ -1,4 +1,4 @@
 //! The host's settings file.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox::fuzzing::host_settings(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox_fuzz::host_settings(data));

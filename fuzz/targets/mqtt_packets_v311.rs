@@ -1,4 +1,4 @@
 //! A connection of MQTT 3.1.1: CONNECT, then whatever comes.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox::fuzzing::mqtt_packets(data, false));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox_fuzz::mqtt_packets(data, false));

@@ -1,4 +1,4 @@
 //! A token that a device shows.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox::fuzzing::tokens(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| switchbox_fuzz::tokens(data));

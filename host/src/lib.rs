@@ -2,6 +2,3 @@
 
 pub mod app;
 pub mod commands;
-
-#[cfg(fuzzing)]
-pub mod fuzzing;

@@ -1,5 +1,5 @@
-//! Doors for the fuzz targets of `fuzz/`: each takes bytes that anybody may send, and must come back, whatever they are.
-//! Only there when built for fuzzing (`--cfg fuzzing`).
+//! What the fuzz targets call: each function takes bytes that anybody may send, and must come back, whatever they are.
+//! It depends on the crates that read such bytes, not on the program, so that the build stays short.
 
 use switchbox_admin as admin;
 use switchbox_auth as auth;
