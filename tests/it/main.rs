@@ -6,6 +6,7 @@ mod azure;
 mod azure_service;
 mod backlog;
 mod clients;
+mod command_line;
 mod commands;
 mod console;
 mod crash;

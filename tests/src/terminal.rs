@@ -20,6 +20,8 @@ pub fn has_terminal() -> bool {
 pub fn on_a_terminal(plain: &Command, arguments: &str) -> (ExitStatus, String) {
     let mut script = Command::new("script");
     script.args(["-qec", &format!("stty cols 100; '{}' {arguments}", plain.get_program().display()), "/dev/null"]);
+    // A test that wants colours sets it to nothing.
+    script.env("NO_COLOR", "1");
     script.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(folder) = plain.get_current_dir() {
         script.current_dir(folder);

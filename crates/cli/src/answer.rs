@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::table::table;
+use super::{table::table, when::when};
 
 /// A value as a cell: text as it is, other values as JSON, and `-` where there is none.
 pub(super) fn cell(value: Option<&Value>) -> String {
@@ -39,9 +39,16 @@ pub(super) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// A table of a list in an answer. Each column has its head, and the place of its cell in an item as a JSON pointer.
+/// A table of a list in an answer. Each column has its head, and the place of its cell in an item as a JSON pointer. The API's
+/// names of times end with `ime`.
 pub(super) fn list(answer: &Value, name: &str, columns: &[(&str, &str)]) -> String {
-    let row = |item: &Value| columns.iter().map(|(_, at)| cell(item.pointer(at))).collect();
+    let row = |item: &Value| {
+        let cell = |at: &str| match at.ends_with("ime") {
+            true => when(cell(item.pointer(at))),
+            false => cell(item.pointer(at)),
+        };
+        columns.iter().map(|(_, at)| cell(at)).collect()
+    };
     let rows: Vec<Vec<_>> = items(answer, name).iter().map(row).collect();
     let head: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
     table(&head, &rows)

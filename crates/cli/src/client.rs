@@ -16,6 +16,7 @@ use ureq::{
 
 use super::{
     advice,
+    exit::{Code, Failed, failed, refused},
     names::{Names, device_path},
     trust,
     url::escape,
@@ -143,16 +144,18 @@ impl Client {
         Err(self.refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)))
     }
 
-    fn misspelt(&self) -> String {
-        format!("{} is no address of a host; write --admin like http://127.0.0.1:8080", self.base)
+    fn misspelt(&self) -> Failed {
+        let base = &self.base;
+        failed(Code::Arguments, format!("{base} is no address of a host; write --admin like http://127.0.0.1:8080"))
     }
 
-    fn nobody(&self) -> String {
+    fn nobody(&self) -> Failed {
         let data = self.data.display();
-        format!(
+        let text = format!(
             "no host answers at {}; start it with `switchbox serve --data {data}`, or name another with --data or --admin",
             self.base
-        )
+        );
+        failed(Code::Unreachable, text)
     }
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
@@ -210,23 +213,24 @@ impl Client {
 
     fn refused(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
         let Some(text) = answer.pointer("/error/message").and_then(Value::as_str) else {
-            return anyhow::anyhow!(
+            let other = format!(
                 "what answers at {} is no Switchbox host ({status}); name one with --data or --admin",
                 self.base
             );
+            return failed(Code::Unreachable, other).into();
         };
+        let kind = answer.pointer("/error/status").and_then(Value::as_str).unwrap_or_default();
         if status != StatusCode::UNAUTHORIZED {
-            let kind = answer.pointer("/error/status").and_then(Value::as_str).unwrap_or_default();
             return match advice::for_answer(kind, text) {
-                Some(advice) => anyhow::anyhow!("{text}; {advice}"),
-                None => anyhow::anyhow!("{text}"),
+                Some(advice) => refused(kind, format!("{text}; {advice}")),
+                None => refused(kind, text.to_owned()),
             };
         }
         let where_from = match &self.token {
             Some(_) => "the token given".to_owned(),
             None => format!("{} has none that this user can read", self.data.display()),
         };
-        anyhow::anyhow!("{text} ({where_from}); use --token, or --data with the host's data folder")
+        refused(kind, format!("{text} ({where_from}); use --token, or --data with the host's data folder"))
     }
 }
 

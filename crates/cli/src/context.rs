@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::exit::wrong;
 use switchbox_admin_api::TOKEN_FILE;
 use switchbox_store::private::make_folder;
 
@@ -143,10 +144,10 @@ fn choose(asked: Asked<'_>, hosts: &[Started], runs: &dyn Fn(&Started) -> bool, 
 fn which(running: &[&Started]) -> anyhow::Error {
     let line = |host: &&Started| format!("\n  --data {}   ({})", host.data.display(), host.admin);
     let lines: String = running.iter().map(line).collect();
-    anyhow::anyhow!(
-        "{} hosts run on this machine; say which one is meant, by the flag or in SWITCHBOX_DATA:{lines}",
-        running.len()
-    )
+    let count = running.len();
+    wrong(format!(
+        "{count} hosts run on this machine; say which one is meant, by the flag or in SWITCHBOX_DATA:{lines}"
+    ))
 }
 
 fn same(one: &Path, other: &Path) -> bool {

@@ -18,13 +18,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{answer::typed, client::Client, example, table::table};
-use switchbox_admin_api::{DeviceCredential, Listeners, PublicKeyCredential, PublicKeyFormat, SetPasswordRequest};
-use switchbox_auth::{keys, pem};
-use switchbox_model::{
-    DeviceName,
-    registry::{Credential, KeyFormat},
+use super::{answer::typed, client::Client, example, public_key::PublicKey, table::table, when::at};
+use switchbox_admin_api::{
+    DeviceCredential, Listeners, PublicKeyCredential, PublicKeyFormat, SetPasswordRequest, Time,
 };
+use switchbox_model::DeviceName;
 
 /// How a new device is to be known
 #[derive(Debug, clap::Args)]
@@ -33,9 +31,10 @@ pub struct NewKey {
     /// Make a key pair (ES256): the private half into NAME.key.pem, the public half to the host
     #[arg(long)]
     new_key: bool,
-    /// Register this public key or certificate (PEM; RSA or EC P-256)
-    #[arg(long, value_name = "FILE")]
-    public_key: Option<PathBuf>,
+    /// Register this public key or certificate (PEM; RSA or EC P-256); may be given several times. gcloud's
+    /// path=FILE,type=TYPE,expiration-time=TIME is understood, too
+    #[arg(long = "public-key", value_name = "FILE")]
+    public_keys: Vec<PublicKey>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,10 +43,11 @@ pub enum Action {
     Add {
         #[arg(value_name = "NAME")]
         owner: String,
-        file: PathBuf,
+        /// The file, or gcloud's path=FILE,type=TYPE,expiration-time=TIME
+        file: PublicKey,
         /// When it stops counting, such as 2030-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
-        expires: Option<String>,
+        expires: Option<Time>,
     },
     /// Show them, numbered
     List {
@@ -84,25 +84,25 @@ pub struct Secret {
 
 /// The key of a device that is being registered.
 pub(super) struct Key {
-    /// As the API takes it.
-    pub(super) credential: DeviceCredential,
+    /// As the API takes them.
+    pub(super) credentials: Vec<DeviceCredential>,
     /// The private half's file, made just now.
     pub(super) made: Option<PathBuf>,
 }
 
 impl NewKey {
     pub(super) fn make(&self, id: &str) -> anyhow::Result<Option<Key>> {
-        if let Some(file) = &self.public_key {
-            return Ok(Some(Key { credential: read(file)?, made: None }));
-        }
         if !self.new_key {
-            return Ok(None);
+            let given: Vec<_> = self.public_keys.iter().map(PublicKey::read).collect::<anyhow::Result<_>>()?;
+            return Ok(Some(given)
+                .filter(|given| !given.is_empty())
+                .map(|credentials| Key { credentials, made: None }));
         }
         let pair = rcgen::KeyPair::generate().context("no key could be made")?;
         let path = PathBuf::from(format!("{id}.key.pem"));
         write_private(&path, &Zeroizing::new(pair.serialize_pem()))?;
         let credential = credential(PublicKeyFormat::Es256Pem, pair.public_key_pem());
-        Ok(Some(Key { credential, made: Some(path) }))
+        Ok(Some(Key { credentials: vec![credential], made: Some(path) }))
     }
 }
 
@@ -143,29 +143,6 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         false => failed(),
     })?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
-}
-
-/// A public key or certificate as the API takes it: its kind is found by reading it.
-fn read(file: &Path) -> anyhow::Result<DeviceCredential> {
-    let shown = file.display();
-    let bytes = fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
-    let key = pem::text(&bytes).with_context(|| {
-        format!("{shown} is no text; if it is a key in DER: openssl pkey -pubin -inform DER -in OLD -out NEW")
-    })?;
-    let formats = if key.contains("CERTIFICATE-----") {
-        [(KeyFormat::RsaX509Pem, PublicKeyFormat::RsaX509Pem), (KeyFormat::Es256X509Pem, PublicKeyFormat::Es256X509Pem)]
-    } else {
-        [(KeyFormat::RsaPem, PublicKeyFormat::RsaPem), (KeyFormat::Es256Pem, PublicKeyFormat::Es256Pem)]
-    };
-    let mut problem = None;
-    for (format, name) in formats {
-        match keys::parse(&Credential { format, key: key.clone().into_owned(), expires_ms: None }) {
-            Ok(_) => return Ok(credential(name, key.into_owned())),
-            Err(error) => problem = Some(error),
-        }
-    }
-    let problem = problem.context("there is no key in it");
-    problem.and_then(|problem| Err(problem.into())).with_context(|| format!("{shown} cannot be used"))
 }
 
 fn credential(format: PublicKeyFormat, key: String) -> DeviceCredential {
@@ -210,9 +187,8 @@ impl Action {
     ) -> anyhow::Result<(Value, String)> {
         match self {
             Self::Add { owner, file, expires } => {
-                let mut new = read(file)?;
-                let expires = expires.as_ref().map(|time| time.parse().map_err(|e| anyhow::anyhow!("--expires {e}")));
-                new.expiration_time = expires.transpose()?;
+                let mut new = file.read()?;
+                new.expiration_time = expires.or(new.expiration_time);
                 change(client, &path(owner)?, "addCredential", &new, owner)
             }
             Self::List { owner } => {
@@ -252,7 +228,7 @@ fn format(credential: &DeviceCredential) -> String {
 }
 
 fn expires(credential: &DeviceCredential) -> String {
-    credential.expiration_time.map_or_else(|| "never".into(), |time| time.to_string())
+    credential.expiration_time.map_or_else(|| "never".into(), |time| at(time.to_string()))
 }
 
 /// SHA-256 of what the PEM holds: of a certificate as `openssl x509 -fingerprint -sha256` has it, of a key that of

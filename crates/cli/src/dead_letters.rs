@@ -10,6 +10,7 @@ use super::{
     payload::readable,
     table,
     url::escape,
+    when::at,
 };
 use switchbox_admin_api::{
     DeadLetter, PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
@@ -104,13 +105,13 @@ fn details(letter: DeadLetter) -> String {
     let event = letter.event;
     let mut rows = vec![
         ("letter", letter.id.to_string()),
-        ("time", letter.time.to_string()),
+        ("time", at(letter.time.to_string())),
         ("plugin", letter.plugin),
         ("digest", letter.digest),
         ("tries", letter.attempt.to_string()),
         ("error", letter.error),
         ("event", event.id.to_string()),
-        ("event time", event.time.to_string()),
+        ("event time", at(event.time.to_string())),
         ("event kind", answer::cell(serde_json::to_value(event.kind).ok().as_ref())),
         ("device", or_dash(event.device)),
         ("data", readable(event.binary_data.as_ref())),

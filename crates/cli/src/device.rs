@@ -14,6 +14,7 @@ use super::{
     answer::{or_dash, typed},
     client::Client,
     credential,
+    exit::Code,
     host::Host,
     names::Names,
     payload::{data, readable},
@@ -27,8 +28,6 @@ use switchbox_admin_api::{
 
 /// From this status on a device's answer to a method call says that it failed: those of HTTP.
 const FAILED: u16 = 400;
-/// The exit code of `device method` when the device answers that it failed.
-const DEVICE_REFUSED: u8 = 3;
 
 /// Devices are named lamp-1 (in the default registry, or that of --registry), REGISTRY/lamp-1, or in full
 #[derive(Debug, clap::Args)]
@@ -64,8 +63,8 @@ enum Action {
     Command(command::Command),
     /// Call a method of a device and show the status and the payload of its answer
     ///
-    /// Ends with 0 when the device answers with a status below 400, with 3 when it answers with 400 or more, and with 1 when there
-    /// is no answer
+    /// Ends with 0 when the device answers with a status below 400, with 3 when it answers with 400 or more, with 7 when it cannot be
+    /// called, and with 8 when it does not answer in time
     #[command(visible_alias = "call")]
     Method {
         device: String,
@@ -138,7 +137,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
         return Ok(twin::run(&options.host, &client, action)?.into());
     }
     let (answer, text) = act(&client, &options.action)?;
-    let code = if failed(&options.action, &answer) { DEVICE_REFUSED } else { 0 };
+    let code = if failed(&options.action, &answer) { Code::DeviceRefused as u8 } else { 0 };
     Ok(Printed { text: options.host.show(&answer, text), code })
 }
 

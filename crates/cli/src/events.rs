@@ -5,9 +5,23 @@ use std::io::{BufRead, BufReader, Read};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{answer::items, host::Host, names::Names, payload::shown, printed::show, readable, url::escape};
+use super::{
+    answer::items,
+    client::Client,
+    exit::{Code, failed},
+    host::Host,
+    names::Names,
+    payload::shown,
+    printed::show,
+    readable, since,
+    url::escape,
+};
+use switchbox_admin_api::Time;
 use switchbox_model::{DeviceName, RegistryName};
-use switchbox_support::terminal;
+use switchbox_support::terminal::{self, Style, paint};
+
+/// Events that are shown where nobody says how many.
+const LIMIT: u32 = 20;
 
 /// Events, newest first; with --follow those to come, as they come
 #[derive(Debug, clap::Args)]
@@ -22,9 +36,12 @@ pub struct Options {
     /// telemetry, state, connected, disconnected, command-settled, timer or topic
     #[arg(long)]
     kind: Option<String>,
-    /// How many
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    limit: u32,
+    /// Only what happened since: 1h, or a time such as 2030-01-01T00:00:00Z. With --follow, what happened since comes first
+    #[arg(long, value_name = "DURATION|TIME", value_parser = since::parse)]
+    since: Option<Time>,
+    /// How many at most [default: 20, with --since all]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
     /// Go on until interrupted
     #[arg(long, short)]
     follow: bool,
@@ -56,33 +73,51 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Those that are there.
 pub(super) fn listed(options: &Options) -> anyhow::Result<String> {
-    let path = format!("/v1/events?{}", options.filters()?);
-    let answer = options.host.client()?.list(&path, "events", options.limit.max(1))?;
+    let answer = past(&options.host.client()?, options)?;
     let one = |event| Ok(terminal::piece(&line("event", event)?).into_owned());
     let lines: Vec<_> = items(&answer, "events").iter().map(one).collect::<anyhow::Result<_>>()?;
     Ok(options.host.show(&answer, lines.join("\n")))
 }
 
+fn past(client: &Client, options: &Options) -> anyhow::Result<Value> {
+    let since = options.since.map(|since| format!("&since={since}")).unwrap_or_default();
+    let most = options.limit.unwrap_or(if options.since.is_some() { u32::MAX } else { LIMIT });
+    client.list(&format!("/v1/events?{}{since}", options.filters()?), "events", most.max(1))
+}
+
 fn follow(options: &Options) -> anyhow::Result<()> {
-    let stream = options.host.client()?.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
-    each(stream, |kind, told| match options.host.wants_json() {
-        true => show(&terminal::json_piece(&readable::with_texts(told).to_string())),
+    let client = options.host.client()?;
+    // Opened before the past is read, so that nothing falls between the two.
+    let stream = client.stream(&format!("/v1/events:follow?{}", options.filters()?))?;
+    let print = |kind: &str, told: Value| match options.host.wants_json() {
+        true => show(&terminal::json_piece(&readable::with_data(told).to_string())),
         false => show(&terminal::piece(&line(kind, &told)?)),
-    })
+    };
+    let past = if options.since.is_some() && options.plugin.is_none() { past(&client, options)? } else { Value::Null };
+    let past = items(&past, "events");
+    past.iter().rev().try_for_each(|event| print("event", event.clone()))?;
+    let shown = past.first().map_or(0, number);
+    each(stream, |kind, told| if kind == "event" && number(&told) <= shown { Ok(()) } else { print(kind, told) })
+}
+
+/// An event's; later ones have larger numbers.
+fn number(event: &Value) -> u64 {
+    field(event, "id").parse().unwrap_or(u64::MAX)
 }
 
 /// Gives what a stream of server-sent events tells to `tell`, each with its kind, until the host ends it.
 pub(super) fn each(stream: impl Read, mut tell: impl FnMut(&str, Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut kind = String::new();
     for read in BufReader::new(stream).lines() {
-        let read = read.context("the host has gone away; start this again when it is back")?;
+        let read = read
+            .with_context(|| failed(Code::Unreachable, "the host has gone away; start this again when it is back"))?;
         if let Some(name) = read.strip_prefix("event: ") {
             kind = name.to_owned();
         } else if let Some(data) = read.strip_prefix("data: ") {
             tell(&kind, serde_json::from_str(data).context("the host's answer is no JSON")?)?;
         }
     }
-    anyhow::bail!("the host has stopped; start this again when it is back")
+    Err(failed(Code::Unreachable, "the host has stopped; start this again when it is back").into())
 }
 
 fn field<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -94,12 +129,13 @@ pub(super) fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
     Ok(match kind {
         "event" => {
             let device = short(field(told, "device"));
+            let device = paint(&device, Style::Bold);
             // Each kind of event has some of these.
             let details = ["kind", "subfolder", "topic", "reason", "commandId", "status", "plugin", "name"];
             let details = details.into_iter().map(|name| field(told, name));
-            let what: Vec<_> =
-                std::iter::once(device.as_str()).chain(details).filter(|part| !part.is_empty()).collect();
+            let what: Vec<_> = std::iter::once(&*device).chain(details).filter(|part| !part.is_empty()).collect();
             let (id, time, data) = (field(told, "id"), field(told, "time"), shown(told.get("binaryData"))?);
+            let time = paint(time, Style::Dim);
             format!("{time} {id:>6} {} {data}", what.join(" ")).trim_end().to_owned()
         }
         "execution" => {
@@ -107,10 +143,11 @@ pub(super) fn line(kind: &str, told: &Value) -> anyhow::Result<String> {
             let came = match field(told, "error") {
                 "" if effects == 1 => "1 effect".to_owned(),
                 "" => format!("{effects} effects"),
-                error => format!("failed: {error}"),
+                error => paint(&format!("failed: {error}"), Style::Red).into_owned(),
             };
             let took = told.get("tookUs").and_then(Value::as_u64).unwrap_or(0);
             let (event, time, plugin) = (field(told, "event"), field(told, "time"), field(told, "plugin"));
+            let time = paint(time, Style::Dim);
             format!("{time} {event:>6} → plugin {plugin}: {came} ({took} µs)")
         }
         "missed" => {

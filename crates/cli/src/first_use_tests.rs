@@ -167,7 +167,7 @@ fn all_versions_that_are_kept_are_shown_and_payloads_as_text_beside_their_base64
     assert_eq!(run(&["device", "config", "get", "lamp-1", "--versions"]).unwrap().lines().count(), 3);
     let json: serde_json::Value =
         serde_json::from_str(&run(&["device", "state", "lamp-1", "--json"]).unwrap()).unwrap();
-    assert_eq!(json["deviceStates"][0]["binaryDataText"], "bright");
+    assert_eq!(json["deviceStates"][0]["data"], "bright");
     assert_eq!(json["deviceStates"][0]["binaryData"], "YnJpZ2h0");
 }
 

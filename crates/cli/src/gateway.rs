@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     answer::{or_dash, typed, yes},
     client::Client,
+    exit::wrong,
     on_host,
     table::table,
     url::escape,
@@ -101,11 +102,11 @@ fn associate(client: &Client, verb: &str, gateway: &str, device: &str) -> anyhow
     // A gateway speaks for devices of its registry, so that is the one that a short name is of.
     let device = DeviceName::parse(device, &gateway.registry)?;
     if gateway.registry != device.registry {
-        anyhow::bail!(
+        return Err(wrong(format!(
             "{gateway} and {device} are in different registries; a gateway speaks for devices of its own registry only, so \
              register the device in {}",
             gateway.registry
-        );
+        )));
     }
     let path = escape(&format!("/v1/{}:{verb}", gateway.registry));
     let (gateway_id, device_id) = (gateway.id.to_string(), device.id.to_string());

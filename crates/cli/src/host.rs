@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use serde_json::Value;
 
 use super::{
@@ -27,9 +28,23 @@ pub(super) struct Host {
     /// The host's data folder, to read the token from [default: that of the host that runs on this machine]
     #[arg(long, value_name = "DIR", env = "SWITCHBOX_DATA", global = true)]
     data: Option<PathBuf>,
-    /// Print the host's answer as JSON, with payloads that are text as text beside their base64
-    #[arg(long, global = true)]
+    /// How the host's answer is printed [default: table]
+    #[arg(long, short, value_enum, value_name = "FORMAT", global = true)]
+    output: Option<Output>,
+    /// The same as --output json
+    #[arg(long, global = true, conflicts_with = "output")]
     json: bool,
+}
+
+/// What the host's answer is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Table,
+    /// As the API answers, with `data` beside each payload that is text
+    Json,
+    /// The same on one line; of a list each item on a line
+    Jsonl,
 }
 
 impl Host {
@@ -47,20 +62,38 @@ impl Host {
         Ok(self.client()?.in_registry_of(names))
     }
 
+    fn output(&self) -> Output {
+        if self.json { Output::Json } else { self.output.unwrap_or(Output::Table) }
+    }
+
+    /// True if what comes one after the other is to be JSON, a line each.
     pub(super) fn wants_json(&self) -> bool {
-        self.json
+        self.output() != Output::Table
     }
 
     /// The answer for a program, or the text for a person.
     pub(super) fn show(&self, answer: &Value, text: String) -> String {
-        if !self.json {
-            return text;
-        }
-        terminal::json_piece(&format!("{:#}", readable::with_texts(answer.clone()))).into_owned()
+        let json = match self.output() {
+            Output::Table => return text,
+            Output::Json => format!("{:#}", readable::with_data(answer.clone())),
+            Output::Jsonl => lines(&readable::with_data(answer.clone())),
+        };
+        terminal::json_piece(&json).into_owned()
     }
 
     /// The same for an answer in which documents stand byte for byte.
     pub(super) fn show_document(&self, answer: &switchbox_rules::json::Value<'_>, text: String) -> String {
-        if self.json { terminal::json_piece(&switchbox_rules::json::pretty(answer)).into_owned() } else { text }
+        let json = match self.output() {
+            Output::Table => return text,
+            Output::Json => switchbox_rules::json::pretty(answer),
+            Output::Jsonl => switchbox_rules::json::compact(answer),
+        };
+        terminal::json_piece(&json).into_owned()
     }
+}
+
+/// An answer for a program that reads by lines. A list without items is no line.
+fn lines(answer: &Value) -> String {
+    let Some(items) = readable::only_list(answer) else { return answer.to_string() };
+    items.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -1,8 +1,6 @@
 //! Devices and registries as a person names them, and their paths in the API.
 
-use anyhow::bail;
-
-use super::url::escape;
+use super::{exit::wrong, url::escape};
 use switchbox_model::{DeviceName, DeviceNum, RegistryName};
 
 /// Which device a name stands for
@@ -24,12 +22,15 @@ impl Names {
         let home = self.home()?;
         let name = DeviceName::parse(text, &home)?;
         if self.registry.is_some() && name.registry != home {
-            bail!("{text} is a device of {}, but --registry says {home}; leave one of the two out", name.registry);
+            let of = name.registry;
+            return Err(wrong(format!(
+                "{text} is a device of {of}, but --registry says {home}; leave one of the two out"
+            )));
         }
         if DeviceNum::parse_num_id(name.id.as_str()).is_some() {
-            bail!(
+            return Err(wrong(format!(
                 "{text} is a device's number (numId); name the device by its id, which `switchbox device list` shows"
-            );
+            )));
         }
         Ok(name)
     }

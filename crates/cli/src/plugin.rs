@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     answer::typed,
     client::Client,
+    exit::wrong,
     host::Host,
     plugin_logs, plugin_new,
     table::{self, table},
@@ -132,11 +133,11 @@ fn granted(grants: &[String]) -> anyhow::Result<GrantRequest> {
     for grant in grants {
         let (capability, pattern) = grant
             .split_once('=')
-            .ok_or_else(|| anyhow::anyhow!("{grant}: write CAPABILITY=PATTERN, such as config=lamp-*"))?;
+            .ok_or_else(|| wrong(format!("{grant}: write CAPABILITY=PATTERN, such as config=lamp-*")))?;
         let known = Capability::ALL.into_iter().find(|known| known.as_str() == capability);
         let known = known.ok_or_else(|| {
             let names = Capability::ALL.map(Capability::as_str).join(", ");
-            anyhow::anyhow!("{grant}: {capability} is no capability; there are {names}")
+            wrong(format!("{grant}: {capability} is no capability; there are {names}"))
         })?;
         granted.entry(known).or_default().push(pattern.to_owned());
     }

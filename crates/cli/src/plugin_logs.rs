@@ -1,12 +1,13 @@
 //! `switchbox plugin logs`: what a plugin wrote to its log, from the executions that the journal keeps, and how it failed.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::{client::Client, events, host::Host, printed::show, url::escape};
+use super::{client::Client, events, host::Host, printed::show, since, url::escape};
+use switchbox_admin_api::Time;
 use switchbox_model::PluginName;
-use switchbox_support::{clock, terminal};
+use switchbox_support::terminal;
 
 /// Executions in one page.
 const PAGE: usize = 200;
@@ -17,9 +18,9 @@ pub(super) struct Options {
     /// Go on until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// Only what is newer than this, such as 1h [default: all that is kept]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    since: Option<Duration>,
+    /// Only what is newer: 1h, or a time such as 2030-01-01T00:00:00Z [default: all that is kept]
+    #[arg(long, value_name = "DURATION|TIME", value_parser = since::parse)]
+    since: Option<Time>,
     /// The newest lines, so many at most
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -78,10 +79,7 @@ fn newest(past: &[Value], limit: usize) -> Vec<Line> {
 
 /// Executions with lines, the newest first: as many as have the lines that are wanted.
 fn past(client: &Client, options: &Options) -> anyhow::Result<Vec<Value>> {
-    let since = options.since.map(|since| {
-        let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        format!("&since={}", clock::rfc3339(clock::now_ms().saturating_sub(since)))
-    });
+    let since = options.since.map(|since| format!("&since={since}"));
     let query = query(&options.name)?;
     let base = format!("/v1/executions?{query}&logged=true&pageSize={PAGE}{}", since.unwrap_or_default());
     let (mut found, mut lines, mut token): (Vec<Value>, _, _) = (Vec::new(), 0, String::new());

@@ -1,39 +1,49 @@
-//! The host's JSON for people who read it: a payload that is text stands as text beside its base64.
+//! The host's JSON for people and scripts that read it: a payload that is text stands decoded beside its base64.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-/// Fields that hold base64, each with the field that gets the text.
-const PAYLOADS: [(&str, &str); 2] = [("binaryData", "binaryDataText"), ("payload", "payloadText")];
+/// Fields that hold base64.
+const PAYLOADS: [&str; 2] = ["binaryData", "payload"];
+/// What they hold, decoded.
+const DECODED: &str = "data";
 /// What others wrote: its fields are not the API's.
 const FOREIGN: [&str; 6] = ["metadata", "desired", "reported", "differs", "patch", "settings"];
 
-/// Adds `binaryDataText` beside each `binaryData`, and `payloadText` beside each `payload`, that is UTF-8.
-pub(super) fn with_texts(value: Value) -> Value {
+/// Adds `data` beside each `binaryData` and `payload` that is UTF-8: a JSON object or array as such, anything else as text.
+pub(super) fn with_data(value: Value) -> Value {
     match value {
-        Value::Array(items) => Value::Array(items.into_iter().map(with_texts).collect()),
-        Value::Object(fields) => Value::Object(fields_with_texts(fields)),
+        Value::Array(items) => Value::Array(items.into_iter().map(with_data).collect()),
+        Value::Object(fields) => Value::Object(fields_with_data(fields)),
         other => other,
     }
 }
 
-fn fields_with_texts(fields: Map<String, Value>) -> Map<String, Value> {
-    let texts: Vec<_> = PAYLOADS
-        .into_iter()
-        .filter_map(|(field, text)| Some((text.to_owned(), Value::from(decoded(fields.get(field)?)?))))
-        .collect();
+fn fields_with_data(fields: Map<String, Value>) -> Map<String, Value> {
+    let data = PAYLOADS.into_iter().find_map(|field| decoded(fields.get(field)?));
     let inner = fields.into_iter().map(|(name, value)| {
-        let value = if FOREIGN.contains(&name.as_str()) { value } else { with_texts(value) };
+        let value = if FOREIGN.contains(&name.as_str()) { value } else { with_data(value) };
         (name, value)
     });
     let mut fields: Map<_, _> = inner.collect();
-    fields.extend(texts);
+    fields.extend(data.map(|data| (DECODED.to_owned(), data)));
     fields
 }
 
 /// Returns `None` if it is no base64, or no text.
-fn decoded(value: &Value) -> Option<String> {
-    String::from_utf8(STANDARD.decode(value.as_str()?).ok()?).ok()
+fn decoded(value: &Value) -> Option<Value> {
+    let text = String::from_utf8(STANDARD.decode(value.as_str()?).ok()?).ok()?;
+    let json = serde_json::from_str(&text).ok().filter(|value| matches!(value, Value::Object(_) | Value::Array(_)));
+    Some(json.unwrap_or(Value::String(text)))
+}
+
+/// The items of an answer that is a list and nothing else, for output by lines. Returns `None` if it is not.
+pub(super) fn only_list(answer: &Value) -> Option<&[Value]> {
+    let mut fields = answer.as_object()?.iter().filter(|(name, _)| *name != "nextPageToken");
+    match (fields.next(), fields.next()) {
+        (Some((_, Value::Array(items))), None) => Some(items),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -45,19 +55,31 @@ mod tests {
     #[test]
     fn payloads_that_are_text_stand_beside_their_base64() {
         for (answer, expect) in [
-            (json!({"binaryData": "b24="}), json!({"binaryData": "b24=", "binaryDataText": "on"})),
-            (json!({"binaryData": ""}), json!({"binaryData": "", "binaryDataText": ""})),
-            (json!({"status": 200, "payload": "b24="}), json!({"status": 200, "payload": "b24=", "payloadText": "on"})),
+            (json!({"binaryData": "b24="}), json!({"binaryData": "b24=", "data": "on"})),
+            (json!({"binaryData": ""}), json!({"binaryData": "", "data": ""})),
+            (json!({"status": 200, "payload": "b24="}), json!({"status": 200, "payload": "b24=", "data": "on"})),
+            (
+                json!({"binaryData": "eyJvbiI6dHJ1ZX0="}),
+                json!({"binaryData": "eyJvbiI6dHJ1ZX0=", "data": {"on": true}}),
+            ),
+            (json!({"binaryData": "NDI="}), json!({"binaryData": "NDI=", "data": "42"})),
             (json!({"binaryData": "/w=="}), json!({"binaryData": "/w=="})),
             (json!({"binaryData": 7}), json!({"binaryData": 7})),
             (
                 json!({"events": [{"binaryData": "b24="}], "config": {"binaryData": "b24="}}),
-                json!({"events": [{"binaryData": "b24=", "binaryDataText": "on"}],
-                       "config": {"binaryData": "b24=", "binaryDataText": "on"}}),
+                json!({"events": [{"binaryData": "b24=", "data": "on"}], "config": {"binaryData": "b24=", "data": "on"}}),
             ),
             (json!({"metadata": {"payload": "b24="}}), json!({"metadata": {"payload": "b24="}})),
         ] {
-            assert_eq!(with_texts(answer), expect);
+            assert_eq!(with_data(answer), expect);
         }
+    }
+
+    #[test]
+    fn a_list_is_one_field_with_its_items() {
+        let list = json!({"devices": [1, 2], "nextPageToken": "x"});
+        assert_eq!(only_list(&list), Some(&[json!(1), json!(2)][..]));
+        assert_eq!(only_list(&json!({"id": "lamp-1", "credentials": []})), None);
+        assert_eq!(only_list(&json!({})), None);
     }
 }

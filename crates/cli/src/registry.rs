@@ -9,10 +9,12 @@ use serde_json::Value;
 use super::{
     answer::{self, or_dash, typed},
     client::Client,
+    exit::wrong,
     names::registry_name,
     on_host,
     table::details,
     url::escape,
+    when::at,
 };
 use switchbox_admin_api::{
     CertificateFormat, DeviceRegistry, HttpConfig, HttpState, PublicKeyCertificate, RegistryCredential,
@@ -114,10 +116,9 @@ impl on_host::Action for Action {
             }
             Self::Update { registry, fields } => {
                 let (body, mask) = fields.body()?;
-                anyhow::ensure!(
-                    !mask.is_empty(),
-                    "nothing to change is given: use --certificate, --no-certificates or --http"
-                );
+                if mask.is_empty() {
+                    return Err(wrong("nothing to change is given: use --certificate, --no-certificates or --http"));
+                }
                 let answer = client.patch(&format!("{}?updateMask={mask}", path(registry)?), &body)?;
                 Ok((answer, format!("{registry} is changed")))
             }
@@ -150,7 +151,7 @@ fn shown(registry: DeviceRegistry) -> String {
     let http = registry.http_config.and_then(|config| config.http_enabled_state);
     let rows = [
         ("name", or_dash(registry.name)),
-        ("createTime", or_dash(registry.create_time)),
+        ("createTime", at(or_dash(registry.create_time))),
         ("http", or_dash(http)),
         ("logLevel", or_dash(registry.log_level)),
         ("authorities", registry.credentials.len().to_string()),

@@ -7,9 +7,11 @@ use super::{
     answer::{or_dash, typed, yes},
     client::Client,
     credential::{self, NewKey, Secret},
+    exit::wrong,
     on_host,
     table::{self, table},
     url::escape,
+    when::at,
 };
 use switchbox_admin_api::{ListServiceAccountsResponse, ServiceAccount};
 use switchbox_model::ServiceName;
@@ -73,7 +75,7 @@ impl on_host::Action for Action {
                     id: Some(name.clone()),
                     publish: publish.clone(),
                     subscribe: subscribe.clone(),
-                    credentials: key.iter().map(|key| key.credential.clone()).collect(),
+                    credentials: key.iter().flat_map(|key| key.credentials.clone()).collect(),
                     ..ServiceAccount::default()
                 };
                 let answer = client.post(PATH, &body);
@@ -127,13 +129,15 @@ fn update(publish: &[String], subscribe: &[String], disabled: Option<bool>) -> a
     }
     body.extend(disabled.map(|disabled| ("disabled".to_owned(), disabled.into())));
     let mask = body.keys().cloned().collect::<Vec<_>>().join(",");
-    anyhow::ensure!(!mask.is_empty(), "nothing to change is given: use --publish, --subscribe or --disabled");
+    if mask.is_empty() {
+        return Err(wrong("nothing to change is given: use --publish, --subscribe or --disabled"));
+    }
     Ok((body.into(), mask))
 }
 
 fn details(account: ServiceAccount) -> String {
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
-    let mut rows = vec![pair("account", or_dash(account.id)), pair("made", or_dash(account.create_time))];
+    let mut rows = vec![pair("account", or_dash(account.id)), pair("made", at(or_dash(account.create_time)))];
     rows.push(pair("disabled", yes(account.disabled)));
     rows.extend(account.publish.into_iter().map(|filter| pair("publish", filter)));
     rows.extend(account.subscribe.into_iter().map(|filter| pair("subscribe", filter)));

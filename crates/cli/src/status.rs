@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::host::Host;
+use super::{host::Host, when::at};
+use switchbox_support::terminal::{Style, paint};
 
 /// How a running host is: its version, what is wrong, how much it has
 #[derive(Debug, clap::Args)]
@@ -25,11 +26,11 @@ fn text(status: &Value) -> String {
         None => "unknown".to_owned(),
     };
     let mut lines = vec![
-        format!("switchbox {}, since {}", field("/version"), field("/startTime")),
+        format!("switchbox {}, since {}", field("/version"), at(field("/startTime"))),
         format!("{} devices, {} connected", field("/devices/registered"), field("/devices/connected")),
         format!("{} MQTT connections", field("/connections")),
         format!("{} commands wait", field("/commandsOpen")),
-        format!("journal: {} bytes, back to {}", field("/journalBytes"), field("/oldestEventTime")),
+        format!("journal: {} bytes, back to {}", field("/journalBytes"), at(field("/oldestEventTime"))),
         format!("disk: {} bytes free", field("/diskFreeBytes")),
         format!("token {} with the scope {}", field("/caller/name"), field("/caller/scope")),
     ];
@@ -37,11 +38,12 @@ fn text(status: &Value) -> String {
     let plugins: Vec<_> = plugins.map(|(state, count)| format!("{count} {state}")).collect();
     lines.push(format!("plugins: {}", if plugins.is_empty() { "none".to_owned() } else { plugins.join(", ") }));
     let problems = status.get("problems").and_then(Value::as_array).into_iter().flatten();
-    lines.extend(problems.filter_map(Value::as_str).map(|problem| format!("WRONG: {problem}")));
+    let wrong = paint("WRONG:", Style::Red);
+    lines.extend(problems.filter_map(Value::as_str).map(|problem| format!("{wrong} {problem}")));
     let letters = status.get("deadLetters").and_then(Value::as_u64).unwrap_or_default();
     if letters > 0 {
         let more = if status.get("deadLettersMore") == Some(&Value::Bool(true)) { " or more" } else { "" };
-        lines.push(format!("WRONG: {letters}{more} dead letters (switchbox dead-letters list)"));
+        lines.push(format!("{wrong} {letters}{more} dead letters (switchbox dead-letters list)"));
     }
     lines.join("\n")
 }

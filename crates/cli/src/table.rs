@@ -1,7 +1,7 @@
 //! Tables for people. On a terminal a table is as wide as the terminal at most; cells that are too long are cut, or wrapped
 //! where each row is one thing to be read whole. Elsewhere cells are whole, so that programs can read them.
 
-use switchbox_support::terminal::{columns, line, split_at_width, width};
+use switchbox_support::terminal::{Style, columns, line, paint, split_at_width, width};
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -39,8 +39,9 @@ impl Layout {
         }
         self.fit(&mut widths);
         let mut text = String::new();
-        for row in std::iter::once(&head).chain(&rows) {
-            self.row(&mut text, row, &widths);
+        self.row(&mut text, &head, &widths, &|_| Some(Style::Bold));
+        for row in &rows {
+            self.row(&mut text, row, &widths, &style);
         }
         text
     }
@@ -69,7 +70,7 @@ impl Layout {
         }
     }
 
-    fn row(&self, text: &mut String, row: &[String], widths: &[usize]) {
+    fn row(&self, text: &mut String, row: &[String], widths: &[usize], style: &dyn Fn(&str) -> Option<Style>) {
         let mut at = 0;
         let mut written = String::new();
         for ((index, cell), width) in row.iter().enumerate().zip(widths) {
@@ -79,7 +80,10 @@ impl Layout {
                 Some(_) => cut(cell, *width),
                 None => cell.clone(),
             };
-            written.push_str(&shown);
+            match style(cell) {
+                Some(style) => written.push_str(&paint(&shown, style)),
+                None => written.push_str(&shown),
+            }
             if !last {
                 written.extend(std::iter::repeat_n(' ', width.saturating_sub(columns(&shown)) + GAP));
                 at += width + GAP;
@@ -87,6 +91,16 @@ impl Layout {
         }
         text.push_str(written.trim_end());
         text.push('\n');
+    }
+}
+
+/// What a cell that says how something is looks like on a terminal.
+fn style(cell: &str) -> Option<Style> {
+    match cell {
+        "broken" | "dead" | "failed" | "rejected" | "expired" => Some(Style::Red),
+        "running" | "acknowledged" => Some(Style::Green),
+        "disabled" | "waiting-for-consent" | "queued" | "sent-unconfirmed" => Some(Style::Yellow),
+        _ => None,
     }
 }
 

@@ -4,7 +4,10 @@
 
 use std::{
     borrow::Cow,
+    env,
+    hash::{BuildHasher as _, RandomState},
     io::{self, IsTerminal as _, Write},
+    sync::OnceLock,
 };
 
 use unicode_width::UnicodeWidthChar as _;
@@ -78,6 +81,67 @@ pub fn width() -> Option<usize> {
     is_terminal().then(|| usize::from(columns()).max(LEAST_WIDTH))
 }
 
+/// How text is set off on a terminal with colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+}
+
+impl Style {
+    /// As in an escape sequence, two characters each.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Bold => "01",
+            Self::Dim => "02",
+            Self::Red => "31",
+            Self::Green => "32",
+            Self::Yellow => "33",
+        }
+    }
+}
+
+const PLAIN: &str = "00";
+
+/// Whether colours are wanted at all, as <https://no-color.org> has it.
+fn colours_wanted() -> bool {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Stands before the two characters of a style until the text is printed. Outside text cannot hold it: it begins with a character
+/// that Unicode gives no meaning, and goes on with what this process has drawn.
+fn mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("\u{fdd0}{:016x}", RandomState::new().hash_one(0)))
+}
+
+/// Sets text off when standard output is a terminal with colours; [`print`] makes it so.
+#[must_use]
+pub fn paint(text: &str, style: Style) -> Cow<'_, str> {
+    let colours = is_terminal() && colours_wanted();
+    if colours { Cow::Owned(marked(text, style)) } else { Cow::Borrowed(text) }
+}
+
+fn marked(text: &str, style: Style) -> String {
+    let mark = mark();
+    format!("{mark}{}{text}{mark}{PLAIN}", style.code())
+}
+
+/// Text for a terminal: what acts is escaped, and what was painted is in its colour.
+fn coloured(text: &str) -> String {
+    let mut pieces = text.split(mark());
+    let mut shown = block(pieces.next().unwrap_or_default()).into_owned();
+    for piece in pieces {
+        let (code, rest) = piece.split_at_checked(PLAIN.len()).unwrap_or((PLAIN, piece));
+        shown.push_str(&format!("\u{1b}[{code}m{}", block(rest)));
+    }
+    shown
+}
+
 /// One piece of text for a line that holds several: on a terminal without line ends.
 #[must_use]
 pub fn piece(text: &str) -> Cow<'_, str> {
@@ -111,7 +175,7 @@ pub fn split_at_width(text: &str, width: usize) -> (&str, &str) {
 
 /// Prints text and a line end.
 pub fn print(text: &str) -> io::Result<()> {
-    let shown = if is_terminal() { block(text) } else { Cow::Borrowed(text) };
+    let shown = if is_terminal() { Cow::Owned(coloured(text)) } else { Cow::Borrowed(text) };
     write(io::stdout().lock(), &shown)
 }
 
@@ -133,10 +197,10 @@ pub fn raw() -> Box<dyn Write + Send> {
     Box::new(io::stdout())
 }
 
-/// Standard error for the log, and whether it is a terminal.
+/// Standard error for the log, and whether it is a terminal with colours.
 #[must_use]
 pub fn log() -> (io::Stderr, bool) {
-    (io::stderr(), io::stderr().is_terminal())
+    (io::stderr(), io::stderr().is_terminal() && colours_wanted())
 }
 
 #[cfg(test)]
@@ -158,6 +222,12 @@ mod tests {
             assert_eq!((line(text), block(text), json(text)), (on_one_line.into(), on_one_line.into(), as_json.into()));
         }
         assert_eq!((line("a\n\tb\r"), block("a\n\tb\r")), ("a\\n\\tb\\r".into(), "a\n\tb\\r".into()));
+    }
+
+    #[test]
+    fn only_what_was_painted_here_is_in_colour() {
+        let text = format!("{} \u{1b}[31m \u{fdd0}31 x", marked("broken\u{7}", Style::Red));
+        assert_eq!(coloured(&text), "\u{1b}[31mbroken\\u{7}\u{1b}[00m \\u{1b}[31m \u{fdd0}31 x");
     }
 
     proptest! {

@@ -7,7 +7,7 @@ mod upkeep;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app;
 use switchbox_bench as bench;
@@ -17,7 +17,9 @@ use switchbox_plugin_runtime::compile;
 use switchbox_support::terminal;
 
 const EXIT_CODES: &str = "Exit codes: 0 = done; 1 = it failed, and standard error says why; 2 = the arguments are wrong; \
-    3 = `device method`: the device answered, with a status of 400 or more; `serve` and `check`: see docs/operations.md";
+    3 = `device method`: the device answered, with a status of 400 or more; 4 = what is named is not there; \
+    5 = the token is missing or does not allow it; 6 = no host answers, or it cannot at the moment; \
+    7 = what is there does not allow it; 8 = no answer in time; `serve` and `check`: see docs/operations.md";
 
 /// Lets devices drive other devices: an MQTT broker, a device registry and sandboxed plugins in one program
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ enum Command {
     Simulate(simulate::Options),
     #[command(flatten)]
     Client(cli::Command),
+    Completions(cli::Completions),
+    Man(cli::Man),
     /// Measure this host, and mosquitto beside it where it is installed
     Bench(Box<bench::Options>),
     /// For the host itself: compiles the component on standard input to standard output
@@ -51,6 +55,15 @@ enum Command {
     CompileComponent {
         reservation: u64,
     },
+}
+
+/// The commands with their arguments.
+pub type Definition = clap::Command;
+
+/// For what is made of the commands: completions, manual pages, docs/commands.md.
+#[must_use]
+pub fn definition() -> Definition {
+    Arguments::command()
 }
 
 /// Reads the arguments and does what they say.
@@ -66,7 +79,7 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|error| {
         // Standard error is closed: no reader is left.
         let _ = terminal::print_error(&format!("switchbox: {}", cli::chain(&error)));
-        ExitCode::from(app::code(&error))
+        ExitCode::from(cli::code(&error).unwrap_or_else(|| app::code(&error)))
     })
 }
 
@@ -89,6 +102,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(options) => return upkeep::check(&options),
         Command::Simulate(options) => return cli::block_on(simulate::run(options)),
         Command::Client(command) => return cli::run(command),
+        Command::Completions(options) => cli::completions(definition(), &options)?,
+        Command::Man(options) => cli::man(definition(), &options)?,
         Command::Bench(options) => return cli::block_on(bench::run(*options)),
         Command::CompileComponent { reservation } => return Ok(compile_component(reservation)),
         Command::Repair(options) => cli::show(&upkeep::repair(&options)?)?,
@@ -100,12 +115,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
-    use super::Arguments;
-
     #[test]
     fn the_arguments_fit_together() {
-        Arguments::command().debug_assert();
+        super::definition().debug_assert();
     }
 }

@@ -92,7 +92,7 @@ const CELL_CHARS: usize = 200;
 fn no_cell_of_a_table_is_too_long() {
     let mut wrong = Vec::new();
     // The page of the calls is made from the code: a call has as many parameters as it has.
-    let as_long_as_it_is = ["CHANGELOG.md", "docs/http-calls.md"].map(Path::new);
+    let as_long_as_it_is = ["CHANGELOG.md", "docs/http-calls.md", "docs/commands.md"].map(Path::new);
     for page in pages().into_iter().filter(|page| !as_long_as_it_is.contains(&page.as_path())) {
         let text = prose(&text_of(&page));
         let cells = text.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split(" | "));

@@ -1,5 +1,5 @@
-//! The pages that are made from the code: docs/settings.md, docs/metrics.md and docs/http-calls.md. A table that changed without its
-//! page is found here. `UPDATE_DOCS=1 cargo test -p switchbox-tests --test it tidy::reference` writes them.
+//! The pages that are made from the code: docs/settings.md, docs/metrics.md, docs/http-calls.md and docs/commands.md. A table that
+//! changed without its page is found here. `UPDATE_DOCS=1 cargo test -p switchbox-tests --test it tidy::reference` writes them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -135,6 +135,56 @@ For programs. This page is made from the code; `/openapi.json` has the fields of
         }
     }
     page
+}
+
+/// From the definition of the command line: each command that does something, with the flags that are its own.
+fn commands_page() -> String {
+    let mut page = "# Commands
+
+For everybody who types commands. This page is made from the code; `switchbox COMMAND --help` says more about each flag, and
+[command-line.md](command-line.md) what all commands have in common: which host, how devices are named, output, exit codes.
+
+| command | flags | meaning |
+| --- | --- | --- |
+"
+    .to_owned();
+    let mut program = switchbox::commands::definition();
+    program.build();
+    rows_of_commands(&mut page, &program, "");
+    page
+}
+
+fn rows_of_commands(page: &mut String, command: &switchbox::commands::Definition, path: &str) {
+    let inner: Vec<_> =
+        command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help").collect();
+    for inner in &inner {
+        rows_of_commands(page, inner, &format!("{path}{} ", inner.get_name()));
+    }
+    if !inner.is_empty() {
+        return;
+    }
+    let own: Vec<_> = command.get_arguments().filter(|argument| !argument.is_hide_set()).collect();
+    let mut usage = path.trim_end().to_owned();
+    for argument in own.iter().filter(|argument| argument.is_positional()) {
+        let name = argument.get_value_names().and_then(|names| names.first()).unwrap();
+        let shown = if argument.is_required_set() { name.to_string() } else { format!("[{name}]") };
+        usage = format!("{usage} {shown}");
+    }
+    let flags: Vec<_> = own
+        .iter()
+        .filter(|argument| !argument.is_global_set())
+        .filter_map(|argument| argument.get_long())
+        .filter(|long| *long != "help")
+        .map(|long| format!("`--{long}`"))
+        .collect();
+    let flags = if path == "serve " { "[settings.md](settings.md)".to_owned() } else { flags.join(", ") };
+    let about = command.get_about().unwrap_or_else(|| panic!("switchbox {path}has no line that says what it does"));
+    writeln!(page, "| `{usage}` | {flags} | {} |", about.to_string().replace('|', "\\|")).unwrap();
+}
+
+#[test]
+fn reference_of_commands() {
+    held("docs/commands.md", &commands_page());
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_plugins_log_is_followed_line_by_line_until_it_is_interrupted() {
     followed.terminate();
     assert!(!followed.wait().success());
     let mut nobody = logs("nobody");
-    assert_eq!(nobody.wait().code(), Some(1));
+    assert_eq!(nobody.wait().code(), Some(4));
     assert!(nobody.log().contains("plugin nobody does not exist"), "{}", nobody.log());
     host.stop();
 }

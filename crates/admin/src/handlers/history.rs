@@ -28,10 +28,11 @@ pub(super) fn device_of(app: &App, params: &Params) -> Result<Option<DeviceNum>,
 }
 
 pub(crate) async fn events(State(app): State<App>, params: Params) -> Page {
-    params.only(&["pageSize", "pageToken", "device", "kind"])?;
+    params.only(&["pageSize", "pageToken", "device", "kind", "since"])?;
     let filter = EventFilter {
         device: device_of(&app, &params)?,
         kind: params.one("kind").map(convert::event_kind).transpose()?,
+        since_ms: since(&params)?,
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
     let found = app.parts.journal.events(params.position()?, limit, &filter).await?;
@@ -47,12 +48,7 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
         event: params.one("event").map(|text| number("event", text).map(Seq)).transpose()?,
         interesting: params.flag("interesting")?.unwrap_or(false),
         logged: params.flag("logged")?.unwrap_or(false),
-        since_ms: params
-            .one("since")
-            .map(|text| {
-                text.parse::<Time>().map(|time| time.0).map_err(|error| Error::invalid(format!("since {error}")))
-            })
-            .transpose()?,
+        since_ms: since(&params)?,
         device: device_of(&app, &params)?,
     };
     let limit = params.number("pageSize", PAGE, LARGEST_PAGE)?;
@@ -60,6 +56,12 @@ pub(crate) async fn executions(State(app): State<App>, params: Params) -> Page {
     let show = |handled: &_| convert::execution(handled, &|num| app.name_of(num));
     let list = List::of("executions", &found.items, show, found.full).always();
     Ok(list.page(next(found.next), &app.parts.counters))
+}
+
+/// Milliseconds since the Unix epoch.
+fn since(params: &Params) -> Result<Option<u64>, Error> {
+    let time = params.one("since").map(str::parse::<Time>).transpose();
+    Ok(time.map_err(|error| Error::invalid(format!("since {error}")))?.map(|Time(ms)| ms))
 }
 
 pub(super) fn number(what: &str, text: &str) -> Result<u64, Error> {

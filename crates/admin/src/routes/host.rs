@@ -49,7 +49,7 @@ pub(super) fn calls() -> Vec<Call> {
             .answers(json::<ListAuditResponse>()),
         get("/v1/events", history::events)
             .says("What happened, newest first")
-            .params(&["pageSize", "pageToken", "device", "kind"])
+            .params(&["pageSize", "pageToken", "device", "kind", "since"])
             .answers(json::<ListEventsResponse>()),
         get("/v1/events:follow", follow::follow)
             .says("Events as they come, as server-sent events; goes on behind the Last-Event-ID")

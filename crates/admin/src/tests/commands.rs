@@ -92,7 +92,7 @@ fn acknowledge(online: &Online, got: &Got) {
 
 /// The ends of commands in the journal, oldest first.
 fn ends(host: &TestHost) -> Vec<(String, String)> {
-    let filter = switchbox_core::journal::EventFilter { device: None, kind: Some(EventKind::CommandSettled) };
+    let filter = switchbox_core::journal::EventFilter { kind: Some(EventKind::CommandSettled), ..Default::default() };
     let page = host.runtime.block_on(host.parts.journal.events(None, 10_000, &filter)).unwrap();
     let end = |data| match data {
         EventData::CommandSettled { id, status } => (id, status.as_str().to_owned()),

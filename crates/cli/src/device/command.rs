@@ -11,6 +11,7 @@ use crate::{
     payload::{data, readable},
     table::{self, table},
     url::escape,
+    when::{at, when},
 };
 use switchbox_admin_api::{
     self as api, Base64, ListCommandsResponse, PurgeCommandsResponse, SendCommandToDeviceRequest,
@@ -87,7 +88,7 @@ fn list(client: &Client, device: &str, status: Option<&str>, limit: u32) -> anyh
     let path = client.path(device, &format!("/commands?status={}", escape(status.unwrap_or_default())))?;
     let answer = client.list(&path, "commands", limit)?;
     let row = |command: api::Command| {
-        let times = [command.create_time, command.update_time].map(|time| time.to_string());
+        let times = [command.create_time, command.update_time].map(|time| when(time.to_string()));
         let (data, status) = (readable(Some(&command.binary_data)), command.status.as_str().to_owned());
         [command.id, status].into_iter().chain(times).chain([command.subfolder, data]).collect()
     };
@@ -101,11 +102,11 @@ fn details(answer: &Value, command: api::Command) -> String {
         ("name", or_dash(command.name)),
         ("status", command.status.as_str().to_owned()),
         ("ttl", command.ttl.to_string()),
-        ("expireTime", or_dash(command.expire_time)),
+        ("expireTime", at(or_dash(command.expire_time))),
         ("subfolder", command.subfolder),
     ];
     for status in ["queued", "sent", "acknowledged", "expired", "rejected", "purged", "sent-unconfirmed"] {
-        rows.extend(command.times.get(status).map(|time| (status, time.to_string())));
+        rows.extend(command.times.get(status).map(|time| (status, at(time.to_string()))));
     }
     rows.extend([("cause", cell(answer.get("cause"))), ("data", readable(Some(&command.binary_data)))]);
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();

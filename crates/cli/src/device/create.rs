@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{client::Client, credential::NewKey, hub, url::escape};
+use crate::{client::Client, credential::NewKey, exit::wrong, hub, url::escape};
 use switchbox_admin_api::{Device, HubConnectionStringRequest, MethodEndpoint, SymmetricKeys};
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
         id: Some(name.id.to_string()),
         blocked: options.blocked,
         metadata,
-        credentials: key.iter().map(|key| key.credential.clone()).collect(),
+        credentials: key.iter().flat_map(|key| key.credentials.clone()).collect(),
         method_endpoint: options.method_endpoint.clone().map(|url| MethodEndpoint { url }),
         symmetric_keys: options.sas.then(SymmetricKeys::default),
         ..Device::default()
@@ -56,7 +56,7 @@ pub(super) fn act(client: &Client, options: &Create) -> anyhow::Result<(Value, S
 
 pub(super) fn pairs(metadata: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pairs = metadata.iter().map(|pair| {
-        let pair = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--metadata {pair}: write NAME=VALUE"))?;
+        let pair = pair.split_once('=').ok_or_else(|| wrong(format!("--metadata {pair}: write NAME=VALUE")))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     });
     pairs.collect()

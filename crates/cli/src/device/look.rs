@@ -10,6 +10,7 @@ use crate::{
     payload::{readable, shown},
     table::{self, table},
     url::escape,
+    when::{at, when},
 };
 use switchbox_admin_api::{Device, DeviceConfig, DeviceState, ListDevicesResponse};
 
@@ -54,7 +55,13 @@ pub(super) fn list(client: &Client, options: &List) -> anyhow::Result<(Value, St
     let answer = client.all(&format!("{base}?fieldMask={mask}{}", options.filters()), "devices")?;
     let row = |device: Device| {
         let (connected, version) = (device.connected == Some(true), device.config.and_then(|config| config.version));
-        vec![or_dash(device.id), yes(connected), yes(device.blocked), or_dash(version), or_dash(device.last_event_time)]
+        vec![
+            or_dash(device.id),
+            yes(connected),
+            yes(device.blocked),
+            or_dash(version),
+            when(or_dash(device.last_event_time)),
+        ]
     };
     let rows: Vec<_> = typed::<ListDevicesResponse>(&answer)?.devices.into_iter().map(row).collect();
     let text = table(&["DEVICE", "CONNECTED", "BLOCKED", "CONFIG", "LAST EVENT"], &rows);
@@ -66,10 +73,10 @@ pub(super) fn details(device: Device) -> String {
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row("name", or_dash(device.name));
     row("numId", or_dash(device.num_id));
-    row("createTime", or_dash(device.create_time));
+    row("createTime", at(or_dash(device.create_time)));
     row("connected", or_dash(device.connected));
     row("blocked", device.blocked.to_string());
-    row("lastEventTime", or_dash(device.last_event_time));
+    row("lastEventTime", at(or_dash(device.last_event_time)));
     if let Some(error) = device.last_error_status {
         row("last error", format!("{} ({})", error.message, or_dash(device.last_error_time)));
     }
@@ -87,12 +94,12 @@ pub(super) fn details(device: Device) -> String {
     }
     if let Some(DeviceConfig { version, device_ack_time, binary_data, .. }) = device.config {
         row("config version", or_dash(version));
-        row("config deviceAckTime", or_dash(device_ack_time));
+        row("config deviceAckTime", at(or_dash(device_ack_time)));
         row("config", readable(binary_data.as_ref()));
     }
     if let Some(DeviceState { version, update_time, binary_data }) = device.state {
         row("state version", or_dash(version));
-        row("state updateTime", or_dash(update_time));
+        row("state updateTime", at(or_dash(update_time)));
         row("state", readable(binary_data.as_ref()));
     }
     table::details(&rows)
@@ -149,7 +156,7 @@ impl Versions<'_> {
 
     fn table(&self, versions: &[Value]) -> anyhow::Result<String> {
         let row = |version: &Value| {
-            let cells = self.fields.iter().map(|name| field(version, name));
+            let cells = self.fields.iter().map(|name| when(field(version, name)));
             Ok(cells.chain([shown(version.get("binaryData"))?]).collect())
         };
         let rows = versions.iter().map(row).collect::<anyhow::Result<Vec<_>>>()?;

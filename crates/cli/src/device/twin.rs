@@ -5,7 +5,14 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use switchbox_rules::json::{Kind, Object, Value, compact};
 
-use crate::{client::Client, host::Host, payload::data, table::table};
+use crate::{
+    client::Client,
+    exit::{Code, failed, wrong},
+    host::Host,
+    payload::data,
+    table::table,
+    when::when,
+};
 
 /// How much deeper than a document the host's answer is.
 const AROUND: usize = 8;
@@ -47,7 +54,7 @@ fn ask(client: &Client, action: &Twin) -> anyhow::Result<String> {
             let tolerance = tolerance.as_ref().map(|tolerance| {
                 tolerance
                     .parse::<switchbox_rules::json::Tolerance>()
-                    .with_context(|| format!("--tolerance {tolerance}"))?;
+                    .with_context(|| failed(Code::Arguments, format!("--tolerance {tolerance}")))?;
                 anyhow::Ok(format!("?tolerance={tolerance}"))
             });
             let tolerance = tolerance.transpose()?.unwrap_or_default();
@@ -56,7 +63,7 @@ fn ask(client: &Client, action: &Twin) -> anyhow::Result<String> {
         Twin::Patch { device, patch, version } => {
             let patch = data(patch)?;
             switchbox_rules::json::object(&patch)
-                .map_err(|is| anyhow::anyhow!("the patch must be a JSON object, such as '{{\"on\": true}}': {is}"))?;
+                .map_err(|is| wrong(format!("the patch must be a JSON object, such as '{{\"on\": true}}': {is}")))?;
             let only = version.map(|version| format!("?versionToUpdate={version}")).unwrap_or_default();
             client.patch_text(&client.path(device, &format!("/twin{only}"))?, String::from_utf8(patch)?)
         }
@@ -79,7 +86,7 @@ fn field(object: &Object<'_>, name: &str) -> String {
 fn shown(twin: &Object<'_>) -> String {
     let document = |name: &str| cell(twin, &format!("{name}Problem")).unwrap_or_else(|| field(twin, name));
     let row = |name: &str, version: &str, time: &str, what: String| {
-        vec![name.into(), field(twin, version), field(twin, time), what]
+        vec![name.into(), field(twin, version), when(field(twin, time)), what]
     };
     let rows = [
         row("desired", "desiredVersion", "desiredTime", document("desired")),
@@ -97,7 +104,7 @@ fn shown(twin: &Object<'_>) -> String {
 
 fn difference(difference: &Value<'_>) -> Vec<String> {
     let Kind::Object(difference) = &difference.kind else { return Vec::new() };
-    let since = field(difference, "since");
+    let since = when(field(difference, "since"));
     let since = if difference.get(b"orBefore").is_some() { format!("{since} or before") } else { since };
     let value = |name: &str| difference.get(name.as_bytes()).map_or_else(|| "-".into(), compact);
     vec![field(difference, "path"), value("desired"), value("reported"), since]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::create::pairs;
-use crate::{client::Client, url::escape};
+use crate::{client::Client, exit::wrong, url::escape};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Update {
@@ -35,7 +35,9 @@ fn body(options: &Update) -> anyhow::Result<(Value, String)> {
         body.insert("blocked".into(), blocked.into());
         mask.push("blocked".into());
     }
-    anyhow::ensure!(!mask.is_empty(), "nothing to change is given: use --metadata, --method-endpoint or --blocked");
+    if mask.is_empty() {
+        return Err(wrong("nothing to change is given: use --metadata, --method-endpoint or --blocked"));
+    }
     Ok((body.into(), mask.join(",")))
 }
 

@@ -2,7 +2,8 @@
 
 use switchbox_model::{DeviceNum, Event, EventKind, Handled, Outcome, PluginName, Seq};
 
-/// Executions stand in the log in the order in which they were written. By their times they may differ from it by this much.
+/// Events and executions stand in the log in the order in which they were written. By their times they may differ from it by this
+/// much.
 const OUT_OF_ORDER_MS: u64 = 60_000;
 
 /// Which events.
@@ -10,12 +11,20 @@ const OUT_OF_ORDER_MS: u64 = 60_000;
 pub struct EventFilter {
     pub device: Option<DeviceNum>,
     pub kind: Option<EventKind>,
+    /// Only those that happened at this time or later, milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
 }
 
 impl EventFilter {
     pub(super) fn takes(&self, event: &Event) -> bool {
         self.device.is_none_or(|device| event.device == Some(device))
             && self.kind.is_none_or(|kind| event.data.kind() == kind)
+            && self.since_ms.is_none_or(|since| event.time_ms >= since)
+    }
+
+    /// What stands before it in the log is older than what is asked for.
+    pub(super) fn ends_at(&self, event: &Event) -> bool {
+        older(event.time_ms, self.since_ms)
     }
 }
 
@@ -53,6 +62,10 @@ impl ExecutionFilter {
 
     /// What stands before it in the log is older than what is asked for.
     pub(super) fn ends_at(&self, handled: &Handled) -> bool {
-        self.since_ms.is_some_and(|since| handled.time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
+        older(handled.time_ms, self.since_ms)
     }
+}
+
+fn older(time_ms: u64, since_ms: Option<u64>) -> bool {
+    since_ms.is_some_and(|since| time_ms.saturating_add(OUT_OF_ORDER_MS) < since)
 }

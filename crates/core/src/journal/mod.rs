@@ -51,11 +51,16 @@ impl Handle {
         limit: usize,
         filter: &EventFilter,
     ) -> Result<Page<Event>, store::Error> {
+        let mut ended = false;
         let take = |entry: Entry, found: &mut Vec<Option<Event>>| {
-            found.extend(entry.into_events().into_iter().map(|event| filter.takes(&event).then_some(event)));
+            let events = entry.into_events().into_iter();
+            found.extend(events.map(|event| {
+                ended |= filter.ends_at(&event);
+                filter.takes(&event).then_some(event)
+            }));
         };
         let (items, next) = self.walk(before, limit, take).await?;
-        Ok(items.page(next))
+        Ok(items.page(next.filter(|_| !ended)))
     }
 
     /// At most `limit` executions before `before` (none = from the newest on).
