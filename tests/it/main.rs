@@ -3,6 +3,7 @@
 
 mod admin;
 mod azure;
+mod azure_events;
 mod azure_service;
 mod backlog;
 mod clients;

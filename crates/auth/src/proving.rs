@@ -83,7 +83,7 @@ impl Prover {
     ) -> Result<(Proof, AccessExpiry), Refusal> {
         let attempt = self.begin(address, name)?;
         let decoy = symmetric::decoy();
-        let made_by = symmetric::signer(keys.unwrap_or(&decoy), &signed.text, &signed.signature);
+        let made_by = symmetric::signer(keys.unwrap_or(&decoy), signed);
         let Some(key) = made_by.filter(|_| keys.is_some()) else {
             attempt.failed(Instant::now());
             return Err(refused(match keys {

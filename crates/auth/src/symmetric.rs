@@ -25,6 +25,8 @@ pub struct Signed {
     /// When it runs out, milliseconds since the Unix epoch.
     pub expires_ms: u64,
     pub signer: Signer,
+    /// Some clients sign with the text of a key, and not with the bytes that it stands for. Then this is `true`, and either counts.
+    pub key_may_be_text: bool,
 }
 
 /// Two new keys of 32 random bytes each.
@@ -45,10 +47,13 @@ pub(super) fn decoy() -> SymmetricKeys {
 }
 
 /// The key that made the signature. Both are tried in any case, each in a time that does not depend on the signature.
-pub(super) fn signer<'a>(keys: &'a SymmetricKeys, text: &[u8], signature: &[u8]) -> Option<&'a SymmetricKey> {
+pub(super) fn signer<'a>(keys: &'a SymmetricKeys, signed: &Signed) -> Option<&'a SymmetricKey> {
+    let made_with =
+        |key: &[u8]| hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), &signed.text, &signed.signature).is_ok();
     let made_by = |key: &&SymmetricKey| {
-        let Ok(bytes) = STANDARD.decode(key.0.as_bytes()).map(Zeroizing::new) else { return false };
-        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), text, signature).is_ok()
+        let by_bytes = STANDARD.decode(key.0.as_bytes()).map(Zeroizing::new).is_ok_and(|bytes| made_with(&bytes));
+        let by_text = signed.key_may_be_text && made_with(key.0.as_bytes());
+        by_bytes || by_text
     };
     let [primary, secondary] = keys.both();
     let (first, second) = (made_by(&primary), made_by(&secondary));
@@ -66,16 +71,28 @@ mod tests {
             let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(&*key.0).unwrap());
             hmac::sign(&key, text).as_ref().to_vec()
         };
+        let signed = |text: &[u8], signature: &[u8], key_may_be_text| Signed {
+            text: text.to_vec(),
+            signature: signature.to_vec(),
+            expires_ms: 0,
+            signer: Signer::Device,
+            key_may_be_text,
+        };
         for key in keys.both() {
             let signature = sign(key, b"hub");
-            assert_eq!(signer(&keys, b"hub", &signature), Some(key));
-            assert_eq!(signer(&others, b"hub", &signature), None);
-            assert_eq!(signer(&keys, b"hub2", &signature), None);
-            assert_eq!(signer(&keys, b"hub", &signature[1..]), None);
-            assert_eq!(signer(&keys, b"hub", &[]), None);
+            assert_eq!(signer(&keys, &signed(b"hub", &signature, false)), Some(key));
+            assert_eq!(signer(&keys, &signed(b"hub", &signature, true)), Some(key));
+            assert_eq!(signer(&others, &signed(b"hub", &signature, true)), None);
+            assert_eq!(signer(&keys, &signed(b"hub2", &signature, true)), None);
+            assert_eq!(signer(&keys, &signed(b"hub", &signature[1..], true)), None);
+            assert_eq!(signer(&keys, &signed(b"hub", &[], true)), None);
+            let by_text = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.0.as_bytes()), b"hub").as_ref().to_vec();
+            assert_eq!(signer(&keys, &signed(b"hub", &by_text, true)), Some(key));
+            assert_eq!(signer(&keys, &signed(b"hub", &by_text, false)), None);
         }
         let broken = SymmetricKeys { primary: SymmetricKey("?".into()), secondary: keys.secondary.clone() };
-        assert_eq!(signer(&broken, b"hub", &sign(&keys.secondary, b"hub")), Some(&keys.secondary));
+        let signature = sign(&keys.secondary, b"hub");
+        assert_eq!(signer(&broken, &signed(b"hub", &signature, false)), Some(&keys.secondary));
         assert!(!format!("{keys:?}").contains(&*keys.primary.0));
     }
 }

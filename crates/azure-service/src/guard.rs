@@ -143,6 +143,7 @@ async fn prove(
         signature: sas.signature.clone(),
         expires_ms: sas.expires_secs.saturating_mul(1_000),
         signer: Signer::Registry(policy.name().to_owned()),
+        key_may_be_text: false,
     };
     let proved = app.parts.auth.admit_program(registry, &signed, address).await;
     proved.map(drop).map_err(|refusal| match refusal {

@@ -140,6 +140,15 @@ pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 200;
 pub const ADMIN_CONNECTS_PER_SECOND: u32 = 500;
 /// The same at a time that have shown no token yet.
 pub const ADMIN_UNAUTHENTICATED: usize = 256;
+/// AMQP connections to the event endpoint of hubs at a time.
+pub const HUB_AMQP_CONNECTIONS: usize = 200;
+/// Sessions of one of them, and links of one session.
+pub const HUB_AMQP_SESSIONS: u16 = 64;
+pub const HUB_AMQP_LINKS: usize = 32;
+/// Largest AMQP frame, bytes.
+pub const HUB_AMQP_FRAME_BYTES: u32 = 64 * 1024;
+/// Largest AMQP message that a client sends, bytes.
+pub const HUB_AMQP_REQUEST_BYTES: usize = 256 * 1024;
 /// Connections to the service side of hubs at a time.
 pub const HUB_API_CONNECTIONS: usize = 200;
 /// Calls with one policy of one hub in a second.

@@ -24,6 +24,7 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
     let enroll = check.enroll(&addresses.all());
     let queued_commands = check.at_least(Key::DevicesQueuedCommands, 1);
     let hubs = check.hubs(Key::AzureHubs);
+    let partitions = check.between(Key::AzurePartitions, 1, 32);
     let allowed_hosts = check.hosts(Key::MethodsAllowedHosts);
     let disk = Disk::read(&mut check, payloads.unwrap_or_default());
     insecure?;
@@ -51,6 +52,9 @@ pub(super) fn check(values: Values, problems: &mut Vec<Problem>) -> Option<Setti
         queued_commands: queued_commands?,
         hubs: hubs?,
         azure_https: addresses.azure_https.ok()?,
+        azure_amqps: addresses.azure_amqps.ok()?,
+        azure_amqp: addresses.azure_amqp.ok()?,
+        azure_partitions: partitions?,
         allowed_hosts: allowed_hosts?,
         journal_keep_bytes: disk.keep_bytes,
         journal_keep_executions_bytes: disk.keep_executions_bytes,
@@ -70,6 +74,8 @@ struct Addresses {
     admin: Option<SocketAddr>,
     admin_tls: Result<Option<SocketAddr>, ()>,
     azure_https: Result<Option<SocketAddr>, ()>,
+    azure_amqps: Result<Option<SocketAddr>, ()>,
+    azure_amqp: Result<Option<SocketAddr>, ()>,
 }
 
 impl Addresses {
@@ -83,6 +89,8 @@ impl Addresses {
             admin: check.plain_address(Key::AdminListen, "read the token on its way and run the host"),
             admin_tls: check.optional(Check::address, Key::AdminTlsListen),
             azure_https: check.optional(Check::address, Key::AzureHttpsListen),
+            azure_amqps: check.optional(Check::address, Key::AzureAmqpsListen),
+            azure_amqp: check.optional(|check, key| check.plain_address(key, "read all events"), Key::AzureAmqpListen),
         }
     }
 
@@ -103,7 +111,7 @@ impl Addresses {
         let all = self.all();
         let with_tls = all.iter().skip(1).step_by(2).find(|(_, address)| address.is_some());
         // No devices connect there.
-        let of_programs = [(Key::AzureHttpsListen, self.azure_https)];
+        let of_programs = [(Key::AzureHttpsListen, self.azure_https), (Key::AzureAmqpsListen, self.azure_amqps)];
         let of_programs = of_programs.into_iter().find(|(_, address)| address.is_ok_and(|address| address.is_some()));
         with_tls.map(|(key, _)| *key).or(of_programs.map(|(key, _)| key))
     }

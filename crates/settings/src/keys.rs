@@ -109,6 +109,12 @@ settings! {
         "Host names by which clients of Azure IoT Hub call a registry, separated by commas; any other name is the default registry";
     AzureHttpsListen: "azure.https-listen", "azure-https", Text("ADDR"), "",
         "Address for programs with service SDKs of Azure IoT Hub, which call port 443; needs tls.cert and tls.key";
+    AzureAmqpsListen: "azure.amqps-listen", "azure-amqps", Text("ADDR"), "",
+        "Address of the event endpoint over AMQP 1.0, which SDKs of Azure call at port 5671; needs tls.cert and tls.key";
+    AzureAmqpListen: "azure.amqp-listen", "azure-amqp", Text("ADDR"), "",
+        "The same without TLS, which SDKs call at port 5672 with UseDevelopmentEmulator=true";
+    AzurePartitions: "azure.partitions", "azure-partitions", Number("N"), "4",
+        "Partitions of the event endpoint; another number moves devices to other partitions; 1 to 32";
     MethodsAllowedHosts: "methods.allowed-hosts", "allowed-hosts", Text("HOST,…"), "",
         "Hosts that method calls may go to over HTTP, separated by commas: names, *.names, addresses, ranges, each with or without :port";
     JournalKeepBytes: "journal.keep-bytes", "journal-keep-bytes", Number("BYTES"), "268435456",

@@ -124,6 +124,11 @@ pub struct Settings {
     pub hubs: Hubs,
     /// Where programs of Azure IoT Hub's service side call. None: nowhere.
     pub azure_https: Option<SocketAddr>,
+    /// Where the event endpoint listens, with TLS and without. None: nowhere.
+    pub azure_amqps: Option<SocketAddr>,
+    pub azure_amqp: Option<SocketAddr>,
+    /// Partitions of the event endpoint.
+    pub azure_partitions: u16,
     /// Hosts that may be called over HTTP for methods.
     pub allowed_hosts: AllowedHosts,
     /// Bytes of the journal kept for looking back, beyond what is still needed.

@@ -6,6 +6,7 @@ use tokio::{runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
+use switchbox_azure_amqp as azure_amqp;
 use switchbox_azure_service as azure_service;
 use switchbox_settings::Settings;
 use switchbox_transport::tls;
@@ -13,6 +14,7 @@ use switchbox_transport::tls;
 /// Ports that nobody is let in at yet.
 pub(super) struct Ports {
     service: Option<azure_service::Ports>,
+    events: Option<azure_amqp::Ports>,
 }
 
 impl Ports {
@@ -24,16 +26,31 @@ impl Ports {
             }
             None => None,
         };
-        Ok(Self { service })
+        let (plain, with_tls) = (settings.azure_amqp, settings.azure_amqps.zip(tls.cloned()));
+        let events = if plain.is_some() || with_tls.is_some() {
+            let (hubs, partitions) = (settings.hubs.clone(), settings.azure_partitions);
+            Some(azure_amqp::Ports::take(&azure_amqp::Options { plain, with_tls, hubs, partitions }).await?)
+        } else {
+            None
+        };
+        Ok(Self { service, events })
     }
 
     /// Lets programs in.
     pub(super) fn serve(self, parts: &Parts, on: &runtime::Handle, shutdown: &CancellationToken) -> Listening {
-        let mut listening =
-            Listening { https: self.service.as_ref().map(azure_service::Ports::address), tasks: Vec::new() };
+        let mut listening = Listening {
+            https: self.service.as_ref().map(azure_service::Ports::address),
+            amqps: self.events.as_ref().and_then(|ports| ports.with_tls),
+            amqp: self.events.as_ref().and_then(|ports| ports.plain),
+            tasks: Vec::new(),
+        };
         if let Some(ports) = self.service {
             let service = azure_service::Service::new(ports, service_parts(parts)).run(shutdown.child_token());
             listening.tasks.push(parts.tasks.spawn_on(on, "hub service", shutdown, service));
+        }
+        if let Some(ports) = self.events {
+            let events = azure_amqp::Service::new(ports, events_parts(parts)).run(shutdown.child_token());
+            listening.tasks.push(parts.tasks.spawn_on(on, "event endpoint", shutdown, events));
         }
         listening
     }
@@ -51,9 +68,21 @@ fn service_parts(parts: &Parts) -> azure_service::Parts {
     }
 }
 
+fn events_parts(parts: &Parts) -> azure_amqp::Parts {
+    azure_amqp::Parts {
+        registry: parts.registry.clone(),
+        store: parts.store.clone(),
+        auth: parts.auth.clone(),
+        metrics: parts.metrics.clone(),
+        tasks: parts.tasks.clone(),
+    }
+}
+
 /// Where programs of Azure IoT Hub call. None: nowhere.
 pub struct Listening {
     pub https: Option<SocketAddr>,
+    pub amqps: Option<SocketAddr>,
+    pub amqp: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -61,7 +90,9 @@ impl Listening {
     /// The addresses, as the line of a host that is ready names them.
     pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let https = self.https.map(|address| ("azure_https", format!("https://{address}")));
-        https.into_iter()
+        let amqps = self.amqps.map(|address| ("azure_amqps", address.to_string()));
+        let amqp = self.amqp.map(|address| ("azure_amqp", address.to_string()));
+        [https, amqps, amqp].into_iter().flatten()
     }
 
     /// Waits until all have ended, after the host was told to stop.

@@ -50,7 +50,11 @@ pub(super) fn connections(settings: &Settings, descriptors: Option<u64>) -> anyh
             settings.journal_keep_bytes
         );
     }
-    let of_hubs = settings.azure_https.map_or(0, |_| limits::HUB_API_CONNECTIONS);
+    let of_hubs = [
+        settings.azure_https.map(|_| limits::HUB_API_CONNECTIONS),
+        settings.azure_amqps.or(settings.azure_amqp).map(|_| limits::HUB_AMQP_CONNECTIONS),
+    ];
+    let of_hubs: usize = of_hubs.into_iter().flatten().sum();
     let left = usize::try_from(left.saturating_sub(of_hubs as u64).max(LEAST)).unwrap_or(usize::MAX);
     let admin = wanted.admin.min((left / 8).max(16));
     let given = Connections { mqtt: wanted.mqtt.min(left - admin), admin };

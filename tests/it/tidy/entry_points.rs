@@ -9,6 +9,11 @@ use switchbox_model::limits::names;
 const ENTRY_POINTS: &[(&str, &str, &[&str])] = &[
     ("listener.accept()", "crates/mqtt/src/listen.rs", &["connections", "connect_packet_bytes", "packet_bytes"]),
     ("listener.accept()", "crates/http-server/src/server.rs", &["admin_connections", "admin_head_bytes", "admin_body"]),
+    (
+        "listener.accept()",
+        "crates/azure-amqp/src/server.rs",
+        &["hub_amqp_connections", "hub_amqp_open_time", "hub_amqp_links"],
+    ),
     ("TcpStream::connect(", "crates/proxy/src/lib.rs", &["proxy_calls", "endpoint_head_bytes", "method_bytes"]),
     ("httparse::Request::new(", "crates/mqtt/src/web/upgrade.rs", &["upgrade_bytes"]),
     // A query is bounded as part of the head, and each parameter in `convert/params.rs`.

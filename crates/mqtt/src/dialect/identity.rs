@@ -64,7 +64,8 @@ fn signed(device: &DeviceName, host: &str, token: &[u8]) -> Result<Signed, Claim
         Some(policy) => return Err(ClaimError::Policy { device: device.clone(), policy: policy.name() }),
     };
     let text = token.signed();
-    Ok(Signed { text, signature: token.signature, expires_ms: token.expires_secs.saturating_mul(1_000), signer })
+    let expires_ms = token.expires_secs.saturating_mul(1_000);
+    Ok(Signed { text, signature: token.signature, expires_ms, signer, key_may_be_text: false })
 }
 
 #[cfg(test)]

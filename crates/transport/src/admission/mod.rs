@@ -58,6 +58,13 @@ impl Names {
         per_second_per_address: names::ADMIN_CONNECTS_PER_SECOND_PER_ADDRESS,
         unauthenticated: names::ADMIN_UNAUTHENTICATED_CONNECTIONS,
     };
+    pub const HUB_AMQP: Self = Self {
+        connections: names::HUB_AMQP_CONNECTIONS,
+        per_address: names::HUB_AMQP_CONNECTIONS_PER_ADDRESS,
+        per_second: names::HUB_AMQP_CONNECTS_PER_SECOND,
+        per_second_per_address: names::HUB_AMQP_CONNECTS_PER_SECOND_PER_ADDRESS,
+        unauthenticated: names::HUB_AMQP_UNAUTHENTICATED_CONNECTIONS,
+    };
     pub const HUB_API: Self = Self {
         connections: names::HUB_API_CONNECTIONS,
         per_address: names::HUB_API_CONNECTIONS_PER_ADDRESS,

@@ -1,0 +1,230 @@
+//! Writes the frames of a connection with all fields of their performatives. The standard lets a peer leave out fields at the end of a
+//! list, and the AMQP library does; Azure's SDK for Python (pyamqp) reads them without looking whether they are there.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Size, offset of the body in words, type, channel.
+const FRAME_HEADER: usize = 8;
+const NULL: u8 = 0x40;
+const LIST_0: u8 = 0x45;
+const LIST_8: u8 = 0xc0;
+const LIST_32: u8 = 0xd0;
+
+/// A stream whose writer gives whole frames of AMQP 1.0, in pieces of any size.
+#[derive(Debug)]
+pub(crate) struct AllFields<S> {
+    stream: S,
+    /// The beginning of a frame.
+    partial: BytesMut,
+    /// Not written yet. Nothing new is taken before it is.
+    out: BytesMut,
+}
+
+impl<S> AllFields<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, partial: BytesMut::new(), out: BytesMut::new() }
+    }
+
+    fn complete(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
+        while let Some(size) = size(&self.partial).filter(|size| *size <= self.partial.len()) {
+            let frame = self.partial.split_to(size);
+            if !fill(&frame, &mut self.out) {
+                self.out.extend_from_slice(&frame);
+            }
+        }
+    }
+}
+
+/// Bytes of the frame, or of the protocol header, that begins here. `None`: that cannot be said yet.
+fn size(bytes: &[u8]) -> Option<usize> {
+    let (first, _) = bytes.split_first_chunk::<4>()?;
+    match first {
+        b"AMQP" => Some(8),
+        // A frame is never shorter than its header: this ends the loop of the caller for any bytes.
+        size => usize::try_from(u32::from_be_bytes(*size)).ok().map(|size| size.max(FRAME_HEADER)),
+    }
+}
+
+/// How many fields a performative has.
+fn fields(code: u8) -> Option<usize> {
+    [10, 8, 14, 11, 11, 6, 3, 1, 1].get(usize::from(code.checked_sub(0x10)?)).copied()
+}
+
+/// Writes the frame with the fields that it lacks. Returns `false` and writes nothing if it lacks none.
+fn fill(frame: &[u8], out: &mut BytesMut) -> bool {
+    let filled = || {
+        let (header, body) = frame.split_at_checked(FRAME_HEADER)?;
+        let [_, _, _, _, 2, 0, ..] = header else { return None };
+        let [0x00, 0x53, code, kind, list @ ..] = body else { return None };
+        let wanted = fields(*code)?;
+        let (count, items, behind) = match (*kind, list) {
+            (LIST_0, behind) => (0, &[][..], behind),
+            (LIST_8, [size, count, rest @ ..]) => {
+                let (items, behind) = rest.split_at_checked(usize::from(*size).checked_sub(1)?)?;
+                (usize::from(*count), items, behind)
+            }
+            (LIST_32, list) => {
+                let (mut numbers, rest) = list.split_at_checked(8)?;
+                let (size, count) = (numbers.get_u32(), numbers.get_u32());
+                let (items, behind) = rest.split_at_checked(usize::try_from(size).ok()?.checked_sub(4)?)?;
+                (usize::try_from(count).ok()?, items, behind)
+            }
+            _ => return None,
+        };
+        Some((header, *code, items, behind, wanted, wanted.checked_sub(count).filter(|missing| *missing > 0)?))
+    };
+    let Some((header, code, items, behind, wanted, missing)) = filled() else { return false };
+    let list = items.len() + missing;
+    // As short a list as it was, where that is possible.
+    let (short, numbers) = match (u8::try_from(list + 1), u8::try_from(wanted)) {
+        (Ok(size), Ok(wanted)) => (Some((size, wanted)), 3),
+        _ => (None, 9),
+    };
+    let size = FRAME_HEADER + 3 + numbers + list + behind.len();
+    out.reserve(size);
+    out.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
+    out.extend_from_slice(header.get(4..).unwrap_or_default());
+    out.extend_from_slice(&[0x00, 0x53, code]);
+    match short {
+        Some((size, wanted)) => out.extend_from_slice(&[LIST_8, size, wanted]),
+        None => {
+            out.put_u8(LIST_32);
+            out.put_u32(u32::try_from(list + 4).unwrap_or(u32::MAX));
+            out.put_u32(u32::try_from(wanted).unwrap_or(u32::MAX));
+        }
+    }
+    out.extend_from_slice(items);
+    out.put_bytes(NULL, missing);
+    out.extend_from_slice(behind);
+    true
+}
+
+impl<S: AsyncWrite + Unpin> AllFields<S> {
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for AllFields<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_drain(cx))?;
+        self.complete(bytes);
+        // What is not written now is written before the next piece, or by a flush.
+        match self.poll_drain(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(bytes.len())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for AllFields<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fe2o3_amqp_types::{
+        definitions::Handle,
+        performatives::{Close, Detach, Performative, Transfer},
+    };
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    fn frame(performative: &Performative, payload: &[u8]) -> Vec<u8> {
+        let body = serde_amqp::to_vec(performative).unwrap();
+        let size = u32::try_from(FRAME_HEADER + body.len() + payload.len()).unwrap();
+        [&size.to_be_bytes()[..], &[2, 0, 0, 7], &body, payload].concat()
+    }
+
+    fn transfer() -> Performative {
+        Performative::Transfer(Transfer {
+            handle: Handle(3),
+            delivery_id: Some(1),
+            delivery_tag: Some(vec![1, 2].into()),
+            message_format: Some(0),
+            settled: Some(false),
+            more: true,
+            rcv_settle_mode: None,
+            state: None,
+            resume: false,
+            aborted: false,
+            batchable: false,
+        })
+    }
+
+    /// What is written, in pieces of this size.
+    async fn written(bytes: &[u8], piece: usize) -> Vec<u8> {
+        let mut stream = AllFields::new(Vec::new());
+        for piece in bytes.chunks(piece) {
+            stream.write_all(piece).await.unwrap();
+        }
+        stream.flush().await.unwrap();
+        stream.stream
+    }
+
+    #[tokio::test]
+    async fn every_frame_has_all_its_fields_and_says_the_same() {
+        let detach = Performative::Detach(Detach { handle: Handle(3), closed: true, error: None });
+        let close = Performative::Close(Close { error: None });
+        let long = vec![0xaa; 5_000];
+        let given = [b"AMQP\0\x01\0\0".to_vec(), frame(&detach, &[]), frame(&transfer(), &long), frame(&close, &[])];
+        let heartbeat = [0, 0, 0, 8, 2, 0, 0, 0];
+        let given = [given.concat(), heartbeat.to_vec()].concat();
+        let out = written(&given, 1).await;
+        for piece in [7, 4_096, given.len()] {
+            assert_eq!(written(&given, piece).await, out);
+        }
+        let mut rest = &out[8..];
+        let mut found = Vec::new();
+        while let Some(size) = size(rest) {
+            let (frame, behind) = rest.split_at(size);
+            rest = behind;
+            found.push(frame.to_vec());
+        }
+        let counts: Vec<_> = found.iter().map(|frame| frame.get(13).copied()).collect();
+        assert_eq!(counts, [Some(3), Some(11), Some(1), None]);
+        let read = |frame: &[u8]| serde_amqp::from_slice::<Performative>(&frame[FRAME_HEADER..]).unwrap();
+        assert!(matches!(read(&found[0]), Performative::Detach(Detach { closed: true, error: None, .. })));
+        assert!(matches!(read(&found[1]), Performative::Transfer(Transfer { more: true, .. })));
+        assert!(found[1].ends_with(&long));
+        assert_eq!(found[3], heartbeat);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_is_passed_on() {
+        for bytes in [
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0][..],
+            &[0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x16, LIST_8],
+        ] {
+            assert_eq!(written(bytes, bytes.len()).await, bytes);
+        }
+    }
+}

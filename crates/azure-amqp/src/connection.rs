@@ -1,0 +1,106 @@
+//! A connection from its first byte to its end: SASL, sessions, and the proof that it needs to stay.
+
+use std::{fmt::Debug, net::IpAddr, time::Duration};
+
+use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, SessionAcceptor};
+use fe2o3_amqp_types::definitions::{AmqpError, Error};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{
+    all_fields::AllFields,
+    context::Context,
+    grant::Grants,
+    links::Session,
+    sasl::{self, Shown},
+};
+use switchbox_model::limits::{HUB_AMQP_FRAME_BYTES, HUB_AMQP_LINKS, HUB_AMQP_SESSIONS, names};
+use switchbox_transport::admission::ConnectionPermit;
+
+/// How long a client may take to open a connection.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a connection may be open without a proof.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the frames that close a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A client that says nothing for so long is gone.
+const IDLE_TIMEOUT_MS: u32 = 240_000;
+/// Frames that wait to be written, of a connection and of each session.
+const FRAMES: usize = 64;
+
+pub(crate) async fn serve<S>(context: Context, stream: S, address: IpAddr, permit: ConnectionPermit)
+where
+    S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
+{
+    let grants = Grants::new(address);
+    let mut connection = match timeout(OPEN_TIMEOUT, open(&context, &grants, stream)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%address, %error, "an AMQP connection was not opened"),
+        Err(_) => return context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
+    };
+    let mut sessions = JoinSet::new();
+    if let Some(why) = run(&context, &grants, &mut connection, &mut sessions, &permit).await {
+        let error = Error::new(AmqpError::UnauthorizedAccess, Some(why.to_owned()), None);
+        let _ = timeout(CLOSE_TIMEOUT, connection.close_with_error(error)).await;
+    }
+}
+
+/// SASL, and the frames `open` of both sides.
+async fn open<S>(context: &Context, grants: &Grants, mut stream: S) -> Result<ListenerConnectionHandle, String>
+where
+    S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
+{
+    let shown = sasl::begin(&mut stream).await.map_err(|error| error.to_string())?;
+    let proved = match &shown {
+        Shown::Anonymous => Ok(()),
+        Shown::Plain(plain) => grants.plain(context, plain).await,
+    };
+    sasl::conclude(&mut stream, proved.is_ok()).await.map_err(|error| error.to_string())?;
+    proved?;
+    let acceptor = ConnectionAcceptor::builder()
+        .container_id("switchbox")
+        .max_frame_size(HUB_AMQP_FRAME_BYTES)
+        .session_max(HUB_AMQP_SESSIONS)
+        .idle_time_out(IDLE_TIMEOUT_MS)
+        .buffer_size(FRAMES)
+        .build();
+    acceptor.accept(AllFields::new(stream)).await.map_err(|error| error.to_string())
+}
+
+/// Takes sessions until the connection ends, or has to: then the text says why.
+async fn run(
+    context: &Context,
+    grants: &Grants,
+    connection: &mut ListenerConnectionHandle,
+    sessions: &mut JoinSet<()>,
+    permit: &ConnectionPermit,
+) -> Option<&'static str> {
+    let acceptor = SessionAcceptor::builder().handle_max(HUB_AMQP_LINKS as u32).buffer_size(FRAMES).build();
+    let proof = tokio::time::sleep(PROOF_TIMEOUT);
+    tokio::pin!(proof);
+    loop {
+        if grants.is_proved() {
+            permit.known();
+        }
+        tokio::select! {
+            incoming = connection.next_incoming_session() => {
+                match acceptor.accept_incoming_session(incoming?, connection).await {
+                    Ok(session) => drop(sessions.spawn(Session::new(context.clone(), grants.clone()).run(session))),
+                    Err(error) => tracing::debug!(%error, "an AMQP session was not begun"),
+                }
+            }
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+            () = grants.proved(), if !grants.is_proved() => {}
+            () = &mut proof, if !grants.is_proved() => {
+                context.parts.metrics.limit(names::HUB_AMQP_PROOF_TIME);
+                return Some("no token that counts was put to $cbs in time");
+            }
+            () = grants.ran_out() => return Some("the token ran out"),
+            () = permit.asked_to_leave() => return Some("there are too many connections"),
+            () = context.shutdown.cancelled() => return Some("the host is stopping"),
+        }
+    }
+}

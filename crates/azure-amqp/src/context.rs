@@ -1,0 +1,26 @@
+//! What every connection sees.
+
+use switchbox_auth as auth;
+use switchbox_azure::Hubs;
+use switchbox_core::registry;
+use switchbox_store as store;
+use switchbox_support::{metrics::Metrics, tasks::Tasks};
+use tokio_util::sync::CancellationToken;
+
+/// The parts of the host that the endpoint reads.
+#[derive(Clone)]
+pub struct Parts {
+    pub registry: registry::Handle,
+    pub store: store::Handle,
+    pub auth: auth::Handle,
+    pub metrics: Metrics,
+    pub tasks: Tasks,
+}
+
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) parts: Parts,
+    pub(crate) hubs: Hubs,
+    pub(crate) partitions: u16,
+    pub(crate) shutdown: CancellationToken,
+}

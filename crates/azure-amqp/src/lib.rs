@@ -1,0 +1,24 @@
+//! The built-in endpoint of Azure IoT Hub over AMQP 1.0: programs read the journal as an Event Hub. Keeps a place in the journal for
+//! each reader and no events. The only crate that knows an AMQP library.
+
+mod address;
+mod all_fields;
+mod cbs;
+mod connection;
+mod context;
+mod grant;
+mod links;
+mod management;
+mod message;
+mod partitions;
+mod reader;
+mod requests;
+mod sasl;
+mod selector;
+mod server;
+mod service;
+mod start;
+mod streaming;
+
+pub use context::Parts;
+pub use service::{Error, Options, Ports, Service};

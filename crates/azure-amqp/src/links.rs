@@ -1,0 +1,180 @@
+//! Links of a session: each is let in or refused by its address, and then has a task of its own.
+
+use std::sync::Arc;
+
+use fe2o3_amqp::acceptor::{LinkAcceptor, LinkEndpoint, ListenerSessionHandle};
+use fe2o3_amqp_types::{
+    definitions::{AmqpError, Error, Role},
+    messaging::{FilterSet, TargetArchetype},
+    performatives::Attach,
+    primitives::Value,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    address::Address,
+    cbs,
+    context::Context,
+    grant::Grants,
+    management,
+    reader::Reader,
+    requests::Answers,
+    selector::{self, Term},
+    start::{self, Start},
+    streaming::Streaming,
+};
+use switchbox_model::{
+    RegistryName,
+    limits::{HUB_AMQP_LINKS, HUB_AMQP_REQUEST_BYTES, names},
+};
+
+/// What the links of one session share.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) context: Context,
+    pub(crate) grants: Grants,
+    cbs: Arc<Answers>,
+    management: Arc<Answers>,
+}
+
+/// A reader's place that was found to be right.
+struct Wanted {
+    registry: RegistryName,
+    partition: u16,
+    start: Start,
+    filter: Vec<Term>,
+}
+
+impl Session {
+    pub(crate) fn new(context: Context, grants: Grants) -> Self {
+        Self { context, grants, cbs: Arc::new(Answers::new()), management: Arc::new(Answers::new()) }
+    }
+
+    /// Until the session ends.
+    pub(crate) async fn run(self, mut handle: ListenerSessionHandle) {
+        let acceptor = LinkAcceptor::builder()
+            .max_message_size(HUB_AMQP_REQUEST_BYTES as u64)
+            .verify_incoming_source(false)
+            .verify_incoming_target(false)
+            .build();
+        let mut links = JoinSet::new();
+        loop {
+            let attach = tokio::select! {
+                Some(_) = links.join_next(), if !links.is_empty() => continue,
+                attach = handle.next_incoming_attach() => attach,
+            };
+            let Some(attach) = attach else { break };
+            if links.len() >= HUB_AMQP_LINKS {
+                self.context.parts.metrics.limit(names::HUB_AMQP_LINKS);
+                let error =
+                    Error::new(AmqpError::ResourceLimitExceeded, Some("a session has too many links".into()), None);
+                let _ = handle.end_with_error(error).await;
+                return;
+            }
+            let wanted = self.wanted(&attach);
+            let settle = attach.snd_settle_mode.clone();
+            let Ok(endpoint) = acceptor.accept_incoming_attach(attach, &mut handle).await else { continue };
+            let session = self.clone();
+            links.spawn(async move { session.serve(endpoint, wanted, settle).await });
+        }
+    }
+
+    /// What a link is for, or why there is none such.
+    fn wanted(&self, attach: &Attach) -> Result<(Address, Option<Wanted>), Error> {
+        let text = match attach.role {
+            Role::Sender => match attach.target.as_deref() {
+                Some(TargetArchetype::Target(target)) => target.address.clone(),
+                _ => None,
+            },
+            Role::Receiver => attach.source.as_ref().and_then(|source| source.address.clone()),
+        };
+        let address = Address::parse(&text.unwrap_or_default());
+        let wanted = match (&address, &attach.role) {
+            (Address::Cbs | Address::Management, _) => None,
+            (Address::Events { entity, partition }, Role::Receiver) => {
+                let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
+                Some(self.events(entity, partition, filter)?)
+            }
+            (Address::Events { .. }, Role::Sender) => {
+                return Err(error(
+                    AmqpError::NotAllowed,
+                    "events come from devices; nothing can be sent to a partition",
+                ));
+            }
+            (Address::Other(path), _) => {
+                let text = format!("there is no {path:?} here; docs/azure.md lists what there is");
+                return Err(error(AmqpError::NotFound, text));
+            }
+        };
+        Ok((address, wanted))
+    }
+
+    fn events(&self, entity: &str, partition: &str, filter: Option<&FilterSet>) -> Result<Wanted, Error> {
+        let grant = self.grants.to_read().map_err(|why| error(AmqpError::UnauthorizedAccess, why))?;
+        let registry = grant.registry;
+        if entity != registry.id() && !entity.eq_ignore_ascii_case("messages/events") {
+            let text = format!("the hub's endpoint is called {:?}, not {entity:?}", registry.id());
+            return Err(error(AmqpError::NotFound, text));
+        }
+        let number = partition.parse().ok().filter(|number| *number < self.context.partitions);
+        let number = number.ok_or_else(|| {
+            error(
+                AmqpError::NotFound,
+                format!("there is no partition {partition:?}; there are {}", self.context.partitions),
+            )
+        })?;
+        let terms = terms(filter)?;
+        let (start, filter) = start::split(terms).map_err(|why| error(AmqpError::InvalidField, why))?;
+        Ok(Wanted { registry, partition: number, start, filter })
+    }
+
+    async fn serve(
+        self,
+        endpoint: LinkEndpoint,
+        wanted: Result<(Address, Option<Wanted>), Error>,
+        settle: fe2o3_amqp_types::definitions::SenderSettleMode,
+    ) {
+        let (context, grants) = (self.context.clone(), self.grants.clone());
+        match (endpoint, wanted) {
+            (LinkEndpoint::Sender(link), Err(error)) => drop(link.close_with_error(error).await),
+            (LinkEndpoint::Receiver(link), Err(error)) => drop(link.close_with_error(error).await),
+            (LinkEndpoint::Receiver(link), Ok((Address::Cbs, _))) => {
+                self.cbs.serve(link, |request| cbs::answer(&context, &grants, request)).await;
+            }
+            (LinkEndpoint::Sender(link), Ok((Address::Cbs, _))) => self.cbs.send(link).await,
+            (LinkEndpoint::Receiver(link), Ok(_)) => {
+                self.management.serve(link, |request| management::answer(&context, &grants, request)).await;
+            }
+            (LinkEndpoint::Sender(link), Ok((_, None))) => self.management.send(link).await,
+            (LinkEndpoint::Sender(link), Ok((_, Some(Wanted { registry, partition, start, filter })))) => {
+                match Reader::begin(&context, registry, partition, start).await {
+                    Ok(reader) => Streaming { link, settle, reader, filter }.run().await,
+                    Err(why) => drop(link.close_with_error(error(AmqpError::InternalError, why.to_string())).await),
+                }
+            }
+        }
+    }
+}
+
+fn error(condition: AmqpError, text: impl Into<String>) -> Error {
+    Error::new(condition, Some(text.into()), None)
+}
+
+/// The comparisons of all selectors of a link.
+fn terms(filter: Option<&FilterSet>) -> Result<Vec<Term>, Error> {
+    let mut terms = Vec::new();
+    for (name, value) in filter.into_iter().flat_map(|filter| filter.iter()) {
+        let text = match value {
+            Value::Described(described) => &described.value,
+            other => other,
+        };
+        match text {
+            Value::String(text) => {
+                terms.extend(selector::parse(text).map_err(|why| error(AmqpError::InvalidField, why.to_string()))?);
+            }
+            Value::Null => {}
+            _ => return Err(error(AmqpError::NotImplemented, format!("the filter {name:?} is no selector"))),
+        }
+    }
+    Ok(terms)
+}

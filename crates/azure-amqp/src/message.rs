@@ -1,0 +1,93 @@
+//! An event as a message of the endpoint: system properties are annotations and AMQP's own properties, application properties stay
+//! what they are.
+
+use fe2o3_amqp_types::{
+    messaging::{
+        ApplicationProperties, Data, Message, MessageAnnotations, MessageId, Properties, annotations::OwnedKey,
+    },
+    primitives::{Binary, OrderedMap, SimpleValue, Symbol, Timestamp, Value},
+};
+
+use crate::{reader::Found, selector::Term};
+use switchbox_model::{Event, EventData, event::about};
+
+const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
+const OFFSET: &str = "x-opt-offset";
+const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
+const DEVICE_ID: &str = "iothub-connection-device-id";
+/// How many events of the journal were trimmed before a reader came to them. Stands on the first message behind the gap.
+const MISSED: &str = "x-opt-switchbox-missed";
+
+/// The annotations of an event that can be compared as text.
+fn annotation(found: &Found, name: &str) -> Option<String> {
+    match name {
+        SEQUENCE_NUMBER | OFFSET => Some(found.event.seq.0.to_string()),
+        ENQUEUED_TIME | "iothub-enqueuedtime" => Some(found.event.time_ms.to_string()),
+        DEVICE_ID => Some(found.device.name.id.to_string()),
+        "iothub-message-source" => Some(SOURCE.into()),
+        "iothub-connection-auth-generation-id" => Some(found.device.num.num_id().to_string()),
+        _ => None,
+    }
+}
+
+const SOURCE: &str = "Telemetry";
+
+/// Whether it passes all of these comparisons. One of an annotation that an event does not have holds never.
+pub(crate) fn passes(found: &Found, terms: &[Term]) -> bool {
+    terms.iter().all(|term| annotation(found, &term.annotation).is_some_and(|value| term.holds(&value)))
+}
+
+pub(crate) fn message(found: Found, missed: u64) -> Message<Data> {
+    let annotations = annotations(&found, missed);
+    let Event { data, .. } = found.event;
+    let EventData::Telemetry { subfolder, payload, properties } = data else { return of(annotations, Vec::new()) };
+    let mut message = of(annotations, payload.to_vec());
+    let (mut system, mut application) = (Properties::default(), OrderedMap::new());
+    for (name, value) in properties {
+        match name.as_str() {
+            about::MESSAGE_ID => system.message_id = Some(MessageId::String(value)),
+            about::CORRELATION_ID => system.correlation_id = Some(MessageId::String(value)),
+            about::USER_ID => system.user_id = Some(Binary::from(value.into_bytes())),
+            about::CONTENT_TYPE => system.content_type = Some(Symbol::from(value)),
+            about::CONTENT_ENCODING => system.content_encoding = Some(Symbol::from(value)),
+            _ => drop(application.insert(name, SimpleValue::String(value))),
+        }
+    }
+    if !subfolder.is_empty() {
+        application.insert("subFolder".to_owned(), SimpleValue::String(subfolder));
+    }
+    message.properties = Some(system);
+    message.application_properties = (!application.is_empty()).then_some(ApplicationProperties(application));
+    message
+}
+
+fn of(annotations: MessageAnnotations, payload: Vec<u8>) -> Message<Data> {
+    Message {
+        header: None,
+        delivery_annotations: None,
+        message_annotations: Some(annotations),
+        properties: None,
+        application_properties: None,
+        body: Data(Binary::from(payload)),
+        footer: None,
+    }
+}
+
+fn annotations(found: &Found, missed: u64) -> MessageAnnotations {
+    let (seq, time_ms) = (found.event.seq.0, i64::try_from(found.event.time_ms).unwrap_or(i64::MAX));
+    let time = || Value::Timestamp(Timestamp::from_milliseconds(time_ms));
+    let text = |text: &str| Value::String(text.to_owned());
+    let mut annotations = OrderedMap::new();
+    let mut put = |name: &str, value: Value| drop(annotations.insert(OwnedKey::Symbol(Symbol::from(name)), value));
+    put(SEQUENCE_NUMBER, Value::Long(i64::try_from(seq).unwrap_or(i64::MAX)));
+    put(OFFSET, Value::String(seq.to_string()));
+    put(ENQUEUED_TIME, time());
+    put(DEVICE_ID, text(found.device.name.id.as_str()));
+    put("iothub-connection-auth-generation-id", Value::String(found.device.num.num_id().to_string()));
+    put("iothub-enqueuedtime", time());
+    put("iothub-message-source", text(SOURCE));
+    if missed > 0 {
+        put(MISSED, Value::Long(i64::try_from(missed).unwrap_or(i64::MAX)));
+    }
+    MessageAnnotations(annotations)
+}

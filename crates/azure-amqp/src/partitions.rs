@@ -1,0 +1,25 @@
+//! Which partition the events of a device are in: always the same one, by the device's id, so that a partition has them in order.
+
+use twox_hash::XxHash3_64;
+
+use switchbox_model::DeviceId;
+
+pub(crate) fn of(device: &DeviceId, partitions: u16) -> u16 {
+    let hash = XxHash3_64::oneshot(device.as_str().as_bytes());
+    u16::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host that is started again, or built anew, must find the places of its readers.
+    #[test]
+    fn a_device_stays_in_its_partition() {
+        let partition = |id: &str| of(&DeviceId::new(id).unwrap(), 4);
+        let found = ["lamp-1", "lamp-2", "switch-1", "door-7"].map(partition);
+        assert_eq!(found, ["lamp-1", "lamp-2", "switch-1", "door-7"].map(partition));
+        let spread: std::collections::BTreeSet<_> = (0..100).map(|n| partition(&format!("lamp-{n}"))).collect();
+        assert_eq!(spread.len(), 4);
+    }
+}

@@ -1,0 +1,89 @@
+//! One partition of the journal, page by page. A reader keeps a place and nothing else, so one that stops costs no memory.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{context::Context, partitions, start::Start};
+use switchbox_core::registry::Device;
+use switchbox_model::{Event, EventData, RegistryName, Seq};
+use switchbox_store as store;
+use switchbox_store::LogPage;
+
+/// Bytes of the log that are read in one go.
+const PAGE_BYTES: usize = 256 * 1024;
+/// A reader at the end looks again after this also if nothing woke it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Telemetry with the device that sent it.
+pub(crate) struct Found {
+    pub(crate) event: Event,
+    pub(crate) device: Arc<Device>,
+}
+
+/// What one look gives.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) found: Vec<Found>,
+    /// Events of the journal that are gone, and would have been read before these.
+    pub(crate) missed: u64,
+    /// There is nothing behind it yet.
+    pub(crate) is_end: bool,
+}
+
+pub(crate) struct Reader {
+    store: store::Handle,
+    context: Context,
+    registry: RegistryName,
+    partition: u16,
+    /// The next event, and the row to look for it from on.
+    next: Seq,
+    row: i64,
+}
+
+impl Reader {
+    pub(crate) async fn begin(
+        context: &Context,
+        registry: RegistryName,
+        partition: u16,
+        start: Start,
+    ) -> Result<Self, store::Error> {
+        let store = context.parts.store.clone();
+        let (next, row) = start.find(&store).await?;
+        Ok(Self { store, context: context.clone(), registry, partition, next, row })
+    }
+
+    pub(crate) async fn page(&mut self) -> Result<Page, store::Error> {
+        let LogPage { rows, next } = self.store.log_page(self.row, PAGE_BYTES).await?;
+        let mut page = Page { is_end: rows.is_empty(), ..Page::default() };
+        for event in rows.into_iter().flat_map(|row| row.entries).flat_map(switchbox_model::Entry::into_events) {
+            if event.seq < self.next {
+                continue;
+            }
+            // Numbers have no gaps, so a gap is what was trimmed. A reader from the beginning misses nothing.
+            if self.next > Seq(0) {
+                page.missed += event.seq.0 - self.next.0;
+            }
+            self.next = Seq(event.seq.0 + 1);
+            page.found.extend(self.take(event));
+        }
+        self.row = self.row.max(next);
+        Ok(page)
+    }
+
+    /// Events of devices that were deleted belong to no hub any more.
+    fn take(&self, event: Event) -> Option<Found> {
+        if !matches!(event.data, EventData::Telemetry { .. }) {
+            return None;
+        }
+        let device = self.context.parts.registry.get(event.device?)?;
+        let mine = device.name.registry == self.registry
+            && partitions::of(&device.name.id, self.context.partitions) == self.partition;
+        mine.then_some(Found { event, device })
+    }
+
+    /// Waits until there may be more.
+    pub(crate) async fn wait(&self) {
+        let next = self.next.max(Seq(self.store.log_end().1.0 + 1));
+        // Over in either case: the next look says what is there.
+        let _ = tokio::time::timeout(LOOK_AGAIN, self.store.written(next)).await;
+    }
+}

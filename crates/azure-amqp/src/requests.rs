@@ -1,0 +1,111 @@
+//! Requests to a node and its answers: two links of one session, one for each way.
+
+use fe2o3_amqp::link::{Receiver, Sender};
+use fe2o3_amqp_types::{
+    messaging::{AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties},
+    primitives::{OrderedMap, SimpleValue, Value},
+};
+use tokio::sync::{Mutex, mpsc};
+
+/// Answers that wait for their link.
+const WAITING: usize = 16;
+
+pub(crate) type Request = Message<Body<Value>>;
+pub(crate) type Answer = Message<AmqpValue<Value>>;
+
+/// The answers of one node to one session.
+pub(crate) struct Answers {
+    to: mpsc::Sender<Answer>,
+    /// Taken by the link that sends them.
+    from: Mutex<mpsc::Receiver<Answer>>,
+}
+
+impl Answers {
+    pub(crate) fn new() -> Self {
+        let (to, from) = mpsc::channel(WAITING);
+        Self { to, from: Mutex::new(from) }
+    }
+
+    /// Sends the answers until the link ends.
+    pub(crate) async fn send(&self, mut link: Sender) {
+        let mut from = self.from.lock().await;
+        loop {
+            let answer = tokio::select! {
+                _ = link.on_detach() => break,
+                answer = from.recv() => answer,
+            };
+            let Some(answer) = answer else { break };
+            // Does not wait until the client settles it.
+            if link.send_batchable(answer).await.is_err() {
+                break;
+            }
+        }
+        drop(from);
+        // The other side may be gone already.
+        let _ = link.close().await;
+    }
+
+    /// Takes requests until the link ends. An error of `answer` is what the client gets as the answer.
+    pub(crate) async fn serve<F>(&self, mut link: Receiver, mut answer: impl FnMut(Request) -> F)
+    where
+        F: Future<Output = Outcome>,
+    {
+        while let Ok(delivery) = link.recv::<Body<Value>>().await {
+            if link.accept(&delivery).await.is_err() {
+                break;
+            }
+            let request = delivery.into_message();
+            let id = request.properties.as_ref().and_then(|properties| properties.message_id.clone());
+            let outcome = answer(request).await;
+            if self.to.send(outcome.message(id)).await.is_err() {
+                break;
+            }
+        }
+        let _ = link.close().await;
+    }
+}
+
+/// What becomes of a request.
+pub(crate) struct Outcome {
+    pub(crate) status: i32,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+impl Outcome {
+    pub(crate) fn done(status: i32, body: Value) -> Self {
+        Self { status, text: "OK".into(), body }
+    }
+
+    pub(crate) fn refused(status: i32, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), body: Value::Null }
+    }
+
+    fn message(self, id: Option<MessageId>) -> Answer {
+        let mut fields: OrderedMap<String, SimpleValue> = OrderedMap::new();
+        fields.insert("status-code".into(), SimpleValue::Int(self.status));
+        fields.insert("status-description".into(), SimpleValue::String(self.text.clone()));
+        // As Service Bus wrote them, for older clients.
+        fields.insert("statusCode".into(), SimpleValue::Int(self.status));
+        fields.insert("statusDescription".into(), SimpleValue::String(self.text));
+        Message {
+            header: None,
+            delivery_annotations: None,
+            message_annotations: None,
+            properties: Some(Properties { correlation_id: id, ..Properties::default() }),
+            application_properties: Some(ApplicationProperties(fields)),
+            body: AmqpValue(self.body),
+            footer: None,
+        }
+    }
+}
+
+/// A text among the application properties of a request.
+pub(crate) fn field(request: &Request, name: &str) -> Option<String> {
+    match request.application_properties.as_ref()?.0.get(name)? {
+        SimpleValue::String(text) => Some(text.clone()),
+        SimpleValue::Symbol(symbol) => Some(symbol.as_str().to_owned()),
+        SimpleValue::Binary(bytes) => String::from_utf8(bytes.to_vec()).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! Listeners: admission, TLS, then a task for each connection.
+
+use std::time::Duration;
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use crate::{connection, context::Context};
+use switchbox_model::limits::{self, HUB_AMQP_CONNECTIONS, names};
+use switchbox_support::{log_limit::SiteLimit, scheduling::move_listener_here};
+use switchbox_transport::{
+    admission::{self, Admission, ConnectionPermit, Names},
+    tls,
+};
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static NOT_ACCEPTED: SiteLimit = SiteLimit::new(10);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses after accept failed, such as for want of file descriptors.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+pub(crate) struct Listener {
+    pub(crate) listener: TcpListener,
+    /// `None`: what is said there can be read on its way.
+    pub(crate) tls: Option<tls::Handle>,
+}
+
+pub(crate) async fn serve(context: Context, listeners: Vec<Listener>) {
+    let options = admission::Options {
+        connections: HUB_AMQP_CONNECTIONS,
+        per_address: HUB_AMQP_CONNECTIONS / 2,
+        per_second: limits::ADMIN_CONNECTS_PER_SECOND,
+        unauthenticated: HUB_AMQP_CONNECTIONS / 2,
+        names: Names::HUB_AMQP,
+    };
+    let admission = Admission::new(options, context.parts.metrics.clone());
+    let (tasks, shutdown) = (context.parts.tasks.clone(), context.shutdown.clone());
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let accepts = accept(context.clone(), listener, admission.clone());
+        accepting.spawn(tasks.clone().supervised("amqp listener", shutdown.clone(), accepts));
+    }
+    shutdown.cancelled().await;
+    accepting.shutdown().await;
+}
+
+/// Ends with its connections: each closes by itself when the host stops.
+async fn accept(context: Context, at: Listener, admission: Admission) {
+    let listener = match move_listener_here(at.listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "an AMQP listener cannot be waited for: nobody gets in there"),
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(ended) = connections.join_next(), if !connections.is_empty() => note(&ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    if let Some(permit) = admission.enter(peer.ip()) {
+                        connections.spawn(admitted(context.clone(), stream, at.tls.clone(), permit));
+                    }
+                }
+                Err(error) => {
+                    context.parts.metrics.limit(names::HUB_AMQP_ACCEPT);
+                    if let Some(more) = NOT_ACCEPTED.note() {
+                        tracing::warn!(%error, "an AMQP connection was not accepted{more}");
+                    }
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+fn note(ended: &Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "an AMQP connection panicked; the others go on");
+    }
+}
+
+async fn admitted(context: Context, stream: TcpStream, tls: Option<tls::Handle>, permit: ConnectionPermit) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+    let Some(tls) = tls else { return connection::serve(context, stream, peer.ip(), permit).await };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept_call(stream)).await {
+        Ok(Ok(stream)) => connection::serve(context, stream, peer.ip(), permit).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a TLS handshake for AMQP failed"),
+        Err(_) => context.parts.metrics.limit(names::HUB_AMQP_OPEN_TIME),
+    }
+}

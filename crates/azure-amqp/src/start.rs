@@ -1,0 +1,126 @@
+//! Where a reader begins: what the selector says of offset, sequence number or time, found in the journal. The number of an event is
+//! its sequence number and its offset, in every partition, so both mean the same after a restart.
+
+use crate::selector::{Comparison, Term};
+use switchbox_model::Seq;
+use switchbox_store as store;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    Earliest,
+    Latest,
+    /// With this event, or the first one behind it.
+    At(Seq),
+    /// With the first event that came then, or later; milliseconds since the Unix epoch.
+    Since(u64),
+}
+
+/// Where to begin, and the comparisons that are left to choose events by.
+pub(crate) fn split(terms: Vec<Term>) -> Result<(Start, Vec<Term>), String> {
+    let (mut start, mut rest) = (Start::Earliest, Vec::new());
+    for term in terms {
+        let behind = match term.comparison {
+            Comparison::Greater => 1,
+            Comparison::GreaterOrEqual => 0,
+            _ => {
+                rest.push(term);
+                continue;
+            }
+        };
+        let wrong = || format!("{} is no position: {:?}", term.annotation, term.value);
+        let number = || term.value.trim().parse::<i64>().map_err(|_| wrong());
+        start = match (term.annotation.as_str(), term.value.as_str()) {
+            ("x-opt-offset", "@latest") => Start::Latest,
+            ("x-opt-offset" | "x-opt-sequence-number", _) => match u64::try_from(number()?) {
+                Ok(seq) => Start::At(Seq(seq.saturating_add(behind))),
+                Err(_) => Start::Earliest,
+            },
+            ("x-opt-enqueued-time" | "x-opt-enqueuedtimeutc", _) => {
+                Start::Since(u64::try_from(number()?).unwrap_or(0).saturating_add(behind))
+            }
+            _ => {
+                rest.push(term);
+                continue;
+            }
+        };
+    }
+    Ok((start, rest))
+}
+
+impl Start {
+    /// The first event to read, and the row of the log to look for it from on.
+    pub(crate) async fn find(self, store: &store::Handle) -> Result<(Seq, i64), store::Error> {
+        let end = |(row, seq): (i64, Seq)| (Seq(seq.0 + 1), row + 1);
+        match self {
+            Self::Earliest => Ok((Seq(0), 0)),
+            Self::Latest => Ok(end(store.log_end())),
+            Self::At(seq) => Ok(match store.row_of(seq).await? {
+                Some(row) => (seq, row),
+                None => {
+                    let (next, row) = end(store.log_end());
+                    (seq.max(next), row)
+                }
+            }),
+            Self::Since(time_ms) => since(store, time_ms).await,
+        }
+    }
+}
+
+/// Events come in the order of their times, but for a clock that was set: then the place is one of those that fit.
+async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store::Error> {
+    let (last_row, last) = store.log_end();
+    let (mut low, mut high) = (0, last.0 + 1);
+    let mut row = 0;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match first_behind(store, Seq(middle)).await? {
+            Some((found_row, seq, at_ms)) if at_ms < time_ms => (low, row) = (seq.0.max(middle) + 1, found_row),
+            _ => high = middle,
+        }
+    }
+    Ok((Seq(low), if low > last.0 { last_row + 1 } else { row }))
+}
+
+/// The first event from this number on: its row, its number and its time.
+async fn first_behind(store: &store::Handle, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
+    let Some(mut row) = store.row_of(seq).await? else { return Ok(None) };
+    loop {
+        let page = store.log_page(row, 1).await?;
+        if page.rows.is_empty() {
+            return Ok(None);
+        }
+        let events = page.rows.iter().flat_map(|row| row.entries.iter().map(move |entry| (row.row, entry)));
+        let mut events = events.flat_map(|(row, entry)| entry.events().iter().map(move |event| (row, event)));
+        if let Some((row, event)) = events.find(|(_, event)| event.seq >= seq) {
+            return Ok(Some((row, event.seq, event.time_ms)));
+        }
+        row = page.next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selector::parse;
+
+    #[test]
+    fn positions_are_those_of_event_hubs_sdks() {
+        for (selector, start, left) in [
+            ("", Start::Earliest, 0),
+            ("amqp.annotation.x-opt-offset > '-1'", Start::Earliest, 0),
+            ("amqp.annotation.x-opt-offset > '@latest'", Start::Latest, 0),
+            ("amqp.annotation.x-opt-offset > '41'", Start::At(Seq(42)), 0),
+            ("amqp.annotation.x-opt-sequence-number >= '42'", Start::At(Seq(42)), 0),
+            ("amqp.annotation.x-opt-enqueued-time > '1000'", Start::Since(1_001), 0),
+            (
+                "amqp.annotation.x-opt-offset > '41' AND amqp.annotation.iothub-connection-device-id = 'a'",
+                Start::At(Seq(42)),
+                1,
+            ),
+        ] {
+            let (found, rest) = split(parse(selector).unwrap()).unwrap();
+            assert_eq!((found, rest.len()), (start, left), "{selector}");
+        }
+        assert!(split(parse("amqp.annotation.x-opt-offset > 'soon'").unwrap()).is_err());
+    }
+}

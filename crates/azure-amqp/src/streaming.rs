@@ -1,0 +1,113 @@
+//! A partition to one link. It is read while the link has credit: a consumer that gives none keeps its place and holds no events.
+
+use std::collections::VecDeque;
+
+use fe2o3_amqp::link::{
+    SendError, Sender,
+    delivery::{DeliveryFut, Sendable},
+};
+use fe2o3_amqp_types::{
+    definitions::{AmqpError, Error, SenderSettleMode},
+    messaging::Outcome,
+};
+
+use crate::{
+    message,
+    reader::{Found, Reader},
+    selector::Term,
+};
+use switchbox_support::log_limit::SiteLimit;
+
+/// Bytes of events that a consumer has got and not settled; with more it gets no other.
+const UNSETTLED_BYTES: usize = 4 * 1024 * 1024;
+/// The same, how many.
+const UNSETTLED: usize = 2_048;
+
+/// Of such lines the log gets ten a minute, and how many there are.
+static MISSED: SiteLimit = SiteLimit::new(10);
+
+type Delivery = DeliveryFut<Result<Outcome, SendError>>;
+
+pub(crate) struct Streaming {
+    pub(crate) link: Sender,
+    pub(crate) settle: SenderSettleMode,
+    pub(crate) reader: Reader,
+    pub(crate) filter: Vec<Term>,
+}
+
+impl Streaming {
+    /// Until the link ends, or the journal cannot be read.
+    pub(crate) async fn run(mut self) {
+        let mut unsettled = Unsettled::default();
+        let mut missed = 0;
+        loop {
+            let page = match self.reader.page().await {
+                Ok(page) => page,
+                Err(error) => {
+                    let error = Error::new(AmqpError::InternalError, Some(error.to_string()), None);
+                    let _ = self.link.close_with_error(error).await;
+                    return;
+                }
+            };
+            missed += page.missed;
+            if page.missed > 0
+                && let Some(more) = MISSED.note()
+            {
+                tracing::warn!(
+                    missed = page.missed,
+                    "a consumer of the event endpoint came too late for events that were trimmed{more}"
+                );
+            }
+            for found in page.found {
+                if !message::passes(&found, &self.filter) {
+                    continue;
+                }
+                if self.send(found, std::mem::take(&mut missed), &mut unsettled).await.is_err() {
+                    return;
+                }
+            }
+            if page.is_end {
+                tokio::select! {
+                    _ = self.link.on_detach() => {
+                        let _ = self.link.close().await;
+                        return;
+                    }
+                    () = self.reader.wait() => {}
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, found: Found, missed: u64, unsettled: &mut Unsettled) -> Result<(), SendError> {
+        let bytes = found.event.data.payload().len();
+        let settled = self.settle == SenderSettleMode::Settled;
+        let message = message::message(found, missed);
+        let sendable = Sendable::builder().message(message).settled(Some(settled)).build();
+        let delivery = self.link.send_batchable(sendable).await?;
+        if settled {
+            return Ok(());
+        }
+        unsettled.push(delivery, bytes).await
+    }
+}
+
+/// Deliveries that the consumer has not settled, oldest first.
+#[derive(Default)]
+struct Unsettled {
+    deliveries: VecDeque<(Delivery, usize)>,
+    bytes: usize,
+}
+
+impl Unsettled {
+    /// Waits for the oldest where there are too many. What a consumer says of an event changes nothing: it comes back to its own place.
+    async fn push(&mut self, delivery: Delivery, bytes: usize) -> Result<(), SendError> {
+        self.bytes += bytes;
+        self.deliveries.push_back((delivery, bytes));
+        while self.deliveries.len() > UNSETTLED || self.bytes > UNSETTLED_BYTES {
+            let Some((oldest, bytes)) = self.deliveries.pop_front() else { break };
+            oldest.await?;
+            self.bytes -= bytes;
+        }
+        Ok(())
+    }
+}
