@@ -80,7 +80,7 @@ pub fn host_settings(data: &[u8]) {
 /// What is looked at before anything is compiled.
 pub fn component(data: &[u8]) {
     let _ = plugin::inspect(data);
-    let _ = plugin::look_through(data);
+    let _ = plugin::check_contents(data);
 }
 
 /// A query over devices, as callers of Azure IoT Hub write it: whatever is read is also evaluated, over a twin.

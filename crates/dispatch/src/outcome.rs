@@ -46,10 +46,7 @@ pub(super) async fn decide(
     }
     let problem = judge(entries, version, verdict);
     let took_us = u32::try_from(guest_time.as_micros()).unwrap_or(u32::MAX);
-    let admission = match problem {
-        None => runner.admit(version, &job, &effects, now),
-        Some(_) => Admission::Now,
-    };
+    let admission = if problem.is_none() { runner.admit(version, &job, &effects, now) } else { Admission::Now };
     let plain = problem.is_none() && kv.is_empty() && logs.is_empty() && is_plain(&job, &effects);
     if plain && matches!(admission, Admission::Now) {
         let outcome = Outcome::Done { effects };

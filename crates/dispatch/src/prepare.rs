@@ -10,7 +10,7 @@ use super::{context::Context, guard::TokenRates, host::PluginHost, version::Vers
 use switchbox_model::PluginName;
 use switchbox_plugin_runtime as plugin;
 use switchbox_plugin_runtime::{
-    CallError, Description, EffectiveGrants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, unmatchable,
+    CallError, Description, EffectiveGrants, LoadError, PluginSettings, Setup, Triggers, WasmEngine, ineffective,
 };
 use switchbox_store as store;
 
@@ -99,8 +99,8 @@ impl Compiler {
             id,
             setup,
             triggers,
-            grants_in_force: unmatchable::in_force(&description.grants, granted),
-            warnings: unmatchable::warnings(&description.grants, granted, &trigger_list),
+            grants_in_force: ineffective::in_force(&description.grants, granted),
+            warnings: ineffective::warnings(&description.grants, granted, &trigger_list),
             trigger_list,
             description,
             token_rates,

@@ -1,5 +1,5 @@
-//! Looks at the frame of a WebAssembly file without compiling it: what kind it is and whether it is whole. Never judges
-//! what is inside.
+//! Checks the header and the section lengths of a WebAssembly file: which kind it is, and whether it is complete. Does not check the
+//! contents of sections.
 
 /// Largest component, bytes.
 pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
@@ -11,7 +11,7 @@ pub enum Kind {
     CoreModule,
 }
 
-/// Why the bytes are no whole WebAssembly file.
+/// Why the bytes are no complete WebAssembly file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error("the file is empty")]
@@ -20,7 +20,7 @@ pub enum Problem {
     NotWasm,
     #[error("the file is of an unknown version of the binary format")]
     UnknownVersion,
-    /// More bytes may still come.
+    /// The file may still be being written.
     #[error("the file ends in the middle of a section, at byte {at}")]
     Truncated { at: usize },
     #[error("the section at byte {at} has a broken length")]
@@ -28,14 +28,14 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// True when a file that is still being written may look like this.
+    /// Returns true if a file that is still being written may look like this.
     #[must_use]
     pub fn may_be_unfinished(self) -> bool {
         matches!(self, Self::Empty | Self::Truncated { .. })
     }
 }
 
-/// Walks the sections: each is an id, a length and as many bytes; the last must end where the file ends.
+/// Walks the sections: each is an id, a length and as many bytes. The last must end where the file ends.
 pub fn inspect(bytes: &[u8]) -> Result<Kind, Problem> {
     const MAGIC: &[u8] = b"\0asm";
     if bytes.is_empty() {
@@ -59,7 +59,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Kind, Problem> {
     Ok(kind)
 }
 
-/// An unsigned LEB128 of at most 32 bits; also where it ends.
+/// An unsigned LEB128 of at most 32 bits, and where it ends.
 fn length(bytes: &[u8], from: usize) -> Result<(usize, usize), Problem> {
     let mut value = 0_u64;
     for (n, at) in (from..).take(5).enumerate() {

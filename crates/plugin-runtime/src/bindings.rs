@@ -1,5 +1,5 @@
-//! The bindings of `wit/`, the only ones in the host. Events are written out by hand, because they go into the guest
-//! borrowed, without a copy before the one into its memory.
+//! The bindings of `wit/`, the only ones in the host. The types of events are written by hand, because they borrow their data, so
+//! that it is copied only once, into the guest's memory.
 
 /// What the guest may call.
 #[allow(unsafe_code, unreachable_pub, clippy::pedantic, reason = "generated")]

@@ -1,5 +1,5 @@
-//! Compiled code on disk, by the component's digest and the engine's compatibility hash. A file that is missing, torn or
-//! of another engine only means compiling again. What no plugin uses goes, and the files are bounded in number and bytes.
+//! Compiled code on disk, by the component's digest and the engine's compatibility hash. If a file is missing, torn or of another
+//! engine, the component is compiled again. Unused files are removed, and the files are bounded in number and bytes.
 
 use std::{
     collections::HashSet,
@@ -21,14 +21,14 @@ use switchbox_support::clock;
 
 const HASH_BYTES: usize = 32;
 
-/// The folder, for one engine.
+/// The cache folder, for one engine.
 pub(super) struct Cache {
     folder: PathBuf,
     engine: String,
 }
 
 /// A file of the folder.
-struct Kept {
+struct CachedFile {
     path: PathBuf,
     bytes: u64,
     /// When it was last written or read by a host.
@@ -41,7 +41,7 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let cache = Self { folder, engine: format!("{:016x}", hasher.finish()) };
-        // Halves of files, and what another version of the host has compiled.
+        // Removes incomplete files, and code that another version of the host has compiled.
         cache.remove(|path| !cache.is_own(path));
         Ok(cache)
     }
@@ -58,7 +58,7 @@ impl Cache {
         path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&self.ending()))
     }
 
-    /// The compiled component, when it is there and whole.
+    /// The compiled component. Returns `None` if there is no complete file.
     pub(super) fn get(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
         let file = fs::read(&path).ok()?;
@@ -77,12 +77,12 @@ impl Cache {
         let component =
             component.inspect_err(|error| tracing::warn!(digest, %error, "the compile cache cannot be used"));
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_ms());
-        // Which was used last is all that hangs on it.
+        // Only the order of removal depends on this time.
         let _ = fs::File::open(&path).and_then(|file| file.set_modified(now));
         component.ok()
     }
 
-    /// Keeps compiled code for the next start. That this fails costs only time.
+    /// Stores compiled code for the next start. A failure only costs compiling again.
     pub(super) fn put(&self, digest: &str, code: &[u8]) {
         let mut file = Sha256::digest(code).to_vec();
         file.extend_from_slice(code);
@@ -92,35 +92,35 @@ impl Cache {
         self.bound(COMPILED_FILES, COMPILED_BYTES);
     }
 
-    /// Lets all go but the code of these components.
+    /// Removes all files but those of these components.
     pub(super) fn retain(&self, digests: &HashSet<String>) {
         let used: HashSet<_> = digests.iter().map(|digest| self.path(digest)).collect();
         self.remove(|path| !used.contains(path));
     }
 
-    fn files(&self) -> Vec<Kept> {
+    fn files(&self) -> Vec<CachedFile> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let kept = entries.filter_map(|entry| {
-            let there = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            Some(Kept { path: entry.path(), bytes: there.len(), used: there.modified().ok()? })
+        let files = entries.filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some(CachedFile { path: entry.path(), bytes: metadata.len(), used: metadata.modified().ok()? })
         });
-        kept.collect()
+        files.collect()
     }
 
-    fn remove(&self, goes: impl Fn(&Path) -> bool) {
-        for file in self.files().iter().filter(|file| goes(&file.path)) {
+    fn remove(&self, is_unused: impl Fn(&Path) -> bool) {
+        for file in self.files().iter().filter(|file| is_unused(&file.path)) {
             remove(&file.path);
         }
     }
 
-    /// What was used least recently goes first.
+    /// Removes the least recently used files past the bounds.
     fn bound(&self, most_files: usize, most_bytes: u64) {
         let mut files = self.files();
         files.sort_by_key(|file| std::cmp::Reverse(file.used));
         let mut bytes = 0_u64;
         for (place, file) in files.iter().enumerate() {
             bytes = bytes.saturating_add(file.bytes);
-            // The newest stays: its plugin is about to run.
+            // The newest file is kept, because its plugin is about to run.
             if place > 0 && (place >= most_files || bytes > most_bytes) {
                 remove(&file.path);
             }
@@ -140,7 +140,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Writes beside the file and renames, so that nobody ever reads half of it.
+/// Writes a temporary file and renames it, so that no reader sees an incomplete one.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let unique = format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn names(cache: &Cache) -> Vec<String> {
-        let name = |file: &Kept| file.path.file_name().unwrap().to_string_lossy().chars().take(1).collect();
+        let name = |file: &CachedFile| file.path.file_name().unwrap().to_string_lossy().chars().take(1).collect();
         let mut names: Vec<String> = cache.files().iter().map(name).collect();
         names.sort();
         names

@@ -1,6 +1,5 @@
-//! Compiles components. In the program `switchbox` each is compiled by a process of its own, which has bounded memory and time and
-//! whose memory goes back to the system when it ends. Where the host is a library of another program, as in tests, its threads
-//! compile.
+//! Compiles components. In the program `switchbox` each is compiled in a child process with bounded memory and time, whose memory is
+//! returned to the system when it ends. If the host is a library of another program, as in tests, threads compile.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -28,31 +27,31 @@ use super::{
 use switchbox_model::limits::{COMPILE_MEMORY_BYTES, COMPILE_TIME, COMPILED_CODE_BYTES, LimitName};
 use switchbox_support::terminal;
 
-/// The command that [`child`] stands behind.
+/// The command whose implementation is [`child`].
 pub const COMMAND: &str = "compile-component";
 
-/// What is kept of the child's standard error.
-const WORDS_BYTES: u64 = 16 * 1024;
+/// Bytes of the child's standard error that are kept.
+const STDERR_BYTES: u64 = 16 * 1024;
 
-/// How much higher the child's `nice` is than that of the background thread that starts it, which it takes over.
+/// Added to the child's `nice`, which it inherits from the background thread that starts it.
 const NICE: i32 = 5;
 
 static IN_CHILDREN: AtomicBool = AtomicBool::new(false);
 
-/// From now on this process starts itself anew, with [`COMMAND`], to compile a component.
+/// From now on this process compiles components in child processes: it runs its own program with [`COMMAND`].
 pub fn in_child_processes() {
     IN_CHILDREN.store(true, Ordering::Relaxed);
 }
 
-/// Compiled code: what the cache keeps.
+/// Compiles a component to the code that the cache stores.
 pub(super) async fn compile(engine: &WasmEngine, bytes: &Bytes) -> Result<Vec<u8>, LoadError> {
     if IN_CHILDREN.load(Ordering::Relaxed) {
-        // On a background thread: the thread that starts a process stands still until that has begun, and this one takes code of
-        // several MiB from it. Dropped with the caller, which ends the child. Supervision: a panic refuses the component.
+        // On a background thread, because starting a process blocks its thread, and the result is several MiB of code. Dropping the
+        // future ends the child. A panic is an error of this component only.
         let mut child = JoinSet::new();
         child.spawn_on(timeout(2 * COMPILE_TIME, in_child(engine.reservation(), bytes.clone())), &engine.threads());
         match child.join_next().await {
-            Some(Ok(Ok(Ok((status, code, words))))) => return judged(status, code, &words),
+            Some(Ok(Ok(Ok((status, code, words))))) => return code_or_error(status, code, &words),
             Some(Ok(Ok(Err(error)))) => {
                 tracing::warn!(%error, "no process can be started to compile a component; the host compiles it itself");
             }
@@ -68,7 +67,7 @@ pub(super) async fn compile(engine: &WasmEngine, bytes: &Bytes) -> Result<Vec<u8
     compiled.map_err(|error| LoadError::Compile(text::cut(format!("{error:#}"))))
 }
 
-/// From compiled code to a component.
+/// Makes a component of compiled code.
 pub(super) fn deserialize(engine: &WasmEngine, code: &[u8]) -> Result<Compiled, LoadError> {
     #[allow(
         unsafe_code,
@@ -79,9 +78,9 @@ pub(super) fn deserialize(engine: &WasmEngine, code: &[u8]) -> Result<Compiled, 
     component.map_err(|error| LoadError::Compile(format!("{error:#}")))
 }
 
-/// How the child ended, what it wrote, and its last words.
+/// Runs the child. Returns its exit status, standard output and standard error.
 async fn in_child(reservation: u64, bytes: Bytes) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-    // The program as it was when it started, also where its file was replaced since.
+    // The running program, even if its file was replaced since the start.
     let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
     let mut child = Command::new(program);
     child.arg(COMMAND).arg(reservation.to_string()).env_clear().kill_on_drop(true);
@@ -90,21 +89,21 @@ async fn in_child(reservation: u64, bytes: Bytes) -> io::Result<(ExitStatus, Vec
     let mut stdin = child.stdin.take().ok_or_else(gone)?;
     let stdout = child.stdout.take().ok_or_else(gone)?;
     let stderr = child.stderr.take().ok_or_else(gone)?;
-    let (mut code, mut words) = (Vec::new(), Vec::new());
-    let given = async move {
-        // A child that ends early says why itself.
+    let (mut code, mut errors) = (Vec::new(), Vec::new());
+    let written = async move {
+        // If the child ends early, its standard error says why.
         let _ = stdin.write_all(&bytes).await;
     };
     let most = COMPILED_CODE_BYTES as u64 + 1;
     let read = async { stdout.take(most).read_to_end(&mut code).await };
-    let heard = async { stderr.take(WORDS_BYTES).read_to_end(&mut words).await };
-    let ((), read, heard) = tokio::join!(given, read, heard);
+    let read_errors = async { stderr.take(STDERR_BYTES).read_to_end(&mut errors).await };
+    let ((), read, read_errors) = tokio::join!(written, read, read_errors);
     let status = child.wait().await?;
-    read.and(heard)?;
-    Ok((status, code, words))
+    read.and(read_errors)?;
+    Ok((status, code, errors))
 }
 
-fn judged(status: ExitStatus, code: Vec<u8>, words: &[u8]) -> Result<Vec<u8>, LoadError> {
+fn code_or_error(status: ExitStatus, code: Vec<u8>, errors: &[u8]) -> Result<Vec<u8>, LoadError> {
     use std::os::unix::process::ExitStatusExt as _;
     if code.len() > COMPILED_CODE_BYTES {
         let most = Size(COMPILED_CODE_BYTES as u64);
@@ -113,18 +112,18 @@ fn judged(status: ExitStatus, code: Vec<u8>, words: &[u8]) -> Result<Vec<u8>, Lo
     if status.success() {
         return Ok(code);
     }
-    let words = String::from_utf8_lossy(words);
-    let words = words.trim();
+    let errors = String::from_utf8_lossy(errors);
+    let errors = errors.trim();
     let ended_by = |signal: Signal| status.signal() == Some(signal.as_raw());
     Err(if ended_by(Signal::XCPU) {
         took_too_long()
-    } else if ended_by(Signal::ABORT) || words.contains("Cannot allocate memory") {
+    } else if ended_by(Signal::ABORT) || errors.contains("Cannot allocate memory") {
         let most = Size(COMPILE_MEMORY_BYTES);
         hit(names::COMPILE_MEMORY, &format!("compiling it takes more than {most}"))
     } else if let Some(signal) = status.signal() {
         LoadError::Compile(format!("the process that compiled it was ended by signal {signal}"))
     } else {
-        LoadError::Compile(text::cut(words.to_owned()))
+        LoadError::Compile(text::cut(errors.to_owned()))
     })
 }
 
@@ -136,7 +135,7 @@ fn hit(limit: LimitName, text: &str) -> LoadError {
     LoadError::Compile(format!("the limit \"{limit}\" is reached: {text}"))
 }
 
-/// Compiles what comes on standard input to standard output, in the address space and the processor time of a child.
+/// The child process: compiles a component from standard input to standard output, with bounded address space and CPU time.
 pub fn child(reservation: u64) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     bound_this_process().map_err(text)?;
@@ -151,7 +150,7 @@ pub fn child(reservation: u64) -> Result<(), String> {
 
 fn bound_this_process() -> io::Result<()> {
     let bound = |resource: Resource, most: u64| {
-        // The host itself may have less.
+        // The host's own limit may be lower.
         let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
     };
@@ -179,9 +178,9 @@ mod tests {
             (signal(Signal::KILL), "", "signal 9"),
             (ExitStatus::from_raw(1 << 8), "  unexpected end\n", "does not compile: unexpected end"),
         ] {
-            let error = judged(status, Vec::new(), words.as_bytes()).unwrap_err().to_string();
+            let error = code_or_error(status, Vec::new(), words.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");
         }
-        assert_eq!(judged(ExitStatus::from_raw(0), vec![1], b"").unwrap(), [1]);
+        assert_eq!(code_or_error(ExitStatus::from_raw(0), vec![1], b"").unwrap(), [1]);
     }
 }

@@ -1,4 +1,4 @@
-//! A checked and compiled component: how it is loaded, what it says of itself, how it is started. Never handles events.
+//! A checked and compiled component: loads it, calls its `describe`, starts instances. Does not handle events.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use switchbox_support::{
     tasks::{self, Panicked},
 };
 
-/// A component, ready to be started any number of times. A cheap clone.
+/// A component from which any number of instances can be started. Cheap to clone.
 #[derive(Clone)]
 pub struct Component(Arc<Inner>);
 
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Component {
 }
 
 impl Component {
-    /// Checks and compiles a component, away from the event path; compiled code comes from the cache when it is there.
+    /// Checks and compiles a component on a background thread, or reads the compiled code from the cache.
     pub async fn load(engine: &WasmEngine, bytes: Bytes) -> Result<Self, LoadError> {
         let (size, on) = (bytes.len(), engine.threads());
         let broken = |error: JoinError| LoadError::Compile(error.to_string());
@@ -78,12 +78,12 @@ impl Component {
         self.0.size
     }
 
-    /// What it says of itself with these settings (JSON), in an instance of its own that may call nothing.
+    /// Calls `describe` with these settings (JSON), in an instance of its own that may call no host function.
     pub async fn describe(&self, settings: &str) -> Result<Description, CallError> {
         let setup = Setup {
             name: PluginName::new("describe").map_err(|error| CallError::Description(error.to_string()))?,
             settings: settings.into(),
-            // The instance lives for this one call, before anybody has set limits for it.
+            // The instance exists for this one call only, so no operator has set its limits.
             limits: Limits { memory: Size(MAX_MEMORY), ..Limits::default() },
             grants: EffectiveGrants::none(),
         };
@@ -98,7 +98,7 @@ impl Component {
         convert::description(described).map_err(CallError::Description)
     }
 
-    /// A new instance that has taken its settings and may be given events.
+    /// A new instance that has been given its settings and may be given events.
     pub async fn start(&self, setup: Arc<Setup>, host: Arc<dyn Host>) -> Result<Instance, CallError> {
         let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), clock::now_ms());
         let (guest, on_event) = self.instantiate(&mut store).await?;
@@ -126,7 +126,7 @@ impl Component {
             Ok((guest, OnEvent::new(on_event, store)?))
         });
         made.map_err(|error| match error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>() {
-            Some(full) => CallError::NoRoom(full.to_string()),
+            Some(full) => CallError::PoolExhausted(full.to_string()),
             None => self.failed("start", store, &error),
         })
     }
@@ -141,14 +141,14 @@ fn panicked(what: &'static str, panic: &Panicked) -> CallError {
     CallError::Panicked { what, panic: panic.to_string() }
 }
 
-/// A component whose frame, contents and names are in order.
+/// A component whose header, contents and names were checked.
 struct Checked {
     digest: String,
-    /// `None`: it has to be compiled.
+    /// `None` if it has to be compiled.
     compiled: Option<Compiled>,
 }
 
-/// Refuses what need not be compiled to be seen to be no plugin. Blocks.
+/// Makes all checks that need no compiled code. Blocks.
 fn check(engine: &WasmEngine, bytes: &[u8]) -> Result<Checked, LoadError> {
     if bytes.len() > MAX_COMPONENT_BYTES {
         return Err(LoadError::TooLarge { bytes: bytes.len(), limit: MAX_COMPONENT_BYTES });
@@ -187,7 +187,7 @@ fn finish(engine: &WasmEngine, checked: Checked, code: &[u8], size: usize) -> Re
     let handler = compiled.get_export_index(None, HANDLER);
     let on_event = handler.and_then(|handler| compiled.get_export_index(Some(&handler), "on-event"));
     let on_event = on_event.ok_or_else(|| other(wasmtime::format_err!("it has no on-event")))?;
-    // What is refused leaves nothing behind.
+    // A refused component is not stored in the cache.
     if let Some(cache) = engine.cache().filter(|_| is_new) {
         cache.put(&digest, code);
     }

@@ -1,5 +1,5 @@
-//! What is in a component, counted before it is compiled: compiling takes time and memory for each function and type, however
-//! small the file is. Reads the sections in one pass, keeps nothing, and judges imports and exports by their names.
+//! Counts the items of a component before it is compiled, because compiling takes time and memory for each function and type,
+//! however small the file is. Reads the sections in one pass and collects the names of imports and exports.
 
 use wasmparser::{Parser, Payload};
 
@@ -8,7 +8,7 @@ use switchbox_model::limits::{
     COMPONENT_DEPTH, COMPONENT_FUNCTION_BYTES, COMPONENT_FUNCTIONS, COMPONENT_ITEMS, COMPONENT_MODULES, LimitName,
 };
 
-/// What is counted, over all modules and components within.
+/// Counts of items, over all modules and components inside.
 #[derive(Debug, Default)]
 struct Counts {
     functions: usize,
@@ -25,7 +25,7 @@ pub(super) struct Surface {
     pub(super) exports: Vec<String>,
 }
 
-/// Refuses what has more than a component may have.
+/// Returns an error if a count is over its limit.
 pub(super) fn read(bytes: &[u8]) -> Result<Surface, LoadError> {
     let broken = |error: wasmparser::BinaryReaderError| LoadError::Compile(error.to_string());
     let mut counts = Counts::default();
@@ -41,8 +41,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Surface, LoadError> {
     Ok(surface)
 }
 
-/// What is looked at before a component is compiled, for the fuzz target.
-pub fn look_through(bytes: &[u8]) -> Result<(), LoadError> {
+/// All checks of the contents, for the fuzz target.
+pub fn check_contents(bytes: &[u8]) -> Result<(), LoadError> {
     read(bytes).map(drop)
 }
 
@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-/// How many items the section says that it has.
+/// The number of items that the section declares.
 fn items(payload: &Payload<'_>) -> usize {
     let count = match payload {
         Payload::TypeSection(section) => section.count(),

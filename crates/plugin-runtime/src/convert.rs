@@ -1,4 +1,4 @@
-//! Between the host's types and those of the bindings, without copies on the way in. Pure.
+//! Converts between the host's types and those of the bindings. Events are converted without copies. Pure.
 
 use super::{
     bindings::{
@@ -17,7 +17,7 @@ use super::{
 };
 use switchbox_model::{CommandStatus, EventData, EventKind, Property, RegistryName, limits::SETTINGS_BYTES};
 
-/// `properties` is room for the references that the event holds.
+/// `room` holds the references to properties that the event borrows.
 pub(super) fn event<'a>(call: &Call<'a>, home: &'a RegistryName, room: &'a mut Vec<WitProperty<'a>>) -> WitEvent<'a> {
     WitEvent {
         id: call.event.seq.0,
@@ -54,18 +54,18 @@ fn properties<'a>(properties: &'a [Property], room: &'a mut Vec<WitProperty<'a>>
     room
 }
 
-/// Events tell only of final statuses.
+/// Events have final statuses only.
 fn status(status: CommandStatus) -> WitStatus {
     match status {
         CommandStatus::Acknowledged => WitStatus::Acknowledged,
-        // The interface has no case of its own for a command that nobody can acknowledge, and a new one would break plugins.
+        // The interface has no case for a command that no device can acknowledge, and a new case would break plugins.
         CommandStatus::Expired | CommandStatus::SentUnconfirmed => WitStatus::Expired,
         CommandStatus::Purged => WitStatus::Purged,
         CommandStatus::Rejected | CommandStatus::Queued | CommandStatus::Sent => WitStatus::Rejected,
     }
 }
 
-/// Settings go into the guest, and are shown with the plugin.
+/// Settings are copied into the guest and shown in the plugin's status, so they are bounded.
 pub(super) fn check_settings(bytes: usize) -> Result<(), String> {
     let limit = names::SETTINGS_BYTES;
     if bytes <= SETTINGS_BYTES {
@@ -75,7 +75,7 @@ pub(super) fn check_settings(bytes: usize) -> Result<(), String> {
     }
 }
 
-/// Checks what can be checked: patterns are globs, the default settings are JSON.
+/// Checks that patterns are globs and that the default settings are JSON.
 pub(super) fn description(described: wit::Description) -> Result<Description, String> {
     check_settings(described.default_settings.len()).map_err(|error| format!("default-settings: {error}"))?;
     let triggers: Vec<_> = described.triggers.into_iter().map(trigger).collect();

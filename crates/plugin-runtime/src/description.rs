@@ -1,13 +1,13 @@
-//! What a component says of itself.
+//! The answer of a component's `describe`.
 
 use super::{grants::Grant, trigger::Trigger};
 
-/// What a component says of itself.
+/// The answer of a component's `describe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     pub name: String,
     pub version: String,
-    /// One sentence for people.
+    /// One sentence for operators.
     pub summary: String,
     pub triggers: Vec<Trigger>,
     pub grants: Vec<Grant>,

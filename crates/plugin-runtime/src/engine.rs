@@ -1,4 +1,4 @@
-//! The WebAssembly engine of the process: how code is compiled, pooled, interrupted and linked. Never runs a guest.
+//! The WebAssembly engine of the process: configures compilation, the instance pool, interruption and linking. Runs no guest.
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -10,32 +10,32 @@ use super::{
 };
 use switchbox_support::tasks::Tasks;
 
-/// How often a busy guest is looked at.
+/// How often a running guest is interrupted.
 const TICK: Duration = Duration::from_millis(2);
 
-/// Stack of a guest, bytes: of its WebAssembly frames, and of the fiber they stand on with the host's.
+/// Stack of a guest, bytes: of its WebAssembly frames, and of the fiber that has these and the host's frames.
 const GUEST_STACK_BYTES: usize = 512 * 1024;
 const FIBER_STACK_BYTES: usize = 1024 * 1024;
 
-/// All that a 32-bit address can name. Where each memory has so much address space (not memory) to itself, the processor finds
-/// accesses out of bounds, and compiled code need not look at each.
+/// The range of a 32-bit address. If each memory has so much address space (not memory) to itself, the MMU traps accesses out of
+/// bounds, and compiled code has no bounds checks.
 const WHOLE_MEMORY: u64 = 1 << 32;
 
 /// Core modules in one component: a Rust component has three or four, one made by composition has more.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
-/// A host with room for fewer instances than this does not start.
-const LEAST_INSTANCES: u32 = 8;
+/// A host that can have fewer instances than this does not start.
+const MIN_INSTANCES: u32 = 8;
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder for compiled code, written by this host alone. None = compile each time.
+    /// The folder for compiled code, written by this host alone. `None`: compiles each time.
     pub cache: Option<PathBuf>,
     /// Instances at the same time.
     pub max_instances: u32,
-    /// Whose threads compile. None: the caller's.
+    /// The runtime whose threads compile. `None`: the caller's.
     pub background: Option<Handle>,
-    /// Supervises the thread that interrupts busy guests.
+    /// Supervises the thread that interrupts running guests.
     pub tasks: Tasks,
 }
 
@@ -45,7 +45,7 @@ impl Default for Options {
     }
 }
 
-/// A cheap clone. Its clock ends with the last clone and the last component.
+/// The engine. Cheap to clone. The thread that interrupts guests ends with the last clone and the last component.
 #[derive(Clone)]
 pub struct WasmEngine(Arc<Inner>);
 
@@ -67,19 +67,19 @@ impl WasmEngine {
         Ok(Self(Arc::new(Inner { engine, linker, cache, reservation, background: options.background })))
     }
 
-    /// Lets go of all compiled code in the cache but that of components with these digests. Blocks.
+    /// Removes all compiled code from the cache but that of components with these digests. Blocks.
     pub fn retain_compiled(&self, digests: &HashSet<String>) {
         if let Some(cache) = &self.0.cache {
             cache.retain(digests);
         }
     }
 
-    /// Where components are checked and compiled.
+    /// The runtime on which components are checked and compiled.
     pub(super) fn threads(&self) -> Handle {
         self.0.background.clone().unwrap_or_else(Handle::current)
     }
 
-    /// Address space of a memory, which compiled code rests on.
+    /// Address space of each memory. Compiled code depends on it.
     pub(super) fn reservation(&self) -> u64 {
         self.0.reservation
     }
@@ -97,8 +97,8 @@ impl WasmEngine {
     }
 }
 
-/// An engine whose memories have so much address space each. Where there is less, they have as much as they need; where that is
-/// still too much, there are fewer instances. Returns how much each memory has, too.
+/// An engine whose memories reserve so much address space each. If the process has less, they reserve what they need; if it has
+/// still less, there are fewer instances. Also returns the reservation of each memory.
 fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<(wasmtime::Engine, u64)> {
     let engine =
         |instances, reservation| wasmtime::Engine::new(&config(instances, reservation)).map(|made| (made, reservation));
@@ -109,17 +109,17 @@ fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<(wasmtime
     let mut instances = max_instances;
     loop {
         match engine(instances, MAX_MEMORY) {
-            // All that there was would leave nothing for the rest of the process, so half of it is taken.
+            // Half of the instances that fit, because the rest of the process needs address space too.
             Ok(_) if instances < max_instances => break,
             Ok(made) => {
                 tracing::info!(%error, "there is little address space (ulimit -v?): plugins run somewhat slower");
                 return Ok(made);
             }
-            Err(error) if instances <= LEAST_INSTANCES => return Err(error),
-            Err(_) => instances = (instances / 2).max(LEAST_INSTANCES),
+            Err(error) if instances <= MIN_INSTANCES => return Err(error),
+            Err(_) => instances = (instances / 2).max(MIN_INSTANCES),
         }
     }
-    let instances = (instances / 2).max(LEAST_INSTANCES);
+    let instances = (instances / 2).max(MIN_INSTANCES);
     tracing::warn!(
         %error,
         instances,
@@ -129,12 +129,12 @@ fn reserving(reservation: u64, max_instances: u32) -> wasmtime::Result<(wasmtime
     engine(instances, MAX_MEMORY)
 }
 
-/// An engine that compiles what one with this reservation runs, and runs nothing itself.
+/// An engine that only compiles, for an engine with this reservation.
 pub(super) fn for_compiling(reservation: u64) -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&compiling(reservation))
 }
 
-/// What compiled code rests on.
+/// The configuration that compiled code depends on.
 fn compiling(reservation: u64) -> Config {
     let mut config = Config::new();
     config
@@ -182,8 +182,8 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// Starts the clock by which busy guests are interrupted: without it, a guest that loops keeps its thread for ever. `next` returns
-/// false when the clock is to end.
+/// Starts the thread that interrupts running guests: without it, a guest that loops would keep its thread for ever. The thread ends
+/// when `next` returns false.
 fn tick(tasks: &Tasks, mut next: impl FnMut() -> bool + Send + 'static) -> Result<(), Error> {
     let ticking = move || {
         while next() {
@@ -193,7 +193,7 @@ fn tick(tasks: &Tasks, mut next: impl FnMut() -> bool + Send + 'static) -> Resul
     tasks.spawn_thread("plugin epochs", ticking).map_err(|error| Error::Engine(error.to_string()))
 }
 
-/// One tick, until nobody has the engine any more.
+/// One tick. Returns false when the engine was dropped.
 fn increment(engine: EngineWeak) -> impl FnMut() -> bool {
     move || engine.upgrade().inspect(wasmtime::Engine::increment_epoch).is_some()
 }

@@ -1,9 +1,9 @@
-//! Why a component cannot be loaded or started. The texts are for the person who wrote the component.
+//! Errors of loading or starting a component. The texts are for the component's author.
 
 use super::limits::names;
 use switchbox_model::limits::LimitName;
 
-/// The engine itself cannot be made.
+/// The engine itself cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the WebAssembly engine cannot be made: {0}")]
@@ -12,12 +12,12 @@ pub enum Error {
     Cache { path: String, source: std::io::Error },
 }
 
-/// The bytes are no component that this host runs.
+/// This host cannot run the component.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     #[error("this is no component: {0}")]
     NotAComponent(String),
-    /// `why` says what the host would take instead.
+    /// `why` says what the host accepts instead.
     #[error("the component imports {name}, {why}")]
     Import { name: String, why: String },
     #[error("the component does not export {wanted}: {found}")]
@@ -30,22 +30,22 @@ pub enum LoadError {
     Compile(String),
 }
 
-/// A component that does not describe itself or does not start.
+/// A component's `describe` or `start` failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The guest's own words for what is wrong with its settings.
+    /// The guest's own text about its settings.
     #[error("the plugin does not start: {0}")]
     Refused(String),
     /// A trap or a limit, named in the text.
     #[error("{0}")]
     Failed(String),
-    /// The host itself panicked in one of the guest's calls.
+    /// The host itself panicked during the call.
     #[error("the host panicked in {what} of the component: {panic}")]
     Panicked { what: &'static str, panic: String },
-    /// What the component says of itself cannot be used.
+    /// The description cannot be used.
     #[error("the component's description is wrong: {0}")]
     Description(String),
     /// All of the pool's instances are in use.
     #[error("the limit \"{limit}\" is reached: {0}", limit = names::INSTANCES)]
-    NoRoom(String),
+    PoolExhausted(String),
 }

@@ -1,4 +1,4 @@
-//! What goes into a guest and what comes of it: how it is set up, an event for it, and the verdict and effects of that event.
+//! A guest's setup, its calls, and the result of a call: verdict, effects and changes of its state.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{grants::EffectiveGrants, limits::Limits};
 use switchbox_model::{CallResult, DeviceName, DeviceNum, Effect, Event, PluginName, limits::LimitName};
 
-/// What makes a component a plugin.
+/// A plugin's name, settings, limits and grants: with these a component is started.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub name: PluginName,
@@ -21,7 +21,7 @@ pub struct Setup {
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
     pub event: &'a Event,
-    /// Whom the event came from.
+    /// The device that the event came from.
     pub device: Option<&'a DeviceName>,
     /// From 1.
     pub attempt: u32,
@@ -35,9 +35,9 @@ pub enum Verdict {
     Retry(String),
     /// The guest does not want the event.
     Reject(String),
-    /// A trap or a limit; the instance is poisoned. Names the limit and holds the guest's last words.
+    /// A trap or a limit; the instance is poisoned. Names the limit and has the guest's newest standard error.
     GuestFailed(String),
-    /// The host itself panicked in one of the guest's calls; the instance is poisoned.
+    /// The host itself panicked during the call; the instance is poisoned.
     HostPanicked(String),
 }
 
@@ -46,27 +46,27 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvChange {
     pub key: String,
-    /// None: deleted.
+    /// `None` if the key is deleted.
     pub value: Option<Bytes>,
-    /// The revision that had to be in force before this write, 0 = no such key. Already compared with the state as it
-    /// was while the guest ran.
+    /// The revision that the key had to have before this write, 0 = no such key. Already compared with the state as it was
+    /// while the guest ran.
     pub expected: Option<u64>,
 }
 
-/// A method that the guest called. It happened, whatever the verdict is.
+/// A method call that the guest made. It happened, whatever the verdict is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
     pub device: DeviceNum,
     pub method: String,
     /// The beginning of the request's payload.
     pub request: Bytes,
-    /// When it began, milliseconds since the Unix epoch.
+    /// When it started, milliseconds since the Unix epoch.
     pub time_ms: u64,
     pub took: Duration,
     pub result: CallResult,
 }
 
-/// What came of one event. Unless the verdict is `Done` there are no effects and no changes.
+/// The result of one call. Unless the verdict is `Done` there are no effects and no changes.
 #[derive(Debug)]
 pub struct Execution {
     pub verdict: Verdict,
@@ -75,9 +75,9 @@ pub struct Execution {
     pub calls: Vec<Called>,
     /// Each begins with its level, or with `stdout` or `stderr`.
     pub logs: Vec<String>,
-    /// What the guest computed, host functions included.
+    /// The guest's CPU time, host functions included.
     pub guest_time: Duration,
-    /// What it waited for devices and slept.
+    /// The time that it waited for devices and slept.
     pub awaited: Duration,
     /// The names of the limits that were hit, each once.
     pub limits_hit: Vec<LimitName>,

@@ -1,4 +1,4 @@
-//! Turns what ended a guest's call into a text for people, with the limit's name where a limit ended it.
+//! Makes an error text of what ended a guest's call, with the limit's name if it was a limit.
 
 use wasmtime::{Trap, component::ResourceTableError};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use switchbox_model::limits::{GUEST_CALL_BYTES, LimitName};
 
-/// A limit that ends the call. Travels through the guest's frames as a trap.
+/// A limit that ends the call. Passes through the guest's frames as a trap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the limit \"{limit}\" is reached: {text}")]
 pub(super) struct LimitHit {
@@ -23,8 +23,8 @@ pub(super) struct Failure {
     pub(super) text: String,
 }
 
-/// `last_words`: the newest of the guest's standard error.
-pub(super) fn explain(error: &wasmtime::Error, last_words: &str) -> Failure {
+/// `stderr_tail`: the end of the guest's standard error.
+pub(super) fn explain(error: &wasmtime::Error, stderr_tail: &str) -> Failure {
     let (limit, mut text) = if let Some(hit) = error.downcast_ref::<LimitHit>() {
         (Some(hit.limit), hit.to_string())
     } else if let Some(Trap::StackOverflow) = error.downcast_ref() {
@@ -32,7 +32,7 @@ pub(super) fn explain(error: &wasmtime::Error, last_words: &str) -> Failure {
     } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
         (Some(names::HANDLES), format!("the limit \"{}\" is reached: too many open streams and timers", names::HANDLES))
     } else if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
-        // The runtime's own type is private.
+        // wasmtime's own type is private.
         let most = Size(GUEST_CALL_BYTES as u64);
         let text = format!("the limit \"{}\" is reached: {most} for all arguments of one call", names::CALL_BYTES);
         (Some(names::CALL_BYTES), text)
@@ -44,9 +44,9 @@ pub(super) fn explain(error: &wasmtime::Error, last_words: &str) -> Failure {
         (None, format!("the guest failed: {}", error.root_cause()))
     };
     text = text::cut(text);
-    if !last_words.is_empty() {
+    if !stderr_tail.is_empty() {
         text.push_str("; its last words: ");
-        text.push_str(last_words);
+        text.push_str(stderr_tail);
     }
     Failure { limit, text }
 }

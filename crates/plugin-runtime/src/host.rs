@@ -1,5 +1,5 @@
-//! What a plugin may ask of the rest of the host, as one trait: `dispatch` implements it over the registry, the log
-//! and the connections. Never more than a plugin needs.
+//! What host functions use of the rest of the host, as one trait: `dispatch` implements it over the registry, the store and the
+//! connections.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 /// A future of a host call.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One device, at the moment of the question.
+/// One device, as it is at the time of the call.
 #[derive(Debug, Clone)]
 pub struct DeviceView {
     pub num: DeviceNum,
@@ -19,9 +19,9 @@ pub struct DeviceView {
     pub blocked: bool,
     pub gateway: bool,
     pub metadata: Arc<BTreeMap<String, String>>,
-    /// 0 = none yet.
+    /// 0 if there is none yet.
     pub config_version: u64,
-    /// 0 = none yet.
+    /// 0 if there is none yet.
     pub state_version: u64,
     /// Milliseconds since the Unix epoch.
     pub last_event_ms: Option<u64>,
@@ -31,7 +31,7 @@ pub struct DeviceView {
     pub accepts_methods: bool,
 }
 
-/// The config version in force.
+/// The current config version.
 #[derive(Debug, Clone)]
 pub struct ConfigView {
     pub version: u64,
@@ -41,11 +41,11 @@ pub struct ConfigView {
     pub acknowledged_ms: Option<u64>,
 }
 
-/// A plugin calls a device.
+/// A plugin's method call to a device.
 #[derive(Debug, Clone)]
 pub struct MethodCall {
     pub plugin: PluginName,
-    /// The event that is being handled: the host calls nobody before it is durable.
+    /// The event that is being handled: the host makes no call before it is durable.
     pub seq: Seq,
     pub device: DeviceNum,
     pub method: String,
@@ -62,32 +62,31 @@ pub struct MethodResponse {
     pub payload: Bytes,
 }
 
-/// Why there is no answer.
+/// Why the call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MethodError {
     #[error("{0}")]
     Offline(String),
     #[error("{0}")]
     TimedOut(String),
-    /// The call itself is wrong.
+    /// The call itself is invalid.
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// What plugins read and call. All but `twin` and `call_method` are called from inside a guest's call: they must be quick and must
-/// not block.
+/// Called by host functions. All but `twin` and `call_method` run inside a guest's call: they must be quick and must not block.
 pub trait Host: Send + Sync + 'static {
     fn device(&self, name: &DeviceName) -> Option<DeviceView>;
 
-    /// Only the number: asked for every effect.
+    /// Only the number, because it is needed for every effect.
     fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
         self.device(name).map(|device| device.num)
     }
 
-    /// Gives `take` devices of the registry whose id `wanted` likes, in order of their ids, after the id `after`, at most `limit`
-    /// and only as long as `take` returns true.
+    /// Calls `take` with devices of the registry for whose id `wanted` returns true, in order of their ids, after the id `after`, at
+    /// most `limit` and only as long as `take` returns true.
     fn list(
         &self,
         registry: &RegistryName,
@@ -97,10 +96,10 @@ pub trait Host: Send + Sync + 'static {
         take: &mut dyn FnMut(DeviceView) -> bool,
     );
 
-    /// The config in force; none = there never was one.
+    /// The current config; `None` if there never was one.
     fn config(&self, device: DeviceNum) -> Option<ConfigView>;
 
-    /// The twin document as JSON. The error says why the host cannot read it now.
+    /// The twin as JSON. The error says why the host cannot read it now.
     fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>>;
 
     /// A key of the plugin's own state, with its revision.
@@ -115,7 +114,7 @@ pub trait Host: Send + Sync + 'static {
     /// How many more commands may wait for the device.
     fn command_room(&self, device: DeviceNum) -> usize;
 
-    /// How many timers the plugin has.
+    /// The number of the plugin's timers.
     fn timers(&self, plugin: &PluginName) -> usize;
 
     fn has_timer(&self, plugin: &PluginName, name: &str) -> bool;

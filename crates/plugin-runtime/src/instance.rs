@@ -1,5 +1,5 @@
-//! One running guest: gives it events one at a time and takes back what it wants to happen. Never applies an effect; a
-//! guest that trapped is never called again.
+//! One running guest: gives it events one at a time and returns their effects. Applies no effect. A guest that trapped is never
+//! called again.
 
 use std::{pin::pin, sync::Arc};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use switchbox_support::tasks;
 
-/// A started guest. Handles one event at a time; dropping it gives its memory back to the pool.
+/// A started guest. Handles one event at a time. Dropping it returns its memory to the pool.
 pub struct Instance {
     store: Store<State>,
     on_event: OnEvent,
@@ -55,7 +55,7 @@ impl Instance {
         Self { store, on_event, poisoned: false }
     }
 
-    /// True after a trap, a time-out, or a call that was dropped half-way: drop it and start another.
+    /// Returns true after a trap, a timeout, or a call whose future was dropped: the instance has to be replaced.
     #[must_use]
     pub fn poisoned(&self) -> bool {
         self.poisoned
@@ -69,9 +69,9 @@ impl Instance {
         self.poisoned = true;
         let state = self.store.data_mut();
         let home = call.device.map(|device| &device.registry);
-        state.current.begin(call.event.seq, call.attempt, call.event.time_ms, home);
+        state.call.begin(call.event.seq, call.attempt, call.event.time_ms, home);
         let deadline = state.setup.limits.deadline;
-        let home = state.current.home.clone();
+        let home = state.call.home.clone();
         let meter = Arc::clone(&state.meter);
         sandbox::arm(&mut self.store, deadline);
         let mut properties = Vec::new();
@@ -94,7 +94,7 @@ impl Instance {
             Ok(Err(error)) => {
                 let failure = sandbox::failure(self.store.data(), &error);
                 if let Some(limit) = failure.limit {
-                    self.store.data_mut().current.limits_hit.push(limit);
+                    self.store.data_mut().call.limits_hit.push(limit);
                 }
                 Verdict::GuestFailed(failure.text)
             }
@@ -103,12 +103,12 @@ impl Instance {
         self.execution(verdict)
     }
 
-    /// A text of the guest's, which may be as long as its memory.
+    /// Cuts a text of the guest, which may be as long as its memory.
     fn cut(&mut self, text: String) -> String {
         match text::too_long(&text) {
             None => text,
             Some(short) => {
-                self.store.data_mut().current.limits_hit.push(names::TEXT_BYTES);
+                self.store.data_mut().call.limits_hit.push(names::TEXT_BYTES);
                 short
             }
         }
@@ -117,21 +117,21 @@ impl Instance {
     fn execution(&mut self, verdict: Verdict) -> Execution {
         let state = self.store.data_mut();
         let (logs, cut) = state.output.take();
-        let current = &mut state.current;
+        let call = &mut state.call;
         if verdict != Verdict::Done {
-            current.effects.clear();
-            current.kv.clear();
+            call.effects.clear();
+            call.kv.clear();
         }
-        let mut limits_hit = std::mem::take(&mut current.limits_hit);
+        let mut limits_hit = std::mem::take(&mut call.limits_hit);
         limits_hit.extend(cut);
         Execution {
             verdict,
-            effects: std::mem::take(&mut current.effects),
-            kv: std::mem::take(&mut current.kv),
-            calls: std::mem::take(&mut current.calls),
+            effects: std::mem::take(&mut call.effects),
+            kv: std::mem::take(&mut call.kv),
+            calls: std::mem::take(&mut call.calls),
             logs,
             guest_time: state.meter.computed(),
-            awaited: current.awaited + state.meter.slept(),
+            awaited: call.awaited + state.meter.slept(),
             limits_hit,
         }
     }

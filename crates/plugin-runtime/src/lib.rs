@@ -1,16 +1,16 @@
-//! Runs components as plugins: bytes in, a sandboxed instance, and for each event what the guest wants to happen. Never
-//! makes an effect happen itself, never queues or retries, and does no IO but its compile cache.
+//! Runs components as plugins: compiles them, instantiates them in a sandbox, and returns the effects of each event. Applies
+//! no effect, queues and retries nothing, and does no IO but for its compile cache.
 //!
 //! `Component::load` checks and compiles, `Component::start` makes an `Instance`, `Instance::handle` gives an `Execution`.
 
 mod binary;
 mod bindings;
 mod cache;
+mod call_state;
 pub mod compile;
 mod component;
 mod contents;
 mod convert;
-mod current;
 mod description;
 mod engine;
 mod error;
@@ -18,6 +18,7 @@ mod execution;
 mod failure;
 pub mod host;
 mod imports;
+pub mod ineffective;
 mod instance;
 pub mod limits;
 mod meter;
@@ -28,12 +29,11 @@ pub mod settings;
 mod surface;
 mod text;
 pub mod trigger;
-pub mod unmatchable;
 mod wasi;
 
 pub use binary::{Kind, MAX_COMPONENT_BYTES, Problem, inspect};
 pub use component::{Component, digest};
-pub use contents::look_through;
+pub use contents::check_contents;
 pub use description::Description;
 pub use engine::{Options, WasmEngine};
 pub use error::{CallError, Error, LoadError};

@@ -1,5 +1,4 @@
-//! What one plugin may use up, with the defaults and the human forms (`100ms`, `32MiB`, `10/s`). Only values; the modules
-//! that enforce them name them by the constants here.
+//! The limits of one plugin, with their defaults and text forms (`100ms`, `32MiB`, `10/s`). Only values: other modules enforce them.
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
@@ -8,18 +7,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use super::rate::Rate;
 pub use switchbox_model::limits::plugin_names as names;
 
-/// More than any device takes: it bounds a loop that goes round within the host, and never paces a real device.
+/// More than any device can take: it bounds a loop inside the host and never slows a real device down.
 const RATE_PER_DEVICE: Rate = Rate::per_second(200_000);
-/// Topics need no device to go round, so a loop through one is held to less.
+/// Lower, because a loop through a topic needs no device.
 const RATE_PER_TOPIC: Rate = Rate::per_second(10_000);
 const EFFECTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
-/// No plugin gets more memory than the pool's slots have, bytes.
+/// Bytes of memory that each instance of the pool has, so no plugin can have more.
 pub const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
-/// No event leaves more output, bytes: all of it stands in one entry of the journal.
+/// Most bytes of output of one event. All of it is in one entry of the journal.
 const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
-/// No event has more lines, host calls or effects.
+/// Most log lines, host calls or effects of one event.
 const MAX_COUNT: u32 = 1_000_000;
 
 /// The `[limits]` of a plugin.
@@ -45,9 +44,9 @@ pub struct Limits {
     pub host_call_time: Duration,
     /// Effects per event, writes of the plugin's own state included.
     pub effects_per_event: u32,
-    /// Effects on one device or topic. None = the host's own, see [`Limits::rate_per_device`].
+    /// Effects on one device or topic. `None`: the default, see [`Limits::rate_per_device`].
     pub rate_per_target: Option<Rate>,
-    /// Effects on one device or topic that may come at once. None = as many as the rate has in a second.
+    /// Effects on one device or topic that may come at once. `None`: as many as the rate has in a second.
     pub burst_per_target: Option<NonZeroU32>,
     /// Effects on all devices and topics together.
     pub effects_per_second: NonZeroU32,
@@ -72,19 +71,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// In force for each device.
+    /// The rate for each device.
     #[must_use]
     pub fn rate_per_device(&self) -> Rate {
         self.rate_per_target.unwrap_or(RATE_PER_DEVICE)
     }
 
-    /// In force for each topic.
+    /// The rate for each topic.
     #[must_use]
     pub fn rate_per_topic(&self) -> Rate {
         self.rate_per_target.unwrap_or(RATE_PER_TOPIC)
     }
 
-    /// What is wrong with the values together; empty = nothing. Each with its key.
+    /// The values out of range, each with its key and a text. Empty if all are valid.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();

@@ -1,5 +1,5 @@
-//! Measures how long a guest computes, over any number of polls, and says when its time is up. Time in which the task
-//! waits in the executor or for a device is not the guest's.
+//! Measures a guest's CPU time over any number of polls, and whether its budget is used up. Time in which the task waits in the
+//! executor or for a device does not count.
 
 use std::{
     future::Future,
@@ -9,19 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The clock of one instance's calls. Shared by the call's future and by the epoch callback inside it.
+/// Measures the calls of one instance. Shared by the call's future and by the epoch callback inside it.
 #[derive(Debug)]
 pub(super) struct Meter {
     origin: Instant,
     /// Nanoseconds of earlier polls of this call.
     computed: AtomicU64,
-    /// When the poll under way began, nanoseconds since `origin`.
+    /// When the current poll started, nanoseconds since `origin`.
     poll_began: AtomicU64,
     /// Nanoseconds that the guest slept in this call.
     slept: AtomicU64,
-    /// Nanoseconds that it may compute and sleep.
+    /// Nanoseconds of computing and sleeping that the call may use.
     budget: AtomicU64,
-    /// Nanoseconds that all sleeps of the instance took by the guest's own clock.
+    /// Nanoseconds of all sleeps of the instance, by the guest's own clock.
     passed: AtomicU64,
 }
 
@@ -37,7 +37,7 @@ impl Meter {
         }
     }
 
-    /// A new call begins.
+    /// Starts a new call.
     pub(super) fn begin(&self, budget: Duration) {
         self.computed.store(0, Relaxed);
         self.slept.store(0, Relaxed);
@@ -48,14 +48,14 @@ impl Meter {
         nanos(self.origin.elapsed())
     }
 
-    /// What is left, asked from inside a poll.
-    pub(super) fn left(&self) -> Duration {
+    /// What remains of the budget. Called from inside a poll.
+    pub(super) fn remaining(&self) -> Duration {
         let polling = self.now().saturating_sub(self.poll_began.load(Relaxed));
         let used = self.computed.load(Relaxed) + self.slept.load(Relaxed) + polling;
         Duration::from_nanos(self.budget.load(Relaxed).saturating_sub(used))
     }
 
-    /// The guest slept: so long in truth, so long by its own clock.
+    /// The guest slept: `slept` by the host's clock, `passed` by its own.
     pub(super) fn add_sleep(&self, slept: Duration, passed: Duration) {
         self.slept.fetch_add(nanos(slept), Relaxed);
         self.passed.fetch_add(nanos(passed), Relaxed);

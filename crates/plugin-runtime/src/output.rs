@@ -1,5 +1,5 @@
-//! What a guest says while it handles an event: log lines, standard output and standard error, in order and bounded.
-//! What goes beyond the bounds is dropped, and one line says so.
+//! A guest's output while it handles an event: log lines, standard output and standard error, in order and bounded. Output
+//! past the bounds is dropped, and one line says so.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -14,13 +14,13 @@ use super::{
 };
 use switchbox_model::limits::LimitName;
 
-/// How much of the newest standard error is kept whatever the bounds say: the guest's panic text is there.
+/// Bytes of the newest standard error that are kept even past the bounds, because it has the guest's panic text.
 const ERROR_TAIL_BYTES: usize = 2_048;
 
-/// What a guest may write at once.
+/// Bytes that a guest may write at once.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Where standard output or standard error goes.
+/// Which stream of the guest a text is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Stdout,
@@ -37,11 +37,11 @@ struct Captured {
     bytes: usize,
     max_bytes: usize,
     max_lines: usize,
-    /// The limit that was hit; all that comes after is dropped.
+    /// The limit that was hit: later output is dropped.
     cut: Option<LimitName>,
     /// A line was too long, and only its beginning is kept.
     shortened: bool,
-    /// Lines not yet ended.
+    /// Lines without their end yet.
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     error_tail: Vec<u8>,
@@ -70,8 +70,8 @@ impl Output {
         self.0.lock().take()
     }
 
-    /// The newest standard error of this call, such as a panic's text.
-    pub(super) fn last_words(&self) -> String {
+    /// The end of this call's standard error, such as a panic's text.
+    pub(super) fn stderr_tail(&self) -> String {
         let captured = self.0.lock();
         let text = String::from_utf8_lossy(&captured.error_tail);
         let lines =
@@ -144,7 +144,7 @@ impl Captured {
     }
 }
 
-/// One of the two streams, as the guest holds it. Always ready: what is too much is dropped.
+/// The guest's handle of a stream. Always ready: output past the bounds is dropped.
 pub(super) struct Stream {
     pub(super) output: Output,
     pub(super) source: Source,
@@ -238,6 +238,6 @@ mod tests {
             b"\nthread 'main' panicked at src/lib.rs:1:2:\nboom\nnote: run with `RUST_BACKTRACE=1`\n",
         );
         assert!(output.0.lock().stdout.len() <= 200);
-        assert_eq!(output.last_words(), "thread 'main' panicked at src/lib.rs:1:2: | boom");
+        assert_eq!(output.stderr_tail(), "thread 'main' panicked at src/lib.rs:1:2: | boom");
     }
 }

@@ -1,10 +1,10 @@
-//! A rate as a person writes it: `10/s`, `100/m`, `5/h`, `unlimited`. Pure.
+//! A rate and its text form: `10/s`, `100/m`, `5/h`, `unlimited`. Pure.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// So many in so much time, or no bound at all.
+/// A count per time, or unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Rate {
@@ -20,7 +20,7 @@ const UNLIMITED: &str = "unlimited";
 const PERIODS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
 
 impl Rate {
-    /// So many a second; 0 counts as 1.
+    /// A rate per second; 0 counts as 1.
     #[must_use]
     pub const fn per_second(count: u32) -> Self {
         Self::Of { count: if count == 0 { 1 } else { count }, per: Duration::from_secs(1) }

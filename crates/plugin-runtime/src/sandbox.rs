@@ -1,5 +1,5 @@
-//! The walls round one instance: the data of its store, its memory bound, and how a call into the guest is run, measured
-//! and ended. Knows no event and no effect.
+//! The sandbox of one instance: the data of its wasmtime store, its memory bound, and how a call into the guest is run, measured and
+//! ended. Knows no events and no effects.
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline, component::Resour
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
-    current::{Current, Phase},
+    call_state::{CallState, Phase},
     execution::Setup,
     failure::{Failure, LimitHit, explain},
     host::Host,
@@ -26,12 +26,12 @@ pub(super) const MAX_HANDLES: usize = 1_000;
 /// Handles of resources of all kinds in an instance, the component's own included.
 const MAX_COMPONENT_HANDLES: usize = 10_000;
 
-/// What host functions see.
+/// The data of a wasmtime store, which host functions use.
 pub(super) struct State {
     pub(super) setup: Arc<Setup>,
-    /// None while a component describes itself.
+    /// `None` during `describe`.
     pub(super) host: Option<Arc<dyn Host>>,
-    pub(super) current: Current,
+    pub(super) call: CallState,
     pub(super) output: Output,
     pub(super) meter: Arc<Meter>,
     pub(super) table: ResourceTable,
@@ -52,7 +52,7 @@ pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Hos
     table.set_max_capacity(MAX_HANDLES);
     let phase = if host.is_some() { Phase::Start } else { Phase::Describe };
     let state = State {
-        current: Current::new(phase, time_ms),
+        call: CallState::new(phase, time_ms),
         output: Output::new(&setup.limits),
         meter: Arc::clone(&meter),
         table,
@@ -66,10 +66,10 @@ pub(super) fn store(engine: &Engine, setup: Arc<Setup>, host: Option<Arc<dyn Hos
     store.set_hostcall_fuel(GUEST_CALL_BYTES);
     store.set_max_component_handles(MAX_COMPONENT_HANDLES);
     store.epoch_deadline_callback(move |_| {
-        if meter.left().is_zero() {
+        if meter.remaining().is_zero() {
             return Err(out_of_time().into());
         }
-        // A busy guest gives its thread back at every tick.
+        // A running guest yields to other tasks at every tick.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
     store
@@ -79,23 +79,23 @@ pub(super) fn out_of_time() -> LimitHit {
     LimitHit { limit: names::DEADLINE, text: "the guest took too long".into() }
 }
 
-/// Gets the store ready for a call of at most `deadline` guest time.
+/// Prepares the store for a call of at most `deadline` guest time.
 pub(super) fn arm(store: &mut Store<State>, deadline: Duration) {
     store.data().meter.begin(deadline);
     store.set_epoch_deadline(1);
 }
 
-/// Runs a call that `arm` got ready, measuring it.
+/// Runs a call that `arm` prepared, and measures it.
 pub(super) async fn measured<T>(meter: &Meter, call: impl Future<Output = T>) -> T {
     let call = pin!(call);
     Metered { meter, call }.await
 }
 
-/// Explains how a call ended.
+/// The error text of a call that failed.
 pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
-    let mut failure = explain(error, &state.output.last_words());
+    let mut failure = explain(error, &state.output.stderr_tail());
     if failure.limit == Some(names::DEADLINE) {
-        let deadline = match state.current.phase {
+        let deadline = match state.call.phase {
             Phase::Event => state.setup.limits.deadline,
             Phase::Describe | Phase::Start => state.setup.limits.start_deadline,
         };
@@ -104,7 +104,7 @@ pub(super) fn failure(state: &State, error: &wasmtime::Error) -> Failure {
     failure
 }
 
-/// What the guest's memories and tables take together.
+/// The size of the guest's memories and tables together.
 struct Bounds {
     memory: usize,
     max_memory: usize,

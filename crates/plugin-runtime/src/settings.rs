@@ -1,4 +1,4 @@
-//! A plugin's settings file. Pure: text in, settings or all problems out, each with its key.
+//! Parses a plugin's settings file. Returns the settings or all problems, each with its key. Pure.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use toml::{Table, Value};
 use super::{
     convert::check_settings,
     grants::{Capability, EffectiveGrants, GrantPatterns},
+    ineffective,
     limits::Limits,
     trigger::{Trigger, Triggers},
-    unmatchable,
 };
 
-/// Where the component is.
+/// Which component the plugin runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ComponentRef {
-    /// One that is part of the host.
+    /// A component that is part of the host.
     Builtin(String),
-    /// A file of the watched folder, ending included.
+    /// A file of the plugin folder, with its ending.
     File(String),
 }
 
-/// `NAME.toml`, checked.
+/// The checked contents of `NAME.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PluginSettings {
-    /// None: the `.wasm` of the same name.
+    /// `None`: the `.wasm` of the same name.
     pub component: Option<ComponentRef>,
     pub enabled: bool,
-    /// None: what the component describes.
+    /// `None`: those of the component's description.
     pub triggers: Option<Vec<Trigger>>,
-    /// None: nothing is said, so the host's own rule holds.
+    /// `None`: the host's setting decides whether consent is needed.
     pub grants: Option<GrantPatterns>,
     pub limits: Limits,
-    /// The plugin's own, as JSON. None: the component's defaults.
+    /// The plugin's own settings, as JSON. `None`: the component's defaults.
     pub settings: Option<serde_json::Value>,
 }
 
@@ -44,7 +44,7 @@ impl Default for PluginSettings {
     }
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Such as `limits.memory` or `trigger[2].event`; empty for the text as a whole.
@@ -52,7 +52,7 @@ pub struct Problem {
     pub text: String,
 }
 
-/// All that is wrong, on one line.
+/// All problems, displayed on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid(pub Vec<Problem>);
 
@@ -70,7 +70,7 @@ impl fmt::Display for Invalid {
 const KEYS: &str = "component, enabled, trigger, grants, limits, settings";
 
 impl PluginSettings {
-    /// Reads a whole settings file.
+    /// Parses a whole settings file.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         parse(text)
     }
@@ -97,7 +97,7 @@ fn parse(text: &str) -> Result<PluginSettings, Invalid> {
     if reader.0.is_empty() { Ok(settings) } else { Err(Invalid(reader.0)) }
 }
 
-/// Gathers the problems.
+/// Collects the problems.
 #[derive(Default)]
 struct Reader(Vec<Problem>);
 
@@ -144,7 +144,7 @@ impl Reader {
             let Some(trigger) = self.value::<Trigger>(&key, entry) else { continue };
             if let Err(error) = Triggers::new(std::slice::from_ref(&trigger)) {
                 self.problem(key, error);
-            } else if let Some(why) = unmatchable::trigger(&trigger) {
+            } else if let Some(why) = ineffective::trigger(&trigger) {
                 self.problem(key, why);
             }
             triggers.push(trigger);
@@ -173,10 +173,10 @@ impl Reader {
                 self.problem(path, error);
                 continue;
             }
-            let unmatchable =
-                granted.get(&capability).into_iter().flatten().filter_map(|p| unmatchable::grant(capability, p));
-            let unmatchable: Vec<_> = unmatchable.collect();
-            unmatchable.into_iter().for_each(|why| self.problem(path.clone(), why));
+            let ineffective =
+                granted.get(&capability).into_iter().flatten().filter_map(|p| ineffective::grant(capability, p));
+            let ineffective: Vec<_> = ineffective.collect();
+            ineffective.into_iter().for_each(|why| self.problem(path.clone(), why));
         }
         if self.0.is_empty()
             && let Err(error) = EffectiveGrants::new(&[], Some(&granted))
@@ -186,7 +186,7 @@ impl Reader {
         granted
     }
 
-    /// Each key by itself first, so that each problem has its key.
+    /// Parses each key by itself first, so that each problem has its key.
     fn limits(&mut self, value: Value) -> Limits {
         let mut good = Table::new();
         for (key, value) in self.table("limits", value).unwrap_or_default() {

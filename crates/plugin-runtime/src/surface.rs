@@ -1,4 +1,4 @@
-//! What a component may import and must export, by name.
+//! Checks the names that a component imports and exports.
 
 use super::{error::LoadError, text, wasi};
 
@@ -13,7 +13,7 @@ const VERSION: &str = "@0.1.0";
 const CAPABILITIES: &[&str] =
     &["types", "registry", "config", "command", "method", "twin", "state", "timer", "topic", "log"];
 
-/// Imports are judged by their names alone; that the functions fit is the linker's to say.
+/// Checks imports by their names alone; the linker checks the types of the functions.
 pub(super) fn check_imports<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
     for name in names {
         import_allowed(name).map_err(|why| LoadError::Import { name: text::cut(name.into()), why })?;

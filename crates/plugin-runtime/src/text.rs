@@ -1,4 +1,4 @@
-//! Texts from a guest, cut to a few KiB where they come in: they go to the log, the journal, the dead letters and the API.
+//! Cuts texts from a guest to a few KiB where they enter, because they go to the log, the journal, the dead letters and the API.
 
 use switchbox_model::limits::GUEST_TEXT_BYTES;
 

@@ -1,4 +1,4 @@
-//! Which events a plugin sees. Pure: matches names, knows no queue.
+//! Matches events with a plugin's triggers. Pure.
 
 use globset::GlobSet;
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,10 @@ use switchbox_rules::{
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
     pub event: EventKind,
-    /// A glob on the device's id; for `topic` a topic filter. Timers have no device: it does not count there.
+    /// A glob on the device's id; for `topic` a topic filter. Not used for timers.
     #[serde(default = "any")]
     pub device: String,
-    /// Telemetry only: a glob on the sub-folder. None = any.
+    /// Telemetry only: a glob on the sub-folder. `None`: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subfolder: Option<String>,
 }
@@ -27,7 +27,7 @@ fn any() -> String {
     "*".into()
 }
 
-/// A plugin's triggers, ready to be asked.
+/// A plugin's triggers, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Triggers(Vec<Compiled>);
 
@@ -63,25 +63,25 @@ impl Triggers {
         triggers.iter().map(compile).collect::<Result<_, String>>().map(Self)
     }
 
-    /// Some trigger is on messages.
+    /// Whether some trigger is on messages.
     #[must_use]
     pub fn any_topic(&self) -> bool {
         self.0.iter().any(|trigger| trigger.event == EventKind::Topic)
     }
 
-    /// Whether timers are among what it sees.
+    /// Whether some trigger is on timers.
     #[must_use]
     pub fn sees_timers(&self) -> bool {
         self.0.iter().any(|trigger| trigger.event == EventKind::Timer)
     }
 
-    /// Some trigger is on messages on this topic.
+    /// Whether some trigger is on messages on this topic.
     #[must_use]
     pub fn match_topic(&self, topic: &str) -> bool {
         self.0.iter().any(|t| t.event == EventKind::Topic && matches(&t.filter, topic))
     }
 
-    /// `device`: the id of the event's device; empty where it has none.
+    /// `device`: the id of the event's device; empty if it has none.
     #[must_use]
     pub fn match_event(&self, data: &EventData, device: &str) -> bool {
         let kind = data.kind();

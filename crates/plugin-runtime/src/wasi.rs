@@ -1,4 +1,4 @@
-//! The part of WASI that plugins see: clocks that stand still, numbers that repeat, output that is caught, no files and no
+//! The part of WASI that plugins get: clocks that stand still, repeatable random numbers, captured output, no files and no
 //! arguments. Sockets and HTTP are not linked, so a component that imports them does not load.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -26,7 +26,7 @@ use super::{
 /// Most random bytes in one call.
 const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
 
-/// The linked interfaces, without their versions: any 0.2 will do.
+/// The linked interfaces, without their versions: any 0.2 is accepted.
 pub(super) const INTERFACES: &[&str] = &[
     "wasi:io/error",
     "wasi:io/poll",
@@ -84,7 +84,7 @@ pub(super) fn link(l: &mut Linker<State>) -> wasmtime::Result<()> {
 
 impl clocks::wall_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
-        let time = Duration::from_millis(self.current.time_ms);
+        let time = Duration::from_millis(self.call.time_ms);
         Ok(clocks::wall_clock::Datetime { seconds: time.as_secs(), nanoseconds: time.subsec_nanos() })
     }
 
@@ -94,10 +94,10 @@ impl clocks::wall_clock::Host for State {
 }
 
 impl clocks::monotonic_clock::Host for State {
-    /// A microsecond passes with every look, so that a guest that waits for time to pass gets somewhere.
+    /// The clock advances by a microsecond at every call, so that a guest that polls the clock makes progress.
     fn now(&mut self) -> wasmtime::Result<u64> {
-        self.current.monotonic += 1_000;
-        Ok(self.current.monotonic + self.meter.passed())
+        self.call.monotonic += 1_000;
+        Ok(self.call.monotonic + self.meter.passed())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -105,21 +105,21 @@ impl clocks::monotonic_clock::Host for State {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.subscribe_duration(when.saturating_sub(self.current.monotonic + self.meter.passed()))
+        self.subscribe_duration(when.saturating_sub(self.call.monotonic + self.meter.passed()))
     }
 
     fn subscribe_duration(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let left = Duration::from_nanos(nanoseconds);
-        let sleep = self.table.push(Sleep { left, ends: None, meter: Arc::clone(&self.meter) })?;
+        let remaining = Duration::from_nanos(nanoseconds);
+        let sleep = self.table.push(Sleep { remaining, ends: None, meter: Arc::clone(&self.meter) })?;
         subscribe(&mut self.table, sleep)
     }
 }
 
-/// A guest that sleeps. The time counts as its own.
+/// A sleep of a guest. The time counts as guest time.
 struct Sleep {
     /// By the guest's clock.
-    left: Duration,
-    /// In truth; none until the guest waits. None again when there is no such time.
+    remaining: Duration,
+    /// By the host's clock; `None` until the guest waits, or if the time cannot be represented.
     ends: Option<Instant>,
     meter: Arc<Meter>,
 }
@@ -132,17 +132,17 @@ impl Pollable for Sleep {
     {
         Box::pin(async {
             let began = Instant::now();
-            self.ends = self.ends.or_else(|| began.checked_add(self.left));
+            self.ends = self.ends.or_else(|| began.checked_add(self.remaining));
             let Some(ends) = self.ends else { return std::future::pending().await };
             tokio::time::sleep_until(ends).await;
-            self.meter.add_sleep(began.elapsed(), std::mem::take(&mut self.left));
+            self.meter.add_sleep(began.elapsed(), std::mem::take(&mut self.remaining));
         })
     }
 }
 
-/// Waits for something that the guest waits for, as long as its time lasts.
-async fn within<T>(left: Duration, waiting: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    tokio::time::timeout(left, waiting).await.unwrap_or_else(|_| Err(out_of_time().into()))
+/// Awaits `waiting` for at most the rest of the guest's budget.
+async fn within<T>(remaining: Duration, waiting: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    tokio::time::timeout(remaining, waiting).await.unwrap_or_else(|_| Err(out_of_time().into()))
 }
 
 impl io::poll::Host for State {
@@ -151,7 +151,7 @@ impl io::poll::Host for State {
             let text = format!("{} timers and streams to wait for at once, {MAX_HANDLES} are allowed", pollables.len());
             return Err(LimitHit { limit: names::HANDLES, text }.into());
         }
-        within(self.meter.left(), io::poll::Host::poll(&mut self.table, pollables)).await
+        within(self.meter.remaining(), io::poll::Host::poll(&mut self.table, pollables)).await
     }
 }
 
@@ -161,7 +161,7 @@ impl io::poll::HostPollable for State {
     }
 
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        within(self.meter.left(), io::poll::HostPollable::block(&mut self.table, pollable)).await
+        within(self.meter.remaining(), io::poll::HostPollable::block(&mut self.table, pollable)).await
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
@@ -175,12 +175,12 @@ impl random::random::Host for State {
             let text = format!("{length} random bytes in one call, {MAX_RANDOM_BYTES} are allowed");
             return Err(LimitHit { limit: names::RANDOM_BYTES, text }.into());
         }
-        let random = self.current.random(&self.setup.name);
+        let random = self.call.random(&self.setup.name);
         Ok(random.bytes(usize::try_from(length).unwrap_or_default()))
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.current.random(&self.setup.name).next())
+        Ok(self.call.random(&self.setup.name).next())
     }
 }
 
@@ -196,7 +196,7 @@ impl random::insecure::Host for State {
 
 impl random::insecure_seed::Host for State {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        let random = self.current.random(&self.setup.name);
+        let random = self.call.random(&self.setup.name);
         Ok((random.next(), random.next()))
     }
 }

@@ -166,7 +166,7 @@ pub(super) const ROWS: &[Row] = &[
                 eve.send(&publish(0x30, "attack/properties", 0, &many, b"x"));
             }
             eve.send(&publish(0x30, "attack/properties", 0, &endless, b"x"));
-            let _ = eve.last_words();
+            let _ = eve.newest_stderr();
             let login = Login { properties: many.clone(), ..attack.target.eve("properties") };
             attack.target.refuses(&login, "with a CONNECT of 50 kB");
         }
@@ -189,7 +189,7 @@ fn rejected(attack: &Attack, all: &[Vec<u8>]) {
         for bytes in all {
             let mut eve = attack.target.let_in(&attack.target.eve("malformed"));
             eve.send(bytes);
-            let _ = eve.last_words();
+            let _ = eve.newest_stderr();
         }
     }
 }
@@ -200,7 +200,7 @@ fn rejected_at_once(attack: &Attack, all: &[Vec<u8>]) {
         for bytes in all {
             let mut conn = Conn::open(attack.target.mqtt).expect("no connection");
             conn.send(bytes);
-            assert_ne!(conn.last_words().first(), Some(&0x20), "an answer to {:?}", &bytes[..bytes.len().min(8)]);
+            assert_ne!(conn.newest_stderr().first(), Some(&0x20), "an answer to {:?}", &bytes[..bytes.len().min(8)]);
         }
     }
 }

@@ -194,7 +194,7 @@ pub(super) const ROWS: &[Row] = &[
             for alias in [0, 33, 65_535, 7] {
                 let mut eve = attack.target.let_in(&attack.target.eve("alias"));
                 eve.send(&publish(0x30, "", 0, &with_alias(alias), b"x"));
-                let _ = eve.last_words();
+                let _ = eve.newest_stderr();
             }
             let mut eve = attack.target.let_in(&attack.target.eve("alias"));
             for n in 0..500 {

@@ -18,14 +18,14 @@ pub(super) const ROWS: &[Row] = &[
     row("tls-garbage", "sends random bytes for a handshake", |attack| {
         while attack.goes_on() {
             let mut conns = attack.open(attack.target.mqtts, 50, &noise(4_000));
-            conns.iter_mut().for_each(|conn| drop(conn.last_words()));
+            conns.iter_mut().for_each(|conn| drop(conn.newest_stderr()));
         }
     }),
     row("tls-huge-record", "announces TLS records longer than there may be", |attack| {
         while attack.goes_on() {
             let record = [&[22, 3, 1, 0xff, 0xff][..], &[1; 60_000]].concat();
             let mut conns = attack.open(attack.target.mqtts, 20, &record);
-            conns.iter_mut().for_each(|conn| drop(conn.last_words()));
+            conns.iter_mut().for_each(|conn| drop(conn.newest_stderr()));
         }
     }),
     row("tls-handshake-storm", "begins handshakes and leaves when the host has signed", |attack| {
@@ -41,14 +41,14 @@ pub(super) const ROWS: &[Row] = &[
         while attack.goes_on() {
             let mut conns = attack.open(attack.target.mqtts, 20, &attack.target.mallory().packet());
             for conn in &mut conns {
-                assert_ne!(conn.last_words().first(), Some(&0x20), "let in without TLS");
+                assert_ne!(conn.newest_stderr().first(), Some(&0x20), "let in without TLS");
             }
         }
     }),
     row("http-on-mqtt", "speaks HTTP to the MQTT port", |attack| {
         while attack.goes_on() {
             let mut conns = attack.open(attack.target.mqtt, 20, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-            conns.iter_mut().for_each(|conn| drop(conn.last_words()));
+            conns.iter_mut().for_each(|conn| drop(conn.newest_stderr()));
         }
     }),
     row("connection-flood", "connects and leaves as fast as it can, from one address", |attack| {

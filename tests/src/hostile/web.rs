@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
                     break;
                 }
             }
-            let _ = conn.last_words();
+            let _ = conn.newest_stderr();
         }
     }),
     row("websocket-huge-frame", "announces frames of 2⁶³ bytes and of 1 GB", |attack| {
@@ -108,7 +108,7 @@ fn ended_by(attack: &Attack, all: &[Vec<u8>]) {
         for bytes in all {
             let mut conn = upgraded(attack);
             conn.send(bytes);
-            let _ = conn.last_words();
+            let _ = conn.newest_stderr();
         }
     }
 }

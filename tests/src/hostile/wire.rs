@@ -216,7 +216,7 @@ impl Conn {
     /// # Panics
     ///
     /// When the host does not close.
-    pub fn last_words(&mut self) -> Vec<u8> {
+    pub fn newest_stderr(&mut self) -> Vec<u8> {
         let mut words = Vec::new();
         match self.0.read_to_end(&mut words) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -229,7 +229,7 @@ impl Conn {
 
     /// The status of the HTTP answer. 0: the host closed without one.
     pub fn status(&mut self) -> u16 {
-        status(&String::from_utf8_lossy(&self.last_words()))
+        status(&String::from_utf8_lossy(&self.newest_stderr()))
     }
 
     /// Reads up to the end of an HTTP head.

@@ -1,10 +1,10 @@
-//! The bounds on what a guest gives with a call. An import states its arguments' bounds when it asks to be admitted, and gets the
-//! host only then: nothing is parsed, compiled, copied or shown before it is known to be small. `tests/it/tidy/imports.rs`
-//! checks that no argument is left out.
+//! The bounds on the arguments of host functions. A host function passes its arguments to `admit`, which checks them and returns
+//! the host: nothing is parsed, compiled, copied or shown before it is known to be small. `tests/it/tidy/imports.rs` checks that no
+//! argument is left out.
 
 use super::super::{
     bindings::imports::switchbox::plugin::{timer::Schedule, types::Error},
-    current::Current,
+    call_state::CallState,
     limits::names,
 };
 use switchbox_model::{
@@ -12,7 +12,7 @@ use switchbox_model::{
     method,
 };
 
-/// What one kind of argument may be.
+/// The bound of one kind of argument.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     what: &'static str,
@@ -41,7 +41,7 @@ pub(super) const TOPIC: Bound = bound("topic", names::TOPIC_BYTES, limits::TOPIC
 pub(super) const MESSAGE: Bound = bound("message", names::MESSAGE_BYTES, limits::TELEMETRY_BYTES);
 pub(super) const LIST: Bound = bound("limit of a list", names::LIST_ENTRIES, limits::LIST_ENTRIES);
 
-/// An argument with its bound, measured.
+/// An argument's size with its bound.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arg {
     bound: Bound,
@@ -54,7 +54,7 @@ impl Bound {
     }
 }
 
-/// Something that a guest gave, and how large it is; taking the measure costs nothing.
+/// The size of an argument, computed without parsing it.
 pub(super) trait Measure {
     fn size(&self) -> usize;
 }
@@ -99,14 +99,14 @@ impl Measure for Schedule {
     }
 }
 
-/// All arguments are within their bounds; the first that is not is counted and named.
-pub(super) fn check(current: &mut Current, args: &[Arg]) -> Result<(), Error> {
+/// Checks that all arguments are within their bounds. The first that is not is counted and named in the error.
+pub(super) fn check(call: &mut CallState, args: &[Arg]) -> Result<(), Error> {
     match args.iter().find(|arg| arg.size > arg.bound.most) {
         None => Ok(()),
         Some(Arg { bound: Bound { what, limit, most }, size }) => {
             let unit = if *limit == names::LIST_ENTRIES { "entries" } else { "bytes" };
             let text = format!("the {what} has {size} {unit}, at most {most} are allowed");
-            Err(Error::Invalid(current.hit(*limit, &text)))
+            Err(Error::Invalid(call.hit(*limit, &text)))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Messages to devices, noted as effects.
+//! Commands to devices, collected as effects.
 
 use super::{
     super::{
@@ -31,13 +31,13 @@ impl Host for State {
             return Err(Error::Offline(format!("{} does not subscribe to its commands", name.id)));
         }
         let to_it = |effect: &&Effect| matches!(effect, Effect::Command { device, .. } if *device == view.num);
-        if self.current.effects.iter().filter(to_it).count() >= host.command_room(view.num) {
+        if self.call.effects.iter().filter(to_it).count() >= host.command_room(view.num) {
             let text = format!("no more commands may wait for {}", name.id);
-            return Err(Error::Limit(self.current.hit(names::QUEUED_COMMANDS, &text)));
+            return Err(Error::Limit(self.call.hit(names::QUEUED_COMMANDS, &text)));
         }
-        self.room_for_effect()?;
-        let id = format!("{}.{}.{}", self.current.seq, self.setup.name, self.current.effects.len());
-        self.current.note(Effect::Command {
+        self.check_effects()?;
+        let id = format!("{}.{}.{}", self.call.seq, self.setup.name, self.call.effects.len());
+        self.call.add_effect(Effect::Command {
             device: view.num,
             id: id.clone(),
             subfolder: options.subfolder,

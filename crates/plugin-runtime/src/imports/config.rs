@@ -1,4 +1,4 @@
-//! Desired documents: reading the one in force, noting a new one.
+//! Configs: reads the current one; collects a new one as an effect.
 
 use super::{
     super::{
@@ -35,8 +35,8 @@ impl Host for State {
             let in_force = self.desired(&*host, num)?.version;
             expect(expected, || in_force)?;
         }
-        self.room_for_effect()?;
-        self.current.note(Effect::Config { device: num, payload: payload.into(), expected });
+        self.check_effects()?;
+        self.call.add_effect(Effect::Config { device: num, payload: payload.into(), expected });
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Lines for the execution's record.
+//! Log lines of the execution.
 
 use super::super::{
     bindings::imports::switchbox::plugin::log::{Host, Level},
@@ -13,7 +13,7 @@ impl Host for State {
             Level::Warn => "warn",
             Level::Error => "error",
         };
-        // What is too long is cut there, where standard output is too.
+        // `Output` cuts a line that is too long, as it does with standard output.
         self.output.log(level, &message);
     }
 }

@@ -1,4 +1,4 @@
-//! Calls to devices. The one thing that happens at once, because the guest needs the answer.
+//! Method calls to devices. Unlike effects they happen during the execution, because the guest needs the answer.
 
 use std::{
     sync::Arc,
@@ -41,14 +41,14 @@ impl Host for State {
         let Prepared { host, call, refused } = self.prepare(host, &device, name, payload, timeout_ms)?;
         let (to, method, request) = (call.device, call.method.clone(), CallRecord::beginning(&call.payload));
         let time_ms = clock::now_ms();
-        let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
+        let left = self.setup.limits.host_call_time.saturating_sub(self.call.awaited);
         let began = Instant::now();
         let answer = match refused {
             Some(offline) => Ok(Err(offline)),
             None => timeout(left, host.call_method(call)).await,
         };
         let took = began.elapsed();
-        self.current.awaited += took;
+        self.call.awaited += took;
         let answer = match answer {
             Ok(Ok(answer)) => Ok(Response { status: answer.status, payload: answer.payload.to_vec() }),
             Ok(Err(MethodError::Offline(text))) => Err(Error::Offline(text)),
@@ -58,20 +58,20 @@ impl Host for State {
             Err(_) => {
                 let limit = self.setup.limits.host_call_time;
                 let text = format!("{limit:?} of waiting for devices for one event");
-                Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
+                Err(Error::Limit(self.call.hit(names::HOST_CALL_TIME, &text)))
             }
         };
-        let result = remembered(&answer);
-        self.current.calls.push(Called { device: to, method, request, time_ms, took, result });
+        let result = recorded(&answer);
+        self.call.calls.push(Called { device: to, method, request, time_ms, took, result });
         answer
     }
 }
 
-/// A call that may be made.
+/// A method call whose arguments and grants were checked.
 struct Prepared {
     host: Arc<dyn super::super::Host>,
     call: MethodCall,
-    /// The device cannot be called now. That is remembered as a call, too, unlike a call that is none.
+    /// Why the device cannot be called now. It is recorded as a call that failed.
     refused: Option<MethodError>,
 }
 
@@ -94,7 +94,7 @@ impl State {
         });
         let call = MethodCall {
             plugin: self.setup.name.clone(),
-            seq: self.current.seq,
+            seq: self.call.seq,
             device: view.num,
             method,
             payload: payload.into(),
@@ -104,7 +104,7 @@ impl State {
     }
 }
 
-fn remembered(answer: &Result<Response, Error>) -> CallResult {
+fn recorded(answer: &Result<Response, Error>) -> CallResult {
     match answer {
         Ok(answer) => CallResult::Answered { status: answer.status, payload: CallRecord::beginning(&answer.payload) },
         Err(
@@ -118,7 +118,7 @@ fn remembered(answer: &Result<Response, Error>) -> CallResult {
     }
 }
 
-/// 0 = the default.
+/// 0 stands for the default.
 fn timeout_of(timeout_ms: u32) -> Result<Duration, Error> {
     match u64::from(timeout_ms) {
         0 => Ok(Duration::from_millis(METHOD_TIMEOUT_MS)),

@@ -1,5 +1,5 @@
-//! What guests call, one file a capability. Each call is counted, then checked against the grants, then done; an effect
-//! is only noted.
+//! The host functions, one file per capability. Each call is counted, checked against the grants, and executed; an effect is only
+//! collected.
 
 mod args;
 mod command;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use self::args::Arg;
 use super::{
     bindings::imports::switchbox::plugin::types::{self, Error},
-    current::{LastGranted, Phase},
+    call_state::{LastGranted, Phase},
     grants::Capability,
     host::Host,
     limits::names,
@@ -28,21 +28,21 @@ use switchbox_model::{DeviceName, DeviceNum, limits::LIST_ENTRIES};
 impl types::Host for State {}
 
 impl State {
-    /// Counts a call that reads, and checks its arguments.
+    /// Counts a call and checks its arguments.
     fn admit<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
         let most = self.setup.limits.host_calls;
-        if self.current.host_calls >= most {
-            return Err(Error::Limit(self.current.hit(names::HOST_CALLS, &format!("{most} calls for one event"))));
+        if self.call.host_calls >= most {
+            return Err(Error::Limit(self.call.hit(names::HOST_CALLS, &format!("{most} calls for one event"))));
         }
-        self.current.host_calls += 1;
-        args::check(&mut self.current, &args)?;
+        self.call.host_calls += 1;
+        args::check(&mut self.call, &args)?;
         self.host.clone().ok_or_else(|| Error::Unavailable("`describe` must call nothing".into()))
     }
 
-    /// Counts a call that makes something happen, and checks its arguments.
+    /// As `admit`, for a call with an effect, which needs an event.
     fn admit_effect<const N: usize>(&mut self, args: [Arg; N]) -> Result<Arc<dyn Host>, Error> {
         let host = self.admit(args)?;
-        match self.current.phase {
+        match self.call.phase {
             Phase::Event => Ok(host),
             Phase::Start | Phase::Describe => {
                 Err(Error::Unavailable("there is no event to do this for: `start` may only read".into()))
@@ -50,37 +50,37 @@ impl State {
         }
     }
 
-    /// Reads a device reference and asks the grants.
+    /// Parses a device reference and checks the grants.
     fn granted(&mut self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
         self.last_granted(capability, device).cloned()
     }
 
-    /// Both give the same answer every time, so the last one is kept: mostly a plugin speaks to the same device again.
+    /// The last result is cached, because a plugin mostly acts on the same device again.
     fn last_granted(&mut self, capability: Capability, device: &str) -> Result<&DeviceName, Error> {
-        let home = &self.current.home;
+        let home = &self.call.home;
         let asked =
             |last: &LastGranted| last.capability == capability && last.home == *home && last.reference == device;
-        let last = match self.current.granted.take().filter(asked) {
+        let last = match self.call.granted.take().filter(asked) {
             Some(last) => last,
             None => {
-                let name = self.ask_grants(capability, device)?;
-                let (reference, home) = (device.to_owned(), self.current.home.clone());
+                let name = self.check_grants(capability, device)?;
+                let (reference, home) = (device.to_owned(), self.call.home.clone());
                 LastGranted { capability, home, reference, name }
             }
         };
-        Ok(&self.current.granted.insert(last).name)
+        Ok(&self.call.granted.insert(last).name)
     }
 
-    fn ask_grants(&self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
-        let name = DeviceName::parse(device, &self.current.home).map_err(|error| Error::Invalid(error.to_string()))?;
-        self.setup.grants.device(capability, &name, &self.current.home).map_err(Error::Denied)?;
+    fn check_grants(&self, capability: Capability, device: &str) -> Result<DeviceName, Error> {
+        let name = DeviceName::parse(device, &self.call.home).map_err(|error| Error::Invalid(error.to_string()))?;
+        self.setup.grants.device(capability, &name, &self.call.home).map_err(Error::Denied)?;
         Ok(name)
     }
 
-    /// Notes room for one effect more.
-    fn room_for_effect(&mut self) -> Result<(), Error> {
+    /// Returns an error if the event may have no more effects.
+    fn check_effects(&mut self) -> Result<(), Error> {
         let most = self.setup.limits.effects_per_event;
-        self.current.effect(most).map_err(Error::Limit)
+        self.call.check_effects(most).map_err(Error::Limit)
     }
 }
 
@@ -92,7 +92,7 @@ fn no_such_device(name: &DeviceName) -> Error {
     Error::NotFound(format!("there is no device {name}"))
 }
 
-/// It is within its bound already.
+/// `admit` has checked the upper bound already.
 fn list_size(limit: u32) -> Result<usize, Error> {
     match limit {
         0 => Err(Error::Invalid(format!("limit 0 is not between 1 and {LIST_ENTRIES}"))),
@@ -100,7 +100,7 @@ fn list_size(limit: u32) -> Result<usize, Error> {
     }
 }
 
-/// The version or revision that a caller expects.
+/// Checks the version or revision that a caller expects.
 fn expect(expected: Option<u64>, in_force: impl FnOnce() -> u64) -> Result<(), Error> {
     let Some(expected) = expected else { return Ok(()) };
     let in_force = in_force();

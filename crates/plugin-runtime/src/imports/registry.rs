@@ -28,8 +28,8 @@ impl Host for State {
         let host = self.admit([PATTERN.of(&pattern), DEVICE.of(&after), LIST.of(&limit)])?;
         let limit = list_size(limit)?;
         let glob = pattern::globs(&[pattern]).map_err(Error::Invalid)?;
-        let (home, grants) = (&self.current.home, &self.setup.grants);
-        // What may not be read is not there.
+        let (home, grants) = (&self.call.home, &self.setup.grants);
+        // Devices that the plugin may not read are left out.
         let readable = |id: &str| {
             let name = DeviceId::new(id).map(|id| DeviceName { registry: home.clone(), id });
             name.is_ok_and(|name| grants.device(Capability::Read, &name, home).is_ok())
@@ -46,13 +46,13 @@ impl Host for State {
         });
         if bytes > LIST_BYTES {
             let text = format!("{LIST_BYTES} bytes of devices and their metadata in one list; ask for fewer at a time");
-            return Err(Error::Limit(self.current.hit(names::LIST_BYTES, &text)));
+            return Err(Error::Limit(self.call.hit(names::LIST_BYTES, &text)));
         }
         Ok(found)
     }
 }
 
-/// Bytes that the guest gets of it, about.
+/// Bytes of the view in the guest's memory, roughly.
 fn weight(device: &DeviceView) -> usize {
     const ENTRY_BYTES: usize = 64;
     let metadata = device.metadata.iter().map(|(name, value)| ENTRY_BYTES + name.len() + value.len());

@@ -1,4 +1,4 @@
-//! The plugin's own durable keys. Writes are noted; reads see them at once.
+//! The plugin's own durable keys. Writes are collected; later reads of the same execution see them.
 
 use std::{ops::Bound, sync::Arc};
 
@@ -45,9 +45,9 @@ impl Host for State {
     fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Error> {
         let host = self.admit([KEY.of(&prefix), KEY.of(&after), LIST.of(&limit)])?;
         let limit = list_size(limit)?;
-        let deleted = self.current.overlay.values().filter(|(value, _)| value.is_none()).count();
+        let deleted = self.call.overlay.values().filter(|(value, _)| value.is_none()).count();
         let stored = host.kv_keys(&self.setup.name, &prefix, after.as_deref(), limit + deleted);
-        let overlay = &self.current.overlay;
+        let overlay = &self.call.overlay;
         let from = after.map_or_else(|| Bound::Included(prefix.clone()), Bound::Excluded);
         let written = overlay
             .range((from, Bound::Unbounded))
@@ -62,7 +62,7 @@ impl Host for State {
 
 impl State {
     fn read(&self, host: &dyn host::Host, key: &str) -> Option<(Bytes, u64)> {
-        match self.current.overlay.get(key) {
+        match self.call.overlay.get(key) {
             Some((value, revision)) => value.clone().map(|value| (value, *revision)),
             None => host.kv_get(&self.setup.name, key),
         }
@@ -79,16 +79,16 @@ impl State {
         let in_force = before.as_ref().map_or(0, |(_, revision)| *revision);
         expect(expected, || in_force)?;
         let size = |value: Option<&Bytes>| value.map_or(0, |value| key.len() + value.len());
-        let used = self.current.kv_bytes.unwrap_or_else(|| host.kv_bytes(&self.setup.name));
+        let used = self.call.kv_bytes.unwrap_or_else(|| host.kv_bytes(&self.setup.name));
         let used = (used + size(value.as_ref())).saturating_sub(size(before.as_ref().map(|(value, _)| value)));
         if used > KV_BYTES && value.is_some() {
             let text = format!("{KV_BYTES} bytes of keys and values");
-            return Err(Error::Limit(self.current.hit(names::KV_BYTES, &text)));
+            return Err(Error::Limit(self.call.hit(names::KV_BYTES, &text)));
         }
-        self.room_for_effect()?;
-        self.current.kv_bytes = Some(used);
-        self.current.overlay.insert(key.clone(), (value.clone(), in_force + 1));
-        self.current.kv.push(KvChange { key, value, expected });
+        self.check_effects()?;
+        self.call.kv_bytes = Some(used);
+        self.call.overlay.insert(key.clone(), (value.clone(), in_force + 1));
+        self.call.kv.push(KvChange { key, value, expected });
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Named timers, noted as effects.
+//! Named timers, collected as effects.
 
 use super::{
     super::{
@@ -22,24 +22,24 @@ impl Host for State {
     fn set(&mut self, name: String, schedule: Schedule, payload: Vec<u8>) -> Result<(), Error> {
         let host = self.admit_effect([TIMER_NAME.of(&name), SCHEDULE.of(&schedule), TIMER.of(&payload)])?;
         check_name(&name)?;
-        let (schedule, due_ms) = timers::first(wanted(schedule), self.current.time_ms).map_err(Error::Invalid)?;
+        let (schedule, due_ms) = timers::first(wanted(schedule), self.call.time_ms).map_err(Error::Invalid)?;
         let mine = |effect: &&Effect| matches!(effect, Effect::TimerSet(_));
-        let set = host.timers(&self.setup.name) + self.current.effects.iter().filter(mine).count();
+        let set = host.timers(&self.setup.name) + self.call.effects.iter().filter(mine).count();
         if set >= TIMERS && !host.has_timer(&self.setup.name, &name) {
             let text = format!("{TIMERS} timers of one plugin; cancel some, or set one of the same name anew");
-            return Err(Error::Limit(self.current.hit(names::TIMERS, &text)));
+            return Err(Error::Limit(self.call.hit(names::TIMERS, &text)));
         }
-        self.room_for_effect()?;
+        self.check_effects()?;
         let timer = Timer { name, schedule, payload: payload.into(), due_ms };
-        self.current.note(Effect::TimerSet(Box::new(timer)));
+        self.call.add_effect(Effect::TimerSet(Box::new(timer)));
         Ok(())
     }
 
     fn cancel(&mut self, name: String) -> Result<(), Error> {
         self.admit_effect([TIMER_NAME.of(&name)])?;
         check_name(&name)?;
-        self.room_for_effect()?;
-        self.current.note(Effect::TimerCancel { name });
+        self.check_effects()?;
+        self.call.add_effect(Effect::TimerCancel { name });
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Messages on ordinary topics, noted as effects.
+//! Messages on ordinary topics, collected as effects.
 
 use super::{
     super::{
@@ -22,13 +22,13 @@ impl Host for State {
         self.setup.grants.topic(&topic).map_err(Error::Denied)?;
         let qos =
             QoS::of(options.qos).ok_or_else(|| Error::Invalid(format!("qos {} is not 0, 1 or 2", options.qos)))?;
-        self.room_for_effect()?;
-        self.current.note(Effect::Publish { topic, payload: payload.into(), qos, retain: options.retain });
+        self.check_effects()?;
+        self.call.add_effect(Effect::Publish { topic, payload: payload.into(), qos, retain: options.retain });
         Ok(())
     }
 }
 
-/// The hub's own topics say what devices did, and nobody else may say that.
+/// The host's own topics report what devices did, so plugins may not publish on them.
 fn check_topic(topic: &str) -> Result<(), Error> {
     let short = || topic.chars().take(80).collect::<String>();
     let rule = if topic.is_empty() {

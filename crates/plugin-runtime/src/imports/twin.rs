@@ -1,4 +1,4 @@
-//! Desired and reported together: reading both, patching desired.
+//! The twin: reads desired and reported; collects patches of desired as effects.
 
 use std::time::Instant;
 
@@ -23,15 +23,15 @@ impl Host for State {
         let host = self.admit([DEVICE.of(&device)])?;
         let name = self.granted(Capability::Read, &device)?;
         let asked = host.twin(found(&*host, &name)?);
-        let left = self.setup.limits.host_call_time.saturating_sub(self.current.awaited);
+        let left = self.setup.limits.host_call_time.saturating_sub(self.call.awaited);
         let began = Instant::now();
         let answer = timeout(left, asked).await;
-        self.current.awaited += began.elapsed();
+        self.call.awaited += began.elapsed();
         match answer {
             Ok(answer) => answer.map_err(Error::Unavailable),
             Err(_) => {
                 let text = format!("{:?} of waiting for one event", self.setup.limits.host_call_time);
-                Err(Error::Limit(self.current.hit(names::HOST_CALL_TIME, &text)))
+                Err(Error::Limit(self.call.hit(names::HOST_CALL_TIME, &text)))
             }
         }
     }
@@ -42,21 +42,21 @@ impl Host for State {
         let num = found(&*host, &name)?;
         let mut desired = self.desired(&*host, num)?;
         expect(expected, || desired.version)?;
-        // Only to tell the guest what is wrong: the patch itself is done when the event's effects are.
+        // The result is only used for errors: the patch is applied when the event's effects are.
         desired.patch(patch.as_bytes()).map_err(|problem| Error::Invalid(problem.to_string()))?;
-        self.room_for_effect()?;
-        self.current.note(Effect::PatchDesired { device: num, patch: patch.into(), expected });
+        self.check_effects()?;
+        self.call.add_effect(Effect::PatchDesired { device: num, patch: patch.into(), expected });
         Ok(())
     }
 }
 
 impl State {
-    /// The config in force once the effects noted so far are done.
+    /// The config as it will be when the effects collected so far are applied.
     pub(super) fn desired(&self, host: &dyn host::Host, num: DeviceNum) -> Result<Desired, Error> {
         let mut desired = host
             .config(num)
             .map_or_else(Desired::default, |config| Desired { version: config.version, document: config.payload });
-        for effect in &self.current.effects {
+        for effect in &self.call.effects {
             match effect {
                 Effect::Config { device, payload, .. } if *device == num => desired.set(payload),
                 Effect::PatchDesired { device, patch, .. } if *device == num => {

@@ -1,6 +1,5 @@
-//! Finds what can never have an effect: patterns that no device or topic can match, grants of what the component does not ask for.
-//! In a settings file the first are refused; in a component's description, and where the two do not fit each other, they are warned
-//! of. Pure.
+//! Finds triggers and grants that can never have an effect: patterns that no device or topic can match, and grants that the component
+//! does not ask for. The first are errors in a settings file; all others are warnings. Pure.
 
 use super::{
     grants::{Capability, Grant, GrantPatterns},
@@ -20,7 +19,7 @@ pub(super) fn trigger(trigger: &Trigger) -> Option<String> {
     }
 }
 
-/// Why nothing can be done with this grant.
+/// Why this grant allows nothing.
 pub(super) fn grant(capability: Capability, pattern: &str) -> Option<String> {
     match capability {
         Capability::Publish => topic(pattern).map(|why| format!("{pattern:?} allows nothing: {why}")),
@@ -28,14 +27,14 @@ pub(super) fn grant(capability: Capability, pattern: &str) -> Option<String> {
     }
 }
 
-/// Topics that are the host's own.
+/// Why no topic for plugins can match: the host's own topics are excluded.
 fn topic(filter: &str) -> Option<&'static str> {
     let own = filter.starts_with("/devices/") || filter.starts_with("registries/") || filter.starts_with('$');
     own.then_some("topics below /devices/ and registries/ and those that begin with $ are the host's own; use event = \"telemetry\", \"state\" and the grants config, command and method for devices")
 }
 
 fn device(pattern: &str) -> Option<&'static str> {
-    // These can stand for any number of levels.
+    // These can match any number of levels.
     if pattern.contains("**") || pattern.contains(['{', '[']) {
         return None;
     }
@@ -64,7 +63,7 @@ fn device_id(pattern: &str) -> Option<&'static str> {
     }
 }
 
-/// What is asked for and granted, for people: each pattern once, cut down to the narrower of the two where that can be said.
+/// What is both asked for and granted, for display: each pattern once, and the narrower of two if one covers the other.
 #[must_use]
 pub fn in_force(asked: &[Grant], granted: Option<&GrantPatterns>) -> Vec<Grant> {
     let Some(granted) = granted else { return asked.to_vec() };
@@ -78,7 +77,7 @@ pub fn in_force(asked: &[Grant], granted: Option<&GrantPatterns>) -> Vec<Grant> 
             }
         }
     }
-    // A part of what is there as a whole says nothing.
+    // A part of a pattern that is listed as a whole is left out.
     let whole: Vec<_> = found.iter().filter(|grant| !grant.pattern.contains(PART)).cloned().collect();
     found.retain(|grant| {
         let of = |whole: &Grant| grant.pattern.strip_prefix(&whole.pattern).is_some_and(|rest| rest.starts_with(PART));
@@ -87,10 +86,10 @@ pub fn in_force(asked: &[Grant], granted: Option<&GrantPatterns>) -> Vec<Grant> 
     found
 }
 
-/// Between a pattern and the one that it is cut down by.
+/// The text between a pattern and the one that narrows it.
 const PART: &str = " (of these ";
 
-/// `None`: the two have nothing in common.
+/// Returns `None` if the two have nothing in common.
 fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
     if wanted == given || covers(capability, wanted, given) {
         Some(given.to_owned())
@@ -103,7 +102,7 @@ fn common(capability: Capability, wanted: &str, given: &str) -> Option<String> {
     }
 }
 
-/// All that `narrow` matches, `wide` matches too. False where it cannot be said easily.
+/// Whether `wide` matches all that `narrow` matches. Returns false if that cannot be decided easily.
 fn covers(capability: Capability, wide: &str, narrow: &str) -> bool {
     let one_level = !narrow.contains(['/', '{', '[', '\\']) && !narrow.contains("**");
     match (capability, wide) {
@@ -126,7 +125,7 @@ fn is_literal(text: &str) -> bool {
     !text.contains(WILD)
 }
 
-/// They differ before the first wildcard.
+/// Whether they differ before the first wildcard.
 fn apart(capability: Capability, one: &str, other: &str) -> bool {
     // A pattern without a registry may name devices of any.
     if capability != Capability::Publish && one.contains('/') != other.contains('/') {
@@ -143,7 +142,7 @@ fn apart(capability: Capability, one: &str, other: &str) -> bool {
     }
 }
 
-/// What an operator should know of a plugin that runs, one line each.
+/// Warnings for the operator, one line each.
 #[must_use]
 pub fn warnings(asked: &[Grant], granted: Option<&GrantPatterns>, triggers: &[Trigger]) -> Vec<String> {
     let mut warnings = Vec::new();

@@ -1,5 +1,5 @@
-//! The call that an instance is busy with: what it may do, what it has used up, and what it wants to happen so far.
-//! Emptied in place between calls.
+//! The state of the call that an instance is executing: what it may do, what it has used of its limits, and its effects so far.
+//! Cleared in place between calls.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use switchbox_model::{DeviceName, Effect, PluginName, RegistryName, Seq, limits::LimitName};
 
-/// What the guest was called for.
+/// The exported function that was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// May call nothing.
+    /// May call no host function.
     Describe,
     /// May read.
     Start,
@@ -24,7 +24,7 @@ pub(super) enum Phase {
     Event,
 }
 
-/// The last question to the grants that was answered with yes.
+/// The last check of the grants that succeeded.
 #[derive(Debug)]
 pub(super) struct LastGranted {
     pub(super) capability: Capability,
@@ -34,33 +34,33 @@ pub(super) struct LastGranted {
 }
 
 #[derive(Debug)]
-pub(super) struct Current {
+pub(super) struct CallState {
     pub(super) phase: Phase,
     pub(super) seq: Seq,
     pub(super) attempt: u32,
     /// The event's time, milliseconds since the Unix epoch: the guest's wall clock.
     pub(super) time_ms: u64,
-    /// Where short device names are looked up.
+    /// The registry of short device names.
     pub(super) home: RegistryName,
     pub(super) effects: Vec<Effect>,
     pub(super) kv: Vec<KvChange>,
     pub(super) calls: Vec<Called>,
-    /// What `kv` makes of the plugin's state: value (none = deleted) and revision.
+    /// The plugin's keys as changed by `kv`: value (`None` if deleted) and revision.
     pub(super) overlay: BTreeMap<String, (Option<Bytes>, u64)>,
-    /// Bytes of the plugin's state with `kv` done; none = not asked for yet.
+    /// Bytes of the plugin's state with `kv` applied; `None` if not computed yet.
     pub(super) kv_bytes: Option<usize>,
     pub(super) host_calls: u32,
-    /// Waited for devices so far.
+    /// Time spent waiting for devices so far.
     pub(super) awaited: Duration,
     pub(super) limits_hit: Vec<LimitName>,
     /// The guest's monotonic clock, nanoseconds. Never goes back.
     pub(super) monotonic: u64,
     random: Option<Random>,
-    /// Kept between calls.
+    /// Not cleared between calls.
     pub(super) granted: Option<LastGranted>,
 }
 
-impl Current {
+impl CallState {
     pub(super) fn new(phase: Phase, time_ms: u64) -> Self {
         Self {
             phase,
@@ -82,7 +82,7 @@ impl Current {
         }
     }
 
-    /// A new event; everything of the one before is forgotten.
+    /// A new event: clears the state of the one before.
     pub(super) fn begin(&mut self, seq: Seq, attempt: u32, time_ms: u64, home: Option<&RegistryName>) {
         self.phase = Phase::Event;
         self.seq = seq;
@@ -105,7 +105,7 @@ impl Current {
         self.random = None;
     }
 
-    /// Notes that a limit was hit, and makes the text that says so.
+    /// Records that a limit was hit. Returns the text of the error.
     pub(super) fn hit(&mut self, limit: LimitName, text: &str) -> String {
         if !self.limits_hit.contains(&limit) {
             self.limits_hit.push(limit);
@@ -113,30 +113,30 @@ impl Current {
         format!("the limit \"{limit}\" is reached: {text}")
     }
 
-    /// Room for one more effect, or the text that says there is none.
-    pub(super) fn effect(&mut self, most: u32) -> Result<(), String> {
+    /// Returns an error if the event has as many effects as it may have.
+    pub(super) fn check_effects(&mut self, most: u32) -> Result<(), String> {
         if self.effects.len() + self.kv.len() >= most as usize {
             return Err(self.hit(names::EFFECTS_PER_EVENT, &format!("{most} effects")));
         }
         Ok(())
     }
 
-    pub(super) fn note(&mut self, effect: Effect) {
+    pub(super) fn add_effect(&mut self, effect: Effect) {
         if self.effects.is_empty() {
-            // Most events have one, and it travels far.
+            // Most events have one effect, and the vector is kept for long.
             self.effects.reserve_exact(1);
         }
         self.effects.push(effect);
     }
 
-    /// The execution's own numbers: the same for the same (seq, plugin, attempt).
+    /// The execution's random numbers: the same for the same (seq, plugin, attempt).
     pub(super) fn random(&mut self, plugin: &PluginName) -> &mut Random {
         let (seq, attempt) = (self.seq, self.attempt);
         self.random.get_or_insert_with(|| Random::new(seq, plugin, attempt))
     }
 }
 
-/// SplitMix64 from a hash of the execution's name. Repeatable by design, so nothing for keys.
+/// SplitMix64, seeded by a hash of the execution's id. Repeatable by design, so not for cryptographic keys.
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
