@@ -32,11 +32,7 @@ pub(super) async fn decide(
     let runner = entries.runner;
     let now = Instant::now();
     let time_ms = entries.account(&execution, now);
-    if !execution.limits_hit.is_empty()
-        && let Some(more) = runner.log_limits.note("limits", now)
-    {
-        tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit{more}");
-    }
+    log_limits_hit(entries, &job, &execution, now);
     let Execution { verdict, effects, kv, calls, logs, guest_time, .. } = execution;
     if !calls.is_empty() {
         entries.add_calls(version, &job, calls);
@@ -79,6 +75,15 @@ pub(super) async fn decide(
             let text = runner.too_long(version, hit, wait, uncommitted.effects());
             give_up(entries, uncommitted, Problem { text, retry: false })
         }
+    }
+}
+
+fn log_limits_hit(entries: &EntryBatch<'_>, job: &Job, execution: &Execution, now: Instant) {
+    let runner = entries.runner;
+    if !execution.limits_hit.is_empty()
+        && let Some(more) = runner.log_limits.note("limits", now)
+    {
+        tracing::warn!(plugin = %runner.name, event = %job.event.seq, limits = ?execution.limits_hit, "limits were hit{more}");
     }
 }
 
