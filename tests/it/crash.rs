@@ -187,7 +187,7 @@ fn finish(host: &InProcess, evidence: &mut Evidence) -> Journal {
     journal
 }
 
-/// The registry has exactly the configs of the log: one version each, none left out, the newest acknowledged.
+/// The registry has exactly the configs of the journal: one version each, none left out, the newest acknowledged.
 fn check_configs(host: &InProcess, journal: &Journal) {
     for target in targets() {
         let in_log = journal.configs(&target);
@@ -260,7 +260,7 @@ fn check_received(journal: &Journal, evidence: &Evidence) {
         let got: Vec<_> = payloads
             .iter()
             .map(|payload| {
-                *known.get(payload).unwrap_or_else(|| panic!("{device} got {payload:?}, which is in no log"))
+                *known.get(payload).unwrap_or_else(|| panic!("{device} got {payload:?}, which is in no journal"))
             })
             .collect();
         assert!(got.is_sorted_by(|a, b| a < b), "{device} got versions {got:?}");

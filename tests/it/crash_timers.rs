@@ -83,7 +83,7 @@ fn finish(host: &Process) {
     }
 }
 
-/// (name, due) of every firing of the plugin's own timers, in the order of the log.
+/// (name, due) of every firing of the plugin's own timers, in the order of the journal.
 fn firings(journal: &Journal) -> impl Iterator<Item = (&str, u64)> {
     journal.events.iter().filter_map(|event| match &event.data {
         EventData::Timer { name, due_ms, .. } if !name.starts_with('$') => Some((name.as_str(), *due_ms)),

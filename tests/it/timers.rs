@@ -41,7 +41,7 @@ fn fired(report: &Device, timer: &str, times: usize) -> Vec<Value> {
     })
 }
 
-/// (name, due, late) of every firing in the log of a host that was stopped, the host's own too.
+/// (name, due, late) of every firing in the journal of a host that was stopped, the host's own too.
 fn all_firings(place: &Place) -> Vec<(String, u64, bool)> {
     let (journal, _) = Journal::open(place);
     let of = |data: &EventData| match data {

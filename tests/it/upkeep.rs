@@ -121,7 +121,7 @@ fn a_host_whose_folder_was_replaced_stops_and_says_so() {
 #[test]
 fn a_host_that_can_no_longer_write_ends_in_time_with_a_reason() {
     let place = Place::new();
-    // Files may have 3 MiB: `state.db` and the log's beginning have room, what is sent has none.
+    // Files may have 3 MiB: `state.db` and the journal's beginning have room, what is sent has none.
     let mut host = Process::spawn_under(&place, &["prlimit", "--fsize=3145728", "--"], &[]);
     host.wait_ready();
     let (mqtt, began) = (host.mqtt(), Instant::now());
@@ -195,11 +195,11 @@ fn a_host_with_1024_descriptors_serves_beside_1099_silent_connections_and_its_lo
     let mut device = host.device("device-1");
     let silent: Vec<_> = (0..1_099).filter_map(|_| std::net::TcpStream::connect(host.mqtt()).ok()).collect();
     assert!(silent.len() > 1_000, "{}", silent.len());
-    // More than a file of the log holds.
+    // More than a file of the journal holds.
     let large = "x".repeat(200_000);
     (0..100).for_each(|_| device.event(large.as_str()));
     let files = fs::read_dir(place.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
-    assert!(files.filter(|path| path.extension().is_some_and(|e| e == "log")).count() > 1, "the log did not go on");
+    assert!(files.filter(|path| path.extension().is_some_and(|e| e == "log")).count() > 1, "the journal did not go on");
     // A silent connection makes room once it has had its second; a client that comes before that is turned away, and comes again.
     let session = || Session::new("device-2");
     let mut other = until("a place for device-2", || Device::try_connect(host.mqtt(), session()));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use switchbox_model::{DeviceNum, Effect, Entry, Event, EventData, Outcome, RegistryChange, Seq};
 use switchbox_store as store;
-use switchbox_store::{Loaded, LogPage, Options};
+use switchbox_store::{JournalPage, Loaded, Options};
 
 use crate::Place;
 
@@ -19,18 +19,18 @@ pub struct Execution {
     pub outcome: Outcome,
 }
 
-/// A log as it stood at one moment.
+/// A journal as it stood at one moment.
 #[derive(Debug, Default)]
 pub struct Journal {
-    /// In the order of the log.
+    /// In the order of the journal.
     pub events: Vec<Event>,
-    /// In the order of the log.
+    /// In the order of the journal.
     pub executions: Vec<Execution>,
     devices: HashMap<String, DeviceNum>,
 }
 
 impl Journal {
-    /// Reads the whole log of a host that runs.
+    /// Reads the whole journal of a host that runs.
     ///
     /// # Panics
     ///
@@ -39,7 +39,8 @@ impl Journal {
         let mut journal = Self::default();
         let mut from = 0;
         loop {
-            let LogPage { rows, next } = store.log_page(from, 8 << 20).await.expect("the log cannot be read");
+            let JournalPage { rows, next } =
+                store.journal_page(from, 8 << 20).await.expect("the journal cannot be read");
             if rows.is_empty() {
                 return journal;
             }
@@ -105,7 +106,7 @@ impl Journal {
         found
     }
 
-    /// The configs that plugins gave the device, in the order of the log: version 1, version 2, and so on.
+    /// The configs that plugins gave the device, in the order of the journal: version 1, version 2, and so on.
     #[must_use]
     pub fn configs(&self, device: &str) -> Vec<(Seq, Bytes)> {
         let device = self.device(device);

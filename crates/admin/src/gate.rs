@@ -201,7 +201,7 @@ impl Gate {
     /// Whose call this is, and what that caller may do.
     fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(String, Scope), Error> {
         if !self.scope.needs_token() {
-            self.in_time(Caller::Passer(network(address)), rate::CALLS)?;
+            self.in_time(Caller::Address(network(address)), rate::CALLS)?;
             return self.passes(headers).map(|()| ("nobody".into(), self.scope));
         }
         let shown = self.shown(headers);
@@ -283,8 +283,8 @@ fn in_time(app: &App, caller: Caller, rate: Rate) -> Result<(), Error> {
 }
 
 /// Whether who asks for what there is not asks too often.
-pub(super) fn passes_by(app: &App, request: &Request) -> Result<(), Error> {
-    in_time(app, Caller::Passer(network(address_of(request).ip())), rate::CALLS)
+pub(super) fn check_rate(app: &App, request: &Request) -> Result<(), Error> {
+    in_time(app, Caller::Address(network(address_of(request).ip())), rate::CALLS)
 }
 
 fn line(who: String, address: SocketAddr, call: String, status: StatusCode, details: Option<&Details>) -> Line {

@@ -12,7 +12,7 @@ pub(super) enum Caller {
     /// A caller without a valid token.
     Unauthenticated(IpAddr),
     /// A caller of something that needs no token.
-    Passer(IpAddr),
+    Address(IpAddr),
 }
 
 pub(super) type Rates = admission::Rates<Caller>;

@@ -25,7 +25,7 @@ use switchbox_support::{log_limit::SiteLimit, metrics::Metrics};
 static FAILED_CALLS: SiteLimit = SiteLimit::new(10);
 
 /// What a handler gives.
-pub(super) type Answer<T> = Result<axum::Json<T>, Error>;
+pub(super) type ApiResult<T> = Result<axum::Json<T>, Error>;
 /// What there is to say of a call that was carried out and has nothing to show.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Empty {}

@@ -28,7 +28,7 @@ async fn sample(parts: &Parts) -> Sample {
         time_ms: clock::now_ms(),
         connections: parts.counters.connections.get(),
         devices_connected: parts.delivery.connected(),
-        events: parts.store.log_end().1.0,
+        events: parts.store.journal_end().1.0,
         executions: handled.sum(),
         publishes_in: parts.counters.publishes_in.get(),
         publishes_out: parts.counters.publishes_out.get(),

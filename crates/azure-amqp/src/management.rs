@@ -93,7 +93,7 @@ fn time(ms: u64) -> Value {
 
 /// The oldest event that is kept.
 async fn first(context: &Context) -> Result<Option<Seq>, store::Error> {
-    let page = context.parts.store.log_page(0, 1).await?;
+    let page = context.parts.store.journal_page(0, 1).await?;
     Ok(page.rows.iter().flat_map(|row| &row.entries).flat_map(|entry| entry.events()).map(|event| event.seq).next())
 }
 
@@ -104,7 +104,7 @@ async fn last(context: &Context, registry: &RegistryName, number: u16) -> Result
     };
     let (mut before, mut looked_at) = (i64::MAX, 0);
     while looked_at < ROWS {
-        let rows = context.parts.store.log_back(before, CHUNK).await?;
+        let rows = context.parts.store.journal_back(before, CHUNK).await?;
         let Some(oldest) = rows.last().map(|row| row.row) else { break };
         looked_at += rows.len();
         before = oldest;

@@ -6,7 +6,7 @@ use crate::{context::Context, partitions, start::Start};
 use switchbox_core::registry::Device;
 use switchbox_model::{Event, EventData, RegistryName, Seq};
 use switchbox_store as store;
-use switchbox_store::LogPage;
+use switchbox_store::JournalPage;
 
 /// Bytes of the log that are read in one go.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -52,7 +52,7 @@ impl Reader {
     }
 
     pub(crate) async fn page(&mut self) -> Result<Page, store::Error> {
-        let LogPage { rows, next } = self.store.log_page(self.row, PAGE_BYTES).await?;
+        let JournalPage { rows, next } = self.store.journal_page(self.row, PAGE_BYTES).await?;
         let mut page = Page { is_end: rows.is_empty(), ..Page::default() };
         for event in rows.into_iter().flat_map(|row| row.entries).flat_map(switchbox_model::Entry::into_events) {
             if event.seq < self.next {
@@ -82,7 +82,7 @@ impl Reader {
 
     /// Waits until there may be more.
     pub(crate) async fn wait(&self) {
-        let next = self.next.max(Seq(self.store.log_end().1.0 + 1));
+        let next = self.next.max(Seq(self.store.journal_end().1.0 + 1));
         // Over in either case: the next look says what is there.
         let _ = tokio::time::timeout(LOOK_AGAIN, self.store.written(next)).await;
     }

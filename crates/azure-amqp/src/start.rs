@@ -53,11 +53,11 @@ impl Start {
         let end = |(row, seq): (i64, Seq)| (Seq(seq.0 + 1), row + 1);
         match self {
             Self::Earliest => Ok((Seq(0), 0)),
-            Self::Latest => Ok(end(store.log_end())),
+            Self::Latest => Ok(end(store.journal_end())),
             Self::At(seq) => Ok(match store.row_of(seq).await? {
                 Some(row) => (seq, row),
                 None => {
-                    let (next, row) = end(store.log_end());
+                    let (next, row) = end(store.journal_end());
                     (seq.max(next), row)
                 }
             }),
@@ -68,7 +68,7 @@ impl Start {
 
 /// Events come in the order of their times, but for a clock that was set: then the place is one of those that fit.
 async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store::Error> {
-    let (last_row, last) = store.log_end();
+    let (last_row, last) = store.journal_end();
     let (mut low, mut high) = (0, last.0 + 1);
     let mut row = 0;
     while low < high {
@@ -85,7 +85,7 @@ async fn since(store: &store::Handle, time_ms: u64) -> Result<(Seq, i64), store:
 async fn first_behind(store: &store::Handle, seq: Seq) -> Result<Option<(i64, Seq, u64)>, store::Error> {
     let Some(mut row) = store.row_of(seq).await? else { return Ok(None) };
     loop {
-        let page = store.log_page(row, 1).await?;
+        let page = store.journal_page(row, 1).await?;
         if page.rows.is_empty() {
             return Ok(None);
         }

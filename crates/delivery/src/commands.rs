@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{
     command_window::outbound,
-    handle::{Handle, Shared},
+    handle::{Handle, Inner},
     online_device::OnlineDevice,
 };
 use switchbox_core::{
@@ -20,7 +20,7 @@ use switchbox_store as store;
 use switchbox_store::CommandDoc;
 use switchbox_support::{clock, metrics::Reason};
 
-/// Commands that one record of the log ends at most.
+/// Commands that one record of the journal ends at most.
 pub(super) const PAGE: usize = 256;
 
 /// Why a command cannot be taken back.
@@ -36,7 +36,7 @@ pub enum CancelError {
     Journal(#[from] ingest::Error),
 }
 
-impl Shared {
+impl Inner {
     /// Ends those of the device's commands that have not ended yet; how many. `done` is called when that is durable; it is
     /// dropped if there was none.
     pub(super) fn end_commands(
@@ -123,13 +123,13 @@ impl Shared {
 impl Handle {
     /// Takes a command back that has not ended yet. One that was sent may have reached its device all the same.
     pub async fn cancel(&self, device: &Arc<Device>, id: &str) -> Result<(), CancelError> {
-        let store = &self.shared.store;
+        let store = &self.inner.store;
         let find = || async {
             let found = store.command(device.num, id.to_owned()).await?;
             found.ok_or_else(|| CancelError::NoSuch(id.to_owned()))
         };
         let found = find().await?;
-        if self.shared.purge_these(device, vec![(found.num, found.id)]).await? == 1 {
+        if self.inner.purge_these(device, vec![(found.num, found.id)]).await? == 1 {
             return Ok(());
         }
         Err(CancelError::Ended(id.to_owned(), find().await?.status.as_str()))
@@ -139,25 +139,25 @@ impl Handle {
     pub async fn purge(&self, device: &Arc<Device>) -> Result<usize, CancelError> {
         let (mut after, mut count) = (0, 0);
         loop {
-            let page = self.shared.store.open_commands(device.num, after, PAGE).await?;
+            let page = self.inner.store.open_commands(device.num, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(count) };
             after = last.num;
             let commands = page.into_iter().map(|command| (command.num, command.id)).collect();
-            count += self.shared.purge_these(device, commands).await?;
+            count += self.inner.purge_these(device, commands).await?;
         }
     }
 
     /// Deletes the device; with `revision`, only if it has that one. Its open commands end in the same entry.
     pub async fn delete(&self, device: &Arc<Device>, revision: Option<u64>) -> Result<(), registry::Error> {
-        let Shared { registry, queues, ingest, .. } = self.shared.as_ref();
+        let Inner { registry, queues, ingest, .. } = self.inner.as_ref();
         if queues.len(device.num) > 0 {
             // Until it is done: the events of an entry are offered before it is applied, so nothing may refuse it then.
             let _held = registry.hold_changes().await;
             registry.check_delete(device, revision)?;
             let status = CommandStatus::Purged;
-            let ended = self.shared.claim(device, status, self.all_open(device.num).await?.into_iter());
+            let ended = self.inner.claim(device, status, self.all_open(device.num).await?.into_iter());
             if !ended.is_empty() {
-                self.shared.note_ends(device, status, &ended);
+                self.inner.note_ends(device, status, &ended);
                 let reply = ingest.device_deleted(device, ended, revision).await?;
                 return registry.deleted(reply, device, revision);
             }
@@ -169,7 +169,7 @@ impl Handle {
         let mut all: Vec<(u64, String)> = Vec::new();
         loop {
             let after = all.last().map_or(0, |(num, _)| *num);
-            let page = self.shared.store.open_commands(device, after, PAGE).await?;
+            let page = self.inner.store.open_commands(device, after, PAGE).await?;
             if page.is_empty() {
                 return Ok(all);
             }
@@ -180,18 +180,18 @@ impl Handle {
     /// How many more commands may wait for the device.
     #[must_use]
     pub fn command_room(&self, device: DeviceNum) -> usize {
-        self.shared.queues.room(device)
+        self.inner.queues.room(device)
     }
 
     /// Commands of one device that have not ended.
     #[must_use]
     pub fn open_commands_of(&self, device: DeviceNum) -> usize {
-        self.shared.queues.len(device)
+        self.inner.queues.len(device)
     }
 
     /// Commands of all devices that have not ended.
     #[must_use]
     pub fn open_commands(&self) -> usize {
-        self.shared.queues.total()
+        self.inner.queues.total()
     }
 }

@@ -44,7 +44,7 @@ impl Connections for Handle {
     }
 
     fn room_to_publish(&self) -> BoxFuture<bool> {
-        let queue = self.shared.outgoing.clone();
+        let queue = self.inner.outgoing.clone();
         Box::pin(async move { queue.room().await })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{command_window::FeedResult, handle::Shared, online_device::OnlineDevice};
+use super::{command_window::FeedResult, handle::Inner, online_device::OnlineDevice};
 use switchbox_model::CommandStatus;
 use switchbox_store as store;
 use switchbox_support::{clock, log_limit::SiteLimit, tasks};
@@ -18,70 +18,70 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const FIRST: Duration = Duration::from_millis(2);
 
 /// Feeds the device where something waits for it, and nobody does so yet.
-pub(super) fn wake(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) {
-    wake_after(Duration::ZERO, shared, online_device);
+pub(super) fn wake(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
+    wake_after(Duration::ZERO, inner, online_device);
 }
 
 /// As [`wake`], for a device that has just subscribed.
-pub(super) fn wake_soon(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) {
-    wake_after(FIRST, shared, online_device);
+pub(super) fn wake_soon(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
+    wake_after(FIRST, inner, online_device);
 }
 
-fn wake_after(pause: Duration, shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) {
+fn wake_after(pause: Duration, inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) {
     if online_device.commands().begin_feeding() {
-        let (shared, online_device, runtime) = (shared.clone(), online_device.clone(), shared.runtime.clone());
-        let panics = shared.metrics.panics.clone();
+        let (inner, online_device, runtime) = (inner.clone(), online_device.clone(), inner.runtime.clone());
+        let panics = inner.metrics.panics.clone();
         // After a panic the device gets its queue when it connects again.
         let feeding = tasks::contained(panics, "command feeder", async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             // A store that is closed means that the host is stopping.
-            let _ = run(&shared, &online_device).await;
+            let _ = run(&inner, &online_device).await;
         });
         // Supervision: contained, see above.
         runtime.spawn(feeding);
     }
 }
 
-async fn run(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>) -> Result<(), store::Error> {
+async fn run(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>) -> Result<(), store::Error> {
     let (window, device) = (online_device.commands(), online_device.device().num);
     // Commands up to this one are in the documents.
     let mut covered = 0;
     while let Some((cursor, room)) = window.wanted() {
         // What has ended before the oldest open one need not be looked at.
-        let after = cursor.max(shared.queues.first(device).saturating_sub(1));
+        let after = cursor.max(inner.queues.first(device).saturating_sub(1));
         if after >= covered {
-            covered = shared.queues.last(device);
-            retry(|| shared.store.flush(None)).await?;
+            covered = inner.queues.last(device);
+            retry(|| inner.store.flush(None)).await?;
         }
         let page = {
-            let _turn = shared.readers.acquire().await.map_err(|_| store::Error::Closed)?;
-            retry(|| shared.store.queued_commands(device, after, room)).await?
+            let _turn = inner.readers.acquire().await.map_err(|_| store::Error::Closed)?;
+            retry(|| inner.store.queued_commands(device, after, room)).await?
         };
         let last = page.last;
-        let fed = window.feed(online_device.link(), &shared.queues, clock::now_ms(), page);
+        let fed = window.feed(online_device.link(), &inner.queues, clock::now_ms(), page);
         let blocked = fed.blocked;
-        note(shared, online_device, fed);
+        note(inner, online_device, fed);
         if blocked {
             if window.pause() {
                 return Ok(());
             }
             tokio::time::sleep(RETRY_PAUSE).await;
-        } else if last && window.caught_up(&shared.queues, device, covered) {
+        } else if last && window.caught_up(&inner.queues, device, covered) {
             return Ok(());
         }
     }
     Ok(())
 }
 
-fn note(shared: &Arc<Shared>, online_device: &Arc<OnlineDevice>, fed: FeedResult) {
+fn note(inner: &Arc<Inner>, online_device: &Arc<OnlineDevice>, fed: FeedResult) {
     let expired = fed.expired.into_iter().map(|command| (command.num, command.id.as_ref().into()));
-    shared.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
-    fed.unconfirmed.into_iter().for_each(|command| shared.send_unconfirmed(online_device, command));
+    inner.end_commands(online_device.device(), CommandStatus::Expired, expired, None);
+    fed.unconfirmed.into_iter().for_each(|command| inner.send_unconfirmed(online_device, command));
     // They may have been sent: without DUP the device could not tell that it has them.
     let possibly_sent = fed.possibly_sent.into_iter().map(|command| (command.num, command.id.as_ref().into()));
-    shared.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, possibly_sent, None);
+    inner.end_commands(online_device.device(), CommandStatus::SentUnconfirmed, possibly_sent, None);
 }
 
 /// Asks until the store answers, or is closed.

@@ -21,7 +21,7 @@ use switchbox_support::metrics::Metrics;
 /// All devices that are connected. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) shared: Arc<Shared>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -45,7 +45,7 @@ pub struct Parts {
 /// Devices whose queues are read at the same time.
 const READERS: usize = 4;
 
-pub(super) struct Shared {
+pub(super) struct Inner {
     pub(super) store: store::Handle,
     pub(super) ingest: ingest::Handle,
     pub(super) registry: registry::Handle,
@@ -65,7 +65,7 @@ impl Handle {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, ingest, registry, queues, metrics, runtime } = parts;
-        let shared = Shared {
+        let inner = Inner {
             store,
             ingest,
             registry,
@@ -79,28 +79,28 @@ impl Handle {
             outgoing: Arc::default(),
             proxy: OnceLock::new(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { inner: Arc::new(inner) }
     }
 
     pub(super) fn online_device(&self, device: DeviceNum) -> Option<Arc<OnlineDevice>> {
-        self.shared.online.read().get(&device).cloned()
+        self.inner.online.read().get(&device).cloned()
     }
 
     #[must_use]
     pub fn is_connected(&self, device: DeviceNum) -> bool {
-        self.shared.online.read().contains_key(&device)
+        self.inner.online.read().contains_key(&device)
     }
 
     /// The device is connected and subscribes to this.
     #[must_use]
     pub fn takes(&self, device: DeviceNum, feed: Feed) -> bool {
-        self.shared.online.read().get(&device).is_some_and(|online_device| online_device.takes(feed))
+        self.inner.online.read().get(&device).is_some_and(|online_device| online_device.takes(feed))
     }
 
     /// How many devices are connected.
     #[must_use]
     pub fn connected(&self) -> usize {
-        self.shared.online.read().len()
+        self.inner.online.read().len()
     }
 
     /// Ends the device's connection, if it has one.
@@ -111,7 +111,7 @@ impl Handle {
     }
 }
 
-impl Shared {
+impl Inner {
     pub(super) fn settle(&self, settlements: Vec<Settlement>) {
         if !settlements.is_empty() {
             self.store.note(Entry::Settled(settlements));
@@ -134,7 +134,7 @@ impl Shared {
         self.ingest.lifecycle(online_device.device(), EventData::Disconnected { reason: reason.to_owned() });
     }
 
-    /// The gateway over which the device was last heard of goes into the log, where it is not there yet.
+    /// The gateway over which the device was last heard of goes into the journal, where it is not there yet.
     pub(super) fn note_gateway(&self, device: &Device) {
         if let Some(access) = device.take_new_gateway_access() {
             self.settle(vec![Settlement::GatewayAccessed { device: device.num, access }]);

@@ -1,4 +1,4 @@
-//! Brings committed effects to the devices that are connected, and what they answer back to the log.
+//! Brings committed effects to the devices that are connected, and what they answer back to the journal.
 //! Never knows topics or packets.
 
 mod command_window;

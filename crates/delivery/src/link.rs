@@ -26,7 +26,7 @@ pub enum Outbound {
     Method { rid: u64, name: Arc<str>, payload: Bytes, expires: Instant },
 }
 
-/// A device's connection, as delivery sees it. Called from the log's writer thread and from plugins: must not block.
+/// A device's connection, as delivery sees it. Called from the journal's writer thread and from plugins: must not block.
 pub trait Link: Send + Sync {
     /// Queues it; [`Link::wake`] is to follow. False when its queue is full (counted there) or it is closing.
     fn queue(&self, item: Outbound) -> bool;

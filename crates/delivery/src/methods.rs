@@ -79,8 +79,8 @@ impl Handle {
         timeout: Duration,
     ) -> Result<Response, CallError> {
         let who = device.name.to_string();
-        let Some(proxy) = self.shared.proxy.get() else { return Err(CallError::Offline(who)) };
-        let id = self.shared.calls.next_rid.fetch_add(1, Ordering::Relaxed);
+        let Some(proxy) = self.inner.proxy.get() else { return Err(CallError::Offline(who)) };
+        let id = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
         let call = proxy::Call { id, device: who.clone(), method: name.to_owned(), payload, timeout };
         let answer = proxy.call(&endpoint.url, call).await;
         let answer = answer.map_err(|error| endpoint_error(who, error))?;
@@ -89,13 +89,13 @@ impl Handle {
 
     /// Where methods of devices with an endpoint are called. To be set once, before the first call.
     pub fn set_proxy(&self, proxy: proxy::Handle) {
-        let _ = self.shared.proxy.set(proxy);
+        let _ = self.inner.proxy.set(proxy);
     }
 
     /// Why no method call to an endpoint of this URL is made.
     #[must_use]
     pub fn futile_endpoint(&self, url: &str) -> Option<String> {
-        self.shared.proxy.get()?.futile(url)
+        self.inner.proxy.get()?.futile(url)
     }
 
     async fn put(
@@ -106,7 +106,7 @@ impl Handle {
         timeout: Duration,
     ) -> Result<Response, CallError> {
         let who = || online_device.device().name.to_string();
-        let rid = self.shared.calls.next_rid.fetch_add(1, Ordering::Relaxed);
+        let rid = self.inner.calls.next_rid.fetch_add(1, Ordering::Relaxed);
         let waiting = online_device.calls();
         let answer = waiting.begin(rid).ok_or_else(|| CallError::Busy(who(), limits::METHODS_IN_FLIGHT))?;
         let _guard = Guard { waiting, rid };
@@ -124,7 +124,7 @@ impl Handle {
     /// Answers that came when no call waited for them (any more).
     #[must_use]
     pub fn late_answers(&self) -> u64 {
-        self.shared.calls.late.load(Ordering::Relaxed)
+        self.inner.calls.late.load(Ordering::Relaxed)
     }
 }
 
@@ -152,7 +152,7 @@ impl Online {
         let waited = self.online_device.calls().answer(rid, Response { status, payload });
         if !waited {
             let device = self.online_device.device();
-            self.shared.calls.note_late(device.num, &device.name, rid);
+            self.inner.calls.note_late(device.num, &device.name, rid);
         }
         waited
     }

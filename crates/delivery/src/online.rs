@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     feeder,
-    handle::Shared,
+    handle::Inner,
     link::{DeliveryReport, Feed, Outbound},
     online_device::OnlineDevice,
 };
@@ -16,7 +16,7 @@ use switchbox_support::clock;
 /// A device that is connected. Dropping it disconnects with the reason "connection lost".
 pub struct Online {
     pub(super) online_device: Arc<OnlineDevice>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) inner: Arc<Inner>,
     pub(super) ended: bool,
 }
 
@@ -47,9 +47,9 @@ impl Online {
     fn begin(&self, feed: Feed, resumed: bool) {
         self.online_device.subscribe(feed, resumed);
         if feed == Feed::Commands
-            && self.online_device.commands().open(&self.shared.queues, self.online_device.device().num)
+            && self.online_device.commands().open(&self.inner.queues, self.online_device.device().num)
         {
-            feeder::wake_soon(&self.shared, &self.online_device);
+            feeder::wake_soon(&self.inner, &self.online_device);
         }
     }
 
@@ -69,7 +69,7 @@ impl Online {
             Outbound::Command { num, id, .. } => (num, id),
             Outbound::Method { .. } => return false,
         };
-        let open = self.shared.queues.is_open(self.online_device.device().num, *num);
+        let open = self.inner.queues.is_open(self.online_device.device().num, *num);
         if open {
             self.online_device.commands().resume(*num, id);
         }
@@ -84,7 +84,7 @@ impl Online {
             DeliveryReport::Config { version } => {
                 let newest = self.online_device.device().config().filter(|config| config.version == version);
                 if let Some(config) = newest.filter(|config| config.acknowledged_ms.is_none()) {
-                    self.shared.metrics.delivery_time.record_between_ms(config.time_ms, time_ms);
+                    self.inner.metrics.delivery_time.record_between_ms(config.time_ms, time_ms);
                 }
                 Some(Settlement::ConfigAcknowledged { device, version, time_ms })
             }
@@ -106,11 +106,11 @@ impl Online {
                 None
             }
         });
-        self.shared.settle(settlements.collect());
+        self.inner.settle(settlements.collect());
         for (status, commands) in [(CommandStatus::Acknowledged, taken), (CommandStatus::Rejected, refused)] {
             if !commands.is_empty() {
-                self.shared.end_commands(self.online_device.device(), status, commands.into_iter(), None);
-                feeder::wake(&self.shared, &self.online_device);
+                self.inner.end_commands(self.online_device.device(), status, commands.into_iter(), None);
+                feeder::wake(&self.inner, &self.online_device);
             }
         }
     }
@@ -118,14 +118,14 @@ impl Online {
     /// Ends it with a reason, for the `disconnected` event.
     pub fn disconnect(mut self, reason: &str) {
         self.ended = true;
-        self.shared.disconnect(&self.online_device, reason);
+        self.inner.disconnect(&self.online_device, reason);
     }
 }
 
 impl Drop for Online {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.disconnect(&self.online_device, "connection lost");
+            self.inner.disconnect(&self.online_device, "connection lost");
         }
     }
 }

@@ -11,14 +11,14 @@ impl Handle {
     /// Before any device is let in: a device that was connected when the host was killed gets its `disconnected` event, once.
     /// Which commands it was sent in the last moment was not written down, so all that it may have been are marked before.
     pub async fn close_orphaned_connections(&self) -> Result<(), ingest::Error> {
-        for device in self.shared.registry.left_connected() {
-            if self.shared.queues.len(device.num) > 0 {
-                let upto = self.shared.queues.last(device.num);
-                self.shared.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
+        for device in self.inner.registry.left_connected() {
+            if self.inner.queues.len(device.num) > 0 {
+                let upto = self.inner.queues.last(device.num);
+                self.inner.settle(vec![Settlement::CommandsInDoubt { device: device.num, upto }]);
             }
             let data = EventData::Disconnected { reason: REASON.to_owned() };
-            let permit = self.shared.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
-            self.shared.ingest.submit(&device, vec![NewEvent { durable: false, data }], permit, Box::new(|_| ()));
+            let permit = self.inner.ingest.reserve(REASON.len(), PriorityClass::Foreground).await?;
+            self.inner.ingest.submit(&device, vec![NewEvent { durable: false, data }], permit, Box::new(|_| ()));
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Plugins' messages on ordinary topics, from their commit until they are given to the subscribers.
-//! Each topic's messages go in the order of their commits. Never holds up the log's writer.
+//! Each topic's messages go in the order of their commits. Never holds up the journal's writer.
 //!
 //! At least once for QoS 1 and 2: a message stays among the documents until it is settled, and the settlement stands in
-//! the log behind all that the message brought about. After a clean stop nothing is given twice; after a crash what was
+//! the journal behind all that the message brought about. After a clean stop nothing is given twice; after a crash what was
 //! not settled is given (again). QoS 0 is given at most once.
 
 use std::{
@@ -45,7 +45,7 @@ pub(super) struct PublishQueue {
 }
 
 impl PublishQueue {
-    /// From the log. Before the host is live (while the log is replayed) QoS 0 is over and done with, and all else is
+    /// From the journal. Before the host is live (while the journal is replayed) QoS 0 is over and done with, and all else is
     /// among the documents.
     pub(super) fn push(&self, id: String, message: Message) {
         if !self.live.load(Ordering::Acquire) {

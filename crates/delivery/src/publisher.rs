@@ -28,15 +28,15 @@ pub struct Publisher {
 }
 
 impl Handle {
-    /// The log has been replayed: from now on messages are taken, those that were left when the host stopped first.
+    /// The journal has been replayed: from now on messages are taken, those that were left when the host stopped first.
     pub fn start_publishing(&self, left: Vec<OutgoingDoc>) {
-        self.shared.outgoing.start(left);
+        self.inner.outgoing.start(left);
     }
 
     #[must_use]
     pub fn publisher(&self, topics: topics::Handle) -> Publisher {
-        let shared = &self.shared;
-        Publisher { queue: shared.outgoing.clone(), store: shared.store.clone(), ingest: shared.ingest.clone(), topics }
+        let inner = &self.inner;
+        Publisher { queue: inner.outgoing.clone(), store: inner.store.clone(), ingest: inner.ingest.clone(), topics }
     }
 }
 

@@ -13,12 +13,12 @@ impl EffectSink for Handle {
         if let Some(online_device) = self.online_device(device.num)
             && online_device.queue_config(version)
         {
-            self.shared.to_wake.lock().push(online_device);
+            self.inner.to_wake.lock().push(online_device);
         }
     }
 
     fn wake(&self) {
-        let mut to_wake = self.shared.to_wake.lock();
+        let mut to_wake = self.inner.to_wake.lock();
         to_wake.drain(..).for_each(|online_device| online_device.link().wake());
     }
 
@@ -27,14 +27,14 @@ impl EffectSink for Handle {
         let Some(online_device) = self.online_device(device.num) else { return false };
         let offered = online_device.commands().offer(online_device.link(), command);
         match offered {
-            Offered::Unconfirmed => self.shared.send_unconfirmed(&online_device, command.clone()),
-            Offered::Waits => feeder::wake(&self.shared, &online_device),
+            Offered::Unconfirmed => self.inner.send_unconfirmed(&online_device, command.clone()),
+            Offered::Waits => feeder::wake(&self.inner, &online_device),
             Offered::Sent | Offered::Absent => {}
         }
         offered != Offered::Absent
     }
 
     fn publish(&self, id: String, message: Message) {
-        self.shared.outgoing.push(id, message);
+        self.inner.outgoing.push(id, message);
     }
 }

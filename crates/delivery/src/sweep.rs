@@ -26,7 +26,7 @@ impl Handle {
 
     /// Ends commands in time, until `shutdown`.
     pub async fn keep_time(&self, shutdown: CancellationToken) {
-        let mut due = self.shared.queues.due();
+        let mut due = self.inner.queues.due();
         loop {
             let wait = Duration::from_millis(due.borrow_and_update().saturating_sub(clock::now_ms()));
             tokio::select! {
@@ -45,7 +45,7 @@ impl Handle {
                     if let Some(more) = NOT_READ.note() {
                         tracing::error!(%error, "commands that are due cannot be read; trying again{more}");
                     }
-                    self.shared.queues.note_due(clock::now_ms() + 1_000);
+                    self.inner.queues.note_due(clock::now_ms() + 1_000);
                 }
             }
         }
@@ -53,15 +53,15 @@ impl Handle {
 
     /// The wall clock went back, and open commands have got new times.
     pub fn clock_set(&self) {
-        self.shared.queues.note_due(clock::now_ms());
+        self.inner.queues.note_due(clock::now_ms());
     }
 
     async fn sweep(&self, left: bool) -> Result<(), store::Error> {
         loop {
             // First, so that what becomes due from now on is noted again.
-            self.shared.queues.clear_due();
-            self.shared.end_undelivered(self.shared.queues.take_undelivered());
-            let (page, next) = self.shared.store.due_commands(clock::now_ms(), left, PAGE).await?;
+            self.inner.queues.clear_due();
+            self.inner.end_undelivered(self.inner.queues.take_undelivered());
+            let (page, next) = self.inner.store.due_commands(clock::now_ms(), left, PAGE).await?;
             let (found, ended) = (page.len(), self.end_due(page));
             if found > 0 && ended > 0 {
                 continue;
@@ -69,7 +69,7 @@ impl Handle {
             if let Some(next) = next {
                 // What somebody else is ending just now is still there.
                 let busy = if found > 0 { clock::now_ms() + 100 } else { 0 };
-                self.shared.queues.note_due(next.max(busy));
+                self.inner.queues.note_due(next.max(busy));
             }
             return Ok(());
         }
@@ -85,17 +85,17 @@ impl Handle {
             while let Some(command) = rest.next_if(same) {
                 commands.push((command.num, command.id));
             }
-            let Some(device) = self.shared.registry.get(first.device) else { continue };
+            let Some(device) = self.inner.registry.get(first.device) else { continue };
             let status = first.verdict.unwrap_or(CommandStatus::Expired);
             if status == CommandStatus::Rejected {
-                self.shared.metrics.limit(limits::names::QUEUED_COMMANDS);
+                self.inner.metrics.limit(limits::names::QUEUED_COMMANDS);
                 if let Some(more) = REJECTED.note() {
                     tracing::warn!(device = %device.name, limit = "queued_commands", "a command is rejected: too many wait{more}");
                 }
             }
-            count += self.shared.end_commands(&device, status, commands.into_iter(), None);
+            count += self.inner.end_commands(&device, status, commands.into_iter(), None);
             if let Some(online_device) = self.online_device(device.num) {
-                feeder::wake(&self.shared, &online_device);
+                feeder::wake(&self.inner, &online_device);
             }
         }
         count

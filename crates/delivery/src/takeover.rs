@@ -29,28 +29,28 @@ impl Handle {
     /// As [`Handle::connect`], over the connection of a gateway.
     pub fn attach(&self, device: &Arc<Device>, link: Arc<dyn Link>, gateway: &DeviceId) -> Result<Online, JustTaken> {
         if self.online_device(device.num).is_some_and(|online_device| stays(online_device.taken(), Instant::now())) {
-            self.shared.metrics.limit(limits::names::TAKEOVER_PAUSE);
+            self.inner.metrics.limit(limits::names::TAKEOVER_PAUSE);
             return Err(JustTaken(device.name.id.clone()));
         }
         let online = self.place(device, link, &format!("attached to gateway {gateway}"));
         device.attached(gateway, clock::now_ms());
-        self.shared.note_gateway(device);
+        self.inner.note_gateway(device);
         Ok(online)
     }
 
     fn place(&self, device: &Arc<Device>, link: Arc<dyn Link>, why: &str) -> Online {
         let (online_device, before) = {
-            let mut online = self.shared.online.write();
+            let mut online = self.inner.online.write();
             let taken = online.contains_key(&device.num).then(Instant::now);
             let online_device = Arc::new(OnlineDevice::new(device.clone(), link, taken));
             (online_device.clone(), online.insert(device.num, online_device))
         };
         if let Some(before) = before {
             before.link().close(why);
-            self.shared.ended(&before, why);
+            self.inner.ended(&before, why);
         }
-        self.shared.ingest.lifecycle(device, EventData::Connected);
-        Online { online_device, shared: self.shared.clone(), ended: false }
+        self.inner.ingest.lifecycle(device, EventData::Connected);
+        Online { online_device, inner: self.inner.clone(), ended: false }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{queue::Job, runner::Runner};
 use switchbox_model::{Event, Seq};
-use switchbox_store::{Error, LogPage};
+use switchbox_store::{Error, JournalPage};
 
 /// Bytes of the journal read at once.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -60,7 +60,7 @@ async fn step(runner: &Arc<Runner>, row: &mut Option<i64>) -> Result<Step, Error
             None => return Ok(Step::NothingYet),
         },
     };
-    let LogPage { rows, next } = runner.context.store.log_page(from, PAGE_BYTES).await?;
+    let JournalPage { rows, next } = runner.context.store.journal_page(from, PAGE_BYTES).await?;
     if rows.is_empty() {
         return Ok(Step::NothingYet);
     }

@@ -9,7 +9,7 @@ use switchbox_model::{
     timer::{Schedule, Timer},
 };
 use switchbox_store as store;
-use switchbox_store::{LogPage, PluginDoc};
+use switchbox_store::{JournalPage, PluginDoc};
 
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -44,7 +44,7 @@ impl Recovery {
         let mut fired = Vec::new();
         let mut row = store.row_of(low_water).await?;
         while let Some(start) = row {
-            let LogPage { rows, next } = store.log_page(start, PAGE_BYTES).await?;
+            let JournalPage { rows, next } = store.journal_page(start, PAGE_BYTES).await?;
             row = (!rows.is_empty()).then_some(next);
             for entry in rows.into_iter().flat_map(|row| row.entries) {
                 if let Entry::Handled(done) = entry {

@@ -81,7 +81,7 @@ pub struct Server {
 
 /// What all connections share.
 #[derive(Clone)]
-struct Shared {
+struct ServerContext {
     server: Server,
     shutdown: CancellationToken,
 }
@@ -91,7 +91,7 @@ impl Server {
     pub async fn serve(self, listeners: Vec<Listener>, tasks: Tasks, shutdown: CancellationToken) {
         let what = self.bounds.what;
         let admission = Admission::new(self.bounds.admission, self.metrics.clone());
-        let shared = Shared { server: self, shutdown: shutdown.clone() };
+        let shared = ServerContext { server: self, shutdown: shutdown.clone() };
         let (arrivals, mut arrived) = mpsc::channel(ARRIVALS);
         let (mut accepting, mut connections) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
@@ -154,7 +154,7 @@ async fn accept(at: Listener, arrivals: mpsc::Sender<Arrival>, server: Server) {
 }
 
 async fn connection(
-    shared: Shared,
+    shared: ServerContext,
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<tls::Handle>,
@@ -188,7 +188,7 @@ async fn connection(
 }
 
 async fn http(
-    shared: &Shared,
+    shared: &ServerContext,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     info: ConnectionInfo,

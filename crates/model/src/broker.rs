@@ -1,4 +1,4 @@
-//! What must outlive the process of the clients' sessions and of ordinary topics, as it stands in the log.
+//! What must outlive the process of the clients' sessions and of ordinary topics, as it stands in the journal.
 
 use std::{
     fmt,
@@ -193,7 +193,7 @@ pub enum BrokerChange {
         expiry_secs: u32,
     },
     /// Its connection is gone. `sent`: the newest message that the client may have seen. `will`: it is still to come.
-    Left {
+    Disconnected {
         session: SessionNum,
         time_ms: u64,
         expiry_secs: u32,

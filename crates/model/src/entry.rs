@@ -1,4 +1,4 @@
-//! The entries of the log: the only durable writes there are. Replaying them in order from an empty store gives the
+//! The entries of the journal: the only durable writes there are. Replaying them in order from an empty store gives the
 //! same store again.
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use super::{
     settlement::Settlement,
 };
 
-/// One atomic thing that happened. The order of the variants, and of the fields of each, is the format of the log
+/// One atomic thing that happened. The order of the variants, and of the fields of each, is the format of the journal
 /// (ARCHITECTURE.md, "Formats"): new variants stand at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {

@@ -1,4 +1,4 @@
-//! What plugins made of events: one by one as [`Handled`], and as it stands in the log as [`HandledRun`].
+//! What plugins made of events: one by one as [`Handled`], and as it stands in the journal as [`HandledRun`].
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ pub enum Outcome {
 }
 
 /// Events that one plugin handled one after the other, with what they have in common said once: the form of [`Handled`] in the
-/// log.
+/// journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HandledRun {
     pub plugin: PluginName,

@@ -1,4 +1,4 @@
-//! Plain types that every crate speaks: names, events, effects, log entries. No IO, no clocks, no locks.
+//! Plain types that every crate speaks: names, events, effects, entries of the journal. No IO, no clocks, no locks.
 
 pub mod broker;
 pub mod call;

@@ -1,4 +1,4 @@
-//! What becomes of a plugin, as it stands in the log.
+//! What becomes of a plugin, as it stands in the journal.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Changes of single fields of a device, a registry or a service account, as an entry of the log holds them. Each is applied to
+//! Changes of single fields of a device, a registry or a service account, as an entry of the journal holds them. Each is applied to
 //! what the thing is when the entry is applied, so that changes of different fields never undo each other.
 
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub struct DevicePatch {
     /// Takes the place of all credentials.
     pub credentials: Option<Vec<Credential>>,
     pub gateway: Option<GatewayPatch>,
-    /// `Some(None)`: the device has no log level of its own any more.
+    /// `Some(None)`: the device has no journal level of its own any more.
     pub log_level: Option<Option<String>>,
     /// `Some(None)`: the device's methods are called over MQTT.
     pub endpoint: Option<Option<MethodEndpoint>>,

@@ -1,4 +1,4 @@
-//! Changes of the registry, as they stand in the log.
+//! Changes of the registry, as they stand in the journal.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What devices, and subscribers of topics, did with what was delivered to them, as it stands in the log.
+//! What devices, and subscribers of topics, did with what was delivered to them, as it stands in the journal.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Which connection has which session: one session a device or client id, one connection a session. Never reads or writes a
 //! packet.
 
-mod ending;
+mod session_end;
 
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
@@ -16,23 +16,23 @@ use switchbox_model::{
     broker::{BrokerChange, Owner, StoredWill},
     limits::LimitName,
 };
-use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
+use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber as _};
 use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::metrics::Metrics;
 
-pub(super) use self::ending::SessionCleanup;
+pub(super) use self::session_end::SessionCleanup;
 pub(super) use switchbox_model::broker::SessionKey as Key;
 
-/// Publishes a will at once, in one entry of the log with what is pending. Gives what is left to do for subscribers whose
+/// Publishes a will at once, in one entry of the journal with what is pending. Gives what is left to do for subscribers whose
 /// queues are full.
-pub(super) type DueWill = Box<dyn FnOnce(Pending) -> Option<RemainingWork> + Send>;
+pub(super) type DueWill = Box<dyn FnOnce(PendingChanges) -> Option<RemainingWork> + Send>;
 /// What is to be waited for before the client's next connection goes on. Bounded in time.
 pub(super) type RemainingWork = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a connection that is asked to end may take, and what is left to do after it.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-struct Slot {
+struct SessionSlot {
     mailbox: Arc<Mailbox>,
     /// A connection has it.
     live: bool,
@@ -46,7 +46,7 @@ struct Slot {
     cleanup: Option<AbortHandle>,
 }
 
-impl Slot {
+impl SessionSlot {
     fn new(mailbox: Arc<Mailbox>, live: bool) -> Self {
         Self { mailbox, live, busy: false, ends: false, will: None, cleanup: None }
     }
@@ -59,7 +59,7 @@ impl Slot {
 
 #[derive(Default)]
 struct Table {
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<Key, SessionSlot>,
     closed: bool,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Clients {
 
 /// How a client wants its session.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(super) struct SessionRequest {
     pub(super) name: Arc<str>,
     /// Whose quota it takes.
     pub(super) owner: Owner,
@@ -93,7 +93,7 @@ pub(super) struct Claim {
 }
 
 /// What a client's request for its session finds.
-enum Found {
+enum ClaimOutcome {
     Claimed(Claim),
     /// Another connection has the session, or had it a moment ago.
     Taken(Arc<Mailbox>),
@@ -108,12 +108,12 @@ impl Clients {
 
     /// Gives the session to a new connection. A connection that has it now is closed first, and its will is published or dropped
     /// before this returns. None: the host shuts down, or the old connection does not end.
-    pub(super) async fn claim(self: &Arc<Self>, key: &Key, wanted: &Wanted) -> Option<Claim> {
+    pub(super) async fn claim(self: &Arc<Self>, key: &Key, wanted: &SessionRequest) -> Option<Claim> {
         loop {
             let old = match self.try_claim(key, wanted)? {
-                Found::Claimed(claim) => return Some(claim),
-                Found::Taken(old) => old,
-                Found::Old(old) => {
+                ClaimOutcome::Claimed(claim) => return Some(claim),
+                ClaimOutcome::Taken(old) => old,
+                ClaimOutcome::Old(old) => {
                     self.end_session(key, old.id());
                     continue;
                 }
@@ -127,13 +127,13 @@ impl Clients {
         }
     }
 
-    fn try_claim(&self, key: &Key, wanted: &Wanted) -> Option<Found> {
+    fn try_claim(&self, key: &Key, wanted: &SessionRequest) -> Option<ClaimOutcome> {
         let mut table = self.table.lock();
         if table.closed {
             return None;
         }
         match table.slots.get_mut(key) {
-            Some(slot) if slot.live || slot.busy => return Some(Found::Taken(slot.mailbox.clone())),
+            Some(slot) if slot.live || slot.busy => return Some(ClaimOutcome::Taken(slot.mailbox.clone())),
             Some(slot) if !wanted.clean => {
                 slot.live = true;
                 slot.will = None;
@@ -141,9 +141,9 @@ impl Clients {
                 let mailbox = slot.mailbox.clone();
                 let changes = resumed(&mailbox, wanted);
                 let expiry_secs = wanted.expiry_secs;
-                return Some(Found::Claimed(Claim { mailbox, present: true, expiry_secs, changes }));
+                return Some(ClaimOutcome::Claimed(Claim { mailbox, present: true, expiry_secs, changes }));
             }
-            Some(slot) => return Some(Found::Old(slot.mailbox.clone())),
+            Some(slot) => return Some(ClaimOutcome::Old(slot.mailbox.clone())),
             None => {}
         }
         let owner_quota = self.offline_sessions.of(wanted.owner.clone());
@@ -151,8 +151,8 @@ impl Clients {
             Mailbox::new(wanted.name.clone(), self.metrics.clone(), owner_quota, self.topics.session_log().clone());
         let expiry_secs = self.granted(&mailbox, wanted.expiry_secs);
         let changes = self.opened(key, &mailbox, expiry_secs, wanted.will.clone());
-        table.slots.insert(key.clone(), Slot::new(mailbox.clone(), true));
-        Some(Found::Claimed(Claim { mailbox, present: false, expiry_secs, changes }))
+        table.slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), true));
+        Some(ClaimOutcome::Claimed(Claim { mailbox, present: false, expiry_secs, changes }))
     }
 
     /// How long the session will outlive its connection.
@@ -258,7 +258,7 @@ impl Clients {
     }
 }
 
-fn resumed(mailbox: &Mailbox, wanted: &Wanted) -> Vec<BrokerChange> {
+fn resumed(mailbox: &Mailbox, wanted: &SessionRequest) -> Vec<BrokerChange> {
     let Some(session) = mailbox.lock().session_num else { return Vec::new() };
     let mut changes = vec![BrokerChange::Resumed { session, expiry_secs: wanted.expiry_secs }];
     changes.extend(wanted.will.clone().map(|will| BrokerChange::Will { session, will: Some(will) }));

@@ -8,9 +8,8 @@ use super::{
     end::ConnectionEnd,
     gateway::Gateway,
     mailbox::{Close, Mailbox},
-    session_key,
-    shared::Shared,
-    will,
+    server_context::ServerContext,
+    session_key, will,
 };
 use crate::dialect::Dialect;
 use switchbox_auth::AuthContext;
@@ -21,12 +20,12 @@ use switchbox_model::{
     registry::{DeviceError, ErrorKind},
 };
 use switchbox_mqtt_codec::packet::Will;
-use switchbox_mqtt_session::topics::Pending;
+use switchbox_mqtt_session::topics::PendingChanges;
 use switchbox_support::{clock, scheduling::CpuBudget};
 
 /// A client that is connected. Its end is its drop.
 pub(super) struct Presence {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServerContext>,
     pub(super) key: Key,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) device: Option<Arc<Device>>,
@@ -69,7 +68,7 @@ impl Presence {
         };
         if let Some(will) = will.take_if(is_first) {
             let session_num = mailbox.lock().session_num;
-            let mut pending = Pending::default();
+            let mut pending = PendingChanges::default();
             pending.extend(session_num.map(|session| BrokerChange::Will { session, will: None }));
             // An event waits for no subscriber.
             let _ = will::publish(shared, auth_context, &mailbox.name, *will, pending);

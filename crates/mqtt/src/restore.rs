@@ -20,7 +20,7 @@ use switchbox_model::{
 };
 use switchbox_mqtt_codec::packet::Will;
 use switchbox_mqtt_session::{
-    session::{Left, Reached, Session},
+    session::{Reached, Session, StoredItem},
     topics::{Options, Subscriber},
 };
 use switchbox_store::{BrokerDocs, QueuedDoc, SessionDoc};
@@ -96,10 +96,10 @@ impl Service {
             let sent = doc.queue.last().map_or(doc.sent, |queued| queued.num);
             let (session, expiry_secs, will) = (doc.num, doc.expiry_secs, has_will);
             let in_doubt_from = Some(in_doubt_from);
-            let left = BrokerChange::Left { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
+            let left = BrokerChange::Disconnected { session, time_ms: now.ms, expiry_secs, sent, in_doubt_from, will };
             self.shared.topics.session_log().note(left);
         }
-        let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| Left {
+        let waiting = std::mem::take(&mut doc.queue).into_iter().map(|queued| StoredItem {
             reached: reached(&queued),
             item: logged_item(queued.num, Arc::new((*queued.message).clone().restore(now)), queued.recipient),
         });

@@ -11,7 +11,7 @@ use switchbox_auth::Action;
 use switchbox_core::registry::Device;
 use switchbox_delivery::{Feed, Online};
 use switchbox_model::broker::BrokerChange;
-use switchbox_mqtt_session::topics::{self, Pending, Subscriber as _};
+use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber as _};
 use switchbox_store::OnCommit;
 use switchbox_support::{log_limit::SiteLimit, tasks::spawn_contained};
 
@@ -102,7 +102,7 @@ fn prune(presence: &Presence) {
         let session = &mut mailbox.lock().session;
         (session.revoke(|message| may(&message.topic)), session.take_gone())
     };
-    let mut pending = Pending::default();
+    let mut pending = PendingChanges::default();
     let waiting = redeliver(topics, session_num, undelivered, &mut pending);
     // Those stay where they are until another has them.
     gone.retain(|num| !waiting.iter().any(|(shared, _)| shared.num == Some(*num)));

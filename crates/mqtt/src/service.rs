@@ -16,7 +16,7 @@ use super::{
     hub::Hub,
     listen::{self, Arrival, ListenError, ListenerOptions, Ports, take_ports},
     options::Options,
-    shared::Shared,
+    server_context::ServerContext,
 };
 use switchbox_mqtt_session::topics;
 use switchbox_support::{metrics::Metrics, scheduling};
@@ -45,7 +45,7 @@ pub struct Service {
     listeners: Vec<(TcpListener, Arc<ListenerOptions>)>,
     addrs: Vec<SocketAddr>,
     admission: Admission,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServerContext>,
 }
 
 impl Service {
@@ -65,7 +65,7 @@ impl Service {
         let Ports { sockets, addrs } = ports;
         let listeners = sockets.into_iter().zip(options.listeners.iter().cloned().map(Arc::new)).collect();
         let admission = Admission::new(options.admission(), metrics.clone());
-        Self { listeners, addrs, admission, shared: Arc::new(Shared::new(options, hub, topics, metrics)) }
+        Self { listeners, addrs, admission, shared: Arc::new(ServerContext::new(options, hub, topics, metrics)) }
     }
 
     /// Where the listeners are, in their order.
@@ -111,7 +111,7 @@ impl Service {
     }
 }
 
-impl Shared {
+impl ServerContext {
     fn welcome(
         self: &Arc<Self>,
         (stream, listener): Arrival,
@@ -142,7 +142,7 @@ impl Shared {
 
 /// One connection, from its first byte to its last, or until it is to go on in another priority class.
 pub(super) async fn serve(
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     stream: TcpStream,
     listener: Arc<ListenerOptions>,
     pass: ConnectionPermit,

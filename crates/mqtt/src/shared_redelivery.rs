@@ -1,10 +1,10 @@
 //! Gives what came to a session by shared subscriptions, and its client will not take, to other members. That the session does
-//! not have it any more is in one entry of the log with that another one has.
+//! not have it any more is in one entry of the journal with that another one has.
 
 use switchbox_model::broker::{BrokerChange, SessionNum};
 use switchbox_mqtt_session::{
-    session::Shared,
-    topics::{Handle, Offer, Pending, WaitBudget},
+    session::SharedMessage,
+    topics::{Handle, PendingChanges, SubscriberDelivery, WaitBudget},
 };
 
 use switchbox_store::OnCommit;
@@ -13,9 +13,9 @@ use switchbox_store::OnCommit;
 pub(super) fn redeliver(
     topics: &Handle,
     session: Option<SessionNum>,
-    undelivered: Vec<Shared>,
-    pending: &mut Pending,
-) -> Vec<(Shared, Offer)> {
+    undelivered: Vec<SharedMessage>,
+    pending: &mut PendingChanges,
+) -> Vec<(SharedMessage, SubscriberDelivery)> {
     let mut waiting = Vec::new();
     for shared in undelivered {
         match topics.deliver_shared(&shared.filter, &shared.message, pending) {
@@ -30,9 +30,9 @@ pub(super) fn redeliver(
 pub(super) async fn redeliver_waiting(
     topics: &Handle,
     session: Option<SessionNum>,
-    waiting: Vec<(Shared, Offer)>,
-) -> Pending {
-    let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
+    waiting: Vec<(SharedMessage, SubscriberDelivery)>,
+) -> PendingChanges {
+    let (mut pending, mut budget) = (PendingChanges::default(), WaitBudget::default());
     for (shared, offer) in waiting {
         topics.wait(&shared.message, vec![offer], &mut pending, &mut budget, std::future::pending()).await;
         pending.extend(gone(session, &shared));
@@ -42,6 +42,6 @@ pub(super) async fn redeliver_waiting(
     pending
 }
 
-fn gone(session: Option<SessionNum>, shared: &Shared) -> Option<BrokerChange> {
+fn gone(session: Option<SessionNum>, shared: &SharedMessage) -> Option<BrokerChange> {
     Some(BrokerChange::Gone { session: session?, nums: vec![shared.num?] })
 }

@@ -1,4 +1,4 @@
-//! A will: checked at CONNECT, stored, and published when it is due. Never decides whether it is due (`end.rs`, `clients/ending.rs`),
+//! A will: checked at CONNECT, stored, and published when it is due. Never decides whether it is due (`end.rs`, `clients/session_end.rs`),
 //! never talks to the client itself.
 
 use std::{sync::Arc, time::Duration};
@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::{
     clients::{DueWill, RemainingWork},
+    server_context::ServerContext,
     session_key,
-    shared::Shared,
 };
 use crate::dialect::{Dialect, Publish, iot_core};
 use switchbox_auth as auth;
@@ -24,7 +24,7 @@ use switchbox_mqtt_codec::{
     fault::{Fault, reason},
     packet::Will,
 };
-use switchbox_mqtt_session::topics::{Pending, Publisher, WaitBudget};
+use switchbox_mqtt_session::topics::{PendingChanges, Publisher, WaitBudget};
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, metrics::Metrics};
 
@@ -69,15 +69,15 @@ pub(super) fn translate(dialect: Dialect, device: Option<&Device>, will: &mut Wi
     Ok(())
 }
 
-/// Publishes it at once, as telemetry or state where its topic says so: in one entry of the log with what is pending, which
+/// Publishes it at once, as telemetry or state where its topic says so: in one entry of the journal with what is pending, which
 /// takes the will away. Waits for no room, as there is one will a connection and each is small. Gives what is left to do for
 /// subscribers whose queues are full.
 pub(super) fn publish(
-    shared: &Shared,
+    shared: &ServerContext,
     auth_context: &AuthContext,
     client: &str,
     will: Will,
-    mut pending: Pending,
+    mut pending: PendingChanges,
 ) -> Option<RemainingWork> {
     let topics = &shared.topics;
     // A delayed will may come after its client was shut out.
@@ -113,14 +113,14 @@ pub(super) fn publish(
     }
     let topics = topics.clone();
     Some(Box::pin(async move {
-        let (mut pending, mut budget) = (Pending::default(), WaitBudget::default());
+        let (mut pending, mut budget) = (PendingChanges::default(), WaitBudget::default());
         topics.wait(&message, waiting, &mut pending, &mut budget, std::future::pending()).await;
         topics.write_with(None, pending, OnCommit::Nothing);
     }))
 }
 
 /// The same later, when its time has come.
-pub(super) fn due(shared: Arc<Shared>, auth_context: AuthContext, client: Arc<str>, will: Box<Will>) -> DueWill {
+pub(super) fn due(shared: Arc<ServerContext>, auth_context: AuthContext, client: Arc<str>, will: Box<Will>) -> DueWill {
     Box::new(move |pending| publish(&shared, &auth_context, &client, *will, pending))
 }
 

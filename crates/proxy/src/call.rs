@@ -20,7 +20,7 @@ pub struct Call {
 
 /// What the endpoint answered: HTTP's status and body, whatever they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// 100 to 599.
     pub status: u16,
     pub body: Bytes,

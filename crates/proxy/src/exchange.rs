@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    call::{Answer, Call, Error},
+    call::{Call, Error, Response},
     endpoint::Endpoint,
 };
 use switchbox_model::limits;
 
-pub(super) async fn exchange<S>(stream: S, endpoint: &Endpoint, call: Call) -> Result<Answer, Error>
+pub(super) async fn exchange<S>(stream: S, endpoint: &Endpoint, call: Call) -> Result<Response, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -34,7 +34,7 @@ where
     if !(100..=599).contains(&status) {
         return Err(Error::Broken(format!("its status is {status}")));
     }
-    Ok(Answer { status, body: collect(response.into_body()).await? })
+    Ok(Response { status, body: collect(response.into_body()).await? })
 }
 
 fn request(endpoint: &Endpoint, call: Call) -> Result<Request<Full<Bytes>>, Error> {

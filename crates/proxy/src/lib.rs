@@ -15,7 +15,7 @@ use tokio::{net::TcpStream, sync::Semaphore};
 
 use self::endpoint::Endpoint;
 pub use self::{
-    call::{Answer, Call, Error},
+    call::{Call, Error, Response},
     endpoint::check_url,
 };
 use switchbox_model::{AllowedHosts, limits};
@@ -54,7 +54,7 @@ impl Handle {
     }
 
     /// Posts the call to the URL.
-    pub async fn call(&self, url: &str, call: Call) -> Result<Answer, Error> {
+    pub async fn call(&self, url: &str, call: Call) -> Result<Response, Error> {
         let result = self.try_call(url, call).await;
         match &result {
             Err(Error::TooLarge) => self.0.metrics.limit(limits::names::METHOD_BYTES),
@@ -71,7 +71,7 @@ impl Handle {
         result
     }
 
-    async fn try_call(&self, url: &str, call: Call) -> Result<Answer, Error> {
+    async fn try_call(&self, url: &str, call: Call) -> Result<Response, Error> {
         let endpoint = Endpoint::parse(url).map_err(Error::Invalid)?;
         let timeout = call.timeout;
         if !self.0.allowed.names(&endpoint.host, endpoint.port) {

@@ -52,7 +52,7 @@ async fn a_call_is_one_post_that_says_what_is_called() {
     let (port, mut told) = endpoint("HTTP/1.1 202 Accepted\r\ncontent-length: 6\r\n\r\nanswer").await;
     let url = format!("http://localhost:{port}/methods?x=1");
     let answer = handle("localhost").call(&url, call()).await;
-    assert_eq!(answer, Ok(Answer { status: 202, body: Bytes::from_static(b"answer") }));
+    assert_eq!(answer, Ok(Response { status: 202, body: Bytes::from_static(b"answer") }));
     let request = told.recv().await.unwrap();
     for part in [
         "post /methods?x=1 http/1.1\r\n",

@@ -1,5 +1,5 @@
 //! The queue before the writer: bounded in bytes, and the one place where events get their sequence numbers, so that
-//! numbers grow in the order of the log.
+//! numbers grow in the order of the journal.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -63,10 +63,10 @@ pub(super) struct AppendQueue {
     pub(super) progress: Progress,
 }
 
-/// How far the log has got.
+/// How far the journal has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Written {
-    /// The last event that is in the log.
+    /// The last event that is in the journal.
     seq: Seq,
     /// No more will be written.
     ended: bool,
@@ -222,17 +222,17 @@ impl AppendQueue {
         true
     }
 
-    /// All events up to and with this one are in the log.
+    /// All events up to and with this one are in the journal.
     pub(super) fn note_written(&self, seq: Seq) {
         self.written.send_if_modified(|written| std::mem::replace(&mut written.seq, seq) != seq);
     }
 
-    /// The writer has ended: what is not in the log by now will never be.
+    /// The writer has ended: what is not in the journal by now will never be.
     pub(super) fn note_ended(&self) {
         self.written.send_modify(|written| written.ended = true);
     }
 
-    /// Waits until the event is in the log. The error: it never will be.
+    /// Waits until the event is in the journal. The error: it never will be.
     pub(super) async fn written(&self, seq: Seq) -> Result<(), Error> {
         let mut written = self.written.subscribe();
         let reached = written.wait_for(|written| written.seq >= seq || written.ended).await;

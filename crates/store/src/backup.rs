@@ -1,4 +1,4 @@
-//! A copy of a data folder, also of one that a host is using. First the documents, as of one transaction, then the log, which knows at
+//! A copy of a data folder, also of one that a host is using. First the documents, as of one transaction, then the journal, which knows at
 //! least as much: so the copy starts, and has everything that was acknowledged before it was begun. While it is made the host trims
 //! nothing: it may not take away what is still to be copied.
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, decide, documents, lock::Lock, private, quarantine, schema};
-use switchbox_log::{Blocks, FOLDER, LogPosition, inspect, segment::Segment, sync_folder};
+use switchbox_journal::{Blocks, FOLDER, JournalPosition, inspect, segment::Segment, sync_folder};
 use switchbox_support::clock;
 
 /// In the backup's folder: what is in it.
@@ -30,7 +30,7 @@ pub struct Manifest {
     pub version: String,
     /// When it was begun.
     pub time: String,
-    /// The last row of the log, and the last event.
+    /// The last row of the journal, and the last event.
     pub last_row: i64,
     pub last_event: u64,
     /// Paths in the backup, with the SHA-256 of each file.
@@ -58,7 +58,7 @@ pub fn backup(data: &Path, plugins: Option<&Path>, to: &Path) -> Result<Manifest
     drop(hold);
     if end.row < applied {
         let text = format!(
-            "the log ends with row {}, state.db knows row {applied}: `switchbox check` says what is damaged",
+            "the journal ends with row {}, state.db knows row {applied}: `switchbox check` says what is damaged",
             end.row
         );
         return Err(Error::Damaged(format!("{}: {text}", folder.display())));
@@ -128,9 +128,9 @@ fn copy_documents(data: &Path, to: &Path) -> Result<i64, Error> {
 }
 
 /// Each file up to its last whole record. Returns the end of the copy.
-fn copy_log(from: &Path, to: &Path) -> Result<LogPosition, Error> {
+fn copy_log(from: &Path, to: &Path) -> Result<JournalPosition, Error> {
     make(to)?;
-    let mut end = LogPosition::default();
+    let mut end = JournalPosition::default();
     let files = inspect::files(from)?;
     for path in inspect::gap_notes(from)?.iter().chain(&files) {
         let name = to.join(path.file_name().unwrap_or_default());

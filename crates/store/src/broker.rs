@@ -146,7 +146,7 @@ fn write_session(tx: &Transaction<'_>, change: &BrokerChange) -> Result<(), Erro
             tx.prepare_cached("UPDATE session SET expiry_secs = ?2, left_ms = NULL, will = NULL WHERE num = ?1")?
                 .execute(params![session.0, expiry_secs])?;
         }
-        BrokerChange::Left { session, time_ms, expiry_secs, sent, in_doubt_from, will } => {
+        BrokerChange::Disconnected { session, time_ms, expiry_secs, sent, in_doubt_from, will } => {
             tx.prepare_cached(
                 "UPDATE session SET expiry_secs = ?2, left_ms = ?3, sent = ?4, in_doubt_from = ?5,
                  will = CASE ?6 WHEN 1 THEN will END

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Error, decide, lock::Lock, schema};
-use switchbox_log::{inspect, segment::Segment};
+use switchbox_journal::{inspect, segment::Segment};
 
 /// What is in each file.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Checked {
 pub fn check(data: &Path) -> Result<Checked, Error> {
     let _lock = Lock::take(data)?;
     let mut checked = Checked { lines: Vec::new(), problems: Vec::new() };
-    let found = inspect::inspect(&data.join(switchbox_log::FOLDER))?;
+    let found = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
     checked.lines.extend(found.segments.iter().map(describe));
     if let Some(path) = &found.unbegun {
         checked.lines.push(format!("{}: just begun, without a row", path.display()));

@@ -1,4 +1,4 @@
-//! What follows when an entry is in the log: a callback on the writer's thread, or a task is woken that looks how far the log has
+//! What follows when an entry is in the journal: a callback on the writer's thread, or a task is woken that looks how far the journal has
 //! got. Writes nothing itself.
 
 use std::{
@@ -11,21 +11,21 @@ use std::{
 
 use super::{Error, Reply};
 
-/// The place of an entry among all that were queued since the store was opened, from 1. Grows in the order of the log.
+/// The place of an entry among all that were queued since the store was opened, from 1. Grows in the order of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct QueuePosition(pub u64);
 
-/// Called once, on the writer's thread, after the entry is in the log and applied (or could not be written). Must not
+/// Called once, on the writer's thread, after the entry is in the journal and applied (or could not be written). Must not
 /// block.
 pub type CommitCallback = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
-/// What follows when an entry is in the log and applied, or cannot be written.
+/// What follows when an entry is in the journal and applied, or cannot be written.
 #[derive(Default)]
 pub enum OnCommit {
     #[default]
     Nothing,
     Call(CommitCallback),
-    /// Woken when the log has got to the entry's position, or has failed: it allocates nothing, and takes no lock but its own.
+    /// Woken when the journal has got to the entry's position, or has failed: it allocates nothing, and takes no lock but its own.
     Wake(Waker),
 }
 
@@ -52,7 +52,7 @@ impl From<Option<Waker>> for OnCommit {
     }
 }
 
-/// How far the log has got: written by the writer alone, read by any thread without a lock.
+/// How far the journal has got: written by the writer alone, read by any thread without a lock.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     committed: AtomicU64,
@@ -60,7 +60,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// All entries up to and with this one are in the log and applied.
+    /// All entries up to and with this one are in the journal and applied.
     pub(super) fn note_committed(&self, position: QueuePosition) {
         self.committed.store(position.0, Ordering::Release);
     }
@@ -69,7 +69,7 @@ impl Progress {
         QueuePosition(self.committed.load(Ordering::Acquire))
     }
 
-    /// What is not in the log by now will never be.
+    /// What is not in the journal by now will never be.
     pub(super) fn note_failed(&self, error: &Error) {
         let _ = self.failed.set(error.clone());
     }

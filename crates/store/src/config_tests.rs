@@ -1,5 +1,5 @@
 //! A config from its entry to its document, over a restart: written as an entry, made into a document behind the acknowledgement, and
-//! made again from the log where that had not happened.
+//! made again from the journal where that had not happened.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ async fn a_config_is_a_document_after_a_restart_whether_or_not_it_was_one_before
     assert_eq!(handle.configs(LAMP, 9).await.unwrap(), expected, "as documents, newest first");
     service.stop();
 
-    // As a crash leaves it that came before the documents: they are made from the log.
+    // As a crash leaves it that came before the documents: they are made from the journal.
     let state = schema::open_writer(data.path()).unwrap();
     state.execute_batch("DELETE FROM config; UPDATE meta SET value = 0 WHERE key = 'applied'").unwrap();
     drop(state);

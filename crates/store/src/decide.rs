@@ -1,10 +1,10 @@
-//! Whether the store can be opened: looks at the log and at `state.db`, changes nothing, and refuses with the reason and with what to
+//! Whether the store can be opened: looks at the journal and at `state.db`, changes nothing, and refuses with the reason and with what to
 //! do about it.
 
 use std::path::Path;
 
 use super::{Error, documents, loaded::Loaded, loading, schema};
-use switchbox_log::{
+use switchbox_journal::{
     FOLDER, Files,
     inspect::{self, Found},
     segment::Segment,
@@ -13,7 +13,7 @@ use switchbox_log::{
 /// What is done about damage.
 const HELP: &str = "`switchbox check` shows all that is damaged, `switchbox repair` (or `switchbox serve --repair`) goes on without it \
                     and moves it aside, `switchbox restore` brings a backup back (docs/operations.md)";
-/// Rows of the log that are decoded in one go.
+/// Rows of the journal that are decoded in one go.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// What was found, and can be used.
@@ -39,7 +39,7 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
     if applied > end.row {
         let (last, used) = (file(found.segments.back()), found.segments.back().map_or(0, |last| last.used()));
         return Err(Error::Damaged(format!(
-            "{last}: the log ends with row {} at byte {used}, but state.db knows rows up to {applied}: the end of the log is damaged, \
+            "{last}: the journal ends with row {} at byte {used}, but state.db knows rows up to {applied}: the end of the journal is damaged, \
              or files of it are missing; {HELP}",
             end.row
         )));
@@ -48,9 +48,9 @@ pub(super) fn decide(data: &Path) -> Result<Decided, Error> {
         let first = file(found.segments.front());
         let known = if documents.is_there { format!("knows rows up to {applied}") } else { "is missing".into() };
         return Err(Error::Damaged(format!(
-            "{first}: the log begins with row {}, but state.db {known}: it is older than the log, and what is between them (devices, \
-             credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-log` goes on with \
-             what state.db has and moves the log aside (docs/operations.md)",
+            "{first}: the journal begins with row {}, but state.db {known}: it is older than the journal, and what is between them (devices, \
+             credentials, configs) is missing; `switchbox restore` brings a backup back, `switchbox repair --without-journal` goes on with \
+             what state.db has and moves the journal aside (docs/operations.md)",
             start.row + 1
         )));
     }

@@ -68,7 +68,7 @@ pub(super) fn write(db: &mut Connection, batch: &WriteBatch, low_water: Option<S
     Ok(())
 }
 
-/// The row of the log up to which the documents have got.
+/// The row of the journal up to which the documents have got.
 pub(super) fn applied(db: &Connection) -> Result<i64, Error> {
     Ok(i64::try_from(meta(db, APPLIED)?).unwrap_or(0))
 }

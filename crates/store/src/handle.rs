@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::{
-    Error, LogPage, LogRow, Reply,
+    Error, JournalPage, JournalRow, Reply,
     append_queue::{AppendQueue, Item},
     command_docs::{CommandDoc, CommandFilter, CommandPage, DueCommand},
     commands,
@@ -51,7 +51,7 @@ impl Handle {
         self.append_queue.permits.reserve_droppable(bytes, class).await
     }
 
-    /// Numbers the entry's events and queues it for the log; [`Handle::wake`] is to follow. Returns the first number (they are
+    /// Numbers the entry's events and queues it for the journal; [`Handle::wake`] is to follow. Returns the first number (they are
     /// consecutive) and the entry's position; none when the store is closed, which a callback in `on_commit` gets too.
     pub fn append(
         &self,
@@ -64,13 +64,13 @@ impl Handle {
         self.append_queue.append(first, entry, sync, permit, on_commit)
     }
 
-    /// All entries up to and with this one are in the log and applied.
+    /// All entries up to and with this one are in the journal and applied.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
         self.append_queue.progress.committed()
     }
 
-    /// Why entries that are not committed never will be; `None` while the log can be written.
+    /// Why entries that are not committed never will be; `None` while the journal can be written.
     #[must_use]
     pub fn failed(&self) -> Option<&Error> {
         self.append_queue.progress.failed()
@@ -119,7 +119,7 @@ impl Handle {
         self.append_queue.next_seq()
     }
 
-    /// Waits until the event is in the log.
+    /// Waits until the event is in the journal.
     pub async fn written(&self, seq: Seq) -> Result<(), Error> {
         self.append_queue.written(seq).await
     }
@@ -180,35 +180,35 @@ impl Handle {
     }
 
     /// Rows from `from` on, about `bytes` of them. An empty page = the end.
-    pub async fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        self.read(move |reader| reader.log_page(from, bytes)).await
+    pub async fn journal_page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
+        self.read(move |reader| reader.journal_page(from, bytes)).await
     }
 
     /// At most `rows` rows before `before`, newest first.
-    pub async fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
-        self.read(move |reader| reader.log_back(before, rows)).await
+    pub async fn journal_back(&self, before: i64, rows: usize) -> Result<Vec<JournalRow>, Error> {
+        self.read(move |reader| reader.journal_back(before, rows)).await
     }
 
-    /// What of an event outlived the log.
+    /// What of an event outlived the journal.
     pub async fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
         self.flush(None).await?;
         self.read(move |reader| reader.kept(seq)).await
     }
 
-    /// What outlived the log, each with its number, newest first, before the number.
+    /// What outlived the journal, each with its number, newest first, before the number.
     pub async fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
         self.read(move |reader| reader.kept_before(num, limit)).await
     }
 
-    /// The last row of the log, and the last event in it or before it.
+    /// The last row of the journal, and the last event in it or before it.
     #[must_use]
-    pub fn log_end(&self) -> (i64, Seq) {
-        self.reader.log_end()
+    pub fn journal_end(&self) -> (i64, Seq) {
+        self.reader.journal_end()
     }
 
-    /// Bytes of the log from this row on.
-    pub async fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
-        self.read(move |reader| reader.log_bytes_from(row)).await
+    /// Bytes of the journal from this row on.
+    pub async fn journal_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        self.read(move |reader| reader.journal_bytes_from(row)).await
     }
 
     /// The row in which the event stands, or the first one after it.

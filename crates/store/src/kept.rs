@@ -1,4 +1,4 @@
-//! Executions and events that outlive the log, in a table of `state.db`.
+//! Executions and events that outlive the journal, in a table of `state.db`.
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};

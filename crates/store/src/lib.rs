@@ -1,9 +1,9 @@
-//! The disk: the log (`log/`, the truth: append only, group-committed by one thread) and the documents (`state.db`, SQLite,
-//! made from the log behind the path of the acknowledgement). Never decides anything: what an
-//! entry means is the business of the [`Machine`] that the log is applied to.
+//! The disk: the journal (`log/`, the truth: append only, group-committed by one thread) and the documents (`state.db`, SQLite,
+//! made from the journal behind the path of the acknowledgement). Never decides anything: what an
+//! entry means is the business of the [`Machine`] that the journal is applied to.
 //!
-//! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the log
-//! it has got; what is missing is made again from the log at the next start.
+//! Apart from each other, so that writing documents never holds up an acknowledgement. `state.db` says up to which row of the journal
+//! it has got; what is missing is made again from the journal at the next start.
 
 mod append_queue;
 mod backup;
@@ -23,14 +23,14 @@ mod docs;
 mod documents;
 mod expiry;
 mod handle;
+#[cfg(test)]
+mod journal_damage_tests;
+#[cfg(test)]
+mod journal_repair_tests;
 mod kept;
 mod loaded;
 mod loading;
 mod lock;
-#[cfg(test)]
-mod log_damage_tests;
-#[cfg(test)]
-mod log_repair_tests;
 mod materialise;
 mod open;
 mod permits;
@@ -69,7 +69,7 @@ pub use permits::QueuePermit;
 pub use repair::{Repaired, repair};
 pub use service::Service;
 
-pub use switchbox_log::{LogPage, LogRow};
+pub use switchbox_journal::{JournalPage, JournalRow};
 use switchbox_model::{DeviceNum, Entry, limits::TooMuch};
 use switchbox_support::histogram::Histogram;
 
@@ -80,13 +80,13 @@ pub struct Options {
     pub folder: PathBuf,
     /// Bytes of entries that may wait for the writer; past it, a caller that wants to write waits.
     pub queue_bytes: usize,
-    /// Bytes of the log kept for looking back, beyond what is still needed.
+    /// Bytes of the journal kept for looking back, beyond what is still needed.
     pub keep_bytes: u64,
-    /// Bytes of executions in which something happened that are kept longer than the log, about.
+    /// Bytes of executions in which something happened that are kept longer than the journal, about.
     pub keep_executions_bytes: u64,
     /// Bytes kept in reserve for a start on a full disk; 0 = none.
     pub reserve_bytes: u64,
-    /// Where less is free, the log keeps less and a warning is logged.
+    /// Where less is free, the journal keeps less and a warning is logged.
     pub warn_free_bytes: u64,
     /// How long durable commits take is recorded here.
     pub commit_time: Histogram,
@@ -123,7 +123,7 @@ pub enum Error {
     #[error("database: {0}")]
     Sqlite(String),
     #[error(transparent)]
-    Log(#[from] switchbox_log::Error),
+    Journal(#[from] switchbox_journal::Error),
     #[error("the thread {thread} of the store panicked; this is a fault of switchbox")]
     Panicked { thread: &'static str },
     #[error("the data folder is not where it was: {0}; stop whatever moves it, and start again")]
@@ -189,9 +189,9 @@ pub enum Refused {
     Patch(String),
 }
 
-/// What the log is applied to: deterministic, so that the same entries give the same state again after a restart.
+/// What the journal is applied to: deterministic, so that the same entries give the same state again after a restart.
 pub trait Machine: Send + 'static {
-    /// Called once for each entry, in order, after it is in the log.
+    /// Called once for each entry, in order, after it is in the journal.
     fn apply(&mut self, entry: Entry, docs: &mut Vec<Doc>) -> Reply;
     /// The entries so far are applied, and who submitted them has been told.
     fn committed(&mut self);

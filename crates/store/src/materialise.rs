@@ -16,19 +16,19 @@ use super::{
     kept::{self, Change},
     write_batch::WriteBatch,
 };
-use switchbox_log::Files;
+use switchbox_journal::Files;
 use switchbox_model::Seq;
 
 /// How long a change may wait for more.
 const GATHER: Duration = Duration::from_millis(250);
-/// How long the thread sleeps after it took changes: no caller waits for them, and waking it for each batch of the log costs the
+/// How long the thread sleeps after it took changes: no caller waits for them, and waking it for each batch of the journal costs the
 /// writer more than the batch is worth here.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Changes that are written without waiting for more.
 const GATHER_DOCS: usize = 20_000;
 
-pub(super) enum Work {
-    /// These came of the log up to and with this row.
+pub(super) enum MaterialiserRequest {
+    /// These came of the journal up to and with this row.
     Docs { row: i64, docs: Vec<Doc> },
     /// Write this, then call back.
     Keep { change: Box<Change>, done: tokio::sync::oneshot::Sender<()> },
@@ -36,34 +36,40 @@ pub(super) enum Work {
     Flush { done: tokio::sync::oneshot::Sender<()>, low_water: Option<Seq> },
 }
 
-pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_bytes: u64, fatal: &dyn Fn(&Error)) {
+pub(super) fn run(
+    mut db: Connection,
+    journal: &Files,
+    work: &Receiver<MaterialiserRequest>,
+    keep_bytes: u64,
+    fatal: &dyn Fn(&Error),
+) {
     let mut batch = WriteBatch::default();
     let mut since: Option<Instant> = None;
     let mut pauses = false;
     loop {
         let mut flush = None;
         match next(work, since, std::mem::take(&mut pauses)) {
-            Ok(Work::Docs { row, docs }) => {
+            Ok(MaterialiserRequest::Docs { row, docs }) => {
                 batch.row = row;
                 docs.into_iter().for_each(|doc| batch.add(doc));
                 since.get_or_insert_with(Instant::now);
                 pauses = true;
             }
-            Ok(Work::Keep { change, done }) => match kept::write(&mut db, &change, keep_bytes) {
+            Ok(MaterialiserRequest::Keep { change, done }) => match kept::write(&mut db, &change, keep_bytes) {
                 Ok(()) => drop(done.send(())),
                 Err(error) => return fatal(&error),
             },
-            Ok(Work::Flush { done, low_water }) => flush = Some((done, low_water)),
+            Ok(MaterialiserRequest::Flush { done, low_water }) => flush = Some((done, low_water)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                finish(&mut db, log, &batch, fatal);
+                finish(&mut db, journal, &batch, fatal);
                 return;
             }
         }
         let due = since.is_some_and(|s| s.elapsed() >= GATHER) || batch.changes >= GATHER_DOCS;
         if due || flush.is_some() {
             let low_water = flush.as_ref().and_then(|(_, low_water)| *low_water);
-            if let Err(error) = write(&mut db, log, &std::mem::take(&mut batch), low_water) {
+            if let Err(error) = write(&mut db, journal, &std::mem::take(&mut batch), low_water) {
                 fatal(&error);
                 return;
             }
@@ -76,7 +82,11 @@ pub(super) fn run(mut db: Connection, log: &Files, work: &Receiver<Work>, keep_b
 }
 
 /// Takes what there is; else waits, after [`PAUSE`] if `pauses`.
-fn next(work: &Receiver<Work>, since: Option<Instant>, pauses: bool) -> Result<Work, RecvTimeoutError> {
+fn next(
+    work: &Receiver<MaterialiserRequest>,
+    since: Option<Instant>,
+    pauses: bool,
+) -> Result<MaterialiserRequest, RecvTimeoutError> {
     match work.try_recv() {
         Ok(work) => return Ok(work),
         Err(TryRecvError::Empty) if pauses => thread::sleep(PAUSE),
@@ -85,14 +95,14 @@ fn next(work: &Receiver<Work>, since: Option<Instant>, pauses: bool) -> Result<W
     work.recv_timeout(since.map_or(Duration::from_secs(3600), |since| GATHER.saturating_sub(since.elapsed())))
 }
 
-/// The documents never know of a row that the log could still lose.
-fn write(db: &mut Connection, log: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
-    log.sync(batch.row).map_err(|e| switchbox_log::Error::Write(e.to_string()))?;
+/// The documents never know of a row that the journal could still lose.
+fn write(db: &mut Connection, journal: &Files, batch: &WriteBatch, low_water: Option<Seq>) -> Result<(), Error> {
+    journal.sync(batch.row).map_err(|e| switchbox_journal::Error::Write(e.to_string()))?;
     documents::write(db, batch, low_water)
 }
 
-fn finish(db: &mut Connection, log: &Files, batch: &WriteBatch, fatal: &dyn Fn(&Error)) {
-    if let Err(error) = write(db, log, batch, None) {
+fn finish(db: &mut Connection, journal: &Files, batch: &WriteBatch, fatal: &dyn Fn(&Error)) {
+    if let Err(error) = write(db, journal, batch, None) {
         fatal(&error);
     }
     // SQLite does this by itself only when no reader is left.

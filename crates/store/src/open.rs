@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use super::{
-    Error, LogPage, Machine, Options,
+    Error, JournalPage, Machine, Options,
     append_queue::AppendQueue,
     commit::QueuePosition,
     decide::{Decided, decide},
@@ -21,18 +21,18 @@ use super::{
     write_batch::WriteBatch,
     writer::Writer,
 };
-use switchbox_log::Log;
+use switchbox_journal::Journal;
 use switchbox_support::scheduling;
 
 /// Batches that may wait for the materialiser; when it falls behind, the writer waits.
 const BATCHES: usize = 4_096;
-/// Bytes of the log that are replayed in one go.
+/// Bytes of the journal that are replayed in one go.
 const REPLAY_BYTES: usize = 8 * 1024 * 1024;
 
 /// A store that was opened but does not write yet.
 pub struct Opened {
     options: Options,
-    log: Log,
+    journal: Journal,
     state: rusqlite::Connection,
     reader: Arc<Reader>,
     append_queue: Arc<AppendQueue>,
@@ -64,15 +64,15 @@ pub fn open(options: Options) -> Result<Opened, Error> {
         let aside = quarantine::keep_torn(folder, torn).map_err(|e| problem(&e))?;
         tracing::warn!(
             file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, records = torn.records, aside = %aside.display(),
-            "the log's last write never ended, so nobody was told that it is kept; it is cut off, and its bytes are kept aside"
+            "the journal's last write never ended, so nobody was told that it is kept; it is cut off, and its bytes are kept aside"
         );
     }
-    let log = Log::resume(found)?;
+    let journal = Journal::resume(found)?;
     let state = schema::open_writer(folder)?;
-    let end = log.files().end();
-    let reader = Arc::new(Reader::open(folder, log.files().clone())?);
+    let end = journal.files().end();
+    let reader = Arc::new(Reader::open(folder, journal.files().clone())?);
     let append_queue = Arc::new(AppendQueue::new(options.queue_bytes, end.last_seq.0 + 1));
-    Ok(Opened { options, log, state, reader, append_queue, lock: Arc::new(lock), space, applied, loaded })
+    Ok(Opened { options, journal, state, reader, append_queue, lock: Arc::new(lock), space, applied, loaded })
 }
 
 impl Opened {
@@ -96,15 +96,15 @@ impl Opened {
         fatal: impl Fn(&Error) + Send + Sync + Clone + 'static,
     ) -> Result<Service, Error> {
         let (to_materialiser, work) = mpsc::sync_channel(BATCHES);
-        let (state, log) = (self.state, self.log.files().clone());
+        let (state, journal) = (self.state, self.journal.files().clone());
         let (materialiser_fatal, keep) = (fatal.clone(), self.options.keep_executions_bytes);
         let materialiser = spawn("materialiser", self.append_queue.clone(), fatal.clone(), move || {
             scheduling::request_long_slices();
-            materialise::run(state, &log, &work, keep, &materialiser_fatal);
+            materialise::run(state, &journal, &work, keep, &materialiser_fatal);
         })?;
         let writer = Writer {
-            end: self.log.files().end(),
-            log: self.log,
+            end: self.journal.files().end(),
+            journal: self.journal,
             append_queue: self.append_queue.clone(),
             position: QueuePosition::default(),
             machine,
@@ -116,7 +116,7 @@ impl Opened {
             failed: None,
             fatal: Box::new(fatal.clone()),
         };
-        let writer = spawn("log-writer", self.append_queue.clone(), fatal, move || writer.run())?;
+        let writer = spawn("journal-writer", self.append_queue.clone(), fatal, move || writer.run())?;
         Ok(Service { append_queue: self.append_queue, threads: vec![writer, materialiser], lock: self.lock })
     }
 
@@ -125,7 +125,7 @@ impl Opened {
         let applied = self.applied;
         let mut from = applied + 1;
         loop {
-            let LogPage { rows, next } = self.reader.log_page(from, REPLAY_BYTES)?;
+            let JournalPage { rows, next } = self.reader.journal_page(from, REPLAY_BYTES)?;
             if rows.is_empty() {
                 break;
             }

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Error;
 use switchbox_support::scheduling::{PriorityClass, has_foreground};
 
-/// Reserved bytes of the queue; given back when the entry is in the log.
+/// Reserved bytes of the queue; given back when the entry is in the journal.
 #[derive(Debug)]
 #[allow(dead_code, reason = "held for its drop")]
 pub struct QueuePermit {

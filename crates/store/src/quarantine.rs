@@ -1,4 +1,4 @@
-//! Where bytes go that are cut from the log: the folder `damaged` in the data folder, a folder in it for each time. Nothing there is
+//! Where bytes go that are cut from the journal: the folder `damaged` in the data folder, a folder in it for each time. Nothing there is
 //! ever deleted or read by the host.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::private;
-use switchbox_log::{inspect::Torn, sync_folder};
+use switchbox_journal::{inspect::Torn, sync_folder};
 use switchbox_support::clock;
 
 /// In the data folder.

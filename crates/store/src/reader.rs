@@ -12,7 +12,7 @@ use super::{
     kept::{self, Kept},
     schema,
 };
-use switchbox_log::{Files, LogPage, LogRow, Oldest};
+use switchbox_journal::{Files, JournalPage, JournalRow, Oldest};
 use switchbox_model::{CallRecord, DeadLetter, DeviceNum, Seq, limits};
 
 /// Bytes that one read of the journal's past takes.
@@ -20,24 +20,24 @@ const READ_BYTES: usize = limits::ADMIN_PAGE_BYTES;
 
 #[derive(Debug)]
 pub(super) struct Reader {
-    log: Arc<Files>,
+    journal: Arc<Files>,
     state: Mutex<Connection>,
 }
 
 impl Reader {
-    pub(super) fn open(folder: &Path, log: Arc<Files>) -> Result<Self, Error> {
-        Ok(Self { log, state: Mutex::new(schema::open_reader(folder)?) })
+    pub(super) fn open(folder: &Path, journal: Arc<Files>) -> Result<Self, Error> {
+        Ok(Self { journal, state: Mutex::new(schema::open_reader(folder)?) })
     }
 
     /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
-    pub(super) fn log_page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        Ok(self.log.page(from, bytes)?)
+    pub(super) fn journal_page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
+        Ok(self.journal.page(from, bytes)?)
     }
 
     /// At most `rows` rows before `before`, newest first, and not many more bytes of them than are read at once, but at least
     /// one. None = the beginning.
-    pub(super) fn log_back(&self, before: i64, rows: usize) -> Result<Vec<LogRow>, Error> {
-        Ok(self.log.back_page(before, rows, READ_BYTES)?)
+    pub(super) fn journal_back(&self, before: i64, rows: usize) -> Result<Vec<JournalRow>, Error> {
+        Ok(self.journal.back_page(before, rows, READ_BYTES)?)
     }
 
     /// For reading more than one thing of the documents.
@@ -47,10 +47,10 @@ impl Reader {
 
     /// The files up to the one that ends with `row`.
     pub(super) fn oldest_files(&self, row: i64) -> Option<Oldest> {
-        self.log.oldest(row)
+        self.journal.oldest(row)
     }
 
-    /// What of an event outlived the log.
+    /// What of an event outlived the journal.
     pub(super) fn kept(&self, seq: Seq) -> Result<Vec<Kept>, Error> {
         let db = self.state.lock();
         let mut statement = db.prepare_cached("SELECT body, came_of FROM kept WHERE seq = ?1 ORDER BY num")?;
@@ -58,7 +58,7 @@ impl Reader {
         rows.map(|row| row.map_err(Error::from).and_then(|(body, by)| kept::read(&body, by.as_deref()))).collect()
     }
 
-    /// What outlived the log, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
+    /// What outlived the journal, each with its number, newest first, before the number: at most `limit`, and not many more bytes than are
     /// read at once, but at least one where there is one.
     pub(super) fn kept_before(&self, num: i64, limit: usize) -> Result<Vec<(i64, Kept)>, Error> {
         let db = self.state.lock();
@@ -74,25 +74,25 @@ impl Reader {
         Ok(found)
     }
 
-    /// The last row of the log and the last event in it or before it.
-    pub(super) fn log_end(&self) -> (i64, Seq) {
-        let end = self.log.end();
+    /// The last row of the journal and the last event in it or before it.
+    pub(super) fn journal_end(&self) -> (i64, Seq) {
+        let end = self.journal.end();
         (end.row, end.last_seq)
     }
 
-    /// Bytes of the log from this row on.
-    pub(super) fn log_bytes_from(&self, row: i64) -> Result<u64, Error> {
-        Ok(self.log.bytes_from(row)?)
+    /// Bytes of the journal from this row on.
+    pub(super) fn journal_bytes_from(&self, row: i64) -> Result<u64, Error> {
+        Ok(self.journal.bytes_from(row)?)
     }
 
     /// The row in which the event stands, or the first one after it; none past the end.
     pub(super) fn row_of(&self, seq: Seq) -> Result<Option<i64>, Error> {
-        Ok(self.log.row_of(seq)?)
+        Ok(self.journal.row_of(seq)?)
     }
 
     /// The last row that lies wholly before `seq` and before the bytes to keep, so that it may be trimmed.
     pub(super) fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
-        self.log.trimmable(seq, keep_bytes, applied)
+        self.journal.trimmable(seq, keep_bytes, applied)
     }
 
     pub(super) fn applied(&self) -> Result<i64, Error> {

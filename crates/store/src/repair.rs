@@ -13,8 +13,8 @@ use super::{
     lock::Lock,
     quarantine, schema,
 };
-use switchbox_log::{
-    LogPosition,
+use switchbox_journal::{
+    JournalPosition,
     inspect::{self, Damage, Found},
     record,
     runs::{FIRST, Run},
@@ -34,16 +34,16 @@ pub struct Repaired {
     pub aside: Option<PathBuf>,
 }
 
-/// Repairs the store in the folder, which no host may be using. `without_log`: go on with what `state.db` has, whatever the log says.
-pub fn repair(data: &Path, without_log: bool) -> Result<Repaired, Error> {
+/// Repairs the store in the folder, which no host may be using. `without_journal`: go on with what `state.db` has, whatever the journal says.
+pub fn repair(data: &Path, without_journal: bool) -> Result<Repaired, Error> {
     let _lock = Lock::take(data)?;
-    let found = inspect::inspect(&data.join(switchbox_log::FOLDER))?;
+    let found = inspect::inspect(&data.join(switchbox_journal::FOLDER))?;
     let documents = match decide::documents_of(data) {
         Ok(documents) => documents,
         Err(error) => return without_documents(data, &found, error),
     };
     let applied = documents.applied;
-    if without_log {
+    if without_journal {
         return Repair::new(data, &found, &documents)?.restart_log();
     }
     if found.damage.is_none() && applied <= found.end().row {
@@ -54,7 +54,7 @@ pub fn repair(data: &Path, without_log: bool) -> Result<Repaired, Error> {
     Repair::new(data, &found, &documents)?.cut(found.damage.as_ref())
 }
 
-/// The log alone is enough where nothing of it was trimmed.
+/// The journal alone is enough where nothing of it was trimmed.
 fn without_documents(data: &Path, found: &Found, error: Error) -> Result<Repaired, Error> {
     if found.damage.is_some() || found.start().row > 0 || found.segments.is_empty() {
         return Err(error);
@@ -68,7 +68,7 @@ fn without_documents(data: &Path, found: &Found, error: Error) -> Result<Repaire
         }
     }
     let line =
-        format!("state.db could not be read ({error}); the next start makes it anew from the log, which is whole");
+        format!("state.db could not be read ({error}); the next start makes it anew from the journal, which is whole");
     Ok(Repaired { lines: vec![line], aside: Some(folder) })
 }
 
@@ -78,8 +78,8 @@ struct Repair<'a> {
     applied: i64,
     low_water: Seq,
     done: Repaired,
-    /// Where the log ends, as far as it is mended.
-    end: LogPosition,
+    /// Where the journal ends, as far as it is mended.
+    end: JournalPosition,
     folder: PathBuf,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Repair<'a> {
         fs::create_dir_all(&self.found.folder).map_err(&failed)?;
         self.begin(last_seq).map_err(&failed)?;
         let line = format!(
-            "the whole log was moved aside; it begins anew behind row {}, the last one that state.db knows",
+            "the whole journal was moved aside; it begins anew behind row {}, the last one that state.db knows",
             self.applied
         );
         self.done.lines.push(line);
@@ -129,7 +129,7 @@ impl<'a> Repair<'a> {
         }
         if self.end.row < self.applied {
             let line = format!(
-                "rows {} to {} are missing in the log; what they changed is in state.db, and events in them that no plugin had handled \
+                "rows {} to {} are missing in the journal; what they changed is in state.db, and events in them that no plugin had handled \
                  are lost",
                 self.end.row + 1,
                 self.applied
@@ -176,7 +176,7 @@ impl<'a> Repair<'a> {
             self.keep(path, run)?;
         }
         if damage.offset == FIRST && self.end == before {
-            // It had no row before the damage, and says where the log goes on.
+            // It had no row before the damage, and says where the journal goes on.
             self.write(&damage.path, 0..FIRST, None)?;
         }
         if damage.behind.is_empty() {
@@ -190,10 +190,10 @@ impl<'a> Repair<'a> {
     }
 
     fn keep(&mut self, path: &Path, run: &Run) -> io::Result<()> {
-        let start = LogPosition { row: run.first_row - 1, ..self.end };
+        let start = JournalPosition { row: run.first_row - 1, ..self.end };
         self.write(&self.found.folder.join(segment::name(start)), run.from..run.until, Some((path, start)))?;
         let bytes = run.until - run.from;
-        self.end = LogPosition { row: run.last_row, last_seq: run.last_seq, offset: start.offset + bytes };
+        self.end = JournalPosition { row: run.last_row, last_seq: run.last_seq, offset: start.offset + bytes };
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl<'a> Repair<'a> {
 
     /// Writes a part of a file that was moved aside. `from`: its name there and the place where the new file begins; none = the same
     /// name, header and all.
-    fn write(&self, to: &Path, part: std::ops::Range<u64>, from: Option<(&Path, LogPosition)>) -> io::Result<()> {
+    fn write(&self, to: &Path, part: std::ops::Range<u64>, from: Option<(&Path, JournalPosition)>) -> io::Result<()> {
         let name = from.map_or(to, |(path, _)| path).file_name().unwrap_or_default();
         let mut bytes = from.map_or_else(Vec::new, |(_, start)| record::file_header(start).to_vec());
         let mut source = File::open(self.folder.join(name))?;
@@ -218,7 +218,7 @@ impl<'a> Repair<'a> {
 
     /// Begins a file behind the last row that `state.db` knows.
     fn begin(&mut self, last_seq: Seq) -> io::Result<()> {
-        let start = LogPosition { row: self.applied, last_seq, offset: self.end.offset };
+        let start = JournalPosition { row: self.applied, last_seq, offset: self.end.offset };
         if self.end.row > 0 {
             self.note_gap(self.applied)?;
         }
@@ -230,7 +230,7 @@ impl<'a> Repair<'a> {
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
-    // The log's files are whole blocks.
+    // The journal's files are whole blocks.
     let length = (bytes.len() as u64).max(FIRST).next_multiple_of(4_096);
     file.set_len(length)?;
     file.sync_all()

@@ -1,4 +1,4 @@
-//! What outlives the trimming of the log: the events and executions that explain a document which is still there, and, as
+//! What outlives the trimming of the journal: the events and executions that explain a document which is still there, and, as
 //! long as there is room, executions in which something happened. Looks before the files go; writes nothing itself.
 
 use std::{
@@ -39,7 +39,7 @@ enum Document {
 }
 
 /// Remembers between two trimmings what the documents refer to, so that they are read through once for as much of the
-/// log as is kept, not for each file.
+/// journal as is kept, not for each file.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     /// All references to events before this one are known.
@@ -129,7 +129,7 @@ fn find(reader: &Reader, seq: Seq, reference: &Reference) -> Result<Kept, Error>
     let mut row = reader.row_of(seq)?;
     for _ in 0..PAGES {
         let Some(from) = row else { break };
-        let page = reader.log_page(from, PAGE_BYTES)?;
+        let page = reader.journal_page(from, PAGE_BYTES)?;
         row = (!page.rows.is_empty()).then_some(page.next);
         for entry in page.rows.into_iter().flat_map(|row| row.entries) {
             match entry {
@@ -161,7 +161,7 @@ fn look_through(reader: &Reader, (first, last): (i64, i64), hurries: bool, chang
     let mut events: HashMap<Seq, (Event, Option<EffectKey>)> = HashMap::new();
     let (mut from, mut taken) = (first, 0);
     while from <= last && !(hurries && taken >= LOOK_MOST) {
-        let page = reader.log_page(from, PAGE_BYTES)?;
+        let page = reader.journal_page(from, PAGE_BYTES)?;
         if page.rows.is_empty() {
             break;
         }

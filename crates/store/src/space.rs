@@ -1,5 +1,5 @@
 //! Room on the disk. A file of zeros is kept in reserve: where a disk is full at a start, it is let go, so that `state.db` can take
-//! what the log has, and the log can be trimmed. While there is little room the log keeps less.
+//! what the journal has, and the journal can be trimmed. While there is little room the journal keeps less.
 
 use std::{
     fs,
@@ -52,7 +52,7 @@ impl Space {
         self.missing() > 0
     }
 
-    /// How much of the log is to be kept, where `bytes` are wanted.
+    /// How much of the journal is to be kept, where `bytes` are wanted.
     pub(super) fn keep(&self, bytes: u64) -> u64 {
         bytes.saturating_sub(self.missing())
     }

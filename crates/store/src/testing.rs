@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{Error, schema};
 
-/// Not made from entries alone: what outlives the log depends on when it is trimmed.
+/// Not made from entries alone: what outlives the journal depends on when it is trimmed.
 const NOT_FROM_ENTRIES: &[&str] = &["kept"];
 
 /// Every document in the `state.db` of a data folder that no host uses: by table, each row with the bytes of all its columns. In

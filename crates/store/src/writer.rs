@@ -1,5 +1,5 @@
-//! The writer thread: takes the entries that are queued, appends them to the log as one record (a row) with one fdatasync at most,
-//! applies them, says how far the log has got, and runs what follows each entry (`OnCommit`). Entries that were queued meanwhile are the next batch.
+//! The writer thread: takes the entries that are queued, appends them to the journal as one record (a row) with one fdatasync at most,
+//! applies them, says how far the journal has got, and runs what follows each entry (`OnCommit`). Entries that were queued meanwhile are the next batch.
 
 use std::{
     iter::Peekable,
@@ -13,10 +13,10 @@ use super::{
     append_queue::{AppendQueue, Item},
     commit::{OnCommit, QueuePosition},
     docs::Doc,
-    materialise::Work,
+    materialise::MaterialiserRequest,
     permits::QueuePermit,
 };
-use switchbox_log::{Log, LogPosition, record};
+use switchbox_journal::{Journal, JournalPosition, record};
 use switchbox_model::{Entry, Seq};
 use switchbox_support::histogram::Histogram;
 
@@ -30,13 +30,13 @@ const CALLBACKS_TOGETHER: usize = 128;
 const GATHER_ENTRIES: usize = 8;
 
 pub(super) struct Writer<M> {
-    pub(super) log: Log,
-    pub(super) end: LogPosition,
+    pub(super) journal: Journal,
+    pub(super) end: JournalPosition,
     pub(super) append_queue: Arc<AppendQueue>,
     /// Of the last entry that was taken from the queue.
     pub(super) position: QueuePosition,
     pub(super) machine: M,
-    pub(super) materialiser: SyncSender<Work>,
+    pub(super) materialiser: SyncSender<MaterialiserRequest>,
     /// How long a durable commit takes, lately.
     pub(super) commit_time: Duration,
     /// The least that a durable commit takes, lately: the disk's share.
@@ -49,17 +49,17 @@ pub(super) struct Writer<M> {
     pub(super) fatal: Box<dyn Fn(&Error) + Send>,
 }
 
-struct Pending {
+struct QueuedEntry {
     entry: Entry,
     on_commit: OnCommit,
-    #[allow(dead_code, reason = "held until the entry is in the log")]
+    #[allow(dead_code, reason = "held until the entry is in the journal")]
     permit: Option<QueuePermit>,
 }
 
 /// What is written together.
 #[derive(Default)]
 struct Batch {
-    entries: Vec<Pending>,
+    entries: Vec<QueuedEntry>,
     control_items: Vec<Item>,
     /// The commit waits for the disk.
     durable: bool,
@@ -74,10 +74,10 @@ impl Batch {
                 Item::Entry { first, entry, sync, on_commit, permit } => {
                     self.durable |= sync;
                     let first =
-                        first.map(|first| Pending { entry: *first, on_commit: OnCommit::Nothing, permit: None });
+                        first.map(|first| QueuedEntry { entry: *first, on_commit: OnCommit::Nothing, permit: None });
                     self.entries.extend(first);
                     handled += handled_events(&entry);
-                    self.entries.push(Pending { entry, on_commit, permit });
+                    self.entries.push(QueuedEntry { entry, on_commit, permit });
                 }
                 item => self.control_items.push(item),
             }
@@ -144,7 +144,7 @@ impl<M: Machine> Writer<M> {
             item
         });
         self.append_queue.expected_arrived(batch.add(fitting));
-        // Never past what waits already: the log has the order in which things were queued.
+        // Never past what waits already: the journal has the order in which things were queued.
         if batch.durable && batch.entries.len() <= GATHER_ENTRIES && waiting.peek().is_none() {
             // What a plugin does in a fraction of the time that the disk takes need not wait for a commit of its own.
             let until = Instant::now() + (self.commit_time / 2).min(GATHER_MAX);
@@ -171,7 +171,7 @@ impl<M: Machine> Writer<M> {
         }
     }
 
-    fn commit(&mut self, entries: &[Pending], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
+    fn commit(&mut self, entries: &[QueuedEntry], durable: bool, record: &mut Vec<u8>) -> Result<(), Error> {
         record::begin(record);
         let mut last_seq = self.end.last_seq;
         for pending in entries {
@@ -179,7 +179,7 @@ impl<M: Machine> Writer<M> {
             last_seq = record::last_seq(&pending.entry).unwrap_or(last_seq);
         }
         let begun = Instant::now();
-        self.end = self.log.append(record, last_seq, durable)?;
+        self.end = self.journal.append(record, last_seq, durable)?;
         if durable {
             let took = begun.elapsed();
             self.commit_histogram.record(took);
@@ -195,11 +195,11 @@ impl<M: Machine> Writer<M> {
 
     /// What follows an entry runs after entries beside it are applied, up to so many at a time: a connection that is woken then
     /// finds its acknowledgement and what else the commit has for it, and writes them together.
-    fn apply(&mut self, entries: Vec<Pending>) {
+    fn apply(&mut self, entries: Vec<QueuedEntry>) {
         let (mut docs, mut replies) = (Vec::with_capacity(self.docs_before), Vec::with_capacity(entries.len()));
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
-            for Pending { entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
+            for QueuedEntry { entry, on_commit, .. } in entries.by_ref().take(CALLBACKS_TOGETHER) {
                 let reply = self.machine.apply(entry, &mut docs);
                 self.position.0 += 1;
                 if !matches!(on_commit, OnCommit::Nothing) {
@@ -218,12 +218,12 @@ impl<M: Machine> Writer<M> {
 
     fn materialise(&self, docs: Vec<Doc>) {
         // The materialiser ends after this thread does.
-        let _ = self.materialiser.send(Work::Docs { row: self.end.row, docs });
+        let _ = self.materialiser.send(MaterialiserRequest::Docs { row: self.end.row, docs });
     }
 
-    /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the log now, so the host stops.
-    fn fail(&mut self, entries: Vec<Pending>, error: Error) {
-        tracing::error!(%error, entries = entries.len(), "the log cannot be written; stopping");
+    /// Each callback gets the error, and each task that is woken finds it. What plugins have in memory may be ahead of the journal now, so the host stops.
+    fn fail(&mut self, entries: Vec<QueuedEntry>, error: Error) {
+        tracing::error!(%error, entries = entries.len(), "the journal cannot be written; stopping");
         self.append_queue.progress.note_failed(&error);
         for pending in entries {
             pending.on_commit.run(Err(error.clone()));
@@ -237,19 +237,19 @@ impl<M: Machine> Writer<M> {
     fn control(&mut self, item: Item) {
         match item {
             Item::Trim { row, reuse } => {
-                if let Err(error) = self.log.trim(row, reuse) {
-                    tracing::warn!(%error, "old files of the log cannot be let go");
+                if let Err(error) = self.journal.trim(row, reuse) {
+                    tracing::warn!(%error, "old files of the journal cannot be let go");
                 }
             }
             // What was submitted before it is lost, so nothing may say that it is settled: each waiter gets the error that the
-            // store is closed, and the low water stays where the log still has everything.
+            // store is closed, and the low water stays where the journal still has everything.
             Item::Flush { .. } if self.failed.is_some() => {}
             Item::Flush { done, low_water } => {
                 let low_water = low_water.map(|Seq(seq)| Seq(seq.min(self.end.last_seq.0 + 1)));
-                let _ = self.materialiser.send(Work::Flush { done, low_water });
+                let _ = self.materialiser.send(MaterialiserRequest::Flush { done, low_water });
             }
             Item::Keep { change, done } => {
-                let _ = self.materialiser.send(Work::Keep { change, done });
+                let _ = self.materialiser.send(MaterialiserRequest::Keep { change, done });
             }
             Item::Entry { .. } => {}
         }

@@ -1,4 +1,4 @@
-//! What an operator does to devices, and what the log says of them.
+//! What an operator does to devices, and what the journal says of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -66,13 +66,13 @@ impl Host {
         self.outbox.send_command(&self.device(device), command, operator()).await.unwrap();
     }
 
-    /// What the log says of devices' connections and deliveries, in words.
+    /// What the journal says of devices' connections and deliveries, in words.
     pub async fn told(&self) -> Vec<String> {
         // So that what nobody waits for is written as well.
         let _ = self.store.flush(None).await;
         let (mut told, mut from) = (Vec::new(), 0);
         loop {
-            let page = self.store.log_page(from, 1 << 20).await.unwrap();
+            let page = self.store.journal_page(from, 1 << 20).await.unwrap();
             if page.rows.is_empty() {
                 return told;
             }

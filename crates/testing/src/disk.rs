@@ -1,4 +1,4 @@
-//! The disk under a test's log: how long its commits take, and whether they succeed.
+//! The disk under a test's journal: how long its commits take, and whether they succeed.
 
 use std::{
     fs::{self, File},
@@ -47,7 +47,7 @@ impl Disk {
         self.gate.1.notify_all();
     }
 
-    /// From now on the disk is full: every write to the log fails.
+    /// From now on the disk is full: every write to the journal fails.
     pub fn fill(&self) {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut replaced = 0;
@@ -56,14 +56,14 @@ impl Disk {
             let target = fs::read_link(entry.path()).unwrap_or_default();
             if target.starts_with(&self.folder) && target.extension().is_some_and(|ending| ending == "log") {
                 let number = entry.file_name().to_str().unwrap().parse().unwrap();
-                #[allow(unsafe_code, reason = "the number is an open file of this test's log, which stays open")]
+                #[allow(unsafe_code, reason = "the number is an open file of this test's journal, which stays open")]
                 // SAFETY: dup2 touches no memory.
                 let duplicated = unsafe { libc::dup2(full.as_raw_fd(), number) };
                 assert_eq!(duplicated, number);
                 replaced += 1;
             }
         }
-        assert!(replaced > 0, "no file of the log is open");
+        assert!(replaced > 0, "no file of the journal is open");
     }
 
     /// The machine, which an entry that is held reaches when it is released.

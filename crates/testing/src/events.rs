@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use switchbox_core::{ingest::EventSink, registry::Device};
 use switchbox_model::{Event, EventData};
 
-/// What was published, in the order of the log. As if a plugin were triggered by `plugin/#`.
+/// What was published, in the order of the journal. As if a plugin were triggered by `plugin/#`.
 #[derive(Default)]
 pub struct Events {
     published: Mutex<Vec<(String, Event)>>,

@@ -1,4 +1,4 @@
-//! A host for tests: log, documents, registry, delivery, authentication and topics, wired as the program wires them, in a
+//! A host for tests: journal, documents, registry, delivery, authentication and topics, wired as the program wires them, in a
 //! folder that goes away. It has neither listeners nor plugins: the tests of a crate start its server on these parts.
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ use switchbox_support::{metrics::Metrics, tasks::Tasks};
 /// What a test can choose.
 pub struct Options {
     pub enroll: Enroll,
-    /// Bytes of entries that may wait for the log's writer.
+    /// Bytes of entries that may wait for the journal's writer.
     pub queue_bytes: usize,
     /// Commands that may wait for one device.
     pub queued_commands: usize,

@@ -9,10 +9,10 @@ use switchbox_settings::Settings;
 
 /// For everything but connections and the log: listeners, `state.db`, runtimes, files that are read now and then, calls over HTTP.
 const RESERVED: u64 = 128;
-/// A file of the log, and the descriptors that each takes.
+/// A file of the journal, and the descriptors that each takes.
 const LOG_FILE_BYTES: u64 = 16 * 1024 * 1024;
 const PER_LOG_FILE: u64 = 2;
-/// Files of the log beyond those that are kept for looking back.
+/// Files of the journal beyond those that are kept for looking back.
 const LOG_FILES: u64 = 8;
 /// Fewer connections than this are of no use.
 const LEAST: u64 = 64;

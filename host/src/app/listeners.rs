@@ -50,8 +50,8 @@ impl Listeners {
         }
     }
 
-    pub(super) fn of(settings: &Settings, front: &mqtt::Service) -> Self {
-        let mut bound = front.local_addrs().iter().copied();
+    pub(super) fn of(settings: &Settings, mqtt_server: &mqtt::Service) -> Self {
+        let mut bound = mqtt_server.local_addrs().iter().copied();
         let mut next = |wanted: Option<SocketAddr>| wanted.and_then(|_| bound.next());
         Self {
             mqtt: next(Some(settings.mqtt)).unwrap_or(settings.mqtt),

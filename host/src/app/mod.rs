@@ -4,18 +4,18 @@ mod azure;
 mod changes;
 mod clock_watch;
 mod descriptors;
-mod ending;
+mod exit;
 mod folder;
 mod housekeeping;
 mod listeners;
 mod metrics_text;
+mod mirror;
 mod options;
 mod plugin_views;
 mod previous;
 mod serve;
 mod start;
 mod stop;
-mod watchers;
 
 use std::{
     net::SocketAddr,
@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use azure::Listening;
-pub use ending::{ExitStatus, Failure, STOP_DEADLINE, code};
+pub use exit::{ExitStatus, Failure, STOP_DEADLINE, code};
 pub use listeners::Listeners;
 pub use serve::{Damage, serve};
 
@@ -55,7 +55,7 @@ pub struct Host {
     shutdown: CancellationToken,
     ready: Arc<AtomicBool>,
     fatal: Arc<Mutex<Option<String>>>,
-    front: JoinHandle<()>,
+    mqtt_server: JoinHandle<()>,
     api: JoinHandle<()>,
     folder: folder::Service,
     housekeeping: JoinHandle<()>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Host, ending::Ending};
+use super::{Host, exit::Ending};
 use switchbox_settings::Settings;
 use switchbox_store as store;
 use switchbox_support::{scheduling, terminal};

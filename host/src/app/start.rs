@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host, Listeners, Parts, azure, clock_watch, descriptors, folder, housekeeping, metrics_text, options, plugin_views,
-    previous,
-    watchers::{Shown, Watched},
+    Host, Listeners, Parts, azure, clock_watch, descriptors, folder, housekeeping, metrics_text,
+    mirror::{MirrorTopics, Mirrored},
+    options, plugin_views, previous,
 };
 use switchbox_admin as admin;
 use switchbox_auth as auth;
@@ -75,7 +75,7 @@ struct Opened {
     ingest: ingest::Handle,
     delivery: delivery::Handle,
     dispatch: dispatch::Handle,
-    shown: Shown,
+    shown: MirrorTopics,
     /// What of the data folder has not found its place yet.
     loaded: store::Loaded,
 }
@@ -93,7 +93,7 @@ struct Restored {
     parts: Parts,
     tls: Option<tls::Handle>,
     listeners: Listeners,
-    front: mqtt::Service,
+    mqtt_server: mqtt::Service,
     api: admin::Service,
     azure: azure::Ports,
     publisher: JoinHandle<()>,
@@ -126,8 +126,8 @@ impl<'a> Start<'a> {
         let store = opened.handle();
         let registry = registry::Handle::load(store.clone(), &opened.loaded);
         let dispatch = dispatch::Handle::new(store.clone(), registry.clone(), self.tasks.clone(), metrics.clone());
-        let shown = Shown::default();
-        let offer = Watched::new(dispatch.clone(), &shown);
+        let shown = MirrorTopics::default();
+        let offer = Mirrored::new(dispatch.clone(), &shown);
         let ingest = ingest::Handle::new(store.clone(), Arc::new(offer));
         let loaded_queues = std::mem::take(&mut opened.loaded.commands);
         let queues = outbox::CommandQueues::new(loaded_queues, opened.loaded.queue_limit);
@@ -141,7 +141,7 @@ impl<'a> Start<'a> {
         });
         delivery.set_proxy(proxy::Handle::new(settings.allowed_hosts.clone(), metrics.clone()));
         dispatch.set_connections(Arc::new(delivery.clone()));
-        let sink = Arc::new(Watched::new(delivery.clone(), &shown));
+        let sink = Arc::new(Mirrored::new(delivery.clone(), &shown));
         let mut engine = Engine::new(registry.clone(), queues.clone(), sink, &opened.loaded, metrics.clone());
         opened.replay(&mut engine)?;
         let mut loaded = std::mem::take(&mut opened.loaded);
@@ -188,16 +188,16 @@ impl<'a> Start<'a> {
         let _ = opened.shown.set(parts.topics.clone());
         let hub =
             mqtt::Hub { auth: parts.auth.clone(), ingest: parts.ingest.clone(), delivery: parts.delivery.clone() };
-        let front = mqtt::Service::new(options, mqtt_ports, hub, parts.topics.clone(), parts.metrics.clone());
-        front.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
+        let mqtt_server = mqtt::Service::new(options, mqtt_ports, hub, parts.topics.clone(), parts.metrics.clone());
+        mqtt_server.restore(std::mem::take(&mut opened.loaded.broker), |num| parts.registry.get(num));
         // Not before the subscriptions are there again.
         let publisher = parts.delivery.publisher(parts.topics.clone());
         let publisher = publisher.run(parts.tasks.clone(), self.shutdown.child_token());
         let publisher = parts.tasks.spawn("publisher", &self.shutdown, publisher);
-        let listeners = Listeners::of(self.settings, &front);
+        let listeners = Listeners::of(self.settings, &mqtt_server);
         let api_parts = self.api_parts(&parts, listeners.reach(self.settings, tls.as_ref()));
         let api = admin::Service::new(admin_options, admin_ports, api_parts)?;
-        Ok(Restored { parts, tls, listeners, front, api, azure, publisher })
+        Ok(Restored { parts, tls, listeners, mqtt_server, api, azure, publisher })
     }
 
     fn parts(&self, opened: &Opened, recovered: &Recovered, tls: Option<&tls::Handle>) -> Parts {
@@ -241,7 +241,7 @@ impl<'a> Start<'a> {
     fn serve(self, opened: Opened, recovered: Recovered, restored: Restored) -> Host {
         let Opened { service: store_service, dispatch, .. } = opened;
         let Recovered { folder, timers, expiry, .. } = recovered;
-        let Restored { parts, tls, listeners, front, api, azure, publisher } = restored;
+        let Restored { parts, tls, listeners, mqtt_server, api, azure, publisher } = restored;
         let (stop, stopping) = (self.stop_on_failure(), || self.shutdown.child_token());
         if let Some(tls) = tls {
             let registry = parts.registry.clone();
@@ -250,7 +250,7 @@ impl<'a> Start<'a> {
         }
         let (ready, admin, admin_tls) = (api.readiness(), api.local_addr(), api.tls_addr());
         let on = self.background.handle();
-        let front = self.tasks.spawn_on(on, "mqtt", &self.shutdown, front.run(stopping()));
+        let mqtt_server = self.tasks.spawn_on(on, "mqtt", &self.shutdown, mqtt_server.run(stopping()));
         let api = self.tasks.spawn_on(on, "admin", &self.shutdown, api.run(stopping()));
         let azure = azure.serve(&parts, on, &self.shutdown);
         let (store, ingest, plugins) = (parts.store.clone(), parts.ingest.clone(), parts.plugins.clone());
@@ -270,7 +270,7 @@ impl<'a> Start<'a> {
             shutdown,
             ready,
             fatal,
-            front,
+            mqtt_server,
             api,
             azure,
             folder,

@@ -35,9 +35,9 @@ impl Host {
         self.ready.store(false, Ordering::Release);
         self.shutdown.cancel();
         let phases = Phases { note };
-        let connections = async { tokio::join!(self.front, self.api, self.azure.stop()) };
-        if let Some((front, api, azure)) = phases.wait("connections", CONNECTIONS, connections).await {
-            ended("the MQTT server", &front);
+        let connections = async { tokio::join!(self.mqtt_server, self.api, self.azure.stop()) };
+        if let Some((mqtt_server, api, azure)) = phases.wait("connections", CONNECTIONS, connections).await {
+            ended("the MQTT server", &mqtt_server);
             ended("the admin API", &api);
             ended("a listener for programs of Azure IoT Hub", &azure);
         }

@@ -42,9 +42,9 @@ pub(super) struct Check {
 pub(super) struct Repair {
     #[command(flatten)]
     data: Data,
-    /// Go on with what state.db has, and move the whole log aside: where state.db is older than the log, and there is no backup
+    /// Go on with what state.db has, and move the whole journal aside: where state.db is older than the journal, and there is no backup
     #[arg(long)]
-    without_log: bool,
+    without_journal: bool,
 }
 
 /// Copy a data folder to a new folder, also while a host is using it. Secrets are in it (the admin token, hashes of
@@ -82,7 +82,7 @@ pub(super) fn check(options: &Check) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn repair(options: &Repair) -> anyhow::Result<String> {
-    let done = store::repair(options.data.folder()?, options.without_log)?;
+    let done = store::repair(options.data.folder()?, options.without_journal)?;
     let aside = done.aside.map(|aside| format!("what was cut is in {}", aside.display()));
     Ok(done.lines.into_iter().chain(aside).collect::<Vec<_>>().join("\n"))
 }
@@ -90,7 +90,7 @@ pub(super) fn repair(options: &Repair) -> anyhow::Result<String> {
 pub(super) fn backup(options: &Backup) -> anyhow::Result<String> {
     let made = store::backup(options.data.folder()?, options.plugins.as_deref(), &options.to)?;
     Ok(format!(
-        "{}: {} files, up to event {} (row {} of the log)\nit holds secrets: keep it as safe as the data folder",
+        "{}: {} files, up to event {} (row {} of the journal)\nit holds secrets: keep it as safe as the data folder",
         options.to.display(),
         made.files.len(),
         made.last_event,
@@ -102,7 +102,7 @@ pub(super) fn restore(options: &Restore) -> anyhow::Result<String> {
     let found = store::restore(&options.from, &options.data.data)?;
     let data = options.data.data.display();
     Ok(format!(
-        "{data}: as it was at {}, up to event {} (row {} of the log)",
+        "{data}: as it was at {}, up to event {} (row {} of the journal)",
         found.time, found.last_event, found.last_row
     ))
 }

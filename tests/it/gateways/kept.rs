@@ -58,7 +58,7 @@ fn the_gateway_over_which_a_device_was_last_heard_of_is_shown_and_outlives_the_h
     attach(&mut hub, "lamp", "");
     let attached = shown(&host);
     assert!(attached.1 > last.1, "{attached:?} {last:?}");
-    hub.publish("/devices/hub/events", "behind it in the log");
+    hub.publish("/devices/hub/events", "behind it in the journal");
     host.kill();
     let host = place.start_with(CLOSED);
     assert_eq!(shown(&host), attached);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The newest file of the log that has rows.
+/// The newest file of the journal that has rows.
 fn newest(place: &Place) -> PathBuf {
     let files = fs::read_dir(place.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|e| e == "log")).max().unwrap()

@@ -151,7 +151,7 @@ impl Params {
         shown
     }
 
-    /// A page token that names a place in the log.
+    /// A page token that names a place in the journal.
     pub(crate) fn position(&self) -> Result<Option<Position>, Error> {
         let Some(token) = self.one("pageToken") else { return Ok(None) };
         let parts = token.split_once('-').and_then(|(row, index)| Some((row.parse().ok()?, index.parse().ok()?)));

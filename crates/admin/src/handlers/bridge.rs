@@ -19,7 +19,7 @@ use crate::{
     app::App,
     convert::{self, Params},
     error::{Error, Kind},
-    reply::{Answer, Body, Empty},
+    reply::{ApiResult, Body, Empty},
 };
 use switchbox_admin_api::{Base64, DeviceConfig, PublishEventRequest, SetStateRequest};
 use switchbox_auth::{Credentials, Principal, Refusal};
@@ -83,7 +83,7 @@ pub(crate) async fn publish_event(
     axum::extract::State(app): axum::extract::State<App>,
     params: Params,
     Body(wanted): Body<PublishEventRequest>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let subfolder = wanted.sub_folder.unwrap_or(wanted.subfolder);
     check_subfolder(&subfolder)?;
@@ -97,14 +97,14 @@ pub(crate) async fn set_state(
     axum::extract::State(app): axum::extract::State<App>,
     params: Params,
     Body(wanted): Body<SetStateRequest>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let payload = within("the state", app.payloads.state(), wanted.state.binary_data)?;
     send(&app, &device, EventData::State { version: 0, payload }).await
 }
 
 /// The newest config, when it is newer than the one that the device has.
-pub(crate) async fn config(Caller(device): Caller, params: Params) -> Answer<DeviceConfig> {
+pub(crate) async fn config(Caller(device): Caller, params: Params) -> ApiResult<DeviceConfig> {
     params.only(&["localVersion"])?;
     let local = params.one("localVersion").map_or(Ok(0), |text| {
         text.parse::<u64>().map_err(|_| Error::invalid("localVersion must be a whole number").of_field("localVersion"))
@@ -122,18 +122,18 @@ pub(crate) fn within(what: &str, limit: PayloadLimit, payload: Base64) -> Result
     Ok(payload.0)
 }
 
-async fn send(app: &App, device: &Arc<Device>, data: EventData) -> Answer<Empty> {
+async fn send(app: &App, device: &Arc<Device>, data: EventData) -> ApiResult<Empty> {
     let bytes = match &data {
         EventData::Telemetry { payload, .. } | EventData::State { payload, .. } => payload.len(),
         _ => 0,
     };
     let room = app.parts.ingest.reserve(bytes, PriorityClass::Background).await?;
     let (done, durable) = oneshot::channel();
-    let told = Box::new(move |result| {
+    let done = Box::new(move |result| {
         // The caller may have gone.
         let _ = done.send(result);
     });
-    app.parts.ingest.submit(device, vec![NewEvent { durable: true, data }], room, told);
+    app.parts.ingest.submit(device, vec![NewEvent { durable: true, data }], room, done);
     durable.await.unwrap_or(Err(ingest::Error::Closed))?;
     Ok(Json(Empty {}))
 }

@@ -11,12 +11,12 @@ use crate::{
     convert::{self, Params, bad_token},
     error::{Error, Kind},
     plugins::RedriveError,
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
 };
 use switchbox_admin_api::{PurgeDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse};
 use switchbox_model::{DeadLetter, Entry, PluginName};
 
-/// Letters that are taken up or thrown away in one go.
+/// DeadLetterPage that are taken up or thrown away in one go.
 const CHUNK: usize = 100;
 
 pub(crate) async fn list(State(app): State<App>, params: Params) -> Page {
@@ -37,14 +37,14 @@ pub(crate) async fn get(
     State(app): State<App>,
     Path(id): Path<String>,
     params: Params,
-) -> Answer<switchbox_admin_api::DeadLetter> {
+) -> ApiResult<switchbox_admin_api::DeadLetter> {
     params.only(&[])?;
     let letter = app.parts.journal.dead_letter(number("the id of a dead letter", &id)?).await?;
     let letter = letter.ok_or_else(|| Error::not_found(format!("dead letter {id}")))?;
     Ok(Json(convert::dead_letter(&letter, &|num| app.name_of(num))))
 }
 
-pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer<Empty> {
+pub(crate) async fn redrive(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Empty> {
     params.only(&[])?;
     app.parts.plugins.redrive(number("the id of a dead letter", &id)?).await?;
     Ok(Json(Empty {}))
@@ -55,11 +55,11 @@ pub(crate) async fn redrive_all(
     State(app): State<App>,
     params: Params,
     Body(which): Body<RedriveDeadLettersRequest>,
-) -> Answer<RedriveDeadLettersResponse> {
+) -> ApiResult<RedriveDeadLettersResponse> {
     params.only(&[])?;
     let plugin = which.plugin.as_deref().map(PluginName::new).transpose()?;
     let (mut after, mut redriven, mut left) = (0, 0_u64, 0_u64);
-    // Letters that come of this are not driven again: they are newer.
+    // DeadLetterPage that come of this are not driven again: they are newer.
     let newest = newest(&app).await?;
     loop {
         let letters = app.parts.journal.dead_letters(after, CHUNK, plugin.as_ref()).await?.items;
@@ -84,7 +84,7 @@ async fn newest(app: &App) -> Result<u64, Error> {
     Ok(app.parts.store.last_dead_letter().await?)
 }
 
-pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer<Empty> {
+pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Empty> {
     params.only(&[])?;
     let number = number("the id of a dead letter", &id)?;
     if app.parts.journal.dead_letter(number).await?.is_none() {
@@ -95,7 +95,7 @@ pub(crate) async fn purge(State(app): State<App>, Path(id): Path<String>, params
 }
 
 /// `?plugin=NAME`, or `?all=true`: nobody is to lose all by leaving something out.
-pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> Answer<PurgeDeadLettersResponse> {
+pub(crate) async fn purge_all(State(app): State<App>, params: Params) -> ApiResult<PurgeDeadLettersResponse> {
     params.only(&["plugin", "all"])?;
     let plugin = match (params.one("plugin"), params.one("all")) {
         (Some(plugin), None) => Some(PluginName::new(plugin)?),

@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     etag::{IfMatch, Tagged, tagged},
     gate::AdminPrincipal,
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
 };
 use switchbox_admin_api::{
     self as api, Base64, InvokeMethodRequest, InvokeMethodResponse, ListDeviceConfigVersionsResponse,
@@ -148,7 +148,7 @@ pub(crate) async fn delete(
     Path(path): DevicePath,
     IfMatch(revision): IfMatch,
     params: Params,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     app.parts.delivery.delete(&device, revision).await?;
@@ -187,7 +187,7 @@ pub(crate) async fn set_config(
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<ModifyCloudToDeviceConfigRequest>,
-) -> Answer<api::DeviceConfig> {
+) -> ApiResult<api::DeviceConfig> {
     params.only(&[])?;
     send::config(&app, found(&app, &path)?.as_ref(), who, wanted).await
 }
@@ -198,7 +198,7 @@ pub(crate) async fn invoke_method(
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<InvokeMethodRequest>,
-) -> Answer<InvokeMethodResponse> {
+) -> ApiResult<InvokeMethodResponse> {
     params.only(&[])?;
     send::method(&app, found(&app, &path)?.as_ref(), who, wanted).await
 }
@@ -209,7 +209,7 @@ pub(crate) async fn set_password(
     IfMatch(revision): IfMatch,
     params: Params,
     Body(wanted): Body<SetPasswordRequest>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     app.parts.registry.set_password(&device, credentials::hash(wanted).await?, revision).await?;
@@ -220,7 +220,7 @@ pub(crate) async fn config_versions(
     State(app): State<App>,
     Path(path): DevicePath,
     params: Params,
-) -> Answer<ListDeviceConfigVersionsResponse> {
+) -> ApiResult<ListDeviceConfigVersionsResponse> {
     params.only(&["numVersions"])?;
     let limit = params.number("numVersions", limits::VERSIONS_KEPT, limits::VERSIONS_KEPT)?;
     let versions = app.parts.store.configs(found(&app, &path)?.num, limit).await?;

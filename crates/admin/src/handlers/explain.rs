@@ -9,14 +9,14 @@ use crate::{
     app::App,
     convert::{self, Params},
     error::{Error, Kind},
-    reply::Answer,
+    reply::ApiResult,
 };
 use switchbox_admin_api::Explanation;
 use switchbox_core::explain::{self, Id, Step};
 use switchbox_model::limits::names;
 
 /// Ids hold slashes where they are resource names.
-pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> Answer<Explanation> {
+pub(crate) async fn explain(State(app): State<App>, Path(id): Path<String>, params: Params) -> ApiResult<Explanation> {
     params.only(&[])?;
     let wanted = Id::parse(&id).map_err(|error| Error::invalid(error.to_string()))?;
     let explanation = app.parts.explain.explain(&wanted).await?;

@@ -1,4 +1,4 @@
-//! The journal as it grows, as server-sent events (text/event-stream). A client that is slow is told how much it missed;
+//! The journal as it grows, as server-sent events (text/event-stream). A client that is slow is item how much it missed;
 //! one that comes back says with `Last-Event-ID` how far it had got.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
@@ -58,7 +58,7 @@ pub(crate) async fn follow(
         app,
         follower,
         sample,
-        told: VecDeque::new(),
+        items: VecDeque::new(),
         _place: place,
     };
     Ok(streamed(tell))
@@ -151,7 +151,7 @@ impl Token {
 }
 
 /// What one message tells.
-enum Told {
+enum StreamItem {
     Followed(Followed),
     /// So many were left out of the sample.
     LeftOut(u64),
@@ -165,7 +165,7 @@ struct Tell {
     follower: Follower,
     sample: Sample,
     /// Read and not sent yet.
-    told: VecDeque<(Cursor, Told)>,
+    items: VecDeque<(Cursor, StreamItem)>,
     _place: Place,
 }
 
@@ -174,19 +174,19 @@ impl Source for Tell {
     /// cannot be read.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some((cursor, told)) = self.told.pop_front() {
-                return self.message(cursor, &told);
+            if let Some((cursor, item)) = self.items.pop_front() {
+                return self.message(cursor, &item);
             }
             if !self.token.counts(&self.app) {
                 return None;
             }
             let stopping = self.stopping.clone();
             tokio::select! {
-                told = self.follower.next() => self.told = self.sampled(told.ok()?),
+                item = self.follower.next() => self.items = self.sampled(item.ok()?),
                 () = stopping.cancelled() => return None,
             }
             // A sample has so many for each look, so it looks only so often.
-            if self.told.is_empty() || self.sample.most.is_some() {
+            if self.items.is_empty() || self.sample.most.is_some() {
                 tokio::select! {
                     () = sleep(EVERY) => {}
                     () = stopping.cancelled() => return None,
@@ -197,30 +197,32 @@ impl Source for Tell {
 }
 
 impl Tell {
-    fn sampled(&mut self, told: Vec<(Cursor, Followed)>) -> VecDeque<(Cursor, Told)> {
+    fn sampled(&mut self, item: Vec<(Cursor, Followed)>) -> VecDeque<(Cursor, StreamItem)> {
         let (mut taken, mut left_out) = (VecDeque::new(), None);
-        for (cursor, told) in told {
-            if matches!(told, Followed::Missed(_)) || self.sample.takes() {
-                taken.push_back((cursor, Told::Followed(told)));
+        for (cursor, item) in item {
+            if matches!(item, Followed::Missed(_)) || self.sample.takes() {
+                taken.push_back((cursor, StreamItem::Followed(item)));
             } else {
                 left_out = Some((cursor, left_out.map_or(0, |(_, count)| count) + 1));
             }
         }
-        taken.extend(left_out.map(|(cursor, count)| (cursor, Told::LeftOut(count))));
+        taken.extend(left_out.map(|(cursor, count)| (cursor, StreamItem::LeftOut(count))));
         self.sample.next_look();
         taken
     }
 
-    fn message(&self, cursor: Cursor, told: &Told) -> Option<Event> {
+    fn message(&self, cursor: Cursor, item: &StreamItem) -> Option<Event> {
         let names = |num| self.app.name_of(num);
         let event = Event::default().id(write_cursor(cursor));
-        let event = match told {
-            Told::Followed(Followed::Event(told)) => event.event("event").json_data(convert::event(told, &names)),
-            Told::Followed(Followed::Execution(told)) => {
-                event.event("execution").json_data(convert::execution(told, &names))
+        let event = match item {
+            StreamItem::Followed(Followed::Event(item)) => event.event("event").json_data(convert::event(item, &names)),
+            StreamItem::Followed(Followed::Execution(item)) => {
+                event.event("execution").json_data(convert::execution(item, &names))
             }
-            Told::Followed(Followed::Missed(events)) => event.event("missed").json_data(json!({ "events": events })),
-            Told::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
+            StreamItem::Followed(Followed::Missed(events)) => {
+                event.event("missed").json_data(json!({ "events": events }))
+            }
+            StreamItem::LeftOut(count) => event.event("sampled").json_data(json!({ "leftOut": count })),
         };
         event.ok()
     }

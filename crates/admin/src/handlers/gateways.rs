@@ -12,7 +12,7 @@ use crate::{
     app::App,
     convert::Params,
     error::Error,
-    reply::{Answer, Body, Empty},
+    reply::{ApiResult, Body, Empty},
 };
 use switchbox_admin_api::BindDeviceToGatewayRequest;
 use switchbox_core::registry::Device;
@@ -36,7 +36,7 @@ pub(crate) async fn bind(
     Path(path): RegistryPath,
     params: Params,
     Body(wanted): Body<BindDeviceToGatewayRequest>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let (gateway, device) = both(&app, &path, &wanted)?;
     app.parts.registry.bind(&gateway, &device).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn unbind(
     Path(path): RegistryPath,
     params: Params,
     Body(wanted): Body<BindDeviceToGatewayRequest>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let (gateway, device) = both(&app, &path, &wanted)?;
     app.parts.registry.unbind(&gateway, &device).await?;

@@ -11,7 +11,7 @@ use crate::{
     convert::Params,
     edit,
     error::{Error, Kind},
-    reply::{Answer, Body},
+    reply::{ApiResult, Body},
 };
 use switchbox_admin_api::{GrantRequest, GrantResponse};
 use switchbox_model::PluginName;
@@ -22,7 +22,7 @@ pub(crate) async fn grant(
     Path(name): Path<String>,
     params: Params,
     Body(wanted): Body<GrantRequest>,
-) -> Answer<GrantResponse> {
+) -> ApiResult<GrantResponse> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let granted = match wanted.grants {

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     convert::Params,
     error::{Error, Kind},
-    reply::{Answer, Body},
+    reply::{ApiResult, Body},
 };
 use switchbox_admin_api::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey};
 use switchbox_auth::symmetric;
@@ -30,7 +30,7 @@ pub(crate) async fn connection_string(
     Path((p, l, r)): RegistryPath,
     params: Params,
     Body(wanted): Body<HubConnectionStringRequest>,
-) -> Answer<HubConnectionStringResponse> {
+) -> ApiResult<HubConnectionStringResponse> {
     params.only(&[])?;
     let registry = registry_name(&p, &l, &r)?;
     if app.parts.registry.registry(&registry).is_none() {

@@ -15,7 +15,7 @@ use crate::{
     edit,
     error::{Error, Kind},
     plugins::DeleteError,
-    reply::{Answer, Body, Empty, Raw},
+    reply::{ApiResult, Body, Empty, Raw},
 };
 use switchbox_admin_api::{ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch};
 use switchbox_model::PluginName;
@@ -25,17 +25,17 @@ fn of(name: &PluginName) -> PluginFile {
     PluginFile { name: name.to_string(), ..PluginFile::default() }
 }
 
-pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<ListPluginsResponse> {
+pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListPluginsResponse> {
     params.only(&[])?;
     Ok(Json(ListPluginsResponse { plugins: app.parts.plugins.list().await }))
 }
 
-pub(crate) async fn builtins(State(app): State<App>, params: Params) -> Answer<ListBuiltinsResponse> {
+pub(crate) async fn builtins(State(app): State<App>, params: Params) -> ApiResult<ListBuiltinsResponse> {
     params.only(&[])?;
     Ok(Json(ListBuiltinsResponse { builtins: app.parts.plugins.builtins() }))
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Plugin> {
+pub(crate) async fn get(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<Plugin> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let plugin = app.parts.plugins.get(&name).await;
@@ -49,7 +49,7 @@ pub(crate) async fn put(
     params: Params,
     headers: HeaderMap,
     Raw(body): Raw,
-) -> Answer<PluginFile> {
+) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -76,12 +76,12 @@ pub(crate) async fn patch(
     Path(name): Path<String>,
     params: Params,
     Body(wanted): Body<PluginPatch>,
-) -> Answer<PluginFile> {
+) -> ApiResult<PluginFile> {
     params.only(&[])?;
     change(&app, PluginName::new(&name)?, wanted).await
 }
 
-async fn change(app: &App, name: PluginName, wanted: PluginPatch) -> Answer<PluginFile> {
+async fn change(app: &App, name: PluginName, wanted: PluginPatch) -> ApiResult<PluginFile> {
     let (folder, answer) = (app.folder.clone(), of(&name));
     blocking(move || {
         folder.edit(&name, |text| {
@@ -99,7 +99,7 @@ async fn change(app: &App, name: PluginName, wanted: PluginPatch) -> Answer<Plug
     Ok(Json(answer))
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Empty> {
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<Empty> {
     params.only(&["purgeState"])?;
     let purge = match params.one("purgeState") {
         None | Some("false") => false,
@@ -132,12 +132,12 @@ pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, par
     }
 }
 
-pub(crate) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
+pub(crate) async fn enable(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginFile> {
     params.only(&[])?;
     switch(&app, &name, true).await
 }
 
-pub(crate) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
+pub(crate) async fn disable(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginFile> {
     params.only(&[])?;
     switch(&app, &name, false).await
 }
@@ -148,7 +148,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Answers with the state that the plugin has by then: another one than was asked for where an earlier change of the plugin
 /// still takes its time.
-async fn switch(app: &App, name: &str, enabled: bool) -> Answer<PluginFile> {
+async fn switch(app: &App, name: &str, enabled: bool) -> ApiResult<PluginFile> {
     let name = PluginName::new(name)?;
     let _ = change(app, name.clone(), PluginPatch { enabled: Some(enabled), ..PluginPatch::default() }).await?;
     let view = wait(app, &name, |view| view.is_some_and(|view| (view.state != "disabled") == enabled)).await;
@@ -167,7 +167,7 @@ async fn wait(app: &App, name: &PluginName, done: impl Fn(Option<&Plugin>) -> bo
     }
 }
 
-pub(crate) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
+pub(crate) async fn reload(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let (folder, name) = (app.folder.clone(), PluginName::new(&name)?);
     let answer = of(&name);

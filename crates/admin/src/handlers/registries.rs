@@ -13,7 +13,7 @@ use crate::{
     convert::{self, Params, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
 };
 use switchbox_admin_api::{DeviceRegistry, PruneDevicesRequest, PruneDevicesResponse, RegistryCredential};
 use switchbox_model::{DeviceId, RegistryName};
@@ -98,7 +98,7 @@ pub(crate) async fn delete(
     Path((p, l, r)): RegistryPath,
     IfMatch(revision): IfMatch,
     params: Params,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     app.parts.registry.delete_registry(&registry_name(&p, &l, &r)?, revision).await?;
     Ok(Json(Empty {}))
@@ -136,7 +136,7 @@ pub(crate) async fn prune(
     Path((p, l, r)): RegistryPath,
     params: Params,
     Body(wanted): Body<PruneDevicesRequest>,
-) -> Answer<PruneDevicesResponse> {
+) -> ApiResult<PruneDevicesResponse> {
     params.only(&[])?;
     let name = find(&app, &registry_name(&p, &l, &r)?)?.name;
     if !wanted.never_used {
@@ -157,6 +157,6 @@ pub(crate) async fn prune(
     Ok(Json(PruneDevicesResponse { pruned: pruned.len(), device_ids: shown.map(DeviceId::to_string).collect() }))
 }
 
-pub(crate) async fn no_policies() -> Answer<Empty> {
+pub(crate) async fn no_policies() -> ApiResult<Empty> {
     Err(Error::unimplemented("policies of a registry"))
 }

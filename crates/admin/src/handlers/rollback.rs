@@ -10,12 +10,16 @@ use crate::{
     blocking::blocking,
     convert::Params,
     error::{Error, Kind},
-    reply::Answer,
+    reply::ApiResult,
 };
 use switchbox_admin_api::PluginFile;
 use switchbox_model::PluginName;
 
-pub(crate) async fn rollback(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<PluginFile> {
+pub(crate) async fn rollback(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult<PluginFile> {
     params.only(&[])?;
     let name = PluginName::new(&name)?;
     let view = app.parts.plugins.get(&name).await.ok_or_else(|| Error::not_found(format!("plugin {name}")))?;

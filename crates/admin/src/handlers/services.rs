@@ -13,7 +13,7 @@ use crate::{
     convert::{self, Params, bad_token},
     error::Error,
     etag::{IfMatch, Tagged, tagged},
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
 };
 use switchbox_admin_api::{DeviceCredential, ServiceAccount, SetPasswordRequest};
 use switchbox_model::{ServiceName, limits::SERVICES, patch::CredentialOwner};
@@ -81,7 +81,7 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
     IfMatch(revision): IfMatch,
     params: Params,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     app.parts.registry.delete_service(&ServiceName::new(&name)?, revision).await?;
     Ok(Json(Empty {}))
@@ -122,7 +122,7 @@ pub(crate) async fn set_password(
     IfMatch(revision): IfMatch,
     params: Params,
     Body(body): Body<SetPasswordRequest>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     app.parts
         .registry

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::{Extension, Json, extract::State};
 
-use crate::{app::App, convert::Params, error::Error, gate::AdminPrincipal, reply::Answer, series};
+use crate::{app::App, convert::Params, error::Error, gate::AdminPrincipal, reply::ApiResult, series};
 use switchbox_admin_api::{HostCaller, HostDevices, HostSeries, HostStatus, Int64, Scope, Time};
 use switchbox_model::Seq;
 use switchbox_support::clock;
 
 /// Dead letters that are counted; of more it is only said that there are.
-const LETTERS: usize = 100;
+const DEAD_LETTERS: usize = 100;
 /// Bytes of the journal in which its oldest event is looked for.
 const OLDEST_BYTES: usize = 64 * 1024;
 
@@ -19,10 +19,10 @@ pub(crate) async fn status(
     Extension(AdminPrincipal(name)): Extension<AdminPrincipal>,
     Extension(scope): Extension<Scope>,
     params: Params,
-) -> Answer<HostStatus> {
+) -> ApiResult<HostStatus> {
     params.only(&[])?;
     let parts = &app.parts;
-    let letters = parts.journal.dead_letters(0, LETTERS, None).await?;
+    let letters = parts.journal.dead_letters(0, DEAD_LETTERS, None).await?;
     let mut plugins = BTreeMap::<String, usize>::new();
     for plugin in parts.plugins.list().await {
         *plugins.entry(plugin.state).or_default() += 1;
@@ -39,9 +39,9 @@ pub(crate) async fn status(
         plugins,
         dead_letters: letters.items.len(),
         dead_letters_more: letters.more,
-        last_event: Int64(parts.store.log_end().1.0),
+        last_event: Int64(parts.store.journal_end().1.0),
         oldest_event_time: oldest_event_ms(&app).await?.map(Time),
-        journal_bytes: Int64(parts.store.log_bytes_from(0).await?),
+        journal_bytes: Int64(parts.store.journal_bytes_from(0).await?),
         disk_free_bytes: parts.store.free_bytes().map(Int64),
     }))
 }
@@ -58,12 +58,12 @@ fn problems(app: &App) -> Vec<String> {
 async fn oldest_event_ms(app: &App) -> Result<Option<u64>, Error> {
     // That one, or the first that is kept.
     let Some(row) = app.parts.store.row_of(Seq(1)).await? else { return Ok(None) };
-    let page = app.parts.store.log_page(row, OLDEST_BYTES).await?;
+    let page = app.parts.store.journal_page(row, OLDEST_BYTES).await?;
     let entries = page.rows.into_iter().flat_map(|row| row.entries);
     Ok(entries.flat_map(|entry| entry.into_events()).map(|event| event.time_ms).next())
 }
 
-pub(crate) async fn series(State(app): State<App>, params: Params) -> Answer<HostSeries> {
+pub(crate) async fn series(State(app): State<App>, params: Params) -> ApiResult<HostSeries> {
     params.only(&[])?;
     let mut shown = HostSeries { every_seconds: series::EVERY.as_secs(), ..HostSeries::default() };
     for sample in app.series.samples() {

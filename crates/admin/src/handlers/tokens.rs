@@ -10,7 +10,7 @@ use crate::{
     blocking::blocking,
     convert::{Params, bad_token},
     error::{Error, Kind},
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
     tokens::{self, Known, Tokens},
 };
 use switchbox_admin_api::{CreateTokenRequest, ListTokensResponse, Time, Token};
@@ -29,7 +29,7 @@ fn show(token: Known) -> Token {
     Token { name: token.name, scope: token.scope, create_time: Some(Time(token.created_ms)), token: None }
 }
 
-pub(crate) async fn list(State(app): State<App>, params: Params) -> Answer<ListTokensResponse> {
+pub(crate) async fn list(State(app): State<App>, params: Params) -> ApiResult<ListTokensResponse> {
     params.only(&[])?;
     Ok(Json(ListTokensResponse { tokens: tokens(&app)?.list().into_iter().map(show).collect() }))
 }
@@ -38,7 +38,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     params: Params,
     Body(wanted): Body<CreateTokenRequest>,
-) -> Answer<Token> {
+) -> ApiResult<Token> {
     params.only(&[])?;
     fields::TOKEN_NAME.check_len("a token's name", wanted.name.len())?;
     let (tokens, name, scope) = (tokens(&app)?, wanted.name.clone(), wanted.scope);
@@ -46,7 +46,7 @@ pub(crate) async fn create(
     Ok(Json(Token { name: wanted.name, scope, create_time: None, token: Some(text) }))
 }
 
-pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> Answer<Empty> {
+pub(crate) async fn delete(State(app): State<App>, Path(name): Path<String>, params: Params) -> ApiResult<Empty> {
     params.only(&[])?;
     let tokens = tokens(&app)?;
     blocking(move || Ok(tokens.delete(&name)?)).await?;

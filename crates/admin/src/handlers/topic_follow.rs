@@ -34,7 +34,7 @@ pub(crate) async fn follow(
         tap: Tap::new(app.parts.topics.clone(), filter),
         app,
         sample,
-        told: VecDeque::new(),
+        items: VecDeque::new(),
         _place: place,
     };
     Ok(follow::streamed(tell))
@@ -48,7 +48,7 @@ struct Tell {
     tap: Tap,
     sample: Sample,
     /// Taken and not sent yet.
-    told: VecDeque<Event>,
+    items: VecDeque<Event>,
     _place: Place,
 }
 
@@ -56,7 +56,7 @@ impl Source for Tell {
     /// `None`: the token counts no more, or the host is stopping.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.told.pop_front() {
+            if let Some(event) = self.items.pop_front() {
                 return Some(event);
             }
             if !self.token.counts(&self.app) {
@@ -77,13 +77,13 @@ impl Tell {
         for message in messages {
             if self.sample.takes() {
                 let event = Event::default().event("message").json_data(topics::show(&message, Some(now)));
-                self.told.extend(event.ok());
+                self.items.extend(event.ok());
             } else {
                 left_out += 1;
             }
         }
         if left_out > 0 {
-            self.told.extend(Event::default().event("sampled").json_data(json!({ "leftOut": left_out })).ok());
+            self.items.extend(Event::default().event("sampled").json_data(json!({ "leftOut": left_out })).ok());
         }
         self.sample.next_look();
     }

@@ -11,7 +11,7 @@ use crate::{
     convert::Params,
     details,
     error::{Error, Kind},
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
 };
 use switchbox_admin_api::{Base64, Time, TopicMessage};
 use switchbox_core::ingest::{self, OnCommit};
@@ -78,7 +78,11 @@ pub(crate) fn check_topic(topic: &str) -> Result<(), Error> {
 }
 
 /// Answered when plugins that it triggers have it in the journal (QoS 1 and 2), and when it was given to all subscribers.
-pub(crate) async fn publish(State(app): State<App>, params: Params, Body(wanted): Body<TopicMessage>) -> Answer<Empty> {
+pub(crate) async fn publish(
+    State(app): State<App>,
+    params: Params,
+    Body(wanted): Body<TopicMessage>,
+) -> ApiResult<Empty> {
     params.only(&[])?;
     check_topic(&wanted.topic)?;
     let qos = QoS::of(wanted.qos).ok_or_else(|| Error::invalid("qos is 0, 1 or 2").of_field("qos"))?;

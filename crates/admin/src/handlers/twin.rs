@@ -23,9 +23,9 @@ use switchbox_model::{
 };
 
 /// The documents stand in the answer byte for byte, so it is never a `serde_json::Value`.
-type Answer = Result<JsonText, Error>;
+type TwinResult = Result<JsonText, Error>;
 
-pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> Answer {
+pub(crate) async fn get(State(app): State<App>, Path(path): DevicePath, params: Params) -> TwinResult {
     params.only(&["tolerance"])?;
     let tolerance = params.one("tolerance").map(str::parse).transpose();
     let tolerance = tolerance.map_err(|error: twin::InvalidTolerance| Error::invalid(format!("tolerance: {error}")))?;
@@ -39,7 +39,7 @@ pub(crate) async fn patch(
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
     Raw(body): Raw,
-) -> Answer {
+) -> TwinResult {
     params.only(&["versionToUpdate"])?;
     let expected = match params.one("versionToUpdate").map(str::parse::<u64>) {
         None => None,
@@ -54,7 +54,7 @@ pub(crate) async fn patch(
 }
 
 /// Compared with this tolerance, or with the device's own.
-async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> Answer {
+async fn shown(app: &App, device: &Device, tolerance: Option<Tolerance>) -> TwinResult {
     let configs = app.parts.store.configs(device.num, VERSIONS_KEPT).await?;
     let states = app.parts.store.states(device.num, VERSIONS_KEPT).await?;
     // One that cannot be read was there before they were checked.

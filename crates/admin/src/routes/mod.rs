@@ -61,14 +61,14 @@ pub(super) fn routes(app: App) -> Router {
 
 /// The files of the console need no token, so they count as what an address without one may ask for.
 async fn in_time(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
-    match gate::passes_by(&app, &request) {
+    match gate::check_rate(&app, &request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }
 
 async fn nothing(State(app): State<App>, request: Request) -> Error {
-    if let Err(error) = gate::passes_by(&app, &request) {
+    if let Err(error) = gate::check_rate(&app, &request) {
         return error;
     }
     let uri = request.uri();
@@ -79,7 +79,7 @@ async fn nothing(State(app): State<App>, request: Request) -> Error {
 }
 
 async fn not_so(State(app): State<App>, request: Request) -> Error {
-    if let Err(error) = gate::passes_by(&app, &request) {
+    if let Err(error) = gate::check_rate(&app, &request) {
         return error;
     }
     let (method, uri) = (request.method(), request.uri());

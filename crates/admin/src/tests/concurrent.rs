@@ -131,9 +131,9 @@ fn credentials_are_added_and_removed_one_by_one() {
     }
 }
 
-/// The entries of the log that hold changes of the registry.
+/// The entries of the journal that hold changes of the registry.
 fn changes(host: &TestHost) -> usize {
-    let page = host.runtime.block_on(host.parts.store.log_page(0, 1 << 20)).unwrap();
+    let page = host.runtime.block_on(host.parts.store.journal_page(0, 1 << 20)).unwrap();
     let entries = page.rows.iter().flat_map(|row| &row.entries);
     entries.filter(|entry| matches!(entry, Entry::Registry { .. })).count()
 }
@@ -169,7 +169,7 @@ fn a_device_is_deleted_with_its_commands_in_one_entry_and_a_refused_deletion_end
     };
     let ids = [send(), send(), send()];
     let purged = || {
-        let page = host.runtime.block_on(host.parts.store.log_page(0, 1 << 20)).unwrap();
+        let page = host.runtime.block_on(host.parts.store.journal_page(0, 1 << 20)).unwrap();
         let entries = page.rows.into_iter().flat_map(|row| row.entries);
         let ended =
             entries.filter(|entry| matches!(entry, Entry::DeviceDeleted { .. } | Entry::CommandsSettled { .. }));

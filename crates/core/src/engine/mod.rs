@@ -1,14 +1,14 @@
-//! What an entry of the log means: the one place where entries become devices, documents and deliveries. Runs on the
+//! What an entry of the journal means: the one place where entries become devices, documents and deliveries. Runs on the
 //! writer's thread after the commit, and at start for what the documents miss. Both give the same documents: what is done depends
 //! on the entries alone, on no clock, setting or connection (`replay_tests.rs`).
 
-mod letters;
+mod dead_letters;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use letters::Letters;
+use dead_letters::DeadLetterIds;
 
 use crate::{
     outbox::{self, CommandQueues, EffectSink, Origin},
@@ -22,12 +22,12 @@ use switchbox_model::{
 use switchbox_store::{ConfigReply, Doc, Loaded, Machine, Refused, Reply, Seen, StateVersion, TimerDoc};
 use switchbox_support::metrics::Metrics;
 
-/// The state machine behind the log.
+/// The state machine behind the journal.
 pub struct Engine {
     registry: registry::Handle,
     queues: CommandQueues,
     sink: Arc<dyn EffectSink>,
-    letters: Letters,
+    dead_letters: DeadLetterIds,
     timers: timers::Table,
     metrics: Metrics,
 }
@@ -41,9 +41,9 @@ impl Engine {
         loaded: &Loaded,
         metrics: Metrics,
     ) -> Self {
-        let letters = Letters::new(loaded.last_dead_letter, &loaded.dead_letters);
+        let dead_letters = DeadLetterIds::new(loaded.last_dead_letter, &loaded.dead_letters);
         let timers = timers::Table::load(&loaded.timers);
-        Self { registry, queues, sink, letters, timers, metrics }
+        Self { registry, queues, sink, dead_letters, timers, metrics }
     }
 
     fn events(&mut self, events: Vec<Event>, docs: &mut Vec<Doc>) {
@@ -103,7 +103,7 @@ impl Engine {
                     self.timers.note(docs.iter().skip(before));
                 }
                 Outcome::Dead { error, event } => {
-                    let (id, oldest) = self.letters.add(&plugin);
+                    let (id, oldest) = self.dead_letters.add(&plugin);
                     if let Some(id) = oldest {
                         self.metrics.limit(limits::names::DEAD_LETTERS);
                         docs.push(Doc::DeadLetterGone { id });
@@ -259,7 +259,7 @@ impl Machine for Engine {
                 docs.push(Doc::QueueLimit { commands });
             }
             Entry::DeadLettersDropped { ids } => {
-                self.letters.drop(&ids);
+                self.dead_letters.drop(&ids);
                 docs.extend(ids.into_iter().map(|id| Doc::DeadLetterGone { id }));
             }
             Entry::Called(calls) => {

@@ -1,4 +1,4 @@
-//! Replay gives the same documents: whatever stands in the log, and wherever its documents were when it is replayed. The live store
+//! Replay gives the same documents: whatever stands in the journal, and wherever its documents were when it is replayed. The live store
 //! writes documents in batches of its own timing, and its devices are connected or not; a replay does neither.
 
 use std::{
@@ -106,7 +106,7 @@ fn live(run: &Run, data: &Path, old: &Path) {
     service.stop();
 }
 
-/// The documents after the log of `data` was replayed onto those of `from`, or onto none.
+/// The documents after the journal of `data` was replayed onto those of `from`, or onto none.
 fn replayed(data: &Path, from: Option<&Path>) -> BTreeMap<String, Vec<String>> {
     let folder = folder();
     let to = folder.path();
@@ -281,7 +281,7 @@ fn text(documents: BTreeMap<String, Vec<String>>) -> String {
         .collect()
 }
 
-/// Makes the data folder of this version: the whole log, documents of half of it, and what they are behind all of it.
+/// Makes the data folder of this version: the whole journal, documents of half of it, and what they are behind all of it.
 fn store_version(at: &Path) {
     let folder = folder();
     let [data, old, whole] = ["data", "old", "whole"].map(|name| folder.path().join(name));

@@ -35,19 +35,19 @@ impl Handle {
             match cause {
                 Cause::Api { who } => steps.push(Step::Operator { who }),
                 Cause::Plugin { seq, plugin, digest, attempt, .. } => {
-                    let story = self.journal.story(seq, Some(&plugin)).await?;
+                    let history = self.journal.event_history(seq, Some(&plugin)).await?;
                     let is_it = |handled: &Handled| handled.plugin == plugin && handled.attempt == attempt;
-                    let held = story.held_back(&plugin, attempt);
+                    let held = history.held_back(&plugin, attempt);
                     steps.extend(held.map(|held| Step::HeldBack(Box::new(held.clone()))));
                     // A dead letter that was driven again has failed before under the same numbers.
-                    let record = story.handled.into_iter().rfind(is_it);
+                    let record = history.handled.into_iter().rfind(is_it);
                     bytes += record.iter().map(Handled::payload_bytes).sum::<usize>();
                     steps.push(Step::Execution(Box::new(ExecutionStep { seq, plugin, digest, attempt, record })));
-                    let Some(event) = story.event else {
+                    let Some(event) = history.event else {
                         steps.push(Step::Gone(Gone::Event(seq)));
                         break;
                     };
-                    let before = self.before(&event, story.by).await?;
+                    let before = self.before(&event, history.by).await?;
                     bytes += event.data.payload().len();
                     steps.push(Step::Event(Box::new(event)));
                     steps.extend(before.steps.into_iter().rev());
@@ -69,10 +69,10 @@ impl Handle {
             return Ok(Before { cause, ..Before::from(Step::Command(Box::new(command))) });
         }
         let Some(EffectKey { seq, plugin, index }) = by else { return Ok(Before::default()) };
-        let story = self.journal.story(seq, Some(&plugin)).await?;
+        let history = self.journal.event_history(seq, Some(&plugin)).await?;
         // What failed and was tried again has the effects of the last try.
         let done = |handled: &Handled| handled.plugin == plugin && matches!(handled.outcome, Outcome::Done { .. });
-        let Some(handled) = story.handled.into_iter().rfind(done) else {
+        let Some(handled) = history.handled.into_iter().rfind(done) else {
             return Ok(Before::from(Step::Gone(Gone::Execution { seq, plugin })));
         };
         let Handled { digest, attempt, outcome, .. } = handled;

@@ -25,28 +25,28 @@ impl Handle {
     }
 
     async fn event(&self, seq: Seq) -> Result<Explanation, Error> {
-        let mut story = self.journal.story(seq, None).await?;
-        let Some(event) = story.event.take() else { return Err(Self::missing(format!("event {seq}"))) };
-        let (mut branches, mut cut) = (Vec::new(), story.cut);
-        for (index, execution) in story.handled.iter().enumerate() {
-            let refused = was_refused(execution, story.handled.get(index + 1..).unwrap_or_default());
-            branches.push(self.branch(execution.clone(), &story, refused).await?);
+        let mut history = self.journal.event_history(seq, None).await?;
+        let Some(event) = history.event.take() else { return Err(Self::missing(format!("event {seq}"))) };
+        let (mut branches, mut cut) = (Vec::new(), history.cut);
+        for (index, execution) in history.handled.iter().enumerate() {
+            let refused = was_refused(execution, history.handled.get(index + 1..).unwrap_or_default());
+            branches.push(self.branch(execution.clone(), &history, refused).await?);
             if branches.iter().map(Branch::payload_bytes).sum::<usize>() > limits::EXPLANATION_BYTES {
                 cut = true;
                 break;
             }
         }
-        Ok(Explanation { chain: self.until(event, story.by).await?, branches, cut })
+        Ok(Explanation { chain: self.until(event, history.by).await?, branches, cut })
     }
 
     async fn execution(&self, seq: Seq, plugin: &PluginName) -> Result<Explanation, Error> {
-        let story = self.journal.story(seq, Some(plugin)).await?;
-        let Some(handled) = story.handled.iter().rfind(|handled| handled.plugin == *plugin).cloned() else {
+        let history = self.journal.event_history(seq, Some(plugin)).await?;
+        let Some(handled) = history.handled.iter().rfind(|handled| handled.plugin == *plugin).cloned() else {
             return Err(Self::missing(format!("what plugin {plugin} made of event {seq}")));
         };
-        let Branch { step, branches } = self.branch(handled, &story, false).await?;
-        let mut chain = match story.event {
-            Some(event) => self.until(event, story.by).await?,
+        let Branch { step, branches } = self.branch(handled, &history, false).await?;
+        let mut chain = match history.event {
+            Some(event) => self.until(event, history.by).await?,
             None => vec![Step::Gone(Gone::Event(seq))],
         };
         chain.push(step);
@@ -88,7 +88,7 @@ impl Handle {
 
     async fn call(&self, seq: Seq, plugin: &PluginName, index: u32) -> Result<Explanation, Error> {
         let id = CallRecord::id_of(seq, plugin, index);
-        let calls = self.journal.story(seq, None).await?.calls;
+        let calls = self.journal.event_history(seq, None).await?.calls;
         // Each try of the event made it anew; the last one counts.
         let Some(call) = calls.into_iter().rfind(|call| call.id == id) else {
             return Err(Self::missing(format!("method call {id}")));
@@ -116,21 +116,21 @@ impl Handle {
     async fn dead_letter(&self, id: u64) -> Result<Explanation, Error> {
         let letter = self.journal.dead_letter(id).await?;
         let letter = letter.ok_or_else(|| Self::missing(format!("dead letter {id}")))?;
-        let by = self.journal.story(letter.event.seq, Some(&letter.plugin)).await?.by;
+        let by = self.journal.event_history(letter.event.seq, Some(&letter.plugin)).await?.by;
         let mut chain = self.until(letter.event.clone(), by).await?;
         chain.push(Step::DeadLetter(Box::new(letter)));
         Ok(Explanation { chain, branches: Vec::new(), cut: false })
     }
 
     /// What came of an execution.
-    async fn branch(&self, handled: Handled, story: &EventHistory, refused: bool) -> Result<Branch, Error> {
+    async fn branch(&self, handled: Handled, history: &EventHistory, refused: bool) -> Result<Branch, Error> {
         let mut branches = Vec::new();
         let made = |call: &&CallRecord| is_of(&call.cause, &handled.plugin, handled.attempt);
-        branches.extend(story.calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));
+        branches.extend(history.calls.iter().filter(made).map(|call| Step::Call(Box::new(call.clone())).into()));
         if refused {
             branches.push(Step::Refused.into());
         } else if let Outcome::Done { effects } = &handled.outcome {
-            let held = story.held_back(&handled.plugin, handled.attempt);
+            let held = history.held_back(&handled.plugin, handled.attempt);
             branches.extend(held.map(|held| Step::HeldBack(Box::new(held.clone())).into()));
             for (index, effect) in (0..).zip(effects) {
                 branches.push(self.fate(&handled, index, effect).await?.into());
@@ -141,7 +141,7 @@ impl Handle {
 }
 
 /// Its effects were not made. What was done is never tried again, so the plugin's next try says so. `later`: what stands in
-/// the log behind it.
+/// the journal behind it.
 fn was_refused(handled: &Handled, later: &[Handled]) -> bool {
     let tried_again = later.iter().any(|other| other.plugin == handled.plugin && other.attempt > handled.attempt);
     tried_again && matches!(handled.outcome, Outcome::Done { .. })

@@ -2,7 +2,7 @@
 
 use switchbox_model::{DeviceNum, Event, EventKind, Handled, Outcome, PluginName, Seq};
 
-/// Events and executions stand in the log in the order in which they were written. By their times they may differ from it by this
+/// Events and executions stand in the journal in the order in which they were written. By their times they may differ from it by this
 /// much.
 const OUT_OF_ORDER_MS: u64 = 60_000;
 
@@ -22,7 +22,7 @@ impl EventFilter {
             && self.since_ms.is_none_or(|since| event.time_ms >= since)
     }
 
-    /// What stands before it in the log is older than what is asked for.
+    /// What stands before it in the journal is older than what is asked for.
     pub(super) fn ends_at(&self, event: &Event) -> bool {
         older(event.time_ms, self.since_ms)
     }
@@ -60,7 +60,7 @@ impl ExecutionFilter {
             && self.since_ms.is_none_or(|since| handled.time_ms >= since)
     }
 
-    /// What stands before it in the log is older than what is asked for.
+    /// What stands before it in the journal is older than what is asked for.
     pub(super) fn ends_at(&self, handled: &Handled) -> bool {
         older(handled.time_ms, self.since_ms)
     }

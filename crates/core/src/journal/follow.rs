@@ -1,4 +1,4 @@
-//! Reading the journal as it grows. A follower keeps a place in the log and nothing else, so a slow one costs no
+//! Reading the journal as it grows. A follower keeps a place in the journal and nothing else, so a slow one costs no
 //! memory: what it could not keep up with is left out, and it gets how much that was.
 
 use std::collections::VecDeque;
@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use super::{ExecutionFilter, Handle, touches};
 use switchbox_model::{DeviceNum, Entry, Event, EventKind, Handled, Seq};
 use switchbox_store as store;
-use switchbox_store::LogPage;
+use switchbox_store::JournalPage;
 
-/// Bytes of the log that are read in one go.
+/// Bytes of the journal that are read in one go.
 const PAGE_BYTES: usize = 256 * 1024;
 /// A follower that is further behind than this goes on at the end of the journal.
 const BEHIND_BYTES: u64 = 4 * 1024 * 1024;
@@ -65,7 +65,7 @@ impl Handle {
         let (row, skip, last) = match after {
             Some(cursor) => (cursor.row, cursor.index + 1, cursor.seq),
             None => {
-                let (row, seq) = self.store.log_end();
+                let (row, seq) = self.store.journal_end();
                 (row + 1, 0, seq)
             }
         };
@@ -77,14 +77,14 @@ impl Follower {
     /// What came since the last time; nothing when nothing did.
     pub async fn next(&mut self) -> Result<Vec<(Cursor, Followed)>, store::Error> {
         let mut told = Vec::new();
-        if self.store.log_bytes_from(self.row).await? > BEHIND_BYTES {
-            let (row, seq) = self.store.log_end();
+        if self.store.journal_bytes_from(self.row).await? > BEHIND_BYTES {
+            let (row, seq) = self.store.journal_end();
             told.extend(self.missed(Seq(seq.0 + 1), Cursor { row, index: usize::MAX - 1, seq }));
             (self.row, self.skip) = (row + 1, 0);
             self.last = Some(seq);
             return Ok(told);
         }
-        let LogPage { rows, next } = self.store.log_page(self.row, PAGE_BYTES).await?;
+        let JournalPage { rows, next } = self.store.journal_page(self.row, PAGE_BYTES).await?;
         for row in rows {
             let known = if row.row == self.row { std::mem::take(&mut self.skip) } else { 0 };
             let mut index = 0;

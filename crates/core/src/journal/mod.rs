@@ -1,11 +1,11 @@
-//! Looking back: events, executions and dead letters as the log has them. Reads only; how they look to a caller is the
+//! Looking back: events, executions and dead letters as the journal has them. Reads only; how they look to a caller is the
 //! business of the admin API.
 
+mod event_history;
 mod filter;
 mod follow;
 mod origin;
 mod page;
-mod story;
 mod weight;
 
 use filter::touches;
@@ -13,24 +13,24 @@ use origin::Origins;
 use page::Items;
 use weight::Weight;
 
+pub use event_history::EventHistory;
 pub use filter::{EventFilter, ExecutionFilter};
 pub use follow::{Cursor, FollowFilter, Followed, Follower};
-pub use page::{Letters, Page, Position};
-pub use story::EventHistory;
+pub use page::{DeadLetterPage, Page, Position};
 
 use switchbox_model::{DeadLetter, Entry, Event, Handled, PluginName, limits::ADMIN_PAGE_BYTES};
 use switchbox_store as store;
 
-/// Rows of the log that are read in one go.
+/// Rows of the journal that are read in one go.
 const CHUNK_ROWS: usize = 256;
-/// Rows of the log that one page looks through at most; a page may end early because of it.
+/// Rows of the journal that one page looks through at most; a page may end early because of it.
 const PAGE_ROWS: usize = 16 * 1024;
 /// Pages that a search for the executions of one device looks through at most.
 const DEVICE_PAGES: usize = 64;
-/// A [`Position`] with this row is among what outlived the log: rows of the log begin with 1.
+/// A [`Position`] with this row is among what outlived the journal: rows of the journal begin with 1.
 const OUTLIVED: i64 = 0;
 /// Dead letters that are read in one go.
-const LETTERS: usize = 100;
+const DEAD_LETTERS: usize = 100;
 
 /// Reads the journal. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Handle {
         Ok(items.page(from))
     }
 
-    /// Of any device: those of the log, then those that outlived it.
+    /// Of any device: those of the journal, then those that outlived it.
     async fn all_executions(
         &self,
         before: Option<Position>,
@@ -117,7 +117,7 @@ impl Handle {
         }
     }
 
-    /// Those that outlived the log, onto a page that others may stand on.
+    /// Those that outlived the journal, onto a page that others may stand on.
     async fn outlived(
         &self,
         before: usize,
@@ -148,18 +148,18 @@ impl Handle {
         after: u64,
         limit: usize,
         plugin: Option<&PluginName>,
-    ) -> Result<Letters, store::Error> {
+    ) -> Result<DeadLetterPage, store::Error> {
         let (mut found, mut after) = (Items::new(limit), after);
         loop {
-            let page = self.store.dead_letters(after, LETTERS).await?;
+            let page = self.store.dead_letters(after, DEAD_LETTERS).await?;
             if page.is_empty() {
-                return Ok(Letters { items: found.items, more: false });
+                return Ok(DeadLetterPage { items: found.items, more: false });
             }
             for letter in page.into_iter() {
                 after = letter.id;
                 let taken = plugin.is_none_or(|plugin| letter.plugin == *plugin);
                 if taken && found.push(letter).is_err() {
-                    return Ok(Letters { items: found.items, more: true });
+                    return Ok(DeadLetterPage { items: found.items, more: true });
                 }
             }
         }
@@ -169,7 +169,7 @@ impl Handle {
         self.store.dead_letter(id).await
     }
 
-    /// Goes back through the log. `pick` gives all items of an entry, none for those that are filtered out, so that an
+    /// Goes back through the journal. `pick` gives all items of an entry, none for those that are filtered out, so that an
     /// item's index in its row does not depend on the filter.
     async fn walk<T: Weight>(
         &self,
@@ -182,7 +182,7 @@ impl Handle {
         let mut from = before.map_or(i64::MAX, |position| position.row.saturating_add(1));
         let mut looked_at = 0;
         while looked_at < PAGE_ROWS {
-            let rows = self.store.log_back(from, CHUNK_ROWS).await?;
+            let rows = self.store.journal_back(from, CHUNK_ROWS).await?;
             let Some(oldest) = rows.last().map(|row| row.row) else { return Ok((items, None)) };
             looked_at += rows.len();
             for row in rows {

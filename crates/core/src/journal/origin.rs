@@ -32,7 +32,7 @@ impl<'a> Origins<'a> {
         }
         self.rows += 1;
         // The page ends with its first row.
-        let page = self.store.log_page(row, 1).await?;
+        let page = self.store.journal_page(row, 1).await?;
         for entry in page.rows.into_iter().flat_map(|row| row.entries) {
             self.known.extend(entry.events().iter().map(|event| (event.seq, event.device)));
         }

@@ -1,9 +1,9 @@
-//! A page of what stands in the log: so many items at most, and so many bytes.
+//! A page of what stands in the journal: so many items at most, and so many bytes.
 
 use super::weight::Weight;
 use switchbox_model::{DeadLetter, limits::ADMIN_PAGE_BYTES};
 
-/// A place in the log: what stands before it is older.
+/// A place in the journal: what stands before it is older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     pub row: i64,
@@ -11,7 +11,7 @@ pub struct Position {
     pub index: usize,
 }
 
-/// Newest first, and where to go on; none at the beginning of the log. A page ends once its items are larger than
+/// Newest first, and where to go on; none at the beginning of the journal. A page ends once its items are larger than
 /// [`ADMIN_PAGE_BYTES`] as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -23,7 +23,7 @@ pub struct Page<T> {
 
 /// Dead letters in order of their ids.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Letters {
+pub struct DeadLetterPage {
     pub items: Vec<DeadLetter>,
     /// There may be more behind the last.
     pub more: bool,

@@ -1,4 +1,4 @@
-//! Commands: the operator's calls on a device's queue, and what a command in the log means.
+//! Commands: the operator's calls on a device's queue, and what a command in the journal means.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ impl Handle {
     }
 }
 
-/// A command as the log has it.
+/// A command as the journal has it.
 pub(super) struct Committed {
     pub(super) id: String,
     pub(super) subfolder: String,
@@ -49,8 +49,8 @@ pub(super) struct Committed {
 }
 
 /// Puts it into the device's queue. What cannot be there gets its final status from the sweep for what is due: its
-/// end is an event of its own, and events get their numbers before the log is written. The document is the same whether or not the
-/// device is connected, as it is when the log is replayed.
+/// end is an event of its own, and events get their numbers before the journal is written. The document is the same whether or not the
+/// device is connected, as it is when the journal is replayed.
 pub(super) fn apply(
     queues: &CommandQueues,
     sink: &dyn EffectSink,

@@ -20,7 +20,7 @@ pub use commands::NewCommand;
 pub use operator::{Error, Handle, NewConfig};
 pub use queues::{CommandQueues, Undelivered};
 
-/// Where committed effects go. Called on the log's writer thread: must not block.
+/// Where committed effects go. Called on the journal's writer thread: must not block.
 pub trait EffectSink: Send + Sync {
     /// Its connection is told of it by [`EffectSink::wake`].
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>);
@@ -40,7 +40,7 @@ pub struct Origin<'a> {
     pub cause: &'a dyn Fn(u32) -> Cause,
 }
 
-/// Applies effects that are in the log: all of them, or none when one is refused. `replies` gets what the config effects did, in
+/// Applies effects that are in the journal: all of them, or none when one is refused. `replies` gets what the config effects did, in
 /// their order.
 pub fn apply(
     registry: &registry::Handle,

@@ -1,4 +1,4 @@
-//! Effects that an operator asks for: checked here, and then written to the log as those of plugins are.
+//! Effects that an operator asks for: checked here, and then written to the journal as those of plugins are.
 
 use bytes::Bytes;
 
@@ -52,7 +52,7 @@ impl Handle {
         Self { store, queues }
     }
 
-    /// At each start: writes down how many commands may wait for a device, where the log says otherwise. It is an entry, as what
+    /// At each start: writes down how many commands may wait for a device, where the journal says otherwise. It is an entry, as what
     /// becomes of a command depends on it.
     pub async fn limit_queues(&self, commands: usize) -> Result<(), store::Error> {
         if self.queues.most() != commands {

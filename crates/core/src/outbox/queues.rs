@@ -14,9 +14,9 @@ use switchbox_model::{DeviceNum, OpenCommands};
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// As the log has it.
+    /// As the journal has it.
     open: OpenCommands,
-    /// Ended already, although the log does not say so yet: only the task that claimed a command may end it.
+    /// Ended already, although the journal does not say so yet: only the task that claimed a command may end it.
     claimed: Vec<u64>,
 }
 
@@ -29,7 +29,7 @@ pub struct Undelivered {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     most: AtomicUsize,
     devices: Mutex<HashMap<DeviceNum, Queue>>,
     undelivered: Mutex<Vec<Undelivered>>,
@@ -40,55 +40,55 @@ struct Shared {
 /// All queues. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CommandQueues {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 impl CommandQueues {
-    /// As the store has them. `most` may wait for one device, until the log says another limit.
+    /// As the store has them. `most` may wait for one device, until the journal says another limit.
     #[must_use]
     pub fn new(commands: HashMap<DeviceNum, OpenCommands>, most: u64) -> Self {
         let queue = |open| Queue { open, claimed: Vec::new() };
         let devices = commands.into_iter().map(|(device, open)| (device, queue(open))).collect();
         let (most, due) = (AtomicUsize::new(count(most)), watch::Sender::new(u64::MAX));
-        Self { shared: Arc::new(Shared { most, devices: Mutex::new(devices), undelivered: Mutex::default(), due }) }
+        Self { inner: Arc::new(Inner { most, devices: Mutex::new(devices), undelivered: Mutex::default(), due }) }
     }
 
     /// How many may wait for one device.
     #[must_use]
     pub fn most(&self) -> usize {
-        self.shared.most.load(Ordering::Relaxed)
+        self.inner.most.load(Ordering::Relaxed)
     }
 
-    /// Only for applying the log.
+    /// Only for applying the journal.
     pub fn set_most(&self, most: u64) {
-        self.shared.most.store(count(most), Ordering::Relaxed);
+        self.inner.most.store(count(most), Ordering::Relaxed);
     }
 
-    /// Only for applying the log: opens the device's next command. Gives its number, and whether there was room.
+    /// Only for applying the journal: opens the device's next command. Gives its number, and whether there was room.
     pub(super) fn open_next(&self, device: DeviceNum) -> (u64, bool) {
-        let mut devices = self.shared.devices.lock();
+        let mut devices = self.inner.devices.lock();
         let queue = devices.entry(device).or_default();
         let room = queue.open.len() < self.most();
         (queue.open.open_next(), room)
     }
 
-    /// For what applies the log only. False: it had ended before.
+    /// For what applies the journal only. False: it had ended before.
     pub fn close(&self, device: DeviceNum, num: u64) -> bool {
-        let mut devices = self.shared.devices.lock();
+        let mut devices = self.inner.devices.lock();
         let Some(queue) = devices.get_mut(&device) else { return false };
         queue.claimed.retain(|claimed| *claimed != num);
         queue.open.close(num)
     }
 
-    /// Only for applying the log: the device is gone.
+    /// Only for applying the journal: the device is gone.
     pub fn forget(&self, device: DeviceNum) {
-        self.shared.devices.lock().remove(&device);
+        self.inner.devices.lock().remove(&device);
     }
 
     /// Claims the command's end: returns true for the first caller only.
     #[must_use]
     pub fn claim(&self, device: DeviceNum, num: u64) -> bool {
-        let mut devices = self.shared.devices.lock();
+        let mut devices = self.inner.devices.lock();
         let Some(queue) = devices.get_mut(&device) else { return false };
         let first = queue.open.contains(num) && !queue.claimed.contains(&num);
         if first {
@@ -100,14 +100,14 @@ impl CommandQueues {
     /// Nobody has ended it yet.
     #[must_use]
     pub fn is_open(&self, device: DeviceNum, num: u64) -> bool {
-        let devices = self.shared.devices.lock();
+        let devices = self.inner.devices.lock();
         devices.get(&device).is_some_and(|queue| queue.open.contains(num) && !queue.claimed.contains(&num))
     }
 
     /// Commands of the device that are open.
     #[must_use]
     pub fn len(&self, device: DeviceNum) -> usize {
-        self.shared.devices.lock().get(&device).map_or(0, |queue| queue.open.len())
+        self.inner.devices.lock().get(&device).map_or(0, |queue| queue.open.len())
     }
 
     /// How many more may wait for the device.
@@ -119,36 +119,36 @@ impl CommandQueues {
     /// The number of the device's newest command; 0 = none yet.
     #[must_use]
     pub fn last(&self, device: DeviceNum) -> u64 {
-        self.shared.devices.lock().get(&device).map_or(0, |queue| queue.open.last())
+        self.inner.devices.lock().get(&device).map_or(0, |queue| queue.open.last())
     }
 
     /// Before this one no command of the device is open.
     #[must_use]
     pub fn first(&self, device: DeviceNum) -> u64 {
-        let devices = self.shared.devices.lock();
+        let devices = self.inner.devices.lock();
         devices.get(&device).map_or(0, |queue| queue.open.first().unwrap_or(queue.open.last() + 1))
     }
 
     /// Open commands of all devices.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.shared.devices.lock().values().map(|queue| queue.open.len()).sum()
+        self.inner.devices.lock().values().map(|queue| queue.open.len()).sum()
     }
 
     /// A command's time will be over then.
     pub fn note_due(&self, ms: u64) {
-        self.shared.due.send_if_modified(|due| {
+        self.inner.due.send_if_modified(|due| {
             let earlier = ms < *due;
             *due = (*due).min(ms);
             earlier
         });
     }
 
-    /// Only for applying the log: the device cannot take this open command, which was for now only. It is claimed, so that it is
+    /// Only for applying the journal: the device cannot take this open command, which was for now only. It is claimed, so that it is
     /// sent to no connection that comes, and due at once.
     pub(super) fn note_undelivered(&self, device: DeviceNum, num: u64, id: &str) {
         if self.claim(device, num) {
-            self.shared.undelivered.lock().push(Undelivered { device, num, id: id.to_owned() });
+            self.inner.undelivered.lock().push(Undelivered { device, num, id: id.to_owned() });
             self.note_due(0);
         }
     }
@@ -156,9 +156,9 @@ impl CommandQueues {
     /// Commands to be ended now, each of them given once.
     #[must_use]
     pub fn take_undelivered(&self) -> Vec<Undelivered> {
-        let mut taken = std::mem::take(&mut *self.shared.undelivered.lock());
-        // While the log is replayed, the end of a command may come after it.
-        let devices = self.shared.devices.lock();
+        let mut taken = std::mem::take(&mut *self.inner.undelivered.lock());
+        // While the journal is replayed, the end of a command may come after it.
+        let devices = self.inner.devices.lock();
         taken.retain(|Undelivered { device, num, .. }| {
             devices.get(device).is_some_and(|queue| queue.claimed.contains(num))
         });
@@ -167,13 +167,13 @@ impl CommandQueues {
 
     /// What [`Self::note_due`] noted is dealt with.
     pub fn clear_due(&self) {
-        self.shared.due.send_replace(u64::MAX);
+        self.inner.due.send_replace(u64::MAX);
     }
 
     /// Changes when a command is due earlier.
     #[must_use]
     pub fn due(&self) -> watch::Receiver<u64> {
-        self.shared.due.subscribe()
+        self.inner.due.subscribe()
     }
 }
 
@@ -193,10 +193,10 @@ mod tests {
         let (num, _) = queues.open_next(LAMP);
         assert!(queues.is_open(LAMP, num));
         assert!(queues.claim(LAMP, num), "the first");
-        assert!(!queues.claim(LAMP, num) && !queues.is_open(LAMP, num), "a second, before the log has it");
-        assert_eq!(queues.len(LAMP), 1, "what the log says counts");
+        assert!(!queues.claim(LAMP, num) && !queues.is_open(LAMP, num), "a second, before the journal has it");
+        assert_eq!(queues.len(LAMP), 1, "what the journal says counts");
         assert!(queues.close(LAMP, num));
-        assert!(!queues.close(LAMP, num) && !queues.claim(LAMP, num), "a second, when the log has it");
+        assert!(!queues.close(LAMP, num) && !queues.claim(LAMP, num), "a second, when the journal has it");
         assert!(!queues.claim(LAMP, 7) && !queues.claim(DeviceNum(2), 1), "no such command");
     }
 

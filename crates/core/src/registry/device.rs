@@ -23,7 +23,7 @@ pub struct Device {
     pub created_ms: u64,
     order: Mutex<()>,
     last_state: AtomicU64,
-    /// The newest state that was handed to the log and may not be applied yet. `None`: the one that is applied.
+    /// The newest state that was handed to the journal and may not be applied yet. `None`: the one that is applied.
     submitted_state: Mutex<Option<Bytes>>,
     /// When it last sent a PINGREQ, milliseconds since the Unix epoch; 0 = never.
     heartbeat_ms: AtomicU64,
@@ -52,7 +52,7 @@ struct Inner {
     /// Without what has its own place above.
     seen: Seen,
     error: Option<DeviceError>,
-    /// The error is not in the log yet.
+    /// The error is not in the journal yet.
     error_is_new: bool,
     deleted: bool,
 }
@@ -85,7 +85,7 @@ impl Device {
         }
     }
 
-    /// Held while the device's events are queued for the log and for the plugins, so that both have the same order.
+    /// Held while the device's events are queued for the journal and for the plugins, so that both have the same order.
     pub fn order(&self) -> MutexGuard<'_, ()> {
         self.order.lock()
     }
@@ -95,17 +95,17 @@ impl Device {
         self.last_state.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A state goes to the log. Only while [`Device::order`] is held.
+    /// A state goes to the journal. Only while [`Device::order`] is held.
     pub fn state_submitted(&self, payload: &Bytes) {
         *self.submitted_state.lock() = Some(payload.clone());
     }
 
-    /// What was handed to the log did not get there.
+    /// What was handed to the journal did not get there.
     pub fn forget_submitted_state(&self) {
         *self.submitted_state.lock() = None;
     }
 
-    /// The newest state, also where it is on its way to the log, and its version; 0 = there is none. Only while [`Device::order`] is
+    /// The newest state, also where it is on its way to the journal, and its version; 0 = there is none. Only while [`Device::order`] is
     /// held.
     #[must_use]
     pub fn newest_state(&self) -> (Bytes, u64) {
@@ -156,8 +156,8 @@ impl Device {
         Seen { heartbeat_ms, config_sent_ms, ..self.inner.lock().seen }
     }
 
-    /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the log.
-    pub fn heard(&self, time_ms: u64) {
+    /// It sent a PINGREQ. Not durable before its connection ends: a ping is not worth a place in the journal.
+    pub fn record_ping(&self, time_ms: u64) {
         self.heartbeat_ms.store(time_ms, Ordering::Relaxed);
     }
 
@@ -172,8 +172,8 @@ impl Device {
     }
 
     /// Its gateway sent something for it. Not durable before it is detached.
-    pub fn heard_by_gateway(&self, time_ms: u64) {
-        self.gateway.heard(time_ms);
+    pub fn record_gateway_event(&self, time_ms: u64) {
+        self.gateway.record_event(time_ms);
     }
 
     /// The gateway over which it was last heard of.
@@ -182,13 +182,13 @@ impl Device {
         self.gateway.get()
     }
 
-    /// The same, where it is not in the log yet.
+    /// The same, where it is not in the journal yet.
     #[must_use]
     pub fn take_new_gateway_access(&self) -> Option<GatewayAccess> {
         self.gateway.take_new()
     }
 
-    /// For what applies the log only.
+    /// For what applies the journal only.
     pub fn set_gateway_access(&self, access: GatewayAccess) {
         self.gateway.set(access);
     }
@@ -207,14 +207,14 @@ impl Device {
         self.inner.lock().error.clone()
     }
 
-    /// The same, where it is not in the log yet.
+    /// The same, where it is not in the journal yet.
     #[must_use]
     pub fn take_new_error(&self) -> Option<DeviceError> {
         let mut inner = self.inner.lock();
         std::mem::take(&mut inner.error_is_new).then(|| inner.error.clone()).flatten()
     }
 
-    /// For what applies the log only.
+    /// For what applies the journal only.
     pub fn set_error(&self, error: DeviceError) {
         let mut inner = self.inner.lock();
         // Another one may have come while this one was written.
@@ -255,12 +255,12 @@ impl Device {
         self.inner.lock().config.as_ref().map_or((0, false), |config| (config.version, config.payload == payload))
     }
 
-    /// For what applies the log only.
+    /// For what applies the journal only.
     pub fn set_config(&self, version: Arc<ConfigVersion>) {
         self.inner.lock().config = Some(version);
     }
 
-    /// For what applies the log only. Returns false if there is no such version.
+    /// For what applies the journal only. Returns false if there is no such version.
     pub fn acknowledge_config(&self, version: u64, time_ms: u64) -> bool {
         let mut inner = self.inner.lock();
         let Inner { config: Some(config), seen, .. } = &mut *inner else { return false };
@@ -274,13 +274,13 @@ impl Device {
         true
     }
 
-    /// For what applies the log only.
+    /// For what applies the journal only.
     pub fn set_state(&self, version: Arc<StateVersion>) {
         self.last_state.fetch_max(version.version, Ordering::Relaxed);
         self.inner.lock().state = Some(version);
     }
 
-    /// For what applies the log only.
+    /// For what applies the journal only.
     pub fn set_seen(&self, newer: Seen) {
         let raise = |place: &AtomicU64, time_ms: Option<u64>| place.fetch_max(time_ms.unwrap_or(0), Ordering::Relaxed);
         raise(&self.heartbeat_ms, newer.heartbeat_ms);

@@ -1,4 +1,4 @@
-//! The gateway over which a device was last heard of. An event of the device costs no more than the time's store; the log has
+//! The gateway over which a device was last heard of. An event of the device costs no more than the time's store; the journal has
 //! it when the device is attached, and again when that ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,44 +11,44 @@ use switchbox_model::{DeviceId, registry::GatewayAccess};
 pub(super) struct LastGateway {
     /// Milliseconds since the Unix epoch; 0 = never.
     time_ms: AtomicU64,
-    told: Mutex<Told>,
+    recorded: Mutex<Recorded>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Recorded {
     gateway: Option<DeviceId>,
-    /// The time that the log has; 0 = none of this gateway.
+    /// The time that the journal has; 0 = none of this gateway.
     time_ms: u64,
 }
 
 impl LastGateway {
     pub(super) fn attached(&self, gateway: &DeviceId, time_ms: u64) {
-        *self.told.lock() = Told { gateway: Some(gateway.clone()), time_ms: 0 };
-        self.heard(time_ms);
+        *self.recorded.lock() = Recorded { gateway: Some(gateway.clone()), time_ms: 0 };
+        self.record_event(time_ms);
     }
 
-    pub(super) fn heard(&self, time_ms: u64) {
+    pub(super) fn record_event(&self, time_ms: u64) {
         self.time_ms.store(time_ms, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> Option<GatewayAccess> {
-        let gateway = self.told.lock().gateway.clone()?;
+        let gateway = self.recorded.lock().gateway.clone()?;
         Some(GatewayAccess { gateway, time_ms: self.time_ms.load(Ordering::Relaxed) })
     }
 
-    /// The same, where the log does not have it yet.
+    /// The same, where the journal does not have it yet.
     pub(super) fn take_new(&self) -> Option<GatewayAccess> {
         let access = self.get()?;
-        let mut told = self.told.lock();
-        (std::mem::replace(&mut told.time_ms, access.time_ms) != access.time_ms).then_some(access)
+        let mut recorded = self.recorded.lock();
+        (std::mem::replace(&mut recorded.time_ms, access.time_ms) != access.time_ms).then_some(access)
     }
 
-    /// The log says so. A newer one may have come while this one was written.
+    /// The journal says so. A newer one may have come while this one was written.
     pub(super) fn set(&self, access: GatewayAccess) {
         let GatewayAccess { gateway, time_ms } = access;
-        let mut told = self.told.lock();
+        let mut recorded = self.recorded.lock();
         if self.time_ms.fetch_max(time_ms, Ordering::Relaxed) <= time_ms {
-            *told = Told { gateway: Some(gateway), time_ms };
+            *recorded = Recorded { gateway: Some(gateway), time_ms };
         }
     }
 }
@@ -67,11 +67,11 @@ mod tests {
         assert_eq!((last.get(), last.take_new()), (None, None));
         last.attached(&hub, 1);
         assert_eq!((last.take_new(), last.take_new()), (Some(access("hub", 1)), None));
-        last.heard(2);
+        last.record_event(2);
         assert_eq!((last.take_new(), last.take_new()), (Some(access("hub", 2)), None));
         last.attached(&other, 2);
         assert_eq!(last.take_new(), Some(access("other", 2)));
-        last.heard(3);
+        last.record_event(3);
         last.set(access("hub", 2));
         assert_eq!(last.get(), Some(access("other", 3)));
         last.set(access("other", 3));

@@ -1,5 +1,5 @@
 //! Devices and registries: which exist, what the operator configured, the newest config and state of each. Holds them in
-//! memory; the log makes them durable. Never talks to a client.
+//! memory; the journal makes them durable. Never talks to a client.
 
 mod apply;
 mod bindings;
@@ -180,7 +180,7 @@ impl Handle {
 
     /// Notifies the listeners of a change that decides which connections may stay, and that is not kept here.
     pub fn announce(&self, changed: Changed) {
-        // Nobody listens while the log is replayed.
+        // Nobody listens while the journal is replayed.
         let _ = self.changes.send(changed);
     }
 
@@ -209,9 +209,9 @@ impl Handle {
         self.maps.read().devices()
     }
 
-    /// Applies a change that is in the log; with `revision`, only if what it changes has that one.
+    /// Applies a change that is in the journal; with `revision`, only if what it changes has that one.
     pub fn apply(&self, change: RegistryChange, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
-        // Also while the log is replayed: no number is given twice.
+        // Also while the journal is replayed: no number is given twice.
         if let RegistryChange::DeviceCreated(new) = &change {
             self.last_num.fetch_max(new.num.0, Ordering::Relaxed);
         }
@@ -229,7 +229,7 @@ impl Handle {
         }
         reply
     }
-    /// Applies the deletion of a device that is in the log; with `revision`, only if the device has that one.
+    /// Applies the deletion of a device that is in the journal; with `revision`, only if the device has that one.
     pub fn apply_deletion(&self, num: DeviceNum, revision: Option<u64>, docs: &mut Vec<Doc>) -> Reply {
         let applied = self.maps.write().apply_deletion(num, revision, docs);
         match applied {

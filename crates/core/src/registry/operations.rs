@@ -1,4 +1,4 @@
-//! What operators ask for: each is one entry of the log, which is made or refused as a whole where it is applied. Waits until it is
+//! What operators ask for: each is one entry of the journal, which is made or refused as a whole where it is applied. Waits until it is
 //! durable. Nothing is decided here from what the registry is now, as it may be another one by then.
 
 use std::{

@@ -1,20 +1,20 @@
-//! Timers of plugins: when they are due, and the clock that turns them into events. An event in the log is the firing: what
-//! applies the log takes the timer away, or makes it due again, in the same entry. Never handles an event.
+//! Timers of plugins: when they are due, and the clock that turns them into events. An event in the journal is the firing: what
+//! applies the journal takes the timer away, or makes it due again, in the same entry. Never handles an event.
 
 mod cron;
+mod firing;
 mod schedule;
 mod table;
-mod wheel;
 
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+pub use firing::run;
 pub use schedule::{Wanted, first};
 pub use table::Table;
 use table::{Fired, Timers};
-pub use wheel::run;
 
 use switchbox_model::{
     Effect, EffectKey, Entry, EventData, PluginName, Seq,
@@ -25,10 +25,10 @@ use switchbox_store as store;
 use switchbox_store::TimerDoc;
 use switchbox_support::clock;
 
-/// One plugin's timers, as they will be once all that is queued for the log is applied.
+/// One plugin's timers, as they will be once all that is queued for the journal is applied.
 #[derive(Debug, Default)]
-struct Cell {
-    /// Held from looking to queueing, by setting timers and by firing them, so that both are in the order of the log.
+struct PluginTimers {
+    /// HeldTimers from looking to queueing, by setting timers and by firing them, so that both are in the order of the journal.
     order: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
@@ -43,14 +43,14 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    plugins: RwLock<HashMap<PluginName, Arc<Cell>>>,
+struct Inner {
+    plugins: RwLock<HashMap<PluginName, Arc<PluginTimers>>>,
     /// The next due time may be another one.
     changed: Notify,
 }
 
 impl State {
-    fn note_fired(&mut self, timer: Timer, by: Option<EffectKey>) {
+    fn record_fired(&mut self, timer: Timer, by: Option<EffectKey>) {
         // Where the plugin has cancelled it since, only this one firing is due again.
         let timer = Timer { schedule: Schedule::Once, ..timer };
         let (last, count) = self
@@ -65,20 +65,20 @@ impl State {
 /// The timers of all plugins. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 /// While it lives nobody else sets, cancels or fires timers of the plugin.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldTimers {
     plugin: PluginName,
-    cell: Arc<Cell>,
-    shared: Arc<Shared>,
+    cell: Arc<PluginTimers>,
+    inner: Arc<Inner>,
     _order: OwnedMutexGuard<()>,
 }
 
-impl Held {
-    /// These effects of the event are queued for the log, each with its place among all of them.
+impl HeldTimers {
+    /// These effects of the event are queued for the journal, each with its place among all of them.
     pub fn apply(&self, seq: Seq, effects: Vec<(u32, Effect)>) {
         let mut state = self.cell.state.lock();
         for (index, effect) in effects {
@@ -92,7 +92,7 @@ impl Held {
             }
         }
         drop(state);
-        self.shared.changed.notify_one();
+        self.inner.changed.notify_one();
     }
 
     /// Whether the plugin has been notified that it starts with this component and these settings.
@@ -104,7 +104,7 @@ impl Held {
     /// Notes that it is notified now.
     pub fn start(&self, version: String, now_ms: u64) {
         self.cell.state.lock().timers.set(start(version, now_ms), None);
-        self.shared.changed.notify_one();
+        self.inner.changed.notify_one();
     }
 
     /// The plugin's timers are deleted.
@@ -139,7 +139,7 @@ impl Held {
             && let Some((timer, by)) = state.timers.due(now_ms)
         {
             let _: Option<Fired> = state.timers.fired(&timer.name, timer.due_ms, now_ms);
-            state.note_fired(timer.clone(), by.clone());
+            state.record_fired(timer.clone(), by.clone());
             let Timer { name, payload, due_ms, .. } = timer;
             let plugin = self.plugin.to_string();
             fired.push((EventData::Timer { plugin, name, payload, due_ms, late: due_ms < since_ms }, by));
@@ -172,7 +172,7 @@ impl Handle {
 
     /// Events of timers from before the host started, which their plugins have not handled.
     pub fn load_unhandled(&self, plugin: &PluginName, timer: Timer, by: Option<EffectKey>) {
-        self.of(plugin).state.lock().note_fired(timer, by);
+        self.of(plugin).state.lock().record_fired(timer, by);
     }
 
     /// The plugin has handled an event of this timer, or never will.
@@ -190,15 +190,15 @@ impl Handle {
     /// Plugins that have timers, whether they run or not.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginName> {
-        let plugins = self.shared.plugins.read();
-        let has_some = |cell: &Cell| cell.state.lock().timers.next_due().is_some();
+        let plugins = self.inner.plugins.read();
+        let has_some = |cell: &PluginTimers| cell.state.lock().timers.next_due().is_some();
         plugins.iter().filter(|(_, cell)| has_some(cell)).map(|(name, _)| name.clone()).collect()
     }
 
     /// After a start, and after the wall clock went back: timers that would be due too late are due sooner, all of them and in
-    /// one entry of the log with whatever else depends on the clock.
+    /// one entry of the journal with whatever else depends on the clock.
     pub async fn clock_set(&self, store: &store::Handle, now_ms: u64) -> Result<(), store::Error> {
-        let plugins: Vec<_> = self.shared.plugins.read().keys().cloned().collect();
+        let plugins: Vec<_> = self.inner.plugins.read().keys().cloned().collect();
         let mut held = Vec::with_capacity(plugins.len());
         for plugin in plugins {
             held.push(self.hold(&plugin).await);
@@ -209,15 +209,15 @@ impl Handle {
             state.timers.realign(now_ms);
             state.running_since_ms = state.running_since_ms.map(|since_ms| since_ms.min(now_ms));
         }
-        self.shared.changed.notify_one();
+        self.inner.changed.notify_one();
         Ok(())
     }
 
-    fn of(&self, plugin: &PluginName) -> Arc<Cell> {
-        if let Some(cell) = self.shared.plugins.read().get(plugin) {
+    fn of(&self, plugin: &PluginName) -> Arc<PluginTimers> {
+        if let Some(cell) = self.inner.plugins.read().get(plugin) {
             return cell.clone();
         }
-        self.shared.plugins.write().entry(plugin.clone()).or_default().clone()
+        self.inner.plugins.write().entry(plugin.clone()).or_default().clone()
     }
 
     fn look<T>(&self, plugin: &PluginName, look: impl FnOnce(&Timers) -> T) -> T {
@@ -244,23 +244,23 @@ impl Handle {
     /// The plugin runs: its timers fire from now on, those that were due before as late ones.
     pub fn resume(&self, plugin: &PluginName) {
         self.of(plugin).state.lock().running_since_ms.get_or_insert_with(clock::now_ms);
-        self.shared.changed.notify_one();
+        self.inner.changed.notify_one();
     }
 
     /// Waits until nobody else holds the plugin's timers.
-    pub async fn hold(&self, plugin: &PluginName) -> Held {
+    pub async fn hold(&self, plugin: &PluginName) -> HeldTimers {
         let cell = self.of(plugin);
         let order = cell.order.clone().lock_owned().await;
-        Held { plugin: plugin.clone(), cell, shared: self.shared.clone(), _order: order }
+        HeldTimers { plugin: plugin.clone(), cell, inner: self.inner.clone(), _order: order }
     }
 
     /// The plugins that run and have a timer, with the next time of each.
     fn waiting(&self) -> Vec<(PluginName, u64)> {
-        let next = |cell: &Cell| {
+        let next = |cell: &PluginTimers| {
             let state = cell.state.lock();
             state.running_since_ms.and(state.timers.next_due())
         };
-        let plugins = self.shared.plugins.read();
+        let plugins = self.inner.plugins.read();
         plugins.iter().filter_map(|(name, cell)| Some((name.clone(), next(cell)?))).collect()
     }
 }

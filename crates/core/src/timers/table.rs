@@ -107,7 +107,7 @@ pub(super) enum Fired {
     Gone,
 }
 
-/// The timers as the log has made them so far: for what applies the log.
+/// The timers as the journal has made them so far: for what applies the journal.
 #[derive(Debug, Default)]
 pub struct Table {
     plugins: BTreeMap<PluginName, Timers>,
@@ -159,7 +159,7 @@ impl Table {
         self.plugins.iter_mut().flat_map(moved).collect()
     }
 
-    /// A firing is in the log: in the same entry the timer goes, or is due again.
+    /// A firing is in the journal: in the same entry the timer goes, or is due again.
     #[must_use]
     pub fn fired(&mut self, plugin: &PluginName, name: &str, due_ms: u64, now_ms: u64) -> Option<Doc> {
         let plugin = plugin.clone();

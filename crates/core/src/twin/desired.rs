@@ -1,4 +1,4 @@
-//! Desired as changes make it. The log's application and the plugins' calls both count versions with this code, so a plugin
+//! Desired as changes make it. The journal's application and the plugins' calls both count versions with this code, so a plugin
 //! gets the same conflicts that its effects will meet.
 
 use bytes::Bytes;

@@ -28,7 +28,7 @@ pub struct Item<D> {
     pub logged: Option<Logged>,
 }
 
-/// What stands in the log of an item.
+/// What stands in the journal of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Logged {
     pub num: MessageNum,
@@ -53,7 +53,7 @@ impl Progress {
 
 /// What an earlier process left of an item.
 #[derive(Debug)]
-pub struct Left<D> {
+pub struct StoredItem<D> {
     pub item: Item<D>,
     pub reached: Reached,
 }
@@ -74,7 +74,7 @@ pub enum Reached {
 pub(super) enum Received {
     /// It came.
     Here,
-    /// It is on its way to the log.
+    /// It is on its way to the journal.
     Submitted,
     /// PUBREC says so.
     Acknowledged,
@@ -115,10 +115,10 @@ impl<D: Weigh> Item<D> {
     }
 
     /// Where it came by a shared subscription.
-    pub(super) fn shared(self) -> Option<Shared> {
+    pub(super) fn shared(self) -> Option<SharedMessage> {
         let num = self.logged.map(|logged| logged.num);
         match self.body {
-            Body::Message { message, shared: Some(filter), .. } => Some(Shared { num, filter, message }),
+            Body::Message { message, shared: Some(filter), .. } => Some(SharedMessage { num, filter, message }),
             _ => None,
         }
     }
@@ -137,7 +137,7 @@ impl<D: Weigh> Item<D> {
 
 /// A message that came by a shared subscription, and that another of its members may have instead.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub struct SharedMessage {
     /// Where it is written down.
     pub num: Option<MessageNum>,
     pub filter: Arc<str>,
@@ -146,7 +146,7 @@ pub struct Shared {
 
 /// What became of an item that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
+pub enum OfferResult {
     Taken,
     /// The queue is full.
     Full,

@@ -24,7 +24,8 @@ use std::{
 };
 
 pub use self::item::{
-    Body, Expected, Frame, Item, Left, Logged, Offer, Progress, PublishReceipt, Reached, Shared, Weigh,
+    Body, Expected, Frame, Item, Logged, OfferResult, Progress, PublishReceipt, Reached, SharedMessage, StoredItem,
+    Weigh,
 };
 use self::{acks::Acks, item::Received, released::Released, suspended::Suspended};
 use switchbox_model::{Message, QoS, broker::MessageNum, limits};
@@ -73,7 +74,7 @@ pub struct Session<D> {
     uncommitted: VecDeque<(QueuePosition, u16)>,
     /// Packet identifiers of what is written down, from before it is until the client has it.
     ids: HashSet<u16>,
-    /// Of those, what is on its way to the log and has its place in the queue: how many, and their bytes.
+    /// Of those, what is on its way to the journal and has its place in the queue: how many, and their bytes.
     reserved: usize,
     reserved_bytes: usize,
     progress: Progress,
@@ -148,7 +149,7 @@ impl<D: Clone + Weigh> Session<D> {
 
     /// The session is over: gives what came by shared subscriptions and another client may have. What may have reached
     /// this one with QoS 2 is not among it, as MQTT asks.
-    pub fn end(&mut self) -> Vec<Shared> {
+    pub fn end(&mut self) -> Vec<SharedMessage> {
         self.suspended = Suspended::default();
         let sent = std::mem::take(&mut self.in_flight).into_iter().filter_map(|entry| entry.item);
         let sent = sent.filter(|item| item.qos == QoS::AtLeastOnce);
@@ -209,12 +210,12 @@ impl<D: Clone + Weigh> Session<D> {
     }
 
     /// Puts it into the queue.
-    pub fn offer(&mut self, item: Item<D>) -> Offer {
+    pub fn offer(&mut self, item: Item<D>) -> OfferResult {
         if !self.has_room(item.size()) {
-            return Offer::Full;
+            return OfferResult::Full;
         }
         self.enqueue(item);
-        Offer::Taken
+        OfferResult::Taken
     }
 
     /// What to write next; None until something comes or is acknowledged.
@@ -397,7 +398,7 @@ impl<D: Clone + Weigh> Session<D> {
 
     /// Forgets the messages for which this does not hold, sent or not. Gives what came by shared subscriptions, was not sent
     /// yet, and another client may have.
-    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<Shared> {
+    pub fn revoke(&mut self, may: impl Fn(&Message) -> bool) -> Vec<SharedMessage> {
         let denied = |item: &Item<D>| matches!(&item.body, Body::Message { message, .. } if !may(message));
         let sent = self.in_flight.iter().filter(|entry| entry.item.as_ref().is_some_and(denied));
         for id in sent.map(|entry| entry.id).collect::<Vec<_>>() {

@@ -211,7 +211,7 @@ impl Pair {
         model.written = 0;
         model.acks.clear();
         model.queue.retain(|message| message.qos != QoS::AtMostOnce);
-        // What is not yet on its way to the log is sent again by the client.
+        // What is not yet on its way to the journal is sent again by the client.
         let submitted: Vec<_> = model.batches.iter().filter_map(|(_, id)| *id).collect();
         model.received.retain(|id, acknowledged| *acknowledged || submitted.contains(id));
     }
@@ -220,7 +220,7 @@ impl Pair {
         let item = item(self.next, qos, bytes);
         let message = Waiting { num: self.next, qos, size: item.size(), logged: None };
         let taken = self.model.has_room(message.size);
-        prop_assert_eq!(self.session.offer(item), if taken { Offer::Taken } else { Offer::Full });
+        prop_assert_eq!(self.session.offer(item), if taken { OfferResult::Taken } else { OfferResult::Full });
         if taken {
             self.model.queue.push_back(message);
         }

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use super::{InFlight, Item, Left, Logged, Reached, Sent, Session, Weigh, item::Received};
+use super::{InFlight, Item, Logged, Reached, Sent, Session, StoredItem, Weigh, item::Received};
 use switchbox_model::broker::MessageNum;
 
 impl<D: Clone + Weigh> Session<D> {
     /// Takes it up: in order, without what expired and was not sent for sure, and the QoS 2 packet identifiers of
     /// the client.
     #[must_use]
-    pub fn restore(left: Vec<Left<D>>, received: Vec<u16>, now: Instant) -> Self {
+    pub fn restore(left: Vec<StoredItem<D>>, received: Vec<u16>, now: Instant) -> Self {
         let mut session = Self::new();
         session.received = received.into_iter().map(|id| (id, Received::Acknowledged)).collect();
-        for Left { item, reached } in left {
+        for StoredItem { item, reached } in left {
             if let Some(logged) = item.logged {
                 // Not free for the next one even if it goes: the client may know it.
                 session.last_id = logged.id;
@@ -60,11 +60,11 @@ mod tests {
     use crate::session::{Body, PublishReceipt};
     use switchbox_model::{Message, QoS};
 
-    fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> Left<u64> {
+    fn left(num: u64, qos: QoS, reached: Reached, expires: Option<Instant>) -> StoredItem<u64> {
         let message = Arc::new(Message { expires, ..Message::new("t", "x") });
         let body = Body::Message { message, retain: false, ids: vec![], shared: None };
         let logged = Some(Logged { num: MessageNum(num), id: u16::try_from(num).unwrap() + 10 });
-        Left { item: Item { qos, body, logged }, reached }
+        StoredItem { item: Item { qos, body, logged }, reached }
     }
 
     fn gone(session: &mut S) -> Vec<u64> {

@@ -205,9 +205,9 @@ fn only_the_newest_config_waits_when_the_window_is_full() {
 fn a_full_queue_says_so() {
     let mut session = S::new();
     for _ in 0..limits::SESSION_QUEUE {
-        assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Taken);
+        assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), OfferResult::Taken);
     }
-    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
+    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), OfferResult::Full);
     let mut session = S::new();
     let big = Arc::new(Message::new("t", vec![0; limits::SESSION_QUEUE_BYTES]));
     let big = Item {
@@ -215,7 +215,7 @@ fn a_full_queue_says_so() {
         body: Body::Message { message: big, retain: false, ids: vec![], shared: None },
         logged: None,
     };
-    assert_eq!(session.offer(big), Offer::Full);
+    assert_eq!(session.offer(big), OfferResult::Full);
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn what_is_written_down_has_its_id_before_and_tells_its_end() {
 fn a_place_that_is_kept_counts_as_taken() {
     let mut session = S::new();
     let places: Vec<_> = (0..limits::SESSION_QUEUE).map(|n| logged(&mut session, QoS::AtLeastOnce, n as u64)).collect();
-    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Full);
+    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), OfferResult::Full);
     assert_eq!(session.reserve(&Message::new("t", "x")), None);
     let ids: HashSet<_> = places.iter().filter_map(|item| item.logged).map(|logged| logged.id).collect();
     assert_eq!(ids.len(), limits::SESSION_QUEUE);
@@ -368,7 +368,7 @@ fn a_place_that_is_kept_counts_as_taken() {
     assert_eq!(session.queued(), limits::SESSION_QUEUE);
     session.connect(1);
     session.next(Instant::now());
-    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), Offer::Taken);
+    assert_eq!(session.offer(item(QoS::AtMostOnce, "x")), OfferResult::Taken);
 }
 
 #[test]

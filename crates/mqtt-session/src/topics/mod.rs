@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 pub use self::trie::memory_bytes;
 pub use self::{
-    pending::Pending,
+    pending::PendingChanges,
     session_log::SessionLog,
     slow_consumer::{SlowConsumer, WaitBudget},
 };
@@ -53,7 +53,7 @@ use switchbox_support::{clock, log_limit::LogLimit, metrics::Metrics, scheduling
 /// How long all publishers together wait for a subscriber that takes nothing.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(1);
 
-/// Topics of one entry of the log, at most: each may be long.
+/// Topics of one entry of the journal, at most: each may be long.
 const TOPICS_AT_ONCE: usize = 64;
 
 /// How one subscriber gets one message.
@@ -173,14 +173,14 @@ impl Publisher {
 }
 
 /// Who is to get a message, or could not take it just now.
-pub struct Offer {
+pub struct SubscriberDelivery {
     /// Of the subscriber.
     id: u64,
     subscriber: Arc<dyn Subscriber>,
     delivery: Delivery,
 }
 
-impl Offer {
+impl SubscriberDelivery {
     fn new(subscriber: Arc<dyn Subscriber>, delivery: Delivery) -> Self {
         Self { id: subscriber.id(), subscriber, delivery }
     }
@@ -296,7 +296,7 @@ impl Handle {
     /// and it is counted.
     pub fn show(&self, message: &Arc<Message>) {
         let (offers, groups) = self.targets(message, &format!("{SHOWN_ROOT}{}", message.topic), None);
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         let mut written = pending.message(message);
         let full = offers.into_iter().filter_map(|offer| self.offer(&mut written, offer, false)).count();
         let full = full + groups.into_iter().filter_map(|group| self.offer_in_turn(&mut written, &group)).count();
@@ -310,9 +310,9 @@ impl Handle {
     }
 
     /// Delivers to all who subscribed but, where they want no local messages, to `from`. Waits for full queues as the
-    /// module's documentation says. What must be durable is on its way to the log when this returns.
+    /// module's documentation says. What must be durable is on its way to the journal when this returns.
     pub async fn publish(&self, message: Arc<Message>, from: &Publisher, budget: &mut WaitBudget) {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         let from = &Publisher { waits: !budget.left(clock::instant()).is_zero(), ..from.clone() };
         let waiting = self.deliver(&message, from, &mut pending).unwrap_or_default();
         if !waiting.is_empty() {
@@ -331,7 +331,12 @@ impl Handle {
     /// Delivers to another member of a shared subscription what the one that had it will never take. Gives the member that is
     /// full and worth waiting for.
     #[must_use]
-    pub fn deliver_shared(&self, filter: &str, message: &Arc<Message>, pending: &mut Pending) -> Option<Offer> {
+    pub fn deliver_shared(
+        &self,
+        filter: &str,
+        message: &Arc<Message>,
+        pending: &mut PendingChanges,
+    ) -> Option<SubscriberDelivery> {
         let group = self.0.table.read().groups.get(filter).cloned()?;
         self.offer_in_turn(&mut pending.message(message), &group)
     }
@@ -343,8 +348,8 @@ impl Handle {
         &self,
         message: &Arc<Message>,
         from: &Publisher,
-        pending: &mut Pending,
-    ) -> Result<Vec<Offer>, LimitName> {
+        pending: &mut PendingChanges,
+    ) -> Result<Vec<SubscriberDelivery>, LimitName> {
         let mut written = pending.message(message);
         if message.retain {
             // Held until the message has its number: the numbers are in the order of the table.
@@ -374,23 +379,23 @@ impl Handle {
         }
     }
 
-    /// Writes down what is pending. Waits for room in the log's queue, not for the disk.
-    pub async fn write(&self, pending: Pending) {
+    /// Writes down what is pending. Waits for room in the journal's queue, not for the disk.
+    pub async fn write(&self, pending: PendingChanges) {
         let permit = self.reserve_for(&pending).await;
         self.write_with(permit, pending, OnCommit::Nothing);
     }
 
-    /// Waits for room in the log's queue; none where it needs none.
-    pub async fn reserve_for(&self, pending: &Pending) -> Option<QueuePermit> {
+    /// Waits for room in the journal's queue; none where it needs none.
+    pub async fn reserve_for(&self, pending: &PendingChanges) -> Option<QueuePermit> {
         if pending.is_empty() { None } else { self.0.session_log.reserve(pending.bytes()).await }
     }
 
-    /// As [`Self::write`], at once; what has no room goes as well. Returns the position at which the log has it; none when the log is
+    /// As [`Self::write`], at once; what has no room goes as well. Returns the position at which the journal has it; none when the journal is
     /// closed.
     pub fn write_with(
         &self,
         permit: Option<QueuePermit>,
-        pending: Pending,
+        pending: PendingChanges,
         on_commit: OnCommit,
     ) -> Option<QueuePosition> {
         let (changes, on_commit) = pending.into_parts(on_commit);
@@ -402,9 +407,9 @@ impl Handle {
     }
 
     /// Gives it back where its publisher waits and it is worth waiting for room.
-    fn offer(&self, message: &mut Written<'_>, offer: Offer, waits: bool) -> Option<Offer> {
+    fn offer(&self, message: &mut Written<'_>, offer: SubscriberDelivery, waits: bool) -> Option<SubscriberDelivery> {
         scheduling::yield_if_due();
-        let Offer { subscriber, delivery, .. } = &offer;
+        let SubscriberDelivery { subscriber, delivery, .. } = &offer;
         if !waits && subscriber.is_queue_full() {
             self.drop_one();
             return None;
@@ -425,7 +430,7 @@ impl Handle {
     }
 
     /// To the first member that takes it; gives back the first that is worth waiting for.
-    fn offer_in_turn(&self, message: &mut Written<'_>, group: &Group) -> Option<Offer> {
+    fn offer_in_turn(&self, message: &mut Written<'_>, group: &Group) -> Option<SubscriberDelivery> {
         let (mut full, mut is_lost) = (None, false);
         for Member { subscriber, options } in group.by_turns() {
             let delivery = Delivery {
@@ -443,7 +448,10 @@ impl Handle {
                 Delivered::Dropped => {}
                 Delivered::Full => {
                     is_lost = true;
-                    full = full.or_else(|| Some(Offer::new(subscriber, delivery)).filter(Offer::is_worth_waiting_for));
+                    full = full.or_else(|| {
+                        Some(SubscriberDelivery::new(subscriber, delivery))
+                            .filter(SubscriberDelivery::is_worth_waiting_for)
+                    });
                 }
             }
         }
@@ -460,8 +468,8 @@ impl Handle {
     }
 
     /// Each subscriber once, with the highest QoS and all identifiers of its subscriptions that match; and the groups.
-    fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<Offer>, Vec<Arc<Group>>) {
-        let mut offers: Vec<Offer> = Vec::new();
+    fn targets(&self, message: &Message, topic: &str, from: Option<u64>) -> (Vec<SubscriberDelivery>, Vec<Arc<Group>>) {
+        let mut offers: Vec<SubscriberDelivery> = Vec::new();
         let mut groups = Vec::new();
         self.0.table.read().trie.matching(topic, &mut |id, target| match target {
             Target::Group(group) => groups.push(group.clone()),
@@ -470,12 +478,12 @@ impl Handle {
                 let qos = options.qos.min(message.qos);
                 let retain = message.retain && options.retain_as_published;
                 match offers.iter_mut().find(|offer| offer.id == id) {
-                    Some(Offer { delivery, .. }) => {
+                    Some(SubscriberDelivery { delivery, .. }) => {
                         delivery.qos = delivery.qos.max(qos);
                         delivery.retain |= retain;
                         delivery.ids.extend(options.id);
                     }
-                    None => offers.push(Offer {
+                    None => offers.push(SubscriberDelivery {
                         id,
                         subscriber: subscriber.clone(),
                         delivery: Delivery { qos, retain, ids: options.id.into_iter().collect(), shared: None },

@@ -11,7 +11,7 @@ use switchbox_model::{
 use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::clock;
 
-/// What a change costs in the log's queue beside its message, bytes, about.
+/// What a change costs in the journal's queue beside its message, bytes, about.
 const OVERHEAD: usize = 96;
 
 /// A place in a subscriber's queue. Given back where nothing comes for it.
@@ -39,21 +39,21 @@ impl Drop for Place {
     }
 }
 
-/// Changes that are one entry of the log, and what follows when it is durable.
+/// Changes that are one entry of the journal, and what follows when it is durable.
 #[derive(Default)]
-pub struct Pending {
+pub struct PendingChanges {
     changes: Vec<BrokerChange>,
     places: Vec<Place>,
     bytes: usize,
 }
 
-impl Pending {
+impl PendingChanges {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// About how much the log's queue will hold for it.
+    /// About how much the journal's queue will hold for it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -104,7 +104,7 @@ impl Pending {
 
 /// One message among what is pending; written once for all that get it, and only when it must be durable for one of them.
 pub(super) struct Written<'a> {
-    pending: &'a mut Pending,
+    pending: &'a mut PendingChanges,
     pub(super) message: &'a Arc<Message>,
     at: Option<usize>,
 }

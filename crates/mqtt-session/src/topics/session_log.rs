@@ -1,4 +1,4 @@
-//! Where what must outlive the process is written down: the log, or nowhere. Never decides what that is.
+//! Where what must outlive the process is written down: the journal, or nowhere. Never decides what that is.
 
 use std::sync::{
     Arc,
@@ -41,12 +41,12 @@ impl SessionLog {
         MessageNum(self.last.message.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Waits for room in the log's queue for so many bytes. None: what is kept then needs none, or is refused.
+    /// Waits for room in the journal's queue for so many bytes. None: what is kept then needs none, or is refused.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<QueuePermit> {
         self.store.as_ref()?.reserve(bytes, PriorityClass::Background).await.ok()
     }
 
-    /// Writes these together. Returns the position at which the log has them; none when the log is closed.
+    /// Writes these together. Returns the position at which the journal has them; none when the journal is closed.
     pub(super) fn submit(
         &self,
         changes: Vec<BrokerChange>,
@@ -67,7 +67,7 @@ impl SessionLog {
         self.submit(changes, None, on_commit)
     }
 
-    /// The log has all up to this position.
+    /// The journal has all up to this position.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
         self.store.as_ref().map(store::Handle::committed).unwrap_or_default()

@@ -156,7 +156,7 @@ async fn a_subscriber_that_takes_nothing_holds_all_publishers_up_once() {
         topics.publish_alone(message("a/b", QoS::AtLeastOnce, false)).await;
     }
     let nobody = Publisher::of(Owner::Everyone);
-    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &nobody, &mut Pending::default());
+    let waiting = topics.deliver(&message("a/b", QoS::AtLeastOnce, false), &nobody, &mut PendingChanges::default());
     assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));
     assert_eq!(other.deliveries().len(), 5);
 }
@@ -217,7 +217,7 @@ async fn what_a_member_left_goes_to_another() {
     subscribe(&topics, "$share/g/a", &other, Options { qos: QoS::AtLeastOnce, ..Options::default() });
     topics.unsubscribe("$share/g/a", 1);
     let deliver =
-        || topics.deliver_shared("$share/g/a", &message("a", QoS::AtLeastOnce, false), &mut Pending::default());
+        || topics.deliver_shared("$share/g/a", &message("a", QoS::AtLeastOnce, false), &mut PendingChanges::default());
     assert!(deliver().is_none());
     assert_eq!(other.deliveries()[0].shared.as_deref(), Some("$share/g/a"));
     topics.unsubscribe("$share/g/a", 2);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Handle, Offer, Pending, WaitBudget};
+use super::{Handle, PendingChanges, SubscriberDelivery, WaitBudget};
 use switchbox_model::{Message, limits::names};
 use switchbox_support::clock;
 
@@ -12,8 +12,8 @@ impl Handle {
     pub async fn wait(
         &self,
         message: &Arc<Message>,
-        waiting: Vec<Offer>,
-        pending: &mut Pending,
+        waiting: Vec<SubscriberDelivery>,
+        pending: &mut PendingChanges,
         budget: &mut WaitBudget,
         hurry: impl Future<Output = ()>,
     ) {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use switchbox_core::{ingest::NewEvent, registry::Device};
 use switchbox_model::{EventData, QoS};
 use switchbox_mqtt_codec::packet::{Ack, AckKind};
-use switchbox_mqtt_session::topics::Pending;
+use switchbox_mqtt_session::topics::PendingChanges;
 
-/// Acknowledgements that go to the log together, at most.
+/// Acknowledgements that go to the journal together, at most.
 const MOST_ACKS: usize = 256;
-/// Bytes that go to the log together, about.
+/// Bytes that go to the journal together, about.
 const MOST_BYTES: usize = 1024 * 1024;
 
 /// Events of one device that go to the journal together.
@@ -32,7 +32,7 @@ pub(crate) struct Batch {
 /// Messages that are acknowledged together.
 #[derive(Default)]
 pub(super) struct Ordinary {
-    pub(super) pending: Pending,
+    pub(super) pending: PendingChanges,
     pub(super) acks: Vec<Ack>,
 }
 

@@ -25,7 +25,7 @@ use switchbox_mqtt_codec::{
 };
 use switchbox_mqtt_session::{
     session::Progress,
-    topics::{Offer, Publisher, Subscriber as _},
+    topics::{Publisher, Subscriber as _, SubscriberDelivery},
 };
 
 const NOT_RETAINED: Refusal =
@@ -81,7 +81,7 @@ impl Connection {
     async fn publish_slowly(
         &mut self,
         message: Arc<Message>,
-        waiting: Vec<Offer>,
+        waiting: Vec<SubscriberDelivery>,
         mut event: Option<NewEvent>,
         ack: Ack,
         batch: &mut Batch,
@@ -112,7 +112,7 @@ impl Connection {
         self.submit_droppable(event).await
     }
 
-    /// The session's number in the log, where it outlives the connection.
+    /// The session's number in the journal, where it outlives the connection.
     pub(crate) fn durable_session(&self) -> Option<SessionNum> {
         let state = self.presence.mailbox.lock();
         state.session_num.filter(|_| state.durable)
@@ -158,7 +158,7 @@ impl Connection {
         if !held.is_empty() {
             let changes = held.iter().map(|logged| BrokerChange::Held { session, num: logged.num }).collect();
             let acks: Vec<_> = held.iter().map(|logged| Ack::new(AckKind::PubRel, logged.id)).collect();
-            // None: the log is closed. The client sends PUBREC again on its next connection.
+            // None: the journal is closed. The client sends PUBREC again on its next connection.
             if let Some(position) = session_log.submit_soon(changes, self.waker_for(&acks, 0).into()) {
                 self.presence.mailbox.lock().session.ack_at(position, acks);
             }

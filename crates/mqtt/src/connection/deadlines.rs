@@ -15,7 +15,7 @@ impl Connection {
 
     /// When to look at the time next.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
-        let keep_alive = self.keep_alive().map(|limit| self.heard + limit);
+        let keep_alive = self.keep_alive().map(|limit| self.last_packet + limit);
         let blocked = self.blocked_since.map(|since| since + self.presence.shared.options.write_deadline);
         let partial = self.partial_since.map(|since| since + self.presence.shared.options.packet_deadline);
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.expires_at());
@@ -48,10 +48,10 @@ impl Connection {
         if self.slow.as_mut().is_some_and(|slow| slow.window.is_to_tell(now)) {
             self.tell_of_full_window();
         }
-        let silent = self.keep_alive().is_some_and(|limit| now >= self.heard + limit);
+        let silent = self.keep_alive().is_some_and(|limit| now >= self.last_packet + limit);
         if silent && !self.reads() {
             // The host itself has stopped reading.
-            self.heard = now;
+            self.last_packet = now;
         } else if silent {
             return Err(Fault::new(reason::KEEP_ALIVE, "keep-alive time is over").into());
         }

@@ -46,7 +46,7 @@ impl Connection {
                 Packet::Ack { kind, id, reason } => self.acknowledge((kind, id, reason), reports, batch),
                 Packet::Ping => {
                     if let Some(device) = &self.presence.device {
-                        device.heard(clock::now_ms());
+                        device.record_ping(clock::now_ms());
                     }
                     self.presence.shared.metrics.packets_out.inc();
                     self.unsent.extend_from_slice(encode::PINGRESP);

@@ -97,7 +97,7 @@ pub(crate) struct Connection {
     fault: Option<Fault>,
     /// 0 = for ever.
     keep_alive_ms: u32,
-    heard: Instant,
+    last_packet: Instant,
     blocked_since: Option<Instant>,
     /// Since when the rest of a packet is missing.
     partial_since: Option<Instant>,
@@ -130,7 +130,7 @@ impl Connection {
             partial,
             fault: None,
             keep_alive_ms: keep_alive.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
-            heard: clock::instant(),
+            last_packet: clock::instant(),
             blocked_since: None,
             partial_since: None,
             expires_at,

@@ -32,7 +32,7 @@ impl Connection {
                 }
                 Err(error) => return Err(error.into()),
             };
-            self.heard = clock::instant();
+            self.last_packet = clock::instant();
             self.presence.shared.metrics.bytes_in.inc_by(length as u64);
             let bytes = scratch.get(..length).unwrap_or_default();
             let packets = if self.partial.is_empty() {

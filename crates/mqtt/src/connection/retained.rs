@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{connection::Connection, end::ConnectionEnd, presence::Presence};
 use switchbox_model::QoS;
-use switchbox_mqtt_session::topics::{Delivered, Delivery, Pending, Subscriber as _};
+use switchbox_mqtt_session::topics::{Delivered, Delivery, PendingChanges, Subscriber as _};
 use switchbox_support::scheduling;
 
 /// Where to go on with a subscription.
@@ -19,7 +19,7 @@ pub(crate) struct RetainedLeft {
 
 impl Connection {
     /// As many as there is room for. The rest stays with the connection, and waits for what waits there already.
-    pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut Pending) {
+    pub(crate) fn begin_retained(&mut self, new: RetainedLeft, pending: &mut PendingChanges) {
         self.forget_retained(&new.filter);
         let left = if self.retained_left.is_empty() { self.offer_retained(new, pending) } else { Some(new) };
         self.retained_left.extend(left);
@@ -36,7 +36,7 @@ impl Connection {
     }
 
     pub(crate) async fn send_retained(&mut self) -> Result<(), ConnectionEnd> {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         let mut left = std::mem::take(&mut self.retained_left).into_iter();
         let unfinished = left.find_map(|next| self.offer_retained(next, &mut pending));
         self.retained_left = unfinished.into_iter().chain(left).collect();
@@ -44,7 +44,7 @@ impl Connection {
     }
 
     /// A page of them, as there may be many more. Gives where to go on, unless these were the last.
-    fn offer_retained(&self, mut left: RetainedLeft, pending: &mut Pending) -> Option<RetainedLeft> {
+    fn offer_retained(&self, mut left: RetainedLeft, pending: &mut PendingChanges) -> Option<RetainedLeft> {
         let Presence { shared, mailbox, .. } = &self.presence;
         let page = shared.topics.retained(&left.filter, left.after.as_deref());
         for message in page.messages {

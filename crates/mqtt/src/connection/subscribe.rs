@@ -19,7 +19,7 @@ use switchbox_mqtt_codec::{
     fault::reason,
     packet::{Filter, Subscribe},
 };
-use switchbox_mqtt_session::topics::{self, Pending, Subscriber};
+use switchbox_mqtt_session::topics::{self, PendingChanges, Subscriber};
 use switchbox_store::{self as store, OnCommit, Reply};
 use switchbox_support::scheduling;
 
@@ -29,7 +29,7 @@ impl Connection {
     pub(crate) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ConnectionEnd> {
         // Before anything is done, as the client would not hear of it.
         self.peer.check_answer(subscribe.filters.len())?;
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut why = None;
         let mut feeds = Vec::new();
@@ -69,7 +69,7 @@ impl Connection {
     }
 
     /// Waits until it is durable.
-    pub(crate) async fn write_durably(&self, pending: Pending) -> Result<(), ConnectionEnd> {
+    pub(crate) async fn write_durably(&self, pending: PendingChanges) -> Result<(), ConnectionEnd> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -92,7 +92,7 @@ impl Connection {
         filter: &Filter,
         id: Option<u32>,
         feeds: &mut Vec<(Option<DeviceId>, Feed)>,
-        pending: &mut Pending,
+        pending: &mut PendingChanges,
     ) -> Result<QoS, (u8, String)> {
         topics::check_filter(&filter.filter).map_err(|error| (reason::FILTER_INVALID, error.to_string()))?;
         self.check_room(&filter.filter)?;
@@ -144,7 +144,7 @@ impl Connection {
             })
     }
 
-    fn subscribe_topic(&mut self, filter: &Filter, id: Option<u32>, pending: &mut Pending) {
+    fn subscribe_topic(&mut self, filter: &Filter, id: Option<u32>, pending: &mut PendingChanges) {
         let Filter { qos, no_local, retain_as_published, retain_handling, .. } = *filter;
         let options = topics::Options { qos, no_local, retain_as_published, id };
         let subscriber: Arc<dyn Subscriber> = self.presence.mailbox.clone();
@@ -161,7 +161,7 @@ impl Connection {
         self.peer.check_answer(filters.len())?;
         let codes: Vec<u8> = filters.iter().map(|filter| if self.unsubscribe_one(filter) { 0 } else { NONE }).collect();
         if let Some(session) = self.durable_session() {
-            let mut pending = Pending::default();
+            let mut pending = PendingChanges::default();
             for filter in filters {
                 pending.push(BrokerChange::Unsubscribed { session, filter: (**filter).into() });
             }

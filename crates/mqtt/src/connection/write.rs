@@ -17,7 +17,7 @@ use switchbox_support::{clock, scheduling};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 128 * 1024;
-/// Bytes gathered before others may use the session in between: the log's writer, and publishers.
+/// Bytes gathered before others may use the session in between: the journal's writer, and publishers.
 const LOCKED_BYTES: usize = 8 * 1024;
 
 thread_local! {

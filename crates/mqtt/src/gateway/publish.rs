@@ -20,7 +20,7 @@ use switchbox_mqtt_codec::{
     fault::{Fault, reason},
     packet::{Ack, AckKind, Publish, Version},
 };
-use switchbox_mqtt_session::session::{Body, Expected, Item, Offer};
+use switchbox_mqtt_session::session::{Body, Expected, Item, OfferResult};
 use switchbox_support::clock;
 
 /// What a publish under `/devices/` asks for that is not the client's own.
@@ -106,7 +106,7 @@ impl Connection {
         let attached = self.presence.gateway.as_ref().and_then(|gateway| gateway.get(id));
         let Some(attached) = attached else { return Ok(Err(not_attached(id))) };
         let device = attached.device.clone();
-        device.heard_by_gateway(clock::now_ms());
+        device.record_gateway_event(clock::now_ms());
         let qos = publish.qos;
         let shared = &self.presence.shared;
         match content(&shared.metrics, &shared.options.payloads, meaning, publish) {
@@ -219,7 +219,7 @@ impl Connection {
         let message = Arc::new(Message::new(&topic, error.json()));
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
         let item = Item { qos: QoS::AtMostOnce, body, logged: None };
-        if self.presence.mailbox.offer(&mut state, item) == Offer::Full {
+        if self.presence.mailbox.offer(&mut state, item) == OfferResult::Full {
             self.presence.shared.metrics.limit(limits::names::SESSION_QUEUE);
         }
         true

@@ -15,7 +15,7 @@ use crate::{
 use switchbox_delivery::Feed;
 use switchbox_model::{DeviceId, QoS, broker::BrokerChange, limits};
 use switchbox_mqtt_codec::{fault::reason, packet::Filter};
-use switchbox_mqtt_session::topics::{self, Pending};
+use switchbox_mqtt_session::topics::{self, PendingChanges};
 
 /// The reason code of the SUBACK, and what is told.
 pub(crate) type Denied = (u8, Failure);
@@ -33,7 +33,7 @@ impl Connection {
         id: Result<DeviceId, String>,
         filter: &Filter,
         feeds: &mut Vec<(Option<DeviceId>, Feed)>,
-        pending: &mut Pending,
+        pending: &mut PendingChanges,
     ) -> Result<QoS, Denied> {
         let invalid =
             |id: &str, text: String| (reason::NOT_AUTHORISED, Failure::new(ErrorType::InvalidTopic, id, text));

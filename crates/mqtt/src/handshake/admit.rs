@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use super::refuse::{Refused, address, not_let_in};
 use crate::{
     bridge,
-    clients::{Claim, Key, Wanted},
+    clients::{Claim, Key, SessionRequest},
     connection::Admitted,
     dialect::{
         Dialect,
@@ -22,8 +22,8 @@ use crate::{
     mailbox::DeviceLink,
     presence::Presence,
     resume::resume,
+    server_context::ServerContext,
     session_key,
-    shared::Shared,
     socket::Socket,
     will,
 };
@@ -40,7 +40,11 @@ use switchbox_mqtt_codec::{
 use switchbox_support::scheduling::CpuBudget;
 
 /// Lets the client in, or says why not.
-pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &Socket) -> Result<Admitted, Refused> {
+pub(super) async fn admit(
+    shared: Arc<ServerContext>,
+    mut connect: Connect,
+    socket: &Socket,
+) -> Result<Admitted, Refused> {
     let (auth_context, dialect) = prove(&shared, &mut connect, socket).await?;
     let assigned = connect.client_id.is_empty().then(assign_id);
     if let Some(id) = &assigned {
@@ -86,7 +90,11 @@ pub(super) async fn admit(shared: Arc<Shared>, mut connect: Connect, socket: &So
 }
 
 /// Who the client is. Its password is forgotten then.
-async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Result<(AuthContext, Dialect), Refused> {
+async fn prove(
+    shared: &ServerContext,
+    connect: &mut Connect,
+    socket: &Socket,
+) -> Result<(AuthContext, Dialect), Refused> {
     let (client_id, user_name) = (&*connect.client_id, connect.user_name.as_deref());
     let password = connect.password.as_deref().map(Vec::as_slice);
     let claim = identity::claim(Shown { client_id, user_name, password }, &shared.options.hubs);
@@ -112,7 +120,7 @@ async fn prove(shared: &Shared, connect: &mut Connect, socket: &Socket) -> Resul
 
 /// The session is the client's from now on.
 async fn claim(
-    shared: &Shared,
+    shared: &ServerContext,
     auth_context: &AuthContext,
     connect: &Connect,
     expiry_secs: u32,
@@ -120,7 +128,7 @@ async fn claim(
     let (key, name) = known_as(&auth_context.principal, &connect.client_id);
     let will = connect.will.as_deref().map(|will| Box::new(will::stored(will)));
     let owner = session_key::of_retained(auth_context);
-    let wanted = Wanted { name, owner, clean: connect.clean, expiry_secs, will };
+    let wanted = SessionRequest { name, owner, clean: connect.clean, expiry_secs, will };
     let claim = shared.clients.claim(&key, &wanted).await;
     let claim = claim.ok_or_else(|| Fault::new(reason::UNAVAILABLE, "the server is busy"))?;
     Ok((key, claim))
@@ -128,7 +136,7 @@ async fn claim(
 
 /// The connection begins, as others see it.
 async fn begin(
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     (auth_context, dialect): (AuthContext, Dialect),
     connect: Connect,
     (key, Claim { mailbox, expiry_secs, changes, .. }): (Key, Claim),
@@ -157,10 +165,10 @@ async fn begin(
 }
 
 /// Whether the client may leave this will.
-fn check_will(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) -> Result<(), Fault> {
+fn check_will(shared: &ServerContext, auth_context: &AuthContext, will: &mut Option<Box<Will>>) -> Result<(), Fault> {
     drop_bridge_notification(shared, auth_context, will);
     let device = auth_context.principal.device();
-    let Shared { metrics, options, .. } = shared;
+    let ServerContext { metrics, options, .. } = shared;
     let check = |will: &Will| {
         will::check(metrics, device.map(|device| &**device), &auth_context.access, &options.payloads, will)
     };
@@ -168,7 +176,7 @@ fn check_will(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box
 }
 
 /// A bridge says by its will that it is gone. One that may not say so where it does is let in without.
-fn drop_bridge_notification(shared: &Shared, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
+fn drop_bridge_notification(shared: &ServerContext, auth_context: &AuthContext, will: &mut Option<Box<Will>>) {
     let may = |topic: &str| auth::may(&auth_context.access, auth::Action::Publish, topic).is_ok();
     if will.take_if(|will| bridge::is_notification(&will.topic) && !may(&will.topic)).is_some() {
         shared.metrics.refuse("bridge notification");
@@ -195,7 +203,7 @@ fn peer(connect: &Connect) -> Peer {
 }
 
 /// What counts as one client: a device, or an account with all its clients.
-fn cpu_budget(shared: &Shared, principal: &Principal) -> Arc<CpuBudget> {
+fn cpu_budget(shared: &ServerContext, principal: &Principal) -> Arc<CpuBudget> {
     match principal {
         Principal::Service(service) => shared.cpu_budgets.of(&service.name.to_string()),
         Principal::Device(_) | Principal::Client => Arc::new(CpuBudget::new(Instant::now())),

@@ -16,7 +16,7 @@ use self::{
 use crate::{
     connection::{Connection, linger::send_and_close},
     listen::ListenerOptions,
-    shared::Shared,
+    server_context::ServerContext,
     socket::Socket,
     web::{Closing, status},
 };
@@ -30,7 +30,7 @@ use switchbox_mqtt_codec::{
 
 /// Lets a client in. None: it was refused and told so, it never said who it is, or it is to leave before that.
 pub(crate) async fn handshake(
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     stream: TcpStream,
     door: Arc<ListenerOptions>,
     leaving: impl Future<Output = ()>,
@@ -56,7 +56,7 @@ pub(crate) async fn handshake(
 
 /// TLS and WebSocket, where the listener has them.
 async fn open(
-    shared: &Shared,
+    shared: &ServerContext,
     stream: TcpStream,
     door: &ListenerOptions,
     deadline: Instant,
@@ -80,7 +80,7 @@ async fn open(
 
 /// CONNECT, and what came after it.
 async fn first_packet(
-    shared: &Shared,
+    shared: &ServerContext,
     socket: &mut Socket,
     deadline: Instant,
     leaving: Pin<&mut impl Future<Output = ()>>,

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 
 use crate::{
     connection::linger::send_and_close,
-    shared::Shared,
+    server_context::ServerContext,
     socket::Socket,
     web::{self, Closing, Failure},
 };
@@ -48,7 +48,7 @@ pub(super) fn not_let_in(refusal: &Refusal) -> Refused {
 
 /// Says why. 3.1.1 has an answer for some reasons only; what is no MQTT gets none.
 pub(super) async fn refuse(
-    shared: &Shared,
+    shared: &ServerContext,
     socket: &mut Socket,
     client: &str,
     Refused { fault, why }: Refused,
@@ -76,14 +76,14 @@ pub(super) async fn refuse(
 }
 
 /// The log is told of a client that does not get as far as MQTT.
-pub(super) fn log_failure(shared: &Shared, address: IpAddr, what: &str) {
+pub(super) fn log_failure(shared: &ServerContext, address: IpAddr, what: &str) {
     if let Some(more) = shared.refusals_logged.note(network(address), Instant::now()) {
         tracing::warn!(%address, "a client did not get as far as CONNECT: {what}{more}");
     }
 }
 
 /// The time for CONNECT is over.
-pub(super) fn late(shared: &Shared, address: IpAddr, what: &str) {
+pub(super) fn late(shared: &ServerContext, address: IpAddr, what: &str) {
     shared.metrics.limit(limits::names::CONNECT_DEADLINE);
     let secs = shared.options.connect_deadline.as_secs_f32();
     log_failure(shared, address, &format!("{what} did not end within {secs} s (mqtt.connect-deadline-seconds)"));
@@ -91,7 +91,7 @@ pub(super) fn late(shared: &Shared, address: IpAddr, what: &str) {
 
 /// The connection ended before CONNECT was whole. One that never said anything, as the probes of load balancers do, is nothing to
 /// tell of.
-pub(super) async fn broken(shared: &Shared, socket: &mut Socket, address: IpAddr, error: io::Error) {
+pub(super) async fn broken(shared: &ServerContext, socket: &mut Socket, address: IpAddr, error: io::Error) {
     let Some(failure) = error.get_ref().and_then(|error| error.downcast_ref::<Failure>()) else {
         tracing::debug!(%address, %error, "a client left before CONNECT");
         return;

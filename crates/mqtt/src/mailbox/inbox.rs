@@ -1,6 +1,6 @@
-//! What other threads hand over to a session without its lock: deliveries to devices, and messages that the log has now. It
+//! What other threads hand over to a session without its lock: deliveries to devices, and messages that the journal has now. It
 //! waits here until the session's lock is taken next, mostly by the connection's own task, and goes into the session in the order in
-//! which it came. So the log's writer, which hands over most, never waits for a connection that encodes.
+//! which it came. So the journal's writer, which hands over most, never waits for a connection that encodes.
 
 use std::sync::{
     Arc, OnceLock,

@@ -38,7 +38,7 @@ use switchbox_model::{
     limits,
 };
 use switchbox_mqtt_session::{
-    session::{Body, Item, Offer, Session},
+    session::{Body, Item, OfferResult, Session},
     topics::{SessionLog, SlowConsumer},
 };
 use switchbox_support::{clock, metrics::Metrics};
@@ -58,7 +58,7 @@ pub(crate) struct State {
     pub(crate) publisher_waits: bool,
     /// Of publishers that wait for room.
     pub(crate) slow_consumer: SlowConsumer,
-    /// Under which number the log knows the session.
+    /// Under which number the journal knows the session.
     pub(crate) session_num: Option<SessionNum>,
     /// It outlives its connection, so what it is to get with QoS 1 and 2 is written down.
     pub(crate) durable: bool,
@@ -112,7 +112,7 @@ pub(crate) struct Mailbox {
     session_log: SessionLog,
 }
 
-/// The log's writer wakes the connection when it has committed what the connection waits for.
+/// The journal's writer wakes the connection when it has committed what the connection waits for.
 impl Wake for Mailbox {
     fn wake(self: Arc<Self>) {
         self.work.wake_now();
@@ -277,7 +277,7 @@ impl Mailbox {
     }
 
     /// Into the session's queue, where there is room or what expired makes some.
-    pub(crate) fn offer(&self, state: &mut State, item: Item<DeviceDelivery>) -> Offer {
+    pub(crate) fn offer(&self, state: &mut State, item: Item<DeviceDelivery>) -> OfferResult {
         self.make_room(state, item.size());
         state.session.offer(item)
     }
@@ -318,7 +318,7 @@ impl Mailbox {
             && bytes + more_bytes <= limits::SESSION_QUEUE_BYTES / 2
     }
 
-    /// An answer to a request of the client's, where it takes them. Takes no lock of the session: some come from the log's writer.
+    /// An answer to a request of the client's, where it takes them. Takes no lock of the session: some come from the journal's writer.
     pub(crate) fn reply(&self, message: Arc<Message>) {
         self.inbox.push(Handed::Reply(message));
         self.work.wake_now();
@@ -329,7 +329,7 @@ impl Mailbox {
             return;
         }
         let body = Body::Message { message, retain: false, ids: Vec::new(), shared: None };
-        if self.offer(state, Item { qos: QoS::AtMostOnce, body, logged: None }) != Offer::Taken {
+        if self.offer(state, Item { qos: QoS::AtMostOnce, body, logged: None }) != OfferResult::Taken {
             self.metrics.limit(limits::names::SESSION_QUEUE);
         }
     }

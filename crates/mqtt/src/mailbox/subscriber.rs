@@ -14,7 +14,7 @@ use switchbox_model::{
     broker::{MessageNum, Recipient},
 };
 use switchbox_mqtt_session::{
-    session::{Body, Item, Logged, Offer},
+    session::{Body, Item, Logged, OfferResult},
     topics::{Delivered, Delivery, Subscriber},
 };
 
@@ -45,7 +45,7 @@ impl Subscriber for Mailbox {
             return Delivered::Dropped;
         }
         let item = Item { qos, body: Body::Message { message: message.clone(), retain, ids, shared }, logged: None };
-        if self.offer(&mut state, item) == Offer::Taken {
+        if self.offer(&mut state, item) == OfferResult::Taken {
             drop(state);
             self.work.wake_now();
             return Delivered::Queued;
@@ -91,7 +91,7 @@ impl Subscriber for Mailbox {
     }
 }
 
-/// A message that stands in the log, as its session holds it.
+/// A message that stands in the journal, as its session holds it.
 pub(crate) fn logged_item(num: MessageNum, message: Arc<Message>, recipient: Recipient) -> Item<DeviceDelivery> {
     let Recipient { id, qos, retain, ids, shared, .. } = recipient;
     Item { qos, body: Body::Message { message, retain, ids, shared }, logged: Some(Logged { num, id }) }

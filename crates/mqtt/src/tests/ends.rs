@@ -82,7 +82,7 @@ async fn what_was_accepted_is_acknowledged_before_others_end_the_connection() {
         let mut other = server.v4("lamp-2").await;
         server.host.disk.hold();
         if label == "revoked" {
-            // The log has the change after the first event that is held, and before the second.
+            // The journal has the change after the first event that is held, and before the second.
             other.send(&publish(0x32, "/devices/lamp-2/events", 1, None, "of another")).await;
             until("it is accepted", || server.events.payloads() == ["of another"]).await;
             server.block_later("lamp-1");

@@ -15,7 +15,7 @@ async fn a_gateway_attaches_so_many_devices_and_no_more() {
     let server = server().await;
     let mut gateway = gateway(&server).await;
     let most = limits::ATTACHED_DEVICES as u16;
-    // All at once, so that the log is not written for each alone.
+    // All at once, so that the journal is not written for each alone.
     let of = server.host.device("gateway");
     let registered = (1..=most).map(|n| {
         let (registry, of) = (server.host.registry.clone(), of.clone());

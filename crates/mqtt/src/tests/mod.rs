@@ -36,7 +36,7 @@ use switchbox_support::{
 };
 use switchbox_testing::{Events, Host};
 
-/// Bytes that may wait for the log.
+/// Bytes that may wait for the journal.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A running server.
@@ -97,7 +97,7 @@ impl TestServer {
         Self::start_as(self.host.stop(), enroll).await
     }
 
-    /// Takes so much of the room in the log's queue; what has to wait for it waits until this is dropped.
+    /// Takes so much of the room in the journal's queue; what has to wait for it waits until this is dropped.
     async fn occupy(&self, bytes: usize) -> QueuePermit {
         self.host.store.reserve(bytes, PriorityClass::Foreground).await.unwrap()
     }
@@ -136,7 +136,7 @@ impl TestServer {
         self.host.change(id, |spec| spec.blocked = true).await;
     }
 
-    /// The same where the log is held up or has no room: the change is queued without.
+    /// The same where the journal is held up or has no room: the change is queued without.
     fn block_later(&self, id: &str) {
         let device = self.host.device(id);
         let patch = Box::new(DevicePatch { blocked: Some(true), ..DevicePatch::default() });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::clients::{Clients, Key, SessionCleanup, Wanted},
+    super::clients::{Clients, Key, SessionCleanup, SessionRequest},
     limit_hits, publish_alone,
     raw::{ack, publish},
     *,
@@ -54,7 +54,7 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
         switchbox_mqtt_session::topics::SessionLog::default(),
     );
     let clients = Arc::new(Clients::new(topics, metrics.clone(), 20_000));
-    let wanted = |account: &str, id: &str| Wanted {
+    let wanted = |account: &str, id: &str| SessionRequest {
         name: id.into(),
         owner: Owner::Service(account.into()),
         clean: false,
@@ -80,7 +80,7 @@ async fn an_account_that_keeps_too_many_sessions_is_told_and_others_keep_theirs(
     // One that ends makes room for the next.
     clients.release(&key, &last.mailbox, SessionCleanup { expiry: Default::default(), will: None, will_later: false });
     let first = Key::Client("greedy-0".into());
-    let clean = Wanted { clean: true, expiry_secs: 0, ..wanted("greedy", "greedy-0") };
+    let clean = SessionRequest { clean: true, expiry_secs: 0, ..wanted("greedy", "greedy-0") };
     assert_eq!(clients.claim(&first, &clean).await.unwrap().expiry_secs, 0);
     assert_eq!(clients.claim(&key, &wanted("greedy", "again")).await.unwrap().expiry_secs, 100);
 }

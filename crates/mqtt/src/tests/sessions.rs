@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        clients::{Clients, Key, SessionCleanup, Wanted},
+        clients::{Clients, Key, SessionCleanup, SessionRequest},
         mailbox::Mailbox,
         offline_sessions::{OfflineSessions, SessionUsage},
         subscriptions::SubscriptionTarget,
@@ -323,7 +323,8 @@ async fn a_session_is_kept_where_there_is_room_for_its_filters_or_they_are_few()
         let bytes = if is_full { limits::SESSIONS_SUBSCRIPTION_BYTES - 100_000 } else { 0 };
         assert!(everyone.keep_subscriptions(&mut others, bytes).is_ok());
         let key = Key::Client(id.into());
-        let wanted = Wanted { name: id.into(), owner: Owner::Everyone, clean: false, expiry_secs: 100, will: None };
+        let wanted =
+            SessionRequest { name: id.into(), owner: Owner::Everyone, clean: false, expiry_secs: 100, will: None };
         let claim = clients.claim(&key, &wanted).await.unwrap();
         claim.mailbox.begin(10);
         claim.mailbox.lock().subscriptions.insert(filter.as_str().into(), SubscriptionTarget::Topic);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{connection::Connection, listen::ListenerOptions, service::serve, shared::Shared};
+use super::super::{connection::Connection, listen::ListenerOptions, server_context::ServerContext, service::serve};
 use switchbox_transport::admission::ConnectionPermit;
 
-type Served = (Arc<Shared>, TcpStream, Arc<ListenerOptions>, ConnectionPermit, CancellationToken);
+type Served = (Arc<ServerContext>, TcpStream, Arc<ListenerOptions>, ConnectionPermit, CancellationToken);
 
 /// Of the future that the function gives.
 fn size<A, F>(_: impl Fn(A) -> F) -> usize {

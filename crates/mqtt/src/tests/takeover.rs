@@ -13,7 +13,7 @@ use switchbox_model::{
     broker::{BrokerChange, Owner},
     limits,
 };
-use switchbox_mqtt_session::topics::{Pending, Publisher};
+use switchbox_mqtt_session::topics::{PendingChanges, Publisher};
 
 const EVENTS: &str = "/devices/lamp-1/events";
 /// MQTT 5: session expiry of 100 s.
@@ -89,7 +89,7 @@ async fn a_message_that_triggers_a_plugin_is_written_with_what_it_brings_about_a
     kept.expect_silence().await;
     assert_eq!(server.events.payloads(), ["once"]);
     drop(full);
-    let rows = server.host.store.log_page(0, 1 << 20).await.unwrap().rows;
+    let rows = server.host.store.journal_page(0, 1 << 20).await.unwrap().rows;
     let record = rows.into_iter().map(|row| row.entries).find(|entries| entries.iter().any(is_topic_event)).unwrap();
     let at = record.iter().position(is_topic_event).unwrap();
     let Some(Entry::Broker(changes)) = record.get(at - 1) else { panic!("{record:?}") };
@@ -136,8 +136,9 @@ async fn who_takes_nothing_is_not_waited_for_again_because_it_comes_back() {
     publish_alone(&server.topics, message("a")).await;
     publish_alone(&server.topics, message("a")).await;
     let nobody = Publisher::of(Owner::Everyone);
-    let is_waited_for =
-        || server.topics.deliver(&message("a"), &nobody, &mut Pending::default()).is_ok_and(|full| !full.is_empty());
+    let is_waited_for = || {
+        server.topics.deliver(&message("a"), &nobody, &mut PendingChanges::default()).is_ok_and(|full| !full.is_empty())
+    };
     assert!(!is_waited_for());
     let (mut again, _) = server.resume(&hello).await;
     again.expect(&publish(0x3a, "a", 1, Some(&[]), "filling")).await;
@@ -161,7 +162,7 @@ async fn places_in_a_queue_that_are_not_used_are_free_again() {
     to.subscribe(true, "a", 1).await;
     to.send(&[0xe0, 0]).await;
     to.expect_end().await;
-    let mut pending = Pending::default();
+    let mut pending = PendingChanges::default();
     for _ in 0..limits::SESSION_QUEUE {
         let waiting = server.topics.deliver(&message("a"), &Publisher::of(Owner::Everyone), &mut pending);
         assert!(waiting.is_ok_and(|waiting| waiting.is_empty()));

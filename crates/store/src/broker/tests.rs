@@ -180,7 +180,7 @@ fn a_session_keeps_its_subscriptions_its_will_and_what_it_received() {
     let will = StoredWill { message: message("gone"), delay_secs: 5, expiry_secs: None };
     let left = |will, in_doubt_from| {
         let (session, sent) = (ONE, MessageNum(4));
-        BrokerChange::Left { session, time_ms: 99, expiry_secs: 8, sent, in_doubt_from, will }
+        BrokerChange::Disconnected { session, time_ms: 99, expiry_secs: 8, sent, in_doubt_from, will }
     };
     let mut changes = vec![
         opened(ONE),
@@ -220,7 +220,7 @@ fn after_the_clock_went_back_nothing_is_kept_longer_than_its_whole_life() {
     };
     let left = |session, time_ms| {
         let (sent, in_doubt_from) = (MessageNum(0), None);
-        BrokerChange::Left { session, time_ms, expiry_secs: 9, sent, in_doubt_from, will: false }
+        BrokerChange::Disconnected { session, time_ms, expiry_secs: 9, sent, in_doubt_from, will: false }
     };
     let changes = [opened(ONE), opened(TWO), published(1, true, &[ONE]), published(2, false, &[TWO])];
     write(&mut db, changes.map(expiring).into_iter().chain([left(ONE, 1_000), left(TWO, 90)]).collect());

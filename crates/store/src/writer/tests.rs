@@ -7,10 +7,15 @@ use crate::Reply;
 
 struct Nothing;
 
-fn writer<M>(log: Log, append_queue: Arc<AppendQueue>, machine: M, materialiser: SyncSender<Work>) -> Writer<M> {
+fn writer<M>(
+    journal: Journal,
+    append_queue: Arc<AppendQueue>,
+    machine: M,
+    materialiser: SyncSender<MaterialiserRequest>,
+) -> Writer<M> {
     Writer {
-        log,
-        end: LogPosition::default(),
+        journal,
+        end: JournalPosition::default(),
         append_queue,
         position: QueuePosition::default(),
         machine,
@@ -73,7 +78,7 @@ fn callbacks_run_after_all_of_a_commit_is_applied() {
         append_queue.append(None, Entry::Barrier, true, None, done);
     }
     append_queue.close();
-    writer(Log::open(folder.path()).unwrap(), append_queue, Noting(note), materialiser).run();
+    writer(Journal::open(folder.path()).unwrap(), append_queue, Noting(note), materialiser).run();
     assert_eq!(noted.iter().collect::<Vec<_>>(), ["applied", "applied", "called back", "called back", "committed"]);
 }
 
@@ -82,8 +87,8 @@ fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
     let append_queue = Arc::new(AppendQueue::new(1024, 1));
     let (materialiser, work) = mpsc::sync_channel(8);
     let folder = tempfile::tempdir().unwrap();
-    let mut log = Log::open(folder.path()).unwrap();
-    log.break_disk();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.break_disk();
     let (sender, receiver) = mpsc::sync_channel(1);
     let (settle, mut settled) = tokio::sync::oneshot::channel();
     let on_commit = OnCommit::Call(Box::new(move |result| sender.send(result).unwrap()));
@@ -93,7 +98,7 @@ fn after_a_write_that_failed_nothing_is_acknowledged_or_settled() {
     ]);
     // More is expected than ever comes: a plugin is handling an event.
     append_queue.wake(8);
-    writer(log, append_queue, Nothing, materialiser).run();
+    writer(journal, append_queue, Nothing, materialiser).run();
     assert!(receiver.recv().unwrap().is_err());
     assert!(settled.try_recv().is_err(), "it was said to be settled");
     assert!(work.recv().is_err(), "documents or a low water were written");

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind},
     gate::AdminPrincipal,
     handlers::{DevicePath, lookup::found},
-    reply::{Answer, Body, Empty, List, Page},
+    reply::{ApiResult, Body, Empty, List, Page},
 };
 use switchbox_admin_api::{Command, PurgeCommandsResponse, SendCommandToDeviceRequest, SendCommandToDeviceResponse};
 use switchbox_core::outbox::NewCommand;
@@ -29,7 +29,7 @@ pub(crate) async fn send(
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
     Body(wanted): Body<SendCommandToDeviceRequest>,
-) -> Answer<SendCommandToDeviceResponse> {
+) -> ApiResult<SendCommandToDeviceResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     check_subfolder(&wanted.subfolder)?;
@@ -86,7 +86,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     Path((p, l, r, d, id)): CommandPath,
     params: Params,
-) -> Answer<Command> {
+) -> ApiResult<Command> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
     let command = app.parts.store.command(device.num, id.clone()).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn cancel(
     Path((p, l, r, d, id)): CommandPath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-) -> Answer<Empty> {
+) -> ApiResult<Empty> {
     params.only(&[])?;
     let device = found(&app, &(p, l, r, d))?;
     app.parts.delivery.cancel(&device, &id).await?;
@@ -113,7 +113,7 @@ pub(crate) async fn purge(
     Path(path): DevicePath,
     params: Params,
     Extension(who): Extension<AdminPrincipal>,
-) -> Answer<PurgeCommandsResponse> {
+) -> ApiResult<PurgeCommandsResponse> {
     params.only(&[])?;
     let device = found(&app, &path)?;
     let purged = app.parts.delivery.purge(&device).await?;

@@ -9,7 +9,7 @@ use crate::{
     convert,
     error::{Error, Kind},
     gate::AdminPrincipal,
-    reply::Answer,
+    reply::ApiResult,
 };
 use switchbox_admin_api::{
     Base64, DeviceConfig, Int64, InvokeMethodRequest, InvokeMethodResponse, ModifyCloudToDeviceConfigRequest,
@@ -27,7 +27,7 @@ pub(super) async fn config(
     device: &Device,
     who: AdminPrincipal,
     wanted: ModifyCloudToDeviceConfigRequest,
-) -> Answer<DeviceConfig> {
+) -> ApiResult<DeviceConfig> {
     let expected = Some(wanted.version_to_update.0).filter(|version| *version > 0);
     let cause = Cause::Api { who: who.0.clone() };
     let config = NewConfig { payload: wanted.binary_data.0, expected, force: wanted.force };
@@ -55,7 +55,7 @@ pub(super) async fn method(
     device: &Device,
     who: AdminPrincipal,
     wanted: InvokeMethodRequest,
-) -> Answer<InvokeMethodResponse> {
+) -> ApiResult<InvokeMethodResponse> {
     let timeout = wanted.timeout.map_or(Duration::from_millis(limits::METHOD_TIMEOUT_MS), |timeout| timeout.0);
     if timeout.is_zero() {
         return Err(Error::invalid("timeout must be more than 0s").of_field("timeout"));

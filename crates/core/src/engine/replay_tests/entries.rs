@@ -441,7 +441,7 @@ fn broker_change() -> impl Strategy<Value = BrokerChange> {
         }),
         1 => (session(), 0..100_u32).prop_map(|(session, expiry_secs)| BrokerChange::Resumed { session, expiry_secs }),
         1 => (session(), time(), num(), of(num()), prop::bool::ANY).prop_map(
-            |(session, time_ms, sent, in_doubt_from, will)| BrokerChange::Left {
+            |(session, time_ms, sent, in_doubt_from, will)| BrokerChange::Disconnected {
                 session,
                 time_ms,
                 expiry_secs: 9,

@@ -1,4 +1,4 @@
-//! What a change of the log does to registries, devices and service accounts: all of it, or nothing where it is refused.
+//! What a change of the journal does to registries, devices and service accounts: all of it, or nothing where it is refused.
 //! Deterministic: it looks at nothing but what earlier entries made.
 
 mod credentials;

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use switchbox_log::{Log, record};
+use switchbox_journal::{Journal, record};
 use switchbox_model::{Entry, Event, EventData, Seq};
 
 use crate::{Error, decide::decide, documents, schema, write_batch::WriteBatch};
@@ -19,7 +19,7 @@ pub(super) const ROWS: i64 = 60;
 /// The documents are a little behind.
 pub(super) const APPLIED: i64 = 50;
 
-/// A record of the log as it was written.
+/// A record of the journal as it was written.
 pub(super) struct Written {
     pub(super) path: PathBuf,
     pub(super) bytes: Range<usize>,
@@ -27,15 +27,15 @@ pub(super) struct Written {
     acknowledged: bool,
 }
 
-fn append(log: &mut Log, row: i64, durable: bool) -> Written {
+fn append(journal: &mut Journal, row: i64, durable: bool) -> Written {
     let seq = Seq(row.cast_unsigned());
     let data = EventData::Telemetry { subfolder: String::new(), payload: vec![7; 200].into(), properties: vec![] };
     let mut record = Vec::new();
     record::begin(&mut record);
     let event = Event { seq, time_ms: 0, device: None, durable, data };
     record::encode(&Entry::of_events(vec![event]), &mut record).unwrap();
-    log.append(&mut record, seq, durable).unwrap();
-    let (path, used) = log.files().last_file();
+    journal.append(&mut record, seq, durable).unwrap();
+    let (path, used) = journal.files().last_file();
     let end = usize::try_from(used).unwrap();
     Written { path, bytes: end - record.len()..end, row, acknowledged: durable }
 }
@@ -43,8 +43,8 @@ fn append(log: &mut Log, row: i64, durable: bool) -> Written {
 /// A folder as a crash leaves it.
 pub(super) fn folder() -> (tempfile::TempDir, Vec<Written>) {
     let data = tempfile::tempdir().unwrap();
-    let mut log = Log::open_with(data.path(), SMALL).unwrap();
-    let written = (1..=ROWS).map(|row| append(&mut log, row, row % 3 != 0)).collect();
+    let mut journal = Journal::open_with(data.path(), SMALL).unwrap();
+    let written = (1..=ROWS).map(|row| append(&mut journal, row, row % 3 != 0)).collect();
     let mut state = schema::open_writer(data.path()).unwrap();
     documents::write(&mut state, &WriteBatch { row: APPLIED, ..WriteBatch::default() }, None).unwrap();
     // Closed, it would have no write-ahead log.
@@ -162,13 +162,13 @@ fn a_missing_file_and_an_older_state_are_refused_with_what_is_missing() {
     for (path, bytes) in &originals {
         fs::write(path, bytes).unwrap();
     }
-    // `state.db` beside a log that begins later.
+    // `state.db` beside a journal that begins later.
     fs::remove_file(&first).unwrap();
-    assert!(decide(data.path()).is_ok(), "the log is trimmed as far as the documents have got");
+    assert!(decide(data.path()).is_ok(), "the journal is trimmed as far as the documents have got");
     for name in ["state.db", "state.db-wal", "state.db-shm"] {
         fs::rename(data.path().join(name), data.path().join(name.replace("state", "away"))).unwrap();
     }
-    refused(&|| (), "state.db is missing: it is older than the log");
+    refused(&|| (), "state.db is missing: it is older than the journal");
 }
 
 #[test]

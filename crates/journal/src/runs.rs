@@ -1,4 +1,4 @@
-//! Finds whole records in bytes that are not known to be any: behind a record that cannot be read, and behind the end of the log.
+//! Finds whole records in bytes that are not known to be any: behind a record that cannot be read, and behind the end of the journal.
 //! Pure.
 
 use std::ops::RangeInclusive;
@@ -33,7 +33,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// Behind this row and this event, in a log of so many bytes.
+    /// Behind this row and this event, in a journal of so many bytes.
     pub fn behind(row: i64, seq: Seq, log_bytes: u64) -> Self {
         let most = log_bytes.saturating_add(MISSING);
         let last_row = row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
@@ -107,7 +107,7 @@ fn next<'a>(bytes: &'a [u8], mut at: usize, range: &Range) -> Option<(usize, Rec
     }
 }
 
-/// Bytes of a torn write among those that follow the log's last record, which is of this row and event: none where all are zeros, or
+/// Bytes of a torn write among those that follow the journal's last record, which is of this row and event: none where all are zeros, or
 /// of an earlier use of the file.
 pub fn torn(bytes: &[u8], row: i64, seq: Seq) -> usize {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

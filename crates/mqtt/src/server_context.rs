@@ -19,7 +19,7 @@ use switchbox_support::{log_limit::LogLimits, metrics::Metrics, scheduling::CpuB
 const REFUSALS_LOGGED: u32 = 30;
 
 /// What all connections share.
-pub(super) struct Shared {
+pub(super) struct ServerContext {
     pub(super) options: Options,
     pub(super) hub: Hub,
     pub(super) topics: topics::Handle,
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
 }
 
-impl Shared {
+impl ServerContext {
     pub(super) fn new(options: Options, hub: Hub, topics: topics::Handle, metrics: Metrics) -> Self {
         let clients = Arc::new(Clients::new(topics.clone(), metrics.clone(), options.connections));
         let (gateway_routes, cpu_budgets) = (GatewayRoutes::default(), CpuBudgets::default());

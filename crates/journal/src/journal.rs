@@ -1,4 +1,4 @@
-//! The log: files of records (`log/`), written by one thread, read by anybody beside it. The files that it goes on in were made
+//! The journal: files of records (`log/`), written by one thread, read by anybody beside it. The files that it goes on in were made
 //! before (`preallocated.rs`).
 
 use std::{
@@ -16,8 +16,8 @@ use crate::{
     Error,
     blocks::BlockFile,
     inspect::{self, Found},
-    preallocated::Spares,
-    record::{self, LogPosition},
+    preallocated::Preallocator,
+    record::{self, JournalPosition},
     segment::{self, Part, Segment, SegmentWriter},
 };
 use switchbox_model::Seq;
@@ -27,20 +27,20 @@ use switchbox_support::{fd_exhaustion, log_limit::LogLimit};
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 pub const FOLDER: &str = "log";
 
-/// The writer's end of the log.
-pub struct Log {
+/// The writer's end of the journal.
+pub struct Journal {
     folder: PathBuf,
     /// The same, open: descriptors may be short when its names are to be made durable.
     opened: File,
     files: Arc<Files>,
     writer: SegmentWriter,
     segment_bytes: u64,
-    preallocated: Spares,
-    /// Lines of the log about a want of descriptors.
+    preallocated: Preallocator,
+    /// Lines of the journal about a want of descriptors.
     short: LogLimit,
 }
 
-/// The log's files, as the writer and the readers share them.
+/// The journal's files, as the writer and the readers share them.
 pub struct Files(RwLock<Inner>);
 
 struct Inner {
@@ -63,8 +63,8 @@ pub struct Oldest {
     pub first_file: (i64, i64),
 }
 
-impl Log {
-    /// Opens or makes the log in the data folder, unless it is damaged.
+impl Journal {
+    /// Opens or makes the journal in the data folder, unless it is damaged.
     pub fn open(data: &Path) -> Result<Self, Error> {
         Self::open_with(data, SEGMENT_BYTES)
     }
@@ -78,7 +78,7 @@ impl Log {
         }
     }
 
-    /// Goes on with a log that is not damaged: the first change of its files.
+    /// Goes on with a journal that is not damaged: the first change of its files.
     pub fn resume(found: Found) -> Result<Self, Error> {
         Self::resume_with(found, SEGMENT_BYTES)
     }
@@ -94,14 +94,14 @@ impl Log {
         let mut writer = SegmentWriter::default();
         let last = match older.pop_back() {
             Some(mut last) => last.resume(&mut writer).map(|()| last),
-            None => Segment::begin(&folder, LogPosition::default(), &mut writer),
+            None => Segment::begin(&folder, JournalPosition::default(), &mut writer),
         };
         let last = last.map_err(problem)?;
         let opened = File::open(&folder).map_err(problem)?;
         opened.sync_all().map_err(problem)?;
         let durable = last.end().row;
         let files = Arc::new(Files(RwLock::new(Inner { older, last, durable })));
-        let preallocated = Spares::new(&folder);
+        let preallocated = Preallocator::new(&folder);
         let short = LogLimit::new(1, Instant::now());
         Ok(Self { folder, opened, files, writer, segment_bytes, preallocated, short })
     }
@@ -111,10 +111,10 @@ impl Log {
     }
 
     /// Appends the record that was begun and filled by [`record::begin`] and [`record::encode`]; `last_seq` is the last
-    /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the log.
-    pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<LogPosition, Error> {
+    /// event in it or before it. `durable`: returns when it is on the disk. Returns the end of the journal.
+    pub fn append(&mut self, record: &mut [u8], last_seq: Seq, durable: bool) -> Result<JournalPosition, Error> {
         let before = self.files.end();
-        let end = LogPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
+        let end = JournalPosition { row: before.row + 1, last_seq, offset: before.offset + record.len() as u64 };
         self.make_room(record.len() as u64, before).map_err(|e| Error::Write(e.to_string()))?;
         record::seal(record, end.row, last_seq, durable)?;
         self.write(record, durable).map_err(|e| Error::Write(e.to_string()))?;
@@ -123,7 +123,7 @@ impl Log {
     }
 
     /// Goes on in another file where the last one has no room for so many bytes.
-    fn make_room(&mut self, bytes: u64, before: LogPosition) -> io::Result<()> {
+    fn make_room(&mut self, bytes: u64, before: JournalPosition) -> io::Result<()> {
         let (until, has_rows) = {
             let inner = self.files.0.read();
             (inner.last.used() + bytes, inner.last.start() != before)
@@ -145,7 +145,7 @@ impl Log {
     }
 
     /// Goes on in another file. Only the last file may ever be damaged, so this one is synced whatever is in it.
-    fn roll(&mut self, start: LogPosition) -> io::Result<()> {
+    fn roll(&mut self, start: JournalPosition) -> io::Result<()> {
         self.files.last().0.sync()?;
         let path = self.folder.join(segment::name(start));
         let spare = self.preallocated.take();
@@ -160,7 +160,7 @@ impl Log {
                     self.preallocated.put_back(spare);
                 }
                 if let Some(more) = self.short.note(Instant::now()) {
-                    tracing::warn!(%error, "no new file of the log can be opened (ulimit -n); the last one grows{more}");
+                    tracing::warn!(%error, "no new file of the journal can be opened (ulimit -n); the last one grows{more}");
                 }
                 return Ok(());
             }
@@ -220,7 +220,7 @@ impl Files {
         older
     }
 
-    pub fn end(&self) -> LogPosition {
+    pub fn end(&self) -> JournalPosition {
         self.0.read().last.end()
     }
 
@@ -230,7 +230,7 @@ impl Files {
         (inner.last.file(), inner.last.used())
     }
 
-    fn note(&self, end: LogPosition, durable: bool) {
+    fn note(&self, end: JournalPosition, durable: bool) {
         let mut inner = self.0.write();
         inner.last.note(end);
         if durable {
@@ -259,7 +259,7 @@ impl Files {
     }
 
     /// The first file whose end `reached` holds for, to be read from just before the first place that it holds for.
-    pub fn first(&self, reached: impl Fn(LogPosition) -> bool) -> Option<Part> {
+    pub fn first(&self, reached: impl Fn(JournalPosition) -> bool) -> Option<Part> {
         let inner = self.0.read();
         let older = inner.older.partition_point(|segment| !reached(segment.end()));
         let found = inner.older.get(older).unwrap_or(&inner.last);
@@ -294,7 +294,7 @@ impl Files {
     pub fn trimmable(&self, seq: Seq, keep_bytes: u64, applied: i64) -> Option<i64> {
         let inner = self.0.read();
         let newest = inner.last.end().offset;
-        let may = |end: LogPosition| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
+        let may = |end: JournalPosition| end.last_seq < seq && end.row <= applied && end.offset + keep_bytes < newest;
         inner.older.iter().map(Segment::end).take_while(|end| may(*end)).last().map(|end| end.row)
     }
 }
@@ -316,7 +316,7 @@ impl Files {
 }
 
 #[cfg(any(test, feature = "testing"))]
-impl Log {
+impl Journal {
     /// Every write fails from here on.
     pub fn break_disk(&mut self) {
         let mut inner = self.files.0.write();

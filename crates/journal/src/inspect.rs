@@ -1,4 +1,4 @@
-//! Looks at the log's files and says what is in them: whole, torn by a write that never ended, or damaged. Changes nothing, so that
+//! Looks at the journal's files and says what is in them: whole, torn by a write that never ended, or damaged. Changes nothing, so that
 //! a start, a check and a repair can decide first. A torn end has nothing behind it that was on the disk for certain; damage has.
 
 use std::{
@@ -11,7 +11,7 @@ use crate::{
     Error,
     blocks::{BlockFile, Blocks},
     preallocated::SPARE,
-    record::LogPosition,
+    record::JournalPosition,
     runs::{self, FIRST, Range, Run},
     segment::{self, Segment},
 };
@@ -22,10 +22,10 @@ pub const GAP: &str = "gap";
 /// No disk writes less at once.
 const SECTOR: u64 = 512;
 
-/// What there is of the log.
+/// What there is of the journal.
 pub struct Found {
     pub folder: PathBuf,
-    /// Whole and in order, up to the end of the log or to what is damaged.
+    /// Whole and in order, up to the end of the journal or to what is damaged.
     pub segments: VecDeque<Segment>,
     /// Bytes behind the last record, of writes that never ended.
     pub torn: Option<Torn>,
@@ -89,17 +89,17 @@ impl fmt::Display for Damage {
 }
 
 impl Found {
-    pub fn end(&self) -> LogPosition {
+    pub fn end(&self) -> JournalPosition {
         self.segments.back().map(Segment::end).unwrap_or_default()
     }
 
-    /// The last row before the log's first.
-    pub fn start(&self) -> LogPosition {
+    /// The last row before the journal's first.
+    pub fn start(&self) -> JournalPosition {
         self.segments.front().map(Segment::start).unwrap_or_default()
     }
 }
 
-/// Looks at the files in the folder of the log, which may be missing.
+/// Looks at the files in the folder of the journal, which may be missing.
 pub fn inspect(folder: &Path) -> Result<Found, Error> {
     let listed = list(folder)?;
     let mut found = Found {
@@ -144,7 +144,7 @@ enum Problem {
     NoHeader,
 }
 
-fn follows(before: LogPosition, start: LogPosition, gaps: &HashMap<i64, i64>) -> bool {
+fn follows(before: JournalPosition, start: JournalPosition, gaps: &HashMap<i64, i64>) -> bool {
     let exactly = start.row == before.row && start.last_seq == before.last_seq;
     let behind_gap = gaps.get(&before.row) == Some(&start.row) && start.last_seq >= before.last_seq;
     (exactly || behind_gap) && start.offset >= before.offset
@@ -162,11 +162,11 @@ fn damage(found: &Found, problem: Problem, rest: &[PathBuf], log_bytes: u64) -> 
         }
         (_, before) => {
             let path = rest.first().cloned().unwrap_or_default();
-            // Of a log whose first file cannot be read, the name says where it begins.
+            // Of a journal whose first file cannot be read, the name says where it begins.
             if let Some(named) = segment::row_of_name(&path).filter(|_| before.is_none()) {
                 (row, range) = (named, Range::behind_row(named, log_bytes));
             }
-            (path, 0, "it is no file of the log, or its first bytes are damaged")
+            (path, 0, "it is no file of the journal, or its first bytes are damaged")
         }
     };
     for file in rest {
@@ -212,7 +212,7 @@ fn look_behind_the_end(found: &mut Found, log_bytes: u64) -> Result<(), Error> {
 }
 
 /// The host ended between the making of the file and its first write: there are only zeros, or what an earlier use left.
-fn was_never_begun(path: &Path, end: LogPosition, log_bytes: u64) -> Result<bool, Error> {
+fn was_never_begun(path: &Path, end: JournalPosition, log_bytes: u64) -> Result<bool, Error> {
     let bytes = bytes_from(path, 0)?;
     let stale = Segment::read(path)?.is_some_and(|segment| segment.end().row <= end.row);
     let blank = bytes.iter().all(|byte| *byte == 0);
@@ -264,7 +264,7 @@ fn list(folder: &Path) -> Result<Listed, Error> {
     Ok(listed)
 }
 
-/// The files of the log in order.
+/// The files of the journal in order.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(list(folder)?.files)
 }

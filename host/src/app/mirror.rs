@@ -13,16 +13,16 @@ use switchbox_store::{CommandDoc, ConfigVersion};
 use switchbox_support::clock;
 
 /// Where it is published, once the MQTT server runs.
-pub(super) type Shown = Arc<OnceLock<topics::Handle>>;
+pub(super) type MirrorTopics = Arc<OnceLock<topics::Handle>>;
 
 /// A component that is watched: does its work with `inner`, and publishes it.
-pub(super) struct Watched<T> {
+pub(super) struct Mirrored<T> {
     inner: T,
-    topics: Shown,
+    topics: MirrorTopics,
 }
 
-impl<T> Watched<T> {
-    pub(super) fn new(inner: T, topics: &Shown) -> Self {
+impl<T> Mirrored<T> {
+    pub(super) fn new(inner: T, topics: &MirrorTopics) -> Self {
         Self { inner, topics: topics.clone() }
     }
 
@@ -30,7 +30,7 @@ impl<T> Watched<T> {
         self.topics.get().is_some_and(topics::Handle::is_watched)
     }
 
-    fn show(&self, device: &Device, what: &str, rest: &str, payload: &[u8], user: Vec<(String, String)>) {
+    fn mirror(&self, device: &Device, what: &str, rest: &str, payload: &[u8], user: Vec<(String, String)>) {
         let slash = if rest.is_empty() { "" } else { "/" };
         let (registry, id) = (device.name.registry.id(), &device.name.id);
         let properties =
@@ -44,12 +44,12 @@ impl<T> Watched<T> {
         }
     }
 
-    fn show_event(&self, device: &Device, event: &Event) {
+    fn mirror_event(&self, device: &Device, event: &Event) {
         match &event.data {
             EventData::Telemetry { subfolder, payload, properties } => {
-                self.show(device, "events", subfolder, payload, properties.clone());
+                self.mirror(device, "events", subfolder, payload, properties.clone());
             }
-            EventData::State { payload, .. } => self.show(device, "state", "", payload, vec![]),
+            EventData::State { payload, .. } => self.mirror(device, "state", "", payload, vec![]),
             EventData::Connected => {
                 self.lifecycle(device, json!({"event": "connected", "time": clock::rfc3339(event.time_ms)}))
             }
@@ -62,16 +62,16 @@ impl<T> Watched<T> {
     }
 
     fn lifecycle(&self, device: &Device, what: serde_json::Value) {
-        self.show(device, "lifecycle", "", what.to_string().as_bytes(), vec![]);
+        self.mirror(device, "lifecycle", "", what.to_string().as_bytes(), vec![]);
     }
 }
 
-impl<T: EventSink> EventSink for Watched<T> {
+impl<T: EventSink> EventSink for Mirrored<T> {
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize {
         if let Some(device) = device
             && self.is_watched()
         {
-            events.iter().for_each(|event| self.show_event(device, event));
+            events.iter().for_each(|event| self.mirror_event(device, event));
         }
         self.inner.offer(device, events)
     }
@@ -81,10 +81,10 @@ impl<T: EventSink> EventSink for Watched<T> {
     }
 }
 
-impl<T: EffectSink> EffectSink for Watched<T> {
+impl<T: EffectSink> EffectSink for Mirrored<T> {
     fn config(&self, device: &Arc<Device>, version: &Arc<ConfigVersion>) {
         if self.is_watched() {
-            self.show(device, "config", "", &version.payload, vec![]);
+            self.mirror(device, "config", "", &version.payload, vec![]);
         }
         self.inner.config(device, version);
     }
@@ -95,7 +95,7 @@ impl<T: EffectSink> EffectSink for Watched<T> {
 
     fn command(&self, device: &Arc<Device>, command: &CommandDoc) -> bool {
         if self.is_watched() {
-            self.show(device, "commands", &command.subfolder, &command.payload, vec![]);
+            self.mirror(device, "commands", &command.subfolder, &command.payload, vec![]);
         }
         self.inner.command(device, command)
     }

@@ -1,4 +1,4 @@
-//! One file of the log, named after the row before its first. Its bytes are written once and read by anybody; zeros are
+//! One file of the journal, named after the row before its first. Its bytes are written once and read by anybody; zeros are
 //! written ahead of them, so that most commits overwrite bytes of the file and change no metadata: then an fdatasync is
 //! one write of the disk, not a transaction of the file system.
 
@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Error,
     blocks::{BLOCK, BlockFile, Blocks, PartialBlock, floor},
-    record::{self, FILE_HEADER, Header, LogPosition},
+    record::{self, FILE_HEADER, Header, JournalPosition},
 };
 
 /// The file grows by so many bytes of zeros, written together with the record that needs them.
@@ -22,13 +22,13 @@ const INDEX_EVERY: u64 = 64 * 1024;
 pub struct Segment {
     path: PathBuf,
     file: Arc<BlockFile>,
-    start: LogPosition,
-    end: LogPosition,
+    start: JournalPosition,
+    end: JournalPosition,
     /// Some places between records, in order, the first at the start: where readers begin to look.
-    sparse_index: Vec<LogPosition>,
+    sparse_index: Vec<JournalPosition>,
 }
 
-pub fn name(start: LogPosition) -> String {
+pub fn name(start: JournalPosition) -> String {
     format!("{:020}.log", start.row)
 }
 
@@ -39,7 +39,7 @@ pub fn row_of_name(path: &Path) -> Option<i64> {
 
 impl Segment {
     /// Begins a file; what it has of an earlier use is overwritten.
-    pub fn begin(folder: &Path, start: LogPosition, writer: &mut SegmentWriter) -> io::Result<Self> {
+    pub fn begin(folder: &Path, start: JournalPosition, writer: &mut SegmentWriter) -> io::Result<Self> {
         let path = folder.join(name(start));
         let file = BlockFile::open(&path)?;
         writer.begin(&file, &record::file_header(start))?;
@@ -71,11 +71,11 @@ impl Segment {
         Ok(Some(segment))
     }
 
-    pub fn start(&self) -> LogPosition {
+    pub fn start(&self) -> JournalPosition {
         self.start
     }
 
-    pub fn end(&self) -> LogPosition {
+    pub fn end(&self) -> JournalPosition {
         self.end
     }
 
@@ -97,8 +97,8 @@ impl Segment {
         &self.path
     }
 
-    /// Where in the file a place of the log is.
-    fn position(&self, place: LogPosition) -> u64 {
+    /// Where in the file a place of the journal is.
+    fn position(&self, place: JournalPosition) -> u64 {
         FILE_HEADER as u64 + place.offset - self.start.offset
     }
 
@@ -117,8 +117,8 @@ impl Segment {
         Ok(())
     }
 
-    /// The log goes up to here.
-    pub fn note(&mut self, end: LogPosition) {
+    /// The journal goes up to here.
+    pub fn note(&mut self, end: JournalPosition) {
         if self.sparse_index.last().is_none_or(|mark| self.end.offset >= mark.offset + INDEX_EVERY) {
             self.sparse_index.push(self.end);
         }
@@ -126,7 +126,7 @@ impl Segment {
     }
 
     /// To be read from the last indexed position for which `before` holds.
-    pub fn part(&self, before: impl Fn(LogPosition) -> bool) -> Part {
+    pub fn part(&self, before: impl Fn(JournalPosition) -> bool) -> Part {
         let found = self.sparse_index.partition_point(|mark| before(*mark));
         let mark = self.sparse_index.get(found.saturating_sub(1)).copied().unwrap_or(self.start);
         Part { file: self.file.clone(), at: mark, position: self.position(mark), until: self.used() }
@@ -178,7 +178,7 @@ impl SegmentWriter {
 /// Records of one file, to be read in order without holding up its writer.
 pub struct Part {
     file: Arc<BlockFile>,
-    at: LogPosition,
+    at: JournalPosition,
     position: u64,
     until: u64,
 }
@@ -195,7 +195,10 @@ enum Walked {
 
 impl Part {
     /// Goes through the records while `take` says so: it gets the place before and after each, and its body.
-    pub fn each(self, take: impl FnMut(LogPosition, LogPosition, &[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+    pub fn each(
+        self,
+        take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
         match self.walk(take)? {
             Walked::All | Walked::Enough => Ok(()),
             Walked::Broken { row, problem } => Err(Error::Corrupt { row, problem: problem.into() }),
@@ -204,7 +207,7 @@ impl Part {
 
     fn walk(
         self,
-        mut take: impl FnMut(LogPosition, LogPosition, &[u8]) -> Result<bool, Error>,
+        mut take: impl FnMut(JournalPosition, JournalPosition, &[u8]) -> Result<bool, Error>,
     ) -> Result<Walked, Error> {
         let Self { file, mut at, mut position, until } = self;
         let mut blocks = Blocks::default();

@@ -11,9 +11,9 @@ use switchbox_support::{clock, scheduling::PriorityClass};
 
 /// The longest sleep while a timer waits: a wall clock that jumps is noticed that soon.
 const STEP_MS: u64 = 1_000;
-/// Timers of one plugin that fire in one entry of the log.
+/// Timers of one plugin that fire in one entry of the journal.
 const TOGETHER: usize = 64;
-/// Bytes of the log's queue that one entry takes up, roughly.
+/// Bytes of the journal's queue that one entry takes up, roughly.
 const ENTRY_BYTES: usize = 64 * 1024;
 
 /// Runs until `shutdown`.
@@ -26,7 +26,7 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
                 return;
             }
         }
-        let changed = timers.shared.changed.notified();
+        let changed = timers.inner.changed.notified();
         let next = timers.waiting().into_iter().map(|(_, due_ms)| due_ms).min();
         let sleep = next.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(clock::now_ms()).min(STEP_MS)));
         tokio::select! {
@@ -40,7 +40,7 @@ pub async fn run(timers: Handle, ingest: ingest::Handle, shutdown: CancellationT
 async fn fire(timers: &Handle, ingest: &ingest::Handle, plugin: &PluginName) -> Result<(), ingest::Error> {
     let permit = ingest.reserve(ENTRY_BYTES, PriorityClass::Foreground).await?;
     let held = timers.hold(plugin).await;
-    // The log computes the next times from the same moment.
+    // The journal computes the next times from the same moment.
     let now_ms = clock::now_ms();
     let fired = held.take(now_ms, TOGETHER);
     if !fired.is_empty() {

@@ -1,5 +1,5 @@
 //! The end of a connection, and later of its session: the will is published at once or after its delay, the session ends after its
-//! expiry. The removal of a will or a message from the log is in one entry with what it brings about elsewhere.
+//! expiry. The removal of a will or a message from the journal is in one entry with what it brings about elsewhere.
 //!
 //! `release` runs when a connection has ended, `publish_will` when the delay is over, `end_session` when the session is; `run_end`
 //! is the end itself. Each marks the slot `busy` until its work is done, and the client's next connection waits for that:
@@ -8,10 +8,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Clients, DueWill, Key, RemainingWork, Slot};
+use super::{Clients, DueWill, Key, RemainingWork, SessionSlot};
 use crate::{mailbox::Mailbox, shared_redelivery};
 use switchbox_model::broker::BrokerChange;
-use switchbox_mqtt_session::topics::{Pending, Subscriber as _};
+use switchbox_mqtt_session::topics::{PendingChanges, Subscriber as _};
 use switchbox_store::OnCommit;
 use switchbox_support::{clock, tasks::spawn_contained};
 
@@ -123,8 +123,8 @@ impl Clients {
     ) {
         let (delay, will) = will.map_or((Duration::ZERO, None), |(delay, will)| (delay, Some(will)));
         let kept = !remaining_expiry.is_zero() && self.has_room(&mailbox);
-        let earlier = self.table.lock().slots.insert(key.clone(), Slot::new(mailbox.clone(), false));
-        if let Some(Slot { mailbox, will, cleanup, .. }) = earlier {
+        let earlier = self.table.lock().slots.insert(key.clone(), SessionSlot::new(mailbox.clone(), false));
+        if let Some(SessionSlot { mailbox, will, cleanup, .. }) = earlier {
             // The host was killed before the end of the client's earlier session was on the disk.
             cleanup.inspect(tokio::task::AbortHandle::abort);
             self.run_end(&mailbox, will)
@@ -186,7 +186,7 @@ impl Clients {
     }
 
     /// The end itself. What members of shared subscriptions are to get instead, the will and the end of the session are one entry
-    /// of the log, but for messages for which a member's queue is full: the session ends behind these.
+    /// of the journal, but for messages for which a member's queue is full: the session ends behind these.
     fn run_end(&self, mailbox: &Mailbox, will: Option<DueWill>) -> Option<RemainingWork> {
         let (subscriptions, undelivered, session_num) = {
             let mut state = mailbox.lock();
@@ -197,7 +197,7 @@ impl Clients {
             self.topics.unsubscribe(filter, mailbox.id());
         }
         let ended = session_num.map(|session| BrokerChange::Ended { session });
-        let mut first = Pending::default();
+        let mut first = PendingChanges::default();
         let waiting = shared_redelivery::redeliver(&self.topics, session_num, undelivered, &mut first);
         if waiting.is_empty() {
             first.extend(ended.clone());
@@ -226,8 +226,8 @@ impl Clients {
     }
 }
 
-fn pending(changes: impl IntoIterator<Item = BrokerChange>) -> Pending {
-    let mut pending = Pending::default();
+fn pending(changes: impl IntoIterator<Item = BrokerChange>) -> PendingChanges {
+    let mut pending = PendingChanges::default();
     pending.extend(changes);
     pending
 }
@@ -240,5 +240,5 @@ fn disconnect_changes(mailbox: &Mailbox, expiry: Duration, will: bool) -> Vec<Br
     };
     let Some(session) = session_num else { return Vec::new() };
     let expiry_secs = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX);
-    vec![BrokerChange::Left { session, time_ms: clock::now_ms(), expiry_secs, sent, in_doubt_from, will }]
+    vec![BrokerChange::Disconnected { session, time_ms: clock::now_ms(), expiry_secs, sent, in_doubt_from, will }]
 }

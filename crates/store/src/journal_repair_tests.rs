@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path};
 
-use switchbox_log::{FOLDER, Files, Log, record};
+use switchbox_journal::{FOLDER, Files, Journal, record};
 
 use crate::{
     decide::decide,
-    log_damage_tests::{APPLIED, ROWS, Written, bytes, folder},
+    journal_damage_tests::{APPLIED, ROWS, Written, bytes, folder},
     repair,
 };
 
@@ -17,10 +17,10 @@ fn flip(record: &Written) {
 }
 
 /// The rows after the repair, read both ways, and what the repair said.
-fn repaired(data: &Path, without_log: bool) -> (Vec<i64>, String) {
+fn repaired(data: &Path, without_journal: bool) -> (Vec<i64>, String) {
     let damaged = bytes(&data.join(FOLDER));
     assert!(decide(data).is_err());
-    let done = repair::repair(data, without_log).unwrap();
+    let done = repair::repair(data, without_journal).unwrap();
     let text = done.lines.join("\n");
     let decided = decide(data).unwrap_or_else(|error| panic!("{error} after\n{text}"));
     assert!(crate::check(data).unwrap().problems.is_empty());
@@ -49,13 +49,13 @@ fn repaired(data: &Path, without_log: bool) -> (Vec<i64>, String) {
     back.reverse();
     assert_eq!(rows, back, "{text}");
     // It goes on where it should.
-    let mut log = Log::open(data).unwrap();
-    let end = log.files().end();
+    let mut journal = Journal::open(data).unwrap();
+    let end = journal.files().end();
     assert!(end.row >= APPLIED);
     let mut record = Vec::new();
     record::begin(&mut record);
     record::encode(&switchbox_model::Entry::Barrier, &mut record).unwrap();
-    assert_eq!(log.append(&mut record, end.last_seq, true).unwrap().row, end.row + 1);
+    assert_eq!(journal.append(&mut record, end.last_seq, true).unwrap().row, end.row + 1);
     (rows, text)
 }
 
@@ -105,7 +105,7 @@ fn a_log_whose_end_is_gone_goes_on_behind_what_the_documents_know() {
     let first_gone = written.iter().find(|record| &record.path == from).unwrap().row;
     let (rows, text) = repaired(data.path(), false);
     assert_eq!(rows, without(first_gone..=ROWS, ROWS), "{text}");
-    assert!(text.contains("are missing in the log"), "{text}");
+    assert!(text.contains("are missing in the journal"), "{text}");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn without_its_log_the_store_goes_on_with_its_documents() {
         let _ = fs::remove_file(&record.path);
     }
     let error = repair::repair(data.path(), false).unwrap_err().to_string();
-    assert!(error.contains("--without-log"), "{error}");
+    assert!(error.contains("--without-journal"), "{error}");
     let done = repair::repair(data.path(), true).unwrap();
     assert!(done.lines[0].contains("begins anew behind row 3"), "{:?}", done.lines);
     assert_eq!(decide(data.path()).unwrap().found.end().row, 3);

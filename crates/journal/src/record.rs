@@ -1,4 +1,4 @@
-//! The bytes of the log's files: a header, then records, one a commit, all entries of the batch in it. Pure.
+//! The bytes of the journal's files: a header, then records, one a commit, all entries of the batch in it. Pure.
 //!
 //! A record: length of the body (4 bytes), checksum of all that follows (8), row (8), last event (8), body. The body: a
 //! format byte, then entries in postcard. Numbers are little endian. What follows the last record is zeros, or records of
@@ -22,7 +22,7 @@ const ENTRIES_NOT_SYNCED: u8 = 2;
 
 /// A place between two records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LogPosition {
+pub struct JournalPosition {
     /// The row before it; the first row is 1.
     pub row: i64,
     /// The last event in this row or before it.
@@ -34,13 +34,13 @@ pub struct LogPosition {
 /// What a file's first bytes are.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Header {
-    Starts(LogPosition),
+    Starts(JournalPosition),
     OtherVersion(u32),
     /// It was never written whole.
     Unfinished,
 }
 
-pub fn file_header(start: LogPosition) -> [u8; FILE_HEADER] {
+pub fn file_header(start: JournalPosition) -> [u8; FILE_HEADER] {
     let mut header = Vec::with_capacity(FILE_HEADER);
     header.extend(MAGIC);
     header.extend(VERSION.to_le_bytes());
@@ -66,7 +66,7 @@ pub fn read_file_header(bytes: &[u8]) -> Header {
         let offset = u64::from_le_bytes(rest.take()?);
         let sum = XxHash3_64::oneshot(bytes.get(..FILE_HEADER - 8)?);
         let whole = magic == MAGIC && sum.to_le_bytes() == rest.take()?;
-        whole.then_some(Header::Starts(LogPosition { row, last_seq, offset }))
+        whole.then_some(Header::Starts(JournalPosition { row, last_seq, offset }))
     };
     read().unwrap_or(Header::Unfinished)
 }
@@ -126,8 +126,8 @@ impl Record<'_> {
     }
 
     /// The place after it, when it stands after `before`.
-    pub fn end(&self, before: LogPosition) -> LogPosition {
-        LogPosition { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
+    pub fn end(&self, before: JournalPosition) -> JournalPosition {
+        JournalPosition { row: self.row, last_seq: self.last_seq, offset: before.offset + self.size() as u64 }
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
         let record = first(&bytes, 4).unwrap();
         assert_eq!((record.row, record.last_seq), (5, Seq(7)));
         assert_eq!(decode(5, record.body).unwrap(), [Entry::Barrier]);
-        let end = record.end(LogPosition::default());
+        let end = record.end(JournalPosition::default());
         assert_eq!(first(&bytes[usize::try_from(end.offset).unwrap()..], 5).unwrap().row, 6);
         assert_eq!(first(&bytes, 5), None, "a record of an earlier use of the file");
     }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_file_says_where_it_begins_and_of_which_version_it_is() {
-        let start = LogPosition { row: 9, last_seq: Seq(80), offset: 700 };
+        let start = JournalPosition { row: 9, last_seq: Seq(80), offset: 700 };
         let header = file_header(start);
         assert_eq!(read_file_header(&header), Header::Starts(start));
         let mut newer = header;

@@ -1,5 +1,5 @@
-//! Files for the log to go on in, made before they are needed: as long as a file gets, with zeros, on the disk. Where the log's
-//! writer had to do that itself, every commit would wait for it. Files that the log needs no more are used again: a file system
+//! Files for the journal to go on in, made before they are needed: as long as a file gets, with zeros, on the disk. Where the journal's
+//! writer had to do that itself, every commit would wait for it. Files that the journal needs no more are used again: a file system
 //! overwrites faster than it grows.
 
 use std::{
@@ -19,17 +19,17 @@ pub(crate) const KEPT: usize = 4;
 /// Zeros written at once: a commit waits behind as many.
 const PIECE: usize = 64 * 1024;
 /// How long the disk is left to the foreground's commits between two pieces. 100 MiB are made in a second so, which is more than
-/// the log grows by.
-const REST: Duration = Duration::from_micros(500);
+/// the journal grows by.
+const PAUSE_BETWEEN_PIECES: Duration = Duration::from_micros(500);
 
-pub(crate) struct Spares {
+pub(crate) struct Preallocator {
     folder: PathBuf,
     ready: Vec<PathBuf>,
     made: u64,
     making: Option<JoinHandle<io::Result<PathBuf>>>,
 }
 
-impl Spares {
+impl Preallocator {
     pub(crate) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), ready: Vec::new(), made: 0, making: None }
     }
@@ -82,11 +82,11 @@ impl Spares {
             scheduling::request_long_slices();
             make(path, bytes)
         };
-        // Supervision: it may fail; the log then makes its file by itself, and the next one is made ahead again.
-        let started = thread::Builder::new().name("log-spare".into()).spawn(work);
+        // Supervision: it may fail; the journal then makes its file by itself, and the next one is made ahead again.
+        let started = thread::Builder::new().name("journal-spare".into()).spawn(work);
         match started {
             Ok(making) => self.making = Some(making),
-            Err(error) => tracing::debug!(%error, "no file of the log is made ahead"),
+            Err(error) => tracing::debug!(%error, "no file of the journal is made ahead"),
         }
     }
 
@@ -94,16 +94,16 @@ impl Spares {
         let Some(made) = self.making.take_if(|making| making.is_finished()) else { return };
         match made.join() {
             Ok(Ok(path)) => self.ready.push(path),
-            // The log goes on without: its writer says what is wrong with the disk.
-            Ok(Err(error)) => tracing::debug!(%error, "no file of the log was made ahead"),
-            Err(_) => tracing::error!("making a file of the log ahead panicked; the log goes on without"),
+            // The journal goes on without: its writer says what is wrong with the disk.
+            Ok(Err(error)) => tracing::debug!(%error, "no file of the journal was made ahead"),
+            Err(_) => tracing::error!("making a file of the journal ahead panicked; the journal goes on without"),
         }
     }
 }
 
-impl Drop for Spares {
+impl Drop for Preallocator {
     fn drop(&mut self) {
-        // The next opening of the log may make a file of the same name.
+        // The next opening of the journal may make a file of the same name.
         self.making.take().into_iter().for_each(|making| drop(making.join()));
     }
 }
@@ -115,7 +115,7 @@ fn make(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
     for at in (0..bytes).step_by(PIECE) {
         file.write(zeros.bytes(), at, true)?;
         if scheduling::has_foreground(Instant::now()) {
-            thread::sleep(REST);
+            thread::sleep(PAUSE_BETWEEN_PIECES);
         }
     }
     file.sync_with_length()?;
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_file_that_was_wanted_is_whole_and_taken_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut preallocated = Spares::new(folder.path());
+        let mut preallocated = Preallocator::new(folder.path());
         assert_eq!(preallocated.take(), None);
         let bytes = 3 * PIECE as u64;
         preallocated.want(bytes);
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn files_are_used_again_and_not_hoarded() {
         let folder = tempfile::tempdir().unwrap();
-        let mut preallocated = Spares::new(folder.path());
+        let mut preallocated = Preallocator::new(folder.path());
         for number in 0..=KEPT {
             let path = folder.path().join(number.to_string());
             fs::write(&path, "old").unwrap();
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn nothing_is_written_any_more_when_the_log_is_closed() {
         let folder = tempfile::tempdir().unwrap();
-        let mut preallocated = Spares::new(folder.path());
+        let mut preallocated = Preallocator::new(folder.path());
         preallocated.want(16 * PIECE as u64);
         drop(preallocated);
         let lengths: Vec<_> =

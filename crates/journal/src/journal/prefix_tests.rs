@@ -1,4 +1,4 @@
-//! What a log gives back is a prefix of what was written, with all that was acknowledged and is still whole, or an error that says what
+//! What a journal gives back is a prefix of what was written, with all that was acknowledged and is still whole, or an error that says what
 //! is damaged; whatever was written, and wherever its files are cut or changed.
 
 use std::{collections::HashMap, fs};
@@ -35,20 +35,20 @@ struct Record {
     durable: bool,
 }
 
-fn append(log: &mut Log, entry: &Entry, number: u64, durable: bool) -> Record {
+fn append(journal: &mut Journal, entry: &Entry, number: u64, durable: bool) -> Record {
     let mut record = Vec::new();
     record::begin(&mut record);
     record::encode(entry, &mut record).unwrap();
-    log.append(&mut record, Seq(number), durable).unwrap();
-    let inner = log.files.0.read();
+    journal.append(&mut record, Seq(number), durable).unwrap();
+    let inner = journal.files.0.read();
     let end = usize::try_from(inner.last.used()).unwrap();
     Record { path: inner.last.path().to_owned(), bytes: end - record.len()..end, durable }
 }
 
-fn read_all(log: &Log) -> Result<Vec<Entry>, Error> {
+fn read_all(journal: &Journal) -> Result<Vec<Entry>, Error> {
     let (mut found, mut from) = (Vec::new(), 0);
     loop {
-        let page = log.files().page(from, 100_000)?;
+        let page = journal.files().page(from, 100_000)?;
         if page.rows.is_empty() {
             return Ok(found);
         }
@@ -74,14 +74,14 @@ proptest! {
         damages in vec((any::<Index>(), any::<Index>(), damage()), 0..3),
     ) {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let mut log = Log::open_with(folder.path(), SMALL).unwrap();
+        let mut journal = Journal::open_with(folder.path(), SMALL).unwrap();
         let entries: Vec<_> = (1..).zip(&written).map(|(number, (bytes, _))| entry(number, *bytes)).collect();
         let records: Vec<_> = (1..)
             .zip(&entries)
             .zip(&written)
-            .map(|((number, entry), (_, durable))| append(&mut log, entry, number, *durable))
+            .map(|((number, entry), (_, durable))| append(&mut journal, entry, number, *durable))
             .collect();
-        drop(log);
+        drop(journal);
         let mut paths: Vec<_> = records.iter().map(|record| record.path.clone()).collect();
         paths.dedup();
         let all = || -> HashMap<_, _> { paths.iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect() };
@@ -102,13 +102,13 @@ proptest! {
         };
         let kept = records.iter().map(|record| record.durable && of(&before, record) == of(&after, record));
         let acknowledged = kept.enumerate().filter(|(_, kept)| *kept).map(|(at, _)| at + 1).max().unwrap_or(0);
-        match Log::open_with(folder.path(), SMALL) {
+        match Journal::open_with(folder.path(), SMALL) {
             Err(error) => {
                 prop_assert!(!damages.is_empty(), "{error}");
                 prop_assert!(matches!(error, Error::Damaged(_) | Error::OtherVersion { .. }), "{error}");
             }
-            Ok(log) => {
-                let found = read_all(&log).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            Ok(journal) => {
+                let found = read_all(&journal).map_err(|error| TestCaseError::fail(error.to_string()))?;
                 prop_assert!(entries.starts_with(&found), "{} rows that were never written so", found.len());
                 prop_assert!(found.len() >= acknowledged, "{} rows, {acknowledged} were acknowledged", found.len());
                 prop_assert!(!damages.is_empty() || found.len() == entries.len());

@@ -1,35 +1,35 @@
-//! The rows of the log, read beside the writer.
+//! The rows of the journal, read beside the writer.
 
 use std::collections::VecDeque;
 
 use switchbox_model::{Entry, Seq};
 
-use crate::{Error, log::Files, record};
+use crate::{Error, journal::Files, record};
 
-/// One commit of the log.
+/// One commit of the journal.
 #[derive(Debug)]
-pub struct LogRow {
+pub struct JournalRow {
     pub row: i64,
     pub entries: Vec<Entry>,
 }
 
 /// Some rows in order, and where to go on.
 #[derive(Debug, Default)]
-pub struct LogPage {
-    pub rows: Vec<LogRow>,
+pub struct JournalPage {
+    pub rows: Vec<JournalRow>,
     /// The row to read from next.
     pub next: i64,
 }
 
 impl Files {
     /// Rows from `from` on, until about `bytes` of bodies are read. An empty page = the end.
-    pub fn page(&self, from: i64, bytes: usize) -> Result<LogPage, Error> {
-        let mut page = LogPage { rows: Vec::new(), next: from };
+    pub fn page(&self, from: i64, bytes: usize) -> Result<JournalPage, Error> {
+        let mut page = JournalPage { rows: Vec::new(), next: from };
         let Some(part) = self.first(|end| end.row >= from) else { return Ok(page) };
         let mut read = 0;
         part.each(|_, end, body| {
             if end.row >= from {
-                page.rows.push(LogRow { row: end.row, entries: record::decode(end.row, body)? });
+                page.rows.push(JournalRow { row: end.row, entries: record::decode(end.row, body)? });
                 page.next = end.row + 1;
                 read += body.len();
             }
@@ -40,7 +40,7 @@ impl Files {
 
     /// At most `rows` rows before `before`, newest first, and not many more than `most` bytes of them, but at least one. None = the
     /// beginning.
-    pub fn back_page(&self, before: i64, rows: usize, most: usize) -> Result<Vec<LogRow>, Error> {
+    pub fn back_page(&self, before: i64, rows: usize, most: usize) -> Result<Vec<JournalRow>, Error> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let Some((from, part)) = self.back(before, rows) else { return Ok(Vec::new()) };
         let (mut newest, mut bytes) = (VecDeque::new(), 0);
@@ -54,10 +54,14 @@ impl Files {
             }
             Ok(end.row + 1 < before)
         })?;
-        newest.into_iter().rev().map(|(row, body)| Ok(LogRow { row, entries: record::decode(row, &body)? })).collect()
+        newest
+            .into_iter()
+            .rev()
+            .map(|(row, body)| Ok(JournalRow { row, entries: record::decode(row, &body)? }))
+            .collect()
     }
 
-    /// Bytes of the log from this row on.
+    /// Bytes of the journal from this row on.
     pub fn bytes_from(&self, row: i64) -> Result<u64, Error> {
         let Some(part) = self.first(|end| end.row >= row) else { return Ok(0) };
         let mut start = None;

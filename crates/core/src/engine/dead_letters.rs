@@ -6,12 +6,12 @@ use switchbox_model::{PluginName, limits::DEAD_LETTERS};
 
 /// The ids of each plugin's dead letters, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
+pub(super) struct DeadLetterIds {
     last: u64,
     of: HashMap<PluginName, VecDeque<u64>>,
 }
 
-impl Letters {
+impl DeadLetterIds {
     /// `last` was the newest of all, whether it is still there or not.
     pub(super) fn new(last: u64, kept: &[(PluginName, u64)]) -> Self {
         let mut letters = Self { last, of: HashMap::new() };
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn the_newest_letters_of_each_plugin_are_kept() {
         let [one, other] = ["one", "other"].map(|name| PluginName::new(name).unwrap());
-        let mut letters = Letters::new(7, &[(one.clone(), 3)]);
+        let mut letters = DeadLetterIds::new(7, &[(one.clone(), 3)]);
         assert_eq!(letters.add(&other), (8, None));
         for n in 1..DEAD_LETTERS as u64 {
             assert_eq!(letters.add(&one), (8 + n, None));

@@ -3,14 +3,14 @@
 use super::Handle;
 use switchbox_model::{CallRecord, Cause, EffectKey, Entry, Event, Handled, HeldBack, PluginName, Seq};
 use switchbox_store as store;
-use switchbox_store::LogPage;
+use switchbox_store::JournalPage;
 
-/// Bytes of the log that are read in one go.
+/// Bytes of the journal that are read in one go.
 const PAGE_BYTES: usize = 1024 * 1024;
 /// How far behind an event executions of it are looked for, in pages.
 const PAGES: usize = 32;
 
-/// In the order of the log.
+/// In the order of the journal.
 #[derive(Debug, Default)]
 pub struct EventHistory {
     /// None: it never was, or is no longer kept.
@@ -21,7 +21,7 @@ pub struct EventHistory {
     pub calls: Vec<CallRecord>,
     /// What a rate held back, and for how long. Not kept longer than the journal.
     pub held: Vec<HeldBack>,
-    /// There is more of the log than was looked through.
+    /// There is more of the journal than was looked through.
     pub cut: bool,
 }
 
@@ -66,30 +66,30 @@ fn is_for(cause: &Cause, event: Seq) -> bool {
 
 impl Handle {
     /// Looks for an event and its executions; with `plugin`, only until that one's is found.
-    pub async fn story(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<EventHistory, store::Error> {
-        let mut story = EventHistory::default();
+    pub async fn event_history(&self, seq: Seq, plugin: Option<&PluginName>) -> Result<EventHistory, store::Error> {
+        let mut history = EventHistory::default();
         let mut row = self.store.row_of(seq).await?;
         for page in 0.. {
             let Some(from) = row else { break };
             if page == PAGES {
-                story.cut = true;
+                history.cut = true;
                 break;
             }
-            let LogPage { rows, next } = self.store.log_page(from, PAGE_BYTES).await?;
+            let JournalPage { rows, next } = self.store.journal_page(from, PAGE_BYTES).await?;
             row = (!rows.is_empty()).then_some(next);
-            rows.into_iter().flat_map(|row| row.entries).for_each(|entry| story.add(seq, entry));
-            if plugin.is_some_and(|plugin| story.handled.iter().any(|handled| handled.plugin == *plugin)) {
+            rows.into_iter().flat_map(|row| row.entries).for_each(|entry| history.add(seq, entry));
+            if plugin.is_some_and(|plugin| history.handled.iter().any(|handled| handled.plugin == *plugin)) {
                 break;
             }
         }
-        if story.event.is_none() {
+        if history.event.is_none() {
             for kept in self.store.kept(seq).await? {
-                story.event = story.event.take().or(kept.event);
-                story.by = story.by.take().or(kept.by);
-                let known = |handled: &Handled| story.handled.contains(handled);
-                story.handled.extend(kept.handled.filter(|handled| !known(handled)));
+                history.event = history.event.take().or(kept.event);
+                history.by = history.by.take().or(kept.by);
+                let known = |handled: &Handled| history.handled.contains(handled);
+                history.handled.extend(kept.handled.filter(|handled| !known(handled)));
             }
         }
-        Ok(story)
+        Ok(history)
     }
 }

@@ -1,10 +1,10 @@
-//! The log: the truth of a host. Append only, of checksummed records, one for each commit of the writer; written by one thread, read by
+//! The journal: the truth of a host. Append only, of checksummed records, one for each commit of the writer; written by one thread, read by
 //! anybody beside it. Says what is whole, torn or damaged before it changes anything. Knows how an entry is encoded and nothing of
 //! what it means.
 
 mod blocks;
 pub mod inspect;
-mod log;
+mod journal;
 mod preallocated;
 pub mod record;
 mod rows;
@@ -12,9 +12,9 @@ pub mod runs;
 pub mod segment;
 
 pub use blocks::{BlockFile, Blocks};
-pub use log::{FOLDER, Files, Log, Oldest, sync_folder};
-pub use record::LogPosition;
-pub use rows::{LogPage, LogRow};
+pub use journal::{FOLDER, Files, Journal, Oldest, sync_folder};
+pub use record::JournalPosition;
+pub use rows::{JournalPage, JournalRow};
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -27,8 +27,8 @@ pub enum Error {
     /// Says what is damaged, where, and what to do about it.
     #[error("{0}")]
     Damaged(String),
-    #[error("log: {0}")]
+    #[error("journal: {0}")]
     Write(String),
-    #[error("row {row} of the log cannot be read: {problem}")]
+    #[error("row {row} of the journal cannot be read: {problem}")]
     Corrupt { row: i64, problem: String },
 }
