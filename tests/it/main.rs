@@ -16,6 +16,7 @@ mod crash_commands;
 mod crash_timers;
 mod credentials;
 mod deploy;
+mod dry_runs;
 mod examples;
 mod first_cause;
 mod first_steps;

@@ -51,7 +51,8 @@ pub use host::{AuditLine, CreateTokenRequest, ListAuditResponse, ListTokensRespo
 pub use hub::{HubConnectionStringRequest, HubConnectionStringResponse, HubKey, SymmetricKeys};
 pub use plugins::{
     Builtin, GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginCounters,
-    PluginFile, PluginPatch, PluginTakenBack, PluginTimers,
+    PluginFile, PluginPatch, PluginRecording, PluginTakenBack, PluginTimers, RecordPluginRequest, TryMethodAnswer,
+    TryPluginRequest, TryPluginResponse,
 };
 pub use registries::{
     DeviceRegistry, EventNotificationConfig, HttpConfig, ListDeviceRegistriesResponse, MqttConfig, PruneDevicesRequest,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 use switchbox_rules::grants::GrantPatterns;
 
-use super::scalars::Time;
+use super::scalars::{Base64, Int64, Time};
 
 /// A plugin: its state, versions, counters and limits.
 #[skip_serializing_none]
@@ -41,6 +41,8 @@ pub struct Plugin {
     pub timers: PluginTimers,
     #[serialize_always]
     pub last_error: Option<String>,
+    /// Its newest recording since the host started.
+    pub recording: Option<PluginRecording>,
     /// The version that its files say, where that failed and the one before it runs.
     pub taken_back: Option<PluginTakenBack>,
     /// By the limit's name: how often it was hit.
@@ -143,4 +145,101 @@ pub struct Builtin {
 #[serde(default)]
 pub struct ListBuiltinsResponse {
     pub builtins: Vec<Builtin>,
+}
+
+/// An event to try a plugin on, and the world beside the live one that it is tried in.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TryPluginRequest {
+    /// The event, as docs/recordings.md has it; or else `eventNumber`.
+    // Bounded by the body; the plugin's own limits are those of a call of the host.
+    pub event: Option<Map<String, Value>>,
+    /// An event of the journal.
+    pub event_number: Option<Int64>,
+    /// A component to be tried in the place of the one that runs.
+    // Bounded by the body; the limit of a component is `component-bytes`.
+    pub component: Option<Base64>,
+    /// A settings file (TOML) to be tried in the place of the one in force.
+    // Bounded by the body; the plugin's own limit is `settings-bytes`.
+    pub settings: Option<String>,
+    /// What devices answer when the plugin calls their methods. Without an answer a device is offline.
+    // Bounded by the body.
+    pub method_answers: Vec<TryMethodAnswer>,
+}
+
+/// What a device answers in a try.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TryMethodAnswer {
+    // Bounded by the body; what is no device's name fits no device.
+    pub device: String,
+    // Bounded by the body.
+    pub method: String,
+    /// 200 where it is absent.
+    pub status: Option<u16>,
+    // Bounded by the body; the sandbox bounds what a guest gets.
+    pub binary_data: Option<Base64>,
+}
+
+/// What a plugin did with an event, of which nothing was carried out.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TryPluginResponse {
+    pub name: String,
+    pub digest: String,
+    pub event: Map<String, Value>,
+    /// The plugin's triggers match the event: it would have seen it.
+    pub triggered: bool,
+    /// The device that the event came from is registered.
+    pub registered: bool,
+    /// `done`, `retry`, `reject` or `failed`.
+    pub outcome: String,
+    /// Why it was not done.
+    pub reason: Option<String>,
+    /// What it wanted, as docs/recordings.md has it.
+    pub effects: Vec<Map<String, Value>>,
+    /// What it asked of the host, with the answers, as docs/recordings.md has it.
+    pub calls: Vec<Map<String, Value>>,
+    pub logs: Vec<String>,
+    /// Such as `config lamp-1`.
+    pub grants_used: Vec<String>,
+    pub grants_denied: Vec<String>,
+    /// Microseconds that the guest computed.
+    pub guest_micros: Int64,
+    /// Bytes of the instance's memory after the event.
+    pub memory_bytes: Int64,
+    pub limits_hit: Vec<String>,
+}
+
+/// How long a plugin is recorded, and what is masked.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RecordPluginRequest {
+    /// Absent: until it is stopped, or its file is full.
+    pub seconds: Option<Int64>,
+    /// The largest file, bytes. Absent: as large as it may be.
+    pub bytes: Option<Int64>,
+    /// Patterns of keys whose values are masked, beside the host's own.
+    // Bounded by `fields::RECORDING_MASKS`.
+    pub mask: Vec<String>,
+}
+
+/// A recording of a plugin.
+#[skip_serializing_none]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PluginRecording {
+    pub since: Time,
+    /// When it ends by itself.
+    pub until: Option<Time>,
+    pub executions: Int64,
+    /// Executions that are left out, as they came too fast or were too large.
+    pub skipped: Int64,
+    pub bytes: Int64,
+    /// Why it ended. Absent: it goes on.
+    pub ended: Option<String>,
 }

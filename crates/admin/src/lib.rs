@@ -37,6 +37,6 @@ mod verb_paths;
 mod web;
 
 pub use app::Parts;
-pub use plugins::{DeleteError, Later, Plugins, RedriveError};
+pub use plugins::{DeleteError, DryRunError, Later, Plugins, RedriveError};
 pub use ports::{Error, Options, Ports};
 pub use service::Service;

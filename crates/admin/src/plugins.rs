@@ -1,9 +1,9 @@
 //! What the API needs of the plugins, as a trait that the part running them implements.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, path::PathBuf, pin::Pin};
 
-use switchbox_admin_api::{Builtin, Plugin};
-use switchbox_model::PluginName;
+use switchbox_admin_api::{Builtin, Plugin, PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse};
+use switchbox_model::{DeviceName, Event, PluginName};
 
 /// A future in a box, so that the trait can be an object.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,6 +22,33 @@ pub trait Plugins: Send + Sync {
     /// Hands the event of a dead letter to its plugin again, when its queue has room; the letter goes when the event is
     /// handled.
     fn redrive(&self, id: u64) -> Later<'_, Result<(), RedriveError>>;
+    /// Gives an event to an instance of its own, and carries nothing out. `from_journal` is the event that the request names by
+    /// its number, and whom it came from.
+    fn try_event(
+        &self,
+        name: &PluginName,
+        request: TryPluginRequest,
+        from_journal: Option<(Event, Option<DeviceName>)>,
+    ) -> Later<'_, Result<TryPluginResponse, DryRunError>>;
+    /// Begins to record a plugin.
+    fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError>;
+    /// `None`: there is no recording.
+    fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording>;
+    /// Where the plugin's newest recording is, or would be.
+    fn recording_file(&self, name: &PluginName) -> PathBuf;
+}
+
+/// Why a plugin is not tried, or not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DryRunError {
+    /// The plugin, the component or what was asked for does not allow it.
+    #[error("{0}")]
+    Refused(String),
+    /// What was given is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Failed(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

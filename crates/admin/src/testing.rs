@@ -18,13 +18,16 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{DeleteError, Later, Options, Parts, Plugins, RedriveError, Service};
-use switchbox_admin_api::{Base64, Builtin, Listeners, Plugin, TOKEN_FILE};
+use crate::{DeleteError, DryRunError, Later, Options, Parts, Plugins, RedriveError, Service};
+use switchbox_admin_api::{
+    Base64, Builtin, Int64, Listeners, Plugin, PluginRecording, RecordPluginRequest, TOKEN_FILE, TryPluginRequest,
+    TryPluginResponse,
+};
 use switchbox_azure::Hubs;
 use switchbox_core::{explain, ingest, journal, registry::Device};
 use switchbox_delivery as delivery;
 use switchbox_delivery::{Link, Outbound};
-use switchbox_model::{DeviceName, EventData, PayloadLimits, PluginName, RegistryName};
+use switchbox_model::{DeviceName, Event, EventData, PayloadLimits, PluginName, RegistryName};
 use switchbox_settings::AdminAuth;
 use switchbox_support::scheduling::PriorityClass;
 use switchbox_testing::Host;
@@ -41,6 +44,8 @@ pub const QUEUED: usize = 50;
 #[derive(Default)]
 pub struct OnePlugin {
     pub redriven: Mutex<Vec<u64>>,
+    /// The folder of recordings.
+    pub recordings: PathBuf,
 }
 
 impl Plugins for OnePlugin {
@@ -82,6 +87,39 @@ impl Plugins for OnePlugin {
         }
         self.redriven.lock().push(id);
         Box::pin(async { Ok(()) })
+    }
+
+    fn try_event(
+        &self,
+        name: &PluginName,
+        request: TryPluginRequest,
+        from_journal: Option<(Event, Option<DeviceName>)>,
+    ) -> Later<'_, Result<TryPluginResponse, DryRunError>> {
+        let name = name.to_string();
+        Box::pin(async move {
+            if name != "relay" {
+                return Err(DryRunError::Refused(format!("plugin {name} does not run")));
+            }
+            let logs = from_journal.map(|(event, device)| format!("event {} of {device:?}", event.seq));
+            let (event, logs) = (request.event.unwrap_or_default(), logs.into_iter().collect());
+            Ok(TryPluginResponse { name, event, outcome: "done".into(), logs, ..TryPluginResponse::default() })
+        })
+    }
+
+    fn record(&self, _: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError> {
+        if request.seconds == Some(Int64(0)) {
+            return Err(DryRunError::Invalid("a recording may not take 0 s".into()));
+        }
+        Ok(PluginRecording::default())
+    }
+
+    fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording> {
+        let ended = Some("stopped".to_owned());
+        (name.as_str() == "relay").then(|| PluginRecording { ended, ..PluginRecording::default() })
+    }
+
+    fn recording_file(&self, name: &PluginName) -> PathBuf {
+        self.recordings.join(format!("{name}.jsonl"))
     }
 }
 
@@ -138,7 +176,8 @@ impl TestHost {
         let runtime = Runtime::new().unwrap();
         let host_options = switchbox_testing::Options { queued_commands: QUEUED, ..Default::default() };
         let host = runtime.block_on(Host::start(host_options));
-        let plugins = Arc::new(OnePlugin::default());
+        let recordings = host.folder().join("data/recordings");
+        let plugins = Arc::new(OnePlugin { recordings, ..OnePlugin::default() });
         let parts = Parts {
             auth: host.auth.clone(),
             ingest: host.ingest.clone(),

@@ -57,7 +57,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             return plugin_logs::run(&host, &options).map(|()| ExitCode::SUCCESS);
         }
-        Command::Plugin(options) => plugin::run(&options)?.into(),
+        Command::Plugin(options) => plugin::run(&options)?,
         Command::Token(options) => options.run()?.into(),
         Command::Audit(options) => audit::run(&options)?.into(),
         Command::Explain(options) => explain::run(&options)?.into(),

@@ -47,7 +47,7 @@ pub(super) fn ended(arguments: &[&str], admin: &str, token: Option<&str>) -> Res
         Command::Plugin(plugin::Options { host, action: plugin::Action::Logs(options) }) => {
             plugin_logs::listed(&host, &options).map(Printed::from)
         }
-        Command::Plugin(options) => plugin::run(&options).map(Printed::from),
+        Command::Plugin(options) => plugin::run(&options),
         Command::Service(options) => options.run().map(Printed::from),
         Command::Token(options) => options.run().map(Printed::from),
         Command::Audit(options) => audit::run(&options).map(Printed::from),

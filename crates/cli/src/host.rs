@@ -1,6 +1,6 @@
 //! Which host a command talks to, and how its answer is printed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -55,6 +55,20 @@ impl Host {
             _ => Vec::new(),
         };
         Ok(Client::with(&target.admin, self.token.clone(), &target.data, authorities))
+    }
+
+    /// What `--data` says, as text. A command whose own data may stand there looks at it.
+    pub(super) fn data_text(&self) -> Option<&str> {
+        self.data.as_ref().and_then(|data| data.to_str())
+    }
+
+    pub(super) fn data_folder(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// The same host, without what `--data` says.
+    pub(super) fn without_data(&self) -> Self {
+        Self { data: None, ..self.clone() }
     }
 
     /// The same, for a command in which device names may be short.

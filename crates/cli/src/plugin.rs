@@ -10,7 +10,8 @@ use super::{
     client::Client,
     exit::wrong,
     host::Host,
-    plugin_logs, plugin_new,
+    plugin_logs, plugin_new, plugin_record, plugin_replay, plugin_test, plugin_try,
+    printed::Printed,
     table::{self, table},
     url::escape,
 };
@@ -42,6 +43,14 @@ pub(super) enum Action {
     List,
     /// Everything about one plugin
     Get { name: String },
+    /// What it would do with an event: it runs in its sandbox, and nothing is carried out
+    Try(Box<plugin_try::Options>),
+    /// Record what it does, with all that it asks of the host, to be replayed
+    Record(plugin_record::Options),
+    /// Replay a recording, without a host: the same component gives the same effects, another one its differences
+    Replay(plugin_replay::Options),
+    /// Run the cases in a plugin's folder in the sandbox, without a host
+    Test(plugin_test::Options),
     /// What it wrote to its log, and its failures, the newest last
     Logs(plugin_logs::Options),
     /// Let it run
@@ -69,13 +78,20 @@ pub(super) enum Action {
 }
 
 /// Returns what is to be printed.
-pub(super) fn run(options: &Options) -> anyhow::Result<String> {
+pub(super) fn run(options: &Options) -> anyhow::Result<Printed> {
+    match &options.action {
+        Action::Try(asked) => return plugin_try::run(&options.host, asked).map(Printed::from),
+        Action::Record(asked) => return plugin_record::run(&options.host, asked).map(Printed::from),
+        Action::Replay(asked) => return plugin_replay::run(&options.host, asked),
+        Action::Test(asked) => return plugin_test::run(asked),
+        _ => {}
+    }
     if let Action::New { name, folder, sdk } = &options.action {
         let folder = folder.clone().unwrap_or_else(|| name.into());
-        return Ok(next_steps(&plugin_new::create(name, &folder, sdk.as_deref())?));
+        return Ok(next_steps(&plugin_new::create(name, &folder, sdk.as_deref())?).into());
     }
     let (answer, text) = act(&options.host.client()?, &options.action)?;
-    Ok(options.host.show(&answer, text))
+    Ok(options.host.show(&answer, text).into())
 }
 
 fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
@@ -94,7 +110,14 @@ fn act(client: &Client, action: &Action) -> anyhow::Result<(Value, String)> {
             let text = details(typed(&answer)?);
             Ok((answer, text))
         }
-        Action::New { .. } | Action::Logs(_) => anyhow::bail!("this is done elsewhere"),
+        Action::New { .. }
+        | Action::Logs(_)
+        | Action::Try(_)
+        | Action::Record(_)
+        | Action::Replay(_)
+        | Action::Test(_) => {
+            anyhow::bail!("this is done elsewhere")
+        }
         Action::Enable { name } => {
             let answer = client.post(&format!("{}:enable", path(name)?), &json!({}))?;
             let done = match state(&answer)?.as_str() {
@@ -148,7 +171,7 @@ fn next_steps(created: &plugin_new::Created) -> String {
     let plugin_new::Created { folder, build, component } = created;
     let (folder, component) = (folder.display(), component.display());
     format!(
-        "A plugin is in {folder}. What to do next:\n\n  cd {folder}\n  cargo test\n  {build}\n  cp {component} PLUGINS/\n\n\
+        "A plugin is in {folder}. What to do next:\n\n  cd {folder}\n  cargo test\n  {build}\n  switchbox plugin test .\n  cp {component} PLUGINS/\n\n\
          where PLUGINS is the folder that the host watches (\"plugins\" in its ready line)."
     )
 }

@@ -23,6 +23,8 @@ const FILES: &[(&str, &str)] = &[
     ("README.md", include_str!("../templates/plugin/README.md.txt")),
     // The compiler that the SDK is built with, and the target with it.
     ("rust-toolchain.toml", include_str!("../../../rust-toolchain.toml")),
+    ("cases/too-warm.json", include_str!("../templates/plugin/too-warm.json.txt")),
+    ("cases/too-warm.expected.json", include_str!("../templates/plugin/too-warm.expected.json.txt")),
     ("src/lib.rs", include_str!("../templates/plugin/lib.rs.txt")),
 ];
 

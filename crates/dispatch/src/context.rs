@@ -13,7 +13,8 @@ use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles, recovery::Recovery, warnings::Warnings,
+    connections::Connections, cycles::Cycles, kv::Kv, lifecycle::Lifecycles, recordings::Recordings,
+    recovery::Recovery, warnings::Warnings,
 };
 use switchbox_core::{registry, timers};
 use switchbox_model::Seq;
@@ -24,6 +25,7 @@ pub(super) struct Context {
     pub(super) store: store::Handle,
     pub(super) registry: registry::Handle,
     pub(super) kv: Kv,
+    pub(super) recordings: Recordings,
     pub(super) timers: timers::Handle,
     pub(super) tasks: TaskTracker,
     pub(super) supervisor: Tasks,
@@ -51,6 +53,7 @@ impl Context {
             store,
             registry,
             kv: Kv::default(),
+            recordings: Recordings::default(),
             timers: timers::Handle::default(),
             tasks: TaskTracker::new(),
             supervisor,

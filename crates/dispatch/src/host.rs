@@ -70,6 +70,7 @@ impl Host for PluginHost {
     fn list(
         &self,
         registry: &RegistryName,
+        _pattern: &str,
         after: Option<&str>,
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,
@@ -105,16 +106,17 @@ impl Host for PluginHost {
     }
 
     fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)> {
-        self.context.upgrade()?.kv.of(plugin).data.lock().get(key)
+        self.context.upgrade()?.kv.find(plugin)?.data.lock().get(key)
     }
 
     fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let Some(context) = self.context.upgrade() else { return Vec::new() };
-        context.kv.of(plugin).data.lock().keys(prefix, after, limit)
+        let found = self.context.upgrade().and_then(|context| context.kv.find(plugin));
+        found.map(|kv| kv.data.lock().keys(prefix, after, limit)).unwrap_or_default()
     }
 
     fn kv_bytes(&self, plugin: &PluginName) -> usize {
-        self.context.upgrade().map_or(0, |context| context.kv.of(plugin).data.lock().bytes())
+        let found = self.context.upgrade().and_then(|context| context.kv.find(plugin));
+        found.map_or(0, |kv| kv.data.lock().bytes())
     }
 
     fn command_room(&self, device: DeviceNum) -> usize {

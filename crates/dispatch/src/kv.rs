@@ -109,6 +109,11 @@ impl Kv {
         plugins.iter().filter(|(_, kv)| kv.data.lock().bytes() > 0).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Returns `None` if the plugin has no state, and had none since the host started.
+    pub(super) fn find(&self, plugin: &PluginName) -> Option<Arc<OrderedKv>> {
+        self.plugins.read().get(plugin).cloned()
+    }
+
     pub(super) fn of(&self, plugin: &PluginName) -> Arc<OrderedKv> {
         if let Some(kv) = self.plugins.read().get(plugin) {
             return kv.clone();

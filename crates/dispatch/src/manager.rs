@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::{
     Handle,
@@ -37,6 +38,9 @@ use switchbox_store as store;
 use switchbox_store::Loaded;
 use switchbox_support::{clock, log_limit::LogLimits};
 
+/// Plugins that are tried on an event at the same time; others wait.
+const TRIED_TOGETHER: usize = 4;
+
 #[derive(Default)]
 /// What the folder holds under one name, whether it runs or not.
 pub(super) struct InstalledPlugin {
@@ -52,7 +56,11 @@ pub(super) struct InstalledPlugin {
 pub struct Manager {
     pub(super) context: Arc<Context>,
     pub(super) routes: Arc<Routes>,
-    compiler: Compiler,
+    pub(super) compiler: Compiler,
+    /// The folder of recordings.
+    pub(super) recordings: PathBuf,
+    /// Room to try plugins on events.
+    pub(super) tries: Semaphore,
     pub(super) installed: Mutex<BTreeMap<PluginName, InstalledPlugin>>,
     /// Limits the log lines that a plugin's files are broken, by plugin and error.
     log_limits: LogLimits<(PluginName, String)>,
@@ -69,6 +77,7 @@ impl Manager {
         engine: WasmEngine,
         loaded: &mut Loaded,
         consent: bool,
+        recordings: PathBuf,
     ) -> Result<Self, store::Error> {
         let context = dispatch.context.clone();
         let boot = Seq(context.store.next_seq().0.saturating_sub(1));
@@ -82,6 +91,8 @@ impl Manager {
             context,
             routes: dispatch.routes.clone(),
             compiler: Compiler::new(engine, consent),
+            recordings,
+            tries: Semaphore::new(TRIED_TOGETHER),
             installed: Mutex::default(),
             log_limits: LogLimits::new(10),
             changing: Mutex::default(),

@@ -103,6 +103,8 @@ impl Compiler {
             warnings: ineffective::warnings(&description.grants, granted, &trigger_list),
             trigger_list,
             description,
+            granted: settings.grants.clone(),
+            triggers_set: settings.triggers.is_some(),
             token_rates,
         };
         for warning in &version.warnings {
@@ -112,7 +114,7 @@ impl Compiler {
     }
 
     /// Compiles a component. Large ones are compiled one at a time and apart, so that small ones never wait for them.
-    async fn compile(&self, bytes: Bytes) -> Result<plugin::Component, Error> {
+    pub(super) async fn compile(&self, bytes: Bytes) -> Result<plugin::Component, Error> {
         let permits = if bytes.len() >= LARGE_BYTES { &self.large } else { &self.others };
         let _permit = permits.acquire().await;
         Ok(plugin::Component::load(&self.engine, bytes).await?)

@@ -9,7 +9,7 @@ use std::sync::{
 use parking_lot::RwLock;
 
 use super::guard::TokenRates;
-use switchbox_plugin_runtime::{Component, Description, Grant, Setup, Trigger, Triggers};
+use switchbox_plugin_runtime::{Component, Description, Grant, GrantPatterns, Setup, Trigger, Triggers};
 
 /// A new version that fails within so many events is taken back.
 const PROBATION_EVENTS: u64 = 10;
@@ -29,6 +29,10 @@ pub(super) struct Version {
     pub(super) grants_in_force: Vec<Grant>,
     /// Parts of its files that can have no effect.
     pub(super) warnings: Vec<String>,
+    /// What its settings grant of what it asks for. `None`: all.
+    pub(super) granted: Option<GrantPatterns>,
+    /// Its triggers are those of its settings, and not those that the component describes.
+    pub(super) triggers_set: bool,
     /// The rate limits of its effects.
     pub(super) token_rates: TokenRates,
 }
@@ -63,6 +67,11 @@ impl Versions {
     /// The current version is the same as long as this number is.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The version stays, and workers see whether their instances are still those that are wanted.
+    pub(super) fn look_again(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// The next event is handled by this version.

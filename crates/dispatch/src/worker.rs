@@ -8,9 +8,9 @@ use tracing::Instrument as _;
 use super::{
     delay,
     entry_batch::EntryBatch,
-    host::PluginHost,
     outcome::{self, Next},
     queue::JobBatch,
+    recorded_instance::{self, RecordedInstance},
     retry::retry,
     runner::Runner,
     version::Version,
@@ -27,6 +27,8 @@ struct Running {
     /// The epoch in which it was the current version.
     epoch: u64,
     instance: Instance,
+    /// `None`: it is not recorded.
+    recorded: Option<RecordedInstance>,
 }
 
 /// Spawns one more worker.
@@ -67,11 +69,14 @@ async fn handle(runner: &Arc<Runner>, running: &mut Option<Running>, mut batch: 
     }
     while let Some(job) = batch.jobs.pop_front() {
         let next = match ready(runner, running).await {
-            Ok(Running { version, instance, .. }) => {
+            Ok(Running { version, instance, recorded, .. }) => {
                 let device = job.device.as_ref().map(|device| &device.name);
                 let (plugin, event, attempt) = (&runner.name, job.event.seq, job.attempt);
                 let span = tracing::debug_span!("execution", %plugin, %event, attempt);
                 let execution = instance.handle(Call { event: &job.event, device, attempt }).instrument(span).await;
+                if let Some(recorded) = recorded {
+                    recorded.record(runner, &job, &execution);
+                }
                 outcome::decide(&mut entries, version, job, execution).await
             }
             Err(failed) => {
@@ -105,16 +110,17 @@ async fn ready<'a>(
     let next = match good {
         Some(good) if good.epoch == epoch => good,
         good => {
-            let version = runner.version();
-            match good.filter(|good| Arc::ptr_eq(&good.version, &version)) {
+            let (version, recording) = (runner.version(), runner.context.recordings.of(&runner.name));
+            let as_wanted = |good: &Running| match &good.recorded {
+                None => recording.is_none(),
+                Some(recorded) => recorded.is_of(recording.as_ref()),
+            };
+            match good.filter(|good| Arc::ptr_eq(&good.version, &version) && as_wanted(good)) {
                 Some(same) => Running { epoch, ..same },
-                None => {
-                    let started = version.component.start(version.setup.clone(), PluginHost::of(runner)).await;
-                    match started {
-                        Ok(instance) => Running { version, epoch, instance },
-                        Err(error) => return Err(Box::new((version, error))),
-                    }
-                }
+                None => match recorded_instance::start(runner, &version, recording).await {
+                    Ok((instance, recorded)) => Running { version, epoch, instance, recorded },
+                    Err(error) => return Err(Box::new((version, error))),
+                },
             }
         }
     };

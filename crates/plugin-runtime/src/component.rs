@@ -100,7 +100,12 @@ impl Component {
 
     /// A new instance that has been given its settings and may be given events.
     pub async fn start(&self, setup: Arc<Setup>, host: Arc<dyn Host>) -> Result<Instance, CallError> {
-        let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), clock::now_ms());
+        self.start_at(setup, host, clock::now_ms()).await
+    }
+
+    /// The same, with the time that the guest's clock has while it starts, milliseconds since the Unix epoch.
+    pub async fn start_at(&self, setup: Arc<Setup>, host: Arc<dyn Host>, time_ms: u64) -> Result<Instance, CallError> {
+        let mut store = sandbox::store(self.0.engine.wasmtime(), Arc::clone(&setup), Some(host), time_ms);
         let (guest, on_event) = self.instantiate(&mut store).await?;
         let meter = Arc::clone(&store.data().meter);
         let call = guest.switchbox_plugin_handler().call_start(&mut store, &setup.settings);

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Dura
 
 use bytes::Bytes;
 
+use super::grants::Capability;
 use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName, Seq};
 
 /// A future of a host call.
@@ -85,11 +86,16 @@ pub trait Host: Send + Sync + 'static {
         self.device(name).map(|device| device.num)
     }
 
+    /// The grants were asked whether the plugin may do this to a device or a topic. Not for every call: an answer is kept for the
+    /// next call that asks the same.
+    fn grant_asked(&self, _capability: Capability, _target: &str, _granted: bool) {}
+
     /// Calls `take` with devices of the registry for whose id `wanted` returns true, in order of their ids, after the id `after`, at
-    /// most `limit` and only as long as `take` returns true.
+    /// most `limit` and only as long as `take` returns true. `pattern` is the glob that `wanted` matches, beside the grants.
     fn list(
         &self,
         registry: &RegistryName,
+        pattern: &str,
         after: Option<&str>,
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,

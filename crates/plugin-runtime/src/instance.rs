@@ -61,6 +61,12 @@ impl Instance {
         self.poisoned
     }
 
+    /// Bytes of the guest's memories.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes()
+    }
+
     /// Gives the guest one event.
     pub async fn handle(&mut self, call: Call<'_>) -> Execution {
         if self.poisoned {

@@ -39,6 +39,12 @@ pub(super) struct State {
     bounds: Bounds,
 }
 
+impl State {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bounds.memory
+    }
+}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }

@@ -213,6 +213,16 @@ pub const ATTACHED_DEVICES: usize = 1_000;
 pub const CONTROL_BYTES: usize = 16 * 1024;
 /// How long a device that was taken over from another connection stays before a gateway may take it again.
 pub const TAKEOVER_PAUSE: Duration = Duration::from_secs(10);
+/// Plugins that are recorded at the same time.
+pub const RECORDINGS: usize = 16;
+/// The file of a recording of a plugin, bytes.
+pub const RECORDING_BYTES: u64 = 256 * 1024 * 1024;
+/// Executions that wait until they are written to a recording, bytes.
+pub const RECORDING_QUEUE_BYTES: u64 = 16 * 1024 * 1024;
+/// Longest time that a recording may be asked for.
+pub const RECORDING_TIME: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Patterns of masked keys that a recording may have beside the host's own.
+pub const RECORDING_MASKS: usize = 100;
 /// Certificates of authorities that a registry has.
 pub const REGISTRY_AUTHORITIES: usize = 10;
 /// `eventNotificationConfigs` that a registry has.

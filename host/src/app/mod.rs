@@ -4,6 +4,7 @@ mod azure;
 mod changes;
 mod clock_watch;
 mod descriptors;
+mod dry_runs;
 mod exit;
 mod folder;
 mod housekeeping;

@@ -1,13 +1,16 @@
 //! The plugins as the admin API sees them.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use super::previous::Previous;
-use switchbox_admin::{DeleteError, Later, Plugins, RedriveError};
-use switchbox_admin_api::{Builtin, Plugin, PluginCounters, PluginTakenBack, PluginTimers, Time};
+use super::{dry_runs, previous::Previous};
+use switchbox_admin::{DeleteError, DryRunError, Later, Plugins, RedriveError};
+use switchbox_admin_api::{
+    Builtin, Plugin, PluginCounters, PluginRecording, PluginTakenBack, PluginTimers, RecordPluginRequest, Time,
+    TryPluginRequest, TryPluginResponse,
+};
 use switchbox_dispatch as dispatch;
 use switchbox_dispatch::{Manager, PluginState, PluginStatus};
-use switchbox_model::PluginName;
+use switchbox_model::{DeviceName, Event, PluginName};
 use switchbox_plugin_runtime::{Grant, Trigger};
 
 pub(super) struct Views {
@@ -19,11 +22,17 @@ impl Views {
     pub(super) fn new(plugins: Arc<Manager>, previous: Previous) -> Self {
         Self { plugins, previous }
     }
+
+    fn view(&self, status: PluginStatus) -> Plugin {
+        let name = PluginName::new(&status.name).ok();
+        let recording = name.and_then(|name| self.plugins.recording(&name)).map(dry_runs::recording);
+        Plugin { recording, ..view(status) }
+    }
 }
 
 impl Plugins for Views {
     fn list(&self) -> Later<'_, Vec<Plugin>> {
-        Box::pin(async { self.plugins.list().into_iter().map(view).collect() })
+        Box::pin(async { self.plugins.list().into_iter().map(|status| self.view(status)).collect() })
     }
 
     fn builtins(&self) -> Vec<Builtin> {
@@ -32,7 +41,7 @@ impl Plugins for Views {
     }
 
     fn get(&self, name: &PluginName) -> Later<'_, Option<Plugin>> {
-        let found = self.plugins.get(name).map(view);
+        let found = self.plugins.get(name).map(|status| self.view(status));
         Box::pin(async { found })
     }
 
@@ -65,6 +74,33 @@ impl Plugins for Views {
                 dispatch::RedriveError::Store(error) => RedriveError::Failed(error.to_string()),
             })
         })
+    }
+
+    fn try_event(
+        &self,
+        name: &PluginName,
+        request: TryPluginRequest,
+        from_journal: Option<(Event, Option<DeviceName>)>,
+    ) -> Later<'_, Result<TryPluginResponse, DryRunError>> {
+        let name = name.clone();
+        Box::pin(async move {
+            let request = dry_runs::request(request, from_journal)?;
+            let tried = self.plugins.try_event(&name, request).await;
+            tried.map(|tried| dry_runs::response(&name, tried)).map_err(|error| dry_runs::not_tried(&error))
+        })
+    }
+
+    fn record(&self, name: &PluginName, request: RecordPluginRequest) -> Result<PluginRecording, DryRunError> {
+        let begun = self.plugins.record(name, dry_runs::record_request(request));
+        begun.map(dry_runs::recording).map_err(|error| dry_runs::not_recorded(&error))
+    }
+
+    fn stop_recording(&self, name: &PluginName) -> Option<PluginRecording> {
+        self.plugins.stop_recording(name).map(dry_runs::recording)
+    }
+
+    fn recording_file(&self, name: &PluginName) -> PathBuf {
+        self.plugins.recording_file(name)
     }
 }
 
@@ -101,6 +137,7 @@ fn view(status: PluginStatus) -> Plugin {
             time: Time(taken_back.time_ms),
             until: "the plugin's files change, or it is disabled and enabled".into(),
         }),
+        recording: None,
         limits_hit: totals.limits_hit,
         warnings: status.warnings,
     }

@@ -164,7 +164,8 @@ impl<'a> Start<'a> {
         })?;
         let consent = self.settings.grant == GrantPolicy::Consent;
         let Opened { dispatch, loaded, ingest, delivery, .. } = opened;
-        let plugins = Arc::new(Manager::recover(dispatch, engine, loaded, consent).await?);
+        let recordings = self.settings.data.join("recordings");
+        let plugins = Arc::new(Manager::recover(dispatch, engine, loaded, consent, recordings).await?);
         let timers = timers::run(dispatch.timers(), ingest.clone(), self.shutdown.child_token());
         let timers = self.tasks.spawn("timers", &self.shutdown, timers);
         let on = self.background.handle();

@@ -18,6 +18,8 @@ pub(super) const PRINTS: &[(&str, &str)] = &[
     ("switchbox plugin new", "cargo wasm"),
     ("switchbox plugin list", "night_light  running"),
     ("switchbox device config get fan-1", r#"{"on":true}"#),
+    ("switchbox plugin test .", "too-warm: ok"),
+    ("switchbox plugin try night_light", r#"effect: config fan-1 {"on":false}"#),
     ("switchbox plugin logs night_light", "sensor-1 is at 30: on = true"),
     ("switchbox explain fan-1", "plugin night_light"),
     ("switchbox dead-letters list", "night_light"),

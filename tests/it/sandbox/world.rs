@@ -80,6 +80,7 @@ impl Host for World {
     fn list(
         &self,
         registry: &RegistryName,
+        _pattern: &str,
         after: Option<&str>,
         limit: usize,
         wanted: &dyn Fn(&str) -> bool,

@@ -3,6 +3,7 @@
 pub(super) mod bridge;
 pub(super) mod dead_letters;
 pub(super) mod devices;
+pub(super) mod dry_run;
 pub(super) mod explain;
 pub(super) mod follow;
 pub(super) mod gateways;

@@ -1,13 +1,17 @@
 //! Plugins.
 
 use super::call::{Call, Shape::Other, delete, get, json, patch, put, verb};
-use crate::handlers::{grant, plugins, rollback};
+use crate::handlers::{dry_run, grant, plugins, rollback};
 
 /// The largest component, bytes.
 const COMPONENT_BYTES: usize = 64 * 1024 * 1024;
 use switchbox_admin_api::{
     GrantRequest, GrantResponse, ListBuiltinsResponse, ListPluginsResponse, Plugin, PluginFile, PluginPatch,
+    PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse,
 };
+
+/// A try that brings a component, bytes: the component in base64, and the event.
+const TRY_BYTES: usize = COMPONENT_BYTES / 3 * 4 + 2 * 1024 * 1024;
 
 const PLUGIN: &str = "/v1/plugins/{name}";
 
@@ -40,5 +44,20 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Writes grants into a plugin's settings file: those in the body, or all that it asks for")
             .takes(json::<GrantRequest>())
             .answers(json::<GrantResponse>()),
+        verb(PLUGIN, "try", dry_run::try_event)
+            .says("Gives a plugin an event in an instance of its own, and answers what it would do; nothing is carried out")
+            .takes(json::<TryPluginRequest>())
+            .body_bytes(TRY_BYTES)
+            .answers(json::<TryPluginResponse>()),
+        verb(PLUGIN, "record", dry_run::record)
+            .says("Records a plugin's executions, with all that it asks of the host; takes the place of its recording before")
+            .takes(json::<RecordPluginRequest>())
+            .answers(json::<PluginRecording>()),
+        verb(PLUGIN, "stopRecording", dry_run::stop_recording)
+            .says("Ends a plugin's recording")
+            .answers(json::<PluginRecording>()),
+        get("/v1/plugins/{name}/recording", dry_run::recording)
+            .says("A plugin's newest recording so far, in the form of docs/recordings.md")
+            .answers(Other(&["application/jsonl"])),
     ]
 }

@@ -4,6 +4,7 @@ mod bridge;
 mod calls;
 mod commands;
 mod concurrent;
+mod dry_runs;
 mod following;
 mod gateways;
 mod guarding;

@@ -34,6 +34,10 @@ fn a_new_project_builds_with_one_command_and_passes_its_tests() {
     let component = fs::read(target.join(created.component.strip_prefix("target").unwrap())).unwrap();
     assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
 
+    let built = target.join(created.component.strip_prefix("target").unwrap());
+    let tested = crate::plugin_test::with_component(&folder, &built).unwrap();
+    assert_eq!((tested.code, tested.text.as_str()), (0, "too-warm: ok\n1 cases of too_warm, 0 failed"));
+
     cargo(&folder, &["test"]);
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
     assert!(manifest.contains("path = \"sdk/plugin-sdk\""), "no path of a checkout: {manifest}");

@@ -27,7 +27,7 @@ impl Host for State {
     fn list(&mut self, pattern: String, after: Option<String>, limit: u32) -> Result<Vec<Device>, Error> {
         let host = self.admit([PATTERN.of(&pattern), DEVICE.of(&after), LIST.of(&limit)])?;
         let limit = list_size(limit)?;
-        let glob = pattern::globs(&[pattern]).map_err(Error::Invalid)?;
+        let glob = pattern::globs(std::slice::from_ref(&pattern)).map_err(Error::Invalid)?;
         let (home, grants) = (&self.call.home, &self.setup.grants);
         // Devices that the plugin may not read are left out.
         let readable = |id: &str| {
@@ -36,7 +36,7 @@ impl Host for State {
         };
         let wanted = |id: &str| glob.is_match(id) && readable(id);
         let (mut found, mut bytes) = (Vec::new(), 0_usize);
-        host.list(home, after.as_deref(), limit, &wanted, &mut |device| {
+        host.list(home, &pattern, after.as_deref(), limit, &wanted, &mut |device| {
             bytes = bytes.saturating_add(weight(&device));
             let fits = bytes <= LIST_BYTES;
             if fits {

@@ -6,6 +6,7 @@ use super::{
             topic::{Host, Options as PublishOptions},
             types::Error,
         },
+        grants::Capability,
         sandbox::State,
     },
     args::{MESSAGE, TOPIC},
@@ -17,9 +18,11 @@ use switchbox_model::{
 
 impl Host for State {
     fn publish(&mut self, topic: String, payload: Vec<u8>, options: PublishOptions) -> Result<(), Error> {
-        self.admit_effect([TOPIC.of(&topic), MESSAGE.of(&payload)])?;
+        let host = self.admit_effect([TOPIC.of(&topic), MESSAGE.of(&payload)])?;
         check_topic(&topic)?;
-        self.setup.grants.topic(&topic).map_err(Error::Denied)?;
+        let granted = self.setup.grants.topic(&topic);
+        host.grant_asked(Capability::Publish, &topic, granted.is_ok());
+        granted.map_err(Error::Denied)?;
         let qos =
             QoS::of(options.qos).ok_or_else(|| Error::Invalid(format!("qos {} is not 0, 1 or 2", options.qos)))?;
         self.check_effects()?;

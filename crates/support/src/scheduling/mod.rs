@@ -27,6 +27,15 @@ pub use self::{
 /// it goes on.
 const NICE: i32 = 5;
 
+/// The same of a thread whose work may be left undone: a tenth.
+const NICE_OF_LAST: i32 = 10;
+
+/// Lets the calling thread run behind all others of the process, the background's included: for work that may be left undone where there is
+/// no time for it. There is no way back.
+pub fn run_last() {
+    priority::yield_to_others(NICE_OF_LAST);
+}
+
 /// Threads for what may wait. They end with this value, and what is on them.
 #[derive(Debug)]
 pub struct Background {

@@ -1,0 +1,128 @@
+//! Plugins tried on an event, and recorded. What a try does is done by those who run plugins.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read as _},
+};
+
+use axum::{
+    Json,
+    body::{Body as Stream, Bytes},
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+
+use crate::{
+    app::App,
+    blocking::blocking,
+    convert::Params,
+    error::{Error, Kind},
+    plugins::DryRunError,
+    reply::{ApiResult, Body},
+};
+use switchbox_admin_api::{PluginRecording, RecordPluginRequest, TryPluginRequest, TryPluginResponse};
+use switchbox_model::{DeviceName, Event, PluginName, Seq, limits::fields};
+
+/// What is read of a recording at a time, bytes.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+pub(crate) async fn try_event(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(request): Body<TryPluginRequest>,
+) -> ApiResult<TryPluginResponse> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let from_journal = match (&request.event, request.event_number) {
+        (None, Some(number)) => Some(of_journal(&app, Seq(number.0)).await?),
+        (Some(_), None) => None,
+        _ => return Err(Error::invalid("a try has either an event or an eventNumber")),
+    };
+    let tried = app.parts.plugins.try_event(&name, request, from_journal).await;
+    tried.map(Json).map_err(refused)
+}
+
+/// The event, and whom it came from.
+async fn of_journal(app: &App, seq: Seq) -> Result<(Event, Option<DeviceName>), Error> {
+    let history = app.parts.journal.event_history(seq, None).await?;
+    let event = history.event.ok_or_else(|| Error::not_found(format!("event {seq} of the journal")))?;
+    let device = match event.device {
+        None => None,
+        Some(num) => Some(app.name_of(num).ok_or_else(|| {
+            let text = format!("the device that event {seq} came from was deleted; give the event itself");
+            Error::new(Kind::FailedPrecondition, text)
+        })?),
+    };
+    Ok((event, device))
+}
+
+pub(crate) async fn record(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+    Body(request): Body<RecordPluginRequest>,
+) -> ApiResult<PluginRecording> {
+    params.only(&[])?;
+    fields::RECORDING_MASKS.check_len("mask", request.mask.len())?;
+    let name = PluginName::new(&name)?;
+    let plugins = app.parts.plugins.clone();
+    let begun = blocking(move || plugins.record(&name, request).map_err(refused)).await?;
+    Ok(Json(begun))
+}
+
+pub(crate) async fn stop_recording(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult<PluginRecording> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let stopped = app.parts.plugins.stop_recording(&name);
+    stopped.map(Json).ok_or_else(|| Error::not_found(format!("recording of plugin {name}")))
+}
+
+/// As far as it is written when the call comes.
+pub(crate) async fn recording(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Response, Error> {
+    params.only(&[])?;
+    let name = PluginName::new(&name)?;
+    let path = app.parts.plugins.recording_file(&name);
+    let file = blocking(move || {
+        let none = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound => Error::not_found(format!("recording of plugin {name}")),
+            _ => Error::new(Kind::Internal, error.to_string()),
+        };
+        let file = File::open(path).map_err(none)?;
+        let bytes = file.metadata().map_err(none)?.len();
+        Ok(file.take(bytes))
+    })
+    .await?;
+    let chunks = stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let read = blocking(move || {
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            let read = file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
+            read.map(|_| (Bytes::from(chunk), file)).map_err(|error| Error::new(Kind::Internal, error.to_string()))
+        });
+        match read.await {
+            Ok((chunk, _)) if chunk.is_empty() => None,
+            Ok((chunk, file)) => Some((Ok(chunk), Some(file))),
+            Err(error) => Some((Err(std::io::Error::other(error.text)), None)),
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], Stream::from_stream(chunks)).into_response())
+}
+
+fn refused(error: DryRunError) -> Error {
+    match error {
+        DryRunError::Refused(text) => Error::new(Kind::FailedPrecondition, text),
+        DryRunError::Invalid(text) => Error::invalid(text),
+        DryRunError::Failed(text) => Error::new(Kind::Internal, text),
+    }
+}

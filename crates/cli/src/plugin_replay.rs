@@ -1,0 +1,116 @@
+//! `switchbox plugin replay`: replays a recording, without a host.
+
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+
+use super::{host::Host, printed::Printed};
+use switchbox_dry_run::{
+    offline,
+    recording::{Line, Reader},
+    replay::{Replayed, Wanted, replay},
+};
+use switchbox_plugin_runtime::{PluginSettings, digest};
+
+/// The command ends with this code if something differs.
+const DIFFERENT: u8 = 9;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// What `switchbox plugin record` wrote
+    file: PathBuf,
+    /// Another component [default: the one that was recorded: built in, beside FILE, or in the plugin folder of --data]
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+    /// Another settings file
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+}
+
+/// Returns what is to be printed.
+pub(super) fn run(host: &Host, options: &Options) -> anyhow::Result<Printed> {
+    let component = match &options.component {
+        Some(path) => read(path)?,
+        None => recorded(&options.file, host.data_folder())?,
+    };
+    let settings = options.settings.as_ref().map(|path| {
+        let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        PluginSettings::parse(&text).with_context(|| format!("{}", path.display()))
+    });
+    let settings = settings.transpose()?;
+    let file = open(&options.file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let replayed = runtime.block_on(async {
+        let component = offline::load(component).await?;
+        anyhow::Ok(replay(file, Wanted { component, settings }).await?)
+    })?;
+    let code = if replayed.different == 0 { 0 } else { DIFFERENT };
+    let text = if host.wants_json() { serde_json::to_string_pretty(&replayed)? } else { shown(&replayed) };
+    Ok(Printed { text, code })
+}
+
+fn open(path: &Path) -> anyhow::Result<BufReader<File>> {
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(BufReader::with_capacity(1 << 20, file))
+}
+
+fn read(path: &Path) -> anyhow::Result<Bytes> {
+    Ok(fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?.into())
+}
+
+/// The component that was recorded, where it can be found.
+fn recorded(file: &Path, data: Option<&Path>) -> anyhow::Result<Bytes> {
+    let mut reader = Reader::new(open(file)?)?;
+    let plugin = reader.plugin.clone();
+    let wanted = loop {
+        match reader.next_line()? {
+            Some(Line::Version(version)) => break version.digest,
+            Some(_) => {}
+            None => bail!("{} has no executions", file.display()),
+        }
+    };
+    let builtin = switchbox_builtins::names().filter_map(switchbox_builtins::find);
+    if let Some(found) = builtin.into_iter().find(|bytes| digest(bytes) == wanted) {
+        return Ok(Bytes::from_static(found));
+    }
+    let beside = file.with_file_name(format!("{plugin}.wasm"));
+    let installed = data.map(|data| data.join("plugins").join(format!("{plugin}.wasm")));
+    for path in [Some(beside), installed].into_iter().flatten() {
+        if let Ok(bytes) = fs::read(&path)
+            && digest(&bytes) == wanted
+        {
+            return Ok(bytes.into());
+        }
+    }
+    bail!("the recorded component of {plugin}, {wanted}, is not here; name it, or another version, with --component")
+}
+
+fn shown(replayed: &Replayed) -> String {
+    let mut lines = Vec::new();
+    for difference in &replayed.differences {
+        let of = if difference.device.is_empty() { String::new() } else { format!(" of {}", difference.device) };
+        lines.push(format!("event {}{of} (line {}):", difference.event, difference.line));
+        lines.extend(difference.differs.iter().map(|text| format!("  {text}")));
+        if difference.masked {
+            lines.push("  values in this line are masked, which may be why".to_owned());
+        }
+    }
+    let more = replayed.different.saturating_sub(replayed.differences.len() as u64);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    let Replayed { plugin, executions, different, .. } = replayed;
+    lines.push(format!("{executions} executions of {plugin} replayed, {different} different"));
+    if replayed.skipped > 0 {
+        lines.push(format!("the recording left out {}", replayed.skipped));
+    }
+    if replayed.cut_off {
+        lines.push("the recording's last line is not whole: it was being written when its host ended".to_owned());
+    }
+    lines.join("\n")
+}

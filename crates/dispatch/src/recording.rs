@@ -1,0 +1,103 @@
+//! Begins and ends recordings of plugins.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::manager::Manager;
+use switchbox_dry_run::sink::{BeginError, Options, Recording, Status};
+use switchbox_model::{
+    PluginName,
+    limits::{self, names},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RecordRequest {
+    /// `None`: until it is stopped or its file is full.
+    pub time: Option<Duration>,
+    /// `None`: the most that there may be.
+    pub max_bytes: Option<u64>,
+    /// Patterns of keys to be masked, beside the host's own.
+    pub mask: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("plugin {0} is not running")]
+    NotRunning(PluginName),
+    #[error("plugin {0} is being recorded already")]
+    UnderWay(PluginName),
+    #[error("the limit \"{}\" is reached: {} plugins are being recorded", names::RECORDINGS, limits::RECORDINGS)]
+    TooMany,
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+}
+
+impl Manager {
+    /// Begins to record a plugin, in the place of its recording before.
+    pub fn record(&self, name: &PluginName, request: RecordRequest) -> Result<Status, RecordError> {
+        let runner = self.routes.runner(name).ok_or_else(|| RecordError::NotRunning(name.clone()))?;
+        check(&request)?;
+        let mut recordings = self.context.recordings.0.lock();
+        if recordings.get(name).is_some_and(|recording| !recording.is_over()) {
+            return Err(RecordError::UnderWay(name.clone()));
+        }
+        if recordings.values().filter(|recording| !recording.is_over()).count() >= limits::RECORDINGS {
+            self.context.metrics.limit(names::RECORDINGS);
+            return Err(RecordError::TooMany);
+        }
+        let options = Options {
+            plugin: name.clone(),
+            file: self.recording_file(name),
+            time: request.time,
+            max_bytes: request.max_bytes.unwrap_or(limits::RECORDING_BYTES),
+            mask: request.mask,
+        };
+        let recording = Recording::begin(options, &self.context.supervisor)?;
+        let status = recording.status();
+        recordings.insert(name.clone(), recording);
+        drop(recordings);
+        runner.versions.look_again();
+        Ok(status)
+    }
+
+    /// Ends the plugin's recording. `None`: there is none.
+    pub fn stop_recording(&self, name: &PluginName) -> Option<Status> {
+        let recording = self.context.recordings.0.lock().get(name).cloned()?;
+        recording.stop();
+        if let Some(runner) = self.routes.runner(name) {
+            runner.versions.look_again();
+        }
+        Some(recording.status())
+    }
+
+    /// The plugin's newest recording since the host started.
+    #[must_use]
+    pub fn recording(&self, name: &PluginName) -> Option<Status> {
+        self.context.recordings.0.lock().get(name).map(|recording| recording.status())
+    }
+
+    /// Where the plugin's newest recording is, or would be.
+    #[must_use]
+    pub fn recording_file(&self, name: &PluginName) -> PathBuf {
+        self.recordings.join(format!("{name}.jsonl"))
+    }
+}
+
+fn check(request: &RecordRequest) -> Result<(), RecordError> {
+    let invalid = |text| Err(RecordError::Invalid(text));
+    if request.time.is_some_and(|time| time.is_zero() || time > limits::RECORDING_TIME) {
+        let most = limits::RECORDING_TIME.as_secs();
+        return invalid(format!("a recording may take 1 to {most} s; the limit is \"{}\"", names::RECORDING_TIME));
+    }
+    if request.max_bytes.is_some_and(|bytes| bytes == 0 || bytes > limits::RECORDING_BYTES) {
+        let (limit, most) = (names::RECORDING_BYTES, limits::RECORDING_BYTES);
+        return invalid(format!("a recording may have 1 to {most} bytes; the limit is \"{limit}\""));
+    }
+    if request.mask.len() > limits::RECORDING_MASKS {
+        let (limit, most) = (names::RECORDING_MASKS, limits::RECORDING_MASKS);
+        return invalid(format!("at most {most} patterns may be masked; the limit is \"{limit}\""));
+    }
+    Ok(())
+}

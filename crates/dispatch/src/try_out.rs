@@ -1,0 +1,153 @@
+//! A plugin tried on one event: the event is handled by an instance of its own, what it reads is real, and what it wants is shown and
+//! not done. Changes nothing: writes of state are seen by that execution alone, and methods are not called.
+
+use std::sync::Arc;
+
+use super::{
+    host::PluginHost,
+    manager::Manager,
+    prepare::{Component, Error},
+};
+use switchbox_dry_run::{
+    call::HostCall,
+    effect::{EffectLine, OutcomeLine, effects_of},
+    event::{EventLine, Told},
+    live::{GrantAsked, Live, MethodAnswer},
+    recorder::Recorder,
+};
+use switchbox_model::{EventData, InvalidName, PluginName};
+use switchbox_plugin_runtime::{
+    Call, CallError, EffectiveGrants, GrantPatterns, Limits, PluginSettings, Setup, Triggers,
+};
+
+/// What is tried, and on what.
+#[derive(Debug)]
+pub struct TryRequest {
+    pub event: EventLine,
+    /// In the place of the one that runs. `None`: that one.
+    pub component: Option<Component>,
+    /// In the place of those in force. `None`: those, or the component's defaults where no plugin of the name runs.
+    pub settings: Option<PluginSettings>,
+    /// What devices answer.
+    pub methods: Vec<MethodAnswer>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Tried {
+    pub digest: String,
+    pub event: EventLine,
+    /// The plugin's triggers match the event: it would have seen it.
+    pub triggered: bool,
+    /// The device that the event came from is registered; also true where it came from none.
+    pub registered: bool,
+    pub outcome: OutcomeLine,
+    pub effects: Vec<EffectLine>,
+    pub calls: Vec<HostCall>,
+    pub logs: Vec<String>,
+    pub grants: Vec<GrantAsked>,
+    /// Microseconds that the guest computed.
+    pub guest_us: u64,
+    /// Bytes of the instance's memory after the event.
+    pub memory_bytes: usize,
+    pub limits_hit: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TryError {
+    #[error("plugin {0} does not run; a component can be given to be tried")]
+    NotRunning(PluginName),
+    #[error("{0}")]
+    Name(#[from] InvalidName),
+    #[error(transparent)]
+    Prepare(#[from] Error),
+}
+
+/// What an instance is made of.
+struct Made {
+    component: switchbox_plugin_runtime::Component,
+    setup: Arc<Setup>,
+    triggers: Triggers,
+}
+
+impl Manager {
+    /// Handles the event in an instance of its own, and drops what it wants.
+    pub async fn try_event(&self, name: &PluginName, request: TryRequest) -> Result<Tried, TryError> {
+        let _one_of_few = self.tries.acquire().await;
+        let TryRequest { event, component, settings, methods } = request;
+        let event = event.nth(1);
+        let Told { event: told, device, attempt } = event.told(name)?;
+        let Made { component, setup, triggers } = self.made(name, component, settings).await?;
+        let live = Arc::new(Live::new(PluginHost::for_start_check(&self.context), methods));
+        let recorder = Arc::new(Recorder::new(live.clone()));
+        let started = component.start_at(setup, recorder.clone(), told.time_ms).await;
+        let mut instance = started.map_err(|error| TryError::Prepare(self.told_of(error)))?;
+        // What it asked to start is not about the event.
+        let mut asked_before = recorder.take();
+        let call = Call { event: &told, device: device.as_ref(), attempt };
+        let execution = instance.handle(call).await;
+        let asked = recorder.take();
+        asked_before.names.extend(asked.names);
+        let id = device.as_ref().map_or("", |device| device.id.as_str());
+        let registry = &self.context.registry;
+        Ok(Tried {
+            digest: component.digest().to_owned(),
+            // A plugin sees its own timers, whatever its triggers are.
+            triggered: matches!(told.data, EventData::Timer { .. }) || triggers.match_event(&told.data, id),
+            registered: device.as_ref().is_none_or(|device| registry.find(device).is_some()),
+            outcome: OutcomeLine::of(&execution.verdict),
+            effects: effects_of(&execution, &|num| asked_before.names.get(&num).cloned()),
+            calls: asked.calls,
+            grants: live.grants(),
+            guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: instance.memory_bytes(),
+            limits_hit: execution.limits_hit.iter().map(ToString::to_string).collect(),
+            logs: execution.logs,
+            event,
+        })
+    }
+
+    async fn made(
+        &self,
+        name: &PluginName,
+        component: Option<Component>,
+        settings: Option<PluginSettings>,
+    ) -> Result<Made, TryError> {
+        let version = self.routes.runner(name).map(|runner| runner.version());
+        let component = match (component, &version) {
+            (Some(component), _) => self.compiler.compile(component.bytes).await?,
+            (None, Some(version)) => version.component.clone(),
+            (None, None) => return Err(TryError::NotRunning(name.clone())),
+        };
+        let (text, granted, limits, triggers) = match (settings, &version) {
+            (Some(settings), _) => parts(settings),
+            (None, Some(version)) => {
+                let triggers = version.triggers_set.then(|| version.trigger_list.clone());
+                let Setup { settings, limits, .. } = &*version.setup;
+                (settings.clone(), version.granted.clone(), limits.clone(), triggers)
+            }
+            (None, None) => parts(PluginSettings::default()),
+        };
+        let described = component.describe(&text).await;
+        let description = described.map_err(|error| TryError::Prepare(self.told_of(error)))?;
+        let wrong = |text| TryError::Prepare(Error::Settings(text));
+        let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
+        let triggers = Triggers::new(triggers.as_ref().unwrap_or(&description.triggers)).map_err(wrong)?;
+        let setup = Setup { name: name.clone(), settings: text, limits, grants };
+        Ok(Made { component, setup: Arc::new(setup), triggers })
+    }
+
+    fn told_of(&self, error: CallError) -> Error {
+        if let CallError::Panicked { what, panic } = &error {
+            self.context.supervisor.count_panic(what, panic);
+        }
+        error.into()
+    }
+}
+
+type Parts = (String, Option<GrantPatterns>, Limits, Option<Vec<switchbox_plugin_runtime::Trigger>>);
+
+fn parts(settings: PluginSettings) -> Parts {
+    let text = settings.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
+    (text, settings.grants, settings.limits, settings.triggers)
+}

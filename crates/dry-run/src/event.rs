@@ -1,0 +1,167 @@
+//! An event as it stands in a file: whom it came from by name, what happened, when. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{names, payload::Payload};
+use switchbox_model::{self as model, CommandStatus, DeviceName, InvalidName, PluginName, RegistryName, Seq};
+
+/// One event. What a person leaves out has the defaults of [`EventLine::default`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EventLine {
+    /// Its number in the journal; 0: none is said.
+    pub number: u64,
+    /// When the host received it, milliseconds since the Unix epoch: the plugin's clock. 0: no time is said.
+    pub time_ms: u64,
+    /// Whom it came from; empty for a timer and a message on an ordinary topic.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub device: String,
+    /// From 1.
+    pub attempt: u32,
+    pub data: Data,
+}
+
+impl Default for EventLine {
+    fn default() -> Self {
+        Self { number: 0, time_ms: 0, device: String::new(), attempt: 1, data: Data::Connected }
+    }
+}
+
+/// 2026-01-01T12:00:00Z: the time of the first event of a case, where it says none.
+const DEFAULT_TIME_MS: u64 = 1_767_268_800_000;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Data {
+    Telemetry {
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        subfolder: String,
+        payload: Payload,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        properties: Vec<(String, String)>,
+    },
+    State {
+        #[serde(default = "first")]
+        version: u64,
+        payload: Payload,
+    },
+    Connected,
+    Disconnected {
+        #[serde(default)]
+        reason: String,
+    },
+    CommandSettled {
+        id: String,
+        status: CommandStatus,
+    },
+    Timer {
+        name: String,
+        #[serde(default)]
+        payload: Payload,
+        #[serde(default)]
+        due_ms: u64,
+        #[serde(default)]
+        late: bool,
+    },
+    Topic {
+        topic: String,
+        payload: Payload,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        properties: Vec<(String, String)>,
+    },
+}
+
+fn first() -> u64 {
+    1
+}
+
+/// An event for the sandbox, with the device that it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub event: model::Event,
+    pub device: Option<DeviceName>,
+    pub attempt: u32,
+}
+
+impl EventLine {
+    /// The event as the journal has it. Short names are of the default registry.
+    #[must_use]
+    pub fn of(event: &model::Event, device: Option<&DeviceName>, attempt: u32) -> Self {
+        Self {
+            number: event.seq.0,
+            time_ms: event.time_ms,
+            device: device.map(names::short).unwrap_or_default(),
+            attempt,
+            data: data_of(&event.data),
+        }
+    }
+
+    /// As the event of this number, from 1, where it says no number and no time itself: a second after the one before.
+    #[must_use]
+    pub fn nth(mut self, number: u64) -> Self {
+        if self.number == 0 {
+            self.number = number;
+        }
+        if self.time_ms == 0 {
+            self.time_ms = DEFAULT_TIME_MS.saturating_add(number.saturating_sub(1).saturating_mul(1_000));
+        }
+        self
+    }
+
+    /// For the sandbox. A timer is one of `plugin`.
+    ///
+    /// # Errors
+    ///
+    /// `device` is no device's name.
+    pub fn told(&self, plugin: &PluginName) -> Result<Told, InvalidName> {
+        let home = RegistryName::default_registry();
+        let device = (!self.device.is_empty()).then(|| DeviceName::parse(&self.device, &home)).transpose()?;
+        let event = model::Event {
+            seq: Seq(self.number),
+            time_ms: self.time_ms,
+            device: None,
+            durable: true,
+            data: self.data.told(plugin),
+        };
+        Ok(Told { event, device, attempt: self.attempt })
+    }
+}
+
+fn data_of(data: &model::EventData) -> Data {
+    use model::EventData as From;
+    match data {
+        From::Telemetry { subfolder, payload, properties } => {
+            Data::Telemetry { subfolder: subfolder.clone(), payload: payload.into(), properties: properties.clone() }
+        }
+        From::State { version, payload } => Data::State { version: *version, payload: payload.into() },
+        From::Connected => Data::Connected,
+        From::Disconnected { reason } => Data::Disconnected { reason: reason.clone() },
+        From::CommandSettled { id, status } => Data::CommandSettled { id: id.clone(), status: *status },
+        From::Timer { name, payload, due_ms, late, .. } => {
+            Data::Timer { name: name.clone(), payload: payload.into(), due_ms: *due_ms, late: *late }
+        }
+        From::Topic { topic, payload, properties } => {
+            Data::Topic { topic: topic.clone(), payload: payload.into(), properties: properties.clone() }
+        }
+    }
+}
+
+impl Data {
+    fn told(&self, plugin: &PluginName) -> model::EventData {
+        use model::EventData as To;
+        match self.clone() {
+            Self::Telemetry { subfolder, payload, properties } => {
+                To::Telemetry { subfolder, payload: payload.0, properties }
+            }
+            Self::State { version, payload } => To::State { version, payload: payload.0 },
+            Self::Connected => To::Connected,
+            Self::Disconnected { reason } => To::Disconnected { reason },
+            Self::CommandSettled { id, status } => To::CommandSettled { id, status },
+            Self::Timer { name, payload, due_ms, late } => {
+                To::Timer { plugin: plugin.to_string(), name, payload: payload.0, due_ms, late }
+            }
+            Self::Topic { topic, payload, properties } => To::Topic { topic, payload: payload.0, properties },
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The live host as a world that only reads: what a plugin reads is real, and a method is never called. Its answer is the one that was
+//! given for it, or that the device is offline.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::{names, payload::Payload};
+use serde::{Deserialize, Serialize};
+use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
+use switchbox_plugin_runtime::{
+    Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+};
+
+/// What a device is to answer when one of its methods is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MethodAnswer {
+    pub device: String,
+    pub method: String,
+    #[serde(default = "ok")]
+    pub status: u16,
+    #[serde(default)]
+    pub payload: Payload,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+/// A question to the grants, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GrantAsked {
+    pub capability: Capability,
+    /// The device or the topic, as the plugin named it.
+    pub target: String,
+    pub granted: bool,
+}
+
+/// See the module.
+pub struct Live {
+    host: Arc<dyn Host>,
+    answers: Vec<MethodAnswer>,
+    grants: Mutex<Vec<GrantAsked>>,
+    /// The names of devices that were looked up, for their numbers.
+    names: Mutex<Vec<(DeviceNum, DeviceName)>>,
+}
+
+impl Live {
+    #[must_use]
+    pub fn new(host: Arc<dyn Host>, answers: Vec<MethodAnswer>) -> Self {
+        Self { host, answers, grants: Mutex::default(), names: Mutex::default() }
+    }
+
+    /// What the grants were asked, each once.
+    #[must_use]
+    pub fn grants(&self) -> Vec<GrantAsked> {
+        let mut grants = self.grants.lock().clone();
+        grants.sort();
+        grants.dedup();
+        grants
+    }
+
+    fn answers_for(&self, name: &DeviceName) -> impl Iterator<Item = &MethodAnswer> {
+        let is_for = |answer: &&MethodAnswer| names::parse(&answer.device).is_ok_and(|device| device == *name);
+        self.answers.iter().filter(is_for)
+    }
+}
+
+impl Host for Live {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        let mut view = self.host.device(name)?;
+        view.accepts_methods = view.accepts_methods || self.answers_for(name).next().is_some();
+        self.names.lock().push((view.num, name.clone()));
+        Some(view)
+    }
+
+    fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        self.host.resolve(name)
+    }
+
+    fn grant_asked(&self, capability: Capability, target: &str, granted: bool) {
+        self.grants.lock().push(GrantAsked { capability, target: target.to_owned(), granted });
+    }
+
+    fn list(
+        &self,
+        registry: &RegistryName,
+        pattern: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
+        self.host.list(registry, pattern, after, limit, wanted, take);
+    }
+
+    fn config(&self, device: DeviceNum) -> Option<ConfigView> {
+        self.host.config(device)
+    }
+
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
+        self.host.twin(device)
+    }
+
+    fn kv_get(&self, plugin: &PluginName, key: &str) -> Option<(Bytes, u64)> {
+        self.host.kv_get(plugin, key)
+    }
+
+    fn kv_keys(&self, plugin: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        self.host.kv_keys(plugin, prefix, after, limit)
+    }
+
+    fn kv_bytes(&self, plugin: &PluginName) -> usize {
+        self.host.kv_bytes(plugin)
+    }
+
+    fn command_room(&self, device: DeviceNum) -> usize {
+        self.host.command_room(device)
+    }
+
+    fn timers(&self, plugin: &PluginName) -> usize {
+        self.host.timers(plugin)
+    }
+
+    fn has_timer(&self, plugin: &PluginName, name: &str) -> bool {
+        self.host.has_timer(plugin, name)
+    }
+
+    fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
+        // The sandbox looks a device up before it calls one of its methods.
+        let name = self.names.lock().iter().find(|(num, _)| *num == call.device).map(|(_, name)| name.clone());
+        let answer = name.as_ref().and_then(|name| self.answers_for(name).find(|answer| answer.method == call.method));
+        let answer = match answer {
+            Some(answer) => Ok(MethodResponse { status: answer.status, payload: answer.payload.0.clone() }),
+            None => Err(MethodError::Offline(format!(
+                "a dry run calls no device; no answer is given for the method {}",
+                call.method
+            ))),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}

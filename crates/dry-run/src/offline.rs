@@ -1,0 +1,26 @@
+//! The sandbox without a host: for replays and tests on a developer's machine and in CI.
+
+use bytes::Bytes;
+
+use switchbox_plugin_runtime::{Component, LoadError, Options, WasmEngine};
+
+/// Instances at the same time. A recording has one for each worker that the plugin had.
+const INSTANCES: u32 = 512;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Engine(#[from] switchbox_plugin_runtime::Error),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Compiles a component as a host does, with its limits.
+///
+/// # Errors
+///
+/// It is no component that a host would run.
+pub async fn load(component: Bytes) -> Result<Component, Error> {
+    let engine = WasmEngine::new(Options { max_instances: INSTANCES, ..Options::default() })?;
+    Ok(Component::load(&engine, component).await?)
+}

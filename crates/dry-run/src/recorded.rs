@@ -1,0 +1,296 @@
+//! The world of a recording: answers what the recorded execution was answered, and nothing else. A question that the recording does
+//! not hold ends the comparison of that execution, and is named.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::{
+    call::{HostCall, MethodLine, millis},
+    names,
+};
+use switchbox_model::{DeviceName, DeviceNum, PluginName, RegistryName};
+use switchbox_plugin_runtime::{
+    Capability, ConfigView, DeviceView, Host, MethodCall, MethodError, MethodResponse, host::BoxFuture,
+};
+
+/// See the module. It stands for one instance.
+#[derive(Default)]
+pub struct Recorded {
+    now: Mutex<Now>,
+    numbers: Mutex<Numbers>,
+    /// The plugin may read other devices than the one that was recorded: its lists would have others.
+    other_reads: bool,
+}
+
+/// The execution that is replayed.
+#[derive(Default)]
+struct Now {
+    calls: Vec<HostCall>,
+    used: Vec<bool>,
+    asked: usize,
+    /// The first question that has no answer.
+    unanswered: Option<String>,
+}
+
+/// Devices have numbers in a host, and names in a file.
+#[derive(Default)]
+struct Numbers {
+    of: HashMap<DeviceName, DeviceNum>,
+    names: Vec<DeviceName>,
+}
+
+impl Numbers {
+    fn of(&mut self, name: &DeviceName) -> DeviceNum {
+        if let Some(num) = self.of.get(name) {
+            return *num;
+        }
+        self.names.push(name.clone());
+        let num = DeviceNum(self.names.len() as u64);
+        self.of.insert(name.clone(), num);
+        num
+    }
+
+    fn name(&self, num: DeviceNum) -> Option<&DeviceName> {
+        let at = usize::try_from(num.0.checked_sub(1)?).ok()?;
+        self.names.get(at)
+    }
+}
+
+/// How the questions of an execution compare with the recording.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// The first question that the recording does not hold.
+    pub unanswered: Option<String>,
+    /// Method calls that were recorded, and not made now.
+    pub not_called: Vec<String>,
+}
+
+impl Recorded {
+    #[must_use]
+    pub fn new(other_reads: bool) -> Self {
+        Self { other_reads, ..Self::default() }
+    }
+
+    /// The next execution begins.
+    pub fn begin(&self, calls: Vec<HostCall>) {
+        let used = vec![false; calls.len()];
+        *self.now.lock() = Now { calls, used, ..Now::default() };
+    }
+
+    /// The execution has ended.
+    #[must_use]
+    pub fn end(&self) -> Compared {
+        let now = std::mem::take(&mut *self.now.lock());
+        let unused = now.calls.iter().zip(&now.used).filter(|(_, used)| !**used).map(|(call, _)| call);
+        let not_called = unused.filter(|call| matches!(call, HostCall::Method { .. })).map(HostCall::title).collect();
+        Compared { unanswered: now.unanswered, not_called }
+    }
+
+    /// The name of a device that was asked for.
+    #[must_use]
+    pub fn name(&self, num: DeviceNum) -> Option<DeviceName> {
+        self.numbers.lock().name(num).cloned()
+    }
+
+    fn short(&self, num: DeviceNum) -> String {
+        self.name(num).as_ref().map(names::short).unwrap_or_default()
+    }
+
+    /// The answer of the first question that fits and was not asked yet. A question that only reads has its last answer when it is asked
+    /// more often than it was.
+    fn answer<T>(&self, title: impl FnOnce() -> String, fits: impl Fn(&HostCall) -> Option<T>) -> Option<T> {
+        let mut now = self.now.lock();
+        let Now { calls, used, asked, unanswered } = &mut *now;
+        *asked += 1;
+        let mut last = None;
+        for (call, used) in calls.iter().zip(used) {
+            let Some(answer) = fits(call) else { continue };
+            let first = !std::mem::replace(used, true);
+            if first {
+                return Some(answer);
+            }
+            last = Some(answer).filter(|_| !matches!(call, HostCall::Method { .. }));
+        }
+        if last.is_none() && unanswered.is_none() {
+            *unanswered = Some(format!("differs at call {asked}: {}, not in the recording", title()));
+        }
+        last
+    }
+}
+
+impl Host for Recorded {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        let wanted = names::short(name);
+        let found = self.answer(
+            || format!("registry.get {wanted}"),
+            |call| match call {
+                HostCall::Device { device, answer } if *device == wanted => Some(answer.clone()),
+                // There is no device to look at.
+                HostCall::Has { device, answer: false } if *device == wanted => Some(None),
+                _ => None,
+            },
+        );
+        let num = self.numbers.lock().of(name);
+        found.flatten().map(|line| line.view(num, name.clone()))
+    }
+
+    fn resolve(&self, name: &DeviceName) -> Option<DeviceNum> {
+        let wanted = names::short(name);
+        let found = self.answer(
+            || format!("registry.has {wanted}"),
+            |call| match call {
+                HostCall::Has { device, answer } if *device == wanted => Some(*answer),
+                HostCall::Device { device, answer } if *device == wanted => Some(answer.is_some()),
+                _ => None,
+            },
+        );
+        let num = self.numbers.lock().of(name);
+        found.filter(|there| *there).map(|_| num)
+    }
+
+    fn grant_asked(&self, _: Capability, _: &str, _: bool) {}
+
+    fn list(
+        &self,
+        registry: &RegistryName,
+        pattern: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
+        let (home, glob, from, most) = (registry.to_string(), pattern.to_owned(), after.map(str::to_owned), limit);
+        let found = self.answer(
+            || format!("registry.list {pattern}"),
+            |call| match call {
+                HostCall::List { registry, pattern, after, limit, answer }
+                    if (registry, pattern, after, limit) == (&home, &glob, &from, &most) && !self.other_reads =>
+                {
+                    Some(answer.clone())
+                }
+                _ => None,
+            },
+        );
+        for line in found.unwrap_or_default() {
+            let Ok(name) = names::parse(&line.name) else { continue };
+            let num = self.numbers.lock().of(&name);
+            if wanted(name.id.as_str()) && !take(line.view(num, name)) {
+                return;
+            }
+        }
+    }
+
+    fn config(&self, device: DeviceNum) -> Option<ConfigView> {
+        let wanted = self.short(device);
+        let found = self.answer(
+            || format!("config.get {wanted}"),
+            |call| match call {
+                HostCall::Config { device, answer } if *device == wanted => Some(answer.clone()),
+                _ => None,
+            },
+        );
+        found.flatten().map(|line| line.view())
+    }
+
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
+        let wanted = self.short(device);
+        let found = self.answer(
+            || format!("twin.get {wanted}"),
+            |call| match call {
+                HostCall::Twin { device, answer } if *device == wanted => Some(answer.clone()),
+                _ => None,
+            },
+        );
+        let found = found.unwrap_or_else(|| Err("not in the recording".into()));
+        let found = found.map(|document| String::from_utf8_lossy(&document.0).into_owned());
+        Box::pin(std::future::ready(found))
+    }
+
+    fn kv_get(&self, _: &PluginName, wanted: &str) -> Option<(Bytes, u64)> {
+        let found = self.answer(
+            || format!("state.get {wanted}"),
+            |call| match call {
+                HostCall::StateGet { key, answer } if *key == wanted => Some(answer.clone()),
+                _ => None,
+            },
+        );
+        found.flatten().map(|line| (line.value.0, line.revision))
+    }
+
+    fn kv_keys(&self, _: &PluginName, begins: &str, from: Option<&str>, most: usize) -> Vec<String> {
+        let found = self.answer(
+            || format!("state.keys {begins}*"),
+            |call| match call {
+                HostCall::StateKeys { prefix, after, limit, answer }
+                    if *prefix == begins && after.as_deref() == from && *limit == most =>
+                {
+                    Some(answer.clone())
+                }
+                _ => None,
+            },
+        );
+        found.unwrap_or_default()
+    }
+
+    fn kv_bytes(&self, _: &PluginName) -> usize {
+        let fits = |call: &HostCall| if let HostCall::StateBytes { answer } = call { Some(*answer) } else { None };
+        self.answer(|| "state.bytes".into(), fits).unwrap_or(0)
+    }
+
+    fn command_room(&self, device: DeviceNum) -> usize {
+        let wanted = self.short(device);
+        let found = self.answer(
+            || format!("command.room {wanted}"),
+            |call| match call {
+                HostCall::CommandRoom { device, answer } if *device == wanted => Some(*answer),
+                _ => None,
+            },
+        );
+        found.unwrap_or(0)
+    }
+
+    fn timers(&self, _: &PluginName) -> usize {
+        let fits = |call: &HostCall| if let HostCall::TimerCount { answer } = call { Some(*answer) } else { None };
+        self.answer(|| "timer.count".into(), fits).unwrap_or(0)
+    }
+
+    fn has_timer(&self, _: &PluginName, wanted: &str) -> bool {
+        let found = self.answer(
+            || format!("timer.has {wanted}"),
+            |call| match call {
+                HostCall::TimerHas { name, answer } if name == wanted => Some(*answer),
+                _ => None,
+            },
+        );
+        found.unwrap_or(false)
+    }
+
+    fn call_method(&self, wanted: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
+        let (to, timeout) = (self.short(wanted.device), millis(wanted.timeout));
+        let found = self.answer(
+            || format!("method.call {to} {}", wanted.method),
+            |call| match call {
+                HostCall::Method { device, method, payload, timeout_ms, answer }
+                    if *device == to
+                        && *method == wanted.method
+                        && payload.0 == wanted.payload
+                        && *timeout_ms == timeout
+                        && *answer != MethodLine::NoAnswer =>
+                {
+                    answer.answer()
+                }
+                _ => None,
+            },
+        );
+        let missing = || Err(MethodError::Unavailable("not in the recording".into()));
+        Box::pin(std::future::ready(found.unwrap_or_else(missing)))
+    }
+}
+
+/// An instance's world, shared with its host.
+pub(crate) fn shared(other_reads: bool) -> (Arc<Recorded>, Arc<dyn Host>) {
+    let world = Arc::new(Recorded::new(other_reads));
+    (Arc::clone(&world), world)
+}

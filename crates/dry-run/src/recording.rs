@@ -1,0 +1,187 @@
+//! The recording format: JSON Lines, one object a line, each with its `kind`. docs/recordings.md has it for users; every version of the
+//! host reads what an earlier one wrote. Reads and writes lines, and opens no files.
+
+use std::io::BufRead;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    call::HostCall,
+    effect::{EffectLine, OutcomeLine},
+    event::EventLine,
+};
+use switchbox_plugin_runtime::{Grant, GrantPatterns, Limits};
+
+/// The version of the format that this host writes. It reads all up to this one.
+pub const FORMAT: u32 = 1;
+
+/// The longest line that is read, bytes.
+const LINE_BYTES: usize = 64 * 1024 * 1024;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Line {
+    /// The first line.
+    Recording {
+        format: u32,
+        plugin: String,
+        /// The version of the host.
+        #[serde(default)]
+        host: String,
+        #[serde(default)]
+        begin_ms: u64,
+        /// Patterns of the keys whose values are masked.
+        #[serde(default)]
+        mask: Vec<String>,
+    },
+    /// A component with its settings, before the first instance of it.
+    Version(VersionLine),
+    /// A new instance was started.
+    Start(StartLine),
+    /// One event was handled.
+    Execution(Box<ExecutionLine>),
+    /// Executions that are not in the file, as they came faster than it could be written, or one was too large.
+    Gap { skipped: u64 },
+    /// The last line of a recording that ended in order.
+    End { why: String, executions: u64, skipped: u64 },
+    /// A line of a later version of this format that an earlier one may leave out.
+    #[serde(other)]
+    Other,
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionLine {
+    /// From 1, in the order of the file.
+    pub version: u32,
+    /// `sha256:…` of the component.
+    pub digest: String,
+    /// The plugin's own settings: the JSON text that the component got.
+    pub settings: String,
+    /// What the component asks for.
+    #[serde(default)]
+    pub asks: Vec<Grant>,
+    /// What its settings grant of that; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<GrantPatterns>,
+    #[serde(default)]
+    pub limits: Limits,
+    /// Something in the settings is masked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
+}
+
+/// An instance, as it began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartLine {
+    /// From 1, in the order of the file.
+    pub instance: u32,
+    pub version: u32,
+    /// The guest's clock while it started, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    #[serde(default)]
+    pub calls: Vec<HostCall>,
+}
+
+/// An event with all that came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionLine {
+    pub instance: u32,
+    pub event: EventLine,
+    #[serde(default)]
+    pub calls: Vec<HostCall>,
+    #[serde(default)]
+    pub effects: Vec<EffectLine>,
+    pub outcome: OutcomeLine,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<String>,
+    #[serde(default)]
+    pub guest_us: u64,
+    /// Something in this line is masked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
+}
+
+/// Why a file is no recording that can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("line {line} cannot be read: {source}")]
+    Io { line: u64, source: std::io::Error },
+    #[error("line {line} is no line of a recording: {text}")]
+    Line { line: u64, text: String },
+    #[error("the file is no recording: its first line has to say {{\"kind\":\"recording\"}}")]
+    NoRecording,
+    #[error(
+        "the recording has format {0}, and this version of switchbox reads formats up to {FORMAT}; use a newer one"
+    )]
+    Newer(u32),
+}
+
+/// Reads a recording line by line.
+pub struct Reader<R> {
+    from: R,
+    line: u64,
+    text: String,
+    /// The name of the plugin.
+    pub plugin: String,
+    /// The last line is not whole: the host, or the transfer of the file, ended while it was written.
+    pub cut_off: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is no recording, or has a later format.
+    pub fn new(from: R) -> Result<Self, ReadError> {
+        let mut reader = Self { from, line: 0, text: String::new(), plugin: String::new(), cut_off: false };
+        match reader.next_line() {
+            Ok(Some(Line::Recording { format, plugin, .. })) if format <= FORMAT => {
+                reader.plugin = plugin;
+                Ok(reader)
+            }
+            Ok(Some(Line::Recording { format, .. })) => Err(ReadError::Newer(format)),
+            Err(error @ ReadError::Io { .. }) => Err(error),
+            _ => Err(ReadError::NoRecording),
+        }
+    }
+
+    /// The next line. `None`: there are no more.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the line is none of a recording.
+    pub fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
+        loop {
+            self.line += 1;
+            self.text.clear();
+            let line = self.line;
+            let mut bounded = std::io::Read::take(&mut self.from, LINE_BYTES as u64);
+            let read = bounded.read_line(&mut self.text).map_err(|source| ReadError::Io { line, source })?;
+            if read == 0 {
+                return Ok(None);
+            }
+            if !self.text.ends_with('\n') && read < LINE_BYTES {
+                // Also where it is JSON: the line's end is written last.
+                self.cut_off = true;
+                return Ok(None);
+            }
+            if self.text.trim().is_empty() {
+                continue;
+            }
+            let parsed = serde_json::from_str(&self.text);
+            return parsed.map(Some).map_err(|error| ReadError::Line { line, text: error.to_string() });
+        }
+    }
+
+    /// The number of the line that was read last, from 1.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+}

@@ -1,0 +1,217 @@
+//! Replays a recording with a component: each event again, in the world that was recorded, and what came of it compared with what
+//! came of it then.
+
+use std::{collections::HashMap, io::BufRead, sync::Arc};
+
+use serde::Serialize;
+
+use switchbox_model::{InvalidName, PluginName};
+use switchbox_plugin_runtime::{
+    Call, CallError, Component, EffectiveGrants, Instance, PluginSettings, Setup, host::Host,
+};
+
+use crate::{
+    effect::{EffectLine, OutcomeLine, effects_of},
+    event::Told,
+    recorded::{Recorded, shared},
+    recording::{ExecutionLine, Line, ReadError, Reader, StartLine, VersionLine},
+};
+
+/// What is replayed, and with what.
+pub struct Wanted {
+    pub component: Component,
+    /// In the place of those that were recorded.
+    pub settings: Option<PluginSettings>,
+}
+
+/// What differs in one execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// Of the recording's file.
+    pub line: u64,
+    /// The event's number.
+    pub event: u64,
+    pub device: String,
+    /// In the order of the effects.
+    pub differs: Vec<String>,
+    /// Values in this line of the recording are masked.
+    pub masked: bool,
+}
+
+/// What came of a replay.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    pub plugin: String,
+    /// The component that was recorded last.
+    pub digest: String,
+    pub executions: u64,
+    pub different: u64,
+    /// The first of them.
+    pub differences: Vec<Difference>,
+    /// Executions that the recording left out.
+    pub skipped: u64,
+    /// The recording's last line is not whole.
+    pub cut_off: bool,
+}
+
+/// Differences that are kept to be shown.
+const SHOWN: usize = 100;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    #[error("{0}")]
+    Component(#[from] CallError),
+    #[error("line {line}: {text}")]
+    Line { line: u64, text: String },
+}
+
+struct Running {
+    instance: Instance,
+    world: Arc<Recorded>,
+    start: StartLine,
+    setup: Arc<Setup>,
+}
+
+struct Replay {
+    wanted: Wanted,
+    plugin: PluginName,
+    versions: HashMap<u32, (Arc<Setup>, bool)>,
+    running: HashMap<u32, Running>,
+    result: Replayed,
+}
+
+/// Replays all of it.
+///
+/// # Errors
+///
+/// The recording cannot be read, or the component does not start.
+pub async fn replay(from: impl BufRead, wanted: Wanted) -> Result<Replayed, Error> {
+    let mut reader = Reader::new(from)?;
+    let plugin = PluginName::new(&reader.plugin)?;
+    let result = Replayed { plugin: reader.plugin.clone(), ..Replayed::default() };
+    let mut replay = Replay { wanted, plugin, versions: HashMap::new(), running: HashMap::new(), result };
+    while let Some(line) = reader.next_line()? {
+        let at = reader.line();
+        match line {
+            Line::Version(version) => replay.version(version, at).await?,
+            Line::Start(start) => replay.start(start, at).await?,
+            Line::Execution(execution) => replay.execution(*execution, at).await?,
+            Line::Gap { skipped } => replay.result.skipped += skipped,
+            Line::Recording { .. } | Line::End { .. } | Line::Other => {}
+        }
+    }
+    replay.result.cut_off = reader.cut_off;
+    Ok(replay.result)
+}
+
+impl Replay {
+    async fn version(&mut self, line: VersionLine, at: u64) -> Result<(), Error> {
+        let recorded_grants = line.granted.clone();
+        let (settings, granted, limits) = match &self.wanted.settings {
+            Some(new) => {
+                let text = new.settings.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
+                (text, new.grants.clone(), new.limits.clone())
+            }
+            None => (line.settings, line.granted, line.limits),
+        };
+        let description = self.wanted.component.describe(&settings).await?;
+        let wrong = |text| Error::Line { line: at, text };
+        let grants = EffectiveGrants::new(&description.grants, granted.as_ref()).map_err(wrong)?;
+        // Lists hold what the recorded plugin was allowed to read.
+        let other_reads = description.grants != line.asks || granted != recorded_grants;
+        let setup = Setup { name: self.plugin.clone(), settings, limits, grants };
+        self.versions.insert(line.version, (Arc::new(setup), other_reads));
+        self.result.digest = line.digest;
+        Ok(())
+    }
+
+    async fn start(&mut self, start: StartLine, at: u64) -> Result<(), Error> {
+        let missing = || Error::Line { line: at, text: format!("version {} is not in the file", start.version) };
+        let (setup, other_reads) = self.versions.get(&start.version).cloned().ok_or_else(missing)?;
+        let (world, host) = shared(other_reads);
+        let instance = self.begin(&setup, &world, host, &start).await?;
+        self.running.insert(start.instance, Running { instance, world, start, setup });
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        setup: &Arc<Setup>,
+        world: &Recorded,
+        host: Arc<dyn Host>,
+        start: &StartLine,
+    ) -> Result<Instance, Error> {
+        world.begin(start.calls.clone());
+        let instance = self.wanted.component.start_at(setup.clone(), host, start.time_ms).await?;
+        let _ = world.end();
+        Ok(instance)
+    }
+
+    async fn execution(&mut self, line: ExecutionLine, at: u64) -> Result<(), Error> {
+        let number = line.instance;
+        let wrong = |text: String| Error::Line { line: at, text };
+        let missing = || wrong(format!("instance {number} is not in the file"));
+        let mut running = self.running.remove(&number).ok_or_else(missing)?;
+        if running.instance.poisoned() {
+            // The recorded one was good, so this one goes on with a new one.
+            let host: Arc<dyn Host> = running.world.clone();
+            running.instance = self.begin(&running.setup, &running.world, host, &running.start).await?;
+        }
+        let ExecutionLine { event, calls, effects, outcome, masked, .. } = line;
+        let Told { event: told, device, attempt } = event.told(&self.plugin)?;
+        running.world.begin(calls);
+        let execution = running.instance.handle(Call { event: &told, device: device.as_ref(), attempt }).await;
+        let compared = running.world.end();
+        let mut differs = Vec::new();
+        match compared.unanswered {
+            Some(unanswered) => differs.push(unanswered),
+            None => {
+                let now = effects_of(&execution, &|num| running.world.name(num));
+                compare(&effects, &now, &mut differs);
+                compare_outcomes(&outcome, &OutcomeLine::of(&execution.verdict), &mut differs);
+                differs.extend(compared.not_called.iter().map(|call| format!("{call} is not called any more")));
+            }
+        }
+        self.result.executions += 1;
+        if !differs.is_empty() {
+            self.result.different += 1;
+            if self.result.differences.len() < SHOWN {
+                let difference = Difference { line: at, event: event.number, device: event.device, differs, masked };
+                self.result.differences.push(difference);
+            }
+        }
+        self.running.insert(number, running);
+        Ok(())
+    }
+}
+
+/// By their places: what was, and what is.
+pub(crate) fn compare(was: &[EffectLine], is: &[EffectLine], differs: &mut Vec<String>) {
+    for at in 0..was.len().max(is.len()) {
+        let number = at + 1;
+        match (was.get(at), is.get(at)) {
+            (Some(was), Some(is)) if was == is => {}
+            (Some(was), Some(is)) => differs.push(format!("effect {number}: was {}, is {}", was.shown(), is.shown())),
+            (Some(was), None) => differs.push(format!("effect {number}: was {}, is none", was.shown())),
+            (None, Some(is)) => differs.push(format!("effect {number}: was none, is {}", is.shown())),
+            (None, None) => {}
+        }
+    }
+}
+
+/// The texts of a failure say where in the component it was, which another build of the same rule does not share.
+fn compare_outcomes(was: &OutcomeLine, is: &OutcomeLine, differs: &mut Vec<String>) {
+    let same = was == is || matches!((was, is), (OutcomeLine::Failed(_), OutcomeLine::Failed(_)));
+    if !same {
+        differs.push(format!("outcome: was {}, is {}", was.shown(), is.shown()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Recordings of this and of every earlier version are read, and replayed with built-in plugins.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    event::{Data, EventLine},
+    offline,
+    payload::Payload,
+    recorder::Recorder,
+    recording::FORMAT,
+    world::{World, WorldLine},
+};
+use switchbox_model::PluginName;
+
+/// Written by format 1. Every later version has to read it; never change it.
+const FORMAT_1: &str = include_str!("../../../../tests/formats/recording-1.jsonl");
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+async fn builtin(name: &str) -> Component {
+    offline::load(Bytes::from_static(switchbox_builtins::find(name).unwrap())).await.unwrap()
+}
+
+async fn replayed(text: &str, component: &str, settings: Option<&str>) -> Replayed {
+    let settings = settings.map(|text| PluginSettings::parse(text).unwrap());
+    replay(Cursor::new(text.to_owned()), Wanted { component: builtin(component).await, settings }).await.unwrap()
+}
+
+/// Every line of a file, as it was read and written again.
+fn lines(text: &str) -> Vec<Line> {
+    let mut reader = Reader::new(Cursor::new(text.to_owned())).unwrap();
+    std::iter::from_fn(|| reader.next_line().unwrap()).collect()
+}
+
+#[test]
+fn the_first_format_is_read_and_replayed() {
+    for line in lines(FORMAT_1) {
+        assert_ne!(line, Line::Other);
+        let written = serde_json::to_string(&line).unwrap();
+        assert_eq!(serde_json::from_str::<Line>(&written).unwrap(), line);
+    }
+    let result = run(replayed(FORMAT_1, "garage-door", None));
+    assert_eq!((result.executions, result.different, result.skipped), (4, 0, 2), "{result:#?}");
+}
+
+#[test]
+fn what_a_later_version_adds_is_left_out_and_a_later_format_is_refused() {
+    let mut text = FORMAT_1.replace("\"outcome\"", "\"weather\":{\"rain\":true},\"outcome\"");
+    text.push_str("{\"kind\":\"weather\",\"rain\":true}\n");
+    assert_eq!(run(replayed(&text, "garage-door", None)).different, 0);
+    let later = format!("\"format\":{}", FORMAT + 1);
+    let later = FORMAT_1.replace("\"format\":1", &later);
+    let error = Reader::new(Cursor::new(later)).err().unwrap().to_string();
+    assert!(error.contains("use a newer one"), "{error}");
+    assert!(matches!(Reader::new(Cursor::new("{}\n")), Err(ReadError::NoRecording)));
+}
+
+#[test]
+fn a_file_that_ends_within_a_line_is_read_up_to_there() {
+    for cut in [1, 10, 40] {
+        let text = FORMAT_1.get(..FORMAT_1.len() - cut).unwrap();
+        let mut reader = Reader::new(Cursor::new(text)).unwrap();
+        while reader.next_line().unwrap().is_some() {}
+        assert!(reader.cut_off);
+    }
+}
+
+#[test]
+fn other_effects_and_calls_that_are_not_in_the_recording_are_named() {
+    // The door answers something else.
+    let text = FORMAT_1.replacen("\\\"door\\\":\\\"open\\\"}\"", "\\\"door\\\":\\\"shut\\\"}\"", 1);
+    assert_ne!(text, FORMAT_1);
+    let result = run(replayed(&text, "garage-door", None));
+    assert_eq!(result.different, 1);
+    assert!(
+        result.differences[0].differs[0].starts_with("effect 1: was publish garage/door-1/response"),
+        "{result:#?}"
+    );
+    // The method call is not there.
+    let text: String = FORMAT_1.replace("\"method\":\"open\"", "\"method\":\"close\"");
+    let result = run(replayed(&text, "garage-door", None));
+    let differs = &result.differences[0].differs[0];
+    assert!(differs.starts_with("differs at call ") && differs.ends_with("not in the recording"), "{differs}");
+    assert!(differs.contains("method.call door-1 open"), "{differs}");
+}
+
+/// Records what a component does with events in a world that a test describes, and replays it.
+#[test]
+fn what_is_recorded_is_replayed_to_the_byte() {
+    let (text, again) = run(async {
+        let component = builtin("motion-alert").await;
+        let world = Arc::new(World::new(WorldLine::default()).unwrap());
+        let recorder = Arc::new(Recorder::new(world.clone()));
+        let described = component.describe("{}").await.unwrap();
+        let setup = Setup {
+            name: PluginName::new("motion").unwrap(),
+            settings: "{}".into(),
+            limits: Default::default(),
+            grants: EffectiveGrants::new(&described.grants, None).unwrap(),
+        };
+        let mut instance = component.start_at(Arc::new(setup), recorder.clone(), 5).await.unwrap();
+        let mut text = vec![
+            Line::Recording { format: 1, plugin: "motion".into(), host: String::new(), begin_ms: 0, mask: vec![] },
+            Line::Version(VersionLine {
+                version: 1,
+                digest: component.digest().into(),
+                settings: "{}".into(),
+                asks: described.grants,
+                granted: None,
+                limits: Default::default(),
+                masked: false,
+            }),
+            Line::Start(StartLine { instance: 1, version: 1, time_ms: 5, calls: recorder.take().calls }),
+        ];
+        for n in 1..=20_u64 {
+            let payload = Payload(format!(r#"{{"motion":{}}}"#, n % 3 != 0).into());
+            let data = Data::Telemetry { subfolder: String::new(), payload, properties: vec![] };
+            let event = EventLine { number: n, time_ms: n * 1_000, device: "motion-1".into(), data, attempt: 1 };
+            let told = event.told(&PluginName::new("motion").unwrap()).unwrap();
+            let call = Call { event: &told.event, device: told.device.as_ref(), attempt: 1 };
+            let execution = instance.handle(call).await;
+            let asked = recorder.take();
+            let effects = effects_of(&execution, &|num| asked.names.get(&num).cloned());
+            world.apply(&execution);
+            let outcome = OutcomeLine::of(&execution.verdict);
+            let (calls, logs) = (asked.calls, execution.logs);
+            let line = ExecutionLine { instance: 1, event, calls, effects, outcome, logs, guest_us: 1, masked: false };
+            text.push(Line::Execution(Box::new(line)));
+        }
+        let text: String = text.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
+        let again = replayed(&text, "motion-alert", None).await;
+        (text, again)
+    });
+    assert_eq!((again.executions, again.different), (20, 0), "{again:#?}\n{text}");
+    assert!(text.contains("\"state\"") && text.contains("timer-set"), "{text}");
+}

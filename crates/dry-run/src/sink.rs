@@ -1,0 +1,410 @@
+//! A recording that is being written: takes what workers hand over without making them wait, masks it, and writes it to its file on a
+//! thread of its own. Ends by itself when its time is over or its file is full.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    effect::{OutcomeLine, lines},
+    event::EventLine,
+    mask::{DEFAULT, Masks},
+    recorder::Asked,
+    recording::{ExecutionLine, FORMAT, Line, StartLine, VersionLine},
+};
+use switchbox_model::{DeviceName, Effect, Event, PluginName, limits};
+use switchbox_plugin_runtime::{Execution, KvChange, Verdict};
+use switchbox_support::{clock, scheduling, tasks::Tasks};
+
+/// How often the writer looks whether the recording is over.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Executions that wait for the writer; their bytes are bounded beside it.
+const QUEUE: usize = 8 * 1024;
+/// Room in the queue for what executions must not take: the starts of instances. Without it the recording ends.
+const QUEUE_OF_STARTS: usize = 1024;
+
+/// What a recording is, and when it ends.
+#[derive(Debug)]
+pub struct Options {
+    pub plugin: PluginName,
+    /// The file, which takes the place of one that is there.
+    pub file: PathBuf,
+    /// `None`: until it is stopped or its file is full.
+    pub time: Option<Duration>,
+    /// The file's bytes.
+    pub max_bytes: u64,
+    /// Patterns of keys that have secrets, beside those of [`DEFAULT`].
+    pub mask: Vec<String>,
+}
+
+/// Why no recording begins.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    #[error("{0}")]
+    Mask(String),
+    #[error("the recording cannot be written to {file}: {source}")]
+    File { file: PathBuf, source: io::Error },
+}
+
+/// How far a recording has got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    pub began_ms: u64,
+    pub until_ms: Option<u64>,
+    pub executions: u64,
+    pub skipped: u64,
+    pub bytes: u64,
+    /// Why it ended. `None`: it goes on.
+    pub ended: Option<String>,
+}
+
+/// A recording of one plugin. Shared by its workers.
+pub struct Recording {
+    began_ms: u64,
+    until_ms: Option<u64>,
+    file: PathBuf,
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+    instances: AtomicU32,
+    /// The versions that were seen, by what stands for each.
+    versions: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    over: AtomicBool,
+    /// Bytes that wait for the writer, roughly.
+    queued: AtomicU64,
+    /// Executions that wait for it.
+    waiting: AtomicUsize,
+    executions: AtomicU64,
+    skipped: AtomicU64,
+    bytes: AtomicU64,
+    ended: Mutex<Option<String>>,
+}
+
+enum Message {
+    Version(Box<VersionLine>),
+    Start(StartLine),
+    Execution(Box<Captured>, u64),
+}
+
+/// An execution on its way to the file.
+struct Captured {
+    instance: u32,
+    event: Event,
+    device: Option<DeviceName>,
+    attempt: u32,
+    asked: Asked,
+    effects: Vec<Effect>,
+    kv: Vec<KvChange>,
+    verdict: Verdict,
+    logs: Vec<String>,
+    guest_us: u64,
+}
+
+impl Recording {
+    /// Begins to write.
+    ///
+    /// # Errors
+    ///
+    /// A pattern is no glob, or the file cannot be written.
+    pub fn begin(options: Options, tasks: &Tasks) -> Result<Arc<Self>, BeginError> {
+        let masks = Masks::new(&options.mask).map_err(BeginError::Mask)?;
+        let failed = |source| BeginError::File { file: options.file.clone(), source };
+        let mut file = create(&options.file).map_err(failed)?;
+        let began_ms = clock::now_ms();
+        let patterns = DEFAULT.into_iter().map(str::to_owned).chain(options.mask);
+        let first = Line::Recording {
+            format: FORMAT,
+            plugin: options.plugin.to_string(),
+            host: env!("CARGO_PKG_VERSION").into(),
+            begin_ms: began_ms,
+            mask: patterns.collect(),
+        };
+        let first = text_of(&first);
+        file.write_all(&first).map_err(failed)?;
+        let (queue, messages) = mpsc::sync_channel(QUEUE + QUEUE_OF_STARTS);
+        let shared = Arc::new(Shared { bytes: AtomicU64::new(first.len() as u64), ..Shared::default() });
+        let writer = Writer {
+            file: BufWriter::new(file),
+            messages,
+            masks,
+            shared: Arc::clone(&shared),
+            until: options.time.map(|time| Instant::now() + time),
+            max_bytes: options.max_bytes,
+            skipped: 0,
+        };
+        tasks.spawn_thread("plugin recording", move || writer.run()).map_err(failed)?;
+        Ok(Arc::new(Self {
+            began_ms,
+            until_ms: options.time.map(|time| began_ms.saturating_add(crate::call::millis(time))),
+            file: options.file,
+            queue,
+            shared,
+            instances: AtomicU32::new(0),
+            versions: Mutex::default(),
+        }))
+    }
+
+    /// Nothing is taken any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.shared.over.load(Ordering::Relaxed)
+    }
+
+    /// Ends it. Its last line is written a moment later.
+    pub fn stop(&self) {
+        self.shared.over.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let Shared { executions, skipped, bytes, ended, .. } = &*self.shared;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (executions, skipped, bytes) = (count(executions), count(skipped), count(bytes));
+        let (began_ms, until_ms, ended) = (self.began_ms, self.until_ms, ended.lock().clone());
+        Status { began_ms, until_ms, executions, skipped, bytes, ended }
+    }
+
+    /// A new instance of the version that `id` stands for. Returns the instance's number.
+    pub fn start(&self, id: &str, version: impl FnOnce(u32) -> VersionLine, time_ms: u64, asked: Asked) -> u32 {
+        let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
+        // Held until both are queued, so that the file has a version before its instances.
+        let mut versions = self.versions.lock();
+        let number = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
+        let version = match versions.iter().position(|known| known == id) {
+            Some(at) => number(at),
+            None => {
+                let new = number(versions.len());
+                versions.push(id.to_owned());
+                self.send(Message::Version(Box::new(version(new))));
+                new
+            }
+        };
+        self.send(Message::Start(StartLine { instance, version, time_ms, calls: asked.calls }));
+        instance
+    }
+
+    /// An execution of the instance. False: it is left out, as too much waits for the writer.
+    pub fn execution(
+        &self,
+        instance: u32,
+        event: &Event,
+        (device, attempt): (Option<&DeviceName>, u32),
+        asked: Asked,
+        execution: &Execution,
+    ) -> bool {
+        if self.is_over() {
+            return true;
+        }
+        let weight = weight(event, &asked, execution);
+        let full = self.shared.queued.load(Ordering::Relaxed) + weight > limits::RECORDING_QUEUE_BYTES;
+        if full || asked.too_large || self.shared.waiting.load(Ordering::Relaxed) >= QUEUE {
+            self.shared.skipped.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        self.shared.queued.fetch_add(weight, Ordering::Relaxed);
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let captured = Captured {
+            instance,
+            event: event.clone(),
+            device: device.cloned(),
+            attempt,
+            asked,
+            effects: execution.effects.clone(),
+            kv: execution.kv.clone(),
+            verdict: execution.verdict.clone(),
+            logs: execution.logs.clone(),
+            guest_us: u64::try_from(execution.guest_time.as_micros()).unwrap_or(u64::MAX),
+        };
+        self.send(Message::Execution(Box::new(captured), weight));
+        true
+    }
+
+    /// A writer that has ended takes nothing, and needs nothing. One that gets no start would write what cannot be read.
+    fn send(&self, message: Message) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(message) {
+            self.stop();
+        }
+    }
+}
+
+/// Readable for the host's user alone. Another file of the same name is replaced, not written over: somebody may be reading it.
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Bytes that an execution takes while it waits, roughly.
+fn weight(event: &Event, asked: &Asked, execution: &Execution) -> u64 {
+    const EXECUTION_BYTES: usize = 512;
+    const CALL_BYTES: usize = 512;
+    let effects = execution.effects.iter().map(|effect| CALL_BYTES + effect.payload_bytes()).sum::<usize>();
+    let writes = execution.kv.iter().map(|change| change.value.as_ref().map_or(0, bytes::Bytes::len)).sum::<usize>();
+    let bytes = EXECUTION_BYTES + event.data.payload().len() + asked.calls.len() * CALL_BYTES + effects + writes;
+    bytes as u64
+}
+
+/// A line with its end. A line can always be JSON.
+fn text_of(line: &Line) -> Vec<u8> {
+    let mut text = serde_json::to_vec(line).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// The thread.
+struct Writer {
+    file: BufWriter<File>,
+    messages: Receiver<Message>,
+    masks: Masks,
+    shared: Arc<Shared>,
+    until: Option<Instant>,
+    max_bytes: u64,
+    /// Of those that were left out, how many the file says already.
+    skipped: u64,
+}
+
+/// Why the writer ends.
+enum Ended {
+    Stopped,
+    TimeIsOver,
+    Full,
+    Failed(io::Error),
+}
+
+impl Writer {
+    fn run(mut self) {
+        // Events do not wait for it: what there is no time to write is left out.
+        scheduling::run_last();
+        let ended = self.write_all();
+        self.shared.over.store(true, Ordering::Relaxed);
+        let why = match ended {
+            Ended::Stopped => "stopped".to_owned(),
+            Ended::TimeIsOver => "its time is over".to_owned(),
+            Ended::Full => format!("the limit \"{}\" is reached", limits::names::RECORDING_BYTES),
+            Ended::Failed(error) => {
+                tracing::warn!(%error, "a recording of a plugin ends: its file cannot be written");
+                format!("its file cannot be written: {error}")
+            }
+        };
+        let (executions, skipped) = (&self.shared.executions, &self.shared.skipped);
+        let (executions, skipped) = (executions.load(Ordering::Relaxed), skipped.load(Ordering::Relaxed));
+        let last = Line::End { why: why.clone(), executions, skipped };
+        // What could not be written before is said in the status.
+        let _ = self.write(&last).and_then(|()| self.file.flush());
+        *self.shared.ended.lock() = Some(why);
+    }
+
+    fn write_all(&mut self) -> Ended {
+        loop {
+            match self.messages.recv_timeout(LOOK_EVERY) {
+                Ok(message) => {
+                    if let Err(error) = self.take(message) {
+                        return Ended::Failed(error);
+                    }
+                    while let Ok(message) = self.messages.try_recv() {
+                        if let Err(error) = self.take(message) {
+                            return Ended::Failed(error);
+                        }
+                        if self.is_full() {
+                            return Ended::Full;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ended::Stopped,
+            }
+            if let Err(error) = self.gap().and_then(|()| self.file.flush()) {
+                return Ended::Failed(error);
+            }
+            if self.is_full() {
+                return Ended::Full;
+            }
+            if self.until.is_some_and(|until| Instant::now() >= until) {
+                return Ended::TimeIsOver;
+            }
+            if self.shared.over.load(Ordering::Relaxed) {
+                return Ended::Stopped;
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.bytes.load(Ordering::Relaxed) >= self.max_bytes
+    }
+
+    fn gap(&mut self) -> io::Result<()> {
+        let skipped = self.shared.skipped.load(Ordering::Relaxed);
+        let new = skipped - std::mem::replace(&mut self.skipped, skipped);
+        if new == 0 { Ok(()) } else { self.write(&Line::Gap { skipped: new }) }
+    }
+
+    fn take(&mut self, message: Message) -> io::Result<()> {
+        let line = match message {
+            Message::Version(mut version) => {
+                version.masked = self.masks.version(&mut version);
+                Line::Version(*version)
+            }
+            Message::Start(mut start) => {
+                self.masks.start(&mut start);
+                Line::Start(start)
+            }
+            Message::Execution(captured, weight) => {
+                self.shared.queued.fetch_sub(weight, Ordering::Relaxed);
+                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.shared.executions.fetch_add(1, Ordering::Relaxed);
+                let mut line = captured.line();
+                line.masked = self.masks.execution(&mut line);
+                Line::Execution(Box::new(line))
+            }
+        };
+        self.write(&line)
+    }
+
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let text = text_of(line);
+        self.shared.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
+        self.file.write_all(&text)
+    }
+}
+
+impl Captured {
+    fn line(self) -> ExecutionLine {
+        let Self { instance, event, device, attempt, asked, effects, kv, verdict, logs, guest_us } = self;
+        let name = |num| asked.names.get(&num).cloned();
+        ExecutionLine {
+            instance,
+            event: EventLine::of(&event, device.as_ref(), attempt),
+            effects: lines(&effects, &kv, &name),
+            calls: asked.calls,
+            outcome: OutcomeLine::of(&verdict),
+            logs,
+            guest_us,
+            masked: false,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A world that a test case describes: devices, the plugin's state, timers, answers of methods. What an execution wanted changes it, so
+//! that the next event of the case finds it done.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::{live::MethodAnswer, names, payload::Payload};
+use switchbox_core::twin;
+use switchbox_model::{Cause, DeviceName, DeviceNum, Effect, InvalidName, PluginName, RegistryName};
+use switchbox_plugin_runtime::{
+    Capability, ConfigView, DeviceView, Execution, Host, MethodCall, MethodError, MethodResponse, Verdict,
+    host::BoxFuture,
+};
+use switchbox_store::{ConfigVersion, StateVersion};
+
+/// Commands that may wait for a device, in the world of a case.
+const COMMAND_ROOM: usize = 1_000;
+
+/// A world as a file describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorldLine {
+    pub devices: BTreeMap<String, DeviceOfCase>,
+    /// The plugin's own state.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub state: BTreeMap<String, Payload>,
+    /// Names of timers that are set.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<String>,
+    /// What devices answer. A call without an answer fails as one of a device that is offline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<MethodAnswer>,
+}
+
+/// A device of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DeviceOfCase {
+    /// It is connected, and subscribes to its commands and methods.
+    pub connected: bool,
+    pub blocked: bool,
+    pub gateway: bool,
+    pub metadata: BTreeMap<String, String>,
+    /// The config in force.
+    pub config: Option<Payload>,
+    /// The reported state.
+    pub state: Option<Payload>,
+}
+
+impl Default for DeviceOfCase {
+    fn default() -> Self {
+        Self { connected: true, blocked: false, gateway: false, metadata: BTreeMap::new(), config: None, state: None }
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct World {
+    now: Mutex<Now>,
+    methods: Vec<MethodAnswer>,
+}
+
+#[derive(Default)]
+struct Now {
+    /// Each with its number, which is its place from 1.
+    devices: Vec<Device>,
+    kv: BTreeMap<String, (Bytes, u64)>,
+    timers: Vec<String>,
+}
+
+struct Device {
+    name: DeviceName,
+    about: DeviceOfCase,
+    config: twin::Desired,
+}
+
+impl World {
+    /// The world before the first event.
+    ///
+    /// # Errors
+    ///
+    /// A name is none of a device.
+    pub fn new(line: WorldLine) -> Result<Self, InvalidName> {
+        let WorldLine { devices, state, timers, methods } = line;
+        let world = Self { methods, ..Self::default() };
+        for (name, about) in devices {
+            world.add(names::parse(&name)?, about);
+        }
+        let mut now = world.now.lock();
+        now.kv = state.into_iter().map(|(key, value)| (key, (value.0, 1))).collect();
+        now.timers = timers;
+        drop(now);
+        Ok(world)
+    }
+
+    fn add(&self, name: DeviceName, about: DeviceOfCase) {
+        let config = about.config.as_ref().map(|config| twin::Desired { version: 1, document: config.0.clone() });
+        self.now.lock().devices.push(Device { name, about, config: config.unwrap_or_default() });
+    }
+
+    /// The name of a device.
+    #[must_use]
+    pub fn name(&self, num: DeviceNum) -> Option<DeviceName> {
+        self.now.lock().device(num).map(|device| device.name.clone())
+    }
+
+    /// What the execution wanted is done.
+    pub fn apply(&self, execution: &Execution) {
+        if execution.verdict != Verdict::Done {
+            return;
+        }
+        let mut now = self.now.lock();
+        for effect in &execution.effects {
+            now.apply(effect);
+        }
+        for change in &execution.kv {
+            let revision = now.kv.get(&change.key).map_or(0, |(_, revision)| *revision);
+            match &change.value {
+                Some(value) => drop(now.kv.insert(change.key.clone(), (value.clone(), revision + 1))),
+                None => drop(now.kv.remove(&change.key)),
+            }
+        }
+    }
+}
+
+impl Now {
+    fn device(&self, num: DeviceNum) -> Option<&Device> {
+        self.devices.get(usize::try_from(num.0.checked_sub(1)?).ok()?)
+    }
+
+    fn device_mut(&mut self, num: DeviceNum) -> Option<&mut Device> {
+        self.devices.get_mut(usize::try_from(num.0.checked_sub(1)?).ok()?)
+    }
+
+    fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Config { device, payload, .. } => {
+                if let Some(device) = self.device_mut(*device) {
+                    device.config.set(payload);
+                }
+            }
+            Effect::PatchDesired { device, patch, .. } => {
+                if let Some(device) = self.device_mut(*device) {
+                    // The sandbox has refused one that cannot be done.
+                    let _ = device.config.patch(patch);
+                }
+            }
+            Effect::TimerSet(timer) if !self.timers.contains(&timer.name) => self.timers.push(timer.name.clone()),
+            Effect::TimerCancel { name } => self.timers.retain(|timer| timer != name),
+            _ => {}
+        }
+    }
+}
+
+impl Device {
+    fn view(&self, at: usize) -> DeviceView {
+        let about = &self.about;
+        DeviceView {
+            num: DeviceNum(at as u64 + 1),
+            name: self.name.clone(),
+            connected: about.connected,
+            blocked: about.blocked,
+            gateway: about.gateway,
+            metadata: Arc::new(about.metadata.clone()),
+            config_version: self.config.version,
+            state_version: u64::from(about.state.is_some()),
+            last_event_ms: None,
+            accepts_commands: about.connected,
+            accepts_methods: about.connected,
+        }
+    }
+
+    fn twin(&self) -> Result<String, String> {
+        let config = (self.config.version > 0).then(|| ConfigVersion {
+            device: DeviceNum(0),
+            version: self.config.version,
+            time_ms: 0,
+            payload: self.config.document.clone(),
+            acknowledged_ms: None,
+            cause: Cause::Api { who: "the case".into() },
+        });
+        let state = self.about.state.as_ref().map(|state| StateVersion {
+            device: DeviceNum(0),
+            version: 1,
+            time_ms: 0,
+            payload: state.0.clone(),
+        });
+        let tolerance = twin::tolerance(&self.about.metadata).map_err(|error| error.to_string())?;
+        let (configs, states): (Vec<_>, Vec<_>) = (config.into_iter().collect(), state.into_iter().collect());
+        Ok(twin::document(&configs, &states, tolerance).text)
+    }
+}
+
+impl Host for World {
+    fn device(&self, name: &DeviceName) -> Option<DeviceView> {
+        let now = self.now.lock();
+        let mut devices = now.devices.iter().enumerate();
+        devices.find(|(_, device)| device.name == *name).map(|(at, device)| device.view(at))
+    }
+
+    fn grant_asked(&self, _: Capability, _: &str, _: bool) {}
+
+    fn list(
+        &self,
+        registry: &RegistryName,
+        _: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&str) -> bool,
+        take: &mut dyn FnMut(DeviceView) -> bool,
+    ) {
+        let now = self.now.lock();
+        let mut found: Vec<_> = now.devices.iter().enumerate().map(|(at, device)| device.view(at)).collect();
+        found.retain(|device| device.name.registry == *registry && wanted(device.name.id.as_str()));
+        found.retain(|device| after.is_none_or(|after| device.name.id.as_str() > after));
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        drop(now);
+        let _ = found.into_iter().take(limit).all(take);
+    }
+
+    fn config(&self, device: DeviceNum) -> Option<ConfigView> {
+        let now = self.now.lock();
+        let config = &now.device(device)?.config;
+        let payload = config.document.clone();
+        (config.version > 0).then_some(ConfigView {
+            version: config.version,
+            time_ms: 0,
+            payload,
+            acknowledged_ms: None,
+        })
+    }
+
+    fn twin(&self, device: DeviceNum) -> BoxFuture<Result<String, String>> {
+        let now = self.now.lock();
+        let twin = now.device(device).map_or_else(|| Err("there is no such device".into()), Device::twin);
+        Box::pin(std::future::ready(twin))
+    }
+
+    fn kv_get(&self, _: &PluginName, key: &str) -> Option<(Bytes, u64)> {
+        self.now.lock().kv.get(key).cloned()
+    }
+
+    fn kv_keys(&self, _: &PluginName, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let now = self.now.lock();
+        let keys = now.kv.keys().filter(|key| key.starts_with(prefix));
+        keys.filter(|key| after.is_none_or(|after| key.as_str() > after)).take(limit).cloned().collect()
+    }
+
+    fn kv_bytes(&self, _: &PluginName) -> usize {
+        self.now.lock().kv.iter().map(|(key, (value, _))| key.len() + value.len()).sum()
+    }
+
+    fn command_room(&self, _: DeviceNum) -> usize {
+        COMMAND_ROOM
+    }
+
+    fn timers(&self, _: &PluginName) -> usize {
+        self.now.lock().timers.len()
+    }
+
+    fn has_timer(&self, _: &PluginName, name: &str) -> bool {
+        self.now.lock().timers.iter().any(|timer| timer == name)
+    }
+
+    fn call_method(&self, call: MethodCall) -> BoxFuture<Result<MethodResponse, MethodError>> {
+        let name = self.name(call.device);
+        let is_it = |answer: &&MethodAnswer| {
+            answer.method == call.method && names::parse(&answer.device).is_ok_and(|device| Some(device) == name)
+        };
+        let answer = match self.methods.iter().find(is_it) {
+            Some(answer) => Ok(MethodResponse { status: answer.status, payload: answer.payload.0.clone() }),
+            None => Err(MethodError::Offline(format!("the case has no answer for the method {}", call.method))),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
