@@ -132,6 +132,11 @@ async function plugins({ console, page }) {
     await console.open("#/plugins/wake", "wake");
     const target = page.getByLabel("target");
     if ((await target.inputValue()) !== "lamp-1") throw new Error(`the form shows ${await target.inputValue()}`);
+    await page.getByLabel("Device, topic or name of the timer").fill("switch-1");
+    await page.getByLabel("Data", { exact: true }).fill('{"state":"awake"}');
+    await console.click("Try");
+    await page.getByText("It would be done").waitFor();
+    await page.getByText("device: lamp-1").first().waitFor();
     await target.fill("lamp-2");
     await console.click("Save");
     await page.waitForFunction(() => [...document.querySelectorAll("code")].some((one) => one.textContent.includes("config lamp-2")));

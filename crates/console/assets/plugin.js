@@ -9,6 +9,7 @@ import { link } from "./names.js";
 import { Action, Ask, Badge, Field, Form, Loaded, Page, Section, Table, Time, clock, number, say } from "./parts.js";
 import { Settings } from "./plugin_settings.js";
 import { State, upload } from "./plugin_state.js";
+import { Try } from "./plugin_try.js";
 import { go } from "./route.js";
 
 const of = (name) => `/v1/plugins/${encodeURIComponent(name)}`;
@@ -87,7 +88,7 @@ export function Plugin({ name }) {
         <${Action} needs="admin" run=${run("rollback")}>roll back<//><${Action} needs="admin" kind="danger" run=${() => setAsk(true)}>remove<//>`;
     return html`<${Page} title=${name} hint=${found.data?.summary} actions=${actions}><${Loaded} of=${found}>${(plugin) => html`<${Facts} plugin=${plugin} />
         <div class="columns"><${Settings} plugin=${plugin} done=${found.reload} key=${plugin.settings} /><${Grants} plugin=${plugin} done=${found.reload} key=${plugin.state + plugin.grantsInForce} /></div>
-        <${Past} name=${name} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
+        ${may("admin") && html`<${Try} name=${name} />`}<${Past} name=${name} />${may("admin") && html`<${Replace} name=${name} done=${found.reload} />`}`}<//>
         ${ask && html`<${Ask} title=${`Remove ${name}?`} text="Its files are deleted from the plugin folder. Its state and timers are kept." label="Remove" close=${() => setAsk(false)} run=${async () => {
             await call("DELETE", of(name));
             go("plugins");

@@ -49,6 +49,7 @@ pub(crate) const FILES: &[File] = files! {
     "plugin.js"
     "plugin_settings.js"
     "plugin_state.js"
+    "plugin_try.js"
     "plugins.js"
     "route.js"
     "step.js"

@@ -1,7 +1,11 @@
 //! Replays a recording with a component: each event again, in the world that was recorded, and what came of it compared with what
 //! came of it then.
 
-use std::{collections::HashMap, io::BufRead, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    io::BufRead,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -71,8 +75,14 @@ pub enum Error {
     Line { line: u64, text: String },
 }
 
+/// Instances that are held at the same time. A plugin that has little to do has a new one for most of its events.
+const HELD: usize = 64;
+
 struct Running {
-    instance: Instance,
+    /// `None`: others took its place. It starts anew if the recording goes on with it.
+    instance: Option<Instance>,
+    /// It had an event since it was last looked at whether its place is needed.
+    used: bool,
     world: Arc<Recorded>,
     start: StartLine,
     setup: Arc<Setup>,
@@ -83,6 +93,8 @@ struct Replay {
     plugin: PluginName,
     versions: HashMap<u32, (Arc<Setup>, bool)>,
     running: HashMap<u32, Running>,
+    /// Those with an instance, the oldest first.
+    held: VecDeque<u32>,
     result: Replayed,
 }
 
@@ -95,7 +107,8 @@ pub async fn replay(from: impl BufRead, wanted: Wanted) -> Result<Replayed, Erro
     let mut reader = Reader::new(from)?;
     let plugin = PluginName::new(&reader.plugin)?;
     let result = Replayed { plugin: reader.plugin.clone(), ..Replayed::default() };
-    let mut replay = Replay { wanted, plugin, versions: HashMap::new(), running: HashMap::new(), result };
+    let mut replay =
+        Replay { wanted, plugin, versions: HashMap::new(), running: HashMap::new(), held: VecDeque::new(), result };
     while let Some(line) = reader.next_line()? {
         let at = reader.line();
         match line {
@@ -135,9 +148,24 @@ impl Replay {
         let missing = || Error::Line { line: at, text: format!("version {} is not in the file", start.version) };
         let (setup, other_reads) = self.versions.get(&start.version).cloned().ok_or_else(missing)?;
         let (world, host) = shared(other_reads);
-        let instance = self.begin(&setup, &world, host, &start).await?;
-        self.running.insert(start.instance, Running { instance, world, start, setup });
+        let instance = Some(self.begin(&setup, &world, host, &start).await?);
+        self.hold(start.instance);
+        self.running.insert(start.instance, Running { instance, used: false, world, start, setup });
         Ok(())
+    }
+
+    /// One more instance is held; one that had no event for long gives its place.
+    fn hold(&mut self, number: u32) {
+        self.held.push_back(number);
+        while self.held.len() > HELD {
+            let Some(oldest) = self.held.pop_front() else { return };
+            let Some(running) = self.running.get_mut(&oldest) else { continue };
+            if std::mem::take(&mut running.used) {
+                self.held.push_back(oldest);
+            } else {
+                running.instance = None;
+            }
+        }
     }
 
     async fn begin(
@@ -158,15 +186,22 @@ impl Replay {
         let wrong = |text: String| Error::Line { line: at, text };
         let missing = || wrong(format!("instance {number} is not in the file"));
         let mut running = self.running.remove(&number).ok_or_else(missing)?;
-        if running.instance.poisoned() {
-            // The recorded one was good, so this one goes on with a new one.
-            let host: Arc<dyn Host> = running.world.clone();
-            running.instance = self.begin(&running.setup, &running.world, host, &running.start).await?;
-        }
+        running.used = true;
+        let mut instance = match running.instance.take().filter(|good| !good.poisoned()) {
+            Some(good) => good,
+            None => {
+                // The recorded one went on, so this one goes on with a new instance.
+                self.held.retain(|held| *held != number);
+                self.hold(number);
+                let host: Arc<dyn Host> = running.world.clone();
+                self.begin(&running.setup, &running.world, host, &running.start).await?
+            }
+        };
         let ExecutionLine { event, calls, effects, outcome, masked, .. } = line;
         let Told { event: told, device, attempt } = event.told(&self.plugin)?;
         running.world.begin(calls);
-        let execution = running.instance.handle(Call { event: &told, device: device.as_ref(), attempt }).await;
+        let execution = instance.handle(Call { event: &told, device: device.as_ref(), attempt }).await;
+        running.instance = Some(instance);
         let compared = running.world.end();
         let mut differs = Vec::new();
         match compared.unanswered {

@@ -139,3 +139,18 @@ fn what_is_recorded_is_replayed_to_the_byte() {
     assert_eq!((again.executions, again.different), (20, 0), "{again:#?}\n{text}");
     assert!(text.contains("\"state\"") && text.contains("timer-set"), "{text}");
 }
+
+#[test]
+fn more_instances_than_are_held_at_once_are_replayed() {
+    let line = |kind: &str| FORMAT_1.lines().find(|line| line.contains(kind)).unwrap().to_owned();
+    let mut text = [line("\"kind\":\"recording\""), line("\"kind\":\"version\"")].join("\n") + "\n";
+    let of = |line: String, n: usize| line.replace("\"instance\":1", &format!("\"instance\":{n}")) + "\n";
+    for n in 1..=HELD * 3 {
+        text.push_str(&of(line("\"kind\":\"start\""), n));
+        text.push_str(&of(line("\"kind\":\"execution\""), n));
+        // One that began long ago goes on.
+        text.push_str(&of(line("\"kind\":\"execution\""), 1));
+    }
+    let result = run(replayed(&text, "garage-door", None));
+    assert_eq!((result.executions, result.different), (HELD as u64 * 6, 0), "{:?}", result.differences.first());
+}

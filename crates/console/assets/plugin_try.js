@@ -1,0 +1,44 @@
+// A plugin tried on an event that the reader makes up: what it would do. The host carries nothing of it out.
+
+import { html, useState } from "./html.js";
+import { call } from "./api.js";
+import { Badge, Choice, Field, Form, Section, Table, number } from "./parts.js";
+
+const KINDS = [["telemetry", "telemetry of a device"], ["state", "reported state of a device"], ["topic", "message on an ordinary topic"], ["timer", "timer that fired"]];
+
+function event({ kind, from, payload }) {
+    const event = { timeMs: Date.now() };
+    if (kind === "topic") return { ...event, data: { topic: { topic: from, payload } } };
+    if (kind === "timer") return { ...event, data: { timer: { name: from, payload } } };
+    return { ...event, device: from, data: { [kind]: { payload } } };
+}
+
+// An effect or a call is one name with its fields; a payload is text, or an object with its bytes.
+function shown(fields) {
+    return Object.entries(fields).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join("\n");
+}
+
+function Lines({ label, head, rows }) {
+    return rows.length > 0 && html`<${Table} label=${label} head=${head}>${rows.map(([name, text], at) => html`<tr key=${at}><td><code>${name}</code></td><td><pre tabindex="0" aria-label=${name}>${text}</pre></td></tr>`)}<//>`;
+}
+
+function Answer({ of }) {
+    const effects = of.effects.flatMap((effect) => Object.entries(effect)).map(([name, fields]) => [name, shown(fields)]);
+    const calls = of.calls.map(({ call: name, ...fields }) => [name, shown(fields)]);
+    return html`<div role="status"><p>It would be <${Badge} kind=${of.outcome === "done" ? "good" : "bad"}>${of.outcome}<//> ${of.reason ?? ""} ${!of.triggered && html`<${Badge} kind="warn">its triggers do not match this event<//>`} ${!of.registered && html`<${Badge} kind="warn">the device is not registered<//>`}</p>
+        ${effects.length === 0 && html`<p class="dim">No effects.</p>`}<${Lines} label="Effects that were not carried out" head=${["Effect", "What"]} rows=${effects} />
+        <${Lines} label="Calls of the host" head=${["Call", "Question and answer"]} rows=${calls} />
+        ${of.logs.length > 0 && html`<pre tabindex="0" aria-label="log lines of the try">${of.logs.join("\n")}</pre>`}
+        <p class="hint">${number(of.guestMicros)} µs, ${number(Math.round(of.memoryBytes / 1024))} KiB of memory. Grants used: ${of.grantsUsed.join(", ") || "none"}. Grants denied: ${of.grantsDenied.join(", ") || "none"}.${of.limitsHit.length > 0 && ` Limits hit: ${of.limitsHit.join(", ")}.`}</p></div>`;
+}
+
+export function Try({ name }) {
+    const [answer, setAnswer] = useState(null);
+    const submit = async (entered) => {
+        setAnswer(null);
+        setAnswer(await call("POST", `/v1/plugins/${encodeURIComponent(name)}:try`, { event: event(entered) }));
+    };
+    return html`<${Section} title="Try it"><p class="hint">The plugin gets this event in an instance of its own. What it reads is real; nothing that it wants is carried out.</p>
+        <${Form} needs="admin" label="Try" submit=${submit}><${Choice} label="Event" name="kind" value="telemetry" options=${KINDS} /><${Field} label="Device, topic or name of the timer" name="from" required placeholder="switch-1" />
+        <${Field} label="Data">${(id) => html`<textarea id=${id} name="payload" spellcheck="false"></textarea>`}<//><//>${answer && html`<${Answer} of=${answer} />`}<//>`;
+}
