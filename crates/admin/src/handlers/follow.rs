@@ -87,9 +87,9 @@ pub(super) fn enter(app: &App, who: &AdminPrincipal) -> Result<Place, Error> {
     })
 }
 
-/// How many messages a follower takes at most, which spares the host the writing of those that a person could not read.
+/// Bounds the messages that a follower gets, so that the host does not write more than a person can read.
 pub(super) struct Sample {
-    /// In one look at what is new; `None` takes all.
+    /// Messages at each poll of the journal; `None` for all.
     most: Option<usize>,
     taken: usize,
 }

@@ -1,5 +1,5 @@
-//! Takes what devices send: stamps it, appends it to the journal and offers it to the plugins at the same time, so that
-//! their effects can be in the same commit. Never waits for a plugin, never talks to a client.
+//! Accepts what devices send: gives events their time, appends them to the journal and offers them to the plugins at the same time,
+//! so that their effects can be in the same commit. Never waits for a plugin.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -18,10 +18,10 @@ use switchbox_support::{clock, scheduling::PriorityClass};
 
 pub use store::{OnCommit, QueuePermit, QueuePosition};
 
-/// So many topics can be offered at the same time.
+/// Locks for topics, by the hash of the topic.
 const TOPIC_LOCKS: usize = 16;
 
-/// What a device sent, not yet stamped.
+/// An event without time and number yet.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// QoS 1 and 2: to be acknowledged when durable.
@@ -59,17 +59,17 @@ impl From<store::Error> for Error {
     }
 }
 
-/// Who wants to see events: the plugins' queues. Must not block.
+/// What events are offered to: the plugins' queues. Must not block.
 pub trait EventSink: Send + Sync {
     /// Events in the order of the journal, all of this device (or of none: timers and topics). Those of another device or topic may be
     /// offered at the same time, and in another order than the journal's. Returns how many times one
     /// of them is being handled now.
     fn offer(&self, device: Option<&Arc<Device>>, events: Vec<Event>) -> usize;
-    /// Some plugin is triggered by messages on this topic. Asked for every message: must be quick.
+    /// Whether some plugin is triggered by messages on this topic. Called for every message: must be quick.
     fn wants_topic(&self, topic: &str) -> bool;
 }
 
-/// Takes events. Cheap to clone.
+/// Accepts events. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     store: store::Handle,
@@ -77,11 +77,11 @@ pub struct Handle {
     offering: Arc<Offering>,
 }
 
-/// Locks that are held from where events get their numbers until they are offered. Events of one device are in the order of the journal
-/// by the device's own lock, those of one topic by one of these; of all others a plugin gets them as they come.
+/// Locks that are held from numbering events until they are offered. Events of one device are offered in the order of the journal
+/// because of the device's own lock, those of one topic because of one of these. The order between others is not defined.
 #[derive(Default)]
 struct Offering {
-    /// Held shared by each that offers, and alone by who asks which events have been offered.
+    /// Read-locked by each caller that offers, write-locked to find out which events have been offered.
     under_way: RwLock<()>,
     /// By the hash of the topic.
     topics: [Mutex<()>; TOPIC_LOCKS],
@@ -93,6 +93,27 @@ impl Offering {
         let mut hasher = DefaultHasher::new();
         topic.hash(&mut hasher);
         self.topics.get(usize::try_from(hasher.finish() % TOPIC_LOCKS as u64).unwrap_or(0))
+    }
+}
+
+/// Events of one device, or of none, that become one entry.
+struct Batch<'a> {
+    device: Option<&'a Arc<Device>>,
+    events: Vec<NewEvent>,
+    /// An entry that is written before the events, in the same record.
+    before: Option<Entry>,
+    /// `None` for events whose number is bounded otherwise: they do not wait for room in the queue.
+    permit: Option<QueuePermit>,
+    on_commit: OnCommit,
+}
+
+impl<'a> Batch<'a> {
+    fn of_device(device: &'a Arc<Device>, events: Vec<NewEvent>) -> Self {
+        Self { device: Some(device), events, before: None, permit: None, on_commit: OnCommit::Nothing }
+    }
+
+    fn of_no_device(events: Vec<NewEvent>) -> Self {
+        Self { device: None, events, before: None, permit: None, on_commit: OnCommit::Nothing }
     }
 }
 
@@ -129,11 +150,12 @@ impl Handle {
     /// Appends the events of one device, in this order. Does not block; `done` is called when they are durable. For
     /// `EventData::State` the version given is ignored and assigned here.
     pub fn submit(&self, device: &Arc<Device>, events: Vec<NewEvent>, permit: QueuePermit, done: EventsCommitted) {
-        self.append(Some(device), events, Some(permit), on_commit(Some(done)), Entry::of_events);
+        let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
+        self.append(Batch { permit, on_commit, ..Batch::of_device(device, events) }, Entry::of_events);
     }
 
-    /// As [`Handle::submit`], for a task that looks itself how far the journal has got: returns the position at which it has the
-    /// events. `waker` is woken then, or when the journal has failed.
+    /// As [`Handle::submit`], for a task that compares positions itself: returns the position of the events. `waker` is woken when
+    /// the journal has reached it, or has failed.
     pub fn submit_waking(
         &self,
         device: &Arc<Device>,
@@ -141,16 +163,17 @@ impl Handle {
         permit: QueuePermit,
         waker: Option<Waker>,
     ) -> Result<QueuePosition, Error> {
-        self.append(Some(device), events, Some(permit), waker.into(), Entry::of_events).ok_or(Error::Closed)
+        let batch = Batch { permit: Some(permit), on_commit: waker.into(), ..Batch::of_device(device, events) };
+        self.append(batch, Entry::of_events).ok_or(Error::Closed)
     }
 
-    /// The journal has all up to this position, and it is applied.
+    /// The position up to which all entries are durable and applied.
     #[must_use]
     pub fn committed(&self) -> QueuePosition {
         self.store.committed()
     }
 
-    /// Why the journal will never have what is not committed; `None` while it can be written.
+    /// Why nothing more is written to the journal; `None` while it can be written.
     #[must_use]
     pub fn failed(&self) -> Option<Error> {
         self.store.failed().cloned().map(Error::from)
@@ -182,12 +205,12 @@ impl Handle {
             }
             done(version + 1, result);
         });
-        let entry = Entry::of_events;
-        let position = self.append_ordered(None, Some(device), vec![event], Some(permit), on_commit(Some(done)), entry);
-        Ok(position.ok_or(Error::Closed))
+        let (permit, on_commit) = (Some(permit), on_commit(Some(done)));
+        let batch = Batch { permit, on_commit, ..Batch::of_device(device, vec![event]) };
+        Ok(self.append_ordered(batch, Entry::of_events).ok_or(Error::Closed))
     }
 
-    /// The message as an event; none when no plugin is triggered by it, as then it need not be in the journal.
+    /// The message as an event. Returns `None` if no plugin is triggered by it, because then it need not be in the journal.
     #[must_use]
     pub fn topic_event(&self, message: &Message) -> Option<NewEvent> {
         if !self.sink.wants_topic(&message.topic) {
@@ -199,8 +222,8 @@ impl Handle {
         Some(NewEvent { durable: message.qos != QoS::AtMostOnce, data })
     }
 
-    /// As [`Handle::submit`], for what [`Handle::topic_event`] made. The changes that the same message brings about are written
-    /// with it, or neither is. Returns the position at which the journal has them.
+    /// As [`Handle::submit`], for an event of [`Handle::topic_event`]. The changes that the same message makes are written in the
+    /// same record. Returns the position of the event.
     pub fn submit_topic(
         &self,
         event: NewEvent,
@@ -208,23 +231,21 @@ impl Handle {
         permit: Option<QueuePermit>,
         on_commit: OnCommit,
     ) -> Result<QueuePosition, Error> {
-        let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, None, vec![event], permit, on_commit, Entry::of_events).ok_or(Error::Closed)
+        let batch = Batch { before: changes_entry(changes), permit, on_commit, ..Batch::of_no_device(vec![event]) };
+        self.append(batch, Entry::of_events).ok_or(Error::Closed)
     }
 
-    /// One event of the device's, written together with these changes, or neither is. Waits for no room: for what is bounded by the
-    /// number of connections.
+    /// Appends one event of the device and these changes in one record. Does not wait for room in the queue: the number of such
+    /// events is bounded by the number of connections.
     pub fn submit_with(&self, device: &Arc<Device>, event: NewEvent, changes: Vec<BrokerChange>, on_commit: OnCommit) {
-        let changes = (!changes.is_empty()).then_some(Entry::Broker(changes));
-        self.append_after(changes, Some(device), vec![event], None, on_commit, Entry::of_events);
+        let batch = Batch { before: changes_entry(changes), on_commit, ..Batch::of_device(device, vec![event]) };
+        self.append(batch, Entry::of_events);
     }
 
-    /// As [`Handle::submit_topic`], for what the effect `by` of a plugin published.
+    /// As [`Handle::submit_topic`], for a message that the effect `by` of a plugin published.
     pub fn submit_published(&self, event: NewEvent, by: Option<EffectKey>, permit: QueuePermit) {
-        self.append(None, vec![event], Some(permit), OnCommit::Nothing, |events| Entry::Events {
-            events,
-            by: vec![by],
-        });
+        let batch = Batch { permit: Some(permit), ..Batch::of_no_device(vec![event]) };
+        self.append(batch, |events| Entry::Events { events, by: vec![by] });
     }
 
     /// Appends timers that fired at `time_ms`, in this order, each with the effect that set it. Does not block.
@@ -246,10 +267,11 @@ impl Handle {
     }
 
     /// Ends commands of the device, with the event that says so, in one record. Each was claimed from its queue before, so
-    /// that it ends once. Waits for no room: what is open is bounded.
+    /// that it ends once. Does not wait for room in the queue: open commands are bounded.
     pub fn commands_settled(&self, device: &Arc<Device>, ended: Vec<EndedCommand>, done: Option<EventsCommitted>) {
         let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
-        self.append(Some(device), events, None, on_commit(done), |events| Entry::CommandsSettled { nums, events });
+        let batch = Batch { on_commit: on_commit(done), ..Batch::of_device(device, events) };
+        self.append(batch, |events| Entry::CommandsSettled { nums, events });
     }
 
     /// Deletes the device, with the ends of its commands as in [`Handle::commands_settled`], in one entry. Waits until it is applied.
@@ -260,55 +282,31 @@ impl Handle {
         revision: Option<u64>,
     ) -> Result<store::Reply, store::Error> {
         let (nums, events): (Vec<_>, Vec<_>) = ended.into_iter().map(settled).unzip();
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let done: store::CommitCallback = Box::new(move |reply| drop(tell.send(reply)));
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let done: store::CommitCallback = Box::new(move |reply| drop(sender.send(reply)));
         let num = device.num;
-        let entry = |events| Entry::DeviceDeleted { num, revision, nums, events };
-        self.append_after(None, Some(device), events, None, OnCommit::Call(done), entry);
-        told.await.map_err(|_| store::Error::Closed)?
+        let batch = Batch { on_commit: OnCommit::Call(done), ..Batch::of_device(device, events) };
+        self.append(batch, |events| Entry::DeviceDeleted { num, revision, nums, events });
+        receiver.await.map_err(|_| store::Error::Closed)?
     }
 
-    /// Notes that the device came or went. Waits for no room: there is at most one for each connection made.
+    /// Records that the device connected or disconnected. Does not wait for room in the queue: there are at most two for each connection.
     pub fn lifecycle(&self, device: &Arc<Device>, data: EventData) {
-        self.append(Some(device), vec![NewEvent { durable: false, data }], None, OnCommit::Nothing, Entry::of_events);
+        self.append(Batch::of_device(device, vec![NewEvent { durable: false, data }]), Entry::of_events);
     }
 
-    fn append(
-        &self,
-        device: Option<&Arc<Device>>,
-        events: Vec<NewEvent>,
-        permit: Option<QueuePermit>,
-        on_commit: OnCommit,
-        entry: impl FnOnce(Vec<Event>) -> Entry,
-    ) -> Option<QueuePosition> {
-        self.append_after(None, device, events, permit, on_commit, entry)
+    /// Appends the batch under the order of its device or topic. `entry` makes the entry of the events. Returns `None` if the journal is
+    /// closed.
+    fn append(&self, batch: Batch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
+        let _order = batch.device.map(|device| device.order());
+        let topic = if batch.device.is_none() { self.offering.topic(&batch.events) } else { None };
+        let _topic_order = topic.map(Mutex::lock);
+        self.append_ordered(batch, entry)
     }
 
-    /// `first` is written with it. None: the journal is closed.
-    fn append_after(
-        &self,
-        first: Option<Entry>,
-        device: Option<&Arc<Device>>,
-        events: Vec<NewEvent>,
-        permit: Option<QueuePermit>,
-        on_commit: OnCommit,
-        entry: impl FnOnce(Vec<Event>) -> Entry,
-    ) -> Option<QueuePosition> {
-        let _order = device.map(|device| device.order());
-        let _topic_order = if device.is_none() { self.offering.topic(&events).map(Mutex::lock) } else { None };
-        self.append_ordered(first, device, events, permit, on_commit, entry)
-    }
-
-    /// The device's or the topic's order is held.
-    fn append_ordered(
-        &self,
-        first: Option<Entry>,
-        device: Option<&Arc<Device>>,
-        events: Vec<NewEvent>,
-        permit: Option<QueuePermit>,
-        on_commit: OnCommit,
-        entry: impl FnOnce(Vec<Event>) -> Entry,
-    ) -> Option<QueuePosition> {
+    /// As [`Handle::append`], for a caller that holds the order of the device.
+    fn append_ordered(&self, batch: Batch<'_>, entry: impl FnOnce(Vec<Event>) -> Entry) -> Option<QueuePosition> {
+        let Batch { device, events, before, permit, on_commit } = batch;
         let time_ms = clock::now_ms();
         let sync = events.iter().any(|event| event.durable);
         let events: Vec<Event> = events
@@ -322,21 +320,25 @@ impl Handle {
             })
             .collect();
         let _offering = self.offering.under_way.read();
-        let (seq, position) = self.store.append(first, entry(events.clone()), sync, permit, on_commit)?;
+        let (seq, position) = self.store.append(before, entry(events.clone()), sync, permit, on_commit)?;
         self.offer_appended(device, events, Some(seq));
         Some(position)
     }
 
-    /// `seq` is the number of the first of them. To be called with `Offering::under_way` held.
+    /// `seq` is the number of the first event. The caller holds `Offering::under_way`.
     fn offer_appended(&self, device: Option<&Arc<Device>>, mut events: Vec<Event>, seq: Option<Seq>) {
         let Some(seq) = seq else { return };
         for (event, seq) in events.iter_mut().zip(seq.0..) {
             event.seq = Seq(seq);
         }
-        // The writer is woken last: it finds the plugins at work already.
+        // The writer is woken last, so that the plugins are working already when it waits for them.
         let handling = self.sink.offer(device, events);
         self.store.wake(handling);
     }
+}
+
+fn changes_entry(changes: Vec<BrokerChange>) -> Option<Entry> {
+    (!changes.is_empty()).then_some(Entry::Broker(changes))
 }
 
 fn on_commit(done: Option<EventsCommitted>) -> OnCommit {
