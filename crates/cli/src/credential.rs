@@ -201,26 +201,29 @@ impl Action {
             Self::Remove { owner, number } => {
                 let path = path(owner)?;
                 let credentials = listed(client, &path)?;
-                let found = number.checked_sub(1).and_then(|at| credentials.get(at));
-                let found = found.with_context(|| {
-                    let count = credentials.len();
-                    format!(
-                        "{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them"
-                    )
-                })?;
-                change(client, &path, "removeCredential", found, owner)
+                change(client, &path, "removeCredential", numbered(&credentials, *number, what, owner)?, owner)
             }
         }
     }
 }
 
+/// The credential with this number in the list, which begins with 1. `what` names the command that lists them.
+pub(super) fn numbered<'a, T>(credentials: &'a [T], number: usize, what: &str, owner: &str) -> anyhow::Result<&'a T> {
+    let found = number.checked_sub(1).and_then(|at| credentials.get(at));
+    found.with_context(|| {
+        let count = credentials.len();
+        format!("{owner} has {count} credential(s); `switchbox {what} credential list {owner}` numbers them")
+    })
+}
+
 fn row(number: usize, credential: &DeviceCredential) -> Vec<String> {
-    vec![number.to_string(), format(credential), fingerprint(credential), expires(credential)]
+    let fingerprint = fingerprint(&credential.public_key.key);
+    vec![number.to_string(), format(credential), fingerprint, expires(credential)]
 }
 
 /// A public key or a certificate on one line.
 pub(super) fn described(credential: &DeviceCredential) -> String {
-    format!("{} {} expires {}", format(credential), fingerprint(credential), expires(credential))
+    format!("{} {} expires {}", format(credential), fingerprint(&credential.public_key.key), expires(credential))
 }
 
 fn format(credential: &DeviceCredential) -> String {
@@ -233,9 +236,8 @@ fn expires(credential: &DeviceCredential) -> String {
 
 /// SHA-256 of what the PEM holds: of a certificate as `openssl x509 -fingerprint -sha256` has it, of a key that of
 /// `openssl pkey -pubin -outform der`.
-fn fingerprint(credential: &DeviceCredential) -> String {
-    let base64: String =
-        credential.public_key.key.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+pub(super) fn fingerprint(pem: &str) -> String {
+    let base64: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     let Ok(der) = STANDARD.decode(base64) else { return "-".into() };
     let mut hex = String::from("sha256:");
     for byte in Sha256::digest(der) {

@@ -35,6 +35,27 @@ fn registries_are_made_looked_at_changed_and_deleted() {
 }
 
 #[test]
+fn authorities_of_a_registry_are_added_and_removed_one_by_one() {
+    let host = TestHost::new();
+    let run = as_operator(&host);
+    run(&["registry", "create", "hall"]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, count) in [("one", 1), ("other", 2)] {
+        let (key, file) = (rcgen::KeyPair::generate().unwrap(), folder.path().join(name));
+        std::fs::write(&file, rcgen::CertificateParams::default().self_signed(&key).unwrap().pem()).unwrap();
+        let added = run(&["registry", "credential", "add", "hall", file.to_str().unwrap()]).unwrap();
+        assert_eq!(added, format!("hall has {count} credential(s)"));
+    }
+    let list = || run(&["registry", "credential", "list", "hall"]).unwrap();
+    let second = list().lines().nth(2).unwrap().split_whitespace().last().unwrap().to_owned();
+    assert!(second.starts_with("sha256:"), "{second}");
+    let error = run(&["registry", "credential", "remove", "hall", "3"]).unwrap_err();
+    assert!(error.contains("hall has 2 credential(s); `switchbox registry credential list hall`"), "{error}");
+    run(&["registry", "credential", "remove", "hall", "1"]).unwrap();
+    assert!(has_row(&list(), &format!("1 {second}")) && list().lines().count() == 2, "{}", list());
+}
+
+#[test]
 fn an_error_about_a_device_names_its_registry_where_that_is_missing() {
     let host = TestHost::new();
     let run = as_operator(&host);

@@ -5,6 +5,7 @@ mod admin_token;
 mod advice;
 mod answer;
 mod audit;
+mod authority;
 mod cert;
 pub mod client;
 mod command;

@@ -1,13 +1,13 @@
 //! `switchbox registry`: registries of a running host.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
 
 use super::{
     answer::{self, or_dash, typed},
+    authority,
     client::Client,
     exit::wrong,
     names::registry_name,
@@ -16,9 +16,7 @@ use super::{
     url::escape,
     when::at,
 };
-use switchbox_admin_api::{
-    CertificateFormat, DeviceRegistry, HttpConfig, HttpState, PublicKeyCertificate, RegistryCredential,
-};
+use switchbox_admin_api::{DeviceRegistry, HttpConfig, HttpState};
 use switchbox_model::RegistryName;
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +42,9 @@ pub enum Action {
         #[command(flatten)]
         fields: Fields,
     },
+    /// The authorities whose certificates let in the devices that they name
+    #[command(subcommand)]
+    Credential(authority::Action),
     /// Delete a registry that has no devices
     Delete { registry: String },
 }
@@ -74,7 +75,7 @@ impl Fields {
     fn body(&self) -> anyhow::Result<(DeviceRegistry, String)> {
         let (mut body, mut mask) = (DeviceRegistry::default(), Vec::new());
         if self.no_certificates || !self.certificates.is_empty() {
-            let certificates = self.certificates.iter().map(|file| certificate(file));
+            let certificates = self.certificates.iter().map(|file| authority::read(file));
             body.credentials = certificates.collect::<anyhow::Result<_>>()?;
             mask.push("credentials");
         }
@@ -85,13 +86,6 @@ impl Fields {
         }
         Ok((body, mask.join(",")))
     }
-}
-
-fn certificate(file: &Path) -> anyhow::Result<RegistryCredential> {
-    let pem = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let format = CertificateFormat::X509CertificatePem;
-    let certificate = PublicKeyCertificate { format, certificate: pem, x509_details: None };
-    Ok(RegistryCredential { public_key_certificate: certificate })
 }
 
 impl on_host::Action for Action {
@@ -122,6 +116,7 @@ impl on_host::Action for Action {
                 let answer = client.patch(&format!("{}?updateMask={mask}", path(registry)?), &body)?;
                 Ok((answer, format!("{registry} is changed")))
             }
+            Self::Credential(action) => action.run(client, path),
             Self::Delete { registry } => {
                 let answer = client.delete(&path(registry)?)?;
                 Ok((answer, format!("{registry} is deleted")))
