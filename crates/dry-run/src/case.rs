@@ -133,7 +133,8 @@ fn one(number: usize, expected: &Came, came: &Came, found: &mut Vec<String>) {
         found.push(format!("event {number}, effect {}: expected {}, was {}", at + 1, shown(wanted), shown(got)));
     }
     if expected.methods != came.methods {
-        let calls = |came: &Came| came.methods.iter().map(HostCall::title).collect::<Vec<_>>().join(", ");
+        let text = |call: &HostCall| serde_json::to_string(call).unwrap_or_default();
+        let calls = |came: &Came| came.methods.iter().map(text).collect::<Vec<_>>().join(", ");
         found.push(format!("event {number}: expected the calls [{}], were [{}]", calls(expected), calls(came)));
     }
 }

@@ -61,5 +61,12 @@ fn methods_have_the_answers_of_the_case() {
     let case = json!({"world": {"devices": {"door-1": {}}, "methods": [answer]}, "events": [ask]});
     let result = came("garage-door", "", &case);
     assert_eq!(result[0].methods.len(), 1);
+    let mut other = result.clone();
+    other[0].methods.clear();
+    let found = differences(&other, &result);
+    assert!(
+        found[0].contains("expected the calls [], were [{\"call\":\"method.call\",\"device\":\"door-1\""),
+        "{found:?}"
+    );
     assert!(result[0].effects[0].shown().contains("\"answer\":{\"door\":\"open\"}"), "{result:#?}");
 }
